@@ -1,0 +1,112 @@
+# What a person or CI does with this repository; `make help` lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+EXPORT_VENV ?= .venv-export
+WHEEL_VENV ?= .venv-wheel
+IMAGE ?= rerank-service
+BASE ?= python:3.12-slim
+BIN := $(VENV)/bin
+PIP := -m pip --disable-pip-version-check --quiet
+
+# $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
+define freeze
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP) install --upgrade pip
+	.venv-lock/bin/python $(PIP) install $(1)
+	{ echo "# Made by make lock; not edited."; .venv-lock/bin/python -m pip freeze --all --exclude rerank-service \
+	  | sed 's/+cpu$$//'; } > $(2)
+	rm -rf .venv-lock
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format type proto proto-drift docs docs-drift export export-test golden wheel wheel-test image lock clean
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.serving  ## serve the bundled model on :50051 (gRPC) and :8080 (REST), with an example
+	@$(BIN)/rerank serve --example
+
+test: $(VENV)/.dev  ## run the tests (without torch)
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## check style and form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev  ## give the code its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: $(VENV)/.dev  ## check types
+	$(BIN)/mypy
+
+proto: $(VENV)/.dev  ## generate the stubs from proto/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto \
+	  --grpc_python_out=proto --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $$(find proto -name '*.proto')
+
+proto-drift: proto  ## fail when the committed stubs are not those of proto/
+	git diff --exit-code -- proto
+
+docs: $(VENV)/.serving  ## write the pages that are made from code
+	$(BIN)/python docs/generate_settings.py > docs/settings.md
+
+docs-drift: docs  ## fail when a page made from code is out of date
+	git diff --exit-code -- docs/settings.md
+
+# MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub
+export: $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL=cross-encoder/ms-marco-MiniLM-L6-v2 OUT=out/minilm
+	@test -n "$(MODEL)" || { echo "say which model: make export MODEL=<hub id or folder> [OUT=<folder>] [REVISION=…]"; exit 2; }
+	@$(EXPORT_VENV)/bin/rerank export "$(MODEL)" $(if $(OUT),--out "$(OUT)") $(if $(REVISION),--revision "$(REVISION)")
+
+export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
+	$(EXPORT_VENV)/bin/python -m pytest tests/export
+
+wheel: $(VENV)/.dev  ## build dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist >/dev/null
+	@ls -l dist
+
+wheel-test: wheel  ## install the wheel in an empty environment, first alone, then with the server, and try both
+	rm -rf $(WHEEL_VENV)
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt pip
+	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt dist/*.whl
+	$(WHEEL_VENV)/bin/python -c 'import rerank.client'
+	$(WHEEL_VENV)/bin/rerank --version 2>&1 | grep -F 'rerank-service[cpu]'
+	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
+	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py
+
+image: wheel  ## build the container image (BASE=… chooses another base)
+	docker build --build-arg BASE=$(BASE) -t $(IMAGE) .
+
+lock:  ## renew the constraints files from what the package index has now
+	$(call freeze,.[cpu] --group dev,service/constraints.txt)
+	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
+
+clean:  ## remove what was built here
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) dist out
+
+%/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=python3.12, say."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
+	@echo "making $* (once; later starts are quick)"
+	@$(PYTHON) -m venv $*
+	@$*/bin/python $(PIP) install -c service/constraints.txt pip
+
+$(VENV)/.serving: pyproject.toml service/constraints.txt | $(VENV)/bin/python
+	@echo "installing the server"
+	@$(BIN)/python $(PIP) install -c service/constraints.txt -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serving
+	@echo "installing what tests and checks need"
+	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev
+	@touch $@
+
+$(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/bin/python
+	@echo "installing the exporter (torch: this takes a while)"
+	@$(EXPORT_VENV)/bin/python $(PIP) install -c export/constraints.txt --group test-core -e '.[export]'
+	@touch $@

@@ -1,0 +1,116 @@
+"""Whether a bundle scores as its source does."""
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_export.source import Source
+from rerank_service.batching import BatchLimits, collate
+from rerank_service.bundle import Bundle
+from rerank_service.provider import Provider
+from rerank_service.session import CrossEncoder
+from rerank_service.tokenizer import PairTokenizer
+
+TOLERANCE = 1e-4
+"""Of a logit, between torch in fp32 and onnxruntime in fp32."""
+
+_QUERIES = (
+    "What is the capital of the United States?",
+    "how to reset a forgotten password",
+    "¿Cuáles son los síntomas de la gripe?",
+    "🚀 launch window for mars",
+)
+_DOCUMENTS = (
+    "Washington, D.C. is the capital of the United States. It is a federal district.",
+    "Open the sign-in page, choose “Forgot password”, and follow the link that is sent to you.",
+    "La gripe causa fiebre, tos, dolor de cabeza y cansancio; 流感会引起发烧和咳嗽。",
+    "A launch window to Mars opens every 26 months 🪐🚀, when the planets line up.",
+    "ok",
+    "",
+    "x" * 300,
+    "The quick brown fox jumps over the lazy dog. " * 200,
+)
+PAIRS = tuple((query, document) for query in _QUERIES for document in _DOCUMENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How the bundle compares with its source. Differences are of logits, the largest over all pairs."""
+
+    pairs: int
+    tolerance: float
+    max_difference: float
+    """Against transformers in fp32."""
+    max_batch_difference: float
+    """Of a pair scored in a padded batch with the others, against the same pair scored alone."""
+    worst_pair: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether both are within the tolerance."""
+        return bool(max(self.max_difference, self.max_batch_difference) <= self.tolerance)
+
+    def report(self) -> dict[str, Any]:
+        """For report.json."""
+        return {"verdict": "pass" if self.holds else "fail", **asdict(self)}
+
+
+def reference_logits(source: Source, pairs: Sequence[tuple[str, str]], max_tokens: int) -> NDArray[np.float32]:
+    """Logits that transformers computes in fp32, float32 of shape (pairs,): each pair alone, the document cut."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.folder)
+    model = AutoModelForSequenceClassification.from_pretrained(source.folder, dtype=torch.float32).eval()
+    logits = np.empty(len(pairs), np.float32)
+    with torch.inference_mode():
+        for at, (query, document) in enumerate(pairs):
+            # lists, since a bare "" as the second text counts as none, and the query is then encoded alone
+            encoded = tokenizer(
+                [query], [document], truncation="only_second", max_length=max_tokens, return_tensors="pt"
+            )
+            logits[at] = model(**encoded).logits.reshape(()).item()
+    return logits
+
+
+def compare(bundle: Bundle, source: Source) -> Parity:
+    """Score the built-in pairs with the bundle, by the code that serves it, and with transformers."""
+    expected = reference_logits(source, PAIRS, bundle.manifest.max_tokens)
+    alone, together = _bundle_logits(bundle)
+    differences = np.abs(alone - expected)
+    return Parity(
+        len(PAIRS),
+        TOLERANCE,
+        float(differences.max()),
+        float(np.abs(together - alone).max()),
+        int(differences.argmax()),
+    )
+
+
+def _bundle_logits(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits of the built-in pairs scored each alone, and in batches padded to the longest."""
+    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=bundle.manifest.max_tokens)
+    session = CrossEncoder(bundle, Provider.CPU)
+    pairs = [
+        pair for query in _QUERIES for pair in tokenizer.encode_documents(tokenizer.encode_query(query), _DOCUMENTS)
+    ]
+
+    def score(size: int) -> NDArray[np.float32]:
+        batches = [pairs[at : at + size] for at in range(0, len(pairs), size)]
+        return np.concatenate(
+            [session.score(collate(batch, pad_id=bundle.manifest.pad_id, limits=BatchLimits())) for batch in batches]
+        )
+
+    return score(1), score(len(_DOCUMENTS))
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that took part."""
+    return {
+        name: importlib.metadata.version(name)
+        for name in ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
+    }

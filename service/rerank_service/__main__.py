@@ -1,0 +1,85 @@
+"""The `rerank` command."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rerank_service.commands import Command
+
+_INSTALL_HINT = (
+    "rerank: {missing} is not installed. The server and the command line come with an extra:\n"
+    "    pip install 'rerank-service[cpu]'    # or [gpu], for CUDA"
+)
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def main() -> int:
+    """Run the subcommand that the command line names."""
+    try:
+        return _main(sys.argv[1:])
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("rerank"):
+            raise
+        print(_INSTALL_HINT.format(missing=error.name), file=sys.stderr)
+        return 1
+
+
+def _main(argv: list[str]) -> int:
+    from rich_argparse import RichHelpFormatter
+
+    import rerank_service
+
+    parser = argparse.ArgumentParser(
+        prog="rerank",
+        formatter_class=RichHelpFormatter,
+        description="A self-hosted reranker: cross-encoders on ONNX Runtime behind gRPC and REST.",
+        epilog="Begin with `rerank serve`; in another terminal: rerank rank 'a question' 'a text' 'another text'",
+    )
+    parser.add_argument("--version", action="version", version=f"rerank-service {rerank_service.__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command in _commands().items():
+        subparser = subparsers.add_parser(
+            name, help=command.help, description=command.description, formatter_class=RichHelpFormatter
+        )
+        command.configure(subparser)
+        subparser.set_defaults(run=command.run)
+    arguments = parser.parse_args(argv)
+    return _run(arguments)
+
+
+def _commands() -> dict[str, "Command"]:
+    """Our own subcommands, each a module of `commands` with a `COMMAND`, and those of other packages."""
+    from rerank_service import commands
+
+    modules = [
+        importlib.import_module(f"{commands.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(commands.__path__)
+    ]
+    own = {module.__name__.rpartition(".")[2]: module.COMMAND for module in modules}
+    return own | {point.name: point.load() for point in entry_points(group="rerank.commands")}
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run a subcommand; what a person can do something about is one line, not a trace."""
+    import grpc
+
+    from rerank_service.errors import RerankError
+
+    try:
+        status: int = arguments.run(arguments)
+        return status
+    except (RerankError, OSError) as error:
+        print(f"rerank: {error}", file=sys.stderr)
+    except grpc.RpcError as error:
+        print(f"rerank: {error.code().name}: {error.details()}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

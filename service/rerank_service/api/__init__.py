@@ -1,0 +1,1 @@
+"""The edges: what clients speak, turned into the core's types and back."""

@@ -1,0 +1,182 @@
+"""The gRPC edge: rerank.v1.Rerank, grpc.health.v1 and reflection on one port."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.api.grpc_calls import Call, service_handler
+from rerank_service.api.grpc_messages import (
+    documents_from,
+    model_from,
+    partial_from,
+    request_from,
+    response_from,
+    stream_responses_from,
+)
+from rerank_service.auth import Keys
+from rerank_service.deadline import Deadline
+from rerank_service.documents import Document
+from rerank_service.errors import InvalidRequest
+from rerank_service.ranking import RankedDocument
+from rerank_service.registry import ModelInfo, Registry
+from rerank_service.reranker import Reranker
+
+_SERVICE = pb.DESCRIPTOR.services_by_name["Rerank"]
+READINESS = ("", _SERVICE.full_name)
+"""Health services that follow readiness."""
+LIVENESS = "live"
+"""The health service that says only that the process lives, so that a draining pod is not killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcOptions:
+    """How the edge listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    max_message_bytes: int = 32 * 1024 * 1024
+    default_timeout: float = 60.0
+
+
+class RerankMethods:
+    """The methods of rerank.v1.Rerank."""
+
+    def __init__(self, reranker: Reranker, registry: Registry, options: GrpcOptions) -> None:
+        self._reranker = reranker
+        self._registry = registry
+        self._options = options
+
+    async def rerank(self, call: Call[pb.RerankRequest]) -> pb.RerankResponse:
+        """Rerank."""
+        message = await anext(call.messages)
+        ranking = await self._reranker.rerank(
+            request_from(message),
+            documents_from(message.documents, message.rank_fields),
+            deadline=self._deadline(call.timeout),
+        )
+        return response_from(ranking, call.id)
+
+    async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
+        """RerankStream."""
+        first = await anext(call.messages, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidRequest("the first message of a stream must be its header", field="header", reason="no_header")
+        header = first.header
+
+        async def send_partial(scored: Iterator[RankedDocument]) -> None:
+            await call.write(partial_from(scored))
+
+        ranking = await self._reranker.rerank_stream(
+            request_from(header.request),
+            _chunks(header.request, call.messages),
+            deadline=self._deadline(call.timeout),
+            on_scores=send_partial if header.partial_scores else None,
+        )
+        for message in stream_responses_from(ranking, call.id):
+            await call.write(message)
+
+    async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:
+        """ListModels."""
+        await anext(call.messages)
+        return pb.ListModelsResponse(models=[self._model(model.info) for model in self._registry.models()])
+
+    async def get_model(self, call: Call[pb.GetModelRequest]) -> pb.Model:
+        """GetModel."""
+        message = await anext(call.messages)
+        return self._model(self._registry.get(message.name).info)
+
+    def _deadline(self, remaining: float | None) -> Deadline:
+        return Deadline.after(self._options.default_timeout if remaining is None else remaining)
+
+    def _model(self, info: ModelInfo) -> pb.Model:
+        limits = self._reranker.limits
+        return model_from(
+            info,
+            max_documents=limits.max_documents,
+            max_stream_documents=limits.max_stream_documents,
+            max_message_bytes=self._options.max_message_bytes,
+        )
+
+
+async def _chunks(
+    request: pb.RerankRequest, messages: AsyncIterator[pb.RerankStreamRequest]
+) -> AsyncIterator[Sequence[Document]]:
+    """The documents of a stream: the header's own, then those of each later message."""
+    count = len(request.documents)
+    if count:
+        yield documents_from(request.documents, request.rank_fields)
+    async for message in messages:
+        if message.WhichOneof("part") != "documents":
+            raise InvalidRequest(
+                "messages after a stream's header must hold documents", field="documents", reason="wrong_part"
+            )
+        chunk = documents_from(message.documents.documents, request.rank_fields, first=count)
+        count += len(chunk)
+        yield chunk
+
+
+class GrpcEdge:
+    """The running server."""
+
+    def __init__(self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer) -> None:
+        self._server = server
+        self._checks = checks
+        self.port = port
+
+    async def set_ready(self, *, ready: bool) -> None:
+        """Tell whoever asks for health whether requests should come here."""
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in READINESS:
+            await self._checks.set(name, status)
+
+
+@asynccontextmanager
+async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) -> AsyncIterator[GrpcEdge]:
+    """Listen while the block runs: alive from the start, ready when told so. On leaving, answers on their way
+    out get a moment, and calls still running are cancelled.
+
+    Raises:
+        OSError: the address is taken.
+    """
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", options.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
+        ]
+    )
+    server.add_generic_rpc_handlers(
+        (
+            service_handler(
+                _SERVICE,
+                {
+                    "Rerank": methods.rerank,
+                    "RerankStream": methods.rerank_stream,
+                    "ListModels": methods.list_models,
+                    "GetModel": methods.get_model,
+                },
+                keys,
+            ),
+        )
+    )
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection((_SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    try:
+        port = server.add_insecure_port(f"{options.host}:{options.port}")
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {options.host}:{options.port}: {error}") from error
+    await server.start()
+    edge = GrpcEdge(server, port, checks)
+    await edge.set_ready(ready=False)
+    await checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield edge
+    finally:
+        await asyncio.shield(server.stop(grace=1.0))

@@ -1,0 +1,137 @@
+"""A service's methods as gRPC handlers: bytes decoded here, errors turned into statuses here.
+
+grpc.aio answers UNKNOWN when a deserializer raises, so ours is none: the handler gets the bytes, and what does
+not decode is an InvalidRequest like any other.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import grpc
+import structlog
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+from rerank_service.auth import Keys
+from rerank_service.errors import InvalidRequest, NotReady, Overloaded, RerankError
+
+_log = structlog.get_logger()
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+In = TypeVar("In", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[In]):
+    """One call, decoded."""
+
+    id: str
+    """The caller's `x-request-id`, or one made here."""
+    timeout: float | None
+    """Seconds that the caller's deadline leaves; None without one."""
+    messages: AsyncIterator[In]
+    """What the caller sends; a single message for a unary request. The next one is read when it is asked for."""
+    write: Callable[[Message], Awaitable[None]]
+    """Send a message, of a streaming response."""
+
+
+Unary = Callable[[Call[Any]], Awaitable[Message]]
+Streaming = Callable[[Call[Any]], Awaitable[None]]
+
+
+def service_handler(
+    service: ServiceDescriptor, methods: Mapping[str, Unary | Streaming], keys: Keys
+) -> grpc.GenericRpcHandler:
+    """Handlers for all methods of a service, by their names in the proto file."""
+    return grpc.method_handlers_generic_handler(
+        service.full_name,
+        {method.name: _method_handler(method, methods[method.name], keys) for method in service.methods},
+    )
+
+
+def _method_handler(method: MethodDescriptor, behaviour: Any, keys: Keys) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    if method.client_streaming and method.server_streaming:
+
+        async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
+            async with _answering(context, method.name, keys) as request_id:
+                await behaviour(_call(method, messages, context, request_id))
+
+        return grpc.stream_stream_rpc_method_handler(stream)
+
+    async def unary(message: bytes, context: Context) -> bytes:
+        async with _answering(context, method.name, keys) as request_id:
+            response: Message = await behaviour(_call(method, _single(message), context, request_id))
+            return response.SerializeToString()
+        raise AssertionError("unreachable: _answering aborts or passes")
+
+    return grpc.unary_unary_rpc_method_handler(unary)
+
+
+def _call(method: MethodDescriptor, messages: AsyncIterator[bytes], context: Context, request_id: str) -> Call[Any]:
+    async def write(message: Message) -> None:
+        await context.write(message.SerializeToString())
+
+    return Call(request_id, context.time_remaining(), _decoded(method.input_type, messages), write)
+
+
+async def _single(message: bytes) -> AsyncIterator[bytes]:
+    yield message
+
+
+async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+    message_class = message_factory.GetMessageClass(descriptor)
+    async for message in messages:
+        try:
+            yield message_class.FromString(message)
+        except DecodeError as error:
+            raise InvalidRequest(f"these bytes are no {descriptor.full_name}: {error}", reason="undecodable") from error
+
+
+@asynccontextmanager
+async def _answering(context: Context, method: str, keys: Keys) -> AsyncIterator[str]:
+    """Turn what the block raises into the call's status."""
+    metadata = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    request_id = metadata.get("x-request-id") or uuid.uuid4().hex
+    try:
+        keys.check(metadata)
+        yield request_id
+    except RerankError as error:
+        _log.info(
+            "refused",
+            protocol="grpc",
+            method=method,
+            request_id=request_id,
+            code=error.code.name,
+            error=str(error),
+            cause=repr(error.__cause__) if error.__cause__ else None,
+        )
+        await _abort(context, error.code, str(error), _details(error))
+    except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
+        _log.exception("internal error", protocol="grpc", method=method, request_id=request_id)
+        await _abort(context, grpc.StatusCode.INTERNAL, f"internal error (request id {request_id})", [])
+
+
+def _details(error: RerankError) -> list[Message]:
+    details: list[Message] = []
+    if isinstance(error, InvalidRequest) and error.field is not None:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=str(error), reason=error.reason.upper()
+        )
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, Overloaded | NotReady):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(error.retry_after * 1e9))
+        details.append(retry)
+    return details
+
+
+async def _abort(context: Context, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
+    status = status_pb2.Status(code=code.value[0], message=message)
+    for detail in details:
+        status.details.add().Pack(detail)
+    await context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))

@@ -1,0 +1,188 @@
+"""rerank.v1 messages to the core's types, and back."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from google.protobuf import duration_pb2, struct_pb2
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.documents import Document, object_text, parse_object
+from rerank_service.errors import InvalidRequest
+from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, ScoreType
+from rerank_service.registry import ModelInfo
+
+RANKING_BYTES = 1_000_000
+"""A streamed ranking is cut into messages of about this size; a stock client receives up to 4 MiB."""
+
+_SCORE_TYPES = {
+    pb.SCORE_TYPE_UNSPECIFIED: ScoreType.PROBABILITY,
+    pb.SCORE_TYPE_PROBABILITY: ScoreType.PROBABILITY,
+    pb.SCORE_TYPE_RAW: ScoreType.RAW,
+}
+
+
+def request_from(message: pb.RerankRequest) -> RerankRequest:
+    """What a message asks, without its documents.
+
+    Raises:
+        InvalidRequest: a field is wrong.
+    """
+    if message.score_type not in _SCORE_TYPES:
+        raise InvalidRequest(f"score_type has no value {message.score_type}", field="score_type", reason="out_of_range")
+    return RerankRequest(
+        query=message.query,
+        model=message.model,
+        top_n=message.top_n if message.HasField("top_n") else None,
+        return_documents=message.return_documents,
+        max_tokens_per_doc=message.max_tokens_per_doc if message.HasField("max_tokens_per_doc") else None,
+        score_type=_SCORE_TYPES[message.score_type],
+        min_score=message.min_score if message.HasField("min_score") else None,
+        priority=message.priority,
+    )
+
+
+def documents_from(messages: Iterable[pb.Document], rank_fields: Sequence[str], *, first: int = 0) -> list[Document]:
+    """The documents of a message, the first of which has the index `first`.
+
+    Raises:
+        InvalidRequest: a document is empty or not readable; the error names its index.
+    """
+    return [_document(message, rank_fields, f"documents[{index}]") for index, message in enumerate(messages, first)]
+
+
+def _document(message: pb.Document, rank_fields: Sequence[str], field: str) -> Document:
+    match message.WhichOneof("content"):
+        case "text":
+            text = message.text
+        case "object":
+            text = object_text(_struct(message.object), rank_fields, field=field)
+        case "json":
+            text = object_text(parse_object(message.json, field=field), rank_fields, field=field)
+        case _:
+            raise InvalidRequest(
+                f"{field} has no content: set text, object or json", field=field, reason="empty_document"
+            )
+    return Document(text, message, message.id if message.HasField("id") else None)
+
+
+def _struct(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """A Struct's fields with sorted keys, and whole numbers as integers."""
+    return {key: _value(struct.fields[key]) for key in sorted(struct.fields)}
+
+
+def _value(value: struct_pb2.Value) -> Any:
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return _struct(value.struct_value)
+        case "list_value":
+            return [_value(item) for item in value.list_value.values]
+        case "number_value":
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "null_value" | None:
+            return None
+        case kind:
+            return getattr(value, kind)
+
+
+def response_from(ranking: Ranking, request_id: str) -> pb.RerankResponse:
+    """The whole ranking in one message."""
+    return pb.RerankResponse(
+        id=request_id,
+        model=ranking.model,
+        results=map(result_from, ranking),
+        usage=_usage(ranking),
+        timing=_timing(ranking),
+    )
+
+
+def stream_responses_from(ranking: Ranking, request_id: str) -> Iterator[pb.RerankStreamResponse]:
+    """The ranking in messages that a stock client can receive; the last one has usage and timing."""
+    part = pb.RerankResponse(id=request_id, model=ranking.model)
+    size = 0
+    for result in map(result_from, ranking):
+        grown = size + result.ByteSize()
+        if part.results and grown > RANKING_BYTES:
+            yield pb.RerankStreamResponse(ranking=part)
+            part = pb.RerankResponse(id=request_id, model=ranking.model)
+            grown = result.ByteSize()
+        part.results.append(result)
+        size = grown
+    part.usage.CopyFrom(_usage(ranking))
+    part.timing.CopyFrom(_timing(ranking))
+    yield pb.RerankStreamResponse(ranking=part, last=True)
+
+
+def partial_from(scored: Iterable[RankedDocument]) -> pb.RerankStreamResponse:
+    """Scores ahead of the ranking."""
+    return pb.RerankStreamResponse(
+        scores=pb.PartialScores(
+            scores=[
+                pb.PartialScore(
+                    index=one.index,
+                    id=one.id,
+                    relevance_score=one.relevance_score,
+                    logit=one.logit,
+                    truncated=one.truncated,
+                )
+                for one in scored
+            ]
+        )
+    )
+
+
+def result_from(ranked: RankedDocument) -> pb.Result:
+    """One result."""
+    return pb.Result(
+        index=ranked.index,
+        id=ranked.id,
+        relevance_score=ranked.relevance_score,
+        logit=ranked.logit,
+        truncated=ranked.truncated,
+        document=ranked.document,
+    )
+
+
+def _usage(ranking: Ranking) -> pb.Usage:
+    usage = ranking.usage
+    return pb.Usage(
+        query_tokens=usage.query_tokens,
+        document_tokens=usage.document_tokens,
+        padded_tokens=usage.padded_tokens,
+        pairs=usage.pairs,
+        prompt_tokens=usage.prompt_tokens,
+    )
+
+
+def _timing(ranking: Ranking) -> pb.Timing:
+    timing = ranking.timing
+    return pb.Timing(
+        queue=_duration(timing.queue),
+        tokenize=_duration(timing.tokenize),
+        inference=_duration(timing.inference),
+        total=_duration(timing.total),
+    )
+
+
+def _duration(seconds: float) -> duration_pb2.Duration:
+    duration = duration_pb2.Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
+
+
+def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int, max_message_bytes: int) -> pb.Model:
+    """A model and its limits."""
+    return pb.Model(
+        name=info.name,
+        aliases=info.aliases,
+        source=info.source,
+        revision=info.revision,
+        digest=info.digest,
+        precision=info.precision,
+        provider=info.provider,
+        max_tokens=info.max_tokens,
+        max_documents=max_documents,
+        max_stream_documents=max_stream_documents,
+        max_message_bytes=max_message_bytes,
+        ready=True,
+    )

@@ -1,0 +1,265 @@
+"""The REST edge: the dialects on their paths, models, health, OpenAPI at /docs."""
+
+import asyncio
+import math
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import structlog
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+import rerank_service
+from rerank_service.api.dialects import Dialect, Exchange, all_dialects
+from rerank_service.api.dialects.unified import DIALECT as UNIFIED
+from rerank_service.auth import Keys
+from rerank_service.deadline import Deadline
+from rerank_service.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+    RerankError,
+    UnknownRoute,
+)
+from rerank_service.ranking import Ranking
+from rerank_service.registry import ModelInfo, Registry
+from rerank_service.reranker import Reranker
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RestOptions:
+    """How the edge listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    max_body_bytes: int = 32 * 1024 * 1024
+    default_timeout: float = 60.0
+
+
+class RerankRoutes:
+    """What the routes do."""
+
+    def __init__(self, reranker: Reranker, registry: Registry, keys: Keys, options: RestOptions) -> None:
+        self._reranker = reranker
+        self._registry = registry
+        self._keys = keys
+        self._options = options
+        self.dialects = all_dialects()
+        self.ready = False
+
+    async def rerank(self, request: Request) -> Response:
+        """Decode, rank, encode; errors leave in the dialect of the body."""
+        exchange = Exchange(
+            request.headers.get("x-request-id") or uuid.uuid4().hex, request.url.path, created=int(time.time())
+        )
+        dialect: Dialect = UNIFIED
+        try:
+            deadline = Deadline.after(self._timeout(request))
+            async with deadline.enforced():
+                exchange = replace(exchange, body=_parsed(await self._body(request)))
+            dialect = self._dialect(exchange)
+            self._keys.check(request.headers)
+            asked, documents = dialect.decode(exchange.body)
+            ranking = await _unless_gone(request, self._reranker.rerank(asked, documents, deadline=deadline))
+            return _json(200, dialect.encode(ranking, exchange), {"x-request-id": exchange.id})
+        except ClientDisconnect:
+            return Response(status_code=499)  # nginx's number for it; nobody reads it
+        except RerankError as error:
+            _log.info(
+                "refused",
+                protocol="rest",
+                path=exchange.path,
+                request_id=exchange.id,
+                error=str(error),
+                cause=repr(error.__cause__) if error.__cause__ else None,
+            )
+            return _refusal(error, dialect, exchange)
+        except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
+            _log.exception("internal error", protocol="rest", path=exchange.path, request_id=exchange.id)
+            return _refusal(RerankError(f"internal error (request id {exchange.id})"), dialect, exchange)
+
+    async def models(self) -> Response:
+        """The models in OpenAI's list form."""
+        return _json(200, {"object": "list", "data": [_model(model.info) for model in self._registry.models()]})
+
+    async def live(self) -> Response:
+        """200 as long as the process answers."""
+        return _json(200, {"status": "live"})
+
+    async def readiness(self) -> Response:
+        """200 when requests should come here, else 503."""
+        return _json(200, {"status": "ready"}) if self.ready else _json(503, {"status": "not ready"})
+
+    def _timeout(self, request: Request) -> float:
+        sent = request.headers.get("x-request-timeout")
+        if sent is None:
+            return self._options.default_timeout
+        with suppress(ValueError):
+            if (seconds := float(sent)) > 0 and math.isfinite(seconds):
+                return seconds
+        raise InvalidRequest(
+            f"X-Request-Timeout must be a number of seconds above 0, not {sent!r}",
+            field="X-Request-Timeout",
+            reason="out_of_range",
+        )
+
+    async def _body(self, request: Request) -> bytes:
+        limit = self._options.max_body_bytes
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > limit:
+                raise BodyTooLarge(f"the body is over {limit} bytes", reason="body_too_large")
+        return bytes(body)
+
+    def _dialect(self, exchange: Exchange) -> Dialect:
+        here = [dialect for dialect in self.dialects if exchange.path in dialect.paths]
+        return next((dialect for dialect in here if dialect.speaks(exchange.body)), here[0])
+
+
+def _parsed(body: bytes) -> Mapping[str, Any]:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}", reason="invalid_json") from error
+    if not isinstance(parsed, dict):
+        raise InvalidRequest("the body must be a JSON object", reason="wrong_type")
+    return parsed
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Ranking]) -> Ranking:
+    """Do the work for as long as the client is there: HTTP has no other way to cancel.
+
+    Raises:
+        ClientDisconnect: it went away.
+    """
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _json(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+def _refusal(error: RerankError, dialect: Dialect, exchange: Exchange) -> Response:
+    headers = {"x-request-id": exchange.id}
+    if isinstance(error, Overloaded | NotReady):
+        # uvicorn sends names in lower case, which together 1.x needs
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    status, content = dialect.encode_error(error, exchange)
+    return _json(status, content, headers)
+
+
+def _model(info: ModelInfo) -> dict[str, Any]:
+    return {
+        "id": info.name,
+        "object": "model",
+        "created": 0,
+        "owned_by": info.source,
+        "aliases": list(info.aliases),
+        "max_tokens": info.max_tokens,
+        "precision": info.precision,
+        "provider": info.provider,
+        "digest": info.digest,
+    }
+
+
+def build_app(routes: RerankRoutes) -> FastAPI:
+    """The application: each dialect's paths, and what is beside them."""
+    app = FastAPIOffline(
+        title="rerank-service",
+        version=rerank_service.__version__,
+        redoc_url=None,
+        description="Documents in order of relevance to a query. The same port speaks the JSON of "
+        "Cohere v1 and v2, Together and those who copied them.",
+    )
+    for dialect in routes.dialects:
+        schema = {
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": dialect.schema.model_json_schema()}},
+            }
+        }
+        for path in dialect.paths:
+            app.add_api_route(path, routes.rerank, methods=["POST"], openapi_extra=schema, response_class=Response)
+    app.add_api_route("/v1/models", routes.models, methods=["GET"], response_class=Response)
+    app.add_api_route("/health/live", routes.live, methods=["GET"], response_class=Response)
+    app.add_api_route("/health/ready", routes.readiness, methods=["GET"], response_class=Response)
+
+    @app.exception_handler(HTTPException)
+    async def unknown_route(request: Request, error: HTTPException) -> Response:
+        refused = UnknownRoute(f"{request.method} {request.url.path}: {error.detail}", status=error.status_code)
+        return _refusal(refused, UNIFIED, Exchange(uuid.uuid4().hex, request.url.path))
+
+    return app
+
+
+class _Server(uvicorn.Server):
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # signals are server.py's
+        return nullcontext()
+
+
+@asynccontextmanager
+async def listening(app: FastAPI, options: RestOptions) -> AsyncIterator[int]:
+    """Listen while the block runs, which gets the port. On leaving, answers on their way out get a moment.
+
+    Raises:
+        OSError: the address is taken.
+    """
+    config = uvicorn.Config(
+        app,
+        host=options.host,
+        port=options.port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+    listener = _listen(options)
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await asyncio.shield(serving)
+
+
+def _listen(options: RestOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((options.host, options.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
+    return listener

@@ -1,0 +1,35 @@
+"""Whether a caller's key is one of ours."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+
+from rerank_service.errors import Unauthenticated
+
+
+class Keys:
+    """The keys that let callers in; none lets everyone in."""
+
+    def __init__(self, keys: Sequence[str] = ()) -> None:
+        self._keys = [key.encode() for key in keys]
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Look for a key in headers (or gRPC metadata) with lower-case names.
+
+        `authorization: Bearer KEY` with the scheme in any case or left out, or `x-api-key: KEY`: all are sent by
+        clients that exist.
+
+        Raises:
+            Unauthenticated: there are keys, and the caller has none of them.
+        """
+        if not self._keys:
+            return
+        sent = headers.get("authorization") or headers.get("x-api-key") or ""
+        scheme, _, rest = sent.strip().partition(" ")
+        key = (rest.strip() if scheme.lower() == "bearer" else sent.strip()).encode()
+        # every key is compared, so that the time taken tells nothing
+        if not sum(hmac.compare_digest(key, known) for known in self._keys):
+            raise Unauthenticated(
+                "invalid API key: send one of the server's keys as `Authorization: Bearer KEY`"
+                if key
+                else "no API key: send `Authorization: Bearer KEY`"
+            )

@@ -1,0 +1,120 @@
+"""Which pairs run together, and how they become arrays.
+
+Rule 1: pure. No clock, no queue, no lock, no socket: lengths and limits in, positions and arrays out.
+Rule 2: the oldest waiting pair is in every batch taken, so nothing starves, whatever its length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of tokens with their token type ids. Both arrays are int64, of one length."""
+
+    ids: NDArray[np.int64]
+    type_ids: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPair:
+    """One (query, document) pair: head + document + tail. `len()` is its tokens.
+
+    Head (special tokens and the query) and tail are shared by all pairs of a request, so that a thousand
+    documents hold their query once.
+    """
+
+    head: Segment
+    document: NDArray[np.int64]
+    tail: Segment
+    document_type: int
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.document) + len(self.tail)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How large a batch may become."""
+
+    max_tokens: int = 4096
+    """Padded tokens: rows times the longest row. A pair longer than this runs alone."""
+    max_pairs: int = 64
+    """Rows."""
+    length_multiple: int = 8
+    """Rows are padded to a multiple of this, so that few shapes occur."""
+    window: int = 1024
+    """How many waiting pairs, the oldest first, are looked at for like lengths."""
+
+    def padded(self, length: int) -> int:
+        """`length` rounded up to the multiple."""
+        return -(-length // self.length_multiple) * self.length_multiple
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded arrays, all int64 of shape (rows, length)."""
+
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+    token_type_ids: NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """Pairs in the batch."""
+        return int(self.input_ids.shape[0])
+
+    @property
+    def length(self) -> int:
+        """Tokens of each row, padding included."""
+        return int(self.input_ids.shape[1])
+
+
+def plan(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:
+    """Split positions of `lengths` into batches of like lengths, the longest first.
+
+    Each batch keeps to the limits: padded length times rows <= max_tokens (unless it is a single row) and
+    rows <= max_pairs. Equal lengths keep their order.
+    """
+    batches: list[list[int]] = []
+    room = 0
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
+        if room == 0:
+            batches.append([])
+            room = max(1, min(limits.max_pairs, limits.max_tokens // limits.padded(lengths[position])))
+        batches[-1].append(position)
+        room -= 1
+    return batches
+
+
+def take(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
+    """Positions of the batch to run now: the planned one that holds position 0, the oldest.
+
+    `lengths` are those of the waiting pairs in order of arrival; at least one.
+    """
+    return next(batch for batch in plan(lengths, limits) if 0 in batch)
+
+
+def collate(pairs: Sequence[EncodedPair], *, pad_id: int, limits: BatchLimits) -> Batch:
+    """Lay pairs out as rows, padded on the right to the longest."""
+    shape = (len(pairs), limits.padded(max(map(len, pairs))))
+    ids = np.full(shape, pad_id, np.int64)
+    mask = np.zeros(shape, np.int64)
+    types = np.zeros(shape, np.int64)
+    for row, pair in enumerate(pairs):
+        start, end, length = len(pair.head), len(pair.head) + len(pair.document), len(pair)
+        ids[row, :start] = pair.head.ids
+        ids[row, start:end] = pair.document
+        ids[row, end:length] = pair.tail.ids
+        types[row, :start] = pair.head.type_ids
+        types[row, start:end] = pair.document_type
+        types[row, end:length] = pair.tail.type_ids
+        mask[row, :length] = 1
+    return Batch(ids, mask, types)

@@ -1,0 +1,69 @@
+"""`rerank rank`: rank documents from the command line."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rerank.client import DEFAULT_ADDRESS
+from rerank_service.commands import Command
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query", help="what is asked")
+    parser.add_argument("documents", nargs="*", help="the candidates, one an argument")
+    parser.add_argument("--file", metavar="FILE", help="read candidates from a file, one a line; - is standard input")
+    parser.add_argument(
+        "--server",
+        default=DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help="the server's gRPC address (default: %(default)s)",
+    )
+    parser.add_argument("--api-key", metavar="KEY", help="a key of that server")
+    parser.add_argument("--model", default="", metavar="NAME", help="the model's name there (default: the one served)")
+    parser.add_argument("--top-n", type=int, metavar="N", help="show the best N only")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON, one a line")
+
+
+def _documents(arguments: argparse.Namespace) -> list[str]:
+    documents: list[str] = list(arguments.documents)
+    if arguments.file == "-":
+        documents += sys.stdin.read().splitlines()
+    elif arguments.file:
+        documents += Path(arguments.file).read_text().splitlines()
+    return documents
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from rerank.client import RerankClient
+    from rerank_service.terminal.tables import ranking_table
+
+    documents = _documents(arguments)
+    with RerankClient(arguments.server, api_key=arguments.api_key) as client:
+        response = client.rerank(arguments.query, documents, model=arguments.model, top_n=arguments.top_n)
+    if arguments.json:
+        for result in response.results:
+            print(
+                json.dumps(
+                    {
+                        "index": result.index,
+                        "relevance_score": result.relevance_score,
+                        "document": documents[result.index],
+                    },
+                    ensure_ascii=False,
+                )
+            )
+    else:
+        Console().print(ranking_table(arguments.query, documents, response))
+    return 0
+
+
+COMMAND = Command(
+    help="rank documents with a running server",
+    description="Rank documents with a running server and show them as a table, the best first. For example: "
+    "rerank rank 'capital of France' 'Paris is in France.' 'Rome is in Italy.'",
+    configure=_configure,
+    run=_run,
+)

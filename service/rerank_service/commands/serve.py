@@ -1,0 +1,39 @@
+"""`rerank serve`: the server."""
+
+import argparse
+import asyncio
+
+from pydantic_settings import CliSettingsSource
+
+from rerank_service.commands import Command
+from rerank_service.settings import Settings
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(settings=CliSettingsSource(Settings, root_parser=parser))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from rerank_service.server import Addresses, serve
+    from rerank_service.telemetry import configure_logging
+
+    settings = Settings(_cli_settings_source=arguments.settings(parsed_args=arguments))
+    configure_logging(settings.log_format, settings.log_level)
+
+    async def on_ready(addresses: Addresses) -> None:
+        if settings.example:
+            from rerank_service.terminal.welcome import welcome
+
+            await welcome(addresses)
+
+    asyncio.run(serve(settings, on_ready))
+    return 0
+
+
+COMMAND = Command(
+    help="serve a model over gRPC and REST",
+    description="Serve a model over gRPC and REST until SIGTERM or Ctrl-C, then answer what is in flight and end. "
+    "Every option is also a variable, RERANK_ and its name in capitals: --grpc-port is RERANK_GRPC_PORT.",
+    configure=_configure,
+    run=_run,
+)

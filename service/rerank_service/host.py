@@ -1,0 +1,29 @@
+"""What of this machine's processors is ours."""
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity, and no more than its cgroup's quota, rounded up.
+
+    ONNX Runtime and rayon size their threads to the host's cores instead, which throttles a container that
+    has two of sixty-four (https://github.com/microsoft/onnxruntime/issues/29510).
+    """
+    return max(1, math.ceil(min(len(os.sched_getaffinity(0)), _quota())))
+
+
+def _quota() -> float:
+    try:
+        if _CGROUP_V2.exists():
+            quota, period = _CGROUP_V2.read_text().split()
+        else:
+            quota = (_CGROUP_V1 / "cpu.cfs_quota_us").read_text().strip()
+            period = (_CGROUP_V1 / "cpu.cfs_period_us").read_text().strip()
+    except (OSError, ValueError):
+        return math.inf
+    return math.inf if quota in ("max", "-1") else int(quota) / int(period)

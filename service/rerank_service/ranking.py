@@ -1,0 +1,212 @@
+"""What is asked, what is kept while it is scored, and the ranking that comes out."""
+
+import heapq
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_service.documents import Document
+from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
+
+
+class ScoreType(Enum):
+    """What relevance_score holds."""
+
+    PROBABILITY = "probability"
+    RAW = "raw"
+
+
+class Activation(Enum):
+    """How a logit becomes a probability."""
+
+    SIGMOID = "sigmoid"
+    IDENTITY = "identity"
+    """The model's output already is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """All that is asked, but for the documents, which flow beside it.
+
+    Raises:
+        InvalidRequest: a value is out of its bounds.
+    """
+
+    query: str
+    model: str = ""
+    top_n: int | None = None
+    return_documents: bool = False
+    max_tokens_per_doc: int | None = None
+    score_type: ScoreType = ScoreType.PROBABILITY
+    min_score: float | None = None
+    priority: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.query:
+            raise InvalidRequest("query must not be empty", field="query", reason="empty_query")
+        for field, value in (("top_n", self.top_n), ("max_tokens_per_doc", self.max_tokens_per_doc)):
+            if value is not None and value < 1:
+                raise InvalidRequest(f"{field} must be at least 1, not {value}", field=field, reason="out_of_range")
+        if self.min_score is not None and math.isnan(self.min_score):
+            raise InvalidRequest("min_score must be a number", field="min_score", reason="out_of_range")
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDocument:
+    """One result."""
+
+    index: int
+    """Position in the request's documents, from 0."""
+    relevance_score: float
+    logit: float
+    truncated: bool
+    id: str | None
+    document: Any
+    """`Document.original`, where documents were asked for, else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request cost, in tokens."""
+
+    query_tokens: int = 0
+    document_tokens: int = 0
+    padded_tokens: int = 0
+    prompt_tokens: int = 0
+    pairs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time of a request went, in seconds."""
+
+    queue: float
+    tokenize: float
+    inference: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The answer: iterating gives the results, the best first, made as they are asked for."""
+
+    model: str
+    order: NDArray[np.int64]
+    """Indexes of the documents that are returned, the best first."""
+    usage: Usage
+    timing: Timing
+    board: "Scoreboard"
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[RankedDocument]:
+        return self.board.results(self.order)
+
+
+def relevance(logits: NDArray[np.float32], activation: Activation, score_type: ScoreType) -> NDArray[np.float64]:
+    """relevance_score of each logit, in float64, so that few logits share a probability."""
+    wide = logits.astype(np.float64)
+    if score_type is ScoreType.RAW or activation is Activation.IDENTITY:
+        return wide
+    with np.errstate(over="ignore"):  # exp(800) is inf, and 1 / (1 + inf) the 0 that is meant
+        return 1.0 / (1.0 + np.exp(-wide))
+
+
+def rank(
+    logits: NDArray[np.float32],
+    scores: NDArray[np.float64],
+    *,
+    top_n: int | None = None,
+    min_score: float | None = None,
+) -> NDArray[np.int64]:
+    """Indexes in order of relevance: by logit descending, ties by ascending index; min_score before top_n."""
+    order = np.argsort(-logits, kind="stable")
+    if min_score is not None:
+        order = order[scores[order] >= min_score]
+    return order[:top_n]
+
+
+class Scoreboard:
+    """What is kept of each document of one request.
+
+    An id and a score; the document itself only for as long as it can still be among the `top_n` that are
+    returned with their documents, and at most `max_kept_chars` of text in all.
+    """
+
+    def __init__(self, request: RerankRequest, activation: Activation, *, max_kept_chars: int | None = None) -> None:
+        self._request = request
+        self._activation = activation
+        self._max_kept_chars = max_kept_chars
+        self._kept_chars = 0
+        self._logits = array("f")
+        self._truncated = bytearray()
+        self._ids: dict[int, str] = {}
+        self._documents: dict[int, Document] = {}
+        self._best: list[tuple[float, int]] = []  # a heap: the worst of the documents kept is on top
+
+    def __len__(self) -> int:
+        return len(self._logits)
+
+    def add(self, document: Document, *, truncated: bool) -> None:
+        """Take in the next document, not scored yet.
+
+        Raises:
+            TooLarge: the documents to return hold too much text.
+        """
+        index = len(self._logits)
+        self._logits.append(math.nan)
+        self._truncated.append(truncated)
+        if document.id is not None:
+            self._ids[index] = document.id
+        if self._request.return_documents:
+            self._keep(index, document)
+
+    def _keep(self, index: int, document: Document) -> None:
+        self._documents[index] = document
+        self._kept_chars += len(document.text)
+        if self._max_kept_chars is not None and self._kept_chars > self._max_kept_chars:
+            raise TooLarge(
+                f"return_documents would hold more than {self._max_kept_chars} characters of text: "
+                "set a (smaller) top_n, or leave return_documents out",
+                field="return_documents",
+            )
+
+    def settle(self, index: int, logit: float) -> None:
+        """Note the score of a document.
+
+        Raises:
+            InferenceFailed: the logit is not finite.
+        """
+        if not math.isfinite(logit):
+            raise InferenceFailed(f"the model gave {logit} for documents[{index}]")
+        self._logits[index] = logit
+        if self._request.return_documents and self._request.top_n is not None:
+            heapq.heappush(self._best, (logit, -index))
+            if len(self._best) > self._request.top_n:
+                self._drop(-heapq.heappop(self._best)[1])
+
+    def _drop(self, index: int) -> None:
+        self._kept_chars -= len(self._documents.pop(index).text)
+
+    def results(self, indexes: Sequence[int] | NDArray[np.int64]) -> Iterator[RankedDocument]:
+        """The results of scored documents, in the order given."""
+        logits = np.array(self._logits, np.float32)[indexes]
+        scores = relevance(logits, self._activation, self._request.score_type)
+        for index, logit, score in zip(map(int, indexes), logits.tolist(), scores.tolist(), strict=True):
+            document = self._documents.get(index)
+            yield RankedDocument(
+                index, score, logit, bool(self._truncated[index]), self._ids.get(index), document and document.original
+            )
+
+    def order(self) -> NDArray[np.int64]:
+        """Indexes of the documents to return, the best first."""
+        logits = np.array(self._logits, np.float32)
+        scores = relevance(logits, self._activation, self._request.score_type)
+        return rank(logits, scores, top_n=self._request.top_n, min_score=self._request.min_score)

@@ -1,0 +1,250 @@
+"""The queue of waiting pairs and the lanes that run them.
+
+A lane is a thread that takes the next batch the moment it is free: the pairs of all requests in flight, those
+of like length together. No timer: under load batches grow because pairs wait, without load a pair runs at once.
+
+Rule 1: what runs next is decided in batching.py; here is only who waits and who is told.
+Rule 2: `_waiting` and `_closed` are touched under the lock, a Submission only on the event loop.
+"""
+
+import asyncio
+import itertools
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate, take
+from rerank_service.errors import InferenceFailed, NotReady
+
+Score = Callable[[Batch], NDArray[np.float32]]
+"""A batch of n rows in, n float32 logits out; blocks, and is called from several threads at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Logits of pairs that ran in one batch. `positions` count the pairs of one submission from 0."""
+
+    positions: Sequence[int]
+    logits: Sequence[float]
+    padded_tokens: int
+    """Computed for these pairs, padding included."""
+    started: float
+    """Seconds on the scheduler's clock."""
+    ended: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    priority: int
+    owner: "Submission"
+    position: int
+    pair: EncodedPair
+
+
+class Submission:
+    """The pairs of one request: added as they are known, scored as lanes get to them.
+
+    Iterating gives `Scored` parts until `finish` was called and all pairs are scored.
+    """
+
+    def __init__(self, scheduler: "Scheduler", priority: int, room: int) -> None:
+        self._scheduler = scheduler
+        self._priority = priority
+        self._room = room
+        self._added = 0
+        self._settled = 0
+        self._scored: list[Scored] = []
+        self._finished = False
+        self._error: BaseException | None = None
+        self._news = asyncio.Event()
+        self._space = asyncio.Event()
+        self.first_added: float | None = None
+        """When the first pair entered the queue, in seconds on the scheduler's clock."""
+
+    async def add(self, pairs: Sequence[EncodedPair]) -> None:
+        """Queue pairs; waits while `room` pairs of this submission are not scored yet."""
+        while self._added - self._settled >= self._room and self._error is None:
+            self._space.clear()
+            await self._space.wait()
+        first = self._added
+        self._added += len(pairs)
+        if self.first_added is None:
+            self.first_added = self._scheduler.clock()
+        self._scheduler.enqueue([_Waiting(self._priority, self, first + at, pair) for at, pair in enumerate(pairs)])
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """No more pairs will come; with an error, whoever iterates gets it."""
+        self._finished = True
+        self._error = self._error or error
+        self._news.set()
+        self._space.set()
+
+    def deliver(self, part: Scored) -> None:
+        """Called by the scheduler when some of the pairs have run."""
+        self._settled += len(part.positions)
+        self._scored.append(part)
+        self._news.set()
+        self._space.set()
+
+    def __aiter__(self) -> "Submission":
+        return self
+
+    async def __anext__(self) -> Scored:
+        while not self._scored:
+            if self._error is not None:
+                raise self._error
+            if self._finished and self._settled == self._added:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._scored.pop(0)
+
+
+class Scheduler:
+    """Takes in pairs, runs them in batches on lanes, hands the logits back."""
+
+    def __init__(
+        self,
+        score: Score,
+        limits: BatchLimits,
+        *,
+        pad_id: int,
+        lanes: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+        observe: Callable[[Sequence[EncodedPair], Batch, float], None] | None = None,
+    ) -> None:
+        """`observe` is told each batch that ran: its pairs, its arrays, the seconds it took."""
+        self._score = score
+        self._limits = limits
+        self._pad_id = pad_id
+        self._lanes = lanes
+        self._observe = observe
+        self.clock = clock
+        self._waiting: list[_Waiting] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._live: set[Submission] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Pairs in the queue."""
+        return len(self._waiting)
+
+    @contextmanager
+    def submission(self, *, priority: int = 0, room: int) -> Iterator[Submission]:
+        """A request's place in the queue; on leaving, whatever of it still waits is withdrawn."""
+        submission = Submission(self, priority, room)
+        self._live.add(submission)
+        try:
+            yield submission
+        finally:
+            self._live.discard(submission)
+            self._withdraw(submission)
+
+    def enqueue(self, entries: list[_Waiting]) -> None:
+        """Put entries of one priority behind those of the same or a more urgent one."""
+        if not entries:
+            return
+        with self._changed:
+            if self._closed:
+                raise NotReady("the server is stopping")
+            at = bisect_right(self._waiting, entries[0].priority, key=lambda entry: entry.priority)
+            self._waiting[at:at] = entries
+            self._changed.notify_all()
+
+    def _withdraw(self, submission: Submission) -> None:
+        with self._changed:
+            if any(entry.owner is submission for entry in self._waiting):
+                self._waiting = [entry for entry in self._waiting if entry.owner is not submission]
+
+    async def run(self) -> None:
+        """Run the lanes until `close` or cancellation.
+
+        Raises whatever kills a lane; every live submission then fails, and no request waits for ever.
+        """
+        self._loop = asyncio.get_running_loop()
+        pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="lane")
+        lanes = [self._loop.run_in_executor(pool, self._lane) for _ in range(self._lanes)]
+        try:
+            await asyncio.gather(*lanes)
+        finally:
+            self.close()
+            await asyncio.gather(*lanes, return_exceptions=True)
+            pool.shutdown()
+            for submission in self._live:
+                submission.finish(NotReady("the server is stopping"))
+
+    def close(self) -> None:
+        """Let the lanes end after the batches they run; pairs still waiting are dropped."""
+        with self._changed:
+            self._closed = True
+            self._waiting = []
+            self._changed.notify_all()
+
+    def _lane(self) -> None:
+        while entries := self._next():
+            self._run(entries)
+
+    def _next(self) -> list[_Waiting]:
+        """The entries of the next batch, or none when the scheduler is closed."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return []
+            window = self._waiting[: self._limits.window]
+            chosen = take([len(entry.pair) for entry in window], self._limits)
+            taken = set(chosen)
+            self._waiting[: len(window)] = [entry for at, entry in enumerate(window) if at not in taken]
+            return [window[at] for at in chosen]
+
+    def _run(self, entries: list[_Waiting]) -> None:
+        """Score one batch. If the model fails on it, its halves are tried, so that one bad pair fails alone."""
+        pairs = [entry.pair for entry in entries]
+        started = self.clock()
+        try:
+            batch = collate(pairs, pad_id=self._pad_id, limits=self._limits)
+            logits = self._score(batch).tolist()
+        except Exception as error:  # noqa: BLE001 - whatever the runtime raises belongs to the pair's owner
+            self._fail(entries, error)
+            return
+        ended = self.clock()
+        if self._observe is not None:
+            self._observe(pairs, batch, ended - started)
+        owners = itertools.groupby(sorted(zip(entries, logits, strict=True), key=_owner), key=_owner)
+        for _, group in owners:
+            mine = list(group)
+            part = Scored(
+                [entry.position for entry, _ in mine],
+                [logit for _, logit in mine],
+                batch.length * len(mine),
+                started,
+                ended,
+            )
+            self._tell(mine[0][0].owner.deliver, part)
+
+    def _fail(self, entries: list[_Waiting], error: Exception) -> None:
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            self._run(entries[:middle])
+            self._run(entries[middle:])
+            return
+        failure = InferenceFailed(f"the model failed on documents[{entries[0].position}]")
+        failure.__cause__ = error
+        self._tell(entries[0].owner.finish, failure)
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(callback, *args)
+
+
+def _owner(scored: tuple[_Waiting, float]) -> int:
+    return id(scored[0].owner)

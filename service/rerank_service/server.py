@@ -1,0 +1,172 @@
+"""The composition root: build the parts from the settings, start, wait, drain, stop.
+
+Rule 1: only here and in __main__ and commands/ is `Settings` known.
+Rule 2: what starts is stopped by the block that started it, in reverse; a part that dies takes the process along.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from rerank_service.admission import Admission
+from rerank_service.api import grpc as grpc_edge
+from rerank_service.api import rest as rest_edge
+from rerank_service.auth import Keys
+from rerank_service.batching import BatchLimits
+from rerank_service.bundle import open_bundle
+from rerank_service.host import usable_cores
+from rerank_service.provider import Provider
+from rerank_service.registry import Registry, ServedModel, load
+from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.settings import Settings
+
+STARTER = Path(__file__).parent / "models" / "starter"
+"""The bundled model."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a running server is reached."""
+
+    grpc: str
+    rest: str
+    model: str
+    """Name of the model served."""
+
+
+OnReady = Callable[[Addresses], Awaitable[None]]
+
+
+async def serve(settings: Settings, on_ready: OnReady) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        BundleInvalid: the model cannot be served.
+        OSError: an address is taken.
+    """
+    begun = time.perf_counter()
+    stop = _stop_signals()
+    cores = usable_cores()
+    os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads, which it sizes to the host
+    registry = Registry(any_model=settings.any_model)
+    admission = Admission(settings.max_live_documents)
+    keys = Keys([key.get_secret_value() for key in settings.api_keys])
+    with ThreadPoolExecutor(cores, thread_name_prefix="tokenizer") as tokenizing:
+        reranker = Reranker(registry, admission, _request_limits(settings), tokenizing)
+        routes = rest_edge.RerankRoutes(reranker, registry, keys, _rest_options(settings))
+        methods = grpc_edge.RerankMethods(reranker, registry, _grpc_options(settings))
+        async with (
+            rest_edge.listening(rest_edge.build_app(routes), _rest_options(settings)) as rest_port,
+            grpc_edge.listening(methods, keys, _grpc_options(settings)) as grpc,
+        ):
+            model = await asyncio.to_thread(load_model, settings, cores)
+            async with _running(model):
+                registry.add(model)
+                addresses = Addresses(
+                    f"{settings.host}:{grpc.port}", f"http://{settings.host}:{rest_port}", model.info.name
+                )
+                routes.ready = True
+                await grpc.set_ready(ready=True)
+                _log.info(
+                    "ready",
+                    grpc=addresses.grpc,
+                    rest=addresses.rest,
+                    model=model.info.name,
+                    provider=model.info.provider,
+                    precision=model.info.precision,
+                    seconds=round(time.perf_counter() - begun, 2),
+                )
+                await on_ready(addresses)
+                await stop.get()
+                routes.ready = False
+                await grpc.set_ready(ready=False)
+                await _drain(admission, stop, settings)
+    _log.info("stopped")
+
+
+def load_model(settings: Settings, cores: int) -> ServedModel:
+    """Load the model that the settings name. Blocks.
+
+    Raises:
+        BundleInvalid: it cannot be served.
+    """
+    limits = BatchLimits(
+        max_tokens=settings.max_batch_tokens,
+        max_pairs=settings.max_batch_pairs,
+        length_multiple=settings.length_multiple,
+    )
+    return load(
+        open_bundle(settings.model or STARTER),
+        limits=limits,
+        provider=Provider(settings.provider),
+        lanes=settings.lanes or cores,
+        name=settings.model_name,
+        aliases=settings.aliases,
+    )
+
+
+@asynccontextmanager
+async def _running(model: ServedModel) -> AsyncIterator[None]:
+    """Run a model's lanes beside the block; if one dies the block is cancelled, and its error raised."""
+    async with asyncio.TaskGroup() as tasks:
+        lanes = tasks.create_task(model.scheduler.run())
+        try:
+            yield
+        finally:
+            lanes.cancel()
+
+
+def _stop_signals() -> asyncio.Queue[signal.Signals]:
+    """Each SIGTERM and SIGINT from now on: the first asks to drain, the second to make haste."""
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    return signals
+
+
+async def _drain(admission: Admission, stop: asyncio.Queue[signal.Signals], settings: Settings) -> None:
+    """Answer what is in flight within the grace, or until a second signal."""
+    _log.info("draining", requests=admission.live_requests, grace=settings.grace)
+    hurry = asyncio.create_task(stop.get())
+    await asyncio.wait([hurry], timeout=settings.drain_delay)
+    admission.close()
+    drained = asyncio.create_task(admission.drained())
+    await asyncio.wait([hurry, drained], timeout=settings.grace, return_when=asyncio.FIRST_COMPLETED)
+    if not drained.done():
+        _log.warning("grace is over", requests=admission.live_requests)
+    for task in (hurry, drained):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _request_limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(
+        max_documents=settings.max_documents,
+        max_stream_documents=settings.max_stream_documents,
+        max_query_chars=settings.max_query_chars,
+        max_document_chars=settings.max_document_chars,
+    )
+
+
+def _grpc_options(settings: Settings) -> grpc_edge.GrpcOptions:
+    return grpc_edge.GrpcOptions(
+        settings.host, settings.grpc_port, settings.max_message_bytes, settings.default_timeout
+    )
+
+
+def _rest_options(settings: Settings) -> rest_edge.RestOptions:
+    return rest_edge.RestOptions(
+        settings.host, settings.rest_port, settings.max_message_bytes, settings.default_timeout
+    )

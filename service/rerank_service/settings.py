@@ -1,0 +1,94 @@
+"""Every knob, once: its flag, its variable RERANK_…, its help and its line in docs/settings.md are this page."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """Serve a reranker over gRPC and REST."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RERANK_",
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        # a field may be called model: nothing of pydantic's own is meant
+        protected_namespaces=(),
+    )
+
+    model: Path | None = None
+    """Folder of the model: one that `rerank export` wrote, or one with model.onnx, tokenizer.json and
+    config.json. Unset: the bundled starter."""
+    model_name: str | None = None
+    """What the model is called in requests and answers. Unset: what its manifest says."""
+    aliases: Names = ()
+    """Other names that requests may use for the model, separated by commas."""
+    any_model: bool = False
+    """Let every model name mean the model served, instead of refusing unknown ones."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 to be reached from other machines."""
+    grpc_port: Port = 50051
+    """Port of gRPC; 0 lets the system choose."""
+    rest_port: Port = 8080
+    """Port of REST; 0 lets the system choose."""
+    api_keys: Secrets = ()
+    """Keys that callers must send as `Authorization: Bearer KEY`, separated by commas. None: every caller is
+    let in."""
+
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where ONNX Runtime computes: cpu, cuda, or auto for the best that works. One asked for by name that does
+    not work is an error."""
+    lanes: PositiveInt | None = None
+    """Batches that run at once. Unset: one a core of this process's quota; one on a GPU."""
+    max_batch_tokens: PositiveInt = 4096
+    """Padded tokens in one batch: rows times the longest row. Smaller keeps a CPU's caches warm."""
+    max_batch_pairs: PositiveInt = 64
+    """Rows in one batch."""
+    length_multiple: PositiveInt = 8
+    """Rows are padded to a multiple of this many tokens, so that few shapes occur."""
+
+    max_documents: PositiveInt = 10_000
+    """Documents in one unary request."""
+    max_stream_documents: PositiveInt = 1_000_000
+    """Documents in one stream."""
+    max_live_documents: PositiveInt = 100_000
+    """Documents of all requests being ranked; beyond it requests are refused with a time to come back."""
+    max_query_chars: PositiveInt = 100_000
+    """Characters of a query."""
+    max_document_chars: PositiveInt = 1_000_000
+    """Characters of a document. What the model's window does not hold of it is cut."""
+    max_message_bytes: PositiveInt = 32 * 1024 * 1024
+    """Bytes of a gRPC message or an HTTP body."""
+
+    default_timeout: PositiveFloat = 60.0
+    """Seconds that a request may take when it brings no deadline of its own."""
+    grace: NonNegativeFloat = 25.0
+    """Seconds that requests in flight get to finish after SIGTERM. Keep it below the pod's
+    terminationGracePeriodSeconds."""
+    drain_delay: NonNegativeFloat = 0.0
+    """Seconds between SIGTERM (readiness goes off) and the first refusal of new requests, for load balancers
+    to notice."""
+
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """How log lines look: console for people, json for machines, auto by whether stderr is a terminal."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important lines that are logged."""
+    example: bool = False
+    """After the start, rank a built-in example through the server and show it."""
