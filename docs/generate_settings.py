@@ -1,6 +1,7 @@
 """Print docs/settings.md from the settings themselves: `make docs`."""
 
 from pydantic.fields import FieldInfo
+
 from rerank_service.settings import Settings
 
 
@@ -22,7 +23,7 @@ def page() -> str:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    default = "–" if field.default in (None, ()) else f"`{str(field.default).lower()}`"
+    default = "none" if field.default in (None, ()) else f"`{str(field.default).lower()}`"
     help_line = " ".join((field.description or "").split())
     return f"| `--{name.replace('_', '-')}` | `RERANK_{name.upper()}` | {default} | {help_line} |"
 

@@ -11,7 +11,8 @@
     ├── NotReady             loading or draining
     ├── DeadlineExceeded     the request's time is over
     ├── InferenceFailed      the model failed on a document
-    └── BundleInvalid        a model folder cannot be served (at start, never on a request)
+    ├── BundleInvalid        a model folder cannot be served (at start, never on a request)
+    └── SettingsInvalid      a flag or a variable is wrong (likewise)
 
 Rule 1: a gRPC code is an attribute of the class; the HTTP status follows from the code.
 Rule 2: foreign errors are turned into these where they enter, these into answers where they leave.
@@ -141,3 +142,9 @@ class BundleInvalid(RerankError):
     """A model folder cannot be served, and why."""
 
     reason = "bundle_invalid"
+
+
+class SettingsInvalid(RerankError):
+    """A flag or a variable is out of its bounds."""
+
+    reason = "settings_invalid"

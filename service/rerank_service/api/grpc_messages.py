@@ -13,6 +13,8 @@ from rerank_service.registry import ModelInfo
 
 RANKING_BYTES = 1_000_000
 """A streamed ranking is cut into messages of about this size; a stock client receives up to 4 MiB."""
+_ENTRY_BYTES = 5
+"""Tag and length of a result in its message, at most."""
 
 _SCORE_TYPES = {
     pb.SCORE_TYPE_UNSPECIFIED: ScoreType.PROBABILITY,
@@ -101,11 +103,11 @@ def stream_responses_from(ranking: Ranking, request_id: str) -> Iterator[pb.Rera
     part = pb.RerankResponse(id=request_id, model=ranking.model)
     size = 0
     for result in map(result_from, ranking):
-        grown = size + result.ByteSize()
+        grown = size + result.ByteSize() + _ENTRY_BYTES
         if part.results and grown > RANKING_BYTES:
             yield pb.RerankStreamResponse(ranking=part)
             part = pb.RerankResponse(id=request_id, model=ranking.model)
-            grown = result.ByteSize()
+            grown = result.ByteSize() + _ENTRY_BYTES
         part.results.append(result)
         size = grown
     part.usage.CopyFrom(_usage(ranking))

@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 
+from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource
 
 from rerank_service.commands import Command
+from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import Settings
 
 
@@ -17,7 +19,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.server import Addresses, serve
     from rerank_service.telemetry import configure_logging
 
-    settings = Settings(_cli_settings_source=arguments.settings(parsed_args=arguments))
+    settings = _settings(arguments)
     configure_logging(settings.log_format, settings.log_level)
 
     async def on_ready(addresses: Addresses) -> None:
@@ -28,6 +30,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
     asyncio.run(serve(settings, on_ready))
     return 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    try:
+        return Settings(_cli_settings_source=arguments.settings(parsed_args=arguments))
+    except ValidationError as error:
+        wrong = [(str(one["loc"][0]), one["msg"]) for one in error.errors()]
+        raise SettingsInvalid(
+            "; ".join(f"--{name.replace('_', '-')} or RERANK_{name.upper()}: {why}" for name, why in wrong)
+        ) from error
 
 
 COMMAND = Command(

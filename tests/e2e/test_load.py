@@ -1,0 +1,96 @@
+"""Many clients at once: every answer is the one that its request would get alone."""
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rerank.client import AsyncRerankClient
+from rerank.v1 import rerank_pb2 as pb
+from rerank.v1 import rerank_pb2_grpc as pb_grpc
+from support.process import started
+from support.small import logit
+
+CLIENTS = 64
+REQUESTS = 20
+
+
+def _documents(dice: random.Random) -> list[str]:
+    """1 to 200 documents of 0 to 20 numbers."""
+    return [" ".join(str(dice.randrange(10)) for _ in range(dice.randrange(21))) for _ in range(dice.randint(1, 200))]
+
+
+def _solo(documents: list[str]) -> list[tuple[int, float]]:
+    """The ranking that the small model must give, reckoned by hand: index and logit, ties in input order."""
+    logits = [logit(document) for document in documents]
+    return [(index, logits[index]) for index in sorted(range(len(logits)), key=lambda index: -logits[index])]
+
+
+async def _over_grpc(client: AsyncRerankClient, documents: list[str]) -> None:
+    response = await client.rerank("0", documents)
+    assert [(one.index, one.logit) for one in response.results] == _solo(documents)
+
+
+async def _over_rest(client: httpx.AsyncClient, documents: list[str]) -> None:
+    answer = (await client.post("/v2/rerank", json={"query": "0", "documents": documents})).json()
+    expected = _solo(documents)
+    assert [one["index"] for one in answer["results"]] == [index for index, _ in expected]
+    for one, (_, raw) in zip(answer["results"], expected, strict=True):
+        assert one["relevance_score"] == pytest.approx(1 / (1 + math.exp(-raw)), abs=1e-5)
+
+
+async def _cancelled(client: AsyncRerankClient, documents: list[str]) -> None:
+    """A client that changes its mind at once."""
+    stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(client._channel)
+    call = stub.Rerank(pb.RerankRequest(query="0", documents=[pb.Document(text=text) for text in documents]))
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def _slow_stream(client: AsyncRerankClient, ticks: "asyncio.Queue[str | None]") -> None:
+    """A stream whose documents come one by one while the others work."""
+    sent: list[str] = []
+
+    async def documents() -> AsyncIterator[str]:
+        while (document := await ticks.get()) is not None:
+            sent.append(document)
+            yield document
+
+    ranking = await client.rerank_stream("0", documents())
+    assert [(one.index, one.logit) for one in ranking.results] == _solo(sent)
+    assert len(sent) == CLIENTS * REQUESTS
+
+
+async def _client(seed: int, address: str, url: str, ticks: "asyncio.Queue[str | None]") -> None:
+    dice = random.Random(seed)
+    async with AsyncRerankClient(address) as over_grpc, httpx.AsyncClient(base_url=url, timeout=120) as over_rest:
+        for turn in range(REQUESTS):
+            documents = _documents(dice)
+            if turn % 5 == 4:
+                await _cancelled(over_grpc, documents)
+            elif seed % 2:
+                await _over_grpc(over_grpc, documents)
+            else:
+                await _over_rest(over_rest, documents)
+            ticks.put_nowait(str(dice.randrange(100)))
+
+
+async def test_every_answer_under_load_is_the_solo_answer(small_folder: Path) -> None:
+    """64 clients with 20 requests each over gRPC and REST, some cancelled, and a slow stream through it all."""
+    with started("--model", str(small_folder)) as server:
+        ticks: asyncio.Queue[str | None] = asyncio.Queue()
+        async with AsyncRerankClient(server.grpc) as client:
+            slow = asyncio.create_task(_slow_stream(client, ticks))
+            await asyncio.gather(*(_client(seed, server.grpc, server.rest, ticks) for seed in range(CLIENTS)))
+            ticks.put_nowait(None)
+            await slow
+        server.popen.terminate()
+        assert server.ended() == 0
+        log = {line["event"]: line for line in server.log()}
+    assert "internal error" not in log
+    assert log["draining"]["requests"] == 0

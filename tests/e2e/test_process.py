@@ -1,0 +1,158 @@
+"""The process: start, answers, errors at the start, and an end that loses nothing."""
+
+import queue
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from rerank.client import RerankClient
+from rerank.v1 import rerank_pb2 as pb
+from rerank.v1 import rerank_pb2_grpc as pb_grpc
+from support.process import Process, Start, command, environment
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_the_bundled_model_ranks_the_built_in_example(start: Start) -> None:
+    """`rerank serve --example` shows a table with Washington first, the addresses, and goes on serving."""
+    server = start("--example")
+    assert server.popen.stdout is not None
+    shown = ""
+    while "Ctrl-C" not in shown:
+        shown += server.popen.stdout.readline()
+    assert re.search(r"│ +1 │ +0\.\d+ │ +2 │ Washington", shown)
+    assert server.grpc in shown
+    assert server.rest in shown
+    ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
+    assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
+
+
+def test_a_stream_in_flight_is_answered_after_sigterm(start: Start, small_folder: Path) -> None:
+    """Readiness goes off, liveness stays, new calls are refused, the open stream is read to its end, exit is 0."""
+    server = start("--model", str(small_folder))
+    parts: queue.SimpleQueue[pb.RerankStreamRequest | None] = queue.SimpleQueue()
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub, health = pb_grpc.RerankStub(channel), health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service="rerank.v1.Rerank"))
+        assert next(watch).status == SERVING
+        header = pb.RerankHeader(request=pb.RerankRequest(query="0"), partial_scores=True)
+        parts.put(pb.RerankStreamRequest(header=header))
+        parts.put(_chunk("1"))
+        stream = stub.RerankStream(iter(parts.get, None))
+        assert [score.index for score in next(stream).scores.scores] == [0]
+
+        server.popen.send_signal(signal.SIGTERM)
+        assert next(watch).status == NOT_SERVING
+        live = health.Check(health_pb2.HealthCheckRequest(service="live"))
+        assert live.status == SERVING
+        assert httpx.get(f"{server.rest}/health/ready").status_code == 503
+        refused = httpx.post(f"{server.rest}/v2/rerank", json={"query": "0", "documents": ["1"]})
+        assert refused.status_code == 503
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Rerank(pb.RerankRequest(query="0", documents=[pb.Document(text="1")]))
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+        parts.put(_chunk("7"))
+        parts.put(None)
+        responses = list(stream)
+        watch.cancel()
+    assert [(one.index, one.logit) for one in responses[-1].ranking.results] == [(1, 7.0), (0, 1.0)]
+    assert server.ended() == 0
+    assert [line["event"] for line in server.log()][-1] == "stopped"
+
+
+def _chunk(*texts: str) -> pb.RerankStreamRequest:
+    return pb.RerankStreamRequest(documents=pb.DocumentChunk(documents=[pb.Document(text=text) for text in texts]))
+
+
+def _held_open(server: Process) -> tuple[grpc.Channel, Iterator[pb.RerankStreamResponse]]:
+    """A stream that its client never ends."""
+    parts: queue.SimpleQueue[pb.RerankStreamRequest] = queue.SimpleQueue()
+    header = pb.RerankHeader(request=pb.RerankRequest(query="0"), partial_scores=True)
+    parts.put(pb.RerankStreamRequest(header=header))
+    parts.put(_chunk("1"))
+    channel = grpc.insecure_channel(server.grpc)
+    stream = pb_grpc.RerankStub(channel).RerankStream(iter(parts.get, None))
+    next(stream)
+    return channel, stream
+
+
+@pytest.mark.parametrize(("grace", "signals"), [("0.1", 1), ("60", 2)])
+def test_the_grace_ends_by_time_or_by_a_second_signal(
+    start: Start, small_folder: Path, grace: str, signals: int
+) -> None:
+    """A call that never ends is cancelled, its client told, and the exit status is 0 all the same."""
+    server = start("--model", str(small_folder), RERANK_GRACE=grace)
+    channel, stream = _held_open(server)
+    health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+    assert next(health).status == SERVING
+    server.popen.send_signal(signal.SIGTERM)
+    assert next(health).status == NOT_SERVING
+    if signals == 2:
+        server.popen.send_signal(signal.SIGINT)
+    with pytest.raises(grpc.RpcError):
+        list(stream)
+    assert server.ended() == 0
+    channel.close()
+
+
+def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Path) -> None:
+    """SIGINT is as good as SIGTERM."""
+    server = start("--model", str(small_folder))
+    server.popen.send_signal(signal.SIGINT)
+    assert server.ended() == 0
+
+
+def _failing(*arguments: str) -> str:
+    """What a command that must fail prints, without a trace."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=60)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path) -> None:
+    """No model there, or an address that is taken."""
+    assert "rerank export" in _failing("serve", "--model", str(tmp_path), "--grpc-port", "0", "--rest-port", "0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1:{port}" in _failing("serve", "--grpc-port", "0", "--rest-port", port)
+        assert f"cannot listen on 127.0.0.1:{port}" in _failing("serve", "--grpc-port", port, "--rest-port", "0")
+    assert "UNAVAILABLE" in _failing("rank", "a", "b", "--server", f"127.0.0.1:{port}")
+    assert "lanes" in _failing("serve", "--lanes", "0")
+
+
+def test_the_command_line_ranks_and_lists(start: Start, small_folder: Path) -> None:
+    """`rerank rank` and `rerank models` against a running server with a key."""
+    server = start("--model", str(small_folder), "--aliases", "also", RERANK_API_KEYS="sesame")
+    options = ("--server", server.grpc, "--api-key", "sesame")
+
+    def run(*arguments: str, stdin: str | None = None) -> str:
+        done = subprocess.run(
+            command(*arguments, *options), capture_output=True, text=True, env=environment(), input=stdin, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "small" in run("models")
+    assert re.search(r"1 │ +0\.\d+ │ +1 │ 5", run("rank", "0", "3", "5", "--model", "also"))
+    assert run("rank", "0", "--file", "-", "--json", "--top-n", "1", stdin="3\n5\n").count("\n") == 1
+    with RerankClient(server.grpc) as stranger, pytest.raises(grpc.RpcError):
+        stranger.rerank("0", ["1"])
+
+
+def test_help_teaches() -> None:
+    """The command's own and each subcommand's."""
+    for arguments in ((), ("serve",), ("rank",), ("models",), ("export",)):
+        done = subprocess.run(command(*arguments, "--help"), capture_output=True, text=True, env=environment())
+        assert done.returncode == 0
+        assert "sage:" in done.stdout

@@ -1,0 +1,109 @@
+"""The real SDKs, unchanged but for their base URL, against a started server."""
+
+import asyncio
+from collections.abc import Iterator
+
+import cohere
+import httpx
+import pytest
+import together
+
+from rerank_service.terminal import example
+from support.process import Process, started
+
+OBJECTS = [{"title": "Rome", "text": "Rome is the capital of Italy."}, {"title": "Paris", "text": "Capital of France"}]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Process]:
+    """The bundled model, with room for few documents a request so that a refusal can be had."""
+    with started("--max-documents", "100") as process:
+        yield process
+
+
+@pytest.mark.parametrize("base", ["", "/v1"])
+@pytest.mark.parametrize("kind", [cohere.Client, cohere.ClientV2])
+def test_cohere(server: Process, kind: type[cohere.Client] | type[cohere.ClientV2], base: str) -> None:
+    """Client and ClientV2, with the server's root or with /v1 behind it."""
+    with kind(api_key="any", base_url=server.rest + base) as client:
+        response = client.rerank(model="starter", query=example.QUERY, documents=list(example.DOCUMENTS), top_n=3)
+        assert next(result.index for result in response.results) == 2
+        assert len(response.results) == 3
+        scores = [result.relevance_score for result in response.results]
+        assert scores == sorted(scores, reverse=True)
+        assert response.meta is not None
+        assert response.meta.billed_units is not None
+        assert response.meta.billed_units.search_units == 1
+
+
+def test_cohere_v1_takes_objects_and_gives_them_back(server: Process) -> None:
+    """With rank_fields and return_documents."""
+    with cohere.Client(api_key="any", base_url=server.rest) as client:
+        response = client.rerank(
+            model="default",
+            query="capital of France",
+            documents=OBJECTS,
+            rank_fields=["title", "text"],
+            return_documents=True,
+        )
+        assert [result.index for result in response.results] == [1, 0]
+        assert response.results[0].document is not None
+        assert response.results[0].document.text == "Capital of France"
+
+
+async def test_cohere_async(server: Process) -> None:
+    """AsyncClientV2."""
+    async with cohere.AsyncClientV2(api_key="any", base_url=server.rest) as client:
+        calls = (
+            client.rerank(model="starter", query="capital of France", documents=["Rome", "Paris"]) for _ in range(8)
+        )
+        for response in await asyncio.gather(*calls):
+            assert [result.index for result in response.results] == [1, 0]
+
+
+def test_cohere_raises_its_own_errors(server: Process) -> None:
+    """400 and 404 with our sentence in the body."""
+    with cohere.ClientV2(api_key="any", base_url=server.rest) as client:
+        with pytest.raises(cohere.BadRequestError, match="at most 100"):
+            client.rerank(model="starter", query="q", documents=["x"] * 101)
+        with pytest.raises(cohere.NotFoundError, match="served: starter"):
+            client.rerank(model="other", query="q", documents=["x"])
+
+
+@pytest.mark.parametrize("base", ["", "/v1"])
+def test_together(server: Process, base: str) -> None:
+    """Strings and objects, documents returned."""
+    with together.Together(api_key="any", base_url=server.rest + base) as client:
+        response = client.rerank.create(
+            model="starter", query=example.QUERY, documents=list(example.DOCUMENTS), top_n=2
+        )
+        assert response.results is not None
+        assert next(result.index for result in response.results) == 2
+        assert response.object == "rerank"
+        assert response.usage is not None
+        assert response.usage.prompt_tokens == response.usage.total_tokens > 0
+        objects = client.rerank.create(
+            model="starter",
+            query="capital of France",
+            documents=OBJECTS,  # type: ignore[arg-type]
+            rank_fields=["title"],
+            return_documents=True,
+        )
+        assert objects.results is not None
+        assert [result.index for result in objects.results] == [1, 0]
+
+
+def test_together_raises_its_own_errors(server: Process) -> None:
+    """400 and 404."""
+    with together.Together(api_key="any", base_url=server.rest) as client:
+        with pytest.raises(together.BadRequestError, match="must not be empty"):
+            client.rerank.create(model="starter", query="", documents=["x"])
+        with pytest.raises(together.NotFoundError, match="served: starter"):
+            client.rerank.create(model="other", query="q", documents=["x"])
+
+
+def test_a_plain_http_call(server: Process) -> None:
+    """What curl would do, without any header."""
+    body = b'{"query": "capital of France", "documents": ["Rome", "Paris"]}'
+    answer = httpx.post(f"{server.rest}/v1/rerank", content=body).json()
+    assert [result["index"] for result in answer["results"]] == [1, 0]

@@ -1,0 +1,66 @@
+"""The text of a document: what is scored for each form that a caller may send."""
+
+from typing import Any
+
+import pytest
+
+from rerank_service.documents import object_text, parse_object
+from rerank_service.errors import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("value", "rank_fields", "text"),
+    [
+        ({"text": "plain"}, [], "plain"),
+        ({"text": ""}, [], ""),
+        ({"title": "A", "text": "b"}, [], "title: A\ntext: b"),
+        ({"text": "b", "title": "A"}, [], "text: b\ntitle: A"),
+        ({"title": "A", "text": "b"}, ["text", "title"], "text: b\ntitle: A"),
+        ({"title": "A", "text": "b"}, ["text"], "b"),
+        ({"title": "A", "text": "b"}, ["text", "absent"], "b"),
+        ({"title": "A", "note": None}, [], "A"),
+        ({"a": "x: 'y'\nz", "b": "ü😀"}, [], "a: x: 'y'\nz\nb: ü😀"),
+        ({"year": 1999, "ok": True, "rate": 0.5}, [], "year: 1999\nok: true\nrate: 0.5"),
+        ({"year": 1999}, [], "1999"),
+        ({"tags": ["a", "ü"], "n": 1}, [], "tags:\n- a\n- ü\nn: 1"),
+        ({"tags": ["a", "b"]}, [], "- a\n- b"),
+        ({"by": {"name": "Zoë", "at": [1, 2]}, "n": 1}, [], "by:\n  name: Zoë\n  at:\n  - 1\n  - 2\nn: 1"),
+        ({"empty": [], "n": {}}, [], "empty: []\nn: {}"),
+        ({"long": ["word " * 200 + "end"], "n": 1}, [], "long:\n- " + "word " * 200 + "end\nn: 1"),
+    ],
+)
+def test_an_object_becomes_its_fields(value: dict[str, Any], rank_fields: list[str], text: str) -> None:
+    """`key: value` lines in order, a single field bare, nested values as block YAML of unlimited width."""
+    assert object_text(value, rank_fields, field="documents[0]") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "rank_fields"),
+    [({}, []), ({"text": None}, []), ({"title": "A"}, ["text"]), ({"text": None}, ["text"])],
+)
+def test_an_object_without_anything_to_rank_is_refused(value: dict[str, Any], rank_fields: list[str]) -> None:
+    """The error names the document."""
+    with pytest.raises(InvalidRequest, match=r"documents\[7\]") as caught:
+        object_text(value, rank_fields, field="documents[7]")
+    assert caught.value.field == "documents[7]"
+
+
+def test_an_object_nested_too_deeply_is_refused() -> None:
+    """It would otherwise exhaust the stack of the YAML writer."""
+    value: Any = "leaf"
+    for _ in range(900):
+        value = [value]
+    with pytest.raises(InvalidRequest, match="too deeply"):
+        object_text({"a": value, "b": 1}, [], field="documents[0]")
+
+
+def test_json_keeps_the_order_of_keys() -> None:
+    """Unlike a Struct."""
+    assert list(parse_object('{"z": 1, "a": 2}', field="documents[0]")) == ["z", "a"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"text"', "nan", b"\xff", '{"a": "\\ud800"}'])
+def test_json_that_is_no_object_is_refused(text: str | bytes) -> None:
+    """Broken JSON and other values alike."""
+    with pytest.raises(InvalidRequest, match=r"documents\[0\]"):
+        parse_object(text, field="documents[0]")

@@ -1,0 +1,34 @@
+"""The same pair has the same score: alone, in a batch, padded, in any order."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rerank_service.batching import BatchLimits, collate
+from rerank_service.bundle import open_bundle
+from rerank_service.provider import Provider
+from rerank_service.server import STARTER
+from rerank_service.session import CrossEncoder
+from rerank_service.tokenizer import PairTokenizer
+
+_BUNDLE = open_bundle(STARTER)
+_SESSION = CrossEncoder(_BUNDLE, Provider.CPU)
+_TOKENIZER = PairTokenizer(_BUNDLE.tokenizer, max_tokens=_BUNDLE.manifest.max_tokens)
+TEXT = st.text(max_size=200) | st.lists(
+    st.sampled_from(["what", "is", "the", "capital", "of", "france", "paris", "rome", "🗼", "42"]), max_size=60
+).map(" ".join)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    query=TEXT, documents=st.lists(TEXT, min_size=2, max_size=8), multiple=st.sampled_from([1, 8, 64]), data=st.data()
+)
+def test_a_score_does_not_depend_on_its_neighbours(
+    query: str, documents: list[str], multiple: int, data: st.DataObject
+) -> None:
+    """Within 1e-5, in fp32."""
+    pairs = _TOKENIZER.encode_documents(_TOKENIZER.encode_query(query), documents)
+    order = data.draw(st.permutations(range(len(pairs))))
+    alone = [_SESSION.score(collate([pair], pad_id=0, limits=BatchLimits(length_multiple=1)))[0] for pair in pairs]
+    batch = collate([pairs[at] for at in order], pad_id=0, limits=BatchLimits(length_multiple=multiple))
+    np.testing.assert_allclose(_SESSION.score(batch), [alone[at] for at in order], rtol=0, atol=1e-5)

@@ -1,0 +1,68 @@
+"""The arrows between modules go one way."""
+
+import ast
+from pathlib import Path
+
+import rerank_service
+
+_ROOT = Path(rerank_service.__file__).parent
+_MODULES = {
+    path.relative_to(_ROOT.parent).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
+    for path in _ROOT.rglob("*.py")
+}
+_COMPOSITION = {"rerank_service.server", "rerank_service.__main__", "rerank_service.settings"}
+_OUTER = ("rerank_service.api", "rerank_service.commands", "rerank_service.terminal")
+
+
+def _imports(path: Path) -> set[str]:
+    """Modules of ours that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def _core() -> dict[str, Path]:
+    return {name: path for name, path in _MODULES.items() if name not in _COMPOSITION and not name.startswith(_OUTER)}
+
+
+def test_the_core_knows_no_edge() -> None:
+    """Neither api nor commands nor what a terminal shows."""
+    for name, path in _core().items():
+        outward = {module for module in _imports(path) if module.startswith(_OUTER)}
+        assert not outward, f"{name} imports {outward}"
+
+
+def test_only_the_composition_root_knows_the_settings() -> None:
+    """Parts receive values."""
+    for name, path in _MODULES.items():
+        if name not in _COMPOSITION and not name.startswith("rerank_service.commands"):
+            assert "rerank_service.settings" not in _imports(path), name
+
+
+def test_the_service_never_imports_the_exporter() -> None:
+    """torch stays out of the serving image."""
+    for name, path in _MODULES.items():
+        assert not any(module.startswith("rerank_export") for module in _imports(path)), name
+
+
+def test_the_batching_policy_is_pure() -> None:
+    """No clock, no queue, no lock, no socket."""
+    allowed = {"collections.abc", "dataclasses", "numpy", "numpy.typing"}
+    modules = set(_imports(_MODULES["rerank_service.batching"]))
+    assert {module for module in modules if not any(module.startswith(name) for name in allowed)} == set()
+
+
+def test_imports_have_no_cycle() -> None:
+    """Each module can be understood after those that it imports."""
+    edges = {
+        name: {module for module in _imports(path) if module in _MODULES and module != name}
+        for name, path in _MODULES.items()
+    }
+    while leaves := [name for name, targets in edges.items() if not targets & edges.keys()]:
+        for leaf in leaves:
+            del edges[leaf]
+    assert not edges, f"a cycle among {sorted(edges)}"

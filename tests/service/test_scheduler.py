@@ -1,0 +1,186 @@
+"""The queue and its lanes: batches across requests, priority, withdrawal, failures that stay where they belong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rerank_service.batching import Batch, BatchLimits, EncodedPair, Segment
+from rerank_service.errors import InferenceFailed, NotReady
+from rerank_service.scheduler import Scheduler, Submission
+from support.running import HeldScore
+
+_EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
+_BAD = 666
+
+
+def pair(length: int, *, bad: bool = False) -> EncodedPair:
+    """A pair of that many tokens."""
+    return EncodedPair(_EMPTY, np.full(length, _BAD if bad else 1, np.int64), _EMPTY, document_type=1)
+
+
+def lengths(batch: Batch) -> NDArray[np.float32]:
+    """A model whose logit is the pair's length, and which fails on bad pairs."""
+    if (batch.input_ids == _BAD).any():
+        raise ValueError("bad pair")
+    logits: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
+    return logits
+
+
+@asynccontextmanager
+async def lanes(score: HeldScore, limits: BatchLimits | None = None, count: int = 1) -> AsyncIterator[Scheduler]:
+    """A running scheduler."""
+    scheduler = Scheduler(score, limits or BatchLimits(length_multiple=1), pad_id=0, lanes=count)
+    task = asyncio.create_task(scheduler.run())
+    try:
+        yield scheduler
+    finally:
+        score.release()
+        scheduler.close()
+        await task
+
+
+async def collect(submission: Submission) -> list[float]:
+    """Logits in the order in which pairs were added."""
+    found: dict[int, float] = {}
+    async for part in submission:
+        found.update(zip(part.positions, part.logits, strict=True))
+    return [found[position] for position in sorted(found)]
+
+
+async def score_all(scheduler: Scheduler, pairs: Sequence[EncodedPair], priority: int = 0) -> list[float]:
+    """Submit pairs and wait for their logits."""
+    with scheduler.submission(priority=priority, room=100) as submission:
+        await submission.add(pairs)
+        submission.finish()
+        return await collect(submission)
+
+
+async def until(scheduler: Scheduler, waiting: int) -> None:
+    """Let other tasks run until so many pairs wait."""
+    while scheduler.waiting != waiting:
+        await asyncio.sleep(0)
+
+
+async def test_requests_that_wait_share_a_batch() -> None:
+    """What queues while a lane is busy runs together, the pairs of like length side by side."""
+    score = HeldScore(lengths)
+    async with lanes(score) as scheduler:
+        score.hold()
+        first = asyncio.create_task(score_all(scheduler, [pair(7)]))
+        await score.started()
+        others = [asyncio.create_task(score_all(scheduler, [pair(2), pair(3)])) for _ in range(2)]
+        await until(scheduler, 4)
+        score.release()
+        assert await asyncio.gather(first, *others) == [[7], [2, 3], [2, 3]]
+    assert score.batches == [[7], [3, 3, 2, 2]]
+
+
+async def test_a_lower_priority_number_runs_first() -> None:
+    """Among equals the order of arrival holds."""
+    score = HeldScore(lengths)
+    async with lanes(score, BatchLimits(max_pairs=1, length_multiple=1)) as scheduler:
+        score.hold()
+        tasks = [asyncio.create_task(score_all(scheduler, [pair(9)]))]
+        await score.started()
+        for waiting, (length, priority) in enumerate([(4, 5), (3, 0), (2, -1), (1, 0)], 1):
+            tasks.append(asyncio.create_task(score_all(scheduler, [pair(length)], priority)))
+            await until(scheduler, waiting)
+        score.release()
+        await asyncio.gather(*tasks)
+    assert score.batches == [[9], [2], [3], [1], [4]]
+
+
+async def test_a_withdrawn_request_leaves_the_queue_at_once() -> None:
+    """Its pairs never reach a lane; those of others do."""
+    score = HeldScore(lengths)
+    async with lanes(score) as scheduler:
+        score.hold()
+        running = asyncio.create_task(score_all(scheduler, [pair(7)]))
+        await score.started()
+        gone = asyncio.create_task(score_all(scheduler, [pair(5), pair(5)]))
+        stays = asyncio.create_task(score_all(scheduler, [pair(4)]))
+        await until(scheduler, 3)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert scheduler.waiting == 1
+        score.release()
+        assert list(await asyncio.gather(running, stays)) == [[7], [4]]
+    assert score.batches == [[7], [4]]
+
+
+async def test_a_bad_pair_fails_its_own_request_only() -> None:
+    """The batch is halved until the bad pair is alone; the error names its index."""
+    score = HeldScore(lengths)
+    async with lanes(score) as scheduler:
+        score.hold()
+        first = asyncio.create_task(score_all(scheduler, [pair(7)]))
+        await score.started()
+        good = asyncio.create_task(score_all(scheduler, [pair(2), pair(3), pair(4)]))
+        bad = asyncio.create_task(score_all(scheduler, [pair(2), pair(3, bad=True)]))
+        await until(scheduler, 5)
+        score.release()
+        assert list(await asyncio.gather(first, good)) == [[7], [2, 3, 4]]
+        with pytest.raises(InferenceFailed, match=r"documents\[1\]"):
+            await bad
+        assert await score_all(scheduler, [pair(6)]) == [6]
+
+
+async def test_room_holds_back_who_adds() -> None:
+    """A request with its room full waits to add more until some of its pairs are scored."""
+    score = HeldScore(lengths)
+    async with lanes(score) as scheduler:
+        score.hold()
+        with scheduler.submission(room=2) as submission:
+            await submission.add([pair(1), pair(2)])
+            more = asyncio.create_task(submission.add([pair(3)]))
+            await score.started()
+            assert not more.done()
+            score.release()
+            await more
+            submission.finish()
+            assert await collect(submission) == [1, 2, 3]
+
+
+async def test_two_lanes_run_two_batches_at_once() -> None:
+    """Both start before either ends."""
+    score = HeldScore(lengths)
+    async with lanes(score, BatchLimits(max_pairs=1), count=2) as scheduler:
+        score.hold()
+        task = asyncio.create_task(score_all(scheduler, [pair(1), pair(2)]))
+        await score.started()
+        await score.started()
+        score.release()
+        assert await task == [1, 2]
+
+
+async def test_closing_ends_who_still_waits() -> None:
+    """Nobody waits for a scheduler that has stopped."""
+    score = HeldScore(lengths)
+    async with lanes(score) as scheduler:
+        score.hold()
+        waits = asyncio.create_task(score_all(scheduler, [pair(1)]))
+        await score.started()
+        scheduler.close()
+        late = asyncio.create_task(score_all(scheduler, [pair(1)]))
+        with pytest.raises(NotReady):
+            await late
+        score.release()
+        assert await waits == [1]
+
+
+async def test_a_lane_that_dies_is_heard() -> None:
+    """`run` raises what killed it, and live requests fail instead of waiting."""
+
+    def broken(pairs: Sequence[EncodedPair], batch: Batch, seconds: float) -> None:
+        raise SystemError("a bug in the lane")
+
+    scheduler = Scheduler(lengths, BatchLimits(), pad_id=0, observe=broken)
+    task = asyncio.create_task(scheduler.run())
+    with pytest.raises(NotReady):
+        await score_all(scheduler, [pair(1)])
+    with pytest.raises(SystemError):
+        await task

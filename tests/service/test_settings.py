@@ -1,0 +1,39 @@
+"""Settings: flags and variables."""
+
+import pytest
+from pydantic import ValidationError
+
+from rerank_service.settings import Settings
+
+
+def test_a_variable_sets_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RERANK_ and its name; lists are separated by commas."""
+    monkeypatch.setenv("RERANK_GRPC_PORT", "1234")
+    monkeypatch.setenv("RERANK_API_KEYS", "a, b")
+    monkeypatch.setenv("RERANK_ANY_MODEL", "true")
+    settings = Settings()
+    assert (settings.grpc_port, settings.any_model) == (1234, True)
+    assert [key.get_secret_value() for key in settings.api_keys] == ["a", "b"]
+
+
+def test_a_flag_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everywhere."""
+    monkeypatch.setenv("RERANK_GRPC_PORT", "1234")
+    assert Settings(_cli_parse_args=["--grpc-port", "99", "--aliases", "x,y"]).grpc_port == 99
+
+
+def test_keys_are_not_printed() -> None:
+    """Neither in logs nor in traces."""
+    assert "sesame" not in repr(Settings(api_keys=("sesame",)))
+
+
+@pytest.mark.parametrize("wrong", [{"grpc_port": 70000}, {"lanes": 0}, {"provider": "tpu"}, {"grace": -1}])
+def test_a_value_out_of_bounds_is_refused(wrong: dict[str, object]) -> None:
+    """At the start, not at the first request."""
+    with pytest.raises(ValidationError):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_every_setting_is_explained() -> None:
+    """--help and docs/settings.md are made of these."""
+    assert all(field.description for field in Settings.model_fields.values())

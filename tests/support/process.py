@@ -1,0 +1,58 @@
+"""A server as its users start it: a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A started server."""
+
+    popen: subprocess.Popen[str]
+    grpc: str
+    rest: str
+
+    def ended(self) -> int:
+        """Wait for its end; gives the exit status."""
+        return self.popen.wait(timeout=60)
+
+    def log(self) -> list[dict[str, object]]:
+        """What it logged since the line that said ready, once it has ended."""
+        assert self.popen.stderr is not None
+        return [json.loads(line) for line in self.popen.stderr]
+
+
+Start = Callable[..., Process]
+"""Takes what `started` takes."""
+
+
+def command(*arguments: str) -> list[str]:
+    """A command line of `rerank`."""
+    return [sys.executable, "-m", "rerank_service", *arguments]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Ours, without settings that the machine may have."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")} | variables
+
+
+@contextmanager
+def started(*arguments: str, **variables: str) -> Iterator[Process]:
+    """Run `rerank serve` on ports of the system's choice; killed at the end if it still runs."""
+    serve = command("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json", *arguments)
+    with subprocess.Popen(
+        serve, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(**variables)
+    ) as popen:
+        try:
+            assert popen.stderr is not None
+            first = popen.stderr.readline()
+            ready = json.loads(first) if first.startswith("{") else {}
+            assert ready.get("event") == "ready", first + popen.stderr.read()
+            yield Process(popen, ready["grpc"], ready["rest"])
+        finally:
+            popen.kill()

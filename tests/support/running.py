@@ -1,0 +1,133 @@
+"""The reranker and its edges in this process, with a lever to hold its model."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.client import AsyncRerankClient
+from rerank_service.admission import Admission
+from rerank_service.api import grpc as grpc_edge
+from rerank_service.api import rest as rest_edge
+from rerank_service.auth import Keys
+from rerank_service.batching import Batch, BatchLimits
+from rerank_service.bundle import Bundle
+from rerank_service.deadline import Deadline
+from rerank_service.documents import Document
+from rerank_service.provider import Provider
+from rerank_service.ranking import Ranking, RerankRequest
+from rerank_service.registry import Registry, ServedModel, load
+from rerank_service.reranker import RequestLimits, Reranker
+
+
+class HeldScore:
+    """A score function that records the row lengths of each batch and waits while the test holds it."""
+
+    def __init__(self, score: Callable[[Batch], NDArray[np.float32]]) -> None:
+        self._score = score
+        self._free = threading.Event()
+        self._free.set()
+        self._started = threading.Semaphore(0)
+        self.batches: list[list[int]] = []
+
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+        self.batches.append([int(length) for length in batch.attention_mask.sum(axis=1)])
+        self._started.release()
+        self._free.wait()
+        return self._score(batch)
+
+    def hold(self) -> None:
+        """Let batches start, and none end, from now on."""
+        self._free.clear()
+
+    def release(self) -> None:
+        """Let them end."""
+        self._free.set()
+
+    async def started(self) -> None:
+        """Wait until one more batch has started."""
+        await asyncio.to_thread(self._started.acquire)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A reranker whose lanes run."""
+
+    reranker: Reranker
+    registry: Registry
+    admission: Admission
+    model: ServedModel
+    score: HeldScore
+
+    async def rank(self, query: str, *texts: str, seconds: float = 60.0, top_n: int | None = None) -> Ranking:
+        """Rank plain texts."""
+        request = RerankRequest(query=query, top_n=top_n)
+        documents = [Document(text, text) for text in texts]
+        return await self.reranker.rerank(request, documents, deadline=Deadline.after(seconds))
+
+    def idle(self) -> bool:
+        """Whether nothing is left of any request."""
+        return not (self.admission.live_requests or self.admission.live_documents or self.model.scheduler.waiting)
+
+
+@asynccontextmanager
+async def running(
+    bundle: Bundle,
+    *,
+    limits: RequestLimits | None = None,
+    batch_limits: BatchLimits | None = None,
+    lanes: int = 1,
+    max_live_documents: int = 100_000,
+) -> AsyncIterator[Running]:
+    """Load a bundle and run its lanes."""
+    model = load(bundle, limits=batch_limits or BatchLimits(), provider=Provider.CPU, lanes=lanes)
+    score = HeldScore(model.scheduler._score)
+    model.scheduler._score = score
+    registry = Registry()
+    registry.add(model)
+    admission = Admission(max_live_documents)
+    reranker = Reranker(registry, admission, limits or RequestLimits())
+    lanes_task = asyncio.create_task(model.scheduler.run())
+    try:
+        yield Running(reranker, registry, admission, model, score)
+    finally:
+        score.release()
+        model.scheduler.close()
+        await lanes_task
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Both edges on real ports."""
+
+    core: Running
+    grpc: grpc_edge.GrpcEdge
+    address: str
+    client: AsyncRerankClient
+    http: httpx.AsyncClient
+    routes: rest_edge.RerankRoutes
+
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+
+
+@asynccontextmanager
+async def served(core: Running, *, keys: Keys | None = None) -> AsyncIterator[Served]:
+    """Serve a reranker on ports of the system's choice."""
+    keys = keys or Keys()
+    grpc_options = grpc_edge.GrpcOptions(max_message_bytes=MAX_MESSAGE_BYTES)
+    rest_options = rest_edge.RestOptions(max_body_bytes=MAX_MESSAGE_BYTES)
+    methods = grpc_edge.RerankMethods(core.reranker, core.registry, grpc_options)
+    routes = rest_edge.RerankRoutes(core.reranker, core.registry, keys, rest_options)
+    async with (
+        grpc_edge.listening(methods, keys, grpc_options) as grpc,
+        rest_edge.listening(rest_edge.build_app(routes), rest_options) as rest_port,
+        AsyncRerankClient(f"127.0.0.1:{grpc.port}") as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest_port}", timeout=60) as http,
+    ):
+        yield Served(core, grpc, f"127.0.0.1:{grpc.port}", client, http, routes)

@@ -1,0 +1,77 @@
+"""A model whose scores can be reckoned by hand."""
+
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from rerank_service.bundle import Bundle, Manifest, Variant, write_manifest
+
+WORDS = 100
+"""The small model knows the words "0" to "99"; a document's logit is the sum of its numbers."""
+_FIRST = 4
+NAN = "nan"
+"""A word that turns a pair's logit into NaN."""
+BOOM = "boom"
+"""A word that makes ONNX Runtime fail on the batch."""
+
+
+def logit(document: str) -> float:
+    """The small model's logit for a document of number words."""
+    return float(sum(int(word) for word in document.split() if word.isdigit()))
+
+
+def _tokenizer() -> Tokenizer:
+    vocabulary = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3}
+    vocabulary |= {str(number): _FIRST + number for number in range(WORDS)}
+    vocabulary |= {NAN: _FIRST + WORDS, BOOM: _FIRST + WORDS + 1}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    return tokenizer
+
+
+def _graph() -> onnx.ModelProto:
+    """Looks each token's worth up in a table, sums over the document's tokens, and adds 0 / (1 - any nan)."""
+    worth = [0.0] * _FIRST + [float(number) for number in range(WORDS)] + [0.0]  # BOOM lies beyond the table
+    isnan = [0.0] * (_FIRST + WORDS) + [1.0]
+    nodes = [
+        helper.make_node("Gather", ["worth", "input_ids"], ["worths"]),
+        helper.make_node("Mul", ["attention_mask", "token_type_ids"], ["counted"]),
+        helper.make_node("Cast", ["counted"], ["weight"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["worths", "weight"], ["weighted"]),
+        helper.make_node("ReduceSum", ["weighted", "axis"], ["sum"], keepdims=1),
+        helper.make_node("Gather", ["isnan", "input_ids"], ["nans"]),
+        helper.make_node("ReduceMax", ["nans", "axis"], ["any"], keepdims=1),
+        helper.make_node("Sub", ["one", "any"], ["divisor"]),
+        helper.make_node("Div", ["zero", "divisor"], ["nothing"]),
+        helper.make_node("Add", ["sum", "nothing"], ["logits"]),
+    ]
+    constants = [
+        helper.make_tensor("worth", TensorProto.FLOAT, [len(worth)], worth),
+        helper.make_tensor("isnan", TensorProto.FLOAT, [len(isnan)], isnan),
+        helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+        helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "length"])
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", 1])]
+    graph = helper.make_graph(nodes, "small", inputs, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def write_small_model(folder: Path) -> Bundle:
+    """Write the small model's bundle."""
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(_graph(), folder / "model.onnx")
+    _tokenizer().save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text('{"architectures": ["Small"], "id2label": {"0": "relevance"}}')
+    variant = Variant(file="model.onnx", precision="fp32", weights="fp32")
+    manifest = Manifest(name="small", source="tests", max_tokens=32, pad_id=0, variants=(variant,), files={})
+    return write_manifest(folder, manifest)
