@@ -6,6 +6,7 @@ EXPORT_VENV ?= .venv-export
 WHEEL_VENV ?= .venv-wheel
 IMAGE ?= rerank-service
 BASE ?= python:3.12-slim
+EXTRA ?= cpu
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
@@ -77,8 +78,8 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
 	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py
 
-image: wheel  ## build the container image (BASE=… chooses another base)
-	docker build --build-arg BASE=$(BASE) -t $(IMAGE) .
+image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
+	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .
 
 lock:  ## renew the constraints files from what the package index has now
 	$(call freeze,.[cpu] --group dev,service/constraints.txt)

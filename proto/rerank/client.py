@@ -19,7 +19,11 @@ OnScores = Callable[[pb.PartialScores], None]
 
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),  # stock clients refuse more than 4 MiB, which documents can exceed
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),  # of a headless service's replicas
+    # a headless service's replicas in turn, but for those that drain
+    (
+        "grpc.service_config",
+        '{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "rerank.v1.Rerank"}}',
+    ),
 ]
 _CHUNK = 256
 

@@ -29,6 +29,18 @@ REPORT = "report.json"
 
 DEFAULT_MAX_TOKENS = 512
 """The window of a folder whose config does not say."""
+_NUMBERED_FROM_PAD_ID = (
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+)
+"""RoBERTa and its kin: position ids begin at pad_token_id + 1, so that as many are never used."""
 
 
 class Variant(BaseModel):
@@ -193,12 +205,9 @@ def _manifest_of_plain_folder(folder: Path) -> Manifest:
 
 
 def window(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> int:
-    """Tokens that a pair may have, by a model's config.json and tokenizer_config.json.
-
-    RoBERTa and its kin number positions from pad_token_id + 1, so that many of them are never used.
-    """
+    """Tokens that a pair may have, by a model's config.json and tokenizer_config.json."""
     positions = config.get("max_position_embeddings") or DEFAULT_MAX_TOKENS
-    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+    if config.get("model_type") in _NUMBERED_FROM_PAD_ID:
         positions -= (config.get("pad_token_id") or 0) + 1
     stated = tokenizer_config.get("model_max_length") or positions
     return int(min(positions, stated))

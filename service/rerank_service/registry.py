@@ -8,7 +8,8 @@ import numpy as np
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.bundle import Bundle
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
-from rerank_service.provider import Provider
+from rerank_service.host import usable_cores
+from rerank_service.provider import ORT_NAME, Provider
 from rerank_service.ranking import Activation
 from rerank_service.scheduler import Scheduler
 from rerank_service.session import CrossEncoder
@@ -82,12 +83,14 @@ def load(
     *,
     limits: BatchLimits,
     provider: Provider,
-    lanes: int,
+    lanes: int | None = None,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     observe: Observe | None = None,
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks for as long as that takes.
+
+    Without `lanes` there is one a core of this process's quota, and one on a GPU.
 
     Raises:
         BundleInvalid: it cannot be served.
@@ -96,6 +99,7 @@ def load(
     session = CrossEncoder(bundle, provider)
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens)
     _warm_up(session, tokenizer, pad_id=manifest.pad_id, limits=limits)
+    lanes = lanes or (usable_cores() if session.provider == ORT_NAME[Provider.CPU] else 1)
     scheduler = Scheduler(session.score, limits, pad_id=manifest.pad_id, lanes=lanes, observe=observe)
     info = ModelInfo(
         name or manifest.name,

@@ -19,6 +19,7 @@ import structlog
 from rerank_service.admission import Admission
 from rerank_service.api import grpc as grpc_edge
 from rerank_service.api import rest as rest_edge
+from rerank_service.api.address import address
 from rerank_service.auth import Keys
 from rerank_service.batching import BatchLimits
 from rerank_service.bundle import open_bundle
@@ -69,11 +70,11 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             rest_edge.listening(rest_edge.build_app(routes), _rest_options(settings)) as rest_port,
             grpc_edge.listening(methods, keys, _grpc_options(settings)) as grpc,
         ):
-            model = await asyncio.to_thread(load_model, settings, cores)
+            model = await asyncio.to_thread(load_model, settings)
             async with _running(model):
                 registry.add(model)
                 addresses = Addresses(
-                    f"{settings.host}:{grpc.port}", f"http://{settings.host}:{rest_port}", model.info.name
+                    address(settings.host, grpc.port), f"http://{address(settings.host, rest_port)}", model.info.name
                 )
                 routes.ready = True
                 await grpc.set_ready(ready=True)
@@ -94,7 +95,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     _log.info("stopped")
 
 
-def load_model(settings: Settings, cores: int) -> ServedModel:
+def load_model(settings: Settings) -> ServedModel:
     """Load the model that the settings name. Blocks.
 
     Raises:
@@ -109,7 +110,7 @@ def load_model(settings: Settings, cores: int) -> ServedModel:
         open_bundle(settings.model or STARTER),
         limits=limits,
         provider=Provider(settings.provider),
-        lanes=settings.lanes or cores,
+        lanes=settings.lanes,
         name=settings.model_name,
         aliases=settings.aliases,
     )
@@ -162,7 +163,11 @@ def _request_limits(settings: Settings) -> RequestLimits:
 
 def _grpc_options(settings: Settings) -> grpc_edge.GrpcOptions:
     return grpc_edge.GrpcOptions(
-        settings.host, settings.grpc_port, settings.max_message_bytes, settings.default_timeout
+        settings.host,
+        settings.grpc_port,
+        settings.max_message_bytes,
+        settings.default_timeout,
+        settings.max_connection_age,
     )
 
 

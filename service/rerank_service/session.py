@@ -1,15 +1,19 @@
 """The cross-encoder: ONNX Runtime, arrays in, logits out."""
 
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from rerank_service.batching import Batch
 from rerank_service.bundle import Bundle
 from rerank_service.errors import BundleInvalid
 from rerank_service.provider import ORT_NAME, Provider
+
+# onnxruntime reports to Microsoft unless this is set before it is imported (its docs/Privacy.md)
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 

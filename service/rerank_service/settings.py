@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     """Port of gRPC; 0 lets the system choose."""
     rest_port: Port = 8080
     """Port of REST; 0 lets the system choose."""
+    max_connection_age: PositiveFloat | None = None
+    """Seconds after which a gRPC connection is asked to come again, calls on it finished first, so that clients
+    find replicas that were added. Unset: it may stay for ever."""
     api_keys: Secrets = ()
     """Keys that callers must send as `Authorization: Bearer KEY`, separated by commas. None: every caller is
     let in."""

@@ -1,6 +1,9 @@
 """The arrows between modules go one way."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import rerank_service
@@ -54,6 +57,16 @@ def test_the_batching_policy_is_pure() -> None:
     allowed = {"collections.abc", "dataclasses", "numpy", "numpy.typing"}
     modules = set(_imports(_MODULES["rerank_service.batching"]))
     assert {module for module in modules if not any(module.startswith(name) for name in allowed)} == set()
+
+
+def test_onnxruntime_is_told_not_to_report() -> None:
+    """It reads the variable when it is imported, so whoever imports it must have set it first."""
+    importers = [name for name, path in _MODULES.items() if "onnxruntime" in _imports(path)]
+    assert importers == ["rerank_service.session"]
+    code = "import os, rerank_service.session; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert told.stdout == "1\n"
 
 
 def test_imports_have_no_cycle() -> None:

@@ -130,4 +130,5 @@ async def served(core: Running, *, keys: Keys | None = None) -> AsyncIterator[Se
         AsyncRerankClient(f"127.0.0.1:{grpc.port}") as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest_port}", timeout=60) as http,
     ):
+        await grpc.set_ready(ready=True)  # our client asks for health before it calls
         yield Served(core, grpc, f"127.0.0.1:{grpc.port}", client, http, routes)

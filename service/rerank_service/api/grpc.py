@@ -10,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.api.address import address
 from rerank_service.api.grpc_calls import Call, service_handler
 from rerank_service.api.grpc_messages import (
     documents_from,
@@ -42,6 +43,8 @@ class GrpcOptions:
     port: int = 0
     max_message_bytes: int = 32 * 1024 * 1024
     default_timeout: float = 60.0
+    max_connection_age: float | None = None
+    """Seconds."""
 
 
 class RerankMethods:
@@ -136,6 +139,17 @@ class GrpcEdge:
             await self._checks.set(name, status)
 
 
+def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
+    arguments = [
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
+    ]
+    if options.max_connection_age is not None:
+        arguments.append(("grpc.max_connection_age_ms", round(options.max_connection_age * 1000)))
+    return arguments
+
+
 @asynccontextmanager
 async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) -> AsyncIterator[GrpcEdge]:
     """Listen while the block runs: alive from the start, ready when told so. On leaving, answers on their way
@@ -144,13 +158,7 @@ async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) ->
     Raises:
         OSError: the address is taken.
     """
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", options.max_message_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
-        ]
-    )
+    server = grpc.aio.server(options=_channel_arguments(options))
     server.add_generic_rpc_handlers(
         (
             service_handler(
@@ -169,9 +177,9 @@ async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) ->
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((_SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
-        port = server.add_insecure_port(f"{options.host}:{options.port}")
+        port = server.add_insecure_port(address(options.host, options.port))
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {options.host}:{options.port}: {error}") from error
+        raise OSError(f"cannot listen on {address(options.host, options.port)}: {error}") from error
     await server.start()
     edge = GrpcEdge(server, port, checks)
     await edge.set_ready(ready=False)

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import rerank_service
+from rerank_service.api.address import address
 from rerank_service.api.dialects import Dialect, Exchange, all_dialects
 from rerank_service.api.dialects.unified import DIALECT as UNIFIED
 from rerank_service.auth import Keys
@@ -261,5 +262,5 @@ def _listen(options: RestOptions) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        raise OSError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
+        raise OSError(f"cannot listen on {address(options.host, options.port)}: {error.strerror}") from error
     return listener

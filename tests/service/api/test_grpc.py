@@ -371,16 +371,18 @@ async def test_models_are_listed_and_found(edges: Served) -> None:
 
 async def test_readiness_and_liveness_are_told_apart(edges: Served) -> None:
     """A draining pod is not ready, and not to be killed."""
-    health = health_pb2_grpc.HealthStub(edges.client._channel)
+    channel = grpc.aio.insecure_channel(edges.address)  # the client's own would ask for health by itself
+    health = health_pb2_grpc.HealthStub(channel)
 
     async def status(service: str) -> int:
         answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
         return int(answer.status)
 
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-    assert [await status(name) for name in ("", "rerank.v1.Rerank", "live")] == [not_serving, not_serving, serving]
-    await edges.grpc.set_ready(ready=True)
     assert [await status(name) for name in ("", "rerank.v1.Rerank", "live")] == [serving] * 3
+    await edges.grpc.set_ready(ready=False)
+    assert [await status(name) for name in ("", "rerank.v1.Rerank", "live")] == [not_serving, not_serving, serving]
+    await channel.close()
 
 
 async def test_reflection_lists_the_services(edges: Served) -> None:

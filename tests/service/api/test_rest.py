@@ -8,6 +8,7 @@ import httpx
 import orjson
 import pytest
 
+from rerank_service.api.address import address
 from rerank_service.auth import Keys
 from rerank_service.bundle import Bundle
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
@@ -316,3 +317,8 @@ async def test_the_openapi_page_needs_no_outside_host(edges: Served) -> None:
         assert {"query", "documents", "top_n"} <= body["properties"].keys()
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert (await edges.http.get(f"/static-offline-docs/{asset}")).status_code == 200
+
+
+def test_an_ipv6_address_is_written_in_brackets() -> None:
+    """gRPC and URLs want it so."""
+    assert (address("::1", 80), address("127.0.0.1", 80)) == ("[::1]:80", "127.0.0.1:80")

@@ -1,0 +1,35 @@
+# `make image`. BASE: any image with Python 3.11 or newer, its venv and its pip. EXTRA: cpu, or gpu for CUDA.
+ARG BASE=python:3.12-slim
+
+FROM ${BASE} AS build
+ARG EXTRA=cpu
+WORKDIR /src
+COPY LICENSE README.md pyproject.toml ./
+COPY export export
+COPY proto proto
+COPY service service
+# pip stays out of the environment, and so out of the image
+RUN python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
+ && python3 -m venv --without-pip /opt/rerank \
+ && python3 -m pip --python /opt/rerank/bin/python3 install --no-cache-dir \
+      -c service/constraints.txt "$(ls /wheel/*.whl)[${EXTRA}]"
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="rerank-service" \
+      org.opencontainers.image.description="A self-hosted reranker: cross-encoders on ONNX Runtime behind gRPC and Cohere-style REST" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# root's, so that the server cannot change its own code
+COPY --from=build /opt/rerank /opt/rerank
+# onnxruntime reports to Microsoft unless told not to (docs/Privacy.md of microsoft/onnxruntime)
+ENV ORT_DISABLE_TELEMETRY=1 \
+    PATH=/opt/rerank/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    RERANK_HOST=0.0.0.0
+USER 65532:65532
+EXPOSE 50051 8080
+# an opener without proxies: Docker hands its own to containers, and they would be asked for 127.0.0.1
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5m --retries=3 \
+  CMD ["python3", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8080/health/ready')"]
+ENTRYPOINT ["rerank"]
+CMD ["serve"]

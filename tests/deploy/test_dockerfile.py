@@ -1,0 +1,200 @@
+"""The Dockerfile, read without Docker: at one with the project, the server's settings and the manifests."""
+
+import asyncio
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
+
+from rerank_service.admission import Admission
+from rerank_service.api.rest import RerankRoutes, RestOptions, build_app, listening
+from rerank_service.auth import Keys
+from rerank_service.registry import Registry
+from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+IGNORED = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+PORTS = [Settings.model_fields[name].default for name in ("grpc_port", "rest_port")]
+
+
+class Instruction(NamedTuple):
+    """A line of the Dockerfile, with those that continue it."""
+
+    name: str
+    text: str
+
+
+def _instructions() -> list[Instruction]:
+    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if line and not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [Instruction(*line.split(maxsplit=1)) for line in joined.splitlines()]
+
+
+INSTRUCTIONS = _instructions()
+ARGUMENTS = dict(text.partition("=")[::2] for name, text in INSTRUCTIONS if name == "ARG")
+_FROM = [position for position, instruction in enumerate(INSTRUCTIONS) if instruction.name == "FROM"]
+BUILD = INSTRUCTIONS[_FROM[0] : _FROM[1]]
+LAST = INSTRUCTIONS[_FROM[1] :]
+
+
+def _texts(stage: list[Instruction], name: str) -> list[str]:
+    return [instruction.text for instruction in stage if instruction.name == name]
+
+
+def _pairs(name: str) -> dict[str, str]:
+    """The keys and values that an instruction of the last stage sets."""
+    return dict(pair.split("=", 1) for text in _texts(LAST, name) for pair in shlex.split(text))
+
+
+def _words(name: str) -> list[str]:
+    """The command of an instruction of the last stage, in the form that needs no shell."""
+    (text,) = _texts(LAST, name)
+    words: list[str] = json.loads(text[text.index("[") :])
+    return words
+
+
+def _copied() -> set[str]:
+    """What the build takes from the repository."""
+    return {source for text in _texts(BUILD, "COPY") for source in text.split()[:-1]}
+
+
+def _is_ignored(path: PurePosixPath) -> bool:
+    """Whether .dockerignore keeps a path of the repository from the build: the last pattern that says anything
+    of it, or of a folder it lies in, decides."""
+    ignored = False
+    for pattern in IGNORED:
+        if any(_matches(part, pattern.removeprefix("!")) for part in (path, *path.parents[:-1])):
+            ignored = not pattern.startswith("!")
+    return ignored
+
+
+def _matches(path: PurePosixPath, pattern: str) -> bool:
+    return path.match(pattern[3:]) if pattern.startswith("**/") else ("/" / path).match(f"/{pattern}")
+
+
+def test_every_stage_is_built_on_the_base_argument() -> None:
+    """One build argument chooses the base of both stages, so that the environment finds its Python in the last."""
+    assert [text.split()[0] for text in _texts(INSTRUCTIONS, "FROM")] == ["${BASE}"] * 2
+    first = takewhile(lambda instruction: instruction.name != "FROM", INSTRUCTIONS)
+    assert [text.partition("=")[0] for text in _texts(list(first), "ARG")] == ["BASE"]
+
+
+def test_the_base_has_a_python_that_the_project_runs_on() -> None:
+    """The default base is new enough, and is the Makefile's."""
+    image, _, tag = ARGUMENTS["BASE"].partition(":")
+    assert image == "python"
+    assert SpecifierSet(PROJECT["requires-python"]).contains(tag.partition("-")[0])
+    assert f"\nBASE ?= {ARGUMENTS['BASE']}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_the_extra_is_the_projects() -> None:
+    """By default the image serves on the CPU."""
+    assert ARGUMENTS["EXTRA"] == "cpu"
+    assert "cpu" in PROJECT["optional-dependencies"]
+
+
+def test_the_build_takes_what_is_there() -> None:
+    """What is copied exists, and no file of it is ignored."""
+    for source in _copied():
+        assert (ROOT / source).exists()
+        inside = [path.relative_to(ROOT) for path in (ROOT / source).rglob("*") if "__pycache__" not in path.parts]
+        assert not [path for path in (Path(source), *inside) if _is_ignored(PurePosixPath(path))]
+
+
+def test_the_build_takes_no_more_than_it_uses() -> None:
+    """Whatever is not copied is ignored, and so are caches in what is."""
+    sent = {path.name for path in ROOT.iterdir() if not _is_ignored(PurePosixPath(path.name))}
+    assert sent == _copied()
+    assert _is_ignored(PurePosixPath("service/rerank_service/__pycache__/errors.cpython-312.pyc"))
+
+
+def test_the_build_takes_all_that_the_wheel_is_made_of() -> None:
+    """The wheel's parts, and the constraints it is installed under, are copied."""
+    wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    constraints = re.findall(r"-c (\S+)", " ".join(_texts(BUILD, "RUN")))
+    needed = ["pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], *wheel, *constraints]
+    assert constraints
+    assert {PurePosixPath(path).parts[0] for path in needed} == _copied()
+    assert all((ROOT / path).exists() for path in needed)
+
+
+def test_the_last_stage_takes_only_the_environment() -> None:
+    """No sources, no wheel, no cache."""
+    assert _texts(BUILD, "FROM") == ["${BASE} AS build"]
+    assert _texts(LAST, "COPY") == ["--from=build /opt/rerank /opt/rerank"]
+    assert not {"ADD", "RUN", "VOLUME"} & {instruction.name for instruction in LAST}
+
+
+def test_it_runs_as_a_user_without_rights() -> None:
+    """A number, so that Kubernetes can tell that it is not root; the one that the manifests name."""
+    (user,) = _texts(LAST, "USER")
+    deployment = yaml.safe_load((ROOT / "deploy" / "base" / "deployment.yaml").read_text())
+    context = deployment["spec"]["template"]["spec"]["securityContext"]
+    assert user == f"{context['runAsUser']}:{context['runAsGroup']}"
+    assert 0 not in map(int, user.split(":"))
+
+
+def test_it_exposes_the_servers_ports() -> None:
+    """The ports are the settings' defaults."""
+    assert [int(port) for text in _texts(LAST, "EXPOSE") for port in text.split()] == PORTS
+
+
+def test_it_starts_the_server() -> None:
+    """Entry point and command are a command line of the project's script."""
+    script, *arguments = _words("ENTRYPOINT") + _words("CMD")
+    assert script in PROJECT["scripts"]
+    assert arguments == ["serve"]
+    helped = subprocess.run([sys.executable, "-m", "rerank_service", *arguments, "--help"], capture_output=True)
+    assert helped.returncode == 0
+
+
+def test_its_environment_is_made_of_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every RERANK_ variable is one that the server reads, and lets it be reached from outside."""
+    variables = {name: value for name, value in _pairs("ENV").items() if name.startswith("RERANK_")}
+    assert set(variables) <= {f"RERANK_{name.upper()}" for name in Settings.model_fields}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().host == "0.0.0.0"
+
+
+def test_it_reports_to_nobody() -> None:
+    """onnxruntime's telemetry is off, and the environment's programs are found first."""
+    assert _pairs("ENV")["ORT_DISABLE_TELEMETRY"] == "1"
+    assert _pairs("ENV")["PATH"].startswith("/opt/rerank/bin:")
+
+
+def test_its_labels_are_the_projects() -> None:
+    """Title, description and licence are pyproject.toml's."""
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in _pairs("LABEL").items()}
+    assert labels == {
+        "title": PROJECT["name"],
+        "description": PROJECT["description"],
+        "licenses": PROJECT["license"],
+    }
+
+
+@pytest.mark.parametrize(("ready", "status"), [(True, 0), (False, 1)])
+async def test_its_health_check_follows_readiness(ready: bool, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that Docker runs asks the REST port whether requests should come here, whatever the proxies."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    registry = Registry()
+    routes = RerankRoutes(Reranker(registry, Admission(1), RequestLimits()), registry, Keys(), RestOptions())
+    routes.ready = ready
+    python, *arguments = _words("HEALTHCHECK")
+    assert python == "python3"
+    async with listening(build_app(routes), RestOptions()) as port:
+        asked = [argument.replace(f":{PORTS[1]}/", f":{port}/") for argument in arguments]
+        check = await asyncio.create_subprocess_exec(sys.executable, *asked, stderr=asyncio.subprocess.DEVNULL)
+        assert await check.wait() == status

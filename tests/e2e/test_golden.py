@@ -1,0 +1,26 @@
+"""The served logits are those that transformers computes."""
+
+import asyncio
+from itertools import groupby
+
+import pytest
+
+from golden.cases import Case, golden_cases
+from rerank.client import AsyncRerankClient
+from support.process import Start
+
+
+async def _check(client: AsyncRerankClient, query: str, cases: list[Case]) -> None:
+    response = await client.rerank(query, [case.document for case in cases])
+    for result in response.results:
+        case = cases[result.index]
+        assert result.logit == pytest.approx(case.logit, abs=1e-4), case
+        assert result.truncated == case.truncated, case
+
+
+async def test_the_served_logits_are_golden(start: Start) -> None:
+    """All 200 pairs over gRPC, every query's documents at once with those of the others."""
+    server = start()
+    by_query = [(query, list(cases)) for query, cases in groupby(golden_cases(), key=lambda case: case.query)]
+    async with AsyncRerankClient(server.grpc) as client:
+        await asyncio.gather(*(_check(client, query, cases) for query, cases in by_query))
