@@ -1,8 +1,4 @@
-"""Which pairs run together, and how they become arrays.
-
-Rule 1: pure. No clock, no queue, no lock, no socket: lengths and limits in, positions and arrays out.
-Rule 2: the oldest waiting pair is in every batch taken, so nothing starves, whatever its length.
-"""
+"""How large a batch may be, and how pairs become its arrays. Pure: which pairs those are is fairness.py's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,12 +42,15 @@ class BatchLimits:
 
     max_tokens: int = 4096
     """Padded tokens: rows times the longest row. A pair longer than this runs alone."""
+    min_tokens: int = 256
+    """Padded tokens below which a batch is not made smaller, however little waits."""
     max_pairs: int = 64
     """Rows."""
+    likeness: float = 0.85
+    """Rows shorter than this share of the longest are left for a batch of their own. Where a batch costs much by
+    itself, as on a GPU, less is right."""
     length_multiple: int = 8
     """Rows are padded to a multiple of this, so that few shapes occur."""
-    window: int = 1024
-    """How many waiting pairs, the oldest first, are looked at for like lengths."""
 
     def padded(self, length: int) -> int:
         """`length` rounded up to the multiple."""
@@ -75,31 +74,6 @@ class Batch:
     def length(self) -> int:
         """Tokens of each row, padding included."""
         return int(self.input_ids.shape[1])
-
-
-def plan(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:
-    """Split positions of `lengths` into batches of like lengths, the longest first.
-
-    Each batch keeps to the limits: padded length times rows <= max_tokens (unless it is a single row) and
-    rows <= max_pairs. Equal lengths keep their order.
-    """
-    batches: list[list[int]] = []
-    room = 0
-    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
-        if room == 0:
-            batches.append([])
-            room = max(1, min(limits.max_pairs, limits.max_tokens // limits.padded(lengths[position])))
-        batches[-1].append(position)
-        room -= 1
-    return batches
-
-
-def take(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
-    """Positions of the batch to run now: the planned one that holds position 0, the oldest.
-
-    `lengths` are those of the waiting pairs in order of arrival; at least one.
-    """
-    return next(batch for batch in plan(lengths, limits) if 0 in batch)
 
 
 def collate(pairs: Sequence[EncodedPair], *, pad_id: int, limits: BatchLimits) -> Batch:

@@ -3,15 +3,14 @@
 A lane is a thread that takes the next batch the moment it is free: the pairs of all requests in flight, those
 of like length together. No timer: under load batches grow because pairs wait, without load a pair runs at once.
 
-Rule 1: what runs next is decided in batching.py; here is only who waits and who is told.
-Rule 2: `_waiting` and `_closed` are touched under the lock, a Submission only on the event loop.
+Rule 1: what runs next is decided in fairness.py; here is only who waits and who is told.
+Rule 2: `_queue` and `_closed` are touched under the lock, a Submission only on the event loop.
 """
 
 import asyncio
 import itertools
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate, take
+from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.errors import InferenceFailed, NotReady
+from rerank_service.fairness import FairQueue
 
 Score = Callable[[Batch], NDArray[np.float32]]
 """A batch of n rows in, n float32 logits out; blocks, and is called from several threads at once."""
@@ -42,7 +42,6 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    priority: int
     owner: "Submission"
     position: int
     pair: EncodedPair
@@ -54,9 +53,8 @@ class Submission:
     Iterating gives `Scored` parts until `finish` was called and all pairs are scored.
     """
 
-    def __init__(self, scheduler: "Scheduler", priority: int, room: int) -> None:
+    def __init__(self, scheduler: "Scheduler", room: int) -> None:
         self._scheduler = scheduler
-        self._priority = priority
         self._room = room
         self._added = 0
         self._settled = 0
@@ -77,7 +75,7 @@ class Submission:
         self._added += len(pairs)
         if self.first_added is None:
             self.first_added = self._scheduler.clock()
-        self._scheduler.enqueue([_Waiting(self._priority, self, first + at, pair) for at, pair in enumerate(pairs)])
+        self._scheduler.enqueue(self, [_Waiting(self, first + at, pair) for at, pair in enumerate(pairs)])
 
     def finish(self, error: BaseException | None = None) -> None:
         """No more pairs will come; with an error, whoever iterates gets it."""
@@ -127,7 +125,7 @@ class Scheduler:
         self._lanes = lanes
         self._observe = observe
         self.clock = clock
-        self._waiting: list[_Waiting] = []
+        self._queue: FairQueue[Submission, _Waiting] = FairQueue(limits, lanes=lanes)
         self._changed = threading.Condition()
         self._closed = False
         self._live: set[Submission] = set()
@@ -136,34 +134,29 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """Pairs in the queue."""
-        return len(self._waiting)
+        return self._queue.pairs
 
     @contextmanager
-    def submission(self, *, priority: int = 0, room: int) -> Iterator[Submission]:
+    def submission(self, *, room: int, priority: int = 0, weight: float = 1.0) -> Iterator[Submission]:
         """A request's place in the queue; on leaving, whatever of it still waits is withdrawn."""
-        submission = Submission(self, priority, room)
+        submission = Submission(self, room)
         self._live.add(submission)
+        with self._changed:
+            self._queue.enter(submission, priority=priority, weight=weight)
         try:
             yield submission
         finally:
             self._live.discard(submission)
-            self._withdraw(submission)
+            with self._changed:
+                self._queue.leave(submission)
 
-    def enqueue(self, entries: list[_Waiting]) -> None:
-        """Put entries of one priority behind those of the same or a more urgent one."""
-        if not entries:
-            return
+    def enqueue(self, submission: Submission, entries: Sequence[_Waiting]) -> None:
+        """Let entries of a submission wait for a lane."""
         with self._changed:
             if self._closed:
                 raise NotReady("the server is stopping")
-            at = bisect_right(self._waiting, entries[0].priority, key=lambda entry: entry.priority)
-            self._waiting[at:at] = entries
+            self._queue.add(submission, [(len(entry.pair), entry) for entry in entries])
             self._changed.notify_all()
-
-    def _withdraw(self, submission: Submission) -> None:
-        with self._changed:
-            if any(entry.owner is submission for entry in self._waiting):
-                self._waiting = [entry for entry in self._waiting if entry.owner is not submission]
 
     async def run(self) -> None:
         """Run the lanes until `close` or cancellation.
@@ -183,10 +176,9 @@ class Scheduler:
                 submission.finish(NotReady("the server is stopping"))
 
     def close(self) -> None:
-        """Let the lanes end after the batches they run; pairs still waiting are dropped."""
+        """Let the lanes end after the batches they run; pairs still waiting are not run."""
         with self._changed:
             self._closed = True
-            self._waiting = []
             self._changed.notify_all()
 
     def _lane(self) -> None:
@@ -196,15 +188,9 @@ class Scheduler:
     def _next(self) -> list[_Waiting]:
         """The entries of the next batch, or none when the scheduler is closed."""
         with self._changed:
-            while not self._waiting and not self._closed:
+            while not self._queue.pairs and not self._closed:
                 self._changed.wait()
-            if self._closed:
-                return []
-            window = self._waiting[: self._limits.window]
-            chosen = take([len(entry.pair) for entry in window], self._limits)
-            taken = set(chosen)
-            self._waiting[: len(window)] = [entry for at, entry in enumerate(window) if at not in taken]
-            return [window[at] for at in chosen]
+            return [] if self._closed else self._queue.take()
 
     def _run(self, entries: list[_Waiting]) -> None:
         """Score one batch. If the model fails on it, its halves are tried, so that one bad pair fails alone."""

@@ -1,54 +1,10 @@
-"""The batching policy: limits kept, nothing lost, nothing starved, arrays as they should be."""
-
-import itertools
+"""Pairs as arrays."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.batching import BatchLimits, EncodedPair, Segment, collate, plan, take
-
-LENGTHS = st.lists(st.integers(1, 512), min_size=1, max_size=200)
-LIMITS = st.builds(
-    BatchLimits,
-    max_tokens=st.integers(1, 5000),
-    max_pairs=st.integers(1, 40),
-    length_multiple=st.sampled_from([1, 8, 16]),
-)
-
-
-@given(LENGTHS, LIMITS)
-def test_plan_places_each_pair_once(lengths: list[int], limits: BatchLimits) -> None:
-    """Every position is in exactly one batch."""
-    assert sorted(position for batch in plan(lengths, limits) for position in batch) == list(range(len(lengths)))
-
-
-@given(LENGTHS, LIMITS)
-def test_plan_keeps_to_the_limits(lengths: list[int], limits: BatchLimits) -> None:
-    """No batch has too many rows, nor too many padded tokens unless it is a single row."""
-    for batch in plan(lengths, limits):
-        padded = limits.padded(max(lengths[position] for position in batch)) * len(batch)
-        assert len(batch) <= limits.max_pairs
-        assert padded <= limits.max_tokens or len(batch) == 1
-
-
-@given(LENGTHS, LIMITS)
-def test_plan_puts_like_lengths_together(lengths: list[int], limits: BatchLimits) -> None:
-    """No pair of a later batch is longer than one of an earlier batch."""
-    batches = [[lengths[position] for position in batch] for batch in plan(lengths, limits)]
-    for longer, shorter in itertools.pairwise(batches):
-        assert min(longer) >= max(shorter)
-
-
-@given(LENGTHS, LIMITS)
-def test_take_never_starves_the_oldest(lengths: list[int], limits: BatchLimits) -> None:
-    """The oldest pair is always in the batch, so a pair runs after at most as many batches as were before it."""
-    assert 0 in take(lengths, limits)
-
-
-def test_take_leaves_unlike_lengths_for_later() -> None:
-    """The oldest is short, so the long pair does not make its batch wide."""
-    assert take([3, 500, 4, 5], BatchLimits(max_tokens=512)) == [3, 2, 0]
+from rerank_service.batching import BatchLimits, EncodedPair, Segment, collate
 
 
 @st.composite

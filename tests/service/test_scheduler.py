@@ -72,15 +72,15 @@ async def test_requests_that_wait_share_a_batch() -> None:
         score.hold()
         first = asyncio.create_task(score_all(scheduler, [pair(7)]))
         await score.started()
-        others = [asyncio.create_task(score_all(scheduler, [pair(2), pair(3)])) for _ in range(2)]
-        await until(scheduler, 4)
+        others = [asyncio.create_task(score_all(scheduler, [pair(19), pair(20), pair(5)])) for _ in range(2)]
+        await until(scheduler, 6)
         score.release()
-        assert await asyncio.gather(first, *others) == [[7], [2, 3], [2, 3]]
-    assert score.batches == [[7], [3, 3, 2, 2]]
+        assert await asyncio.gather(first, *others) == [[7], [19, 20, 5], [19, 20, 5]]
+    assert score.batches == [[7], [20, 19, 20, 19], [5, 5]]
 
 
 async def test_a_lower_priority_number_runs_first() -> None:
-    """Among equals the order of arrival holds."""
+    """Among equals the order of arrival holds, as long as none has had its share."""
     score = HeldScore(lengths)
     async with lanes(score, BatchLimits(max_pairs=1, length_multiple=1)) as scheduler:
         score.hold()

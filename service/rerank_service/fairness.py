@@ -1,0 +1,151 @@
+"""Whose pairs run next: a fair share for every live request, pairs of like length together.
+
+Each request has a tag, the padded tokens that it was given, divided by its weight. The next batch belongs to the
+request with the lowest tag among those of the most urgent priority; it is filled with that request's pairs, then with
+others' of like length, and each owner's tag grows by what its rows cost. That is deficit round-robin (Shreedhar and
+Varghese, 1996) in padded tokens, with the rounds made as small as a batch. A request that arrives starts a burst
+below the shares of those already there, so that ten documents pass ten thousand.
+
+Rule 1: pure. No clock, no lock, no socket: what happens follows from the calls alone.
+Rule 2: every `PATIENCE`th batch holds the pair that has waited longest, whoever owns it. So a pair with k older ones
+before it runs within (k + 1) * PATIENCE batches, whatever arrives later and however urgent that is.
+"""
+
+from collections import deque
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from rerank_service.batching import BatchLimits
+
+Request = TypeVar("Request", bound=Hashable)
+Item = TypeVar("Item")
+
+PATIENCE = 8
+"""One in so many batches goes to the pair that has waited longest."""
+BURST = 4
+"""Batches that a request may be ahead of its share when it arrives."""
+
+
+@dataclass(slots=True)
+class _Share(Generic[Item]):
+    """One request's place: its pairs by padded length, each with the number of its arrival."""
+
+    priority: int
+    weight: float
+    tag: float
+    number: int
+    pairs: dict[int, deque[tuple[int, Item]]] = field(default_factory=dict)
+
+    @property
+    def urgency(self) -> tuple[int, float, int]:
+        """The lowest runs next."""
+        return self.priority, self.tag, self.number
+
+    def oldest(self) -> tuple[int, int]:
+        """Arrival and padded length of the pair that has waited longest."""
+        return min((waiting[0][0], length) for length, waiting in self.pairs.items())
+
+    def pop(self, length: int) -> Item:
+        """Take out the oldest pair of a length."""
+        waiting = self.pairs[length]
+        item = waiting.popleft()[1]
+        if not waiting:
+            del self.pairs[length]
+        return item
+
+
+class FairQueue(Generic[Request, Item]):
+    """Pairs of live requests, waiting to run."""
+
+    def __init__(self, limits: BatchLimits, *, lanes: int = 1) -> None:
+        self._limits = limits
+        self._lanes = lanes
+        self._shares: dict[Request, _Share[Item]] = {}
+        self._arrivals = 0
+        self._takes = 0
+        self._level = 0.0
+        """What a request of weight 1 would have been given by now, had it been here all the time."""
+        self.tokens = 0
+        """Padded tokens that wait."""
+        self.pairs = 0
+        """Pairs that wait."""
+
+    def enter(self, request: Request, *, priority: int = 0, weight: float = 1.0) -> None:
+        """A request is live from now on."""
+        self._shares[request] = _Share(priority, weight, self._start(weight), self._arrivals)
+        self._arrivals += 1
+
+    def _start(self, weight: float) -> float:
+        """The lowest tag that a request may have when its pairs begin to wait."""
+        return self._level - BURST * self._limits.max_tokens / weight
+
+    def add(self, request: Request, items: Sequence[tuple[int, Item]]) -> None:
+        """More pairs of a live request: their lengths in tokens, and whatever stands for them."""
+        share = self._shares[request]
+        if not share.pairs:
+            share.tag = max(share.tag, self._start(share.weight))  # a share that was not used is not saved
+        for tokens, item in items:
+            length = self._limits.padded(tokens)
+            share.pairs.setdefault(length, deque()).append((self._arrivals, item))
+            self._arrivals += 1
+            self.tokens += length
+        self.pairs += len(items)
+
+    def leave(self, request: Request) -> None:
+        """A request is no longer live; what still waits of it is dropped."""
+        share = self._shares.pop(request)
+        for length, waiting in share.pairs.items():
+            self.tokens -= length * len(waiting)
+            self.pairs -= len(waiting)
+
+    def take(self) -> list[Item]:
+        """The items of the batch to run now; none when nothing waits."""
+        waiting = [share for share in self._shares.values() if share.pairs]
+        if not waiting:
+            return []
+        self._takes += 1
+        if self._takes % PATIENCE == 0:
+            owner = min(waiting, key=_Share.oldest)
+            length = owner.oldest()[1]
+        else:
+            owner = min(waiting, key=lambda share: share.urgency)
+            length = max(owner.pairs)
+        rows = self._rows(length)
+        others = sorted((share for share in waiting if share is not owner), key=lambda share: share.urgency)
+        chosen = [(share, share.pop(own)) for share, own in self._fill(length, rows, owner, others)]
+        self._charge([share for share, _ in chosen], length, waiting)
+        return [item for _, item in chosen]
+
+    def _rows(self, length: int) -> int:
+        """How many rows a batch may have. Near the end of the queue batches become smaller, so that no lane is left
+        with a large one while the others have none (guided self-scheduling, Polychronopoulos and Kuck, 1987)."""
+        guided = max(self._limits.min_tokens, self.tokens // (2 * self._lanes))
+        budget = min(self._limits.max_tokens, guided)
+        return max(1, min(self._limits.max_pairs, budget // length))
+
+    def _fill(
+        self, longest: int, rows: int, owner: _Share[Item], others: Sequence[_Share[Item]]
+    ) -> Iterator[tuple[_Share[Item], int]]:
+        """Whose pair of which padded length makes each row. Each is popped before the next is asked for."""
+        lengths = sorted(
+            {
+                length
+                for share in (owner, *others)
+                for length in share.pairs
+                if self._limits.likeness * longest <= length <= longest
+            },
+            reverse=True,
+        )
+        for share in (owner, *others):
+            for length in lengths:
+                while rows and length in share.pairs:
+                    rows -= 1
+                    self.tokens -= length
+                    self.pairs -= 1
+                    yield share, length
+
+    def _charge(self, owners: Sequence[_Share[Item]], length: int, waiting: Sequence[_Share[Item]]) -> None:
+        for share in owners:
+            share.tag += length / share.weight
+        self._level += length * len(owners) / sum(share.weight for share in waiting)

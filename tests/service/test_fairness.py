@@ -1,0 +1,171 @@
+"""The policy of the queue: limits kept, nothing lost, nothing starved, shares even, like lengths together."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from rerank_service.batching import BatchLimits
+from rerank_service.fairness import PATIENCE, FairQueue
+
+LIMITS = BatchLimits(max_tokens=512, min_tokens=128, max_pairs=16, length_multiple=8)
+LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=30)
+Pair = tuple[str, int, int]
+"""Owner, number, tokens."""
+
+
+def _filled(**requests: list[int]) -> FairQueue[str, Pair]:
+    queue: FairQueue[str, Pair] = FairQueue(LIMITS)
+    for name, lengths in requests.items():
+        queue.enter(name)
+        queue.add(name, [(tokens, (name, number, tokens)) for number, tokens in enumerate(lengths)])
+    return queue
+
+
+def _drained(queue: FairQueue[str, Pair]) -> list[list[Pair]]:
+    batches = []
+    while batch := queue.take():
+        batches.append(batch)
+    return batches
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), LENGTHS, min_size=1))
+def test_every_pair_runs_once_within_the_limits(requests: dict[str, list[int]]) -> None:
+    """No batch has too many rows, nor too many padded tokens unless it is a single row, nor unlike lengths."""
+    queue = _filled(**requests)
+    batches = _drained(queue)
+    ran = Counter(pair for batch in batches for pair in batch)
+    assert ran == Counter((name, at, tokens) for name, all_ in requests.items() for at, tokens in enumerate(all_))
+    for batch in batches:
+        longest = LIMITS.padded(max(tokens for _, _, tokens in batch))
+        assert len(batch) <= LIMITS.max_pairs
+        assert longest * len(batch) <= LIMITS.max_tokens or len(batch) == 1
+        assert all(LIMITS.padded(tokens) >= LIMITS.likeness * longest for _, _, tokens in batch)
+    assert (queue.pairs, queue.tokens) == (0, 0)
+
+
+class Waiting(RuleBasedStateMachine):
+    """Requests come, add, leave and are served in any order; the queue's counts and its patience hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: FairQueue[int, int] = FairQueue(LIMITS, lanes=2)
+        self.live: dict[int, set[int]] = {}
+        self.lengths: dict[int, int] = {}
+        self.older: dict[int, int] = {}
+        """For each waiting pair, how many takes it may still see before it must have run."""
+        self.requests = self.pairs = 0
+
+    @rule(priority=st.integers(-2, 2), weight=st.sampled_from([0.5, 1.0, 4.0]))
+    def enter(self, priority: int, weight: float) -> None:
+        self.queue.enter(self.requests, priority=priority, weight=weight)
+        self.live[self.requests] = set()
+        self.requests += 1
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), lengths=st.lists(st.integers(1, 600), max_size=12))
+    def add(self, data: st.DataObject, lengths: list[int]) -> None:
+        request = data.draw(st.sampled_from(sorted(self.live)))
+        items = []
+        for tokens in lengths:
+            before = sum(map(len, self.live.values()))
+            self.older[self.pairs] = (before + 1) * PATIENCE
+            self.lengths[self.pairs] = LIMITS.padded(tokens)
+            self.live[request].add(self.pairs)
+            items.append((tokens, self.pairs))
+            self.pairs += 1
+        self.queue.add(request, items)
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        request = data.draw(st.sampled_from(sorted(self.live)))
+        self.queue.leave(request)
+        del self.live[request]
+
+    @rule()
+    def take(self) -> None:
+        batch = self.queue.take()
+        waiting = {pair: owner for owner, pairs in self.live.items() for pair in pairs}
+        assert set(batch) <= waiting.keys()
+        assert bool(batch) == bool(waiting)
+        for pair in batch:
+            self.live[waiting[pair]].remove(pair)
+        for pair in waiting.keys() - set(batch):
+            self.older[pair] -= 1
+            assert self.older[pair] > 0, "starved"
+
+    @invariant()
+    def counts(self) -> None:
+        waiting = [pair for pairs in self.live.values() for pair in pairs]
+        assert self.queue.pairs == len(waiting)
+        assert self.queue.tokens == sum(self.lengths[pair] for pair in waiting)
+
+
+TestWaiting = Waiting.TestCase
+
+
+def _shares(queue: FairQueue[str, Pair], takes: int) -> Counter[str]:
+    """Tokens that each request was given in so many batches."""
+    given_: Counter[str] = Counter()
+    for _ in range(takes):
+        for name, _, tokens in queue.take():
+            given_[name] += tokens
+    return given_
+
+
+def test_equal_requests_get_equal_shares() -> None:
+    """Whatever the size of their pairs."""
+    shares = _shares(_filled(short=[8] * 4000, long=[256] * 400), takes=200)
+    assert 0.85 < shares["short"] / shares["long"] < 1.15
+
+
+def test_a_weight_is_a_share() -> None:
+    """A request of weight 3 gets three times as much."""
+    queue: FairQueue[str, Pair] = FairQueue(LIMITS)
+    for name, weight, tokens in (("light", 1.0, 64), ("heavy", 3.0, 256)):
+        queue.enter(name, weight=weight)
+        queue.add(name, [(tokens, (name, at, tokens)) for at in range(2000)])
+    shares = _shares(queue, takes=200)
+    assert 2.4 < shares["heavy"] / shares["light"] < 3.6
+
+
+def test_ten_documents_pass_ten_thousand() -> None:
+    """They run in the next few batches, and are not charged for having come late."""
+    queue = _filled(bulk=[100] * 10_000)
+    _shares(queue, takes=50)
+    queue.enter("small")
+    queue.add("small", [(tokens, ("small", tokens, tokens)) for tokens in range(50, 150, 10)])
+    batches = [queue.take() for _ in range(12)]
+    assert sum(name == "small" for batch in batches for name, _, _ in batch) == 10
+
+
+def test_a_request_that_was_away_does_not_catch_up() -> None:
+    """Shares not used are not saved: an old request that adds again takes turns with a new one."""
+    queue = _filled(idle=[8], busy=[64] * 4000)
+    _shares(queue, takes=100)
+    queue.enter("fresh")
+    for name in ("idle", "fresh"):
+        queue.add(name, [(64, (name, at, 64)) for at in range(2000)])
+    shares = _shares(queue, takes=300)
+    assert min(shares[name] for name in ("idle", "busy", "fresh")) > 0.7 * max(shares.values())
+
+
+def test_an_urgent_request_goes_first() -> None:
+    """But for the one batch in PATIENCE that goes to who has waited longest."""
+    queue = _filled(normal=[512] * 100)
+    queue.enter("urgent", priority=-1)
+    queue.add("urgent", [(512, ("urgent", at, 512)) for at in range(100)])
+    owners = [queue.take()[0][0] for _ in range(8)]
+    assert owners == ["urgent"] * (PATIENCE - 1) + ["normal"]
+
+
+def test_the_last_batches_are_small_enough_for_all_lanes() -> None:
+    """With little left each lane takes a part, instead of one taking all."""
+    queue: FairQueue[str, int] = FairQueue(BatchLimits(max_tokens=4096, min_tokens=64, length_multiple=1), lanes=2)
+    queue.enter("only")
+    queue.add("only", [(32, at) for at in range(40)])
+    sizes = [len(batch) for batch in iter(queue.take, [])]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 10

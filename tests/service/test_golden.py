@@ -1,0 +1,85 @@
+"""The bundled model scores as transformers does: 200 pairs, and the token ids of their texts."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from golden.cases import Case, golden_cases, golden_tokens
+from rerank_service.batching import BatchLimits, EncodedPair, collate
+from rerank_service.bundle import Bundle
+from rerank_service.fairness import FairQueue
+from rerank_service.provider import Provider
+from rerank_service.session import CrossEncoder
+from rerank_service.tokenizer import PairTokenizer
+
+TOLERANCE = 1e-4
+CASES = golden_cases()
+GROUPS = list(dict.fromkeys(case.group for case in CASES))
+
+
+@pytest.fixture(scope="module")
+def session(starter: Bundle) -> CrossEncoder:
+    """The bundled model, as it is served."""
+    return CrossEncoder(starter, Provider.CPU)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(starter: Bundle) -> PairTokenizer:
+    """The bundled model's tokenizer, as it is served."""
+    return PairTokenizer(starter.tokenizer, max_tokens=starter.manifest.max_tokens)
+
+
+def _encode(tokenizer: PairTokenizer, cases: list[Case]) -> list[EncodedPair]:
+    return [tokenizer.encode_documents(tokenizer.encode_query(case.query), [case.document])[0] for case in cases]
+
+
+def _assert_golden(cases: list[Case], logits: NDArray[np.float32]) -> None:
+    differences = np.abs(logits - np.array([case.logit for case in cases], np.float32))
+    worst = int(differences.argmax())
+    assert differences[worst] <= TOLERANCE, f"{cases[worst]!r} has the logit {logits[worst]}"
+
+
+def test_there_are_two_hundred_pairs() -> None:
+    """The golden file holds what it promises, cut pairs and whole ones."""
+    assert len(CASES) == 200
+    assert {case.truncated for case in CASES} == {True, False}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_pair_alone_has_its_golden_logit(
+    group: str, session: CrossEncoder, tokenizer: PairTokenizer, starter: Bundle
+) -> None:
+    """A pair that runs by itself scores as in transformers."""
+    cases = [case for case in CASES if case.group == group]
+    limits = BatchLimits()
+    batches = [collate([pair], pad_id=starter.manifest.pad_id, limits=limits) for pair in _encode(tokenizer, cases)]
+    _assert_golden(cases, np.concatenate([session.score(batch) for batch in batches]))
+
+
+def test_planned_batches_give_the_golden_logits(
+    session: CrossEncoder, tokenizer: PairTokenizer, starter: Bundle
+) -> None:
+    """Pairs of all groups that run together, padded, score as in transformers."""
+    pairs, limits = _encode(tokenizer, CASES), BatchLimits()
+    logits = np.full(len(pairs), np.nan, np.float32)
+    queue: FairQueue[str, int] = FairQueue(limits)
+    queue.enter("all")
+    queue.add("all", [(len(pair), at) for at, pair in enumerate(pairs)])
+    while positions := queue.take():
+        batch = collate([pairs[at] for at in positions], pad_id=starter.manifest.pad_id, limits=limits)
+        logits[positions] = session.score(batch)
+    _assert_golden(CASES, logits)
+
+
+def test_truncated_is_told_of_just_the_pairs_that_are_cut(tokenizer: PairTokenizer) -> None:
+    """A pair counts as truncated where the whole of it is longer than the window, and by one token is enough."""
+    pairs = _encode(tokenizer, CASES)
+    assert [pair.truncated for pair in pairs] == [case.truncated for case in CASES]
+    assert {len(pair) for pair in pairs if pair.truncated} == {tokenizer.max_tokens}
+
+
+def test_token_ids_are_those_of_transformers(tokenizer: PairTokenizer) -> None:
+    """The tokenizer of this environment splits texts as the exporter's did; its tests hold the same."""
+    texts, ids = zip(*golden_tokens(), strict=True)
+    pairs = tokenizer.encode_documents(tokenizer.encode_query("?"), texts)
+    assert [pair.document.tolist() for pair in pairs] == list(ids)
