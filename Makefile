@@ -63,6 +63,10 @@ export: $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL=cross-encode
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python -m pytest tests/export
 
+# STARTER: the folder that the bundled model was exported from
+golden: $(EXPORT_VENV)/.export  ## compute the golden scores of the bundled model anew: make golden STARTER=<folder>
+	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
+
 wheel: $(VENV)/.dev  ## build dist/*.whl
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist >/dev/null

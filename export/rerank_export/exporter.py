@@ -4,13 +4,19 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from rerank_export.errors import ExportFailed
 from rerank_export.graph import OPSET, export_graph
 from rerank_export.parity import Parity, compare, versions
-from rerank_export.source import Source, fetch
+from rerank_export.passes import apply_passes
+from rerank_export.quiet import quiet
+from rerank_export.source import Source, checked_config, fetch
+from rerank_export.tokenizer import write_tokenizer
 from rerank_export.weights import halve_weights, save
 from rerank_service.bundle import (
     CONFIG,
@@ -32,7 +38,17 @@ from rerank_service.errors import BundleInvalid
 Say = Callable[[str], None]
 
 
-def export(model: str, out: Path, *, revision: str | None = None, name: str | None = None, say: Say = print) -> Bundle:
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A bundle that is where it was asked for."""
+
+    bundle: Bundle
+    parity: Parity
+
+
+def export(
+    model: str, out: Path, *, revision: str | None = None, name: str | None = None, say: Say = print
+) -> Exported:
     """Make a bundle of a hub id or a folder.
 
     Nothing is left at `out` unless all went well; a bundle that is there already is replaced.
@@ -40,45 +56,34 @@ def export(model: str, out: Path, *, revision: str | None = None, name: str | No
     Raises:
         ExportFailed: it cannot be done, and why.
     """
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+    target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
+    if not _is_free(target):
         raise ExportFailed(f"{out} is there and is no bundle: choose another OUT, or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as work:
-        made = Path(work) / "bundle"
-        try:
-            parity = _make(model, made, Path(work) / "optimum", revision, name or out.name, say)
-            bundle = open_bundle(made)
-        except (OSError, BundleInvalid) as error:
-            raise ExportFailed(str(error)) from error
-        _replace(made, out)
-    say(f"{out}: {_size(out):.0f} MB, max |Δlogit| {parity.max_difference:.1e} over {parity.pairs} pairs")
-    return Bundle(out, bundle.manifest)
+    try:
+        say(f"fetching {model}")
+        source = fetch(model, revision)
+        with quiet():
+            config = checked_config(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
+                made = Path(work) / "bundle"
+                parity = _make(source, config, made, name or target.name, say)
+                bundle = open_bundle(made)
+                _replace(made, target)
+    except (OSError, BundleInvalid) as error:
+        raise ExportFailed(str(error)) from error
+    return Exported(Bundle(out, bundle.manifest), parity)
 
 
-def _make(model: str, made: Path, work: Path, revision: str | None, name: str, say: Say) -> Parity:
+def _make(source: Source, config: dict[str, Any], made: Path, name: str, say: Say) -> Parity:
     made.mkdir()
-    say(f"fetching {model}")
-    source = fetch(model, revision)
-    config = _checked_config(source)
-    say("exporting the graph")
-    graph = export_graph(source, work)
-    halved = halve_weights(graph)
-    save(graph, made / GRAPH, WEIGHTS)
-    tokenizer = source.folder / TOKENIZER
-    # as published, where it is: transformers writes another form of it
-    shutil.copyfile(tokenizer if tokenizer.is_file() else work / TOKENIZER, made / TOKENIZER)
+    write_tokenizer(source, made / TOKENIZER)
     shutil.copyfile(source.folder / CONFIG, made / CONFIG)
-    manifest = Manifest(
-        name=name,
-        source=source.id,
-        revision=source.revision,
-        architecture=config["architectures"][0],
-        max_tokens=window(config, _read_if_there(source.folder / "tokenizer_config.json")),
-        pad_id=config.get("pad_token_id") or 0,
-        variants=(Variant(file=GRAPH, precision="fp32", weights="fp16" if halved else "fp32"),),
-        files={},
-        recipe={"task": "text-classification", "opset": OPSET, "versions": versions()},
-    )
+    say("exporting the graph (of a large model: for minutes)")
+    graph, passes = apply_passes(export_graph(source, made.with_name("optimum")))
+    variant = Variant(file=GRAPH, precision="fp32", weights="fp16" if halve_weights(graph) else "fp32")
+    save(graph, made / GRAPH, WEIGHTS)
+    manifest = _manifest(source, config, name, variant, passes)
     say("comparing with transformers")
     parity = compare(Bundle(made, manifest), source)
     if not parity.holds:
@@ -92,22 +97,32 @@ def _make(model: str, made: Path, work: Path, revision: str | None, name: str, s
     return parity
 
 
-def _checked_config(source: Source) -> dict[str, Any]:
-    config = read_json(source.folder / CONFIG)
-    architecture = next(iter(config.get("architectures") or [""]))
-    labels = config.get("num_labels", len(config.get("id2label") or {"LABEL_0": "", "LABEL_1": ""}))
-    if not architecture.endswith("ForSequenceClassification"):
-        raise ExportFailed(
-            f"{source.id} is a {architecture or 'model without a stated architecture'}, not a "
-            "cross-encoder (…ForSequenceClassification): it gives no score for a pair"
-        )
-    if labels != 1:
-        raise ExportFailed(f"{source.id} has {labels} labels; a cross-encoder that is served here has one")
-    return config
+def _manifest(source: Source, config: dict[str, Any], name: str, variant: Variant, passes: dict[str, str]) -> Manifest:
+    tokenizer_config = source.folder / "tokenizer_config.json"
+    return Manifest(
+        name=name,
+        source=source.id,
+        revision=source.revision,
+        architecture=config["architectures"][0],
+        max_tokens=window(config, read_json(tokenizer_config) if tokenizer_config.is_file() else {}),
+        pad_id=config.get("pad_token_id") or 0,
+        variants=(variant,),
+        files={},
+        recipe={"task": "text-classification", "opset": OPSET, "passes": passes, "versions": versions()},
+    )
 
 
-def _read_if_there(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+def _is_free(out: Path) -> bool:
+    """Whether nothing but a bundle would be lost."""
+    if not out.is_dir():
+        return not out.exists()
+    try:
+        Manifest.model_validate_json((out / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return not any(out.iterdir())
+    except ValidationError:  # others write files of that name too
+        return False
+    return True
 
 
 def _replace(made: Path, out: Path) -> None:
@@ -115,9 +130,5 @@ def _replace(made: Path, out: Path) -> None:
     for path in made.iterdir():
         path.chmod(0o644)
     if out.exists():
-        shutil.rmtree(out)
+        out.replace(made.with_name("replaced"))
     made.replace(out)
-
-
-def _size(folder: Path) -> float:
-    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6

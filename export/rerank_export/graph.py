@@ -1,12 +1,10 @@
 """The ONNX graph of a model, by optimum."""
 
-import logging
-import warnings
 from pathlib import Path
 
 import onnx
 
-from rerank_export.errors import ExportFailed
+from rerank_export.errors import ExportFailed, one_line
 from rerank_export.source import Source
 
 OPSET = 18
@@ -25,18 +23,16 @@ def export_graph(source: Source, folder: Path) -> onnx.ModelProto:
     """
     from optimum.exporters.onnx import main_export
 
-    logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the tracer, about constants in transformers' own code
-            main_export(
-                str(source.folder),
-                output=folder,
-                task="text-classification",
-                opset=OPSET,
-                dtype="fp32",
-                do_validation=False,
-            )
+        main_export(
+            str(source.folder),
+            output=folder,
+            task="text-classification",
+            library_name="transformers",  # else a folder with modules.json is taken for an embedding model
+            opset=OPSET,
+            dtype="fp32",
+            do_validation=False,
+        )
     except Exception as error:
-        raise ExportFailed(f"optimum cannot export {source.id}: {error}") from error
+        raise ExportFailed(f"optimum cannot export {source.id}: {one_line(error)}") from error
     return onnx.load(folder / "model.onnx")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_export.errors import ExportFailed, one_line
 from rerank_export.source import Source
 from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import Bundle
@@ -34,6 +35,8 @@ _DOCUMENTS = (
     "x" * 300,
     "The quick brown fox jumps over the lazy dog. " * 200,
 )
+_ROWS = 2
+"""Of a batch: one is padded, and a model with a window of thousands still fits in memory."""
 PAIRS = tuple((query, document) for query in _QUERIES for document in _DOCUMENTS)
 
 
@@ -52,7 +55,8 @@ class Parity:
     @property
     def holds(self) -> bool:
         """Whether both are within the tolerance."""
-        return bool(max(self.max_difference, self.max_batch_difference) <= self.tolerance)
+        # each by itself: max() may lose a NaN
+        return self.max_difference <= self.tolerance and self.max_batch_difference <= self.tolerance
 
     def report(self) -> dict[str, Any]:
         """For report.json."""
@@ -60,12 +64,20 @@ class Parity:
 
 
 def reference_logits(source: Source, pairs: Sequence[tuple[str, str]], max_tokens: int) -> NDArray[np.float32]:
-    """Logits that transformers computes in fp32, float32 of shape (pairs,): each pair alone, the document cut."""
+    """Logits that transformers computes in fp32, float32 of shape (pairs,): each pair alone, the document cut.
+
+    Raises:
+        ExportFailed: the model's files lack some of its weights.
+    """
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source.folder)
-    model = AutoModelForSequenceClassification.from_pretrained(source.folder, dtype=torch.float32).eval()
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
+        source.folder, dtype=torch.float32, output_loading_info=True
+    )
+    if loading["missing_keys"]:  # transformers makes them up
+        raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")
     logits = np.empty(len(pairs), np.float32)
     with torch.inference_mode():
         for at, (query, document) in enumerate(pairs):
@@ -78,9 +90,19 @@ def reference_logits(source: Source, pairs: Sequence[tuple[str, str]], max_token
 
 
 def compare(bundle: Bundle, source: Source) -> Parity:
-    """Score the built-in pairs with the bundle, by the code that serves it, and with transformers."""
-    expected = reference_logits(source, PAIRS, bundle.manifest.max_tokens)
-    alone, together = _bundle_logits(bundle)
+    """Score the built-in pairs with the bundle, by the code that serves it, and with transformers.
+
+    Raises:
+        ExportFailed: one of them cannot score them.
+    """
+    try:
+        expected = reference_logits(source, PAIRS, bundle.manifest.max_tokens)
+        alone, together = _bundle_logits(bundle)
+    except ExportFailed:
+        raise
+    except Exception as error:
+        what = one_line(error).replace(f"{bundle.folder}/", "")  # a folder that is gone when this is read
+        raise ExportFailed(f"{source.id} exports, but cannot be scored with: {what}") from error
     differences = np.abs(alone - expected)
     return Parity(
         len(PAIRS),
@@ -92,7 +114,7 @@ def compare(bundle: Bundle, source: Source) -> Parity:
 
 
 def _bundle_logits(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits of the built-in pairs scored each alone, and in batches padded to the longest."""
+    """Logits of the built-in pairs scored each alone, and two by two, padded to the longer."""
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=bundle.manifest.max_tokens)
     session = CrossEncoder(bundle, Provider.CPU)
     pairs = [
@@ -105,7 +127,7 @@ def _bundle_logits(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.floa
             [session.score(collate(batch, pad_id=bundle.manifest.pad_id, limits=BatchLimits())) for batch in batches]
         )
 
-    return score(1), score(len(_DOCUMENTS))
+    return score(1), score(_ROWS)
 
 
 def versions() -> dict[str, str]:

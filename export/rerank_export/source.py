@@ -1,11 +1,18 @@
 """Where a model comes from: a folder, or the Hugging Face hub."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rerank_export.errors import ExportFailed
+from rerank_export.errors import ExportFailed, one_line
+from rerank_service.bundle import CONFIG
 
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.bin"]
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_PICKLED = ["*.bin"]
+"""Weights of older models; often there beside the same ones in safetensors."""
+_SUBFOLDERS = ["*/*"]
+"""Other people's exports, mostly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,6 @@ def fetch(model: str, revision: str | None = None) -> Source:
 
 
 def _download(model: str, revision: str | None) -> Source:
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
@@ -45,7 +51,7 @@ def _download(model: str, revision: str | None) -> Source:
     )
 
     try:
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=_FILES))
+        folder = _snapshot(model, revision)
     except HFValidationError as error:
         raise ExportFailed(f"{model!r} is neither a folder here nor the name of a model on the hub") from error
     except GatedRepoError as error:
@@ -53,7 +59,57 @@ def _download(model: str, revision: str | None) -> Source:
     except RevisionNotFoundError as error:
         raise ExportFailed(f"{model} has no revision {revision!r}") from error
     except RepositoryNotFoundError as error:
-        raise ExportFailed(f"{model} is not on the hub, or is private: check the name, or set HF_TOKEN") from error
-    except (LocalEntryNotFoundError, OSError) as error:
-        raise ExportFailed(f"cannot fetch {model} from the hub: {error}. Without a network give a folder") from error
+        raise ExportFailed(
+            f"{model} is neither a folder here nor on the hub, unless it is private: check the name, or set HF_TOKEN"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise ExportFailed(
+            f"{model} is no folder here, and the hub does not answer: give a folder, or look to the network "
+            "(HTTPS_PROXY, HF_ENDPOINT, HF_HUB_OFFLINE)"
+        ) from error
+    except OSError as error:
+        raise ExportFailed(f"cannot fetch {model} from the hub: {one_line(error)}") from error
     return Source(folder, model, folder.name)
+
+
+def _snapshot(model: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    folder = Path(snapshot_download(model, revision=revision, allow_patterns=_FILES, ignore_patterns=_SUBFOLDERS))
+    if not any(folder.glob("*.safetensors")):
+        snapshot_download(model, revision=folder.name, allow_patterns=_PICKLED, ignore_patterns=_SUBFOLDERS)
+    return folder
+
+
+def checked_config(source: Source) -> dict[str, Any]:
+    """The config of a cross-encoder, with what transformers takes for granted filled in.
+
+    Raises:
+        ExportFailed: there is none, or it is another kind of model's.
+    """
+    config = _config(source)
+    architecture = next(iter(config.get("architectures") or [""]))
+    labels = len(config["id2label"])
+    if not architecture.endswith("ForSequenceClassification"):
+        raise ExportFailed(
+            f"{source.id} is a {architecture or 'model without a stated architecture'}, not a "
+            "cross-encoder (…ForSequenceClassification): it gives no score for a pair"
+        )
+    if labels != 1:
+        raise ExportFailed(f"{source.id} has {labels} labels; a cross-encoder that is served here has one")
+    return config
+
+
+def _config(source: Source) -> dict[str, Any]:
+    if not (source.folder / CONFIG).is_file():
+        raise ExportFailed(f"{source.id} has no {CONFIG}: it is not a model in the form of the Hugging Face hub")
+    from transformers import AutoConfig
+
+    try:
+        config: dict[str, Any] = AutoConfig.from_pretrained(source.folder, trust_remote_code=False).to_dict()
+    except Exception as error:
+        raise ExportFailed(f"transformers cannot read {CONFIG} of {source.id}: {one_line(error)}") from error
+    return config

@@ -80,6 +80,7 @@ class Usage:
     padded_tokens: int = 0
     prompt_tokens: int = 0
     pairs: int = 0
+    """Scored; documents that are the same to the model are scored once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,11 @@ class Ranking:
 
     def __len__(self) -> int:
         return len(self.order)
+
+    @property
+    def documents(self) -> int:
+        """Documents of the request."""
+        return len(self.board)
 
     def __iter__(self) -> Iterator[RankedDocument]:
         return self.board.results(self.order)
@@ -194,6 +200,11 @@ class Scoreboard:
 
     def _drop(self, index: int) -> None:
         self._kept_chars -= len(self._documents.pop(index).text)
+
+    def logit(self, index: int) -> float | None:
+        """The logit of a document; None while it has none."""
+        logit = self._logits[index]
+        return None if math.isnan(logit) else logit
 
     def results(self, indexes: Sequence[int] | NDArray[np.int64]) -> Iterator[RankedDocument]:
         """The results of scored documents, in the order given."""

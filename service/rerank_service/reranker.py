@@ -15,7 +15,8 @@ from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard
 from rerank_service.registry import Registry
-from rerank_service.scheduler import Submission
+from rerank_service.repeats import Repeats
+from rerank_service.scheduler import Scored, Submission
 from rerank_service.tokenizer import EncodedQuery
 
 T = TypeVar("T")
@@ -91,6 +92,8 @@ class Reranker:
         board = Scoreboard(request, model.activation, max_kept_chars=max_kept_chars)
         meter = Meter(model.scheduler.clock)
 
+        repeats = Repeats()
+
         async def encode(query: EncodedQuery, documents: Sequence[Document]) -> list[EncodedPair]:
             texts = [document.text for document in documents]
             with meter.tokenizing():
@@ -105,11 +108,9 @@ class Reranker:
                 self._check_count(len(board) + len(documents), self.limits.max_stream_documents)
                 for part in _parts(documents, self.limits.chunk):
                     self._check_texts(part, first=len(board))
-                    pairs = await encode(query, part)
-                    for document, pair in zip(part, pairs, strict=True):
-                        board.add(document, truncated=pair.truncated)
-                    meter.encoded(pairs)
-                    await submission.add(pairs)
+                    fresh = _fresh(part, await encode(query, part), board, repeats, submission)
+                    meter.encoded([pair for _, pair in fresh])
+                    await submission.add(fresh)
             self._check_count(len(board), self.limits.max_stream_documents)
 
         async with deadline.enforced():
@@ -119,10 +120,9 @@ class Reranker:
                 async with _feeding(feed(query, submission), submission):
                     async for scored in submission:
                         meter.scored(scored)
-                        for position, logit in zip(scored.positions, scored.logits, strict=True):
-                            board.settle(position, logit)
+                        settled = _settle(scored, board, repeats)
                         if on_scores is not None:
-                            await on_scores(board.results(scored.positions))
+                            await on_scores(board.results(settled))
         return Ranking(
             model.info.name, board.order(), meter.usage(query.query_tokens), meter.timing(submission.first_added), board
         )
@@ -147,6 +147,39 @@ class Reranker:
     def _check_chars(self, field: str, text: str, limit: int) -> None:
         if len(text) > limit:
             raise TooLarge(f"{field} has {len(text)} characters; at most {limit} are read", field=field)
+
+
+def _fresh(
+    documents: Sequence[Document],
+    pairs: Sequence[EncodedPair],
+    board: Scoreboard,
+    repeats: Repeats,
+    submission: Submission,
+) -> list[tuple[int, EncodedPair]]:
+    """Take in documents; gives the pairs that must be scored, with their indexes. The others are copies: of one that
+    is scored already, or of one that waits."""
+    fresh: list[tuple[int, EncodedPair]] = []
+    for document, pair in zip(documents, pairs, strict=True):
+        index = len(board)
+        board.add(document, truncated=pair.truncated)
+        original = repeats.original(pair, index)
+        if original == index:
+            fresh.append((index, pair))
+        elif (logit := board.logit(original)) is not None:
+            submission.repeat([index], [logit])
+        else:
+            repeats.wait(original, index)
+    return fresh
+
+
+def _settle(scored: Scored, board: Scoreboard, repeats: Repeats) -> list[int]:
+    """Note the scores of a batch; gives the indexes of all documents that have one by it, copies included."""
+    settled: list[int] = []
+    for position, logit in zip(scored.positions, scored.logits, strict=True):
+        for index in (position, *repeats.take(position)):
+            board.settle(index, logit)
+            settled.append(index)
+    return settled
 
 
 async def _once(documents: Sequence[Document]) -> AsyncIterator[Sequence[Document]]:

@@ -29,7 +29,7 @@ Score = Callable[[Batch], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Logits of pairs that ran in one batch. `positions` count the pairs of one submission from 0."""
+    """Logits of pairs that ran in one batch. `positions` are those that the pairs were added with."""
 
     positions: Sequence[int]
     logits: Sequence[float]
@@ -66,16 +66,24 @@ class Submission:
         self.first_added: float | None = None
         """When the first pair entered the queue, in seconds on the scheduler's clock."""
 
-    async def add(self, pairs: Sequence[EncodedPair]) -> None:
-        """Queue pairs; waits while `room` pairs of this submission are not scored yet."""
+    async def add(self, pairs: Sequence[tuple[int, EncodedPair]]) -> None:
+        """Queue pairs, each with its position.
+
+        Waits while `room` pairs of this submission are on their way: not scored, or scored and not asked for yet.
+        """
         while self._added - self._settled >= self._room and self._error is None:
             self._space.clear()
             await self._space.wait()
-        first = self._added
         self._added += len(pairs)
         if self.first_added is None:
             self.first_added = self._scheduler.clock()
-        self._scheduler.enqueue(self, [_Waiting(self, first + at, pair) for at, pair in enumerate(pairs)])
+        self._scheduler.enqueue(self, [_Waiting(self, position, pair) for position, pair in pairs])
+
+    def repeat(self, positions: Sequence[int], logits: Sequence[float]) -> None:
+        """Hand on logits that are known already, as those of a batch would be."""
+        now = self._scheduler.clock()
+        self._added += len(positions)
+        self.deliver(Scored(positions, logits, 0, now, now))
 
     def finish(self, error: BaseException | None = None) -> None:
         """No more pairs will come; with an error, whoever iterates gets it."""
@@ -86,10 +94,8 @@ class Submission:
 
     def deliver(self, part: Scored) -> None:
         """Called by the scheduler when some of the pairs have run."""
-        self._settled += len(part.positions)
         self._scored.append(part)
         self._news.set()
-        self._space.set()
 
     def __aiter__(self) -> "Submission":
         return self
@@ -102,7 +108,10 @@ class Submission:
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
-        return self._scored.pop(0)
+        part = self._scored.pop(0)
+        self._settled += len(part.positions)
+        self._space.set()
+        return part
 
 
 class Scheduler:

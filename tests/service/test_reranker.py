@@ -1,7 +1,7 @@
 """The flow of a request on the small model: right, bounded, cancelled, expired, refused, and nothing left behind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,6 +37,38 @@ async def test_usage_counts_the_tokens(core: Running) -> None:
     usage = (await core.rank("0 0", "1", "1 2 3")).usage
     assert (usage.query_tokens, usage.document_tokens, usage.prompt_tokens) == (2, 4, 14)
     assert (usage.pairs, usage.padded_tokens) == (2, 16)
+
+
+async def test_the_same_document_is_scored_once(small_model: Bundle) -> None:
+    """Within a chunk, across chunks, before and after its original is scored; each copy is a result of its own."""
+    texts = ["5", "3", "5", "1 2", "5", "3", "4", "5"]
+    for chunk in (1, 3, 100):
+        async with running(small_model, limits=RequestLimits(chunk=chunk)) as core:
+            ranking = await core.rank("0", *texts)
+            assert [one.index for one in ranking] == sorted(range(8), key=lambda at: -logit(texts[at]))
+            assert [one.logit for one in ranking] == sorted(map(logit, texts), reverse=True)
+            assert (ranking.usage.pairs, ranking.documents) == (4, 8)
+            assert sum(map(len, core.score.batches)) == 4
+
+
+async def test_a_copy_that_comes_after_its_score_is_told_too(core: Running) -> None:
+    """Over a stream, whose later chunk repeats what is settled."""
+    told: asyncio.Queue[int] = asyncio.Queue()
+
+    async def chunks() -> AsyncIterator[Sequence[Document]]:
+        yield [Document("5")]
+        assert await told.get() == 0
+        yield [Document("5"), Document("5")]
+
+    async def tell(results: Iterator[RankedDocument]) -> None:
+        for result in results:
+            told.put_nowait(result.index)
+
+    ranking = await core.reranker.rerank_stream(
+        RerankRequest(query="0"), chunks(), deadline=Deadline.after(60), on_scores=tell
+    )
+    assert [one.logit for one in ranking] == [5.0, 5.0, 5.0]
+    assert {await told.get(), await told.get()} == {1, 2}
 
 
 async def test_timing_adds_up(core: Running) -> None:
@@ -199,7 +231,7 @@ async def test_a_stream_is_read_on_only_when_there_is_room(small_model: Bundle) 
         nonlocal asked
         while True:
             asked += 1
-            yield [Document("1")] * 10
+            yield [Document(f"{asked} {number}") for number in range(10)]
 
     async with running(small_model, limits=RequestLimits(window=30, chunk=10)) as core:
         core.score.hold()

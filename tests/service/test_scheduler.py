@@ -54,7 +54,7 @@ async def collect(submission: Submission) -> list[float]:
 async def score_all(scheduler: Scheduler, pairs: Sequence[EncodedPair], priority: int = 0) -> list[float]:
     """Submit pairs and wait for their logits."""
     with scheduler.submission(priority=priority, room=100) as submission:
-        await submission.add(pairs)
+        await submission.add(list(enumerate(pairs)))
         submission.finish()
         return await collect(submission)
 
@@ -135,14 +135,31 @@ async def test_room_holds_back_who_adds() -> None:
     async with lanes(score) as scheduler:
         score.hold()
         with scheduler.submission(room=2) as submission:
-            await submission.add([pair(1), pair(2)])
-            more = asyncio.create_task(submission.add([pair(3)]))
+            await submission.add([(0, pair(1)), (1, pair(2))])
+            more = asyncio.create_task(submission.add([(2, pair(3))]))
             await score.started()
             assert not more.done()
             score.release()
+            first = await anext(submission)
             await more
             submission.finish()
-            assert await collect(submission) == [1, 2, 3]
+            assert [*first.logits, *await collect(submission)] == [2, 1, 3]
+
+
+async def test_scores_that_nobody_asks_for_hold_back_too() -> None:
+    """Else a client that does not read its partial scores would fill the memory with them."""
+    async with lanes(HeldScore(lengths)) as scheduler:
+        with scheduler.submission(room=2) as submission:
+            await submission.add([(0, pair(1)), (1, pair(2))])
+            submission.repeat([2], [9.0])
+            more = asyncio.create_task(submission.add([(3, pair(3))]))
+            parts = [await anext(submission)]
+            assert not more.done()
+            while sum(len(part.positions) for part in parts) < 3:
+                parts.append(await anext(submission))
+            await more
+            submission.finish()
+            assert await collect(submission) == [3]
 
 
 async def test_two_lanes_run_two_batches_at_once() -> None:

@@ -333,7 +333,7 @@ def test_a_client_that_writes_everything_before_it_reads_is_answered(small_model
     assert [one.last for one in responses] == [False] * (len(responses) - 1) + [True]
     assert sorted(result.index for result in results) == list(range(count))
     assert responses[-1].ranking.usage.pairs == count
-    assert [result.logit for result in results[:2]] == [99.0, 99.0]
+    assert [result.logit for result in results[:3]] == [205.0, 204.0, 204.0]
 
 
 def _write_then_read(address: str, count: int) -> list[pb.RerankStreamResponse]:
@@ -344,7 +344,9 @@ def _write_then_read(address: str, count: int) -> list[pb.RerankStreamResponse]:
         yield pb.RerankStreamRequest(header=HEADER)
         for start in range(0, count, 500):
             chunk = [
-                pb.Document(text=str(n % 100), id=f"the caller's own id of document number {n}")
+                pb.Document(
+                    text=f"{n % 100} {n // 100 % 100} {n // 10_000}", id=f"the caller's own id of document number {n}"
+                )
                 for n in range(start, start + 500)
             ]
             yield pb.RerankStreamRequest(documents=pb.DocumentChunk(documents=chunk))

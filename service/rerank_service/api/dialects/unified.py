@@ -109,7 +109,7 @@ class Unified:
             "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
             "meta": {
                 "api_version": {"version": "2" if "/v2/" in exchange.path else "1"},
-                "billed_units": {"search_units": math.ceil(ranking.usage.pairs / _DOCUMENTS_A_SEARCH_UNIT)},
+                "billed_units": {"search_units": math.ceil(ranking.documents / _DOCUMENTS_A_SEARCH_UNIT)},
                 "tokens": {"input_tokens": tokens, "output_tokens": 0},
             },
         }

@@ -1,0 +1,162 @@
+"""Small random cross-encoders in the form of the Hugging Face hub, made here: no network, no files from elsewhere."""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rerank_service.bundle import Bundle
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported
+
+HERE = Path(__file__).parent
+CORPUS = [
+    "what is the capital of the united states",
+    "Washington is the capital of the United States, a federal district",
+    "open the sign-in page, choose forgot password, and follow the link",
+    "la gripe causa fiebre, tos, dolor de cabeza y cansancio",
+    "a launch window to mars opens every 26 months, when the planets line up",
+    "The quick brown fox jumps over the lazy dog. ok",
+]
+VOCABULARY = 300
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "num_labels": 1,
+}
+SMALL_DISTILBERT: dict[str, Any] = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "num_labels": 1}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """torch, transformers and optimum warn of one another, which is not ours to mend; ours must stay quiet."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+def _wordpiece(kind: Any) -> Any:
+    """A tokenizer as BERT and its kin have it."""
+    from tokenizers import BertWordPieceTokenizer
+
+    tokenizer = BertWordPieceTokenizer(lowercase=True)
+    tokenizer.train_from_iterator(CORPUS, vocab_size=VOCABULARY, show_progress=False)
+    return kind(tokenizer_object=tokenizer._tokenizer, model_max_length=512)
+
+
+def _byte_level() -> Any:
+    """A tokenizer as RoBERTa has it."""
+    from tokenizers import ByteLevelBPETokenizer, processors
+    from transformers import RobertaTokenizerFast
+
+    tokenizer = ByteLevelBPETokenizer()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokenizer.train_from_iterator(CORPUS, vocab_size=VOCABULARY, show_progress=False, special_tokens=specials)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return RobertaTokenizerFast(tokenizer_object=tokenizer._tokenizer)
+
+
+def _unigram() -> Any:
+    """A tokenizer as XLM-RoBERTa has it."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import XLMRobertaTokenizerFast
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=VOCABULARY, show_progress=False, special_tokens=specials, unk_token="<unk>"
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return XLMRobertaTokenizerFast(tokenizer_object=tokenizer)
+
+
+def _bert() -> tuple[Any, Any]:
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    config = BertConfig(vocab_size=VOCABULARY, **SMALL)
+    return BertForSequenceClassification(config), _wordpiece(BertTokenizerFast)
+
+
+def _roberta() -> tuple[Any, Any]:
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    config = RobertaConfig(vocab_size=VOCABULARY, max_position_embeddings=514, type_vocab_size=1, **SMALL)
+    return RobertaForSequenceClassification(config), _byte_level()
+
+
+def _xlm_roberta() -> tuple[Any, Any]:
+    from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
+
+    config = XLMRobertaConfig(vocab_size=VOCABULARY, max_position_embeddings=514, type_vocab_size=1, **SMALL)
+    return XLMRobertaForSequenceClassification(config), _unigram()
+
+
+def _distilbert() -> tuple[Any, Any]:
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification, DistilBertTokenizerFast
+
+    config = DistilBertConfig(vocab_size=VOCABULARY, **SMALL_DISTILBERT)
+    return DistilBertForSequenceClassification(config), _wordpiece(DistilBertTokenizerFast)
+
+
+def _electra() -> tuple[Any, Any]:
+    from transformers import ElectraConfig, ElectraForSequenceClassification, ElectraTokenizerFast
+
+    config = ElectraConfig(vocab_size=VOCABULARY, embedding_size=16, **SMALL)
+    return ElectraForSequenceClassification(config), _wordpiece(ElectraTokenizerFast)
+
+
+FAMILIES = {
+    "bert": _bert,
+    "roberta": _roberta,
+    "xlm-roberta": _xlm_roberta,
+    "distilbert": _distilbert,
+    "electra": _electra,
+}
+
+
+def _make(family: str) -> tuple[Any, Any]:
+    """A model with weights that are always the same, large enough for its logits to differ, and its tokenizer."""
+    import torch
+
+    torch.manual_seed(20)
+    model, tokenizer = FAMILIES[family]()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    return model.eval(), tokenizer
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a family's model; written once, so not to be changed."""
+
+    @cache
+    def write(family: str) -> Path:
+        folder = tmp_path_factory.mktemp("sources") / family
+        for part in _make(family):
+            part.save_pretrained(folder)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def bundles(sources: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bundle]:
+    """The bundle of a family's model; exported once, so not to be changed."""
+
+    @cache
+    def make(family: str) -> Bundle:
+        from rerank_export.exporter import export
+
+        return export(str(sources(family)), tmp_path_factory.mktemp("bundles") / family).bundle
+
+    return make

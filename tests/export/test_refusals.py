@@ -1,0 +1,209 @@
+"""What cannot be exported: one line that says why, exit status 1, and nothing left behind."""
+
+import errno
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from rerank_export import exporter
+from rerank_export.parity import Parity
+from rerank_export.source import Source
+from rerank_service.__main__ import main
+from rerank_service.bundle import Bundle, open_bundle
+
+Refuse = Callable[..., str]
+
+
+@pytest.fixture
+def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """Runs `rerank export MODEL --out OUT`, which must fail, and gives the line that says why."""
+
+    def run(model: str | Path, out: str | Path = "out") -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["rerank", "export", str(model), "--out", str(out)])
+        capsys.readouterr()  # what the fixtures said
+        assert main() == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        *_, last = said.err.splitlines()
+        assert "Traceback" not in said.err
+        assert last.startswith("rerank export: ")
+        return last.removeprefix("rerank export: ")
+
+    return run
+
+
+@pytest.fixture
+def source(sources: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT to spoil."""
+    return shutil.copytree(sources("bert"), tmp_path_factory.mktemp("spoilt") / "model")
+
+
+def _change_config(source: Path, **changes: Any) -> None:
+    path = source / "config.json"
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+def _perturbed(source: Source, folder: Path) -> onnx.ModelProto:
+    """A graph with one weight that is not the model's."""
+    from rerank_export.graph import export_graph
+
+    model = export_graph(source, folder)
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("classifier.bias"))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 0.01, weight.name))
+    return model
+
+
+def test_a_graph_that_scores_otherwise_is_no_bundle(
+    source: Path, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate: one weight off by a hundredth, and there is no bundle, nor anything of the attempt."""
+    monkeypatch.setattr(exporter, "export_graph", _perturbed)
+    line = refuse(source)
+    assert "model: the exported graph does not score as the model does: logits differ by up to 1.0e-02" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_leaves_the_old_bundle(
+    source: Path, bundles: Callable[[str], Bundle], refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was served before can be served still."""
+    old = shutil.copytree(bundles("bert").folder, tmp_path / "out")
+    monkeypatch.setattr(exporter, "export_graph", _perturbed)
+    refuse(source)
+    assert open_bundle(old).manifest == bundles("bert").manifest
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_full_disk_leaves_nothing(
+    source: Path, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-written weights are cleared away."""
+
+    def save(model: onnx.ModelProto, graph: Path, weights: str) -> None:
+        graph.write_bytes(b"half of")
+        raise OSError(errno.ENOSPC, "No space left on device", str(graph))
+
+    monkeypatch.setattr(exporter, "save", save)
+    assert "No space left on device" in refuse(source)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_export_leaves_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C clears away as well."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporter, "save", interrupt)
+    monkeypatch.setattr(sys, "argv", ["rerank", "export", str(source), "--out", str(tmp_path / "out")])
+    assert main() == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"architectures": ["BertModel"]}, "model is a BertModel, not a cross-encoder"),
+        ({"architectures": None}, "model is a model without a stated architecture, not a cross-encoder"),
+        ({"id2label": {"0": "no", "1": "yes"}}, "model has 2 labels; a cross-encoder that is served here has one"),
+        ({"id2label": None, "label2id": None}, "model has 2 labels"),
+        ({"id2label": None, "label2id": None, "num_labels": 3}, "model has 3 labels"),
+        ({"model_type": "unheard-of"}, "transformers cannot read config.json of model: "),
+    ],
+    ids=["embedding", "unstated", "two labels", "two by default", "num_labels", "unknown type"],
+)
+def test_another_kind_of_model_is_refused(
+    changes: dict[str, Any], reason: str, source: Path, refuse: Refuse, tmp_path: Path
+) -> None:
+    """Only a cross-encoder with one label is exported; the line says what the model is."""
+    _change_config(source, **changes)
+    assert refuse(source).startswith(reason)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_label_may_be_stated_as_a_number(source: Path, tmp_path: Path) -> None:
+    """Older configs have num_labels and no id2label."""
+    _change_config(source, id2label=None, label2id=None, num_labels=1)
+    exporter.export(str(source), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("config.json", "model has no config.json: it is not a model in the form of the Hugging Face hub"),
+        ("model.safetensors", "optimum cannot export model: Error no file named "),
+        ("vocab.txt", "transformers cannot load the tokenizer of model: "),
+    ],
+)
+def test_a_missing_file_is_named(name: str, reason: str, source: Path, refuse: Refuse, tmp_path: Path) -> None:
+    """Of a folder that is not whole, the line says what it lacks."""
+    (source / name).unlink()
+    if name == "vocab.txt":
+        (source / "tokenizer.json").unlink()
+    assert refuse(source).startswith(reason)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_weights_are_named(source: Path, refuse: Refuse) -> None:
+    """transformers would make them up, differently each time."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(source / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, source / "model.safetensors", {"format": "pt"})
+    assert refuse(source) == "model lacks weights: classifier.weight"
+
+
+def _unlike(score: float, batch: float) -> Parity:
+    return Parity(pairs=1, tolerance=1e-4, max_difference=score, max_batch_difference=batch, worst_pair=0)
+
+
+@pytest.mark.parametrize("parity", [_unlike(float("nan"), 0), _unlike(0, float("nan")), _unlike(0, 2e-4)], ids=str)
+def test_parity_fails_where_either_difference_is_not_small(parity: Parity) -> None:
+    """A NaN is no small difference, on whichever side."""
+    assert not parity.holds
+    assert _unlike(1e-5, 1e-5).holds
+
+
+@pytest.mark.parametrize("model", ["/no/such/folder", "./no/such/folder", "..no"])
+def test_a_folder_that_is_not_there(model: str, refuse: Refuse, tmp_path: Path) -> None:
+    """What can only be a path is not looked for on the hub."""
+    assert refuse(model) == f"{model} is not a folder"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_a_model_of_the_hub(refuse: Refuse) -> None:
+    """A relative path that is not there is told as both."""
+    assert refuse("a/b/c") == "'a/b/c' is neither a folder here nor the name of a model on the hub"
+
+
+@pytest.fixture
+def occupied(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An OUT that holds something else, and must still hold it afterwards."""
+    out = tmp_path / "mine"
+    out.mkdir()
+    file = out / request.param
+    file.write_text('{"name": "an extension for browsers", "manifest_version": 3}')
+    yield out
+    assert [path.name for path in out.iterdir()] == [request.param]
+
+
+@pytest.mark.parametrize("occupied", ["notes.txt", "manifest.json"], indirect=True)
+def test_out_that_is_no_bundle_is_left_alone(occupied: Path, source: Path, refuse: Refuse) -> None:
+    """Nor is a folder taken for a bundle because it has a manifest.json of somebody else's."""
+    assert refuse(source, occupied) == f"{occupied} is there and is no bundle: choose another OUT, or remove it"
+
+
+def test_out_that_is_a_file_is_left_alone(source: Path, refuse: Refuse, tmp_path: Path) -> None:
+    """A file is not replaced by a folder."""
+    (tmp_path / "out").touch()
+    assert refuse(source) == "out is there and is no bundle: choose another OUT, or remove it"
