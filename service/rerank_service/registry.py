@@ -1,12 +1,13 @@
 """The models served: loading them, finding them by name."""
 
-from collections.abc import Callable, Sequence
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
+from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import Bundle
+from rerank_service.cost import CostModel
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
 from rerank_service.host import usable_cores
 from rerank_service.provider import ORT_NAME, Provider
@@ -17,8 +18,6 @@ from rerank_service.tokenizer import PairTokenizer
 
 DEFAULT_NAMES = ("", "default")
 """These always mean the first model served."""
-
-Observe = Callable[[Sequence[EncodedPair], Batch, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,6 @@ def load(
     lanes: int | None = None,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
-    observe: Observe | None = None,
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks for as long as that takes.
 
@@ -98,9 +96,10 @@ def load(
     manifest = bundle.manifest
     session = CrossEncoder(bundle, provider)
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens)
-    _warm_up(session, tokenizer, pad_id=manifest.pad_id, limits=limits)
+    cost = CostModel()
+    _warm_up(session, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
     lanes = lanes or (usable_cores() if session.provider == ORT_NAME[Provider.CPU] else 1)
-    scheduler = Scheduler(session.score, limits, pad_id=manifest.pad_id, lanes=lanes, observe=observe)
+    scheduler = Scheduler(session.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost)
     info = ModelInfo(
         name or manifest.name,
         aliases,
@@ -114,17 +113,25 @@ def load(
     return ServedModel(info, tokenizer, scheduler, manifest.activation)
 
 
-def _warm_up(session: CrossEncoder, tokenizer: PairTokenizer, *, pad_id: int, limits: BatchLimits) -> None:
-    """One forward pass, so that a model that cannot run fails here and the first request finds warm caches.
+def _warm_up(
+    session: CrossEncoder, tokenizer: PairTokenizer, cost: CostModel, *, pad_id: int, limits: BatchLimits
+) -> None:
+    """A few forward passes, so that a model that cannot run fails here, the first request finds warm caches, and what
+    a batch costs is known.
 
     Raises:
         BundleInvalid: the model does not run, or gives no finite logit.
     """
     query = tokenizer.encode_query("warm up")
-    pairs = tokenizer.encode_documents(query, ["a document", "another one"])
-    try:
-        logits = session.score(collate(pairs, pad_id=pad_id, limits=limits))
-    except Exception as error:
-        raise BundleInvalid(f"the model does not run: {error}") from error
-    if not np.isfinite(logits).all():
-        raise BundleInvalid(f"the model gives logits that are not finite: {logits.tolist()}")
+    for words in (1, 1, 10, 50):
+        pairs = tokenizer.encode_documents(query, [" document" * words] * 4)
+        batch = collate(pairs, pad_id=pad_id, limits=limits)
+        started = time.perf_counter()
+        try:
+            logits = session.score(batch)
+        except Exception as error:
+            raise BundleInvalid(f"the model does not run: {error}") from error
+        if words > 1:  # the first runs are slower than any later one
+            cost.observe(batch.rows, batch.length, time.perf_counter() - started)
+        if not np.isfinite(logits).all():
+            raise BundleInvalid(f"the model gives logits that are not finite: {logits.tolist()}")

@@ -5,16 +5,17 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from rerank_service.admission import Admission
+from rerank_service.admission import Admission, Ticket
 from rerank_service.batching import EncodedPair
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard
-from rerank_service.registry import Registry
+from rerank_service.registry import Registry, ServedModel
 from rerank_service.repeats import Repeats
 from rerank_service.scheduler import Scored, Submission
 from rerank_service.tokenizer import EncodedQuery
@@ -61,8 +62,13 @@ class Reranker:
             RerankError: any of errors.py; DeadlineExceeded when that has passed.
         """
         self._check_count(len(documents), self.limits.max_documents)
-        with self._admission.admit(len(documents)):
-            return await self._rank(request, _once(documents), deadline=deadline)
+        model = self._registry.get(request.model)
+        texts = [document.text for document in documents]
+        tokens = model.tokenizer.guess(request.query, texts, request.max_tokens_per_doc)
+        speed = model.scheduler.tokens_per_second(tokens / len(documents))
+        with self._admission.admit(len(documents), tokens, deadline, speed) as ticket:
+            live = _Live(request, model, ticket, Scoreboard(request, model.activation), guessed=True)
+            return await self._rank(live, _once(documents), deadline)
 
     async def rerank_stream(
         self,
@@ -72,60 +78,50 @@ class Reranker:
         deadline: Deadline,
         on_scores: OnScores | None = None,
     ) -> Ranking:
-        """Rank documents that arrive in chunks; the next chunk is asked for when there is room for it."""
-        with self._admission.admit(self.limits.window):
-            return await self._rank(
-                request, chunks, deadline=deadline, on_scores=on_scores, max_kept_chars=self.limits.max_kept_chars
-            )
+        """Rank documents that arrive in chunks; the next chunk is asked for when there is room for it.
 
-    async def _rank(
-        self,
-        request: RerankRequest,
-        chunks: AsyncIterable[Sequence[Document]],
-        *,
-        deadline: Deadline,
-        on_scores: OnScores | None = None,
-        max_kept_chars: int | None = None,
-    ) -> Ranking:
+        How much will come is not known, so a stream is let in as if it were empty, and counts with what it has sent.
+        """
         model = self._registry.get(request.model)
+        speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
+        with self._admission.admit(0, 0.0, deadline, speed) as ticket:
+            board = Scoreboard(request, model.activation, max_kept_chars=self.limits.max_kept_chars)
+            return await self._rank(_Live(request, model, ticket, board, on_scores=on_scores), chunks, deadline)
+
+    async def _rank(self, live: "_Live", chunks: AsyncIterable[Sequence[Document]], deadline: Deadline) -> Ranking:
+        request, model, meter = live.request, live.model, live.meter
         self._check_chars("query", request.query, self.limits.max_query_chars)
-        board = Scoreboard(request, model.activation, max_kept_chars=max_kept_chars)
-        meter = Meter(model.scheduler.clock)
-
-        repeats = Repeats()
-
-        async def encode(query: EncodedQuery, documents: Sequence[Document]) -> list[EncodedPair]:
-            texts = [document.text for document in documents]
-            with meter.tokenizing():
-                return await self._blocking(
-                    lambda: model.tokenizer.encode_documents(
-                        query, texts, max_tokens_per_doc=request.max_tokens_per_doc
-                    )
-                )
-
-        async def feed(query: EncodedQuery, submission: Submission) -> None:
-            async for documents in chunks:
-                self._check_count(len(board) + len(documents), self.limits.max_stream_documents)
-                for part in _parts(documents, self.limits.chunk):
-                    self._check_texts(part, first=len(board))
-                    fresh = _fresh(part, await encode(query, part), board, repeats, submission)
-                    meter.encoded([pair for _, pair in fresh])
-                    await submission.add(fresh)
-            self._check_count(len(board), self.limits.max_stream_documents)
-
         async with deadline.enforced():
             with meter.tokenizing():
                 query = await self._blocking(lambda: model.tokenizer.encode_query(request.query))
             with model.scheduler.submission(priority=request.priority, room=self.limits.window) as submission:
-                async with _feeding(feed(query, submission), submission):
+                async with _feeding(self._feed(live, chunks, query, submission), submission):
                     async for scored in submission:
-                        meter.scored(scored)
-                        settled = _settle(scored, board, repeats)
-                        if on_scores is not None:
-                            await on_scores(board.results(settled))
-        return Ranking(
-            model.info.name, board.order(), meter.usage(query.query_tokens), meter.timing(submission.first_added), board
-        )
+                        await live.settle(scored)
+        usage, timing = meter.usage(query.query_tokens), meter.timing(submission.first_added)
+        return Ranking(model.info.name, live.board.order(), usage, timing, live.board)
+
+    async def _feed(
+        self, live: "_Live", chunks: AsyncIterable[Sequence[Document]], query: EncodedQuery, submission: Submission
+    ) -> None:
+        """Tokenize documents as they come, and let them wait for a lane."""
+        request, board = live.request, live.board
+        async for documents in chunks:
+            self._check_count(len(board) + len(documents), self.limits.max_stream_documents)
+            for part in _parts(documents, self.limits.chunk):
+                self._check_texts(part, first=len(board))
+                texts = [document.text for document in part]
+                with live.meter.tokenizing():
+                    pairs = await self._blocking(
+                        partial(
+                            live.model.tokenizer.encode_documents,
+                            query,
+                            texts,
+                            max_tokens_per_doc=request.max_tokens_per_doc,
+                        )
+                    )
+                await submission.add(live.take_in(part, pairs, submission))
+        self._check_count(len(board), self.limits.max_stream_documents)
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call)
@@ -149,37 +145,66 @@ class Reranker:
             raise TooLarge(f"{field} has {len(text)} characters; at most {limit} are read", field=field)
 
 
-def _fresh(
-    documents: Sequence[Document],
-    pairs: Sequence[EncodedPair],
-    board: Scoreboard,
-    repeats: Repeats,
-    submission: Submission,
-) -> list[tuple[int, EncodedPair]]:
-    """Take in documents; gives the pairs that must be scored, with their indexes. The others are copies: of one that
-    is scored already, or of one that waits."""
-    fresh: list[tuple[int, EncodedPair]] = []
-    for document, pair in zip(documents, pairs, strict=True):
-        index = len(board)
-        board.add(document, truncated=pair.truncated)
-        original = repeats.original(pair, index)
-        if original == index:
-            fresh.append((index, pair))
-        elif (logit := board.logit(original)) is not None:
-            submission.repeat([index], [logit])
-        else:
-            repeats.wait(original, index)
-    return fresh
+class _Live:
+    """What is known of a request while it is being scored."""
 
+    def __init__(
+        self,
+        request: RerankRequest,
+        model: ServedModel,
+        ticket: Ticket,
+        board: Scoreboard,
+        *,
+        guessed: bool = False,
+        on_scores: OnScores | None = None,
+    ) -> None:
+        """`guessed`: the ticket expects all documents from the start, by a guess of their tokens."""
+        self.request = request
+        self.model = model
+        self.board = board
+        self.meter = Meter(model.scheduler.clock)
+        self._ticket = ticket
+        self._guessed = guessed
+        self._on_scores = on_scores
+        self._repeats = Repeats()
 
-def _settle(scored: Scored, board: Scoreboard, repeats: Repeats) -> list[int]:
-    """Note the scores of a batch; gives the indexes of all documents that have one by it, copies included."""
-    settled: list[int] = []
-    for position, logit in zip(scored.positions, scored.logits, strict=True):
-        for index in (position, *repeats.take(position)):
-            board.settle(index, logit)
-            settled.append(index)
-    return settled
+    def take_in(
+        self, documents: Sequence[Document], pairs: Sequence[EncodedPair], submission: Submission
+    ) -> list[tuple[int, EncodedPair]]:
+        """Note documents; gives the pairs that must be scored, with their indexes. The others are copies: of one that
+        is scored already, or of one that waits."""
+        fresh: list[tuple[int, EncodedPair]] = []
+        for document, pair in zip(documents, pairs, strict=True):
+            index = len(self.board)
+            self.board.add(document, truncated=pair.truncated)
+            original = self._repeats.original(pair, index)
+            if original == index:
+                fresh.append((index, pair))
+            elif (logit := self.board.logit(original)) is not None:
+                submission.repeat([index], [logit])
+            else:
+                self._repeats.wait(original, index)
+        self.meter.encoded([pair for _, pair in fresh])
+        self._ticket.progress(self._guess(documents) - sum(len(pair) for _, pair in fresh))
+        return fresh
+
+    def _guess(self, documents: Sequence[Document]) -> float:
+        if not self._guessed:
+            return 0.0
+        texts = [document.text for document in documents]
+        return self.model.tokenizer.guess(self.request.query, texts, self.request.max_tokens_per_doc)
+
+    async def settle(self, scored: Scored) -> None:
+        """Note the scores of a batch, for copies too, and tell who wants to know."""
+        self.meter.scored(scored)
+        self._ticket.progress(scored.padded_tokens)
+        settled: list[int] = []
+        for position, logit in zip(scored.positions, scored.logits, strict=True):
+            for index in (position, *self._repeats.take(position)):
+                self.board.settle(index, logit)
+                settled.append(index)
+        if self._on_scores is not None:
+            await self._on_scores(self.board.results(settled))
 
 
 async def _once(documents: Sequence[Document]) -> AsyncIterator[Sequence[Document]]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
+from rerank_service.cost import CostModel
 from rerank_service.errors import InferenceFailed, NotReady
 from rerank_service.fairness import FairQueue
 
@@ -125,14 +126,14 @@ class Scheduler:
         pad_id: int,
         lanes: int = 1,
         clock: Callable[[], float] = time.perf_counter,
-        observe: Callable[[Sequence[EncodedPair], Batch, float], None] | None = None,
+        cost: CostModel | None = None,
     ) -> None:
-        """`observe` is told each batch that ran: its pairs, its arrays, the seconds it took."""
+        """`cost` is taught each batch that runs."""
         self._score = score
         self._limits = limits
         self._pad_id = pad_id
         self._lanes = lanes
-        self._observe = observe
+        self._cost = cost or CostModel()
         self.clock = clock
         self._queue: FairQueue[Submission, _Waiting] = FairQueue(limits, lanes=lanes)
         self._changed = threading.Condition()
@@ -166,6 +167,13 @@ class Scheduler:
                 raise NotReady("the server is stopping")
             self._queue.add(submission, [(len(entry.pair), entry) for entry in entries])
             self._changed.notify_all()
+
+    def tokens_per_second(self, length: float) -> float:
+        """What all lanes together are expected to compute, of pairs of that many tokens."""
+        row = self._limits.padded(max(1, round(length)))
+        rows = max(1, min(self._limits.max_pairs, self._limits.max_tokens // row))
+        with self._changed:
+            return self._lanes * rows * row / self._cost.seconds(rows, row)
 
     async def run(self) -> None:
         """Run the lanes until `close` or cancellation.
@@ -212,8 +220,8 @@ class Scheduler:
             self._fail(entries, error)
             return
         ended = self.clock()
-        if self._observe is not None:
-            self._observe(pairs, batch, ended - started)
+        with self._changed:
+            self._cost.observe(batch.rows, batch.length, ended - started)
         owners = itertools.groupby(sorted(zip(entries, logits, strict=True), key=_owner), key=_owner)
         for _, group in owners:
             mine = list(group)

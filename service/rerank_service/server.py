@@ -60,7 +60,8 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     cores = usable_cores()
     os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads, which it sizes to the host
     registry = Registry(any_model=settings.any_model)
-    admission = Admission(settings.max_live_documents)
+    clock = asyncio.get_running_loop().time
+    admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
     with ThreadPoolExecutor(cores, thread_name_prefix="tokenizer") as tokenizing:
         reranker = Reranker(registry, admission, _request_limits(settings), tokenizing)

@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     """Documents in one stream."""
     max_live_documents: PositiveInt = 100_000
     """Documents of all requests being ranked; beyond it requests are refused with a time to come back."""
+    max_live_tokens: PositiveInt = 20_000_000
+    """Tokens of all requests that are not computed yet; likewise."""
     max_query_chars: PositiveInt = 100_000
     """Characters of a query."""
     max_document_chars: PositiveInt = 1_000_000

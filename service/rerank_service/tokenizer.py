@@ -11,6 +11,11 @@ from tokenizers import Encoding, Tokenizer
 from rerank_service.batching import EncodedPair, Segment
 from rerank_service.errors import BundleInvalid, InvalidRequest
 
+_TOKENS_PER_CHAR = 0.25
+"""Of English text; what the server really gets is learned."""
+_NEW_TEXTS = 0.1
+"""How much the texts of one call count against all before."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedQuery:
@@ -58,7 +63,15 @@ class PairTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._template = _template(self._tokenizer, path)
+        self._tokens_per_char = _TOKENS_PER_CHAR
         self.max_tokens = max_tokens
+
+    def guess(self, query: str, texts: Sequence[str], max_tokens_per_doc: int | None = None) -> float:
+        """About how many tokens the pairs will have, special ones included, without tokenizing anything."""
+        rate = self._tokens_per_char
+        around = len(self._template) + rate * len(query)
+        room = min(max_tokens_per_doc or self.max_tokens, max(1.0, self.max_tokens - around))
+        return sum(around + min(rate * len(text), room) for text in texts)
 
     def encode_query(self, query: str) -> EncodedQuery:
         """Encode a query.
@@ -84,11 +97,16 @@ class PairTokenizer:
     ) -> list[EncodedPair]:
         """Pair each text with the query, cut to the room there is and to `max_tokens_per_doc`."""
         room = min(query.room, max_tokens_per_doc or query.room)
-        encoded = map(_ids, self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False))
+        encoded = [_ids(one) for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        self._learn(sum(map(len, texts)), sum(map(len, encoded)))
         return [
             EncodedPair(query.head, ids[:room], query.tail, query.document_type, truncated=len(ids) > room)
             for ids in encoded
         ]
+
+    def _learn(self, chars: int, tokens: int) -> None:
+        if chars:
+            self._tokens_per_char += _NEW_TEXTS * (tokens / chars - self._tokens_per_char)
 
 
 def _ids(encoding: Encoding) -> NDArray[np.int64]:

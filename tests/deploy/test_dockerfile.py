@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -190,7 +191,9 @@ async def test_its_health_check_follows_readiness(ready: bool, status: int, monk
     """The command that Docker runs asks the REST port whether requests should come here, whatever the proxies."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     registry = Registry()
-    routes = RerankRoutes(Reranker(registry, Admission(1), RequestLimits()), registry, Keys(), RestOptions())
+    routes = RerankRoutes(
+        Reranker(registry, Admission(1, 1, time.monotonic), RequestLimits()), registry, Keys(), RestOptions()
+    )
     routes.ready = ready
     python, *arguments = _words("HEALTHCHECK")
     assert python == "python3"

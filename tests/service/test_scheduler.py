@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, Segment
+from rerank_service.cost import CostModel
 from rerank_service.errors import InferenceFailed, NotReady
 from rerank_service.scheduler import Scheduler, Submission
 from support.running import HeldScore
@@ -192,10 +193,11 @@ async def test_closing_ends_who_still_waits() -> None:
 async def test_a_lane_that_dies_is_heard() -> None:
     """`run` raises what killed it, and live requests fail instead of waiting."""
 
-    def broken(pairs: Sequence[EncodedPair], batch: Batch, seconds: float) -> None:
-        raise SystemError("a bug in the lane")
+    class Broken(CostModel):
+        def observe(self, rows: int, length: int, seconds: float) -> None:
+            raise SystemError("a bug in the lane")
 
-    scheduler = Scheduler(lengths, BatchLimits(), pad_id=0, observe=broken)
+    scheduler = Scheduler(lengths, BatchLimits(), pad_id=0, cost=Broken())
     task = asyncio.create_task(scheduler.run())
     with pytest.raises(NotReady):
         await score_all(scheduler, [pair(1)])

@@ -1,6 +1,7 @@
 """The reranker and its edges in this process, with a lever to hold its model."""
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -83,6 +84,7 @@ async def running(
     batch_limits: BatchLimits | None = None,
     lanes: int = 1,
     max_live_documents: int = 100_000,
+    max_live_tokens: float = math.inf,
 ) -> AsyncIterator[Running]:
     """Load a bundle and run its lanes."""
     model = load(bundle, limits=batch_limits or BatchLimits(), provider=Provider.CPU, lanes=lanes)
@@ -90,7 +92,8 @@ async def running(
     model.scheduler._score = score
     registry = Registry()
     registry.add(model)
-    admission = Admission(max_live_documents)
+    clock = asyncio.get_running_loop().time
+    admission = Admission(max_live_documents, max_live_tokens, clock)
     reranker = Reranker(registry, admission, limits or RequestLimits())
     lanes_task = asyncio.create_task(model.scheduler.run())
     try:

@@ -1,0 +1,47 @@
+"""When requests will be finished that share the lanes fairly.
+
+Rule 1: pure. Tokens and deadlines in, seconds out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a request still wants."""
+
+    tokens: float
+    """Padded tokens."""
+    seconds_left: float
+    """Until its deadline."""
+
+
+def finish_times(loads: Sequence[Load], tokens_per_second: float) -> list[float]:
+    """Seconds until each is done when all get equal shares and nobody else comes (processor sharing).
+
+    While k requests are left each gets a k-th; so the one with the least tokens is done first, and what it had is
+    shared by the others.
+    """
+    done = [0.0] * len(loads)
+    clock = given = 0.0
+    order = sorted(range(len(loads)), key=lambda at: loads[at].tokens)
+    for finished, at in enumerate(order):
+        clock += (loads[at].tokens - given) * (len(loads) - finished) / tokens_per_second
+        given = loads[at].tokens
+        done[at] = clock
+    return done
+
+
+def lateness(live: Sequence[Load], newcomer: Load, tokens_per_second: float) -> float:
+    """Seconds by which letting the newcomer in would make somebody late who is not late anyway: 0 if nobody.
+
+    The newcomer itself counts; a request that will be late without it does not.
+    """
+    before = finish_times(live, tokens_per_second)
+    after = finish_times([*live, newcomer], tokens_per_second)
+    late = after[-1] - newcomer.seconds_left
+    for load, was, becomes in zip(live, before, after, strict=False):
+        if was <= load.seconds_left:
+            late = max(late, becomes - load.seconds_left)
+    return max(late, 0.0)

@@ -1,0 +1,42 @@
+"""The cost of a batch, learned from those that ran."""
+
+import random
+
+import pytest
+
+from rerank_service.cost import CostModel
+
+
+def _truth(rows: int, length: int) -> float:
+    return 0.002 + rows * length / 5000 + 3e-8 * rows * length * length
+
+
+def test_it_finds_what_a_machine_costs() -> None:
+    """Within a few per cent, from noisy batches of all shapes, whatever was believed before."""
+    dice = random.Random(1)
+    for believed in (100.0, 1_000_000.0):
+        model = CostModel(believed)
+        for _ in range(200):
+            rows, length = dice.randint(1, 32), dice.randrange(8, 513, 8)
+            model.observe(rows, length, _truth(rows, length) * dice.uniform(0.9, 1.1))
+        for rows, length in ((1, 16), (8, 128), (4, 512)):
+            assert model.seconds(rows, length) == pytest.approx(_truth(rows, length), rel=0.1)
+
+
+def test_it_follows_a_machine_that_changes() -> None:
+    """A neighbour takes half of it: what was learned before is forgotten."""
+    dice = random.Random(2)
+    model = CostModel()
+    for slower in (1, 2):
+        for _ in range(1500):
+            rows, length = dice.randint(1, 32), dice.randrange(8, 513, 8)
+            model.observe(rows, length, slower * _truth(rows, length))
+    assert model.seconds(8, 128) == pytest.approx(2 * _truth(8, 128), rel=0.05)
+
+
+def test_it_never_promises_nothing() -> None:
+    """Whatever odd batches it was taught, a batch takes time."""
+    model = CostModel()
+    for rows, length, seconds in ((1, 8, 5.0), (64, 512, 0.001), (1, 512, 0.0), (64, 8, 3.0)):
+        model.observe(rows, length, seconds)
+    assert all(model.seconds(rows, length) > 0 for rows in (1, 64) for length in (8, 512))
