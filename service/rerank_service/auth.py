@@ -21,15 +21,19 @@ class Keys:
         Raises:
             Unauthenticated: there are keys, and the caller has none of them.
         """
-        if not self._keys:
-            return
-        sent = headers.get("authorization") or headers.get("x-api-key") or ""
-        scheme, _, rest = sent.strip().partition(" ")
-        key = (rest.strip() if scheme.lower() == "bearer" else sent.strip()).encode()
-        # every key is compared, so that the time taken tells nothing
-        if not sum(hmac.compare_digest(key, known) for known in self._keys):
+        sent = [_bearer(headers.get("authorization", "")), headers.get("x-api-key", "").strip()]
+        if self._keys and not any(self._holds(key) for key in sent):
             raise Unauthenticated(
                 "invalid API key: send one of the server's keys as `Authorization: Bearer KEY`"
-                if key
+                if any(sent)
                 else "no API key: send `Authorization: Bearer KEY`"
             )
+
+    def _holds(self, key: str) -> bool:
+        # every key is compared, so that the time taken tells nothing
+        return sum(hmac.compare_digest(key.encode(), known) for known in self._keys) > 0
+
+
+def _bearer(header: str) -> str:
+    scheme, _, rest = header.strip().partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else header.strip()

@@ -52,9 +52,13 @@ class BatchLimits:
     length_multiple: int = 8
     """Rows are padded to a multiple of this, so that few shapes occur."""
 
+    max_length: int | None = None
+    """Tokens that the model has positions for; rows are not padded beyond."""
+
     def padded(self, length: int) -> int:
         """`length` rounded up to the multiple."""
-        return -(-length // self.length_multiple) * self.length_multiple
+        rounded = -(-length // self.length_multiple) * self.length_multiple
+        return rounded if self.max_length is None else max(length, min(rounded, self.max_length))
 
 
 @dataclass(frozen=True, slots=True)

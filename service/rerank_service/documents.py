@@ -1,16 +1,23 @@
 """What a caller sends as a document, and the text of it that is scored."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import yaml
 
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import InvalidRequest, excerpt
 
 _UNLIMITED = 2**31 - 1  # the widest line that libyaml takes
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is ten times faster, where it is built in
+
+
+MAX_DEPTH = 24
+"""Levels of nesting in an object. protobuf's parsers give up at some 30 levels of a Struct."""
+MAX_ID_CHARS = 1024
+"""Of a caller's own id: it is kept for every document of a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,18 @@ class Document:
     """What goes back when documents are asked for, in the form of the edge it came from."""
     id: str | None = None
     """The caller's own id."""
+    size: int = 0
+    """Bytes, about, that it takes to keep the original."""
+
+
+class Reader(Protocol):
+    """How the documents of an edge become ours. Reading is work, so it is done a part at a time, off the event loop."""
+
+    def chars(self, raw: Any) -> int:
+        """About how much text a document has. Quick."""
+
+    def read(self, raw: Any, field: str) -> Document:
+        """The document. Raises InvalidRequest, which names `field`, when there is nothing in it to rank."""
 
 
 def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: str) -> str:
@@ -38,14 +57,31 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
     names = rank_fields or value.keys()
     chosen = {name: value[name] for name in names if value.get(name) is not None}
     if not chosen:
-        wanted = f"none of the rank_fields {', '.join(rank_fields)}" if rank_fields else "no field with a value"
+        wanted = (
+            f"none of the rank_fields {excerpt(', '.join(rank_fields))}" if rank_fields else "no field with a value"
+        )
         raise InvalidRequest(f"{field} has {wanted}", field=field, reason="empty_document")
-    try:
-        if len(chosen) == 1:
-            return _bare(next(iter(chosen.values())))
-        return "\n".join(_line(name, part) for name, part in chosen.items())
-    except RecursionError as error:
-        raise InvalidRequest(f"{field} is nested too deeply", field=field, reason="nested_too_deeply") from error
+    _check_depth(value, field)
+    if len(chosen) == 1:
+        return _bare(next(iter(chosen.values())))
+    return "\n".join(_line(name, part) for name, part in chosen.items())
+
+
+def _check_depth(value: Mapping[str, Any], field: str) -> None:
+    """Also of fields that are not ranked, since the whole object may go back."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            part
+            for one in level
+            for part in (one.values() if isinstance(one, dict) else one)
+            if isinstance(part, dict | list)
+        ]
+        if not level:
+            return
+    raise InvalidRequest(
+        f"{field} is nested more than {MAX_DEPTH} levels deep", field=field, reason="nested_too_deeply"
+    )
 
 
 def _bare(value: Any) -> str:
@@ -55,7 +91,7 @@ def _bare(value: Any) -> str:
         case dict() | list():
             return _yaml(value)
         case _:
-            return orjson.dumps(value).decode()
+            return json.dumps(value)
 
 
 def _line(name: str, value: Any) -> str:

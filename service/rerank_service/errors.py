@@ -33,6 +33,14 @@ _HTTP_STATUS = {
 }
 
 
+_EXCERPT = 100
+
+
+def excerpt(text: str) -> str:
+    """The beginning of what a caller sent, short enough for a sentence: statuses travel in headers."""
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+
+
 class RerankError(Exception):
     """Something a caller is told about. `str(error)` is the sentence shown."""
 

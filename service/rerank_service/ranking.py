@@ -143,14 +143,14 @@ class Scoreboard:
     """What is kept of each document of one request.
 
     An id and a score; the document itself only for as long as it can still be among the `top_n` that are
-    returned with their documents, and at most `max_kept_chars` of text in all.
+    returned with their documents, and at most `max_kept_bytes` of them in all.
     """
 
-    def __init__(self, request: RerankRequest, activation: Activation, *, max_kept_chars: int | None = None) -> None:
+    def __init__(self, request: RerankRequest, activation: Activation, *, max_kept_bytes: int | None = None) -> None:
         self._request = request
         self._activation = activation
-        self._max_kept_chars = max_kept_chars
-        self._kept_chars = 0
+        self._max_kept_bytes = max_kept_bytes
+        self._kept_bytes = 0
         self._logits = array("f")
         self._truncated = bytearray()
         self._ids: dict[int, str] = {}
@@ -176,10 +176,10 @@ class Scoreboard:
 
     def _keep(self, index: int, document: Document) -> None:
         self._documents[index] = document
-        self._kept_chars += len(document.text)
-        if self._max_kept_chars is not None and self._kept_chars > self._max_kept_chars:
+        self._kept_bytes += document.size
+        if self._max_kept_bytes is not None and self._kept_bytes > self._max_kept_bytes:
             raise TooLarge(
-                f"return_documents would hold more than {self._max_kept_chars} characters of text: "
+                f"return_documents would hold more than {self._max_kept_bytes} bytes of documents: "
                 "set a (smaller) top_n, or leave return_documents out",
                 field="return_documents",
             )
@@ -193,13 +193,22 @@ class Scoreboard:
         if not math.isfinite(logit):
             raise InferenceFailed(f"the model gave {logit} for documents[{index}]")
         self._logits[index] = logit
-        if self._request.return_documents and self._request.top_n is not None:
+        if index in self._documents:
+            self._keep_best(index, logit)
+
+    def _keep_best(self, index: int, logit: float) -> None:
+        """Drop the document if it cannot be returned any more, or the one that it drives out."""
+        request = self._request
+        score = relevance(np.array([logit], np.float32), self._activation, request.score_type)[0]
+        if request.min_score is not None and score < request.min_score:
+            self._drop(index)
+        elif request.top_n is not None:
             heapq.heappush(self._best, (logit, -index))
-            if len(self._best) > self._request.top_n:
+            if len(self._best) > request.top_n:
                 self._drop(-heapq.heappop(self._best)[1])
 
     def _drop(self, index: int) -> None:
-        self._kept_chars -= len(self._documents.pop(index).text)
+        self._kept_bytes -= self._documents.pop(index).size
 
     def logit(self, index: int) -> float | None:
         """The logit of a document; None while it has none."""
@@ -208,7 +217,7 @@ class Scoreboard:
 
     def results(self, indexes: Sequence[int] | NDArray[np.int64]) -> Iterator[RankedDocument]:
         """The results of scored documents, in the order given."""
-        logits = np.array(self._logits, np.float32)[indexes]
+        logits = np.array([self._logits[index] for index in indexes], np.float32)
         scores = relevance(logits, self._activation, self._request.score_type)
         for index, logit, score in zip(map(int, indexes), logits.tolist(), scores.tolist(), strict=True):
             document = self._documents.get(index)

@@ -1,14 +1,14 @@
 """The models served: loading them, finding them by name."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import Bundle
 from rerank_service.cost import CostModel
-from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
+from rerank_service.errors import BundleInvalid, NotReady, UnknownModel, excerpt
 from rerank_service.host import usable_cores
 from rerank_service.provider import ORT_NAME, Provider
 from rerank_service.ranking import Activation
@@ -70,7 +70,7 @@ class Registry:
             return self._models[name]
         if self._any_model or name in DEFAULT_NAMES:
             return self.models()[0]
-        raise UnknownModel(f"model {name!r} is not served here; served: {', '.join(self._models)}")
+        raise UnknownModel(f"model {excerpt(name)!r} is not served here; served: {', '.join(self._models)}")
 
     def models(self) -> list[ServedModel]:
         """Each model once, the default first."""
@@ -94,6 +94,7 @@ def load(
         BundleInvalid: it cannot be served.
     """
     manifest = bundle.manifest
+    limits = replace(limits, max_length=manifest.max_tokens)
     session = CrossEncoder(bundle, provider)
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens)
     cost = CostModel()
@@ -113,6 +114,10 @@ def load(
     return ServedModel(info, tokenizer, scheduler, manifest.activation)
 
 
+_WARM_UP_TOKENS = 512
+"""A row of the whole window shows that its last position exists; of a longer window that would take seconds."""
+
+
 def _warm_up(
     session: CrossEncoder, tokenizer: PairTokenizer, cost: CostModel, *, pad_id: int, limits: BatchLimits
 ) -> None:
@@ -123,8 +128,9 @@ def _warm_up(
         BundleInvalid: the model does not run, or gives no finite logit.
     """
     query = tokenizer.encode_query("warm up")
-    for words in (1, 1, 10, 50):
-        pairs = tokenizer.encode_documents(query, [" document" * words] * 4)
+    longest = min(tokenizer.max_tokens, _WARM_UP_TOKENS)
+    for words, rows in ((1, 4), (1, 4), (10, 4), (50, 4), (longest, 1)):
+        pairs = tokenizer.encode_documents(query, [" document" * words] * rows)
         batch = collate(pairs, pad_id=pad_id, limits=limits)
         started = time.perf_counter()
         try:

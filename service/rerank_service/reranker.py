@@ -6,12 +6,12 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rerank_service.admission import Admission, Ticket
 from rerank_service.batching import EncodedPair
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
+from rerank_service.documents import Document, Reader
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard
@@ -35,12 +35,14 @@ class RequestLimits:
     max_stream_documents: int = 1_000_000
     max_query_chars: int = 100_000
     max_document_chars: int = 1_000_000
-    max_kept_chars: int = 32 * 1024 * 1024
-    """Text that a stream with return_documents may hold for its ranking."""
+    max_kept_bytes: int = 32 * 1024 * 1024
+    """Documents that a stream with return_documents may hold for its ranking."""
     window: int = 2_048
     """Documents of one request that may wait to be scored; a stream is read on when there is room."""
     chunk: int = 256
     """Documents tokenized at once."""
+    chunk_chars: int = 1_000_000
+    """Characters tokenized at once, so that a request that is cancelled does not work on."""
 
 
 class Reranker:
@@ -55,7 +57,9 @@ class Reranker:
         self._tokenizing = tokenizing
         self.limits = limits
 
-    async def rerank(self, request: RerankRequest, documents: Sequence[Document], *, deadline: Deadline) -> Ranking:
+    async def rerank(
+        self, request: RerankRequest, documents: Sequence[Any], *, reader: Reader, deadline: Deadline
+    ) -> Ranking:
         """Rank documents that are all there.
 
         Raises:
@@ -63,65 +67,72 @@ class Reranker:
         """
         self._check_count(len(documents), self.limits.max_documents)
         model = self._registry.get(request.model)
-        texts = [document.text for document in documents]
-        tokens = model.tokenizer.guess(request.query, texts, request.max_tokens_per_doc)
+        tokens = model.tokenizer.guess(request.query, map(reader.chars, documents), request.max_tokens_per_doc)
         speed = model.scheduler.tokens_per_second(tokens / len(documents))
         with self._admission.admit(len(documents), tokens, deadline, speed) as ticket:
-            live = _Live(request, model, ticket, Scoreboard(request, model.activation), guessed=True)
-            return await self._rank(live, _once(documents), deadline)
+            board = Scoreboard(request, model.activation)
+            live = _Live(request, model, reader, ticket, board, guessed=True)
+            async with deadline.enforced():
+                return await self._rank(live, _once(documents))
 
     async def rerank_stream(
         self,
         request: RerankRequest,
-        chunks: AsyncIterable[Sequence[Document]],
+        chunks: AsyncIterable[Sequence[Any]],
         *,
+        reader: Reader,
         deadline: Deadline,
+        deliver: Callable[[Ranking], Awaitable[None]],
         on_scores: OnScores | None = None,
-    ) -> Ranking:
-        """Rank documents that arrive in chunks; the next chunk is asked for when there is room for it.
+    ) -> None:
+        """Rank documents that arrive in chunks, the next of which is asked for when there is room for it, and deliver
+        the ranking, which may take a while too.
 
         How much will come is not known, so a stream is let in as if it were empty, and counts with what it has sent.
         """
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
         with self._admission.admit(0, 0.0, deadline, speed) as ticket:
-            board = Scoreboard(request, model.activation, max_kept_chars=self.limits.max_kept_chars)
-            return await self._rank(_Live(request, model, ticket, board, on_scores=on_scores), chunks, deadline)
+            board = Scoreboard(request, model.activation, max_kept_bytes=self.limits.max_kept_bytes)
+            live = _Live(request, model, reader, ticket, board, on_scores=on_scores)
+            async with deadline.enforced():
+                await deliver(await self._rank(live, chunks))
 
-    async def _rank(self, live: "_Live", chunks: AsyncIterable[Sequence[Document]], deadline: Deadline) -> Ranking:
+    async def _rank(self, live: "_Live", chunks: AsyncIterable[Sequence[Any]]) -> Ranking:
         request, model, meter = live.request, live.model, live.meter
         self._check_chars("query", request.query, self.limits.max_query_chars)
-        async with deadline.enforced():
-            with meter.tokenizing():
-                query = await self._blocking(lambda: model.tokenizer.encode_query(request.query))
-            with model.scheduler.submission(priority=request.priority, room=self.limits.window) as submission:
-                async with _feeding(self._feed(live, chunks, query, submission), submission):
-                    async for scored in submission:
-                        await live.settle(scored)
+        with meter.tokenizing():
+            query = await self._blocking(lambda: model.tokenizer.encode_query(request.query))
+        with model.scheduler.submission(priority=request.priority, room=self.limits.window) as submission:
+            async with _feeding(self._feed(live, chunks, query, submission), submission):
+                async for scored in submission:
+                    await live.settle(scored)
         usage, timing = meter.usage(query.query_tokens), meter.timing(submission.first_added)
         return Ranking(model.info.name, live.board.order(), usage, timing, live.board)
 
     async def _feed(
-        self, live: "_Live", chunks: AsyncIterable[Sequence[Document]], query: EncodedQuery, submission: Submission
+        self, live: "_Live", chunks: AsyncIterable[Sequence[Any]], query: EncodedQuery, submission: Submission
     ) -> None:
-        """Tokenize documents as they come, and let them wait for a lane."""
-        request, board = live.request, live.board
-        async for documents in chunks:
-            self._check_count(len(board) + len(documents), self.limits.max_stream_documents)
-            for part in _parts(documents, self.limits.chunk):
-                self._check_texts(part, first=len(board))
-                texts = [document.text for document in part]
+        """Read and tokenize documents as they come, and let them wait for a lane."""
+        async for raws in chunks:
+            self._check_most(len(live.board) + len(raws), self.limits.max_stream_documents)
+            for part in _parts(raws, live.reader, self.limits):
                 with live.meter.tokenizing():
-                    pairs = await self._blocking(
-                        partial(
-                            live.model.tokenizer.encode_documents,
-                            query,
-                            texts,
-                            max_tokens_per_doc=request.max_tokens_per_doc,
-                        )
-                    )
-                await submission.add(live.take_in(part, pairs, submission))
-        self._check_count(len(board), self.limits.max_stream_documents)
+                    documents, pairs = await self._blocking(partial(self._prepare, live, query, part))
+                await submission.add(live.take_in(part, documents, pairs, submission))
+        self._check_count(len(live.board), self.limits.max_stream_documents)
+
+    def _prepare(
+        self, live: "_Live", query: EncodedQuery, raws: Sequence[Any]
+    ) -> tuple[list[Document], list[EncodedPair]]:
+        """The blocking part of taking documents in."""
+        documents = []
+        for index, raw in enumerate(raws, len(live.board)):
+            documents.append(live.reader.read(raw, f"documents[{index}]"))
+            self._check_chars(f"documents[{index}]", documents[-1].text, self.limits.max_document_chars)
+        texts = [document.text for document in documents]
+        limit = live.request.max_tokens_per_doc
+        return documents, live.model.tokenizer.encode_documents(query, texts, max_tokens_per_doc=limit)
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call)
@@ -129,16 +140,15 @@ class Reranker:
     def _check_count(self, count: int, limit: int) -> None:
         if not count:
             raise InvalidRequest("documents must not be empty", field="documents", reason="empty_documents")
+        self._check_most(count, limit)
+
+    def _check_most(self, count: int, limit: int) -> None:
         if count > limit:
             raise TooLarge(
                 f"documents has {count} entries; at most {limit} are ranked in one request",
                 field="documents",
                 reason="too_many_documents",
             )
-
-    def _check_texts(self, documents: Sequence[Document], first: int) -> None:
-        for index, document in enumerate(documents, first):
-            self._check_chars(f"documents[{index}]", document.text, self.limits.max_document_chars)
 
     def _check_chars(self, field: str, text: str, limit: int) -> None:
         if len(text) > limit:
@@ -152,6 +162,7 @@ class _Live:
         self,
         request: RerankRequest,
         model: ServedModel,
+        reader: Reader,
         ticket: Ticket,
         board: Scoreboard,
         *,
@@ -161,6 +172,7 @@ class _Live:
         """`guessed`: the ticket expects all documents from the start, by a guess of their tokens."""
         self.request = request
         self.model = model
+        self.reader = reader
         self.board = board
         self.meter = Meter(model.scheduler.clock)
         self._ticket = ticket
@@ -169,7 +181,11 @@ class _Live:
         self._repeats = Repeats()
 
     def take_in(
-        self, documents: Sequence[Document], pairs: Sequence[EncodedPair], submission: Submission
+        self,
+        raws: Sequence[Any],
+        documents: Sequence[Document],
+        pairs: Sequence[EncodedPair],
+        submission: Submission,
     ) -> list[tuple[int, EncodedPair]]:
         """Note documents; gives the pairs that must be scored, with their indexes. The others are copies: of one that
         is scored already, or of one that waits."""
@@ -185,14 +201,15 @@ class _Live:
             else:
                 self._repeats.wait(original, index)
         self.meter.encoded([pair for _, pair in fresh])
-        self._ticket.progress(self._guess(documents) - sum(len(pair) for _, pair in fresh))
+        self._ticket.progress(self._guess(raws) - sum(len(pair) for _, pair in fresh))
         return fresh
 
-    def _guess(self, documents: Sequence[Document]) -> float:
+    def _guess(self, raws: Sequence[Any]) -> float:
+        """What the ticket has expected of these documents."""
         if not self._guessed:
             return 0.0
-        texts = [document.text for document in documents]
-        return self.model.tokenizer.guess(self.request.query, texts, self.request.max_tokens_per_doc)
+        chars = map(self.reader.chars, raws)
+        return self.model.tokenizer.guess(self.request.query, chars, self.request.max_tokens_per_doc)
 
     async def settle(self, scored: Scored) -> None:
         """Note the scores of a batch, for copies too, and tell who wants to know."""
@@ -207,12 +224,21 @@ class _Live:
             await self._on_scores(self.board.results(settled))
 
 
-async def _once(documents: Sequence[Document]) -> AsyncIterator[Sequence[Document]]:
+async def _once(documents: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
     yield documents
 
 
-def _parts(documents: Sequence[Document], size: int) -> Iterator[Sequence[Document]]:
-    return (documents[at : at + size] for at in range(0, len(documents), size))
+def _parts(raws: Sequence[Any], reader: Reader, limits: RequestLimits) -> Iterator[Sequence[Any]]:
+    """Runs of documents that are few and short enough to be tokenized at once."""
+    start = chars = 0
+    for at, raw in enumerate(raws):
+        more = reader.chars(raw)
+        if at > start and (at - start == limits.chunk or chars + more > limits.chunk_chars):
+            yield raws[start:at]
+            start, chars = at, 0
+        chars += more
+    if start < len(raws):
+        yield raws[start:]
 
 
 @asynccontextmanager

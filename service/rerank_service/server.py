@@ -7,12 +7,15 @@ Rule 2: what starts is stopped by the block that started it, in reverse; a part 
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 
@@ -33,6 +36,8 @@ STARTER = Path(__file__).parent / "models" / "starter"
 """The bundled model."""
 
 _log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +73,26 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         routes = rest_edge.RerankRoutes(reranker, registry, keys, _rest_options(settings))
         methods = grpc_edge.RerankMethods(reranker, registry, _grpc_options(settings))
         async with (
-            rest_edge.listening(rest_edge.build_app(routes), _rest_options(settings)) as rest_port,
+            rest_edge.listening(rest_edge.build_app(routes), _rest_options(settings)) as rest,
             grpc_edge.listening(methods, keys, _grpc_options(settings)) as grpc,
         ):
-            model = await asyncio.to_thread(load_model, settings)
-            async with _running(model):
-                registry.add(model)
-                addresses = Addresses(
-                    address(settings.host, grpc.port), f"http://{address(settings.host, rest_port)}", model.info.name
-                )
-                routes.ready = True
-                await grpc.set_ready(ready=True)
-                _log.info(
-                    "ready",
-                    grpc=addresses.grpc,
-                    rest=addresses.rest,
-                    model=model.info.name,
-                    provider=model.info.provider,
-                    precision=model.info.precision,
-                    seconds=round(time.perf_counter() - begun, 2),
-                )
-                await on_ready(addresses)
-                await stop.get()
-                routes.ready = False
-                await grpc.set_ready(ready=False)
-                await _drain(admission, stop, settings)
+            model = await _unless_stopped(stop, partial(load_model, settings))
+            if model is not None:
+                async with _running(model):
+                    registry.add(model)
+                    addresses = Addresses(
+                        address(settings.host, grpc.port),
+                        f"http://{address(settings.host, rest.port)}",
+                        model.info.name,
+                    )
+                    routes.ready = True
+                    await grpc.set_ready(ready=True)
+                    _log_ready(addresses, model, time.perf_counter() - begun)
+                    await on_ready(addresses)
+                    await stop.get()
+                    routes.ready = False
+                    await grpc.set_ready(ready=False)
+                    rest.grace = grpc.grace = await _drain(admission, stop, settings)
     _log.info("stopped")
 
 
@@ -117,15 +117,61 @@ def load_model(settings: Settings) -> ServedModel:
     )
 
 
+def _log_ready(addresses: Addresses, model: ServedModel, seconds: float) -> None:
+    _log.info(
+        "ready",
+        grpc=addresses.grpc,
+        rest=addresses.rest,
+        model=model.info.name,
+        provider=model.info.provider,
+        precision=model.info.precision,
+        seconds=round(seconds, 2),
+    )
+
+
+async def _unless_stopped(stop: asyncio.Queue[signal.Signals], load: Callable[[], T]) -> T | None:
+    """Load in a thread; None if a signal comes before that is done.
+
+    The thread is a daemon: a process that was told to end does not wait for gigabytes to be read.
+    """
+    loop = asyncio.get_running_loop()
+    loaded: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = load()
+        except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
+            tell(loaded.set_exception, error)
+        else:
+            tell(loaded.set_result, result)
+
+    def tell(settle: Callable[..., None], outcome: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(lambda: None if loaded.cancelled() else settle(outcome))
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    signalled = asyncio.create_task(stop.get())
+    waiting: list[asyncio.Future[Any]] = [loaded, signalled]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    if loaded.done():
+        return loaded.result()
+    loaded.cancel()
+    return None
+
+
 @asynccontextmanager
 async def _running(model: ServedModel) -> AsyncIterator[None]:
     """Run a model's lanes beside the block; if one dies the block is cancelled, and its error raised."""
-    async with asyncio.TaskGroup() as tasks:
-        lanes = tasks.create_task(model.scheduler.run())
-        try:
-            yield
-        finally:
-            lanes.cancel()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            lanes = tasks.create_task(model.scheduler.run())
+            try:
+                yield
+            finally:
+                lanes.cancel()
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 def _stop_signals() -> asyncio.Queue[signal.Signals]:
@@ -137,20 +183,24 @@ def _stop_signals() -> asyncio.Queue[signal.Signals]:
     return signals
 
 
-async def _drain(admission: Admission, stop: asyncio.Queue[signal.Signals], settings: Settings) -> None:
-    """Answer what is in flight within the grace, or until a second signal."""
+async def _drain(admission: Admission, stop: asyncio.Queue[signal.Signals], settings: Settings) -> float:
+    """Answer what is in flight within the grace, or until a second signal; gives the seconds that are left of it."""
+    clock = asyncio.get_running_loop().time
     _log.info("draining", requests=admission.live_requests, grace=settings.grace)
     hurry = asyncio.create_task(stop.get())
     await asyncio.wait([hurry], timeout=settings.drain_delay)
     admission.close()
+    ends = clock() + settings.grace
     drained = asyncio.create_task(admission.drained())
     await asyncio.wait([hurry, drained], timeout=settings.grace, return_when=asyncio.FIRST_COMPLETED)
+    left = 0.0 if hurry.done() or not drained.done() else max(0.0, ends - clock())
     if not drained.done():
         _log.warning("grace is over", requests=admission.live_requests)
     for task in (hurry, drained):
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+    return left
 
 
 def _request_limits(settings: Settings) -> RequestLimits:

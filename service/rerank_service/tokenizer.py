@@ -1,6 +1,6 @@
 """Text to token ids: the query once, each document once, joined by the model's own pair template."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from rerank_service.errors import BundleInvalid, InvalidRequest
 
 _TOKENS_PER_CHAR = 0.25
 """Of English text; what the server really gets is learned."""
+_CHARS_A_TOKEN = 16
+"""More than words have, so that one look at the beginning of a text is nearly always enough."""
+_NONE: NDArray[np.int64] = np.array([], np.int64)
 _NEW_TEXTS = 0.1
 """How much the texts of one call count against all before."""
 
@@ -66,12 +69,12 @@ class PairTokenizer:
         self._tokens_per_char = _TOKENS_PER_CHAR
         self.max_tokens = max_tokens
 
-    def guess(self, query: str, texts: Sequence[str], max_tokens_per_doc: int | None = None) -> float:
-        """About how many tokens the pairs will have, special ones included, without tokenizing anything."""
+    def guess(self, query: str, chars: Iterable[int], max_tokens_per_doc: int | None = None) -> float:
+        """About how many tokens the pairs with documents of so many characters will have, special ones included."""
         rate = self._tokens_per_char
         around = len(self._template) + rate * len(query)
         room = min(max_tokens_per_doc or self.max_tokens, max(1.0, self.max_tokens - around))
-        return sum(around + min(rate * len(text), room) for text in texts)
+        return sum(around + min(rate * one, room) for one in chars)
 
     def encode_query(self, query: str) -> EncodedQuery:
         """Encode a query.
@@ -97,16 +100,45 @@ class PairTokenizer:
     ) -> list[EncodedPair]:
         """Pair each text with the query, cut to the room there is and to `max_tokens_per_doc`."""
         room = min(query.room, max_tokens_per_doc or query.room)
-        encoded = [_ids(one) for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-        self._learn(sum(map(len, texts)), sum(map(len, encoded)))
         return [
             EncodedPair(query.head, ids[:room], query.tail, query.document_type, truncated=len(ids) > room)
-            for ids in encoded
+            for ids in self._encode(texts, room)
         ]
+
+    def _encode(self, texts: Sequence[str], room: int) -> list[NDArray[np.int64]]:
+        """Token ids of each text, of a long one only the first: at least one more than the room, if it has so many.
+
+        A text is cut at a blank far behind what can matter, and if that gave too few tokens, farther behind; so a
+        document of a million characters costs no more than its window does.
+        """
+        encoded: list[NDArray[np.int64]] = [_NONE] * len(texts)
+        pending, chars = list(range(len(texts))), room * _CHARS_A_TOKEN
+        while pending:
+            heads = [_head(texts[at], chars) for at in pending]
+            for at, one in zip(
+                pending, self._tokenizer.encode_batch_fast(heads, add_special_tokens=False), strict=True
+            ):
+                encoded[at] = _ids(one)
+            self._learn(sum(map(len, heads)), sum(len(encoded[at]) for at in pending))
+            pending = [
+                at
+                for at, head in zip(pending, heads, strict=True)
+                if len(head) < len(texts[at]) and len(encoded[at]) <= room
+            ]
+            chars *= _CHARS_A_TOKEN
+        return encoded
 
     def _learn(self, chars: int, tokens: int) -> None:
         if chars:
             self._tokens_per_char += _NEW_TEXTS * (tokens / chars - self._tokens_per_char)
+
+
+def _head(text: str, chars: int) -> str:
+    """The text up to a blank before that many characters; up to just there, if there is none near."""
+    if len(text) <= chars:
+        return text
+    blank = text.rfind(" ", chars // 2, chars)
+    return text[: chars if blank < 0 else blank]
 
 
 def _ids(encoding: Encoding) -> NDArray[np.int64]:

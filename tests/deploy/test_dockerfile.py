@@ -191,13 +191,12 @@ async def test_its_health_check_follows_readiness(ready: bool, status: int, monk
     """The command that Docker runs asks the REST port whether requests should come here, whatever the proxies."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     registry = Registry()
-    routes = RerankRoutes(
-        Reranker(registry, Admission(1, 1, time.monotonic), RequestLimits()), registry, Keys(), RestOptions()
-    )
+    reranker = Reranker(registry, Admission(1, 1, time.monotonic), RequestLimits())
+    routes = RerankRoutes(reranker, registry, Keys(), RestOptions())
     routes.ready = ready
     python, *arguments = _words("HEALTHCHECK")
     assert python == "python3"
-    async with listening(build_app(routes), RestOptions()) as port:
-        asked = [argument.replace(f":{PORTS[1]}/", f":{port}/") for argument in arguments]
+    async with listening(build_app(routes), RestOptions()) as edge:
+        asked = [argument.replace(f":{PORTS[1]}/", f":{edge.port}/") for argument in arguments]
         check = await asyncio.create_subprocess_exec(sys.executable, *asked, stderr=asyncio.subprocess.DEVNULL)
         assert await check.wait() == status

@@ -70,6 +70,44 @@ def test_a_stream_in_flight_is_answered_after_sigterm(start: Start, small_folder
     assert [line["event"] for line in server.log()][-1] == "stopped"
 
 
+def test_an_answer_that_is_read_slowly_is_read_to_its_end_after_sigterm(start: Start, small_folder: Path) -> None:
+    """A ranking of 20 MB, of which nothing is read before the server drains."""
+    server = start("--model", str(small_folder))
+    with grpc.insecure_channel(server.grpc) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == SERVING
+        request = pb.RerankRequest(query="0", return_documents=True)
+        documents = [pb.Document(text=f"{at % 100} {at // 100} " + "1 " * 5000) for at in range(2000)]
+        chunks = [pb.DocumentChunk(documents=documents[at : at + 100]) for at in range(0, 2000, 100)]
+        parts = [pb.RerankStreamRequest(header=pb.RerankHeader(request=request))]
+        parts += [pb.RerankStreamRequest(documents=chunk) for chunk in chunks]
+        with grpc.insecure_channel(server.grpc, [("grpc.use_local_subchannel_pool", 1)]) as slow:
+            stream = pb_grpc.RerankStub(slow).RerankStream(iter(parts))
+            stream.initial_metadata()  # the first part of the ranking is under way
+            server.popen.send_signal(signal.SIGTERM)
+            assert next(watch).status == NOT_SERVING
+            results = [result for response in stream for result in response.ranking.results]
+        watch.cancel()
+    assert len(results) == 2000
+    assert server.ended() == 0
+
+
+def test_the_example_is_shown_whatever_the_key(start: Start, small_folder: Path) -> None:
+    """And that it cannot be shown is no reason not to serve."""
+    for options, words in (
+        ({"RERANK_API_KEYS": "sesame"}, "relevance"),
+        ({"RERANK_MAX_DOCUMENTS": "2"}, "could not be ranked"),
+    ):
+        server = start("--model", str(small_folder), "--example", **options)
+        assert server.popen.stdout is not None
+        shown = ""
+        while "Ctrl-C" not in shown:
+            shown += server.popen.stdout.readline()
+        assert words in shown
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.ended() == 0
+
+
 def _chunk(*texts: str) -> pb.RerankStreamRequest:
     return pb.RerankStreamRequest(documents=pb.DocumentChunk(documents=[pb.Document(text=text) for text in texts]))
 

@@ -50,8 +50,13 @@ def test_an_object_nested_too_deeply_is_refused() -> None:
     value: Any = "leaf"
     for _ in range(900):
         value = [value]
-    with pytest.raises(InvalidRequest, match="too deeply"):
+    with pytest.raises(InvalidRequest, match="more than 24 levels"):
         object_text({"a": value, "b": 1}, [], field="documents[0]")
+
+
+def test_a_number_of_any_size_is_written_as_json_writes_it() -> None:
+    """Also beyond 64 bits, which a Struct's doubles reach."""
+    assert object_text({"a": 10**20, "b": 1}, [], field="documents[0]") == "a: 100000000000000000000\nb: 1"
 
 
 def test_json_keeps_the_order_of_keys() -> None:

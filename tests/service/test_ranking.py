@@ -87,6 +87,12 @@ def test_a_board_keeps_the_documents_of_the_top_n_only(logits: list[float], top_
     assert len(board._documents) == min(top_n, len(logits))
 
 
+def test_a_document_below_min_score_is_not_kept() -> None:
+    """It cannot be returned, so a long stream does not hold it."""
+    board = _board(-3.0, 3.0, min_score=0.5)
+    assert list(board._documents) == [1]
+
+
 def test_a_result_carries_what_was_kept() -> None:
     """Index, id, logit, truncation and document of each."""
     results = list(_board(0.5, 2.0).results([1, 0]))
@@ -106,7 +112,7 @@ def test_a_logit_that_is_not_finite_names_its_document(logit: float) -> None:
 
 def test_a_board_bounds_the_text_that_it_keeps() -> None:
     """A stream that wants all its documents back cannot fill the memory."""
-    board = Scoreboard(RerankRequest(query="q", return_documents=True), Activation.SIGMOID, max_kept_chars=10)
-    board.add(Document("12345678"), truncated=False)
+    board = Scoreboard(RerankRequest(query="q", return_documents=True), Activation.SIGMOID, max_kept_bytes=10)
+    board.add(Document("text", size=8), truncated=False)
     with pytest.raises(TooLarge, match="top_n"):
-        board.add(Document("abc"), truncated=False)
+        board.add(Document("text", size=3), truncated=False)

@@ -29,6 +29,12 @@ def test_a_model_is_found_by_each_of_its_names(small_model: Bundle) -> None:
         registry.get("small")
 
 
+def test_rows_are_not_padded_beyond_the_window(small_model: Bundle) -> None:
+    """Whatever the multiple to which lengths are rounded up: the model has no positions there."""
+    model = load(small_model, limits=BatchLimits(length_multiple=100), provider=Provider.CPU, lanes=1)
+    assert model.scheduler._limits.padded(30) == small_model.manifest.max_tokens
+
+
 def test_any_model_lets_every_name_mean_the_default(small_model: Bundle) -> None:
     """As --any-model says."""
     registry = Registry(any_model=True)

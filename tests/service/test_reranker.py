@@ -1,6 +1,7 @@
 """The flow of a request on the small model: right, bounded, cancelled, expired, refused, and nothing left behind."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
@@ -21,7 +22,7 @@ from rerank_service.errors import (
 )
 from rerank_service.ranking import RankedDocument, RerankRequest
 from rerank_service.reranker import RequestLimits
-from support.running import Running, running
+from support.running import AsItIs, Running, running
 from support.small import BOOM, NAN, logit
 
 
@@ -64,11 +65,33 @@ async def test_a_copy_that_comes_after_its_score_is_told_too(core: Running) -> N
         for result in results:
             told.put_nowait(result.index)
 
-    ranking = await core.reranker.rerank_stream(
-        RerankRequest(query="0"), chunks(), deadline=Deadline.after(60), on_scores=tell
-    )
+    ranking = await core.rank_stream(RerankRequest(query="0"), chunks(), tell)
     assert [one.logit for one in ranking] == [5.0, 5.0, 5.0]
     assert {await told.get(), await told.get()} == {1, 2}
+
+
+async def test_documents_are_read_off_the_event_loop(core: Running) -> None:
+    """A part at a time, so that ten thousand objects stop nobody."""
+    parts: list[list[str]] = []
+
+    class Slow(AsItIs):
+        def read(self, raw: Document, field: str) -> Document:
+            assert threading.current_thread() is not threading.main_thread()
+            parts[-1].append(field)
+            return raw
+
+        def chars(self, raw: Document) -> int:
+            return 400_000
+
+    tokenize = core.model.tokenizer.encode_documents
+    core.model.tokenizer.encode_documents = lambda *args, **options: (  # type: ignore[method-assign]
+        parts.append([]) or tokenize(*args, **options)  # type: ignore[func-returns-value]
+    )
+    parts.append([])
+    documents = [Document(str(number)) for number in range(5)]
+    await core.reranker.rerank(RerankRequest(query="0"), documents, reader=Slow(), deadline=Deadline.after(60))
+    assert [len(part) for part in parts] == [2, 2, 1, 0]
+    assert parts[2] == ["documents[4]"]
 
 
 async def test_timing_adds_up(core: Running) -> None:
@@ -179,11 +202,11 @@ async def test_an_unknown_model_is_refused_with_the_names_served(core: Running) 
     """Empty and `default` mean the model served."""
     for name in ("", "default", "small"):
         request = RerankRequest(query="0", model=name)
-        ranking = await core.reranker.rerank(request, [Document("1")], deadline=Deadline.after(60))
+        ranking = await core.reranker.rerank(request, [Document("1")], reader=AsItIs(), deadline=Deadline.after(60))
         assert ranking.model == "small"
     with pytest.raises(UnknownModel, match="'other' is not served here; served: small"):
         await core.reranker.rerank(
-            RerankRequest(query="0", model="other"), [Document("1")], deadline=Deadline.after(60)
+            RerankRequest(query="0", model="other"), [Document("1")], reader=AsItIs(), deadline=Deadline.after(60)
         )
 
 
@@ -209,11 +232,9 @@ def test_a_stream_ranks_as_a_unary_request_does(
     async def both() -> tuple[list[RankedDocument], list[RankedDocument]]:
         request = RerankRequest(query="0", top_n=top_n, return_documents=True)
         async with running(small_model, limits=RequestLimits(window=window, chunk=3)) as core:
-            ranking = await core.reranker.rerank_stream(
-                request, _chunks(texts, size), deadline=Deadline.after(60), on_scores=tell
-            )
+            ranking = await core.rank_stream(request, _chunks(texts, size), tell)
             documents = [Document(text, text, id=text) for text in texts]
-            unary = await core.reranker.rerank(request, documents, deadline=Deadline.after(60))
+            unary = await core.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(60))
             assert core.idle()
             return list(ranking), list(unary)
 
@@ -235,7 +256,7 @@ async def test_a_stream_is_read_on_only_when_there_is_room(small_model: Bundle) 
 
     async with running(small_model, limits=RequestLimits(window=30, chunk=10)) as core:
         core.score.hold()
-        stream = core.reranker.rerank_stream(RerankRequest(query="0"), endless(), deadline=Deadline.after(60))
+        stream = core.rank_stream(RerankRequest(query="0"), endless())
         task = asyncio.create_task(stream)
         await core.score.started()
         while len(core.score.batches[0]) + core.model.scheduler.waiting < 30:
@@ -254,10 +275,10 @@ async def test_a_stream_over_its_limit_is_refused(small_model: Bundle) -> None:
     limits = RequestLimits(max_documents=2, max_stream_documents=5)
     async with running(small_model, limits=limits) as core:
         request = RerankRequest(query="0")
-        five = await core.reranker.rerank_stream(request, _chunks(["1"] * 5, 2), deadline=Deadline.after(60))
+        five = await core.rank_stream(request, _chunks(["1"] * 5, 2))
         assert len(five) == 5
         with pytest.raises(TooLarge, match="documents"):
-            await core.reranker.rerank_stream(request, _chunks(["1"] * 6, 2), deadline=Deadline.after(60))
+            await core.rank_stream(request, _chunks(["1"] * 6, 2))
         with pytest.raises(InvalidRequest, match="must not be empty"):
-            await core.reranker.rerank_stream(request, _chunks([], 2), deadline=Deadline.after(60))
+            await core.rank_stream(request, _chunks([], 2))
         assert core.idle()

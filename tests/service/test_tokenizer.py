@@ -50,6 +50,29 @@ def test_a_long_document_is_cut_and_says_so(small_model: Bundle) -> None:
     assert (len(long), long.truncated) == (10, True)
 
 
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from(["capital", "x" * 40, "of", "\n", "東京", "🗼", "1234567890", "", " "]), max_size=3000),
+    st.integers(1, 40),
+)
+def test_of_a_long_document_only_the_beginning_is_tokenized(words: list[str], room: int) -> None:
+    """And its ids are the first of the whole's."""
+    text = " ".join(words)
+    (pair,) = _PAIRS.encode_documents(_PAIRS.encode_query("q"), [text], max_tokens_per_doc=room)
+    whole = _STARTER.encode(text, add_special_tokens=False).ids
+    assert (pair.document.tolist(), pair.truncated) == (whole[:room], len(whole) > room)
+
+
+def test_a_document_of_a_million_characters_costs_no_more_than_its_window() -> None:
+    """A few thousand characters are read of it; all of it only where it has no end of a word."""
+    for text, most in (("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)):
+        read: list[int] = []
+        pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
+        pairs._learn = lambda chars, tokens, read=read: read.append(chars)  # type: ignore[method-assign,misc]
+        pairs.encode_documents(pairs.encode_query("q"), [text])
+        assert sum(read) < most
+
+
 def test_max_tokens_per_doc_cuts_further_and_never_less(small_model: Bundle) -> None:
     """The smaller of the two bounds holds."""
     pairs = PairTokenizer(small_model.tokenizer, max_tokens=10)

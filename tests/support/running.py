@@ -3,7 +3,7 @@
 import asyncio
 import math
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ from rerank_service.documents import Document
 from rerank_service.provider import Provider
 from rerank_service.ranking import Ranking, RerankRequest
 from rerank_service.registry import Registry, ServedModel, load
-from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.reranker import OnScores, RequestLimits, Reranker
 
 
 class HeldScore:
@@ -55,6 +55,18 @@ class HeldScore:
         await asyncio.to_thread(self._started.acquire)
 
 
+class AsItIs:
+    """Reads documents that are ours already."""
+
+    def chars(self, raw: Document) -> int:
+        """Of its text."""
+        return len(raw.text)
+
+    def read(self, raw: Document, field: str) -> Document:
+        """Itself."""
+        return raw
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A reranker whose lanes run."""
@@ -69,7 +81,24 @@ class Running:
         """Rank plain texts."""
         request = RerankRequest(query=query, top_n=top_n)
         documents = [Document(text, text) for text in texts]
-        return await self.reranker.rerank(request, documents, deadline=Deadline.after(seconds))
+        return await self.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(seconds))
+
+    async def rank_stream(
+        self,
+        request: RerankRequest,
+        chunks: AsyncIterable[Sequence[Document]],
+        on_scores: OnScores | None = None,
+    ) -> Ranking:
+        """Rank documents that come in chunks."""
+        rankings: list[Ranking] = []
+
+        async def deliver(ranking: Ranking) -> None:
+            rankings.append(ranking)
+
+        await self.reranker.rerank_stream(
+            request, chunks, reader=AsItIs(), deadline=Deadline.after(60), deliver=deliver, on_scores=on_scores
+        )
+        return rankings[0]
 
     def idle(self) -> bool:
         """Whether nothing is left of any request."""
@@ -120,18 +149,18 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 
 
 @asynccontextmanager
-async def served(core: Running, *, keys: Keys | None = None) -> AsyncIterator[Served]:
+async def served(core: Running, *, keys: Keys | None = None, default_timeout: float = 60.0) -> AsyncIterator[Served]:
     """Serve a reranker on ports of the system's choice."""
     keys = keys or Keys()
-    grpc_options = grpc_edge.GrpcOptions(max_message_bytes=MAX_MESSAGE_BYTES)
+    grpc_options = grpc_edge.GrpcOptions(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
     rest_options = rest_edge.RestOptions(max_body_bytes=MAX_MESSAGE_BYTES)
     methods = grpc_edge.RerankMethods(core.reranker, core.registry, grpc_options)
     routes = rest_edge.RerankRoutes(core.reranker, core.registry, keys, rest_options)
     async with (
         grpc_edge.listening(methods, keys, grpc_options) as grpc,
-        rest_edge.listening(rest_edge.build_app(routes), rest_options) as rest_port,
+        rest_edge.listening(rest_edge.build_app(routes), rest_options) as rest,
         AsyncRerankClient(f"127.0.0.1:{grpc.port}") as client,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest_port}", timeout=60) as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):
         await grpc.set_ready(ready=True)  # our client asks for health before it calls
         yield Served(core, grpc, f"127.0.0.1:{grpc.port}", client, http, routes)

@@ -13,7 +13,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.address import address
 from rerank_service.api.grpc_calls import Call, service_handler
 from rerank_service.api.grpc_messages import (
-    documents_from,
+    MessageReader,
     model_from,
     partial_from,
     request_from,
@@ -22,9 +22,8 @@ from rerank_service.api.grpc_messages import (
 )
 from rerank_service.auth import Keys
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
 from rerank_service.errors import InvalidRequest
-from rerank_service.ranking import RankedDocument
+from rerank_service.ranking import RankedDocument, Ranking
 from rerank_service.registry import ModelInfo, Registry
 from rerank_service.reranker import Reranker
 
@@ -60,29 +59,33 @@ class RerankMethods:
         message = await anext(call.messages)
         ranking = await self._reranker.rerank(
             request_from(message),
-            documents_from(message.documents, message.rank_fields),
+            message.documents,
+            reader=MessageReader(message),
             deadline=self._deadline(call.timeout),
         )
         return response_from(ranking, call.id)
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
         """RerankStream."""
-        first = await anext(call.messages, None)
-        if first is None or first.WhichOneof("part") != "header":
-            raise InvalidRequest("the first message of a stream must be its header", field="header", reason="no_header")
-        header = first.header
+        deadline = self._deadline(call.timeout)
+        async with deadline.enforced():
+            header = await _header(call.messages)
 
         async def send_partial(scored: Iterator[RankedDocument]) -> None:
             await call.write(partial_from(scored))
 
-        ranking = await self._reranker.rerank_stream(
+        async def send_ranking(ranking: Ranking) -> None:
+            for message in stream_responses_from(ranking, call.id):
+                await call.write(message)
+
+        await self._reranker.rerank_stream(
             request_from(header.request),
             _chunks(header.request, call.messages),
-            deadline=self._deadline(call.timeout),
+            reader=MessageReader(header.request),
+            deadline=deadline,
+            deliver=send_ranking,
             on_scores=send_partial if header.partial_scores else None,
         )
-        for message in stream_responses_from(ranking, call.id):
-            await call.write(message)
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:
         """ListModels."""
@@ -107,30 +110,34 @@ class RerankMethods:
         )
 
 
+async def _header(messages: AsyncIterator[pb.RerankStreamRequest]) -> pb.RerankHeader:
+    first = await anext(messages, None)
+    if first is None or first.WhichOneof("part") != "header":
+        raise InvalidRequest("the first message of a stream must be its header", field="header", reason="no_header")
+    return first.header
+
+
 async def _chunks(
     request: pb.RerankRequest, messages: AsyncIterator[pb.RerankStreamRequest]
-) -> AsyncIterator[Sequence[Document]]:
+) -> AsyncIterator[Sequence[pb.Document]]:
     """The documents of a stream: the header's own, then those of each later message."""
-    count = len(request.documents)
-    if count:
-        yield documents_from(request.documents, request.rank_fields)
+    yield request.documents
     async for message in messages:
         if message.WhichOneof("part") != "documents":
             raise InvalidRequest(
                 "messages after a stream's header must hold documents", field="documents", reason="wrong_part"
             )
-        chunk = documents_from(message.documents.documents, request.rank_fields, first=count)
-        count += len(chunk)
-        yield chunk
+        yield message.documents.documents
 
 
 class GrpcEdge:
     """The running server."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer) -> None:
-        self._server = server
+    def __init__(self, port: int, checks: health.aio.HealthServicer) -> None:
         self._checks = checks
         self.port = port
+        self.grace = 1.0
+        """Seconds that answers on their way out get when the block ends."""
 
     async def set_ready(self, *, ready: bool) -> None:
         """Tell whoever asks for health whether requests should come here."""
@@ -153,7 +160,7 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
 @asynccontextmanager
 async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) -> AsyncIterator[GrpcEdge]:
     """Listen while the block runs: alive from the start, ready when told so. On leaving, answers on their way
-    out get a moment, and calls still running are cancelled.
+    out get the edge's grace, and calls still running after it are cancelled.
 
     Raises:
         OSError: the address is taken.
@@ -181,10 +188,10 @@ async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) ->
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address(options.host, options.port)}: {error}") from error
     await server.start()
-    edge = GrpcEdge(server, port, checks)
+    edge = GrpcEdge(port, checks)
     await edge.set_ready(ready=False)
     await checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield edge
     finally:
-        await asyncio.shield(server.stop(grace=1.0))
+        await asyncio.shield(server.stop(edge.grace))

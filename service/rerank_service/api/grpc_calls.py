@@ -4,7 +4,6 @@ grpc.aio answers UNKNOWN when a deserializer raises, so ours is none: the handle
 not decode is an InvalidRequest like any other.
 """
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,10 +16,13 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Keys
 from rerank_service.errors import InvalidRequest, NotReady, Overloaded, RerankError
 
 _log = structlog.get_logger()
+
+_MESSAGE_CHARS = 500
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 In = TypeVar("In", bound=Message)
@@ -96,7 +98,7 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
 async def _answering(context: Context, method: str, keys: Keys) -> AsyncIterator[str]:
     """Turn what the block raises into the call's status."""
     metadata = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
-    request_id = metadata.get("x-request-id") or uuid.uuid4().hex
+    request_id = request_id_from(metadata)
     try:
         keys.check(metadata)
         yield request_id
@@ -120,7 +122,7 @@ def _details(error: RerankError) -> list[Message]:
     details: list[Message] = []
     if isinstance(error, InvalidRequest) and error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field, description=str(error), reason=error.reason.upper()
+            field=error.field, description=str(error)[:_MESSAGE_CHARS], reason=error.reason.upper()
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, Overloaded | NotReady):
@@ -131,6 +133,8 @@ def _details(error: RerankError) -> list[Message]:
 
 
 async def _abort(context: Context, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
+    # a status travels in headers, twice here, and clients take 8 KiB of those: a longer one would be lost whole
+    message = message[:_MESSAGE_CHARS]
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:
         status.details.add().Pack(detail)

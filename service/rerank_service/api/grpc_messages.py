@@ -1,13 +1,13 @@
 """rerank.v1 messages to the core's types, and back."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from google.protobuf import duration_pb2, struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.documents import Document, object_text, parse_object
-from rerank_service.errors import InvalidRequest
+from rerank_service.documents import MAX_ID_CHARS, Document, object_text, parse_object
+from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, ScoreType
 from rerank_service.registry import ModelInfo
 
@@ -43,28 +43,47 @@ def request_from(message: pb.RerankRequest) -> RerankRequest:
     )
 
 
-def documents_from(messages: Iterable[pb.Document], rank_fields: Sequence[str], *, first: int = 0) -> list[Document]:
-    """The documents of a message, the first of which has the index `first`.
+class MessageReader:
+    """Reads Document messages."""
 
-    Raises:
-        InvalidRequest: a document is empty or not readable; the error names its index.
-    """
-    return [_document(message, rank_fields, f"documents[{index}]") for index, message in enumerate(messages, first)]
+    def __init__(self, request: pb.RerankRequest) -> None:
+        self._rank_fields = list(request.rank_fields)
+        self._keep = request.return_documents
 
+    def chars(self, raw: pb.Document) -> int:
+        """As many as the message has bytes."""
+        return raw.ByteSize()
 
-def _document(message: pb.Document, rank_fields: Sequence[str], field: str) -> Document:
-    match message.WhichOneof("content"):
-        case "text":
-            text = message.text
-        case "object":
-            text = object_text(_struct(message.object), rank_fields, field=field)
-        case "json":
-            text = object_text(parse_object(message.json, field=field), rank_fields, field=field)
-        case _:
-            raise InvalidRequest(
-                f"{field} has no content: set text, object or json", field=field, reason="empty_document"
+    def read(self, raw: pb.Document, field: str) -> Document:
+        """The document of a message."""
+        if len(raw.id) > MAX_ID_CHARS:
+            raise TooLarge(
+                f"{field}.id has {len(raw.id)} characters; at most {MAX_ID_CHARS} are kept", field=f"{field}.id"
             )
-    return Document(text, message, message.id if message.HasField("id") else None)
+        text = self._text(raw, field)
+        document_id = raw.id if raw.HasField("id") else None
+        return Document(text, self._copy(raw), document_id, raw.ByteSize())
+
+    def _copy(self, raw: pb.Document) -> pb.Document | None:
+        """A copy to give back. The message itself would keep all that came with it in memory."""
+        if not self._keep:
+            return None
+        copy = pb.Document()
+        copy.CopyFrom(raw)
+        return copy
+
+    def _text(self, raw: pb.Document, field: str) -> str:
+        match raw.WhichOneof("content"):
+            case "text":
+                return raw.text
+            case "object":
+                return object_text(_struct(raw.object), self._rank_fields, field=field)
+            case "json":
+                return object_text(parse_object(raw.json, field=field), self._rank_fields, field=field)
+            case _:
+                raise InvalidRequest(
+                    f"{field} has no content: set text, object or json", field=field, reason="empty_document"
+                )
 
 
 def _struct(struct: struct_pb2.Struct) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import asyncio
 import math
 import socket
 import time
-import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -17,11 +16,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import rerank_service
 from rerank_service.api.address import address
 from rerank_service.api.dialects import Dialect, Exchange, all_dialects
 from rerank_service.api.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Keys
 from rerank_service.deadline import Deadline
 from rerank_service.errors import (
@@ -31,12 +32,15 @@ from rerank_service.errors import (
     Overloaded,
     RerankError,
     UnknownRoute,
+    excerpt,
 )
 from rerank_service.ranking import Ranking
 from rerank_service.registry import ModelInfo, Registry
 from rerank_service.reranker import Reranker
 
 _log = structlog.get_logger()
+
+_STRANGERS_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +66,17 @@ class RerankRoutes:
 
     async def rerank(self, request: Request) -> Response:
         """Decode, rank, encode; errors leave in the dialect of the body."""
-        exchange = Exchange(
-            request.headers.get("x-request-id") or uuid.uuid4().hex, request.url.path, created=int(time.time())
-        )
+        exchange = Exchange(request_id_from(request.headers), request.url.path, created=int(time.time()))
         dialect: Dialect = UNIFIED
         try:
             deadline = Deadline.after(self._timeout(request))
             async with deadline.enforced():
                 exchange = replace(exchange, body=_parsed(await self._body(request)))
             dialect = self._dialect(exchange)
-            self._keys.check(request.headers)
-            asked, documents = dialect.decode(exchange.body)
-            ranking = await _unless_gone(request, self._reranker.rerank(asked, documents, deadline=deadline))
+            self._keys.check(request.headers)  # not before: the shape of a refusal depends on the body's keys
+            asked = dialect.decode(exchange.body)
+            work = self._reranker.rerank(asked.request, asked.documents, reader=asked.reader, deadline=deadline)
+            ranking = await _unless_gone(request, work)
             return _json(200, dialect.encode(ranking, exchange), {"x-request-id": exchange.id})
         except ClientDisconnect:
             return Response(status_code=499)  # nginx's number for it; nobody reads it
@@ -91,8 +94,12 @@ class RerankRoutes:
             _log.exception("internal error", protocol="rest", path=exchange.path, request_id=exchange.id)
             return _refusal(RerankError(f"internal error (request id {exchange.id})"), dialect, exchange)
 
-    async def models(self) -> Response:
+    async def models(self, request: Request) -> Response:
         """The models in OpenAI's list form."""
+        try:
+            self._keys.check(request.headers)
+        except RerankError as error:
+            return _refusal(error, UNIFIED, Exchange(request_id_from(request.headers), request.url.path))
         return _json(200, {"object": "list", "data": [_model(model.info) for model in self._registry.models()]})
 
     async def live(self) -> Response:
@@ -117,10 +124,13 @@ class RerankRoutes:
         )
 
     async def _body(self, request: Request) -> bytes:
+        """The body; of strangers, only as much of it as is worth reading for the shape of their refusal."""
         limit = self._options.max_body_bytes
         body = bytearray()
         async for part in request.stream():
             body += part
+            if len(body) > _STRANGERS_BYTES:
+                self._keys.check(request.headers)
             if len(body) > limit:
                 raise BodyTooLarge(f"the body is over {limit} bytes", reason="body_too_large")
         return bytes(body)
@@ -215,8 +225,11 @@ def build_app(routes: RerankRoutes) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def unknown_route(request: Request, error: HTTPException) -> Response:
-        refused = UnknownRoute(f"{request.method} {request.url.path}: {error.detail}", status=error.status_code)
-        return _refusal(refused, UNIFIED, Exchange(uuid.uuid4().hex, request.url.path))
+        path = excerpt(request.url.path)
+        refused = UnknownRoute(f"{request.method} {path}: {error.detail}", status=error.status_code)
+        response = _refusal(refused, UNIFIED, Exchange(request_id_from(request.headers), path))
+        response.headers.update(error.headers or {})
+        return response
 
     return app
 
@@ -226,31 +239,55 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
+class RestEdge:
+    """The running server."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.grace = 1.0
+        """Seconds that answers on their way out get when the block ends."""
+
+
 @asynccontextmanager
-async def listening(app: FastAPI, options: RestOptions) -> AsyncIterator[int]:
-    """Listen while the block runs, which gets the port. On leaving, answers on their way out get a moment.
+async def listening(app: FastAPI, options: RestOptions) -> AsyncIterator[RestEdge]:
+    """Listen while the block runs. On leaving, requests that are here get the edge's grace.
 
     Raises:
         OSError: the address is taken.
     """
     config = uvicorn.Config(
-        app,
+        _TidyPaths(app),
         host=options.host,
         port=options.port,
+        http="h11",  # unlike httptools it bounds the size of headers
         log_config=None,
         access_log=False,
         lifespan="off",
-        timeout_graceful_shutdown=1,
         server_header=False,
     )
     listener = _listen(options)
     server = _Server(config)
+    edge = RestEdge(listener.getsockname()[1])
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield listener.getsockname()[1]
+        yield edge
     finally:
+        config.timeout_graceful_shutdown = math.ceil(edge.grace)
         server.should_exit = True
         await asyncio.shield(serving)
+
+
+class _TidyPaths:
+    """Serves `//v1/rerank` and `/v1/rerank/` as `/v1/rerank`: base URLs are joined in many ways."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            tidy = "/" + "/".join(part for part in scope["path"].split("/") if part)
+            scope = {**scope, "path": tidy, "raw_path": tidy.encode()}
+        await self._app(scope, receive, send)
 
 
 def _listen(options: RestOptions) -> socket.socket:

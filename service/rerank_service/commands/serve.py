@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+from contextlib import suppress
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource
@@ -10,9 +12,28 @@ from rerank_service.commands import Command
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import Settings
 
+_METAVARS = {
+    "Path": "FOLDER",
+    "str": "TEXT",
+    "int": "N",
+    "float": "SECONDS",
+    "tuple[str,...]": "NAME,NAME",
+    "tuple[SecretStr,...]": "KEY,KEY",
+}
+"""What a value is called in --help, by its type."""
+
+
+class _Flags(CliSettingsSource[Settings]):
+    """The settings as flags."""
+
+    def _metavar_format(self, obj: Any) -> str:
+        """Types of Python say little on a command line."""
+        form = super()._metavar_format(obj)
+        return _METAVARS.get(form, form)
+
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(settings=CliSettingsSource(Settings, root_parser=parser))
+    parser.set_defaults(settings=_Flags(Settings, root_parser=parser))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -26,7 +47,8 @@ def _run(arguments: argparse.Namespace) -> int:
         if settings.example:
             from rerank_service.terminal.welcome import welcome
 
-            await welcome(addresses)
+            with suppress(OSError):  # nobody reads what is printed
+                await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
 
     asyncio.run(serve(settings, on_ready))
     return 0

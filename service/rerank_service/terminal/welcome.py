@@ -1,5 +1,8 @@
 """What the first start shows: a ranking, made through the server itself, and where to go from there."""
 
+from collections.abc import Sequence
+
+import grpc
 from rich.console import Console
 
 from rerank.client import AsyncRerankClient
@@ -8,13 +11,17 @@ from rerank_service.terminal import example
 from rerank_service.terminal.tables import ranking_table
 
 
-async def welcome(addresses: Addresses) -> None:
-    """Rank the built-in example over gRPC and print it with the addresses."""
-    async with AsyncRerankClient(addresses.grpc) as client:
-        response = await client.rerank(example.QUERY, example.DOCUMENTS)
+async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
+    """Rank the built-in example over gRPC and print it with the addresses. That it cannot be shown is no reason not to
+    serve."""
     console = Console()
-    console.print()
-    console.print(ranking_table(example.QUERY, example.DOCUMENTS, response))
+    try:
+        async with AsyncRerankClient(addresses.grpc, api_key=next(iter(api_keys), None)) as client:
+            response = await client.rerank(example.QUERY, example.DOCUMENTS)
+        console.print()
+        console.print(ranking_table(example.QUERY, example.DOCUMENTS, response))
+    except grpc.aio.AioRpcError as error:
+        console.print(f"\nThe example could not be ranked: {error.details()}", markup=False)
     console.print(
         f"\n[bold]gRPC[/]  {addresses.grpc}   rerank.v1.Rerank, with reflection and health"
         f"\n[bold]REST[/]  {addresses.rest}   POST /v2/rerank; try it at {addresses.rest}/docs"

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from rerank.client import AsyncRerankClient, RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
-from rerank_service.api.dialects.unified import DIALECT as UNIFIED
-from rerank_service.api.grpc_messages import documents_from
+from rerank_service.api.dialects.unified import JsonReader
+from rerank_service.api.grpc_messages import MessageReader
 from rerank_service.auth import Keys
 from rerank_service.bundle import Bundle
+from rerank_service.documents import MAX_DEPTH, MAX_ID_CHARS
 from rerank_service.reranker import RequestLimits
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN
@@ -91,9 +92,9 @@ def test_the_same_object_is_the_same_text_by_every_way(value: dict[str, object])
     text = pb.Document(json=json.dumps(value))
     struct = pb.Document()
     json_format.ParseDict(value, struct.object)
-    by_json, by_struct = (one.text for one in documents_from([text, struct], ()))
-    assert by_json == UNIFIED.decode({"query": "q", "documents": [value]})[1][0].text
-    assert by_struct == UNIFIED.decode({"query": "q", "documents": [_sorted(value)]})[1][0].text
+    by_json, by_struct = (MessageReader(pb.RerankRequest()).read(one, "documents[0]").text for one in (text, struct))
+    assert by_json == JsonReader(()).read(value, "documents[0]").text
+    assert by_struct == JsonReader(()).read(_sorted(value), "documents[0]").text
 
 
 def _sorted(value: object) -> object:
@@ -120,6 +121,11 @@ def _sorted(value: object) -> object:
             "none of the rank_fields b",
         ),
         (pb.RerankRequest(query="0", documents=[pb.Document(text="1")], top_n=0), "top_n", "at least 1"),
+        (
+            pb.RerankRequest(query="0", documents=[pb.Document(text="1", id="i" * (MAX_ID_CHARS + 1))]),
+            "documents[0].id",
+            "at most 1024",
+        ),
         (
             pb.RerankRequest(query="0", documents=[pb.Document(text="1")], max_tokens_per_doc=-1),
             "max_tokens_per_doc",
@@ -272,6 +278,7 @@ CHUNK = pb.DocumentChunk(documents=[pb.Document(text="1")])
         ((CHUNK,), "first message of a stream must be its header"),
         ((HEADER, CHUNK, HEADER), "must hold documents"),
         ((HEADER,), "documents must not be empty"),
+        ((HEADER, pb.DocumentChunk()), "documents must not be empty"),
         ((HEADER, CHUNK, pb.DocumentChunk(documents=[pb.Document()])), r"documents\[1\]"),
         ((pb.RerankHeader(), CHUNK), "query must not be empty"),
     ],
@@ -296,6 +303,49 @@ async def test_a_stream_counts_the_headers_own_documents_first(edges: Served) ->
     responses = [one async for one in stub.RerankStream(iter(_stream(header, chunk, CHUNK)))]
     assert [one.last for one in responses] == [True]
     assert [one.index for one in responses[0].ranking.results] == [1, 2, 0, 3]
+
+
+async def test_an_empty_chunk_is_a_chunk(edges: Served) -> None:
+    """Any number of documents may come in a message, none too."""
+    stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(edges.client._channel)
+    empty = pb.DocumentChunk()
+    responses = [one async for one in stub.RerankStream(iter(_stream(HEADER, empty, CHUNK, empty)))]
+    assert [one.index for one in responses[0].ranking.results] == [0]
+
+
+async def test_a_stream_without_a_header_ends_by_its_deadline(core: Running) -> None:
+    """The server's own, where the client sets none."""
+    async with served(core, default_timeout=0.05) as edges:
+        stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(edges.client._channel)
+        call = stub.RerankStream()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_long_echo_does_not_lose_the_status(edges: Served) -> None:
+    """Statuses travel in headers, of which clients take 8 KiB."""
+    for options in ({"model": "m" * 5000}, {"rank_fields": ["f" * 100] * 800}):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await edges.client.rerank("0", [pb.Document(json='{"a": "1"}')], **options)
+        assert caught.value.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
+
+
+def _nested(levels: int) -> pb.Document:
+    value: dict[str, Any] = {"leaf": "1"}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    document = pb.Document()
+    document.object.update(value)
+    return document
+
+
+async def test_a_struct_that_was_taken_can_be_given_back(edges: Served) -> None:
+    """Nested as deep as it may be; one level more is refused."""
+    response = await edges.client.rerank("0", [_nested(MAX_DEPTH)], return_documents=True)
+    assert response.results[0].document == _nested(MAX_DEPTH)
+    with pytest.raises(grpc.aio.AioRpcError, match="levels deep"):
+        await edges.client.rerank("0", [_nested(MAX_DEPTH + 1)])
 
 
 async def test_partial_scores_come_ahead_of_the_ranking(edges: Served) -> None:

@@ -244,6 +244,30 @@ async def test_a_full_server_is_429_with_retry_after(small_model: Bundle) -> Non
         assert (await first).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["//v1/rerank", "/v1/rerank/", "/v1//rerank"])
+async def test_a_path_may_be_joined_untidily(edges: Served, path: str) -> None:
+    """A redirect would lose the body or the scheme."""
+    host, port = edges.http.base_url.host, edges.http.base_url.port
+    async with httpx.AsyncClient() as http:
+        response = await http.post(f"http://{host}:{port}{path}", json={"query": "0", "documents": ["1"]})
+    assert response.status_code == 200
+
+
+async def test_scores_are_raw_where_they_are_asked_for(edges: Served) -> None:
+    """By Infinity's name and by vLLM's."""
+    for key, value in (("raw_scores", True), ("use_activation", False)):
+        answer = (await post(edges, {"query": "0", "documents": ["7"], key: value})).json()
+        assert answer["results"][0]["relevance_score"] == 7.0
+
+
+@pytest.mark.parametrize("sent", ["é", "two words", "x" * 200])
+async def test_a_request_id_that_is_not_fit_to_be_repeated_is_replaced(edges: Served, sent: str) -> None:
+    """It would break a header, a log line, or both."""
+    body = orjson.dumps({"query": "0", "documents": ["1"]})
+    response = await edges.http.post("/v2/rerank", content=body, headers={b"x-request-id": sent.encode("latin-1")})
+    assert response.headers["x-request-id"] == response.json()["id"] != sent
+
+
 async def test_a_draining_server_is_503_with_retry_after(edges: Served) -> None:
     """And its readiness is what it was set to."""
     edges.core.admission.close()
@@ -289,6 +313,7 @@ async def test_a_client_that_hangs_up_leaves_nothing(edges: Served) -> None:
         {"authorization": "BEARER sesame"},
         {"authorization": "sesame"},
         {"x-api-key": "sesame"},
+        {"authorization": "Basic dXNlcjpwYXNz", "x-api-key": "sesame"},
     ],
 )
 async def test_a_key_is_taken_in_each_form_that_clients_send(core: Running, header: dict[str, str]) -> None:
@@ -301,6 +326,9 @@ async def test_a_key_is_taken_in_each_form_that_clients_send(core: Running, head
 async def test_without_a_right_key_the_answer_is_401(core: Running, header: dict[str, str]) -> None:
     """In the shape of the body's dialect."""
     async with served(core, keys=Keys(["sesame"])) as edges:
+        assert (await edges.http.get("/v1/models", headers=header)).status_code == 401
+        stranger = await post(edges, {"query": "0", "documents": ["1" * 500_000]}, **header)
+        assert stranger.status_code == 401
         response = await post(edges, {"query": "0", "documents": ["1"]}, **header)
         assert (response.status_code, response.json()["error"]["type"]) == (401, "authentication_error")
         voyage = await post(edges, {"query": "0", "documents": ["1"], "top_k": 1}, **header)

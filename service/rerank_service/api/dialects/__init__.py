@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from rerank_service.documents import Document
+from rerank_service.documents import Reader
 from rerank_service.errors import RerankError
 from rerank_service.ranking import Ranking, RerankRequest
 
@@ -31,6 +31,17 @@ class Exchange:
     """Seconds since 1970."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks."""
+
+    request: RerankRequest
+    documents: Sequence[Any]
+    """As they were sent."""
+    reader: Reader
+    """How they are read."""
+
+
 class Dialect(Protocol):
     """A way to ask for a ranking in JSON and to answer it."""
 
@@ -45,7 +56,7 @@ class Dialect(Protocol):
     def speaks(self, body: Body) -> bool:
         """Whether a body is of this dialect, by its keys."""
 
-    def decode(self, body: Body) -> tuple[RerankRequest, list[Document]]:
+    def decode(self, body: Body) -> Asked:
         """What a body asks. Raises InvalidRequest."""
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> Any:

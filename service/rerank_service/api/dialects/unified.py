@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from rerank_service.api.dialects import Body, Exchange
+from rerank_service.api.dialects import Asked, Body, Exchange
 from rerank_service.documents import Document, object_text
 from rerank_service.errors import InvalidRequest, RerankError
-from rerank_service.ranking import RankedDocument, Ranking, RerankRequest
+from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, ScoreType
 
 _VOYAGE_KEYS = {"model", "query", "documents", "top_k", "return_documents", "truncation"}
 _ERROR_TYPES = {
@@ -63,8 +63,12 @@ class UnifiedBody(BaseModel):
     """Which fields of object documents are ranked, in this order; all of them when absent or empty."""
     max_tokens_per_doc: Annotated[int, Field(ge=1)] | None = None
     """Cut each document to this many tokens."""
-    priority: int | None = None
+    priority: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     """Lower runs earlier; 0 is the default."""
+    raw_scores: bool | None = None
+    """Give logits instead of probabilities, as Infinity calls it."""
+    use_activation: bool | None = None
+    """The same by vLLM's name, the other way round: false gives logits."""
 
 
 class Unified:
@@ -77,24 +81,23 @@ class Unified:
         """By `documents`."""
         return "documents" in body
 
-    def decode(self, body: Body) -> tuple[RerankRequest, list[Document]]:
+    def decode(self, body: Body) -> Asked:
         """A body's request and documents."""
         try:
             parsed = UnifiedBody.model_validate(body)
         except ValidationError as error:
             raise _invalid(error) from error
+        raw = parsed.raw_scores or parsed.use_activation is False
         request = RerankRequest(
             query=parsed.query,
             model=parsed.model or "",
             top_n=parsed.top_n or parsed.top_k,
             return_documents=bool(parsed.return_documents),
             max_tokens_per_doc=parsed.max_tokens_per_doc,
+            score_type=ScoreType.RAW if raw else ScoreType.PROBABILITY,
             priority=parsed.priority or 0,
         )
-        rank_fields = parsed.rank_fields or ()
-        return request, [
-            _document(value, rank_fields, f"documents[{index}]") for index, value in enumerate(parsed.documents)
-        ]
+        return Asked(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> dict[str, Any]:
         """The answer with everything that some client's parser demands."""
@@ -132,12 +135,26 @@ class Unified:
         return status, answer
 
 
-def _document(value: Any, rank_fields: Sequence[str], field: str) -> Document:
-    if isinstance(value, str):
-        return Document(value, value)
-    if isinstance(value, dict):
-        return Document(object_text(value, rank_fields, field=field), value)
-    raise InvalidRequest(f"{field} must be a string or an object", field=field, reason="wrong_type")
+class JsonReader:
+    """Reads documents that are strings or objects."""
+
+    def __init__(self, rank_fields: Sequence[str]) -> None:
+        self._rank_fields = rank_fields
+
+    def chars(self, raw: Any) -> int:
+        """Of strings all, of an object those of the strings right in it."""
+        if isinstance(raw, dict):
+            return sum(len(part) for part in raw.values() if isinstance(part, str))
+        return len(raw) if isinstance(raw, str) else 0
+
+    def read(self, raw: Any, field: str) -> Document:
+        """The document."""
+        if isinstance(raw, str):
+            return Document(raw, raw, size=len(raw))
+        if isinstance(raw, dict):
+            text = object_text(raw, self._rank_fields, field=field)
+            return Document(text, raw, size=self.chars(raw))
+        raise InvalidRequest(f"{field} must be a string or an object", field=field, reason="wrong_type")
 
 
 def _result(one: RankedDocument, shown: Callable[[Any], Any]) -> dict[str, Any]:
