@@ -7,13 +7,18 @@
 
 A plain folder as the Hugging Face hub has them (`model.onnx` or `onnx/model.onnx`, `tokenizer.json`,
 `config.json`) is read too, with defaults taken from its config.
+
+Rule: every file in the folder of a manifest is in that manifest, since a graph names further files itself; but for
+the manifest, *.md, and what is hidden or the system's, such as the ..data of a Kubernetes volume.
 """
 
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -26,6 +31,16 @@ CONFIG = "config.json"
 GRAPH = "model.onnx"
 WEIGHTS = "model.onnx.data"
 REPORT = "report.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+
+MIN_TOKENS = 8
+MAX_TOKENS = 2**20
+"""Bounds of a window."""
+MAX_PAD_ID = 2**31 - 1
+_MAX_JSON_BYTES = 8 * 1024 * 1024
+"""Of a manifest or a config; a hub's tokenizer_config.json may have a megabyte."""
+_NOT_SCORING = {"name", "source", "revision", "recipe"}
+"""Fields of a manifest that say where a model came from and what it is called."""
 
 DEFAULT_MAX_TOKENS = 512
 """The window of a folder whose config does not say."""
@@ -70,9 +85,9 @@ class Manifest(BaseModel):
     revision: str = ""
     """Commit of the hub's repository."""
     architecture: str = ""
-    max_tokens: int = Field(ge=8)
+    max_tokens: int = Field(ge=MIN_TOKENS, le=MAX_TOKENS)
     """Tokens of a pair, special tokens included."""
-    pad_id: int = Field(ge=0)
+    pad_id: int = Field(ge=0, le=MAX_PAD_ID)
     activation: Activation = Activation.SIGMOID
     variants: tuple[Variant, ...] = Field(min_length=1)
     files: dict[str, str]
@@ -91,9 +106,35 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """sha256 over the files' digests."""
-        lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(self.files.items()))
-        return hashlib.sha256(lines.encode()).hexdigest()
+        """sha256 over all that scores may depend on, the files' digests among it: equal digests, equal scores."""
+        scoring = self.model_dump(mode="json", exclude=_NOT_SCORING)
+        return hashlib.sha256(json.dumps(scoring, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class _Config(BaseModel):
+    """What is read of a model's config.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name_or_path: str | None = Field(default=None, alias="_name_or_path")
+    kind: str | None = Field(default=None, alias="model_type")
+    architectures: list[str] | None = None
+    max_position_embeddings: int | None = Field(default=None, ge=0)
+    pad_token_id: int | None = Field(default=None, ge=0, le=MAX_PAD_ID)
+    num_labels: int | None = None
+    id2label: dict[str | int, Any] | None = None  # numbers where transformers has read it
+
+    @property
+    def labels(self) -> int:
+        """How many logits a pair has."""
+        return len(self.id2label or {"0": ""}) if self.num_labels is None else self.num_labels
+
+
+class _TokenizerConfig(BaseModel):
+    """What is read of a model's tokenizer_config.json."""
+
+    model_max_length: float | None = Field(default=None, ge=0)
+    """Not a whole number, since those without a bound have 1e30."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +164,23 @@ def open_bundle(folder: Path) -> Bundle:
     """Read a model folder and check it.
 
     Raises:
-        BundleInvalid: a file is missing, altered or not understood.
+        BundleInvalid: a file is missing, altered, not listed, not readable or not understood.
     """
+    try:
+        return _open(folder)
+    except OSError as error:
+        raise BundleInvalid(f"{folder} cannot be read: {error}") from error
+
+
+def _open(folder: Path) -> Bundle:
     if not folder.is_dir():
         raise BundleInvalid(
             f"{folder} is not a folder: give one that `rerank export` wrote, or one with "
             "model.onnx, tokenizer.json and config.json"
         )
-    if (folder / MANIFEST).exists():
-        bundle = Bundle(folder, _manifest(folder))
+    if os.path.lexists(folder / MANIFEST):
+        bundle = Bundle(folder, _checked(Manifest, read_json(folder / MANIFEST), folder / MANIFEST))
+        _check_all_are_listed(bundle)
         _check_digests(bundle)
     else:
         bundle = Bundle(folder, _manifest_of_plain_folder(folder))
@@ -143,10 +192,9 @@ def open_bundle(folder: Path) -> Bundle:
 
 def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
     """Write the manifest of a folder whose other files are all there; their digests are taken here."""
-    names = sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST
+    complete = manifest.model_copy(
+        update={"files": {name: file_digest(folder / name) for name in sorted(_to_be_listed(folder))}}
     )
-    complete = manifest.model_copy(update={"files": {name: file_digest(folder / name) for name in names}})
     (folder / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n")
     return Bundle(folder, complete)
 
@@ -157,13 +205,38 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _manifest(folder: Path) -> Manifest:
-    try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleInvalid(f"{folder / MANIFEST}: {where}: {first['msg']}") from error
+def _to_be_listed(folder: Path) -> Iterator[str]:
+    """Names of all files that a manifest has to list. Links to folders are followed: a Kubernetes volume has them."""
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        if (where := os.path.realpath(here)) in seen:  # by a link: its files are listed already
+            folders.clear()
+            continue
+        seen.add(where)
+        folders[:] = sorted(name for name in folders if not _is_ignored(name))
+        names = [(Path(here) / name).relative_to(folder).as_posix() for name in files if not _is_ignored(name)]
+        yield from (name for name in names if name != MANIFEST and not name.endswith(".md"))
+
+
+def _is_ignored(name: str) -> bool:
+    return name.startswith(".") or name in ("__pycache__", "lost+found")
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _check_all_are_listed(bundle: Bundle) -> None:
+    listed = bundle.manifest.files.keys()
+    unlisted = {TOKENIZER, *(variant.file for variant in bundle.manifest.variants)} - listed
+    if unlisted:
+        raise BundleInvalid(f"{bundle.folder / MANIFEST} gives no digest for {', '.join(sorted(unlisted))}")
+    beside = sorted(set(_to_be_listed(bundle.folder)) - listed)
+    if beside:
+        raise BundleInvalid(
+            f"{bundle.folder / beside[0]} is not in {MANIFEST}, so nothing says whether it is the model's: "
+            "remove it, export the model again, or fetch the bundle anew"
+        )
 
 
 def _check_digests(bundle: Bundle) -> None:
@@ -176,9 +249,6 @@ def _check_digests(bundle: Bundle) -> None:
                 f"{path} is not the file that the manifest was written for (sha256 differs): "
                 "export the model again, or fetch the bundle anew"
             )
-    unlisted = {TOKENIZER, *(variant.file for variant in bundle.manifest.variants)} - bundle.manifest.files.keys()
-    if unlisted:
-        raise BundleInvalid(f"{bundle.folder / MANIFEST} gives no digest for {', '.join(sorted(unlisted))}")
 
 
 def _manifest_of_plain_folder(folder: Path) -> Manifest:
@@ -188,29 +258,62 @@ def _manifest_of_plain_folder(folder: Path) -> Manifest:
             f"{folder} has neither {MANIFEST} nor {GRAPH} nor onnx/{GRAPH}: "
             "make a bundle with `rerank export` (make export MODEL=… OUT=…)"
         )
-    config = read_json(folder / CONFIG)
-    labels = config.get("num_labels", len(config.get("id2label") or {"0": ""}))
-    if labels != 1:
-        raise BundleInvalid(f"{folder / CONFIG} describes {labels} labels; a cross-encoder served here has one")
-    tokenizer_config = folder / "tokenizer_config.json"
-    return Manifest(
-        name=folder.resolve().name,
-        source=str(config.get("_name_or_path") or folder.resolve().name),
-        architecture=next(iter(config.get("architectures") or [""])),
-        max_tokens=window(config, read_json(tokenizer_config) if tokenizer_config.exists() else {}),
-        pad_id=config.get("pad_token_id") or 0,
-        variants=(Variant(file=graphs[0], precision="fp32", weights="fp32"),),
-        files={},
-    )
+    path = folder / CONFIG
+    config = _checked(_Config, read_json(path), path)
+    if config.labels != 1:
+        raise BundleInvalid(f"{path} describes {config.labels} labels; a cross-encoder served here has one")
+    manifest = {
+        "name": folder.resolve().name,
+        "source": config.name_or_path or folder.resolve().name,
+        "architecture": next(iter(config.architectures or [""])),
+        "max_tokens": _window(config, _tokenizer_config(folder), path),
+        "pad_id": config.pad_token_id or 0,
+        "variants": [Variant(file=graphs[0], precision="fp32", weights="fp32")],
+        "files": {},
+    }
+    return _checked(Manifest, manifest, path)
+
+
+def _tokenizer_config(folder: Path) -> _TokenizerConfig:
+    path = folder / TOKENIZER_CONFIG
+    return _checked(_TokenizerConfig, read_json(path), path) if path.exists() else _TokenizerConfig()
 
 
 def window(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> int:
-    """Tokens that a pair may have, by a model's config.json and tokenizer_config.json."""
-    positions = config.get("max_position_embeddings") or DEFAULT_MAX_TOKENS
-    if config.get("model_type") in _NUMBERED_FROM_PAD_ID:
-        positions -= (config.get("pad_token_id") or 0) + 1
-    stated = tokenizer_config.get("model_max_length") or positions
-    return int(min(positions, stated))
+    """Tokens that a pair may have, by a model's config.json and tokenizer_config.json.
+
+    Raises:
+        BundleInvalid: one of them says nonsense.
+    """
+    return _window(
+        _checked(_Config, config, Path(CONFIG)),
+        _checked(_TokenizerConfig, tokenizer_config, Path(TOKENIZER_CONFIG)),
+        Path(CONFIG),
+    )
+
+
+def _window(config: _Config, tokenizer_config: _TokenizerConfig, path: Path) -> int:
+    positions = config.max_position_embeddings or DEFAULT_MAX_TOKENS
+    if config.kind in _NUMBERED_FROM_PAD_ID:
+        positions -= (config.pad_token_id or 0) + 1
+    tokens = int(min(positions, tokenizer_config.model_max_length or positions, MAX_TOKENS))
+    if tokens < MIN_TOKENS:
+        raise BundleInvalid(
+            f"{path}, with {TOKENIZER_CONFIG}, leaves a window of {tokens} tokens; a pair needs {MIN_TOKENS}"
+        )
+    return tokens
+
+
+_Form = TypeVar("_Form", bound=BaseModel)
+
+
+def _checked(form: type[_Form], value: dict[str, Any], path: Path) -> _Form:
+    try:
+        return form.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleInvalid(f"{path}: {where}: {first['msg']}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -220,11 +323,25 @@ def read_json(path: Path) -> dict[str, Any]:
         BundleInvalid: there is none.
     """
     try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise BundleInvalid(f"{path} is missing") from error
-    except ValueError as error:
+        value = json.loads(_content(path))
+    except (ValueError, RecursionError) as error:
         raise BundleInvalid(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise BundleInvalid(f"{path} is not a JSON object")
     return value
+
+
+def _content(path: Path) -> bytes:
+    """A small file's bytes. What is no regular file is not opened: one that nobody writes to would block."""
+    if not path.exists():
+        raise BundleInvalid(f"{path} is missing")
+    if not path.is_file():
+        raise BundleInvalid(f"{path} is not a regular file")
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise BundleInvalid(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > _MAX_JSON_BYTES:
+        raise BundleInvalid(f"{path} has more than {_MAX_JSON_BYTES:,} bytes, too many for a JSON file of a model")
+    return content

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic import BeforeValidator, Field, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -11,7 +11,12 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+_YEAR = 365 * 24 * 60 * 60.0
+
+Seconds = Annotated[float, Field(ge=0, le=_YEAR)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=_YEAR)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
@@ -21,6 +26,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="RERANK_",
+        env_ignore_empty=True,
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
@@ -48,7 +54,7 @@ class Settings(BaseSettings):
     """Port of gRPC; 0 lets the system choose."""
     rest_port: Port = 8080
     """Port of REST; 0 lets the system choose."""
-    max_connection_age: PositiveFloat | None = None
+    max_connection_age: PositiveSeconds | None = None
     """Seconds after which a gRPC connection is asked to come again, calls on it finished first, so that clients
     find replicas that were added. Unset: it may stay for ever."""
     api_keys: Secrets = ()
@@ -79,15 +85,15 @@ class Settings(BaseSettings):
     """Characters of a query."""
     max_document_chars: PositiveInt = 1_000_000
     """Characters of a document. What the model's window does not hold of it is cut."""
-    max_message_bytes: PositiveInt = 32 * 1024 * 1024
-    """Bytes of a gRPC message or an HTTP body."""
+    max_message_bytes: MessageBytes = 32 * 1024 * 1024
+    """Bytes of a gRPC message or an HTTP body; at most 1 GiB."""
 
-    default_timeout: PositiveFloat = 60.0
+    default_timeout: PositiveSeconds = 60.0
     """Seconds that a request may take when it brings no deadline of its own."""
-    grace: NonNegativeFloat = 25.0
+    grace: Seconds = 25.0
     """Seconds that requests in flight get to finish after SIGTERM. Keep it below the pod's
     terminationGracePeriodSeconds."""
-    drain_delay: NonNegativeFloat = 0.0
+    drain_delay: Seconds = 0.0
     """Seconds between SIGTERM (readiness goes off) and the first refusal of new requests, for load balancers
     to notice."""
 

@@ -1,12 +1,14 @@
 """Opening a model folder: what is right is served, what is not is refused in one line."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rerank_service.bundle import MANIFEST, Bundle, open_bundle, window
+from rerank_service.bundle import MANIFEST, Bundle, Manifest, open_bundle, window, write_manifest
 from rerank_service.errors import BundleInvalid
 from support.small import write_small_model
 
@@ -15,6 +17,21 @@ from support.small import write_small_model
 def folder(tmp_path: Path) -> Path:
     """A bundle of its own, to be spoiled."""
     return write_small_model(tmp_path / "small").folder
+
+
+def _change(path: Path, **change: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+def _manifest(folder: Path) -> Manifest:
+    """The manifest that a folder has, unchecked."""
+    return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+
+
+def _weights(folder: Path, name: str) -> None:
+    """A file that a graph could name, beside it."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"1")
 
 
 def test_the_starter_is_whole(starter: Bundle) -> None:
@@ -46,6 +63,9 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
     [
         ({"version": 2}, "version"),
         ({"max_tokens": "many"}, "max_tokens"),
+        ({"max_tokens": 2**20 + 1}, "max_tokens"),
+        ({"pad_id": 2**31}, "pad_id"),
+        ({"pad_id": "\ud800"}, "pad_id"),
         ({"variants": []}, "variants"),
         ({"surprise": 1}, "surprise"),
         ({"files": {"../model.onnx": "0"}}, "outside the bundle"),
@@ -54,9 +74,131 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
 )
 def test_a_manifest_that_is_not_understood_is_refused(folder: Path, change: dict[str, object], words: str) -> None:
     """The error names the manifest and what is wrong in it."""
-    manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(manifest | change))
+    _change(folder / MANIFEST, **change)
     with pytest.raises(BundleInvalid, match=words):
+        open_bundle(folder)
+
+
+VARIANT = {"file": "model.onnx", "precision": "fp32", "weights": "fp16"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"activation": "identity"}, {"max_tokens": 16}, {"pad_id": 7}, {"variants": [VARIANT]}, {"architecture": "Other"}],
+)
+def test_the_digest_covers_what_scores_depend_on(folder: Path, change: dict[str, object]) -> None:
+    """Equal digests, equal scores: a manifest that changes them has another one."""
+    before = open_bundle(folder).digest
+    _change(folder / MANIFEST, **change)
+    assert open_bundle(folder).digest != before
+
+
+def test_the_digest_is_that_of_the_model_whatever_it_is_called(folder: Path) -> None:
+    """Names and where it came from are left out, and the order of keys in the manifest says nothing."""
+    before = open_bundle(folder).digest
+    _change(folder / MANIFEST, name="other", source="elsewhere", revision="1", recipe={"opset": 18})
+    turned = dict(reversed(json.loads((folder / MANIFEST).read_text()).items()))
+    (folder / MANIFEST).write_text(json.dumps(turned))
+    assert open_bundle(folder).digest == before
+
+
+@pytest.mark.parametrize("name", ["model.onnx.data", "onnx/model.onnx.data", "onnx/manifest.json", "a.md/vocab.txt"])
+def test_a_file_that_the_manifest_does_not_list_is_refused(folder: Path, name: str) -> None:
+    """Named: the graph might read it."""
+    _weights(folder, name)
+    with pytest.raises(BundleInvalid, match=rf"{name} is not in manifest\.json"):
+        open_bundle(folder)
+    write_manifest(folder, _manifest(folder))
+    assert open_bundle(folder).manifest.files.keys() >= {name}
+
+
+@pytest.mark.parametrize("name", ["README.md", ".gitattributes", ".cache/file", "__pycache__/file", "lost+found/file"])
+def test_what_is_never_the_models_may_lie_beside_it(folder: Path, name: str) -> None:
+    """Pages to read, hidden files, and what systems leave in folders."""
+    _weights(folder, name)
+    write_manifest(folder, _manifest(folder))
+    assert name not in open_bundle(folder).manifest.files
+
+
+def test_a_volume_of_kubernetes_is_served(folder: Path, tmp_path: Path) -> None:
+    """Its files, and folders, are links into a hidden folder of the day."""
+    _weights(folder, "onnx/model.onnx.data")
+    write_manifest(folder, _manifest(folder))
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    shutil.copytree(folder, volume / "..2026_01_01")
+    (volume / "..data").symlink_to("..2026_01_01")
+    for path in folder.iterdir():
+        (volume / path.name).symlink_to(Path("..data") / path.name)
+    assert open_bundle(volume).digest == open_bundle(folder).digest
+    _weights(volume / "..data", "onnx/more")
+    with pytest.raises(BundleInvalid, match="onnx/more is not in"):
+        open_bundle(volume)
+
+
+def test_a_link_to_a_folder_above_ends(folder: Path) -> None:
+    """It adds no files, and is not followed for ever."""
+    (folder / "again").symlink_to(".")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "again").symlink_to("..")
+    assert open_bundle(folder)
+
+
+def _unreadable(path: Path) -> None:
+    """A regular file whose reading fails, for root too."""
+    path.symlink_to("/proc/self/mem")
+
+
+def _large(path: Path) -> None:
+    path.write_bytes(b" " * 8 * 1024 * 1024 + b"{}")
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _deep(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+def _latin(path: Path) -> None:
+    path.write_bytes(b'{"name": "\xff"}')
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (os.mkdir, "is not a regular file"),
+        (_unreadable, "cannot be read"),
+        (_large, "has more than 8,388,608 bytes"),
+        (_dangling, "is missing"),
+        (_deep, "is not JSON"),
+        (_latin, "is not JSON"),
+    ],
+)
+@pytest.mark.parametrize("name", [MANIFEST, "config.json"])
+def test_a_json_file_that_cannot_be_read_is_refused(
+    folder: Path, name: str, make: Callable[[Path], object], words: str
+) -> None:
+    """In one line, and without waiting for one that nobody writes to; a plain folder's config likewise."""
+    (folder / MANIFEST).unlink()
+    (folder / name).unlink(missing_ok=True)
+    make(folder / name)
+    with pytest.raises(BundleInvalid, match=f"/{name} {words}") as caught:
+        open_bundle(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize(("make", "words"), [(os.mkfifo, "lacks {}"), (_unreadable, "cannot be read")])
+def test_a_model_file_that_cannot_be_read_is_refused(
+    folder: Path, name: str, make: Callable[[Path], object], words: str
+) -> None:
+    """Likewise."""
+    (folder / name).unlink()
+    make(folder / name)
+    with pytest.raises(BundleInvalid, match=words.format(name)):
         open_bundle(folder)
 
 
@@ -70,6 +212,44 @@ def test_a_plain_folder_is_served(folder: Path) -> None:
     (folder / "onnx").mkdir()
     shutil.move(folder / "model.onnx", folder / "onnx" / "model.onnx")
     assert open_bundle(folder).graph == folder / "onnx" / "model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("config.json", {"max_position_embeddings": "abc"}, "max_position_embeddings"),
+        ("config.json", {"max_position_embeddings": -5}, "max_position_embeddings"),
+        ("config.json", {"max_position_embeddings": 4}, "window of 4 tokens"),
+        ("config.json", {"max_position_embeddings": 1e400}, "max_position_embeddings"),
+        ("config.json", {"pad_token_id": "x"}, "pad_token_id"),
+        ("config.json", {"pad_token_id": -1}, "pad_token_id"),
+        ("config.json", {"pad_token_id": 2**31}, "pad_token_id"),
+        ("config.json", {"id2label": 5}, "id2label"),
+        ("config.json", {"num_labels": "one"}, "num_labels"),
+        ("config.json", {"architectures": 5}, "architectures"),
+        ("config.json", {"architectures": [5]}, "architectures"),
+        ("config.json", {"_name_or_path": []}, "_name_or_path"),
+        ("config.json", {"model_type": "roberta", "pad_token_id": 510}, "window of 1 tokens"),
+        ("tokenizer_config.json", {"model_max_length": "abc"}, "model_max_length"),
+        ("tokenizer_config.json", {"model_max_length": -1}, "model_max_length"),
+        ("tokenizer_config.json", {"model_max_length": float("nan")}, "model_max_length"),
+    ],
+)
+def test_a_plain_folders_nonsense_is_refused(folder: Path, name: str, change: dict[str, object], words: str) -> None:
+    """In one line that names the config and what is wrong in it."""
+    (folder / MANIFEST).unlink()
+    (folder / name).write_text(json.dumps({"num_labels": 1} | change))
+    with pytest.raises(BundleInvalid, match=rf"/{name}.*{words}") as caught:
+        open_bundle(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plain_folders_config_must_be_an_object(folder: Path) -> None:
+    """A list of JSON is not."""
+    (folder / MANIFEST).unlink()
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(BundleInvalid, match=r"config\.json is not a JSON object"):
+        open_bundle(folder)
 
 
 def test_a_folder_that_is_no_model_says_what_to_do(tmp_path: Path) -> None:
@@ -99,6 +279,9 @@ def test_a_folder_that_is_no_model_says_what_to_do(tmp_path: Path) -> None:
         ({"max_position_embeddings": 512}, {"model_max_length": 256}, 256),
         ({"max_position_embeddings": 512}, {"model_max_length": 10**30}, 512),
         ({"max_position_embeddings": 514, "model_type": "xlm-roberta", "pad_token_id": 1}, {}, 512),
+        ({"max_position_embeddings": 512}, {"model_max_length": 1e30}, 512),
+        ({"max_position_embeddings": 512}, {"model_max_length": None}, 512),
+        ({"max_position_embeddings": 10**30}, {}, 2**20),
         ({}, {}, 512),
     ],
 )
@@ -107,3 +290,9 @@ def test_the_window_is_what_the_model_has(
 ) -> None:
     """The smaller of positions and the tokenizer's word, less the positions that RoBERTa never uses."""
     assert window(config, tokenizer_config) == tokens
+
+
+def test_the_window_of_nonsense_is_refused() -> None:
+    """As the exporter asks for it, too."""
+    with pytest.raises(BundleInvalid, match=r"config\.json: max_position_embeddings"):
+        window({"max_position_embeddings": "abc"}, {})

@@ -5,6 +5,8 @@ from pydantic import ValidationError
 
 from rerank_service.settings import Settings
 
+SECONDS = ("max_connection_age", "default_timeout", "grace", "drain_delay")
+
 
 def test_a_variable_sets_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """RERANK_ and its name; lists are separated by commas."""
@@ -27,11 +29,38 @@ def test_keys_are_not_printed() -> None:
     assert "sesame" not in repr(Settings(api_keys=("sesame",)))
 
 
-@pytest.mark.parametrize("wrong", [{"grpc_port": 70000}, {"lanes": 0}, {"provider": "tpu"}, {"grace": -1}])
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compose files and charts leave those that nobody filled in."""
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"RERANK_{name.upper()}", "")
+    assert Settings() == Settings.model_construct()
+    assert Settings().model is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"grpc_port": 70000},
+        {"lanes": 0},
+        {"provider": "tpu"},
+        {"grace": -1},
+        {"max_connection_age": 0},
+        {"max_connection_age": 366 * 24 * 60 * 60},
+        {"max_message_bytes": 0},
+        {"max_message_bytes": 2**30 + 1},
+        *({name: value} for name in SECONDS for value in ("nan", "inf", "-inf", "1e400")),
+    ],
+)
 def test_a_value_out_of_bounds_is_refused(wrong: dict[str, object]) -> None:
     """At the start, not at the first request."""
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_largest_values_are_taken() -> None:
+    """The bounds are inside."""
+    settings = Settings(max_connection_age=365 * 24 * 60 * 60, max_message_bytes=2**30)
+    assert (settings.max_connection_age, settings.max_message_bytes) == (31_536_000, 1_073_741_824)
 
 
 def test_every_setting_is_explained() -> None:

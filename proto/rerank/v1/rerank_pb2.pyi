@@ -631,8 +631,8 @@ class Model(_message.Message):
     revision: _builtins.str
     """The revision of the source, where it has one."""
     digest: _builtins.str
-    """sha256 over the digests of the bundle's files: equal digests, equal scores. Empty for a folder without a
-    manifest.
+    """sha256 over all of the bundle's manifest that scores may depend on, the digests of its files among it: equal
+    digests, equal scores but for the hardware's rounding. Empty for a folder without a manifest.
     """
     precision: _builtins.str
     """Arithmetic of the variant that runs, such as "fp32"."""

@@ -4,6 +4,7 @@ import argparse
 
 from rerank.client import DEFAULT_ADDRESS
 from rerank_service.commands import Command
+from rerank_service.errors import InvalidRequest
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -18,25 +19,18 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
 
     from rerank.client import RerankClient
+    from rerank_service.terminal.tables import model_table
 
-    with RerankClient(arguments.server, api_key=arguments.api_key) as client:
-        models = client.models()
-    table = Table("name", "aliases", "source", "precision", "provider", "tokens a pair", "documents", "digest")
+    try:
+        with RerankClient(arguments.server, api_key=arguments.api_key) as client:
+            models = client.models()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"an argument is not UTF-8 text: {error}") from error
+    console = Console()
     for model in models:
-        table.add_row(
-            model.name,
-            ", ".join(model.aliases),
-            model.source,
-            model.precision,
-            model.provider,
-            str(model.max_tokens),
-            str(model.max_documents),
-            model.digest[:12],
-        )
-    Console().print(table)
+        console.print(model_table(model))
     return 0
 
 

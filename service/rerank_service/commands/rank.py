@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 
 from rerank.client import DEFAULT_ADDRESS
+from rerank.v1 import rerank_pb2 as pb
 from rerank_service.commands import Command
+from rerank_service.errors import InvalidRequest
+
+_MAX_TOP_N = 2**31 - 1
+"""What the message has room for."""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -27,22 +32,34 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _documents(arguments: argparse.Namespace) -> list[str]:
     documents: list[str] = list(arguments.documents)
-    if arguments.file == "-":
-        documents += sys.stdin.read().splitlines()
-    elif arguments.file:
-        documents += Path(arguments.file).read_text().splitlines()
+    if arguments.file:
+        content = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
+        try:
+            documents += content.decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"--file {arguments.file} is not UTF-8 text, at byte {error.start}") from error
     return documents
+
+
+def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.RerankResponse:
+    from rerank.client import RerankClient
+
+    if arguments.top_n is not None and abs(arguments.top_n) > _MAX_TOP_N:
+        raise InvalidRequest(f"--top-n is {arguments.top_n}, and at most {_MAX_TOP_N} can be asked for")
+    try:
+        with RerankClient(arguments.server, api_key=arguments.api_key) as client:
+            return client.rerank(arguments.query, documents, model=arguments.model, top_n=arguments.top_n)
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"an argument is not UTF-8 text: {error}") from error
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank.client import RerankClient
     from rerank_service.terminal.tables import ranking_table
 
     documents = _documents(arguments)
-    with RerankClient(arguments.server, api_key=arguments.api_key) as client:
-        response = client.rerank(arguments.query, documents, model=arguments.model, top_n=arguments.top_n)
+    response = _rank(arguments, documents)
     if arguments.json:
         for result in response.results:
             print(

@@ -1,0 +1,105 @@
+"""The command line: others' texts are shown as they are, and what is wrong with an argument is a line."""
+
+import io
+import subprocess
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.terminal.tables import model_table, ranking_table
+from support.process import command, environment
+
+
+def _shown(table: Table, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def _ranking(query: str, *documents: str, model: str = "small", truncated: bool = False) -> str:
+    results = [pb.Result(index=index, relevance_score=0.5, truncated=truncated) for index in range(len(documents))]
+    return _shown(ranking_table(query, documents, pb.RerankResponse(model=model, results=results)))
+
+
+@pytest.mark.parametrize("text", ["see [/docs]", "arr[/i]", "[red]x[/red] list[int]", ":smile: [link=a]b", r"a\[b]"])
+def test_markup_in_texts_is_shown(text: str) -> None:
+    """In the query, in a document and in the model's name."""
+    shown = _ranking(text, text, model=text)
+    assert shown.count(text) == 3
+
+
+def test_a_row_is_a_line_whatever_its_document_holds() -> None:
+    """What moves to another line or column is a space; other control characters, escapes too, are replaced."""
+    assert "│ a b c d  e f g" in _ranking("q", "a\nb\rc\td\r\ne\x85f\u2028g")
+    shown = _ranking("\x1b]0;title\x07", "\x1b[31mred\x1b[0m \x00 \x9b1m", "\ud800", model="\x1b[2J")
+    assert not set(shown) & set(map(chr, (*range(10), *range(11, 32), *range(0x7F, 0xA0), 0xD800)))
+    assert "\ufffd[31mred\ufffd[0m \ufffd \ufffd1m" in shown
+
+
+def test_a_cut_document_says_so() -> None:
+    """After its text, which is shown whole."""
+    assert "text[0] (cut)" in _ranking("q", "text[0]", truncated=True)
+
+
+def test_a_model_is_legible_on_a_narrow_terminal() -> None:
+    """A field a row, nothing left out at 80 columns, the digest short, markup shown."""
+    model = pb.Model(
+        name="cross-encoder/ms-marco-MiniLM-L6-v2",
+        aliases=["minilm", "list[int]"],
+        source="cross-encoder/ms-marco-MiniLM-L6-v2",
+        revision="c5ee24cb16019beea0893ab7796b1df96625c6b8",
+        digest="0123456789abcdef" * 4,
+        precision="fp32",
+        provider="CPUExecutionProvider",
+        max_tokens=512,
+        max_documents=10_000,
+        max_stream_documents=1_000_000,
+        ready=True,
+    )
+    shown = _shown(model_table(model), width=80)
+    for value in (model.name, "minilm, list[int]", model.revision, model.provider, "10,000", "1,000,000"):
+        assert f"│ {value} " in shown
+    assert "│ 0123456789ab " in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("rank", "a", "b", "--top-n", "99999999999"), "--top-n is 99999999999"),
+        (("rank", "a", "b", "--top-n", "-99999999999"), "--top-n is -99999999999"),
+        (("rank", "a", "\udcff"), "an argument is not UTF-8 text"),
+        (("rank", "\udcff", "a"), "an argument is not UTF-8 text"),
+        (("rank", "a", "b", "--model", "\udcff"), "an argument is not UTF-8 text"),
+        (("rank", "a", "b", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
+        (("rank", "a", "--file", "latin.txt"), "--file latin.txt is not UTF-8 text, at byte 3"),
+        (("rank", "a", "--file", "-"), "--file - is not UTF-8 text, at byte 3"),
+        (("rank", "a", "--file", "absent.txt"), "absent.txt"),
+        (("rank", "a", "--file", "."), "Is a directory"),
+        (("models", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
+        (("models", "--server", "\udcff"), "an argument is not UTF-8 text"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_a_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    """With exit status 1, before any server is asked."""
+    latin = b"caf\xe9\n"
+    (tmp_path / "latin.txt").write_bytes(latin)
+    done = subprocess.run(
+        command(*arguments), input=latin, capture_output=True, cwd=tmp_path, env=environment(), timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    [line] = done.stderr.decode().splitlines()
+    assert line.startswith("rerank: ")
+    assert words in line
+
+
+def test_help_says_what_values_mean() -> None:
+    """Not of which Python type they are."""
+    done = subprocess.run(command("serve", "--help"), capture_output=True, text=True, env=environment(), timeout=60)
+    for flag in ("--model FOLDER", "--aliases NAME,NAME", "--api-keys KEY,KEY", "--lanes N", "--grace SECONDS"):
+        assert flag in done.stdout
+    assert "tuple[" not in done.stdout
