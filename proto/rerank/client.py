@@ -1,9 +1,12 @@
 """A typed client for rerank.v1: grpcio and protobuf, nothing else."""
 
-import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+import asyncio
+import re
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 import grpc
 
@@ -17,7 +20,9 @@ Content = str | pb.Document
 OnScores = Callable[[pb.PartialScores], None]
 """Told scores ahead of a stream's final ranking."""
 
-_CHANNEL_OPTIONS = [
+_Call = grpc.aio.StreamStreamCall[pb.RerankStreamRequest, pb.RerankStreamResponse]
+
+_CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", -1),  # stock clients refuse more than 4 MiB, which documents can exceed
     # a headless service's replicas in turn, but for those that drain
     (
@@ -25,7 +30,10 @@ _CHANNEL_OPTIONS = [
         '{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "rerank.v1.Rerank"}}',
     ),
 ]
-_CHUNK = 256
+_LOOPBACK = re.compile(r"(dns:///|ipv[46]:)?(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
+_CHUNK_DOCUMENTS = 256
+_CHUNK_BYTES = 1_000_000
+_WRITE_ERRORS = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)
 
 
 class Options(TypedDict, total=False):
@@ -51,13 +59,16 @@ class RerankClient:
         api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = None,
+        options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """Connect on the first call. `timeout` is each call's deadline in seconds; without one the server's
-        default holds. With `credentials` the connection is TLS."""
+        default holds. With `credentials` the connection is TLS. `options` are further channel options, which
+        win over the client's own."""
+        channel_options = _channel_options(address, options)
         self._channel = (
-            grpc.secure_channel(address, credentials, _CHANNEL_OPTIONS)
+            grpc.secure_channel(address, credentials, channel_options)
             if credentials
-            else grpc.insecure_channel(address, _CHANNEL_OPTIONS)
+            else grpc.insecure_channel(address, channel_options)
         )
         self._stub = pb_grpc.RerankStub(self._channel)
         self._metadata = _metadata(api_key)
@@ -65,21 +76,42 @@ class RerankClient:
 
     def rerank(self, query: str, documents: Iterable[Content], **options: Unpack[Options]) -> pb.RerankResponse:
         """Rank documents that fit a message (the server's default is up to 10,000 and 32 MiB)."""
-        request = pb.RerankRequest(query=query, documents=map(_document, documents), **options)
+        request = _request(query, documents, options)
         return self._stub.Rerank(request, metadata=self._metadata, timeout=self._timeout)
 
     def rerank_stream(
         self, query: str, documents: Iterable[Content], *, on_scores: OnScores | None = None, **options: Unpack[Options]
     ) -> pb.RerankResponse:
-        """Rank any number of documents, sent as the server has room for them."""
-        responses = self._stub.RerankStream(
-            _messages(query, documents, options, partial=on_scores is not None),
-            metadata=self._metadata,
-            timeout=self._timeout,
-        )
+        """Rank any number of documents, sent as the server has room for them. grpc takes them in a thread of its
+        own; what they raise is raised here."""
+        header = _header(query, options, partial=on_scores is not None)
+        started = threading.Event()
+        failures: list[BaseException] = []
+
+        def messages() -> Iterator[pb.RerankStreamRequest]:
+            try:
+                yield header
+                yield from _chunks(documents)
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised below
+                failures.append(error)
+                started.wait()
+                call.cancel()
+
+        call = self._stub.RerankStream(messages(), metadata=self._metadata, timeout=self._timeout)
+        started.set()
         ranking = pb.RerankResponse()
-        for response in responses:
-            _merge(ranking, response, on_scores)
+        try:
+            for response in call:
+                _merge(ranking, response, on_scores)
+        except grpc.RpcError:
+            if not failures:
+                raise
+        finally:
+            call.cancel()  # for an on_scores that raised; nothing where the call is over
+        if failures:
+            raise failures[0]
         return ranking
 
     def models(self) -> Sequence[pb.Model]:
@@ -109,12 +141,14 @@ class AsyncRerankClient:
         api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = None,
+        options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """As RerankClient."""
+        channel_options = _channel_options(address, options)
         self._channel = (
-            grpc.aio.secure_channel(address, credentials, _CHANNEL_OPTIONS)
+            grpc.aio.secure_channel(address, credentials, channel_options)
             if credentials
-            else grpc.aio.insecure_channel(address, _CHANNEL_OPTIONS)
+            else grpc.aio.insecure_channel(address, channel_options)
         )
         self._stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(self._channel)
         self._metadata = _metadata(api_key)
@@ -122,7 +156,7 @@ class AsyncRerankClient:
 
     async def rerank(self, query: str, documents: Iterable[Content], **options: Unpack[Options]) -> pb.RerankResponse:
         """As RerankClient.rerank."""
-        request = pb.RerankRequest(query=query, documents=map(_document, documents), **options)
+        request = _request(query, documents, options)
         return await self._stub.Rerank(request, metadata=self._metadata, timeout=self._timeout)
 
     async def rerank_stream(
@@ -134,16 +168,20 @@ class AsyncRerankClient:
         **options: Unpack[Options],
     ) -> pb.RerankResponse:
         """As RerankClient.rerank_stream; the documents may come from an asynchronous source."""
-        partial = on_scores is not None
-        messages: Iterator[pb.RerankStreamRequest] | AsyncIterator[pb.RerankStreamRequest] = (
-            _messages_from_async(query, documents, options, partial=partial)
-            if isinstance(documents, AsyncIterable)
-            else _messages(query, documents, options, partial=partial)
-        )
+        header = _header(query, options, partial=on_scores is not None)
         ranking = pb.RerankResponse()
-        async for response in self._stub.RerankStream(messages, metadata=self._metadata, timeout=self._timeout):
-            _merge(ranking, response, on_scores)
-        return ranking
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                call = self._stub.RerankStream(metadata=self._metadata, timeout=self._timeout)
+                writer = tasks.create_task(_write(call, _messages(header, documents)))
+                _stop_at_end(call, writer)
+                async with aclosing(_read(call)) as responses:
+                    async for response in responses:
+                        _merge(ranking, response, on_scores)
+            return ranking
+        except BaseExceptionGroup as group:
+            error = group.exceptions[-1]  # what came of cancelling the writer stands before it
+        raise error  # here, where its own context is kept
 
     async def models(self) -> Sequence[pb.Model]:
         """As RerankClient.models."""
@@ -167,36 +205,94 @@ def _metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {api_key}"),) if api_key else ()
 
 
+def _channel_options(address: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """The client's own, then the caller's. Where http_proxy is set, grpc would ask the proxy for our own host."""
+    direct = [("grpc.enable_http_proxy", 0)] if _LOOPBACK.fullmatch(address) else []
+    return list(dict([*_CHANNEL_OPTIONS, *direct, *options]).items())  # of two with a name grpc takes the first
+
+
 def _document(content: Content) -> pb.Document:
-    return content if isinstance(content, pb.Document) else pb.Document(text=content)
+    if isinstance(content, pb.Document):
+        return content
+    if not isinstance(content, str):
+        raise TypeError(f"a document must be a str or a Document, not {type(content).__name__}")
+    return pb.Document(text=content)
+
+
+def _request(query: str, documents: Iterable[Content], options: Options) -> pb.RerankRequest:
+    if not isinstance(query, str):
+        raise TypeError(f"query must be a str, not {type(query).__name__}")
+    return pb.RerankRequest(query=query, documents=map(_document, documents), **options)
 
 
 def _header(query: str, options: Options, *, partial: bool) -> pb.RerankStreamRequest:
-    return pb.RerankStreamRequest(
-        header=pb.RerankHeader(request=pb.RerankRequest(query=query, **options), partial_scores=partial)
-    )
+    return pb.RerankStreamRequest(header=pb.RerankHeader(request=_request(query, (), options), partial_scores=partial))
 
 
-def _chunk(documents: Iterable[Content]) -> pb.RerankStreamRequest:
-    return pb.RerankStreamRequest(documents=pb.DocumentChunk(documents=map(_document, documents)))
+def _chunk(documents: Sequence[pb.Document]) -> pb.RerankStreamRequest:
+    return pb.RerankStreamRequest(documents=pb.DocumentChunk(documents=documents))
 
 
-def _messages(
-    query: str, documents: Iterable[Content], options: Options, *, partial: bool
-) -> Iterator[pb.RerankStreamRequest]:
-    yield _header(query, options, partial=partial)
-    rest = iter(documents)
-    while chunk := list(itertools.islice(rest, _CHUNK)):
+def _chunks(documents: Iterable[Content]) -> Iterator[pb.RerankStreamRequest]:
+    """Cut by number and by bytes; a larger document makes a message of its own."""
+    chunk: list[pb.Document] = []
+    chunk_bytes = 0
+    for document in map(_document, documents):
+        document_bytes = document.ByteSize()
+        if chunk and (len(chunk) == _CHUNK_DOCUMENTS or chunk_bytes + document_bytes > _CHUNK_BYTES):
+            yield _chunk(chunk)
+            chunk, chunk_bytes = [], 0
+        chunk.append(document)
+        chunk_bytes += document_bytes
+    if chunk:
         yield _chunk(chunk)
 
 
-async def _messages_from_async(
-    query: str, documents: AsyncIterable[Content], options: Options, *, partial: bool
-) -> AsyncIterator[pb.RerankStreamRequest]:
-    """A message a document: what has come is sent at once, since the next one may be long in coming."""
-    yield _header(query, options, partial=partial)
-    async for content in documents:
-        yield _chunk([content])
+async def _messages(
+    header: pb.RerankStreamRequest, documents: Iterable[Content] | AsyncIterable[Content]
+) -> AsyncGenerator[pb.RerankStreamRequest]:
+    """From an asynchronous source a message a document: what has come is sent at once, since the next one may be
+    long in coming."""
+    yield header
+    if isinstance(documents, AsyncIterable):
+        async for content in documents:
+            yield _chunk([_document(content)])
+    else:
+        for message in _chunks(documents):
+            yield message
+
+
+async def _write(call: _Call, messages: AsyncGenerator[pb.RerankStreamRequest]) -> None:
+    """Write all, or until the call is over. A failed write raises nothing: the call's status says why."""
+    try:
+        async with aclosing(messages):
+            async for message in messages:
+                with suppress(*_WRITE_ERRORS):
+                    await call.write(message)
+                if call.done():
+                    return
+        with suppress(*_WRITE_ERRORS):
+            await call.done_writing()
+    except BaseException:
+        call.cancel()  # a source's own CancelledError would go unheard
+        raise
+
+
+def _stop_at_end(call: _Call, writer: asyncio.Task[None]) -> None:
+    """A write that fails once the call is over would overwrite its status: github.com/grpc/grpc/issues/36066."""
+
+    def stop(_: object) -> None:
+        writer.cancel()
+
+    call.add_done_callback(stop)
+
+
+async def _read(call: _Call) -> AsyncGenerator[pb.RerankStreamResponse]:
+    try:
+        async for response in call:
+            yield response
+    finally:
+        call.cancel()  # for an on_scores that raised; nothing where the call is over
 
 
 def _merge(ranking: pb.RerankResponse, response: pb.RerankStreamResponse, on_scores: OnScores | None) -> None:

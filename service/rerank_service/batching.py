@@ -40,7 +40,7 @@ class EncodedPair:
 class BatchLimits:
     """How large a batch may become."""
 
-    max_tokens: int = 4096
+    max_tokens: int = 1024
     """Padded tokens: rows times the longest row. A pair longer than this runs alone."""
     min_tokens: int = 256
     """Padded tokens below which a batch is not made smaller, however little waits."""
@@ -49,7 +49,7 @@ class BatchLimits:
     likeness: float = 0.85
     """Rows shorter than this share of the longest are left for a batch of their own. Where a batch costs much by
     itself, as on a GPU, less is right."""
-    length_multiple: int = 8
+    length_multiple: int = 4
     """Rows are padded to a multiple of this, so that few shapes occur."""
 
     max_length: int | None = None

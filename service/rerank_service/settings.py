@@ -66,11 +66,12 @@ class Settings(BaseSettings):
     not work is an error."""
     lanes: PositiveInt | None = None
     """Batches that run at once. Unset: one a core of this process's quota; one on a GPU."""
-    max_batch_tokens: PositiveInt = 4096
-    """Padded tokens in one batch: rows times the longest row. Smaller keeps a CPU's caches warm."""
+    max_batch_tokens: PositiveInt = 1024
+    """Padded tokens in one batch: rows times the longest row. A thousand keeps a CPU's caches warm and
+    other requests' waits short; a GPU wants many more."""
     max_batch_pairs: PositiveInt = 64
     """Rows in one batch."""
-    length_multiple: PositiveInt = 8
+    length_multiple: PositiveInt = 4
     """Rows are padded to a multiple of this many tokens, so that few shapes occur."""
 
     max_documents: PositiveInt = 10_000

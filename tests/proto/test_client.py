@@ -1,0 +1,323 @@
+"""The typed clients against a real server: errors are the ones that happened, and nothing is left of a call."""
+
+import asyncio
+import itertools
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from rerank.client import AsyncRerankClient, RerankClient, _channel_options
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.bundle import Bundle
+from rerank_service.reranker import RequestLimits
+from support.running import Running, Served, running, served
+
+TIMES = 30
+"""How often a race is run."""
+MANY = 4000
+"""Documents that no window holds, so that the client is still writing when the server refuses."""
+
+Method = Callable[..., Coroutine[Any, Any, pb.RerankResponse]]
+
+
+def _in_thread(method: Callable[..., pb.RerankResponse]) -> Method:
+    return partial(asyncio.to_thread, method)
+
+
+@pytest.fixture(params=["asyncio", "blocking"])
+async def methods(request: pytest.FixtureRequest, edges: Served) -> AsyncIterator[tuple[Method, Method]]:
+    """Rerank and rerank_stream of either client."""
+    with RerankClient(edges.address) as blocking:
+        if request.param == "asyncio":
+            yield edges.client.rerank, edges.client.rerank_stream
+        else:
+            yield _in_thread(blocking.rerank), _in_thread(blocking.rerank_stream)
+
+
+@pytest.fixture
+def stream(methods: tuple[Method, Method]) -> Method:
+    """rerank_stream of either client."""
+    return methods[1]
+
+
+async def _gone(core: Running) -> None:
+    """Wait until nothing is left of any request."""
+    while not core.idle():
+        await asyncio.sleep(0.001)
+
+
+def _field(error: grpc.RpcError) -> str:
+    """The field that an error's details name."""
+    metadata: Any = error.trailing_metadata()
+    packed = dict(metadata)["grpc-status-details-bin"]
+    bad_request = error_details_pb2.BadRequest()
+    assert status_pb2.Status.FromString(packed).details[0].Unpack(bad_request)
+    return str(bad_request.field_violations[0].field)
+
+
+class Broken(BaseException):
+    """What no `except Exception` sees."""
+
+
+def _then(error: BaseException, *documents: str) -> Iterator[str]:
+    yield from documents
+    raise error
+
+
+async def _then_async(error: BaseException, *documents: Any) -> AsyncIterator[Any]:
+    for document in documents:
+        yield document
+    raise error
+
+
+@pytest.mark.parametrize("error", [KeyError("mine"), Broken("mine")])
+async def test_what_the_documents_raise_is_raised(edges: Served, stream: Method, error: BaseException) -> None:
+    """The very same exception, with its own cause, and the call is cancelled."""
+    error.__cause__ = cause = ValueError("why")
+    with pytest.raises(type(error), match="mine") as caught:
+        await stream("0", _then(error, *map(str, range(MANY))))
+    assert caught.value is error
+    assert caught.value.__cause__ is cause
+    await _gone(edges.core)
+
+
+@pytest.mark.parametrize("error", [KeyError("mine"), grpc.RpcError("mine"), Broken("mine")])
+async def test_what_an_asynchronous_source_raises_is_raised(edges: Served, error: BaseException) -> None:
+    """Also where it is an error of a call that the source makes."""
+    with pytest.raises(type(error), match="mine") as caught:
+        await edges.client.rerank_stream("0", _then_async(error, "1", "2"))
+    assert caught.value is error
+    await _gone(edges.core)
+
+
+async def test_a_source_that_was_cancelled_ends_the_call(edges: Served) -> None:
+    """Its CancelledError is an error like others, and the call does not wait for more."""
+    with pytest.raises(asyncio.CancelledError):
+        await edges.client.rerank_stream("0", _then_async(asyncio.CancelledError(), "1"))
+    await _gone(edges.core)
+
+
+@pytest.mark.parametrize(
+    ("document", "error", "words"),
+    [
+        (5, TypeError, "must be a str or a Document, not int"),
+        (None, TypeError, "must be a str or a Document, not NoneType"),
+        (b"1", TypeError, "must be a str or a Document, not bytes"),
+        ("\ud800", UnicodeEncodeError, "surrogates not allowed"),
+    ],
+    ids=["number", "none", "bytes", "surrogate"],
+)
+async def test_a_document_that_is_no_text_is_refused_here(
+    edges: Served, methods: tuple[Method, Method], document: object, error: type[Exception], words: str
+) -> None:
+    """In words of its own, in every method."""
+    for method in methods:
+        with pytest.raises(error, match=words):
+            await method("0", ["1", document])
+    with pytest.raises(error, match=words):
+        await edges.client.rerank_stream("0", _then_async(AssertionError(), "1", document))
+    await _gone(edges.core)
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "error", "words"),
+    [
+        (5, {}, TypeError, "query must be a str, not int"),
+        ("\ud800", {}, UnicodeEncodeError, "surrogates not allowed"),
+        ("0", {"top_k": 1}, ValueError, 'no "top_k" field'),
+        ("0", {"top_n": "1"}, TypeError, "integer"),
+    ],
+    ids=["number", "surrogate", "unknown", "type"],
+)
+async def test_a_wrong_query_or_option_is_refused_here(
+    methods: tuple[Method, Method], query: object, options: dict[str, object], error: type[Exception], words: str
+) -> None:
+    """Before there is a call."""
+    for method in methods:
+        with pytest.raises(error, match=words):
+            await method(query, ["1"], **options)
+
+
+async def test_a_refusal_while_the_client_writes_is_heard(stream: Method) -> None:
+    """The server's status with its details, however the write and the status race."""
+    for _ in range(TIMES):
+        with pytest.raises(grpc.RpcError, match="served: small") as unknown:
+            await stream("0", ["1 " * 500] * MANY, model="other")
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+        with pytest.raises(grpc.RpcError) as invalid:
+            await stream("0", ["1 " * 500] * MANY, top_n=0)
+        assert invalid.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert _field(invalid.value) == "top_n"
+
+
+async def test_a_write_that_fails_ahead_of_the_status_is_not_the_error(
+    edges: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """grpc puts INTERNAL in the place of a status that has yet to come."""
+    start = edges.client._stub.RerankStream
+
+    def failing(**options: Any) -> Any:
+        call: Any = start(**options)
+        write = call.write
+
+        async def write_header_then_fail(message: pb.RerankStreamRequest) -> None:
+            if message.WhichOneof("part") == "header":
+                await write(message)
+            else:
+                call._cython_call.set_internal_error("as a failed write does")
+                await call._raise_for_status()
+
+        call.write = write_header_then_fail
+        return call
+
+    monkeypatch.setattr(edges.client._stub, "RerankStream", failing)
+    for _ in range(TIMES):
+        with pytest.raises(grpc.aio.AioRpcError, match="served: small"):
+            await edges.client.rerank_stream("0", ["1"], model="other")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await edges.client.rerank_stream("0", ["1"], top_n=0)
+        assert _field(caught.value) == "top_n"
+
+
+async def test_a_refusal_while_the_source_waits_is_heard(edges: Served) -> None:
+    """The source is cancelled, for nobody takes what it brings."""
+    left = asyncio.Event()
+
+    async def documents() -> AsyncIterator[str]:
+        try:
+            yield "1"
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    with pytest.raises(grpc.aio.AioRpcError, match="served: small"):
+        await edges.client.rerank_stream("0", documents(), model="other")
+    await left.wait()
+
+
+async def test_a_deadline_while_the_client_writes_is_heard(small_model: Bundle) -> None:
+    """DEADLINE_EXCEEDED from both clients while the server has no room for more."""
+    limits = RequestLimits(window=16)
+    async with running(small_model, limits=limits) as core, served(core) as edges:
+        core.score.hold()
+        async with AsyncRerankClient(edges.address, timeout=0.3) as client:
+            calls = [client.rerank_stream("0", itertools.repeat("1 " * 500)) for _ in range(TIMES)]
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+        with RerankClient(edges.address, timeout=0.3) as blocking:
+            last = asyncio.to_thread(blocking.rerank_stream, "0", itertools.repeat("1 " * 500))
+            errors += await asyncio.gather(last, return_exceptions=True)
+        codes = [error.code() for error in errors if isinstance(error, grpc.RpcError)]
+        assert codes == [grpc.StatusCode.DEADLINE_EXCEEDED] * len(errors)
+        await _gone(core)
+
+
+async def test_no_server_is_unavailable() -> None:
+    """With documents still to write."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        async with AsyncRerankClient(f"127.0.0.1:{nobody.getsockname()[1]}") as client:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await client.rerank_stream("0", itertools.repeat("1"))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def _tasks() -> Counter[str]:
+    """What runs; the server's own tasks make way for others of the same name."""
+    return Counter(getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
+
+
+async def _stalled() -> AsyncIterator[str]:
+    yield "1"
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("source", [partial(itertools.repeat, "1"), _stalled], ids=["writing", "waiting"])
+async def test_a_caller_that_is_cancelled_leaves_nothing(small_model: Bundle, source: Callable[[], Any]) -> None:
+    """Neither the request nor a task."""
+    async with running(small_model, limits=RequestLimits(window=16)) as core, served(core) as edges:
+        await edges.client.rerank_stream("0", ["1"])  # whatever the channel keeps is there
+        core.score.hold()
+        before = _tasks()
+        call = asyncio.create_task(edges.client.rerank_stream("0", source()))
+        await core.score.started()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await _gone(core)
+        core.score.release()
+        while _tasks() - before:
+            await asyncio.sleep(0.001)
+
+
+async def test_what_on_scores_raises_is_raised(edges: Served, stream: Method) -> None:
+    """Also where it is an error of another call; and ours is cancelled."""
+
+    def refuse(scores: pb.PartialScores) -> None:
+        raise error
+
+    for error in (KeyError("mine"), grpc.aio.AioRpcError(grpc.StatusCode.ABORTED, details="mine")):
+        with pytest.raises(type(error), match="mine") as caught:
+            await stream("0", itertools.repeat("1"), on_scores=refuse)
+        assert caught.value is error
+        await _gone(edges.core)
+
+
+async def test_messages_are_cut_by_bytes(stream: Method) -> None:
+    """300 documents of 40,000 characters pass a server that takes 1 MiB; so does one document of nearly that."""
+    documents = ["1" * 40_000] * 299 + ["5 " + "é" * 510_000]
+    response = await stream("0", documents, top_n=1)
+    assert response.results[0].index == 299
+
+
+async def test_messages_are_cut_by_number(stream: Method) -> None:
+    """Indexes count on over the messages."""
+    response = await stream("0", (f"{number % 100} {number // 100}" for number in range(1000)))
+    assert sorted(result.index for result in response.results) == list(range(1000))
+    assert [result.index for result in response.results[:2]] == [999, 899]
+
+
+async def test_a_proxy_does_not_stand_before_our_own_host(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where http_proxy is set and no_proxy is not."""
+    for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY", "grpc_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    port = edges.grpc.port
+    for address in (f"127.0.0.1:{port}", f"localhost:{port}", f"dns:///localhost:{port}", f"ipv4:127.0.0.1:{port}"):
+        async with AsyncRerankClient(address, timeout=30) as client:
+            assert await client.models()
+        with RerankClient(address, timeout=30) as blocking:
+            assert await asyncio.to_thread(blocking.models)
+
+
+@pytest.mark.parametrize(
+    ("address", "direct"),
+    [
+        ("localhost", True),
+        ("[::1]:50051", True),
+        ("127.1.2.3:50051", True),
+        ("localhost.example.com:50051", False),
+        ("127.example.com:50051", False),
+        ("dns:///rerank-headless:50051", False),
+    ],
+)
+def test_loopback_addresses_are_known(address: str, direct: bool) -> None:
+    """Any other is reached as the environment says."""
+    assert (("grpc.enable_http_proxy", 0) in _channel_options(address, ())) is direct
+
+
+async def test_channel_options_of_the_caller_win(edges: Served) -> None:
+    """In both clients."""
+    options = [("grpc.max_receive_message_length", 8)]
+    async with AsyncRerankClient(edges.address, options=options) as client:
+        with pytest.raises(grpc.RpcError) as caught:
+            await client.models()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    with RerankClient(edges.address, options=options) as blocking, pytest.raises(grpc.RpcError) as caught:
+        await asyncio.to_thread(blocking.models)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
