@@ -23,9 +23,11 @@ from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.cost import CostModel
 from rerank_service.errors import InferenceFailed, NotReady
 from rerank_service.fairness import FairQueue
+from rerank_service.stop import Stop
 
-Score = Callable[[Batch], NDArray[np.float32]]
-"""A batch of n rows in, n float32 logits out; blocks, and is called from several threads at once."""
+Score = Callable[[Batch, Stop], NDArray[np.float32]]
+"""A batch of n rows in, n float32 logits out; blocks, and is called from several threads at once. It may say how it
+can be stopped, and then raises when it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class Scheduler:
         self._changed = threading.Condition()
         self._closed = False
         self._live: set[Submission] = set()
+        self._running: dict[Stop, set[Submission]] = {}
+        """Who still wants each batch that runs."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -148,7 +152,8 @@ class Scheduler:
 
     @contextmanager
     def submission(self, *, room: int, priority: int = 0, weight: float = 1.0) -> Iterator[Submission]:
-        """A request's place in the queue; on leaving, whatever of it still waits is withdrawn."""
+        """A request's place in the queue; on leaving, whatever of it still waits is withdrawn, and a
+        batch that runs for nobody else is stopped."""
         submission = Submission(self, room)
         self._live.add(submission)
         with self._changed:
@@ -159,6 +164,11 @@ class Scheduler:
             self._live.discard(submission)
             with self._changed:
                 self._queue.leave(submission)
+                unwanted = [stop for stop, owners in self._running.items() if owners == {submission}]
+                for owners in self._running.values():
+                    owners.discard(submission)
+            for stop in unwanted:
+                stop.ask()
 
     def enqueue(self, submission: Submission, entries: Sequence[_Waiting]) -> None:
         """Let entries of a submission wait for a lane."""
@@ -199,25 +209,30 @@ class Scheduler:
             self._changed.notify_all()
 
     def _lane(self) -> None:
-        while entries := self._next():
-            self._run(entries)
+        while entries := self._next(stop := Stop()):
+            self._run(entries, stop)
+            with self._changed:
+                del self._running[stop]
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self, stop: Stop) -> list[_Waiting]:
         """The entries of the next batch, or none when the scheduler is closed."""
         with self._changed:
             while not self._queue.pairs and not self._closed:
                 self._changed.wait()
-            return [] if self._closed else self._queue.take()
+            entries = [] if self._closed else self._queue.take()
+            self._running[stop] = {entry.owner for entry in entries}
+            return entries
 
-    def _run(self, entries: list[_Waiting]) -> None:
+    def _run(self, entries: list[_Waiting], stop: Stop) -> None:
         """Score one batch. If the model fails on it, its halves are tried, so that one bad pair fails alone."""
         pairs = [entry.pair for entry in entries]
         started = self.clock()
         try:
             batch = collate(pairs, pad_id=self._pad_id, limits=self._limits)
-            logits = self._score(batch).tolist()
+            logits = self._score(batch, stop).tolist()
         except Exception as error:  # noqa: BLE001 - whatever the runtime raises belongs to the pair's owner
-            self._fail(entries, error)
+            if not stop.asked:
+                self._fail(entries, stop, error)
             return
         ended = self.clock()
         with self._changed:
@@ -234,11 +249,11 @@ class Scheduler:
             )
             self._tell(mine[0][0].owner.deliver, part)
 
-    def _fail(self, entries: list[_Waiting], error: Exception) -> None:
+    def _fail(self, entries: list[_Waiting], stop: Stop, error: Exception) -> None:
         if len(entries) > 1:
             middle = len(entries) // 2
-            self._run(entries[:middle])
-            self._run(entries[middle:])
+            self._run(entries[:middle], stop)
+            self._run(entries[middle:], stop)
             return
         failure = InferenceFailed(f"the model failed on documents[{entries[0].position}]")
         failure.__cause__ = error

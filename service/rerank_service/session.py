@@ -1,6 +1,7 @@
 """The cross-encoder: ONNX Runtime, arrays in, logits out."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from rerank_service.batching import Batch
 from rerank_service.bundle import Bundle
 from rerank_service.errors import BundleInvalid
 from rerank_service.provider import ORT_NAME, Provider
+from rerank_service.stop import Stop
 
 # onnxruntime reports to Microsoft unless this is set before it is imported (its docs/Privacy.md)
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -38,10 +40,14 @@ class CrossEncoder:
             raise BundleInvalid(f"{bundle.graph} wants inputs that a cross-encoder has not: {', '.join(unknown)}")
         self._output = self._session.get_outputs()[0].name
 
-    def score(self, batch: Batch) -> NDArray[np.float32]:
-        """Logits, float32 of shape (rows,)."""
+    def score(self, batch: Batch, stop: Stop | None = None) -> NDArray[np.float32]:
+        """Logits, float32 of shape (rows,). Raises, what is not said, when it is stopped: between two nodes of the
+        graph, so where a provider runs all of it as one node it is not."""
         feed = {name: getattr(batch, name) for name in self._inputs}
-        logits: NDArray[np.float32] = self._session.run([self._output], feed)[0]
+        options = ort.RunOptions()
+        if stop is not None:
+            stop.by(partial(setattr, options, "terminate", True))
+        logits: NDArray[np.float32] = self._session.run([self._output], feed, options)[0]
         return logits.reshape(batch.rows).astype(np.float32, copy=False)
 
 

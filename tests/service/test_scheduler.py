@@ -1,6 +1,7 @@
 """The queue and its lanes: batches across requests, priority, withdrawal, failures that stay where they belong."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from rerank_service.batching import Batch, BatchLimits, EncodedPair, Segment
 from rerank_service.cost import CostModel
 from rerank_service.errors import InferenceFailed, NotReady
 from rerank_service.scheduler import Scheduler, Submission
+from rerank_service.stop import Stop
 from support.running import HeldScore
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
@@ -23,7 +25,7 @@ def pair(length: int, *, bad: bool = False) -> EncodedPair:
     return EncodedPair(_EMPTY, np.full(length, _BAD if bad else 1, np.int64), _EMPTY, document_type=1)
 
 
-def lengths(batch: Batch) -> NDArray[np.float32]:
+def lengths(batch: Batch, stop: Stop) -> NDArray[np.float32]:
     """A model whose logit is the pair's length, and which fails on bad pairs."""
     if (batch.input_ids == _BAD).any():
         raise ValueError("bad pair")
@@ -111,6 +113,35 @@ async def test_a_withdrawn_request_leaves_the_queue_at_once() -> None:
         score.release()
         assert list(await asyncio.gather(running, stays)) == [[7], [4]]
     assert score.batches == [[7], [4]]
+
+
+async def test_a_batch_that_nobody_wants_is_stopped() -> None:
+    """And not before the last of its owners has left; the lane goes on with the next."""
+    asked = threading.Event()
+    batches: list[int] = []
+
+    def stoppable(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+        batches.append(batch.rows)
+        if len(batches) > 1:
+            return lengths(batch, stop)
+        stop.by(asked.set)
+        asked.wait()
+        raise RuntimeError("stopped")
+
+    score = HeldScore(stoppable)
+    async with lanes(score) as scheduler:
+        with scheduler._changed:  # so that both are there when the lane looks
+            first, second = scheduler.submission(room=9), scheduler.submission(room=9)
+            one, other = first.__enter__(), second.__enter__()
+            await one.add([(0, pair(7))])
+            await other.add([(0, pair(7))])
+        await score.started()
+        first.__exit__(None, None, None)
+        assert not asked.is_set()
+        second.__exit__(None, None, None)
+        assert asked.is_set()
+        assert await score_all(scheduler, [pair(6)]) == [6]
+    assert batches == [2, 1]
 
 
 async def test_a_bad_pair_fails_its_own_request_only() -> None:

@@ -24,23 +24,24 @@ from rerank_service.provider import Provider
 from rerank_service.ranking import Ranking, RerankRequest
 from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import OnScores, RequestLimits, Reranker
+from rerank_service.stop import Stop
 
 
 class HeldScore:
     """A score function that records the row lengths of each batch and waits while the test holds it."""
 
-    def __init__(self, score: Callable[[Batch], NDArray[np.float32]]) -> None:
+    def __init__(self, score: Callable[[Batch, Stop], NDArray[np.float32]]) -> None:
         self._score = score
         self._free = threading.Event()
         self._free.set()
         self._started = threading.Semaphore(0)
         self.batches: list[list[int]] = []
 
-    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+    def __call__(self, batch: Batch, stop: Stop) -> NDArray[np.float32]:
         self.batches.append([int(length) for length in batch.attention_mask.sum(axis=1)])
         self._started.release()
         self._free.wait()
-        return self._score(batch)
+        return self._score(batch, stop)
 
     def hold(self) -> None:
         """Let batches start, and none end, from now on."""
