@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 EXPORT_VENV ?= .venv-export
 WHEEL_VENV ?= .venv-wheel
-IMAGE ?= rerank-service
+IMAGE ?= rerank-service:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
 BASE ?= python:3.12-slim
 EXTRA ?= cpu
 BIN := $(VENV)/bin
@@ -20,7 +20,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format type proto proto-drift docs docs-drift export export-test golden wheel wheel-test image lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test golden wheel wheel-test image lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +56,11 @@ docs-drift: docs  ## fail when a page made from code is out of date
 	git diff --exit-code -- docs/settings.md
 
 # MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub
-export: $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL=cross-encoder/ms-marco-MiniLM-L6-v2 OUT=out/minilm
-	@test -n "$(MODEL)" || { echo "say which model: make export MODEL=<hub id or folder> [OUT=<folder>] [REVISION=…]"; exit 2; }
+export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL=cross-encoder/ms-marco-MiniLM-L6-v2 OUT=out/minilm
 	@$(EXPORT_VENV)/bin/rerank export "$(MODEL)" $(if $(OUT),--out "$(OUT)") $(if $(REVISION),--revision "$(REVISION)")
+
+.model-given:
+	@test -n "$(MODEL)" || { echo "say which model: make export MODEL=<hub id or folder> [OUT=<folder>] [REVISION=…]"; exit 2; }
 
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python -m pytest tests/export
@@ -89,10 +91,12 @@ lock:  ## renew the constraints files from what the package index has now
 	$(call freeze,.[cpu] --group dev,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 
-clean:  ## remove what was built here
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) dist out
+clean:  ## remove what was made here, but for exported bundles (out/)
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON) here: set PYTHON=python3.12, say."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=python3.12, say."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

@@ -82,8 +82,10 @@ class RerankClient:
     def rerank_stream(
         self, query: str, documents: Iterable[Content], *, on_scores: OnScores | None = None, **options: Unpack[Options]
     ) -> pb.RerankResponse:
-        """Rank any number of documents, sent as the server has room for them. grpc takes them in a thread of its
+        """Rank any number of documents, sent as the server has room for them. Give the client a `timeout` that so
+        many take: without one the server's default holds, a minute. grpc takes the documents in a thread of its
         own; what they raise is raised here."""
+        _refuse_single(documents)
         header = _header(query, options, partial=on_scores is not None)
         started = threading.Event()
         failures: list[BaseException] = []
@@ -168,6 +170,7 @@ class AsyncRerankClient:
         **options: Unpack[Options],
     ) -> pb.RerankResponse:
         """As RerankClient.rerank_stream; the documents may come from an asynchronous source."""
+        _refuse_single(documents)
         header = _header(query, options, partial=on_scores is not None)
         ranking = pb.RerankResponse()
         try:
@@ -219,7 +222,14 @@ def _document(content: Content) -> pb.Document:
     return pb.Document(text=content)
 
 
+def _refuse_single(documents: object) -> None:
+    """A text is iterable too, and would be ranked letter by letter."""
+    if isinstance(documents, str | bytes | pb.Document):
+        raise TypeError(f"documents must be several documents, not one {type(documents).__name__}")
+
+
 def _request(query: str, documents: Iterable[Content], options: Options) -> pb.RerankRequest:
+    _refuse_single(documents)
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, not {type(query).__name__}")
     return pb.RerankRequest(query=query, documents=map(_document, documents), **options)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rerank_service.deadline import Deadline
-from rerank_service.errors import NotReady, Overloaded
+from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
 from rerank_service.forecast import Load, lateness
 
 RETRY_AFTER = 1.0
@@ -67,6 +67,7 @@ class Admission:
         Raises:
             NotReady: the server is draining.
             Overloaded: there is no room, or it or another request would be late; says when to come back.
+            DeadlineExceeded: it would be late even if it were alone, so that coming back does not help.
         """
         if not self._open:
             raise NotReady("the server is draining: send the request to another replica")
@@ -103,6 +104,11 @@ class Admission:
     def _check_time(self, ticket: Ticket, tokens_per_second: float) -> None:
         now = self._clock()
         newcomer = ticket.load(now, MARGIN if self._live else DOUBT)
+        if alone := lateness([], newcomer, tokens_per_second):
+            raise DeadlineExceeded(
+                f"the request needs about {alone + newcomer.seconds_left:.1f} s by itself, more than its deadline "
+                "leaves: give it more time, or fewer or shorter documents"
+            )
         late = lateness([one.load(now) for one in self._live], newcomer, tokens_per_second)
         if late > 0:
             raise Overloaded(

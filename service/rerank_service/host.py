@@ -14,7 +14,9 @@ def usable_cores() -> int:
     ONNX Runtime and rayon size their threads to the host's cores instead, which throttles a container that
     has two of sixty-four (https://github.com/microsoft/onnxruntime/issues/29510).
     """
-    return max(1, math.ceil(min(len(os.sched_getaffinity(0)), _quota())))
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _quota())))
 
 
 def _quota() -> float:

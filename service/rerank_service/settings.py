@@ -67,19 +67,19 @@ class Settings(BaseSettings):
     lanes: PositiveInt | None = None
     """Batches that run at once. Unset: one a core of this process's quota; one on a GPU."""
     max_batch_tokens: PositiveInt = 1024
-    """Padded tokens in one batch: rows times the longest row. A thousand keeps a CPU's caches warm and
-    other requests' waits short; a GPU wants many more."""
+    """Padded tokens in one batch: rows times the longest row. On a CPU a thousand keep waits short and cost nothing;
+    a GPU wants many more."""
     max_batch_pairs: PositiveInt = 64
     """Rows in one batch."""
     length_multiple: PositiveInt = 4
-    """Rows are padded to a multiple of this many tokens, so that few shapes occur."""
+    """Rows are padded to a multiple of this many tokens. A CPU takes any; a GPU may want 8 or 16."""
 
     max_documents: PositiveInt = 10_000
     """Documents in one unary request."""
     max_stream_documents: PositiveInt = 1_000_000
     """Documents in one stream."""
     max_live_documents: PositiveInt = 100_000
-    """Documents of all requests being ranked; beyond it requests are refused with a time to come back."""
+    """Documents of all unary requests being ranked; beyond it requests are refused with a time to come back."""
     max_live_tokens: PositiveInt = 20_000_000
     """Tokens of all requests that are not computed yet; likewise."""
     max_query_chars: PositiveInt = 100_000

@@ -143,6 +143,20 @@ def test_the_grace_ends_by_time_or_by_a_second_signal(
     channel.close()
 
 
+def test_what_callers_send_is_not_logged_and_a_misspelt_variable_is(start: Start, small_folder: Path) -> None:
+    """Documents stay where they are; a key in RERANK_API_KEY would leave the door open."""
+    server = start("--model", str(small_folder), RERANK_API_KEY="sesame")
+    httpx.post(f"{server.rest}/v2/rerank", json={"query": ["Jane Doe"], "documents": ["Jane Doe"]})
+    httpx.post(f"{server.rest}/v2/rerank", json={"documents": ["Jane Doe"]})
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.ended() == 0
+    log = server.log()
+    assert [line["reason"] for line in log if line["event"] == "refused"] == ["invalid", "missing"]
+    assert "Jane" not in str(log)
+    assert server.before[0]["meant"] == "RERANK_API_KEYS"
+    assert "sesame" not in str(server.before)
+
+
 def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Path) -> None:
     """SIGINT is as good as SIGTERM."""
     server = start("--model", str(small_folder))

@@ -321,3 +321,16 @@ async def test_channel_options_of_the_caller_win(edges: Served) -> None:
     with RerankClient(edges.address, options=options) as blocking, pytest.raises(grpc.RpcError) as caught:
         await asyncio.to_thread(blocking.models)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("single", ["a text", b"bytes", pb.Document(text="1")])
+async def test_a_single_document_is_no_list_of_documents(single: Any) -> None:
+    """A text is iterable, and would be ranked letter by letter."""
+    with RerankClient("127.0.0.1:9") as client:
+        for rank in (client.rerank, client.rerank_stream):
+            with pytest.raises(TypeError, match="several documents"):
+                rank("0", single)
+    async with AsyncRerankClient("127.0.0.1:9") as other:
+        for rank_async in (other.rerank, other.rerank_stream):
+            with pytest.raises(TypeError, match="several documents"):
+                await rank_async("0", single)

@@ -8,7 +8,7 @@ import pytest
 
 from rerank_service.admission import DOUBT, RETRY_AFTER, Admission
 from rerank_service.deadline import Deadline
-from rerank_service.errors import NotReady, Overloaded
+from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
 
 SPEED = 1000.0
 
@@ -74,7 +74,7 @@ def test_a_forecast_keeps_nobody_out_of_an_idle_server_unless_it_is_hopeless() -
     admission = _admission()
     with admission.admit(1, DOUBT * 0.99 * 1000, Deadline(1), SPEED):
         pass
-    with pytest.raises(Overloaded), admission.admit(1, DOUBT * 1.01 * 1000, Deadline(1), SPEED):
+    with pytest.raises(DeadlineExceeded), admission.admit(1, DOUBT * 1.01 * 1000, Deadline(1), SPEED):
         pass
 
 

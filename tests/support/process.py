@@ -16,6 +16,8 @@ class Process:
     popen: subprocess.Popen[str]
     grpc: str
     rest: str
+    before: list[dict[str, object]]
+    """What it logged before it was ready."""
 
     def ended(self) -> int:
         """Wait for its end; gives the exit status."""
@@ -50,9 +52,15 @@ def started(*arguments: str, **variables: str) -> Iterator[Process]:
     ) as popen:
         try:
             assert popen.stderr is not None
-            first = popen.stderr.readline()
-            ready = json.loads(first) if first.startswith("{") else {}
-            assert ready.get("event") == "ready", first + popen.stderr.read()
-            yield Process(popen, ready["grpc"], ready["rest"])
+            before: list[dict[str, object]] = []
+            for line in popen.stderr:
+                assert line.startswith("{"), line + popen.stderr.read()
+                logged = json.loads(line)
+                if logged["event"] == "ready":
+                    yield Process(popen, logged["grpc"], logged["rest"], before)
+                    break
+                before.append(logged)
+            else:
+                raise AssertionError(f"it ended before it was ready: {before}")
         finally:
             popen.kill()

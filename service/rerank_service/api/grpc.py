@@ -186,7 +186,9 @@ async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) ->
     try:
         port = server.add_insecure_port(address(options.host, options.port))
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {address(options.host, options.port)}: {error}") from error
+        raise OSError(
+            f"cannot listen on {address(options.host, options.port)}: {error}; choose another with --grpc-port"
+        ) from error
     await server.start()
     edge = GrpcEdge(port, checks)
     await edge.set_ready(ready=False)

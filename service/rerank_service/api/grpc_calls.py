@@ -16,6 +16,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from rerank_service.api.refusals import log_refusal
 from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Keys
 from rerank_service.errors import InvalidRequest, NotReady, Overloaded, RerankError
@@ -103,15 +104,7 @@ async def _answering(context: Context, method: str, keys: Keys) -> AsyncIterator
         keys.check(metadata)
         yield request_id
     except RerankError as error:
-        _log.info(
-            "refused",
-            protocol="grpc",
-            method=method,
-            request_id=request_id,
-            code=error.code.name,
-            error=str(error),
-            cause=repr(error.__cause__) if error.__cause__ else None,
-        )
+        log_refusal(error, protocol="grpc", call=method, request_id=request_id, status=error.code.name)
         await _abort(context, error.code, str(error), _details(error))
     except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
         _log.exception("internal error", protocol="grpc", method=method, request_id=request_id)

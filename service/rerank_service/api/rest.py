@@ -12,16 +12,19 @@ from typing import Any
 import orjson
 import structlog
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response, Security
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import rerank_service
 from rerank_service.api.address import address
 from rerank_service.api.dialects import Dialect, Exchange, all_dialects
 from rerank_service.api.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.refusals import log_refusal
 from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Keys
 from rerank_service.deadline import Deadline
@@ -81,14 +84,7 @@ class RerankRoutes:
         except ClientDisconnect:
             return Response(status_code=499)  # nginx's number for it; nobody reads it
         except RerankError as error:
-            _log.info(
-                "refused",
-                protocol="rest",
-                path=exchange.path,
-                request_id=exchange.id,
-                error=str(error),
-                cause=repr(error.__cause__) if error.__cause__ else None,
-            )
+            log_refusal(error, protocol="rest", call=exchange.path, request_id=exchange.id, status=error.http_status)
             return _refusal(error, dialect, exchange)
         except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
             _log.exception("internal error", protocol="rest", path=exchange.path, request_id=exchange.id)
@@ -201,6 +197,11 @@ def _model(info: ModelInfo) -> dict[str, Any]:
     }
 
 
+_SHOWN = ("/v1/rerank", "/v2/rerank")
+"""Paths on the OpenAPI page; the others are where some client's base URL leads."""
+_EXAMPLE = {"query": "capital of France", "documents": ["Rome is in Italy.", "Paris is in France."], "top_n": 1}
+
+
 def build_app(routes: RerankRoutes) -> FastAPI:
     """The application: each dialect's paths, and what is beside them."""
     app = FastAPIOffline(
@@ -211,17 +212,27 @@ def build_app(routes: RerankRoutes) -> FastAPI:
         "Cohere v1 and v2, Together and those who copied them.",
     )
     for dialect in routes.dialects:
-        schema = {
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": dialect.schema.model_json_schema()}},
-            }
-        }
         for path in dialect.paths:
-            app.add_api_route(path, routes.rerank, methods=["POST"], openapi_extra=schema, response_class=Response)
-    app.add_api_route("/v1/models", routes.models, methods=["GET"], response_class=Response)
-    app.add_api_route("/health/live", routes.live, methods=["GET"], response_class=Response)
-    app.add_api_route("/health/ready", routes.readiness, methods=["GET"], response_class=Response)
+            app.add_api_route(
+                path,
+                routes.rerank,
+                methods=["POST"],
+                response_class=Response,
+                include_in_schema=path in _SHOWN,
+                summary="Rank documents",
+                description="A deadline may be given in seconds by the header `X-Request-Timeout`, a name for the "
+                "request by `X-Request-Id`, a key by `Authorization: Bearer KEY` or `X-Api-Key`.",
+                tags=["rerank"],
+                dependencies=[Security(HTTPBearer(auto_error=False))],  # shown there; checked in the dialect's shape
+                openapi_extra=_request_body(dialect),
+            )
+    for path, endpoint, summary in (
+        ("/v1/models", routes.models, "List the models"),
+        ("/health/live", routes.live, "Whether the process answers"),
+        ("/health/ready", routes.readiness, "Whether requests should come here"),
+    ):
+        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, summary=summary, tags=["server"])
+    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
 
     @app.exception_handler(HTTPException)
     async def unknown_route(request: Request, error: HTTPException) -> Response:
@@ -232,6 +243,15 @@ def build_app(routes: RerankRoutes) -> FastAPI:
         return response
 
     return app
+
+
+def _to_docs() -> Response:
+    return RedirectResponse("/docs")
+
+
+def _request_body(dialect: Dialect) -> dict[str, Any]:
+    content = {"application/json": {"schema": dialect.schema.model_json_schema(), "example": _EXAMPLE}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 class _Server(uvicorn.Server):
@@ -299,5 +319,7 @@ def _listen(options: RestOptions) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        raise OSError(f"cannot listen on {address(options.host, options.port)}: {error.strerror}") from error
+        raise OSError(
+            f"cannot listen on {address(options.host, options.port)}: {error.strerror}; choose another with --rest-port"
+        ) from error
     return listener

@@ -2,9 +2,12 @@
 
 import argparse
 import asyncio
+import os
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource
 
@@ -42,6 +45,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     configure_logging(settings.log_format, settings.log_level)
+    _warn_of_strange_variables()
 
     async def on_ready(addresses: Addresses) -> None:
         if settings.example:
@@ -52,6 +56,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
     asyncio.run(serve(settings, on_ready))
     return 0
+
+
+def _warn_of_strange_variables() -> None:
+    """A variable that is misspelt sets nothing; with RERANK_API_KEY for RERANK_API_KEYS the door would stand open."""
+    known = {f"RERANK_{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(os.environ.keys() - known):
+        if name.startswith("RERANK_"):
+            meant = get_close_matches(name, known, n=1)
+            structlog.get_logger().warning("unknown variable", name=name, meant=meant[0] if meant else None)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -340,9 +340,13 @@ async def test_the_openapi_page_needs_no_outside_host(edges: Served) -> None:
     page = (await edges.http.get("/docs")).text
     assert "://" not in page
     schema = (await edges.http.get("/openapi.json")).json()
+    assert sorted(path for path in schema["paths"] if "rerank" in path) == sorted(PATHS)
+    assert (await edges.http.get("/")).headers["location"] == "/docs"
     for path in PATHS:
         body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
         assert {"query", "documents", "top_n"} <= body["properties"].keys()
+        example = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert (await post(edges, example, path)).status_code == 200
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert (await edges.http.get(f"/static-offline-docs/{asset}")).status_code == 200
 
