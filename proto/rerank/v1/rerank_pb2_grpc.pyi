@@ -8,10 +8,12 @@ Errors, for every call:
                       Bytes that are no message of this schema end here too.
   NOT_FOUND           no such model; the message lists the names served.
   UNAUTHENTICATED     the server has keys and the call's `authorization: Bearer KEY` is not one of them.
-  RESOURCE_EXHAUSTED  too much is waiting; `google.rpc.RetryInfo` says when to try again. Without RetryInfo
-                      the message itself was over the size limit, and trying again does not help.
+  RESOURCE_EXHAUSTED  too much is waiting, or the call (or one before it) would not be done by its deadline;
+                      `google.rpc.RetryInfo` says when to try again. Without RetryInfo the message itself was
+                      over the size limit, and trying again does not help.
   UNAVAILABLE         the model is loading, or the server is draining: try another replica.
-  DEADLINE_EXCEEDED   the call's deadline passed (60 s where the client set none).
+  DEADLINE_EXCEEDED   the call's deadline passed (60 s where the client set none: give a large stream more), or
+                      would pass even if the call were alone, and then at once.
   INTERNAL            the model failed on a document (the message names its index), or a bug (the message
                       carries the request id that the log has).
 
