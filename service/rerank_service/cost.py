@@ -25,7 +25,9 @@ class CostModel:
         features = _features(rows, length) / max(seconds, _TICK)
         gain = self._variance @ features / (_FORGET + features @ self._variance @ features)
         self._weights = self._weights + gain * (1.0 - features @ self._weights)
-        self._variance = (self._variance - np.outer(gain, features @ self._variance)) / _FORGET
+        variance = (self._variance - np.outer(gain, features @ self._variance)) / _FORGET
+        # batches of one shape teach nothing of others, and forgetting alone would let the doubt grow without end
+        self._variance = (variance + variance.T) / 2 * min(1.0, 3 * _UNSURE / np.trace(variance))
 
     def seconds(self, rows: int, length: int) -> float:
         """What a batch will take; never less than a tenth of what its tokens alone would."""

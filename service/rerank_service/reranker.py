@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -66,12 +66,14 @@ class Reranker:
             RerankError: any of errors.py; DeadlineExceeded when that has passed.
         """
         self._check_count(len(documents), self.limits.max_documents)
+        self._check_chars("query", len(request.query), self.limits.max_query_chars)
         model = self._registry.get(request.model)
-        tokens = model.tokenizer.guess(request.query, map(reader.chars, documents), request.max_tokens_per_doc)
+        guess = model.tokenizer.guess(request.query, request.max_tokens_per_doc)
+        tokens = sum(guess(reader.chars(raw)) for raw in documents)
         speed = model.scheduler.tokens_per_second(tokens / len(documents))
         with self._admission.admit(len(documents), tokens, deadline, speed) as ticket:
             board = Scoreboard(request, model.activation)
-            live = _Live(request, model, reader, ticket, board, guessed=True)
+            live = _Live(request, model, reader, ticket, board, guess=guess)
             async with deadline.enforced():
                 return await self._rank(live, _once(documents))
 
@@ -90,6 +92,7 @@ class Reranker:
 
         How much will come is not known, so a stream is let in as if it were empty, and counts with what it has sent.
         """
+        self._check_chars("query", len(request.query), self.limits.max_query_chars)
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
         with self._admission.admit(0, 0.0, deadline, speed) as ticket:
@@ -100,7 +103,6 @@ class Reranker:
 
     async def _rank(self, live: "_Live", chunks: AsyncIterable[Sequence[Any]]) -> Ranking:
         request, model, meter = live.request, live.model, live.meter
-        self._check_chars("query", request.query, self.limits.max_query_chars)
         with meter.tokenizing():
             query = await self._blocking(lambda: model.tokenizer.encode_query(request.query))
         with model.scheduler.submission(priority=request.priority, room=self.limits.window) as submission:
@@ -128,11 +130,13 @@ class Reranker:
         """The blocking part of taking documents in."""
         documents = []
         for index, raw in enumerate(raws, len(live.board)):
-            documents.append(live.reader.read(raw, f"documents[{index}]"))
-            self._check_chars(f"documents[{index}]", documents[-1].text, self.limits.max_document_chars)
+            field, limit = f"documents[{index}]", self.limits.max_document_chars
+            self._check_chars(field, live.reader.chars(raw), limit)  # before the work of reading it, and after
+            documents.append(live.reader.read(raw, field))
+            self._check_chars(field, len(documents[-1].text), limit)
         texts = [document.text for document in documents]
-        limit = live.request.max_tokens_per_doc
-        return documents, live.model.tokenizer.encode_documents(query, texts, max_tokens_per_doc=limit)
+        cut = live.request.max_tokens_per_doc
+        return documents, live.model.tokenizer.encode_documents(query, texts, max_tokens_per_doc=cut)
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call)
@@ -150,9 +154,9 @@ class Reranker:
                 reason="too_many_documents",
             )
 
-    def _check_chars(self, field: str, text: str, limit: int) -> None:
-        if len(text) > limit:
-            raise TooLarge(f"{field} has {len(text)} characters; at most {limit} are read", field=field)
+    def _check_chars(self, field: str, chars: int, limit: int) -> None:
+        if chars > limit:
+            raise TooLarge(f"{field} has {chars} characters; at most {limit} are read", field=field)
 
 
 class _Live:
@@ -166,17 +170,17 @@ class _Live:
         ticket: Ticket,
         board: Scoreboard,
         *,
-        guessed: bool = False,
+        guess: Callable[[int], float] | None = None,
         on_scores: OnScores | None = None,
     ) -> None:
-        """`guessed`: the ticket expects all documents from the start, by a guess of their tokens."""
+        """`guess`: what the ticket has expected of each document from the start, by its characters."""
         self.request = request
         self.model = model
         self.reader = reader
         self.board = board
         self.meter = Meter(model.scheduler.clock)
         self._ticket = ticket
-        self._guessed = guessed
+        self._guess = guess
         self._on_scores = on_scores
         self._repeats = Repeats()
 
@@ -190,6 +194,7 @@ class _Live:
         """Note documents; gives the pairs that must be scored, with their indexes. The others are copies: of one that
         is scored already, or of one that waits."""
         fresh: list[tuple[int, EncodedPair]] = []
+        known: dict[int, float] = {}
         for document, pair in zip(documents, pairs, strict=True):
             index = len(self.board)
             self.board.add(document, truncated=pair.truncated)
@@ -197,24 +202,20 @@ class _Live:
             if original == index:
                 fresh.append((index, pair))
             elif (logit := self.board.logit(original)) is not None:
-                submission.repeat([index], [logit])
+                known[index] = logit
             else:
                 self._repeats.wait(original, index)
+        if known:
+            submission.repeat(list(known), list(known.values()))
         self.meter.encoded([pair for _, pair in fresh])
-        self._ticket.progress(self._guess(raws) - sum(len(pair) for _, pair in fresh))
+        expected = sum(self._guess(self.reader.chars(raw)) for raw in raws) if self._guess else 0.0
+        self._ticket.progress(expected - sum(self.model.scheduler.padded(len(pair)) for _, pair in fresh))
         return fresh
-
-    def _guess(self, raws: Sequence[Any]) -> float:
-        """What the ticket has expected of these documents."""
-        if not self._guessed:
-            return 0.0
-        chars = map(self.reader.chars, raws)
-        return self.model.tokenizer.guess(self.request.query, chars, self.request.max_tokens_per_doc)
 
     async def settle(self, scored: Scored) -> None:
         """Note the scores of a batch, for copies too, and tell who wants to know."""
         self.meter.scored(scored)
-        self._ticket.progress(scored.padded_tokens)
+        self._ticket.progress(scored.own_tokens)
         settled: list[int] = []
         for position, logit in zip(scored.positions, scored.logits, strict=True):
             for index in (position, *self._repeats.take(position)):
@@ -258,5 +259,4 @@ async def _feeding(feed: Awaitable[None], submission: Submission) -> AsyncIterat
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])

@@ -38,6 +38,8 @@ class Scored:
     logits: Sequence[float]
     padded_tokens: int
     """Computed for these pairs, padding included."""
+    own_tokens: int
+    """The same, had each run alone."""
     started: float
     """Seconds on the scheduler's clock."""
     ended: float
@@ -86,7 +88,7 @@ class Submission:
         """Hand on logits that are known already, as those of a batch would be."""
         now = self._scheduler.clock()
         self._added += len(positions)
-        self.deliver(Scored(positions, logits, 0, now, now))
+        self.deliver(Scored(positions, logits, 0, 0, now, now))
 
     def finish(self, error: BaseException | None = None) -> None:
         """No more pairs will come; with an error, whoever iterates gets it."""
@@ -178,6 +180,10 @@ class Scheduler:
             self._queue.add(submission, [(len(entry.pair), entry) for entry in entries])
             self._changed.notify_all()
 
+    def padded(self, length: int) -> int:
+        """Tokens that a pair of that many takes at least."""
+        return self._limits.padded(length)
+
     def tokens_per_second(self, length: float) -> float:
         """What all lanes together are expected to compute, of pairs of that many tokens."""
         row = self._limits.padded(max(1, round(length)))
@@ -244,6 +250,7 @@ class Scheduler:
                 [entry.position for entry, _ in mine],
                 [logit for _, logit in mine],
                 batch.length * len(mine),
+                sum(self.padded(len(entry.pair)) for entry, _ in mine),
                 started,
                 ended,
             )

@@ -5,17 +5,18 @@ Rule 2: what starts is stopped by the block that started it, in reverse; a part 
 """
 
 import asyncio
+import gc
 import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -78,6 +79,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         ):
             model = await _unless_stopped(stop, partial(load_model, settings))
             if model is not None:
+                gc.freeze()  # what is here stays: without that, parsing a large body walks through all of it
                 async with _running(model):
                     registry.add(model)
                     addresses = Addresses(
@@ -92,7 +94,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
                     await stop.get()
                     routes.ready = False
                     await grpc.set_ready(ready=False)
-                    rest.grace = grpc.grace = await _drain(admission, stop, settings)
+                    await _drain(admission, (rest, grpc), stop, settings)
     _log.info("stopped")
 
 
@@ -153,11 +155,11 @@ async def _unless_stopped(stop: asyncio.Queue[signal.Signals], load: Callable[[]
     signalled = asyncio.create_task(stop.get())
     waiting: list[asyncio.Future[Any]] = [loaded, signalled]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if signalled.done():
+        loaded.cancel()
+        return None
     signalled.cancel()
-    if loaded.done():
-        return loaded.result()
-    loaded.cancel()
-    return None
+    return loaded.result()
 
 
 @asynccontextmanager
@@ -183,24 +185,38 @@ def _stop_signals() -> asyncio.Queue[signal.Signals]:
     return signals
 
 
-async def _drain(admission: Admission, stop: asyncio.Queue[signal.Signals], settings: Settings) -> float:
-    """Answer what is in flight within the grace, or until a second signal; gives the seconds that are left of it."""
-    clock = asyncio.get_running_loop().time
+class Edge(Protocol):
+    """What listens."""
+
+    async def stop(self, grace: float) -> None:
+        """End when the requests that are here have ended, or the grace has."""
+
+
+async def _drain(
+    admission: Admission, edges: Sequence[Edge], stop: asyncio.Queue[signal.Signals], settings: Settings
+) -> None:
+    """Answer what is in flight, and see the answers out, within one grace for all or until a second signal."""
     _log.info("draining", requests=admission.live_requests, grace=settings.grace)
     hurry = asyncio.create_task(stop.get())
     await asyncio.wait([hurry], timeout=settings.drain_delay)
     admission.close()
-    ends = clock() + settings.grace
-    drained = asyncio.create_task(admission.drained())
-    await asyncio.wait([hurry, drained], timeout=settings.grace, return_when=asyncio.FIRST_COMPLETED)
-    left = 0.0 if hurry.done() or not drained.done() else max(0.0, ends - clock())
-    if not drained.done():
+    ends = asyncio.get_running_loop().time() + settings.grace
+    if not await _before(hurry, admission.drained(), ends):
         _log.warning("grace is over", requests=admission.live_requests)
-    for task in (hurry, drained):
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-    return left
+    left = 0.0 if hurry.done() else max(0.0, ends - asyncio.get_running_loop().time())
+    await asyncio.gather(*(_before(hurry, edge.stop(left), ends) for edge in edges))
+    hurry.cancel()
+
+
+async def _before(hurry: asyncio.Task[signal.Signals], work: Coroutine[Any, Any, None], ends: float) -> bool:
+    """Whether the work was done before a second signal, and before its time was over."""
+    task = asyncio.create_task(work)
+    left = max(0.0, ends - asyncio.get_running_loop().time())
+    await asyncio.wait([hurry, task], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+    done = task.done()
+    task.cancel()
+    await asyncio.wait([task])
+    return done
 
 
 def _request_limits(settings: Settings) -> RequestLimits:

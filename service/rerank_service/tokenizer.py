@@ -1,6 +1,6 @@
 """Text to token ids: the query once, each document once, joined by the model's own pair template."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _CHARS_A_TOKEN = 16
 """More than words have, so that one look at the beginning of a text is nearly always enough."""
 _NONE: NDArray[np.int64] = np.array([], np.int64)
 _NEW_TEXTS = 0.1
-"""How much the texts of one call count against all before."""
+"""How much the texts of one call count against all before, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,17 @@ class PairTokenizer:
         self._tokens_per_char = _TOKENS_PER_CHAR
         self.max_tokens = max_tokens
 
-    def guess(self, query: str, chars: Iterable[int], max_tokens_per_doc: int | None = None) -> float:
-        """About how many tokens the pairs with documents of so many characters will have, special ones included."""
+    def guess(self, query: str, max_tokens_per_doc: int | None = None) -> Callable[[int], float]:
+        """About how many tokens a pair will have, special ones included, by the characters of its document; for a
+        query that is too long anyway, none. What is learned later does not change it."""
         rate = self._tokens_per_char
         around = len(self._template) + rate * len(query)
-        room = min(max_tokens_per_doc or self.max_tokens, max(1.0, self.max_tokens - around))
-        return sum(around + min(rate * one, room) for one in chars)
+        if around > 2 * self.max_tokens:
+            around = room = 0.0
+        else:
+            around = min(around, self.max_tokens - 1)
+            room = min(max_tokens_per_doc or self.max_tokens, self.max_tokens - around)
+        return lambda chars: around + min(rate * chars, room)
 
     def encode_query(self, query: str) -> EncodedQuery:
         """Encode a query.
@@ -129,8 +134,11 @@ class PairTokenizer:
         return encoded
 
     def _learn(self, chars: int, tokens: int) -> None:
+        """By as much as was read, and within what texts have: a caller's odd ones shall not steer others' guesses."""
         if chars:
-            self._tokens_per_char += _NEW_TEXTS * (tokens / chars - self._tokens_per_char)
+            weight = min(_NEW_TEXTS, chars / 50_000)
+            rate = min(1.0, max(0.15, tokens / chars))
+            self._tokens_per_char += weight * (rate - self._tokens_per_char)
 
 
 def _head(text: str, chars: int) -> str:

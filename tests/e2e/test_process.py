@@ -92,6 +92,22 @@ def test_an_answer_that_is_read_slowly_is_read_to_its_end_after_sigterm(start: S
     assert server.ended() == 0
 
 
+def test_a_second_signal_cuts_the_grace_of_a_request_that_never_comes_whole(start: Start, small_folder: Path) -> None:
+    """An upload that stalls would hold a grace of minutes."""
+    server = start("--model", str(small_folder), RERANK_GRACE="600")
+    port = int(server.rest.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as upload, grpc.insecure_channel(server.grpc) as channel:
+        upload.sendall(b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        assert httpx.get(f"{server.rest}/health/live").status_code == 200
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == SERVING
+        server.popen.send_signal(signal.SIGTERM)
+        assert next(watch).status == NOT_SERVING
+        watch.cancel()
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.ended() == 0
+
+
 def test_the_example_is_shown_whatever_the_key(start: Start, small_folder: Path) -> None:
     """And that it cannot be shown is no reason not to serve."""
     for options, words in (

@@ -34,6 +34,19 @@ def test_it_follows_a_machine_that_changes() -> None:
     assert model.seconds(8, 128) == pytest.approx(2 * _truth(8, 128), rel=0.05)
 
 
+def test_batches_of_one_shape_do_not_spoil_what_is_known_of_others() -> None:
+    """A monitor repeats one document for days: without a bound the doubt about all else would grow for ever."""
+    dice = random.Random(3)
+    model = CostModel()
+    for _ in range(300):
+        rows, length = dice.randint(1, 32), dice.randrange(8, 513, 8)
+        model.observe(rows, length, _truth(rows, length))
+    for _ in range(30_000):
+        model.observe(2, 512, _truth(2, 512) * dice.uniform(1.0, 1.2))
+    assert model.seconds(2, 512) == pytest.approx(1.1 * _truth(2, 512), rel=0.1)
+    assert model.seconds(20, 48) == pytest.approx(_truth(20, 48), rel=0.6)
+
+
 def test_it_never_promises_nothing() -> None:
     """Whatever odd batches it was taught, a batch takes time."""
     model = CostModel()

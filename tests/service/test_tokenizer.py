@@ -91,6 +91,21 @@ def test_a_query_without_room_for_a_document_is_refused(small_model: Bundle) -> 
     assert caught.value.field == "query"
 
 
+def test_a_guess_is_near_and_cannot_be_steered() -> None:
+    """Within two fifths for plain text, never more than the window, whatever odd texts others have sent."""
+    pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
+    query = "what is the capital of france"
+    text = "Paris is the capital of France, a city on the river Seine. " * 4
+    for odd in ("x", "x" * 9000):
+        for _ in range(60):
+            pairs.encode_documents(pairs.encode_query(query), [odd])
+        (pair,) = pairs.encode_documents(pairs.encode_query(query), [text])
+        guess = pairs.guess(query)
+        assert guess(len(text)) == pytest.approx(len(pair), rel=0.4)
+        assert guess(10**9) <= 512
+    assert pairs.guess("word " * 20_000)(100) == 0.0
+
+
 def test_what_is_no_tokenizer_is_refused(small_model: Bundle) -> None:
     """The tokenizers library raises a bare Exception."""
     with pytest.raises(BundleInvalid, match="not a tokenizer"):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
@@ -15,7 +15,7 @@ from rerank_service.api.grpc_calls import Call, service_handler
 from rerank_service.api.grpc_messages import (
     MessageReader,
     model_from,
-    partial_from,
+    partials_from,
     request_from,
     response_from,
     stream_responses_from,
@@ -28,6 +28,7 @@ from rerank_service.registry import ModelInfo, Registry
 from rerank_service.reranker import Reranker
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["Rerank"]
+_MANY = 100_000
 READINESS = ("", _SERVICE.full_name)
 """Health services that follow readiness."""
 LIVENESS = "live"
@@ -72,7 +73,8 @@ class RerankMethods:
             header = await _header(call.messages)
 
         async def send_partial(scored: Iterator[RankedDocument]) -> None:
-            await call.write(partial_from(scored))
+            for message in partials_from(scored):
+                await call.write(message)
 
         async def send_ranking(ranking: Ranking) -> None:
             for message in stream_responses_from(ranking, call.id):
@@ -133,11 +135,17 @@ async def _chunks(
 class GrpcEdge:
     """The running server."""
 
-    def __init__(self, port: int, checks: health.aio.HealthServicer) -> None:
+    def __init__(self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer) -> None:
+        self._server = server
         self._checks = checks
         self.port = port
-        self.grace = 1.0
-        """Seconds that answers on their way out get when the block ends."""
+
+    async def stop(self, grace: float) -> None:
+        """Take no more calls, and end when those that are here have ended, or the grace has. Can be called again,
+        with less."""
+        # core may wait longer, for a client that does not read the end of its connection
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._server.stop(grace), grace + 1.0)
 
     async def set_ready(self, *, ready: bool) -> None:
         """Tell whoever asks for health whether requests should come here."""
@@ -151,6 +159,9 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
+        # beyond these, a thousand by default, core cancels calls without a word; refusing is admission's
+        ("grpc.server.max_pending_requests", _MANY),
+        ("grpc.server.max_pending_requests_hard_limit", _MANY),
     ]
     if options.max_connection_age is not None:
         arguments.append(("grpc.max_connection_age_ms", round(options.max_connection_age * 1000)))
@@ -159,8 +170,8 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
 
 @asynccontextmanager
 async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) -> AsyncIterator[GrpcEdge]:
-    """Listen while the block runs: alive from the start, ready when told so. On leaving, answers on their way
-    out get the edge's grace, and calls still running after it are cancelled.
+    """Listen while the block runs: alive from the start, ready when told so. On leaving, calls
+    that still run are cancelled.
 
     Raises:
         OSError: the address is taken.
@@ -190,10 +201,10 @@ async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) ->
             f"cannot listen on {address(options.host, options.port)}: {error}; choose another with --grpc-port"
         ) from error
     await server.start()
-    edge = GrpcEdge(port, checks)
+    edge = GrpcEdge(server, port, checks)
     await edge.set_ready(ready=False)
     await checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield edge
     finally:
-        await asyncio.shield(server.stop(edge.grace))
+        await edge.stop(0.0)

@@ -1,5 +1,6 @@
 """rerank.v1 messages to the core's types, and back."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from rerank_service.registry import ModelInfo
 
 RANKING_BYTES = 1_000_000
 """A streamed ranking is cut into messages of about this size; a stock client receives up to 4 MiB."""
+_PARTIAL_SCORES = RANKING_BYTES // (MAX_ID_CHARS * 4 + 64)
+"""Scores in a message: with ids as long as they may be, four bytes a character."""
 _ENTRY_BYTES = 5
 """Tag and length of a result in its message, at most."""
 
@@ -51,8 +54,8 @@ class MessageReader:
         self._keep = request.return_documents
 
     def chars(self, raw: pb.Document) -> int:
-        """As many as the message has bytes."""
-        return raw.ByteSize()
+        """Of a text or JSON all; of an object as many as it has bytes."""
+        return len(raw.text) or len(raw.json) or raw.object.ByteSize()
 
     def read(self, raw: pb.Document, field: str) -> Document:
         """The document of a message."""
@@ -134,8 +137,14 @@ def stream_responses_from(ranking: Ranking, request_id: str) -> Iterator[pb.Rera
     yield pb.RerankStreamResponse(ranking=part, last=True)
 
 
-def partial_from(scored: Iterable[RankedDocument]) -> pb.RerankStreamResponse:
-    """Scores ahead of the ranking."""
+def partials_from(scored: Iterable[RankedDocument]) -> Iterator[pb.RerankStreamResponse]:
+    """Scores ahead of the ranking, in messages that a stock client can receive whatever the ids."""
+    rest = iter(scored)
+    while part := list(itertools.islice(rest, _PARTIAL_SCORES)):
+        yield _partial_from(part)
+
+
+def _partial_from(scored: Iterable[RankedDocument]) -> pb.RerankStreamResponse:
     return pb.RerankStreamResponse(
         scores=pb.PartialScores(
             scores=[

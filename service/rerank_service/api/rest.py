@@ -262,15 +262,23 @@ class _Server(uvicorn.Server):
 class RestEdge:
     """The running server."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, server: _Server, serving: asyncio.Task[None], port: int) -> None:
+        self._server = server
+        self._serving = serving
         self.port = port
-        self.grace = 1.0
-        """Seconds that answers on their way out get when the block ends."""
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, and end when the requests that are here have ended, or the grace has. Can be
+        called again, with nothing, to end at once."""
+        self._server.config.timeout_graceful_shutdown = math.ceil(grace)
+        self._server.force_exit = self._server.should_exit and not grace
+        self._server.should_exit = True
+        await asyncio.shield(self._serving)
 
 
 @asynccontextmanager
 async def listening(app: FastAPI, options: RestOptions) -> AsyncIterator[RestEdge]:
-    """Listen while the block runs. On leaving, requests that are here get the edge's grace.
+    """Listen while the block runs. On leaving, requests that are still here are cut off.
 
     Raises:
         OSError: the address is taken.
@@ -287,14 +295,12 @@ async def listening(app: FastAPI, options: RestOptions) -> AsyncIterator[RestEdg
     )
     listener = _listen(options)
     server = _Server(config)
-    edge = RestEdge(listener.getsockname()[1])
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    edge = RestEdge(server, serving, listener.getsockname()[1])
     try:
         yield edge
     finally:
-        config.timeout_graceful_shutdown = math.ceil(edge.grace)
-        server.should_exit = True
-        await asyncio.shield(serving)
+        await edge.stop(0.0)
 
 
 class _TidyPaths:

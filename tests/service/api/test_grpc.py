@@ -409,6 +409,21 @@ def _write_then_read(address: str, count: int) -> list[pb.RerankStreamResponse]:
         return list(call)
 
 
+async def test_partial_scores_fit_a_stock_client_whatever_the_ids(edges: Served) -> None:
+    """Copies are all told at once when their original is scored."""
+    documents = [pb.Document(text="1", id="é" * MAX_ID_CHARS)] * 250
+    chunks = [pb.DocumentChunk(documents=documents)] * 9
+    header = pb.RerankHeader(request=pb.RerankRequest(query="0", top_n=1), partial_scores=True)
+    stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(edges.client._channel)
+    edges.core.score.hold()
+    call = stub.RerankStream(iter(_stream(header, *chunks)))
+    await edges.core.score.started()
+    edges.core.score.release()
+    sizes = [response.ByteSize() async for response in call]
+    assert max(sizes) < 1024 * 1024
+    assert sum(sizes) > 4 * 1024 * 1024
+
+
 async def test_models_are_listed_and_found(edges: Served) -> None:
     """With their limits."""
     (model,) = await edges.client.models()

@@ -142,9 +142,9 @@ class JsonReader:
         self._rank_fields = rank_fields
 
     def chars(self, raw: Any) -> int:
-        """Of strings all, of an object those of the strings right in it."""
+        """Of strings all; of an object those of the strings right in it, and of the JSON of all else."""
         if isinstance(raw, dict):
-            return sum(len(part) for part in raw.values() if isinstance(part, str))
+            return sum(len(part) if isinstance(part, str) else _json_chars(part) for part in raw.values())
         return len(raw) if isinstance(raw, str) else 0
 
     def read(self, raw: Any, field: str) -> Document:
@@ -155,6 +155,13 @@ class JsonReader:
             text = object_text(raw, self._rank_fields, field=field)
             return Document(text, raw, size=self.chars(raw))
         raise InvalidRequest(f"{field} must be a string or an object", field=field, reason="wrong_type")
+
+
+def _json_chars(value: Any) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # nested too deeply, which reading it will say, or a number of more than 64 bits
+        return 0
 
 
 def _result(one: RankedDocument, shown: Callable[[Any], Any]) -> dict[str, Any]:
