@@ -40,7 +40,7 @@ class EncodedPair:
 class BatchLimits:
     """How large a batch may become."""
 
-    max_tokens: int = 1024
+    max_tokens: int = 512
     """Padded tokens: rows times the longest row. A pair longer than this runs alone."""
     min_tokens: int = 256
     """Padded tokens below which a batch is not made smaller, however little waits."""

@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 PATIENCE = 8
 """One in so many batches goes to the pair that has waited longest."""
-BURST = 4
+BURST = 8
 """Batches that a request may be ahead of its share when it arrives."""
 
 

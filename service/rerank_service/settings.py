@@ -66,9 +66,9 @@ class Settings(BaseSettings):
     not work is an error."""
     lanes: PositiveInt | None = None
     """Batches that run at once. Unset: one a core of this process's quota; one on a GPU."""
-    max_batch_tokens: PositiveInt = 1024
-    """Padded tokens in one batch: rows times the longest row. On a CPU a thousand keep waits short and cost nothing;
-    a GPU wants many more."""
+    max_batch_tokens: PositiveInt = 512
+    """Padded tokens in one batch: rows times the longest row. On a CPU few hundred keep waits short and cost nothing; a
+    GPU wants many more."""
     max_batch_pairs: PositiveInt = 64
     """Rows in one batch."""
     length_multiple: PositiveInt = 4
