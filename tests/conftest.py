@@ -3,11 +3,16 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.server import STARTER
 from support.running import Running, Served, running, served
 from support.small import write_small_model
+
+# the same examples each time, and no clock: a slow machine is no failure
+settings.register_profile("ours", deadline=None, derandomize=True)
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")
