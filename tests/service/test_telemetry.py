@@ -46,6 +46,28 @@ def test_our_lines_and_the_libraries_are_written() -> None:
     assert [line[:16] for line in err.splitlines()] == ['{"event": "ours"', '{"event": "\\ud80']
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_does_not_show_what_callers_sent(form: str) -> None:
+    """Ours and the libraries' alike: where it went wrong, not the variables that were there."""
+    code = f"""
+import logging, structlog
+from rerank_service.telemetry import configure_logging
+configure_logging("{form}", "info")
+def handle(document):
+    raise ValueError("a bug")
+try:
+    handle("".join(("Jane ", "Doe")))
+except ValueError:
+    structlog.get_logger().exception("ours")
+    logging.getLogger("theirs").exception("theirs")
+"""
+    status, _, err = _run(code, subprocess.PIPE)
+    assert status == 0
+    assert err.count("a bug") >= 2
+    assert "handle" in err
+    assert "Jane Doe" not in err
+
+
 def test_a_reader_that_is_gone_does_not_matter(broken: int) -> None:
     """No error, and the exit status is 0: nothing is left to be written at the end."""
     assert _run(LOG_TWICE, broken) == (0, "done\n", "")
