@@ -147,6 +147,8 @@ class Served:
 
 
 MAX_MESSAGE_BYTES = 1024 * 1024
+_OWN_CONNECTIONS = [("grpc.use_local_subchannel_pool", 1)]
+"""Else a port that the system gives out again would find the connection of the server before."""
 
 
 @asynccontextmanager
@@ -160,7 +162,7 @@ async def served(core: Running, *, keys: Keys | None = None, default_timeout: fl
     async with (
         grpc_edge.listening(methods, keys, grpc_options) as grpc,
         rest_edge.listening(rest_edge.build_app(routes), rest_options) as rest,
-        AsyncRerankClient(f"127.0.0.1:{grpc.port}") as client,
+        AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):
         await grpc.set_ready(ready=True)  # our client asks for health before it calls

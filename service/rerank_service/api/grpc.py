@@ -207,4 +207,4 @@ async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) ->
     try:
         yield edge
     finally:
-        await edge.stop(0.0)
+        await edge.stop(1.0)  # calls that end get a moment to say so; who was stopped already is not stopped again
