@@ -12,8 +12,7 @@ from rerank_export.errors import ExportFailed, one_line
 from rerank_export.source import Source
 from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import Bundle
-from rerank_service.provider import Provider
-from rerank_service.session import CrossEncoder
+from rerank_service.engine.session import CrossEncoder
 from rerank_service.tokenizer import PairTokenizer
 
 TOLERANCE = 1e-4
@@ -116,7 +115,7 @@ def compare(bundle: Bundle, source: Source) -> Parity:
 def _bundle_logits(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits of the built-in pairs scored each alone, and two by two, padded to the longer."""
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=bundle.manifest.max_tokens)
-    session = CrossEncoder(bundle, Provider.CPU)
+    session = CrossEncoder(bundle.graph)
     pairs = [
         pair for query in _QUERIES for pair in tokenizer.encode_documents(tokenizer.encode_query(query), _DOCUMENTS)
     ]

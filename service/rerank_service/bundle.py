@@ -149,6 +149,11 @@ class Bundle:
         """The graph to run."""
         return self.folder / self.manifest.variants[0].file
 
+    def variant(self, precision: str) -> Path | None:
+        """The graph that was exported for a precision."""
+        found = (variant.file for variant in self.manifest.variants if variant.precision == precision)
+        return next((self.folder / file for file in found), None)
+
     @property
     def tokenizer(self) -> Path:
         """The tokenizer of the Hugging Face library of that name."""

@@ -15,10 +15,16 @@ class CostModel:
     """Seconds of a batch as a + b * tokens + c * rows * length^2: starting it, its products with weights, its
     attention. Fitted by recursive least squares with forgetting (Haykin, Adaptive Filter Theory, chapter 10)."""
 
-    def __init__(self, tokens_per_second: float = 4000.0) -> None:
-        """`tokens_per_second` of one lane is believed until batches have run."""
-        self._weights = np.array([0.0, 1e3 / tokens_per_second, 0.0])
+    def __init__(self, weights: tuple[float, float, float] = (0.0, 0.25, 0.0)) -> None:
+        """`weights`, as another model's `weights`, are believed until batches have run: here 4,000 tokens a second."""
+        self._weights = np.array(weights)
         self._variance = np.diag([_UNSURE, _UNSURE, _UNSURE])
+
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """Seconds of a batch, of a thousand tokens, of a million pairs of tokens."""
+        a, b, c = map(float, self._weights)
+        return a, b, c
 
     def observe(self, rows: int, length: int, seconds: float) -> None:
         """Learn from a batch that ran. What counts is the relative error, so that small batches are learned too."""

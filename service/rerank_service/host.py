@@ -2,10 +2,35 @@
 
 import math
 import os
+import platform
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """The processor."""
+
+    name: str
+    features: frozenset[str]
+    """As Linux names them, such as avx512_bf16 or amx_bf16; empty elsewhere."""
+
+
+@cache
+def cpu() -> Cpu:
+    """The processor of this machine."""
+    try:
+        lines = [line.partition(":") for line in _CPUINFO.read_text().splitlines()]
+    except OSError:
+        lines = []
+    said = {name.strip().lower(): value.strip() for name, _, value in reversed(lines)}  # the first core's
+    features = said.get("flags") or said.get("features") or ""  # x86-64 or Arm
+    return Cpu(said.get("model name") or platform.processor() or platform.machine(), frozenset(features.split()))
 
 
 def usable_cores() -> int:

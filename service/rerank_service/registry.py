@@ -8,12 +8,13 @@ import numpy as np
 from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import Bundle
 from rerank_service.cost import CostModel
+from rerank_service.engine.engine import CPU_FP32, Engine, Provider
+from rerank_service.engine.runtime import Graph
+from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel, excerpt
 from rerank_service.host import usable_cores
-from rerank_service.provider import ORT_NAME, Provider
 from rerank_service.ranking import Activation
 from rerank_service.scheduler import Scheduler
-from rerank_service.session import CrossEncoder
 from rerank_service.tokenizer import PairTokenizer
 
 DEFAULT_NAMES = ("", "default")
@@ -31,15 +32,18 @@ class ModelInfo:
     digest: str
     precision: str
     provider: str
+    choice: str
+    """Why this provider and this precision."""
     max_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ServedModel:
     """A model with all that it takes to score with it."""
 
     info: ModelInfo
     tokenizer: PairTokenizer
+    encoder: CrossEncoder
     scheduler: Scheduler
     activation: Activation
 
@@ -77,41 +81,54 @@ class Registry:
         return list({id(model): model for model in self._models.values()}.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a model is called where it is served."""
+
+    name: str | None = None
+    """None: what its manifest says."""
+    aliases: tuple[str, ...] = ()
+
+
 def load(
     bundle: Bundle,
     *,
     limits: BatchLimits,
-    provider: Provider,
+    engine: Engine = CPU_FP32,
+    graph: Graph | None = None,
     lanes: int | None = None,
-    name: str | None = None,
-    aliases: tuple[str, ...] = (),
+    names: Names | None = None,
+    choice: str = "",
+    cost: CostModel | None = None,
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks for as long as that takes.
 
-    Without `lanes` there is one a core of this process's quota, and one on a GPU.
+    `graph` is what the engine runs, where that is not the bundle's own. Without `lanes` there is one a core of this
+    process's quota, and one on a GPU. `choice` says why this engine; `cost` is what is known of its speed.
 
     Raises:
         BundleInvalid: it cannot be served.
     """
-    manifest = bundle.manifest
+    manifest, names = bundle.manifest, names or Names()
     limits = replace(limits, max_length=manifest.max_tokens)
-    session = CrossEncoder(bundle, provider)
+    lanes = lanes or (1 if engine.provider is Provider.CUDA else usable_cores())
+    encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes)
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens)
-    cost = CostModel()
-    _warm_up(session, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
-    lanes = lanes or (usable_cores() if session.provider == ORT_NAME[Provider.CPU] else 1)
-    scheduler = Scheduler(session.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost)
+    cost = cost or CostModel()
+    _warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
+    scheduler = Scheduler(encoder.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost)
     info = ModelInfo(
-        name or manifest.name,
-        aliases,
+        names.name or manifest.name,
+        names.aliases,
         manifest.source,
         manifest.revision,
         bundle.digest,
-        session.precision,
-        session.provider,
+        engine.precision.value,
+        encoder.provider,
+        choice,
         manifest.max_tokens,
     )
-    return ServedModel(info, tokenizer, scheduler, manifest.activation)
+    return ServedModel(info, tokenizer, encoder, scheduler, manifest.activation)
 
 
 _WARM_UP_TOKENS = 512
@@ -119,7 +136,7 @@ _WARM_UP_TOKENS = 512
 
 
 def _warm_up(
-    session: CrossEncoder, tokenizer: PairTokenizer, cost: CostModel, *, pad_id: int, limits: BatchLimits
+    encoder: CrossEncoder, tokenizer: PairTokenizer, cost: CostModel, *, pad_id: int, limits: BatchLimits
 ) -> None:
     """A few forward passes, so that a model that cannot run fails here, the first request finds warm caches, and what
     a batch costs is known.
@@ -134,7 +151,7 @@ def _warm_up(
         batch = collate(pairs, pad_id=pad_id, limits=limits)
         started = time.perf_counter()
         try:
-            logits = session.score(batch)
+            logits = encoder.score(batch)
         except Exception as error:
             raise BundleInvalid(f"the model does not run: {error}") from error
         if words > 1:  # the first runs are slower than any later one

@@ -71,7 +71,7 @@ class Reranker:
         guess = model.tokenizer.guess(request.query, request.max_tokens_per_doc)
         tokens = sum(guess(reader.chars(raw)) for raw in documents)
         speed = model.scheduler.tokens_per_second(tokens / len(documents))
-        with self._admission.admit(len(documents), tokens, deadline, speed) as ticket:
+        with model.scheduler.in_use(), self._admission.admit(len(documents), tokens, deadline, speed) as ticket:
             board = Scoreboard(request, model.activation)
             live = _Live(request, model, reader, ticket, board, guess=guess)
             async with deadline.enforced():
@@ -95,7 +95,7 @@ class Reranker:
         self._check_chars("query", len(request.query), self.limits.max_query_chars)
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
-        with self._admission.admit(0, 0.0, deadline, speed) as ticket:
+        with model.scheduler.in_use(), self._admission.admit(0, 0.0, deadline, speed) as ticket:
             board = Scoreboard(request, model.activation, max_kept_bytes=self.limits.max_kept_bytes)
             live = _Live(request, model, reader, ticket, board, on_scores=on_scores)
             async with deadline.enforced():

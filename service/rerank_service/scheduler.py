@@ -142,6 +142,8 @@ class Scheduler:
         self._queue: FairQueue[Submission, _Waiting] = FairQueue(limits, lanes=lanes)
         self._changed = threading.Condition()
         self._closed = False
+        self._retired = False
+        self._users = 0
         self._live: set[Submission] = set()
         self._running: dict[Stop, set[Submission]] = {}
         """Who still wants each batch that runs."""
@@ -151,6 +153,25 @@ class Scheduler:
     def waiting(self) -> int:
         """Pairs in the queue."""
         return self._queue.pairs
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Until the block ends the lanes run, retired or not."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._close_if_done()
+
+    def retire(self) -> None:
+        """Another scheduler gets the requests from now on: close when those that are here are done."""
+        self._retired = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._retired and not self._users:
+            self.close()
 
     @contextmanager
     def submission(self, *, room: int, priority: int = 0, weight: float = 1.0) -> Iterator[Submission]:

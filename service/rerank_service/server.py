@@ -25,13 +25,13 @@ from rerank_service.api import grpc as grpc_edge
 from rerank_service.api import rest as rest_edge
 from rerank_service.api.address import address
 from rerank_service.auth import Keys
-from rerank_service.batching import BatchLimits
-from rerank_service.bundle import open_bundle
+from rerank_service.engine.engine import Precision, Provider
 from rerank_service.host import usable_cores
-from rerank_service.provider import Provider
-from rerank_service.registry import Registry, ServedModel, load
+from rerank_service.loading import ModelOptions, load_better, load_selected
+from rerank_service.registry import Names, Registry, ServedModel
 from rerank_service.reranker import RequestLimits, Reranker
 from rerank_service.settings import Settings
+from rerank_service.tuning.select import Wish
 
 STARTER = Path(__file__).parent / "models" / "starter"
 """The bundled model."""
@@ -77,11 +77,10 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             rest_edge.listening(rest_edge.build_app(routes), _rest_options(settings)) as rest,
             grpc_edge.listening(methods, keys, _grpc_options(settings)) as grpc,
         ):
-            model = await _unless_stopped(stop, partial(load_model, settings))
+            model = await _unless_stopped(stop, partial(load_selected, model_options(settings)))
             if model is not None:
                 gc.freeze()  # what is here stays: without that, parsing a large body walks through all of it
-                async with _running(model):
-                    registry.add(model)
+                async with _running(registry, model) as lanes:
                     addresses = Addresses(
                         address(settings.host, grpc.port),
                         f"http://{address(settings.host, rest.port)}",
@@ -91,31 +90,25 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
                     await grpc.set_ready(ready=True)
                     _log_ready(addresses, model, time.perf_counter() - begun)
                     await on_ready(addresses)
-                    await stop.get()
+                    async with _tuning(settings, model, lanes):
+                        await stop.get()
                     routes.ready = False
                     await grpc.set_ready(ready=False)
                     await _drain(admission, (rest, grpc), stop, settings)
     _log.info("stopped")
 
 
-def load_model(settings: Settings) -> ServedModel:
-    """Load the model that the settings name. Blocks.
-
-    Raises:
-        BundleInvalid: it cannot be served.
-    """
-    limits = BatchLimits(
-        max_tokens=settings.max_batch_tokens,
-        max_pairs=settings.max_batch_pairs,
-        length_multiple=settings.length_multiple,
-    )
-    return load(
-        open_bundle(settings.model or STARTER),
-        limits=limits,
-        provider=Provider(settings.provider),
+def model_options(settings: Settings) -> ModelOptions:
+    """What the settings say of the model."""
+    return ModelOptions(
+        folder=settings.model or STARTER,
+        cache=settings.cache.expanduser(),
+        wish=Wish(Provider(settings.provider), Precision(settings.precision)),
         lanes=settings.lanes,
-        name=settings.model_name,
-        aliases=settings.aliases,
+        max_batch_tokens=settings.max_batch_tokens,
+        length_multiple=settings.length_multiple,
+        max_batch_pairs=settings.max_batch_pairs,
+        names=Names(settings.model_name, settings.aliases),
     )
 
 
@@ -127,6 +120,7 @@ def _log_ready(addresses: Addresses, model: ServedModel, seconds: float) -> None
         model=model.info.name,
         provider=model.info.provider,
         precision=model.info.precision,
+        why=model.info.choice,
         seconds=round(seconds, 2),
     )
 
@@ -162,18 +156,65 @@ async def _unless_stopped(stop: asyncio.Queue[signal.Signals], load: Callable[[]
     return loaded.result()
 
 
+class _Lanes:
+    """The lanes of the model served, and of those before it until their last request is answered."""
+
+    def __init__(self, registry: Registry, tasks: asyncio.TaskGroup) -> None:
+        self._registry = registry
+        self._tasks = tasks
+        self._running: list[asyncio.Task[None]] = []
+
+    def serve(self, model: ServedModel) -> None:
+        """Let requests that come from now on go to this model."""
+        former = self._registry.models()
+        self._running.append(self._tasks.create_task(model.scheduler.run()))
+        self._registry.add(model)
+        for one in former:
+            one.scheduler.retire()
+
+    def end(self) -> None:
+        """Let no lane take another batch."""
+        for task in self._running:
+            task.cancel()
+
+
 @asynccontextmanager
-async def _running(model: ServedModel) -> AsyncIterator[None]:
-    """Run a model's lanes beside the block; if one dies the block is cancelled, and its error raised."""
+async def _running(registry: Registry, model: ServedModel) -> AsyncIterator[_Lanes]:
+    """Serve a model beside the block; if a lane dies the block is cancelled, and its error raised."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            lanes = tasks.create_task(model.scheduler.run())
+            lanes = _Lanes(registry, tasks)
+            lanes.serve(model)
             try:
-                yield
+                yield lanes
             finally:
-                lanes.cancel()
+                lanes.end()
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
+
+
+@asynccontextmanager
+async def _tuning(settings: Settings, model: ServedModel, lanes: _Lanes) -> AsyncIterator[None]:
+    """Beside the block, find out what runs best here, and change to it."""
+    halt = threading.Event()
+
+    async def tune() -> None:
+        try:
+            better = await asyncio.to_thread(load_better, model_options(settings), model, halt)
+        except Exception as error:  # noqa: BLE001 - what runs, runs on
+            _log.warning("tuning failed", error=str(error))
+        else:
+            if better is not None and not halt.is_set():
+                lanes.serve(better)
+                _log.info("changed", provider=better.info.provider, precision=better.info.precision)
+
+    task = asyncio.create_task(tune()) if settings.tune == "auto" else None
+    try:
+        yield
+    finally:
+        halt.set()
+        if task is not None:
+            await asyncio.wait([task])
 
 
 def _stop_signals() -> asyncio.Queue[signal.Signals]:

@@ -61,18 +61,26 @@ class Settings(BaseSettings):
     """Keys that callers must send as `Authorization: Bearer KEY`, separated by commas. None: every caller is
     let in."""
 
-    provider: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where ONNX Runtime computes: cpu, cuda, or auto for the best that works. One asked for by name that does
-    not work is an error."""
+    provider: Literal["auto", "cpu", "openvino", "cuda"] = "auto"
+    """Where ONNX Runtime computes: cpu, openvino, cuda, or auto for the fastest that ranks as fp32 does. One asked for
+    by name that does not work is an error."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """What it computes in; likewise. `rerank tune` shows what each brings here."""
+    tune: Literal["auto", "off"] = "auto"
+    """Whether a first start measures, in the background and for at most 10 seconds, what auto should mean on this
+    machine. What `rerank tune` found before is used either way."""
+    cache: Path = Path("~/.cache/rerank")
+    """Folder for derived graphs and what was measured. Where it cannot be written, that is done again at each start."""
     lanes: PositiveInt | None = None
-    """Batches that run at once. Unset: one a core of this process's quota; one on a GPU."""
-    max_batch_tokens: PositiveInt = 512
+    """Batches that run at once. Unset: what was tuned, else one a core of this process's quota; one on a GPU."""
+    max_batch_tokens: PositiveInt | None = None
     """Padded tokens in one batch: rows times the longest row. On a CPU few hundred keep waits short and cost nothing; a
-    GPU wants many more."""
+    GPU wants many more. Unset: what was tuned, else 512."""
     max_batch_pairs: PositiveInt = 64
     """Rows in one batch."""
-    length_multiple: PositiveInt = 4
-    """Rows are padded to a multiple of this many tokens. A CPU takes any; a GPU may want 8 or 16."""
+    length_multiple: PositiveInt | None = None
+    """Rows are padded to a multiple of this many tokens. A CPU takes any; a GPU may want 8 or 16. Unset: what was
+    tuned, else 4."""
 
     max_documents: PositiveInt = 10_000
     """Documents in one unary request."""

@@ -14,8 +14,7 @@ from rerank_export import exporter
 from rerank_export.weights import halve_weights
 from rerank_service.batching import Batch
 from rerank_service.bundle import Bundle
-from rerank_service.provider import Provider
-from rerank_service.session import CrossEncoder
+from rerank_service.engine.session import CrossEncoder
 
 LARGE = 512
 """Numbers, enough for a tensor to be worth halving."""
@@ -35,7 +34,7 @@ def half_source(sources: Callable[[str], Path], tmp_path_factory: pytest.TempPat
 
 def _logits(bundle: Bundle) -> NDArray[np.float32]:
     ids = np.random.default_rng(20).integers(0, 200, (4, 64))
-    return CrossEncoder(bundle, Provider.CPU).score(Batch(ids, np.ones_like(ids), np.zeros_like(ids)))
+    return CrossEncoder(bundle.graph).score(Batch(ids, np.ones_like(ids), np.zeros_like(ids)))
 
 
 def _stored_types(bundle: Bundle) -> set[int]:

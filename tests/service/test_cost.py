@@ -15,7 +15,7 @@ def test_it_finds_what_a_machine_costs() -> None:
     """Within a few per cent, from noisy batches of all shapes, whatever was believed before."""
     dice = random.Random(1)
     for believed in (100.0, 1_000_000.0):
-        model = CostModel(believed)
+        model = CostModel((0.0, 1e3 / believed, 0.0))
         for _ in range(200):
             rows, length = dice.randint(1, 32), dice.randrange(8, 513, 8)
             model.observe(rows, length, _truth(rows, length) * dice.uniform(0.9, 1.1))

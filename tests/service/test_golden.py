@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from golden.cases import Case, golden_cases, golden_tokens
 from rerank_service.batching import BatchLimits, EncodedPair, collate
 from rerank_service.bundle import Bundle
+from rerank_service.engine.session import CrossEncoder
 from rerank_service.fairness import FairQueue
-from rerank_service.provider import Provider
-from rerank_service.session import CrossEncoder
 from rerank_service.tokenizer import PairTokenizer
 
 TOLERANCE = 1e-4
@@ -20,7 +19,7 @@ GROUPS = list(dict.fromkeys(case.group for case in CASES))
 @pytest.fixture(scope="module")
 def session(starter: Bundle) -> CrossEncoder:
     """The bundled model, as it is served."""
-    return CrossEncoder(starter, Provider.CPU)
+    return CrossEncoder(starter.graph)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 
 from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import open_bundle
-from rerank_service.provider import Provider
+from rerank_service.engine.session import CrossEncoder
 from rerank_service.server import STARTER
-from rerank_service.session import CrossEncoder
 from rerank_service.tokenizer import PairTokenizer
 
 _BUNDLE = open_bundle(STARTER)
-_SESSION = CrossEncoder(_BUNDLE, Provider.CPU)
+_SESSION = CrossEncoder(_BUNDLE.graph)
 _TOKENIZER = PairTokenizer(_BUNDLE.tokenizer, max_tokens=_BUNDLE.manifest.max_tokens)
 TEXT = st.text(max_size=200) | st.lists(
     st.sampled_from(["what", "is", "the", "capital", "of", "france", "paris", "rome", "🗼", "42"]), max_size=60

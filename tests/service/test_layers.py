@@ -63,8 +63,8 @@ def test_the_batching_policy_is_pure() -> None:
 def test_onnxruntime_is_told_not_to_report() -> None:
     """It reads the variable when it is imported, so whoever imports it must have set it first."""
     importers = [name for name, path in _MODULES.items() if "onnxruntime" in _imports(path)]
-    assert importers == ["rerank_service.session"]
-    code = "import os, rerank_service.session; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    assert importers == ["rerank_service.engine.runtime"]
+    code = "import os, rerank_service.engine.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert told.stdout == "1\n"

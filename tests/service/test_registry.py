@@ -6,14 +6,14 @@ import pytest
 
 from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
-from rerank_service.provider import Provider
-from rerank_service.registry import Registry, ServedModel, load
+from rerank_service.registry import Names, Registry, ServedModel, load
 from support.small import write_small_model
 
 
-def _load(bundle: Bundle, provider: Provider = Provider.CPU, **names: object) -> ServedModel:
-    return load(bundle, limits=BatchLimits(), provider=provider, lanes=1, **names)  # type: ignore[arg-type]
+def _load(bundle: Bundle, engine: Engine = CPU_FP32, names: Names | None = None) -> ServedModel:
+    return load(bundle, limits=BatchLimits(), engine=engine, lanes=1, names=names)
 
 
 def test_a_model_is_found_by_each_of_its_names(small_model: Bundle) -> None:
@@ -21,7 +21,7 @@ def test_a_model_is_found_by_each_of_its_names(small_model: Bundle) -> None:
     registry = Registry()
     with pytest.raises(NotReady):
         registry.get("")
-    model = _load(small_model, name="mine", aliases=("also",))
+    model = _load(small_model, names=Names("mine", ("also",)))
     registry.add(model)
     assert all(registry.get(name) is model for name in ("mine", "also", "default", ""))
     assert registry.models() == [model]
@@ -31,7 +31,7 @@ def test_a_model_is_found_by_each_of_its_names(small_model: Bundle) -> None:
 
 def test_rows_are_not_padded_beyond_the_window(small_model: Bundle) -> None:
     """Whatever the multiple to which lengths are rounded up: the model has no positions there."""
-    model = load(small_model, limits=BatchLimits(length_multiple=100), provider=Provider.CPU, lanes=1)
+    model = load(small_model, limits=BatchLimits(length_multiple=100), lanes=1)
     assert model.scheduler._limits.padded(30) == small_model.manifest.max_tokens
 
 
@@ -42,11 +42,10 @@ def test_any_model_lets_every_name_mean_the_default(small_model: Bundle) -> None
     assert registry.get("rerank-english-v3.0").info.name == "small"
 
 
-def test_a_provider_that_does_not_work_is_an_error(small_model: Bundle) -> None:
-    """No silent fall-back to the CPU; `auto` takes what works."""
-    with pytest.raises(BundleInvalid, match=r"--provider cuda does not work here.*CPUExecutionProvider"):
-        _load(small_model, Provider.CUDA)
-    assert _load(small_model, Provider.AUTO).info.provider == "CPUExecutionProvider"
+def test_an_engine_that_does_not_work_is_an_error(small_model: Bundle) -> None:
+    """No silent fall-back to the CPU."""
+    with pytest.raises(BundleInvalid, match=r"--provider cuda --precision fp16 does not work.*CPUExecutionProvider"):
+        _load(small_model, Engine(Provider.CUDA, Precision.FP16))
 
 
 def test_a_graph_that_onnxruntime_refuses_is_refused(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from rerank_service.batching import Batch
 from rerank_service.bundle import Bundle
-from rerank_service.provider import Provider
-from rerank_service.session import CrossEncoder
+from rerank_service.engine.session import CrossEncoder
 from rerank_service.stop import Stop
 
 
@@ -36,7 +35,7 @@ class _Told(Stop):
 
 def test_a_stopped_batch_raises_and_the_next_one_runs(starter: Bundle) -> None:
     """Asked for before, and while it runs: seconds of work end at once."""
-    session = CrossEncoder(starter, Provider.CPU)
+    session = CrossEncoder(starter.graph)
     before = Stop()
     before.ask()
     with pytest.raises(Exception, match="terminate"):

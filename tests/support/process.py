@@ -39,8 +39,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Ours, without settings that the machine may have."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")} | variables
+    """Ours, without settings that the machine may have, untuned."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
+    return ours | {"RERANK_TUNE": "off", "RERANK_CACHE": os.devnull} | variables  # nothing of this machine's user
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from rerank_service.batching import Batch, BatchLimits
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
-from rerank_service.provider import Provider
 from rerank_service.ranking import Ranking, RerankRequest
 from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import OnScores, RequestLimits, Reranker
@@ -117,7 +116,7 @@ async def running(
     max_live_tokens: float = math.inf,
 ) -> AsyncIterator[Running]:
     """Load a bundle and run its lanes."""
-    model = load(bundle, limits=batch_limits or BatchLimits(), provider=Provider.CPU, lanes=lanes)
+    model = load(bundle, limits=batch_limits or BatchLimits(), lanes=lanes)
     score = HeldScore(model.scheduler._score)
     model.scheduler._score = score
     registry = Registry()

@@ -626,6 +626,7 @@ class Model(_message.Message):
     MAX_STREAM_DOCUMENTS_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that answers carry."""
     source: _builtins.str
@@ -650,6 +651,8 @@ class Model(_message.Message):
     """Bytes a message to the server may have."""
     ready: _builtins.bool
     """Whether it answers now."""
+    choice: _builtins.str
+    """Why this provider and this precision: what was asked for, or what was measured here, and what was skipped."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names that requests may use for it."""
@@ -669,10 +672,11 @@ class Model(_message.Message):
         max_stream_documents: _builtins.int = ...,
         max_message_bytes: _builtins.int = ...,
         ready: _builtins.bool = ...,
+        choice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "choice", b"choice", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -210,6 +210,7 @@ def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int
         digest=info.digest,
         precision=info.precision,
         provider=info.provider,
+        choice=info.choice,
         max_tokens=info.max_tokens,
         max_documents=max_documents,
         max_stream_documents=max_stream_documents,

@@ -193,6 +193,7 @@ def _model(info: ModelInfo) -> dict[str, Any]:
         "max_tokens": info.max_tokens,
         "precision": info.precision,
         "provider": info.provider,
+        "choice": info.choice,
         "digest": info.digest,
     }
 

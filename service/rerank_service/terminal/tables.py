@@ -49,6 +49,7 @@ def model_table(model: pb.Model) -> Table:
         "digest": model.digest[:_DIGITS],
         "precision": model.precision,
         "provider": model.provider,
+        "why": model.choice,
         "tokens a pair": f"{model.max_tokens:,}",
         "documents": f"{model.max_documents:,}",
         "documents in a stream": f"{model.max_stream_documents:,}",

@@ -1,0 +1,54 @@
+"""onnxruntime, imported here and nowhere else, and what all providers' sessions share."""
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_service.errors import BundleInvalid
+
+# onnxruntime reports to Microsoft unless this is set before it is imported (its docs/Privacy.md)
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
+
+__all__ = ["Feed", "Graph", "Runner", "open_session", "ort", "session_options"]
+
+Graph = Path | bytes
+"""A graph's file, or the graph itself where no file could be written."""
+Feed = dict[str, NDArray[np.int64]]
+
+
+class Runner(Protocol):
+    """A loaded graph. `run` blocks, releases the GIL, and may be called from several threads at once."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what the graph takes."""
+
+    def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
+        """The graph's first output. `options.terminate` stops it, where the provider can stop."""
+
+
+def session_options() -> ort.SessionOptions:
+    """One thread, which is the caller's."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # a lane is one thread; more lanes beat more threads a lane
+    options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # it is kept for each shape seen, and ours change: memory would grow
+    options.log_severity_level = 3
+    return options
+
+
+def open_session(graph: Graph, options: ort.SessionOptions, **providers: Any) -> ort.InferenceSession:
+    """A session.
+
+    Raises:
+        BundleInvalid: ONNX Runtime refuses the graph.
+    """
+    try:
+        return ort.InferenceSession(graph, options, **providers)
+    except Exception as error:
+        where = graph if isinstance(graph, Path) else "the graph"
+        raise BundleInvalid(f"onnxruntime cannot load {where}: {error}") from error

@@ -1,0 +1,118 @@
+"""From a model folder to a model that is served: which engine, which graph, which limits.
+
+Rule: everything here blocks, and is called from a thread.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import structlog
+
+from rerank_service.batching import BatchLimits
+from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.cost import CostModel
+from rerank_service.engine.available import offer
+from rerank_service.registry import Names, ServedModel, load
+from rerank_service.tuning import parity
+from rerank_service.tuning.record import Tuned
+from rerank_service.tuning.select import Selection, Wish, remembered, select, tuning_key
+from rerank_service.tuning.short import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, tune_short
+from rerank_service.tuning.trials import open_all
+from rerank_service.variants.cache import Cache
+from rerank_service.variants.derive import graph_for
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What the operator says of the model. None: what was tuned, else what BatchLimits and `load` have."""
+
+    folder: Path
+    cache: Path
+    wish: Wish = field(default_factory=Wish)
+    lanes: int | None = None
+    max_batch_tokens: int | None = None
+    length_multiple: int | None = None
+    max_batch_pairs: int = 64
+    names: Names = field(default_factory=Names)
+
+
+def load_selected(options: ModelOptions) -> ServedModel:
+    """Load the model on the engine that was asked for, or tuned before, or is sure.
+
+    Raises:
+        BundleInvalid: it cannot be served.
+    """
+    bundle, cache = open_bundle(options.folder), Cache(options.cache)
+    return _load(bundle, options, select(bundle, options.wish, cache), cache)
+
+
+def load_better(options: ModelOptions, running: ServedModel, halt: threading.Event) -> ServedModel | None:
+    """Measure which engine is the fastest here that ranks as fp32 does, remember it, and load the model on it; None if
+    that is the one that runs, if nothing is to be chosen, or if it was told to halt."""
+    bundle, cache = open_bundle(options.folder), Cache(options.cache)
+    if not options.wish.is_open or remembered(bundle, options.wish, cache) is not None:
+        return None
+    tuned = _tune(bundle, options, running, cache, halt)
+    if tuned is None:
+        return None
+    cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
+    _log.info("tuned", engine=str(tuned.engine), why=tuned.why())
+    selection = Selection(tuned.engine, tuned.why(), tuned)
+    return None if tuned.engine == running.encoder.engine else _load(bundle, options, selection, cache)
+
+
+def _tune(
+    bundle: Bundle, options: ModelOptions, running: ServedModel, cache: Cache, halt: threading.Event
+) -> Tuned | None:
+    ends = time.perf_counter() + SECONDS
+    found = offer(options.wish.provider, options.wish.precision)
+    base = running.encoder.engine
+    opened = open_all(bundle, [engine for engine in found.engines if engine != base], cache, lanes=1)
+    scores = {engine: encoder.score for engine, encoder in opened.encoders.items()} | {base: running.encoder.score}
+    limits = replace(_limits(options, None), max_length=bundle.manifest.max_tokens)
+    try:
+        chosen, trials = tune_short(
+            scores,
+            base,
+            parity.encoded(running.tokenizer, most=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
+            limits=limits,
+            pad_id=bundle.manifest.pad_id,
+            ends=ends,
+            halt=halt,
+        )
+    except Halted:
+        return None
+    failed = (f"{engine}: {why}" for engine, why in opened.failed.items())
+    return Tuned(
+        form="short",
+        provider=chosen.provider,
+        precision=chosen.precision,
+        trials=trials,
+        skipped=(*map(str, found.skipped), *failed),
+    )
+
+
+def _load(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Cache) -> ServedModel:
+    tuned = selection.tuned
+    return load(
+        bundle,
+        limits=_limits(options, tuned),
+        engine=selection.engine,
+        graph=graph_for(bundle, selection.engine, cache),
+        lanes=options.lanes or (tuned.lanes if tuned else None),
+        names=options.names,
+        choice=selection.why,
+        cost=CostModel(tuned.cost) if tuned and tuned.cost else None,
+    )
+
+
+def _limits(options: ModelOptions, tuned: Tuned | None) -> BatchLimits:
+    said = {"max_tokens": options.max_batch_tokens, "length_multiple": options.length_multiple}
+    measured = {"max_tokens": tuned.max_batch_tokens, "length_multiple": tuned.length_multiple} if tuned else {}
+    chosen = {name: said[name] or measured.get(name) for name in said}
+    known = {name: value for name, value in chosen.items() if value is not None}
+    return replace(BatchLimits(max_pairs=options.max_batch_pairs), **known)

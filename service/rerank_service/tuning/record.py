@@ -1,0 +1,71 @@
+"""What was found on this machine, as it is kept and told."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+
+
+class Trial(BaseModel):
+    """One engine that was measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: Provider
+    precision: Precision
+    tokens_per_second: float
+    """Of one lane in the short form, of all in the full one."""
+    tau: float | None = None
+    """Mean Kendall tau-b with fp32 over `queries` of the parity set; None where it was not measured."""
+    queries: int = 0
+    verdict: str
+    """Why it was chosen or not."""
+
+    @property
+    def engine(self) -> Engine:
+        """What was measured."""
+        return Engine(self.provider, self.precision)
+
+
+class Tuned(BaseModel):
+    """What a tuning chose, and from what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    form: str
+    """short or full."""
+    provider: Provider
+    precision: Precision
+    lanes: int | None = None
+    max_batch_tokens: int | None = None
+    length_multiple: int | None = None
+    cost: tuple[float, float, float] | None = None
+    """Weights of the cost model."""
+    trials: tuple[Trial, ...]
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> Engine:
+        """What was chosen."""
+        return Engine(self.provider, self.precision)
+
+    def why(self) -> str:
+        """The choice in one line."""
+        by_engine = {trial.engine: trial for trial in self.trials}
+        others = [f"{trial.engine}: {trial.verdict}" for trial in self.trials if trial.engine != self.engine]
+        reason = by_engine[self.engine].verdict if self.engine in by_engine else "the only engine"
+        return "; ".join((f"{reason} ({self.form} tuning)", *others, *self.skipped))
+
+
+def read(value: dict[str, Any] | None) -> Tuned | None:
+    """What was kept, if it is of a form that this version knows."""
+    try:
+        return None if value is None else Tuned.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def reference_of(engines: tuple[Engine, ...]) -> Engine:
+    """The engine that others are compared with: fp32, on the GPU where there is one."""
+    return next((engine for engine in engines if engine.precision is Precision.FP32), CPU_FP32)

@@ -1,0 +1,97 @@
+"""At start: what was asked for, what is remembered, what is sure."""
+
+import importlib.metadata
+from dataclasses import dataclass
+
+from rerank_service.bundle import Bundle
+from rerank_service.engine.available import Offer, offer
+from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.errors import BundleInvalid
+from rerank_service.host import cpu, usable_cores
+from rerank_service.tuning import parity
+from rerank_service.tuning.record import Tuned, read, reference_of
+from rerank_service.variants.cache import Cache, key
+from rerank_service.variants.derive import identity, recipe
+
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the operator asked for."""
+
+    provider: Provider = Provider.AUTO
+    precision: Precision = Precision.AUTO
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it leaves a choice to be measured."""
+        return Provider.AUTO is self.provider or Precision.AUTO is self.precision
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What runs, and why."""
+
+    engine: Engine
+    why: str
+    tuned: Tuned | None = None
+    """What was measured before, if it was."""
+
+
+def select(bundle: Bundle, wish: Wish, cache: Cache) -> Selection:
+    """The engine to start with. What is not known to rank as fp32 does is not taken unasked.
+
+    Raises:
+        BundleInvalid: what was asked for does not work here.
+    """
+    tuned = remembered(bundle, wish, cache)
+    if tuned is not None and tuned.engine in offer(tuned.provider, tuned.precision).engines:
+        return Selection(tuned.engine, tuned.why(), tuned)
+    if wish == Wish():  # without looking at every provider, which takes a while
+        return Selection(_sure(), "exact, and not tuned on this machine yet")
+    found = offer(wish.provider, wish.precision)
+    if wish.precision is not Precision.AUTO:
+        return Selection(found.engines[0], _asked(wish, found))
+    return Selection(reference_of(found.engines), _asked(wish, found))
+
+
+def remembered(bundle: Bundle, wish: Wish, cache: Cache) -> Tuned | None:
+    """What a tuning of this bundle on this machine has found for this wish."""
+    return read(cache.tuning(tuning_key(bundle, wish)))
+
+
+def tuning_key(bundle: Bundle, wish: Wish) -> str:
+    """A name for all that the outcome of a tuning depends on."""
+    machine = cpu()
+    return key(
+        identity(bundle),
+        wish.provider.value,
+        wish.precision.value,
+        machine.name,
+        " ".join(sorted(machine.features)),
+        str(usable_cores()),
+        " ".join(f"{name} {_version(name)}" for name in _RUNTIMES),
+        recipe(Engine(Provider.CPU, Precision.INT8)),
+        parity.digest(),
+    )
+
+
+def _sure() -> Engine:
+    cuda = Engine(Provider.CUDA, Precision.FP32)
+    try:
+        return offer(cuda.provider, cuda.precision).engines[0]
+    except BundleInvalid:
+        return CPU_FP32
+
+
+def _asked(wish: Wish, found: Offer) -> str:
+    asked = f"asked for: provider {wish.provider.value}, precision {wish.precision.value}"
+    return "; ".join((asked, *map(str, found.skipped)))
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"

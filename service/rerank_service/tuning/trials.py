@@ -1,0 +1,106 @@
+"""Opening engines, and judging each by its speed and its agreement with fp32."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_service.batching import BatchLimits, EncodedPair
+from rerank_service.bundle import Bundle
+from rerank_service.engine.engine import Engine
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.errors import BundleInvalid
+from rerank_service.tuning.gate import LEAST_TAU, Agreement
+from rerank_service.tuning.measure import Score, logits
+from rerank_service.tuning.parity import kendall_tau_b
+from rerank_service.tuning.record import Trial
+from rerank_service.variants.cache import Cache
+from rerank_service.variants.derive import graph_for
+
+WORTH = 1.05
+"""Times the speed of fp32 that another engine must reach, to be worth its rounding."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """Engines that load, and why the others do not."""
+
+    encoders: dict[Engine, CrossEncoder] = field(default_factory=dict)
+    failed: dict[Engine, str] = field(default_factory=dict)
+
+
+def open_all(bundle: Bundle, engines: Iterable[Engine], cache: Cache, *, lanes: int) -> Opened:
+    """Load a bundle on each engine."""
+    opened = Opened()
+    for engine in engines:
+        try:
+            opened.encoders[engine] = CrossEncoder(graph_for(bundle, engine, cache), engine, lanes=lanes)
+        except BundleInvalid as error:
+            opened.failed[engine] = str(error)
+    return opened
+
+
+class Reference:
+    """The logits of fp32, computed once for each query."""
+
+    def __init__(self, score: Score, queries: list[list[EncodedPair]], limits: BatchLimits, pad_id: int) -> None:
+        self.queries = queries
+        self._score = score
+        self._limits = limits
+        self._pad_id = pad_id
+        self._known: dict[int, NDArray[np.float32]] = {}
+
+    def tau(self, number: int, score: Score) -> float:
+        """Agreement of another engine with fp32 on one query."""
+        if number not in self._known:
+            self._known[number] = self._logits(self._score, number)
+        return kendall_tau_b(self._known[number], self._logits(score, number))
+
+    def _logits(self, score: Score, number: int) -> NDArray[np.float32]:
+        return logits(score, self.queries[number], self._limits, self._pad_id)
+
+
+def judge(
+    speeds: Mapping[Engine, float], base: Engine, agreement: Callable[[Engine], Agreement]
+) -> tuple[Engine, tuple[Trial, ...]]:
+    """The fastest engine that ranks as fp32 does, and what was found of each. `agreement` is
+    asked from the fastest on, and no more once one was chosen."""
+    chosen = base
+    trials = []
+    for engine in sorted(speeds, key=lambda one: -speeds[one]):
+        ratio = speeds[engine] / speeds[base]
+        said = f"{ratio:.2f} times {base}"
+        seen = Agreement(0)
+        if engine == base:
+            verdict = "exact" if chosen != base else "exact, and nothing faster ranks alike"
+        elif chosen != base:
+            verdict = f"{said}, and slower than {chosen}"
+        elif ratio < WORTH:
+            verdict = f"{said}, not worth its rounding"
+        else:
+            seen = agreement(engine)
+            verdict = f"{said}, {_told(seen)}"
+            chosen = engine if seen.holds else base
+        trials.append(_trial(engine, speeds[engine], seen, verdict))
+    return chosen, tuple(trials)
+
+
+def _told(seen: Agreement) -> str:
+    if not seen.taus:
+        return "no time left to compare its ranking: run `rerank tune`"
+    tau = f"tau-b {seen.mean:.4f} over {len(seen.taus)} queries"
+    if seen.holds is None:
+        return f"{tau}, too few to say: run `rerank tune`"
+    return tau if seen.holds else f"{tau}, less than {LEAST_TAU}"
+
+
+def _trial(engine: Engine, speed: float, seen: Agreement, verdict: str) -> Trial:
+    return Trial(
+        provider=engine.provider,
+        precision=engine.precision,
+        tokens_per_second=round(speed, 1),
+        tau=round(seen.mean, 6) if seen.taus else None,
+        queries=len(seen.taus),
+        verdict=verdict,
+    )

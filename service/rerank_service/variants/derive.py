@@ -1,0 +1,78 @@
+"""A bundle and an engine in, the graph to run out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rerank_service.bundle import Bundle, file_digest
+from rerank_service.engine.engine import Engine, Precision
+from rerank_service.engine.runtime import Graph
+from rerank_service.errors import BundleInvalid
+from rerank_service.variants.cache import Cache, key
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
+    """The graph that an engine runs: the bundle's own, or one derived from it and kept.
+
+    Raises:
+        BundleInvalid: it cannot be derived.
+    """
+    if engine.precision not in _DERIVED:
+        return bundle.graph
+    exported = bundle.variant(engine.precision.value)
+    return exported or _derived(bundle, engine.precision, cache)
+
+
+def recipe(engine: Engine) -> str:
+    """What names the way an engine's graph is made; engines of equal recipe and digest run the same graph."""
+    return _DERIVED[engine.precision]()[0] if engine.precision in _DERIVED else ""
+
+
+def identity(bundle: Bundle) -> str:
+    """The bundle's digest; for a folder without one, that of its graph."""
+    return bundle.digest or file_digest(bundle.graph)
+
+
+def _derived(bundle: Bundle, precision: Precision, cache: Cache) -> Graph:
+    name, rewrite = _DERIVED[precision]()
+
+    def write(path: Path) -> None:
+        _save(_rewritten(bundle, rewrite), path)
+
+    kept = cache.graph(key(identity(bundle), name), write)
+    return kept or _rewritten(bundle, rewrite).SerializeToString()
+
+
+Rewrite = Callable[["onnx.ModelProto"], int]
+
+
+def _int8() -> tuple[str, Rewrite]:
+    from rerank_service.variants.int8 import RECIPE, quantize_rows
+
+    return RECIPE, quantize_rows
+
+
+_DERIVED: dict[Precision, Callable[[], tuple[str, Rewrite]]] = {Precision.INT8: _int8}
+"""Name and doing of each rewrite; onnx is imported where one is asked for."""
+
+
+def _rewritten(bundle: Bundle, rewrite: Rewrite) -> "onnx.ModelProto":
+    import onnx
+
+    try:
+        model = onnx.load(bundle.graph)
+        changed = rewrite(model)
+    except Exception as error:
+        raise BundleInvalid(f"{bundle.graph} cannot be rewritten: {error}") from error
+    if not changed:
+        raise BundleInvalid(f"{bundle.graph} has no product with constant weights that could be rewritten")
+    return model
+
+
+def _save(model: "onnx.ModelProto", path: Path) -> None:
+    import onnx
+
+    onnx.save_model(model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=f"{path.name}.data")
