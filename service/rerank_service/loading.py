@@ -14,8 +14,10 @@ from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.cost import CostModel
 from rerank_service.engine.available import offer
+from rerank_service.host import usable_cores
 from rerank_service.registry import Names, ServedModel, load
 from rerank_service.tuning import parity
+from rerank_service.tuning.full import Told, machine, tune_full
 from rerank_service.tuning.record import Tuned
 from rerank_service.tuning.select import Selection, Wish, remembered, select, tuning_key
 from rerank_service.tuning.short import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, tune_short
@@ -63,6 +65,19 @@ def load_better(options: ModelOptions, running: ServedModel, halt: threading.Eve
     _log.info("tuned", engine=str(tuned.engine), why=tuned.why())
     selection = Selection(tuned.engine, tuned.why(), tuned)
     return None if tuned.engine == running.encoder.engine else _load(bundle, options, selection, cache)
+
+
+def tune(options: ModelOptions, told: Told) -> tuple[Tuned, bool]:
+    """Measure what runs the model best, and keep it; tells whether it could be kept. Takes minutes.
+
+    Raises:
+        BundleInvalid: it cannot be served.
+    """
+    bundle, cache = open_bundle(options.folder), Cache(options.cache)
+    found = offer(options.wish.provider, options.wish.precision)
+    here = machine(bundle, cache, _limits(options, None), lanes=options.lanes or usable_cores())
+    tuned = tune_full(here, found, told)
+    return tuned, cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
 
 
 def _tune(

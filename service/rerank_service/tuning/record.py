@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rerank_service.batching import BatchLimits
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 
 
@@ -28,6 +29,22 @@ class Trial(BaseModel):
         return Engine(self.provider, self.precision)
 
 
+class Setting(BaseModel):
+    """How batches are formed and run, and how fast that was."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lanes: int
+    max_batch_tokens: int
+    length_multiple: int
+    tokens_per_second: float = 0.0
+
+    @classmethod
+    def of(cls, limits: BatchLimits, lanes: int) -> "Setting":
+        """Not measured yet."""
+        return cls(lanes=lanes, max_batch_tokens=limits.max_tokens, length_multiple=limits.length_multiple)
+
+
 class Tuned(BaseModel):
     """What a tuning chose, and from what."""
 
@@ -43,6 +60,8 @@ class Tuned(BaseModel):
     cost: tuple[float, float, float] | None = None
     """Weights of the cost model."""
     trials: tuple[Trial, ...]
+    settings: tuple[Setting, ...] = ()
+    """Measured with the engine that was chosen."""
     skipped: tuple[str, ...] = ()
 
     @property

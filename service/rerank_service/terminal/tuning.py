@@ -1,0 +1,48 @@
+"""What a tuning found, as tables."""
+
+from rich.table import Table
+
+from rerank_service.tuning.record import Tuned, reference_of
+
+
+def engines_table(tuned: Tuned) -> Table:
+    """One row an engine, the fastest first."""
+    table = Table(title="engines", title_justify="left")
+    table.add_column("engine")
+    table.add_column("tokens/s", justify="right")
+    table.add_column("times fp32", justify="right")
+    table.add_column("tau-b", justify="right")
+    table.add_column("verdict", overflow="fold")
+    speeds = {trial.engine: trial.tokens_per_second for trial in tuned.trials}
+    base = speeds[reference_of(tuple(speeds))]
+    for trial in tuned.trials:
+        table.add_row(
+            str(trial.engine),
+            f"{trial.tokens_per_second:,.0f}",
+            f"{trial.tokens_per_second / base:.2f}",
+            "" if trial.tau is None else f"{trial.tau:.4f}",
+            trial.verdict,
+            style="bold green" if trial.engine == tuned.engine else None,
+        )
+    return table
+
+
+def settings_table(tuned: Tuned) -> Table:
+    """One row a way to form and run batches, with the engine that was chosen."""
+    table = Table(title=f"settings of {tuned.engine}", title_justify="left")
+    for name in ("batch tokens", "length multiple", "lanes", "tokens/s"):
+        table.add_column(name, justify="right")
+    for setting in tuned.settings:
+        chosen = (setting.max_batch_tokens, setting.length_multiple, setting.lanes) == (
+            tuned.max_batch_tokens,
+            tuned.length_multiple,
+            tuned.lanes,
+        )
+        table.add_row(
+            str(setting.max_batch_tokens),
+            str(setting.length_multiple),
+            str(setting.lanes),
+            f"{setting.tokens_per_second:,.0f}",
+            style="bold green" if chosen else None,
+        )
+    return table

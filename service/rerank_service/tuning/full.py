@@ -1,0 +1,143 @@
+"""`rerank tune`: engines, then batch budget, length rounding and lanes, with the machine for itself.
+
+Settings are searched one after the other, each with the best of those before: together they would take an hour, and
+they hardly depend on each other (docs/performance.md).
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from rerank_service.batching import BatchLimits, EncodedPair
+from rerank_service.bundle import Bundle
+from rerank_service.cost import CostModel
+from rerank_service.engine.available import Offer
+from rerank_service.engine.engine import Engine
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.tokenizer import PairTokenizer
+from rerank_service.tuning import parity
+from rerank_service.tuning.gate import Agreement
+from rerank_service.tuning.measure import Score, in_turn, throughput
+from rerank_service.tuning.record import Setting, Trial, Tuned, reference_of
+from rerank_service.tuning.trials import Reference, judge, open_all
+from rerank_service.variants.cache import Cache
+
+ROUNDS = 3
+QUERIES = 8
+"""Of the parity set, that speed is measured on; agreement is on all."""
+NEAR = 0.97
+"""Share of the best speed that is as good: of such settings the smallest is taken, since small batches wait less."""
+_BUDGETS = (0.5, 1, 2, 4)
+"""Times the budget that would be taken without tuning."""
+_MULTIPLES = (1, 4, 8, 16)
+
+Told = Callable[[str], None]
+"""Told what is measured now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is tuned."""
+
+    bundle: Bundle
+    tokenizer: PairTokenizer
+    cache: Cache
+    lanes: int
+    limits: BatchLimits
+    """Taken without tuning."""
+    queries: tuple[tuple[EncodedPair, ...], ...]
+
+    @property
+    def pairs(self) -> list[EncodedPair]:
+        """That speed is measured on."""
+        return [pair for query in self.queries[:QUERIES] for pair in query]
+
+
+def machine(bundle: Bundle, cache: Cache, limits: BatchLimits, *, lanes: int) -> Machine:
+    """Read what tuning needs."""
+    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=bundle.manifest.max_tokens)
+    queries = tuple(tuple(query) for query in parity.encoded(tokenizer))
+    return Machine(bundle, tokenizer, cache, lanes, replace(limits, max_length=bundle.manifest.max_tokens), queries)
+
+
+def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
+    """Measure, and choose."""
+    told("loading the engines")
+    opened = open_all(here.bundle, offer.engines, here.cache, lanes=here.lanes)
+    scores: dict[Engine, Score] = {engine: encoder.score for engine, encoder in opened.encoders.items()}
+    base = reference_of(tuple(scores))
+    told(f"speed of {', '.join(map(str, scores))}")
+    speeds = in_turn(
+        {engine: _speed(here, score, Setting.of(here.limits, here.lanes)) for engine, score in scores.items()}, ROUNDS
+    )
+    chosen, trials = _judged(here, scores, base, speeds, told)
+    best, tried, cost = _settings(here, opened.encoders[chosen], told)
+    failed = (f"{engine}: {why}" for engine, why in opened.failed.items())
+    return Tuned(
+        form="full",
+        provider=chosen.provider,
+        precision=chosen.precision,
+        lanes=best.lanes,
+        max_batch_tokens=best.max_batch_tokens,
+        length_multiple=best.length_multiple,
+        cost=cost.weights,
+        trials=trials,
+        settings=tried,
+        skipped=(*map(str, offer.skipped), *failed),
+    )
+
+
+def _judged(
+    here: Machine, scores: dict[Engine, Score], base: Engine, speeds: dict[Engine, float], told: Told
+) -> tuple[Engine, tuple[Trial, ...]]:
+    reference = Reference(
+        scores[base], [list(query) for query in here.queries], here.limits, here.bundle.manifest.pad_id
+    )
+
+    def agreement(engine: Engine) -> Agreement:
+        seen = Agreement(len(here.queries))
+        with ThreadPoolExecutor(here.lanes) as pool:
+            for at in range(0, len(here.queries), here.lanes):
+                told(f"ranking of {engine} beside {base}: {at} of {len(here.queries)} queries")
+                some = range(at, min(at + here.lanes, len(here.queries)))
+                for tau in pool.map(lambda number: reference.tau(number, scores[engine]), some):
+                    seen = seen.and_(tau)
+                if seen.holds is False:
+                    break
+        return seen
+
+    return judge(speeds, base, agreement)
+
+
+def _settings(here: Machine, encoder: CrossEncoder, told: Told) -> tuple[Setting, tuple[Setting, ...], CostModel]:
+    """The settings to use, all that were measured, and what batches cost."""
+    best = Setting.of(here.limits, here.lanes)
+    tried: list[Setting] = []
+    for what, values in _grid(here):
+        told(f"{what.replace('_', ' ')}: {', '.join(map(str, values))}")
+        contestants = [best.model_copy(update={what: value}) for value in values]
+        measured = _measured(here, encoder, contestants)
+        tried += measured
+        enough = NEAR * max(setting.tokens_per_second for setting in measured)
+        best = next(setting for setting in measured if setting.tokens_per_second >= enough)
+    cost = CostModel()
+    for _ in range(ROUNDS):
+        _speed(here, encoder.score, best, cost)()
+    return best, tuple(tried), cost
+
+
+def _grid(here: Machine) -> Iterable[tuple[str, list[int]]]:
+    yield "max_batch_tokens", [int(here.limits.max_tokens * times) for times in _BUDGETS]
+    yield "length_multiple", list(_MULTIPLES)
+    yield "lanes", sorted({1, max(1, here.lanes // 2), here.lanes})
+
+
+def _measured(here: Machine, encoder: CrossEncoder, contestants: list[Setting]) -> list[Setting]:
+    speeds = in_turn({setting: _speed(here, encoder.score, setting) for setting in contestants}, ROUNDS)
+    return [setting.model_copy(update={"tokens_per_second": round(speed, 1)}) for setting, speed in speeds.items()]
+
+
+def _speed(here: Machine, score: Score, setting: Setting, cost: CostModel | None = None) -> Callable[[], float]:
+    limits = replace(here.limits, max_tokens=setting.max_batch_tokens, length_multiple=setting.length_multiple)
+    pad_id = here.bundle.manifest.pad_id
+    return lambda: throughput(score, here.pairs, limits, pad_id=pad_id, lanes=setting.lanes, cost=cost)
