@@ -81,6 +81,8 @@ class Usage:
     prompt_tokens: int = 0
     pairs: int = 0
     """Scored; documents that are the same to the model are scored once."""
+    shared_pairs: int = 0
+    """Not scored, since another request's score was there. The other numbers do not count them."""
 
 
 @dataclass(frozen=True, slots=True)

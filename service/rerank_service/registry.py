@@ -1,7 +1,9 @@
 """The models served: loading them, finding them by name."""
 
+import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from rerank_service.host import usable_cores
 from rerank_service.provider import ORT_NAME, Provider
 from rerank_service.ranking import Activation
 from rerank_service.scheduler import Scheduler
+from rerank_service.score_cache import ScoreCache
 from rerank_service.session import CrossEncoder
 from rerank_service.tokenizer import PairTokenizer
 
@@ -42,6 +45,9 @@ class ServedModel:
     tokenizer: PairTokenizer
     scheduler: Scheduler
     activation: Activation
+    identity: bytes = field(default_factory=partial(secrets.token_bytes, 32), repr=False)
+    """A secret of this very load. Digests would not do: a plain folder has none, and the same bundle on another
+    provider rounds differently."""
 
 
 class Registry:
@@ -85,10 +91,12 @@ def load(
     lanes: int | None = None,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    scores: ScoreCache | None = None,
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks for as long as that takes.
 
-    Without `lanes` there is one a core of this process's quota, and one on a GPU.
+    Without `lanes` there is one a core of this process's quota, and one on a GPU. With `scores` its requests share
+    what they have in common.
 
     Raises:
         BundleInvalid: it cannot be served.
@@ -100,7 +108,7 @@ def load(
     cost = CostModel()
     _warm_up(session, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
     lanes = lanes or (usable_cores() if session.provider == ORT_NAME[Provider.CPU] else 1)
-    scheduler = Scheduler(session.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost)
+    scheduler = Scheduler(session.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
     info = ModelInfo(
         name or manifest.name,
         aliases,

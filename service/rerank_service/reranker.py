@@ -14,6 +14,7 @@ from rerank_service.deadline import Deadline
 from rerank_service.documents import Document, Reader
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
+from rerank_service.pair_key import PairKeys
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard
 from rerank_service.registry import Registry, ServedModel
 from rerank_service.repeats import Repeats
@@ -109,24 +110,25 @@ class Reranker:
             async with _feeding(self._feed(live, chunks, query, submission), submission):
                 async for scored in submission:
                     await live.settle(scored)
-        usage, timing = meter.usage(query.query_tokens), meter.timing(submission.first_added)
-        return Ranking(model.info.name, live.board.order(), usage, timing, live.board)
+        meter.query_tokens = query.query_tokens
+        timing = meter.timing(submission.first_added)
+        return Ranking(model.info.name, live.board.order(), meter.usage(), timing, live.board)
 
     async def _feed(
         self, live: "_Live", chunks: AsyncIterable[Sequence[Any]], query: EncodedQuery, submission: Submission
     ) -> None:
         """Read and tokenize documents as they come, and let them wait for a lane."""
+        encode = partial(self._prepare, live, query, PairKeys(query, live.model.identity))
         async for raws in chunks:
             self._check_most(len(live.board) + len(raws), self.limits.max_stream_documents)
             for part in _parts(raws, live.reader, self.limits):
                 with live.meter.tokenizing():
-                    documents, pairs = await self._blocking(partial(self._prepare, live, query, part))
-                await submission.add(live.take_in(part, documents, pairs, submission))
+                    prepared = await self._blocking(partial(encode, part))
+                fresh = live.take_in(prepared, submission)
+                await submission.add([(one.index, one.pair) for one in fresh], [one.key for one in fresh])
         self._check_count(len(live.board), self.limits.max_stream_documents)
 
-    def _prepare(
-        self, live: "_Live", query: EncodedQuery, raws: Sequence[Any]
-    ) -> tuple[list[Document], list[EncodedPair]]:
+    def _prepare(self, live: "_Live", query: EncodedQuery, keys: PairKeys, raws: Sequence[Any]) -> "list[_Prepared]":
         """The blocking part of taking documents in."""
         documents = []
         for index, raw in enumerate(raws, len(live.board)):
@@ -136,7 +138,11 @@ class Reranker:
             self._check_chars(field, len(documents[-1].text), limit)
         texts = [document.text for document in documents]
         cut = live.request.max_tokens_per_doc
-        return documents, live.model.tokenizer.encode_documents(query, texts, max_tokens_per_doc=cut)
+        pairs = live.model.tokenizer.encode_documents(query, texts, max_tokens_per_doc=cut)
+        return [
+            _Prepared(index, live.reader.chars(raw), document, pair, keys.of(pair))
+            for index, (raw, document, pair) in enumerate(zip(raws, documents, pairs, strict=True), len(live.board))
+        ]
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call)
@@ -157,6 +163,17 @@ class Reranker:
     def _check_chars(self, field: str, chars: int, limit: int) -> None:
         if chars > limit:
             raise TooLarge(f"{field} has {chars} characters; at most {limit} are read", field=field)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A document that was read and tokenized."""
+
+    index: int
+    chars: int
+    document: Document
+    pair: EncodedPair
+    key: bytes
 
 
 class _Live:
@@ -184,33 +201,35 @@ class _Live:
         self._on_scores = on_scores
         self._repeats = Repeats()
 
-    def take_in(
-        self,
-        raws: Sequence[Any],
-        documents: Sequence[Document],
-        pairs: Sequence[EncodedPair],
-        submission: Submission,
-    ) -> list[tuple[int, EncodedPair]]:
-        """Note documents; gives the pairs that must be scored, with their indexes. The others are copies: of one that
-        is scored already, or of one that waits."""
-        fresh: list[tuple[int, EncodedPair]] = []
-        known: dict[int, float] = {}
-        for document, pair in zip(documents, pairs, strict=True):
-            index = len(self.board)
-            self.board.add(document, truncated=pair.truncated)
-            original = self._repeats.original(pair, index)
-            if original == index:
-                fresh.append((index, pair))
+    def take_in(self, prepared: Sequence[_Prepared], submission: Submission) -> list[_Prepared]:
+        """Note documents; gives those that must be scored. The others are copies, of one that is scored already or of
+        one that waits, or the scheduler knows their scores."""
+        originals: list[_Prepared] = []
+        copies: dict[int, float] = {}
+        for one in prepared:
+            self.board.add(one.document, truncated=one.pair.truncated)
+            original = self._repeats.original(one.key, one.index)
+            if original == one.index:
+                originals.append(one)
             elif (logit := self.board.logit(original)) is not None:
-                known[index] = logit
+                copies[one.index] = logit
             else:
-                self._repeats.wait(original, index)
-        if known:
-            submission.repeat(list(known), list(known.values()))
-        self.meter.encoded([pair for _, pair in fresh])
-        expected = sum(self._guess(self.reader.chars(raw)) for raw in raws) if self._guess else 0.0
-        self._ticket.progress(expected - sum(self.model.scheduler.padded(len(pair)) for _, pair in fresh))
+                self._repeats.wait(original, one.index)
+        if copies:
+            submission.repeat(list(copies), list(copies.values()))
+        fresh = self._unknown(originals, submission)
+        expected = sum(self._guess(one.chars) for one in prepared) if self._guess else 0.0
+        self._ticket.progress(expected - sum(self.model.scheduler.padded(len(one.pair)) for one in fresh))
         return fresh
+
+    def _unknown(self, originals: list[_Prepared], submission: Submission) -> list[_Prepared]:
+        """Settle what has been scored for others before; gives the rest."""
+        logits = self.model.scheduler.known([one.key for one in originals])
+        known = {one.index: logit for one, logit in zip(originals, logits, strict=True) if logit is not None}
+        if not known:
+            return originals
+        submission.repeat(list(known), list(known.values()), shared=len(known))
+        return [one for one in originals if one.index not in known]
 
     async def settle(self, scored: Scored) -> None:
         """Note the scores of a batch, for copies too, and tell who wants to know."""

@@ -31,6 +31,7 @@ from rerank_service.host import usable_cores
 from rerank_service.provider import Provider
 from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.score_cache import ScoreCache
 from rerank_service.settings import Settings
 
 STARTER = Path(__file__).parent / "models" / "starter"
@@ -116,6 +117,7 @@ def load_model(settings: Settings) -> ServedModel:
         lanes=settings.lanes,
         name=settings.model_name,
         aliases=settings.aliases,
+        scores=ScoreCache(settings.score_cache_bytes) if settings.score_cache_bytes else None,
     )
 
 

@@ -24,6 +24,7 @@ from rerank_service.provider import Provider
 from rerank_service.ranking import Ranking, RerankRequest
 from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import OnScores, RequestLimits, Reranker
+from rerank_service.score_cache import ScoreCache
 from rerank_service.stop import Stop
 
 
@@ -115,9 +116,11 @@ async def running(
     lanes: int = 1,
     max_live_documents: int = 100_000,
     max_live_tokens: float = math.inf,
+    scores: ScoreCache | None = None,
 ) -> AsyncIterator[Running]:
     """Load a bundle and run its lanes."""
-    model = load(bundle, limits=batch_limits or BatchLimits(), provider=Provider.CPU, lanes=lanes)
+    batch_limits = batch_limits or BatchLimits()
+    model = load(bundle, limits=batch_limits, provider=Provider.CPU, lanes=lanes, scores=scores)
     score = HeldScore(model.scheduler._score)
     model.scheduler._score = score
     registry = Registry()

@@ -244,6 +244,7 @@ class Usage(_message.Message):
     PADDED_TOKENS_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    SHARED_PAIRS_FIELD_NUMBER: _builtins.int
     query_tokens: _builtins.int
     """Tokens of the query, counted once."""
     document_tokens: _builtins.int
@@ -254,6 +255,10 @@ class Usage(_message.Message):
     """(query, document) pairs scored."""
     prompt_tokens: _builtins.int
     """Tokens of all pairs, special tokens included, padding not. What the HTTP dialects call prompt_tokens."""
+    shared_pairs: _builtins.int
+    """Pairs whose score was there already, or was computed for another request at the same time. They cost nothing, and
+    the other numbers do not count them. Always 0 where the server keeps no scores (`score_cache_bytes`).
+    """
     def __init__(
         self,
         *,
@@ -262,10 +267,11 @@ class Usage(_message.Message):
         padded_tokens: _builtins.int = ...,
         pairs: _builtins.int = ...,
         prompt_tokens: _builtins.int = ...,
+        shared_pairs: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_tokens", b"document_tokens", "padded_tokens", b"padded_tokens", "pairs", b"pairs", "prompt_tokens", b"prompt_tokens", "query_tokens", b"query_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_tokens", b"document_tokens", "padded_tokens", b"padded_tokens", "pairs", b"pairs", "prompt_tokens", b"prompt_tokens", "query_tokens", b"query_tokens", "shared_pairs", b"shared_pairs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,7 +289,9 @@ class Timing(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queue(self) -> _duration_pb2.Duration:
-        """From the first pair's entry into the queue until a batch with one of the request's pairs started."""
+        """From the first pair's entry into the queue until a batch with one of the request's pairs started; where none ran
+        for it, since all scores were others', until the last of them was there.
+        """
 
     @_builtins.property
     def tokenize(self) -> _duration_pb2.Duration:

@@ -181,6 +181,7 @@ def _usage(ranking: Ranking) -> pb.Usage:
         padded_tokens=usage.padded_tokens,
         pairs=usage.pairs,
         prompt_tokens=usage.prompt_tokens,
+        shared_pairs=usage.shared_pairs,
     )
 
 
