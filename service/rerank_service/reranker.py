@@ -59,9 +59,15 @@ class Reranker:
         self.limits = limits
 
     async def rerank(
-        self, request: RerankRequest, documents: Sequence[Any], *, reader: Reader, deadline: Deadline
+        self,
+        request: RerankRequest,
+        documents: Sequence[Any],
+        *,
+        reader: Reader,
+        deadline: Deadline,
+        weight: float = 1.0,
     ) -> Ranking:
-        """Rank documents that are all there.
+        """Rank documents that are all there. `weight` is the request's share of the lanes.
 
         Raises:
             RerankError: any of errors.py; DeadlineExceeded when that has passed.
@@ -72,9 +78,9 @@ class Reranker:
         guess = model.tokenizer.guess(request.query, request.max_tokens_per_doc)
         tokens = sum(guess(reader.chars(raw)) for raw in documents)
         speed = model.scheduler.tokens_per_second(tokens / len(documents))
-        with self._admission.admit(len(documents), tokens, deadline, speed) as ticket:
+        with self._admission.admit(len(documents), tokens, deadline, speed, weight) as ticket:
             board = Scoreboard(request, model.activation)
-            live = _Live(request, model, reader, ticket, board, guess=guess)
+            live = _Live(request, model, reader, ticket, board, weight=weight, guess=guess)
             async with deadline.enforced():
                 return await self._rank(live, _once(documents))
 
@@ -86,6 +92,7 @@ class Reranker:
         reader: Reader,
         deadline: Deadline,
         deliver: Callable[[Ranking], Awaitable[None]],
+        weight: float = 1.0,
         on_scores: OnScores | None = None,
     ) -> None:
         """Rank documents that arrive in chunks, the next of which is asked for when there is room for it, and deliver
@@ -96,9 +103,9 @@ class Reranker:
         self._check_chars("query", len(request.query), self.limits.max_query_chars)
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
-        with self._admission.admit(0, 0.0, deadline, speed) as ticket:
+        with self._admission.admit(0, 0.0, deadline, speed, weight) as ticket:
             board = Scoreboard(request, model.activation, max_kept_bytes=self.limits.max_kept_bytes)
-            live = _Live(request, model, reader, ticket, board, on_scores=on_scores)
+            live = _Live(request, model, reader, ticket, board, weight=weight, on_scores=on_scores)
             async with deadline.enforced():
                 await deliver(await self._rank(live, chunks))
 
@@ -106,7 +113,8 @@ class Reranker:
         request, model, meter = live.request, live.model, live.meter
         with meter.tokenizing():
             query = await self._blocking(lambda: model.tokenizer.encode_query(request.query))
-        with model.scheduler.submission(priority=request.priority, room=self.limits.window) as submission:
+        place = model.scheduler.submission(room=self.limits.window, priority=request.priority, weight=live.weight)
+        with place as submission:
             async with _feeding(self._feed(live, chunks, query, submission), submission):
                 async for scored in submission:
                     await live.settle(scored)
@@ -187,6 +195,7 @@ class _Live:
         ticket: Ticket,
         board: Scoreboard,
         *,
+        weight: float = 1.0,
         guess: Callable[[int], float] | None = None,
         on_scores: OnScores | None = None,
     ) -> None:
@@ -195,6 +204,7 @@ class _Live:
         self.model = model
         self.reader = reader
         self.board = board
+        self.weight = weight
         self.meter = Meter(model.scheduler.clock)
         self._ticket = ticket
         self._guess = guess

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     api_keys: Secrets = ()
     """Keys that callers must send as `Authorization: Bearer KEY`, separated by commas. None: every caller is
     let in."""
+    api_keys_file: Path | None = None
+    """YAML or JSON file with further keys: a list of entries with `name`, `key` or `sha256` (of the key, in hex), and
+    `weight` (1 unless given): what share of the lanes each of its requests gets. Read at the start."""
 
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     """Where ONNX Runtime computes: cpu, cuda, or auto for the best that works. One asked for by name that does

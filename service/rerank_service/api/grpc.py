@@ -63,6 +63,7 @@ class RerankMethods:
             message.documents,
             reader=MessageReader(message),
             deadline=self._deadline(call.timeout),
+            weight=call.caller.weight,
         )
         return response_from(ranking, call.id)
 
@@ -86,6 +87,7 @@ class RerankMethods:
             reader=MessageReader(header.request),
             deadline=deadline,
             deliver=send_ranking,
+            weight=call.caller.weight,
             on_scores=send_partial if header.partial_scores else None,
         )
 

@@ -19,7 +19,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.dialects.unified import JsonReader
 from rerank_service.api.grpc_messages import MessageReader
-from rerank_service.auth import Keys
+from rerank_service.auth import Caller, Keys, KnownKey, digest
 from rerank_service.bundle import Bundle
 from rerank_service.documents import MAX_DEPTH, MAX_ID_CHARS
 from rerank_service.reranker import RequestLimits
@@ -249,6 +249,26 @@ async def test_keys_are_asked_for(core: Running) -> None:
             assert len((await client.rerank("0", ["1"])).results) == 1
             health = health_pb2_grpc.HealthStub(client._channel)
             await health.Check(health_pb2.HealthCheckRequest(service="live"))
+
+
+async def test_the_weight_of_a_key_reaches_the_queue(core: Running) -> None:
+    """Of unary calls and of streams, over gRPC and over REST."""
+    keys = Keys(known=[KnownKey(digest("sesame"), Caller("search", 3.0))])
+    queue = core.model.scheduler._queue
+    async with served(core, keys=keys) as edges, AsyncRerankClient(edges.address, api_key="sesame") as client:
+        body = {"query": "0", "documents": ["1"]}
+        for ask in (
+            lambda: client.rerank("0", ["1"]),
+            lambda: client.rerank_stream("0", ["1"]),
+            lambda: edges.http.post("/v2/rerank", json=body, headers={"x-api-key": "sesame"}),
+        ):
+            core.score.hold()
+            call = asyncio.ensure_future(ask())
+            await core.score.started()
+            assert [share.weight for share in queue._shares.values()] == [3.0]
+            core.score.release()
+            await call
+            await _gone(core)
 
 
 async def test_a_request_id_goes_through(edges: Served) -> None:
