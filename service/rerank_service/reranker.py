@@ -1,15 +1,17 @@
 """The flow of one request: admit, tokenize, queue, score, rank."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from rerank_service.admission import Admission, Ticket
 from rerank_service.batching import EncodedPair
+from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document, Reader
 from rerank_service.errors import InvalidRequest, TooLarge
@@ -94,43 +96,50 @@ class Reranker:
         deliver: Callable[[Ranking], Awaitable[None]],
         weight: float = 1.0,
         on_scores: OnScores | None = None,
+        cutoff: Cutoff | None = None,
     ) -> None:
         """Rank documents that arrive in chunks, the next of which is asked for when there is room for it, and deliver
-        the ranking, which may take a while too.
+        the ranking, which may take a while too. With a cutoff the ranking is of what there is by then.
 
         How much will come is not known, so a stream is let in as if it were empty, and counts with what it has sent.
+        One with a cutoff can never be late, so nobody else is refused for its sake.
         """
         self._check_chars("query", len(request.query), self.limits.max_query_chars)
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
-        with self._admission.admit(0, 0.0, deadline, speed, weight) as ticket:
+        due = deadline if cutoff is None else Deadline(math.inf)
+        with self._admission.admit(0, 0.0, due, speed, weight) as ticket:
             board = Scoreboard(request, model.activation, max_kept_bytes=self.limits.max_kept_bytes)
-            live = _Live(request, model, reader, ticket, board, weight=weight, on_scores=on_scores)
+            live = _Live(request, model, reader, ticket, board, weight=weight, on_scores=on_scores, cutoff=cutoff)
             async with deadline.enforced():
                 await deliver(await self._rank(live, chunks))
 
     async def _rank(self, live: "_Live", chunks: AsyncIterable[Sequence[Any]]) -> Ranking:
-        request, model, meter = live.request, live.model, live.meter
-        with meter.tokenizing():
-            query = await self._blocking(lambda: model.tokenizer.encode_query(request.query))
-        place = model.scheduler.submission(room=self.limits.window, priority=request.priority, weight=live.weight)
-        with place as submission:
-            async with _feeding(self._feed(live, chunks, query, submission), submission):
+        model = live.model
+        priority, window = live.request.priority, self.limits.window
+        with (
+            model.scheduler.submission(room=window, priority=priority, weight=live.weight) as submission,
+            live.cutoff.armed(submission.cut) if live.cutoff else nullcontext(),
+        ):
+            async with _feeding(self._feed(live, chunks, submission), submission):
                 async for scored in submission:
                     await live.settle(scored)
-        meter.query_tokens = query.query_tokens
-        timing = meter.timing(submission.first_added)
-        return Ranking(model.info.name, live.board.order(), meter.usage(), timing, live.board)
+                missing = None if submission.whole else live.board.missing(live.received)
+        usage, timing = live.meter.usage(), live.meter.timing(submission.first_added)
+        return Ranking(model.info.name, live.board.order(), usage, timing, live.board, missing)
 
-    async def _feed(
-        self, live: "_Live", chunks: AsyncIterable[Sequence[Any]], query: EncodedQuery, submission: Submission
-    ) -> None:
-        """Read and tokenize documents as they come, and let them wait for a lane."""
-        encode = partial(self._prepare, live, query, PairKeys(query, live.model.identity))
+    async def _feed(self, live: "_Live", chunks: AsyncIterable[Sequence[Any]], submission: Submission) -> None:
+        """Read and tokenize the query and documents as they come, and let them wait for a lane."""
+        model, meter = live.model, live.meter
+        with meter.tokenizing():
+            query = await self._blocking(lambda: model.tokenizer.encode_query(live.request.query))
+        meter.query_tokens = query.query_tokens
+        encode = partial(self._prepare, live, query, PairKeys(query, model.identity))
         async for raws in chunks:
             self._check_most(len(live.board) + len(raws), self.limits.max_stream_documents)
+            live.receive(len(raws))
             for part in _parts(raws, live.reader, self.limits):
-                with live.meter.tokenizing():
+                with meter.tokenizing():
                     prepared = await self._blocking(partial(encode, part))
                 fresh = live.take_in(prepared, submission)
                 await submission.add([(one.index, one.pair) for one in fresh], [one.key for one in fresh])
@@ -198,6 +207,7 @@ class _Live:
         weight: float = 1.0,
         guess: Callable[[int], float] | None = None,
         on_scores: OnScores | None = None,
+        cutoff: Cutoff | None = None,
     ) -> None:
         """`guess`: what the ticket has expected of each document from the start, by its characters."""
         self.request = request
@@ -205,11 +215,20 @@ class _Live:
         self.reader = reader
         self.board = board
         self.weight = weight
+        self.cutoff = cutoff
+        self.received = 0
+        """Documents read, whether or not they are on the board yet."""
         self.meter = Meter(model.scheduler.clock)
         self._ticket = ticket
         self._guess = guess
         self._on_scores = on_scores
         self._repeats = Repeats()
+
+    def receive(self, documents: int) -> None:
+        """Count documents that were read."""
+        self.received += documents
+        if self.cutoff is not None:
+            self.cutoff.expect(self.board.answer_bytes(self.received))
 
     def take_in(self, prepared: Sequence[_Prepared], submission: Submission) -> list[_Prepared]:
         """Note documents; gives those that must be scored. The others are copies, of one that is scored already or of

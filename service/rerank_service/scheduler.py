@@ -66,7 +66,7 @@ class _Waiting:
 class Submission:
     """The pairs of one request: added as they are known, scored as lanes get to them.
 
-    Iterating gives `Scored` parts until `finish` was called and all pairs are scored.
+    Iterating gives `Scored` parts until `finish` was called and all pairs are scored, or until it is cut.
     """
 
     def __init__(self, scheduler: "Scheduler", room: int) -> None:
@@ -76,6 +76,7 @@ class Submission:
         self._settled = 0
         self._scored: list[Scored] = []
         self._finished = False
+        self._short = False
         self._error: BaseException | None = None
         self._news = asyncio.Event()
         self._space = asyncio.Event()
@@ -109,6 +110,16 @@ class Submission:
         self._news.set()
         self._space.set()
 
+    def cut(self) -> None:
+        """Whoever iterates gets what has been scored, and then the end, whatever is still to come."""
+        self._short = True
+        self._news.set()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all pairs there are were scored and asked for."""
+        return self._finished and self._settled == self._added
+
     def deliver(self, part: Scored) -> None:
         """Called by the scheduler when some of the pairs have run."""
         self._scored.append(part)
@@ -121,7 +132,7 @@ class Submission:
         while not self._scored:
             if self._error is not None:
                 raise self._error
-            if self._finished and self._settled == self._added:
+            if self.whole or self._short:
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
