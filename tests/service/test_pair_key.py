@@ -35,6 +35,22 @@ def test_keys_are_equal_where_everything_is(parts: list[tuple[object, ...]]) -> 
         assert (_key(one) == _key(other)) == (one == other)  # type: ignore[arg-type]
 
 
+def test_each_part_matters_by_itself() -> None:
+    """One thing changed at a time, token types too."""
+    one = ([(1, 0), (2, 0)], [3], [(2, 1)], 1, b"one model")
+    others = [
+        ([(1, 0), (3, 0)], [3], [(2, 1)], 1, b"one model"),
+        ([(1, 0), (2, 1)], [3], [(2, 1)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [4], [(2, 1)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [3, 3], [(2, 1)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [3], [(1, 1)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [3], [(2, 0)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [3], [(2, 1)], 0, b"one model"),
+        ([(1, 0), (2, 0)], [3], [(2, 1)], 1, b"another"),
+    ]
+    assert len({_key(one), *map(_key, others)}) == 1 + len(others)
+
+
 def test_a_pairs_own_flags_do_not_matter() -> None:
     """A document that was cut has the score of what is left of it."""
     query = EncodedQuery(_segment([(1, 0)]), _segment([(2, 1)]), 1, query_tokens=1, room=9)

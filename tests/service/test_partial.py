@@ -1,6 +1,7 @@
 """A stream that takes a part of its ranking: what is scored by the cutoff is ranked, and nothing is lost silently."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
@@ -172,6 +173,23 @@ async def test_what_is_wrong_is_an_error_all_the_same(core: Running) -> None:
     with pytest.raises(InferenceFailed, match=r"documents\[1\]"):
         await core.rank_stream(REQUEST, failing(), cutoff=_cutoff())
     assert core.idle()
+
+
+async def test_it_is_let_in_without_a_deadline(core: Running) -> None:
+    """So that it is not told to be hopeless, and nobody is refused for being in its way."""
+    cutoff, asked = _cutoff(), asyncio.Event()
+
+    async def nothing() -> AsyncIterator[Sequence[Document]]:
+        asked.set()
+        await _never()
+        yield []
+
+    stream = asyncio.create_task(core.rank_stream(REQUEST, nothing(), cutoff=cutoff))
+    await asked.wait()
+    (ticket,) = core.admission._live
+    assert ticket.load(0.0).seconds_left == math.inf
+    cutoff.cut()
+    await stream
 
 
 async def test_a_part_may_come_of_what_others_scored(small_model: Bundle) -> None:

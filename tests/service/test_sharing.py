@@ -326,6 +326,15 @@ async def test_a_failure_is_not_shared(core: Running, word: str) -> None:
     assert core.idle()
 
 
+async def test_a_logit_that_is_not_finite_is_not_kept() -> None:
+    """It may have been a fault of the moment."""
+    values = iter([float("nan"), 2.0])
+    score = HeldScore(lambda batch, stop: np.array([next(values)], np.float32))
+    async with lanes(score) as scheduler:
+        assert np.isnan(logits(await score_all(scheduler, [7]))[0])
+        assert logits(await score_all(scheduler, [7])) == {0: 2.0}
+
+
 async def test_models_do_not_share(small_model: Bundle) -> None:
     """Not even the same bundle loaded twice: it may run elsewhere, and round differently."""
     scores = ScoreCache(1000 * ENTRY_BYTES)
