@@ -80,13 +80,20 @@ class RerankClient:
         return self._stub.Rerank(request, metadata=self._metadata, timeout=self._timeout)
 
     def rerank_stream(
-        self, query: str, documents: Iterable[Content], *, on_scores: OnScores | None = None, **options: Unpack[Options]
+        self,
+        query: str,
+        documents: Iterable[Content],
+        *,
+        on_scores: OnScores | None = None,
+        partial_ok: bool = False,
+        **options: Unpack[Options],
     ) -> pb.RerankResponse:
         """Rank any number of documents, sent as the server has room for them. Give the client a `timeout` that so
-        many take: without one the server's default holds, a minute. grpc takes the documents in a thread of its
-        own; what they raise is raised here."""
+        many take: without one the server's default holds, a minute. With `partial_ok` it is no error when that is too
+        short: the response says that it is `partial`, which documents are `unscored` and how many were `received`.
+        grpc takes the documents in a thread of its own; what they raise is raised here."""
         _refuse_single(documents)
-        header = _header(query, options, partial=on_scores is not None)
+        header = _header(query, options, partial_scores=on_scores is not None, partial_ok=partial_ok)
         started = threading.Event()
         failures: list[BaseException] = []
 
@@ -167,11 +174,12 @@ class AsyncRerankClient:
         documents: Iterable[Content] | AsyncIterable[Content],
         *,
         on_scores: OnScores | None = None,
+        partial_ok: bool = False,
         **options: Unpack[Options],
     ) -> pb.RerankResponse:
         """As RerankClient.rerank_stream; the documents may come from an asynchronous source."""
         _refuse_single(documents)
-        header = _header(query, options, partial=on_scores is not None)
+        header = _header(query, options, partial_scores=on_scores is not None, partial_ok=partial_ok)
         ranking = pb.RerankResponse()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -235,8 +243,10 @@ def _request(query: str, documents: Iterable[Content], options: Options) -> pb.R
     return pb.RerankRequest(query=query, documents=map(_document, documents), **options)
 
 
-def _header(query: str, options: Options, *, partial: bool) -> pb.RerankStreamRequest:
-    return pb.RerankStreamRequest(header=pb.RerankHeader(request=_request(query, (), options), partial_scores=partial))
+def _header(query: str, options: Options, *, partial_scores: bool, partial_ok: bool) -> pb.RerankStreamRequest:
+    request = _request(query, (), options)
+    header = pb.RerankHeader(request=request, partial_scores=partial_scores, partial_ok=partial_ok)
+    return pb.RerankStreamRequest(header=header)
 
 
 def _chunk(documents: Sequence[pb.Document]) -> pb.RerankStreamRequest:

@@ -20,9 +20,10 @@ that is wrong could keep everybody out, and nothing would run by which it could 
 class Ticket:
     """A live request: how much it is expected to cost, and how much of that it has had."""
 
-    def __init__(self, tokens: float, deadline: Deadline) -> None:
+    def __init__(self, tokens: float, deadline: Deadline, weight: float) -> None:
         self._tokens = tokens
         self._deadline = deadline
+        self._weight = weight
 
     @property
     def tokens(self) -> float:
@@ -35,7 +36,7 @@ class Ticket:
 
     def load(self, now: float, margin: float = MARGIN) -> Load:
         """What it still wants, and the time that it has for that."""
-        return Load(self.tokens, margin * (self._deadline.at - now))
+        return Load(self.tokens, margin * (self._deadline.at - now), self._weight)
 
 
 class Admission:
@@ -59,7 +60,9 @@ class Admission:
         return len(self._live)
 
     @contextmanager
-    def admit(self, documents: int, tokens: float, deadline: Deadline, tokens_per_second: float) -> Iterator[Ticket]:
+    def admit(
+        self, documents: int, tokens: float, deadline: Deadline, tokens_per_second: float, weight: float = 1.0
+    ) -> Iterator[Ticket]:
         """Hold room for a request while it lives.
 
         A request is let in whatever its size when nothing else is there, if it can be done by its deadline.
@@ -71,7 +74,7 @@ class Admission:
         """
         if not self._open:
             raise NotReady("the server is draining: send the request to another replica")
-        ticket = Ticket(tokens, deadline)
+        ticket = Ticket(tokens, deadline, weight)
         self._check_room(documents, tokens)
         self._check_time(ticket, tokens_per_second)
         self.live_documents += documents

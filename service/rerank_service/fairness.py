@@ -12,7 +12,7 @@ before it runs within (k + 1) * PATIENCE batches, whatever arrives later and how
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -25,6 +25,8 @@ PATIENCE = 8
 """One in so many batches goes to the pair that has waited longest."""
 BURST = 8
 """Batches that a request may be ahead of its share when it arrives."""
+LOOKS = 4096
+"""Pairs that need not run are passed over for one batch, at most, so that the caller is not held up."""
 
 
 @dataclass(slots=True)
@@ -92,6 +94,10 @@ class FairQueue(Generic[Request, Item]):
             self.tokens += length
         self.pairs += len(items)
 
+    def __contains__(self, request: Request) -> bool:
+        """Whether a request is live."""
+        return request in self._shares
+
     def leave(self, request: Request) -> None:
         """A request is no longer live; what still waits of it is dropped."""
         share = self._shares.pop(request)
@@ -99,8 +105,12 @@ class FairQueue(Generic[Request, Item]):
             self.tokens -= length * len(waiting)
             self.pairs -= len(waiting)
 
-    def take(self) -> list[Item]:
-        """The items of the batch to run now; none when nothing waits."""
+    def take(self, spared: Callable[[Item], bool] | None = None) -> list[Item]:
+        """The items of the batch to run now; none when nothing waits.
+
+        `spared` is asked in turn of each pair whose turn has come, whether it need not run any more. Such a pair is
+        gone from the queue, and costs its owner nothing; if they all are, there may be none in the batch.
+        """
         waiting = [share for share in self._shares.values() if share.pairs]
         if not waiting:
             return []
@@ -113,9 +123,10 @@ class FairQueue(Generic[Request, Item]):
             length = max(owner.pairs)
         rows = self._rows(length)
         others = sorted((share for share in waiting if share is not owner), key=lambda share: share.urgency)
-        chosen = [(share, share.pop(own)) for share, own in self._fill(length, rows, owner, others)]
-        self._charge([share for share, _ in chosen], length, waiting)
-        return [item for _, item in chosen]
+        chosen = list(self._fill(length, rows, (owner, *others), spared))
+        if chosen:
+            self._charge([share for share, _, _ in chosen], max(own for _, own, _ in chosen), waiting)
+        return [item for _, _, item in chosen]
 
     def _rows(self, length: int) -> int:
         """How many rows a batch may have. Near the end of the queue batches become smaller, so that no lane is left
@@ -125,25 +136,29 @@ class FairQueue(Generic[Request, Item]):
         return max(1, min(self._limits.max_pairs, budget // length))
 
     def _fill(
-        self, longest: int, rows: int, owner: _Share[Item], others: Sequence[_Share[Item]]
-    ) -> Iterator[tuple[_Share[Item], int]]:
-        """Whose pair of which padded length makes each row. Each is popped before the next is asked for."""
+        self, longest: int, rows: int, shares: Sequence[_Share[Item]], spared: Callable[[Item], bool] | None
+    ) -> Iterator[tuple[_Share[Item], int, Item]]:
+        """The pair of each row, with its owner and padded length."""
         lengths = sorted(
             {
                 length
-                for share in (owner, *others)
+                for share in shares
                 for length in share.pairs
                 if self._limits.likeness * longest <= length <= longest
             },
             reverse=True,
         )
-        for share in (owner, *others):
+        looks = rows + LOOKS
+        for share in shares:
             for length in lengths:
-                while rows and length in share.pairs:
-                    rows -= 1
+                while rows and looks and length in share.pairs:
+                    looks -= 1
                     self.tokens -= length
                     self.pairs -= 1
-                    yield share, length
+                    item = share.pop(length)
+                    if spared is None or not spared(item):
+                        rows -= 1
+                        yield share, length, item
 
     def _charge(self, owners: Sequence[_Share[Item]], length: int, waiting: Sequence[_Share[Item]]) -> None:
         for share in owners:

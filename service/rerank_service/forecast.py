@@ -15,20 +15,23 @@ class Load:
     """Padded tokens."""
     seconds_left: float
     """Until its deadline."""
+    weight: float = 1.0
+    """Its share of the lanes, beside others'."""
 
 
 def finish_times(loads: Sequence[Load], tokens_per_second: float) -> list[float]:
-    """Seconds until each is done when all get equal shares and nobody else comes (processor sharing).
+    """Seconds until each is done when all get shares by their weights and nobody else comes (processor sharing).
 
-    While k requests are left each gets a k-th; so the one with the least tokens is done first, and what it had is
-    shared by the others.
+    The one with the least tokens for its weight is done first; what it had is shared by the others.
     """
     done = [0.0] * len(loads)
     clock = given = 0.0
-    order = sorted(range(len(loads)), key=lambda at: loads[at].tokens)
-    for finished, at in enumerate(order):
-        clock += (loads[at].tokens - given) * (len(loads) - finished) / tokens_per_second
-        given = loads[at].tokens
+    sharing = sum(load.weight for load in loads)
+    wanted = [load.tokens / load.weight for load in loads]
+    for at in sorted(range(len(loads)), key=wanted.__getitem__):
+        clock += (wanted[at] - given) * sharing / tokens_per_second
+        given = wanted[at]
+        sharing -= loads[at].weight
         done[at] = clock
     return done
 

@@ -16,6 +16,7 @@ from rerank_service.cost import CostModel
 from rerank_service.engine.available import offer
 from rerank_service.host import usable_cores
 from rerank_service.registry import Names, ServedModel, load
+from rerank_service.score_cache import ScoreCache
 from rerank_service.tuning import parity
 from rerank_service.tuning.full import Told, machine, tune_full
 from rerank_service.tuning.record import Tuned
@@ -40,6 +41,7 @@ class ModelOptions:
     length_multiple: int | None = None
     max_batch_pairs: int = 64
     names: Names = field(default_factory=Names)
+    score_cache_bytes: int = 0
 
 
 def load_selected(options: ModelOptions) -> ServedModel:
@@ -122,6 +124,7 @@ def _load(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Ca
         names=options.names,
         choice=selection.why,
         cost=CostModel(tuned.cost) if tuned and tuned.cost else None,
+        scores=ScoreCache(options.score_cache_bytes) if options.score_cache_bytes else None,
     )
 
 

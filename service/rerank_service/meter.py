@@ -1,10 +1,9 @@
 """What one request costs, counted while it runs."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rerank_service.batching import EncodedPair
 from rerank_service.ranking import Timing, Usage
 from rerank_service.scheduler import Scored
 
@@ -19,10 +18,13 @@ class Meter:
         self._tokenize = 0.0
         self._started = math.inf
         self._ended = 0.0
+        self._settled = 0.0
         self._document_tokens = 0
         self._prompt_tokens = 0
         self._padded_tokens = 0
         self._pairs = 0
+        self._shared_pairs = 0
+        self.query_tokens = 0
 
     @contextmanager
     def tokenizing(self) -> Iterator[None]:
@@ -33,25 +35,37 @@ class Meter:
         finally:
             self._tokenize += self._clock() - begun
 
-    def encoded(self, pairs: Sequence[EncodedPair]) -> None:
-        """Count pairs on their way into the queue."""
-        self._pairs += len(pairs)
-        self._document_tokens += sum(len(pair.document) for pair in pairs)
-        self._prompt_tokens += sum(map(len, pairs))
-
     def scored(self, part: Scored) -> None:
         """Count pairs that have run."""
+        self._settled = max(self._settled, part.ended)
+        self._shared_pairs += part.shared
+        if not part.pairs:
+            return
+        self._pairs += len(part.pairs)
+        self._document_tokens += sum(len(pair.document) for pair in part.pairs)
+        self._prompt_tokens += sum(map(len, part.pairs))
         self._padded_tokens += part.padded_tokens
         self._started = min(self._started, part.started)
         self._ended = max(self._ended, part.ended)
 
-    def usage(self, query_tokens: int) -> Usage:
+    def usage(self) -> Usage:
         """Tokens of the request."""
-        return Usage(query_tokens, self._document_tokens, self._padded_tokens, self._prompt_tokens, self._pairs)
+        return Usage(
+            self.query_tokens,
+            self._document_tokens,
+            self._padded_tokens,
+            self._prompt_tokens,
+            self._pairs,
+            self._shared_pairs,
+        )
 
     def timing(self, first_added: float | None) -> Timing:
         """Seconds of the request, from its beginning to now; `first_added` is when its first pair was queued."""
-        assert first_added is not None
+        # where nothing ran for this request, its pairs waited until others' had run
+        queued_until = min(self._started, self._settled)
         return Timing(
-            self._started - first_added, self._tokenize, self._ended - self._started, self._clock() - self._begun
+            max(0.0, queued_until - first_added) if first_added is not None else 0.0,
+            self._tokenize,
+            max(0.0, self._ended - self._started),
+            self._clock() - self._begun,
         )

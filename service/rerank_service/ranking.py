@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from rerank_service.documents import Document
 from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
 
+_RESULT_BYTES = 50
+"""On the wire, with an id of middling length."""
+
 
 class ScoreType(Enum):
     """What relevance_score holds."""
@@ -81,6 +84,8 @@ class Usage:
     prompt_tokens: int = 0
     pairs: int = 0
     """Scored; documents that are the same to the model are scored once."""
+    shared_pairs: int = 0
+    """Not scored, since another request's score was there. The other numbers do not count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,16 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """What a ranking does not hold that was made before all was scored."""
+
+    unscored: Sequence[range]
+    """Indexes of documents that were received, in ascending order."""
+    received: int
+    """Documents that were read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """The answer: iterating gives the results, the best first, made as they are asked for."""
 
@@ -103,6 +118,8 @@ class Ranking:
     usage: Usage
     timing: Timing
     board: "Scoreboard"
+    missing: Missing | None = None
+    """None where all is here."""
 
     def __len__(self) -> int:
         return len(self.order)
@@ -226,7 +243,21 @@ class Scoreboard:
             )
 
     def order(self) -> NDArray[np.int64]:
-        """Indexes of the documents to return, the best first."""
+        """Indexes of the documents to return, the best first; of those that are scored."""
         logits = np.array(self._logits, np.float32)
-        scores = relevance(logits, self._activation, self._request.score_type)
-        return rank(logits, scores, top_n=self._request.top_n, min_score=self._request.min_score)
+        scored = np.flatnonzero(~np.isnan(logits))
+        scores = relevance(logits[scored], self._activation, self._request.score_type)
+        best = rank(logits[scored], scores, top_n=self._request.top_n, min_score=self._request.min_score)
+        return scored[best]
+
+    def missing(self, received: int) -> Missing:
+        """What is not scored of the documents received, those that were not added yet among them."""
+        unscored = np.ones(received, np.bool_)
+        unscored[: len(self)] = np.isnan(np.array(self._logits, np.float32))
+        edges = np.flatnonzero(np.diff(unscored, prepend=False, append=False))
+        return Missing([range(start, end) for start, end in edges.reshape(-1, 2).tolist()], received)
+
+    def answer_bytes(self, received: int) -> int:
+        """About what a ranking takes on the wire of so many documents."""
+        results = received if self._request.top_n is None else min(received, self._request.top_n)
+        return results * _RESULT_BYTES + self._kept_bytes

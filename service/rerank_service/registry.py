@@ -1,7 +1,9 @@
 """The models served: loading them, finding them by name."""
 
+import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from rerank_service.errors import BundleInvalid, NotReady, UnknownModel, excerpt
 from rerank_service.host import usable_cores
 from rerank_service.ranking import Activation
 from rerank_service.scheduler import Scheduler
+from rerank_service.score_cache import ScoreCache
 from rerank_service.tokenizer import PairTokenizer
 
 DEFAULT_NAMES = ("", "default")
@@ -46,6 +49,9 @@ class ServedModel:
     encoder: CrossEncoder
     scheduler: Scheduler
     activation: Activation
+    identity: bytes = field(default_factory=partial(secrets.token_bytes, 32), repr=False)
+    """A secret of this very load. Digests would not do: a plain folder has none, and the same bundle on another
+    provider rounds differently."""
 
 
 class Registry:
@@ -100,11 +106,13 @@ def load(
     names: Names | None = None,
     choice: str = "",
     cost: CostModel | None = None,
+    scores: ScoreCache | None = None,
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks for as long as that takes.
 
     `graph` is what the engine runs, where that is not the bundle's own. Without `lanes` there is one a core of this
     process's quota, and one on a GPU. `choice` says why this engine; `cost` is what is known of its speed.
+    With `scores` its requests share what they have in common.
 
     Raises:
         BundleInvalid: it cannot be served.
@@ -116,7 +124,7 @@ def load(
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens)
     cost = cost or CostModel()
     _warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
-    scheduler = Scheduler(encoder.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost)
+    scheduler = Scheduler(encoder.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
     info = ModelInfo(
         names.name or manifest.name,
         names.aliases,

@@ -1,19 +1,22 @@
 """The flow of one request: admit, tokenize, queue, score, rank."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from rerank_service.admission import Admission, Ticket
 from rerank_service.batching import EncodedPair
+from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document, Reader
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
+from rerank_service.pair_key import PairKeys
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard
 from rerank_service.registry import Registry, ServedModel
 from rerank_service.repeats import Repeats
@@ -58,9 +61,15 @@ class Reranker:
         self.limits = limits
 
     async def rerank(
-        self, request: RerankRequest, documents: Sequence[Any], *, reader: Reader, deadline: Deadline
+        self,
+        request: RerankRequest,
+        documents: Sequence[Any],
+        *,
+        reader: Reader,
+        deadline: Deadline,
+        weight: float = 1.0,
     ) -> Ranking:
-        """Rank documents that are all there.
+        """Rank documents that are all there. `weight` is the request's share of the lanes.
 
         Raises:
             RerankError: any of errors.py; DeadlineExceeded when that has passed.
@@ -71,9 +80,9 @@ class Reranker:
         guess = model.tokenizer.guess(request.query, request.max_tokens_per_doc)
         tokens = sum(guess(reader.chars(raw)) for raw in documents)
         speed = model.scheduler.tokens_per_second(tokens / len(documents))
-        with model.scheduler.in_use(), self._admission.admit(len(documents), tokens, deadline, speed) as ticket:
+        with model.scheduler.in_use(), self._admission.admit(len(documents), tokens, deadline, speed, weight) as ticket:
             board = Scoreboard(request, model.activation)
-            live = _Live(request, model, reader, ticket, board, guess=guess)
+            live = _Live(request, model, reader, ticket, board, weight=weight, guess=guess)
             async with deadline.enforced():
                 return await self._rank(live, _once(documents))
 
@@ -85,48 +94,58 @@ class Reranker:
         reader: Reader,
         deadline: Deadline,
         deliver: Callable[[Ranking], Awaitable[None]],
+        weight: float = 1.0,
         on_scores: OnScores | None = None,
+        cutoff: Cutoff | None = None,
     ) -> None:
         """Rank documents that arrive in chunks, the next of which is asked for when there is room for it, and deliver
-        the ranking, which may take a while too.
+        the ranking, which may take a while too. With a cutoff the ranking is of what there is by then.
 
         How much will come is not known, so a stream is let in as if it were empty, and counts with what it has sent.
+        One with a cutoff can never be late, so nobody else is refused for its sake.
         """
         self._check_chars("query", len(request.query), self.limits.max_query_chars)
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
-        with model.scheduler.in_use(), self._admission.admit(0, 0.0, deadline, speed) as ticket:
+        due = deadline if cutoff is None else Deadline(math.inf)
+        with model.scheduler.in_use(), self._admission.admit(0, 0.0, due, speed, weight) as ticket:
             board = Scoreboard(request, model.activation, max_kept_bytes=self.limits.max_kept_bytes)
-            live = _Live(request, model, reader, ticket, board, on_scores=on_scores)
+            live = _Live(request, model, reader, ticket, board, weight=weight, on_scores=on_scores, cutoff=cutoff)
             async with deadline.enforced():
                 await deliver(await self._rank(live, chunks))
 
     async def _rank(self, live: "_Live", chunks: AsyncIterable[Sequence[Any]]) -> Ranking:
-        request, model, meter = live.request, live.model, live.meter
-        with meter.tokenizing():
-            query = await self._blocking(lambda: model.tokenizer.encode_query(request.query))
-        with model.scheduler.submission(priority=request.priority, room=self.limits.window) as submission:
-            async with _feeding(self._feed(live, chunks, query, submission), submission):
+        model = live.model
+        priority, window = live.request.priority, self.limits.window
+        with (
+            model.scheduler.submission(room=window, priority=priority, weight=live.weight) as submission,
+            live.cutoff.armed(submission.cut) if live.cutoff else nullcontext(),
+        ):
+            async with _feeding(self._feed(live, chunks, submission), submission):
                 async for scored in submission:
                     await live.settle(scored)
-        usage, timing = meter.usage(query.query_tokens), meter.timing(submission.first_added)
-        return Ranking(model.info.name, live.board.order(), usage, timing, live.board)
+                missing = None if submission.whole else live.board.missing(live.received)
+        usage, timing = live.meter.usage(), live.meter.timing(submission.first_added)
+        return Ranking(model.info.name, live.board.order(), usage, timing, live.board, missing)
 
-    async def _feed(
-        self, live: "_Live", chunks: AsyncIterable[Sequence[Any]], query: EncodedQuery, submission: Submission
-    ) -> None:
-        """Read and tokenize documents as they come, and let them wait for a lane."""
+    async def _feed(self, live: "_Live", chunks: AsyncIterable[Sequence[Any]], submission: Submission) -> None:
+        """Read and tokenize the query and documents as they come, and let them wait for a lane."""
+        model, meter = live.model, live.meter
+        with meter.tokenizing():
+            query = await self._blocking(lambda: model.tokenizer.encode_query(live.request.query))
+        meter.query_tokens = query.query_tokens
+        encode = partial(self._prepare, live, query, PairKeys(query, model.identity))
         async for raws in chunks:
             self._check_most(len(live.board) + len(raws), self.limits.max_stream_documents)
+            live.receive(len(raws))
             for part in _parts(raws, live.reader, self.limits):
-                with live.meter.tokenizing():
-                    documents, pairs = await self._blocking(partial(self._prepare, live, query, part))
-                await submission.add(live.take_in(part, documents, pairs, submission))
+                with meter.tokenizing():
+                    prepared = await self._blocking(partial(encode, part))
+                fresh = live.take_in(prepared, submission)
+                await submission.add([(one.index, one.pair) for one in fresh], [one.key for one in fresh])
         self._check_count(len(live.board), self.limits.max_stream_documents)
 
-    def _prepare(
-        self, live: "_Live", query: EncodedQuery, raws: Sequence[Any]
-    ) -> tuple[list[Document], list[EncodedPair]]:
+    def _prepare(self, live: "_Live", query: EncodedQuery, keys: PairKeys, raws: Sequence[Any]) -> "list[_Prepared]":
         """The blocking part of taking documents in."""
         documents = []
         for index, raw in enumerate(raws, len(live.board)):
@@ -136,7 +155,11 @@ class Reranker:
             self._check_chars(field, len(documents[-1].text), limit)
         texts = [document.text for document in documents]
         cut = live.request.max_tokens_per_doc
-        return documents, live.model.tokenizer.encode_documents(query, texts, max_tokens_per_doc=cut)
+        pairs = live.model.tokenizer.encode_documents(query, texts, max_tokens_per_doc=cut)
+        return [
+            _Prepared(index, live.reader.chars(raw), document, pair, keys.of(pair))
+            for index, (raw, document, pair) in enumerate(zip(raws, documents, pairs, strict=True), len(live.board))
+        ]
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call)
@@ -159,6 +182,17 @@ class Reranker:
             raise TooLarge(f"{field} has {chars} characters; at most {limit} are read", field=field)
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A document that was read and tokenized."""
+
+    index: int
+    chars: int
+    document: Document
+    pair: EncodedPair
+    key: bytes
+
+
 class _Live:
     """What is known of a request while it is being scored."""
 
@@ -170,47 +204,61 @@ class _Live:
         ticket: Ticket,
         board: Scoreboard,
         *,
+        weight: float = 1.0,
         guess: Callable[[int], float] | None = None,
         on_scores: OnScores | None = None,
+        cutoff: Cutoff | None = None,
     ) -> None:
         """`guess`: what the ticket has expected of each document from the start, by its characters."""
         self.request = request
         self.model = model
         self.reader = reader
         self.board = board
+        self.weight = weight
+        self.cutoff = cutoff
+        self.received = 0
+        """Documents read, whether or not they are on the board yet."""
         self.meter = Meter(model.scheduler.clock)
         self._ticket = ticket
         self._guess = guess
         self._on_scores = on_scores
         self._repeats = Repeats()
 
-    def take_in(
-        self,
-        raws: Sequence[Any],
-        documents: Sequence[Document],
-        pairs: Sequence[EncodedPair],
-        submission: Submission,
-    ) -> list[tuple[int, EncodedPair]]:
-        """Note documents; gives the pairs that must be scored, with their indexes. The others are copies: of one that
-        is scored already, or of one that waits."""
-        fresh: list[tuple[int, EncodedPair]] = []
-        known: dict[int, float] = {}
-        for document, pair in zip(documents, pairs, strict=True):
-            index = len(self.board)
-            self.board.add(document, truncated=pair.truncated)
-            original = self._repeats.original(pair, index)
-            if original == index:
-                fresh.append((index, pair))
+    def receive(self, documents: int) -> None:
+        """Count documents that were read."""
+        self.received += documents
+        if self.cutoff is not None:
+            self.cutoff.expect(self.board.answer_bytes(self.received))
+
+    def take_in(self, prepared: Sequence[_Prepared], submission: Submission) -> list[_Prepared]:
+        """Note documents; gives those that must be scored. The others are copies, of one that is scored already or of
+        one that waits, or the scheduler knows their scores."""
+        originals: list[_Prepared] = []
+        copies: dict[int, float] = {}
+        for one in prepared:
+            self.board.add(one.document, truncated=one.pair.truncated)
+            original = self._repeats.original(one.key, one.index)
+            if original == one.index:
+                originals.append(one)
             elif (logit := self.board.logit(original)) is not None:
-                known[index] = logit
+                copies[one.index] = logit
             else:
-                self._repeats.wait(original, index)
-        if known:
-            submission.repeat(list(known), list(known.values()))
-        self.meter.encoded([pair for _, pair in fresh])
-        expected = sum(self._guess(self.reader.chars(raw)) for raw in raws) if self._guess else 0.0
-        self._ticket.progress(expected - sum(self.model.scheduler.padded(len(pair)) for _, pair in fresh))
+                self._repeats.wait(original, one.index)
+        if copies:
+            submission.repeat(list(copies), list(copies.values()))
+        fresh = self._unknown(originals, submission)
+        expected = sum(self._guess(one.chars) for one in prepared) if self._guess else 0.0
+        self._ticket.progress(expected - sum(self.model.scheduler.padded(len(one.pair)) for one in fresh))
         return fresh
+
+    def _unknown(self, originals: list[_Prepared], submission: Submission) -> list[_Prepared]:
+        """Settle what has been scored for others before; gives the rest."""
+        logits = self.model.scheduler.known([one.key for one in originals])
+        known = {one.index: logit for one, logit in zip(originals, logits, strict=True) if logit is not None}
+        if not known:
+            return originals
+        submission.repeat(list(known), list(known.values()), shared=len(known))
+        return [one for one in originals if one.index not in known]
 
     async def settle(self, scored: Scored) -> None:
         """Note the scores of a batch, for copies too, and tell who wants to know."""

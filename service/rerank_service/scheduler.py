@@ -9,12 +9,14 @@ Rule 2: `_queue` and `_closed` are touched under the lock, a Submission only on 
 
 import asyncio
 import itertools
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.cost import CostModel
 from rerank_service.errors import InferenceFailed, NotReady
 from rerank_service.fairness import FairQueue
+from rerank_service.score_cache import ScoreCache
+from rerank_service.sharing import Sharing
 from rerank_service.stop import Stop
 
 Score = Callable[[Batch, Stop], NDArray[np.float32]]
@@ -32,17 +36,22 @@ can be stopped, and then raises when it is."""
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Logits of pairs that ran in one batch. `positions` are those that the pairs were added with."""
+    """Logits of pairs that ran in one batch, or were known without. `positions` are those that the pairs were added
+    with."""
 
     positions: Sequence[int]
     logits: Sequence[float]
+    pairs: Sequence[EncodedPair]
+    """Those that ran for this request: all, or none where the logits were known without."""
     padded_tokens: int
     """Computed for these pairs, padding included."""
     own_tokens: int
-    """The same, had each run alone."""
+    """What the queue had them down for: the same, had each run alone."""
     started: float
     """Seconds on the scheduler's clock."""
     ended: float
+    shared: int = 0
+    """Pairs among them that ran for another request."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,12 +59,14 @@ class _Waiting:
     owner: "Submission"
     position: int
     pair: EncodedPair
+    key: bytes | None
+    """By which the pair is known to be another's too; None where it runs by itself."""
 
 
 class Submission:
     """The pairs of one request: added as they are known, scored as lanes get to them.
 
-    Iterating gives `Scored` parts until `finish` was called and all pairs are scored.
+    Iterating gives `Scored` parts until `finish` was called and all pairs are scored, or until it is cut.
     """
 
     def __init__(self, scheduler: "Scheduler", room: int) -> None:
@@ -65,14 +76,15 @@ class Submission:
         self._settled = 0
         self._scored: list[Scored] = []
         self._finished = False
+        self._short = False
         self._error: BaseException | None = None
         self._news = asyncio.Event()
         self._space = asyncio.Event()
         self.first_added: float | None = None
         """When the first pair entered the queue, in seconds on the scheduler's clock."""
 
-    async def add(self, pairs: Sequence[tuple[int, EncodedPair]]) -> None:
-        """Queue pairs, each with its position.
+    async def add(self, pairs: Sequence[tuple[int, EncodedPair]], keys: Sequence[bytes] = ()) -> None:
+        """Queue pairs, each with its position; those with keys may be scored together with others' of the same key.
 
         Waits while `room` pairs of this submission are on their way: not scored, or scored and not asked for yet.
         """
@@ -80,15 +92,16 @@ class Submission:
             self._space.clear()
             await self._space.wait()
         self._added += len(pairs)
-        if self.first_added is None:
+        if pairs and self.first_added is None:
             self.first_added = self._scheduler.clock()
-        self._scheduler.enqueue(self, [_Waiting(self, position, pair) for position, pair in pairs])
+        named = zip(pairs, keys or itertools.repeat(None), strict=False)
+        self._scheduler.enqueue(self, [_Waiting(self, position, pair, key) for (position, pair), key in named])
 
-    def repeat(self, positions: Sequence[int], logits: Sequence[float]) -> None:
+    def repeat(self, positions: Sequence[int], logits: Sequence[float], *, shared: int = 0) -> None:
         """Hand on logits that are known already, as those of a batch would be."""
         now = self._scheduler.clock()
         self._added += len(positions)
-        self.deliver(Scored(positions, logits, 0, 0, now, now))
+        self.deliver(Scored(positions, logits, (), 0, 0, now, now, shared))
 
     def finish(self, error: BaseException | None = None) -> None:
         """No more pairs will come; with an error, whoever iterates gets it."""
@@ -96,6 +109,16 @@ class Submission:
         self._error = self._error or error
         self._news.set()
         self._space.set()
+
+    def cut(self) -> None:
+        """Whoever iterates gets what has been scored, and then the end, whatever is still to come."""
+        self._short = True
+        self._news.set()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all pairs there are were scored and asked for."""
+        return self._finished and self._settled == self._added
 
     def deliver(self, part: Scored) -> None:
         """Called by the scheduler when some of the pairs have run."""
@@ -109,7 +132,7 @@ class Submission:
         while not self._scored:
             if self._error is not None:
                 raise self._error
-            if self._finished and self._settled == self._added:
+            if self.whole or self._short:
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
@@ -131,8 +154,9 @@ class Scheduler:
         lanes: int = 1,
         clock: Callable[[], float] = time.perf_counter,
         cost: CostModel | None = None,
+        scores: ScoreCache | None = None,
     ) -> None:
-        """`cost` is taught each batch that runs."""
+        """`cost` is taught each batch that runs. With `scores` requests share what they have in common."""
         self._score = score
         self._limits = limits
         self._pad_id = pad_id
@@ -146,7 +170,8 @@ class Scheduler:
         self._users = 0
         self._live: set[Submission] = set()
         self._running: dict[Stop, set[Submission]] = {}
-        """Who still wants each batch that runs."""
+        """Who still wants each batch that runs, or waits for one of its pairs."""
+        self._sharing: Sharing[Stop, _Waiting] | None = None if scores is None else Sharing(scores)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -201,6 +226,12 @@ class Scheduler:
             self._queue.add(submission, [(len(entry.pair), entry) for entry in entries])
             self._changed.notify_all()
 
+    def known(self, keys: Sequence[bytes]) -> list[float | None]:
+        """The logits of pairs that have been scored already, where they are still known."""
+        if self._sharing is None:
+            return [None] * len(keys)
+        return [self._sharing.known(key) for key in keys]
+
     def padded(self, length: int) -> int:
         """Tokens that a pair of that many takes at least."""
         return self._limits.padded(length)
@@ -243,12 +274,38 @@ class Scheduler:
 
     def _next(self, stop: Stop) -> list[_Waiting]:
         """The entries of the next batch, or none when the scheduler is closed."""
-        with self._changed:
-            while not self._queue.pairs and not self._closed:
-                self._changed.wait()
-            entries = [] if self._closed else self._queue.take()
-            self._running[stop] = {entry.owner for entry in entries}
-            return entries
+        while True:
+            known: list[tuple[_Waiting, float]] = []
+            with self._changed:
+                while not self._queue.pairs and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return []
+                self._running[stop] = set()
+                spared = partial(self._spared, stop, known) if self._sharing is not None else None
+                entries = self._queue.take(spared)
+                self._running[stop] |= {entry.owner for entry in entries}
+            if known:
+                self._tell_known(known)
+            if entries:
+                return entries
+
+    def _spared(self, stop: Stop, known: list[tuple[_Waiting, float]], entry: _Waiting) -> bool:
+        """Whether a pair need not run, since its score is known or another runs it; else it runs in this batch."""
+        if entry.key is None:
+            return False
+        assert self._sharing is not None
+        if (logit := self._sharing.known(entry.key)) is not None:
+            known.append((entry, logit))
+            return True
+        runs_in = self._sharing.runs_in(entry.key)
+        # this batch has no owners yet; any other without is about to be stopped
+        if runs_in is not None and (runs_in is stop or self._running[runs_in]):
+            self._running[runs_in].add(entry.owner)
+            self._sharing.follow(entry.key, entry)
+            return True
+        self._sharing.lead(entry.key, stop)
+        return False
 
     def _run(self, entries: list[_Waiting], stop: Stop) -> None:
         """Score one batch. If the model fails on it, its halves are tried, so that one bad pair fails alone."""
@@ -258,24 +315,26 @@ class Scheduler:
             batch = collate(pairs, pad_id=self._pad_id, limits=self._limits)
             logits = self._score(batch, stop).tolist()
         except Exception as error:  # noqa: BLE001 - whatever the runtime raises belongs to the pair's owner
-            if not stop.asked:
+            if stop.asked:
+                self._land(entries, [math.nan] * len(entries), stop)
+            else:
                 self._fail(entries, stop, error)
             return
         ended = self.clock()
         with self._changed:
             self._cost.observe(batch.rows, batch.length, ended - started)
-        owners = itertools.groupby(sorted(zip(entries, logits, strict=True), key=_owner), key=_owner)
-        for _, group in owners:
-            mine = list(group)
+        for owner, mine in _by_owner(zip(entries, logits, strict=True)):
             part = Scored(
                 [entry.position for entry, _ in mine],
                 [logit for _, logit in mine],
+                [entry.pair for entry, _ in mine],
                 batch.length * len(mine),
-                sum(self.padded(len(entry.pair)) for entry, _ in mine),
+                self._padded_alone(mine),
                 started,
                 ended,
             )
-            self._tell(mine[0][0].owner.deliver, part)
+            self._tell(owner.deliver, part)
+        self._land(entries, logits, stop)
 
     def _fail(self, entries: list[_Waiting], stop: Stop, error: Exception) -> None:
         if len(entries) > 1:
@@ -286,11 +345,51 @@ class Scheduler:
         failure = InferenceFailed(f"the model failed on documents[{entries[0].position}]")
         failure.__cause__ = error
         self._tell(entries[0].owner.finish, failure)
+        self._land(entries, [math.nan], stop)
+
+    def _land(self, entries: Sequence[_Waiting], logits: Sequence[float], stop: Stop) -> None:
+        """Hand scores to those who waited for them; where there is none they wait for a lane again, and alone."""
+        if self._sharing is None:
+            return
+        known: list[tuple[_Waiting, float]] = []
+        with self._changed:
+            for entry, logit in zip(entries, logits, strict=True):
+                if entry.key is None:
+                    continue
+                followers = self._sharing.land(entry.key, stop, logit)
+                if math.isfinite(logit):
+                    known.extend((follower, logit) for follower in followers)
+                else:
+                    self._again(followers)
+        self._tell_known(known)
+
+    def _again(self, followers: Sequence[_Waiting]) -> None:
+        for follower in followers:
+            if follower.owner in self._queue:
+                self._queue.add(follower.owner, [(len(follower.pair), replace(follower, key=None))])
+        self._changed.notify_all()
+
+    def _tell_known(self, known: Iterable[tuple[_Waiting, float]]) -> None:
+        """Hand on logits for which nothing had to run."""
+        now = self.clock()
+        for owner, mine in _by_owner(known):
+            positions, logits = [entry.position for entry, _ in mine], [logit for _, logit in mine]
+            part = Scored(positions, logits, (), 0, self._padded_alone(mine), now, now, shared=len(mine))
+            self._tell(owner.deliver, part)
+
+    def _padded_alone(self, scored: Sequence[tuple[_Waiting, float]]) -> int:
+        return sum(self.padded(len(entry.pair)) for entry, _ in scored)
 
     def _tell(self, callback: Callable[..., None], *args: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(callback, *args)
 
 
-def _owner(scored: tuple[_Waiting, float]) -> int:
-    return id(scored[0].owner)
+def _by_owner(
+    scored: Iterable[tuple[_Waiting, float]],
+) -> Iterator[tuple[Submission, list[tuple[_Waiting, float]]]]:
+    """Entries and their logits, for each owner."""
+    groups: dict[Submission, list[tuple[_Waiting, float]]] = {}
+    for one in scored:
+        groups.setdefault(one[0].owner, []).append(one)
+    yield from groups.items()

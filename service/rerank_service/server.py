@@ -27,6 +27,7 @@ from rerank_service.api.address import address
 from rerank_service.auth import Keys
 from rerank_service.engine.engine import Precision, Provider
 from rerank_service.host import usable_cores
+from rerank_service.keys_file import read_keys
 from rerank_service.loading import ModelOptions, load_better, load_selected
 from rerank_service.registry import Names, Registry, ServedModel
 from rerank_service.reranker import RequestLimits, Reranker
@@ -59,6 +60,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
 
     Raises:
         BundleInvalid: the model cannot be served.
+        SettingsInvalid: the file of keys is wrong.
         OSError: an address is taken.
     """
     begun = time.perf_counter()
@@ -68,7 +70,8 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     registry = Registry(any_model=settings.any_model)
     clock = asyncio.get_running_loop().time
     admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
-    keys = Keys([key.get_secret_value() for key in settings.api_keys])
+    known = read_keys(settings.api_keys_file) if settings.api_keys_file else []
+    keys = Keys([key.get_secret_value() for key in settings.api_keys], known)
     with ThreadPoolExecutor(cores, thread_name_prefix="tokenizer") as tokenizing:
         reranker = Reranker(registry, admission, _request_limits(settings), tokenizing)
         routes = rest_edge.RerankRoutes(reranker, registry, keys, _rest_options(settings))
@@ -109,6 +112,7 @@ def model_options(settings: Settings) -> ModelOptions:
         length_multiple=settings.length_multiple,
         max_batch_pairs=settings.max_batch_pairs,
         names=Names(settings.model_name, settings.aliases),
+        score_cache_bytes=settings.score_cache_bytes,
     )
 
 

@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, SecretStr
+from pydantic import BeforeValidator, ByteSize, Field, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _iec(value: object) -> object:
+    """As Kubernetes writes it: 64Mi is 64MiB."""
+    return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
 
 
 _YEAR = 365 * 24 * 60 * 60.0
@@ -17,6 +22,7 @@ Seconds = Annotated[float, Field(ge=0, le=_YEAR)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=_YEAR)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
+Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_iec)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
@@ -60,6 +66,9 @@ class Settings(BaseSettings):
     api_keys: Secrets = ()
     """Keys that callers must send as `Authorization: Bearer KEY`, separated by commas. None: every caller is
     let in."""
+    api_keys_file: Path | None = None
+    """YAML or JSON file with further keys: a list of entries with `name`, `key` or `sha256` (of the key, in hex), and
+    `weight` (1 unless given): what share of the lanes each of its requests gets. Read at the start."""
 
     provider: Literal["auto", "cpu", "openvino", "cuda"] = "auto"
     """Where ONNX Runtime computes: cpu, openvino, cuda, or auto for the fastest that ranks as fp32 does. One asked for
@@ -96,6 +105,10 @@ class Settings(BaseSettings):
     """Characters of a document. What the model's window does not hold of it is cut."""
     max_message_bytes: MessageBytes = 32 * 1024 * 1024
     """Bytes of a gRPC message or an HTTP body; at most 1 GiB."""
+
+    score_cache_bytes: Bytes = ByteSize(0)
+    """Memory for scores that were computed, as 64MiB or a number of bytes: a pair asked for again is not computed
+    again, nor is one that another request has running. 64MiB hold about 140,000 scores. 0: nothing is kept."""
 
     default_timeout: PositiveSeconds = 60.0
     """Seconds that a request may take when it brings no deadline of its own."""

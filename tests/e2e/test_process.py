@@ -173,6 +173,36 @@ def test_what_callers_send_is_not_logged_and_a_misspelt_variable_is(start: Start
     assert "sesame" not in str(server.before)
 
 
+def test_keys_of_a_file_and_a_score_cache(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """Who is refused is in the log by the name of the key, never by the key; what was scored is not scored again."""
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("- {name: search, key: sesame, weight: 3}\n")
+    server = start(
+        "--model", str(small_folder), "--score-cache-bytes", "1Mi", RERANK_API_KEYS_FILE=str(keys), RERANK_API_KEYS="b"
+    )
+    for key in ("sesame", "b"):
+        with RerankClient(server.grpc, api_key=key) as client:
+            usage = client.rerank("0", ["1", "2"]).usage
+            assert (usage.pairs, usage.shared_pairs) == ((2, 0) if key == "sesame" else (0, 2))
+    for key, status in (("sesame", 400), ("wrong", 401)):
+        headers = {"authorization": f"Bearer {key}"}
+        assert httpx.post(f"{server.rest}/v2/rerank", json={"query": "0"}, headers=headers).status_code == status
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.ended() == 0
+    log = server.log()
+    assert [line["caller"] for line in log if line["event"] == "refused"] == ["search", ""]
+    assert "sesame" not in str(log)
+
+
+def test_a_file_of_keys_that_is_wrong_ends_the_start(small_folder: Path, tmp_path: Path) -> None:
+    """Rather than that the door stands open; the line says where, not what."""
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("- {name: search, key: sesame, weight: much}\n")
+    said = _failing("serve", "--model", str(small_folder), "--api-keys-file", str(keys))
+    assert "entry 1: weight" in said
+    assert "sesame" not in said
+
+
 def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Path) -> None:
     """SIGINT is as good as SIGTERM."""
     server = start("--model", str(small_folder))

@@ -15,6 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 from rerank.client import AsyncRerankClient, RerankClient, _channel_options
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.bundle import Bundle
+from rerank_service.cutoff import Cutoff
+from rerank_service.deadline import Deadline
 from rerank_service.reranker import RequestLimits
 from support.running import Running, Served, running, served
 
@@ -214,6 +216,38 @@ async def test_a_deadline_while_the_client_writes_is_heard(small_model: Bundle) 
             errors += await asyncio.gather(last, return_exceptions=True)
         codes = [error.code() for error in errors if isinstance(error, grpc.RpcError)]
         assert codes == [grpc.StatusCode.DEADLINE_EXCEEDED] * len(errors)
+        await _gone(core)
+
+
+async def test_a_part_of_a_ranking_while_the_client_writes_is_no_error(small_model: Bundle) -> None:
+    """From both clients, from documents that do not end and from a source that brings no more."""
+    limits = RequestLimits(window=16)
+    cutoffs: asyncio.Queue[Cutoff] = asyncio.Queue()
+
+    def noted(deadline: Deadline) -> Cutoff:
+        cutoffs.put_nowait(cutoff := Cutoff(deadline))
+        return cutoff
+
+    async with running(small_model, limits=limits) as core, served(core, cutoff=noted) as edges:
+        core.score.hold()
+        with RerankClient(edges.address) as blocking:
+            for _ in range(TIMES):
+                calls = [
+                    asyncio.create_task(method("0", source, partial_ok=True, top_n=1))
+                    for method, source in (
+                        (edges.client.rerank_stream, itertools.repeat("1 " * 500)),
+                        (edges.client.rerank_stream, _stalled()),
+                        (_in_thread(blocking.rerank_stream), itertools.repeat("1 " * 500)),
+                    )
+                ]
+                for _ in calls:
+                    cutoff = await cutoffs.get()
+                    while cutoff._cut is None:
+                        await asyncio.sleep(0)
+                    cutoff.cut()
+                for response in await asyncio.gather(*calls):
+                    assert response.partial
+                    assert response.received == sum(one.end - one.start for one in response.unscored)
         await _gone(core)
 
 

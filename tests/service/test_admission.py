@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import pytest
 
@@ -54,6 +54,20 @@ def test_a_request_that_cannot_be_done_in_time_is_refused_with_the_time_that_is_
             stack.enter_context(admission.admit(1, 2000, Deadline(10), SPEED))
         assert caught.value.retry_after == pytest.approx(max(RETRY_AFTER, 1.0))
         stack.enter_context(admission.admit(1, 50, Deadline(10), SPEED))
+
+
+def test_nobody_is_refused_for_the_sake_of_who_cannot_be_late() -> None:
+    """A request that takes a part of its ranking has no deadline here; its tokens are in the way of others' all the
+    same."""
+    for due, refused in ((Deadline(10), True), (Deadline(math.inf), False)):
+        admission = _admission()
+        with ExitStack() as stack:
+            stream = stack.enter_context(admission.admit(0, 0, due, SPEED))
+            stream.progress(-7000)
+            with pytest.raises(Overloaded) if refused else nullcontext():
+                stack.enter_context(admission.admit(1, 4000, Deadline(60), SPEED))
+            with pytest.raises(Overloaded):
+                stack.enter_context(admission.admit(1, 4000, Deadline(6), SPEED))
 
 
 def test_progress_makes_room() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rerank_service.batching import BatchLimits
-from rerank_service.fairness import PATIENCE, FairQueue
+from rerank_service.fairness import LOOKS, PATIENCE, FairQueue
 
 LIMITS = BatchLimits(max_tokens=512, min_tokens=128, max_pairs=16, length_multiple=8)
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=30)
@@ -84,15 +84,26 @@ class Waiting(RuleBasedStateMachine):
         self.queue.leave(request)
         del self.live[request]
 
-    @rule()
-    def take(self) -> None:
-        batch = self.queue.take()
+    @rule(every=st.none() | st.integers(1, 4))
+    def take(self, every: int | None) -> None:
+        """Of the pairs every so manieth need not run: each is told of once, and is gone like those that run."""
+        spared: list[int] = []
+
+        def is_spared(pair: int) -> bool:
+            if every is None or pair % every:
+                return False
+            spared.append(pair)
+            return True
+
+        batch = self.queue.take(is_spared)
         waiting = {pair: owner for owner, pairs in self.live.items() for pair in pairs}
-        assert set(batch) <= waiting.keys()
-        assert bool(batch) == bool(waiting)
-        for pair in batch:
+        gone = [*batch, *spared]
+        assert len(set(gone)) == len(gone)
+        assert set(gone) <= waiting.keys()
+        assert bool(gone) == bool(waiting)
+        for pair in gone:
             self.live[waiting[pair]].remove(pair)
-        for pair in waiting.keys() - set(batch):
+        for pair in waiting.keys() - set(gone):
             self.older[pair] -= 1
             assert self.older[pair] > 0, "starved"
 
@@ -150,6 +161,27 @@ def test_a_request_that_was_away_does_not_catch_up() -> None:
         queue.add(name, [(64, (name, at, 64)) for at in range(2000)])
     shares = _shares(queue, takes=300)
     assert min(shares[name] for name in ("idle", "busy", "fresh")) > 0.7 * max(shares.values())
+
+
+def test_what_need_not_run_costs_nothing() -> None:
+    """A request half of whose pairs are known gets as much computed as another, and its batches are as full."""
+    queue = _filled(half=[64] * 4000, none=[64] * 4000)
+    given_: Counter[str] = Counter()
+    for _ in range(200):
+        batch = queue.take(lambda pair: pair[0] == "half" and pair[1] % 2 == 0)
+        assert len(batch) == LIMITS.max_tokens // 64
+        given_.update(name for name, _, _ in batch)
+    assert 0.85 < given_["half"] / given_["none"] < 1.15
+
+
+def test_no_more_than_so_many_are_passed_over_at_once() -> None:
+    """Whoever holds the queue's lock has it back soon, and the rest is still there."""
+    queue = _filled(known=[64] * (3 * LOOKS))
+    takes = 0
+    while queue.pairs:
+        assert queue.take(lambda _: True) == []
+        takes += 1
+    assert takes == 3
 
 
 def test_an_urgent_request_goes_first() -> None:

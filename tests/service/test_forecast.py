@@ -19,6 +19,11 @@ def test_equal_shares_by_hand() -> None:
     assert finish_times([Load(3000, 0), Load(1000, 0)], SPEED) == [4.0, 2.0]
 
 
+def test_shares_by_weight_by_hand() -> None:
+    """3,000 tokens of weight 3 beside 3,000 of weight 1: three quarters for four seconds, then the other alone."""
+    assert finish_times([Load(3000, 0, weight=3), Load(3000, 0)], SPEED) == [4.0, 6.0]
+
+
 @given(LOADS)
 def test_it_is_what_turns_of_one_token_give(loads: list[Load]) -> None:
     """The reference gives each request that is left a small slice in turn."""

@@ -1,6 +1,7 @@
 """Ranking: order by logit, ties by index, min_score before top_n; and what a scoreboard keeps."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -108,6 +109,24 @@ def test_a_logit_that_is_not_finite_names_its_document(logit: float) -> None:
     board = _board(1.0)
     with pytest.raises(InferenceFailed, match=r"documents\[0\]"):
         board.settle(0, logit)
+
+
+@given(st.lists(st.none() | st.floats(-5, 5, width=32), max_size=40), st.integers(0, 5), TOP_N)
+def test_a_board_that_is_not_full_ranks_what_it_has(logits: list[float | None], unread: int, top_n: int | None) -> None:
+    """As if there were no others; and it knows those others, each once, in as few ranges as there can be."""
+    board = Scoreboard(RerankRequest(query="q", top_n=top_n), Activation.SIGMOID)
+    for index, logit in enumerate(logits):
+        board.add(Document("text"), truncated=False)
+        if logit is not None:
+            board.settle(index, logit)
+    scored = {index: logit for index, logit in enumerate(logits) if logit is not None}
+    assert board.order().tolist() == sorted(scored, key=lambda index: -scored[index])[:top_n]
+    missing = board.missing(len(logits) + unread)
+    assert missing.received == len(logits) + unread
+    assert [index for one in missing.unscored for index in one] == [
+        index for index in range(missing.received) if index not in scored
+    ]
+    assert all(one.stop < other.start for one, other in pairwise(missing.unscored))
 
 
 def test_a_board_bounds_the_text_that_it_keeps() -> None:

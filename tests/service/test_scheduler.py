@@ -54,9 +54,11 @@ async def collect(submission: Submission) -> list[float]:
     return [found[position] for position in sorted(found)]
 
 
-async def score_all(scheduler: Scheduler, pairs: Sequence[EncodedPair], priority: int = 0) -> list[float]:
+async def score_all(
+    scheduler: Scheduler, pairs: Sequence[EncodedPair], priority: int = 0, weight: float = 1.0
+) -> list[float]:
     """Submit pairs and wait for their logits."""
-    with scheduler.submission(priority=priority, room=100) as submission:
+    with scheduler.submission(priority=priority, weight=weight, room=100) as submission:
         await submission.add(list(enumerate(pairs)))
         submission.finish()
         return await collect(submission)
@@ -95,6 +97,24 @@ async def test_a_lower_priority_number_runs_first() -> None:
         score.release()
         await asyncio.gather(*tasks)
     assert score.batches == [[9], [2], [3], [1], [4]]
+
+
+async def test_a_weight_is_a_share_of_the_lanes() -> None:
+    """Two requests wait at once, one of weight 3: while both have pairs left, it gets three batches for each other."""
+    score = HeldScore(lengths)
+    async with lanes(score, BatchLimits(max_pairs=1, max_tokens=16, length_multiple=1)) as scheduler:
+        score.hold()
+        first = asyncio.create_task(score_all(scheduler, [pair(9)]))
+        await score.started()
+        tasks = [first]
+        for waiting, (length, weight) in enumerate([(7, 1.0), (8, 3.0)], 1):
+            tasks.append(asyncio.create_task(score_all(scheduler, [pair(length)] * 400, weight=weight)))
+            await until(scheduler, waiting * 400)
+        score.release()
+        await asyncio.gather(*tasks)
+    # the first burst is allowed to a newcomer whatever the others have had
+    both = [length for (length,) in score.batches[100:500]]
+    assert 2.4 < both.count(8) * 8 / (both.count(7) * 7) < 3.6
 
 
 async def test_a_withdrawn_request_leaves_the_queue_at_once() -> None:

@@ -48,6 +48,7 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
         {"max_connection_age": 366 * 24 * 60 * 60},
         {"max_message_bytes": 0},
         {"max_message_bytes": 2**30 + 1},
+        *({"score_cache_bytes": value} for value in (-1, "64 miles", 2**40 + 1)),
         *({name: value} for name in SECONDS for value in ("nan", "inf", "-inf", "1e400")),
     ],
 )
@@ -61,6 +62,15 @@ def test_the_largest_values_are_taken() -> None:
     """The bounds are inside."""
     settings = Settings(max_connection_age=365 * 24 * 60 * 60, max_message_bytes=2**30)
     assert (settings.max_connection_age, settings.max_message_bytes) == (31_536_000, 1_073_741_824)
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [("1024", 1024), ("64MiB", 64 * 1024**2), ("64Mi", 64 * 1024**2), ("2 GB", 2 * 10**9)]
+)
+def test_bytes_are_taken_in_every_form(value: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers, and units as people and as Kubernetes write them."""
+    monkeypatch.setenv("RERANK_SCORE_CACHE_BYTES", value)
+    assert Settings().score_cache_bytes == count
 
 
 def test_every_setting_is_explained() -> None:

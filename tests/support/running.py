@@ -18,11 +18,13 @@ from rerank_service.api import rest as rest_edge
 from rerank_service.auth import Keys
 from rerank_service.batching import Batch, BatchLimits
 from rerank_service.bundle import Bundle
+from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
 from rerank_service.ranking import Ranking, RerankRequest
 from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import OnScores, RequestLimits, Reranker
+from rerank_service.score_cache import ScoreCache
 from rerank_service.stop import Stop
 
 
@@ -88,6 +90,7 @@ class Running:
         request: RerankRequest,
         chunks: AsyncIterable[Sequence[Document]],
         on_scores: OnScores | None = None,
+        cutoff: Cutoff | None = None,
     ) -> Ranking:
         """Rank documents that come in chunks."""
         rankings: list[Ranking] = []
@@ -96,7 +99,13 @@ class Running:
             rankings.append(ranking)
 
         await self.reranker.rerank_stream(
-            request, chunks, reader=AsItIs(), deadline=Deadline.after(60), deliver=deliver, on_scores=on_scores
+            request,
+            chunks,
+            reader=AsItIs(),
+            deadline=Deadline.after(60),
+            deliver=deliver,
+            on_scores=on_scores,
+            cutoff=cutoff,
         )
         return rankings[0]
 
@@ -114,9 +123,10 @@ async def running(
     lanes: int = 1,
     max_live_documents: int = 100_000,
     max_live_tokens: float = math.inf,
+    scores: ScoreCache | None = None,
 ) -> AsyncIterator[Running]:
     """Load a bundle and run its lanes."""
-    model = load(bundle, limits=batch_limits or BatchLimits(), lanes=lanes)
+    model = load(bundle, limits=batch_limits or BatchLimits(), lanes=lanes, scores=scores)
     score = HeldScore(model.scheduler._score)
     model.scheduler._score = score
     registry = Registry()
@@ -151,12 +161,18 @@ _OWN_CONNECTIONS = [("grpc.use_local_subchannel_pool", 1)]
 
 
 @asynccontextmanager
-async def served(core: Running, *, keys: Keys | None = None, default_timeout: float = 60.0) -> AsyncIterator[Served]:
+async def served(
+    core: Running,
+    *,
+    keys: Keys | None = None,
+    default_timeout: float = 60.0,
+    cutoff: Callable[[Deadline], Cutoff] = Cutoff,
+) -> AsyncIterator[Served]:
     """Serve a reranker on ports of the system's choice."""
     keys = keys or Keys()
     grpc_options = grpc_edge.GrpcOptions(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
     rest_options = rest_edge.RestOptions(max_body_bytes=MAX_MESSAGE_BYTES)
-    methods = grpc_edge.RerankMethods(core.reranker, core.registry, grpc_options)
+    methods = grpc_edge.RerankMethods(core.reranker, core.registry, grpc_options, cutoff)
     routes = rest_edge.RerankRoutes(core.reranker, core.registry, keys, rest_options)
     async with (
         grpc_edge.listening(methods, keys, grpc_options) as grpc,

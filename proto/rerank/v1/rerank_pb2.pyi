@@ -13,7 +13,8 @@ Errors, for every call:
                       over the size limit, and trying again does not help.
   UNAVAILABLE         the model is loading, or the server is draining: try another replica.
   DEADLINE_EXCEEDED   the call's deadline passed (60 s where the client set none: give a large stream more), or
-                      would pass even if the call were alone, and then at once.
+                      would pass even if the call were alone, and then at once. A stream with `partial_ok` is
+                      answered in part instead.
   INTERNAL            the model failed on a document (the message names its index), or a bug (the message
                       carries the request id that the log has).
 
@@ -244,6 +245,7 @@ class Usage(_message.Message):
     PADDED_TOKENS_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    SHARED_PAIRS_FIELD_NUMBER: _builtins.int
     query_tokens: _builtins.int
     """Tokens of the query, counted once."""
     document_tokens: _builtins.int
@@ -254,6 +256,10 @@ class Usage(_message.Message):
     """(query, document) pairs scored."""
     prompt_tokens: _builtins.int
     """Tokens of all pairs, special tokens included, padding not. What the HTTP dialects call prompt_tokens."""
+    shared_pairs: _builtins.int
+    """Pairs whose score was there already, or was computed for another request at the same time. They cost nothing, and
+    the other numbers do not count them. Always 0 where the server keeps no scores (`score_cache_bytes`).
+    """
     def __init__(
         self,
         *,
@@ -262,10 +268,11 @@ class Usage(_message.Message):
         padded_tokens: _builtins.int = ...,
         pairs: _builtins.int = ...,
         prompt_tokens: _builtins.int = ...,
+        shared_pairs: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_tokens", b"document_tokens", "padded_tokens", b"padded_tokens", "pairs", b"pairs", "prompt_tokens", b"prompt_tokens", "query_tokens", b"query_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_tokens", b"document_tokens", "padded_tokens", b"padded_tokens", "pairs", b"pairs", "prompt_tokens", b"prompt_tokens", "query_tokens", b"query_tokens", "shared_pairs", b"shared_pairs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,7 +290,9 @@ class Timing(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queue(self) -> _duration_pb2.Duration:
-        """From the first pair's entry into the queue until a batch with one of the request's pairs started."""
+        """From the first pair's entry into the queue until a batch with one of the request's pairs started; where none ran
+        for it, since all scores were others', until the last of them was there.
+        """
 
     @_builtins.property
     def tokenize(self) -> _duration_pb2.Duration:
@@ -324,10 +333,21 @@ class RerankResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
+    UNSCORED_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The request's id: the call's `x-request-id` metadata where it was sent, else made here. The log has it."""
     model: _builtins.str
     """Name of the model that scored."""
+    partial: _builtins.bool
+    """Of a stream with `partial_ok` only: time was up before all documents were there and scored. The results rank those
+    that were scored, as if there were no others.
+    """
+    received: _builtins.int
+    """Where `partial` is set: how many documents the server has read from the stream. What the client sent after them, or
+    was about to send, is not known to it, and in neither list.
+    """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
         """The best first."""
@@ -340,6 +360,12 @@ class RerankResponse(_message.Message):
     def timing(self) -> Global___Timing:
         """Where its time went."""
 
+    @_builtins.property
+    def unscored(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexRange]:
+        """Where `partial` is set: the documents that were received and not scored, in ascending order. A document that is
+        neither here nor in `results` was scored and left out by top_n or min_score.
+        """
+
     def __init__(
         self,
         *,
@@ -348,14 +374,43 @@ class RerankResponse(_message.Message):
         results: _abc.Iterable[Global___Result] | None = ...,
         usage: Global___Usage | None = ...,
         timing: Global___Timing | None = ...,
+        partial: _builtins.bool = ...,
+        unscored: _abc.Iterable[Global___IndexRange] | None = ...,
+        received: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "results", b"results", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "partial", b"partial", "received", b"received", "results", b"results", "timing", b"timing", "unscored", b"unscored", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RerankResponse: _TypeAlias = RerankResponse  # noqa: Y015
+
+@_typing.final
+class IndexRange(_message.Message):
+    """Documents that follow one another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    start: _builtins.int
+    """Position of the first one in the stream, from 0."""
+    end: _builtins.int
+    """Position of the last one, plus 1."""
+    def __init__(
+        self,
+        *,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexRange: _TypeAlias = IndexRange  # noqa: Y015
 
 @_typing.final
 class RerankHeader(_message.Message):
@@ -365,9 +420,16 @@ class RerankHeader(_message.Message):
 
     REQUEST_FIELD_NUMBER: _builtins.int
     PARTIAL_SCORES_FIELD_NUMBER: _builtins.int
+    PARTIAL_OK_FIELD_NUMBER: _builtins.int
     partial_scores: _builtins.bool
     """Send scores as they are known, ahead of the final ranking. The client must then read while it writes:
     the server stops reading while its scores find no room.
+    """
+    partial_ok: _builtins.bool
+    """When time is nearly up, end the stream with a ranking of what has been scored until then, and say what has not;
+    see RerankResponse.partial. Without this it ends with DEADLINE_EXCEEDED, and nothing. The ranking is made half a
+    second before the deadline, and a second more for each megabyte that it has, but a quarter of the time before it
+    at most: so it arrives over slow networks too. The client may still be writing then.
     """
     @_builtins.property
     def request(self) -> Global___RerankRequest:
@@ -378,10 +440,11 @@ class RerankHeader(_message.Message):
         *,
         request: Global___RerankRequest | None = ...,
         partial_scores: _builtins.bool = ...,
+        partial_ok: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partial_scores", b"partial_scores", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partial_ok", b"partial_ok", "partial_scores", b"partial_scores", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -524,8 +587,8 @@ class RerankStreamResponse(_message.Message):
 
     @_builtins.property
     def ranking(self) -> Global___RerankResponse:
-        """The final ranking. Each message holds the next results, best first; id and model are in each, usage and
-        timing in the last.
+        """The final ranking. Each message holds the next results, best first, then the next unscored documents; id, model
+        and partial are in each, usage, timing and received in the last.
         """
 
     def __init__(

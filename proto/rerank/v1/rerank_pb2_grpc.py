@@ -70,7 +70,7 @@ class RerankServicer:
 
     def RerankStream(self, request_iterator, context):
         """The same for more documents than fit a message: a header first, then documents in as many messages as the
-        caller likes, then half-close. The final ranking follows when all are scored.
+        caller likes, then half-close. The final ranking follows when all are scored, or with `partial_ok` when time is up.
 
         The server reads on only while it has room, and holds an index, an id and a score for each document (at
         most 1,000,000), text only for those that can still be returned. Unless the header asks for partial scores,

@@ -13,7 +13,8 @@ Errors, for every call:
                       over the size limit, and trying again does not help.
   UNAVAILABLE         the model is loading, or the server is draining: try another replica.
   DEADLINE_EXCEEDED   the call's deadline passed (60 s where the client set none: give a large stream more), or
-                      would pass even if the call were alone, and then at once.
+                      would pass even if the call were alone, and then at once. A stream with `partial_ok` is
+                      answered in part instead.
   INTERNAL            the model failed on a document (the message names its index), or a bug (the message
                       carries the request id that the log has).
 
@@ -57,7 +58,7 @@ class RerankStub:
     """Score the documents of one request and return them in order of relevance."""
     RerankStream: _grpc.StreamStreamMultiCallable[_rerank_pb2.RerankStreamRequest, _rerank_pb2.RerankStreamResponse]
     """The same for more documents than fit a message: a header first, then documents in as many messages as the
-    caller likes, then half-close. The final ranking follows when all are scored.
+    caller likes, then half-close. The final ranking follows when all are scored, or with `partial_ok` when time is up.
 
     The server reads on only while it has room, and holds an index, an id and a score for each document (at
     most 1,000,000), text only for those that can still be returned. Unless the header asks for partial scores,
@@ -77,7 +78,7 @@ class RerankAsyncStub(RerankStub):
     """Score the documents of one request and return them in order of relevance."""
     RerankStream: _aio.StreamStreamMultiCallable[_rerank_pb2.RerankStreamRequest, _rerank_pb2.RerankStreamResponse]  # type: ignore[assignment]
     """The same for more documents than fit a message: a header first, then documents in as many messages as the
-    caller likes, then half-close. The final ranking follows when all are scored.
+    caller likes, then half-close. The final ranking follows when all are scored, or with `partial_ok` when time is up.
 
     The server reads on only while it has room, and holds an index, an id and a score for each document (at
     most 1,000,000), text only for those that can still be returned. Unless the header asks for partial scores,
@@ -106,7 +107,7 @@ class RerankServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_rerank_pb2.RerankStreamResponse], _abc.AsyncIterator[_rerank_pb2.RerankStreamResponse]]:
         """The same for more documents than fit a message: a header first, then documents in as many messages as the
-        caller likes, then half-close. The final ranking follows when all are scored.
+        caller likes, then half-close. The final ranking follows when all are scored, or with `partial_ok` when time is up.
 
         The server reads on only while it has room, and holds an index, an id and a score for each document (at
         most 1,000,000), text only for those that can still be returned. Unless the header asks for partial scores,

@@ -1,7 +1,7 @@
 """The gRPC edge: rerank.v1.Rerank, grpc.health.v1 and reflection on one port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from rerank_service.api.grpc_messages import (
     stream_responses_from,
 )
 from rerank_service.auth import Keys
+from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
 from rerank_service.errors import InvalidRequest
 from rerank_service.ranking import RankedDocument, Ranking
@@ -50,7 +51,15 @@ class GrpcOptions:
 class RerankMethods:
     """The methods of rerank.v1.Rerank."""
 
-    def __init__(self, reranker: Reranker, registry: Registry, options: GrpcOptions) -> None:
+    def __init__(
+        self,
+        reranker: Reranker,
+        registry: Registry,
+        options: GrpcOptions,
+        cutoff: Callable[[Deadline], Cutoff] = Cutoff,
+    ) -> None:
+        """`cutoff` says when a stream that takes a part of its ranking gets it."""
+        self._cutoff = cutoff
         self._reranker = reranker
         self._registry = registry
         self._options = options
@@ -63,6 +72,7 @@ class RerankMethods:
             message.documents,
             reader=MessageReader(message),
             deadline=self._deadline(call.timeout),
+            weight=call.caller.weight,
         )
         return response_from(ranking, call.id)
 
@@ -86,7 +96,9 @@ class RerankMethods:
             reader=MessageReader(header.request),
             deadline=deadline,
             deliver=send_ranking,
+            weight=call.caller.weight,
             on_scores=send_partial if header.partial_scores else None,
+            cutoff=self._cutoff(deadline) if header.partial_ok else None,
         )
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:

@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from rerank_service.api.refusals import log_refusal
 from rerank_service.api.request_id import request_id_from
-from rerank_service.auth import Keys
+from rerank_service.auth import Caller, Keys
 from rerank_service.errors import InvalidRequest, NotReady, Overloaded, RerankError
 
 _log = structlog.get_logger()
@@ -35,6 +35,7 @@ class Call(Generic[In]):
 
     id: str
     """The caller's `x-request-id`, or one made here."""
+    caller: Caller
     timeout: float | None
     """Seconds that the caller's deadline leaves; None without one."""
     messages: AsyncIterator[In]
@@ -61,25 +62,27 @@ def _method_handler(method: MethodDescriptor, behaviour: Any, keys: Keys) -> "gr
     if method.client_streaming and method.server_streaming:
 
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
-            async with _answering(context, method.name, keys) as request_id:
-                await behaviour(_call(method, messages, context, request_id))
+            async with _answering(context, method.name, keys) as (request_id, caller):
+                await behaviour(_call(method, messages, context, request_id, caller))
 
         return grpc.stream_stream_rpc_method_handler(stream)
 
     async def unary(message: bytes, context: Context) -> bytes:
-        async with _answering(context, method.name, keys) as request_id:
-            response: Message = await behaviour(_call(method, _single(message), context, request_id))
+        async with _answering(context, method.name, keys) as (request_id, caller):
+            response: Message = await behaviour(_call(method, _single(message), context, request_id, caller))
             return response.SerializeToString()
         raise AssertionError("unreachable: _answering aborts or passes")
 
     return grpc.unary_unary_rpc_method_handler(unary)
 
 
-def _call(method: MethodDescriptor, messages: AsyncIterator[bytes], context: Context, request_id: str) -> Call[Any]:
+def _call(
+    method: MethodDescriptor, messages: AsyncIterator[bytes], context: Context, request_id: str, caller: Caller
+) -> Call[Any]:
     async def write(message: Message) -> None:
         await context.write(message.SerializeToString())
 
-    return Call(request_id, context.time_remaining(), _decoded(method.input_type, messages), write)
+    return Call(request_id, caller, context.time_remaining(), _decoded(method.input_type, messages), write)
 
 
 async def _single(message: bytes) -> AsyncIterator[bytes]:
@@ -96,18 +99,20 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
 
 
 @asynccontextmanager
-async def _answering(context: Context, method: str, keys: Keys) -> AsyncIterator[str]:
+async def _answering(context: Context, method: str, keys: Keys) -> AsyncIterator[tuple[str, Caller]]:
     """Turn what the block raises into the call's status."""
     metadata = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
     request_id = request_id_from(metadata)
+    caller = Caller()
     try:
-        keys.check(metadata)
-        yield request_id
+        caller = keys.check(metadata)
+        yield request_id, caller
     except RerankError as error:
-        log_refusal(error, protocol="grpc", call=method, request_id=request_id, status=error.code.name)
+        status = error.code.name
+        log_refusal(error, protocol="grpc", call=method, request_id=request_id, caller=caller.name, status=status)
         await _abort(context, error.code, str(error), _details(error))
     except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
-        _log.exception("internal error", protocol="grpc", method=method, request_id=request_id)
+        _log.exception("internal error", protocol="grpc", method=method, request_id=request_id, caller=caller.name)
         await _abort(context, grpc.StatusCode.INTERNAL, f"internal error (request id {request_id})", [])
 
 

@@ -122,19 +122,31 @@ def response_from(ranking: Ranking, request_id: str) -> pb.RerankResponse:
 
 def stream_responses_from(ranking: Ranking, request_id: str) -> Iterator[pb.RerankStreamResponse]:
     """The ranking in messages that a stock client can receive; the last one has usage and timing."""
-    part = pb.RerankResponse(id=request_id, model=ranking.model)
-    size = 0
-    for result in map(result_from, ranking):
-        grown = size + result.ByteSize() + _ENTRY_BYTES
-        if part.results and grown > RANKING_BYTES:
+    missing = ranking.missing
+    opening = pb.RerankResponse(id=request_id, model=ranking.model, partial=missing is not None)
+    unscored = (pb.IndexRange(start=one.start, end=one.stop) for one in missing.unscored) if missing else ()
+    pieces: Iterator[pb.Result | pb.IndexRange] = itertools.chain(map(result_from, ranking), unscored)
+    part, size = _copied(opening), 0
+    for piece in pieces:
+        piece_bytes = piece.ByteSize() + _ENTRY_BYTES
+        if size and size + piece_bytes > RANKING_BYTES:
             yield pb.RerankStreamResponse(ranking=part)
-            part = pb.RerankResponse(id=request_id, model=ranking.model)
-            grown = result.ByteSize() + _ENTRY_BYTES
-        part.results.append(result)
-        size = grown
+            part, size = _copied(opening), 0
+        if isinstance(piece, pb.Result):
+            part.results.append(piece)
+        else:
+            part.unscored.append(piece)
+        size += piece_bytes
     part.usage.CopyFrom(_usage(ranking))
     part.timing.CopyFrom(_timing(ranking))
+    part.received = missing.received if missing else 0
     yield pb.RerankStreamResponse(ranking=part, last=True)
+
+
+def _copied(response: pb.RerankResponse) -> pb.RerankResponse:
+    copy = pb.RerankResponse()
+    copy.CopyFrom(response)
+    return copy
 
 
 def partials_from(scored: Iterable[RankedDocument]) -> Iterator[pb.RerankStreamResponse]:
@@ -181,6 +193,7 @@ def _usage(ranking: Ranking) -> pb.Usage:
         padded_tokens=usage.padded_tokens,
         pairs=usage.pairs,
         prompt_tokens=usage.prompt_tokens,
+        shared_pairs=usage.shared_pairs,
     )
 
 

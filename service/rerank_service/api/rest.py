@@ -26,7 +26,7 @@ from rerank_service.api.dialects import Dialect, Exchange, all_dialects
 from rerank_service.api.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.refusals import log_refusal
 from rerank_service.api.request_id import request_id_from
-from rerank_service.auth import Keys
+from rerank_service.auth import Caller, Keys
 from rerank_service.deadline import Deadline
 from rerank_service.errors import (
     BodyTooLarge,
@@ -71,23 +71,29 @@ class RerankRoutes:
         """Decode, rank, encode; errors leave in the dialect of the body."""
         exchange = Exchange(request_id_from(request.headers), request.url.path, created=int(time.time()))
         dialect: Dialect = UNIFIED
+        caller = Caller()
         try:
             deadline = Deadline.after(self._timeout(request))
             async with deadline.enforced():
                 exchange = replace(exchange, body=_parsed(await self._body(request)))
             dialect = self._dialect(exchange)
-            self._keys.check(request.headers)  # not before: the shape of a refusal depends on the body's keys
+            caller = self._keys.check(request.headers)  # not before: the shape of a refusal depends on the body's keys
             asked = dialect.decode(exchange.body)
-            work = self._reranker.rerank(asked.request, asked.documents, reader=asked.reader, deadline=deadline)
+            work = self._reranker.rerank(
+                asked.request, asked.documents, reader=asked.reader, deadline=deadline, weight=caller.weight
+            )
             ranking = await _unless_gone(request, work)
             return _json(200, dialect.encode(ranking, exchange), {"x-request-id": exchange.id})
         except ClientDisconnect:
             return Response(status_code=499)  # nginx's number for it; nobody reads it
         except RerankError as error:
-            log_refusal(error, protocol="rest", call=exchange.path, request_id=exchange.id, status=error.http_status)
+            status, name = error.http_status, caller.name
+            log_refusal(error, protocol="rest", call=exchange.path, request_id=exchange.id, caller=name, status=status)
             return _refusal(error, dialect, exchange)
         except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
-            _log.exception("internal error", protocol="rest", path=exchange.path, request_id=exchange.id)
+            _log.exception(
+                "internal error", protocol="rest", path=exchange.path, request_id=exchange.id, caller=caller.name
+            )
             return _refusal(RerankError(f"internal error (request id {exchange.id})"), dialect, exchange)
 
     async def models(self, request: Request) -> Response:

@@ -20,6 +20,7 @@ _METAVARS = {
     "str": "TEXT",
     "int": "N",
     "float": "SECONDS",
+    "ByteSize": "BYTES",
     "tuple[str,...]": "NAME,NAME",
     "tuple[SecretStr,...]": "KEY,KEY",
 }

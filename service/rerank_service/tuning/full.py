@@ -67,9 +67,8 @@ def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
     scores: dict[Engine, Score] = {engine: encoder.score for engine, encoder in opened.encoders.items()}
     base = reference_of(tuple(scores))
     told(f"speed of {', '.join(map(str, scores))}")
-    speeds = in_turn(
-        {engine: _speed(here, score, Setting.of(here.limits, here.lanes)) for engine, score in scores.items()}, ROUNDS
-    )
+    untuned = Setting.of(here.limits, here.lanes)
+    speeds = in_turn({engine: _speed(here, score, untuned) for engine, score in scores.items()}, ROUNDS)
     chosen, trials = _judged(here, scores, base, speeds, told)
     best, tried, cost = _settings(here, opened.encoders[chosen], told)
     failed = (f"{engine}: {why}" for engine, why in opened.failed.items())
@@ -90,9 +89,8 @@ def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
 def _judged(
     here: Machine, scores: dict[Engine, Score], base: Engine, speeds: dict[Engine, float], told: Told
 ) -> tuple[Engine, tuple[Trial, ...]]:
-    reference = Reference(
-        scores[base], [list(query) for query in here.queries], here.limits, here.bundle.manifest.pad_id
-    )
+    pad_id = here.bundle.manifest.pad_id
+    reference = Reference(scores[base], [list(query) for query in here.queries], here.limits, pad_id)
 
     def agreement(engine: Engine) -> Agreement:
         seen = Agreement(len(here.queries))

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rerank_service.batching import BatchLimits
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.engine import Engine, Precision, Provider
 
 
 class Trial(BaseModel):
@@ -86,5 +86,6 @@ def read(value: dict[str, Any] | None) -> Tuned | None:
 
 
 def reference_of(engines: tuple[Engine, ...]) -> Engine:
-    """The engine that others are compared with: fp32, on the GPU where there is one."""
-    return next((engine for engine in engines if engine.precision is Precision.FP32), CPU_FP32)
+    """The engine that others are compared with: fp32, on the GPU where there is one; the first where none is fp32,
+    since another precision was asked for."""
+    return next((engine for engine in engines if engine.precision is Precision.FP32), engines[0])

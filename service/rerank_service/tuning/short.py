@@ -18,6 +18,7 @@ SECONDS = 10.0
 """That a short tuning may take, loading the engines included."""
 _FOR_SPEED = 0.3
 """Share of its time, at most, that is spent on speeds."""
+_ROUNDS = 5
 QUERIES = 16
 """Of the parity set, that agreement is measured on."""
 DOCUMENT_TOKENS = 64
@@ -73,11 +74,12 @@ def _speeds(
     """The best tokens a second that one lane has reached, of a few rounds in turn: what disturbs only slows."""
     sample = [pair for number, query in enumerate(queries) for pair in query[number % len(query) :][:1]]
     best = dict.fromkeys(scores, 0.0)
-    while True:
+    for _ in range(_ROUNDS):
         for engine, score in scores.items():
             if halt.is_set():
                 raise Halted
             speed = throughput(score, sample, limits, pad_id=pad_id, lanes=1, clock=clock)
             best[engine] = max(best[engine], speed)
         if clock() >= ends:
-            return best
+            break
+    return best

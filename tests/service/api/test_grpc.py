@@ -18,10 +18,13 @@ from rerank.client import AsyncRerankClient, RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.dialects.unified import JsonReader
-from rerank_service.api.grpc_messages import MessageReader
-from rerank_service.auth import Keys
+from rerank_service.api.grpc_messages import MessageReader, stream_responses_from
+from rerank_service.auth import Caller, Keys, KnownKey, digest
 from rerank_service.bundle import Bundle
-from rerank_service.documents import MAX_DEPTH, MAX_ID_CHARS
+from rerank_service.cutoff import Cutoff
+from rerank_service.deadline import Deadline
+from rerank_service.documents import MAX_DEPTH, MAX_ID_CHARS, Document
+from rerank_service.ranking import Activation, Ranking, RerankRequest, Scoreboard, Timing, Usage
 from rerank_service.reranker import RequestLimits
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN
@@ -251,6 +254,26 @@ async def test_keys_are_asked_for(core: Running) -> None:
             await health.Check(health_pb2.HealthCheckRequest(service="live"))
 
 
+async def test_the_weight_of_a_key_reaches_the_queue(core: Running) -> None:
+    """Of unary calls and of streams, over gRPC and over REST."""
+    keys = Keys(known=[KnownKey(digest("sesame"), Caller("search", 3.0))])
+    queue = core.model.scheduler._queue
+    async with served(core, keys=keys) as edges, AsyncRerankClient(edges.address, api_key="sesame") as client:
+        body = {"query": "0", "documents": ["1"]}
+        for ask in (
+            lambda: client.rerank("0", ["1"]),
+            lambda: client.rerank_stream("0", ["1"]),
+            lambda: edges.http.post("/v2/rerank", json=body, headers={"x-api-key": "sesame"}),
+        ):
+            core.score.hold()
+            call = asyncio.ensure_future(ask())
+            await core.score.started()
+            assert [share.weight for share in queue._shares.values()] == [3.0]
+            core.score.release()
+            await call
+            await _gone(core)
+
+
 async def test_a_request_id_goes_through(edges: Served) -> None:
     """The one that was sent is the one that answers."""
     stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(edges.client._channel)
@@ -422,6 +445,55 @@ async def test_partial_scores_fit_a_stock_client_whatever_the_ids(edges: Served)
     sizes = [response.ByteSize() async for response in call]
     assert max(sizes) < 1024 * 1024
     assert sum(sizes) > 4 * 1024 * 1024
+
+
+def _soon(deadline: Deadline) -> Cutoff:
+    """A cutoff that comes by its own timer, long before the deadline that it is told of."""
+    return Cutoff(Deadline(deadline.at - 59.9))
+
+
+async def test_a_stream_may_take_a_part_of_its_ranking(core: Running) -> None:
+    """The model is held: both documents are told as not scored, and the call ends well while the client waits to
+    send more. Without partial_ok it would go on."""
+    header = pb.RerankHeader(request=pb.RerankRequest(query="0"), partial_ok=True)
+    chunk = pb.DocumentChunk(documents=[pb.Document(text="1"), pb.Document(text="2")])
+    core.score.hold()
+    async with served(core, cutoff=_soon) as edges:
+        stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(edges.client._channel)
+        call = stub.RerankStream()
+        for message in _stream(header, chunk):
+            await call.write(message)
+        response = await call.read()
+        assert isinstance(response, pb.RerankStreamResponse)
+        assert (response.last, response.ranking.partial, response.ranking.received) == (True, True, 2)
+        assert list(response.ranking.unscored) == [pb.IndexRange(start=0, end=2)]
+        assert not response.ranking.results
+        assert await call.read() == grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+        await _gone(core)
+
+
+def test_a_part_of_a_ranking_fits_a_stock_client() -> None:
+    """The worst there can be: of a million documents every other one is missing."""
+    count = 1_000_000
+    board = Scoreboard(RerankRequest(query="q"), Activation.SIGMOID)
+    for index in range(0, count, 2):
+        board.add(Document(""), truncated=False)
+        board.add(Document(""), truncated=False)
+        board.settle(index, 1.0)
+    usage, timing = Usage(), Timing(0, 0, 0, 0)
+    ranking = Ranking("m", board.order(), usage, timing, board, board.missing(count + 5))
+    responses = list(stream_responses_from(ranking, "id"))
+    assert max(response.ByteSize() for response in responses) < 1024 * 1024
+    assert [one.last for one in responses] == [False] * (len(responses) - 1) + [True]
+    assert all(one.ranking.partial for one in responses)
+    whole = pb.RerankResponse()
+    for response in responses:
+        whole.MergeFrom(response.ranking)
+    assert (len(whole.results), whole.received, whole.id) == (count // 2, count + 5, "id")
+    unscored = [(one.start, one.end) for one in whole.unscored]
+    assert unscored[:2] == [(1, 2), (3, 4)]
+    assert (unscored[-1], len(unscored)) == ((count - 1, count + 5), count // 2)
 
 
 async def test_models_are_listed_and_found(edges: Served) -> None:

@@ -1,0 +1,29 @@
+"""What tells one pair from all others: a digest of its tokens."""
+
+from hashlib import blake2b
+
+from rerank_service.batching import EncodedPair
+from rerank_service.tokenizer import EncodedQuery
+
+KEY_BYTES = 16
+"""128 bits: among 10^9 pairs of one server's life two share a key with a probability of 10^-21."""
+
+
+class PairKeys:
+    """The keys of one query's pairs: equal keys, equal tokens and token types, and so equal scores."""
+
+    def __init__(self, query: EncodedQuery, identity: bytes) -> None:
+        """`identity` is a secret that the model was given when it was loaded. So no two models share a key, nor does
+        a model with its next version; and a caller cannot look for pairs that collide."""
+        self._begun = blake2b(key=identity, digest_size=KEY_BYTES)
+        sizes = (len(query.head), len(query.tail), query.document_type)
+        self._begun.update(" ".join(map(str, sizes)).encode() + b"\0")  # so that what follows can be read in one way
+        for segment in (query.head, query.tail):
+            self._begun.update(segment.ids.tobytes())
+            self._begun.update(segment.type_ids.tobytes())
+
+    def of(self, pair: EncodedPair) -> bytes:
+        """The key of a pair of the query's. May be called from any thread."""
+        digest = self._begun.copy()
+        digest.update(pair.document.tobytes())
+        return digest.digest()

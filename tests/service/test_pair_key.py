@@ -1,0 +1,61 @@
+"""Keys of pairs: equal for equal tokens, and for nothing else."""
+
+from itertools import combinations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank_service.batching import EncodedPair, Segment
+from rerank_service.pair_key import KEY_BYTES, PairKeys
+from rerank_service.tokenizer import EncodedQuery
+
+TOKENS = st.lists(st.integers(0, 3), max_size=3)
+SEGMENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), max_size=3)
+PARTS = st.tuples(SEGMENTS, TOKENS, SEGMENTS, st.integers(0, 1), st.sampled_from([b"one model", b"another"]))
+
+
+def _segment(tokens: list[tuple[int, int]]) -> Segment:
+    return Segment(
+        np.array([token for token, _ in tokens], np.int64), np.array([type_ for _, type_ in tokens], np.int64)
+    )
+
+
+def _key(parts: tuple[list[tuple[int, int]], list[int], list[tuple[int, int]], int, bytes]) -> bytes:
+    head, document, tail, document_type, identity = parts
+    query = EncodedQuery(_segment(head), _segment(tail), document_type, query_tokens=1, room=9)
+    pair = EncodedPair(query.head, np.array(document, np.int64), query.tail, document_type)
+    return PairKeys(query, identity).of(pair)
+
+
+@given(st.lists(PARTS, max_size=12))
+def test_keys_are_equal_where_everything_is(parts: list[tuple[object, ...]]) -> None:
+    """Where one part ends and the next begins matters too."""
+    for one, other in combinations(parts, 2):
+        assert (_key(one) == _key(other)) == (one == other)  # type: ignore[arg-type]
+
+
+def test_each_part_matters_by_itself() -> None:
+    """One thing changed at a time, token types too."""
+    one = ([(1, 0), (2, 0)], [3], [(2, 1)], 1, b"one model")
+    others = [
+        ([(1, 0), (3, 0)], [3], [(2, 1)], 1, b"one model"),
+        ([(1, 0), (2, 1)], [3], [(2, 1)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [4], [(2, 1)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [3, 3], [(2, 1)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [3], [(1, 1)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [3], [(2, 0)], 1, b"one model"),
+        ([(1, 0), (2, 0)], [3], [(2, 1)], 0, b"one model"),
+        ([(1, 0), (2, 0)], [3], [(2, 1)], 1, b"another"),
+    ]
+    assert len({_key(one), *map(_key, others)}) == 1 + len(others)
+
+
+def test_a_pairs_own_flags_do_not_matter() -> None:
+    """A document that was cut has the score of what is left of it."""
+    query = EncodedQuery(_segment([(1, 0)]), _segment([(2, 1)]), 1, query_tokens=1, room=9)
+    ids = np.arange(5, dtype=np.int64)
+    whole, cut = (EncodedPair(query.head, ids[:4], query.tail, 1, truncated=truncated) for truncated in (False, True))
+    keys = PairKeys(query, b"identity")
+    assert keys.of(whole) == keys.of(cut)
+    assert len(keys.of(whole)) == KEY_BYTES

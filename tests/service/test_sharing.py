@@ -1,0 +1,396 @@
+"""Scores that requests share: each computed once, nobody left waiting, nobody's turn lost."""
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rerank_service.batching import Batch, BatchLimits, EncodedPair, Segment
+from rerank_service.bundle import Bundle
+from rerank_service.deadline import Deadline
+from rerank_service.documents import Document
+from rerank_service.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
+from rerank_service.ranking import Ranking, RerankRequest
+from rerank_service.reranker import RequestLimits
+from rerank_service.scheduler import Scheduler, Scored, Submission
+from rerank_service.score_cache import ENTRY_BYTES, ScoreCache
+from rerank_service.stop import Stop
+from support.running import AsItIs, HeldScore, Running, running
+from support.small import BOOM, NAN, logit
+
+_EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
+ONE_BY_ONE = BatchLimits(max_pairs=1, length_multiple=1)
+
+
+def lengths(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+    """A model whose logit is the pair's length."""
+    logits: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
+    return logits
+
+
+@asynccontextmanager
+async def lanes(
+    score: HeldScore, limits: BatchLimits = ONE_BY_ONE, *, count: int = 1, entries: int = 1000
+) -> AsyncIterator[Scheduler]:
+    """A running scheduler whose requests share."""
+    scores = ScoreCache(entries * ENTRY_BYTES)
+    scheduler = Scheduler(score, limits, pad_id=0, lanes=count, scores=scores)
+    task = asyncio.create_task(scheduler.run())
+    try:
+        yield scheduler
+    finally:
+        score.release()
+        scheduler.close()
+        await task
+
+
+async def parts(submission: Submission) -> list[Scored]:
+    """All that is told."""
+    return [part async for part in submission]
+
+
+async def score_all(scheduler: Scheduler, sizes: Sequence[int], priority: int = 0) -> list[Scored]:
+    """Submit pairs of these lengths, of which equal ones are the same pair."""
+    pairs = [EncodedPair(_EMPTY, np.ones(size, np.int64), _EMPTY, document_type=1) for size in sizes]
+    with scheduler.submission(room=100, priority=priority) as submission:
+        await submission.add(list(enumerate(pairs)), [size.to_bytes(16) for size in sizes])
+        submission.finish()
+        return await parts(submission)
+
+
+def logits(told: Sequence[Scored]) -> dict[int, float]:
+    """Logits by position."""
+    return {at: value for part in told for at, value in zip(part.positions, part.logits, strict=True)}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until it holds."""
+    while not condition():
+        await asyncio.sleep(0)
+
+
+def follows(scheduler: Scheduler, count: int) -> bool:
+    """Whether so many pairs wait for one that runs."""
+    with scheduler._changed:
+        assert scheduler._sharing is not None
+        return sum(len(flight.followers) for flight in scheduler._sharing._flights.values()) == count
+
+
+def landed(scheduler: Scheduler) -> bool:
+    """Whether nothing is noted any more of pairs that ran; a lane does that just after it has told who wants them."""
+    with scheduler._changed:
+        assert scheduler._sharing is not None
+        return not scheduler._sharing._flights
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_pair_that_runs_is_not_run_again(count: int) -> None:
+    """Whether the other's turn comes meanwhile, on another lane, or afterwards."""
+    score = HeldScore(lengths)
+    async with lanes(score, count=count) as scheduler:
+        score.hold()
+        first = asyncio.create_task(score_all(scheduler, [7]))
+        await score.started()
+        second = asyncio.create_task(score_all(scheduler, [7]))
+        await until(lambda: follows(scheduler, 1) if count == 2 else scheduler.waiting == 1)
+        score.release()
+        (ran,), (shared,) = await asyncio.gather(first, second)
+    assert score.batches == [[7]]
+    assert (ran.logits, len(ran.pairs), ran.shared, ran.padded_tokens, ran.own_tokens) == ([7.0], 1, 0, 7, 7)
+    assert (shared.logits, shared.pairs, shared.shared, shared.padded_tokens) == ([7.0], (), 1, 0)
+    assert shared.own_tokens == 7  # what the admission's ticket has it down for
+
+
+async def test_equal_pairs_that_wait_are_one_row() -> None:
+    """Fifty requests with the same pairs at once: each pair runs once, and all are told."""
+    score = HeldScore(lengths)
+    async with lanes(score, BatchLimits(length_multiple=1), count=2) as scheduler:
+        score.hold()
+        tasks = [asyncio.create_task(score_all(scheduler, [3, 4, 5, 6])) for _ in range(50)]
+        await score.started()
+        score.release()
+        for told in await asyncio.gather(*tasks):
+            assert logits(told) == {0: 3, 1: 4, 2: 5, 3: 6}
+    assert sorted(length for batch in score.batches for length in batch) == [3, 4, 5, 6]
+
+
+async def test_who_leaves_takes_nothing_along() -> None:
+    """The batch of a request that is cancelled runs on for who waits for it, and is stopped when that leaves too."""
+    asked = threading.Event()
+    batches: list[int] = []
+
+    def stoppable(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+        batches.append(batch.rows)
+        if len(batches) > 1:
+            return lengths(batch, stop)
+        stop.by(asked.set)
+        asked.wait()
+        raise RuntimeError("stopped")
+
+    score = HeldScore(stoppable)
+    async with lanes(score, count=2) as scheduler:
+        first = asyncio.create_task(score_all(scheduler, [7]))
+        await score.started()
+        second = asyncio.create_task(score_all(scheduler, [7]))
+        await until(lambda: follows(scheduler, 1))
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert not asked.is_set()
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        assert asked.is_set()
+        assert logits(await score_all(scheduler, [7])) == {0: 7}
+        await until(lambda: landed(scheduler))
+    assert batches == [1, 1]
+
+
+async def test_a_batch_about_to_be_stopped_is_not_followed() -> None:
+    """It still runs, but for nobody: who comes now scores the pair anew."""
+    score = HeldScore(lengths)
+    async with lanes(score, count=2) as scheduler:
+        score.hold()
+        first = asyncio.create_task(score_all(scheduler, [7]))
+        await score.started()
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        second = asyncio.create_task(score_all(scheduler, [7]))
+        await score.started()
+        score.release()
+        assert logits(await second) == {0: 7}
+    assert score.batches == [[7], [7]]
+
+
+async def test_a_pair_whose_run_fails_is_run_by_who_waited_for_it() -> None:
+    """The error is its owner's alone. Nobody is told nothing, and nobody waits for a second time."""
+    failures = iter([True])
+
+    def failing_once(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+        if next(failures, False):
+            raise ValueError("once")
+        return lengths(batch, stop)
+
+    score = HeldScore(failing_once)
+    async with lanes(score, count=2) as scheduler:
+        score.hold()
+        tasks = [asyncio.create_task(score_all(scheduler, [7]))]
+        await score.started()
+        tasks += [asyncio.create_task(score_all(scheduler, [7])) for _ in range(3)]
+        await until(lambda: follows(scheduler, 3))
+        tasks[2].cancel()
+        score.release()
+        first, *others = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(first, InferenceFailed)
+        assert isinstance(others.pop(1), asyncio.CancelledError)
+        for told in others:
+            assert isinstance(told, list)
+            assert logits(told) == {0: 7}
+            assert len(told[0].pairs) == 1  # it ran for this one
+
+
+async def test_an_urgent_request_does_not_wait_for_anothers_turn() -> None:
+    """Its pair runs when its own turn comes, though an earlier request has the same one waiting; that one is spared."""
+    score = HeldScore(lengths)
+    async with lanes(score) as scheduler:
+        score.hold()
+        tasks = [asyncio.create_task(score_all(scheduler, [9]))]
+        await score.started()
+        for waiting, (sizes, priority) in enumerate([([1, 2], 1), ([2], 0)], 1):
+            tasks.append(asyncio.create_task(score_all(scheduler, sizes, priority)))
+            await until(lambda waiting=waiting: scheduler.waiting == (2, 3)[waiting - 1])  # type: ignore[misc]
+        score.release()
+        _, slow, urgent = await asyncio.gather(*tasks)
+    assert score.batches == [[9], [2], [1]]
+    assert len(urgent[0].pairs) == 1
+    assert (logits(slow), sum(part.shared for part in slow)) == ({0: 1, 1: 2}, 1)
+
+
+async def test_room_for_one_score_is_enough() -> None:
+    """What runs is shared without it; what is forgotten runs again."""
+    score = HeldScore(lengths)
+    async with lanes(score, BatchLimits(length_multiple=1), count=2, entries=1) as scheduler:
+        for _ in range(3):
+            tasks = [asyncio.create_task(score_all(scheduler, [3, 4, 5])) for _ in range(20)]
+            for told in await asyncio.gather(*tasks):
+                assert logits(told) == {0: 3, 1: 4, 2: 5}
+
+
+async def test_stopping_leaves_nobody_waiting() -> None:
+    """Neither who runs a pair nor who waits for it."""
+    score = HeldScore(lengths)
+    async with lanes(score, count=2) as scheduler:
+        score.hold()
+        runs = asyncio.create_task(score_all(scheduler, [7, 8, 9]))
+        await score.started()
+        await score.started()
+        shares = asyncio.create_task(score_all(scheduler, [7, 9]))
+        await until(lambda: scheduler.waiting == 3)
+        scheduler.close()
+        score.release()
+        for task in (runs, shares):
+            with pytest.raises(NotReady):
+                await task
+
+
+@pytest.fixture
+async def core(small_model: Bundle) -> AsyncIterator[Running]:
+    """The small model on two lanes, with room for many scores."""
+    async with running(small_model, lanes=2, scores=ScoreCache(10_000 * ENTRY_BYTES)) as parts_:
+        yield parts_
+
+
+async def test_a_second_request_computes_nothing(core: Running) -> None:
+    """The same ranking to the bit; usage counts what was computed only."""
+    texts = ["5", "1 2", "5", "4 4 4"]
+    first, second = [await core.rank("0 0", *texts) for _ in range(2)]
+    assert list(second) == list(first)
+    assert (first.usage.pairs, first.usage.shared_pairs) == (3, 0)
+    usage = second.usage
+    assert (usage.pairs, usage.shared_pairs, usage.query_tokens) == (0, 3, 2)
+    assert (usage.document_tokens, usage.prompt_tokens, usage.padded_tokens) == (0, 0, 0)
+    assert second.timing.queue == second.timing.inference == 0.0
+    assert sum(map(len, core.score.batches)) == 3
+    assert core.idle()
+
+
+async def test_what_is_new_is_computed(core: Running) -> None:
+    """Another query makes other pairs; one document more is one pair more."""
+    await core.rank("0", "5", "6")
+    third = await core.rank("0", "7", "5", "6")
+    assert (third.usage.pairs, third.usage.shared_pairs, third.usage.document_tokens) == (1, 2, 1)
+    assert [one.index for one in third] == [0, 2, 1]
+    assert third.timing.queue >= 0
+    assert third.timing.inference > 0
+    other = await core.rank("1", "5", "6")
+    assert other.usage.shared_pairs == 0
+
+
+async def test_a_document_cut_to_the_same_tokens_is_the_same_pair(core: Running) -> None:
+    """And is still told to be cut."""
+    await core.rank("0", "1 2")
+    request = RerankRequest(query="0", max_tokens_per_doc=2)
+    document = [Document("1 2 3")]
+    ranking = await core.reranker.rerank(request, document, reader=AsItIs(), deadline=Deadline.after(60))
+    assert (ranking.usage.shared_pairs, [one.truncated for one in ranking]) == (1, [True])
+
+
+async def test_a_ticket_comes_to_nothing_whoever_computed(core: Running) -> None:
+    """Pairs that another request runs, pairs that are known, copies of either: none is expected any more."""
+    await core.rank("0", "3")
+    await core.score.started()
+    core.score.hold()
+    runs = asyncio.create_task(core.rank("0", "1", "2 2"))
+    await core.score.started()
+    shares = asyncio.create_task(core.rank("0", "2 2", "3", "1", "3", "1", "4 4 4"))
+    await core.score.started()
+    assert follows(core.model.scheduler, 2)
+    tickets = list(core.admission._live)
+    assert sorted(ticket.tokens for ticket in tickets) == [16.0, 24.0]
+    core.score.release()
+    assert (await shares).usage.shared_pairs == 3
+    await runs
+    assert [ticket._tokens for ticket in tickets] == [0.0, 0.0]
+
+
+async def test_who_waits_for_anothers_run_keeps_its_deadline(core: Running) -> None:
+    """And leaves the other alone."""
+    core.score.hold()
+    runs = asyncio.create_task(core.rank("0", "1"))
+    await core.score.started()
+    with pytest.raises(DeadlineExceeded):
+        await core.rank("0", "1", seconds=0.01)
+    core.score.release()
+    assert [one.logit for one in await runs] == [1.0]
+    assert core.idle()
+
+
+@pytest.mark.parametrize("word", [NAN, BOOM])
+async def test_a_failure_is_not_shared(core: Running, word: str) -> None:
+    """Each request is told of its own document, the next time too."""
+    core.score.hold()
+    tasks = [asyncio.create_task(core.rank("0", *texts)) for texts in ((word, "1"), ("1", "2", word), ("2", "1"))]
+    await core.score.started()
+    core.score.release()
+    first, second, third = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(first, InferenceFailed)
+    assert isinstance(second, InferenceFailed)
+    assert ("documents[0]" in str(first), "documents[2]" in str(second)) == (True, True)
+    assert isinstance(third, Ranking)
+    assert [one.logit for one in third] == [2.0, 1.0]
+    with pytest.raises(InferenceFailed, match=r"documents\[0\]"):
+        await core.rank("0", word)
+    assert core.idle()
+
+
+async def test_a_logit_that_is_not_finite_is_not_kept() -> None:
+    """It may have been a fault of the moment."""
+    values = iter([float("nan"), 2.0])
+    score = HeldScore(lambda batch, stop: np.array([next(values)], np.float32))
+    async with lanes(score) as scheduler:
+        assert np.isnan(logits(await score_all(scheduler, [7]))[0])
+        assert logits(await score_all(scheduler, [7])) == {0: 2.0}
+
+
+async def test_models_do_not_share(small_model: Bundle) -> None:
+    """Not even the same bundle loaded twice: it may run elsewhere, and round differently."""
+    scores = ScoreCache(1000 * ENTRY_BYTES)
+    for _ in range(2):
+        async with running(small_model, scores=scores) as core:
+            assert (await core.rank("0", "5")).usage.shared_pairs == 0
+    assert len(scores) == 2
+
+
+async def test_without_room_nothing_is_kept(small_model: Bundle) -> None:
+    """As it is unless the settings say otherwise."""
+    async with running(small_model) as core:
+        for _ in range(2):
+            assert (await core.rank("0", "5", "5")).usage.pairs == 1
+
+
+@pytest.mark.parametrize(("entries", "seed"), [(1, 1), (20, 2), (10_000, 3)])
+async def test_a_storm_of_equal_requests(small_model: Bundle, entries: int, seed: int) -> None:
+    """Requests that share nearly all come, are cancelled and expire in any order: who stays gets its own ranking, and
+    nothing is left of any."""
+    dice = random.Random(seed)
+    limits = RequestLimits(window=8, chunk=3)
+    scores = ScoreCache(entries * ENTRY_BYTES)
+    async with running(small_model, limits=limits, lanes=2, scores=scores) as core:
+
+        async def one() -> None:
+            texts = [str(dice.randrange(20)) for _ in range(dice.randint(1, 30))]
+            ranking = await core.rank("0", *texts, seconds=dice.choice([60, 60, 60, 0.005]))
+            assert [one.logit for one in ranking] == sorted(map(logit, texts), reverse=True)
+            assert ranking.usage.pairs + ranking.usage.shared_pairs == len(set(texts))
+
+        async def fickle() -> None:
+            task = asyncio.create_task(one())
+            for _ in range(dice.randrange(40)):
+                await asyncio.sleep(0)
+            if dice.random() < 0.5:
+                task.cancel()
+            with suppress(asyncio.CancelledError, DeadlineExceeded, Overloaded):
+                await task
+
+        for _ in range(20):
+            await asyncio.gather(*(fickle() for _ in range(15)))
+        assert core.idle()
+        await until(lambda: landed(core.model.scheduler))
+
+
+def _texts(count: int) -> Iterator[str]:
+    yield from (f"{number % 90} {number // 90}" for number in range(count))
+
+
+async def test_a_large_request_that_is_known_is_held_back_like_others(small_model: Bundle) -> None:
+    """The room for scores that nobody has asked for yet is not passed by."""
+    async with running(
+        small_model, limits=RequestLimits(window=16, chunk=4), scores=ScoreCache(10_000 * ENTRY_BYTES)
+    ) as core:
+        texts = list(_texts(500))
+        first, second = [await core.rank("0", *texts) for _ in range(2)]
+        assert list(first) == list(second)
+        assert second.usage.shared_pairs == 500
