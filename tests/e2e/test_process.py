@@ -1,5 +1,6 @@
 """The process: start, answers, errors at the start, and an end that loses nothing."""
 
+import json
 import queue
 import re
 import signal
@@ -34,6 +35,30 @@ def test_the_bundled_model_ranks_the_built_in_example(start: Start) -> None:
     assert server.rest in shown
     ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
     assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
+
+
+def test_a_first_start_is_tuned_and_the_next_one_knows(start: Start, tmp_path: Path) -> None:
+    """In the background, while it answers; what was found is told by the next start, at once."""
+    tuning = {"RERANK_TUNE": "auto", "RERANK_CACHE": str(tmp_path)}
+    server = start(**tuning)
+    ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
+    assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
+    assert server.popen.stderr is not None
+    tuned = next(line for line in map(json.loads, server.popen.stderr) if line["event"] == "tuned")
+    assert "cpu int8" in tuned["why"]
+
+    with RerankClient(start(**tuning).grpc) as client:
+        [model] = client.models()
+    assert model.choice == tuned["why"]
+    assert model.precision in tuned["engine"]
+
+
+def test_a_stop_ends_a_tuning(start: Start, tmp_path: Path) -> None:
+    """It is not waited for."""
+    server = start(RERANK_TUNE="auto", RERANK_CACHE=str(tmp_path))
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert not list(tmp_path.glob("tuning/*"))
 
 
 def test_a_stream_in_flight_is_answered_after_sigterm(start: Start, small_folder: Path) -> None:

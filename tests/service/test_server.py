@@ -3,11 +3,21 @@
 import asyncio
 import signal
 import threading
+from contextlib import AsyncExitStack
 
 import pytest
 
+from rerank_service.admission import Admission
+from rerank_service.batching import BatchLimits
+from rerank_service.bundle import Bundle
+from rerank_service.deadline import Deadline
+from rerank_service.documents import Document
 from rerank_service.errors import BundleInvalid
-from rerank_service.server import _unless_stopped
+from rerank_service.ranking import RerankRequest
+from rerank_service.registry import Names, Registry, ServedModel, load
+from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.server import _running, _unless_stopped
+from support.running import AsItIs, HeldScore
 
 
 async def test_a_signal_ends_a_start_that_takes_long() -> None:
@@ -30,3 +40,53 @@ async def test_what_is_loaded_or_goes_wrong_comes_through() -> None:
     assert await _unless_stopped(asyncio.Queue(), lambda: 7) == 7
     with pytest.raises(BundleInvalid, match="no model"):
         await _unless_stopped(asyncio.Queue(), fail)
+
+
+def _loaded(bundle: Bundle, choice: str) -> tuple[ServedModel, HeldScore]:
+    model = load(bundle, limits=BatchLimits(), lanes=1, names=Names("small"), choice=choice)
+    score = HeldScore(model.scheduler._score)
+    model.scheduler._score = score
+    return model, score
+
+
+def _is_open(model: ServedModel) -> bool:
+    return not model.scheduler._closed
+
+
+async def test_a_better_model_takes_over_and_nothing_is_lost(small_model: Bundle) -> None:
+    """Requests inside are answered by the one they began with, whose lanes then end; later ones go to the new one."""
+    registry = Registry()
+    admission = Admission(100, 1e9, asyncio.get_running_loop().time)
+    reranker = Reranker(registry, admission, RequestLimits())
+
+    async def rank() -> list[float]:
+        request, documents = RerankRequest(query="0"), [Document("1", "1"), Document("2", "2")]
+        ranking = await reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(60))
+        return [result.logit for result in ranking]
+
+    former, held = _loaded(small_model, "exact")
+    better, quick = _loaded(small_model, "faster")
+    async with _running(registry, former) as lanes, AsyncExitStack() as exits:
+        exits.callback(held.release)  # should the test fail
+        held.hold()
+        inside = asyncio.create_task(rank())
+        await held.started()
+        lanes.serve(better)
+        assert registry.get("").info.choice == "faster"
+        assert await rank() == [2.0, 1.0]
+        assert len(quick.batches) == 1
+        assert _is_open(former)
+        held.release()
+        assert await inside == [2.0, 1.0]
+        assert not _is_open(former)
+    assert len(held.batches) == 1
+
+
+async def test_a_model_without_requests_ends_when_another_takes_over(small_model: Bundle) -> None:
+    """At once."""
+    registry = Registry()
+    former, better = _loaded(small_model, "exact")[0], _loaded(small_model, "faster")[0]
+    async with _running(registry, former) as lanes:
+        lanes.serve(better)
+        assert not _is_open(former)
+        assert registry.models() == [better]

@@ -62,16 +62,25 @@ def offer(provider: Provider, precision: Precision) -> Offer:
         for engine in ENGINES
         if provider in (Provider.AUTO, engine.provider) and precision in (Precision.AUTO, engine.precision)
     ]
-    reasons = [(engine, _PROVIDERS[engine.provider].missing(engine.precision)) for engine in wanted]
-    works = tuple(engine for engine, why in reasons if why is None)
+    reasons = [(engine, _why_not(engine)) for engine in wanted]
+    working = tuple(engine for engine, why in reasons if why is None)
     skipped = tuple(Skipped(engine, why) for engine, why in reasons if why is not None)
-    if not works:
+    if not working:
         raise BundleInvalid(
             f"--provider {provider.value} --precision {precision.value} does not work here: "
             f"{'; '.join(map(str, skipped)) or 'there is no such engine'}"
             f" (this onnxruntime has {', '.join(ort.get_available_providers())})"
         )
-    return Offer(works, skipped)
+    return Offer(working, skipped)
+
+
+def works(engine: Engine) -> bool:
+    """Whether an engine works here."""
+    return _why_not(engine) is None
+
+
+def _why_not(engine: Engine) -> str | None:
+    return _PROVIDERS[engine.provider].missing(engine.precision)
 
 
 def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:

@@ -6,6 +6,7 @@ pages; written for this project. tests/golden/make_parity.py chose the candidate
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.batching import EncodedPair
+from rerank_service.errors import InvalidRequest
 from rerank_service.tokenizer import PairTokenizer
 
 _FILE = "parity.jsonl"
@@ -46,13 +48,13 @@ def digest() -> str:
 def encoded(
     tokenizer: PairTokenizer, *, most: int | None = None, max_tokens_per_doc: int | None = None
 ) -> list[list[EncodedPair]]:
-    """The pairs of each query, of the first `most` of them."""
-    return [
-        tokenizer.encode_documents(
-            tokenizer.encode_query(query.text), query.documents, max_tokens_per_doc=max_tokens_per_doc
-        )
-        for query in queries()[:most]
-    ]
+    """The pairs of each query, of the first `most` of them; without queries too long for the model's window."""
+    pairs = []
+    for query in queries()[:most]:
+        with suppress(InvalidRequest):
+            head = tokenizer.encode_query(query.text)
+            pairs.append(tokenizer.encode_documents(head, query.documents, max_tokens_per_doc=max_tokens_per_doc))
+    return pairs
 
 
 def kendall_tau_b(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:

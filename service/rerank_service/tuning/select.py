@@ -4,9 +4,8 @@ import importlib.metadata
 from dataclasses import dataclass
 
 from rerank_service.bundle import Bundle
-from rerank_service.engine.available import Offer, offer
+from rerank_service.engine.available import Offer, offer, works
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
-from rerank_service.errors import BundleInvalid
 from rerank_service.host import cpu, usable_cores
 from rerank_service.tuning import parity
 from rerank_service.tuning.record import Tuned, read, reference_of
@@ -46,7 +45,7 @@ def select(bundle: Bundle, wish: Wish, cache: Cache) -> Selection:
         BundleInvalid: what was asked for does not work here.
     """
     tuned = remembered(bundle, wish, cache)
-    if tuned is not None and tuned.engine in offer(tuned.provider, tuned.precision).engines:
+    if tuned is not None and works(tuned.engine):
         return Selection(tuned.engine, tuned.why(), tuned)
     if wish == Wish():  # without looking at every provider, which takes a while
         return Selection(_sure(), "exact, and not tuned on this machine yet")
@@ -79,10 +78,7 @@ def tuning_key(bundle: Bundle, wish: Wish) -> str:
 
 def _sure() -> Engine:
     cuda = Engine(Provider.CUDA, Precision.FP32)
-    try:
-        return offer(cuda.provider, cuda.precision).engines[0]
-    except BundleInvalid:
-        return CPU_FP32
+    return cuda if works(cuda) else CPU_FP32
 
 
 def _asked(wish: Wish, found: Offer) -> str:

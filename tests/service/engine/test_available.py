@@ -1,0 +1,98 @@
+"""Which engines there are here, and what is said of the others."""
+
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rerank_service.batching import BatchLimits
+from rerank_service.bundle import Bundle
+from rerank_service.engine import cpu as cpu_provider
+from rerank_service.engine import openvino
+from rerank_service.engine.available import ENGINES, offer
+from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.errors import BundleInvalid
+from rerank_service.host import Cpu
+from rerank_service.tokenizer import PairTokenizer
+from rerank_service.tuning.measure import logits
+from rerank_service.variants.cache import Cache
+from rerank_service.variants.derive import graph_for
+
+LIMITS = BatchLimits(likeness=0.0)
+DRIFT = {Precision.FP32: 1e-4, Precision.BF16: 0.2, Precision.INT8: 0.6}
+"""Of a logit, from fp32."""
+NEIGHBOURS = {Precision.FP32: 1e-5, Precision.BF16: 0.05, Precision.INT8: 1e-5}
+"""Of a logit, by what else is in the batch."""
+
+
+def test_every_engine_is_offered_or_skipped_with_a_reason() -> None:
+    """fp32 on the CPU always works."""
+    found = offer(Provider.AUTO, Precision.AUTO)
+    assert {*found.engines, *(one.engine for one in found.skipped)} == set(ENGINES)
+    assert CPU_FP32 in found.engines
+    assert all(one.why for one in found.skipped)
+
+
+@pytest.mark.parametrize(
+    ("provider", "precision", "why"),
+    [
+        (Provider.CUDA, Precision.FP16, "--provider cuda --precision fp16 does not work here: cuda fp16: "),
+        (Provider.CPU, Precision.FP16, "there is no such engine"),
+        (Provider.OPENVINO, Precision.INT8, "there is no such engine"),
+    ],
+)
+def test_what_was_asked_for_and_is_not_there_is_an_error(provider: Provider, precision: Precision, why: str) -> None:
+    """It says what this onnxruntime has."""
+    with pytest.raises(BundleInvalid, match=why) as caught:
+        offer(provider, precision)
+    assert "CPUExecutionProvider" in str(caught.value)
+
+
+def test_a_processor_without_bf16_is_not_offered_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO would compute in fp32, and say nothing."""
+    monkeypatch.setattr(openvino, "cpu", lambda: Cpu("old", frozenset({"avx2"})))
+    why = openvino.missing(Precision.BF16)
+    assert why is not None
+    assert "neither amx_bf16 nor avx512_bf16" in why
+
+
+def test_a_plugin_without_a_device_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on AMD, with the name of the processor and what helps."""
+    monkeypatch.setattr(openvino, "cpu", lambda: Cpu("AMD EPYC", frozenset({"avx512_bf16"})))
+    monkeypatch.setattr(openvino, "_is_built_in", lambda: False)
+    monkeypatch.setattr(openvino, "_plugin_devices", list)
+    monkeypatch.setattr(openvino, "_plugin_library", lambda: "libplugin.so")
+    assert openvino.missing(Precision.BF16) == (
+        "the OpenVINO plugin offers no device on this processor (AMD EPYC); "
+        "rerank-service[openvino] has an onnxruntime that does"
+    )
+    monkeypatch.setattr(openvino, "_plugin_library", lambda: None)
+    assert openvino.missing(Precision.FP32) == "onnxruntime-ep-openvino is not installed"
+
+
+def test_arm_computes_in_bf16_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU provider, x86-64 cannot."""
+    monkeypatch.setattr(cpu_provider, "cpu", lambda: Cpu("Neoverse", frozenset({"bf16"})))
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert cpu_provider.missing(Precision.BF16) is None
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert cpu_provider.missing(Precision.BF16) == "onnxruntime's CPU provider has bf16 on Arm only"
+
+
+@pytest.mark.parametrize("engine", offer(Provider.AUTO, Precision.AUTO).engines, ids=str)
+def test_every_engine_that_is_offered_scores(engine: Engine, starter: Bundle, tmp_path: Path) -> None:
+    """From two threads at once, near to fp32, and the same alone as in a padded batch."""
+    encoder = CrossEncoder(graph_for(starter, engine, Cache(tmp_path)), engine, lanes=2)
+    tokenizer = PairTokenizer(starter.tokenizer, max_tokens=64)
+    documents = ["Paris is the capital of France.", "Rome", "a " * 40, "The capital of Peru is Lima. " * 3]
+    pairs = tokenizer.encode_documents(tokenizer.encode_query("capital of France"), documents)
+    exact = logits(CrossEncoder(starter.graph).score, pairs, LIMITS, 0)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(logits, encoder.score, pairs, LIMITS, 0) for _ in range(4)]
+    alone = [float(logits(encoder.score, [pair], LIMITS, 0)[0]) for pair in pairs]
+    for run in runs:
+        assert np.abs(run.result() - exact).max() < DRIFT[engine.precision]
+        assert np.abs(run.result() - alone).max() < NEIGHBOURS[engine.precision]

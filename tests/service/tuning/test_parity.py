@@ -1,0 +1,61 @@
+"""The parity set, and the agreement of two rankings."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.make_parity import CANDIDATES
+from rerank_service.bundle import Bundle
+from rerank_service.tokenizer import PairTokenizer
+from rerank_service.tuning.gate import LEAST_TAU, Agreement
+from rerank_service.tuning.parity import encoded, kendall_tau_b, queries
+
+
+def test_the_set_is_large_and_mixed() -> None:
+    """200 queries of 20 candidates, in many languages, from titles to pages; neighbours of different topics."""
+    every = queries()
+    assert len(every) == 200
+    assert all(len(set(query.documents)) == CANDIDATES for query in every)
+    assert len({query.text for query in every}) == 200
+    assert len({query.language for query in every}) == 13
+    lengths = [len(document) for query in every for document in query.documents]
+    assert min(lengths) < 30 < 1000 < max(lengths)
+
+
+def test_the_first_queries_can_be_had_alone(starter: Bundle) -> None:
+    """With their documents cut, for want of time."""
+    tokenizer = PairTokenizer(starter.tokenizer, max_tokens=512)
+    few = encoded(tokenizer, most=3, max_tokens_per_doc=16)
+    assert [len(query) for query in few] == [CANDIDATES] * 3
+    assert max(len(pair.document) for query in few for pair in query) == 16
+
+
+def _by_definition(first: list[int], second: list[int]) -> float:
+    """Kendall 1945, pair by pair."""
+    ours = [np.sign(a - b) for a, b in combinations(first, 2)]
+    theirs = [np.sign(a - b) for a, b in combinations(second, 2)]
+    untied = sum(map(bool, ours)) * sum(map(bool, theirs))
+    return float(sum(a * b for a, b in zip(ours, theirs, strict=True)) / untied**0.5) if untied else float("nan")
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=12))
+def test_tau_b_is_kendalls(pairs: list[tuple[int, int]]) -> None:
+    """Ties included."""
+    first, second = [one for one, _ in pairs], [other for _, other in pairs]
+    tau = kendall_tau_b(np.array(first, np.float32), np.array(second, np.float32))
+    expected = _by_definition(first, second)
+    if np.isnan(expected):
+        assert tau == float(len(set(first)) == len(set(second)) == 1)
+    else:
+        assert tau == pytest.approx(expected)
+
+
+def test_the_mean_decides_once_all_are_seen() -> None:
+    """Or as soon as nothing could save it."""
+    assert Agreement(2, (1.0,)).holds is None
+    assert Agreement(2, (1.0, 2 * LEAST_TAU - 1.0)).holds is True
+    assert Agreement(2, (0.98,)).holds is False
+    assert np.isnan(Agreement(2).mean)

@@ -1,0 +1,108 @@
+"""What is kept between starts is whole, and never needed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rerank_service.bundle import Bundle
+from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.errors import BundleInvalid
+from rerank_service.variants.cache import Cache, key
+from rerank_service.variants.derive import graph_for
+
+INT8 = Engine(Provider.CPU, Precision.INT8)
+
+
+class _Maker:
+    def __init__(self, content: bytes = b"graph") -> None:
+        self.made = 0
+        self._content = content
+
+    def __call__(self, path: Path) -> None:
+        self.made += 1
+        path.write_bytes(self._content)
+        Path(f"{path}.data").write_bytes(b"weights")
+
+
+def test_a_graph_is_made_once(tmp_path: Path) -> None:
+    """And found by the next start."""
+    make = _Maker()
+    first, second = Cache(tmp_path).graph("a", make), Cache(tmp_path).graph("a", make)
+    assert first == second
+    assert (make.made, first is not None and first.read_bytes()) == (1, b"graph")
+
+
+@pytest.mark.parametrize("harm", ["altered", "gone", "more", "no digests", "digests that are none"])
+def test_a_graph_that_is_not_whole_is_made_again(tmp_path: Path, harm: str) -> None:
+    """A disk was full, or somebody else wrote there."""
+    make = _Maker()
+    path = Cache(tmp_path).graph("a", make)
+    assert path is not None
+    if harm == "altered":
+        path.write_bytes(b"another")
+    elif harm == "gone":
+        Path(f"{path}.data").unlink()
+    elif harm == "more":
+        (path.parent / "more").write_bytes(b"")
+    elif harm == "no digests":
+        (path.parent / "digests.json").unlink()
+    else:
+        (path.parent / "digests.json").write_text("[]")
+    again = Cache(tmp_path).graph("a", make)
+    assert (make.made, again is not None and again.read_bytes()) == (2, b"graph")
+
+
+def test_nothing_is_left_of_a_graph_that_fails(tmp_path: Path) -> None:
+    """Half-written, say."""
+
+    def fail(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    assert Cache(tmp_path).graph("a", fail) is None
+    assert list((tmp_path / "graphs").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_costs_the_cache_only(tmp_path: Path, starter: Bundle) -> None:
+    """The graph is derived in memory."""
+    (tmp_path / "file").write_text("")
+    cache = Cache(tmp_path / "file" / "cache")
+    graph = graph_for(starter, INT8, cache)
+    assert isinstance(graph, bytes)
+    assert CrossEncoder(graph, INT8).engine == INT8
+    assert not cache.keep_tuning("a", {"some": "thing"})
+    assert cache.tuning("a") is None
+
+
+def test_a_derived_graph_is_loaded_from_the_cache(tmp_path: Path, starter: Bundle) -> None:
+    """fp32 needs none."""
+    cache = Cache(tmp_path)
+    assert graph_for(starter, CPU_FP32, cache) == starter.graph
+    graph = graph_for(starter, INT8, cache)
+    assert isinstance(graph, Path)
+    assert graph_for(starter, INT8, cache) == graph
+    assert CrossEncoder(graph, INT8).provider == "CPUExecutionProvider"
+
+
+def test_a_model_without_products_cannot_be_derived(tmp_path: Path, small_model: Bundle) -> None:
+    """It says so, and does not serve fp32 in its place."""
+    with pytest.raises(BundleInvalid, match="no product with constant weights"):
+        graph_for(small_model, INT8, Cache(tmp_path))
+
+
+def test_what_was_measured_is_kept(tmp_path: Path) -> None:
+    """What is not JSON counts as nothing."""
+    cache = Cache(tmp_path)
+    assert cache.tuning("a") is None
+    assert cache.keep_tuning("a", {"lanes": 2})
+    assert cache.tuning("a") == {"lanes": 2}
+    for content in ("{", json.dumps([1])):
+        (tmp_path / "tuning" / "a.json").write_text(content)
+        assert cache.tuning("a") is None
+
+
+def test_keys_differ_where_a_part_does() -> None:
+    """Parts do not run into each other."""
+    assert key("ab", "c") != key("a", "bc")

@@ -1,0 +1,119 @@
+"""Products in 8 bits: close to fp32, and the same whatever else is in the batch."""
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from rerank_service.batching import Batch
+from rerank_service.bundle import Bundle
+from rerank_service.engine.runtime import open_session, session_options
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.variants.int8 import quantize_columns, quantize_rows
+
+_SIDE = 64
+
+
+def _model(*, opset: int = 18, stored: type[np.floating] = np.float32, side: int = _SIDE) -> onnx.ModelProto:
+    """Two products that share their input, as a layer's query and key do, added up."""
+    dice = np.random.default_rng(1)
+    weights = [dice.normal(size=(side, side)).astype(np.float16).astype(stored) for _ in range(2)]
+    tensors = [numpy_helper.from_array(one, f"stored{number}") for number, one in enumerate(weights)]
+    nodes = [helper.make_node("Cast", [f"stored{number}"], [f"w{number}"], to=TensorProto.FLOAT) for number in range(2)]
+    nodes += [helper.make_node("MatMul", ["x", f"w{number}"], [f"y{number}"]) for number in range(2)]
+    nodes.append(helper.make_node("Add", ["y0", "y1"], ["y"]))
+    shape: list[str | int | None] = ["rows", "length", side]
+    graph = helper.make_graph(
+        nodes,
+        "two",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        tensors,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+
+
+def _run(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    session = open_session(model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"])
+    result: NDArray[np.float32] = session.run(None, {"x": x})[0]
+    return result
+
+
+@pytest.mark.parametrize("opset", [14, 17, 18, 21])
+@pytest.mark.parametrize("stored", [np.float32, np.float16])
+def test_products_are_close_to_those_of_fp32(opset: int, stored: type[np.floating]) -> None:
+    """Whatever the opset, and however the weights are stored."""
+    x = np.random.default_rng(2).normal(size=(3, 5, _SIDE)).astype(np.float32)
+    expected = _run(_model(opset=opset, stored=stored), x)
+    model = _model(opset=opset, stored=stored)
+    assert quantize_rows(model) == 2
+    onnx.checker.check_model(_without_contrib(model))
+    assert np.abs(_run(model, x) - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def _without_contrib(model: onnx.ModelProto) -> onnx.ModelProto:
+    """For the checker, which knows no node of onnxruntime's own."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node in copy.graph.node:
+        if node.domain:
+            node.op_type, node.domain = "Sum", ""
+    return copy
+
+
+def test_what_two_products_share_is_quantised_once() -> None:
+    """And the weights as they were are gone."""
+    model = _model()
+    quantize_rows(model)
+    kinds = [node.op_type for node in model.graph.node]
+    assert (kinds.count("QuantizeLinear"), kinds.count("MatMulIntegerToFloat")) == (1, 2)
+    assert not {"MatMul", "Cast"} & set(kinds)
+    assert not {"stored0", "stored1"} & {tensor.name for tensor in model.graph.initializer}
+
+
+def test_small_products_keep_their_precision() -> None:
+    """A classifier's."""
+    model = _model(side=16)
+    before = model.SerializeToString()
+    assert quantize_rows(model) == 0
+    assert model.SerializeToString() == before
+
+
+def test_rows_of_nothing_stay_nothing() -> None:
+    """No scale is zero."""
+    model = _model()
+    quantize_rows(model)
+    assert not _run(model, np.zeros((1, 2, _SIDE), np.float32)).any()
+
+
+_SIDES = st.tuples(st.integers(1, 6), st.integers(1, 6))
+_MATRICES = arrays.arrays(np.float32, _SIDES, elements=st.floats(-8, 8, width=32))
+
+
+@given(weights=_MATRICES)
+def test_columns_are_rounded_to_half_a_step(weights: NDArray[np.float32]) -> None:
+    """Each by its own scale, and no weight is clipped."""
+    values, scales = quantize_columns(weights)
+    assert values.dtype == np.int8
+    assert (np.abs(values * scales - weights) <= 0.5001 * scales).all()
+
+
+@pytest.fixture(scope="module")
+def eights(starter: Bundle) -> CrossEncoder:
+    """The bundled model in 8 bits."""
+    model = onnx.load(starter.graph)
+    assert quantize_rows(model) == 36
+    return CrossEncoder(model.SerializeToString())
+
+
+def test_a_score_does_not_depend_on_its_neighbours(eights: CrossEncoder) -> None:
+    """To the bit: what dynamic quantisation with one scale a batch cannot give."""
+    ids = np.random.default_rng(3).integers(1000, 20000, (8, 48))
+    batch = Batch(ids, np.ones_like(ids), np.zeros_like(ids))
+    together = eights.score(batch)
+    alone = [eights.score(Batch(ids[[row]], np.ones_like(ids[:1]), np.zeros_like(ids[:1]))) for row in range(8)]
+    assert together.tolist() == np.concatenate(alone).tolist()
