@@ -1,4 +1,4 @@
-# `make image`. BASE: any image with Python 3.11 or newer, its venv and its pip. EXTRA: cpu, or gpu for CUDA.
+# `make image`. BASE: any image with Python 3.11 or newer, its venv and its pip. EXTRA: cpu, openvino or gpu.
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build

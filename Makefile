@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 EXPORT_VENV ?= .venv-export
 WHEEL_VENV ?= .venv-wheel
+OPENVINO_VENV ?= .venv-openvino
+OPENVINO_RUNTIME ?= onnxruntime-openvino==1.24.1
 IMAGE ?= rerank-service:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
 BASE ?= python:3.12-slim
 EXTRA ?= cpu
@@ -20,7 +22,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test golden wheel wheel-test image lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test golden wheel wheel-test image lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +67,13 @@ export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python -m pytest tests/export
 
+openvino-test:  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
+	rm -rf $(OPENVINO_VENV)
+	$(PYTHON) -m venv $(OPENVINO_VENV)
+	$(OPENVINO_VENV)/bin/python $(PIP) install -c service/constraints.txt pip
+	$(OPENVINO_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[openvino]' $(OPENVINO_RUNTIME)
+	$(OPENVINO_VENV)/bin/python -m pytest tests/service/engine tests/service/tuning tests/service/test_golden.py tests/service/test_invariance.py
+
 # STARTER: the folder that the bundled model was exported from
 golden: $(EXPORT_VENV)/.export  ## compute the golden scores of the bundled model anew: make golden STARTER=<folder>
 	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
@@ -92,7 +101,7 @@ lock:  ## renew the constraints files from what the package index has now
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:

@@ -105,7 +105,7 @@ def model_options(settings: Settings) -> ModelOptions:
     """What the settings say of the model."""
     return ModelOptions(
         folder=settings.model or STARTER,
-        cache=settings.cache.expanduser(),
+        cache=_at_home(settings.cache),
         wish=Wish(Provider(settings.provider), Precision(settings.precision)),
         lanes=settings.lanes,
         max_batch_tokens=settings.max_batch_tokens,
@@ -114,6 +114,14 @@ def model_options(settings: Settings) -> ModelOptions:
         names=Names(settings.model_name, settings.aliases),
         score_cache_bytes=settings.score_cache_bytes,
     )
+
+
+def _at_home(folder: Path) -> Path:
+    """With ~ resolved; a user without a home, as in a container, has a cache that keeps nothing."""
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        return Path(os.devnull) / "cache"
 
 
 def _log_ready(addresses: Addresses, model: ServedModel, seconds: float) -> None:
