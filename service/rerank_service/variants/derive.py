@@ -32,8 +32,23 @@ def recipe(engine: Engine) -> str:
 
 
 def identity(bundle: Bundle) -> str:
-    """The bundle's digest; for a folder without one, that of its graph."""
-    return bundle.digest or file_digest(bundle.graph)
+    """The bundle's digest; for a folder without one, that of its tokenizer, its graph and the graph's weights."""
+    if bundle.digest:
+        return bundle.digest
+    return key(*(f"{path.name} {file_digest(path)}" for path in (bundle.tokenizer, *_graph_files(bundle.graph))))
+
+
+def _graph_files(graph: Path) -> list[Path]:
+    """A graph, and the files beside it that hold its weights."""
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        model = onnx.load(graph, load_external_data=False)
+    except Exception as error:
+        raise BundleInvalid(f"{graph} is no ONNX graph: {error}") from error
+    outside = (ExternalDataInfo(one).location for one in model.graph.initializer if uses_external_data(one))
+    return [graph, *(graph.parent / name for name in sorted(set(outside)))]
 
 
 def _derived(bundle: Bundle, precision: Precision, cache: Cache) -> Graph:

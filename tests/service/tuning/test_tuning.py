@@ -1,5 +1,6 @@
 """What is chosen, by speed and by agreement, remembered and found again."""
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from rerank_service.tuning.select import Wish, select, tuning_key
 from rerank_service.tuning.short import Halted, tune_short
 from rerank_service.tuning.trials import judge
 from rerank_service.variants.cache import Cache
+from rerank_service.variants.derive import identity
 from support.small import write_small_model
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
@@ -231,6 +233,17 @@ def test_tunings_of_different_wishes_are_kept_apart(small_model: Bundle, tmp_pat
         for wish in (Wish(), Wish(Provider.CPU), Wish(precision=Precision.INT8))
     }
     assert len(keys) == 6
+
+
+def test_weights_beside_a_graph_are_part_of_what_it_is(starter: Bundle, tmp_path: Path) -> None:
+    """Where no manifest says so: the same graph with other weights is another model."""
+    folder = tmp_path / "plain"
+    shutil.copytree(starter.folder, folder)
+    (folder / "manifest.json").unlink()
+    before = identity(open_bundle(folder))
+    with (folder / "model.onnx.data").open("r+b") as weights:
+        weights.write(b"other")
+    assert identity(open_bundle(folder)) != before
 
 
 def test_the_short_tuning_is_kept_and_not_done_twice(small_model: Bundle, tmp_path: Path) -> None:
