@@ -1,11 +1,13 @@
 """What was found on this machine, as it is kept and told."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from rerank_service.batching import BatchLimits
 from rerank_service.engine.engine import Engine, Precision, Provider
+
+Count = Annotated[int, Field(ge=1, le=2**20)]
 
 
 class Trial(BaseModel):
@@ -34,9 +36,9 @@ class Setting(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lanes: int
-    max_batch_tokens: int
-    length_multiple: int
+    lanes: Count
+    max_batch_tokens: Count
+    length_multiple: Count
     tokens_per_second: float = 0.0
 
     @classmethod
@@ -54,10 +56,10 @@ class Tuned(BaseModel):
     """short or full."""
     provider: Provider
     precision: Precision
-    lanes: int | None = None
-    max_batch_tokens: int | None = None
-    length_multiple: int | None = None
-    cost: tuple[float, float, float] | None = None
+    lanes: Count | None = None
+    max_batch_tokens: Count | None = None
+    length_multiple: Count | None = None
+    cost: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     """Weights of the cost model."""
     trials: tuple[Trial, ...]
     settings: tuple[Setting, ...] = ()

@@ -48,10 +48,11 @@ class Cache:
                 make(begun / GRAPH)
                 digests = {path.name: file_digest(path) for path in begun.iterdir()}
                 (begun / _DIGESTS).write_text(json.dumps(digests))
-                shutil.rmtree(place, ignore_errors=True)  # one that was not whole
-                begun.rename(place)
+                if not _is_whole(place):  # another process may have been quicker
+                    shutil.rmtree(place, ignore_errors=True)
+                    begun.rename(place)
         except OSError as error:
-            if _is_whole(place):  # another process was quicker
+            if _is_whole(place):
                 return place / GRAPH
             _log.warning("not kept", what=str(place), why=str(error))
             return None
