@@ -10,10 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.bundle import Bundle
 from rerank_service.engine.engine import Engine, Precision, Provider
+from rerank_service.engine.runtime import FORM
 from rerank_service.errors import BundleInvalid
 from rerank_service.variants.cache import Cache
 from rerank_service.variants.derive import graph_for, recipe
-from rerank_service.variants.fp16 import FORM, halved, halved_and_packed, to_fp16
+from rerank_service.variants.fp16 import halved, halved_and_packed, to_fp16
 from rerank_service.variants.fused import cpu_logits, fused, plain, sample
 from rerank_service.variants.packing import pack
 from support.contrib import reference_logits

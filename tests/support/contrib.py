@@ -82,7 +82,8 @@ class BiasGelu(OpRun):
 class Gelu(OpRun):
     op_domain = "com.microsoft"
 
-    def _run(self, x: Array) -> tuple[Array]:
+    def _run(self, x: Array, approximate: str = "none") -> tuple[Array]:
+        assert approximate == "none"
         return (_gelu(x),)
 
 

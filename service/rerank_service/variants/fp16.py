@@ -11,6 +11,7 @@ import onnx
 import structlog
 from onnx import TensorProto, helper, numpy_helper
 
+from rerank_service.engine.runtime import FORM
 from rerank_service.errors import BundleInvalid
 from rerank_service.variants.fused import attentions, fused
 from rerank_service.variants.packing import pack
@@ -19,8 +20,6 @@ RECIPE = "fp16-1"
 """Name of what this module does with padding left in: another one, other scores."""
 PACKED_RECIPE = "fp16-packed-1"
 """The same with padding taken out."""
-FORM = "rerank.form"
-"""Key of the graph's metadata under which it says what was done."""
 
 _LARGEST = float(np.finfo(np.float16).max)
 _ANGLES = ("Cos", "Sin")
