@@ -11,6 +11,7 @@
     ├── NotReady             loading or draining
     ├── DeadlineExceeded     the request's time is over
     ├── InferenceFailed      the model failed on a document
+    │   └── OutOfMemory      the document, or the batch, takes more memory than there is
     ├── BundleInvalid        a model folder cannot be served (at start, never on a request)
     └── SettingsInvalid      a flag or a variable is wrong (likewise)
 
@@ -144,6 +145,12 @@ class InferenceFailed(RerankError):
 
     code = StatusCode.INTERNAL
     reason = "inference_failed"
+
+
+class OutOfMemory(InferenceFailed):
+    """There is no memory for a batch; for one of a single document there will be none."""
+
+    reason = "out_of_memory"
 
 
 class BundleInvalid(RerankError):

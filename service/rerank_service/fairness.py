@@ -66,6 +66,8 @@ class FairQueue(Generic[Request, Item]):
         self._shares: dict[Request, _Share[Item]] = {}
         self._arrivals = 0
         self._takes = 0
+        self.max_tokens = limits.max_tokens
+        """Padded tokens of a batch, from now on."""
         self._level = 0.0
         """What a request of weight 1 would have been given by now, had it been here all the time."""
         self.tokens = 0
@@ -132,7 +134,7 @@ class FairQueue(Generic[Request, Item]):
         """How many rows a batch may have. Near the end of the queue batches become smaller, so that no lane is left
         with a large one while the others have none (guided self-scheduling, Polychronopoulos and Kuck, 1987)."""
         guided = max(self._limits.min_tokens, self.tokens // (2 * self._lanes))
-        budget = min(self._limits.max_tokens, guided)
+        budget = min(self.max_tokens, guided)
         return max(1, min(self._limits.max_pairs, budget // length))
 
     def _fill(

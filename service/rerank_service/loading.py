@@ -14,12 +14,13 @@ from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.cost import CostModel
 from rerank_service.engine.available import offer
-from rerank_service.host import usable_cores
+from rerank_service.engine.engine import Engine, Provider
+from rerank_service.engine.limits import default_lanes, default_limits
 from rerank_service.registry import Names, ServedModel, load
 from rerank_service.score_cache import ScoreCache
 from rerank_service.tuning import parity
 from rerank_service.tuning.full import Told, machine, tune_full
-from rerank_service.tuning.record import Tuned
+from rerank_service.tuning.record import Tuned, reference_of
 from rerank_service.tuning.select import Selection, Wish, remembered, select, tuning_key
 from rerank_service.tuning.short import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, tune_short
 from rerank_service.tuning.trials import open_all
@@ -31,7 +32,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """What the operator says of the model. None: what was tuned, else what BatchLimits and `load` have."""
+    """What the operator says of the model. None: what was tuned, else what its engine has."""
 
     folder: Path
     cache: Path
@@ -39,7 +40,9 @@ class ModelOptions:
     lanes: int | None = None
     max_batch_tokens: int | None = None
     length_multiple: int | None = None
-    max_batch_pairs: int = 64
+    max_batch_pairs: int | None = None
+    cuda_graphs: bool = False
+    """Where it runs on CUDA."""
     names: Names = field(default_factory=Names)
     score_cache_bytes: int = 0
 
@@ -65,8 +68,9 @@ def load_better(options: ModelOptions, running: ServedModel, halt: threading.Eve
         return None
     cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
     _log.info("tuned", engine=str(tuned.engine), why=tuned.why())
-    selection = Selection(tuned.engine, tuned.why(), tuned)
-    return None if tuned.engine == running.encoder.engine else _load(bundle, options, selection, cache)
+    if _engine(tuned.engine, options) == running.encoder.engine:
+        return None
+    return _load(bundle, options, Selection(tuned.engine, tuned.why(), tuned), cache)
 
 
 def tune(options: ModelOptions, told: Told) -> tuple[Tuned, bool]:
@@ -77,7 +81,8 @@ def tune(options: ModelOptions, told: Told) -> tuple[Tuned, bool]:
     """
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
     found = offer(options.wish.provider, options.wish.precision)
-    here = machine(bundle, cache, _limits(options, None), lanes=options.lanes or usable_cores())
+    base = reference_of(found.engines)
+    here = machine(bundle, cache, _limits(options, None, base), lanes=options.lanes or default_lanes(base))
     tuned = tune_full(here, found, told)
     return tuned, cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
 
@@ -88,9 +93,10 @@ def _tune(
     ends = time.perf_counter() + SECONDS
     found = offer(options.wish.provider, options.wish.precision)
     base = running.encoder.engine
-    opened = open_all(bundle, [engine for engine in found.engines if engine != base], cache, lanes=1)
+    engines = (_engine(one, options) for one in found.engines)
+    opened = open_all(bundle, [engine for engine in engines if engine != base], cache, lanes=1)
     scores = {engine: encoder.score for engine, encoder in opened.encoders.items()} | {base: running.encoder.score}
-    limits = replace(_limits(options, None), max_length=bundle.manifest.max_tokens)
+    limits = replace(_limits(options, None, base), max_length=bundle.manifest.max_tokens)
     try:
         chosen, trials = tune_short(
             scores,
@@ -114,12 +120,12 @@ def _tune(
 
 
 def _load(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Cache) -> ServedModel:
-    tuned = selection.tuned
+    tuned, engine = selection.tuned, _engine(selection.engine, options)
     return load(
         bundle,
-        limits=_limits(options, tuned),
-        engine=selection.engine,
-        graph=graph_for(bundle, selection.engine, cache),
+        limits=_limits(options, tuned, engine),
+        engine=engine,
+        graph=graph_for(bundle, engine, cache),
         lanes=options.lanes or (tuned.lanes if tuned else None),
         names=options.names,
         choice=selection.why,
@@ -128,9 +134,18 @@ def _load(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Ca
     )
 
 
-def _limits(options: ModelOptions, tuned: Tuned | None) -> BatchLimits:
-    said = {"max_tokens": options.max_batch_tokens, "length_multiple": options.length_multiple}
+def _engine(chosen: Engine, options: ModelOptions) -> Engine:
+    """What was chosen, with CUDA graphs where the operator wants them."""
+    return replace(chosen, cuda_graphs=options.cuda_graphs and chosen.provider is Provider.CUDA)
+
+
+def _limits(options: ModelOptions, tuned: Tuned | None, engine: Engine) -> BatchLimits:
+    said = {
+        "max_tokens": options.max_batch_tokens,
+        "max_pairs": options.max_batch_pairs,
+        "length_multiple": options.length_multiple,
+    }
     measured = {"max_tokens": tuned.max_batch_tokens, "length_multiple": tuned.length_multiple} if tuned else {}
     chosen = {name: said[name] or measured.get(name) for name in said}
     known = {name: value for name, value in chosen.items() if value is not None}
-    return replace(BatchLimits(max_pairs=options.max_batch_pairs), **known)
+    return replace(default_limits(engine), **known)

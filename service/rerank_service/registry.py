@@ -10,11 +10,11 @@ import numpy as np
 from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import Bundle
 from rerank_service.cost import CostModel
-from rerank_service.engine.engine import CPU_FP32, Engine, Provider
+from rerank_service.engine.engine import CPU_FP32, Engine
+from rerank_service.engine.limits import default_lanes
 from rerank_service.engine.runtime import Graph
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel, excerpt
-from rerank_service.host import usable_cores
 from rerank_service.ranking import Activation
 from rerank_service.scheduler import Scheduler
 from rerank_service.score_cache import ScoreCache
@@ -111,7 +111,7 @@ def load(
     """Load a bundle and warm it up. Blocks for as long as that takes.
 
     `graph` is what the engine runs, where that is not the bundle's own. Without `lanes` there is one a core of this
-    process's quota, and one on a GPU. `choice` says why this engine; `cost` is what is known of its speed.
+    process's quota, and two on a GPU. `choice` says why this engine; `cost` is what is known of its speed.
     With `scores` its requests share what they have in common.
 
     Raises:
@@ -119,7 +119,7 @@ def load(
     """
     manifest, names = bundle.manifest, names or Names()
     limits = replace(limits, max_length=manifest.max_tokens)
-    lanes = lanes or (1 if engine.provider is Provider.CUDA else usable_cores())
+    lanes = lanes or default_lanes(engine)
     encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes)
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens)
     cost = cost or CostModel()

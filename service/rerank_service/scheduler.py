@@ -19,15 +19,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
+from rerank_service.budget import TokenBudget
 from rerank_service.cost import CostModel
-from rerank_service.errors import InferenceFailed, NotReady
+from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
 from rerank_service.fairness import FairQueue
 from rerank_service.score_cache import ScoreCache
 from rerank_service.sharing import Sharing
 from rerank_service.stop import Stop
+
+_log = structlog.get_logger()
 
 Score = Callable[[Batch, Stop], NDArray[np.float32]]
 """A batch of n rows in, n float32 logits out; blocks, and is called from several threads at once. It may say how it
@@ -164,6 +168,7 @@ class Scheduler:
         self._cost = cost or CostModel()
         self.clock = clock
         self._queue: FairQueue[Submission, _Waiting] = FairQueue(limits, lanes=lanes)
+        self._budget = TokenBudget(limits.max_tokens)
         self._changed = threading.Condition()
         self._closed = False
         self._retired = False
@@ -239,8 +244,8 @@ class Scheduler:
     def tokens_per_second(self, length: float) -> float:
         """What all lanes together are expected to compute, of pairs of that many tokens."""
         row = self._limits.padded(max(1, round(length)))
-        rows = max(1, min(self._limits.max_pairs, self._limits.max_tokens // row))
         with self._changed:
+            rows = max(1, min(self._limits.max_pairs, self._queue.max_tokens // row))
             return self._lanes * rows * row / self._cost.seconds(rows, row)
 
     async def run(self) -> None:
@@ -323,6 +328,8 @@ class Scheduler:
         ended = self.clock()
         with self._changed:
             self._cost.observe(batch.rows, batch.length, ended - started)
+            self._budget.held(batch.rows * batch.length)
+            self._queue.max_tokens = self._budget.now
         for owner, mine in _by_owner(zip(entries, logits, strict=True)):
             part = Scored(
                 [entry.position for entry, _ in mine],
@@ -338,11 +345,13 @@ class Scheduler:
 
     def _fail(self, entries: list[_Waiting], stop: Stop, error: Exception) -> None:
         if len(entries) > 1:
+            if isinstance(error, OutOfMemory):
+                self._take_less(entries, error)
             middle = len(entries) // 2
             self._run(entries[:middle], stop)
             self._run(entries[middle:], stop)
             return
-        failure = InferenceFailed(f"the model failed on documents[{entries[0].position}]")
+        failure = _failure(entries[0], error)
         failure.__cause__ = error
         self._tell(entries[0].owner.finish, failure)
         self._land(entries, [math.nan], stop)
@@ -380,6 +389,13 @@ class Scheduler:
     def _padded_alone(self, scored: Sequence[tuple[_Waiting, float]]) -> int:
         return sum(self.padded(len(entry.pair)) for entry, _ in scored)
 
+    def _take_less(self, entries: list[_Waiting], error: OutOfMemory) -> None:
+        """Let batches be smaller than one that found no memory, so that not each fails first."""
+        with self._changed:
+            self._budget.exceeded(len(entries) * max(self.padded(len(entry.pair)) for entry in entries))
+            self._queue.max_tokens = self._budget.now
+        _log.warning("out of memory", error=str(error), max_batch_tokens=self._budget.now)
+
     def _tell(self, callback: Callable[..., None], *args: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(callback, *args)
@@ -393,3 +409,9 @@ def _by_owner(
     for one in scored:
         groups.setdefault(one[0].owner, []).append(one)
     yield from groups.items()
+
+
+def _failure(entry: _Waiting, error: Exception) -> InferenceFailed:
+    if isinstance(error, OutOfMemory):
+        return OutOfMemory(f"there is no memory for documents[{entry.position}], of {len(entry.pair)} tokens")
+    return InferenceFailed(f"the model failed on documents[{entry.position}]")

@@ -111,6 +111,7 @@ def model_options(settings: Settings) -> ModelOptions:
         max_batch_tokens=settings.max_batch_tokens,
         length_multiple=settings.length_multiple,
         max_batch_pairs=settings.max_batch_pairs,
+        cuda_graphs=settings.cuda_graphs,
         names=Names(settings.model_name, settings.aliases),
         score_cache_bytes=settings.score_cache_bytes,
     )

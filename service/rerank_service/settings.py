@@ -81,15 +81,19 @@ class Settings(BaseSettings):
     cache: Path = Path("~/.cache/rerank")
     """Folder for derived graphs and what was measured. Where it cannot be written, that is done again at each start."""
     lanes: PositiveInt | None = None
-    """Batches that run at once. Unset: what was tuned, else one a core of this process's quota; one on a GPU."""
+    """Batches that run at once. Unset: what was tuned, else one a core of this process's quota; two on a GPU."""
     max_batch_tokens: PositiveInt | None = None
     """Padded tokens in one batch: rows times the longest row. On a CPU few hundred keep waits short and cost nothing; a
-    GPU wants many more. Unset: what was tuned, else 512."""
-    max_batch_pairs: PositiveInt = 64
-    """Rows in one batch."""
+    GPU wants many more. Unset: what was tuned, else 512; on a GPU 16384. Where the GPU has no memory for a batch, it is
+    halved, and later ones are smaller."""
+    max_batch_pairs: PositiveInt | None = None
+    """Rows in one batch. Unset: 64; on a GPU 512."""
     length_multiple: PositiveInt | None = None
     """Rows are padded to a multiple of this many tokens. A CPU takes any; a GPU may want 8 or 16. Unset: what was
-    tuned, else 4."""
+    tuned, else 4; on a GPU 8, with CUDA graphs 32."""
+    cuda_graphs: bool = False
+    """On a GPU: record what it does for small batches, once for each of few shapes, and replay that. It saves launches,
+    which is most of what a small model costs; padding is then computed, too."""
 
     max_documents: PositiveInt = 10_000
     """Documents in one unary request."""

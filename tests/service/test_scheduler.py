@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, Segment
 from rerank_service.cost import CostModel
-from rerank_service.errors import InferenceFailed, NotReady
+from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
 from rerank_service.scheduler import Scheduler, Submission
 from rerank_service.stop import Stop
 from support.running import HeldScore
@@ -179,6 +179,38 @@ async def test_a_bad_pair_fails_its_own_request_only() -> None:
         with pytest.raises(InferenceFailed, match=r"documents\[1\]"):
             await bad
         assert await score_all(scheduler, [pair(6)]) == [6]
+
+
+def _with_memory_for(tokens: int) -> Callable[[Batch, Stop], NDArray[np.float32]]:
+    """A device that holds that many padded tokens."""
+
+    def score(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+        if batch.rows * batch.length > tokens:
+            raise OutOfMemory("there is no memory")
+        return lengths(batch, stop)
+
+    return score
+
+
+async def test_a_batch_without_memory_is_halved_and_later_ones_are_smaller() -> None:
+    """Everybody is answered, and not each batch fails first."""
+    score = HeldScore(_with_memory_for(40))
+    limits = BatchLimits(max_tokens=120, min_tokens=120, length_multiple=1)
+    async with lanes(score, limits) as scheduler:
+        assert await score_all(scheduler, [pair(10)] * 36) == [10] * 36
+    sizes = [len(batch) for batch in score.batches]
+    assert sizes[:7] == [12, 6, 3, 3, 6, 3, 3]
+    assert set(sizes[7:]) <= {2, 3, 4}
+
+
+async def test_a_pair_that_no_memory_holds_fails_alone() -> None:
+    """With an error that says so; the budget stays, since no smaller batch has it."""
+    score = HeldScore(_with_memory_for(40))
+    async with lanes(score, BatchLimits(max_tokens=40, length_multiple=1)) as scheduler:
+        with pytest.raises(OutOfMemory, match=r"no memory for documents\[0\], of 50 tokens"):
+            await score_all(scheduler, [pair(50)])
+        assert await score_all(scheduler, [pair(10)] * 4) == [10] * 4
+        assert score.batches == [[50], [10] * 4]
 
 
 async def test_room_holds_back_who_adds() -> None:

@@ -3,6 +3,8 @@
 engine.py     the words: Provider, Precision, Engine
 available.py  which engines this machine has, and why not the others
 session.py    CrossEncoder: a batch in, its logits out, whatever the engine
-cpu.py  openvino.py   how each provider is opened
+cpu.py  openvino.py  cuda.py   how each provider is opened
+binding.py  memory.py  nvidia.py   what a GPU wants: inputs put there, runs that find no memory, its driver
+limits.py     how large batches should be
 runtime.py    the one place that imports onnxruntime
 """

@@ -14,7 +14,7 @@ class _Module(Protocol):
 
     def missing(self, precision: Precision) -> str | None: ...
 
-    def open_runner(self, graph: Graph, precision: Precision, lanes: int) -> Runner: ...
+    def open_runner(self, graph: Graph, engine: Engine, lanes: int) -> Runner: ...
 
 
 _PROVIDERS: dict[Provider, _Module] = {Provider.CPU: cpu, Provider.OPENVINO: openvino, Provider.CUDA: cuda}
@@ -90,4 +90,4 @@ def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:
         BundleInvalid: the engine does not work here, or refuses the graph.
     """
     offer(engine.provider, engine.precision)
-    return _PROVIDERS[engine.provider].open_runner(graph, engine.precision, lanes)
+    return _PROVIDERS[engine.provider].open_runner(graph, engine, lanes)

@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rerank_service.engine.engine import ORT_NAME, Precision, Provider
+from rerank_service.engine.engine import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import Feed, Graph, Runner, open_session, ort, session_options
 from rerank_service.host import cpu
 
@@ -23,14 +23,14 @@ def missing(precision: Precision) -> str | None:
     return f"onnxruntime's CPU provider has no {precision.value}"
 
 
-def open_runner(graph: Graph, precision: Precision, lanes: int) -> Runner:  # noqa: ARG001 - any number shares it
+def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:  # noqa: ARG001 - any number shares it
     """One session for all lanes: they share the weights, and each call computes on the thread that made it.
 
     Raises:
         BundleInvalid: ONNX Runtime refuses the graph.
     """
     options = session_options()
-    if precision is Precision.BF16:
+    if engine.precision is Precision.BF16:
         options.add_session_config_entry(_ARM_BF16, "1")
     return Shared(open_session(graph, options, providers=[ORT_NAME[Provider.CPU]]))
 

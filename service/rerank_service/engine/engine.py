@@ -29,9 +29,11 @@ class Engine:
 
     provider: Provider
     precision: Precision
+    cuda_graphs: bool = False
+    """On a GPU: small batches are padded to few shapes, of which each is recorded once and replayed."""
 
     def __str__(self) -> str:
-        return f"{self.provider.value} {self.precision.value}"
+        return f"{self.provider.value} {self.precision.value}{' with CUDA graphs' if self.cuda_graphs else ''}"
 
 
 CPU_FP32 = Engine(Provider.CPU, Precision.FP32)

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rerank_service.engine.cpu import Shared
-from rerank_service.engine.engine import ORT_NAME, Precision, Provider
+from rerank_service.engine.engine import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import Feed, Graph, Runner, open_session, ort, session_options
 from rerank_service.host import cpu
 
@@ -39,13 +39,13 @@ def missing(precision: Precision) -> str | None:
     )
 
 
-def open_runner(graph: Graph, precision: Precision, lanes: int) -> Runner:
+def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:
     """A session for each lane: of several threads in one OpenVINO session all but one would wait.
 
     Raises:
         BundleInvalid: OpenVINO refuses the graph, or a part of it.
     """
-    return PerLane([_session(graph, precision) for _ in range(lanes)])
+    return PerLane([_session(graph, engine.precision) for _ in range(lanes)])
 
 
 def _session(graph: Graph, precision: Precision) -> ort.InferenceSession:

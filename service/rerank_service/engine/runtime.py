@@ -13,10 +13,12 @@ from rerank_service.errors import BundleInvalid
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
-__all__ = ["Feed", "Graph", "Runner", "open_session", "ort", "session_options"]
+__all__ = ["FORM", "Feed", "Graph", "Runner", "open_session", "ort", "session_options"]
 
 Graph = Path | bytes
 """A graph's file, or the graph itself where no file could be written."""
+FORM = "rerank.form"
+"""Key of a derived graph's metadata: what was done to it, in words."""
 Feed = dict[str, NDArray[np.int64]]
 
 

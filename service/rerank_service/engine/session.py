@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from rerank_service.batching import Batch
 from rerank_service.engine.available import open_runner
 from rerank_service.engine.engine import CPU_FP32, ORT_NAME, Engine
+from rerank_service.engine.memory import is_out_of_memory
 from rerank_service.engine.runtime import Graph, ort
-from rerank_service.errors import BundleInvalid
+from rerank_service.errors import BundleInvalid, OutOfMemory
 from rerank_service.stop import Stop
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -36,9 +37,19 @@ class CrossEncoder:
 
     def score(self, batch: Batch, stop: Stop | None = None) -> NDArray[np.float32]:
         """Logits, float32 of shape (rows,). Raises, what is not said, when it is stopped: between two nodes of the
-        graph, so where a provider runs all of it as one node it is not."""
+        graph, so where a provider runs all of it as one node it is not.
+
+        Raises:
+            OutOfMemory: a smaller batch may run.
+        """
         feed = {name: getattr(batch, name) for name in self._runner.inputs}
         options = ort.RunOptions()
         if stop is not None:
             stop.by(partial(setattr, options, "terminate", True))
-        return self._runner.run(feed, options).reshape(batch.rows).astype(np.float32, copy=False)
+        try:
+            logits = self._runner.run(feed, options)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise OutOfMemory(f"there is no memory for {batch.rows} rows of {batch.length} tokens") from error
+            raise
+        return logits.reshape(batch.rows).astype(np.float32, copy=False)

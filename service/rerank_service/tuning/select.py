@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rerank_service.bundle import Bundle
 from rerank_service.engine.available import Offer, offer, works
+from rerank_service.engine.cuda import gpus
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.host import cpu, usable_cores
 from rerank_service.tuning import parity
@@ -71,7 +72,9 @@ def tuning_key(bundle: Bundle, wish: Wish) -> str:
         " ".join(sorted(machine.features)),
         str(usable_cores()),
         " ".join(f"{name} {_version(name)}" for name in _RUNTIMES),
+        " ".join(gpus()),
         recipe(Engine(Provider.CPU, Precision.INT8)),
+        recipe(Engine(Provider.CUDA, Precision.FP16)),
         parity.digest(),
     )
 

@@ -23,12 +23,12 @@ def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
     if engine.precision not in _DERIVED:
         return bundle.graph
     exported = bundle.variant(engine.precision.value)
-    return exported or _derived(bundle, engine.precision, cache)
+    return exported or _derived(bundle, engine, cache)
 
 
 def recipe(engine: Engine) -> str:
     """What names the way an engine's graph is made; engines of equal recipe and digest run the same graph."""
-    return _DERIVED[engine.precision]()[0] if engine.precision in _DERIVED else ""
+    return _DERIVED[engine.precision](engine)[0] if engine.precision in _DERIVED else ""
 
 
 def identity(bundle: Bundle) -> str:
@@ -51,8 +51,8 @@ def _graph_files(graph: Path) -> list[Path]:
     return [graph, *(graph.parent / name for name in sorted(set(outside)))]
 
 
-def _derived(bundle: Bundle, precision: Precision, cache: Cache) -> Graph:
-    name, rewrite = _DERIVED[precision]()
+def _derived(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
+    name, rewrite = _DERIVED[engine.precision](engine)
 
     def write(path: Path) -> None:
         _save(_rewritten(bundle, rewrite), path)
@@ -64,13 +64,19 @@ def _derived(bundle: Bundle, precision: Precision, cache: Cache) -> Graph:
 Rewrite = Callable[["onnx.ModelProto"], int]
 
 
-def _int8() -> tuple[str, Rewrite]:
+def _int8(engine: Engine) -> tuple[str, Rewrite]:  # noqa: ARG001 - the same for every provider
     from rerank_service.variants.int8 import RECIPE, quantize_rows
 
     return RECIPE, quantize_rows
 
 
-_DERIVED: dict[Precision, Callable[[], tuple[str, Rewrite]]] = {Precision.INT8: _int8}
+def _fp16(engine: Engine) -> tuple[str, Rewrite]:
+    from rerank_service.variants.fp16 import PACKED_RECIPE, RECIPE, halved, halved_and_packed
+
+    return (RECIPE, halved) if engine.cuda_graphs else (PACKED_RECIPE, halved_and_packed)
+
+
+_DERIVED: dict[Precision, Callable[[Engine], tuple[str, Rewrite]]] = {Precision.INT8: _int8, Precision.FP16: _fp16}
 """Name and doing of each rewrite; onnx is imported where one is asked for."""
 
 
