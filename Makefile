@@ -20,7 +20,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test golden wheel wheel-test image lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test golden wheel wheel-test image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,11 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
 	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py
 
+# QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank
+bench: $(VENV)/.dev $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…]
+	@PYTHONPATH=tests $(BIN)/python -m bench --export-python $(EXPORT_VENV)/bin/python \
+	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)")
+
 image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
 	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .
 
@@ -91,8 +96,11 @@ lock:  ## renew the constraints files from what the package index has now
 	$(call freeze,.[cpu] --group dev,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 
+bench-lock: $(VENV)/.dev  ## renew the constraints files of the peers that make bench installs
+	PYTHONPATH=tests $(BIN)/python -m bench.environments
+
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) .venv-bench dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
