@@ -1,6 +1,7 @@
 """`make bench`: this server beside its own engine and beside the peers, on one model and the same documents."""
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -20,9 +21,9 @@ from bench.processes import interruptible
 from bench.results import Results
 from bench.run import Run
 from bench.table import page
+from rerank_service.load import workload
 
 _WORK = ROOT / "out" / "bench"
-_MODELS = _WORK / "model"
 _DOCS = ROOT / "docs" / "bench"
 _NOT_HERE = ("RERANK_API_KEYS", "RERANK_MODEL", "RERANK_EXAMPLE")
 """Variables that would keep our own clients out, or the model that all others run."""
@@ -42,11 +43,14 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         with interruptible():
-            _make_model(arguments.export_python)
+            models = _make_model(arguments.export_python)
             field = Field(QUICK if arguments.quick else FULL, say)
-            results = Run(field, _MODELS, _WORK / "logs", arguments.peers).results()
+            results = Run(field, models, _WORK / "logs", arguments.peers).results()
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except subprocess.CalledProcessError as error:
+        say(f"the model cannot be made: {error}")
+        return 1
     written = _write(results, _WORK if arguments.quick else _DOCS)
     print(written.read_text())
     say(f"written: {written.relative_to(ROOT)}")
@@ -65,16 +69,23 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _make_model(python: Path) -> None:
-    """Once: it is the same each time. Made beside its place, so that half a model is none."""
-    if _MODELS.is_dir():
-        return
-    half = _MODELS.with_name("model-in-the-making")
-    shutil.rmtree(half, ignore_errors=True)
-    subprocess.run(
-        [python, "-m", "bench.model", half], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "tests")}
-    )
-    half.rename(_MODELS)
+def _make_model(python: Path) -> Path:
+    """Its folder. It is made once, and anew when what makes it has changed; beside its place, so that half a model is
+    none."""
+    folder = _WORK / f"model-{_digest()}"
+    if not folder.is_dir():
+        half = folder.with_suffix(".half")
+        shutil.rmtree(half, ignore_errors=True)
+        makes = [str(python), "-m", "bench.model", str(half)]
+        subprocess.run(makes, check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "tests")})
+        half.rename(folder)
+    return folder
+
+
+def _digest() -> str:
+    """Of all code that the model depends on."""
+    sources = [Path(__file__).with_name("model.py"), Path(workload.__file__), *(ROOT / "export").rglob("*.py")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()[:8]
 
 
 def _write(results: Results, folder: Path) -> Path:

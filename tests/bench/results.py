@@ -30,18 +30,21 @@ class Results:
     """Documents of a turn."""
     records: Sequence[Record]
     levels: Sequence[LoadLevel]
-    beside_bulk: BesideBulk
-    overload: Overload
-    memory: Memory
-    cold_start: float
+    beside_bulk: BesideBulk | None
+    overload: Overload | None
+    memory: Memory | None
+    cold_start: float | None
+    failed: Mapping[str, str]
+    """Why one of these four is missing."""
 
     def as_json(self) -> dict[str, Any]:
         """Everything, with what is derived of the contestants."""
-        plain = asdict(self) | {"records": [_record(record) for record in self.records]}
-        plain["beside_bulk"]["ratio"] = self.beside_bulk.ratio
-        plain["overload"]["ratio"] = self.overload.ratio
-        plain["memory"]["added"] = self.memory.added
-        return plain
+        derived = {
+            "beside_bulk_ratio": self.beside_bulk and self.beside_bulk.ratio,
+            "overload_ratio": self.overload and self.overload.ratio,
+            "memory_added": self.memory and self.memory.added,
+        }
+        return asdict(self) | {"records": [_record(record) for record in self.records]} | derived
 
 
 def _record(record: Record) -> dict[str, Any]:

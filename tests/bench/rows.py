@@ -1,6 +1,6 @@
 """The figures that are demanded, each with its bound. Pure: results in, rows out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from statistics import median
@@ -39,7 +39,15 @@ class Row:
 
 def rows(results: Results) -> list[Row]:
     """All of them, in the order of docs/performance.md."""
-    return [*_throughput(results), *_peers(results), *_latency(results), *_load(results), *_costs(results)]
+    return [
+        *_throughput(results),
+        *_peers(results),
+        _interactive(results),
+        _beside_bulk(results),
+        *_overload(results),
+        _memory(results),
+        _start(results),
+    ]
 
 
 def _throughput(results: Results) -> list[Row]:
@@ -84,61 +92,55 @@ def _peers(results: Results) -> list[Row]:
     ]
 
 
-def _latency(results: Results) -> list[Row]:
+def _interactive(results: Results) -> Row:
     ours, bare = _ours(results.records), _first(results.records, Use.BARE)
     seconds = (ours.interactive, bare.interactive)
     value = seconds[0] / seconds[1] if seconds[0] and seconds[1] else None
     detail = f"{seconds[0] * 1000:.0f} ms and {seconds[1] * 1000:.0f} ms" if seconds[0] and seconds[1] else ""
     documents = results.options.interactive_documents
     figure = f"p50 of a {documents}-document request, idle server / bare engine on its pairs"
-    return [Row(figure, value, Sense.AT_MOST, 1.15, detail=detail or _failed(ours, bare))]
+    return Row(figure, value, Sense.AT_MOST, 1.15, detail=detail or _failed(ours, bare))
 
 
-def _load(results: Results) -> list[Row]:
-    bulk, overload = results.beside_bulk, results.overload
-    refusals = overload.overload.refusals.longest * 1000
-    errors = ", ".join(f"{count} {kind}" for kind, count in overload.overload.errors.items())
-    calls = f"{overload.overload.answered} of {overload.overload.requests} calls answered"
+def _beside_bulk(results: Results) -> Row:
+    figure = "p99 of 10-document requests beside two 1,000-document clients / idle"
+    taken = results.beside_bulk
+    if taken is None:
+        return Row(figure, None, Sense.AT_MOST, 4.0, detail=results.failed["beside_bulk"])
+    times = f"{taken.busy.latency.p99 * 1000:.0f} ms and {taken.idle.latency.p99 * 1000:.0f} ms"
+    failed = [_errors(taken.busy.errors), _errors(taken.bulk.errors) and f"of bulk {_errors(taken.bulk.errors)}"]
+    return Row(figure, taken.ratio, Sense.AT_MOST, 4.0, detail=", ".join(filter(None, (times, *failed))))
+
+
+def _overload(results: Results) -> list[Row]:
+    throughput, refusal = "documents/s at twice the load it can take / at saturation", "slowest refusal at that load"
+    taken = results.overload
+    if taken is None:
+        why = results.failed["overload"]
+        return [
+            Row(throughput, None, Sense.AT_LEAST, 0.95, detail=why),
+            Row(refusal, None, Sense.AT_MOST, 50.0, "ms", why),
+        ]
+    calls = f"{taken.overload.answered} of {taken.overload.requests} calls answered"
+    slowest = taken.overload.refusals.longest * 1000 or None
+    errors = _errors(taken.overload.errors) or "none was refused"
     return [
-        Row(
-            "p99 of 10-document requests beside two 1,000-document clients / idle",
-            bulk.ratio,
-            Sense.AT_MOST,
-            4.0,
-            detail=f"{bulk.busy.latency.p99 * 1000:.0f} ms and {bulk.idle.latency.p99 * 1000:.0f} ms"
-            + _not_answered(bulk.busy.errors),
-        ),
-        Row(
-            "documents/s at twice the load it can take / at saturation",
-            overload.ratio,
-            Sense.AT_LEAST,
-            0.95,
-            detail=calls,
-        ),
-        Row(
-            "slowest refusal at that load",
-            refusals or None,
-            Sense.AT_MOST,
-            50.0,
-            "ms",
-            detail=errors or "none was refused",
-        ),
+        Row(throughput, taken.ratio, Sense.AT_LEAST, 0.95, detail=calls),
+        Row(refusal, slowest, Sense.AT_MOST, 50.0, "ms", errors),
     ]
 
 
-def _costs(results: Results) -> list[Row]:
-    memory = results.memory
-    return [
-        Row(
-            f"peak memory added by a gRPC request of {memory.documents:,} documents of {memory.tokens} tokens",
-            memory.added,
-            Sense.AT_MOST,
-            150.0,
-            "MB",
-            detail=f"{memory.before:.0f} MB before, {memory.peak:.0f} MB at the peak",
-        ),
-        Row("start of the bundled model until it is ready", results.cold_start, Sense.AT_MOST, 2.0, "s"),
-    ]
+def _memory(results: Results) -> Row:
+    taken, options = results.memory, results.options
+    documents = f"{options.memory_documents:,} documents of {options.memory_tokens} tokens"
+    detail = f"{taken.before:.0f} MB before, {taken.peak:.0f} MB at the peak" if taken else results.failed["memory"]
+    figure = f"peak memory added by a gRPC request of {documents}"
+    return Row(figure, taken.added if taken else None, Sense.AT_MOST, 150.0, "MB", detail)
+
+
+def _start(results: Results) -> Row:
+    figure = "start of the bundled model until it is ready"
+    return Row(figure, results.cold_start, Sense.AT_MOST, 2.0, "s", results.failed.get("cold_start", ""))
 
 
 def ratio(ours: Record, other: Record) -> float | None:
@@ -178,5 +180,5 @@ def _failed(*records: Record) -> str:
     return "; ".join(dict.fromkeys(record.failed for record in records if record.failed))
 
 
-def _not_answered(errors: dict[str, int]) -> str:
-    return "".join(f", {count} {kind}" for kind, count in errors.items())
+def _errors(errors: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in errors.items())

@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from bench.contestants import OURS, Contestant, Kind, contestants
 from bench.entrants import CannotRun, ServedEntrant, entrants_of, running_infinity, running_runner
@@ -19,6 +20,8 @@ from bench.results import Results
 from bench.servers import OurServer, our_server
 from rerank_service.errors import RerankError
 from rerank_service.load.workload import Prepared, Workload
+
+T = TypeVar("T")
 
 _FAILURES = (CannotRun, Died, NotInstalled, RerankError, OSError)
 """What keeps one contestant from taking part, and the others not."""
@@ -37,6 +40,7 @@ class Run:
         self._models = models
         self._logs = logs
         self._host = read_host()
+        self._failed: dict[str, str] = {}
         everybody = contestants(models, self._host)
         self._ours = [one for one in everybody if one.peer == OURS]
         self._peers = [one for one in everybody if one.peer in peers]
@@ -58,13 +62,11 @@ class Run:
             by_level = levels.take(field, [*served, *self._quickest_infinity()], in_levels)
             peers.close()
             server.process.go()
-            field.say("small requests beside bulk")
-            beside = beside_bulk.take(served[0].target, options)
-            field.say("overload")
-            overloaded = overload.take(served[0].target, options)
-        field.say("memory")
-        added = self._memory()
-        field.say("cold start")
+            target = served[0].target
+            beside = self._take("beside_bulk", lambda: beside_bulk.take(target, options))
+            overloaded = self._take("overload", lambda: overload.take(target, options))
+        added = self._take("memory", self._memory)
+        start = self._take("cold_start", lambda: cold_start.take(self._logs / "cold-start.log", options))
         return Results(
             date=datetime.now(UTC).date().isoformat(),
             host=self._host,
@@ -77,8 +79,19 @@ class Run:
             beside_bulk=beside,
             overload=overloaded,
             memory=added,
-            cold_start=cold_start.take(self._logs / "cold-start.log", options),
+            cold_start=start,
+            failed=self._failed,
         )
+
+    def _take(self, figure: str, take: Callable[[], T]) -> T | None:
+        """A figure of this server alone; if it cannot be taken, the others are not lost."""
+        self._field.say(figure.replace("_", " "))
+        try:
+            return take()
+        except _FAILURES as error:
+            self._failed[figure] = str(error)
+            self._field.say(f"{figure} cannot be taken: {error}")
+            return None
 
     def _start_ours(self, stack: ExitStack) -> tuple[OurServer, list[ServedEntrant]]:
         """The server, over both protocols, and the bare engine, which has another copy of the model."""

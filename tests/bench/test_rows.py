@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,10 +58,11 @@ def results(host: Host = HOST) -> Results:
         work=160,
         records=[record(contestant) for contestant in contestants(Path("models"), host)],
         levels=[LoadLevel("rerank-service over gRPC", clients, summary(clients / 10)) for clients in (1, 4)],
-        beside_bulk=BesideBulk(summary(0.1), summary(0.3)),
+        beside_bulk=BesideBulk(summary(0.1), summary(0.3), summary(1.0)),
         overload=Overload((summary(1.0, 20), summary(1.0, 20)), summary(1.0, 19, refused=0.06)),
-        memory=Memory(10_000, 200, 300.0, 420.0),
+        memory=Memory(300.0, 420.0),
         cold_start=1.25,
+        failed={},
     )
 
 
@@ -86,7 +88,7 @@ def test_each_figure_is_what_the_measurements_make_it() -> None:
         "p99 of 10-document requests beside two 1,000-document clients / idle": (3.0, 4.0, True),
         "documents/s at twice the load it can take / at saturation": (0.95, 0.95, True),
         "slowest refusal at that load": (60.0, 50.0, False),
-        "peak memory added by a gRPC request of 10,000 documents of 200 tokens": (120.0, 150.0, True),
+        "peak memory added by a gRPC request of 1,000 documents of 200 tokens": (120.0, 150.0, True),
         "start of the bundled model until it is ready": (1.25, 2.0, True),
     }
 
@@ -126,11 +128,26 @@ def test_the_page_shows_bounds_the_variant_and_why_a_peer_is_missing() -> None:
     assert columns == {9}
 
 
+def test_a_figure_that_could_not_be_taken_says_why() -> None:
+    """And company that was refused, which makes the figure of it worth nothing, is named."""
+    nothing: dict[str, Any] = dict.fromkeys(("overload", "memory", "cold_start"))
+    refused = BesideBulk(summary(0.1), summary(0.3), summary(1.0, refused=0.1))
+    failed = {name: f"no {name}" for name in nothing}
+    found = rows(replace(results(), **nothing, beside_bulk=refused, failed=failed))
+    assert [(row.value, row.detail) for row in found[-4:]] == [
+        (None, "no overload"),
+        (None, "no overload"),
+        (None, "no memory"),
+        (None, "no cold_start"),
+    ]
+    assert found[-5].detail == "300 ms and 100 ms, of bulk 1 RESOURCE_EXHAUSTED"
+
+
 def test_results_are_kept_whole(tmp_path: Path) -> None:
     """As JSON and as a picture."""
     kept = json.loads(json.dumps(results().as_json(), default=str))
     assert kept["records"][0]["median_documents_per_second"] == 67.5
-    assert kept["beside_bulk"]["ratio"] == pytest.approx(3.0)
+    assert kept["beside_bulk_ratio"] == pytest.approx(3.0)
     draw(results(), tmp_path / "zeno.png")
     assert (tmp_path / "zeno.png").read_bytes().startswith(b"\x89PNG")
 

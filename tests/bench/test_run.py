@@ -41,7 +41,10 @@ def test_a_run_takes_every_figure_and_leaves_nothing_behind(tmp_path: Path) -> N
     assert [len(record.interactive_seconds) for record in results.records] == [2] * 3
     assert max(record.score_difference or 0.0 for record in results.records) < 1e-6
     assert [level.clients for level in results.levels] == [1, 1, 2, 2]
+    assert results.failed == {}
+    assert results.beside_bulk is not None
     assert results.beside_bulk.busy.answered == TINY.probes
+    assert results.overload is not None
     assert results.overload.overload.answered > 0
     assert (results.served.precision, results.served.provider) == ("fp32", "CPUExecutionProvider")
     assert "fp32 on CPUExecutionProvider" in page(results, "picture.png")

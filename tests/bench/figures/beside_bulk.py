@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.loop import run
 from bench.options import Options
-from rerank_service.load.generator import Amount, closed
+from rerank_service.load.generator import Amount, Outcome, closed
 from rerank_service.load.summary import Summary, summarise
 from rerank_service.load.target import Target
 from rerank_service.load.workload import Workload
@@ -22,11 +22,13 @@ class BesideBulk:
 
     idle: Summary
     busy: Summary
+    bulk: Summary
+    """The company's own calls that ended; some that are refused are no company."""
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """Of the 99th percentiles."""
-        return self.busy.latency.p99 / self.idle.latency.p99
+        return self.busy.latency.p99 / self.idle.latency.p99 if self.busy.answered and self.idle.answered else None
 
 
 def take(target: Target, options: Options) -> BesideBulk:
@@ -39,8 +41,10 @@ async def _take(target: Target, options: Options) -> BesideBulk:
     bulk = Workload(options.bulk_documents, seed=1).prepared(_BULK_REQUESTS)
     amount = Amount(requests=options.probes)
     idle = await closed(target, small, amount, clients=1)
+    ended: list[Outcome] = []
+    without_end = Amount(seconds=_FOR_EVER)
     company = asyncio.create_task(
-        closed(target, bulk, Amount(seconds=_FOR_EVER), clients=options.bulk_clients, deadline=_FOR_EVER)
+        closed(target, bulk, without_end, clients=options.bulk_clients, deadline=_FOR_EVER, on_outcome=ended.append)
     )
     try:
         await asyncio.sleep(_HEADSTART)
@@ -48,4 +52,4 @@ async def _take(target: Target, options: Options) -> BesideBulk:
     finally:
         company.cancel()
         await asyncio.wait([company])
-    return BesideBulk(summarise(idle), summarise(busy))
+    return BesideBulk(summarise(idle), summarise(busy), summarise(ended))

@@ -21,8 +21,6 @@ _DEADLINE = 3600.0
 class Memory:
     """Megabytes of resident memory."""
 
-    documents: int
-    tokens: int
     before: float
     peak: float
 
@@ -47,7 +45,7 @@ def take(process: Child, target: Target, options: Options) -> Memory:
     outcomes = run(closed(target, workload, Amount(requests=1), clients=1, deadline=_DEADLINE))
     if outcomes[0].error:
         raise CannotRun(f"{outcomes[0].error}: {outcomes[0].message}")
-    return Memory(options.memory_documents, options.memory_tokens, before, _megabytes(status, "VmHWM"))
+    return Memory(before, _megabytes(status, "VmHWM"))
 
 
 def _megabytes(status: Path, name: str) -> float:

@@ -22,10 +22,10 @@ class Overload:
     overload: Summary
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """Of documents a second; of saturation the mean of both, so that a drift of the machine cancels out."""
         saturated = sum(summary.documents_per_second for summary in self.saturation) / len(self.saturation)
-        return self.overload.documents_per_second / saturated
+        return self.overload.documents_per_second / saturated if saturated else None
 
 
 def take(target: Target, options: Options) -> Overload:
