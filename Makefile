@@ -22,7 +22,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test golden wheel wheel-test image lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test golden wheel wheel-test image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,11 +67,7 @@ export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python -m pytest tests/export
 
-openvino-test:  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
-	rm -rf $(OPENVINO_VENV)
-	$(PYTHON) -m venv $(OPENVINO_VENV)
-	$(OPENVINO_VENV)/bin/python $(PIP) install -c service/constraints.txt pip
-	$(OPENVINO_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[openvino]' $(OPENVINO_RUNTIME)
+openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
 	$(OPENVINO_VENV)/bin/python -m pytest tests/service/engine tests/service/tuning tests/service/test_golden.py tests/service/test_invariance.py
 
 # STARTER: the folder that the bundled model was exported from
@@ -93,6 +89,12 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
 	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py
 
+# QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank
+# RUNTIME=openvino: with onnxruntime-openvino in the place of onnxruntime
+bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.dev) $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…] [RUNTIME=openvino]
+	@PYTHONPATH=tests $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/bin,$(BIN))/python -m bench --export-python $(EXPORT_VENV)/bin/python \
+	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)")
+
 image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
 	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .
 
@@ -100,8 +102,11 @@ lock:  ## renew the constraints files from what the package index has now
 	$(call freeze,.[cpu] --group dev,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 
+bench-lock: $(VENV)/.dev  ## renew the constraints files of the peers that make bench installs
+	PYTHONPATH=tests $(BIN)/python -m bench.environments
+
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) .venv-bench dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -122,6 +127,11 @@ $(VENV)/.serving: pyproject.toml service/constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: $(VENV)/.serving
 	@echo "installing what tests and checks need"
 	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev
+	@touch $@
+
+$(OPENVINO_VENV)/.openvino: pyproject.toml service/constraints.txt | $(OPENVINO_VENV)/bin/python
+	@echo "installing the server with onnxruntime-openvino"
+	@$(OPENVINO_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[openvino,bench]' $(OPENVINO_RUNTIME)
 	@touch $@
 
 $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/bin/python

@@ -275,7 +275,7 @@ def test_the_command_line_ranks_and_lists(start: Start, small_folder: Path) -> N
 
 def test_help_teaches() -> None:
     """The command's own and each subcommand's."""
-    for arguments in ((), ("serve",), ("rank",), ("models",), ("export",)):
+    for arguments in ((), ("serve",), ("rank",), ("models",), ("bench",), ("export",)):
         done = subprocess.run(command(*arguments, "--help"), capture_output=True, text=True, env=environment())
         assert done.returncode == 0
         assert "sage:" in done.stdout

@@ -60,8 +60,13 @@ def model_table(model: pb.Model) -> Table:
     return table
 
 
+def shown(text: str) -> str:
+    """A text without what moves a terminal."""
+    return text.translate(_SHOWN)
+
+
 def _text(text: str, style: str = "") -> Text:
-    return Text(text.translate(_SHOWN), style)
+    return Text(shown(text), style)
 
 
 def _caption(response: pb.RerankResponse) -> str:

@@ -1,0 +1,166 @@
+"""`rerank bench`: load on a running server."""
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rerank.client import DEFAULT_ADDRESS
+from rerank_service.commands import Command
+from rerank_service.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rerank_service.load.report import Level, Report
+    from rerank_service.load.target import Target
+    from rerank_service.load.workload import Workload
+
+_CLIENTS = "1,4,16,64"
+_SECONDS = 10.0
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server",
+        default=f"grpc://{DEFAULT_ADDRESS}",
+        metavar="URL",
+        help="grpc://HOST:PORT of this server, or http://HOST:PORT of one that speaks Cohere's or TEI's JSON; with a "
+        "path where it is not a usual one (default: %(default)s)",
+    )
+    parser.add_argument("--api-key", metavar="KEY", help="a key of that server")
+    parser.add_argument("--model", default="", metavar="NAME", help="the model's name there (default: its first)")
+    parser.add_argument(
+        "--dialect", choices=("auto", "cohere", "tei"), default="auto", help="the JSON spoken (default: found out)"
+    )
+    load = parser.add_argument_group("load")
+    load.add_argument(
+        "--clients", default=_CLIENTS, metavar="N,N", help="load levels: clients at once (default: %(default)s)"
+    )
+    load.add_argument("--rate", type=float, metavar="N", help="instead of clients: requests a second, come what may")
+    load.add_argument(
+        "--seconds", type=float, metavar="S", help=f"how long each level begins requests (default: {_SECONDS:g})"
+    )
+    load.add_argument("--requests", type=int, metavar="N", help="instead of seconds: how many requests a level has")
+    load.add_argument("--documents", type=int, default=25, metavar="N", help="of a request (default: %(default)s)")
+    load.add_argument("--tokens", default="20-400", metavar="N-N", help="of a document (default: %(default)s)")
+    load.add_argument("--deadline", type=float, metavar="S", help="of each request, in seconds")
+    load.add_argument("--seed", type=int, default=0, metavar="N", help="other texts of the same kind")
+    kept = parser.add_argument_group("what is kept")
+    kept.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    kept.add_argument("--png", type=Path, metavar="FILE", help="draw them (needs rerank-service[bench])")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from rerank_service.load.address import target
+    from rerank_service.load.dialects import Dialect
+    from rerank_service.load.picture import check_drawing, draw
+    from rerank_service.terminal.load import error_console, failure_lines, load_table
+
+    levels, workload = _levels(arguments), _workload(arguments)
+    if arguments.png:
+        check_drawing()
+    dialect = None if arguments.dialect == "auto" else Dialect(arguments.dialect)
+    server = target(arguments.server, dialect=dialect, model=arguments.model, api_key=arguments.api_key)
+    console = error_console()
+    report = asyncio.run(_measure(arguments, server, workload, levels, console))
+    served = report.served
+    title = " · ".join(filter(None, (report.server, served.model, served.precision, served.provider, served.detail)))
+    Console().print(load_table(title, report.levels))
+    for line in failure_lines(report.levels):
+        console.print(line)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
+    if arguments.png:
+        draw(report, arguments.png)
+    return 0 if any(level.summary.answered for level in report.levels) else 1
+
+
+async def _measure(
+    arguments: argparse.Namespace, server: "Target", workload: "Workload", levels: list[int], console: "Console"
+) -> "Report":
+    from rerank_service.load.report import Report
+    from rerank_service.terminal.load import level_line
+
+    served = await server.probe()
+    measured = []
+    for clients in levels:
+        level = await _level(arguments, server, workload, clients, console)
+        measured.append(level)
+        if not console.is_terminal:
+            console.print(level_line(level), soft_wrap=True)
+    return Report(arguments.server, served, workload, arguments.deadline, measured)
+
+
+async def _level(
+    arguments: argparse.Namespace, server: "Target", workload: "Workload", clients: int, console: "Console"
+) -> "Level":
+    """One load level; `clients` is 0 for arrivals at a rate."""
+    from rerank_service.load.generator import Amount, arriving, closed
+    from rerank_service.load.report import Level
+    from rerank_service.load.summary import summarise
+    from rerank_service.terminal.load import progress
+
+    seconds = arguments.seconds or _SECONDS
+    rate = arguments.rate
+    if rate:
+        load, expected = f"{rate:g}/s", round(rate * seconds)
+    else:
+        load, expected = f"{clients} client{'s' if clients > 1 else ''}", arguments.requests
+    with progress(load, expected, console) as on_outcome:
+        if rate:
+            outcomes = await arriving(
+                server, workload, rate=rate, seconds=seconds, deadline=arguments.deadline, on_outcome=on_outcome
+            )
+        else:
+            amount = Amount(requests=arguments.requests) if arguments.requests else Amount(seconds=seconds)
+            outcomes = await closed(
+                server, workload, amount, clients=clients, deadline=arguments.deadline, on_outcome=on_outcome
+            )
+    return Level(load, clients or None, rate, summarise(outcomes))
+
+
+def _levels(arguments: argparse.Namespace) -> list[int]:
+    """Clients of each level, after a look at all that must be above 0."""
+    for name in ("rate", "seconds", "requests", "documents", "deadline"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise InvalidRequest(f"--{name} must be above 0, not {value:g}")
+    if arguments.seconds and arguments.requests:
+        raise InvalidRequest("give --seconds or --requests, not both")
+    if arguments.rate:
+        return [0]
+    try:
+        levels = [int(part) for part in arguments.clients.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or min(levels) < 1:
+        raise InvalidRequest(f"--clients must be numbers above 0 with commas between, not {arguments.clients!r}")
+    return levels
+
+
+def _workload(arguments: argparse.Namespace) -> "Workload":
+    from rerank_service.load.workload import Lengths, Workload
+
+    shortest, _, longest = arguments.tokens.partition("-")
+    try:
+        lengths = Lengths(int(shortest), int(longest or shortest))
+    except ValueError:
+        lengths = Lengths(0, 0)
+    if not 0 < lengths.shortest <= lengths.longest:
+        raise InvalidRequest(f"--tokens must be a number above 0, or two like 20-400, not {arguments.tokens!r}")
+    return Workload(arguments.documents, lengths, seed=arguments.seed)
+
+
+COMMAND = Command(
+    help="put load on a running server and measure it",
+    description="Put load on a running server, ours or another Cohere- or TEI-style one, and show documents a second, "
+    "latency and errors at each load level. The requests are made up, of mixed lengths, and the same for the same "
+    "--seed. For example, this server at four load levels: rerank bench; and another one over HTTP with 16 clients, "
+    "the figures in a file: rerank bench --server http://localhost:7997/rerank --clients 16 --json infinity.json",
+    configure=_configure,
+    run=_run,
+)

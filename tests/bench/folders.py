@@ -1,0 +1,15 @@
+"""What bench.model writes, below the folder that it is given."""
+
+SOURCE = "source"
+"""As the Hugging Face hub has models: safetensors, tokenizer, config; and onnx/, which peers run."""
+FP32_GRAPH, INT8_GRAPH = "onnx/model.onnx", "onnx/model_qint8.onnx"
+"""In the source: as optimum exports it, and the int8 form that sentence-transformers documents."""
+TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+BUNDLE = "bundle"
+"""What `rerank export` makes of the source, and this server runs."""
+CALIBRATION = "calibration"
+"""Texts, for peers that quantise with them."""
+QUANTISED = "openvino-int8"
+"""What sentence-transformers' runner makes of the source and the texts."""
+INFINITY_FP32, INFINITY_INT8 = "infinity-fp32", "infinity-int8"
+"""As Infinity's optimum engine takes a model: one graph, and not in a folder of its own."""

@@ -1,0 +1,109 @@
+"""Make the model that all contestants run: python -m bench.model FOLDER, in the exporter's environment.
+
+The shape of cross-encoder/ms-marco-MiniLM-L6-v2 (6 layers, hidden 384, 12 heads, intermediate 1,536, BERT's
+vocabulary), random weights, always the same ones. Speed does not depend on what weights say, and this way nothing has
+to be fetched. What it writes is in folders.py.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+from bench.folders import (
+    BUNDLE,
+    CALIBRATION,
+    FP32_GRAPH,
+    INFINITY_FP32,
+    INFINITY_INT8,
+    INT8_GRAPH,
+    SOURCE,
+    TOKENIZER_FILES,
+)
+from bench.host import read_host
+from rerank_export.exporter import export
+from rerank_export.graph import export_graph
+from rerank_export.source import Source
+from rerank_service.load.workload import Workload
+from rerank_service.server import STARTER
+
+SEED = 20_260
+_INITIALIZER_RANGE = 0.06
+"""Three times BERT's own: an untrained model of that spread hardly tells one pair from another."""
+_LOGIT_SPREAD = 2.0
+"""Standard deviation of the logits over pairs of the workload; about that of a trained model."""
+_CALIBRATION_REQUESTS = 12
+
+
+def make(folder: Path) -> None:
+    """Write all of it."""
+    source = folder / SOURCE
+    tokenizer = BertTokenizerFast(tokenizer_file=str(STARTER / "tokenizer.json"), model_max_length=512)
+    requests = Workload(seed=SEED).prepared(_CALIBRATION_REQUESTS).requests
+    pairs = [(request.query, document) for request in requests for document in request.documents]
+    model = _spread(_random(tokenizer), tokenizer, pairs[::5])
+    model.save_pretrained(source)
+    tokenizer.save_pretrained(source)
+    (folder / CALIBRATION).mkdir()
+    lines = [f"{query} {document}\n" for query, document in pairs]
+    (folder / CALIBRATION / "train.txt").write_text("".join(lines))
+    export(str(source), folder / BUNDLE, name="minilm-l6-random")
+    _peers_graphs(source)
+    for name, graph in ((INFINITY_FP32, FP32_GRAPH), (INFINITY_INT8, INT8_GRAPH)):
+        (folder / name).mkdir()
+        for file in TOKENIZER_FILES:
+            shutil.copy(source / file, folder / name)
+        shutil.copy(source / graph, folder / name / "model.onnx")
+
+
+def _random(tokenizer: BertTokenizerFast) -> BertForSequenceClassification:
+    torch.manual_seed(SEED)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        initializer_range=_INITIALIZER_RANGE,
+        num_labels=1,
+    )
+    return BertForSequenceClassification(config).eval()
+
+
+def _spread(
+    model: BertForSequenceClassification, tokenizer: BertTokenizerFast, pairs: list[tuple[str, str]]
+) -> BertForSequenceClassification:
+    """The same model, its last layer scaled and shifted so that logits lie around 0 and spread as those of a trained
+    one do: else all probabilities would be alike, and a peer with a wrong answer would not be noticed."""
+    encoded: Any = tokenizer(*map(list, zip(*pairs, strict=True)), padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(**encoded).logits.flatten()
+    scale = _LOGIT_SPREAD / logits.std().item()
+    with torch.no_grad():
+        model.classifier.weight *= scale
+        model.classifier.bias.copy_((model.classifier.bias - logits.mean()) * scale)
+    return model
+
+
+def _peers_graphs(source: Path) -> None:
+    """The plain export, and the int8 one that sentence-transformers documents for this processor."""
+    from optimum.onnxruntime import ORTQuantizer
+    from optimum.onnxruntime.configuration import AutoQuantizationConfig
+
+    graphs = source / "onnx"
+    export_graph(Source(source, source.name), graphs)
+    kind = "avx512_vnni" if "avx512_vnni" in read_host().features else "avx2"
+    config = getattr(AutoQuantizationConfig, kind)(is_static=False)
+    quantizer = ORTQuantizer.from_pretrained(graphs, file_name="model.onnx")
+    quantizer.quantize(config, graphs / "int8", file_suffix="")
+    (graphs / "int8" / "model.onnx").replace(source / INT8_GRAPH)
+    shutil.rmtree(graphs / "int8")
+    for path in {*graphs.iterdir()} - {source / FP32_GRAPH, source / INT8_GRAPH}:
+        path.unlink()  # optimum's copies of what is in the source already
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

@@ -1,0 +1,119 @@
+"""Parts of the benchmark that need no peer."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.environments import _CONSTRAINTS, REQUIREMENTS
+from bench.host import host_of
+from bench.processes import Died, Runner, child, free_port, interruptible
+from bench.runners.bare import plan
+from rerank_service.batching import BatchLimits
+
+EPYC = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: 17
+model name\t: AMD EPYC
+stepping\t: 1
+flags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16
+"""
+"""As Linux writes it."""
+
+
+def test_the_host_is_read_off_cpuinfo() -> None:
+    """A product line's name says little: family, model and stepping stand beside it."""
+    host = host_of(EPYC, 2)
+    assert host.cpu == "AMD EPYC (25/17/1)"
+    assert host.slug == "amd-epyc-25-17-1-2-cores"
+    assert host.features == ("avx512_bf16", "avx512_vnni", "avx512f", "avx2")
+    assert not host.has_amx
+    assert host_of("model name : X\nflags : amx_bf16 amx_tile\n", 1).has_amx
+
+
+def test_a_host_without_cpuinfo_has_a_name_too() -> None:
+    """Another system, or another architecture."""
+    assert host_of("", 4).slug.endswith("4-cores")
+
+
+def test_batches_of_the_bare_engine_keep_their_budget() -> None:
+    """The longest first, no pair twice; one that is too long runs alone."""
+    limits = BatchLimits(max_tokens=40, max_pairs=3, length_multiple=4)
+    lengths = [50, 20, 19, 10, 9, 8, 8, 8, 1]
+    batches = plan(lengths, limits)
+    assert [lengths[span] for span in batches] == [[50], [20, 19], [10, 9, 8], [8, 8, 1]]
+
+
+def test_every_peer_is_pinned() -> None:
+    """Whole environments, torch as the CPU's build and no other, and nothing of the machine that resolved them."""
+    for name in REQUIREMENTS:
+        lines = (_CONSTRAINTS / f"{name}.txt").read_text().splitlines()[1:]
+        assert all("==" in line and "/" not in line and "+" not in line for line in lines), name
+        assert not any(line.startswith("nvidia") for line in lines), name
+
+
+SPEAKER = """
+import sys
+sys.path[:0] = [{tests!r}]
+from bench.runners.lines import serve
+
+class Engine:
+    def prepare(self, requests):
+        print("a library prints what it likes")
+        return requests
+    def run(self, prepared, batch):
+        return [[len(document) / batch for document in documents] for _, documents in prepared]
+
+serve(lambda message: Engine(), ("numpy",))
+"""
+
+
+def speaker() -> list[str]:
+    """A command that runs an engine of two lines."""
+    return [sys.executable, "-c", SPEAKER.format(tests=str(Path(__file__).parents[1]))]
+
+
+def test_a_runner_answers_in_lines(tmp_path: Path) -> None:
+    """What its libraries print goes to the log; what goes wrong is told, and it goes on."""
+    with child(speaker(), tmp_path / "log") as process:
+        runner = Runner(process)
+        assert "numpy" in runner.ask({"do": "load"}, 60)["versions"]
+        assert runner.ask({"do": "prepare", "requests": [["q", ["ab", "abcd"]]]}, 60) == {}
+        answer = runner.ask({"do": "run", "batch": 2}, 60)
+        assert answer["scores"] == [[1.0, 2.0]]
+        assert answer["seconds"] > 0
+        with pytest.raises(Died, match="ZeroDivisionError"):
+            runner.ask({"do": "run", "batch": 0}, 60)
+        assert runner.ask({"do": "run", "batch": 1}, 60)["scores"] == [[2.0, 4.0]]
+    assert "a library prints" in (tmp_path / "log").read_text()
+
+
+def test_a_child_that_ends_hangs_or_is_stopped_is_ended(tmp_path: Path) -> None:
+    """With a reason where one was asked, and with its own children."""
+    ends = child([sys.executable, "-c", "raise SystemExit('no licence')"], tmp_path / "a")
+    with ends as process, pytest.raises(Died, match="no licence"):
+        Runner(process).ask({"do": "load"}, 60)
+    hangs = child([sys.executable, "-c", "input(); input()"], tmp_path / "b")
+    with hangs as process, pytest.raises(Died, match="hung for"):
+        Runner(process).ask({"do": "load"}, 0.2)
+    with child(["sh", "-c", "sleep 600 & wait"], tmp_path / "c") as process:
+        process.stop()
+    assert process.popen.poll() == -signal.SIGKILL
+
+
+def test_sigterm_ends_what_was_started(tmp_path: Path) -> None:
+    """As Ctrl-C does."""
+    with (
+        pytest.raises(KeyboardInterrupt),
+        interruptible(),
+        child(["sleep", "600"], tmp_path / "log") as process,
+    ):
+        signal.raise_signal(signal.SIGTERM)
+    assert process.popen.poll() == -signal.SIGKILL
+
+
+def test_ports_are_free() -> None:
+    """Two of them differ."""
+    assert free_port() != free_port()

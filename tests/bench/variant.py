@@ -1,0 +1,40 @@
+"""Which engine and settings this server and its bare engine run with: what `auto` means here for the bundled model,
+since the ranks of random weights say nothing."""
+
+import os
+
+from bench.environments import Say
+from rerank_service.bundle import open_bundle
+from rerank_service.loading import tune
+from rerank_service.server import STARTER, model_options
+from rerank_service.settings import Settings
+from rerank_service.tuning.record import Tuned
+from rerank_service.tuning.select import remembered
+from rerank_service.variants.cache import Cache
+
+_CHOOSING = ("RERANK_PROVIDER", "RERANK_PRECISION")
+
+
+def settle(say: Say) -> None:
+    """Set the variables that say so, unless the caller has."""
+    os.environ["RERANK_TUNE"] = "off"
+    if any(name in os.environ for name in _CHOOSING):
+        return
+    tuned = _tuned(say)
+    chosen = {
+        "PROVIDER": tuned.provider.value,
+        "PRECISION": tuned.precision.value,
+        "LANES": tuned.lanes,
+        "MAX_BATCH_TOKENS": tuned.max_batch_tokens,
+        "LENGTH_MULTIPLE": tuned.length_multiple,
+    }
+    for name, value in chosen.items():
+        if value is not None:
+            os.environ.setdefault(f"RERANK_{name}", str(value))
+    say(f"auto chose {tuned.engine} for the bundled model: {tuned.why()}")
+
+
+def _tuned(say: Say) -> Tuned:
+    options = model_options(Settings(model=STARTER))
+    known = remembered(open_bundle(STARTER), options.wish, Cache(options.cache))
+    return known if known is not None and known.form == "full" else tune(options, say)[0]
