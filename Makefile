@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXPORT_VENV ?= .venv-export
+GPU_VENV ?= .venv-gpu
 WHEEL_VENV ?= .venv-wheel
 IMAGE ?= rerank-service:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
 BASE ?= python:3.12-slim
@@ -20,7 +21,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test golden wheel wheel-test image lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test gpu-test golden wheel wheel-test image lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,9 @@ export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python -m pytest tests/export
 
+gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU (gigabytes of libraries)
+	$(GPU_VENV)/bin/python -m pytest tests/gpu
+
 # STARTER: the folder that the bundled model was exported from
 golden: $(EXPORT_VENV)/.export  ## compute the golden scores of the bundled model anew: make golden STARTER=<folder>
 	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
@@ -92,7 +96,7 @@ lock:  ## renew the constraints files from what the package index has now
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(GPU_VENV) $(WHEEL_VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -113,6 +117,11 @@ $(VENV)/.serving: pyproject.toml service/constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: $(VENV)/.serving
 	@echo "installing what tests and checks need"
 	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev
+	@touch $@
+
+$(GPU_VENV)/.gpu: pyproject.toml service/constraints.txt | $(GPU_VENV)/bin/python
+	@echo "installing the server with CUDA (this takes a while)"
+	@$(GPU_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[gpu]'
 	@touch $@
 
 $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/bin/python
