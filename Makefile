@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXPORT_VENV ?= .venv-export
+GPU_VENV ?= .venv-gpu
 WHEEL_VENV ?= .venv-wheel
 OPENVINO_VENV ?= .venv-openvino
 OPENVINO_RUNTIME ?= onnxruntime-openvino==1.24.1
@@ -22,7 +23,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test golden wheel wheel-test image bench bench-lock lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test gpu-test golden wheel wheel-test image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +71,9 @@ export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
 	$(OPENVINO_VENV)/bin/python -m pytest tests/service/engine tests/service/tuning tests/service/test_golden.py tests/service/test_invariance.py
 
+gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU (gigabytes of libraries)
+	$(GPU_VENV)/bin/python -m pytest tests/gpu
+
 # STARTER: the folder that the bundled model was exported from
 golden: $(EXPORT_VENV)/.export  ## compute the golden scores of the bundled model anew: make golden STARTER=<folder>
 	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
@@ -106,7 +110,7 @@ bench-lock: $(VENV)/.dev  ## renew the constraints files of the peers that make 
 	PYTHONPATH=tests $(BIN)/python -m bench.environments
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) .venv-bench dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) .venv-bench dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -132,6 +136,11 @@ $(VENV)/.dev: $(VENV)/.serving
 $(OPENVINO_VENV)/.openvino: pyproject.toml service/constraints.txt | $(OPENVINO_VENV)/bin/python
 	@echo "installing the server with onnxruntime-openvino"
 	@$(OPENVINO_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[openvino,bench]' $(OPENVINO_RUNTIME)
+	@touch $@
+
+$(GPU_VENV)/.gpu: pyproject.toml service/constraints.txt | $(GPU_VENV)/bin/python
+	@echo "installing the server with CUDA (this takes a while)"
+	@$(GPU_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[gpu]'
 	@touch $@
 
 $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/bin/python

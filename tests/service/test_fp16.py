@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.bundle import Bundle
 from rerank_service.engine.engine import Engine, Precision, Provider
-from rerank_service.engine.runtime import FORM
+from rerank_service.engine.runtime import FORM, open_session, session_options
 from rerank_service.errors import BundleInvalid
 from rerank_service.variants.cache import Cache
 from rerank_service.variants.derive import graph_for, recipe
@@ -100,6 +100,14 @@ def test_every_tensor_of_the_packed_graph_is_made_before_it_is_read(starter: Bun
         assert not known.intersection(node.output), node.name
         known.update(node.output)
     assert [(put.name, put.type) for put in (*model.graph.input, *model.graph.output)] == puts
+
+
+def test_onnxruntime_knows_each_operator_of_the_packed_graph(starter: Bundle) -> None:
+    """With its types and shapes: all that is wanting on a CPU is a kernel."""
+    model = _starter(starter)
+    assert halved_and_packed(model)
+    with pytest.raises(BundleInvalid, match=r"Failed to find kernel for com\.microsoft\.RemovePadding"):
+        open_session(model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"])
 
 
 def test_a_graph_without_attention_stays_padded(small_model: Bundle) -> None:

@@ -84,7 +84,8 @@ def _fault() -> str | None:
     try:
         _session(_nothing(), {})
     except BundleInvalid as error:
-        return str(error)
+        said = " ".join(str(error).split())
+        return said[max(0, said.find("CUDA failure")) :]  # before that it says where in its sources
     return None
 
 

@@ -1,0 +1,130 @@
+"""What a GPU has to show: `make gpu-test`, on a machine that has one. Elsewhere all of this is skipped."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rerank_service.batching import BatchLimits, EncodedPair, Segment, collate
+from rerank_service.bundle import Bundle
+from rerank_service.engine import cuda
+from rerank_service.engine.binding import Bound, Replayed
+from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.limits import default_limits
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.errors import OutOfMemory
+from rerank_service.tokenizer import PairTokenizer
+from rerank_service.tuning import parity
+from rerank_service.tuning.gate import LEAST_TAU
+from rerank_service.tuning.measure import logits
+from rerank_service.variants.cache import Cache
+from rerank_service.variants.derive import graph_for
+
+_WHY = cuda.missing(Precision.FP16)
+pytestmark = pytest.mark.skipif(_WHY is not None, reason=str(_WHY))
+
+FP32 = Engine(Provider.CUDA, Precision.FP32)
+FP16 = Engine(Provider.CUDA, Precision.FP16)
+GRAPHS = Engine(Provider.CUDA, Precision.FP16, cuda_graphs=True)
+Logits = NDArray[np.float32]
+_QUERIES = 16
+_CLOSE_FP32 = 1e-4
+_CLOSE_FP16 = 5e-2
+"""Of logits that spread over ten; the CPU, with fp16 between operators only, differs by 2e-3."""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    """For derived graphs."""
+    return Cache(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def queries(starter: Bundle) -> list[list[EncodedPair]]:
+    """Pairs of the parity set, of all lengths."""
+    return parity.encoded(PairTokenizer(starter.tokenizer, max_tokens=starter.manifest.max_tokens), most=_QUERIES)
+
+
+@pytest.fixture(scope="module")
+def exact(starter: Bundle, queries: list[list[EncodedPair]]) -> list[Logits]:
+    """Their logits in fp32 on the CPU."""
+    encoder = CrossEncoder(starter.graph, CPU_FP32)
+    return [logits(encoder.score, pairs, BatchLimits(), starter.manifest.pad_id) for pairs in queries]
+
+
+def _encoder(bundle: Bundle, engine: Engine, cache: Cache) -> CrossEncoder:
+    return CrossEncoder(graph_for(bundle, engine, cache), engine, lanes=cuda.LANES)
+
+
+def _scored(bundle: Bundle, encoder: CrossEncoder, queries: list[list[EncodedPair]]) -> list[Logits]:
+    limits = default_limits(encoder.engine)
+    return [logits(encoder.score, pairs, limits, bundle.manifest.pad_id) for pairs in queries]
+
+
+def test_fp32_is_as_on_the_cpu(
+    starter: Bundle, cache: Cache, queries: list[list[EncodedPair]], exact: list[Logits]
+) -> None:
+    """No TF32."""
+    found = _scored(starter, _encoder(starter, FP32, cache), queries)
+    np.testing.assert_allclose(np.concatenate(found), np.concatenate(exact), rtol=0, atol=_CLOSE_FP32)
+
+
+@pytest.mark.parametrize("engine", [FP16, GRAPHS], ids=str)
+def test_fp16_ranks_as_fp32(
+    engine: Engine, starter: Bundle, cache: Cache, queries: list[list[EncodedPair]], exact: list[Logits]
+) -> None:
+    """Without padding, and replayed; a second time as well, when all shapes are recorded."""
+    encoder = _encoder(starter, engine, cache)
+    assert isinstance(encoder._runner, Replayed if engine.cuda_graphs else Bound)
+    for _ in range(2):
+        found = _scored(starter, encoder, queries)
+        np.testing.assert_allclose(np.concatenate(found), np.concatenate(exact), rtol=0, atol=_CLOSE_FP16)
+        taus = [parity.kendall_tau_b(*both) for both in zip(found, exact, strict=True)]
+        assert np.mean(taus) >= LEAST_TAU
+
+
+@pytest.mark.parametrize("engine", [FP32, FP16, GRAPHS], ids=str)
+def test_a_score_depends_little_on_its_neighbours(
+    engine: Engine, starter: Bundle, cache: Cache, queries: list[list[EncodedPair]]
+) -> None:
+    """Alone, and with longer ones. cuBLAS chooses its kernels by shape, so it is not to the bit."""
+    encoder = _encoder(starter, engine, cache)
+    limits = default_limits(engine)
+    pairs = [query[0] for query in queries]
+    alone = [encoder.score(collate([pair], pad_id=0, limits=limits))[0] for pair in pairs]
+    close = _CLOSE_FP32 if engine is FP32 else _CLOSE_FP16
+    np.testing.assert_allclose(encoder.score(collate(pairs, pad_id=0, limits=limits)), alone, rtol=0, atol=close)
+
+
+@pytest.mark.parametrize("engine", [FP16, GRAPHS], ids=str)
+def test_lanes_do_not_disturb_each_other(
+    engine: Engine, starter: Bundle, cache: Cache, queries: list[list[EncodedPair]]
+) -> None:
+    """Two threads, other batches each, the same scores as one after the other."""
+    encoder = _encoder(starter, engine, cache)
+    batches = [collate(pairs, pad_id=0, limits=default_limits(engine)) for pairs in queries]
+    one_by_one = [encoder.score(batch) for batch in batches]
+    with ThreadPoolExecutor(cuda.LANES) as lanes:
+        for _ in range(5):
+            for found, expected in zip(lanes.map(encoder.score, batches), one_by_one, strict=True):
+                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+def test_after_a_batch_without_memory_smaller_ones_run(starter: Bundle, cache: Cache) -> None:
+    """Of which later ones are as large as those before."""
+    graph = graph_for(starter, FP16, cache)
+    assert isinstance(graph, Path)
+    encoder = CrossEncoder(graph, FP16)
+    options = cuda.provider_options(FP16) | {"gpu_mem_limit": str(256 * 1024 * 1024)}
+    encoder._runner = Bound(cuda._session(graph, options), "cuda")
+    nothing = Segment(np.array([], np.int64), np.array([], np.int64))
+    pair = EncodedPair(nothing, np.full(500, 2000, np.int64), nothing, document_type=1)
+    for rows in (16, 1024, 16, 1024, 32):
+        batch = collate([pair] * rows, pad_id=0, limits=default_limits(FP16))
+        if rows < 1024:
+            assert np.isfinite(encoder.score(batch)).all()
+        else:
+            with pytest.raises(OutOfMemory):
+                encoder.score(batch)
