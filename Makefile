@@ -11,6 +11,7 @@ BASE ?= python:3.12-slim
 EXTRA ?= cpu
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
+COMMA := ,
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze
@@ -97,7 +98,7 @@ image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
 	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .
 
 lock:  ## renew the constraints files from what the package index has now
-	$(call freeze,.[cpu] --group dev,service/constraints.txt)
+	$(call freeze,.[cpu$(COMMA)calibrate] --group dev,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 
 clean:  ## remove what was made here, but for exported bundles (out/)
@@ -121,7 +122,7 @@ $(VENV)/.serving: pyproject.toml service/constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.serving
 	@echo "installing what tests and checks need"
-	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev
+	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev -e '.[cpu,calibrate]'
 	@touch $@
 
 $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/bin/python

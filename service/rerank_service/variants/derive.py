@@ -32,8 +32,8 @@ def recipe(engine: Engine) -> str:
 
 
 def identity(bundle: Bundle) -> str:
-    """The bundle's digest; for a folder without one, that of its graph."""
-    return bundle.digest or file_digest(bundle.graph)
+    """The digest of what the bundle's logits depend on; for a folder without one, that of its graph."""
+    return bundle.logits_digest or file_digest(bundle.graph)
 
 
 def _derived(bundle: Bundle, precision: Precision, cache: Cache) -> Graph:
