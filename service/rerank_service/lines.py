@@ -25,8 +25,8 @@ def lines(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with opener(path, "rb") as file:
             for number, line in enumerate(file, 1):
-                if stripped := line.strip():
-                    yield f"{path}:{number}", stripped
+                if line.strip():
+                    yield f"{path}:{number}", line.rstrip(b"\r\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FileInvalid(f"{path}:{number + 1}: is not whole: {error}") from error
 
