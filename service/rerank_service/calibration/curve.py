@@ -55,8 +55,9 @@ class Isotonic(BaseModel):
         """Of each logit. np.interp can pass a knot's value by a rounding before it gets there, and so fall; this
         cannot."""
         x, y = np.array(self.logits), np.array(self.values)
-        left = np.clip(np.searchsorted(x, logits, side="right") - 1, 0, len(x) - 2)
-        share = np.clip((logits - x[left]) / (x[left + 1] - x[left]), 0.0, 1.0)
+        inside = np.clip(logits, x[0], x[-1])
+        left = np.minimum(np.searchsorted(x, inside, side="right") - 1, len(x) - 2)
+        share = (inside - x[left]) / (x[left + 1] - x[left])
         scores: Scores = np.minimum(y[left] + share * (y[left + 1] - y[left]), y[left + 1])
         return scores
 

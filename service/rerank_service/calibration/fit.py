@@ -12,6 +12,11 @@ from rerank_service.errors import CalibrationFailed
 
 Method = Literal["platt", "isotonic"]
 
+_TELLS_NOTHING = (
+    "in these labels, or in a part of them, a higher logit does not mean more relevance: are they the right way round "
+    "(1 for relevant), and enough?"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -53,21 +58,22 @@ def _platt(sample: Sample) -> Platt:
     """Logistic regression on the logit, a label between 0 and 1 counting as a part of each."""
     from sklearn.linear_model import LogisticRegression
 
+    middle, spread = float(sample.logits.mean()), float(sample.logits.std())
+    if not spread:
+        raise CalibrationFailed(_TELLS_NOTHING)
     low, high = sample.ends
     targets = low + sample.targets * (high - low)
+    standard = (sample.logits - middle) / spread  # whatever a model's logits are like, the solver sees the same
     regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=1000)
     regression.fit(
-        np.concatenate([sample.logits, sample.logits])[:, None],
+        np.concatenate([standard, standard])[:, None],
         np.repeat([1, 0], len(sample)),
         sample_weight=np.concatenate([sample.weights * targets, sample.weights * (1 - targets)]),
     )
-    slope, intercept = float(regression.coef_[0, 0]), float(regression.intercept_[0])
+    slope = float(regression.coef_[0, 0]) / spread
     if not slope > 0:
-        raise CalibrationFailed(
-            "in these labels, or in a part of them, a higher logit does not mean more relevance: are they the right "
-            "way round (1 for relevant), and enough?"
-        )
-    return Platt(slope=slope, intercept=intercept)
+        raise CalibrationFailed(_TELLS_NOTHING)
+    return Platt(slope=slope, intercept=float(regression.intercept_[0]) - slope * middle)
 
 
 def _isotonic(sample: Sample) -> Isotonic:
