@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_service.commands import Command
+from rerank_service.commands import Command, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--dry-run", action="store_true", help="keep nothing")
     add("--picture", type=Path, metavar="FILE", help="reliability diagram (default: <bundle>-reliability.png)")
     add("--json", type=Path, metavar="FILE", help="write all figures as JSON")
-    add("--max-tokens-per-doc", type=int, metavar="N", help="cut each document to so many tokens")
+    add("--max-tokens-per-doc", type=positive, metavar="N", help="cut each document to so many tokens")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -59,13 +59,12 @@ def _run(arguments: argparse.Namespace) -> int:
     console = Console()
     console.print(quality_table(found))
     console.print(grades_table(found))
-    kept = arguments.out or arguments.bundle
-    picture = arguments.picture or Path(f"{kept.resolve()}-reliability.png")
+    console.print(_keep(arguments, bundle, found), highlight=False, markup=False, soft_wrap=True)
+    picture = arguments.picture or Path(f"{(arguments.out or arguments.bundle).resolve()}-reliability.png")
     draw(found, picture)
+    console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report(found), indent=2) + "\n")
-    for line in (f"picture: {picture}", _keep(arguments, bundle, found)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rerank_service.commands import Command
+from rerank_service.commands import Command, positive
 from rerank_service.engine.engine import Precision, Provider
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--server", metavar="HOST:PORT", help="a running server instead, by its gRPC address")
     model.add_argument("--served-name", default="", metavar="NAME", help="the model's name there")
     model.add_argument("--api-key", metavar="KEY", help="a key of that server")
-    model.add_argument("--max-tokens-per-doc", type=_positive, metavar="N", help="cut each document to so many tokens")
+    model.add_argument("--max-tokens-per-doc", type=positive, metavar="N", help="cut each document to so many tokens")
     how = parser.add_argument_group("how much, and what is measured")
-    how.add_argument("--depth", type=_positive, metavar="N", help="candidates of each query (default: all)")
-    how.add_argument("--queries", type=_positive, metavar="N", help="the first N of each collection (default: all)")
+    how.add_argument("--depth", type=positive, metavar="N", help="candidates of each query (default: all)")
+    how.add_argument("--queries", type=positive, metavar="N", help="the first N of each collection (default: all)")
     how.add_argument("--gain", choices=("grade", "exp2"), default="grade", help="of nDCG: the grade, or 2^grade - 1")
-    how.add_argument("--relevant-from", type=_positive, default=1, metavar="GRADE", help="for MRR, recall (default: 1)")
-    how.add_argument("--recall-at", type=_positive, default=10, metavar="K", help="(default: %(default)s)")
+    how.add_argument("--relevant-from", type=positive, default=1, metavar="GRADE", help="for MRR, recall (default: 1)")
+    how.add_argument("--recall-at", type=positive, default=10, metavar="K", help="(default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write all figures, those of each query too")
     add(
         "--run",
@@ -49,13 +49,6 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the model's order as a TREC run; of one collection",
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -143,8 +136,11 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     if given:
         raise SettingsInvalid(f"--server says what is evaluated, and so does --{next(iter(given))}")
     name, key = arguments.served_name, arguments.api_key
-    async with by_server(arguments.server, api_key=key, model=name, max_tokens_per_doc=most) as scorer:
-        yield scorer
+    try:
+        async with by_server(arguments.server, api_key=key, model=name, max_tokens_per_doc=most) as scorer:
+            yield scorer
+    except UnicodeEncodeError as error:
+        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
 
 
 COMMAND = Command(

@@ -133,6 +133,7 @@ async def test_a_server_is_evaluated(
         (("some.jsonl", "--server", "localhost:1", "--model", "x"), "and so does --model"),
         ((".",), "there is no queries.jsonl"),
         (("empty.jsonl",), "holds no query"),
+        (("some.jsonl", "--server", "127.0.0.1:1", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(
