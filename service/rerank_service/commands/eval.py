@@ -23,7 +23,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add("collections", nargs="*", type=Path, metavar="COLLECTION", help="a .jsonl(.gz) file or a folder as BEIR's")
     add("--candidates", type=Path, metavar="RUN", help="TREC run with the first stage's order, for BEIR's and TREC's")
     add("--split", default="test", metavar="NAME", help="of a BEIR folder's qrels (default: %(default)s)")
-    trec = parser.add_argument_group("a collection in TREC's form", "given by --candidates and these instead")
+    trec = parser.add_argument_group("qrels and texts", "a collection in TREC's forms: --candidates and these")
     trec.add_argument("--qrels", type=Path, metavar="FILE", help="what was judged")
     trec.add_argument("--topics", type=Path, metavar="FILE", help="the queries: .tsv (id, text) or .jsonl")
     trec.add_argument("--corpus", type=Path, metavar="FILE", help="the documents, likewise")
