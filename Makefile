@@ -12,6 +12,7 @@ BASE ?= python:3.12-slim
 EXTRA ?= cpu
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
+COMMA := ,
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze
@@ -103,7 +104,7 @@ image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
 	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .
 
 lock:  ## renew the constraints files from what the package index has now
-	$(call freeze,.[cpu] --group dev,service/constraints.txt)
+	$(call freeze,.[cpu$(COMMA)calibrate] --group dev,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 
 bench-lock: $(VENV)/.dev  ## renew the constraints files of the peers that make bench installs
@@ -130,7 +131,7 @@ $(VENV)/.serving: pyproject.toml service/constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.serving
 	@echo "installing what tests and checks need"
-	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev
+	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev -e '.[cpu,calibrate]'
 	@touch $@
 
 $(OPENVINO_VENV)/.openvino: pyproject.toml service/constraints.txt | $(OPENVINO_VENV)/bin/python

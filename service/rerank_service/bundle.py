@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from rerank_service.calibration.curve import Calibration
 from rerank_service.errors import BundleInvalid
 from rerank_service.ranking import Activation
 
@@ -89,6 +90,7 @@ class Manifest(BaseModel):
     """Tokens of a pair, special tokens included."""
     pad_id: int = Field(ge=0, le=MAX_PAD_ID)
     activation: Activation = Activation.SIGMOID
+    calibration: Calibration | None = None
     variants: tuple[Variant, ...] = Field(min_length=1)
     files: dict[str, str]
     """sha256 of each file of the bundle, by its name."""
@@ -107,8 +109,17 @@ class Manifest(BaseModel):
     @property
     def digest(self) -> str:
         """sha256 over all that scores may depend on, the files' digests among it: equal digests, equal scores."""
-        scoring = self.model_dump(mode="json", exclude=_NOT_SCORING)
-        return hashlib.sha256(json.dumps(scoring, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return self._digest_without(_NOT_SCORING)
+
+    @property
+    def logits_digest(self) -> str:
+        """The same of what logits may depend on: what was derived from a graph, or measured, holds as long as that."""
+        return self._digest_without(_NOT_SCORING | {"calibration"})
+
+    def _digest_without(self, fields: set[str]) -> str:
+        # without what is None: a bundle keeps its digest when this form gets one more field
+        covered = self.model_dump(mode="json", exclude=fields, exclude_none=True)
+        return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class _Config(BaseModel):
@@ -164,6 +175,11 @@ class Bundle:
         """The manifest's digest; empty for a folder without a manifest."""
         return self.manifest.digest if self.manifest.files else ""
 
+    @property
+    def logits_digest(self) -> str:
+        """Likewise."""
+        return self.manifest.logits_digest if self.manifest.files else ""
+
 
 def open_bundle(folder: Path) -> Bundle:
     """Read a model folder and check it.
@@ -200,8 +216,18 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
     complete = manifest.model_copy(
         update={"files": {name: file_digest(folder / name) for name in sorted(_to_be_listed(folder))}}
     )
-    (folder / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n")
+    _replace(folder / MANIFEST, complete.model_dump_json(indent=2, exclude_none=True) + "\n")
     return Bundle(folder, complete)
+
+
+def _replace(path: Path, content: str) -> None:
+    """All of it or nothing, and never a name that the folder's manifest lacks."""
+    begun = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        begun.write_text(content)
+        begun.replace(path)
+    finally:
+        begun.unlink(missing_ok=True)
 
 
 def file_digest(path: Path) -> str:
@@ -218,12 +244,13 @@ def _to_be_listed(folder: Path) -> Iterator[str]:
             folders.clear()
             continue
         seen.add(where)
-        folders[:] = sorted(name for name in folders if not _is_ignored(name))
-        names = [(Path(here) / name).relative_to(folder).as_posix() for name in files if not _is_ignored(name)]
+        folders[:] = sorted(name for name in folders if not is_ignored(name))
+        names = [(Path(here) / name).relative_to(folder).as_posix() for name in files if not is_ignored(name)]
         yield from (name for name in names if name != MANIFEST and not name.endswith(".md"))
 
 
-def _is_ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder of that name is none of the bundle's."""
     return name.startswith(".") or name in ("__pycache__", "lost+found")
 
 

@@ -13,7 +13,10 @@
     ├── InferenceFailed      the model failed on a document
     │   └── OutOfMemory      the document, or the batch, takes more memory than there is
     ├── BundleInvalid        a model folder cannot be served (at start, never on a request)
-    └── SettingsInvalid      a flag or a variable is wrong (likewise)
+    ├── SettingsInvalid      a flag or a variable is wrong (likewise)
+    ├── FileInvalid          a file given to a command is wrong; names it and the line (never on a request, nor below)
+    ├── CalibrationFailed    labels that no calibration can be fitted to
+    └── ExtraMissing         a command needs packages that an extra brings
 
 Rule 1: a gRPC code is an attribute of the class; the HTTP status follows from the code.
 Rule 2: foreign errors are turned into these where they enter, these into answers where they leave.
@@ -163,3 +166,24 @@ class SettingsInvalid(RerankError):
     """A flag or a variable is out of its bounds."""
 
     reason = "settings_invalid"
+
+
+class FileInvalid(RerankError):
+    """A file given to a command does not hold what it should; the message names it and the line."""
+
+    reason = "file_invalid"
+
+
+class CalibrationFailed(RerankError):
+    """Labels that no calibration can be fitted to, and why."""
+
+    reason = "calibration_failed"
+
+
+class ExtraMissing(RerankError):
+    """A command needs packages that are not installed."""
+
+    reason = "extra_missing"
+
+    def __init__(self, missing: str, extra: str) -> None:
+        super().__init__(f"{missing} is not installed; it comes with an extra: pip install 'rerank-service[{extra}]'")

@@ -6,11 +6,13 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_service.calibration.curve import Calibration, sigmoid
 from rerank_service.documents import Document
 from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
 
@@ -22,7 +24,13 @@ class ScoreType(Enum):
     """What relevance_score holds."""
 
     PROBABILITY = "probability"
+    """What the bundle says: calibrated where it is, else as SIGMOID."""
     RAW = "raw"
+    """The logit."""
+    SIGMOID = "sigmoid"
+    """The model's own activation, whether or not the bundle is calibrated."""
+    CALIBRATED = "calibrated"
+    """By the bundle's calibration; there must be one."""
 
 
 class Activation(Enum):
@@ -133,13 +141,29 @@ class Ranking:
         return self.board.results(self.order)
 
 
-def relevance(logits: NDArray[np.float32], activation: Activation, score_type: ScoreType) -> NDArray[np.float64]:
-    """relevance_score of each logit, in float64, so that few logits share a probability."""
+def relevance(
+    logits: NDArray[np.float32],
+    activation: Activation,
+    score_type: ScoreType,
+    calibration: Calibration | None = None,
+) -> NDArray[np.float64]:
+    """relevance_score of each logit, in the order of the logits.
+
+    Raises:
+        InvalidRequest: calibrated scores are asked for, and there is no calibration.
+    """
     wide = logits.astype(np.float64)
-    if score_type is ScoreType.RAW or activation is Activation.IDENTITY:
+    if score_type is ScoreType.RAW:
         return wide
-    with np.errstate(over="ignore"):  # exp(800) is inf, and 1 / (1 + inf) the 0 that is meant
-        return 1.0 / (1.0 + np.exp(-wide))
+    if calibration is not None and score_type is not ScoreType.SIGMOID:
+        return calibration.scores(wide)
+    if score_type is ScoreType.CALIBRATED:
+        raise InvalidRequest(
+            "score_type is calibrated, and this model is not: leave it out, or calibrate the bundle (rerank calibrate)",
+            field="score_type",
+            reason="not_calibrated",
+        )
+    return wide if activation is Activation.IDENTITY else sigmoid(wide)
 
 
 def rank(
@@ -163,9 +187,20 @@ class Scoreboard:
     returned with their documents, and at most `max_kept_bytes` of them in all.
     """
 
-    def __init__(self, request: RerankRequest, activation: Activation, *, max_kept_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        request: RerankRequest,
+        activation: Activation,
+        calibration: Calibration | None = None,
+        *,
+        max_kept_bytes: int | None = None,
+    ) -> None:
+        """Raises InvalidRequest where the request asks for scores that there are not."""
         self._request = request
-        self._activation = activation
+        self._relevance = partial(
+            relevance, activation=activation, score_type=request.score_type, calibration=calibration
+        )
+        self._relevance(np.empty(0, np.float32))
         self._max_kept_bytes = max_kept_bytes
         self._kept_bytes = 0
         self._logits = array("f")
@@ -216,7 +251,7 @@ class Scoreboard:
     def _keep_best(self, index: int, logit: float) -> None:
         """Drop the document if it cannot be returned any more, or the one that it drives out."""
         request = self._request
-        score = relevance(np.array([logit], np.float32), self._activation, request.score_type)[0]
+        score = self._relevance(np.array([logit], np.float32))[0]
         if request.min_score is not None and score < request.min_score:
             self._drop(index)
         elif request.top_n is not None:
@@ -235,7 +270,7 @@ class Scoreboard:
     def results(self, indexes: Sequence[int] | NDArray[np.int64]) -> Iterator[RankedDocument]:
         """The results of scored documents, in the order given."""
         logits = np.array([self._logits[index] for index in indexes], np.float32)
-        scores = relevance(logits, self._activation, self._request.score_type)
+        scores = self._relevance(logits)
         for index, logit, score in zip(map(int, indexes), logits.tolist(), scores.tolist(), strict=True):
             document = self._documents.get(index)
             yield RankedDocument(
@@ -246,7 +281,7 @@ class Scoreboard:
         """Indexes of the documents to return, the best first; of those that are scored."""
         logits = np.array(self._logits, np.float32)
         scored = np.flatnonzero(~np.isnan(logits))
-        scores = relevance(logits[scored], self._activation, self._request.score_type)
+        scores = self._relevance(logits[scored])
         best = rank(logits[scored], scores, top_n=self._request.top_n, min_score=self._request.min_score)
         return scored[best]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import Bundle
+from rerank_service.calibration.curve import Calibration
 from rerank_service.cost import CostModel
 from rerank_service.engine.engine import CPU_FP32, Engine
 from rerank_service.engine.limits import default_lanes
@@ -38,6 +39,8 @@ class ModelInfo:
     choice: str
     """Why this provider and this precision."""
     max_tokens: int
+    calibration: str = ""
+    """By what method, and what scores say by it; empty without."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -49,6 +52,7 @@ class ServedModel:
     encoder: CrossEncoder
     scheduler: Scheduler
     activation: Activation
+    calibration: Calibration | None = None
     identity: bytes = field(default_factory=partial(secrets.token_bytes, 32), repr=False)
     """A secret of this very load. Digests would not do: a plain folder has none, and the same bundle on another
     provider rounds differently."""
@@ -135,8 +139,9 @@ def load(
         encoder.provider,
         choice,
         manifest.max_tokens,
+        str(manifest.calibration or ""),
     )
-    return ServedModel(info, tokenizer, encoder, scheduler, manifest.activation)
+    return ServedModel(info, tokenizer, encoder, scheduler, manifest.activation, manifest.calibration)
 
 
 _WARM_UP_TOKENS = 512

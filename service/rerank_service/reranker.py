@@ -81,7 +81,7 @@ class Reranker:
         tokens = sum(guess(reader.chars(raw)) for raw in documents)
         speed = model.scheduler.tokens_per_second(tokens / len(documents))
         with model.scheduler.in_use(), self._admission.admit(len(documents), tokens, deadline, speed, weight) as ticket:
-            board = Scoreboard(request, model.activation)
+            board = Scoreboard(request, model.activation, model.calibration)
             live = _Live(request, model, reader, ticket, board, weight=weight, guess=guess)
             async with deadline.enforced():
                 return await self._rank(live, _once(documents))
@@ -109,7 +109,8 @@ class Reranker:
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
         due = deadline if cutoff is None else Deadline(math.inf)
         with model.scheduler.in_use(), self._admission.admit(0, 0.0, due, speed, weight) as ticket:
-            board = Scoreboard(request, model.activation, max_kept_bytes=self.limits.max_kept_bytes)
+            kept = self.limits.max_kept_bytes
+            board = Scoreboard(request, model.activation, model.calibration, max_kept_bytes=kept)
             live = _Live(request, model, reader, ticket, board, weight=weight, on_scores=on_scores, cutoff=cutoff)
             async with deadline.enforced():
                 await deliver(await self._rank(live, chunks))

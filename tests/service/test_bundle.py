@@ -80,17 +80,44 @@ def test_a_manifest_that_is_not_understood_is_refused(folder: Path, change: dict
 
 
 VARIANT = {"file": "model.onnx", "precision": "fp32", "weights": "fp16"}
+CALIBRATION = {"meaning": "probability", "curve": {"method": "platt", "slope": 2.0, "intercept": -1.0}}
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"activation": "identity"}, {"max_tokens": 16}, {"pad_id": 7}, {"variants": [VARIANT]}, {"architecture": "Other"}],
+    [
+        {"activation": "identity"},
+        {"max_tokens": 16},
+        {"pad_id": 7},
+        {"variants": [VARIANT]},
+        {"architecture": "Other"},
+        {"calibration": CALIBRATION},
+    ],
 )
 def test_the_digest_covers_what_scores_depend_on(folder: Path, change: dict[str, object]) -> None:
     """Equal digests, equal scores: a manifest that changes them has another one."""
     before = open_bundle(folder).digest
     _change(folder / MANIFEST, **change)
     assert open_bundle(folder).digest != before
+
+
+def test_a_calibration_leaves_what_logits_depend_on(folder: Path) -> None:
+    """So what was derived from the graph and measured on it holds."""
+    before = open_bundle(folder)
+    _change(folder / MANIFEST, calibration=CALIBRATION)
+    after = open_bundle(folder)
+    assert after.logits_digest == before.logits_digest == before.digest
+
+
+def test_a_digest_outlives_the_manifests_form(starter: Bundle) -> None:
+    """A field that came later does not count where it is not set: else every cache would be void with each release."""
+    assert starter.digest == "7fde455c38c5cd9548594ec275629d62cdcdb34c752843ae61d0f174ac449a2a"
+
+
+def test_a_field_that_is_not_set_is_not_written(folder: Path) -> None:
+    """Servers that do not know it take the bundle."""
+    write_manifest(folder, open_bundle(folder).manifest)
+    assert "calibration" not in json.loads((folder / MANIFEST).read_text())
 
 
 def test_the_digest_is_that_of_the_model_whatever_it_is_called(folder: Path) -> None:

@@ -51,9 +51,15 @@ class _ScoreTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScoreType.V
     SCORE_TYPE_UNSPECIFIED: _ScoreType.ValueType  # 0
     """SCORE_TYPE_PROBABILITY."""
     SCORE_TYPE_PROBABILITY: _ScoreType.ValueType  # 1
-    """In [0, 1]: the model's own activation, normally the sigmoid of the logit."""
+    """In [0, 1]: what the bundle says. Where it is calibrated, SCORE_TYPE_CALIBRATED, else SCORE_TYPE_SIGMOID."""
     SCORE_TYPE_RAW: _ScoreType.ValueType  # 2
     """The logit itself, unbounded."""
+    SCORE_TYPE_SIGMOID: _ScoreType.ValueType  # 3
+    """In [0, 1]: the model's own activation, normally the sigmoid of the logit, whether or not the bundle is calibrated."""
+    SCORE_TYPE_CALIBRATED: _ScoreType.ValueType  # 4
+    """In [0, 1]: by the bundle's calibration (Model.calibration), the probability that the document is relevant or its
+    grade on an even scale, on the labels that the bundle was calibrated with. INVALID_ARGUMENT where it is not.
+    """
 
 class ScoreType(_ScoreType, metaclass=_ScoreTypeEnumTypeWrapper):
     """What `relevance_score` holds."""
@@ -61,9 +67,15 @@ class ScoreType(_ScoreType, metaclass=_ScoreTypeEnumTypeWrapper):
 SCORE_TYPE_UNSPECIFIED: ScoreType.ValueType  # 0
 """SCORE_TYPE_PROBABILITY."""
 SCORE_TYPE_PROBABILITY: ScoreType.ValueType  # 1
-"""In [0, 1]: the model's own activation, normally the sigmoid of the logit."""
+"""In [0, 1]: what the bundle says. Where it is calibrated, SCORE_TYPE_CALIBRATED, else SCORE_TYPE_SIGMOID."""
 SCORE_TYPE_RAW: ScoreType.ValueType  # 2
 """The logit itself, unbounded."""
+SCORE_TYPE_SIGMOID: ScoreType.ValueType  # 3
+"""In [0, 1]: the model's own activation, normally the sigmoid of the logit, whether or not the bundle is calibrated."""
+SCORE_TYPE_CALIBRATED: ScoreType.ValueType  # 4
+"""In [0, 1]: by the bundle's calibration (Model.calibration), the probability that the document is relevant or its
+grade on an even scale, on the labels that the bundle was calibrated with. INVALID_ARGUMENT where it is not.
+"""
 Global___ScoreType: _TypeAlias = ScoreType  # noqa: Y015
 
 @_typing.final
@@ -690,6 +702,7 @@ class Model(_message.Message):
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     CHOICE_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that answers carry."""
     source: _builtins.str
@@ -716,6 +729,10 @@ class Model(_message.Message):
     """Whether it answers now."""
     choice: _builtins.str
     """Why this provider and this precision: what was asked for, or what was measured here, and what was skipped."""
+    calibration: _builtins.str
+    """How the bundle's scores were calibrated: the method (platt, isotonic), and what a score says by it (probability,
+    grade), such as "platt, probability". Empty where they were not.
+    """
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names that requests may use for it."""
@@ -736,10 +753,11 @@ class Model(_message.Message):
         max_message_bytes: _builtins.int = ...,
         ready: _builtins.bool = ...,
         choice: _builtins.str = ...,
+        calibration: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "choice", b"choice", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "calibration", b"calibration", "choice", b"choice", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

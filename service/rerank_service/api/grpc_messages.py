@@ -23,6 +23,8 @@ _SCORE_TYPES = {
     pb.SCORE_TYPE_UNSPECIFIED: ScoreType.PROBABILITY,
     pb.SCORE_TYPE_PROBABILITY: ScoreType.PROBABILITY,
     pb.SCORE_TYPE_RAW: ScoreType.RAW,
+    pb.SCORE_TYPE_SIGMOID: ScoreType.SIGMOID,
+    pb.SCORE_TYPE_CALIBRATED: ScoreType.CALIBRATED,
 }
 
 
@@ -224,6 +226,7 @@ def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int
         precision=info.precision,
         provider=info.provider,
         choice=info.choice,
+        calibration=info.calibration,
         max_tokens=info.max_tokens,
         max_documents=max_documents,
         max_stream_documents=max_stream_documents,

@@ -200,6 +200,7 @@ def _model(info: ModelInfo) -> dict[str, Any]:
         "precision": info.precision,
         "provider": info.provider,
         "choice": info.choice,
+        "calibration": info.calibration,
         "digest": info.digest,
     }
 

@@ -18,3 +18,14 @@ class Command:
     """Add its arguments."""
     run: Callable[[argparse.Namespace], int]
     """Do it; gives the exit status."""
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as the type of an argument."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return value

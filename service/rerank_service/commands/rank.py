@@ -12,6 +12,7 @@ from rerank_service.errors import InvalidRequest
 
 _MAX_TOP_N = 2**31 - 1
 """What the message has room for."""
+_PREFIX = "SCORE_TYPE_"
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key", metavar="KEY", help="a key of that server")
     parser.add_argument("--model", default="", metavar="NAME", help="the model's name there (default: the one served)")
     parser.add_argument("--top-n", type=int, metavar="N", help="show the best N only")
+    parser.add_argument(
+        "--score-type",
+        choices=[name.removeprefix(_PREFIX).lower() for name in pb.ScoreType.keys()[1:]],
+        help="what scores say (default: calibrated where the model is, else its sigmoid)",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON, one a line")
 
 
@@ -48,9 +54,19 @@ def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.RerankRespo
         raise InvalidRequest(f"--top-n is {arguments.top_n}, and at most {_MAX_TOP_N} can be asked for")
     try:
         with RerankClient(arguments.server, api_key=arguments.api_key) as client:
-            return client.rerank(arguments.query, documents, model=arguments.model, top_n=arguments.top_n)
+            return client.rerank(
+                arguments.query,
+                documents,
+                model=arguments.model,
+                top_n=arguments.top_n,
+                score_type=_score_type(arguments.score_type),
+            )
     except UnicodeEncodeError as error:
         raise InvalidRequest(f"an argument is not UTF-8 text: {error}") from error
+
+
+def _score_type(name: str | None) -> pb.ScoreType.ValueType:
+    return pb.ScoreType.Value(_PREFIX + name.upper()) if name else pb.SCORE_TYPE_UNSPECIFIED
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -50,6 +50,7 @@ def model_table(model: pb.Model) -> Table:
         "precision": model.precision,
         "provider": model.provider,
         "why": model.choice,
+        "calibration": model.calibration or "none",
         "tokens a pair": f"{model.max_tokens:,}",
         "documents": f"{model.max_documents:,}",
         "documents in a stream": f"{model.max_stream_documents:,}",

@@ -32,9 +32,10 @@ def recipe(engine: Engine) -> str:
 
 
 def identity(bundle: Bundle) -> str:
-    """The bundle's digest; for a folder without one, that of its tokenizer, its graph and the graph's weights."""
-    if bundle.digest:
-        return bundle.digest
+    """The digest of what the bundle's logits depend on; for a folder without one, that of its tokenizer, its graph and
+    the graph's weights."""
+    if bundle.logits_digest:
+        return bundle.logits_digest
     return key(*(f"{path.name} {file_digest(path)}" for path in (bundle.tokenizer, *_graph_files(bundle.graph))))
 
 

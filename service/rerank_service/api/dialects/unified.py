@@ -6,7 +6,7 @@ each with the client that breaks without it, are in docs/clients.md.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -69,6 +69,8 @@ class UnifiedBody(BaseModel):
     """Give logits instead of probabilities, as Infinity calls it."""
     use_activation: bool | None = None
     """The same by vLLM's name, the other way round: false gives logits."""
+    score_type: Literal["probability", "raw", "sigmoid", "calibrated"] | None = None
+    """What relevance_score holds, as in rerank.proto; wins over the two above."""
 
 
 class Unified:
@@ -87,14 +89,13 @@ class Unified:
             parsed = UnifiedBody.model_validate(body)
         except ValidationError as error:
             raise _invalid(error) from error
-        raw = parsed.raw_scores or parsed.use_activation is False
         request = RerankRequest(
             query=parsed.query,
             model=parsed.model or "",
             top_n=parsed.top_n or parsed.top_k,
             return_documents=bool(parsed.return_documents),
             max_tokens_per_doc=parsed.max_tokens_per_doc,
-            score_type=ScoreType.RAW if raw else ScoreType.PROBABILITY,
+            score_type=_score_type(parsed),
             priority=parsed.priority or 0,
         )
         return Asked(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
@@ -133,6 +134,12 @@ class Unified:
                 "code": error.reason,
             }
         return status, answer
+
+
+def _score_type(body: UnifiedBody) -> ScoreType:
+    if body.score_type is not None:
+        return ScoreType(body.score_type)
+    return ScoreType.RAW if body.raw_scores or body.use_activation is False else ScoreType.PROBABILITY
 
 
 class JsonReader:

@@ -1,0 +1,124 @@
+"""`rerank calibrate`: make a bundle's scores mean something on labels."""
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rerank_service.commands import Command, positive
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rerank_service.bundle import Bundle
+    from rerank_service.calibration.calibrate import Calibrated
+    from rerank_service.calibration.labels import Labelled
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--bundle", type=Path, metavar="FOLDER", required=True, help="the model's folder")
+    add("--labels", type=Path, metavar="FILE", required=True, help="judged documents, JSONL (docs/evaluation.md)")
+    add("--method", choices=("auto", "platt", "isotonic"), default="auto", help="the curve (default: %(default)s)")
+    meaning = parser.add_mutually_exclusive_group()
+    meaning.add_argument("--graded", action="store_true", help="labels are grades: make scores an even scale of them")
+    meaning.add_argument("--relevant-from", type=int, metavar="N", help="labels are grades: relevant is N and above")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--in-place", action="store_true", help="keep it in the bundle itself (the default)")
+    where.add_argument("--out", type=Path, metavar="FOLDER", help="keep it in a copy of the bundle")
+    where.add_argument("--dry-run", action="store_true", help="keep nothing")
+    add("--picture", type=Path, metavar="FILE", help="reliability diagram (default: <bundle>-reliability.png)")
+    add("--json", type=Path, metavar="FILE", help="write all figures as JSON")
+    add("--max-tokens-per-doc", type=positive, metavar="N", help="cut each document to so many tokens")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from rerank_service.bundle import open_bundle
+    from rerank_service.calibration.calibrate import calibrate, check_installed
+    from rerank_service.calibration.keep import check_free
+    from rerank_service.calibration.picture import draw
+    from rerank_service.calibration.report import report
+    from rerank_service.terminal.calibration import grades_table, quality_table
+
+    check_installed()
+    if arguments.out is not None:
+        check_free(arguments.out)
+    bundle = open_bundle(arguments.bundle)
+    labelled = _labelled(arguments)
+    found = calibrate(
+        labelled,
+        asyncio.run(_logits(arguments, labelled)),
+        graded=arguments.graded,
+        activation=bundle.manifest.activation,
+        method=None if arguments.method == "auto" else arguments.method,
+    )
+    console = Console()
+    console.print(quality_table(found))
+    console.print(grades_table(found))
+    console.print(_keep(arguments, bundle, found), highlight=False, markup=False, soft_wrap=True)
+    picture = arguments.picture or Path(f"{(arguments.out or arguments.bundle).resolve()}-reliability.png")
+    draw(found, picture)
+    console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report(found), indent=2) + "\n")
+    return 0
+
+
+def _labelled(arguments: argparse.Namespace) -> "list[Labelled]":
+    from rerank_service.calibration.labels import binary, check_enough, read_labels
+
+    labelled = read_labels(arguments.labels)
+    if not arguments.graded:
+        labelled = binary(labelled, arguments.relevant_from)
+    check_enough(labelled, arguments.labels)
+    return labelled
+
+
+async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> "list[NDArray[np.float32]]":
+    from rerank_service.errors import FileInvalid
+    from rerank_service.offline import Task, in_process, score_all
+    from rerank_service.server import model_options
+    from rerank_service.settings import Settings
+    from rerank_service.terminal.progress import progress
+
+    tasks = [Task(one.places[0], one.query, one.documents) for one in labelled]
+    options = model_options(Settings(model=arguments.bundle))
+    async with in_process(options, max_tokens_per_doc=arguments.max_tokens_per_doc) as scorer:
+        with progress("scoring labels", sum(len(task.documents) for task in tasks)) as scored:
+            logits = []
+            for task, found in zip(tasks, await score_all(scorer, tasks, scored), strict=True):
+                if found is None:
+                    raise FileInvalid(f"{task.place}: the query is too long for the model")
+                logits.append(found)
+            return logits
+
+
+def _keep(arguments: argparse.Namespace, bundle: "Bundle", found: "Calibrated") -> str:
+    from rerank_service.calibration.keep import keep_in_copy, keep_in_place
+
+    curve = f"{found.calibration}: {found.calibration.curve.model_dump(exclude={'method'})}"
+    if arguments.dry_run:
+        return f"not kept: {_short(curve)}"
+    if arguments.out is not None:
+        kept = keep_in_copy(bundle, found, arguments.labels, arguments.out)
+    else:
+        kept = keep_in_place(bundle, found, arguments.labels)
+    return f"kept in {kept.folder}: {_short(curve)}"
+
+
+def _short(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+COMMAND = Command(
+    help="calibrate a model's scores on labels",
+    description="Fit how a model's logits become scores, so that a score is the probability that a document is "
+    "relevant, or with --graded its grade on an even scale from 0 to 1, on the labels given; keep it in the bundle. "
+    "The order of results never changes. For example: rerank calibrate --bundle out/my-model --labels labels.jsonl",
+    configure=_configure,
+    run=_run,
+)

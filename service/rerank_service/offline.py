@@ -1,0 +1,170 @@
+"""Logits of many queries' documents, for commands: by a model in this process, run as a server runs it, or by a server.
+
+Rule: what a caller of the server would get is what is measured here: the same tokens, batches, lanes and engine.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+from google.rpc import error_details_pb2, status_pb2
+from numpy.typing import NDArray
+
+from rerank.client import AsyncRerankClient
+from rerank_service.admission import Admission
+from rerank_service.deadline import Deadline
+from rerank_service.documents import Document
+from rerank_service.errors import FileInvalid, InvalidRequest
+from rerank_service.host import usable_cores
+from rerank_service.loading import ModelOptions, load_selected
+from rerank_service.ranking import RerankRequest
+from rerank_service.registry import Registry
+from rerank_service.reranker import RequestLimits, Reranker
+
+IN_FLIGHT = 8
+"""Queries at once: enough that batches of like lengths can be formed of them."""
+_AGES = 365 * 24 * 3600.0
+_SERVER_SECONDS = 600.0
+"""A query of another's server may take."""
+_TOO_LONG = "query_too_long"
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A query with documents to score."""
+
+    place: str
+    """Where it was read, for what is said of it."""
+    query: str
+    documents: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """What scores."""
+
+    model: str
+    """Its name."""
+    engine: str
+    """What runs it."""
+    logits: Callable[[str, Sequence[str]], Awaitable[Logits | None]]
+    """Of each document; None where the query alone is too long for the model."""
+
+
+class _Texts:
+    """Reads documents that are plain texts."""
+
+    def chars(self, raw: str) -> int:
+        return len(raw)
+
+    def read(self, raw: str, field: str) -> Document:  # noqa: ARG002 - a text cannot be wrong
+        return Document(raw)
+
+
+@asynccontextmanager
+async def in_process(options: ModelOptions, *, max_tokens_per_doc: int | None = None) -> AsyncIterator[Scorer]:
+    """Load a model and run its lanes.
+
+    Raises:
+        BundleInvalid: it cannot be served.
+    """
+    os.environ.setdefault("RAYON_NUM_THREADS", str(usable_cores()))  # the tokenizer's, which it sizes to the host
+    model = await asyncio.to_thread(load_selected, options)
+    registry = Registry()
+    registry.add(model)
+    admission = Admission(sys.maxsize, float("inf"), asyncio.get_running_loop().time)
+    reranker = Reranker(registry, admission, RequestLimits(max_documents=sys.maxsize))
+
+    async def logits(query: str, documents: Sequence[str]) -> Logits | None:
+        request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc)
+        try:
+            ranking = await reranker.rerank(request, documents, reader=_Texts(), deadline=Deadline.after(_AGES))
+        except InvalidRequest as error:
+            if error.reason == _TOO_LONG:
+                return None
+            raise
+        return np.array([ranking.board.logit(index) for index in range(len(documents))], np.float32)
+
+    lanes = asyncio.create_task(model.scheduler.run())
+    try:
+        yield Scorer(model.info.name, f"{model.info.provider} {model.info.precision}", logits)
+    finally:
+        model.scheduler.close()
+        await lanes
+
+
+@asynccontextmanager
+async def by_server(
+    address: str, *, api_key: str | None = None, model: str = "", max_tokens_per_doc: int | None = None
+) -> AsyncIterator[Scorer]:
+    """Ask a running server, a request a query.
+
+    Raises:
+        grpc.aio.AioRpcError: it does not answer.
+    """
+    async with AsyncRerankClient(address, api_key=api_key, timeout=_SERVER_SECONDS) as client:
+        served = await client.models()
+        info = next((one for one in served if model in (one.name, *one.aliases)), served[0])
+
+        async def logits(query: str, documents: Sequence[str]) -> Logits | None:
+            try:
+                answer = await client.rerank(query, documents, model=model, max_tokens_per_doc=max_tokens_per_doc)
+            except grpc.aio.AioRpcError as error:
+                if _TOO_LONG.upper() in _reasons(error):
+                    return None
+                raise
+            result = np.empty(len(documents), np.float32)
+            result[[one.index for one in answer.results]] = [one.logit for one in answer.results]
+            return result
+
+        yield Scorer(info.name, f"{info.provider} {info.precision}, at {address}", logits)
+
+
+def _reasons(error: grpc.aio.AioRpcError) -> set[str]:
+    """Of the fields that a server says are wrong."""
+    metadata = dict(error.trailing_metadata() or ())
+    found: set[str] = set()
+    for detail in status_pb2.Status.FromString(metadata.get("grpc-status-details-bin", b"")).details:
+        request = error_details_pb2.BadRequest()
+        if detail.Unpack(request):
+            found |= {violation.reason for violation in request.field_violations}
+    return found
+
+
+async def score_all(scorer: Scorer, tasks: Sequence[Task], scored: Callable[[int], None]) -> list[Logits | None]:
+    """Of each task; `scored` is told of how many documents more.
+
+    Raises:
+        FileInvalid: a task cannot be scored; its place is named.
+    """
+    results: list[Logits | None] = [None] * len(tasks)
+    waiting = iter(enumerate(tasks))
+    workers = [asyncio.create_task(_work(scorer, waiting, results, scored)) for _ in range(IN_FLIGHT)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return results
+
+
+async def _work(
+    scorer: Scorer,
+    waiting: Iterator[tuple[int, Task]],
+    results: list[Logits | None],
+    scored: Callable[[int], None],
+) -> None:
+    for at, task in waiting:
+        try:
+            results[at] = await scorer.logits(task.query, task.documents)
+        except InvalidRequest as error:
+            raise FileInvalid(f"{task.place}: {error}") from error
+        scored(len(task.documents))

@@ -1,0 +1,152 @@
+"""`rerank eval` on a model whose logits can be reckoned by hand, in this process and by a server."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ir_measures import RR, Qrel, R, calc_aggregate, nDCG, read_trec_run
+
+from rerank_service import __main__ as entry
+from rerank_service.bundle import Bundle
+from support.running import Served
+
+RNG = np.random.default_rng(3)
+
+
+def _collection(path: Path, queries: int = 6, documents: int = 12) -> list[Qrel]:
+    """Documents of one number, so of that logit, some alike; gives what was judged."""
+    qrels = []
+    with path.open("w") as file:
+        for query in range(queries):
+            numbers, grades = RNG.integers(0, 20, documents).tolist(), RNG.integers(-1, 4, documents).tolist()
+            found = [
+                {"id": f"d{at}", "text": str(number), "grade": grade, "bm25": 0.5}
+                for at, (number, grade) in enumerate(zip(numbers, grades, strict=True))
+            ]
+            judged = [*grades, 3]
+            qrels += [Qrel(str(query), f"d{at}", max(0, grade)) for at, grade in enumerate(judged)]
+            line = {"qid": str(query), "query": "0", "documents": found, "grades": judged}
+            file.write(json.dumps(line) + "\n")
+    return qrels
+
+
+def _read(name: str) -> Any:
+    return json.loads(Path(name).read_text())
+
+
+@pytest.fixture
+def rerank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """The command, in this process."""
+    monkeypatch.setenv("RERANK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: entry._main([str(one) for one in arguments])
+
+
+def test_figures_are_the_judges(
+    rerank: Callable[..., int], small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the table, in the JSON, and computed by ir-measures of the run that was written, ties and all."""
+    qrels = _collection(tmp_path / "some.jsonl")
+    arguments = ("some.jsonl", "--model", small_model.folder, "--json", "some.json", "--run", "some.run")
+    assert rerank("eval", *arguments) == 0
+    report = _read("some.json")
+    [collection] = report["collections"]
+    said = calc_aggregate([nDCG @ 10, RR @ 10, R @ 10], qrels, list(read_trec_run("some.run")))
+    for name, measure in (("ndcg@10", nDCG @ 10), ("mrr@10", RR @ 10), ("recall@10", R @ 10)):
+        assert collection["after"][name] == pytest.approx(said[measure], abs=1e-6)
+        assert report["mean"]["after"] == collection["after"]
+    shown = capsys.readouterr()
+    before, after = collection["before"]["ndcg@10"], collection["after"]["ndcg@10"]
+    assert f"{before:.4f}→{after:.4f}" in shown.out
+    assert "72 pairs in" in shown.out
+    assert shown.err.splitlines()[-1] == "some: 72 of 72"
+
+
+def test_a_run_holds_the_order_of_the_server(rerank: Callable[..., int], small_model: Bundle, tmp_path: Path) -> None:
+    """Ties as they came, and scores that fall even there; what is too long stays in its order."""
+    documents = [{"id": name, "text": text} for name, text in (("a", "5"), ("b", "7"), ("c", "5"), ("d", "5"))]
+    lines = [{"qid": qid, "query": query, "documents": documents} for qid, query in (("1", "0"), ("2", "0 " * 40))]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert rerank("eval", "some.jsonl", "--model", small_model.folder, "--run", "some.run") == 0
+    written = [line.split() for line in (tmp_path / "some.run").read_text().splitlines()]
+    assert [(line[0], line[2], line[3]) for line in written] == [
+        *(("1", name, str(place)) for place, name in enumerate("bacd", 1)),
+        *(("2", name, str(place)) for place, name in enumerate("abcd", 1)),
+    ]
+    scores = [np.float32(line[4]) for line in written]
+    assert scores[:2] == [7, 5]
+    assert (np.diff(scores[:4]) < 0).all()
+
+
+def test_several_collections_have_a_mean(
+    rerank: Callable[..., int], small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each counts as one, however many queries it has; what was left out is said."""
+    _collection(tmp_path / "one.jsonl", queries=2)
+    _collection(tmp_path / "two.jsonl", queries=5)
+    with (tmp_path / "two.jsonl").open("a") as file:
+        file.write(json.dumps({"qid": "x", "query": "0 " * 40, "documents": [{"id": "a", "text": "1", "grade": 1}]}))
+    arguments = ("--model", small_model.folder, "--gain", "exp2", "--relevant-from", 2, "--recall-at", 3)
+    assert rerank("eval", "one.jsonl", "two.jsonl", *arguments, "--json", "all.json") == 0
+    report = _read("all.json")
+    for name in ("ndcg@10", "mrr@10", "recall@3"):
+        both = [one["after"][name] for one in report["collections"]]
+        assert report["mean"]["after"][name] == pytest.approx(sum(both) / 2)
+    assert report["measures"] == {"cutoff": 10, "gain": "exp2", "relevant_from": 2, "recall_at": 3}
+    assert report["collections"][1]["queries_too_long"] == 1
+    shown = capsys.readouterr().out
+    assert "mean of 2" in shown
+    assert "two: 1 queries are too long for the model" in shown
+
+
+async def test_a_server_is_evaluated(
+    rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path
+) -> None:
+    """With the figures that its model has in this process; its refusal of a long query is not the end."""
+    _collection(tmp_path / "some.jsonl")
+    with (tmp_path / "some.jsonl").open("a") as file:
+        file.write(json.dumps({"qid": "x", "query": "0 " * 40, "documents": [{"id": "a", "text": "1", "grade": 1}]}))
+    ours = ("eval", "some.jsonl", "--model", small_model.folder, "--json", "ours.json")
+    theirs = ("eval", "some.jsonl", "--server", edges.address, "--json", "theirs.json")
+    for arguments in (ours, theirs):
+        assert await asyncio.to_thread(rerank, *arguments) == 0
+    first, second = map(_read, ("ours.json", "theirs.json"))
+    assert first["mean"] == second["mean"]
+    assert second["collections"][0]["queries_too_long"] == 1
+    assert second["engine"].endswith(f"at {edges.address}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "say which collection"),
+        (("absent.jsonl",), "absent.jsonl"),
+        (("some.jsonl", "some.jsonl", "--run", "x"), "--run takes one collection, and 2 are given"),
+        (("some.jsonl", "--candidates", "x"), "--candidates goes with one BEIR folder"),
+        (("--qrels", "x", "--corpus", "y"), "--candidates, --topics is missing"),
+        (("some.jsonl", "--candidates", "x", "--qrels", "x", "--corpus", "y", "--topics", "z"), "is given too"),
+        (("some.jsonl", "--server", "localhost:1", "--model", "x"), "and so does --model"),
+        ((".",), "there is no queries.jsonl"),
+        (("empty.jsonl",), "holds no query"),
+        (("some.jsonl", "--server", "127.0.0.1:1", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(
+    rerank: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    """Before a model is loaded."""
+    _collection(tmp_path / "some.jsonl")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    assert rerank("eval", *arguments) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("rerank: ")
+    assert words in line

@@ -1,0 +1,118 @@
+"""What relevance_score holds: of a calibrated bundle and of one that is not, over both protocols."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.bundle import Bundle, write_manifest
+from rerank_service.calibration.curve import Calibration, Isotonic, Platt, sigmoid
+from rerank_service.errors import InvalidRequest
+from rerank_service.ranking import Activation, RerankRequest, Scoreboard, ScoreType, rank, relevance
+from support.running import Served, running, served
+
+STEPS = Calibration(meaning="probability", curve=Isotonic(logits=(2, 3, 50, 60), values=(0.25, 0.5, 0.5, 0.75)))
+
+
+@pytest.fixture
+async def calibrated(small_model: Bundle, tmp_path: Path) -> AsyncIterator[Served]:
+    """Both edges on a calibrated bundle."""
+    folder = Path(shutil.copytree(small_model.folder, tmp_path / "small"))
+    bundle = write_manifest(folder, small_model.manifest.model_copy(update={"calibration": STEPS}))
+    async with running(bundle) as core, served(core) as edges:
+        yield edges
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("UNSPECIFIED", [0.75, 0.5, 0.5]),
+        ("PROBABILITY", [0.75, 0.5, 0.5]),
+        ("CALIBRATED", [0.75, 0.5, 0.5]),
+        ("SIGMOID", sigmoid(np.array([70.0, 40.0, 30.0])).tolist()),
+        ("RAW", [70.0, 40.0, 30.0]),
+    ],
+)
+async def test_a_request_chooses_what_its_scores_are(calibrated: Served, name: str, expected: list[float]) -> None:
+    """Never in which order; logits come along whatever is chosen, and JSON chooses by the same words."""
+    documents = ["30", "70", "40"]
+    response = await calibrated.client.rerank("0", documents, score_type=pb.ScoreType.Value(f"SCORE_TYPE_{name}"))
+    assert [one.relevance_score for one in response.results] == expected
+    assert [one.logit for one in response.results] == [70, 40, 30]
+    body = {"query": "0", "documents": documents, "score_type": None if name == "UNSPECIFIED" else name.lower()}
+    answer = (await calibrated.http.post("/v2/rerank", json={**body, "raw_scores": name == "RAW"})).json()
+    assert [one["relevance_score"] for one in answer["results"]] == expected
+
+
+async def test_min_score_is_of_the_type_asked_for(calibrated: Served) -> None:
+    """By default the calibrated one."""
+    response = await calibrated.client.rerank("0", ["1", "4", "70"], min_score=0.5)
+    assert [one.index for one in response.results] == [2, 1]
+
+
+async def test_a_model_says_how_it_is_calibrated(calibrated: Served, edges: Served) -> None:
+    """Nothing where it is not."""
+    for served_edges, expected in ((calibrated, "isotonic, probability"), (edges, "")):
+        [model] = await served_edges.client.models()
+        assert model.calibration == expected
+        listed = (await served_edges.http.get("/v1/models")).json()
+        assert listed["data"][0]["calibration"] == expected
+
+
+async def test_calibrated_scores_of_a_model_that_is_not_are_refused(edges: Served) -> None:
+    """The field is named, over gRPC and JSON; all other types are there."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await edges.client.rerank("0", ["1"], score_type=pb.SCORE_TYPE_CALIBRATED)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "this model is not" in (caught.value.details() or "")
+    response = await edges.http.post("/v2/rerank", json={"query": "0", "documents": ["1"], "score_type": "calibrated"})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "score_type")
+    with pytest.raises(grpc.aio.AioRpcError, match="score_type"):
+        await edges.client.rerank_stream("0", ["1"], score_type=pb.SCORE_TYPE_CALIBRATED)
+    sigmoids = await edges.client.rerank("0", ["1"], score_type=pb.SCORE_TYPE_SIGMOID)
+    assert sigmoids.results[0].relevance_score == pytest.approx(0.7310585786300049)
+    assert edges.core.idle()
+
+
+async def test_an_unknown_score_type_is_refused(edges: Served) -> None:
+    """With those there are."""
+    response = await edges.http.post("/v2/rerank", json={"query": "0", "documents": ["1"], "score_type": "logit"})
+    assert response.status_code == 400
+    assert "'raw'" in response.json()["message"]
+
+
+LOGITS = st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=60)
+PLATT = Calibration(meaning="grade", curve=Platt(slope=0.01, intercept=-2))
+
+
+@given(LOGITS, st.sampled_from([STEPS, PLATT, None]), st.sampled_from(ScoreType))
+def test_no_score_type_changes_the_order(
+    logits: list[float], calibration: Calibration | None, score_type: ScoreType
+) -> None:
+    """Levels and saturation flatten scores, and documents stay where their logits put them."""
+    array = np.array(logits, np.float32)
+    if calibration is None and score_type is ScoreType.CALIBRATED:
+        return
+    scores = relevance(array, Activation.SIGMOID, score_type, calibration)
+    order = rank(array, scores)
+    assert order.tolist() == sorted(range(len(logits)), key=lambda at: -logits[at])
+    assert (np.diff(scores[order]) <= 0).all()
+
+
+def test_a_model_that_gives_probabilities_is_calibrated_on_them() -> None:
+    """Its own activation is none; a calibration takes its place."""
+    outputs = np.array([0.25, 0.75], np.float32)
+    assert relevance(outputs, Activation.IDENTITY, ScoreType.SIGMOID, STEPS).tolist() == [0.25, 0.75]
+    assert relevance(outputs, Activation.IDENTITY, ScoreType.PROBABILITY, STEPS).tolist() == [0.25, 0.25]
+
+
+def test_a_board_refuses_at_once_what_it_could_not_score() -> None:
+    """Before anything is read or computed."""
+    with pytest.raises(InvalidRequest, match="score_type"):
+        Scoreboard(RerankRequest(query="q", score_type=ScoreType.CALIBRATED), Activation.SIGMOID)
