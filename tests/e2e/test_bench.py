@@ -27,6 +27,7 @@ def test_it_measures_a_server_over_both_protocols(start: Start, small_folder: Pa
         assert "3 clients: " in done.stderr
         assert "small · fp32 · CPUExecutionProvider" in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80
+        assert "…" not in done.stdout
         report = json.loads(kept.read_text())
         assert report["served"]["detail"] == spoken
         assert [(level["clients"], level["answered"], level["errors"]) for level in report["levels"]] == [

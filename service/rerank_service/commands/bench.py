@@ -49,7 +49,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     load.add_argument("--seed", type=int, default=0, metavar="N", help="other texts of the same kind")
     kept = parser.add_argument_group("what is kept")
     kept.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
-    kept.add_argument("--png", type=Path, metavar="FILE", help="draw them (needs rerank-service[bench])")
+    kept.add_argument("--png", type=Path, metavar="FILE", help="draw them (needs the extra `bench`)")
 
 
 def _run(arguments: argparse.Namespace) -> int:

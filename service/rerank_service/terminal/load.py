@@ -64,9 +64,9 @@ def level_line(level: Level) -> str:
 
 def load_table(title: str, levels: Sequence[Level]) -> Table:
     """One row a level; narrow enough for 80 columns."""
-    table = Table(title=Text(shown(title), "bold"), title_justify="left", box=box.SIMPLE)
+    table = Table(title=Text(shown(title), "bold"), title_justify="left", box=box.SIMPLE, caption="p50 to p99 in ms")
     table.add_column("load", no_wrap=True)
-    for heading in ("answered", "docs/s", "tokens/s", "padding", "p50 ms", "p95 ms", "p99 ms"):
+    for heading in ("answered", "docs/s", "tokens/s", "padding", "p50", "p95", "p99"):
         table.add_column(heading, justify="right", no_wrap=True)
     for level in levels:
         table.add_row(level.load, *_figures(level.summary), style="" if level.summary.answered else "red")
