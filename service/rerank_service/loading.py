@@ -94,7 +94,8 @@ def _tune(
     found = offer(options.wish.provider, options.wish.precision)
     base = running.encoder.engine
     engines = (_engine(one, options) for one in found.engines)
-    opened = open_all(bundle, [engine for engine in engines if engine != base], cache, lanes=1)
+    others = (engine for engine in engines if engine != base and not halt.is_set())  # one by one, as they are opened
+    opened = open_all(bundle, others, cache, lanes=1)
     scores = {engine: encoder.score for engine, encoder in opened.encoders.items()} | {base: running.encoder.score}
     limits = replace(_limits(options, None, base), max_length=bundle.manifest.max_tokens)
     try:

@@ -92,8 +92,9 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
                     routes.ready = True
                     await grpc.set_ready(ready=True)
                     _log_ready(addresses, model, time.perf_counter() - begun)
+                    del model  # a better one may take its place, and its memory is free then
                     await on_ready(addresses)
-                    async with _tuning(settings, model, lanes):
+                    async with _tuning(settings, registry, lanes):
                         await stop.get()
                     routes.ready = False
                     await grpc.set_ready(ready=False)
@@ -139,26 +140,8 @@ def _log_ready(addresses: Addresses, model: ServedModel, seconds: float) -> None
 
 
 async def _unless_stopped(stop: asyncio.Queue[signal.Signals], load: Callable[[], T]) -> T | None:
-    """Load in a thread; None if a signal comes before that is done.
-
-    The thread is a daemon: a process that was told to end does not wait for gigabytes to be read.
-    """
-    loop = asyncio.get_running_loop()
-    loaded: asyncio.Future[T] = loop.create_future()
-
-    def run() -> None:
-        try:
-            result = load()
-        except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
-            tell(loaded.set_exception, error)
-        else:
-            tell(loaded.set_result, result)
-
-    def tell(settle: Callable[..., None], outcome: object) -> None:
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(lambda: None if loaded.cancelled() else settle(outcome))
-
-    threading.Thread(target=run, name="load", daemon=True).start()
+    """Load in a thread; None if a signal comes before that is done."""
+    loaded = _aside(load)
     signalled = asyncio.create_task(stop.get())
     waiting: list[asyncio.Future[Any]] = [loaded, signalled]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -167,6 +150,30 @@ async def _unless_stopped(stop: asyncio.Queue[signal.Signals], load: Callable[[]
         return None
     signalled.cancel()
     return loaded.result()
+
+
+def _aside(work: Callable[[], T]) -> asyncio.Future[T]:
+    """What a thread makes of some work.
+
+    The thread is a daemon: a process that was told to end does not wait for gigabytes to be read.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
+            tell(outcome.set_exception, error)
+        else:
+            tell(outcome.set_result, result)
+
+    def tell(settle: Callable[..., None], what: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(lambda: None if outcome.cancelled() else settle(what))
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return outcome
 
 
 class _Lanes:
@@ -198,6 +205,7 @@ async def _running(registry: Registry, model: ServedModel) -> AsyncIterator[_Lan
         async with asyncio.TaskGroup() as tasks:
             lanes = _Lanes(registry, tasks)
             lanes.serve(model)
+            del model  # it may be replaced
             try:
                 yield lanes
             finally:
@@ -207,17 +215,17 @@ async def _running(registry: Registry, model: ServedModel) -> AsyncIterator[_Lan
 
 
 @asynccontextmanager
-async def _tuning(settings: Settings, model: ServedModel, lanes: _Lanes) -> AsyncIterator[None]:
-    """Beside the block, find out what runs best here, and change to it."""
+async def _tuning(settings: Settings, registry: Registry, lanes: _Lanes) -> AsyncIterator[None]:
+    """Beside the block, find out what runs best here, and change to it. The block's end does not wait for that."""
     halt = threading.Event()
 
     async def tune() -> None:
         try:
-            better = await asyncio.to_thread(load_better, model_options(settings), model, halt)
+            better = await _aside(partial(load_better, model_options(settings), registry.get(""), halt))
         except Exception as error:  # noqa: BLE001 - what runs, runs on
             _log.warning("tuning failed", error=str(error))
         else:
-            if better is not None and not halt.is_set():
+            if better is not None:
                 lanes.serve(better)
                 _log.info("changed", provider=better.info.provider, precision=better.info.precision)
 
@@ -227,6 +235,7 @@ async def _tuning(settings: Settings, model: ServedModel, lanes: _Lanes) -> Asyn
     finally:
         halt.set()
         if task is not None:
+            task.cancel()
             await asyncio.wait([task])
 
 

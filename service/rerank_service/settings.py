@@ -1,10 +1,12 @@
 """Every knob, once: its flag, its variable RERANK_…, its help and its line in docs/settings.md are this page."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, PositiveInt, SecretStr
+from pydantic import BeforeValidator, ByteSize, Field, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from rerank_service.errors import SettingsInvalid
 
 
 def _split(value: object) -> object:
@@ -129,3 +131,18 @@ class Settings(BaseSettings):
     """The least important lines that are logged."""
     example: bool = False
     """After the start, rank a built-in example through the server and show it."""
+
+
+def read_settings(**given: Any) -> Settings:
+    """What is given, and else what the environment says.
+
+    Raises:
+        SettingsInvalid: some of it is wrong.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = [(str(one["loc"][0]), one["msg"]) for one in error.errors()]
+        raise SettingsInvalid(
+            "; ".join(f"--{name.replace('_', '-')} or RERANK_{name.upper()}: {why}" for name, why in wrong)
+        ) from error

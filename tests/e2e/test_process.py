@@ -235,9 +235,9 @@ def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Pa
     assert server.ended() == 0
 
 
-def _failing(*arguments: str) -> str:
+def _failing(*arguments: str, **variables: str) -> str:
     """What a command that must fail prints, without a trace."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=60)
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(**variables), timeout=60)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -252,6 +252,7 @@ def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path) -> None:
         assert f"cannot listen on 127.0.0.1:{port}" in _failing("serve", "--grpc-port", port, "--rest-port", "0")
     assert "UNAVAILABLE" in _failing("rank", "a", "b", "--server", f"127.0.0.1:{port}")
     assert "lanes" in _failing("serve", "--lanes", "0")
+    assert "lanes" in _failing("tune", RERANK_LANES="0")
 
 
 def test_the_command_line_ranks_and_lists(start: Start, small_folder: Path) -> None:

@@ -1,22 +1,27 @@
 """Parts of the composition root that need no process."""
 
 import asyncio
+import gc
 import signal
 import threading
+import weakref
 from contextlib import AsyncExitStack
 
 import pytest
 
+from rerank_service import server
 from rerank_service.admission import Admission
 from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
 from rerank_service.errors import BundleInvalid
+from rerank_service.loading import ModelOptions
 from rerank_service.ranking import RerankRequest
 from rerank_service.registry import Names, Registry, ServedModel, load
 from rerank_service.reranker import RequestLimits, Reranker
-from rerank_service.server import _running, _unless_stopped
+from rerank_service.server import _running, _tuning, _unless_stopped
+from rerank_service.settings import Settings
 from support.running import AsItIs, HeldScore
 
 
@@ -83,10 +88,33 @@ async def test_a_better_model_takes_over_and_nothing_is_lost(small_model: Bundle
 
 
 async def test_a_model_without_requests_ends_when_another_takes_over(small_model: Bundle) -> None:
-    """At once."""
+    """At once, and its memory is free then."""
     registry = Registry()
     former, better = _loaded(small_model, "exact")[0], _loaded(small_model, "faster")[0]
+    gone = weakref.ref(former)
     async with _running(registry, former) as lanes:
         lanes.serve(better)
         assert not _is_open(former)
         assert registry.models() == [better]
+        del former
+        await asyncio.sleep(0.1)  # its lanes end
+        gc.collect()
+        assert gone() is None
+
+
+async def test_a_stop_does_not_wait_for_a_tuning(small_model: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deriving a large graph takes minutes, and draining has to begin."""
+    release, halts = threading.Event(), []
+
+    def derive(_options: ModelOptions, _running: ServedModel, halt: threading.Event) -> None:
+        halts.append(halt)
+        release.wait()
+
+    monkeypatch.setattr(server, "load_better", derive)
+    registry = Registry()
+    async with _running(registry, _loaded(small_model, "exact")[0]) as lanes, asyncio.timeout(10):
+        async with _tuning(Settings(tune="auto"), registry, lanes):
+            while not halts:
+                await asyncio.sleep(0.01)
+        assert halts[0].is_set()
+    release.set()

@@ -8,12 +8,10 @@ from difflib import get_close_matches
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource
 
 from rerank_service.commands import Command
-from rerank_service.errors import SettingsInvalid
-from rerank_service.settings import Settings
+from rerank_service.settings import Settings, read_settings
 
 _METAVARS = {
     "Path": "FOLDER",
@@ -69,13 +67,7 @@ def _warn_of_strange_variables() -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    try:
-        return Settings(_cli_settings_source=arguments.settings(parsed_args=arguments))
-    except ValidationError as error:
-        wrong = [(str(one["loc"][0]), one["msg"]) for one in error.errors()]
-        raise SettingsInvalid(
-            "; ".join(f"--{name.replace('_', '-')} or RERANK_{name.upper()}: {why}" for name, why in wrong)
-        ) from error
+    return read_settings(_cli_settings_source=arguments.settings(parsed_args=arguments))
 
 
 COMMAND = Command(

@@ -24,7 +24,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from rerank_service.server import model_options
-    from rerank_service.settings import Settings
+    from rerank_service.settings import read_settings
     from rerank_service.terminal.tuning import engines_table, settings_table
 
     given: dict[str, Any] = {
@@ -32,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> int:
         for name in ("model", "provider", "precision", "cache")
         if (value := getattr(arguments, name)) is not None
     }
-    options = model_options(Settings(**given))
+    options = model_options(read_settings(**given))
     tuned, kept = _tune(options)
     console = Console()
     console.print(engines_table(tuned))

@@ -75,8 +75,8 @@ def offer(provider: Provider, precision: Precision) -> Offer:
 
 
 def works(engine: Engine) -> bool:
-    """Whether an engine works here."""
-    return _why_not(engine) is None
+    """Whether there is such an engine, and it works here."""
+    return engine in ENGINES and _why_not(engine) is None
 
 
 def _why_not(engine: Engine) -> str | None:

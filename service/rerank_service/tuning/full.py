@@ -14,6 +14,7 @@ from rerank_service.cost import CostModel
 from rerank_service.engine.available import Offer
 from rerank_service.engine.engine import Engine
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.errors import BundleInvalid
 from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import parity
 from rerank_service.tuning.gate import Agreement
@@ -61,9 +62,16 @@ def machine(bundle: Bundle, cache: Cache, limits: BatchLimits, *, lanes: int) ->
 
 
 def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
-    """Measure, and choose."""
+    """Measure, and choose.
+
+    Raises:
+        BundleInvalid: no engine runs it.
+    """
     told("loading the engines")
     opened = open_all(here.bundle, offer.engines, here.cache, lanes=here.lanes)
+    failed = tuple(f"{engine}: {why}" for engine, why in opened.failed.items())
+    if not opened.encoders:
+        raise BundleInvalid(f"no engine runs {here.bundle.folder}: {'; '.join(failed)}")
     scores: dict[Engine, Score] = {engine: encoder.score for engine, encoder in opened.encoders.items()}
     base = reference_of(tuple(scores))
     told(f"speed of {', '.join(map(str, scores))}")
@@ -71,7 +79,6 @@ def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
     speeds = in_turn({engine: _speed(here, score, untuned) for engine, score in scores.items()}, ROUNDS)
     chosen, trials = _judged(here, scores, base, speeds, told)
     best, tried, cost = _settings(here, opened.encoders[chosen], told)
-    failed = (f"{engine}: {why}" for engine, why in opened.failed.items())
     return Tuned(
         form="full",
         provider=chosen.provider,

@@ -60,7 +60,10 @@ def encoded(
 def kendall_tau_b(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
     """Agreement of two scorings of the same n documents, both of shape (n,), from -1 to 1: concordant minus
     discordant pairs of documents over those that are not tied (Kendall, The treatment of ties in ranking problems,
-    Biometrika 1945). One that ties all documents agrees with nothing: 0, unless both do: 1."""
+    Biometrika 1945). One that ties all documents agrees with nothing: 0, unless both do: 1; nor does one that is not
+    finite: 0."""
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return 0.0
     upper = np.triu_indices(len(first), 1)
     ours = np.sign(np.subtract.outer(first, first))[upper]
     theirs = np.sign(np.subtract.outer(second, second))[upper]

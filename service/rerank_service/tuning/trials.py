@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rerank_service.batching import BatchLimits, EncodedPair
 from rerank_service.bundle import Bundle
-from rerank_service.engine.engine import Engine
+from rerank_service.engine.engine import Engine, Precision
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.tuning.gate import LEAST_TAU, Agreement
@@ -73,7 +73,8 @@ def judge(
         said = f"{ratio:.2f} times {base}"
         seen = Agreement(0)
         if engine == base:
-            verdict = "exact" if chosen != base else "exact, and nothing faster ranks alike"
+            said = "exact" if base.precision is Precision.FP32 else "the one that others are compared with"
+            verdict = said if chosen != base else f"{said}, and nothing faster ranks alike"
         elif chosen != base:
             verdict = f"{said}, and slower than {chosen}"
         elif ratio < WORTH:

@@ -10,16 +10,20 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
 import structlog
 
 from rerank_service.bundle import GRAPH, file_digest
 
 _DIGESTS = "digests.json"
+_ABANDONED = 24 * 60 * 60.0
+"""Seconds after which a folder that was begun is nobody's: its process was killed."""
 
 _log = structlog.get_logger()
 
@@ -61,7 +65,7 @@ class Cache:
     def tuning(self, name: str) -> dict[str, Any] | None:
         """What was measured under that name."""
         try:
-            value = json.loads(self._tuning(name).read_bytes())
+            value = orjson.loads(self._tuning(name).read_bytes())
         except (OSError, ValueError):
             return None
         return value if isinstance(value, dict) else None
@@ -86,6 +90,10 @@ class Cache:
 def _beside(place: Path) -> Iterator[Path]:
     """A new folder next to a place, so that what is in it can be moved there in one step; gone at the end."""
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for other in place.parent.glob(".*"):
+        with suppress(OSError):  # its process has just moved it
+            if time.time() - other.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(other, ignore_errors=True)
     begun = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
     try:
         yield begun

@@ -53,6 +53,14 @@ def test_tau_b_is_kendalls(pairs: list[tuple[int, int]]) -> None:
         assert tau == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_not_finite_agrees_with_nothing(wrong: float) -> None:
+    """A precision whose numbers overflow is never chosen, whatever a comparison with NaN says."""
+    ours, theirs = np.array([1, 2, 3], np.float32), np.array([1, wrong, wrong], np.float32)
+    assert kendall_tau_b(ours, theirs) == kendall_tau_b(theirs, ours) == 0.0
+    assert Agreement(1).and_(kendall_tau_b(ours, theirs)).holds is False
+
+
 def test_the_mean_decides_once_all_are_seen() -> None:
     """Or as soon as nothing could save it."""
     assert Agreement(2, (1.0,)).holds is None

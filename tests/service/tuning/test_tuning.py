@@ -17,7 +17,7 @@ from rerank_service.cost import CostModel
 from rerank_service.engine.available import offer
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
-from rerank_service.loading import ModelOptions, load_better, load_selected
+from rerank_service.loading import ModelOptions, load_better, load_selected, tune
 from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import full, measure, parity
 from rerank_service.tuning.gate import Agreement
@@ -140,6 +140,13 @@ def test_nothing_slower_is_compared_once_one_was_chosen() -> None:
     assert trials[1].verdict == "2.00 times cpu fp32, and slower than cpu int8"
 
 
+def test_only_fp32_is_called_exact() -> None:
+    """Where another precision was asked for, that is what others are compared with."""
+    chosen, [trial] = judge({INT8: 100}, INT8, lambda _: Agreement(1))
+    assert chosen == INT8
+    assert "exact" not in trial.verdict
+
+
 def test_throughput_counts_real_tokens_of_all_lanes(queries: list[list[EncodedPair]]) -> None:
     """Every pair once; the cost model learns from each batch."""
     pairs = [pair for query in queries for pair in query]
@@ -205,7 +212,7 @@ def test_what_was_tuned_is_found_by_the_next_start(starter: Bundle, tmp_path: Pa
     assert (said.scheduler._limits.max_tokens, said.scheduler._lanes) == (256, 2)
 
 
-@pytest.mark.parametrize("provider", [Provider.CUDA, Provider.CPU])
+@pytest.mark.parametrize("provider", [Provider.CUDA, Provider.CPU, Provider.AUTO])
 def test_a_remembered_engine_that_is_gone_is_not_insisted_on(
     small_model: Bundle, tmp_path: Path, provider: Provider
 ) -> None:
@@ -213,6 +220,15 @@ def test_a_remembered_engine_that_is_gone_is_not_insisted_on(
     tuned = _tuned(Engine(provider, Precision.FP16))
     Cache(tmp_path).keep_tuning(tuning_key(small_model, Wish()), tuned.model_dump(mode="json"))
     assert select(small_model, Wish(), Cache(tmp_path)).engine == CPU_FP32
+
+
+def test_a_model_that_no_engine_runs_is_said_to_be_none(small_model: Bundle, tmp_path: Path) -> None:
+    """With what each engine said."""
+    folder = shutil.copytree(small_model.folder, tmp_path / "plain")
+    (folder / "manifest.json").unlink()
+    (folder / "model.onnx").write_text("no graph")
+    with pytest.raises(BundleInvalid, match=r"no engine runs .*cpu fp32"):
+        tune(_options(folder, tmp_path / "cache"), lambda _: None)
 
 
 def test_a_record_of_another_form_counts_as_none() -> None:

@@ -1,6 +1,8 @@
 """What is kept between starts is whole, and never needed."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,16 @@ def test_nothing_is_left_of_a_graph_that_fails(tmp_path: Path) -> None:
     assert list((tmp_path / "graphs").iterdir()) == []
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    """After a day; until then it may be at work."""
+    graphs = tmp_path / "graphs"
+    for name, hours in ((".left", 25), (".begun", 1)):
+        (graphs / name).mkdir(parents=True)
+        os.utime(graphs / name, (time.time() - 3600 * hours,) * 2)
+    assert Cache(tmp_path).graph("a", _Maker()) is not None
+    assert {path.name for path in graphs.iterdir()} == {".begun", "a"}
+
+
 def test_a_cache_that_cannot_be_written_costs_the_cache_only(tmp_path: Path, starter: Bundle) -> None:
     """The graph is derived in memory."""
     (tmp_path / "file").write_text("")
@@ -98,7 +110,7 @@ def test_what_was_measured_is_kept(tmp_path: Path) -> None:
     assert cache.tuning("a") is None
     assert cache.keep_tuning("a", {"lanes": 2})
     assert cache.tuning("a") == {"lanes": 2}
-    for content in ("{", json.dumps([1])):
+    for content in ("{", json.dumps([1]), '{"a":' * 10_000, r'{"why": "\ud800"}'):
         (tmp_path / "tuning" / "a.json").write_text(content)
         assert cache.tuning("a") is None
 
