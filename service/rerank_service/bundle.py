@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from rerank_service.errors import BundleInvalid
 from rerank_service.ranking import Activation
+from rerank_service.template import Template
 
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
@@ -89,6 +90,8 @@ class Manifest(BaseModel):
     """Tokens of a pair, special tokens included."""
     pad_id: int = Field(ge=0, le=MAX_PAD_ID)
     activation: Activation = Activation.SIGMOID
+    template: Template | None = None
+    """How a pair is written; None: as the tokenizer lays it out."""
     variants: tuple[Variant, ...] = Field(min_length=1)
     files: dict[str, str]
     """sha256 of each file of the bundle, by its name."""
@@ -107,7 +110,8 @@ class Manifest(BaseModel):
     @property
     def digest(self) -> str:
         """sha256 over all that scores may depend on, the files' digests among it: equal digests, equal scores."""
-        scoring = self.model_dump(mode="json", exclude=_NOT_SCORING)
+        # without what is not there: a bundle's digest does not change because manifests can say more
+        scoring = self.model_dump(mode="json", exclude=_NOT_SCORING, exclude_none=True)
         return hashlib.sha256(json.dumps(scoring, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -200,7 +204,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
     complete = manifest.model_copy(
         update={"files": {name: file_digest(folder / name) for name in sorted(_to_be_listed(folder))}}
     )
-    (folder / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n")
+    (folder / MANIFEST).write_text(complete.model_dump_json(indent=2, exclude_none=True) + "\n")
     return Bundle(folder, complete)
 
 
