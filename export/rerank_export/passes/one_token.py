@@ -1,7 +1,7 @@
-"""The last layer for the first token only.
+"""The walk that makes a graph compute its last layer for one token only; which one, first_token.py and last_token.py say.
 
-A classifier that reads position 0 needs of the last layer's attention, feed-forward and norms that position alone;
-keys and values are needed of all. So the selection of position 0 is moved up through every operator that works token
+A classifier that reads one position needs of the last layer's attention, feed-forward and norms that position alone;
+keys and values are needed of all. So the selection of the position is moved up through every operator that works token
 by token, into the attention's query side, until it meets a tensor that is needed whole. Nothing is approximated: the
 same numbers are computed, for fewer rows.
 
@@ -12,14 +12,15 @@ Rule 2: nodes are met in reverse topological order, so that whether a tensor is 
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
 import sympy
 from onnx import helper, numpy_helper
 
-from rerank_export.passes.shapes import Dim, ShapedGraph, reads, shaped
+from rerank_export.passes.nodes import attribute, dropped_unread, known, needed, ordered
+from rerank_export.passes.shapes import Dim, ShapedGraph, reads
 
 _TOKEN_BY_TOKEN = (
     *("Abs", "Add", "And", "Cast", "Clip", "Cos", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Gelu", "Greater"),
@@ -41,11 +42,25 @@ class Shortened:
     """Why nothing was done."""
 
 
+class Token(Protocol):
+    """Which token is kept."""
+
+    def can_be_cut(self, shape: Sequence[Dim], axis: int) -> bool:
+        """Whether a tensor of that shape has that token at some place of the axis."""
+
+    def cut(self, walk: "Walk", tensor: str, axis: int, name: str) -> list[onnx.NodeProto]:
+        """Nodes that cut a whole tensor to that token, and keep the axis."""
+
+    def picked(self, pick: onnx.NodeProto, one: str) -> onnx.NodeProto:
+        """What makes the output of the node that picks the token, of a tensor that has no other."""
+
+
 @dataclass(slots=True)
-class _Cut:
-    """A walk in progress. `first(tensor, axis)` names the tensor cut to position 0 of that axis."""
+class Walk:
+    """A walk in progress. `one(tensor, axis)` names the tensor cut to the token that is kept, along that axis."""
 
     graph: ShapedGraph
+    token: Token
     made: list[tuple[int, onnx.NodeProto]] = field(default_factory=list)
     """New nodes, each with the index of the old node behind which it stands."""
     constants: list[onnx.TensorProto] = field(default_factory=list)
@@ -54,7 +69,7 @@ class _Cut:
     pending: list[tuple[int, str]] = field(default_factory=list)
     matmuls: int = 0
 
-    def first(self, tensor: str, axis: int) -> str:
+    def one(self, tensor: str, axis: int) -> str:
         """The name of the cut tensor, which is made when its turn comes; one that has size 1 there is its own."""
         shape = self.graph.shapes.get(tensor, ())
         if axis < 0 or (len(shape) > axis and shape[axis] == 1):
@@ -63,17 +78,19 @@ class _Cut:
             self.axes[tensor] = axis
             heapq.heappush(self.pending, (-self.graph.producers.get(tensor, -1), tensor))
         # the same tensor along two axes: rare, and then a name of its own
-        return f"{tensor}.first" if self.axes[tensor] == axis else self.sliced(tensor, axis)
+        return f"{tensor}.one" if self.axes[tensor] == axis else self.cut_whole(tensor, axis)
 
-    def sliced(self, tensor: str, axis: int) -> str:
+    def can(self, tensor: str, axis: int) -> bool:
+        """Whether a tensor has the token that is kept at some place of the axis, or is the same for all tokens."""
+        shape = self.graph.shapes.get(tensor, ())
+        return axis < 0 or len(shape) <= axis or shape[axis] == 1 or self.token.can_be_cut(shape, axis)
+
+    def cut_whole(self, tensor: str, axis: int) -> str:
         """Cut a tensor that is computed whole."""
         self.whole |= self.graph.ancestors(tensor)
-        name = f"{tensor}.first" if self.axes.get(tensor) == axis else f"{tensor}.first{axis}"
-        bounds = [
-            self.constant(f"{name}.{part}", [value]) for part, value in (("start", 0), ("end", 1), ("axis", axis))
-        ]
-        node = helper.make_node("Slice", [tensor, *bounds], [name], name=f"{name}.slice")
-        self.made.append((self.graph.producers.get(tensor, -1), node))
+        name = f"{tensor}.one" if self.axes.get(tensor) == axis else f"{tensor}.one{axis}"
+        place = self.graph.producers.get(tensor, -1)
+        self.made += [(place, node) for node in self.token.cut(self, tensor, axis, name)]
         return name
 
     def constant(self, name: str, values: Sequence[int]) -> str:
@@ -92,56 +109,37 @@ class _Cut:
         return None if shape is None else len(shape)
 
 
-def shorten_last_layer(model: onnx.ModelProto) -> Shortened:
-    """Compute the last layer for the first token only, where the graph reads no other."""
-    graph = shaped(model)
-    pick = _pick(graph)
-    if pick is None:
-        return Shortened(model, 0, "the classifier does not read the first token alone")
-    cut = _Cut(graph)
-    picked = pick.input[0]
-    name = cut.first(picked, axis=1)
-    while cut.pending:
-        _, tensor = heapq.heappop(cut.pending)
-        _cut_tensor(cut, tensor)
-    if not cut.matmuls:
-        return Shortened(model, 0, "no operator before the classifier works token by token")
-    return Shortened(_rewired(cut, pick, name), cut.matmuls)
+def shorten(graph: ShapedGraph, token: Token, pick: onnx.NodeProto) -> Shortened:
+    """Compute what a node picks of (rows, tokens, width) with as little of that as one token needs."""
+    walk = Walk(graph, token)
+    name = walk.one(pick.input[0], axis=1)
+    while walk.pending:
+        _, tensor = heapq.heappop(walk.pending)
+        _cut_tensor(walk, tensor)
+    if not walk.matmuls:
+        return Shortened(graph.model, 0, "no operator before the classifier works token by token")
+    return Shortened(_rewired(walk, pick, token.picked(pick, name)), walk.matmuls)
 
 
-def _pick(graph: ShapedGraph) -> onnx.NodeProto | None:
-    """The node that takes position 0 of axis 1 of (rows, tokens, width), if all that reads that tensor does so."""
-    outputs = {output.name for output in graph.model.graph.output}
-    for node in reversed(graph.model.graph.node):
-        hidden = node.input[0] if node.input else ""
-        if _takes_first(graph, node) and hidden not in outputs:
-            readers = [other for other in graph.model.graph.node if hidden in reads(other)]
-            return node if all(other is node or other.op_type == "Shape" for other in readers) else None
-    return None
+def readers(graph: ShapedGraph, tensor: str) -> list[onnx.NodeProto]:
+    """Nodes that read a tensor's numbers, and not its shape alone."""
+    return [node for node in graph.model.graph.node if tensor in reads(node) and node.op_type != "Shape"]
 
 
-def _takes_first(graph: ShapedGraph, node: onnx.NodeProto) -> bool:
-    """Whether a node is hidden[:, 0]."""
-    if node.op_type != "Gather" or _attribute(node, "axis", 0) != 1 or len(graph.shapes.get(node.input[0], ())) != 3:
-        return False
-    index = graph.constants.get(node.input[1])
-    return index is not None and index.size == 1 and not index.any()
-
-
-def _cut_tensor(cut: _Cut, tensor: str) -> None:
+def _cut_tensor(walk: Walk, tensor: str) -> None:
     """Make the cut form of a tensor: by its own operator on cut operands, or by cutting the whole."""
-    axis = cut.axes[tensor]
-    node = cut.graph.node(tensor)
-    rule = None if node is None or tensor in cut.whole else _RULES.get(node.op_type)
-    made = rule(cut, node, axis) if rule and node and len(node.output) == 1 else None
+    axis = walk.axes[tensor]
+    node = walk.graph.node(tensor)
+    rule = None if node is None or tensor in walk.whole else _RULES.get(node.op_type)
+    made = rule(walk, node, axis) if rule and node and len(node.output) == 1 else None
     if made is None:
-        cut.sliced(tensor, axis)
+        walk.cut_whole(tensor, axis)
         return
-    made.name = f"{tensor}.first.{made.op_type}"
-    cut.made.append((cut.graph.producers[tensor], made))
+    made.name = f"{tensor}.one.{made.op_type}"
+    walk.made.append((walk.graph.producers[tensor], made))
 
 
-Rule = Callable[[_Cut, onnx.NodeProto, int], onnx.NodeProto | None]
+Rule = Callable[[Walk, onnx.NodeProto, int], onnx.NodeProto | None]
 """Gives the node that makes the cut tensor; None where the operator cannot be cut along that axis."""
 
 
@@ -151,91 +149,111 @@ def _copy(node: onnx.NodeProto, inputs: Sequence[str]) -> onnx.NodeProto:
     copy.CopyFrom(node)
     del copy.input[:]
     copy.input.extend(inputs)
-    copy.output[0] = f"{node.output[0]}.first"
+    copy.output[0] = f"{node.output[0]}.one"
     return copy
 
 
-def _token_by_token(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _cut_operands(cut: Walk, operands: Sequence[tuple[str, int]]) -> list[str] | None:
+    """The names of operands, each cut along its axis; None where one has no such token."""
+    if not all(cut.can(name, axis) for name, axis in operands if name):
+        return None
+    return [cut.one(name, axis) if name else "" for name, axis in operands]
+
+
+def _cut_first_operand(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+    """The same operator with its first operand cut along an axis, the others as they are."""
+    operands = _cut_operands(cut, [(node.input[0], axis)])
+    return None if operands is None else _copy(node, [*operands, *node.input[1:]])
+
+
+def _token_by_token(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     """Operands are aligned at their last axes, as broadcasting does."""
     rank = cut.rank(node.output[0])
     ranks = [cut.rank(name) for name in node.input if name]
     if rank is None or None in ranks:
         return None
-    return _copy(node, [cut.first(name, axis - rank + (cut.rank(name) or 0)) if name else "" for name in node.input])
+    operands = _cut_operands(cut, [(name, axis - rank + (cut.rank(name) or 0)) for name in node.input])
+    return None if operands is None else _copy(node, operands)
 
 
-def _along_the_last_axis(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _along_the_last_axis(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     rank = cut.rank(node.output[0])
-    along = _attribute(node, "axis", -1)
+    along = attribute(node, "axis", -1)
     if rank is None or axis >= along % rank:
         return None
-    return _copy(node, [cut.first(node.input[0], axis), *node.input[1:]])
+    return _cut_first_operand(cut, node, axis)
 
 
-def _matmul(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _matmul(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     """A row of the product is a row of the left operand times all of the right one."""
     rank, left_rank = cut.rank(node.output[0]), cut.rank(node.input[0])
     if rank is None or left_rank != rank or axis != rank - 2:
         return None
+    if not cut.can(node.input[0], axis):
+        return None
     if not cut.graph.depends_on_inputs(node.input[1]):
         cut.matmuls += 1
-    return _copy(node, [cut.first(node.input[0], axis), cut.needs_whole(node.input[1])])
+    return _copy(node, [cut.one(node.input[0], axis), cut.needs_whole(node.input[1])])
 
 
-def _transpose(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
-    return _copy(node, [cut.first(node.input[0], list(_attribute(node, "perm", []))[axis])])
+def _transpose(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+    return _cut_first_operand(cut, node, list(attribute(node, "perm", []))[axis])
 
 
-def _concat(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _concat(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     rank = cut.rank(node.output[0])
-    if rank is None or _attribute(node, "axis", 0) % rank == axis:
+    if rank is None or attribute(node, "axis", 0) % rank == axis:
         return None
-    return _copy(node, [cut.first(name, axis) for name in node.input])
+    operands = _cut_operands(cut, [(name, axis) for name in node.input])
+    return None if operands is None else _copy(node, operands)
 
 
-def _slice(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _slice(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     rank = cut.rank(node.output[0])
     axes = cut.graph.constants.get(node.input[3]) if len(node.input) > 3 else None
     if rank is None or axes is None or axis in [int(one) % rank for one in axes.ravel()]:
         return None
-    return _copy(node, [cut.first(node.input[0], axis), *node.input[1:]])
+    return _cut_first_operand(cut, node, axis)
 
 
-def _gather(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _gather(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     """A choice along another axis, by an index of known rank."""
     data_rank, index_rank = cut.rank(node.input[0]), cut.rank(node.input[1])
     if data_rank is None or index_rank is None:
         return None
-    along = _attribute(node, "axis", 0) % data_rank
+    along = attribute(node, "axis", 0) % data_rank
     if along <= axis < along + index_rank:
         return None
-    return _copy(node, [cut.first(node.input[0], axis if axis < along else axis - index_rank + 1), node.input[1]])
+    return _cut_first_operand(cut, node, axis if axis < along else axis - index_rank + 1)
 
 
-def _gather_elements(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _gather_elements(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     """Along another axis data and index are cut alike; along its own only the index is."""
     rank = cut.rank(node.input[0])
     if rank is None:
         return None
-    if _attribute(node, "axis", 0) % rank == axis:
-        return _copy(node, [cut.needs_whole(node.input[0]), cut.first(node.input[1], axis)])
-    return _copy(node, [cut.first(node.input[0], axis), cut.first(node.input[1], axis)])
+    if attribute(node, "axis", 0) % rank == axis:
+        if not cut.can(node.input[1], axis):
+            return None
+        return _copy(node, [cut.needs_whole(node.input[0]), cut.one(node.input[1], axis)])
+    operands = _cut_operands(cut, [(name, axis) for name in node.input])
+    return None if operands is None else _copy(node, operands)
 
 
-def _reduce(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _reduce(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     rank = cut.rank(node.input[0])
-    axes = _attribute(node, "axes", None)
+    axes = attribute(node, "axes", None)
     if len(node.input) > 1:
         constant = cut.graph.constants.get(node.input[1])
         axes = None if constant is None else constant.ravel().tolist()
-    if rank is None or axes is None or not _attribute(node, "keepdims", 1):
+    if rank is None or axes is None or not attribute(node, "keepdims", 1):
         return None
     if axis in [int(one) % rank for one in axes]:
         return None
-    return _copy(node, [cut.first(node.input[0], axis), *node.input[1:]])
+    return _cut_first_operand(cut, node, axis)
 
 
-def _reshape(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _reshape(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     """Where the axis goes through unmixed: the sizes before it and its own are the same on both sides."""
     before, after = cut.graph.shapes.get(node.input[0]), cut.graph.shapes.get(node.output[0])
     if before is None or after is None:
@@ -249,21 +267,21 @@ def _reshape(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | Non
         None,
     )
     target = [1 if at == axis else _size(size) for at, size in enumerate(after)]
-    if source is None or target.count(-1) > 1:
+    if source is None or target.count(-1) > 1 or not cut.can(node.input[0], source):
         return None
-    shape = cut.constant(f"{node.output[0]}.first.shape", target)
-    return _copy(node, [cut.first(node.input[0], source), shape])
+    shape = cut.constant(f"{node.output[0]}.one.shape", target)
+    return _copy(node, [cut.one(node.input[0], source), shape])
 
 
-def _squeeze(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _squeeze(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     return _through_unit_axes(cut, node, axis, wide=node.input[0])
 
 
-def _unsqueeze(cut: _Cut, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
+def _unsqueeze(cut: Walk, node: onnx.NodeProto, axis: int) -> onnx.NodeProto | None:
     return _through_unit_axes(cut, node, axis, wide=node.output[0])
 
 
-def _through_unit_axes(cut: _Cut, node: onnx.NodeProto, axis: int, *, wide: str) -> onnx.NodeProto | None:
+def _through_unit_axes(cut: Walk, node: onnx.NodeProto, axis: int, *, wide: str) -> onnx.NodeProto | None:
     """Squeeze takes unit axes from its wide side, Unsqueeze puts them there."""
     axes = cut.graph.constants.get(node.input[1]) if len(node.input) > 1 else None
     rank = cut.rank(wide)
@@ -272,7 +290,7 @@ def _through_unit_axes(cut: _Cut, node: onnx.NodeProto, axis: int, *, wide: str)
     units = {int(one) % rank for one in axes.ravel()}
     kept = [at for at in range(rank) if at not in units]  # kept[narrow axis] = wide axis
     source = kept[axis] if wide == node.input[0] else (kept.index(axis) if axis in kept else None)
-    return None if source is None else _copy(node, [cut.first(node.input[0], source), *node.input[1:]])
+    return None if source is None else _cut_first_operand(cut, node, source)
 
 
 _RULES: dict[str, Rule] = {
@@ -300,51 +318,20 @@ def _size(size: Dim) -> int:
     return int(size) if getattr(size, "is_Integer", False) else -1
 
 
-def _attribute(node: onnx.NodeProto, name: str, default: object) -> Any:
-    return next((helper.get_attribute_value(one) for one in node.attribute if one.name == name), default)
-
-
-def _rewired(cut: _Cut, pick: onnx.NodeProto, first: str) -> onnx.ModelProto:
-    """The graph with the new nodes behind those that they follow, and without those that nobody reads any more."""
+def _rewired(walk: Walk, pick: onnx.NodeProto, picked: onnx.NodeProto) -> onnx.ModelProto:
+    """The graph with the new nodes, and without those that nobody reads any more."""
     model = onnx.ModelProto()
-    model.CopyFrom(cut.graph.model)
+    model.CopyFrom(walk.graph.model)
     graph = model.graph
     behind: dict[int, list[onnx.NodeProto]] = {}
-    for index, node in cut.made:
+    for index, node in walk.made:
         behind.setdefault(index, []).append(node)
     nodes = list(behind.get(-1, []))
     for index, node in enumerate(graph.node):
-        if node.output[0] == pick.output[0]:
-            node.input[0] = first
-        nodes += [_known(cut.graph, node) or node, *behind.get(index, [])]
-    kept = _needed(nodes, {output.name for output in graph.output})
+        old = picked if node.output[0] == pick.output[0] else known(walk.graph, node) or node
+        nodes += [old, *behind.get(index, [])]
+    kept = ordered(needed(nodes, {output.name for output in graph.output}))
     del graph.node[:], graph.value_info[:]
     graph.node.extend(kept)
-    graph.initializer.extend(cut.constants)
-    _drop_unread_weights(graph)
-    return model
-
-
-def _known(graph: ShapedGraph, node: onnx.NodeProto) -> onnx.NodeProto | None:
-    """A constant for a node that gives a known size, so that no tensor is computed only for its shape."""
-    name = node.output[0]
-    if name not in graph.values or node.op_type == "Constant":
-        return None
-    values = np.array(graph.values[name], np.int64).reshape([int(size) for size in graph.shapes[name]])
-    return helper.make_node("Constant", [], [name], name=node.name, value=numpy_helper.from_array(values))
-
-
-def _needed(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
-    kept = []
-    for node in reversed(nodes):
-        if wanted & set(node.output):
-            wanted |= reads(node)
-            kept.append(node)
-    return kept[::-1]
-
-
-def _drop_unread_weights(graph: onnx.GraphProto) -> None:
-    read = {name for node in graph.node for name in reads(node)}
-    kept = [one for one in graph.initializer if one.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(walk.constants)
+    return dropped_unread(model)
