@@ -39,15 +39,15 @@ def export_decoder(source: Source, scoring: Scoring, path: Path, opset: int) -> 
     model = load_decoder(source, scoring)
     path.parent.mkdir(parents=True, exist_ok=True)
     example = torch.ones((2, 8), dtype=torch.int64)
-    names = ["input_ids", "attention_mask"]
+    rows, both = {0: "batch_size"}, {0: "batch_size", 1: "sequence_length"}  # as optimum calls them
     with torch.inference_mode():
         torch.onnx.export(
             _scorer(model, scoring),
             (example + 1, example),
             str(path),
-            input_names=names,
+            input_names=["input_ids", "attention_mask"],
             output_names=["logits"],
-            dynamic_axes={**dict.fromkeys(names, {0: "batch_size", 1: "sequence_length"}), "logits": {0: "batch_size"}},
+            dynamic_axes={"input_ids": both, "attention_mask": both, "logits": rows},
             opset_version=opset,
             dynamo=False,
         )
@@ -67,7 +67,7 @@ def _scorer(model: Any, scoring: Scoring) -> Any:
     cap = getattr(model.config, "final_logit_softcapping", None) if scoring.generative else None
     body, masks = model.base_model, _masks(model.config)
 
-    class Scorer(torch.nn.Module):
+    class Scorer(torch.nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
         def __init__(self) -> None:
             super().__init__()
             self.body = body

@@ -94,7 +94,9 @@ def _say_how(scoring: Scoring, say: Say) -> None:
     if scoring.template:
         say(f"pairs are written by {scoring.why}")
     elif scoring.decoder:
-        say("no template is known for this decoder: pairs are laid out as its tokenizer does (--template gives another)")
+        say(
+            "no template is known for this decoder: pairs are laid out as its tokenizer does (--template gives another)"
+        )
     if scoring.activation is Activation.IDENTITY:
         say("relevance scores are the model's output, as its files say (--activation sigmoid: probabilities)")
 

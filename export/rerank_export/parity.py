@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_export.errors import ExportFailed, one_line
 from rerank_export.decoder import load_decoder
+from rerank_export.errors import ExportFailed, one_line
 from rerank_export.scoring import Scoring
 from rerank_export.source import Source
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate

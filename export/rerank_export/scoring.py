@@ -133,9 +133,13 @@ def _template(
         raise ExportFailed(f"{source.id} has no known template, so no slot for an instruction: give a --template")
     else:
         return None, ""
-    return (_checked(template.model_dump() | {"instruction": wishes.instruction}), why) if wishes.instruction else (
-        template,
-        why,
+    return (
+        (_checked(template.model_dump() | {"instruction": wishes.instruction}), why)
+        if wishes.instruction
+        else (
+            template,
+            why,
+        )
     )
 
 
@@ -178,9 +182,9 @@ def _answers(
     yes = wishes.yes or (recipe.yes if recipe else None)
     if not has_template or not (yes or files.answers):
         raise ExportFailed(
-            f"{source.id} generates text, and nothing says how it is asked for a score: give --template (a text or file "
-            f"with {QUERY} and {DOCUMENT}, or one of {', '.join(one.name for one in RECIPES)}), --yes and --no (the "
-            "tokens whose logits' difference is the score)"
+            f"{source.id} generates text, and nothing says how it is asked for a score: give --template (a text or "
+            f"file with {QUERY} and {DOCUMENT}, or one of {', '.join(one.name for one in RECIPES)}), --yes and --no "
+            "(the tokens whose logits' difference is the score)"
         )
     if files.answers and not wishes.yes:
         return files.answers

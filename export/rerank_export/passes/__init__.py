@@ -24,9 +24,13 @@ def _first_token(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     from rerank_export.passes.first_token import shorten_last_layer
 
     shortened = shorten_last_layer(model)
-    return (shortened.model, f"{shortened.matmuls} matrix products for one token") if shortened.matmuls else (
-        None,
-        shortened.reason,
+    return (
+        (shortened.model, f"{shortened.matmuls} matrix products for one token")
+        if shortened.matmuls
+        else (
+            None,
+            shortened.reason,
+        )
     )
 
 
@@ -34,9 +38,13 @@ def _last_token(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     from rerank_export.passes.last_token import shorten_last_layer
 
     shortened = shorten_last_layer(model)
-    return (shortened.model, f"{shortened.matmuls} matrix products for one token") if shortened.matmuls else (
-        None,
-        shortened.reason,
+    return (
+        (shortened.model, f"{shortened.matmuls} matrix products for one token")
+        if shortened.matmuls
+        else (
+            None,
+            shortened.reason,
+        )
     )
 
 
@@ -50,9 +58,9 @@ def _sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
 Pass = Callable[[onnx.ModelProto], tuple[onnx.ModelProto | None, str]]
 """Gives the new graph, or None, and what was done, or why nothing was."""
 PASSES: dict[str, Pass] = {
+    "fold_sizes": _sizes,
     "first_token_last_layer": _first_token,
     "last_token_last_layer": _last_token,
-    "fold_sizes": _sizes,
 }
 """In the order in which they run."""
 

@@ -14,7 +14,7 @@ class _First:
     """Position 0 of any axis."""
 
     def can_be_cut(self, shape: Sequence[Dim], axis: int) -> bool:
-        return True
+        return axis < len(shape)
 
     def cut(self, walk: Walk, tensor: str, axis: int, name: str) -> list[onnx.NodeProto]:
         bounds = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 from onnx import helper
@@ -26,7 +27,7 @@ class _Last:
         """GatherND takes one place of axis 1; so the axis goes there, and back."""
         shape = walk.graph.shapes[tensor]
         there, back = self._moves(walk, shape, axis, name)
-        steps = [*there, ("GatherND", [self.positions], {"batch_dims": 1}), *back]
+        steps: list[_Step] = [*there, ("GatherND", [self.positions], {"batch_dims": 1}), *back]
         nodes, current = [], tensor
         for step, (kind, operands, attributes) in enumerate(steps):
             output = name if step == len(steps) - 1 else f"{name}.{step}"
@@ -36,9 +37,7 @@ class _Last:
             current = output
         return nodes
 
-    def _moves(
-        self, walk: Walk, shape: Sequence[Dim], axis: int, name: str
-    ) -> tuple[list["_Step"], list["_Step"]]:
+    def _moves(self, walk: Walk, shape: Sequence[Dim], axis: int, name: str) -> tuple[list["_Step"], list["_Step"]]:
         """How the axis comes to place 1 and back: by leaving out axes of size 1, which is free, or by a transpose."""
         if axis == 1:
             return [], []
@@ -53,7 +52,7 @@ class _Last:
         return helper.make_node("Identity", [one], list(pick.output), name=pick.name)
 
 
-_Step = tuple[str, list[str], dict[str, object]]
+_Step = tuple[str, list[str], dict[str, Any]]
 
 
 def shorten_last_layer(model: onnx.ModelProto) -> Shortened:

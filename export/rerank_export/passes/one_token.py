@@ -1,4 +1,4 @@
-"""The walk that makes a graph compute its last layer for one token only; which one, first_token.py and last_token.py say.
+"""The walk that makes a graph compute its last layer for one token only; the callers say for which.
 
 A classifier that reads one position needs of the last layer's attention, feed-forward and norms that position alone;
 keys and values are needed of all. So the selection of the position is moved up through every operator that works token
@@ -12,12 +12,12 @@ Rule 2: nodes are met in reverse topological order, so that whether a tensor is 
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnx
 import sympy
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from rerank_export.passes.nodes import attribute, dropped_unread, known, needed, ordered
 from rerank_export.passes.shapes import Dim, ShapedGraph, reads

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,7 @@ def _dims(value: onnx.ValueInfoProto) -> tuple[Dim, ...]:
     )
 
 
+@cache  # a graph names a few sizes thousands of times
 def _symbol(text: str) -> Dim:
     """A dimension's name or formula; every name is a positive integer, so that products can be compared."""
     names = re.findall(r"[A-Za-z_]\w*(?!\w*\()", text)

@@ -29,9 +29,7 @@ def _without_identities(nodes: list[onnx.NodeProto], outputs: set[str]) -> list[
     if any(attribute.HasField("g") or attribute.graphs for node in nodes for attribute in node.attribute):
         return nodes
     sources = {
-        node.output[0]: node.input[0]
-        for node in nodes
-        if node.op_type == "Identity" and node.output[0] not in outputs
+        node.output[0]: node.input[0] for node in nodes if node.op_type == "Identity" and node.output[0] not in outputs
     }
 
     def source(name: str) -> str:
@@ -46,7 +44,7 @@ def _without_identities(nodes: list[onnx.NodeProto], outputs: set[str]) -> list[
 
 
 def _keep_used_opsets(model: onnx.ModelProto) -> None:
-    """One version of each set of operators that is used; a runtime may refuse one that it does not know, used or not."""
+    """Only the sets of operators that are used: a runtime may refuse one that it does not know, used or not."""
     used = {node.domain for node in model.graph.node} | {""}
     kept = {one.domain: one.version for one in model.opset_import if one.domain in used}
     del model.opset_import[:]
