@@ -159,7 +159,8 @@ def _modernbert(pooling: str = "cls", positions: int = 512) -> tuple[Any, Any]:
     tokens = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
     attention = {"local_attention": 16, "global_attn_every_n_layers": 2, "reference_compile": False}
     size = {"vocab_size": VOCABULARY, "max_position_embeddings": positions, "classifier_pooling": pooling}
-    config = ModernBertConfig(**tokens, **attention, **size, **SMALL)
+    small = SMALL if positions == 512 else SMALL | {"num_attention_heads": 1}
+    config = ModernBertConfig(**tokens, **attention, **size, **small)
     return ModernBertForSequenceClassification(config), _plain(("input_ids", "attention_mask"), positions)
 
 
