@@ -3,8 +3,12 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rerank_service.commands import Command
+
+if TYPE_CHECKING:
+    from rerank_export.scoring import Wishes
 
 _NEEDS = (
     "Exporting needs the extra `export` of rerank-service, in an environment of its own: "
@@ -17,6 +21,22 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the bundle goes (default: out/NAME)")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--name", help="what the model is called where it is served (default: the folder's name)")
+    scoring = parser.add_argument_group("how it scores, where its files do not say")
+    scoring.add_argument(
+        "--template",
+        metavar="NAME|FILE|TEXT",
+        help="how a pair is written: a known family's name, or a file or text with {query} and {document}, and "
+        "{instruction} if it has a place for one; `pair`: as the tokenizer does",
+    )
+    scoring.add_argument("--instruction", metavar="TEXT", help="what the template's instruction is by default")
+    scoring.add_argument("--yes", metavar="TOKEN", help="of a text generator: the token that speaks for relevance")
+    scoring.add_argument("--no", metavar="TOKEN", help="and the one against it; empty: the logit of --yes is the score")
+    scoring.add_argument("--relevant", metavar="LABEL", help="of two labels the one that means relevant")
+    scoring.add_argument("--activation", choices=("sigmoid", "identity"), help="how a logit becomes a relevance score")
+    scoring.add_argument("--max-tokens", type=int, metavar="N", help="cut the model's window to so many tokens")
+    scoring.add_argument(
+        "--no-pass", action="append", default=[], metavar="NAME", help="leave a pass over the graph out (repeatable)"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -43,13 +63,31 @@ def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     from rerank_export.exporter import export
 
     out: Path = arguments.out or Path("out") / Path(arguments.model).resolve().name
-    done = export(arguments.model, out, revision=arguments.revision, name=arguments.name, say=say)
+    done = export(
+        arguments.model, out, revision=arguments.revision, name=arguments.name, wishes=_wishes(arguments), say=say
+    )
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     say(
         f"done: {out}, {size:.1f} MB; logits differ by at most {done.parity.max_difference:.1e} "
         f"over {done.parity.pairs} pairs"
     )
     say(f"serve it with: rerank serve --model {out}")
+
+
+def _wishes(arguments: argparse.Namespace) -> "Wishes":
+    from rerank_export.scoring import Wishes
+    from rerank_service.ranking import Activation
+
+    return Wishes(
+        template=arguments.template,
+        instruction=arguments.instruction,
+        yes=arguments.yes,
+        no=arguments.no,
+        relevant=arguments.relevant,
+        activation=Activation(arguments.activation) if arguments.activation else None,
+        max_tokens=arguments.max_tokens,
+        without_passes=frozenset(arguments.no_pass),
+    )
 
 
 COMMAND = Command(

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from rerank_export.errors import ExportFailed
 from rerank_export.graph import OPSET, export_graph
-from rerank_export.parity import Parity, compare, versions
-from rerank_export.passes import apply_passes
+from rerank_export.parity import Parity, compare, sample, versions
+from rerank_export.passes import PASSES, apply_passes
 from rerank_export.quiet import quiet
-from rerank_export.source import Source, checked_config, fetch
+from rerank_export.scoring import Scoring, Wishes, scoring_of
+from rerank_export.source import Source, fetch, read_config
 from rerank_export.tokenizer import write_tokenizer
 from rerank_export.weights import halve_weights, save
 from rerank_service.bundle import (
@@ -34,6 +35,7 @@ from rerank_service.bundle import (
     write_manifest,
 )
 from rerank_service.errors import BundleInvalid
+from rerank_service.ranking import Activation
 
 Say = Callable[[str], None]
 
@@ -47,15 +49,24 @@ class Exported:
 
 
 def export(
-    model: str, out: Path, *, revision: str | None = None, name: str | None = None, say: Say = print
+    model: str,
+    out: Path,
+    *,
+    revision: str | None = None,
+    name: str | None = None,
+    wishes: Wishes | None = None,
+    say: Say = print,
 ) -> Exported:
-    """Make a bundle of a hub id or a folder.
+    """Make a bundle of a hub id or a folder. `wishes` overrule what its files and its family's recipe say.
 
     Nothing is left at `out` unless all went well; a bundle that is there already is replaced.
 
     Raises:
         ExportFailed: it cannot be done, and why.
     """
+    wishes = wishes or Wishes()
+    if unknown := sorted(wishes.without_passes - PASSES.keys()):
+        raise ExportFailed(f"there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
     target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
     if not _is_free(target):
         raise ExportFailed(f"{out} is there and is no bundle: choose another OUT, or remove it")
@@ -63,11 +74,14 @@ def export(
         say(f"fetching {model}")
         source = fetch(model, revision)
         with quiet():
-            config = checked_config(source)
+            config = read_config(source)
+            scoring = scoring_of(source, config, wishes)
+            _say_how(scoring, say)
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
                 made = Path(work) / "bundle"
-                parity = _make(source, config, made, name or target.name, say)
+                manifest = _manifest(source, config, scoring, name or target.name)
+                parity = _make(source, scoring, made, manifest, wishes, say)
                 bundle = open_bundle(made)
                 _replace(made, target)
     except (OSError, BundleInvalid) as error:
@@ -75,17 +89,33 @@ def export(
     return Exported(Bundle(out, bundle.manifest), parity)
 
 
-def _make(source: Source, config: dict[str, Any], made: Path, name: str, say: Say) -> Parity:
+def _say_how(scoring: Scoring, say: Say) -> None:
+    """What a person should look at, since it decides what scores mean."""
+    if scoring.template:
+        say(f"pairs are written by {scoring.why}")
+    elif scoring.decoder:
+        say(
+            "no template is known for this decoder: pairs are laid out as its tokenizer does (--template gives another)"
+        )
+    if scoring.activation is Activation.IDENTITY:
+        say("relevance scores are the model's output, as its files say (--activation sigmoid: probabilities)")
+
+
+def _make(source: Source, scoring: Scoring, made: Path, manifest: Manifest, wishes: Wishes, say: Say) -> Parity:
     made.mkdir()
     write_tokenizer(source, made / TOKENIZER)
     shutil.copyfile(source.folder / CONFIG, made / CONFIG)
     say("exporting the graph (of a large model: for minutes)")
-    graph, passes = apply_passes(export_graph(source, made.with_name("optimum")))
+    batches = sample(Bundle(made, manifest))
+    graph = export_graph(source, scoring, made.with_name("exported"))
+    graph, passes = apply_passes(graph, made.with_name("passes"), batches, wishes.without_passes)
     variant = Variant(file=GRAPH, precision="fp32", weights="fp16" if halve_weights(graph) else "fp32")
     save(graph, made / GRAPH, WEIGHTS)
-    manifest = _manifest(source, config, name, variant, passes)
+    del graph  # of a large model, gigabytes
+    recipe = manifest.recipe | {"passes": passes}
+    manifest = manifest.model_copy(update={"variants": (variant,), "recipe": recipe})
     say("comparing with transformers")
-    parity = compare(Bundle(made, manifest), source)
+    parity = compare(Bundle(made, manifest), source, scoring)
     if not parity.holds:
         raise ExportFailed(
             f"{source.id}: the exported graph does not score as the model does: logits differ by up to "
@@ -97,18 +127,22 @@ def _make(source: Source, config: dict[str, Any], made: Path, name: str, say: Sa
     return parity
 
 
-def _manifest(source: Source, config: dict[str, Any], name: str, variant: Variant, passes: dict[str, str]) -> Manifest:
+def _manifest(source: Source, config: dict[str, Any], scoring: Scoring, name: str) -> Manifest:
+    """All that can be said before there is a graph."""
     tokenizer_config = source.folder / "tokenizer_config.json"
+    most = window(config, read_json(tokenizer_config) if tokenizer_config.is_file() else {})
     return Manifest(
         name=name,
         source=source.id,
         revision=source.revision,
         architecture=config["architectures"][0],
-        max_tokens=window(config, read_json(tokenizer_config) if tokenizer_config.is_file() else {}),
+        max_tokens=min(most, scoring.max_tokens or most),
         pad_id=config.get("pad_token_id") or 0,
-        variants=(variant,),
+        activation=scoring.activation,
+        template=scoring.template,
+        variants=(Variant(file=GRAPH, precision="fp32", weights="fp32"),),
         files={},
-        recipe={"task": "text-classification", "opset": OPSET, "passes": passes, "versions": versions()},
+        recipe={"task": scoring.task, "rows": scoring.rows, "opset": OPSET, "versions": versions()},
     )
 
 

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_export.decoder import load_decoder
 from rerank_export.errors import ExportFailed, one_line
+from rerank_export.scoring import Scoring
 from rerank_export.source import Source
-from rerank_service.batching import BatchLimits, collate
+from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.ranking import Activation
+from rerank_service.template import Template
 from rerank_service.tokenizer import PairTokenizer
 
 TOLERANCE = 1e-4
@@ -62,40 +66,75 @@ class Parity:
         return {"verdict": "pass" if self.holds else "fail", **asdict(self)}
 
 
-def reference_logits(source: Source, pairs: Sequence[tuple[str, str]], max_tokens: int) -> NDArray[np.float32]:
+CLASSIFIER = Scoring(decoder=False, generative=False, rows=(0,), activation=Activation.SIGMOID)
+"""A cross-encoder with one label, as most are."""
+
+
+def reference_logits(
+    source: Source, pairs: Sequence[tuple[str, str]], max_tokens: int, scoring: Scoring = CLASSIFIER
+) -> NDArray[np.float32]:
     """Logits that transformers computes in fp32, float32 of shape (pairs,): each pair alone, the document cut.
 
     Raises:
         ExportFailed: the model's files lack some of its weights.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source.folder)
+    model = load_decoder(source, scoring) if scoring.decoder else _load_encoder(source)
+    logits = np.empty(len(pairs), np.float32)
+    with torch.inference_mode():
+        for at, (query, document) in enumerate(pairs):
+            encoded = _encoded(tokenizer, scoring, query, document, max_tokens)
+            output = model(**encoded).logits[0]
+            row = (output[-1] if scoring.generative else output)[list(scoring.rows)]
+            logits[at] = (row[0] if len(row) == 1 else row[0] - row[1]).item()
+    return logits
+
+
+def _load_encoder(source: Source) -> Any:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
     model, loading = AutoModelForSequenceClassification.from_pretrained(
         source.folder, dtype=torch.float32, output_loading_info=True
     )
     if loading["missing_keys"]:  # transformers makes them up
         raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")
-    logits = np.empty(len(pairs), np.float32)
-    with torch.inference_mode():
-        for at, (query, document) in enumerate(pairs):
-            # lists, since a bare "" as the second text counts as none, and the query is then encoded alone
-            encoded = tokenizer(
-                [query], [document], truncation="only_second", max_length=max_tokens, return_tensors="pt"
-            )
-            logits[at] = model(**encoded).logits.reshape(()).item()
-    return logits
+    return model
 
 
-def compare(bundle: Bundle, source: Source) -> Parity:
+def _encoded(tokenizer: Any, scoring: Scoring, query: str, document: str, max_tokens: int) -> dict[str, Any]:
+    """A pair as the model's own code would feed it."""
+    import torch
+
+    if scoring.template:
+        ids = torch.tensor([_written(tokenizer, scoring.template, query, document, max_tokens)])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    # lists, since a bare "" as the second text counts as none, and the query is then encoded alone
+    encoded = tokenizer([query], [document], truncation="only_second", max_length=max_tokens, return_tensors="pt")
+    return {name: value for name, value in encoded.items() if not (scoring.decoder and name == "token_type_ids")}
+
+
+def _written(tokenizer: Any, template: Template, query: str, document: str, max_tokens: int) -> list[int]:
+    """A pair's token ids by transformers' tokenizer, each text of the template by itself."""
+
+    def ids(texts: Sequence[str]) -> list[int]:
+        return [one for text in texts for one in tokenizer(text, add_special_tokens=False).input_ids]
+
+    head, tail = ids(template.head(query)), ids(template.after)
+    return [*head, *ids([template.lead + document])[: max_tokens - len(head) - len(tail)], *tail]
+
+
+def compare(bundle: Bundle, source: Source, scoring: Scoring = CLASSIFIER) -> Parity:
     """Score the built-in pairs with the bundle, by the code that serves it, and with transformers.
 
     Raises:
         ExportFailed: one of them cannot score them.
     """
     try:
-        expected = reference_logits(source, PAIRS, bundle.manifest.max_tokens)
+        expected = reference_logits(source, PAIRS, bundle.manifest.max_tokens, scoring)
         alone, together = _bundle_logits(bundle)
     except ExportFailed:
         raise
@@ -112,13 +151,25 @@ def compare(bundle: Bundle, source: Source) -> Parity:
     )
 
 
-def _bundle_logits(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits of the built-in pairs scored each alone, and two by two, padded to the longer."""
-    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=bundle.manifest.max_tokens)
-    session = CrossEncoder(bundle.graph)
-    pairs = [
+def sample(bundle: Bundle) -> list[Batch]:
+    """A few of the built-in pairs as batches, padded and not, to compare graphs on."""
+    pairs = _encode(bundle)[: len(_DOCUMENTS) - 1]  # all but the longest document
+    limits = BatchLimits(max_length=bundle.manifest.max_tokens)
+    return [collate(batch, pad_id=bundle.manifest.pad_id, limits=limits) for batch in (pairs, pairs[:1], pairs[-1:])]
+
+
+def _encode(bundle: Bundle) -> list[EncodedPair]:
+    manifest = bundle.manifest
+    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
+    return [
         pair for query in _QUERIES for pair in tokenizer.encode_documents(tokenizer.encode_query(query), _DOCUMENTS)
     ]
+
+
+def _bundle_logits(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits of the built-in pairs scored each alone, and two by two, padded to the longer."""
+    session = CrossEncoder(bundle.graph)
+    pairs = _encode(bundle)
 
     def score(size: int) -> NDArray[np.float32]:
         batches = [pairs[at : at + size] for at in range(0, len(pairs), size)]

@@ -1,18 +1,22 @@
 """Where a model comes from: a folder, or the Hugging Face hub."""
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rerank_export.errors import ExportFailed, one_line
+from rerank_export.modules import read_modules
 from rerank_service.bundle import CONFIG
 
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
 _PICKLED = ["*.bin"]
 """Weights of older models; often there beside the same ones in safetensors."""
 _SUBFOLDERS = ["*/*"]
 """Other people's exports, mostly."""
+_STEP = re.compile(r"[0-9]+_[A-Za-z]+")
+"""As sentence-transformers names the folder of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,31 +83,24 @@ def _snapshot(model: str, revision: str | None) -> Path:
     if not sys.stderr.isatty():
         disable_progress_bars()
     folder = Path(snapshot_download(model, revision=revision, allow_patterns=_FILES, ignore_patterns=_SUBFOLDERS))
+    if steps := [f"{path}/{CONFIG}" for path in _subfolders(folder)]:
+        snapshot_download(model, revision=folder.name, allow_patterns=steps)
     if not any(folder.glob("*.safetensors")):
         snapshot_download(model, revision=folder.name, allow_patterns=_PICKLED, ignore_patterns=_SUBFOLDERS)
     return folder
 
 
-def checked_config(source: Source) -> dict[str, Any]:
-    """The config of a cross-encoder, with what transformers takes for granted filled in.
+def _subfolders(folder: Path) -> list[str]:
+    """Of the steps of a sentence-transformers model that have settings of their own."""
+    return [path for module in read_modules(folder) if _STEP.fullmatch(path := str(module.get("path", "")))]
+
+
+def read_config(source: Source) -> dict[str, Any]:
+    """config.json, with what transformers takes for granted filled in.
 
     Raises:
-        ExportFailed: there is none, or it is another kind of model's.
+        ExportFailed: there is none, or it is not understood.
     """
-    config = _config(source)
-    architecture = next(iter(config.get("architectures") or [""]))
-    labels = len(config["id2label"])
-    if not architecture.endswith("ForSequenceClassification"):
-        raise ExportFailed(
-            f"{source.id} is a {architecture or 'model without a stated architecture'}, not a "
-            "cross-encoder (…ForSequenceClassification): it gives no score for a pair"
-        )
-    if labels != 1:
-        raise ExportFailed(f"{source.id} has {labels} labels; a cross-encoder that is served here has one")
-    return config
-
-
-def _config(source: Source) -> dict[str, Any]:
     if not (source.folder / CONFIG).is_file():
         raise ExportFailed(f"{source.id} has no {CONFIG}: it is not a model in the form of the Hugging Face hub")
     from transformers import AutoConfig

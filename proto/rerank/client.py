@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     score_type: pb.ScoreType.ValueType
     min_score: float | None
     priority: int
+    instruction: str | None
 
 
 class RerankClient:

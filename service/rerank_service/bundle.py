@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from rerank_service.calibration.curve import Calibration
 from rerank_service.errors import BundleInvalid
 from rerank_service.ranking import Activation
+from rerank_service.template import Template
 
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
@@ -91,6 +92,8 @@ class Manifest(BaseModel):
     pad_id: int = Field(ge=0, le=MAX_PAD_ID)
     activation: Activation = Activation.SIGMOID
     calibration: Calibration | None = None
+    template: Template | None = None
+    """How a pair is written; None: as the tokenizer lays it out."""
     variants: tuple[Variant, ...] = Field(min_length=1)
     files: dict[str, str]
     """sha256 of each file of the bundle, by its name."""

@@ -38,7 +38,7 @@ class Activation(Enum):
 
     SIGMOID = "sigmoid"
     IDENTITY = "identity"
-    """The model's output already is one."""
+    """It does not: the model's output is the score, a probability already or not meant to be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class RerankRequest:
     score_type: ScoreType = ScoreType.PROBABILITY
     min_score: float | None = None
     priority: int = 0
+    instruction: str = ""
+    """What to look for, in place of the model's own instruction; empty: that."""
 
     def __post_init__(self) -> None:
         if not self.query:

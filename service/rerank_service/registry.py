@@ -125,7 +125,7 @@ def load(
     limits = replace(limits, max_length=manifest.max_tokens)
     lanes = lanes or default_lanes(engine)
     encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes)
-    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens)
+    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
     cost = cost or CostModel()
     _warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
     scheduler = Scheduler(encoder.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)

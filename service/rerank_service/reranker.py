@@ -75,9 +75,9 @@ class Reranker:
             RerankError: any of errors.py; DeadlineExceeded when that has passed.
         """
         self._check_count(len(documents), self.limits.max_documents)
-        self._check_chars("query", len(request.query), self.limits.max_query_chars)
+        self._check_texts(request)
         model = self._registry.get(request.model)
-        guess = model.tokenizer.guess(request.query, request.max_tokens_per_doc)
+        guess = model.tokenizer.guess(request.query, request.max_tokens_per_doc, instruction=request.instruction)
         tokens = sum(guess(reader.chars(raw)) for raw in documents)
         speed = model.scheduler.tokens_per_second(tokens / len(documents))
         with model.scheduler.in_use(), self._admission.admit(len(documents), tokens, deadline, speed, weight) as ticket:
@@ -104,7 +104,7 @@ class Reranker:
         How much will come is not known, so a stream is let in as if it were empty, and counts with what it has sent.
         One with a cutoff can never be late, so nobody else is refused for its sake.
         """
-        self._check_chars("query", len(request.query), self.limits.max_query_chars)
+        self._check_texts(request)
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
         due = deadline if cutoff is None else Deadline(math.inf)
@@ -133,7 +133,9 @@ class Reranker:
         """Read and tokenize the query and documents as they come, and let them wait for a lane."""
         model, meter = live.model, live.meter
         with meter.tokenizing():
-            query = await self._blocking(lambda: model.tokenizer.encode_query(live.request.query))
+            query = await self._blocking(
+                partial(model.tokenizer.encode_query, live.request.query, live.request.instruction)
+            )
         meter.query_tokens = query.query_tokens
         encode = partial(self._prepare, live, query, PairKeys(query, model.identity))
         async for raws in chunks:
@@ -177,6 +179,10 @@ class Reranker:
                 field="documents",
                 reason="too_many_documents",
             )
+
+    def _check_texts(self, request: RerankRequest) -> None:
+        self._check_chars("query", len(request.query), self.limits.max_query_chars)
+        self._check_chars("instruction", len(request.instruction), self.limits.max_query_chars)
 
     def _check_chars(self, field: str, chars: int, limit: int) -> None:
         if chars > limit:

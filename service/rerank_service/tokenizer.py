@@ -1,4 +1,4 @@
-"""Text to token ids: the query once, each document once, joined by the model's own pair template."""
+"""Text to token ids: the query once, each document once, joined by the model's template."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from tokenizers import Encoding, Tokenizer
 
 from rerank_service.batching import EncodedPair, Segment
 from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.layout import Layout, own_layout, written_layout
+from rerank_service.template import Template
 
 _TOKENS_PER_CHAR = 0.25
 """Of English text; what the server really gets is learned."""
@@ -25,39 +27,30 @@ class EncodedQuery:
     """A query with the template around it."""
 
     head: Segment
-    """Special tokens before and after the query, and the query."""
+    """What precedes the document: the query, and what the template has around it."""
     tail: Segment
-    """Special tokens after the document."""
+    """What follows the document."""
     document_type: int
     """Token type id of a document's tokens."""
     query_tokens: int
     """Tokens of the query alone."""
     room: int
     """Tokens that the window leaves for a document; at least 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """The special tokens around a pair: before the query, between, after the document."""
-
-    before: Segment
-    between: Segment
-    after: Segment
-    query_type: int
-    document_type: int
-
-    def __len__(self) -> int:
-        return len(self.before) + len(self.between) + len(self.after)
+    lead: str = ""
+    """Text that is tokenized together with each document, before it."""
+    lead_tokens: int = 0
 
 
 class PairTokenizer:
     """The tokenizer of a cross-encoder. All methods may be called from any thread."""
 
-    def __init__(self, path: Path, *, max_tokens: int) -> None:
-        """`path` is a tokenizer.json, `max_tokens` what a pair may have, special tokens included.
+    def __init__(self, path: Path, *, max_tokens: int, template: Template | None = None) -> None:
+        """`path` is a tokenizer.json, `max_tokens` what a pair may have, template included. Without a template pairs
+        are laid out as the tokenizer itself does.
 
         Raises:
-            BundleInvalid: the file is no tokenizer, or its template does not lay out a pair in order.
+            BundleInvalid: the file is no tokenizer, or does not lay out a pair in order, or the template leaves no
+                room for a pair.
         """
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
@@ -65,15 +58,21 @@ class PairTokenizer:
             raise BundleInvalid(f"{path} is not a tokenizer: {error}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._template = _template(self._tokenizer, path)
+        self._layout = _layout(self._tokenizer, template, path)
+        if self._layout.size >= max_tokens - 1:
+            raise BundleInvalid(
+                f"{path}: the template alone has {self._layout.size} tokens, and a pair may have {max_tokens}"
+            )
         self._tokens_per_char = _TOKENS_PER_CHAR
         self.max_tokens = max_tokens
 
-    def guess(self, query: str, max_tokens_per_doc: int | None = None) -> Callable[[int], float]:
+    def guess(
+        self, query: str, max_tokens_per_doc: int | None = None, *, instruction: str = ""
+    ) -> Callable[[int], float]:
         """About how many tokens a pair will have, special ones included, by the characters of its document; for a
         query that is too long anyway, none. What is learned later does not change it."""
         rate = self._tokens_per_char
-        around = len(self._template) + rate * len(query)
+        around = self._layout.size + rate * (len(query) + len(instruction))
         if around > 2 * self.max_tokens:
             around = room = 0.0
         else:
@@ -81,33 +80,35 @@ class PairTokenizer:
             room = min(max_tokens_per_doc or self.max_tokens, self.max_tokens - around)
         return lambda chars: around + min(rate * chars, room)
 
-    def encode_query(self, query: str) -> EncodedQuery:
-        """Encode a query.
+    def encode_query(self, query: str, instruction: str = "") -> EncodedQuery:
+        """Encode a query, with the model's own instruction or another.
 
         Raises:
-            InvalidRequest: it leaves no room for a document.
+            InvalidRequest: it leaves no room for a document, or the template has no slot for an instruction.
         """
-        ids = _ids(self._tokenizer.encode(query, add_special_tokens=False))
-        template = self._template
-        room = self.max_tokens - len(template) - len(ids)
+        layout = self._layout
+        head = layout.head(query, instruction)
+        around = len(head.segment) - head.query_tokens + layout.lead_tokens + len(layout.tail)
+        room = self.max_tokens - around - head.query_tokens
         if room < 1:
             raise InvalidRequest(
-                f"query has {len(ids)} tokens and leaves no room for a document: a pair may have "
-                f"{self.max_tokens} tokens, so a query at most {self.max_tokens - len(template) - 1}",
+                f"query has {head.query_tokens} tokens and leaves no room for a document: a pair may have "
+                f"{self.max_tokens} tokens, so a query at most {max(0, self.max_tokens - around - 1)}",
                 field="query",
                 reason="query_too_long",
             )
-        head = _join(template.before, _segment(ids, template.query_type), template.between)
-        return EncodedQuery(head, template.after, template.document_type, len(ids), room)
+        return EncodedQuery(
+            head.segment, layout.tail, layout.document_type, head.query_tokens, room, layout.lead, layout.lead_tokens
+        )
 
     def encode_documents(
         self, query: EncodedQuery, texts: Sequence[str], *, max_tokens_per_doc: int | None = None
     ) -> list[EncodedPair]:
         """Pair each text with the query, cut to the room there is and to `max_tokens_per_doc`."""
-        room = min(query.room, max_tokens_per_doc or query.room)
+        room = query.lead_tokens + min(query.room, max_tokens_per_doc or query.room)
         return [
             EncodedPair(query.head, ids[:room], query.tail, query.document_type, truncated=len(ids) > room)
-            for ids in self._encode(texts, room)
+            for ids in self._encode([query.lead + text for text in texts] if query.lead else texts, room)
         ]
 
     def _encode(self, texts: Sequence[str], room: int) -> list[NDArray[np.int64]]:
@@ -153,32 +154,8 @@ def _ids(encoding: Encoding) -> NDArray[np.int64]:
     return np.array(encoding.ids, np.int64)
 
 
-def _segment(ids: NDArray[np.int64], token_type: int) -> Segment:
-    return Segment(ids, np.full(len(ids), token_type, np.int64))
-
-
-def _join(*segments: Segment) -> Segment:
-    return Segment(
-        np.concatenate([segment.ids for segment in segments]),
-        np.concatenate([segment.type_ids for segment in segments]),
-    )
-
-
-def _template(tokenizer: Tokenizer, path: Path) -> _Template:
-    """Read the template off a probe pair; its tokens know which of the two sequences they belong to."""
-    probe = tokenizer.encode("a", "b")
-    query = [at for at, sequence in enumerate(probe.sequence_ids) if sequence == 0]
-    document = [at for at, sequence in enumerate(probe.sequence_ids) if sequence == 1]
-    if not query or not document or query[-1] > document[0]:
+def _layout(tokenizer: Tokenizer, template: Template | None, path: Path) -> Layout:
+    layout = written_layout(tokenizer, template) if template else own_layout(tokenizer)
+    if layout is None:
         raise BundleInvalid(f"{path} does not lay out a pair as query, document")
-
-    def part(start: int, end: int | None) -> Segment:
-        return Segment(np.array(probe.ids[start:end], np.int64), np.array(probe.type_ids[start:end], np.int64))
-
-    return _Template(
-        part(0, query[0]),
-        part(query[-1] + 1, document[0]),
-        part(document[-1] + 1, None),
-        probe.type_ids[query[0]],
-        probe.type_ids[document[0]],
-    )
+    return layout

@@ -26,7 +26,9 @@ from bench.folders import (
 from bench.host import read_host
 from rerank_export.exporter import export
 from rerank_export.graph import export_graph
+from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source
+from rerank_service.bundle import read_json
 from rerank_service.load.workload import Workload
 from rerank_service.server import STARTER
 
@@ -94,7 +96,8 @@ def _peers_graphs(source: Path) -> None:
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
     graphs = source / "onnx"
-    export_graph(Source(source, source.name), graphs)
+    made = Source(source, source.name)
+    export_graph(made, scoring_of(made, read_json(source / "config.json"), Wishes()), graphs)
     kind = "avx512_vnni" if "avx512_vnni" in read_host().features else "avx2"
     config = getattr(AutoQuantizationConfig, kind)(is_static=False)
     quantizer = ORTQuantizer.from_pretrained(graphs, file_name="model.onnx")

@@ -114,7 +114,71 @@ def _electra() -> tuple[Any, Any]:
     return ElectraForSequenceClassification(config), _wordpiece(ElectraTokenizerFast)
 
 
+def _plain(names: tuple[str, ...] = ("input_ids", "token_type_ids", "attention_mask"), window: int = 512) -> Any:
+    """A WordPiece tokenizer that is not bound to a family."""
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+
+    def kind(*, tokenizer_object: Any, model_max_length: int) -> Any:
+        return PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer_object, model_max_length=window, model_input_names=list(names), **words
+        )
+
+    return _wordpiece(kind)
+
+
+def _mpnet() -> tuple[Any, Any]:
+    from transformers import MPNetConfig, MPNetForSequenceClassification
+
+    config = MPNetConfig(vocab_size=VOCABULARY, max_position_embeddings=514, pad_token_id=1, **SMALL)
+    tokenizer = _byte_level()
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    return MPNetForSequenceClassification(config), tokenizer
+
+
+def _deberta() -> tuple[Any, Any]:
+    from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
+
+    buckets = {"relative_attention": True, "position_buckets": 32, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+    placed = {"pos_att_type": "p2c|c2p", "position_biased_input": False, "type_vocab_size": 0}
+    config = DebertaV2Config(vocab_size=VOCABULARY, **buckets, **placed, **SMALL)
+    return DebertaV2ForSequenceClassification(config), _plain()
+
+
+def _albert() -> tuple[Any, Any]:
+    from transformers import AlbertConfig, AlbertForSequenceClassification
+
+    config = AlbertConfig(vocab_size=VOCABULARY, embedding_size=16, pad_token_id=0, **SMALL)
+    return AlbertForSequenceClassification(config), _plain()
+
+
+def _modernbert(pooling: str = "cls", positions: int = 512) -> tuple[Any, Any]:
+    from transformers import ModernBertConfig, ModernBertForSequenceClassification
+
+    tokens = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+    attention = {"local_attention": 16, "global_attn_every_n_layers": 2, "reference_compile": False}
+    size = {"vocab_size": VOCABULARY, "max_position_embeddings": positions, "classifier_pooling": pooling}
+    small = SMALL if positions == 512 else SMALL | {"num_attention_heads": 1}
+    config = ModernBertConfig(**tokens, **attention, **size, **small)
+    return ModernBertForSequenceClassification(config), _plain(("input_ids", "attention_mask"), positions)
+
+
+def _modernbert_mean() -> tuple[Any, Any]:
+    return _modernbert("mean")
+
+
+def _modernbert_long() -> tuple[Any, Any]:
+    return _modernbert("mean", 8192)
+
+
 FAMILIES = {
+    "mpnet": _mpnet,
+    "deberta-v2": _deberta,
+    "albert": _albert,
+    "modernbert": _modernbert,
+    "modernbert-mean": _modernbert_mean,
+    "modernbert-long": _modernbert_long,
     "bert": _bert,
     "roberta": _roberta,
     "xlm-roberta": _xlm_roberta,

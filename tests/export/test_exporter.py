@@ -22,7 +22,8 @@ DOCUMENTS = [
     "over the lazy dog " * 300,
     "[SEP] </s> <pad>",
 ]
-PAD_IDS = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "distilbert": 0, "electra": 0}
+PAD_IDS = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "distilbert": 0, "electra": 0, "mpnet": 1, "deberta-v2": 0}
+PAD_IDS |= {"albert": 0, "modernbert": 0, "modernbert-mean": 0}
 FILES = ["config.json", "model.onnx", "model.onnx.data", "report.json", "tokenizer.json"]
 
 

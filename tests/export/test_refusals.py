@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from rerank_export import exporter
 from rerank_export.parity import Parity
+from rerank_export.scoring import Scoring
 from rerank_export.source import Source
 from rerank_service.__main__ import main
 from rerank_service.bundle import Bundle, open_bundle
@@ -52,11 +53,11 @@ def _change_config(source: Path, **changes: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
 
 
-def _perturbed(source: Source, folder: Path) -> onnx.ModelProto:
+def _perturbed(source: Source, scoring: Scoring, folder: Path) -> onnx.ModelProto:
     """A graph with one weight that is not the model's."""
     from rerank_export.graph import export_graph
 
-    model = export_graph(source, folder)
+    model = export_graph(source, scoring, folder)
     weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("classifier.bias"))
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 0.01, weight.name))
     return model
@@ -112,11 +113,17 @@ def test_an_interrupted_export_leaves_nothing(source: Path, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"architectures": ["BertModel"]}, "model is a BertModel, not a cross-encoder"),
-        ({"architectures": None}, "model is a model without a stated architecture, not a cross-encoder"),
-        ({"id2label": {"0": "no", "1": "yes"}}, "model has 2 labels; a cross-encoder that is served here has one"),
-        ({"id2label": None, "label2id": None}, "model has 2 labels"),
-        ({"id2label": None, "label2id": None, "num_labels": 3}, "model has 3 labels"),
+        ({"architectures": ["BertModel"]}, "model is a BertModel, neither a cross-encoder"),
+        ({"architectures": None}, "model is a model without a stated architecture, neither a cross-encoder"),
+        (
+            {"id2label": {"0": "a", "1": "b"}},
+            "model has two labels (0 a, 1 b), and it is not clear which means relevant: say so with --relevant",
+        ),
+        ({"id2label": None, "label2id": None}, "model has two labels (0 LABEL_0, 1 LABEL_1), and it is not clear"),
+        (
+            {"id2label": None, "label2id": None, "num_labels": 3},
+            "model has 3 labels (0 LABEL_0, 1 LABEL_1, 2 LABEL_2); a cross-encoder that is served here has one or two",
+        ),
         ({"model_type": "unheard-of"}, "transformers cannot read config.json of model: "),
     ],
     ids=["embedding", "unstated", "two labels", "two by default", "num_labels", "unknown type"],
@@ -124,7 +131,7 @@ def test_an_interrupted_export_leaves_nothing(source: Path, tmp_path: Path, monk
 def test_another_kind_of_model_is_refused(
     changes: dict[str, Any], reason: str, source: Path, refuse: Refuse, tmp_path: Path
 ) -> None:
-    """Only a cross-encoder with one label is exported; the line says what the model is."""
+    """Only what gives one score for a pair is exported; the line says what the model is."""
     _change_config(source, **changes)
     assert refuse(source).startswith(reason)
     assert list(tmp_path.iterdir()) == []

@@ -106,10 +106,10 @@ async def test_a_tokenizer_that_is_busy_does_not_hold_the_answer_up(core: Runnin
     encode, loop = core.model.tokenizer.encode_query, asyncio.get_running_loop()
     free = asyncio.Event()
 
-    def slow(query: str) -> object:
+    def slow(query: str, instruction: str) -> object:
         loop.call_soon_threadsafe(began.set)
         asyncio.run_coroutine_threadsafe(free.wait(), loop).result()
-        return encode(query)
+        return encode(query, instruction)
 
     core.model.tokenizer.encode_query = slow  # type: ignore[method-assign,assignment]
 

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from rerank_service.bundle import Bundle, Manifest, Variant, write_manifest
+from rerank_service.template import Template
 
 WORDS = 100
 """The small model knows the words "0" to "99"; a document's logit is the sum of its numbers."""
@@ -66,12 +67,18 @@ def _graph() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def write_small_model(folder: Path) -> Bundle:
-    """Write the small model's bundle."""
+def write_small_model(folder: Path, *, template: Template | None = None) -> Bundle:
+    """Write the small model's bundle. With a template, whose tokens are all of type 0, all of a pair is summed."""
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(_graph(), folder / "model.onnx")
+    graph = _graph()
+    if template is not None:
+        graph.graph.node[1].input[1] = "attention_mask"
+        del graph.graph.input[2]
+    onnx.save(graph, folder / "model.onnx")
     _tokenizer().save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text('{"architectures": ["Small"], "id2label": {"0": "relevance"}}')
     variant = Variant(file="model.onnx", precision="fp32", weights="fp32")
-    manifest = Manifest(name="small", source="tests", max_tokens=32, pad_id=0, variants=(variant,), files={})
+    manifest = Manifest(
+        name="small", source="tests", max_tokens=32, pad_id=0, template=template, variants=(variant,), files={}
+    )
     return write_manifest(folder, manifest)

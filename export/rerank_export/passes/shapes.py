@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 import sympy
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from onnx.external_data_helper import uses_external_data
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
 Dim = Any
@@ -27,6 +29,7 @@ class ShapedGraph:
     producers: dict[str, int]
     """Index of the node that makes a tensor."""
     constants: dict[str, NDArray[Any]]
+    """All but those that lie in a file beside the graph, which are large."""
 
     def node(self, tensor: str) -> onnx.NodeProto | None:
         """The node that makes a tensor; None for inputs and weights."""
@@ -72,11 +75,12 @@ def shaped(model: onnx.ModelProto) -> ShapedGraph:
     inferred: onnx.ModelProto = inference.out_mp_
     graph = inferred.graph
     shapes = {value.name: _dims(value) for value in (*graph.value_info, *graph.input, *graph.output)}
-    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer if not uses_external_data(one)}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
     shapes |= {name: tuple(map(sympy.Integer, array.shape)) for name, array in constants.items()}
+    shapes |= {one.name: tuple(map(sympy.Integer, one.dims)) for one in graph.initializer}
     producers = {output: index for index, node in enumerate(graph.node) for output in node.output}
     sizes = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.INT64}
     values = {name: numbers for name, numbers in _known_values(inference) if name in sizes}
@@ -90,6 +94,7 @@ def _dims(value: onnx.ValueInfoProto) -> tuple[Dim, ...]:
     )
 
 
+@cache  # a graph names a few sizes thousands of times
 def _symbol(text: str) -> Dim:
     """A dimension's name or formula; every name is a positive integer, so that products can be compared."""
     names = re.findall(r"[A-Za-z_]\w*(?!\w*\()", text)

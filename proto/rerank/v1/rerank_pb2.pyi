@@ -51,7 +51,9 @@ class _ScoreTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScoreType.V
     SCORE_TYPE_UNSPECIFIED: _ScoreType.ValueType  # 0
     """SCORE_TYPE_PROBABILITY."""
     SCORE_TYPE_PROBABILITY: _ScoreType.ValueType  # 1
-    """In [0, 1]: what the bundle says. Where it is calibrated, SCORE_TYPE_CALIBRATED, else SCORE_TYPE_SIGMOID."""
+    """In [0, 1], but for a model that was exported without an activation: what the bundle says. Where it is calibrated,
+    SCORE_TYPE_CALIBRATED, else SCORE_TYPE_SIGMOID.
+    """
     SCORE_TYPE_RAW: _ScoreType.ValueType  # 2
     """The logit itself, unbounded."""
     SCORE_TYPE_SIGMOID: _ScoreType.ValueType  # 3
@@ -67,7 +69,9 @@ class ScoreType(_ScoreType, metaclass=_ScoreTypeEnumTypeWrapper):
 SCORE_TYPE_UNSPECIFIED: ScoreType.ValueType  # 0
 """SCORE_TYPE_PROBABILITY."""
 SCORE_TYPE_PROBABILITY: ScoreType.ValueType  # 1
-"""In [0, 1]: what the bundle says. Where it is calibrated, SCORE_TYPE_CALIBRATED, else SCORE_TYPE_SIGMOID."""
+"""In [0, 1], but for a model that was exported without an activation: what the bundle says. Where it is calibrated,
+SCORE_TYPE_CALIBRATED, else SCORE_TYPE_SIGMOID.
+"""
 SCORE_TYPE_RAW: ScoreType.ValueType  # 2
 """The logit itself, unbounded."""
 SCORE_TYPE_SIGMOID: ScoreType.ValueType  # 3
@@ -139,6 +143,7 @@ class RerankRequest(_message.Message):
     SCORE_TYPE_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    INSTRUCTION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name or one of its aliases; empty or "default" is the model served."""
     query: _builtins.str
@@ -155,6 +160,10 @@ class RerankRequest(_message.Message):
     """Leave out results whose relevance_score (of the score type asked for) is below this. Applied before top_n."""
     priority: _builtins.int
     """Lower runs earlier; 0 is the default. As in Cohere's and vLLM's API."""
+    instruction: _builtins.str
+    """What to look for, in words, in place of the model's own instruction. An error where the model's template has no
+    slot for it. Unset or empty: the model's own.
+    """
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
         """The candidates: at least one, at most Model.max_documents."""
@@ -178,17 +187,22 @@ class RerankRequest(_message.Message):
         score_type: Global___ScoreType.ValueType = ...,
         min_score: _builtins.float | None = ...,
         priority: _builtins.int = ...,
+        instruction: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_top_n", b"_top_n", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "top_n", b"top_n"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_top_n", b"_top_n", "instruction", b"instruction", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "top_n", b"top_n"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_top_n", b"_top_n", "documents", b"documents", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "model", b"model", "priority", b"priority", "query", b"query", "rank_fields", b"rank_fields", "return_documents", b"return_documents", "score_type", b"score_type", "top_n", b"top_n"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_top_n", b"_top_n", "documents", b"documents", "instruction", b"instruction", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "model", b"model", "priority", b"priority", "query", b"query", "rank_fields", b"rank_fields", "return_documents", b"return_documents", "score_type", b"score_type", "top_n", b"top_n"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__instruction: _TypeAlias = _typing.Literal["instruction"]  # noqa: Y015
+    _WhichOneofArgType__instruction: _TypeAlias = _typing.Literal["_instruction", b"_instruction"]  # noqa: Y015
     _WhichOneofReturnType__max_tokens_per_doc: _TypeAlias = _typing.Literal["max_tokens_per_doc"]  # noqa: Y015
     _WhichOneofArgType__max_tokens_per_doc: _TypeAlias = _typing.Literal["_max_tokens_per_doc", b"_max_tokens_per_doc"]  # noqa: Y015
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
     _WhichOneofReturnType__top_n: _TypeAlias = _typing.Literal["top_n"]  # noqa: Y015
     _WhichOneofArgType__top_n: _TypeAlias = _typing.Literal["_top_n", b"_top_n"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__instruction) -> _WhichOneofReturnType__instruction | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens_per_doc) -> _WhichOneofReturnType__max_tokens_per_doc | None: ...
     @_typing.overload

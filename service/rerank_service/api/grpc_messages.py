@@ -45,6 +45,7 @@ def request_from(message: pb.RerankRequest) -> RerankRequest:
         score_type=_SCORE_TYPES[message.score_type],
         min_score=message.min_score if message.HasField("min_score") else None,
         priority=message.priority,
+        instruction=message.instruction,
     )
 
 

@@ -56,7 +56,8 @@ class Machine:
 
 def machine(bundle: Bundle, cache: Cache, limits: BatchLimits, *, lanes: int) -> Machine:
     """Read what tuning needs."""
-    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=bundle.manifest.max_tokens)
+    manifest = bundle.manifest
+    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
     queries = tuple(tuple(query) for query in parity.encoded(tokenizer))
     return Machine(bundle, tokenizer, cache, lanes, replace(limits, max_length=bundle.manifest.max_tokens), queries)
 

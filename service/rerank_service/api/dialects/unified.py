@@ -65,6 +65,8 @@ class UnifiedBody(BaseModel):
     """Cut each document to this many tokens."""
     priority: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     """Lower runs earlier; 0 is the default."""
+    instruction: str | None = None
+    """What to look for, in place of the model's own instruction; only for models whose template has a slot for it."""
     raw_scores: bool | None = None
     """Give logits instead of probabilities, as Infinity calls it."""
     use_activation: bool | None = None
@@ -97,6 +99,7 @@ class Unified:
             max_tokens_per_doc=parsed.max_tokens_per_doc,
             score_type=_score_type(parsed),
             priority=parsed.priority or 0,
+            instruction=parsed.instruction or "",
         )
         return Asked(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
 

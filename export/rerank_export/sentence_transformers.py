@@ -1,0 +1,134 @@
+"""What a folder of sentence-transformers says of its CrossEncoder, beyond transformers' own files.
+
+Its form: https://sbert.net/docs/cross_encoder/usage/custom_models.html. Up to 5.3 all is in config.json; since then
+modules.json names the steps, config_sentence_transformers.json has activation and prompts, and what turns a text
+generator's logits into a score is a step of its own, LogitScore.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rerank_export.errors import ExportFailed
+from rerank_export.modules import read_modules
+from rerank_service.bundle import CONFIG, read_json
+from rerank_service.ranking import Activation
+from rerank_service.template import DOCUMENT, INSTRUCTION, QUERY, Template
+
+_OWN = "config_sentence_transformers.json"
+_TRANSFORMER = "sentence_bert_config.json"
+_ACTIVATIONS = {"Sigmoid": Activation.SIGMOID, "Identity": Activation.IDENTITY}
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEncoderFiles:
+    """What was found; None where the folder says nothing."""
+
+    activation: Activation | None = None
+    answers: tuple[int, ...] | None = None
+    """Token ids of LogitScore: that of relevance, and the other where there is one."""
+    template: Template | None = None
+    """Of the chat template, where pairs are written with it."""
+
+
+def read_cross_encoder(folder: Path, model: str) -> CrossEncoderFiles:
+    """Read a folder.
+
+    Raises:
+        ExportFailed: it has steps, an activation or a prompt that cannot be exported.
+    """
+    own, transformer, modules = _optional(folder / _OWN), _optional(folder / _TRANSFORMER), read_modules(folder)
+    prompt = _default_prompt(own, model)
+    template = _chat_template(folder, transformer, prompt) if modules else None
+    if prompt and (template is None or not template.takes_instruction):
+        raise ExportFailed(f"{model} has a default prompt, and no chat template that takes it")
+    return CrossEncoderFiles(_activation(folder, own, model), _answers(folder, modules, model), template)
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _activation(folder: Path, own: Mapping[str, Any], model: str) -> Activation | None:
+    config = _optional(folder / CONFIG)
+    said = (
+        own.get("activation_fn")
+        or (config.get("sentence_transformers") or {}).get("activation_fn")
+        or config.get("sbert_ce_default_activation_function")
+    )
+    if said is None:
+        return None
+    activation = _ACTIVATIONS.get(str(said).rpartition(".")[2])
+    if activation is None:
+        raise ExportFailed(f"{model} has the activation {said}, which is neither Sigmoid nor Identity")
+    return activation
+
+
+def _answers(folder: Path, modules: Sequence[Mapping[str, Any]], model: str) -> tuple[int, ...] | None:
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    if kinds in ([], ["Transformer"]):
+        return None
+    if kinds != ["Transformer", "LogitScore"]:
+        raise ExportFailed(
+            f"{model} has the modules {', '.join(kinds)}; of sentence-transformers' only Transformer, alone or with "
+            "LogitScore, is a cross-encoder that can be exported"
+        )
+    score = read_json(folder / str(modules[1]["path"]) / CONFIG)
+    no = score.get("false_token_id")
+    return (score["true_token_id"],) if no is None else (score["true_token_id"], no)
+
+
+def _default_prompt(own: Mapping[str, Any], model: str) -> str:
+    name = own.get("default_prompt_name")
+    if not name:
+        return ""
+    prompts = own.get("prompts") or {}
+    if name not in prompts:
+        raise ExportFailed(f"{model} has no prompt {name!r}, which {_OWN} makes the default")
+    return str(prompts[name])
+
+
+def _chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) -> Template | None:
+    """The template that messages of the roles query and document are written with."""
+    if "message" not in (transformer.get("modality_config") or {}):
+        return None
+    options = (transformer.get("processing_kwargs") or {}).get("chat_template") or {}
+    asked = _rendered(folder, options, {"query": QUERY, "document": DOCUMENT})
+    told = _rendered(folder, options, {"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})
+    if not all(text.count(QUERY) == text.count(DOCUMENT) == 1 for text in (asked, told)):
+        return None
+    if INSTRUCTION not in told:
+        return _split(asked, "")
+    before, after = told.split(INSTRUCTION)
+    own = asked[len(before) : len(asked) - len(after)] if asked.startswith(before) and asked.endswith(after) else ""
+    if own or prompt:
+        return _split(told, prompt or own)
+    return None  # without an instruction it is written otherwise, and none is given
+
+
+def _rendered(folder: Path, options: Mapping[str, Any], contents: Mapping[str, str]) -> str:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    messages = [{"role": role, "content": content} for role, content in contents.items()]
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+    except Exception:  # noqa: BLE001 - a template of another purpose raises what it likes
+        return ""
+
+
+def _split(text: str, instruction: str) -> Template | None:
+    """What ends at the last blank line's end or word before the document is tokenized with it."""
+    before, after = text.split(DOCUMENT)
+    if QUERY not in before:
+        return None
+    cut = before.rfind("\n") + 1
+    if cut <= before.find(QUERY):
+        cut = before.find(QUERY) + len(QUERY)
+    return Template(
+        before=(before[:cut],),
+        document=before[cut:] + DOCUMENT,
+        after=(after,) if after else (),
+        instruction=instruction,
+    )

@@ -1,0 +1,58 @@
+"""Documents of 8,000 tokens, over gRPC."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rerank_export.exporter import export
+from rerank_service.bundle import Bundle
+from support.decoders import write_decoder
+from support.running import running, served
+
+LONG = "mars " * 20_000
+
+
+def _logit(folder: Path, bundle: Bundle, query: str, document: str) -> float:
+    """What transformers makes of the pair, tokenized by the server's own tokenizer and cut at the window."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from rerank_service.tokenizer import PairTokenizer
+
+    manifest = bundle.manifest
+    pairs = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
+    (pair,) = pairs.encode_documents(pairs.encode_query(query), [document])
+    ids = torch.tensor([[*pair.head.ids, *pair.document, *pair.tail.ids]])
+    assert ids.shape[1] == 8192
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        logit: float = model(ids, attention_mask=torch.ones_like(ids)).logits.item()
+    return logit
+
+
+@pytest.fixture
+def long_decoder(tmp_path: Path) -> Path:
+    """A Qwen3 of 8,192 positions."""
+    size: dict[str, Any] = {"max_position_embeddings": 8192, "num_attention_heads": 1, "num_key_value_heads": 1}
+    folder = write_decoder(tmp_path / "Qwen3-Reranker-small", "Qwen3", head="SequenceClassification", **size)
+    (folder / "tokenizer_config.json").write_text(
+        (folder / "tokenizer_config.json").read_text().replace('"model_max_length": 1024', '"model_max_length": 8192')
+    )
+    return folder
+
+
+@pytest.mark.parametrize("family", ["modernbert-long", "qwen3"])
+async def test_a_document_of_8000_tokens_is_scored_as_torch_does(
+    family: str, sources: Callable[[str], Path], long_decoder: Path, tmp_path: Path
+) -> None:
+    """The window is used to its end, and what lies behind is cut."""
+    folder = long_decoder if family == "qwen3" else sources(family)
+    bundle = export(str(folder), tmp_path / "out").bundle
+    assert bundle.manifest.max_tokens == 8192
+    async with running(bundle) as core, served(core) as edges:
+        response = await edges.client.rerank("which planet", ["venus", LONG])
+    scored = {result.index: result for result in response.results}
+    assert (scored[0].truncated, scored[1].truncated) == (False, True)
+    assert scored[1].logit == pytest.approx(_logit(folder, bundle, "which planet", LONG), abs=2e-5)
