@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def _logit(folder: Path, bundle: Bundle, query: str, document: str) -> float:
 @pytest.fixture
 def long_decoder(tmp_path: Path) -> Path:
     """A Qwen3 of 8,192 positions."""
-    size = {"max_position_embeddings": 8192, "num_attention_heads": 1, "num_key_value_heads": 1}
+    size: dict[str, Any] = {"max_position_embeddings": 8192, "num_attention_heads": 1, "num_key_value_heads": 1}
     folder = write_decoder(tmp_path / "Qwen3-Reranker-small", "Qwen3", head="SequenceClassification", **size)
     (folder / "tokenizer_config.json").write_text(
         (folder / "tokenizer_config.json").read_text().replace('"model_max_length": 1024', '"model_max_length": 8192')
