@@ -20,6 +20,7 @@ CORPUS = [
     "la gripe causa fiebre, tos, dolor de cabeza y cansancio",
     "a launch window to mars opens every 26 months, when the planets line up",
     "The quick brown fox jumps over the lazy dog. ok",
+    "The quick brown fox jumps over the lazy dog. " * 9,  # so that its words are tokens, and long texts not too long
 ]
 VOCABULARY = 300
 SMALL: dict[str, Any] = {

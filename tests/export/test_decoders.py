@@ -291,5 +291,5 @@ def test_options_say_what_a_recipe_would(generator: Path, tmp_path: Path) -> Non
     }
     assert manifest.max_tokens == 256
     assert manifest.recipe["passes"]["last_token_last_layer"] == "switched off"
-    with pytest.raises(ExportFailed, match="there is no pass nothing; there are first_token"):
+    with pytest.raises(ExportFailed, match="there is no pass nothing; there are fold_sizes, "):
         export(str(generator), tmp_path / "other", wishes=Wishes(without_passes=frozenset({"nothing"})))

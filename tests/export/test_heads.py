@@ -118,8 +118,10 @@ def change(sources: Callable[[str], Path], tmp_path: Path) -> Change:
             shutil.copytree(sources("bert"), folder)
         for name, content in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
-            whole = json.loads((folder / name).read_text()) | content if name == "config.json" else content
-            (folder / name).write_text(whole if isinstance(whole, str) else json.dumps(whole))
+            kept = json.loads((folder / name).read_text()) if name == "config.json" else {}
+            (folder / name).write_text(
+                content if isinstance(content, str) else json.dumps(kept | content if kept else content)
+            )
         return folder
 
     return write

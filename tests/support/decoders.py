@@ -12,6 +12,7 @@ _SPLIT = (
 _CORPUS = [
     "what is the capital of the united states? yes no Yes No 1 0",
     "Yes\nNo\nyes\nno\n" * 9,
+    "The quick brown fox jumps over the lazy dog. " * 9,
     "Judge whether the Document meets the requirements based on the Query and the Instruct provided. Note that the",
     "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n<Query>: <Document>: ",
     "query: document: instruction: You are a search relevance expert who evaluates how well documents match.\n",
