@@ -8,6 +8,8 @@ from rerank_service.batching import BatchLimits
 from rerank_service.engine.engine import Engine, Precision, Provider
 
 Count = Annotated[int, Field(ge=1, le=2**20)]
+Lanes = Annotated[int, Field(ge=1, le=1024)]
+"""Each is a thread: a record that says a million would start that many."""
 
 
 class Trial(BaseModel):
@@ -36,7 +38,7 @@ class Setting(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lanes: Count
+    lanes: Lanes
     max_batch_tokens: Count
     length_multiple: Count
     tokens_per_second: float = 0.0
@@ -56,7 +58,7 @@ class Tuned(BaseModel):
     """short or full."""
     provider: Provider
     precision: Precision
-    lanes: Count | None = None
+    lanes: Lanes | None = None
     max_batch_tokens: Count | None = None
     length_multiple: Count | None = None
     cost: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None

@@ -237,6 +237,7 @@ def test_a_record_of_another_form_counts_as_none() -> None:
     assert read(None) is None
     tuned = _tuned(INT8)
     assert read(tuned.model_dump(mode="json")) == tuned
+    assert read(tuned.model_dump(mode="json") | {"lanes": 2**20}) is None
 
 
 def test_tunings_of_different_wishes_are_kept_apart(small_model: Bundle, tmp_path: Path) -> None:
