@@ -66,7 +66,8 @@ def load_better(options: ModelOptions, running: ServedModel, halt: threading.Eve
     tuned = _tune(bundle, options, running, cache, halt)
     if tuned is None:
         return None
-    cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
+    if not any(trial.undecided for trial in tuned.trials):  # else the next start, with less to do, may find out
+        cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
     _log.info("tuned", engine=str(tuned.engine), why=tuned.why())
     if _engine(tuned.engine, options) == running.encoder.engine:
         return None
@@ -146,7 +147,9 @@ def _limits(options: ModelOptions, tuned: Tuned | None, engine: Engine) -> Batch
         "max_pairs": options.max_batch_pairs,
         "length_multiple": options.length_multiple,
     }
-    measured = {"max_tokens": tuned.max_batch_tokens, "length_multiple": tuned.length_multiple} if tuned else {}
+    measured = {"max_tokens": tuned.max_batch_tokens} if tuned else {}
+    if tuned and not engine.cuda_graphs:  # which want few lengths
+        measured["length_multiple"] = tuned.length_multiple
     chosen = {name: said[name] or measured.get(name) for name in said}
     known = {name: value for name, value in chosen.items() if value is not None}
     return replace(default_limits(engine), **known)

@@ -22,6 +22,7 @@ _YEAR = 365 * 24 * 60 * 60.0
 
 Seconds = Annotated[float, Field(ge=0, le=_YEAR)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=_YEAR)]
+Lanes = Annotated[int, Field(ge=1, le=1024)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_iec)]
@@ -82,7 +83,7 @@ class Settings(BaseSettings):
     machine. What `rerank tune` found before is used either way."""
     cache: Path = Path("~/.cache/rerank")
     """Folder for derived graphs and what was measured. Where it cannot be written, that is done again at each start."""
-    lanes: PositiveInt | None = None
+    lanes: Lanes | None = None
     """Batches that run at once. Unset: what was tuned, else one a core of this process's quota; two on a GPU."""
     max_batch_tokens: PositiveInt | None = None
     """Padded tokens in one batch: rows times the longest row. On a CPU few hundred keep waits short and cost nothing; a

@@ -26,6 +26,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.server import model_options
     from rerank_service.settings import read_settings
     from rerank_service.terminal.tuning import engines_table, settings_table
+    from rerank_service.tuning.select import Wish
 
     given: dict[str, Any] = {
         name: value
@@ -40,6 +41,8 @@ def _run(arguments: argparse.Namespace) -> int:
     for one in tuned.skipped:
         console.print(f"skipped {one}", highlight=False, markup=False)
     console.print(f"chosen: {tuned.engine}, {tuned.lanes} lanes, batches of {tuned.max_batch_tokens} tokens")
+    if options.wish != Wish():
+        console.print("`rerank serve` finds it when started with the same --provider and --precision")
     if not kept:
         console.print("it could not be kept, so `rerank serve` will not find it: see the warning above")
     return 0 if kept else 1

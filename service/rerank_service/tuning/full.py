@@ -19,7 +19,7 @@ from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import parity
 from rerank_service.tuning.gate import Agreement
 from rerank_service.tuning.measure import Score, in_turn, throughput
-from rerank_service.tuning.record import Setting, Trial, Tuned, reference_of
+from rerank_service.tuning.record import MOST, Setting, Trial, Tuned, reference_of
 from rerank_service.tuning.trials import Reference, judge, open_all
 from rerank_service.variants.cache import Cache
 
@@ -133,7 +133,7 @@ def _settings(here: Machine, encoder: CrossEncoder, told: Told) -> tuple[Setting
 
 
 def _grid(here: Machine) -> Iterable[tuple[str, list[int]]]:
-    yield "max_batch_tokens", [int(here.limits.max_tokens * times) for times in _BUDGETS]
+    yield "max_batch_tokens", sorted({min(max(1, int(here.limits.max_tokens * times)), MOST) for times in _BUDGETS})
     yield "length_multiple", list(_MULTIPLES)
     yield "lanes", sorted({1, max(1, here.lanes // 2), here.lanes})
 

@@ -25,6 +25,8 @@ class Agreement:
     @property
     def holds(self) -> bool | None:
         """Whether the mean over the set is high enough; None while that is open."""
+        if not self.queries:  # none fits the model's window
+            return False
         left = self.queries - len(self.taus)
         if (sum(self.taus) + left) / self.queries < LEAST_TAU:  # even if all the others were ranked alike
             return False

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from rerank_service.batching import BatchLimits
 from rerank_service.engine.engine import Engine, Precision, Provider
 
-Count = Annotated[int, Field(ge=1, le=2**20)]
+MOST = 2**20
+Count = Annotated[int, Field(ge=1, le=MOST)]
 Lanes = Annotated[int, Field(ge=1, le=1024)]
 """Each is a thread: a record that says a million would start that many."""
 
@@ -24,6 +25,8 @@ class Trial(BaseModel):
     tau: float | None = None
     """Mean Kendall tau-b with fp32 over `queries` of the parity set; None where it was not measured."""
     queries: int = 0
+    undecided: bool = False
+    """Whether time was over before its ranking was compared to the end."""
     verdict: str
     """Why it was chosen or not."""
 

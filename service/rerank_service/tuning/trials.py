@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.batching import BatchLimits, EncodedPair
-from rerank_service.bundle import Bundle
+from rerank_service.batching import Batch, BatchLimits, EncodedPair
+from rerank_service.bundle import MIN_TOKENS, Bundle
 from rerank_service.engine.engine import Engine, Precision
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.errors import BundleInvalid
 from rerank_service.tuning.gate import LEAST_TAU, Agreement
 from rerank_service.tuning.measure import Score, logits
 from rerank_service.tuning.parity import kendall_tau_b
@@ -20,6 +19,8 @@ from rerank_service.variants.derive import graph_for
 
 WORTH = 1.05
 """Times the speed of fp32 that another engine must reach, to be worth its rounding."""
+_PAIR = Batch(*(np.ones((1, MIN_TOKENS), np.int64) for _ in range(3)))
+"""Any tokens do, to see that a graph runs."""
 
 
 @dataclass(slots=True)
@@ -31,13 +32,16 @@ class Opened:
 
 
 def open_all(bundle: Bundle, engines: Iterable[Engine], cache: Cache, *, lanes: int) -> Opened:
-    """Load a bundle on each engine."""
+    """Load a bundle on each engine, and score a pair with it."""
     opened = Opened()
     for engine in engines:
         try:
-            opened.encoders[engine] = CrossEncoder(graph_for(bundle, engine, cache), engine, lanes=lanes)
-        except BundleInvalid as error:
+            encoder = CrossEncoder(graph_for(bundle, engine, cache), engine, lanes=lanes)
+            encoder.score(_PAIR)
+        except Exception as error:  # noqa: BLE001 - whatever one engine fails with, the others are measured
             opened.failed[engine] = str(error)
+        else:
+            opened.encoders[engine] = encoder
     return opened
 
 
@@ -88,6 +92,8 @@ def judge(
 
 
 def _told(seen: Agreement) -> str:
+    if not seen.queries:
+        return "no query of the parity set fits the model's window"
     if not seen.taus:
         return "no time left to compare its ranking: run `rerank tune`"
     tau = f"tau-b {seen.mean:.4f} over {len(seen.taus)} queries"
@@ -98,6 +104,7 @@ def _told(seen: Agreement) -> str:
 
 def _trial(engine: Engine, speed: float, seen: Agreement, verdict: str) -> Trial:
     return Trial(
+        undecided=bool(seen.queries) and seen.holds is None,
         provider=engine.provider,
         precision=engine.precision,
         tokens_per_second=round(speed, 1),

@@ -16,6 +16,7 @@ from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.cost import CostModel
 from rerank_service.engine.available import offer
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.loading import ModelOptions, load_better, load_selected, tune
 from rerank_service.tokenizer import PairTokenizer
@@ -24,7 +25,7 @@ from rerank_service.tuning.gate import Agreement
 from rerank_service.tuning.record import Trial, Tuned, read
 from rerank_service.tuning.select import Wish, select, tuning_key
 from rerank_service.tuning.short import Halted, tune_short
-from rerank_service.tuning.trials import judge
+from rerank_service.tuning.trials import judge, open_all
 from rerank_service.variants.cache import Cache
 from rerank_service.variants.derive import identity
 from support.small import write_small_model
@@ -107,6 +108,7 @@ def test_a_tuning_ends_in_time(queries: list[list[EncodedPair]], share: float, v
     )
     assert chosen == CPU_FP32
     assert verdict in trials[BF16].verdict
+    assert trials[BF16].undecided
     longest = max(sum(len(pair) for pair in query) for query in queries) / 100
     assert time.now < seconds + 3 * longest
 
@@ -145,6 +147,29 @@ def test_only_fp32_is_called_exact() -> None:
     chosen, [trial] = judge({INT8: 100}, INT8, lambda _: Agreement(1))
     assert chosen == INT8
     assert "exact" not in trial.verdict
+
+
+def test_a_model_that_no_query_fits_keeps_fp32() -> None:
+    """Nothing could be compared."""
+    chosen, trials = judge({CPU_FP32: 100, INT8: 300}, CPU_FP32, lambda _: Agreement(0))
+    assert chosen == CPU_FP32
+    assert trials[0].verdict == "3.00 times cpu fp32, no query of the parity set fits the model's window"
+    assert not trials[0].undecided
+
+
+def test_an_engine_that_loads_and_does_not_run_is_left_out(
+    starter: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are measured."""
+
+    def fail(encoder: CrossEncoder, batch: Batch) -> NDArray[np.float32]:
+        if encoder.engine == INT8:
+            raise RuntimeError("no kernel")
+        return np.zeros(batch.rows, np.float32)
+
+    monkeypatch.setattr(CrossEncoder, "score", fail)
+    opened = open_all(starter, (CPU_FP32, INT8), Cache(tmp_path), lanes=1)
+    assert (set(opened.encoders), opened.failed) == ({CPU_FP32}, {INT8: "no kernel"})
 
 
 def test_throughput_counts_real_tokens_of_all_lanes(queries: list[list[EncodedPair]]) -> None:
