@@ -205,7 +205,7 @@ def _make(family: str) -> tuple[Any, Any]:
     model, tokenizer = FAMILIES[family]()
     with torch.no_grad():
         for weight in model.parameters():
-            weight.add_(torch.randn_like(weight) * 0.1)
+            weight.add_(torch.randn_like(weight) * 0.15)
     return model.eval(), tokenizer
 
 
