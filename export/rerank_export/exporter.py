@@ -23,6 +23,7 @@ from rerank_service.bundle import (
     CONFIG,
     GRAPH,
     MANIFEST,
+    MIN_TOKENS,
     REPORT,
     TOKENIZER,
     WEIGHTS,
@@ -67,6 +68,8 @@ def export(
     wishes = wishes or Wishes()
     if unknown := sorted(wishes.without_passes - PASSES.keys()):
         raise ExportFailed(f"there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
+    if wishes.max_tokens is not None and wishes.max_tokens < MIN_TOKENS:
+        raise ExportFailed(f"--max-tokens {wishes.max_tokens} is too few: a pair needs {MIN_TOKENS}")
     target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
     if not _is_free(target):
         raise ExportFailed(f"{out} is there and is no bundle: choose another OUT, or remove it")

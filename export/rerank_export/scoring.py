@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rerank_export.errors import ExportFailed
 from rerank_export.labels import relevant_first
 from rerank_export.recipes import RECIPES, Recipe, recipe_for, recipe_named
-from rerank_export.sentence_transformers import CrossEncoderFiles, read_cross_encoder
+from rerank_export.sentence_transformers import CrossEncoderFiles, Overruled, read_cross_encoder
 from rerank_export.source import Source
 from rerank_service.bundle import CONFIG, read_json
 from rerank_service.ranking import Activation
@@ -74,7 +74,10 @@ def scoring_of(source: Source, config: Mapping[str, Any], wishes: Wishes) -> Sco
     """
     architecture = next(iter(config.get("architectures") or [""]))
     recipe = recipe_for(_names(source), str(config.get("model_type")))
-    files = _files(source, wishes)
+    overruled = Overruled(
+        activation=wishes.activation is not None, template=wishes.template is not None, answers=wishes.yes is not None
+    )
+    files = read_cross_encoder(source.folder, source.id, overruled)
     template, why = _template(source, wishes, files, recipe)
     generative = architecture.endswith(GENERATOR)
     decoder = config.get("model_type") in DECODERS
@@ -103,16 +106,6 @@ def _names(source: Source) -> list[str]:
     return [source.id, *([said] if isinstance(said, str) else [])]
 
 
-def _files(source: Source, wishes: Wishes) -> CrossEncoderFiles:
-    """What sentence-transformers' files say; nothing where options say all that can be wrong in them."""
-    try:
-        return read_cross_encoder(source.folder, source.id)
-    except ExportFailed as error:
-        if wishes.template and wishes.activation and (wishes.yes or wishes.relevant):
-            return CrossEncoderFiles()
-        raise ExportFailed(f"{error}: --template, --yes, --no and --activation together overrule it") from error
-
-
 def _labels(config: Mapping[str, Any]) -> dict[int, str]:
     return {int(place): str(label) for place, label in config["id2label"].items()}
 
@@ -133,14 +126,9 @@ def _template(
         raise ExportFailed(f"{source.id} has no known template, so no slot for an instruction: give a --template")
     else:
         return None, ""
-    return (
-        (_checked(template.model_dump() | {"instruction": wishes.instruction}), why)
-        if wishes.instruction
-        else (
-            template,
-            why,
-        )
-    )
+    if wishes.instruction:
+        template = _checked(template.model_dump() | {"instruction": wishes.instruction})
+    return template, why
 
 
 def _wished(wish: str) -> Template:

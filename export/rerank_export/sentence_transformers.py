@@ -32,18 +32,37 @@ class CrossEncoderFiles:
     """Of the chat template, where pairs are written with it."""
 
 
-def read_cross_encoder(folder: Path, model: str) -> CrossEncoderFiles:
-    """Read a folder.
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """What options say, so that the folder need not."""
+
+    activation: bool = False
+    template: bool = False
+    answers: bool = False
+
+
+def read_cross_encoder(folder: Path, model: str, overruled: Overruled) -> CrossEncoderFiles:
+    """Read a folder, but for what is overruled.
 
     Raises:
         ExportFailed: it has steps, an activation or a prompt that cannot be exported.
     """
-    own, transformer, modules = _optional(folder / _OWN), _optional(folder / _TRANSFORMER), read_modules(folder)
+    own, modules = _optional(folder / _OWN), read_modules(folder)
+    return CrossEncoderFiles(
+        None if overruled.activation else _activation(folder, own, model),
+        None if overruled.answers else _answers(folder, modules, model),
+        None if overruled.template else _template(folder, own, modules, model),
+    )
+
+
+def _template(
+    folder: Path, own: Mapping[str, Any], modules: Sequence[Mapping[str, Any]], model: str
+) -> Template | None:
     prompt = _default_prompt(own, model)
-    template = _chat_template(folder, transformer, prompt) if modules else None
+    template = _chat_template(folder, _optional(folder / _TRANSFORMER), prompt) if modules else None
     if prompt and (template is None or not template.takes_instruction):
-        raise ExportFailed(f"{model} has a default prompt, and no chat template that takes it")
-    return CrossEncoderFiles(_activation(folder, own, model), _answers(folder, modules, model), template)
+        raise ExportFailed(f"{model} has a default prompt, and no chat template that takes it: give a --template")
+    return template
 
 
 def _optional(path: Path) -> dict[str, Any]:
@@ -61,7 +80,9 @@ def _activation(folder: Path, own: Mapping[str, Any], model: str) -> Activation 
         return None
     activation = _ACTIVATIONS.get(str(said).rpartition(".")[2])
     if activation is None:
-        raise ExportFailed(f"{model} has the activation {said}, which is neither Sigmoid nor Identity")
+        raise ExportFailed(
+            f"{model} has the activation {said}, which is neither Sigmoid nor Identity: give an --activation"
+        )
     return activation
 
 
@@ -72,7 +93,7 @@ def _answers(folder: Path, modules: Sequence[Mapping[str, Any]], model: str) -> 
     if kinds != ["Transformer", "LogitScore"]:
         raise ExportFailed(
             f"{model} has the modules {', '.join(kinds)}; of sentence-transformers' only Transformer, alone or with "
-            "LogitScore, is a cross-encoder that can be exported"
+            "LogitScore, is a cross-encoder that can be exported (with --yes and --no LogitScore is not needed)"
         )
     score = read_json(folder / str(modules[1]["path"]) / CONFIG)
     no = score.get("false_token_id")
@@ -98,6 +119,12 @@ def _chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) ->
     told = _rendered(folder, options, {"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})
     if not all(text.count(QUERY) == text.count(DOCUMENT) == 1 for text in (asked, told)):
         return None
+    template = _read(asked, told, prompt)
+    return template if template and _holds(folder, options, template, prompt) else None
+
+
+def _read(asked: str, told: str, prompt: str) -> Template | None:
+    """The template of what was rendered without an instruction, and with one."""
     if INSTRUCTION not in told:
         return _split(asked, "")
     before, after = told.split(INSTRUCTION)
@@ -105,6 +132,14 @@ def _chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) ->
     if own or prompt:
         return _split(told, prompt or own)
     return None  # without an instruction it is written otherwise, and none is given
+
+
+def _holds(folder: Path, options: Mapping[str, Any], template: Template, prompt: str) -> bool:
+    """Whether the template writes as the chat template does, blanks at the edges of texts included."""
+    query, document = " a query\n", "\n a document "
+    system = {"system": prompt} if prompt else {}
+    rendered = _rendered(folder, options, {**system, "query": query, "document": document})
+    return rendered == "".join((*template.head(query), template.lead, document, *template.after))
 
 
 def _rendered(folder: Path, options: Mapping[str, Any], contents: Mapping[str, str]) -> str:
@@ -119,7 +154,7 @@ def _rendered(folder: Path, options: Mapping[str, Any], contents: Mapping[str, s
 
 
 def _split(text: str, instruction: str) -> Template | None:
-    """What ends at the last blank line's end or word before the document is tokenized with it."""
+    """What stands on the document's own line before it, behind the query, is tokenized with it."""
     before, after = text.split(DOCUMENT)
     if QUERY not in before:
         return None

@@ -68,11 +68,7 @@ class _Own:
 
     def head(self, query: str, instruction: str) -> Head:
         if instruction:
-            raise InvalidRequest(
-                "the model takes no instruction: its template has no slot for one",
-                field="instruction",
-                reason="no_instruction_slot",
-            )
+            raise _no_slot()
         ids = token_ids(self.tokenizer, query)
         types = np.full(len(ids), self.query_type, np.int64)
         return Head(_join(self.before, Segment(ids, types), self.between), len(ids))
@@ -92,11 +88,7 @@ class _Written:
 
     def head(self, query: str, instruction: str) -> Head:
         if instruction and not self.template.takes_instruction:
-            raise InvalidRequest(
-                "the model takes no instruction: its template has no slot for one",
-                field="instruction",
-                reason="no_instruction_slot",
-            )
+            raise _no_slot()
         segment = _written(self.tokenizer, self.template.head(query, instruction))
         return Head(segment, len(token_ids(self.tokenizer, query)))
 
@@ -127,6 +119,14 @@ def written_layout(tokenizer: Tokenizer, template: Template) -> Layout:
     head, tail = _written(tokenizer, template.head("")), _written(tokenizer, template.after)
     lead_tokens = len(token_ids(tokenizer, template.lead))
     return _Written(tokenizer, template, len(head) + lead_tokens + len(tail), tail, template.lead, lead_tokens)
+
+
+def _no_slot() -> InvalidRequest:
+    return InvalidRequest(
+        "the model takes no instruction: its template has no slot for one",
+        field="instruction",
+        reason="no_instruction_slot",
+    )
 
 
 def token_ids(tokenizer: Tokenizer, text: str) -> NDArray[np.int64]:

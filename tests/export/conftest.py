@@ -87,6 +87,14 @@ def _bert() -> tuple[Any, Any]:
     return BertForSequenceClassification(config), _wordpiece(BertTokenizerFast)
 
 
+def _bert_wide() -> tuple[Any, Any]:
+    """Wide enough that its norms' weights are stored in a file beside the graph, as those of real models are."""
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    config = BertConfig(vocab_size=VOCABULARY, **(SMALL | {"hidden_size": 320}))
+    return BertForSequenceClassification(config), _wordpiece(BertTokenizerFast)
+
+
 def _roberta() -> tuple[Any, Any]:
     from transformers import RobertaConfig, RobertaForSequenceClassification
 
@@ -174,6 +182,7 @@ def _modernbert_long() -> tuple[Any, Any]:
 
 
 FAMILIES = {
+    "bert-wide": _bert_wide,
     "mpnet": _mpnet,
     "deberta-v2": _deberta,
     "albert": _albert,
@@ -196,7 +205,7 @@ def _make(family: str) -> tuple[Any, Any]:
     model, tokenizer = FAMILIES[family]()
     with torch.no_grad():
         for weight in model.parameters():
-            weight.add_(torch.randn_like(weight) * 0.1)
+            weight.add_(torch.randn_like(weight) * 0.15)
     return model.eval(), tokenizer
 
 

@@ -235,6 +235,13 @@ def test_a_chat_template_of_another_purpose_is_none(change: Change) -> None:
         _scoring(folder)
 
 
+def test_a_chat_template_that_changes_texts_is_not_taken(change: Change) -> None:
+    """It trims documents, which the server would not."""
+    trimming = CHAT.replace("{{ document }}", "{{ document | trim }}")
+    with pytest.raises(ExportFailed, match="nothing says how it is asked"):
+        _scoring(change(_chat_folder(None, trimming), generator=True))
+
+
 def test_one_word_is_enough_where_the_folder_says_so(change: Change) -> None:
     """The logit of true_token_id alone is then the score."""
     files = _chat_folder(None) | {"1_LogitScore/config.json": {"true_token_id": 300, "false_token_id": None}}

@@ -5,6 +5,7 @@ Rule: a pass is believed only when the graph behind it gives the logits of the g
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -15,37 +16,34 @@ from rerank_export.weights import save
 from rerank_service.batching import Batch
 from rerank_service.engine.session import CrossEncoder
 
+if TYPE_CHECKING:
+    from rerank_export.passes.one_token import Shortened
+
 TOLERANCE = 1e-5
 """Of a logit, times its size where that is more than 1: another order of sums."""
 _WEIGHTS = "weights"
 
 
+Pass = Callable[[onnx.ModelProto], tuple[onnx.ModelProto | None, str]]
+"""Gives the new graph, or None, and what was done, or why nothing was."""
+
+
 def _first_token(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     from rerank_export.passes.first_token import shorten_last_layer
 
-    shortened = shorten_last_layer(model)
-    return (
-        (shortened.model, f"{shortened.matmuls} matrix products for one token")
-        if shortened.matmuls
-        else (
-            None,
-            shortened.reason,
-        )
-    )
+    return _told(shorten_last_layer(model))
 
 
 def _last_token(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     from rerank_export.passes.last_token import shorten_last_layer
 
-    shortened = shorten_last_layer(model)
-    return (
-        (shortened.model, f"{shortened.matmuls} matrix products for one token")
-        if shortened.matmuls
-        else (
-            None,
-            shortened.reason,
-        )
-    )
+    return _told(shorten_last_layer(model))
+
+
+def _told(shortened: "Shortened") -> tuple[onnx.ModelProto | None, str]:
+    if not shortened.matmuls:
+        return None, shortened.reason
+    return shortened.model, f"{shortened.matmuls} matrix products for one token"
 
 
 def _sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
@@ -55,8 +53,6 @@ def _sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     return (folded, f"{nodes} operators less") if nodes > 0 else (None, "there is nothing to fold")
 
 
-Pass = Callable[[onnx.ModelProto], tuple[onnx.ModelProto | None, str]]
-"""Gives the new graph, or None, and what was done, or why nothing was."""
 PASSES: dict[str, Pass] = {
     "fold_sizes": _sizes,
     "first_token_last_layer": _first_token,

@@ -69,6 +69,8 @@ def shaped(model: onnx.ModelProto) -> ShapedGraph:
     inference = SymbolicShapeInference(2**31 - 1, auto_merge=True, guess_output_rank=False, verbose=0)
     # SymbolicShapeInference.infer_shapes does the same, and throws away the values that we want
     inference._preprocess(model)
+    for name in [name for name, one in inference.initializers_.items() if uses_external_data(one)]:
+        del inference.initializers_[name]  # their shapes are known by now, and it would read their numbers
     while inference.run_:
         inference._infer_impl()
     inference._update_output_from_vi()
