@@ -55,6 +55,7 @@ def serve(load: Load, packages: tuple[str, ...]) -> None:
                     answer = {"seconds": time.perf_counter() - begun, "scores": scores}
         except Exception as error:  # noqa: BLE001 - whatever a peer raises is told, and the run goes on without it
             answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.flush()  # what libraries printed is in the log before the answer is read
         print(json.dumps(answer), file=answers, flush=True)
 
 
