@@ -16,8 +16,6 @@ _GPU = BatchLimits(
     likeness=0.25,
     length_multiple=8,  # of tensor cores
 )
-_OPENVINO = BatchLimits(length_multiple=8)
-"""OpenVINO prepares itself for each shape that it has not seen."""
 _GRAPH_LENGTHS = 32
 """Tokens between the lengths for which CUDA graphs are recorded."""
 
@@ -26,7 +24,7 @@ def default_limits(engine: Engine) -> BatchLimits:
     """Limits where the operator and tuning say nothing."""
     if engine.provider is Provider.CUDA:
         return replace(_GPU, length_multiple=_GRAPH_LENGTHS) if engine.cuda_graphs else _GPU
-    return _OPENVINO if engine.provider is Provider.OPENVINO else BatchLimits()
+    return BatchLimits()
 
 
 def default_lanes(engine: Engine) -> int:
