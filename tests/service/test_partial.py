@@ -33,6 +33,20 @@ async def _never() -> None:
     await asyncio.Event().wait()
 
 
+async def _stream_of_nothing(core: Running, cutoff: Cutoff) -> asyncio.Task[Ranking]:
+    """One that has begun, and whose first document never comes."""
+    asked = asyncio.Event()
+
+    async def nothing() -> AsyncIterator[Sequence[Document]]:
+        asked.set()
+        await _never()
+        yield []
+
+    stream = asyncio.create_task(core.rank_stream(REQUEST, nothing(), cutoff=cutoff))
+    await asked.wait()
+    return stream
+
+
 async def _ranked_after_two(core: Running, request: RerankRequest, *late: str, cutoff: Cutoff | None = None) -> Ranking:
     """Two documents are scored, then the model is held, then others come, then the time is up."""
     cutoff = cutoff or _cutoff()
@@ -84,15 +98,8 @@ async def test_the_best_of_what_is_scored_come_with_their_documents(core: Runnin
 
 async def test_a_stream_that_nothing_came_of_is_answered(core: Running) -> None:
     """Before its first document, there is nothing to tell but that."""
-    cutoff, asked = _cutoff(), asyncio.Event()
-
-    async def nothing() -> AsyncIterator[Sequence[Document]]:
-        asked.set()
-        await _never()
-        yield []
-
-    stream = asyncio.create_task(core.rank_stream(REQUEST, nothing(), cutoff=cutoff))
-    await asked.wait()
+    cutoff = _cutoff()
+    stream = await _stream_of_nothing(core, cutoff)
     cutoff.cut()
     ranking = await stream
     assert (list(ranking), ranking.missing) == ([], Missing([], 0))
@@ -177,15 +184,8 @@ async def test_what_is_wrong_is_an_error_all_the_same(core: Running) -> None:
 
 async def test_it_is_let_in_without_a_deadline(core: Running) -> None:
     """So that it is not told to be hopeless, and nobody is refused for being in its way."""
-    cutoff, asked = _cutoff(), asyncio.Event()
-
-    async def nothing() -> AsyncIterator[Sequence[Document]]:
-        asked.set()
-        await _never()
-        yield []
-
-    stream = asyncio.create_task(core.rank_stream(REQUEST, nothing(), cutoff=cutoff))
-    await asked.wait()
+    cutoff = _cutoff()
+    stream = await _stream_of_nothing(core, cutoff)
     (ticket,) = core.admission._live
     assert ticket.load(0.0).seconds_left == math.inf
     cutoff.cut()

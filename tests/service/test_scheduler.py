@@ -1,7 +1,6 @@
 """The queue and its lanes: batches across requests, priority, withdrawal, failures that stay where they belong."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,7 +13,7 @@ from rerank_service.cost import CostModel
 from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
 from rerank_service.scheduler import Scheduler, Submission
 from rerank_service.stop import Stop
-from support.running import HeldScore
+from support.running import HeldScore, Stoppable
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
 _BAD = 666
@@ -137,18 +136,7 @@ async def test_a_withdrawn_request_leaves_the_queue_at_once() -> None:
 
 async def test_a_batch_that_nobody_wants_is_stopped() -> None:
     """And not before the last of its owners has left; the lane goes on with the next."""
-    asked = threading.Event()
-    batches: list[int] = []
-
-    def stoppable(batch: Batch, stop: Stop) -> NDArray[np.float32]:
-        batches.append(batch.rows)
-        if len(batches) > 1:
-            return lengths(batch, stop)
-        stop.by(asked.set)
-        asked.wait()
-        raise RuntimeError("stopped")
-
-    score = HeldScore(stoppable)
+    score = HeldScore(stoppable := Stoppable(lengths))
     async with lanes(score) as scheduler:
         with scheduler._changed:  # so that both are there when the lane looks
             first, second = scheduler.submission(room=9), scheduler.submission(room=9)
@@ -157,11 +145,11 @@ async def test_a_batch_that_nobody_wants_is_stopped() -> None:
             await other.add([(0, pair(7))])
         await score.started()
         first.__exit__(None, None, None)
-        assert not asked.is_set()
+        assert not stoppable.asked.is_set()
         second.__exit__(None, None, None)
-        assert asked.is_set()
+        assert stoppable.asked.is_set()
         assert await score_all(scheduler, [pair(6)]) == [6]
-    assert batches == [2, 1]
+    assert stoppable.batches == [2, 1]
 
 
 async def test_a_bad_pair_fails_its_own_request_only() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -20,7 +19,7 @@ from rerank_service.reranker import RequestLimits
 from rerank_service.scheduler import Scheduler, Scored, Submission
 from rerank_service.score_cache import ENTRY_BYTES, ScoreCache
 from rerank_service.stop import Stop
-from support.running import AsItIs, HeldScore, Running, running
+from support.running import AsItIs, HeldScore, Running, Stoppable, running
 from support.small import BOOM, NAN, logit
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
@@ -121,18 +120,7 @@ async def test_equal_pairs_that_wait_are_one_row() -> None:
 
 async def test_who_leaves_takes_nothing_along() -> None:
     """The batch of a request that is cancelled runs on for who waits for it, and is stopped when that leaves too."""
-    asked = threading.Event()
-    batches: list[int] = []
-
-    def stoppable(batch: Batch, stop: Stop) -> NDArray[np.float32]:
-        batches.append(batch.rows)
-        if len(batches) > 1:
-            return lengths(batch, stop)
-        stop.by(asked.set)
-        asked.wait()
-        raise RuntimeError("stopped")
-
-    score = HeldScore(stoppable)
+    score = HeldScore(stoppable := Stoppable(lengths))
     async with lanes(score, count=2) as scheduler:
         first = asyncio.create_task(score_all(scheduler, [7]))
         await score.started()
@@ -140,13 +128,13 @@ async def test_who_leaves_takes_nothing_along() -> None:
         await until(lambda: follows(scheduler, 1))
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
-        assert not asked.is_set()
+        assert not stoppable.asked.is_set()
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
-        assert asked.is_set()
+        assert stoppable.asked.is_set()
         assert logits(await score_all(scheduler, [7])) == {0: 7}
         await until(lambda: landed(scheduler))
-    assert batches == [1, 1]
+    assert stoppable.batches == [1, 1]
 
 
 async def test_a_batch_about_to_be_stopped_is_not_followed() -> None:

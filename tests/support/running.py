@@ -57,6 +57,25 @@ class HeldScore:
         await asyncio.to_thread(self._started.acquire)
 
 
+class Stoppable:
+    """A score function whose first batch runs until it is stopped; later ones are scored."""
+
+    def __init__(self, score: Callable[[Batch, Stop], NDArray[np.float32]]) -> None:
+        self._score = score
+        self.asked = threading.Event()
+        """Set when the first batch is told to stop."""
+        self.batches: list[int] = []
+        """Rows of each."""
+
+    def __call__(self, batch: Batch, stop: Stop) -> NDArray[np.float32]:
+        self.batches.append(batch.rows)
+        if len(self.batches) > 1:
+            return self._score(batch, stop)
+        stop.by(self.asked.set)
+        self.asked.wait()
+        raise RuntimeError("stopped")
+
+
 class AsItIs:
     """Reads documents that are ours already."""
 
