@@ -60,7 +60,7 @@ def load_selected(options: ModelOptions) -> ServedModel:
 def load_better(options: ModelOptions, running: ServedModel, halt: threading.Event) -> ServedModel | None:
     """Measure which engine is the fastest here that ranks as fp32 does, remember it, and load the model on it; None if
     that is the one that runs, if nothing is to be chosen, or if it was told to halt."""
-    bundle, cache = open_bundle(options.folder), Cache(options.cache)
+    bundle, cache = running.bundle, Cache(options.cache)  # checked when it was loaded, which takes long
     if not options.wish.is_open or remembered(bundle, options.wish, cache) is not None:
         return None
     tuned = _tune(bundle, options, running, cache, halt)
@@ -111,13 +111,12 @@ def _tune(
         )
     except Halted:
         return None
-    failed = (f"{engine}: {why}" for engine, why in opened.failed.items())
     return Tuned(
         form="short",
         provider=chosen.provider,
         precision=chosen.precision,
         trials=trials,
-        skipped=(*map(str, found.skipped), *failed),
+        skipped=tuple(map(str, (*found.skipped, *opened.skipped))),
     )
 
 

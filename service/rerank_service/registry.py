@@ -48,6 +48,7 @@ class ServedModel:
     """A model with all that it takes to score with it."""
 
     info: ModelInfo
+    bundle: Bundle
     tokenizer: PairTokenizer
     encoder: CrossEncoder
     scheduler: Scheduler
@@ -141,7 +142,7 @@ def load(
         manifest.max_tokens,
         str(manifest.calibration or ""),
     )
-    return ServedModel(info, tokenizer, encoder, scheduler, manifest.activation, manifest.calibration)
+    return ServedModel(info, bundle, tokenizer, encoder, scheduler, manifest.activation, manifest.calibration)
 
 
 _WARM_UP_TOKENS = 512

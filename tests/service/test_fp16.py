@@ -13,10 +13,11 @@ from rerank_service.engine.engine import Engine, Precision, Provider
 from rerank_service.engine.runtime import FORM, open_session, session_options
 from rerank_service.errors import BundleInvalid
 from rerank_service.variants.cache import Cache
-from rerank_service.variants.derive import graph_for, recipe
+from rerank_service.variants.derive import graph_for
 from rerank_service.variants.fp16 import halved, halved_and_packed, to_fp16
 from rerank_service.variants.fused import cpu_logits, fused, plain, sample
 from rerank_service.variants.packing import pack
+from rerank_service.variants.recipes import recipe
 from support.contrib import reference_logits
 
 _LAYERS = 6

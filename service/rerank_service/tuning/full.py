@@ -70,9 +70,8 @@ def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
     """
     told("loading the engines")
     opened = open_all(here.bundle, offer.engines, here.cache, lanes=here.lanes)
-    failed = tuple(f"{engine}: {why}" for engine, why in opened.failed.items())
     if not opened.encoders:
-        raise BundleInvalid(f"no engine runs {here.bundle.folder}: {'; '.join(failed)}")
+        raise BundleInvalid(f"no engine runs {here.bundle.folder}: {'; '.join(map(str, opened.skipped))}")
     scores: dict[Engine, Score] = {engine: encoder.score for engine, encoder in opened.encoders.items()}
     base = reference_of(tuple(scores))
     told(f"speed of {', '.join(map(str, scores))}")
@@ -90,7 +89,7 @@ def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
         cost=cost.weights,
         trials=trials,
         settings=tried,
-        skipped=(*map(str, offer.skipped), *failed),
+        skipped=tuple(map(str, (*offer.skipped, *opened.skipped))),
     )
 
 

@@ -11,7 +11,8 @@ from rerank_service.host import cpu, usable_cores
 from rerank_service.tuning import parity
 from rerank_service.tuning.record import Tuned, read, reference_of
 from rerank_service.variants.cache import Cache, key
-from rerank_service.variants.derive import identity, recipe
+from rerank_service.variants.derive import identity
+from rerank_service.variants.recipes import recipe
 
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino")
 

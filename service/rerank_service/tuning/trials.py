@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rerank_service.batching import Batch, BatchLimits, EncodedPair
 from rerank_service.bundle import MIN_TOKENS, Bundle
+from rerank_service.engine.available import Skipped
 from rerank_service.engine.engine import Engine, Precision
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.tuning.gate import LEAST_TAU, Agreement
@@ -29,6 +30,11 @@ class Opened:
 
     encoders: dict[Engine, CrossEncoder] = field(default_factory=dict)
     failed: dict[Engine, str] = field(default_factory=dict)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Those that do not load, as those that the machine has not."""
+        return tuple(Skipped(engine, why) for engine, why in self.failed.items())
 
 
 def open_all(bundle: Bundle, engines: Iterable[Engine], cache: Cache, *, lanes: int) -> Opened:

@@ -5,5 +5,6 @@ fused.py     attention, norms and activations as one operator each, compared wit
 packing.py   padding taken out
 fp16.py      both, in fp16, for a GPU
 cache.py     where they are kept between starts
+recipes.py   their names
 derive.py    a bundle and an engine in, the graph to run out
 """

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.bundle import Bundle, file_digest
-from rerank_service.engine.engine import Engine, Precision
+from rerank_service.engine.engine import Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.errors import BundleInvalid
 from rerank_service.variants.cache import Cache, key
+from rerank_service.variants.recipes import FP16, FP16_PACKED, INT8_ROWS, recipe
 
 if TYPE_CHECKING:
     import onnx
@@ -20,15 +21,11 @@ def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
     Raises:
         BundleInvalid: it cannot be derived.
     """
-    if engine.precision not in _DERIVED:
+    name = recipe(engine)
+    if not name:
         return bundle.graph
     exported = bundle.variant(engine.precision.value)
-    return exported or _derived(bundle, engine, cache)
-
-
-def recipe(engine: Engine) -> str:
-    """What names the way an engine's graph is made; engines of equal recipe and digest run the same graph."""
-    return _DERIVED[engine.precision](engine)[0] if engine.precision in _DERIVED else ""
+    return exported or _derived(bundle, name, cache)
 
 
 def identity(bundle: Bundle) -> str:
@@ -52,8 +49,8 @@ def _graph_files(graph: Path) -> list[Path]:
     return [graph, *(graph.parent / name for name in sorted(set(outside)))]
 
 
-def _derived(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
-    name, rewrite = _DERIVED[engine.precision](engine)
+def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:
+    rewrite = _REWRITES[name]()
 
     def write(path: Path) -> None:
         _save(_rewritten(bundle, rewrite), path)
@@ -65,20 +62,26 @@ def _derived(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
 Rewrite = Callable[["onnx.ModelProto"], int]
 
 
-def _int8(engine: Engine) -> tuple[str, Rewrite]:  # noqa: ARG001 - the same for every provider
-    from rerank_service.variants.int8 import RECIPE, quantize_rows
+def _int8_rows() -> Rewrite:
+    from rerank_service.variants.int8 import quantize_rows
 
-    return RECIPE, quantize_rows
-
-
-def _fp16(engine: Engine) -> tuple[str, Rewrite]:
-    from rerank_service.variants.fp16 import PACKED_RECIPE, RECIPE, halved, halved_and_packed
-
-    return (RECIPE, halved) if engine.cuda_graphs else (PACKED_RECIPE, halved_and_packed)
+    return quantize_rows
 
 
-_DERIVED: dict[Precision, Callable[[Engine], tuple[str, Rewrite]]] = {Precision.INT8: _int8, Precision.FP16: _fp16}
-"""Name and doing of each rewrite; onnx is imported where one is asked for."""
+def _fp16() -> Rewrite:
+    from rerank_service.variants.fp16 import halved
+
+    return halved
+
+
+def _fp16_packed() -> Rewrite:
+    from rerank_service.variants.fp16 import halved_and_packed
+
+    return halved_and_packed
+
+
+_REWRITES: dict[str, Callable[[], Rewrite]] = {INT8_ROWS: _int8_rows, FP16: _fp16, FP16_PACKED: _fp16_packed}
+"""What each recipe does; onnx is imported where one is asked for."""
 
 
 def _rewritten(bundle: Bundle, rewrite: Rewrite) -> "onnx.ModelProto":

@@ -16,11 +16,6 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.variants.fused import attentions, fused
 from rerank_service.variants.packing import pack
 
-RECIPE = "fp16-1"
-"""Name of what this module does with padding left in: another one, other scores."""
-PACKED_RECIPE = "fp16-packed-1"
-"""The same with padding taken out."""
-
 _LARGEST = float(np.finfo(np.float16).max)
 _ANGLES = ("Cos", "Sin")
 _SMALL = 64

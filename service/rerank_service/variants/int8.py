@@ -17,8 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-RECIPE = "rows-1"
-"""Name of what this module does: another one, other scores."""
+from rerank_service.variants.recipes import INT8_ROWS
 
 _CONTRIB = "com.microsoft"
 _LEVELS = 127
@@ -101,7 +100,7 @@ class _Rewrite:
 
     def _product(self, node: NodeProto, weights: NDArray[np.float32]) -> Iterator[NodeProto]:
         rows, out = self._rows[node.input[0]], f"{_PREFIX}{node.output[0]}"
-        name = f"{node.input[1]}.{RECIPE}"
+        name = f"{node.input[1]}.{INT8_ROWS}"
         values, scales = quantize_columns(weights)
         inputs = [
             f"{rows}.q",
