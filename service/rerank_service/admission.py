@@ -10,8 +10,11 @@ from rerank_service.forecast import Load, lateness
 
 RETRY_AFTER = 1.0
 """Seconds told to a refused client, at least."""
-MARGIN = 0.9
-"""The share of its time that a request may be forecast to take, since forecasts err."""
+ALONE = 0.9
+"""The share of its time that a request may be forecast to take by itself, since forecasts err."""
+BESIDE = 0.7
+"""The same beside others. There forecasts err more, and to let in less costs nothing as long as something waits; what
+is let in and not done in time has cost what it had."""
 DOUBT = 4.0
 """On an idle server a request is refused only if it is forecast to take so many times what it has: else a forecast
 that is wrong could keep everybody out, and nothing would run by which it could be learned better."""
@@ -34,9 +37,9 @@ class Ticket:
         """So many tokens less are wanted: they were computed, or had been guessed and are not there."""
         self._tokens -= tokens
 
-    def load(self, now: float, margin: float = MARGIN) -> Load:
+    def load(self, now: float) -> Load:
         """What it still wants, and the time that it has for that."""
-        return Load(self.tokens, margin * (self._deadline.at - now), self._weight)
+        return Load(self.tokens, self._deadline.at - now, self._weight)
 
 
 class Admission:
@@ -106,13 +109,16 @@ class Admission:
 
     def _check_time(self, ticket: Ticket, tokens_per_second: float) -> None:
         now = self._clock()
-        newcomer = ticket.load(now, MARGIN if self._live else DOUBT)
-        if alone := lateness([], newcomer, tokens_per_second):
+        newcomer = ticket.load(now)
+        if lateness([], newcomer, tokens_per_second, ALONE if self._live else DOUBT):
+            needed = newcomer.tokens / tokens_per_second
             raise DeadlineExceeded(
-                f"the request needs about {alone + newcomer.seconds_left:.1f} s by itself, more than its deadline "
-                "leaves: give it more time, or fewer or shorter documents"
+                f"the request needs about {needed:.1f} s by itself, more than its deadline leaves: give it more time, "
+                "or fewer or shorter documents"
             )
-        late = lateness([one.load(now) for one in self._live], newcomer, tokens_per_second)
+        if not self._live:
+            return
+        late = lateness([one.load(now) for one in self._live], newcomer, tokens_per_second, BESIDE)
         if late > 0:
             raise Overloaded(
                 "the request, or one that was here before it, could not be finished by its deadline: "

@@ -36,15 +36,16 @@ def finish_times(loads: Sequence[Load], tokens_per_second: float) -> list[float]
     return done
 
 
-def lateness(live: Sequence[Load], newcomer: Load, tokens_per_second: float) -> float:
-    """Seconds by which letting the newcomer in would make somebody late who is not late anyway: 0 if nobody.
+def lateness(live: Sequence[Load], newcomer: Load, tokens_per_second: float, margin: float) -> float:
+    """Seconds by which letting the newcomer in would make somebody later than a share `margin` of the time left: 0 if
+    nobody.
 
-    The newcomer itself counts; a request that will be late without it does not.
+    The newcomer itself counts, and whoever it delays. A request that will be late anyway does not.
     """
     before = finish_times(live, tokens_per_second)
     after = finish_times([*live, newcomer], tokens_per_second)
-    late = after[-1] - newcomer.seconds_left
+    late = after[-1] - margin * newcomer.seconds_left
     for load, was, becomes in zip(live, before, after, strict=False):
-        if was <= load.seconds_left:
-            late = max(late, becomes - load.seconds_left)
+        if was <= load.seconds_left and becomes > was:
+            late = max(late, becomes - margin * load.seconds_left)
     return max(late, 0.0)

@@ -45,10 +45,10 @@ def test_documents_and_tokens_are_bounded() -> None:
 
 
 def test_a_request_that_cannot_be_done_in_time_is_refused_with_the_time_that_is_missing() -> None:
-    """Five requests of two seconds fit in ten, not six; small ones still do."""
+    """Three requests of two seconds fit in seven of their ten, not four; small ones still do."""
     admission = _admission()
     with ExitStack() as stack:
-        for _ in range(4):
+        for _ in range(3):
             stack.enter_context(admission.admit(1, 2000, Deadline(10), SPEED))
         with pytest.raises(Overloaded, match="deadline") as caught:
             stack.enter_context(admission.admit(1, 2000, Deadline(10), SPEED))
@@ -76,10 +76,10 @@ def test_progress_makes_room() -> None:
     admission = _admission(clock=clock)
     with admission.admit(1, 8000, Deadline(10), SPEED) as ticket:
         clock.now = 4.0
-        with pytest.raises(Overloaded), admission.admit(1, 4000, Deadline(10), SPEED):
+        with pytest.raises(Overloaded), admission.admit(1, 3000, Deadline(10), SPEED):
             pass
         ticket.progress(7000)
-        with admission.admit(1, 4000, Deadline(10), SPEED):
+        with admission.admit(1, 3000, Deadline(10), SPEED):
             pass
 
 

@@ -1,5 +1,7 @@
 """The policy of the queue: limits kept, nothing lost, nothing starved, shares even, like lengths together."""
 
+import itertools
+import math
 from collections import Counter
 
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from rerank_service.batching import BatchLimits
 from rerank_service.fairness import LOOKS, PATIENCE, FairQueue
+from rerank_service.forecast import Load, finish_times
 
 LIMITS = BatchLimits(max_tokens=512, min_tokens=128, max_pairs=16, length_multiple=8)
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=30)
@@ -140,6 +143,30 @@ def test_a_weight_is_a_share() -> None:
         queue.add(name, [(tokens, (name, at, tokens)) for at in range(2000)])
     shares = _shares(queue, takes=200)
     assert 2.4 < shares["heavy"] / shares["light"] < 3.6
+
+
+@given(st.lists(st.lists(st.integers(1, 512), min_size=1, max_size=40), min_size=2, max_size=8))
+def test_nobody_is_done_later_than_if_all_had_run_at_once(requests: list[list[int]]) -> None:
+    """But for the batches that go to who has waited longest, and a few."""
+    queue = _filled(**{str(number): lengths for number, lengths in enumerate(requests)})
+    work = [Load(sum(map(LIMITS.padded, lengths)), math.inf) for lengths in requests]
+    at_once = finish_times(work, tokens_per_second=1.0)
+    left = [len(lengths) for lengths in requests]
+    computed = 0
+    for batch in _drained(queue):
+        computed += len(batch) * max(LIMITS.padded(tokens) for _, _, tokens in batch)
+        for name, _, _ in batch:
+            left[int(name)] -= 1
+            if not left[int(name)]:
+                assert computed <= at_once[int(name)] * PATIENCE / (PATIENCE - 1) + 6 * LIMITS.max_tokens
+
+
+def test_of_small_requests_the_first_is_done_before_the_last_begins() -> None:
+    """To run them all at once would make all of them wait for the last."""
+    queue = _filled(**{str(number): [100] * 10 for number in range(20)})
+    order = [int(name) for batch in _drained(queue) for name, _, _ in batch]
+    assert order.index(19) > max(at for at, name in enumerate(order) if name == 0)
+    assert [name for name, _ in itertools.groupby(order)][:10] == list(range(10))
 
 
 def test_ten_documents_pass_ten_thousand() -> None:

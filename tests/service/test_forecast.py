@@ -50,19 +50,27 @@ def test_the_last_is_done_when_all_work_is(loads: list[Load]) -> None:
 
 def test_a_newcomer_that_fits_makes_nobody_late() -> None:
     """Small beside large: each is done in time."""
-    assert lateness([Load(10_000, 60)], Load(100, 1), SPEED) == 0
+    assert lateness([Load(10_000, 60)], Load(100, 1), SPEED, 1.0) == 0
 
 
 def test_a_newcomer_that_cannot_be_done_is_late_itself() -> None:
     """Two seconds of work in one second."""
-    assert lateness([], Load(2000, 1), SPEED) == pytest.approx(1.0)
+    assert lateness([], Load(2000, 1), SPEED, 1.0) == pytest.approx(1.0)
 
 
 def test_a_newcomer_that_makes_another_late_is_refused_for_it() -> None:
     """The other had ten seconds for ten seconds of work."""
-    assert lateness([Load(10_000, 10)], Load(1000, math.inf), SPEED) == pytest.approx(1.0)
+    assert lateness([Load(10_000, 10)], Load(1000, math.inf), SPEED, 1.0) == pytest.approx(1.0)
 
 
 def test_who_is_late_anyway_refuses_nobody() -> None:
     """Its deadline is lost with the newcomer or without."""
-    assert lateness([Load(10_000, 5)], Load(1000, 60), SPEED) == 0
+    assert lateness([Load(10_000, 5)], Load(1000, 60), SPEED, 1.0) == 0
+
+
+def test_some_of_the_time_is_kept_back() -> None:
+    """Forecasts err; who is forecast to be in time, but not by much, is not delayed further."""
+    assert lateness([], Load(2000, 3), SPEED, 0.5) == pytest.approx(0.5)
+    tight = Load(9_000, 10)
+    assert lateness([tight], Load(500, math.inf), SPEED, 0.5) == pytest.approx(9.5 - 5)
+    assert lateness([Load(100, 0.15), tight], Load(500, math.inf, weight=0.01), SPEED, 1.0) == 0

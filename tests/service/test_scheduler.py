@@ -84,7 +84,7 @@ async def test_requests_that_wait_share_a_batch() -> None:
 
 
 async def test_a_lower_priority_number_runs_first() -> None:
-    """Among equals the order of arrival holds, as long as none has had its share."""
+    """Of one priority the smaller request does: at equal shares it would be done first."""
     score = HeldScore(lengths)
     async with lanes(score, BatchLimits(max_pairs=1, length_multiple=1)) as scheduler:
         score.hold()
@@ -95,7 +95,7 @@ async def test_a_lower_priority_number_runs_first() -> None:
             await until(scheduler, waiting)
         score.release()
         await asyncio.gather(*tasks)
-    assert score.batches == [[9], [2], [3], [1], [4]]
+    assert score.batches == [[9], [2], [1], [3], [4]]
 
 
 async def test_a_weight_is_a_share_of_the_lanes() -> None:
