@@ -3,15 +3,16 @@
 A request is served in rounds: one of up to `FIRST_ROUND` batches, in which a small request is done, then single ones.
 A round's tag is where it would end if all requests ran at once, each at its share (weighted fair queueing: Demers,
 Keshav and Shenker, 1989; Parekh and Gallager, 1993), counted in padded tokens. The next batch belongs to the request
-with the lowest tag among those of the most urgent priority; it is filled with that request's pairs, then with others'
-of like length. So nobody is done later than if all had run at once, but for a few batches, and most are done earlier:
-of many small requests the first ends before the last begins, and ten documents pass ten thousand.
+with the lowest tag among those of the most urgent priority; it is filled with pairs of like length, whoever's they
+are. So nobody is done later than if all had run at once, but for a few batches, and most are done earlier: of many
+small requests the first ends before the last begins, and ten documents pass ten thousand.
 
 Rule 1: pure. No clock, no lock, no socket: what happens follows from the calls alone.
 Rule 2: every `PATIENCE`th batch holds the pair that has waited longest, whoever owns it. So a pair with k older ones
 before it runs within (k + 1) * PATIENCE batches, whatever arrives later and however urgent that is.
 """
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -148,7 +149,8 @@ class FairQueue(Generic[Request, Item]):
     def _fill(
         self, longest: int, rows: int, shares: Sequence[_Share[Item]], spared: Callable[[Item], bool] | None
     ) -> Iterator[tuple[_Share[Item], int, Item]]:
-        """The pair of each row, with its owner and padded length."""
+        """The pair of each row, with its owner and padded length: of the lengths that are most alike first, whoever's
+        they are, and of one length that of the first share."""
         lengths = sorted(
             {
                 length
@@ -159,16 +161,15 @@ class FairQueue(Generic[Request, Item]):
             reverse=True,
         )
         looks = rows + LOOKS
-        for share in shares:
-            for length in lengths:
-                while rows and looks and length in share.pairs:
-                    looks -= 1
-                    self.tokens -= length
-                    self.pairs -= 1
-                    item = share.pop(length)
-                    if spared is None or not spared(item):
-                        rows -= 1
-                        yield share, length, item
+        for length, share in itertools.product(lengths, shares):
+            while rows and looks and length in share.pairs:
+                looks -= 1
+                self.tokens -= length
+                self.pairs -= 1
+                item = share.pop(length)
+                if spared is None or not spared(item):
+                    rows -= 1
+                    yield share, length, item
 
     def _charge(self, owners: Sequence[_Share[Item]], length: int, waiting: Sequence[_Share[Item]]) -> None:
         for share in owners:

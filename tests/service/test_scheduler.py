@@ -80,7 +80,7 @@ async def test_requests_that_wait_share_a_batch() -> None:
         await until(scheduler, 6)
         score.release()
         assert await asyncio.gather(first, *others) == [[7], [19, 20, 5], [19, 20, 5]]
-    assert score.batches == [[7], [20, 19, 20, 19], [5, 5]]
+    assert score.batches == [[7], [20, 20, 19, 19], [5, 5]]
 
 
 async def test_a_lower_priority_number_runs_first() -> None:
