@@ -9,19 +9,17 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from rerank_service import server
 from rerank_service.admission import Admission
 from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
+from rerank_service.drain import unless_stopped
 from rerank_service.errors import BundleInvalid
-from rerank_service.loading import ModelOptions
+from rerank_service.lanes import improving, running
 from rerank_service.ranking import RerankRequest
 from rerank_service.registry import Names, Registry, ServedModel, load
 from rerank_service.reranker import RequestLimits, Reranker
-from rerank_service.server import _running, _tuning, _unless_stopped
-from rerank_service.settings import Settings
 from support.running import AsItIs, HeldScore
 
 
@@ -29,7 +27,7 @@ async def test_a_signal_ends_a_start_that_takes_long() -> None:
     """Gigabytes are read in a thread that the process does not wait for."""
     stop: asyncio.Queue[signal.Signals] = asyncio.Queue()
     release = threading.Event()
-    loading = asyncio.create_task(_unless_stopped(stop, release.wait))
+    loading = asyncio.create_task(unless_stopped(stop, release.wait))
     await asyncio.sleep(0)
     stop.put_nowait(signal.SIGTERM)
     assert await loading is None
@@ -42,9 +40,9 @@ async def test_what_is_loaded_or_goes_wrong_comes_through() -> None:
     def fail() -> None:
         raise BundleInvalid("no model")
 
-    assert await _unless_stopped(asyncio.Queue(), lambda: 7) == 7
+    assert await unless_stopped(asyncio.Queue(), lambda: 7) == 7
     with pytest.raises(BundleInvalid, match="no model"):
-        await _unless_stopped(asyncio.Queue(), fail)
+        await unless_stopped(asyncio.Queue(), fail)
 
 
 def _loaded(bundle: Bundle, choice: str) -> tuple[ServedModel, HeldScore]:
@@ -71,7 +69,7 @@ async def test_a_better_model_takes_over_and_nothing_is_lost(small_model: Bundle
 
     former, held = _loaded(small_model, "exact")
     better, quick = _loaded(small_model, "faster")
-    async with _running(registry, former) as lanes, AsyncExitStack() as exits:
+    async with running(registry, former) as lanes, AsyncExitStack() as exits:
         exits.callback(held.release)  # should the test fail
         held.hold()
         inside = asyncio.create_task(rank())
@@ -92,28 +90,28 @@ async def test_a_model_without_requests_ends_when_another_takes_over(small_model
     registry = Registry()
     former, better = _loaded(small_model, "exact")[0], _loaded(small_model, "faster")[0]
     gone = weakref.ref(former)
-    async with _running(registry, former) as lanes:
+    async with running(registry, former) as lanes:
         lanes.serve(better)
         assert not _is_open(former)
         assert registry.models() == [better]
         del former
-        await asyncio.sleep(0.1)  # its lanes end
-        gc.collect()
-        assert gone() is None
+        async with asyncio.timeout(10):
+            while gone() is not None:  # until its lanes have ended
+                await asyncio.sleep(0.01)
+                gc.collect()
 
 
-async def test_a_stop_does_not_wait_for_a_tuning(small_model: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_does_not_wait_for_a_tuning(small_model: Bundle) -> None:
     """Deriving a large graph takes minutes, and draining has to begin."""
     release, halts = threading.Event(), []
 
-    def derive(_options: ModelOptions, _running: ServedModel, halt: threading.Event) -> None:
+    def derive(_running: ServedModel, halt: threading.Event) -> None:
         halts.append(halt)
         release.wait()
 
-    monkeypatch.setattr(server, "load_better", derive)
     registry = Registry()
-    async with _running(registry, _loaded(small_model, "exact")[0]) as lanes, asyncio.timeout(10):
-        async with _tuning(Settings(tune="auto"), registry, lanes):
+    async with running(registry, _loaded(small_model, "exact")[0]) as lanes, asyncio.timeout(10):
+        async with improving(registry, lanes, derive):
             while not halts:
                 await asyncio.sleep(0.01)
         assert halts[0].is_set()
