@@ -13,7 +13,7 @@ import structlog
 from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.cost import CostModel
-from rerank_service.engine.available import offer
+from rerank_service.engine.available import offer, reasons
 from rerank_service.engine.engine import Engine, Provider
 from rerank_service.engine.limits import default_lanes, default_limits
 from rerank_service.registry import Names, ServedModel, load
@@ -116,7 +116,7 @@ def _tune(
         provider=chosen.provider,
         precision=chosen.precision,
         trials=trials,
-        skipped=tuple(map(str, (*found.skipped, *opened.skipped))),
+        skipped=reasons((*found.skipped, *opened.skipped)),
     )
 
 

@@ -35,9 +35,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--dialect", choices=("auto", "cohere", "tei"), default="auto", help="the JSON spoken (default: found out)"
     )
     load = parser.add_argument_group("load")
-    load.add_argument(
-        "--clients", default=_CLIENTS, metavar="N,N", help="load levels: clients at once (default: %(default)s)"
-    )
+    load.add_argument("--clients", metavar="N,N", help=f"load levels: clients at once (default: {_CLIENTS})")
     load.add_argument("--rate", type=float, metavar="N", help="instead of clients: requests a second, come what may")
     load.add_argument(
         "--seconds", type=float, metavar="S", help=f"how long each level begins requests (default: {_SECONDS:g})"
@@ -63,6 +61,8 @@ def _run(arguments: argparse.Namespace) -> int:
     levels, workload = _levels(arguments), _workload(arguments)
     if arguments.png:
         check_drawing()
+    for path in filter(None, (arguments.json, arguments.png)):
+        _check_writable(path)
     dialect = None if arguments.dialect == "auto" else Dialect(arguments.dialect)
     server = target(arguments.server, dialect=dialect, model=arguments.model, api_key=arguments.api_key)
     console = error_console()
@@ -132,14 +132,26 @@ def _levels(arguments: argparse.Namespace) -> list[int]:
     if arguments.seconds and arguments.requests:
         raise InvalidRequest("give --seconds or --requests, not both")
     if arguments.rate:
+        if arguments.clients or arguments.requests:
+            raise InvalidRequest("--rate comes instead of --clients and --requests: leave those out, or --rate")
         return [0]
+    clients = arguments.clients or _CLIENTS
     try:
-        levels = [int(part) for part in arguments.clients.split(",")]
+        levels = [int(part) for part in clients.split(",")]
     except ValueError:
         levels = []
     if not levels or min(levels) < 1:
-        raise InvalidRequest(f"--clients must be numbers above 0 with commas between, not {arguments.clients!r}")
+        raise InvalidRequest(f"--clients must be numbers above 0 with commas between, not {clients!r}")
     return levels
+
+
+def _check_writable(path: Path) -> None:
+    """Before the minutes of having something to write."""
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise InvalidRequest(f"cannot write {path}: {error.strerror}") from error
 
 
 def _workload(arguments: argparse.Namespace) -> "Workload":

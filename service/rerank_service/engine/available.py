@@ -1,5 +1,6 @@
 """Which engines this machine has, and why not the others."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,8 +39,13 @@ class Skipped:
     engine: Engine
     why: str
 
-    def __str__(self) -> str:
-        return f"{self.engine}: {self.why}"
+
+def reasons(skipped: Iterable[Skipped]) -> tuple[str, ...]:
+    """A line for each reason, with all the engines that it keeps out."""
+    by_reason: dict[str, list[str]] = {}
+    for one in skipped:
+        by_reason.setdefault(one.why, []).append(str(one.engine))
+    return tuple(f"{', '.join(engines)}: {why}" for why, engines in by_reason.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +68,13 @@ def offer(provider: Provider, precision: Precision) -> Offer:
         for engine in ENGINES
         if provider in (Provider.AUTO, engine.provider) and precision in (Precision.AUTO, engine.precision)
     ]
-    reasons = [(engine, _why_not(engine)) for engine in wanted]
-    working = tuple(engine for engine, why in reasons if why is None)
-    skipped = tuple(Skipped(engine, why) for engine, why in reasons if why is not None)
+    answers = [(engine, _why_not(engine)) for engine in wanted]
+    working = tuple(engine for engine, why in answers if why is None)
+    skipped = tuple(Skipped(engine, why) for engine, why in answers if why is not None)
     if not working:
         raise BundleInvalid(
             f"--provider {provider.value} --precision {precision.value} does not work here: "
-            f"{'; '.join(map(str, skipped)) or 'there is no such engine'}"
+            f"{'; '.join(reasons(skipped)) or 'there is no such engine'}"
             f" (this onnxruntime has {', '.join(ort.get_available_providers())})"
         )
     return Offer(working, skipped)

@@ -16,8 +16,10 @@ def target(server: str, *, dialect: Dialect | None = None, model: str = "", api_
     """The target at grpc://HOST:PORT (or HOST:PORT), or at an http(s) URL.
 
     Raises:
-        InvalidRequest: it is neither.
+        InvalidRequest: it is neither, or no header can hold the key.
     """
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise InvalidRequest("--api-key has characters that no header can hold: only ASCII's printable ones do")
     scheme, host = _split(server)
     if scheme in _HTTP and host:
         return HttpTarget(server, dialect=dialect, model=model, api_key=api_key)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from rerank_service.batching import BatchLimits, EncodedPair
 from rerank_service.bundle import Bundle
 from rerank_service.cost import CostModel
-from rerank_service.engine.available import Offer
+from rerank_service.engine.available import Offer, reasons
 from rerank_service.engine.engine import Engine
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
@@ -71,7 +71,7 @@ def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
     told("loading the engines")
     opened = open_all(here.bundle, offer.engines, here.cache, lanes=here.lanes)
     if not opened.encoders:
-        raise BundleInvalid(f"no engine runs {here.bundle.folder}: {'; '.join(map(str, opened.skipped))}")
+        raise BundleInvalid(f"no engine runs {here.bundle.folder}: {'; '.join(reasons(opened.skipped))}")
     scores: dict[Engine, Score] = {engine: encoder.score for engine, encoder in opened.encoders.items()}
     base = reference_of(tuple(scores))
     told(f"speed of {', '.join(map(str, scores))}")
@@ -89,7 +89,7 @@ def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
         cost=cost.weights,
         trials=trials,
         settings=tried,
-        skipped=tuple(map(str, (*offer.skipped, *opened.skipped))),
+        skipped=reasons((*offer.skipped, *opened.skipped)),
     )
 
 

@@ -4,7 +4,7 @@ import importlib.metadata
 from dataclasses import dataclass
 
 from rerank_service.bundle import Bundle
-from rerank_service.engine.available import Offer, offer, works
+from rerank_service.engine.available import Offer, offer, reasons, works
 from rerank_service.engine.cuda import gpus
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.host import cpu, usable_cores
@@ -47,7 +47,7 @@ def select(bundle: Bundle, wish: Wish, cache: Cache) -> Selection:
         BundleInvalid: what was asked for does not work here.
     """
     tuned = remembered(bundle, wish, cache)
-    if tuned is not None and works(tuned.engine):
+    if tuned is not None:
         return Selection(tuned.engine, tuned.why(), tuned)
     if wish == Wish():  # without looking at every provider, which takes a while
         return Selection(_sure(), "exact, and not tuned on this machine yet")
@@ -58,8 +58,9 @@ def select(bundle: Bundle, wish: Wish, cache: Cache) -> Selection:
 
 
 def remembered(bundle: Bundle, wish: Wish, cache: Cache) -> Tuned | None:
-    """What a tuning of this bundle on this machine has found for this wish."""
-    return read(cache.tuning(tuning_key(bundle, wish)))
+    """What a tuning of this bundle on this machine has found for this wish; None if that no longer works."""
+    tuned = read(cache.tuning(tuning_key(bundle, wish)))
+    return tuned if tuned is not None and works(tuned.engine) else None
 
 
 def tuning_key(bundle: Bundle, wish: Wish) -> str:
@@ -87,7 +88,7 @@ def _sure() -> Engine:
 
 def _asked(wish: Wish, found: Offer) -> str:
     asked = f"asked for: provider {wish.provider.value}, precision {wish.precision.value}"
-    return "; ".join((asked, *map(str, found.skipped)))
+    return "; ".join((asked, *reasons(found.skipped)))
 
 
 def _version(package: str) -> str:

@@ -11,7 +11,7 @@ from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle
 from rerank_service.engine import cpu as cpu_provider
 from rerank_service.engine import openvino
-from rerank_service.engine.available import ENGINES, offer
+from rerank_service.engine.available import ENGINES, Skipped, offer, reasons
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
@@ -96,3 +96,10 @@ def test_every_engine_that_is_offered_scores(engine: Engine, starter: Bundle, tm
     for run in runs:
         assert np.abs(run.result() - exact).max() < DRIFT[engine.precision]
         assert np.abs(run.result() - alone).max() < NEIGHBOURS[engine.precision]
+
+
+def test_a_reason_is_said_once_for_all_that_it_keeps_out() -> None:
+    """Else a line of the log has it for each precision."""
+    fp16, fp32, bf16 = (Engine(Provider.CUDA, one) for one in (Precision.FP16, Precision.FP32, Precision.BF16))
+    told = reasons([Skipped(fp16, "no GPU"), Skipped(bf16, "no bf16"), Skipped(fp32, "no GPU")])
+    assert told == ("cuda fp16, cuda fp32: no GPU", "cuda bf16: no bf16")
