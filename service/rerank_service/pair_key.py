@@ -1,8 +1,10 @@
 """What tells one pair from all others: a digest of its tokens."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from rerank_service.batching import EncodedPair
+from rerank_service.ranking import Span
 from rerank_service.tokenizer import EncodedQuery
 
 KEY_BYTES = 16
@@ -27,3 +29,10 @@ class PairKeys:
         digest = self._begun.copy()
         digest.update(pair.document.tobytes())
         return digest.digest()
+
+
+def windows_key(keys: Sequence[bytes], spans: Sequence[Span]) -> bytes:
+    """The key of a document in windows: equal keys, equal windows at the same places."""
+    digest = blake2b(b"".join(keys), digest_size=KEY_BYTES)
+    digest.update(repr(spans).encode())
+    return digest.digest()

@@ -1,5 +1,6 @@
 """Joining a query and a document by hand gives what the tokenizer gives for the pair."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from rerank_service.bundle import Bundle
 from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.ranking import CutSide
 from rerank_service.server import STARTER
 from rerank_service.tokenizer import PairTokenizer
+from rerank_service.windows import Reading
 
 _STARTER = Tokenizer.from_file(str(STARTER / "tokenizer.json"))
 _PAIRS = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
@@ -54,22 +57,25 @@ def test_a_long_document_is_cut_and_says_so(small_model: Bundle) -> None:
 @given(
     st.lists(st.sampled_from(["capital", "x" * 40, "of", "\n", "東京", "🗼", "1234567890", "", " "]), max_size=3000),
     st.integers(1, 40),
+    st.sampled_from(CutSide),
 )
-def test_of_a_long_document_only_the_beginning_is_tokenized(words: list[str], room: int) -> None:
-    """And its ids are the first of the whole's."""
+def test_of_a_long_document_only_one_side_is_tokenized(words: list[str], room: int, side: CutSide) -> None:
+    """And its ids are the first of the whole's, or the last."""
     text = " ".join(words)
-    (pair,) = _PAIRS.encode_documents(_PAIRS.encode_query("q"), [text], max_tokens_per_doc=room)
+    (pair,) = _PAIRS.encode_documents(_PAIRS.encode_query("q"), [text], max_tokens_per_doc=room, cut_side=side)
     whole = _STARTER.encode(text, add_special_tokens=False).ids
-    assert (pair.document.tolist(), pair.truncated) == (whole[:room], len(whole) > room)
+    kept = whole[:room] if side is CutSide.RIGHT else whole[-room:]
+    assert (pair.document.tolist(), pair.truncated) == (kept, len(whole) > room)
 
 
 def test_a_document_of_a_million_characters_costs_no_more_than_its_window() -> None:
     """A few thousand characters are read of it; all of it only where it has no end of a word."""
-    for text, most in (("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)):
+    sides = product((("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)), CutSide)
+    for (text, most), side in sides:
         read: list[int] = []
         pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
         pairs._learn = lambda chars, tokens, read=read: read.append(chars)  # type: ignore[method-assign,misc]
-        pairs.encode_documents(pairs.encode_query("q"), [text])
+        pairs.encode_documents(pairs.encode_query("q"), [text], cut_side=side)
         assert sum(read) < most
 
 
@@ -100,10 +106,10 @@ def test_a_guess_is_near_and_cannot_be_steered() -> None:
         for _ in range(60):
             pairs.encode_documents(pairs.encode_query(query), [odd])
         (pair,) = pairs.encode_documents(pairs.encode_query(query), [text])
-        guess = pairs.guess(query)
+        guess = pairs.guess(query, Reading(8192, windows=False))
         assert guess(len(text)) == pytest.approx(len(pair), rel=0.4)
         assert guess(10**9) <= 512
-    assert pairs.guess("word " * 20_000)(100) == 0.0
+    assert pairs.guess("word " * 20_000, Reading(8192))(100) == 0.0
 
 
 def test_what_is_no_tokenizer_is_refused(small_model: Bundle) -> None:
