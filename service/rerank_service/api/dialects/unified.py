@@ -27,7 +27,7 @@ _EXAMPLE: Body = {
 }
 
 
-class UnifiedBody(VllmFields):
+class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wants the name kwargs for itself
     """A query and its documents."""
 
     query: Text
@@ -58,7 +58,7 @@ class UnifiedBody(VllmFields):
         Literal[False] | None, only(False, why="is not supported: a cross-encoder has no embeddings")
     ] = None
     """Refused unless false."""
-    kwargs: Annotated[  # type: ignore[no-redef]  # pydantic's plugin takes the name for its own
+    kwargs: Annotated[
         Literal["{}", ""] | None, only("{}", "", why="must be empty: send what you want as fields of the body")
     ] = None
     """Xinference's further arguments, as JSON; refused unless empty."""
