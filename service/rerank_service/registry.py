@@ -39,6 +39,8 @@ class ModelInfo:
     choice: str
     """Why this provider and this precision."""
     max_tokens: int
+    """Of a pair."""
+    max_batch_tokens: int
     calibration: str = ""
     """By what method, and what scores say by it; empty without."""
 
@@ -140,6 +142,7 @@ def load(
         encoder.provider,
         choice,
         manifest.max_tokens,
+        limits.max_tokens,
         str(manifest.calibration or ""),
     )
     return ServedModel(info, bundle, tokenizer, encoder, scheduler, manifest.activation, manifest.calibration)

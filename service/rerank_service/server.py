@@ -24,6 +24,7 @@ from rerank_service.admission import Admission
 from rerank_service.api import grpc as grpc_edge
 from rerank_service.api import rest as rest_edge
 from rerank_service.api.address import address
+from rerank_service.api.grpc_tei import TeiMethods
 from rerank_service.auth import Keys
 from rerank_service.engine.engine import Precision, Provider
 from rerank_service.host import usable_cores
@@ -76,9 +77,10 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         reranker = Reranker(registry, admission, _request_limits(settings), tokenizing)
         routes = rest_edge.RerankRoutes(reranker, registry, keys, _rest_options(settings))
         methods = grpc_edge.RerankMethods(reranker, registry, _grpc_options(settings))
+        tei = TeiMethods(reranker, registry, settings.default_timeout)
         async with (
             rest_edge.listening(rest_edge.build_app(routes), _rest_options(settings)) as rest,
-            grpc_edge.listening(methods, keys, _grpc_options(settings)) as grpc,
+            grpc_edge.listening((methods.service, *tei.services), keys, _grpc_options(settings)) as grpc,
         ):
             model = await _unless_stopped(stop, partial(load_selected, model_options(settings)))
             if model is not None:
