@@ -128,9 +128,7 @@ async def _answering(
         yield request_id, caller
     except RerankError as error:
         code = codes.get(error.code, error.code)
-        log_refusal(
-            error, protocol="grpc", call=call, request_id=request_id, caller=caller.name, status=code.name
-        )
+        log_refusal(error, protocol="grpc", call=call, request_id=request_id, caller=caller.name, status=code.name)
         await _abort(context, code, str(error), _details(error))
     except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
         _log.exception("internal error", protocol="grpc", method=call, request_id=request_id, caller=caller.name)

@@ -8,6 +8,7 @@ import re
 from array import array
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 
@@ -18,11 +19,12 @@ from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
 from rerank_service.errors import InvalidRequest, RerankError, TooLarge
 from rerank_service.host import usable_cores
-from rerank_service.ranking import Ranking, RerankRequest, ScoreType
+from rerank_service.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
 from rerank_service.registry import Registry
 from rerank_service.reranker import RequestLimits, Reranker
 
 _SERVICES = pb.DESCRIPTOR.services_by_name
+_CUT_SIDES = {pb.TRUNCATION_DIRECTION_RIGHT: CutSide.RIGHT, pb.TRUNCATION_DIRECTION_LEFT: CutSide.LEFT}
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _CODES = {grpc.StatusCode.INTERNAL: grpc.StatusCode.FAILED_PRECONDITION}
 """A model that fails is FAILED_PRECONDITION there."""
@@ -76,7 +78,7 @@ class TeiMethods:
                 _request(message, message),
                 message.texts,
                 reader=_TextReader(),
-                deadline=self._deadline(call),
+                deadline=self._deadline(call.timeout),
                 weight=call.caller.weight,
             )
         await answer.add(ranking)
@@ -85,7 +87,7 @@ class TeiMethods:
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
         """RerankStream."""
-        deadline = self._deadline(call)
+        deadline = self._deadline(call.timeout)
         async with deadline.enforced():
             runs = await _Runs.begun(call.messages, self._reranker.limits)
         answer = _Answer()
@@ -101,8 +103,8 @@ class TeiMethods:
                 )
         return await answer.sent(call, runs.chars)
 
-    def _deadline(self, call: Call[Message]) -> Deadline:
-        return Deadline.after(self._default_timeout if call.timeout is None else call.timeout)
+    def _deadline(self, remaining: float | None) -> Deadline:
+        return Deadline.after(self._default_timeout if remaining is None else remaining)
 
 
 def _request(message: Message, first: Message) -> RerankRequest:
@@ -111,7 +113,7 @@ def _request(message: Message, first: Message) -> RerankRequest:
     Raises:
         InvalidRequest: a field is wrong.
     """
-    if message.truncation_direction not in pb.TruncationDirection.values():
+    if message.truncation_direction not in _CUT_SIDES:
         raise InvalidRequest(
             f"truncation_direction has no value {message.truncation_direction}",
             field="truncation_direction",
@@ -120,6 +122,8 @@ def _request(message: Message, first: Message) -> RerankRequest:
     return RerankRequest(
         query=message.query,
         return_documents=first.return_text,
+        too_long=TooLong.CUT if message.truncate else TooLong.REFUSE,
+        cut_side=_CUT_SIDES[message.truncation_direction],
         score_type=ScoreType.RAW if first.raw_scores else ScoreType.PROBABILITY,
     )
 
@@ -226,7 +230,7 @@ class _Answer:
         self._inference += timing.inference
         self._total += timing.total
 
-    async def sent(self, call: Call[Message], chars: int) -> pb.RerankResponse:
+    async def sent(self, call: Call[Any], chars: int) -> pb.RerankResponse:
         """The whole, once its metadata has gone ahead."""
         await call.lead(
             {

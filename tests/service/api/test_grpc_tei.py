@@ -2,18 +2,18 @@
 
 import asyncio
 import math
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from tei_client import GrpcClient
 from tei_client.stubs import tei_pb2 as theirs
 from tei_client.stubs import tei_pb2_grpc as their_grpc
 
@@ -28,6 +28,7 @@ from support.running import Running, Served, running, served
 from support.small import BOOM, NAN, write_small_model
 
 TOO_LONG = "1 " * 40
+OURS_AND_THEIRS = ("rerank.tei.tei_pb2", "tei_client.stubs.tei_pb2")
 
 
 @pytest.fixture
@@ -93,6 +94,25 @@ async def test_a_stream_is_ranked_as_its_first_message_says(stub: Any) -> None:
     assert all(rank.score < 1 and not rank.HasField("text") for rank in response.ranks)
 
 
+async def test_a_text_that_is_too_long_is_cut_where_asked_and_else_refused(stub: Any) -> None:
+    """The window leaves 28 tokens. In TEI's proto `truncate` is false unless set."""
+    texts = ["1", " ".join(["1"] * 20 + ["2"] * 20)]
+    left = theirs.TRUNCATION_DIRECTION_LEFT
+    assert ranked(await stub.Rerank(ask(texts, raw_scores=True, truncate=True)))[0] == (1, 20 + 8 * 2)
+    cut_left = await stub.Rerank(ask(texts, raw_scores=True, truncate=True, truncation_direction=left))
+    assert ranked(cut_left)[0] == (1, 8 + 20 * 2)
+    for call in (stub.Rerank(ask(texts)), stub.RerankStream(iter([tell(text) for text in texts]))):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[1\] has more than 28 tokens") as caught:
+            await call
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    messages = [
+        tell(texts[1], raw_scores=True, truncate=True),
+        tell(texts[1], truncate=True, truncation_direction=left),
+        tell(texts[0]),
+    ]
+    assert ranked(await stub.RerankStream(iter(messages))) == [(1, 48), (0, 36), (2, 1)]
+
+
 @pytest.fixture(scope="module")
 def adding(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The small model, adding the numbers of the query to the text's."""
@@ -116,7 +136,13 @@ async def test_each_text_of_a_stream_has_a_query_of_its_own(adding: Bundle) -> N
             tell("9", query="50"),
         ]
         response = await stub.RerankStream(iter(messages))
-        assert [(rank.index, rank.text) for rank in response.ranks] == [(2, "2"), (1, "9"), (4, "9"), (0, "1"), (3, "1")]
+        assert [(rank.index, rank.text) for rank in response.ranks] == [
+            (2, "2"),
+            (1, "9"),
+            (4, "9"),
+            (0, "1"),
+            (3, "1"),
+        ]
         assert [rank.score for rank in response.ranks[:4]] == [1.0] * 4
         cost = response.metadata
         assert (cost.compute_chars, cost.compute_tokens) == (14, 10)
@@ -196,12 +222,12 @@ async def test_bytes_that_are_no_message_are_invalid(edges: Served) -> None:
     """In a unary call and in a stream."""
     garbage: Any = b"\xff\xff\xff"
     async with grpc.aio.insecure_channel(edges.address) as channel:
-        calls = (
+        calls: tuple[Any, ...] = (
             channel.unary_unary("/tei.v1.Rerank/Rerank")(garbage),
             channel.stream_unary("/tei.v1.Rerank/RerankStream")(iter([garbage])),
         )
         for call in calls:
-            with pytest.raises(grpc.aio.AioRpcError, match="these bytes are no tei.v1.Rerank") as caught:
+            with pytest.raises(grpc.aio.AioRpcError, match=r"these bytes are no tei\.v1\.Rerank") as caught:
                 await call
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -235,16 +261,17 @@ async def test_a_full_server_a_draining_one_and_a_deadline(small_model: Bundle) 
 async def test_keys_are_asked_for(core: Running) -> None:
     """Of Rerank and of Info, with `authorization: Bearer KEY`."""
     async with served(core, keys=Keys(["sesame"])) as edges, grpc.aio.insecure_channel(edges.address) as channel:
-        for call in (
-            lambda metadata: their_grpc.RerankStub(channel).Rerank(ask(["1"]), metadata=metadata),
-            lambda metadata: their_grpc.RerankStub(channel).RerankStream(iter([tell("1")]), metadata=metadata),
-            lambda metadata: their_grpc.InfoStub(channel).Info(theirs.InfoRequest(), metadata=metadata),
+        reranker, info = their_grpc.RerankStub(channel), their_grpc.InfoStub(channel)
+        for call, message in (
+            (reranker.Rerank, lambda: ask(["1"])),
+            (reranker.RerankStream, lambda: iter([tell("1")])),
+            (info.Info, theirs.InfoRequest),
         ):
             for wrong in ((), (("authorization", "Bearer other"),)):
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await call(wrong)
+                    await call(message(), metadata=wrong)
                 assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
-            await call((("authorization", "Bearer sesame"),))
+            await call(message(), metadata=(("authorization", "Bearer sesame"),))
 
 
 async def test_info_tells_the_model_and_the_limits(edges: Served) -> None:
@@ -277,7 +304,7 @@ async def test_health_and_reflection_know_the_services(edges: Served) -> None:
         for symbol, names in (
             ("tei.v1.Rerank", {"tei.proto"}),
             ("rerank.v1.Rerank", {"google/protobuf/duration.proto", "google/protobuf/struct.proto"}),
-            ("grpc.health.v1.Health", {"grpc/health/v1/health.proto"}),
+            ("grpc.health.v1.Health", set()),
         ):
             pool = await _described(channel, symbol)
             for name in names:
@@ -301,3 +328,34 @@ async def _described(channel: grpc.aio.Channel, symbol: str) -> DescriptorPool:
     for file in reversed(answer.file_descriptor_response.file_descriptor_proto):
         pool.AddSerializedFile(file)
     return pool
+
+
+def test_names_and_numbers_are_teis() -> None:
+    """Every message, enum and service here is theirs to the letter."""
+    proto, tei = FileDescriptorProto(), FileDescriptorProto()
+    ours.DESCRIPTOR.CopyToProto(proto)
+    theirs.DESCRIPTOR.CopyToProto(tei)
+    assert (proto.name, proto.package) == (tei.name, tei.package)
+    for mine, all_of_them in (
+        (proto.message_type, tei.message_type),
+        (proto.enum_type, tei.enum_type),
+        (proto.service, tei.service),
+    ):
+        known = {one.name: one for one in all_of_them}
+        assert mine
+        for one in mine:
+            assert one == known[one.name]
+
+
+@pytest.mark.parametrize("modules", [OURS_AND_THEIRS, OURS_AND_THEIRS[::-1]])
+def test_a_program_can_hold_both(modules: Sequence[str]) -> None:
+    """TEI's generated module and ours, whichever comes first, each read by the other."""
+    code = f"""
+import importlib
+one, other = map(importlib.import_module, {modules!r})
+sent = one.RerankRequest(query="q", texts=["a"], truncate=True, truncation_direction=one.TRUNCATION_DIRECTION_LEFT)
+read = other.RerankRequest.FromString(sent.SerializeToString())
+assert (read.query, list(read.texts), read.truncate, read.truncation_direction) == ("q", ["a"], True, 1)
+assert one.RerankRequest.FromString(read.SerializeToString()) == sent
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
