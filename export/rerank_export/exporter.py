@@ -101,7 +101,9 @@ def _say_how(scoring: Scoring, say: Say) -> None:
             "no template is known for this decoder: pairs are laid out as its tokenizer does (--template gives another)"
         )
     if scoring.activation is Activation.IDENTITY:
-        say("relevance scores are the model's output, as its files say (--activation sigmoid: probabilities)")
+        say("relevance scores are the logits themselves, as --activation says")
+    elif scoring.configured is Activation.IDENTITY:
+        say("its files leave logits as they are; relevance scores are their sigmoids (--activation identity: the logits)")
 
 
 def _make(source: Source, scoring: Scoring, made: Path, manifest: Manifest, wishes: Wishes, say: Say) -> Parity:
@@ -145,8 +147,13 @@ def _manifest(source: Source, config: dict[str, Any], scoring: Scoring, name: st
         template=scoring.template,
         variants=(Variant(file=GRAPH, precision="fp32", weights="fp32"),),
         files={},
-        recipe={"task": scoring.task, "rows": scoring.rows, "opset": OPSET, "versions": versions()},
+        recipe=_recipe(scoring),
     )
+
+
+def _recipe(scoring: Scoring) -> dict[str, Any]:
+    made = {"task": scoring.task, "rows": scoring.rows, "opset": OPSET, "versions": versions()}
+    return made | ({"configured_activation": scoring.configured.value} if scoring.configured else {})
 
 
 def _is_free(out: Path) -> bool:
