@@ -15,7 +15,7 @@ from rerank_export.labels import relevant_first
 from rerank_export.recipes import RECIPES, Recipe, recipe_for, recipe_named
 from rerank_export.sentence_transformers import CrossEncoderFiles, Overruled, read_cross_encoder
 from rerank_export.source import Source
-from rerank_service.bundle import CONFIG, read_json
+from rerank_service.model_files import CONFIG, read_json
 from rerank_service.ranking import Activation
 from rerank_service.template import DOCUMENT, INSTRUCTION, QUERY, Template
 

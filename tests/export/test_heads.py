@@ -168,7 +168,7 @@ def test_an_unknown_activation_may_be_overruled(change: Change) -> None:
 async def test_a_model_of_identity_is_served_with_probabilities(
     wished: Activation | None, scored: str, change: Change, tmp_path: Path
 ) -> None:
-    """As ms-marco's: in [0, 1] unless asked otherwise, the logits beside them; the manifest keeps what was configured."""
+    """As ms-marco's: in [0, 1] unless asked otherwise; the manifest keeps what was configured."""
     folder = change({"config.json": {"sentence_transformers": {"activation_fn": IDENTITY}}})
     manifest = export(str(folder), tmp_path / "out", wishes=Wishes(activation=wished)).bundle.manifest
     assert (manifest.activation.value, manifest.recipe["configured_activation"]) == (scored, "identity")
