@@ -123,8 +123,8 @@ def _with_weights_beside(folder: Path) -> None:
         one.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(one), one.name))
     (folder / "onnx").mkdir()
     (folder / "model.onnx").unlink()
-    beside = {"save_as_external_data": True, "location": "model.onnx_data", "size_threshold": 64}
-    onnx.save_model(model, folder / "onnx" / "model.onnx", **beside)
+    graph = folder / "onnx" / "model.onnx"
+    onnx.save_model(model, graph, save_as_external_data=True, location="model.onnx_data", size_threshold=64)
 
 
 async def test_weights_beside_the_graph_are_found(folder: Path) -> None:
