@@ -19,23 +19,10 @@ from rerank_export.scoring import Scoring, Wishes, scoring_of
 from rerank_export.source import Source, fetch, read_config
 from rerank_export.tokenizer import write_tokenizer
 from rerank_export.weights import halve_weights, save
-from rerank_service.bundle import (
-    CONFIG,
-    GRAPH,
-    MANIFEST,
-    MIN_TOKENS,
-    REPORT,
-    TOKENIZER,
-    WEIGHTS,
-    Bundle,
-    Manifest,
-    Variant,
-    open_bundle,
-    read_json,
-    window,
-    write_manifest,
-)
+from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
 from rerank_service.errors import BundleInvalid
+from rerank_service.hub_config import window
+from rerank_service.model_files import CONFIG, GRAPH, MANIFEST, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
 from rerank_service.ranking import Activation
 
 Say = Callable[[str], None]
@@ -101,7 +88,11 @@ def _say_how(scoring: Scoring, say: Say) -> None:
             "no template is known for this decoder: pairs are laid out as its tokenizer does (--template gives another)"
         )
     if scoring.activation is Activation.IDENTITY:
-        say("relevance scores are the model's output, as its files say (--activation sigmoid: probabilities)")
+        say("relevance scores are the logits themselves, as --activation says")
+    elif scoring.configured is Activation.IDENTITY:
+        say(
+            "its files leave logits as they are; scores are their sigmoids all the same (--activation identity: logits)"
+        )
 
 
 def _make(source: Source, scoring: Scoring, made: Path, manifest: Manifest, wishes: Wishes, say: Say) -> Parity:
@@ -132,8 +123,7 @@ def _make(source: Source, scoring: Scoring, made: Path, manifest: Manifest, wish
 
 def _manifest(source: Source, config: dict[str, Any], scoring: Scoring, name: str) -> Manifest:
     """All that can be said before there is a graph."""
-    tokenizer_config = source.folder / "tokenizer_config.json"
-    most = window(config, read_json(tokenizer_config) if tokenizer_config.is_file() else {})
+    most = window(source.folder, config)
     return Manifest(
         name=name,
         source=source.id,
@@ -145,8 +135,13 @@ def _manifest(source: Source, config: dict[str, Any], scoring: Scoring, name: st
         template=scoring.template,
         variants=(Variant(file=GRAPH, precision="fp32", weights="fp32"),),
         files={},
-        recipe={"task": scoring.task, "rows": scoring.rows, "opset": OPSET, "versions": versions()},
+        recipe=_recipe(scoring),
     )
+
+
+def _recipe(scoring: Scoring) -> dict[str, Any]:
+    made = {"task": scoring.task, "rows": scoring.rows, "opset": OPSET, "versions": versions()}
+    return made | ({"configured_activation": scoring.configured.value} if scoring.configured else {})
 
 
 def _is_free(out: Path) -> bool:

@@ -1,11 +1,9 @@
-"""Which of two labels means relevant."""
+"""Which of a classifier's logits make the score."""
 
 from collections.abc import Mapping
 
 from rerank_export.errors import ExportFailed
-
-_RELEVANT = {"relevant", "relevance", "yes", "true", "positive", "match"}
-_IRRELEVANT = {"irrelevant", "not relevant", "non relevant", "no", "false", "negative", "no match"}
+from rerank_service.labels import named, relevant_of
 
 
 def relevant_first(model: str, labels: Mapping[int, str], wanted: str | None) -> tuple[int, ...]:
@@ -14,28 +12,21 @@ def relevant_first(model: str, labels: Mapping[int, str], wanted: str | None) ->
     Raises:
         ExportFailed: there are other than one or two, or it is not clear which of two means relevant.
     """
-    named = ", ".join(f"{place} {label}" for place, label in sorted(labels.items()))
     if len(labels) == 1:
         return (0,)
     if len(labels) != 2:
         raise ExportFailed(
-            f"{model} has {len(labels)} labels ({named}); a cross-encoder that is served here has one or two"
+            f"{model} has {len(labels)} labels ({named(labels)}); a cross-encoder that is served here has one or two"
         )
-    found = [place for place, label in labels.items() if _is_wanted(place, label, labels, wanted)]
-    if len(found) != 1:
-        raise ExportFailed(
-            f"{model} has two labels ({named}), and it is not clear which means relevant: say so with --relevant"
-            if wanted is None
-            else f"{model} has no label {wanted!r}: --relevant is one of {named}"
-        )
-    return (found[0], 1 - found[0])
-
-
-def _is_wanted(place: int, label: str, labels: Mapping[int, str], wanted: str | None) -> bool:
-    if wanted is not None:
-        return wanted in (label, str(place))
-    return _plain(label) in _RELEVANT or _plain(labels[1 - place]) in _IRRELEVANT
-
-
-def _plain(label: str) -> str:
-    return label.lower().replace("_", " ").replace("-", " ").strip()
+    if wanted is None:
+        found = relevant_of(labels)
+        if found is None:
+            raise ExportFailed(
+                f"{model} has two labels ({named(labels)}), and it is not clear which means relevant: say so with "
+                "--relevant"
+            )
+    else:
+        found = next((place for place, label in labels.items() if wanted in (label, str(place))), None)
+        if found is None:
+            raise ExportFailed(f"{model} has no label {wanted!r}: --relevant is one of {named(labels)}")
+    return (found, 1 - found)

@@ -15,7 +15,7 @@ from rerank_export.labels import relevant_first
 from rerank_export.recipes import RECIPES, Recipe, recipe_for, recipe_named
 from rerank_export.sentence_transformers import CrossEncoderFiles, Overruled, read_cross_encoder
 from rerank_export.source import Source
-from rerank_service.bundle import CONFIG, read_json
+from rerank_service.model_files import CONFIG, read_json
 from rerank_service.ranking import Activation
 from rerank_service.template import DOCUMENT, INSTRUCTION, QUERY, Template
 
@@ -54,11 +54,15 @@ class Scoring:
     rows: tuple[int, ...]
     """The logit of the first is the score; of two, the first's less the second's."""
     activation: Activation
+    """What makes a relevance score of the logit."""
     template: Template | None = None
     max_tokens: int | None = None
     """What the window is cut to."""
     why: str = ""
     """Where the template comes from."""
+    configured: Activation | None = None
+    """The activation that the model's files name. It is kept and not served: a relevance score is in [0, 1]
+    (docs/decisions/0018-probabilities-by-default.md)."""
 
     @property
     def task(self) -> str:
@@ -94,10 +98,11 @@ def scoring_of(source: Source, config: Mapping[str, Any], wishes: Wishes) -> Sco
         decoder,
         generative,
         rows,
-        wishes.activation or (files.activation if len(rows) == 1 or generative else None) or Activation.SIGMOID,
+        wishes.activation or Activation.SIGMOID,
         template,
         wishes.max_tokens or (recipe.max_tokens if recipe else None),
         why,
+        files.activation,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rerank_export.errors import ExportFailed
 from rerank_export.modules import read_modules
-from rerank_service.bundle import CONFIG, read_json
+from rerank_service.model_files import CONFIG, read_json
 from rerank_service.ranking import Activation
 from rerank_service.template import DOCUMENT, INSTRUCTION, QUERY, Template
 
@@ -42,14 +42,14 @@ class Overruled:
 
 
 def read_cross_encoder(folder: Path, model: str, overruled: Overruled) -> CrossEncoderFiles:
-    """Read a folder, but for what is overruled.
+    """Read a folder, but for what is overruled; of an activation that is, what can be read.
 
     Raises:
         ExportFailed: it has steps, an activation or a prompt that cannot be exported.
     """
     own, modules = _optional(folder / _OWN), read_modules(folder)
     return CrossEncoderFiles(
-        None if overruled.activation else _activation(folder, own, model),
+        _activation(folder, own, model, needed=not overruled.activation),
         None if overruled.answers else _answers(folder, modules, model),
         None if overruled.template else _template(folder, own, modules, model),
     )
@@ -69,7 +69,7 @@ def _optional(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
-def _activation(folder: Path, own: Mapping[str, Any], model: str) -> Activation | None:
+def _activation(folder: Path, own: Mapping[str, Any], model: str, *, needed: bool) -> Activation | None:
     config = _optional(folder / CONFIG)
     said = (
         own.get("activation_fn")
@@ -79,7 +79,7 @@ def _activation(folder: Path, own: Mapping[str, Any], model: str) -> Activation 
     if said is None:
         return None
     activation = _ACTIVATIONS.get(str(said).rpartition(".")[2])
-    if activation is None:
+    if activation is None and needed:
         raise ExportFailed(
             f"{model} has the activation {said}, which is neither Sigmoid nor Identity: give an --activation"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from rerank_export.errors import ExportFailed, one_line
 from rerank_export.modules import read_modules
-from rerank_service.bundle import CONFIG
+from rerank_service.model_files import CONFIG
 
 _FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
 _PICKLED = ["*.bin"]

@@ -5,8 +5,7 @@
     model.onnx        the graph; its weights beside it in model.onnx.data
     report.json       how the graph compares with its source
 
-A plain folder as the Hugging Face hub has them (`model.onnx` or `onnx/model.onnx`, `tokenizer.json`,
-`config.json`) is read too, with defaults taken from its config.
+A folder without a manifest, as the Hugging Face hub and its tools have them, is read too (foreign.py).
 
 Rule: every file in the folder of a manifest is in that manifest, since a graph names further files itself; but for
 the manifest, *.md, and what is hidden or the system's, such as the ..data of a Kubernetes volume.
@@ -18,46 +17,19 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rerank_service.calibration.curve import Calibration
 from rerank_service.errors import BundleInvalid
+from rerank_service.foreign import read_foreign
+from rerank_service.model_files import MANIFEST, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, checked, read_json
 from rerank_service.ranking import Activation
 from rerank_service.template import Template
 
-MANIFEST = "manifest.json"
-TOKENIZER = "tokenizer.json"
-CONFIG = "config.json"
-GRAPH = "model.onnx"
-WEIGHTS = "model.onnx.data"
-REPORT = "report.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
-
-MIN_TOKENS = 8
-MAX_TOKENS = 2**20
-"""Bounds of a window."""
-MAX_PAD_ID = 2**31 - 1
-_MAX_JSON_BYTES = 8 * 1024 * 1024
-"""Of a manifest or a config; a hub's tokenizer_config.json may have a megabyte."""
 _NOT_SCORING = {"name", "source", "revision", "recipe"}
 """Fields of a manifest that say where a model came from and what it is called."""
-
-DEFAULT_MAX_TOKENS = 512
-"""The window of a folder whose config does not say."""
-_NUMBERED_FROM_PAD_ID = (
-    "camembert",
-    "data2vec-text",
-    "ibert",
-    "longformer",
-    "mpnet",
-    "roberta",
-    "roberta-prelayernorm",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-)
-"""RoBERTa and its kin: position ids begin at pad_token_id + 1, so that as many are never used."""
 
 
 class Variant(BaseModel):
@@ -94,6 +66,9 @@ class Manifest(BaseModel):
     calibration: Calibration | None = None
     template: Template | None = None
     """How a pair is written; None: as the tokenizer lays it out."""
+    difference: tuple[int, int] | None = None
+    """Of a graph that gives two logits a pair: the place of relevance, and of the other, whose logit is taken from it.
+    None: it gives one."""
     variants: tuple[Variant, ...] = Field(min_length=1)
     files: dict[str, str]
     """sha256 of each file of the bundle, by its name."""
@@ -125,32 +100,6 @@ class Manifest(BaseModel):
         return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-class _Config(BaseModel):
-    """What is read of a model's config.json."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name_or_path: str | None = Field(default=None, alias="_name_or_path")
-    kind: str | None = Field(default=None, alias="model_type")
-    architectures: list[str] | None = None
-    max_position_embeddings: int | None = Field(default=None, ge=0)
-    pad_token_id: int | None = Field(default=None, ge=0, le=MAX_PAD_ID)
-    num_labels: int | None = None
-    id2label: dict[str | int, Any] | None = None  # numbers where transformers has read it
-
-    @property
-    def labels(self) -> int:
-        """How many logits a pair has."""
-        return len(self.id2label or {"0": ""}) if self.num_labels is None else self.num_labels
-
-
-class _TokenizerConfig(BaseModel):
-    """What is read of a model's tokenizer_config.json."""
-
-    model_max_length: float | None = Field(default=None, ge=0)
-    """Not a whole number, since those without a bound have 1e30."""
-
-
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A folder that can be served."""
@@ -169,6 +118,11 @@ class Bundle:
         return next((self.folder / file for file in found), None)
 
     @property
+    def precision(self) -> str:
+        """What the graph computes in, run as it is; another than fp32 only where a folder of the hub has no other."""
+        return self.manifest.variants[0].precision
+
+    @property
     def tokenizer(self) -> Path:
         """The tokenizer of the Hugging Face library of that name."""
         return self.folder / TOKENIZER
@@ -185,7 +139,7 @@ class Bundle:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Read a model folder and check it.
+    """Read a model folder and check it; of a folder without a manifest, a graph in it may be named instead.
 
     Raises:
         BundleInvalid: a file is missing, altered, not listed, not readable or not understood.
@@ -197,20 +151,16 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def _open(folder: Path) -> Bundle:
-    if not folder.is_dir():
-        raise BundleInvalid(
-            f"{folder} is not a folder: give one that `rerank export` wrote, or one with "
-            "model.onnx, tokenizer.json and config.json"
-        )
     if os.path.lexists(folder / MANIFEST):
-        bundle = Bundle(folder, _checked(Manifest, read_json(folder / MANIFEST), folder / MANIFEST))
+        bundle = Bundle(folder, checked(Manifest, read_json(folder / MANIFEST), folder / MANIFEST))
         _check_all_are_listed(bundle)
         _check_digests(bundle)
     else:
-        bundle = Bundle(folder, _manifest_of_plain_folder(folder))
+        foreign = read_foreign(folder)
+        bundle = Bundle(foreign.folder, checked(Manifest, foreign.manifest, foreign.folder))
     for needed in (bundle.graph, bundle.tokenizer):
         if not needed.is_file():
-            raise BundleInvalid(f"{folder} has no {needed.relative_to(folder)}")
+            raise BundleInvalid(f"{folder} has no {needed.relative_to(bundle.folder)}")
     return bundle
 
 
@@ -284,99 +234,3 @@ def _check_digests(bundle: Bundle) -> None:
                 f"{path} is not the file that the manifest was written for (sha256 differs): "
                 "export the model again, or fetch the bundle anew"
             )
-
-
-def _manifest_of_plain_folder(folder: Path) -> Manifest:
-    graphs = [name for name in (GRAPH, f"onnx/{GRAPH}") if (folder / name).is_file()]
-    if not graphs:
-        raise BundleInvalid(
-            f"{folder} has neither {MANIFEST} nor {GRAPH} nor onnx/{GRAPH}: "
-            "make a bundle with `rerank export` (make export MODEL=… OUT=…)"
-        )
-    path = folder / CONFIG
-    config = _checked(_Config, read_json(path), path)
-    if config.labels != 1:
-        raise BundleInvalid(f"{path} describes {config.labels} labels; a cross-encoder served here has one")
-    manifest = {
-        "name": folder.resolve().name,
-        "source": config.name_or_path or folder.resolve().name,
-        "architecture": next(iter(config.architectures or [""])),
-        "max_tokens": _window(config, _tokenizer_config(folder), path),
-        "pad_id": config.pad_token_id or 0,
-        "variants": [Variant(file=graphs[0], precision="fp32", weights="fp32")],
-        "files": {},
-    }
-    return _checked(Manifest, manifest, path)
-
-
-def _tokenizer_config(folder: Path) -> _TokenizerConfig:
-    path = folder / TOKENIZER_CONFIG
-    return _checked(_TokenizerConfig, read_json(path), path) if path.exists() else _TokenizerConfig()
-
-
-def window(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> int:
-    """Tokens that a pair may have, by a model's config.json and tokenizer_config.json.
-
-    Raises:
-        BundleInvalid: one of them says nonsense.
-    """
-    return _window(
-        _checked(_Config, config, Path(CONFIG)),
-        _checked(_TokenizerConfig, tokenizer_config, Path(TOKENIZER_CONFIG)),
-        Path(CONFIG),
-    )
-
-
-def _window(config: _Config, tokenizer_config: _TokenizerConfig, path: Path) -> int:
-    positions = config.max_position_embeddings or DEFAULT_MAX_TOKENS
-    if config.kind in _NUMBERED_FROM_PAD_ID:
-        positions -= (config.pad_token_id or 0) + 1
-    tokens = int(min(positions, tokenizer_config.model_max_length or positions, MAX_TOKENS))
-    if tokens < MIN_TOKENS:
-        raise BundleInvalid(
-            f"{path}, with {TOKENIZER_CONFIG}, leaves a window of {tokens} tokens; a pair needs {MIN_TOKENS}"
-        )
-    return tokens
-
-
-_Form = TypeVar("_Form", bound=BaseModel)
-
-
-def _checked(form: type[_Form], value: dict[str, Any], path: Path) -> _Form:
-    try:
-        return form.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleInvalid(f"{path}: {where}: {first['msg']}") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        BundleInvalid: there is none.
-    """
-    try:
-        value = json.loads(_content(path))
-    except (ValueError, RecursionError) as error:
-        raise BundleInvalid(f"{path} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise BundleInvalid(f"{path} is not a JSON object")
-    return value
-
-
-def _content(path: Path) -> bytes:
-    """A small file's bytes. What is no regular file is not opened: one that nobody writes to would block."""
-    if not path.exists():
-        raise BundleInvalid(f"{path} is missing")
-    if not path.is_file():
-        raise BundleInvalid(f"{path} is not a regular file")
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise BundleInvalid(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > _MAX_JSON_BYTES:
-        raise BundleInvalid(f"{path} has more than {_MAX_JSON_BYTES:,} bytes, too many for a JSON file of a model")
-    return content

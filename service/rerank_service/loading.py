@@ -21,7 +21,7 @@ from rerank_service.score_cache import ScoreCache
 from rerank_service.tuning import parity
 from rerank_service.tuning.full import Told, machine, tune_full
 from rerank_service.tuning.record import Tuned, reference_of
-from rerank_service.tuning.select import Selection, Wish, remembered, select, tuning_key
+from rerank_service.tuning.select import Selection, Wish, remembered, select, tuning_key, wish_for
 from rerank_service.tuning.short import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, tune_short
 from rerank_service.tuning.trials import open_all
 from rerank_service.variants.cache import Cache
@@ -54,14 +54,14 @@ def load_selected(options: ModelOptions) -> ServedModel:
         BundleInvalid: it cannot be served.
     """
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
-    return _load(bundle, options, select(bundle, options.wish, cache), cache)
+    return _load(bundle, options, select(bundle, wish_for(bundle, options.wish), cache), cache)
 
 
 def load_better(options: ModelOptions, running: ServedModel, halt: threading.Event) -> ServedModel | None:
     """Measure which engine is the fastest here that ranks as fp32 does, remember it, and load the model on it; None if
     that is the one that runs, if nothing is to be chosen, or if it was told to halt."""
     bundle, cache = running.bundle, Cache(options.cache)  # checked when it was loaded, which takes long
-    if not options.wish.is_open or remembered(bundle, options.wish, cache) is not None:
+    if not wish_for(bundle, options.wish).is_open or remembered(bundle, options.wish, cache) is not None:
         return None
     tuned = _tune(bundle, options, running, cache, halt)
     if tuned is None:
@@ -81,11 +81,12 @@ def tune(options: ModelOptions, told: Told) -> tuple[Tuned, bool]:
         BundleInvalid: it cannot be served.
     """
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
-    found = offer(options.wish.provider, options.wish.precision)
+    wish = wish_for(bundle, options.wish)
+    found = offer(wish.provider, wish.precision)
     base = reference_of(found.engines)
     here = machine(bundle, cache, _limits(options, None, base), lanes=options.lanes or default_lanes(base))
     tuned = tune_full(here, found, told)
-    return tuned, cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
+    return tuned, cache.keep_tuning(tuning_key(bundle, wish), tuned.model_dump(mode="json"))
 
 
 def _tune(

@@ -129,7 +129,7 @@ def load(
     manifest, names = bundle.manifest, names or Names()
     limits = replace(limits, max_length=manifest.max_tokens)
     lanes = lanes or default_lanes(engine)
-    encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes)
+    encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes, difference=manifest.difference)
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
     cost = cost or CostModel()
     _warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
@@ -171,6 +171,8 @@ def _warm_up(
         started = time.perf_counter()
         try:
             logits = encoder.score(batch)
+        except BundleInvalid:
+            raise
         except Exception as error:
             raise BundleInvalid(f"the model does not run: {error}") from error
         if words > 1:  # the first runs are slower than any later one

@@ -48,8 +48,9 @@ class Settings(BaseSettings):
     )
 
     model: Path | None = None
-    """Folder of the model: one that `rerank export` wrote, or one with model.onnx, tokenizer.json and
-    config.json. Unset: the bundled starter."""
+    """Folder of the model: one that `rerank export` wrote, or one with model.onnx, tokenizer.json and config.json as
+    the hub, optimum and sentence-transformers have them; or of several graphs in such a folder the one to serve. Unset:
+    the bundled starter."""
     model_name: str | None = None
     """What the model is called in requests and answers. Unset: what its manifest says."""
     aliases: Names = ()

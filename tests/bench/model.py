@@ -28,8 +28,8 @@ from rerank_export.exporter import export
 from rerank_export.graph import export_graph
 from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source
-from rerank_service.bundle import read_json
 from rerank_service.load.workload import Workload
+from rerank_service.model_files import read_json
 from rerank_service.server import STARTER
 
 SEED = 20_260

@@ -1,6 +1,7 @@
 """Heads of two labels, and what a folder of sentence-transformers says."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from rerank_export.exporter import export
 from rerank_export.labels import relevant_first
 from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source, read_config
+from rerank_service.bundle import open_bundle
 from rerank_service.ranking import Activation
 from rerank_service.template import Template
 from support.decoders import write_decoder
@@ -136,9 +138,9 @@ SIGMOID, IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.lin
 
 
 @pytest.mark.parametrize(
-    ("files", "activation"),
+    ("files", "configured"),
     [
-        ({}, Activation.SIGMOID),
+        ({}, None),
         ({"config.json": {"sbert_ce_default_activation_function": IDENTITY}}, Activation.IDENTITY),
         ({"config.json": {"sentence_transformers": {"activation_fn": IDENTITY}}}, Activation.IDENTITY),
         ({"config.json": {"sentence_transformers": {"activation_fn": SIGMOID}}}, Activation.SIGMOID),
@@ -146,11 +148,36 @@ SIGMOID, IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.lin
     ],
     ids=["none", "up to 3", "since 4", "sigmoid", "since 5.4"],
 )
-def test_the_activation_is_read(files: Mapping[str, Any], activation: Activation, change: Change) -> None:
-    """Wherever a version of sentence-transformers wrote it; an option overrules it."""
+def test_the_activation_is_read_and_scores_are_probabilities(
+    files: Mapping[str, Any], configured: Activation | None, change: Change
+) -> None:
+    """Wherever a version of sentence-transformers wrote it; only an option makes logits the scores."""
     folder = change(files)
-    assert _scoring(folder).activation is activation
-    assert _scoring(folder, Wishes(activation=Activation.SIGMOID)).activation is Activation.SIGMOID
+    read, asked = _scoring(folder), _scoring(folder, Wishes(activation=Activation.IDENTITY))
+    assert (read.activation, read.configured) == (Activation.SIGMOID, configured)
+    assert (asked.activation, asked.configured) == (Activation.IDENTITY, configured)
+
+
+def test_an_unknown_activation_may_be_overruled(change: Change) -> None:
+    """What the model's authors had in mind is then not known, and not asked for."""
+    folder = change({"config_sentence_transformers.json": {"activation_fn": "my.Tanh"}})
+    assert _scoring(folder, Wishes(activation=Activation.SIGMOID)).configured is None
+
+
+@pytest.mark.parametrize(("wished", "scored"), [(None, "sigmoid"), (Activation.IDENTITY, "identity")])
+async def test_a_model_of_identity_is_served_with_probabilities(
+    wished: Activation | None, scored: str, change: Change, tmp_path: Path
+) -> None:
+    """As ms-marco's: in [0, 1] unless asked otherwise; the manifest keeps what was configured."""
+    folder = change({"config.json": {"sentence_transformers": {"activation_fn": IDENTITY}}})
+    manifest = export(str(folder), tmp_path / "out", wishes=Wishes(activation=wished)).bundle.manifest
+    assert (manifest.activation.value, manifest.recipe["configured_activation"]) == (scored, "identity")
+    async with running(open_bundle(tmp_path / "out")) as core:
+        ranking = await core.rank(QUERY, *DOCUMENTS)
+    logits = [document.logit for document in ranking]
+    expected = logits if wished else [1 / (1 + math.exp(-logit)) for logit in logits]
+    assert [document.relevance_score for document in ranking] == pytest.approx(expected)
+    assert any(not 0 <= logit <= 1 for logit in logits), "else the two could not be told apart"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +231,10 @@ async def test_a_chat_template_is_read(prompt: str | None, change: Change, tmp_p
 
     folder = change(_chat_folder(prompt), generator=True)
     bundle = export(str(folder), tmp_path / "out").bundle
-    assert bundle.manifest.activation is Activation.IDENTITY
+    assert (bundle.manifest.activation, bundle.manifest.recipe["configured_activation"]) == (
+        Activation.SIGMOID,
+        "identity",
+    )
     assert bundle.manifest.template == Template(
         before=("<|im_start|>system\nTask: {instruction}<|im_end|>\nQuery: {query}\n",),
         document="Document: {document}",
@@ -223,8 +253,8 @@ async def test_a_chat_template_is_read(prompt: str | None, change: Change, tmp_p
         expected.append((logits[300] - logits[301]).item())
     async with running(bundle) as core:
         ranking = await core.rank(QUERY, *DOCUMENTS[:2])
-    scores = {document.index: document.relevance_score for document in ranking}
-    assert [scores[0], scores[1]] == pytest.approx(expected, abs=1e-5)
+    logits = {document.index: document.logit for document in ranking}
+    assert [logits[0], logits[1]] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_chat_template_of_another_purpose_is_none(change: Change) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.bundle import MANIFEST, Bundle, Manifest, open_bundle, window, write_manifest
+from rerank_service.bundle import Bundle, Manifest, open_bundle, write_manifest
 from rerank_service.errors import BundleInvalid
+from rerank_service.model_files import MANIFEST
 from support.small import write_small_model
 
 
@@ -227,99 +228,3 @@ def test_a_model_file_that_cannot_be_read_is_refused(
     make(folder / name)
     with pytest.raises(BundleInvalid, match=words.format(name)):
         open_bundle(folder)
-
-
-def test_a_plain_folder_is_served(folder: Path) -> None:
-    """Both layouts of the hub, with the window taken from the config."""
-    (folder / MANIFEST).unlink()
-    (folder / "config.json").write_text('{"num_labels": 1, "max_position_embeddings": 77, "pad_token_id": 3}')
-    plain = open_bundle(folder)
-    assert (plain.manifest.name, plain.manifest.max_tokens, plain.manifest.pad_id) == ("small", 77, 3)
-    assert plain.digest == ""
-    (folder / "onnx").mkdir()
-    shutil.move(folder / "model.onnx", folder / "onnx" / "model.onnx")
-    assert open_bundle(folder).graph == folder / "onnx" / "model.onnx"
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "words"),
-    [
-        ("config.json", {"max_position_embeddings": "abc"}, "max_position_embeddings"),
-        ("config.json", {"max_position_embeddings": -5}, "max_position_embeddings"),
-        ("config.json", {"max_position_embeddings": 4}, "window of 4 tokens"),
-        ("config.json", {"max_position_embeddings": 1e400}, "max_position_embeddings"),
-        ("config.json", {"pad_token_id": "x"}, "pad_token_id"),
-        ("config.json", {"pad_token_id": -1}, "pad_token_id"),
-        ("config.json", {"pad_token_id": 2**31}, "pad_token_id"),
-        ("config.json", {"id2label": 5}, "id2label"),
-        ("config.json", {"num_labels": "one"}, "num_labels"),
-        ("config.json", {"architectures": 5}, "architectures"),
-        ("config.json", {"architectures": [5]}, "architectures"),
-        ("config.json", {"_name_or_path": []}, "_name_or_path"),
-        ("config.json", {"model_type": "roberta", "pad_token_id": 510}, "window of 1 tokens"),
-        ("tokenizer_config.json", {"model_max_length": "abc"}, "model_max_length"),
-        ("tokenizer_config.json", {"model_max_length": -1}, "model_max_length"),
-        ("tokenizer_config.json", {"model_max_length": float("nan")}, "model_max_length"),
-    ],
-)
-def test_a_plain_folders_nonsense_is_refused(folder: Path, name: str, change: dict[str, object], words: str) -> None:
-    """In one line that names the config and what is wrong in it."""
-    (folder / MANIFEST).unlink()
-    (folder / name).write_text(json.dumps({"num_labels": 1} | change))
-    with pytest.raises(BundleInvalid, match=rf"/{name}.*{words}") as caught:
-        open_bundle(folder)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_plain_folders_config_must_be_an_object(folder: Path) -> None:
-    """A list of JSON is not."""
-    (folder / MANIFEST).unlink()
-    (folder / "config.json").write_text("[]")
-    with pytest.raises(BundleInvalid, match=r"config\.json is not a JSON object"):
-        open_bundle(folder)
-
-
-def test_a_folder_that_is_no_model_says_what_to_do(tmp_path: Path) -> None:
-    """Not there, empty, without a tokenizer, with two labels, with a config that is no JSON."""
-    with pytest.raises(BundleInvalid, match="is not a folder"):
-        open_bundle(tmp_path / "absent")
-    with pytest.raises(BundleInvalid, match="rerank export"):
-        open_bundle(tmp_path)
-    (tmp_path / "model.onnx").touch()
-    with pytest.raises(BundleInvalid, match=r"config\.json is missing"):
-        open_bundle(tmp_path)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(BundleInvalid, match=r"config\.json is not JSON"):
-        open_bundle(tmp_path)
-    (tmp_path / "config.json").write_text('{"id2label": {"0": "a", "1": "b"}}')
-    with pytest.raises(BundleInvalid, match="2 labels"):
-        open_bundle(tmp_path)
-    (tmp_path / "config.json").write_text('{"id2label": {"0": "a"}}')
-    with pytest.raises(BundleInvalid, match=r"no tokenizer\.json"):
-        open_bundle(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("config", "tokenizer_config", "tokens"),
-    [
-        ({"max_position_embeddings": 512}, {}, 512),
-        ({"max_position_embeddings": 512}, {"model_max_length": 256}, 256),
-        ({"max_position_embeddings": 512}, {"model_max_length": 10**30}, 512),
-        ({"max_position_embeddings": 514, "model_type": "xlm-roberta", "pad_token_id": 1}, {}, 512),
-        ({"max_position_embeddings": 512}, {"model_max_length": 1e30}, 512),
-        ({"max_position_embeddings": 512}, {"model_max_length": None}, 512),
-        ({"max_position_embeddings": 10**30}, {}, 2**20),
-        ({}, {}, 512),
-    ],
-)
-def test_the_window_is_what_the_model_has(
-    config: dict[str, object], tokenizer_config: dict[str, object], tokens: int
-) -> None:
-    """The smaller of positions and the tokenizer's word, less the positions that RoBERTa never uses."""
-    assert window(config, tokenizer_config) == tokens
-
-
-def test_the_window_of_nonsense_is_refused() -> None:
-    """As the exporter asks for it, too."""
-    with pytest.raises(BundleInvalid, match=r"config\.json: max_position_embeddings"):
-        window({"max_position_embeddings": "abc"}, {})

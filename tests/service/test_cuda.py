@@ -35,7 +35,7 @@ def test_what_is_bound_scores_as_what_is_given(starter: Bundle, runner: type[Bou
     """Several shapes, one of them twice, rows that are no power of two."""
     session = _session(starter)
     bound = runner(session, "cpu")
-    assert bound.inputs == ["input_ids", "attention_mask", "token_type_ids"]
+    assert list(bound.ports.inputs) == ["input_ids", "attention_mask", "token_type_ids"]
     for rows, length in ((3, 8), (5, 16), (4, 8), (1, 40)):
         feed = _feed(rows, length)
         logits = bound.run(feed, ort.RunOptions())
@@ -46,15 +46,15 @@ def test_what_is_bound_scores_as_what_is_given(starter: Bundle, runner: type[Bou
 def test_shapes_that_are_recorded_are_few(small_model: Bundle) -> None:
     """Each has its places once; what is too large, or comes when there are enough, runs without."""
     replayed = Replayed(_session(small_model), "cpu")
-    feed = {name: np.ones((5, 8), np.int64) for name in replayed.inputs}
+    feed = {name: np.ones((5, 8), np.int64) for name in replayed.ports.inputs}
     for rows in (5, 7, 8, 3):
         replayed.run({name: filled_up(array[:1], rows) for name, array in feed.items()}, ort.RunOptions())
     assert replayed.recorded() == [(8, 8), (4, 8)]
-    large = {name: np.ones((GRAPH_TOKENS // 8 + 1, 8), np.int64) for name in replayed.inputs}
+    large = {name: np.ones((GRAPH_TOKENS // 8 + 1, 8), np.int64) for name in replayed.ports.inputs}
     assert len(replayed.run(large, ort.RunOptions())) == GRAPH_TOKENS // 8 + 1
     assert len(replayed.recorded()) == 2
     for length in range(1, 2 * MOST_GRAPHS):
-        replayed.run({name: np.ones((1, length), np.int64) for name in replayed.inputs}, ort.RunOptions())
+        replayed.run({name: np.ones((1, length), np.int64) for name in replayed.ports.inputs}, ort.RunOptions())
     assert len(replayed.recorded()) == MOST_GRAPHS
 
 
@@ -127,7 +127,7 @@ def test_after_a_run_without_memory_the_next_gives_back(small_model: Bundle) -> 
     bound = Bound(_session(small_model), "cpu")
     bound._full = True
     options = ort.RunOptions()
-    feed = {name: np.ones((2, 8), np.int64) for name in bound.inputs}
+    feed = {name: np.ones((2, 8), np.int64) for name in bound.ports.inputs}
     assert len(bound.run(feed, options)) == 2
     assert options.get_run_config_entry("memory.enable_memory_arena_shrinkage") == "cpu:0"
     assert not bound._full

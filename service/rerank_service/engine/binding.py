@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.engine.memory import is_out_of_memory
+from rerank_service.engine.ports import ports_of
 from rerank_service.engine.runtime import Feed, ort
 
 _ARENA = {"cuda": "gpu:0", "cpu": "cpu:0"}
@@ -33,8 +34,7 @@ class Bound:
         self._session = session
         self._device = device
         self._full = False
-        self.inputs = [put.name for put in session.get_inputs()]
-        self._output = session.get_outputs()[0].name
+        self.ports = ports_of(session)
 
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         """As Runner has it. After a run that found no memory, the next one gives back what the arena does not use: it
@@ -51,10 +51,10 @@ class Bound:
 
     def _run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         binding = self._session.io_binding()
-        for name in self.inputs:
+        for name in self.ports.inputs:
             value = ort.OrtValue.ortvalue_from_numpy(feed[name], self._device, 0)
             binding.bind_ortvalue_input(name, value)
-        binding.bind_output(self._output)  # on the CPU: a few numbers
+        binding.bind_output(self.ports.output)  # on the CPU: a few numbers
         self._session.run_with_iobinding(binding, options)
         result: NDArray[Any] = binding.copy_outputs_to_cpu()[0]
         return result
@@ -81,7 +81,7 @@ class Replayed:
         self._session = session
         self._device = device
         self._any = Bound(session, device)
-        self.inputs = self._any.inputs
+        self.ports = self._any.ports
         self._places: dict[tuple[int, int], _Places] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda-graphs")
 
@@ -94,7 +94,7 @@ class Replayed:
         return list(self._places)
 
     def _run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
-        rows, length = feed[self.inputs[0]].shape
+        rows, length = feed[next(iter(self.ports.inputs))].shape
         places = self._of(*recorded_shape(rows, length))
         if places is None:
             options.add_run_config_entry("gpu_graph_id", _NOT_RECORDED)
@@ -116,9 +116,9 @@ class Replayed:
         return self._places[shape]
 
     def _made(self, rows: int, length: int) -> _Places:
-        output = self._session.get_outputs()[0]
+        output = next(one for one in self._session.get_outputs() if one.name == self.ports.output)
         binding = self._session.io_binding()
-        inputs = {name: self._value((rows, length), np.int64) for name in self.inputs}
+        inputs = {name: self._value((rows, length), kind) for name, kind in self.ports.inputs.items()}
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)
         logits = self._value((rows, *output.shape[1:]), np.float32)
@@ -134,6 +134,6 @@ def recorded_shape(rows: int, length: int) -> tuple[int, int]:
     return 1 << (rows - 1).bit_length(), length
 
 
-def filled_up(array: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+def filled_up(array: NDArray[Any], rows: int) -> NDArray[Any]:
     """A batch's array with its last row repeated: one of padding alone would be a row without tokens."""
     return np.pad(array, ((0, rows - len(array)), (0, 0)), mode="edge")

@@ -6,6 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rerank_service.engine.engine import ORT_NAME, Engine, Precision, Provider
+from rerank_service.engine.ports import ports_of
 from rerank_service.engine.runtime import Feed, Graph, Runner, open_session, ort, session_options
 from rerank_service.host import cpu
 
@@ -40,10 +41,9 @@ class Shared:
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
-        self.inputs = [put.name for put in session.get_inputs()]
-        self._outputs = [session.get_outputs()[0].name]
+        self.ports = ports_of(session)
 
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         """As Runner has it."""
-        result: NDArray[Any] = self._session.run(self._outputs, feed, options)[0]
+        result: NDArray[Any] = self._session.run([self.ports.output], feed, options)[0]
         return result

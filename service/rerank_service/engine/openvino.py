@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rerank_service.engine.cpu import Shared
 from rerank_service.engine.engine import ORT_NAME, Engine, Precision, Provider
+from rerank_service.engine.ports import ports_of
 from rerank_service.engine.runtime import Feed, Graph, Runner, open_session, ort, session_options
 from rerank_service.host import cpu
 
@@ -96,7 +97,7 @@ class PerLane:
         self._free: SimpleQueue[Shared] = SimpleQueue()
         for session in sessions:
             self._free.put(Shared(session))
-        self.inputs = [put.name for put in sessions[0].get_inputs()]
+        self.ports = ports_of(sessions[0])
 
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         """As Runner has it; waits while all sessions run."""

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
+from rerank_service.engine.ports import Ports
 from rerank_service.errors import BundleInvalid
 
 # onnxruntime reports to Microsoft unless this is set before it is imported (its docs/Privacy.md)
@@ -19,18 +19,18 @@ Graph = Path | bytes
 """A graph's file, or the graph itself where no file could be written."""
 FORM = "rerank.form"
 """Key of a derived graph's metadata: what was done to it, in words."""
-Feed = dict[str, NDArray[np.int64]]
+Feed = dict[str, NDArray[Any]]
 
 
 class Runner(Protocol):
     """A loaded graph. `run` blocks, releases the GIL, and may be called from several threads at once."""
 
     @property
-    def inputs(self) -> list[str]:
-        """Names of what the graph takes."""
+    def ports(self) -> Ports:
+        """What the graph takes and gives."""
 
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
-        """The graph's first output. `options.terminate` stops it, where the provider can stop."""
+        """The graph's logits. `options.terminate` stops it, where the provider can stop."""
 
 
 def session_options() -> ort.SessionOptions:

@@ -1,7 +1,7 @@
 """The cross-encoder: arrays in, logits out, whatever computes them."""
 
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,26 +14,30 @@ from rerank_service.engine.runtime import Graph, ort
 from rerank_service.errors import BundleInvalid, OutOfMemory
 from rerank_service.stop import Stop
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_WRONG_NUMBER = (
+    "the graph gives logits of the shape {shape} for {rows} pairs, and its config.json tells of {expected} a pair: "
+    "name its labels there as id2label, or export the model"
+)
 
 
 class CrossEncoder:
     """A graph that scores batches. `score` blocks, releases the GIL and may be called from several threads."""
 
-    def __init__(self, graph: Graph, engine: Engine = CPU_FP32, *, lanes: int = 1) -> None:
-        """Load a graph, for as many threads at once as there are lanes.
+    def __init__(
+        self, graph: Graph, engine: Engine = CPU_FP32, *, lanes: int = 1, difference: tuple[int, int] | None = None
+    ) -> None:
+        """Load a graph, for as many threads at once as there are lanes. `difference`: of a graph with two logits a
+        pair, whose is the pair's, and whose is taken from it.
 
         Raises:
             BundleInvalid: ONNX Runtime refuses the graph, the engine does not work here, or the graph is no
-                cross-encoder with one logit a pair.
+                cross-encoder's.
         """
         self.engine = engine
         self.provider = ORT_NAME[engine.provider]
         self._runner = open_runner(graph, engine, lanes)
-        unknown = [name for name in self._runner.inputs if name not in _INPUTS]
-        if unknown:
-            what = graph if isinstance(graph, Path) else "the graph"
-            raise BundleInvalid(f"{what} wants inputs that a cross-encoder has not: {', '.join(unknown)}")
+        self._inputs = self._runner.ports.inputs
+        self._difference = difference
 
     def score(self, batch: Batch, stop: Stop | None = None) -> NDArray[np.float32]:
         """Logits, float32 of shape (rows,). Raises, what is not said, when it is stopped: between two nodes of the
@@ -41,8 +45,9 @@ class CrossEncoder:
 
         Raises:
             OutOfMemory: a smaller batch may run.
+            BundleInvalid: the graph gives another number of logits.
         """
-        feed = {name: getattr(batch, name) for name in self._runner.inputs}
+        feed = {name: getattr(batch, name).astype(kind, copy=False) for name, kind in self._inputs.items()}
         options = ort.RunOptions()
         if stop is not None:
             stop.by(partial(setattr, options, "terminate", True))
@@ -52,4 +57,15 @@ class CrossEncoder:
             if is_out_of_memory(error):
                 raise OutOfMemory(f"there is no memory for {batch.rows} rows of {batch.length} tokens") from error
             raise
-        return logits.reshape(batch.rows).astype(np.float32, copy=False)
+        return self._one_each(logits, batch.rows)
+
+    def _one_each(self, logits: NDArray[Any], rows: int) -> NDArray[np.float32]:
+        """Whatever shape and precision the graph gives them in."""
+        expected = 1 if self._difference is None else 2
+        if logits.size != rows * expected:
+            raise BundleInvalid(_WRONG_NUMBER.format(shape=logits.shape, rows=rows, expected=expected))
+        wide = logits.reshape(rows, expected).astype(np.float32, copy=False)
+        if self._difference is None:
+            return wide[:, 0]
+        relevant, other = self._difference
+        return wide[:, relevant] - wide[:, other]

@@ -7,6 +7,7 @@ from rerank_service.bundle import Bundle
 from rerank_service.engine.available import Offer, offer, reasons, works
 from rerank_service.engine.cuda import gpus
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.errors import BundleInvalid
 from rerank_service.host import cpu, usable_cores
 from rerank_service.tuning import parity
 from rerank_service.tuning.record import Tuned, read, reference_of
@@ -38,6 +39,23 @@ class Selection:
     why: str
     tuned: Tuned | None = None
     """What was measured before, if it was."""
+
+
+def wish_for(bundle: Bundle, wish: Wish) -> Wish:
+    """What can be asked of a bundle: of one that is quantised already, to run it as it is.
+
+    Raises:
+        BundleInvalid: something else was asked for.
+    """
+    made = Precision(bundle.precision)
+    if made is Precision.FP32:
+        return wish
+    if wish.precision not in (Precision.AUTO, made) or wish.provider not in (Provider.AUTO, Provider.CPU):
+        raise BundleInvalid(
+            f"{bundle.graph} is quantised to {made.value} and runs on the CPU as it is: "
+            f"--provider {wish.provider.value} --precision {wish.precision.value} needs the model's fp32 graph"
+        )
+    return Wish(Provider.CPU, made)
 
 
 def select(bundle: Bundle, wish: Wish, cache: Cache) -> Selection:

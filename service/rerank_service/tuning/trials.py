@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.batching import Batch, BatchLimits, EncodedPair
-from rerank_service.bundle import MIN_TOKENS, Bundle
+from rerank_service.bundle import Bundle
 from rerank_service.engine.available import Skipped
 from rerank_service.engine.engine import Engine, Precision
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.model_files import MIN_TOKENS
 from rerank_service.tuning.gate import LEAST_TAU, Agreement
 from rerank_service.tuning.measure import Score, logits
 from rerank_service.tuning.parity import kendall_tau_b
@@ -42,7 +43,8 @@ def open_all(bundle: Bundle, engines: Iterable[Engine], cache: Cache, *, lanes: 
     opened = Opened()
     for engine in engines:
         try:
-            encoder = CrossEncoder(graph_for(bundle, engine, cache), engine, lanes=lanes)
+            graph = graph_for(bundle, engine, cache)
+            encoder = CrossEncoder(graph, engine, lanes=lanes, difference=bundle.manifest.difference)
             encoder.score(_PAIR)
         except Exception as error:  # noqa: BLE001 - whatever one engine fails with, the others are measured
             opened.failed[engine] = str(error)

@@ -46,7 +46,10 @@ def _graph_files(graph: Path) -> list[Path]:
     except Exception as error:
         raise BundleInvalid(f"{graph} is no ONNX graph: {error}") from error
     outside = (ExternalDataInfo(one).location for one in model.graph.initializer if uses_external_data(one))
-    return [graph, *(graph.parent / name for name in sorted(set(outside)))]
+    beside = [graph.parent / name for name in sorted(set(outside))]
+    if missing := [path.name for path in beside if not path.is_file()]:
+        raise BundleInvalid(f"{graph} has its weights in {', '.join(missing)}, which is not there")
+    return [graph, *beside]
 
 
 def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:
