@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from rerank_service.batching import BatchLimits, collate
-from rerank_service.bundle import Bundle
+from rerank_service.bundle import NOT_VERIFIED, Bundle
 from rerank_service.calibration.curve import Calibration
 from rerank_service.cost import CostModel
 from rerank_service.engine.engine import CPU_FP32, Engine
@@ -41,6 +41,8 @@ class ModelInfo:
     max_tokens: int
     calibration: str = ""
     """By what method, and what scores say by it; empty without."""
+    verdict: str = NOT_VERIFIED
+    """What the exporter's report says of its scores."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -141,6 +143,7 @@ def load(
         choice,
         manifest.max_tokens,
         str(manifest.calibration or ""),
+        bundle.verdict,
     )
     return ServedModel(info, bundle, tokenizer, encoder, scheduler, manifest.activation, manifest.calibration)
 

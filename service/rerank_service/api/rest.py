@@ -201,6 +201,7 @@ def _model(info: ModelInfo) -> dict[str, Any]:
         "provider": info.provider,
         "choice": info.choice,
         "calibration": info.calibration,
+        "verdict": info.verdict,
         "digest": info.digest,
     }
 
