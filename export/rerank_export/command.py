@@ -9,6 +9,7 @@ from rerank_service.commands import Command
 
 if TYPE_CHECKING:
     from rerank_export.scoring import Wishes
+    from rerank_export.verify import Checks
 
 _NEEDS = (
     "Exporting needs the extra `export` of rerank-service, in an environment of its own: "
@@ -21,6 +22,25 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the bundle goes (default: out/NAME)")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--name", help="what the model is called where it is served (default: the folder's name)")
+    graphs = parser.add_argument_group("the graphs, and how they are compared with the model")
+    graphs.add_argument(
+        "--precisions",
+        default="fp32",
+        metavar="LIST",
+        help="those to make graphs for, of fp32,fp16,int8 (default: %(default)s); without fp32 weights are stored as "
+        "fp16",
+    )
+    graphs.add_argument(
+        "--parity",
+        type=Path,
+        metavar="FILE",
+        help="compare on your own queries: JSONL, a line with query and documents (default: the built-in set, 200 "
+        "queries with 20 documents each)",
+    )
+    graphs.add_argument(
+        "--parity-queries", type=_count, metavar="N", help="compare on the first N of them only: a large model is slow"
+    )
+    graphs.add_argument("--allow-drift", action="store_true", help="keep, and mark, a bundle that scores otherwise")
     scoring = parser.add_argument_group("how it scores, where its files do not say")
     scoring.add_argument(
         "--template",
@@ -37,6 +57,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     scoring.add_argument(
         "--no-pass", action="append", default=[], metavar="NAME", help="leave a pass over the graph out (repeatable)"
     )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -64,13 +90,19 @@ def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
 
     out: Path = arguments.out or Path("out") / Path(arguments.model).resolve().name
     done = export(
-        arguments.model, out, revision=arguments.revision, name=arguments.name, wishes=_wishes(arguments), say=say
+        arguments.model,
+        out,
+        revision=arguments.revision,
+        name=arguments.name,
+        wishes=_wishes(arguments),
+        precisions=arguments.precisions,
+        checks=_checks(arguments),
+        say=say,
     )
+    for finding in done.verified.findings:
+        say(finding.told())
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
-    say(
-        f"done: {out}, {size:.1f} MB; logits differ by at most {done.parity.max_difference:.1e} "
-        f"over {done.parity.pairs} pairs"
-    )
+    say(f"done: {out}, {size:.1f} MB; {done.verified.manifest.verdict}")
     say(f"serve it with: rerank serve --model {out}")
 
 
@@ -88,6 +120,13 @@ def _wishes(arguments: argparse.Namespace) -> "Wishes":
         max_tokens=arguments.max_tokens,
         without_passes=frozenset(arguments.no_pass),
     )
+
+
+def _checks(arguments: argparse.Namespace) -> "Checks":
+    from rerank_export.verify import Checks
+
+    said = {"queries": arguments.parity_queries} if arguments.parity_queries else {}
+    return Checks(parity=arguments.parity, allow_drift=arguments.allow_drift, **said)
 
 
 COMMAND = Command(

@@ -11,13 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from rerank_export.errors import ExportFailed
+from rerank_export.gate.parity_set import read_parity_set
 from rerank_export.graph import OPSET, export_graph
-from rerank_export.parity import Parity, compare, sample, versions
+from rerank_export.parity import sample, versions
 from rerank_export.passes import PASSES, apply_passes
 from rerank_export.quiet import quiet
 from rerank_export.scoring import Scoring, Wishes, scoring_of
 from rerank_export.source import Source, fetch, read_config
 from rerank_export.tokenizer import write_tokenizer
+from rerank_export.variants import FP32, chosen
+from rerank_export.verify import Checks, Verified, verify
 from rerank_export.weights import halve_weights, save
 from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
 from rerank_service.errors import BundleInvalid
@@ -33,7 +36,7 @@ class Exported:
     """A bundle that is where it was asked for."""
 
     bundle: Bundle
-    parity: Parity
+    verified: Verified
 
 
 def export(
@@ -43,16 +46,19 @@ def export(
     revision: str | None = None,
     name: str | None = None,
     wishes: Wishes | None = None,
+    precisions: str = FP32,
+    checks: Checks | None = None,
     say: Say = print,
 ) -> Exported:
-    """Make a bundle of a hub id or a folder. `wishes` overrule what its files and its family's recipe say.
+    """Make a bundle of a hub id or a folder. `wishes` overrule what its files and its family's recipe say; `precisions`
+    are those that it holds graphs for, and `checks` say how they are compared with the source.
 
     Nothing is left at `out` unless all went well; a bundle that is there already is replaced.
 
     Raises:
         ExportFailed: it cannot be done, and why.
     """
-    wishes = wishes or Wishes()
+    wishes, wanted, checks = wishes or Wishes(), chosen(precisions), checks or Checks()
     if unknown := sorted(wishes.without_passes - PASSES.keys()):
         raise ExportFailed(f"there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
     if wishes.max_tokens is not None and wishes.max_tokens < MIN_TOKENS:
@@ -61,6 +67,7 @@ def export(
     if not _is_free(target):
         raise ExportFailed(f"{out} is there and is no bundle: choose another OUT, or remove it")
     try:
+        parity_set = read_parity_set(checks.parity, checks.queries)
         say(f"fetching {model}")
         source = fetch(model, revision)
         with quiet():
@@ -71,12 +78,18 @@ def export(
             with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
                 made = Path(work) / "bundle"
                 manifest = _manifest(source, config, scoring, name or target.name)
-                parity = _make(source, scoring, made, manifest, wishes, say)
+                exported, rounded = _make(source, scoring, made, manifest, wishes, wanted, say)
+                say("comparing with transformers")
+                verified = verify(
+                    exported, source, scoring, wanted, parity_set, rounded=rounded, allow_drift=checks.allow_drift
+                )
+                (made / REPORT).write_text(json.dumps(verified.report, indent=2, ensure_ascii=False) + "\n")
+                write_manifest(made, verified.manifest)
                 bundle = open_bundle(made)
                 _replace(made, target)
     except (OSError, BundleInvalid) as error:
         raise ExportFailed(str(error)) from error
-    return Exported(Bundle(out, bundle.manifest), parity)
+    return Exported(Bundle(out, bundle.manifest), verified)
 
 
 def _say_how(scoring: Scoring, say: Say) -> None:
@@ -95,7 +108,16 @@ def _say_how(scoring: Scoring, say: Say) -> None:
         )
 
 
-def _make(source: Source, scoring: Scoring, made: Path, manifest: Manifest, wishes: Wishes, say: Say) -> Parity:
+def _make(
+    source: Source,
+    scoring: Scoring,
+    made: Path,
+    manifest: Manifest,
+    wishes: Wishes,
+    precisions: frozenset[str],
+    say: Say,
+) -> tuple[Bundle, bool]:
+    """The folder with its reference graph, and whether that graph's weights were rounded to fp16."""
     made.mkdir()
     write_tokenizer(source, made / TOKENIZER)
     shutil.copyfile(source.folder / CONFIG, made / CONFIG)
@@ -103,22 +125,13 @@ def _make(source: Source, scoring: Scoring, made: Path, manifest: Manifest, wish
     batches = sample(Bundle(made, manifest))
     graph = export_graph(source, scoring, made.with_name("exported"))
     graph, passes = apply_passes(graph, made.with_name("passes"), batches, wishes.without_passes)
-    variant = Variant(file=GRAPH, precision="fp32", weights="fp16" if halve_weights(graph) else "fp32")
+    exact = halve_weights(graph)
+    rounded = not exact and FP32 not in precisions
+    halved = exact or (rounded and halve_weights(graph, rounded=True))
+    variant = Variant(file=GRAPH, precision="fp32", weights="fp16" if halved else "fp32")
     save(graph, made / GRAPH, WEIGHTS)
-    del graph  # of a large model, gigabytes
     recipe = manifest.recipe | {"passes": passes}
-    manifest = manifest.model_copy(update={"variants": (variant,), "recipe": recipe})
-    say("comparing with transformers")
-    parity = compare(Bundle(made, manifest), source, scoring)
-    if not parity.holds:
-        raise ExportFailed(
-            f"{source.id}: the exported graph does not score as the model does: logits differ by up to "
-            f"{parity.max_difference:.1e} (pair {parity.worst_pair}), and by {parity.max_batch_difference:.1e} with "
-            f"the batch; {parity.tolerance:.0e} is allowed. No bundle was written"
-        )
-    (made / REPORT).write_text(json.dumps(parity.report(), indent=2) + "\n")
-    write_manifest(made, manifest)
-    return parity
+    return Bundle(made, manifest.model_copy(update={"variants": (variant,), "recipe": recipe})), rounded
 
 
 def _manifest(source: Source, config: dict[str, Any], scoring: Scoring, name: str) -> Manifest:

@@ -2,21 +2,18 @@
 
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_export.decoder import load_decoder
-from rerank_export.errors import ExportFailed, one_line
 from rerank_export.scoring import Scoring
 from rerank_export.source import Source
+from rerank_export.torch_model import TorchModel
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.ranking import Activation
-from rerank_service.template import Template
 from rerank_service.tokenizer import PairTokenizer
 
 TOLERANCE = 1e-4
@@ -61,10 +58,6 @@ class Parity:
         # each by itself: max() may lose a NaN
         return self.max_difference <= self.tolerance and self.max_batch_difference <= self.tolerance
 
-    def report(self) -> dict[str, Any]:
-        """For report.json."""
-        return {"verdict": "pass" if self.holds else "fail", **asdict(self)}
-
 
 CLASSIFIER = Scoring(decoder=False, generative=False, rows=(0,), activation=Activation.SIGMOID)
 """A cross-encoder with one label, as most are."""
@@ -73,78 +66,22 @@ CLASSIFIER = Scoring(decoder=False, generative=False, rows=(0,), activation=Acti
 def reference_logits(
     source: Source, pairs: Sequence[tuple[str, str]], max_tokens: int, scoring: Scoring = CLASSIFIER
 ) -> NDArray[np.float32]:
-    """Logits that transformers computes in fp32, float32 of shape (pairs,): each pair alone, the document cut.
+    """Logits that transformers computes in fp32, float32 of shape (pairs,), the document cut.
 
     Raises:
         ExportFailed: the model's files lack some of its weights.
     """
-    import torch
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(source.folder)
-    model = load_decoder(source, scoring) if scoring.decoder else _load_encoder(source)
-    logits = np.empty(len(pairs), np.float32)
-    with torch.inference_mode():
-        for at, (query, document) in enumerate(pairs):
-            encoded = _encoded(tokenizer, scoring, query, document, max_tokens)
-            output = model(**encoded).logits[0]
-            row = (output[-1] if scoring.generative else output)[list(scoring.rows)]
-            logits[at] = (row[0] if len(row) == 1 else row[0] - row[1]).item()
-    return logits
+    return TorchModel(source, scoring, max_tokens).logits(pairs)
 
 
-def _load_encoder(source: Source) -> Any:
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    model, loading = AutoModelForSequenceClassification.from_pretrained(
-        source.folder, dtype=torch.float32, output_loading_info=True
-    )
-    if loading["missing_keys"]:  # transformers makes them up
-        raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")
-    return model
-
-
-def _encoded(tokenizer: Any, scoring: Scoring, query: str, document: str, max_tokens: int) -> dict[str, Any]:
-    """A pair as the model's own code would feed it."""
-    import torch
-
-    if scoring.template:
-        ids = torch.tensor([_written(tokenizer, scoring.template, query, document, max_tokens)])
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    # lists, since a bare "" as the second text counts as none, and the query is then encoded alone
-    encoded = tokenizer([query], [document], truncation="only_second", max_length=max_tokens, return_tensors="pt")
-    return {name: value for name, value in encoded.items() if not (scoring.decoder and name == "token_type_ids")}
-
-
-def _written(tokenizer: Any, template: Template, query: str, document: str, max_tokens: int) -> list[int]:
-    """A pair's token ids by transformers' tokenizer, each text of the template by itself."""
-
-    def ids(texts: Sequence[str]) -> list[int]:
-        return [one for text in texts for one in tokenizer(text, add_special_tokens=False).input_ids]
-
-    head, tail = ids(template.head(query)), ids(template.after)
-    return [*head, *ids([template.lead + document])[: max_tokens - len(head) - len(tail)], *tail]
-
-
-def compare(bundle: Bundle, source: Source, scoring: Scoring = CLASSIFIER) -> Parity:
-    """Score the built-in pairs with the bundle, by the code that serves it, and with transformers.
-
-    Raises:
-        ExportFailed: one of them cannot score them.
-    """
-    try:
-        expected = reference_logits(source, PAIRS, bundle.manifest.max_tokens, scoring)
-        alone, together = _bundle_logits(bundle)
-    except ExportFailed:
-        raise
-    except Exception as error:
-        what = one_line(error).replace(f"{bundle.folder}/", "")  # a folder that is gone when this is read
-        raise ExportFailed(f"{source.id} exports, but cannot be scored with: {what}") from error
+def compare(bundle: Bundle, model: TorchModel, tolerance: float = TOLERANCE) -> Parity:
+    """Score the built-in pairs with the bundle, by the code that serves it, and with transformers."""
+    expected = model.logits(PAIRS)
+    alone, together = _bundle_logits(bundle)
     differences = np.abs(alone - expected)
     return Parity(
         len(PAIRS),
-        TOLERANCE,
+        tolerance,
         float(differences.max()),
         float(np.abs(together - alone).max()),
         int(differences.argmax()),

@@ -2,8 +2,9 @@
 
     manifest.json     what this page calls Manifest
     tokenizer.json    config.json
-    model.onnx        the graph; its weights beside it in model.onnx.data
-    report.json       how the graph compares with its source
+    model.onnx        the reference graph; its weights beside it in model.onnx.data
+    model.*.onnx      variants for other engines; weights that they share lie in model.onnx.data
+    report.json       how the graphs compare with their source
 
 A folder without a manifest, as the Hugging Face hub and its tools have them, is read too (foreign.py).
 
@@ -22,14 +23,29 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rerank_service.calibration.curve import Calibration
+from rerank_service.engine.engine import Engine
 from rerank_service.errors import BundleInvalid
 from rerank_service.foreign import read_foreign
-from rerank_service.model_files import MANIFEST, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, checked, read_json
+from rerank_service.model_files import (
+    MANIFEST,
+    MAX_PAD_ID,
+    MAX_TOKENS,
+    MIN_TOKENS,
+    REPORT,
+    TOKENIZER,
+    checked,
+    read_json,
+)
 from rerank_service.ranking import Activation
 from rerank_service.template import Template
 
-_NOT_SCORING = {"name", "source", "revision", "recipe"}
-"""Fields of a manifest that say where a model came from and what it is called."""
+_NOT_SCORING = {"name", "source", "revision", "recipe", "verdict"}
+"""Fields of a manifest that say where a model came from, what it is called, and how it did in tests."""
+_MEASURED = {"parity", "speed"}
+"""Such fields of a variant."""
+
+NOT_VERIFIED = "not verified"
+"""Of a folder whose report says nothing of its scores."""
 
 
 class Variant(BaseModel):
@@ -42,7 +58,21 @@ class Variant(BaseModel):
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     """What it computes in."""
     weights: Literal["fp32", "fp16", "bf16", "int8"]
-    """What its weights are stored as; fp16 only where that loses nothing."""
+    """What its weights are stored as; those of a graph that computes in fp32 as fp16 where that loses nothing, or where
+    it was asked for."""
+    provider: Literal["cpu", "cuda"] | None = None
+    """What it was made for; None: any."""
+    layout: Literal["packed"] | None = None
+    """packed: padding is taken out, so that it runs on CUDA alone, and without CUDA graphs."""
+    parity: float | None = None
+    """Mean Kendall tau-b with the source; None where it was not measured."""
+    speed: float | None = None
+    """Pairs a second, times the reference's, where it was exported."""
+
+    def runs(self, engine: Engine) -> bool:
+        """Whether it was made for an engine."""
+        fits = self.provider in (None, engine.provider.value) and self.precision == engine.precision.value
+        return fits and not (self.layout == "packed" and engine.cuda_graphs)
 
 
 class Manifest(BaseModel):
@@ -72,6 +102,8 @@ class Manifest(BaseModel):
     variants: tuple[Variant, ...] = Field(min_length=1)
     files: dict[str, str]
     """sha256 of each file of the bundle, by its name."""
+    verdict: Literal["passed", "drift allowed"] | None = None
+    """What the report says of the comparison with the source; None where there was none."""
     recipe: dict[str, Any] = {}
     """How it was made: versions and options."""
 
@@ -96,7 +128,9 @@ class Manifest(BaseModel):
 
     def _digest_without(self, fields: set[str]) -> str:
         # without what is None: a bundle keeps its digest when this form gets one more field
-        covered = self.model_dump(mode="json", exclude=fields, exclude_none=True)
+        left_out: dict[str, Any] = dict.fromkeys(fields, True)
+        left_out |= {"variants": {"__all__": _MEASURED}, "files": {REPORT}}
+        covered = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
         return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -112,10 +146,16 @@ class Bundle:
         """The graph to run."""
         return self.folder / self.manifest.variants[0].file
 
-    def variant(self, precision: str) -> Path | None:
-        """The graph that was exported for a precision."""
-        found = (variant.file for variant in self.manifest.variants if variant.precision == precision)
-        return next((self.folder / file for file in found), None)
+    def variant(self, engine: Engine) -> Path | None:
+        """The graph that was exported for an engine, one without padding before one with."""
+        found = [variant for variant in self.manifest.variants if variant.runs(engine)]
+        found.sort(key=lambda variant: variant.layout != "packed")
+        return self.folder / found[0].file if found else None
+
+    @property
+    def verdict(self) -> str:
+        """What the exporter's report says of its scores."""
+        return self.manifest.verdict or NOT_VERIFIED
 
     @property
     def precision(self) -> str:
@@ -155,6 +195,7 @@ def _open(folder: Path) -> Bundle:
         bundle = Bundle(folder, checked(Manifest, read_json(folder / MANIFEST), folder / MANIFEST))
         _check_all_are_listed(bundle)
         _check_digests(bundle)
+        _check_verdict(bundle)
     else:
         foreign = read_foreign(folder)
         bundle = Bundle(foreign.folder, checked(Manifest, foreign.manifest, foreign.folder))
@@ -234,3 +275,16 @@ def _check_digests(bundle: Bundle) -> None:
                 f"{path} is not the file that the manifest was written for (sha256 differs): "
                 "export the model again, or fetch the bundle anew"
             )
+
+
+def _check_verdict(bundle: Bundle) -> None:
+    """A verdict stands in the manifest and in the report, which has a digest: neither can be changed alone."""
+    said = bundle.manifest.verdict
+    if said is None:
+        return
+    reported = read_json(bundle.folder / REPORT).get("verdict") if REPORT in bundle.manifest.files else None
+    if reported != said:
+        raise BundleInvalid(
+            f"{bundle.folder / MANIFEST} says that the export was {said!r}, and {REPORT} says {reported!r}: "
+            "export the model again, or fetch the bundle anew"
+        )

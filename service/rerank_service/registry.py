@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from rerank_service.batching import BatchLimits, collate
-from rerank_service.bundle import Bundle
+from rerank_service.bundle import NOT_VERIFIED, Bundle
 from rerank_service.calibration.curve import Calibration
 from rerank_service.cost import CostModel
 from rerank_service.engine.engine import CPU_FP32, Engine
@@ -44,6 +44,8 @@ class ModelInfo:
     max_batch_tokens: int
     calibration: str = ""
     """By what method, and what scores say by it; empty without."""
+    verdict: str = NOT_VERIFIED
+    """What the exporter's report says of its scores."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -146,6 +148,7 @@ def load(
         manifest.max_tokens,
         limits.max_tokens,
         str(manifest.calibration or ""),
+        bundle.verdict,
     )
     return ServedModel(info, bundle, tokenizer, encoder, scheduler, manifest.activation, manifest.calibration)
 

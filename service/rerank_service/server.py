@@ -138,6 +138,7 @@ def _log_ready(addresses: Addresses, model: ServedModel, seconds: float) -> None
         provider=model.info.provider,
         precision=model.info.precision,
         why=model.info.choice,
+        export=model.info.verdict,
         seconds=round(seconds, 2),
     )
 

@@ -184,7 +184,7 @@ async def test_a_generator_scores_as_its_own_code_does(name: str, tmp_path: Path
     """Template, words and truncation are the family's; of the output matrix only the words' rows are left."""
     source = write_decoder(tmp_path / name, GENERATORS[name], head="CausalLM")
     done = export(str(source), tmp_path / "out")
-    assert done.parity.max_difference < 1e-5
+    assert done.verified.edges.max_difference < 1e-5
     expected = _whole_string_logits(source, name)
     assert await _served(done.bundle) == pytest.approx(expected, abs=1e-5)
     assert max(expected) - min(expected) > 0.01

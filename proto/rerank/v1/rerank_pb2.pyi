@@ -880,6 +880,7 @@ class Model(_message.Message):
     READY_FIELD_NUMBER: _builtins.int
     CHOICE_FIELD_NUMBER: _builtins.int
     CALIBRATION_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that answers carry."""
     source: _builtins.str
@@ -910,6 +911,10 @@ class Model(_message.Message):
     """How the bundle's scores were calibrated: the method (platt, isotonic), and what a score says by it (probability,
     grade), such as "platt, probability". Empty where they were not.
     """
+    verdict: _builtins.str
+    """What the exporter's report says of the bundle's scores beside those of the model it was made of: "passed", "drift
+    allowed" (they differ by more than is tolerated, and the bundle was kept all the same), or "not verified".
+    """
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names that requests may use for it."""
@@ -931,10 +936,11 @@ class Model(_message.Message):
         ready: _builtins.bool = ...,
         choice: _builtins.str = ...,
         calibration: _builtins.str = ...,
+        verdict: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "calibration", b"calibration", "choice", b"choice", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "calibration", b"calibration", "choice", b"choice", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -272,6 +272,7 @@ def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int
         provider=info.provider,
         choice=info.choice,
         calibration=info.calibration,
+        verdict=info.verdict,
         max_tokens=info.max_tokens,
         max_documents=max_documents,
         max_stream_documents=max_stream_documents,

@@ -51,6 +51,7 @@ def model_table(model: pb.Model) -> Table:
         "provider": model.provider,
         "why": model.choice,
         "calibration": model.calibration or "none",
+        "export": model.verdict,
         "tokens a pair": f"{model.max_tokens:,}",
         "documents": f"{model.max_documents:,}",
         "documents in a stream": f"{model.max_stream_documents:,}",

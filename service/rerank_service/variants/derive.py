@@ -24,8 +24,7 @@ def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
     name = recipe(engine)
     if not name:
         return bundle.graph
-    exported = bundle.variant(engine.precision.value)
-    return exported or _derived(bundle, name, cache)
+    return bundle.variant(engine) or _derived(bundle, name, cache)
 
 
 def identity(bundle: Bundle) -> str:

@@ -9,13 +9,14 @@ more than one scale for all, measured in docs/performance.md.
 Activations are unsigned around 128 and weights signed, the pair for which both VNNI and AMX have fast kernels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from rerank_service.variants.recipes import INT8_ROWS
 
@@ -28,17 +29,32 @@ _TINY = 1e-9
 _PREFIX = "rows8."
 
 
-def quantize_rows(model: onnx.ModelProto) -> int:
+def quantize_rows(model: onnx.ModelProto, folder: Path | None = None, left_out: Collection[str] = ()) -> int:
     """Rewrite, in place, each product of activations with a constant matrix; gives how many there were.
 
-    The model's weights must be loaded. Its embeddings, norms and attention stay as they are.
+    Its embeddings, norms and attention stay as they are, and so do the products `left_out`, by their names. Weights
+    that are not loaded are read from `folder`, those of one product at a time.
     """
-    return _Rewrite(model).run()
+    return _Rewrite(model, folder, left_out).run()
+
+
+def products(model: onnx.ModelProto) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of each product that would be rewritten, by its name, in the order in which they run."""
+    weights = dict(_constants(model.graph))
+    found = ((node, _matrix(node, weights)) for node in model.graph.node)
+    return {_name_of(node): (tensor.dims[0], tensor.dims[1]) for node, tensor in found if tensor is not None}
+
+
+def _name_of(node: NodeProto) -> str:
+    """A node's own name, else that of what it gives."""
+    return node.name or node.output[0]
 
 
 class _Rewrite:
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, folder: Path | None, left_out: Collection[str]) -> None:
         self._model = model
+        self._folder = str(folder or "")
+        self._left_out = left_out
         self._graph = model.graph
         self._opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
         self._weights = dict(_constants(model.graph))
@@ -48,29 +64,29 @@ class _Rewrite:
 
     def run(self) -> int:
         nodes: list[NodeProto] = []
-        products = 0
+        rewritten = 0
         for node in self._graph.node:
             matrix = self._matrix(node)
             if matrix is None:
                 nodes.append(node)
             else:
-                products += 1
+                rewritten += 1
                 nodes += [*self._quantized(node.input[0], len(matrix)), *self._product(node, matrix)]
         del self._graph.node[:]
         self._graph.node.extend(nodes)
         _drop_unused(self._graph)
-        if products and all(one.domain != _CONTRIB for one in self._model.opset_import):
+        if rewritten and all(one.domain != _CONTRIB for one in self._model.opset_import):
             self._model.opset_import.append(helper.make_opsetid(_CONTRIB, 1))
-        return products
+        return rewritten
 
     def _matrix(self, node: NodeProto) -> NDArray[np.float32] | None:
-        """The weights of a product worth rewriting, float32 of shape (inputs, outputs)."""
-        if node.op_type != "MatMul" or node.input[1] not in self._weights:
+        """The weights of a product that is rewritten, float32 of shape (inputs, outputs)."""
+        tensor = _matrix(node, self._weights)
+        if tensor is None or _name_of(node) in self._left_out:
             return None
-        weights = numpy_helper.to_array(self._weights[node.input[1]])
-        if weights.ndim != 2 or min(weights.shape) < _LEAST_SIDE or weights.dtype not in (np.float32, np.float16):
-            return None
-        return weights.astype(np.float32)
+        own = TensorProto()  # which keeps what is read for it; the model must not
+        own.CopyFrom(tensor)
+        return numpy_helper.to_array(own, self._folder).astype(np.float32)
 
     def _quantized(self, name: str, width: int) -> Iterator[NodeProto]:
         """Nodes that lay activations out as rows and quantise each by its own scale."""
@@ -131,11 +147,19 @@ def quantize_columns(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], ND
     return np.clip(np.round(weights / scales), -_LEVELS, _LEVELS).astype(np.int8), scales
 
 
+def _matrix(node: NodeProto, weights: Mapping[str, TensorProto]) -> TensorProto | None:
+    """The weights of a product worth rewriting, of shape (inputs, outputs)."""
+    tensor = weights.get(node.input[1]) if node.op_type == "MatMul" else None
+    if tensor is None or tensor.data_type not in (TensorProto.FLOAT, TensorProto.FLOAT16):
+        return None
+    return tensor if len(tensor.dims) == 2 and min(tensor.dims) >= _LEAST_SIDE else None
+
+
 def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:
     return helper.make_node(kind, inputs, [output], name=output, **attributes)
 
 
-def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, TensorProto]]:
     """Tensors by the names under which nodes find them; those stored as fp16 by what widens them."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
     yield from stored.items()

@@ -25,7 +25,7 @@ _TOKEN_BY_TOKEN = frozenset(
         *("Sigmoid", "SkipLayerNormalization", "Sub", "Tanh"),
     )
 )
-_PACKED = "PackedAttention"
+PACKED = "PackedAttention"
 _KEPT = ("num_heads", "qkv_hidden_sizes", "scale")
 """Attributes of Attention that PackedAttention has too. It needs no value for masked scores: nothing is masked."""
 
@@ -53,7 +53,7 @@ def pack(model: onnx.ModelProto) -> Packed:
         return Packed(0, f"the graph gives {rows[0]} for each token")
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    return Packed(sum(node.op_type == _PACKED for node in nodes))
+    return Packed(sum(node.op_type == PACKED for node in nodes))
 
 
 def _obstacle(model: onnx.ModelProto, found: list[NodeProto]) -> str | None:
@@ -131,7 +131,7 @@ class _Walk:
 
     def _packed_attention(self, node: NodeProto) -> NodeProto:
         inputs = [self.renamed.get(node.input[0], node.input[0]), *node.input[1:3], "packing.offsets", "packing.starts"]
-        made = helper.make_node(_PACKED, inputs, list(node.output), name=f"{node.name}.packed", domain=CONTRIB)
+        made = helper.make_node(PACKED, inputs, list(node.output), name=f"{node.name}.packed", domain=CONTRIB)
         made.attribute.extend(one for one in node.attribute if one.name in _KEPT)
         return made
 

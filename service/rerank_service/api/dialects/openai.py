@@ -21,6 +21,7 @@ class Model(TypedDict):
     provider: str
     choice: str
     calibration: str
+    verdict: str
     digest: str
 
 
@@ -44,6 +45,7 @@ def model(info: ModelInfo) -> Model:
         "provider": info.provider,
         "choice": info.choice,
         "calibration": info.calibration,
+        "verdict": info.verdict,
         "digest": info.digest,
     }
 

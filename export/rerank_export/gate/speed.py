@@ -1,0 +1,25 @@
+"""Pairs a second of each graph of a bundle, in turn."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from rerank_service.batching import EncodedPair
+from rerank_service.engine.engine import CPU_FP32
+from rerank_service.engine.limits import default_lanes, default_limits
+from rerank_service.tuning.measure import Score, in_turn, throughput
+
+ROUNDS = 3
+PAIRS = 64
+"""Scored in each: a large model has fewer a second."""
+
+
+def pairs_per_second(scores: Mapping[str, Score], pairs: Sequence[EncodedPair], pad_id: int) -> dict[str, float]:
+    """Medians over the rounds, with all lanes, of a part of the pairs that stands for all."""
+    some = pairs[:: max(1, len(pairs) // PAIRS)][:PAIRS]
+    measure = partial(_speed, pairs=some, pad_id=pad_id)
+    return in_turn({name: partial(measure, score) for name, score in scores.items()}, ROUNDS)
+
+
+def _speed(score: Score, pairs: Sequence[EncodedPair], pad_id: int) -> float:
+    tokens = throughput(score, pairs, default_limits(CPU_FP32), pad_id=pad_id, lanes=default_lanes(CPU_FP32))
+    return tokens * len(pairs) / sum(map(len, pairs))
