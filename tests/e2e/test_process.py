@@ -240,6 +240,7 @@ def _failing(*arguments: str, **variables: str) -> str:
     done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(**variables), timeout=60)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+    assert "running task" not in done.stderr  # of which uvicorn would tell though there are none
     return done.stderr
 
 

@@ -28,7 +28,8 @@ class RestEdge:
     async def stop(self, grace: float) -> None:
         """Take no more connections, and end when the requests that are here have ended, or the grace has. Can be
         called again, with nothing, to end at once."""
-        self._server.config.timeout_graceful_shutdown = math.ceil(grace)
+        # with no time at all uvicorn would log an error that it cancels nobody, where nobody is here
+        self._server.config.timeout_graceful_shutdown = math.ceil(grace) or int(not self._server.server_state.tasks)
         self._server.force_exit = self._server.should_exit and not grace
         self._server.should_exit = True
         await asyncio.shield(self._serving)
