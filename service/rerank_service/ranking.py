@@ -33,6 +33,28 @@ class ScoreType(Enum):
     """By the bundle's calibration; there must be one."""
 
 
+class TooLong(Enum):
+    """What becomes of a document that the model's window does not hold beside the query."""
+
+    WINDOWS = "windows"
+    """Scored in windows, as far as `max_tokens_per_doc` and `max_chunks_per_doc` let it."""
+    WHOLE = "whole"
+    """Likewise, and refused where those would cut it."""
+    CUT = "cut"
+    """Cut at the model's length."""
+    REFUSE = "refuse"
+    """InvalidRequest, which names the document."""
+
+
+class CutSide(Enum):
+    """Where a document is cut."""
+
+    RIGHT = "right"
+    """Its end is lost."""
+    LEFT = "left"
+    """Its beginning is lost."""
+
+
 class Activation(Enum):
     """How a logit becomes a probability."""
 
@@ -54,6 +76,10 @@ class RerankRequest:
     top_n: int | None = None
     return_documents: bool = False
     max_tokens_per_doc: int | None = None
+    max_chunks_per_doc: int | None = None
+    """Windows of a document that are scored, at most."""
+    too_long: TooLong = TooLong.WINDOWS
+    cut_side: CutSide = CutSide.RIGHT
     score_type: ScoreType = ScoreType.PROBABILITY
     min_score: float | None = None
     priority: int = 0
@@ -63,7 +89,8 @@ class RerankRequest:
     def __post_init__(self) -> None:
         if not self.query:
             raise InvalidRequest("query must not be empty", field="query", reason="empty_query")
-        for field, value in (("top_n", self.top_n), ("max_tokens_per_doc", self.max_tokens_per_doc)):
+        for field in ("top_n", "max_tokens_per_doc", "max_chunks_per_doc"):
+            value = getattr(self, field)
             if value is not None and value < 1:
                 raise InvalidRequest(f"{field} must be at least 1, not {value}", field=field, reason="out_of_range")
         if self.min_score is not None and math.isnan(self.min_score):

@@ -17,7 +17,7 @@ from rerank_service.documents import Document, Reader
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
 from rerank_service.pair_key import PairKeys
-from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard
+from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard, TooLong
 from rerank_service.registry import Registry, ServedModel
 from rerank_service.repeats import Repeats
 from rerank_service.scheduler import Scored, Submission
@@ -157,8 +157,12 @@ class Reranker:
             documents.append(live.reader.read(raw, field))
             self._check_chars(field, len(documents[-1].text), limit)
         texts = [document.text for document in documents]
-        cut = live.request.max_tokens_per_doc
-        pairs = live.model.tokenizer.encode_documents(query, texts, max_tokens_per_doc=cut)
+        request = live.request
+        pairs = live.model.tokenizer.encode_documents(
+            query, texts, max_tokens_per_doc=request.max_tokens_per_doc, cut_side=request.cut_side
+        )
+        if request.too_long is TooLong.REFUSE:
+            _refuse_cut(pairs, first=len(live.board), query=query)
         return [
             _Prepared(index, live.reader.chars(raw), document, pair, keys.of(pair))
             for index, (raw, document, pair) in enumerate(zip(raws, documents, pairs, strict=True), len(live.board))
@@ -278,6 +282,17 @@ class _Live:
                 settled.append(index)
         if self._on_scores is not None:
             await self._on_scores(self.board.results(settled))
+
+
+def _refuse_cut(pairs: Sequence[EncodedPair], *, first: int, query: EncodedQuery) -> None:
+    for index, pair in enumerate(pairs, first):
+        if pair.truncated:
+            room = len(pair.document) - query.lead_tokens
+            raise TooLarge(
+                f"documents[{index}] has more than {room} tokens, and is neither to be cut nor scored in windows",
+                field=f"documents[{index}]",
+                reason="document_too_long",
+            )
 
 
 async def _once(documents: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from tokenizers import Encoding, Tokenizer
 
 from rerank_service.batching import EncodedPair, Segment
 from rerank_service.errors import BundleInvalid, InvalidRequest
-from rerank_service.layout import Layout, own_layout, written_layout
+from rerank_service.layout import Layout, own_layout, token_ids, written_layout
+from rerank_service.ranking import CutSide
 from rerank_service.template import Template
 
 _TOKENS_PER_CHAR = 0.25
@@ -102,37 +104,50 @@ class PairTokenizer:
         )
 
     def encode_documents(
-        self, query: EncodedQuery, texts: Sequence[str], *, max_tokens_per_doc: int | None = None
+        self,
+        query: EncodedQuery,
+        texts: Sequence[str],
+        *,
+        max_tokens_per_doc: int | None = None,
+        cut_side: CutSide = CutSide.RIGHT,
     ) -> list[EncodedPair]:
-        """Pair each text with the query, cut to the room there is and to `max_tokens_per_doc`."""
+        """Pair each text with the query, cut on one side to the room there is and to `max_tokens_per_doc`."""
         room = query.lead_tokens + min(query.room, max_tokens_per_doc or query.room)
+        cut = partial(_first, room=room)
+        if cut_side is CutSide.LEFT:
+            lead = token_ids(self._tokenizer, query.lead)
+            cut = partial(_last, lead=lead, room=room)
         return [
-            EncodedPair(query.head, ids[:room], query.tail, query.document_type, truncated=len(ids) > room)
-            for ids in self._encode([query.lead + text for text in texts] if query.lead else texts, room)
+            EncodedPair(query.head, cut(ids), query.tail, query.document_type, truncated=len(ids) > room)
+            for ids in self._encode(texts, room, query.lead, cut_side)
         ]
 
-    def _encode(self, texts: Sequence[str], room: int) -> list[NDArray[np.int64]]:
-        """Token ids of each text, of a long one only the first: at least one more than the room, if it has so many.
+    def _encode(self, texts: Sequence[str], room: int, lead: str, side: CutSide) -> list[NDArray[np.int64]]:
+        """Token ids of each text behind the lead, of a long one only those farthest from the side where it is cut: at
+        least one more than the room, if it has so many.
 
         A text is cut at a blank far behind what can matter, and if that gave too few tokens, farther behind; so a
         document of a million characters costs no more than its window does.
         """
+        kept = _head if side is CutSide.RIGHT else _end
         encoded: list[NDArray[np.int64]] = [_NONE] * len(texts)
         pending, chars = list(range(len(texts))), room * _CHARS_A_TOKEN
         while pending:
-            heads = [_head(texts[at], chars) for at in pending]
-            for at, one in zip(
-                pending, self._tokenizer.encode_batch_fast(heads, add_special_tokens=False), strict=True
-            ):
+            parts = [kept(texts[at], chars) for at in pending]
+            for at, one in zip(pending, self._batch(parts, lead), strict=True):
                 encoded[at] = _ids(one)
-            self._learn(sum(map(len, heads)), sum(len(encoded[at]) for at in pending))
+            self._learn(sum(map(len, parts)), sum(len(encoded[at]) for at in pending))
             pending = [
                 at
-                for at, head in zip(pending, heads, strict=True)
-                if len(head) < len(texts[at]) and len(encoded[at]) <= room
+                for at, part in zip(pending, parts, strict=True)
+                if len(part) < len(texts[at]) and len(encoded[at]) <= room
             ]
             chars *= _CHARS_A_TOKEN
         return encoded
+
+    def _batch(self, texts: Sequence[str], lead: str) -> list[Encoding]:
+        led = [lead + text for text in texts] if lead else texts
+        return self._tokenizer.encode_batch_fast(led, add_special_tokens=False)
 
     def _learn(self, chars: int, tokens: int) -> None:
         """By as much as was read, and within what texts have: a caller's odd ones shall not steer others' guesses."""
@@ -148,6 +163,23 @@ def _head(text: str, chars: int) -> str:
         return text
     blank = text.rfind(" ", chars // 2, chars)
     return text[: chars if blank < 0 else blank]
+
+
+def _end(text: str, chars: int) -> str:
+    """The text from a blank behind which there are that many characters; from just there, if there is none near."""
+    if len(text) <= chars:
+        return text
+    start = len(text) - chars
+    blank = text.find(" ", start, start + chars // 2)
+    return text[start if blank < 0 else blank :]
+
+
+def _first(ids: NDArray[np.int64], room: int) -> NDArray[np.int64]:
+    return ids[:room]
+
+
+def _last(ids: NDArray[np.int64], room: int, lead: NDArray[np.int64]) -> NDArray[np.int64]:
+    return ids if len(ids) <= room else np.concatenate([lead, ids[len(ids) + len(lead) - room :]])
 
 
 def _ids(encoding: Encoding) -> NDArray[np.int64]:

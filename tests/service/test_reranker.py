@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +21,7 @@ from rerank_service.errors import (
     TooLarge,
     UnknownModel,
 )
-from rerank_service.ranking import RankedDocument, RerankRequest
+from rerank_service.ranking import CutSide, RankedDocument, RerankRequest, TooLong
 from rerank_service.reranker import RequestLimits
 from support.running import AsItIs, Running, running
 from support.small import BOOM, NAN, logit
@@ -68,6 +69,23 @@ async def test_a_copy_that_comes_after_its_score_is_told_too(core: Running) -> N
     ranking = await core.rank_stream(RerankRequest(query="0"), chunks(), tell)
     assert [one.logit for one in ranking] == [5.0, 5.0, 5.0]
     assert {await told.get(), await told.get()} == {1, 2}
+
+
+async def test_a_long_document_is_cut_on_the_side_asked_for_or_refused(core: Running) -> None:
+    """The window leaves 28 tokens; the error names the document and the bound."""
+    texts = [Document("1"), Document(" ".join(["1"] * 20 + ["2"] * 20))]
+
+    async def rank(**options: Any) -> list[float]:
+        request = RerankRequest(query="0", **options)
+        ranking = await core.reranker.rerank(request, texts, reader=AsItIs(), deadline=Deadline.after(60))
+        return [one.logit for one in ranking]
+
+    assert await rank(too_long=TooLong.CUT) == [20 + 2 * 8, 1]
+    assert await rank(too_long=TooLong.CUT, cut_side=CutSide.LEFT) == [8 + 2 * 20, 1]
+    with pytest.raises(TooLarge, match=r"documents\[1\] has more than 28 tokens") as caught:
+        await rank(too_long=TooLong.REFUSE)
+    assert (caught.value.field, caught.value.reason) == ("documents[1]", "document_too_long")
+    assert core.idle()
 
 
 async def test_documents_are_read_off_the_event_loop(core: Running) -> None:

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from rerank_service.bundle import Bundle, Manifest, open_bundle
 from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.ranking import CutSide
 from rerank_service.template import Template
 from rerank_service.tokenizer import PairTokenizer
 from support.running import Served, running, served
@@ -72,6 +73,15 @@ def test_only_the_document_is_cut(letters: Path) -> None:
     pairs = PairTokenizer(letters, max_tokens=200, template=ASKED)
     (pair,) = pairs.encode_documents(pairs.encode_query("q"), ["x" * 20], max_tokens_per_doc=3)
     assert (_read(letters, pair.document), pair.truncated) == ("document: xxx", True)
+
+
+def test_the_lead_stays_when_the_beginning_is_cut(letters: Path) -> None:
+    """It belongs to the template."""
+    pairs = PairTokenizer(letters, max_tokens=200, template=ASKED)
+    query, left = pairs.encode_query("q"), CutSide.LEFT
+    cut, whole = pairs.encode_documents(query, ["abcdef", "ab"], max_tokens_per_doc=3, cut_side=left)
+    assert (_read(letters, cut.document), cut.truncated) == ("document: def", True)
+    assert (_read(letters, whole.document), whole.truncated) == ("document: ab", False)
 
 
 def test_a_query_without_room_is_refused_whatever_stands_around(letters: Path) -> None:

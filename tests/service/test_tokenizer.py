@@ -1,5 +1,6 @@
 """Joining a query and a document by hand gives what the tokenizer gives for the pair."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from rerank_service.bundle import Bundle
 from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.ranking import CutSide
 from rerank_service.server import STARTER
 from rerank_service.tokenizer import PairTokenizer
 
@@ -54,22 +56,25 @@ def test_a_long_document_is_cut_and_says_so(small_model: Bundle) -> None:
 @given(
     st.lists(st.sampled_from(["capital", "x" * 40, "of", "\n", "東京", "🗼", "1234567890", "", " "]), max_size=3000),
     st.integers(1, 40),
+    st.sampled_from(CutSide),
 )
-def test_of_a_long_document_only_the_beginning_is_tokenized(words: list[str], room: int) -> None:
-    """And its ids are the first of the whole's."""
+def test_of_a_long_document_only_one_side_is_tokenized(words: list[str], room: int, side: CutSide) -> None:
+    """And its ids are the first of the whole's, or the last."""
     text = " ".join(words)
-    (pair,) = _PAIRS.encode_documents(_PAIRS.encode_query("q"), [text], max_tokens_per_doc=room)
+    (pair,) = _PAIRS.encode_documents(_PAIRS.encode_query("q"), [text], max_tokens_per_doc=room, cut_side=side)
     whole = _STARTER.encode(text, add_special_tokens=False).ids
-    assert (pair.document.tolist(), pair.truncated) == (whole[:room], len(whole) > room)
+    kept = whole[:room] if side is CutSide.RIGHT else whole[-room:]
+    assert (pair.document.tolist(), pair.truncated) == (kept, len(whole) > room)
 
 
 def test_a_document_of_a_million_characters_costs_no_more_than_its_window() -> None:
     """A few thousand characters are read of it; all of it only where it has no end of a word."""
-    for text, most in (("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)):
+    sides = product((("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)), CutSide)
+    for (text, most), side in sides:
         read: list[int] = []
         pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
         pairs._learn = lambda chars, tokens, read=read: read.append(chars)  # type: ignore[method-assign,misc]
-        pairs.encode_documents(pairs.encode_query("q"), [text])
+        pairs.encode_documents(pairs.encode_query("q"), [text], cut_side=side)
         assert sum(read) < most
 
 
