@@ -82,7 +82,7 @@ def _common(its: Servers, folder: Path) -> dict[str, str]:
         "CLIENTS_GRPC": its.grpc,
         "CLIENTS_KEY": KEY,
         records.FILE: str(folder / "records.jsonl"),
-        pairs.FILE: str(folder / "pairs.jsonl"),
+        pairs.FILE: str(folder / "calls.jsonl"),
     }
 
 

@@ -24,11 +24,11 @@ class Call:
     path: str
     sent_headers: Mapping[str, str]
     """Their names in lower case."""
-    sent: bytes
+    sent: str
     status: int
     headers: Mapping[str, str]
     """As the server sent them."""
-    body: bytes
+    body: str
 
 
 class Front:
@@ -61,7 +61,8 @@ class Front:
         try:
             connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
-            call = Call(server, method, path, headers, body, answer.status, dict(answer.getheaders()), answer.read())
+            text, got = answer.read().decode(), dict(answer.getheaders())
+            call = Call(server, method, path, headers, body.decode(), answer.status, got, text)
         finally:
             connection.close()
         with self._lock:
@@ -86,9 +87,10 @@ def fronting(servers: Mapping[str, str]) -> Iterator[Front]:
             for name, value in call.headers.items():
                 if name not in _OF_A_CONNECTION:
                     self.send_header(name, value)
-            self.send_header("content-length", str(len(call.body)))
+            body = call.body.encode()
+            self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(call.body)
+            self.wfile.write(body)
 
         do_GET = do_POST  # noqa: N815 - likewise
 

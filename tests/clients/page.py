@@ -39,7 +39,7 @@ def keep(recorded: Path) -> None:
     """Take records, pairs and the page from a folder that tests wrote."""
     its = records.read(recorded / "records.jsonl")
     RECORDS.write_text("".join(f"{records.as_line(one)}\n" for one in its), encoding="utf-8")
-    pairs.write(GOLDEN, pairs.by_client(recorded / "pairs.jsonl"))
+    pairs.write(GOLDEN, pairs.by_client(recorded / "calls.jsonl"))
     write()
 
 

@@ -4,14 +4,15 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from clients.front import Call
 from clients.records import Record
 
-FILE = "CLIENTS_PAIRS"
-"""The variable that names the JSON-lines file which tests add their pairs to."""
+FILE = "CLIENTS_CALLS"
+"""The variable that names the JSON-lines file which tests add their calls to."""
 
 _SENT = ("accept", "api-key", "authorization", "content-type", "x-api-key")
 _GOT = ("content-type", "retry-after")
@@ -20,27 +21,27 @@ _TIMES = {"created"}
 
 
 def add(record: Record, calls: Iterable[Call]) -> None:
-    """Write the pairs of a client where the variable says; nowhere without it."""
+    """Write the calls of a client where the variable says; nowhere without it."""
     if target := os.environ.get(FILE):
-        name = f"{record.language} {record.client} {record.version}".strip()
+        client = f"{record.language} {record.client} {record.version}"
         with Path(target).open("a", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps({'client': name, **pair(call)})}\n" for call in calls)
+            file.writelines(f"{json.dumps({'client': client, **asdict(call)})}\n" for call in calls)
 
 
-def pair(call: Call) -> dict[str, Any]:
+def pair(call: Mapping[str, Any]) -> dict[str, Any]:
     """A request and its answer without what differs from run to run."""
     return {
-        "server": call.server,
+        "server": call["server"],
         "request": {
-            "method": call.method,
-            "path": call.path,
-            "headers": _only(call.sent_headers, _SENT),
-            "body": json.loads(call.sent) if call.sent else None,
+            "method": call["method"],
+            "path": call["path"],
+            "headers": _only(call["sent_headers"], _SENT),
+            "body": json.loads(call["sent"]) if call["sent"] else None,
         },
         "answer": {
-            "status": call.status,
-            "headers": _only(call.headers, _GOT),
-            "body": normal(json.loads(call.body)),
+            "status": call["status"],
+            "headers": _only(call["headers"], _GOT),
+            "body": normal(json.loads(call["body"])) if call["body"] else None,
         },
     }
 
@@ -79,11 +80,12 @@ def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def by_client(file: Path) -> dict[str, list[dict[str, Any]]]:
     """What tests wrote, each request once, by the names of their golden files."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for line in sorted(file.read_text(encoding="utf-8").splitlines()):
-        one = json.loads(line)
-        name = re.sub(r"[^a-z0-9.]+", "-", one.pop("client").lower()).strip("-")
+    for line in file.read_text(encoding="utf-8").splitlines():
+        call = json.loads(line)
+        one = pair(call)
+        name = re.sub(r"[^a-z0-9.]+", "-", call["client"].lower()).strip("-")
         found.setdefault(name, {})[json.dumps([one["server"], one["request"]], sort_keys=True)] = one
-    return {name: list(pairs.values()) for name, pairs in found.items()}
+    return {name: [its[key] for key in sorted(its)] for name, its in sorted(found.items())}
 
 
 def write(folder: Path, pairs: Mapping[str, list[dict[str, Any]]]) -> None:
