@@ -29,6 +29,7 @@ from rerank_service.api.rest_server import listening as rest_listening
 from rerank_service.auth import Keys
 from rerank_service.engine.engine import Precision, Provider
 from rerank_service.host import usable_cores
+from rerank_service.hosted_names import HOSTED_NAMES
 from rerank_service.keys_file import read_keys
 from rerank_service.loading import ModelOptions, load_better, load_selected
 from rerank_service.registry import Names, Registry, ServedModel
@@ -69,7 +70,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     stop = _stop_signals()
     cores = usable_cores()
     os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads, which it sizes to the host
-    registry = Registry(any_model=settings.any_model)
+    registry = Registry(any_model=settings.any_model, defaults=HOSTED_NAMES if settings.hosted_names else ())
     clock = asyncio.get_running_loop().time
     admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
     known = read_keys(settings.api_keys_file) if settings.api_keys_file else []

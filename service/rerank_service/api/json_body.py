@@ -7,6 +7,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from rerank_service.errors import InvalidRequest
 
+CONFIG = ConfigDict(strict=True, extra="ignore", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+"""Of bodies, and of objects in them."""
+
 
 def _unwrap_text(value: Any) -> Any:
     return value["text"] if isinstance(value, dict) and "text" in value else value
@@ -69,9 +72,7 @@ def only(*harmless: Any, why: str) -> BeforeValidator:
 class JsonBody(BaseModel):
     """What is read of a body; unknown keys are ignored."""
 
-    model_config = ConfigDict(
-        strict=True, extra="ignore", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
-    )
+    model_config = CONFIG
 
     model: str | None = None
     """The model's name or an alias; absent, null, empty and "default" mean the model served."""

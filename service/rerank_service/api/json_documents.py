@@ -1,12 +1,14 @@
 """Documents as JSON has them: strings and objects, in and out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from rerank_service.documents import Document, object_text
 from rerank_service.errors import InvalidRequest
+
+_MEDIA = ("image", "video", "audio")
 
 
 class JsonReader:
@@ -26,7 +28,8 @@ class JsonReader:
         if isinstance(raw, str):
             return Document(raw, raw, size=len(raw))
         if isinstance(raw, dict):
-            _refuse_media(raw, field)
+            if not self._rank_fields:
+                refuse_media(raw, field)
             text = object_text(raw, self._rank_fields, field=field)
             return Document(text, raw, size=self.chars(raw))
         raise InvalidRequest(f"{field} must be a string or an object", field=field, reason="wrong_type")
@@ -53,15 +56,23 @@ def _json_chars(value: Any) -> int:
         return 0
 
 
-def _refuse_media(raw: dict[str, Any], field: str) -> None:
-    """Pictures as vLLM and Jina take them: ranked as text they would be a URL, which says nothing."""
+def refuse_media(raw: Mapping[str, Any], field: str, *, text_beside: bool = False) -> None:
+    """Pictures as vLLM, Jina and NVIDIA take them: ranked as text they would be a URL, which says nothing.
+
+    With `text_beside`, also those that a text stands beside, where that is how the dialect says it.
+
+    Raises:
+        InvalidRequest: the document is one.
+    """
     parts = raw.get("content")
     listed = isinstance(parts, list) and any(
-        isinstance(part, dict) and str(part.get("type", "")).startswith(("image", "video", "audio")) for part in parts
+        isinstance(part, dict) and any(kind in str(part.get("type")) for kind in _MEDIA) for part in parts
     )
-    if listed or raw.keys() in ({"image"}, {"video"}):
+    others = raw.keys() - set(_MEDIA)
+    bare = len(others) < len(raw) and others <= ({"text"} if text_beside else set())
+    if listed or bare:
         raise InvalidRequest(
-            f"{field} is a picture or a video: this server ranks text", field=field, reason="unsupported"
+            f"{field} is a picture, a video or a sound: this server ranks text", field=field, reason="unsupported"
         )
 
 

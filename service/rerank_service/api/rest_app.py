@@ -1,6 +1,6 @@
 """The REST edge's application: the dialects on their paths, their look-ups, health, OpenAPI at /docs."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 import rerank_service
 from rerank_service.api.dialects import Dialect, Exchange, LookUp, all_dialects, all_look_ups
 from rerank_service.api.dialects.unified import DIALECT as UNIFIED
-from rerank_service.api.openapi import Description
+from rerank_service.api.openapi import described
 from rerank_service.api.request_id import request_id_from
 from rerank_service.api.rest import RerankRoutes, refusal
 from rerank_service.errors import UnknownRoute, excerpt
@@ -27,25 +27,14 @@ def build_app(routes: RerankRoutes) -> FastAPI:
         description="Documents in order of relevance to a query. Which dialect a body is of, its keys tell: Cohere v1 "
         "and v2, Together, Jina, Voyage and their kin, TEI, vLLM, mixedbread, NVIDIA, DashScope.",
     )
-    page = Description(keys_asked=routes.keys_asked)
-    for path, dialects in _by_path().items():
-        shown = [one for one in dialects if path in one.shown]
+    spoken, look_ups = _by_path(), all_look_ups()
+    shown = _shown(spoken)
+    for path, dialects in spoken.items():
         app.add_api_route(
-            path,
-            _ranking(routes, dialects),
-            methods=["POST"],
-            response_class=Response,
-            include_in_schema=bool(shown),
-            **(page.of_ranking(shown) if shown else {}),
+            path, _ranking(routes, dialects), methods=["POST"], response_class=Response, include_in_schema=path in shown
         )
-    for look_up in all_look_ups():
-        app.add_api_route(
-            look_up.path,
-            _looking_up(routes, look_up),
-            methods=["GET"],
-            response_class=Response,
-            **page.of_look_up(look_up),
-        )
+    for one in look_ups:
+        app.add_api_route(one.path, _looking_up(routes, one), methods=["GET"], response_class=Response)
     for path, endpoint, summary in (
         ("/health/live", routes.live, "Whether the process answers"),
         ("/health/ready", routes.readiness, "Whether requests should come here"),
@@ -53,7 +42,8 @@ def build_app(routes: RerankRoutes) -> FastAPI:
         app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, summary=summary, tags=["server"])
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _unknown_route)
-    app.openapi = page.of(app)  # type: ignore[method-assign]  # the way that FastAPI has for it
+    page = described(app, shown, look_ups, keys_asked=routes.keys_asked)
+    app.openapi = page  # type: ignore[method-assign]  # the way that FastAPI has for it
     return app
 
 
@@ -64,6 +54,12 @@ def _by_path() -> dict[str, list[Dialect]]:
         for path in dialect.paths:
             by_path.setdefault(path, []).append(dialect)
     return by_path
+
+
+def _shown(spoken: Mapping[str, Sequence[Dialect]]) -> dict[str, list[Dialect]]:
+    """Of these, who is described on the OpenAPI page, where."""
+    shown = {path: [one for one in dialects if path in one.shown] for path, dialects in spoken.items()}
+    return {path: dialects for path, dialects in shown.items() if dialects}
 
 
 def _ranking(routes: RerankRoutes, dialects: Sequence[Dialect]) -> Endpoint:

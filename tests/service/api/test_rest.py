@@ -249,13 +249,6 @@ async def test_a_path_may_be_joined_untidily(edges: Served, path: str) -> None:
     assert response.status_code == 200
 
 
-async def test_scores_are_raw_where_they_are_asked_for(edges: Served) -> None:
-    """By Infinity's name and by vLLM's."""
-    for key, value in (("raw_scores", True), ("use_activation", False)):
-        answer = (await post(edges, {"query": "0", "documents": ["7"], key: value})).json()
-        assert answer["results"][0]["relevance_score"] == 7.0
-
-
 @pytest.mark.parametrize("sent", ["é", "two words", "x" * 200])
 async def test_a_request_id_that_is_not_fit_to_be_repeated_is_replaced(edges: Served, sent: str) -> None:
     """It would break a header, a log line, or both."""

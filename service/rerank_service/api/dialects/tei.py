@@ -32,7 +32,7 @@ from rerank_service.errors import (
     RerankError,
     UnknownRoute,
 )
-from rerank_service.ranking import Ranking, RerankRequest, ScoreType
+from rerank_service.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
 
 ErrorType = Literal["Empty", "Validation", "Tokenizer", "Overloaded", "Backend", "Unhealthy"]
 _EXAMPLE: Body = {"query": "capital of France", "texts": ["Rome is in Italy.", "Paris is in France."]}
@@ -47,7 +47,7 @@ class TeiBody(JsonBody):
     texts: Annotated[list[str], WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1})]
     """What is ranked."""
     truncate: Flag = None
-    """Whether a text that is too long is cut; false makes it an error."""
+    """Whether a text that is too long is cut at the model's length, as it is by default; false makes it an error."""
     truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
     """Which end is cut off."""
     raw_scores: Flag = None
@@ -92,6 +92,8 @@ class Tei:
             query=parsed.query,
             model=parsed.model or "",
             return_documents=bool(parsed.return_text),
+            too_long=TooLong.REFUSE if parsed.truncate is False else TooLong.CUT,
+            cut_side=CutSide((parsed.truncation_direction or "right").lower()),
             score_type=ScoreType.RAW if parsed.raw_scores else ScoreType.PROBABILITY,
         )
         return Asked(request, parsed.texts, TextReader())

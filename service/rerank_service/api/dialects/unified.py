@@ -14,6 +14,7 @@ from rerank_service.api.dialects import RERANK_PATHS, RERANKING_PATHS, Answer, A
 from rerank_service.api.json_body import Count, Documents, Flag, Text, only
 from rerank_service.api.json_documents import JsonReader, as_object, as_text
 from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
+from rerank_service.api.usage import Usage, usage
 from rerank_service.api.vllm_fields import VllmFields
 from rerank_service.errors import RerankError
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, ScoreType
@@ -64,7 +65,7 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wa
     """Xinference's further arguments, as JSON; refused unless empty."""
 
 
-class Result(TypedDict):
+class UnifiedResult(TypedDict):
     """A ranked document."""
 
     index: int
@@ -80,14 +81,6 @@ class VoyageResult(TypedDict):
     document: NotRequired[str]
 
 
-class Usage(TypedDict):
-    """What it cost."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
 class UnifiedAnswer(TypedDict):
     """The ranking, with everything that some client's parser demands."""
 
@@ -95,7 +88,7 @@ class UnifiedAnswer(TypedDict):
     object: Literal["rerank"]
     created: int
     model: str
-    results: list[Result]
+    results: list[UnifiedResult]
     data: NotRequired[list[VoyageResult]]
     usage: Usage
     meta: dict[str, Any]
@@ -124,6 +117,8 @@ class Unified:
             top_n=parsed.top_n or parsed.top_k,
             return_documents=bool(parsed.return_documents),
             max_tokens_per_doc=parsed.max_tokens_per_doc,
+            too_long=parsed.too_long,
+            cut_side=parsed.cut_side,
             score_type=_score_type(parsed),
             priority=parsed.priority or 0,
             instruction=parsed.instruction or parsed.instruct or "",
@@ -139,7 +134,7 @@ class Unified:
             "object": "rerank",
             "created": exchange.created,
             "model": ranking.model,
-            "results": [result(one, self.shown_document) for one in ranked],
+            "results": [_result(one, self.shown_document) for one in ranked],
             "usage": usage(ranking),
             "meta": {
                 "api_version": {"version": "2" if "/v2/" in exchange.path else "1"},
@@ -148,7 +143,7 @@ class Unified:
             },
         }
         if exchange.body.keys() <= _VOYAGE_KEYS:
-            answer["data"] = [result(one, as_text) for one in ranked]
+            answer["data"] = [_result(one, as_text) for one in ranked]
         return Answer(answer)
 
     def encode_error(self, error: RerankError, exchange: Exchange) -> Answer:
@@ -160,22 +155,16 @@ class Unified:
         return as_object(original)
 
 
-def result(one: RankedDocument, shown: Callable[[Any], Any]) -> dict[str, Any]:
+def _result(one: RankedDocument, shown: Callable[[Any], Any]) -> dict[str, Any]:
     """A result; without its document the key is absent, since null fails in litellm and Dify."""
     answer = {"index": one.index, "relevance_score": one.relevance_score}
     return answer if one.document is None else {**answer, "document": shown(one.document)}
 
 
-def usage(ranking: Ranking) -> Usage:
-    """Three integers: together 1.x, infinity_client and voyageai each demand one or the other."""
-    tokens = ranking.usage.prompt_tokens
-    return {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
-
-
 def _score_type(body: UnifiedBody) -> ScoreType:
     if body.score_type is not None:
         return ScoreType(body.score_type)
-    return ScoreType.RAW if body.raw_scores else body.score_type_asked
+    return ScoreType.RAW if body.raw_scores else body.activation_type
 
 
 DIALECT = Unified()
