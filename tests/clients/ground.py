@@ -21,8 +21,12 @@ class Ground:
 
     def open(self, way: Way[C], *, k: str = "", M: str = "starter") -> C:  # noqa: N803 - as in the lines of ways
         """The client that a way makes: with the right key and for the bundled model, unless said else."""
+        return self.at(way, H=self.front.url, k=k or self.key, M=M)
+
+    def at(self, way: Way[C], *, H: str, k: str, M: str = "starter") -> C:  # noqa: N803 - likewise
+        """Likewise, of what stands at H and takes the key k, such as a proxy before the front."""
         self.ways.append(way)
-        return way.make(self.front.url, k or self.key, M)
+        return way.make(H, k, M)
 
     @property
     def calls(self) -> list[Call]:

@@ -62,7 +62,7 @@ def _unread(**variables: str) -> Iterator[Process]:
 async def _occupied(core: Running) -> AsyncIterator[None]:
     """A request that takes all room, and stays."""
     core.score.hold()
-    ranking = asyncio.create_task(core.rank("1", "2"))
+    ranking = asyncio.create_task(core.rank("1", "2", seconds=3600))
     await core.score.started()
     try:
         yield
