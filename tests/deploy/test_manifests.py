@@ -107,7 +107,7 @@ def test_the_policy_opens_the_containers_ports_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probe", "service"), [("startup", READINESS[1]), ("readiness", READINESS[1]), ("liveness", LIVENESS)]
+    ("probe", "service"), [("startup", READINESS), ("readiness", READINESS), ("liveness", LIVENESS)]
 )
 def test_probes_ask_for_what_the_server_tells(probe: str, service: str) -> None:
     """Probes name health services that the server has, on its gRPC port."""
@@ -168,7 +168,7 @@ def test_the_readmes_addresses_are_of_services() -> None:
 def test_the_readmes_service_config_asks_for_readiness() -> None:
     """The health service that clients are told to watch is the server's."""
     (config,) = map(json.loads, _readme_blocks("json"))
-    assert config["healthCheckConfig"]["serviceName"] in READINESS
+    assert config["healthCheckConfig"]["serviceName"] == READINESS
 
 
 @pytest.fixture(scope="session")

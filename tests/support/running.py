@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rerank.client import AsyncRerankClient
 from rerank_service.admission import Admission
 from rerank_service.api import grpc as grpc_edge
+from rerank_service.api.grpc_tei import TeiMethods
 from rerank_service.api.rest import RerankRoutes, RestOptions
 from rerank_service.api.rest_app import build_app
 from rerank_service.api.rest_server import listening as rest_listening
@@ -194,9 +195,10 @@ async def served(
     grpc_options = grpc_edge.GrpcOptions(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
     rest_options = RestOptions(max_body_bytes=MAX_MESSAGE_BYTES)
     methods = grpc_edge.RerankMethods(core.reranker, core.registry, grpc_options, cutoff)
+    tei = TeiMethods(core.reranker, core.registry, default_timeout)
     routes = RerankRoutes(core.reranker, core.registry, keys, rest_options)
     async with (
-        grpc_edge.listening(methods, keys, grpc_options) as grpc,
+        grpc_edge.listening((methods.service, *tei.services), keys, grpc_options) as grpc,
         rest_listening(build_app(routes), "127.0.0.1", 0) as rest,
         AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,

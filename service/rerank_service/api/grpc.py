@@ -1,17 +1,19 @@
-"""The gRPC edge: rerank.v1.Rerank, grpc.health.v1 and reflection on one port."""
+"""The gRPC edge: rerank.v1.Rerank beside any other services, grpc.health.v1 and reflection on one port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.address import address
-from rerank_service.api.grpc_calls import Call, service_handler
+from rerank_service.api.grpc_calls import Call, Service
 from rerank_service.api.grpc_messages import (
     MessageReader,
     model_from,
@@ -30,8 +32,8 @@ from rerank_service.reranker import Reranker
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["Rerank"]
 _MANY = 100_000
-READINESS = ("", _SERVICE.full_name)
-"""Health services that follow readiness."""
+READINESS = _SERVICE.full_name
+"""The health service by which a probe asks for readiness. The empty name and the other services follow it, too."""
 LIVENESS = "live"
 """The health service that says only that the process lives, so that a draining pod is not killed."""
 
@@ -63,6 +65,19 @@ class RerankMethods:
         self._reranker = reranker
         self._registry = registry
         self._options = options
+
+    @property
+    def service(self) -> Service:
+        """All of them."""
+        return Service(
+            _SERVICE,
+            {
+                "Rerank": self.rerank,
+                "RerankStream": self.rerank_stream,
+                "ListModels": self.list_models,
+                "GetModel": self.get_model,
+            },
+        )
 
     async def rerank(self, call: Call[pb.RerankRequest]) -> pb.RerankResponse:
         """Rerank."""
@@ -147,9 +162,13 @@ async def _chunks(
 class GrpcEdge:
     """The running server."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer, services: Sequence[str]
+    ) -> None:
+        """`services` are ready or not as the server is."""
         self._server = server
         self._checks = checks
+        self._services = services
         self.port = port
 
     async def stop(self, grace: float) -> None:
@@ -162,7 +181,7 @@ class GrpcEdge:
     async def set_ready(self, *, ready: bool) -> None:
         """Tell whoever asks for health whether requests should come here."""
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in READINESS:
+        for name in ("", *self._services):
             await self._checks.set(name, status)
 
 
@@ -180,8 +199,22 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
     return arguments
 
 
+def _described(files: Iterable[FileDescriptor]) -> DescriptorPool:
+    """Files of whichever pools in one, with what they import; it keeps one of each name."""
+    pool = DescriptorPool()
+
+    def add(file: FileDescriptor) -> None:
+        for imported in file.dependencies:
+            add(imported)
+        pool.AddSerializedFile(file.serialized_pb)
+
+    for file in files:
+        add(file)
+    return pool
+
+
 @asynccontextmanager
-async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) -> AsyncIterator[GrpcEdge]:
+async def listening(services: Sequence[Service], keys: Keys, options: GrpcOptions) -> AsyncIterator[GrpcEdge]:
     """Listen while the block runs: alive from the start, ready when told so. On leaving, calls
     that still run are cancelled.
 
@@ -189,23 +222,14 @@ async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) ->
         OSError: the address is taken.
     """
     server = grpc.aio.server(options=_channel_arguments(options))
-    server.add_generic_rpc_handlers(
-        (
-            service_handler(
-                _SERVICE,
-                {
-                    "Rerank": methods.rerank,
-                    "RerankStream": methods.rerank_stream,
-                    "ListModels": methods.list_models,
-                    "GetModel": methods.get_model,
-                },
-                keys,
-            ),
-        )
-    )
+    server.add_generic_rpc_handlers(tuple(service.handler(keys) for service in services))
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection((_SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    names = [service.descriptor.full_name for service in services]
+    files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
+    reflection.enable_server_reflection(
+        (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server, pool=_described(files)
+    )
     try:
         port = server.add_insecure_port(address(options.host, options.port))
     except RuntimeError as error:
@@ -213,7 +237,7 @@ async def listening(methods: RerankMethods, keys: Keys, options: GrpcOptions) ->
             f"cannot listen on {address(options.host, options.port)}: {error}; choose another with --grpc-port"
         ) from error
     await server.start()
-    edge = GrpcEdge(server, port, checks)
+    edge = GrpcEdge(server, port, checks, names)
     await edge.set_ready(ready=False)
     await checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     try:

@@ -6,7 +6,7 @@ not decode is an InvalidRequest like any other.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -42,38 +42,52 @@ class Call(Generic[In]):
     """What the caller sends; a single message for a unary request. The next one is read when it is asked for."""
     write: Callable[[Message], Awaitable[None]]
     """Send a message, of a streaming response."""
+    lead: Callable[[Mapping[str, str]], Awaitable[None]]
+    """Send metadata ahead of the response; once, and before any message."""
 
 
 Unary = Callable[[Call[Any]], Awaitable[Message]]
 Streaming = Callable[[Call[Any]], Awaitable[None]]
 
 
-def service_handler(
-    service: ServiceDescriptor, methods: Mapping[str, Unary | Streaming], keys: Keys
-) -> grpc.GenericRpcHandler:
-    """Handlers for all methods of a service, by their names in the proto file."""
-    return grpc.method_handlers_generic_handler(
-        service.full_name,
-        {method.name: _method_handler(method, methods[method.name], keys) for method in service.methods},
-    )
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service and what answers it."""
 
+    descriptor: ServiceDescriptor
+    methods: Mapping[str, Unary | Streaming]
+    """By their names in the proto file. Streaming is what answers with a stream."""
+    codes: Mapping[grpc.StatusCode, grpc.StatusCode] = field(default_factory=dict)
+    """Where errors have another status than their classes say."""
 
-def _method_handler(method: MethodDescriptor, behaviour: Any, keys: Keys) -> "grpc.RpcMethodHandler[bytes, bytes]":
-    if method.client_streaming and method.server_streaming:
+    def handler(self, keys: Keys) -> grpc.GenericRpcHandler:
+        """Handlers for all of its methods."""
+        return grpc.method_handlers_generic_handler(
+            self.descriptor.full_name,
+            {method.name: self._handler(method, keys) for method in self.descriptor.methods},
+        )
+
+    def _handler(self, method: MethodDescriptor, keys: Keys) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        behaviour: Any = self.methods[method.name]
 
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
-            async with _answering(context, method.name, keys) as (request_id, caller):
+            async with _answering(context, method.full_name, keys, self.codes) as (request_id, caller):
                 await behaviour(_call(method, messages, context, request_id, caller))
 
-        return grpc.stream_stream_rpc_method_handler(stream)
+        async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
+            async with _answering(context, method.full_name, keys, self.codes) as (request_id, caller):
+                response: Message = await behaviour(_call(method, messages, context, request_id, caller))
+                return response.SerializeToString()
+            raise AssertionError("unreachable: _answering aborts or passes")
 
-    async def unary(message: bytes, context: Context) -> bytes:
-        async with _answering(context, method.name, keys) as (request_id, caller):
-            response: Message = await behaviour(_call(method, _single(message), context, request_id, caller))
-            return response.SerializeToString()
-        raise AssertionError("unreachable: _answering aborts or passes")
+        async def unary(message: bytes, context: Context) -> bytes:
+            return await single(_single(message), context)
 
-    return grpc.unary_unary_rpc_method_handler(unary)
+        if method.server_streaming:
+            return grpc.stream_stream_rpc_method_handler(stream)
+        if method.client_streaming:
+            return grpc.stream_unary_rpc_method_handler(single)
+        return grpc.unary_unary_rpc_method_handler(unary)
 
 
 def _call(
@@ -82,7 +96,10 @@ def _call(
     async def write(message: Message) -> None:
         await context.write(message.SerializeToString())
 
-    return Call(request_id, caller, context.time_remaining(), _decoded(method.input_type, messages), write)
+    async def lead(metadata: Mapping[str, str]) -> None:
+        await context.send_initial_metadata(tuple(metadata.items()))
+
+    return Call(request_id, caller, context.time_remaining(), _decoded(method.input_type, messages), write, lead)
 
 
 async def _single(message: bytes) -> AsyncIterator[bytes]:
@@ -99,7 +116,9 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
 
 
 @asynccontextmanager
-async def _answering(context: Context, method: str, keys: Keys) -> AsyncIterator[tuple[str, Caller]]:
+async def _answering(
+    context: Context, call: str, keys: Keys, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
+) -> AsyncIterator[tuple[str, Caller]]:
     """Turn what the block raises into the call's status."""
     metadata = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
     request_id = request_id_from(metadata)
@@ -108,11 +127,11 @@ async def _answering(context: Context, method: str, keys: Keys) -> AsyncIterator
         caller = keys.check(metadata)
         yield request_id, caller
     except RerankError as error:
-        status = error.code.name
-        log_refusal(error, protocol="grpc", call=method, request_id=request_id, caller=caller.name, status=status)
-        await _abort(context, error.code, str(error), _details(error))
+        code = codes.get(error.code, error.code)
+        log_refusal(error, protocol="grpc", call=call, request_id=request_id, caller=caller.name, status=code.name)
+        await _abort(context, code, str(error), _details(error))
     except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
-        _log.exception("internal error", protocol="grpc", method=method, request_id=request_id, caller=caller.name)
+        _log.exception("internal error", protocol="grpc", method=call, request_id=request_id, caller=caller.name)
         await _abort(context, grpc.StatusCode.INTERNAL, f"internal error (request id {request_id})", [])
 
 
