@@ -34,18 +34,24 @@ class Keys:
         """`keys` are without name or weight; one that is among the `known` too has theirs."""
         self._known = [*known, *(KnownKey(digest(key)) for key in keys)]
 
+    @property
+    def asked(self) -> bool:
+        """Whether callers need one."""
+        return bool(self._known)
+
     def check(self, headers: Mapping[str, str]) -> Caller:
         """Look for a key in headers (or gRPC metadata) with lower-case names.
 
-        `authorization: Bearer KEY` with the scheme in any case or left out, or `x-api-key: KEY`: all are sent by
-        clients that exist.
+        `authorization: Bearer KEY` with the scheme in any case or left out, `x-api-key: KEY` or `api-key: KEY`: all
+        are sent by clients that exist.
 
         Raises:
             Unauthenticated: there are keys, and the caller has none of them.
         """
-        if not self._known:
+        if not self.asked:
             return Caller()
-        sent = [_bearer(headers.get("authorization", "")), headers.get("x-api-key", "").strip()]
+        plain = [headers.get(name, "").strip() for name in ("x-api-key", "api-key")]
+        sent = [_bearer(headers.get("authorization", "")), *plain]
         for key in filter(None, sent):
             if callers := self._holders(key):
                 return callers[0]

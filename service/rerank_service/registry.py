@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -62,9 +63,10 @@ class ServedModel:
 class Registry:
     """Models by name and alias; the first one added is the default."""
 
-    def __init__(self, *, any_model: bool = False) -> None:
-        """With `any_model` every name means the default."""
+    def __init__(self, *, any_model: bool = False, defaults: Collection[str] = ()) -> None:
+        """With `any_model` every name means the default; else the `defaults` do, where no model has the name itself."""
         self._any_model = any_model
+        self._defaults = frozenset((*DEFAULT_NAMES, *defaults))
         self._models: dict[str, ServedModel] = {}
 
     def add(self, model: ServedModel) -> None:
@@ -83,7 +85,7 @@ class Registry:
             raise NotReady("the model is loading")
         if name in self._models:
             return self._models[name]
-        if self._any_model or name in DEFAULT_NAMES:
+        if self._any_model or name in self._defaults:
             return self.models()[0]
         raise UnknownModel(f"model {excerpt(name)!r} is not served here; served: {', '.join(self._models)}")
 

@@ -22,11 +22,14 @@ import structlog
 
 from rerank_service.admission import Admission
 from rerank_service.api import grpc as grpc_edge
-from rerank_service.api import rest as rest_edge
 from rerank_service.api.address import address
+from rerank_service.api.rest import RerankRoutes, RestOptions
+from rerank_service.api.rest_app import build_app
+from rerank_service.api.rest_server import listening as rest_listening
 from rerank_service.auth import Keys
 from rerank_service.engine.engine import Precision, Provider
 from rerank_service.host import usable_cores
+from rerank_service.hosted_names import HOSTED_NAMES
 from rerank_service.keys_file import read_keys
 from rerank_service.loading import ModelOptions, load_better, load_selected
 from rerank_service.registry import Names, Registry, ServedModel
@@ -67,17 +70,17 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     stop = _stop_signals()
     cores = usable_cores()
     os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads, which it sizes to the host
-    registry = Registry(any_model=settings.any_model)
+    registry = Registry(any_model=settings.any_model, defaults=HOSTED_NAMES if settings.hosted_names else ())
     clock = asyncio.get_running_loop().time
     admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
     known = read_keys(settings.api_keys_file) if settings.api_keys_file else []
     keys = Keys([key.get_secret_value() for key in settings.api_keys], known)
     with ThreadPoolExecutor(cores, thread_name_prefix="tokenizer") as tokenizing:
         reranker = Reranker(registry, admission, _request_limits(settings), tokenizing)
-        routes = rest_edge.RerankRoutes(reranker, registry, keys, _rest_options(settings))
+        routes = RerankRoutes(reranker, registry, keys, _rest_options(settings))
         methods = grpc_edge.RerankMethods(reranker, registry, _grpc_options(settings))
         async with (
-            rest_edge.listening(rest_edge.build_app(routes), _rest_options(settings)) as rest,
+            rest_listening(build_app(routes), settings.host, settings.rest_port) as rest,
             grpc_edge.listening(methods, keys, _grpc_options(settings)) as grpc,
         ):
             model = await _unless_stopped(stop, partial(load_selected, model_options(settings)))
@@ -303,7 +306,5 @@ def _grpc_options(settings: Settings) -> grpc_edge.GrpcOptions:
     )
 
 
-def _rest_options(settings: Settings) -> rest_edge.RestOptions:
-    return rest_edge.RestOptions(
-        settings.host, settings.rest_port, settings.max_message_bytes, settings.default_timeout
-    )
+def _rest_options(settings: Settings) -> RestOptions:
+    return RestOptions(settings.max_message_bytes, settings.default_timeout)

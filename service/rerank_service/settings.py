@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     """What the model is called in requests and answers. Unset: what its manifest says."""
     aliases: Names = ()
     """Other names that requests may use for the model, separated by commas."""
+    hosted_names: bool = True
+    """Let the names of well-known hosted rerankers, such as rerank-v3.5 or Salesforce/Llama-Rank-V1, mean the model
+    served: clients have them in their code."""
     any_model: bool = False
     """Let every model name mean the model served, instead of refusing unknown ones."""
 

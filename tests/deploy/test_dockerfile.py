@@ -17,7 +17,9 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from rerank_service.admission import Admission
-from rerank_service.api.rest import RerankRoutes, RestOptions, build_app, listening
+from rerank_service.api.rest import RerankRoutes, RestOptions
+from rerank_service.api.rest_app import build_app
+from rerank_service.api.rest_server import listening
 from rerank_service.auth import Keys
 from rerank_service.registry import Registry
 from rerank_service.reranker import RequestLimits, Reranker
@@ -196,7 +198,7 @@ async def test_its_health_check_follows_readiness(ready: bool, status: int, monk
     routes.ready = ready
     python, *arguments = _words("HEALTHCHECK")
     assert python == "python3"
-    async with listening(build_app(routes), RestOptions()) as edge:
+    async with listening(build_app(routes), "127.0.0.1", 0) as edge:
         asked = [argument.replace(f":{PORTS[1]}/", f":{edge.port}/") for argument in arguments]
         check = await asyncio.create_subprocess_exec(sys.executable, *asked, stderr=asyncio.subprocess.DEVNULL)
         assert await check.wait() == status

@@ -15,6 +15,7 @@ SEARCH = KnownKey(digest("sesame"), Caller("search", 3.0))
         {"authorization": "bearer  sesame "},
         {"authorization": "sesame"},
         {"x-api-key": "sesame"},
+        {"api-key": "sesame"},
         {"authorization": "Bearer any", "x-api-key": "sesame"},
     ],
 )

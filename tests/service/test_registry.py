@@ -8,6 +8,7 @@ from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
+from rerank_service.hosted_names import HOSTED_NAMES
 from rerank_service.registry import Names, Registry, ServedModel, load
 from support.small import write_small_model
 
@@ -40,6 +41,18 @@ def test_any_model_lets_every_name_mean_the_default(small_model: Bundle) -> None
     registry = Registry(any_model=True)
     registry.add(_load(small_model))
     assert registry.get("rerank-english-v3.0").info.name == "small"
+
+
+def test_names_of_hosted_rerankers_mean_the_default(small_model: Bundle) -> None:
+    """Unless a model has the name itself; the refusal of another does not list them."""
+    registry = Registry(defaults=HOSTED_NAMES)
+    registry.add(_load(small_model))
+    registry.add(_load(small_model, names=Names("rerank-v3.5")))
+    for name in ("rerank-english-v3.0", "Salesforce/Llama-Rank-V1", "jina-reranker-v2-base-multilingual", "rerank-2.5"):
+        assert registry.get(name).info.name == "small"
+    assert registry.get("rerank-v3.5").info.name == "rerank-v3.5"
+    with pytest.raises(UnknownModel, match=r"'gpt' is not served here; served: small, rerank-v3\.5$"):
+        registry.get("gpt")
 
 
 def test_an_engine_that_does_not_work_is_an_error(small_model: Bundle) -> None:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from rerank.client import AsyncRerankClient
 from rerank_service.admission import Admission
 from rerank_service.api import grpc as grpc_edge
-from rerank_service.api import rest as rest_edge
+from rerank_service.api.rest import RerankRoutes, RestOptions
+from rerank_service.api.rest_app import build_app
+from rerank_service.api.rest_server import listening as rest_listening
 from rerank_service.auth import Keys
 from rerank_service.batching import Batch, BatchLimits
 from rerank_service.bundle import Bundle
@@ -171,7 +173,7 @@ class Served:
     address: str
     client: AsyncRerankClient
     http: httpx.AsyncClient
-    routes: rest_edge.RerankRoutes
+    routes: RerankRoutes
 
 
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -190,12 +192,12 @@ async def served(
     """Serve a reranker on ports of the system's choice."""
     keys = keys or Keys()
     grpc_options = grpc_edge.GrpcOptions(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
-    rest_options = rest_edge.RestOptions(max_body_bytes=MAX_MESSAGE_BYTES)
+    rest_options = RestOptions(max_body_bytes=MAX_MESSAGE_BYTES)
     methods = grpc_edge.RerankMethods(core.reranker, core.registry, grpc_options, cutoff)
-    routes = rest_edge.RerankRoutes(core.reranker, core.registry, keys, rest_options)
+    routes = RerankRoutes(core.reranker, core.registry, keys, rest_options)
     async with (
         grpc_edge.listening(methods, keys, grpc_options) as grpc,
-        rest_edge.listening(rest_edge.build_app(routes), rest_options) as rest,
+        rest_listening(build_app(routes), "127.0.0.1", 0) as rest,
         AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):

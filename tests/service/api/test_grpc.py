@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from rerank.client import AsyncRerankClient, RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
-from rerank_service.api.dialects.unified import JsonReader
 from rerank_service.api.grpc_messages import MessageReader, stream_responses_from
+from rerank_service.api.json_documents import JsonReader
 from rerank_service.auth import Caller, Keys, KnownKey, digest
 from rerank_service.bundle import Bundle
 from rerank_service.cutoff import Cutoff

@@ -11,22 +11,11 @@ import pytest
 from rerank_service.api.address import address
 from rerank_service.auth import Keys
 from rerank_service.bundle import Bundle
+from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN
 
 PATHS = ("/v1/rerank", "/v2/rerank")
-
-
-async def post(edges: Served, body: Any, path: str = "/v2/rerank", **headers: str) -> httpx.Response:
-    """Send a body as JSON, or as it is when it is bytes."""
-    content = body if isinstance(body, bytes) else orjson.dumps(body)
-    return await edges.http.post(path, content=content, headers=headers)
-
-
-async def works(edges: Served) -> bool:
-    """Whether the next request is answered, and nothing is left of those before."""
-    response = await post(edges, {"query": "0", "documents": ["1"]})
-    return response.status_code == 200 and edges.core.idle()
 
 
 @pytest.mark.parametrize(
@@ -38,6 +27,13 @@ async def works(edges: Served) -> bool:
         ("/v1/v1/rerank", "1"),
         ("/v1/v2/rerank", "2"),
         ("/reranking", "1"),
+        ("/v1/reranking", "1"),
+        ("/v3/rerank", "1"),
+        ("/api/rerank", "1"),
+        ("/inference/v1/rerank", "1"),
+        ("/reranks", "1"),
+        ("/v1/reranks", "1"),
+        ("/compatible-api/v1/reranks", "1"),
     ],
 )
 async def test_the_answer_is_the_superset_response(edges: Served, path: str, version: str) -> None:
@@ -253,13 +249,6 @@ async def test_a_path_may_be_joined_untidily(edges: Served, path: str) -> None:
     assert response.status_code == 200
 
 
-async def test_scores_are_raw_where_they_are_asked_for(edges: Served) -> None:
-    """By Infinity's name and by vLLM's."""
-    for key, value in (("raw_scores", True), ("use_activation", False)):
-        answer = (await post(edges, {"query": "0", "documents": ["7"], key: value})).json()
-        assert answer["results"][0]["relevance_score"] == 7.0
-
-
 @pytest.mark.parametrize("sent", ["é", "two words", "x" * 200])
 async def test_a_request_id_that_is_not_fit_to_be_repeated_is_replaced(edges: Served, sent: str) -> None:
     """It would break a header, a log line, or both."""
@@ -313,6 +302,7 @@ async def test_a_client_that_hangs_up_leaves_nothing(edges: Served) -> None:
         {"authorization": "BEARER sesame"},
         {"authorization": "sesame"},
         {"x-api-key": "sesame"},
+        {"api-key": "sesame"},
         {"authorization": "Basic dXNlcjpwYXNz", "x-api-key": "sesame"},
     ],
 )
@@ -339,14 +329,7 @@ async def test_the_openapi_page_needs_no_outside_host(edges: Served) -> None:
     """Whatever the page loads comes from here."""
     page = (await edges.http.get("/docs")).text
     assert "://" not in page
-    schema = (await edges.http.get("/openapi.json")).json()
-    assert sorted(path for path in schema["paths"] if "rerank" in path) == sorted(PATHS)
     assert (await edges.http.get("/")).headers["location"] == "/docs"
-    for path in PATHS:
-        body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        assert {"query", "documents", "top_n"} <= body["properties"].keys()
-        example = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
-        assert (await post(edges, example, path)).status_code == 200
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert (await edges.http.get(f"/static-offline-docs/{asset}")).status_code == 200
 

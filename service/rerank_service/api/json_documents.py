@@ -1,0 +1,91 @@
+"""Documents as JSON has them: strings and objects, in and out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from rerank_service.documents import Document, object_text
+from rerank_service.errors import InvalidRequest
+
+_MEDIA = ("image", "video", "audio")
+
+
+class JsonReader:
+    """Reads documents that are strings or objects."""
+
+    def __init__(self, rank_fields: Sequence[str] = ()) -> None:
+        self._rank_fields = rank_fields
+
+    def chars(self, raw: Any) -> int:
+        """Of strings all; of an object those of the strings right in it, and of the JSON of all else."""
+        if isinstance(raw, dict):
+            return sum(len(part) if isinstance(part, str) else _json_chars(part) for part in raw.values())
+        return len(raw) if isinstance(raw, str) else 0
+
+    def read(self, raw: Any, field: str) -> Document:
+        """The document."""
+        if isinstance(raw, str):
+            return Document(raw, raw, size=len(raw))
+        if isinstance(raw, dict):
+            if not self._rank_fields:
+                refuse_media(raw, field)
+            text = object_text(raw, self._rank_fields, field=field)
+            return Document(text, raw, size=self.chars(raw))
+        raise InvalidRequest(f"{field} must be a string or an object", field=field, reason="wrong_type")
+
+
+class TextReader:
+    """Reads documents that are strings."""
+
+    def chars(self, raw: Any) -> int:
+        """All."""
+        return len(raw) if isinstance(raw, str) else 0
+
+    def read(self, raw: Any, field: str) -> Document:
+        """The document."""
+        if not isinstance(raw, str):
+            raise InvalidRequest(f"{field} must be a string", field=field, reason="wrong_type")
+        return Document(raw, raw, size=len(raw))
+
+
+def _json_chars(value: Any) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # nested too deeply, which reading it will say, or a number of more than 64 bits
+        return 0
+
+
+def refuse_media(raw: Mapping[str, Any], field: str, *, text_beside: bool = False) -> None:
+    """Pictures as vLLM, Jina and NVIDIA take them: ranked as text they would be a URL, which says nothing.
+
+    With `text_beside`, also those that a text stands beside, where that is how the dialect says it.
+
+    Raises:
+        InvalidRequest: the document is one.
+    """
+    parts = raw.get("content")
+    listed = isinstance(parts, list) and any(
+        isinstance(part, dict) and any(kind in str(part.get("type")) for kind in _MEDIA) for part in parts
+    )
+    others = raw.keys() - set(_MEDIA)
+    bare = len(others) < len(raw) and others <= ({"text"} if text_beside else set())
+    if listed or bare:
+        raise InvalidRequest(
+            f"{field} is a picture, a video or a sound: this server ranks text", field=field, reason="unsupported"
+        )
+
+
+def as_object(original: Any) -> dict[str, Any]:
+    """A document as an object that has a string `text`, whatever was sent."""
+    if isinstance(original, str):
+        return {"text": original}
+    return {**original, "text": as_text(original)}
+
+
+def as_text(original: Any) -> str:
+    """A document's own text, or the whole object as compact JSON where it has none."""
+    if isinstance(original, str):
+        return original
+    text = original.get("text")
+    return text if isinstance(text, str) else orjson.dumps(original).decode()

@@ -1,0 +1,89 @@
+"""The REST edge's listener: an application on a port, until it is told to stop."""
+
+import asyncio
+import math
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rerank_service.api.address import address
+
+
+class _Server(uvicorn.Server):
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # signals are server.py's
+        return nullcontext()
+
+
+class RestEdge:
+    """The running server."""
+
+    def __init__(self, server: _Server, serving: asyncio.Task[None], port: int) -> None:
+        self._server = server
+        self._serving = serving
+        self.port = port
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, and end when the requests that are here have ended, or the grace has. Can be
+        called again, with nothing, to end at once."""
+        self._server.config.timeout_graceful_shutdown = math.ceil(grace)
+        self._server.force_exit = self._server.should_exit and not grace
+        self._server.should_exit = True
+        await asyncio.shield(self._serving)
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[RestEdge]:
+    """Listen while the block runs. On leaving, requests that are still here are cut off.
+
+    Raises:
+        OSError: the address is taken.
+    """
+    config = uvicorn.Config(
+        _TidyPaths(app),
+        host=host,
+        port=port,
+        http="h11",  # unlike httptools it bounds the size of headers
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+    )
+    listener = _listen(host, port)
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    edge = RestEdge(server, serving, listener.getsockname()[1])
+    try:
+        yield edge
+    finally:
+        await edge.stop(0.0)
+
+
+class _TidyPaths:
+    """Serves `//v1/rerank` and `/v1/rerank/` as `/v1/rerank`: base URLs are joined in many ways."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            tidy = "/" + "/".join(part for part in scope["path"].split("/") if part)
+            scope = {**scope, "path": tidy, "raw_path": tidy.encode()}
+        await self._app(scope, receive, send)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"cannot listen on {address(host, port)}: {error.strerror}; choose another with --rest-port"
+        ) from error
+    return listener

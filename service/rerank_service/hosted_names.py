@@ -1,0 +1,69 @@
+"""Names of hosted rerankers, which clients have in their code: they mean the default model, whatever that is.
+
+From the vendors' lists of models and from the defaults in the clients of docs/clients.md.
+"""
+
+_COHERE = (
+    "rerank-english-v2.0",
+    "rerank-multilingual-v2.0",
+    "rerank-english-v3.0",
+    "rerank-multilingual-v3.0",
+    "rerank-v3.5",
+    "rerank-v4.0",
+    "rerank-v4.0-fast",
+    "rerank-v4.0-pro",
+    "cohere.rerank-v3-5:0",
+)
+_TOGETHER = (
+    "Salesforce/Llama-Rank-V1",
+    "Salesforce/Llama-Rank-v1",
+    "togethercomputer/Salesforce-Llama-Rank-V1",
+    "mixedbread-ai/Mxbai-Rerank-Large-V2",
+)
+_JINA = (
+    "jina-reranker-v1-base-en",
+    "jina-reranker-v1-turbo-en",
+    "jina-reranker-v1-tiny-en",
+    "jina-reranker-v2-base-multilingual",
+    "jina-reranker-m0",
+    "jina-reranker-v3",
+    "jina-colbert-v1-en",
+    "jina-colbert-v2",
+)
+_VOYAGE = ("rerank-1", "rerank-lite-1", "rerank-2", "rerank-2-lite", "rerank-2.5", "rerank-2.5-lite")
+_MIXEDBREAD = (
+    "mixedbread-ai/mxbai-rerank-xsmall-v1",
+    "mixedbread-ai/mxbai-rerank-base-v1",
+    "mixedbread-ai/mxbai-rerank-large-v1",
+    "mixedbread-ai/mxbai-rerank-base-v2",
+    "mixedbread-ai/mxbai-rerank-large-v2",
+    "mxbai-rerank-xsmall-v1",
+    "mxbai-rerank-base-v1",
+    "mxbai-rerank-large-v1",
+    "mxbai-rerank-base-v2",
+    "mxbai-rerank-large-v2",
+)
+_NVIDIA = (
+    "nv-rerank-qa-mistral-4b:1",
+    "nvidia/nv-rerankqa-mistral-4b-v3",
+    "nvidia/llama-3.2-nv-rerankqa-1b-v1",
+    "nvidia/llama-3.2-nv-rerankqa-1b-v2",
+    "nvidia/llama-3.2-nemoretriever-500m-rerank-v2",
+    "nvidia/llama-nemotron-rerank-1b-v2",
+    "nvidia/rerank-qa-mistral-4b",
+)
+_DASHSCOPE = ("gte-rerank", "gte-rerank-v2", "qwen3-rerank")
+_SILICONFLOW = (
+    "BAAI/bge-reranker-v2-m3",
+    "Pro/BAAI/bge-reranker-v2-m3",
+    "netease-youdao/bce-reranker-base_v1",
+    "Qwen/Qwen3-Reranker-0.6B",
+    "Qwen/Qwen3-Reranker-4B",
+    "Qwen/Qwen3-Reranker-8B",
+)
+_DEFAULTS = ("default/not-specified", "API", "reranker", "rerank", "bge-reranker-v2-m3", "bge-reranker-base")
+"""What infinity_client, LocalAI, GPUStack, Xinference and Open WebUI send, or are told to, where nobody says more."""
+
+HOSTED_NAMES = frozenset(
+    (*_COHERE, *_TOGETHER, *_JINA, *_VOYAGE, *_MIXEDBREAD, *_NVIDIA, *_DASHSCOPE, *_SILICONFLOW, *_DEFAULTS)
+)
