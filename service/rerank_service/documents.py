@@ -32,6 +32,8 @@ class Document:
     """The caller's own id."""
     size: int = 0
     """Bytes, about, that it takes to keep the original."""
+    query: str | None = None
+    """What it is scored for, where that is not the request's query."""
 
 
 class Reader(Protocol):
