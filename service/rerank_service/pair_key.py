@@ -17,12 +17,17 @@ class PairKeys:
     def __init__(self, query: EncodedQuery, identity: bytes) -> None:
         """`identity` is a secret that the model was given when it was loaded. So no two models share a key, nor does
         a model with its next version; and a caller cannot look for pairs that collide."""
+        self._identity = identity
         self._begun = blake2b(key=identity, digest_size=KEY_BYTES)
         sizes = (len(query.head), len(query.tail), query.document_type)
         self._begun.update(" ".join(map(str, sizes)).encode() + b"\0")  # so that what follows can be read in one way
         for segment in (query.head, query.tail):
             self._begun.update(segment.ids.tobytes())
             self._begun.update(segment.type_ids.tobytes())
+
+    def with_query(self, query: EncodedQuery) -> "PairKeys":
+        """The keys of another query's pairs, for the same model."""
+        return PairKeys(query, self._identity)
 
     def of(self, pair: EncodedPair) -> bytes:
         """The key of a pair of the query's. May be called from any thread."""

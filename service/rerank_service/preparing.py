@@ -1,7 +1,8 @@
 """Documents as they were sent -> pairs that can be scored: read, tokenized, long ones in windows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from rerank_service.batching import EncodedPair
@@ -52,15 +53,31 @@ class Preparer:
             InvalidRequest: one is wrong or too long; it is named.
         """
         documents = [self._read(raw, f"documents[{index}]") for index, raw in enumerate(raws, first)]
+        arrived = zip(range(first, first + len(raws)), map(self.reader.chars, raws), documents, strict=True)
+        return [
+            prepared
+            for query, run in groupby(arrived, key=lambda one: one[-1].query)
+            for prepared in self._for(query).pair(list(run))
+        ]
+
+    def _for(self, query: str | None) -> "Preparer":
+        """For documents with a query of their own."""
+        if query is None:
+            return self
+        encoded = self.tokenizer.encode_query(query, self.request.instruction)
+        return replace(self, query=encoded, keys=self.keys.with_query(encoded))
+
+    def pair(self, arrived: Sequence[tuple[int, int, Document]]) -> list[Prepared]:
+        """Pair documents with the query; they come with their indexes and lengths."""
         pairs = self.tokenizer.encode_documents(
             self.query,
-            [document.text for document in documents],
+            [document.text for *_, document in arrived],
             max_tokens_per_doc=self.reading.max_tokens,
             cut_side=self.reading.side,
         )
         prepared = [
-            self._windowed(*one) if self._wants_windows(one[-1]) else self._whole(*one)
-            for one in zip(range(first, first + len(raws)), map(self.reader.chars, raws), documents, pairs, strict=True)
+            self._windowed(*one) if self._wants_windows(pair) else self._whole(*one, pair)
+            for one, pair in zip(arrived, pairs, strict=True)
         ]
         if self.request.too_long in _UNCUT:
             self._refuse_cut(prepared)
@@ -79,7 +96,7 @@ class Preparer:
         key = self.keys.of(pair)
         return Prepared(index, chars, document, (pair,), (key,), key, pair.truncated)
 
-    def _windowed(self, index: int, chars: int, document: Document, _: EncodedPair) -> Prepared:
+    def _windowed(self, index: int, chars: int, document: Document) -> Prepared:
         encoded = self.tokenizer.encode_windows(self.query, document.text, self.reading)
         keys = [self.keys.of(pair) for pair in encoded.windows]
         key = windows_key(keys, encoded.spans)

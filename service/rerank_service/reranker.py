@@ -22,7 +22,7 @@ from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Score
 from rerank_service.registry import Registry, ServedModel
 from rerank_service.repeats import Repeats
 from rerank_service.scheduler import Scored, Submission
-from rerank_service.windows import Reading
+from rerank_service.windows import Reading, window_tokens
 
 T = TypeVar("T")
 
@@ -41,6 +41,8 @@ class RequestLimits:
     max_stream_documents: int = 1_000_000
     document_tokens: int = 8192
     """Of a document that are read, where a request does not say."""
+    window_tokens: int | None = None
+    """Of a document that are scored together, where it is too long; None: as suits the model."""
     max_windows: int = 10_000
     """Beyond the first of each document, of a unary request."""
     max_query_chars: int = 100_000
@@ -84,7 +86,7 @@ class Reranker:
         self._check_count(len(documents), self.limits.max_documents)
         self._check_texts(request)
         model = self._registry.get(request.model)
-        reading = _reading(request, self.limits)
+        reading = _reading(request, self.limits, model)
         guess = model.tokenizer.guess(request.query, reading, instruction=request.instruction)
         tokens = sum(guess(reader.chars(raw)) for raw in documents)
         speed = model.scheduler.tokens_per_second(min(tokens / len(documents), model.tokenizer.max_tokens))
@@ -148,7 +150,7 @@ class Reranker:
         meter.query_tokens = query.query_tokens
         preparer = Preparer(
             live.request,
-            _reading(live.request, self.limits),
+            _reading(live.request, self.limits, model),
             model.tokenizer,
             live.reader,
             query,
@@ -186,9 +188,10 @@ class Reranker:
         check_chars("instruction", len(request.instruction), self.limits.max_query_chars)
 
 
-def _reading(request: RerankRequest, limits: RequestLimits) -> Reading:
+def _reading(request: RerankRequest, limits: RequestLimits, model: ServedModel) -> Reading:
     return Reading(
         request.max_tokens_per_doc or limits.document_tokens,
+        limits.window_tokens or window_tokens(model.tokenizer.max_tokens),
         request.too_long in {TooLong.WINDOWS, TooLong.WHOLE},
         request.max_chunks_per_doc,
         request.overlap_tokens,

@@ -116,7 +116,10 @@ class Settings(BaseSettings):
     """Characters of a document."""
     document_tokens: PositiveInt = 8192
     """Tokens that are read of a document where a request does not say (`max_tokens_per_doc`); the rest is cut. What the
-    model's window does not hold of them is scored in several windows."""
+    model's length does not hold is scored in several windows."""
+    window_tokens: PositiveInt | None = None
+    """Tokens of a document in one of them, at most. Unset: 256 for models that take up to 512, what is left beside the
+    query for others."""
     max_windows: PositiveInt = 10_000
     """Windows that the documents of one unary request may make, beyond the first of each."""
     max_message_bytes: MessageBytes = 32 * 1024 * 1024

@@ -23,6 +23,8 @@ _SENTENCE_END = re.compile(
 _WORD_END = re.compile(r"\s+|[、，；：・،]+")  # noqa: RUF001 - likewise; what comes between blanks ends a word too
 _OVERLAP = 8
 """A window has this part of it in common with the one before, at most, where a request says nothing."""
+_PASSAGE = 256
+_FEW_POSITIONS = 512
 _FILLED = 0.95
 """Of a window, about, when it ends where a sentence does."""
 _SLACK = 64
@@ -35,6 +37,8 @@ class Reading:
 
     max_tokens: int
     """Of a document; the rest is cut."""
+    window: int | None = None
+    """Tokens of a window, at most. None: what the query leaves."""
     windows: bool = True
     """Whether one that the model's window does not hold is scored in several."""
     max_windows: int | None = None
@@ -45,7 +49,8 @@ class Reading:
 
     def size(self, room: int) -> int:
         """Tokens of a window, where the query leaves so many."""
-        return room - room // _SLACK
+        most = room - room // _SLACK
+        return most if self.window is None else min(most, self.window)
 
     def shared(self, size: int) -> int:
         """Tokens that windows of that size share, at most."""
@@ -69,6 +74,15 @@ class Reading:
         if self.max_windows is not None:
             windows = min(windows, self.max_windows)
         return windows * around + min(document + (windows - 1) * shared, windows * size)
+
+
+def window_tokens(max_tokens: int) -> int | None:
+    """Of a model that takes so many: what a window should have, at most.
+
+    Models of few positions were trained on passages, and find one less well the more stands around it: the bundled one
+    nearly not at all in a window of 500 tokens, and well in one of 256 (docs/documents.md).
+    """
+    return _PASSAGE if max_tokens <= _FEW_POSITIONS else None
 
 
 def spans(text: str, offsets: NDArray[np.int64], *, size: int, overlap: int) -> list[Span]:

@@ -15,17 +15,17 @@ import grpc
 import rerank_service
 from rerank.tei import tei_pb2 as pb
 from rerank_service.api.grpc_calls import Call, Service
+from rerank_service.api.json_documents import TextReader
+from rerank_service.api.tei import cost_headers, dtype
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
 from rerank_service.errors import InvalidRequest, RerankError, TooLarge
 from rerank_service.host import usable_cores
-from rerank_service.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
+from rerank_service.ranking import CutSide, Ranking, RerankRequest, ScoreType, Timing, TooLong
 from rerank_service.registry import Registry
 from rerank_service.reranker import RequestLimits, Reranker
 
 _SERVICES = pb.DESCRIPTOR.services_by_name
 _CUT_SIDES = {pb.TRUNCATION_DIRECTION_RIGHT: CutSide.RIGHT, pb.TRUNCATION_DIRECTION_LEFT: CutSide.LEFT}
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _CODES = {grpc.StatusCode.INTERNAL: grpc.StatusCode.FAILED_PRECONDITION}
 """A model that fails is FAILED_PRECONDITION there."""
 _AT_ONCE = 1_000
@@ -60,7 +60,7 @@ class TeiMethods:
             version=rerank_service.__version__,
             model_id=model.info.name,
             model_sha=model.info.revision or None,
-            model_dtype=_DTYPES.get(model.info.precision, model.info.precision),
+            model_dtype=dtype(model.info.precision),
             model_type=pb.MODEL_TYPE_RERANKER,
             max_concurrent_requests=limits.max_documents,
             max_input_length=model.info.max_tokens,
@@ -77,7 +77,7 @@ class TeiMethods:
             ranking = await self._reranker.rerank(
                 _request(message, message),
                 message.texts,
-                reader=_TextReader(),
+                reader=TextReader(),
                 deadline=self._deadline(call.timeout),
                 weight=call.caller.weight,
             )
@@ -96,7 +96,7 @@ class TeiMethods:
                 await self._reranker.rerank_stream(
                     request,
                     texts,
-                    reader=_TextReader(),
+                    reader=TextReader(),
                     deadline=deadline,
                     deliver=answer.add,
                     weight=call.caller.weight,
@@ -126,18 +126,6 @@ def _request(message: Message, first: Message) -> RerankRequest:
         cut_side=_CUT_SIDES[message.truncation_direction],
         score_type=ScoreType.RAW if first.raw_scores else ScoreType.PROBABILITY,
     )
-
-
-class _TextReader:
-    """Reads documents that are strings."""
-
-    def chars(self, raw: str) -> int:
-        """All."""
-        return len(raw)
-
-    def read(self, raw: str, field: str) -> Document:  # noqa: ARG002 - nothing is wrong with a string
-        """The document."""
-        return Document(raw, raw, size=len(raw))
 
 
 class _Runs:
@@ -206,7 +194,7 @@ class _Answer:
         self._logits = array("d")
         self._ordered = True
         self._tokens = 0
-        self._queue = self._tokenize = self._inference = self._total = 0.0
+        self._timing = Timing(0.0, 0.0, 0.0, 0.0)
 
     @property
     def texts(self) -> int:
@@ -223,41 +211,32 @@ class _Answer:
             if at % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._ordered = not start
-        timing = ranking.timing
         self._tokens += ranking.usage.prompt_tokens
-        self._queue += timing.queue
-        self._tokenize += timing.tokenize
-        self._inference += timing.inference
-        self._total += timing.total
+        self._timing = _sum(self._timing, ranking.timing)
 
     async def sent(self, call: Call[Any], chars: int) -> pb.RerankResponse:
         """The whole, once its metadata has gone ahead."""
-        await call.lead(
-            {
-                "x-compute-type": "cpu+optimized",
-                "x-compute-time": _milliseconds(self._total),
-                "x-compute-characters": str(chars),
-                "x-compute-tokens": str(self._tokens),
-                "x-total-time": _milliseconds(self._total),
-                "x-tokenization-time": _milliseconds(self._tokenize),
-                "x-queue-time": _milliseconds(self._queue),
-                "x-inference-time": _milliseconds(self._inference),
-            }
-        )
+        timing = self._timing
+        await call.lead(cost_headers(chars, self._tokens, timing))
         if not self._ordered:  # by logit, as scores may be equal where logits are not
             self._response.ranks.sort(key=lambda rank: (-self._logits[rank.index], rank.index))
         metadata = self._response.metadata
         metadata.compute_chars = min(chars, _UINT32)
         metadata.compute_tokens = min(self._tokens, _UINT32)
-        metadata.total_time_ns = _nanoseconds(self._total)
-        metadata.tokenization_time_ns = _nanoseconds(self._tokenize)
-        metadata.queue_time_ns = _nanoseconds(self._queue)
-        metadata.inference_time_ns = _nanoseconds(self._inference)
+        metadata.total_time_ns = _nanoseconds(timing.total)
+        metadata.tokenization_time_ns = _nanoseconds(timing.tokenize)
+        metadata.queue_time_ns = _nanoseconds(timing.queue)
+        metadata.inference_time_ns = _nanoseconds(timing.inference)
         return self._response
 
 
-def _milliseconds(seconds: float) -> str:
-    return str(round(seconds * 1e3))
+def _sum(one: Timing, other: Timing) -> Timing:
+    return Timing(
+        one.queue + other.queue,
+        one.tokenize + other.tokenize,
+        one.inference + other.inference,
+        one.total + other.total,
+    )
 
 
 def _nanoseconds(seconds: float) -> int:

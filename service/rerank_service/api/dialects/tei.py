@@ -23,6 +23,7 @@ from rerank_service.api.dialects import (
 from rerank_service.api.json_body import Flag, JsonBody
 from rerank_service.api.json_documents import TextReader
 from rerank_service.api.json_errors import STATUSES, told
+from rerank_service.api.tei import cost_headers, dtype
 from rerank_service.errors import (
     BodyTooLarge,
     InferenceFailed,
@@ -32,11 +33,11 @@ from rerank_service.errors import (
     RerankError,
     UnknownRoute,
 )
+from rerank_service.host import usable_cores
 from rerank_service.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
 
 ErrorType = Literal["Empty", "Validation", "Tokenizer", "Overloaded", "Backend", "Unhealthy"]
 _EXAMPLE: Body = {"query": "capital of France", "texts": ["Rome is in Italy.", "Paris is in France."]}
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 class TeiBody(JsonBody):
@@ -133,23 +134,9 @@ def _kind(error: RerankError) -> tuple[int, ErrorType]:
 
 
 def _cost(ranking: Ranking, body: Body) -> dict[str, str]:
-    """TEI's headers: characters, tokens and milliseconds."""
-    timing, texts = ranking.timing, cast("list[str]", body["texts"])
-    characters = sum(map(len, texts)) + len(texts) * len(body["query"])
-    return {
-        "x-compute-type": "optimized",
-        "x-compute-time": _milliseconds(timing.total),
-        "x-compute-characters": str(characters),
-        "x-compute-tokens": str(ranking.usage.prompt_tokens),
-        "x-total-time": _milliseconds(timing.total),
-        "x-tokenization-time": _milliseconds(timing.tokenize),
-        "x-queue-time": _milliseconds(timing.queue),
-        "x-inference-time": _milliseconds(timing.inference),
-    }
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(round(seconds * 1000))
+    texts = cast("list[str]", body["texts"])
+    chars = sum(map(len, texts)) + len(texts) * len(body["query"])
+    return cost_headers(chars, ranking.usage.prompt_tokens, ranking.timing)
 
 
 class Info(TypedDict):
@@ -161,8 +148,11 @@ class Info(TypedDict):
     model_type: dict[str, Any]
     max_concurrent_requests: int
     max_input_length: int
+    max_batch_tokens: int
+    max_batch_requests: None
     max_client_batch_size: int
     auto_truncate: bool
+    tokenization_workers: int
     version: str
     sha: None
     docker_label: None
@@ -173,12 +163,15 @@ def _info(server: ServerFacts, _: str) -> Answer:
     answer: Info = {
         "model_id": model.name,
         "model_sha": model.revision or None,
-        "model_dtype": _DTYPES.get(model.precision, model.precision),
+        "model_dtype": dtype(model.precision),
         "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
         "max_concurrent_requests": server.limits.max_documents,
         "max_input_length": model.max_tokens,
+        "max_batch_tokens": model.max_batch_tokens,
+        "max_batch_requests": None,
         "max_client_batch_size": server.limits.max_documents,
         "auto_truncate": True,
+        "tokenization_workers": usable_cores(),
         "version": rerank_service.__version__,
         "sha": None,
         "docker_label": None,

@@ -1,0 +1,103 @@
+"""cohere: Client and ClientV2, blocking and asynchronous."""
+
+from typing import ClassVar
+
+import cohere
+import pytest
+
+from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, Ranks, expect, wait
+from clients.ground import Ground
+from clients.ways import way
+
+RAISES = {
+    400: cohere.BadRequestError,
+    401: cohere.UnauthorizedError,
+    404: cohere.NotFoundError,
+    429: cohere.TooManyRequestsError,
+    503: cohere.ServiceUnavailableError,
+}
+
+
+@way("cohere", dialect="Cohere v1")
+def v1(H: str, k: str, M: str) -> cohere.Client:
+    return cohere.Client(api_key=k, base_url=H)
+
+
+@way("cohere", dialect="Cohere v1", note="the form of Together's quick start; goes to `/v1/v1/rerank`")
+def v1_below_v1(H: str, k: str, M: str) -> cohere.Client:
+    return cohere.Client(api_key=k, base_url=H + "/v1")
+
+
+@way("cohere", dialect="Cohere v2")
+def v2(H: str, k: str, M: str) -> cohere.ClientV2:
+    return cohere.ClientV2(api_key=k, base_url=H)
+
+
+@way("cohere", dialect="Cohere v2", note="goes to `/v1/v2/rerank`")
+def v2_below_v1(H: str, k: str, M: str) -> cohere.ClientV2:
+    return cohere.ClientV2(api_key=k, base_url=H + "/v1")
+
+
+@way("cohere", dialect="Cohere v1")
+def async_v1(H: str, k: str, M: str) -> cohere.AsyncClient:
+    return cohere.AsyncClient(api_key=k, base_url=H)
+
+
+@way("cohere", dialect="Cohere v2")
+def async_v2(H: str, k: str, M: str) -> cohere.AsyncClientV2:
+    return cohere.AsyncClientV2(api_key=k, base_url=H)
+
+
+def ask(client: cohere.Client | cohere.ClientV2, asked: Asked) -> list[tuple[int, float]]:
+    answer = client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+    assert answer.meta is not None
+    assert answer.meta.billed_units is not None
+    assert answer.meta.billed_units.search_units == 1
+    assert answer.meta.api_version is not None
+    assert answer.meta.api_version.version == ("2" if isinstance(client, cohere.ClientV2) else "1")
+    return [(one.index, one.relevance_score) for one in answer.results]
+
+
+def ask_async(client: cohere.AsyncClient | cohere.AsyncClientV2, asked: Asked) -> list[tuple[int, float]]:
+    answer = wait(client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n))
+    return [(one.index, one.relevance_score) for one in answer.results]
+
+
+class TestOtherWays(Ranks):
+    """What differs in its base URL or in how it is called only."""
+
+    cases: ClassVar = [
+        Case(v1_below_v1, ask, "/v1/v1/rerank", RAISES),
+        Case(v2_below_v1, ask, "/v1/v2/rerank", RAISES),
+        Case(async_v1, ask_async, "/v1/rerank", RAISES),
+    ]
+
+
+class TestCohere(Checks):
+    """The SDK's clients."""
+
+    cases: ClassVar = [
+        Case(v1, ask, "/v1/rerank", RAISES, retries=True),
+        Case(v2, ask, "/v2/rerank", RAISES, retries=True),
+        Case(async_v2, ask_async, "/v2/rerank", RAISES, retries=True),
+    ]
+
+    def test_objects_come_back(self, ground: Ground) -> None:
+        """With rank_fields and return_documents, which v1 has; whole, and `text` as it was."""
+        documents = [{"text": text, "page": str(page)} for page, text in enumerate(DOCUMENTS)]
+        answer = ground.open(v1).rerank(
+            model=MODEL, query=QUERY, documents=documents, rank_fields=["text"], return_documents=True
+        )
+        expect((one.index, one.relevance_score) for one in answer.results)
+        first = answer.results[0].document
+        assert first is not None
+        assert first.model_dump() == {"text": DOCUMENTS[1], "page": "1"}
+
+    @pytest.mark.parametrize(("status", "server"), [(429, "overloaded"), (503, "draining")])
+    def test_a_refusal_without_retries(self, ground: Ground, status: int, server: str) -> None:
+        """What is raised when there is no other try."""
+        ground.front.next(server)
+        with pytest.raises(RAISES[status]):
+            ground.open(v2).rerank(
+                model=MODEL, query=QUERY, documents=DOCUMENTS, request_options={"max_retries": 0}
+            )

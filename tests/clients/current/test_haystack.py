@@ -1,0 +1,47 @@
+"""Haystack's rankers for Cohere and Jina."""
+
+from typing import Any, ClassVar
+
+import cohere
+from haystack import Document
+from haystack.utils import Secret
+from haystack_integrations.components.rankers.cohere import CohereRanker
+from haystack_integrations.components.rankers.jina import JinaRanker
+
+from clients.cases import DOCUMENTS, Asked, Case, Checks
+from clients.ways import way
+
+COHERE_RAISES = {
+    400: cohere.BadRequestError,
+    401: cohere.UnauthorizedError,
+    404: cohere.NotFoundError,
+    429: cohere.TooManyRequestsError,
+    503: cohere.ServiceUnavailableError,
+}
+
+
+@way("cohere-haystack", dialect="Cohere v2")
+def of_cohere(H: str, k: str, M: str) -> CohereRanker:
+    return CohereRanker(model=M, api_key=Secret.from_token(k), api_base_url=H)
+
+
+@way("jina-haystack", dialect="Jina", note="every error is a RuntimeError with the server's sentence")
+def of_jina(H: str, k: str, M: str) -> JinaRanker:
+    return JinaRanker(model=M, api_key=Secret.from_token(k), base_url=H + "/v1/rerank")
+
+
+def ask(ranker: Any, asked: Asked) -> list[tuple[int, float]]:
+    documents = [Document(id=str(index), content=text) for index, text in enumerate(DOCUMENTS)]
+    answer = ranker.run(query=asked.query, documents=documents, top_k=asked.top_n or len(documents))
+    if isinstance(ranker, JinaRanker):
+        assert answer["meta"]["usage"]["total_tokens"] > 0
+    return [(int(one.id), one.score) for one in answer["documents"]]
+
+
+class TestHaystack(Checks):
+    """Both."""
+
+    cases: ClassVar = [
+        Case(of_cohere, ask, "/v2/rerank", COHERE_RAISES, retries=True),
+        Case(of_jina, ask, "/v1/rerank", dict.fromkeys((400, 401, 404, 429, 503), RuntimeError)),
+    ]

@@ -1,0 +1,58 @@
+"""rerankers: its providers of APIs. It looks at no status: what is missing in an error is a KeyError, or a TypeError
+where a list is expected."""
+
+from typing import ClassVar
+
+from rerankers.models.api_rankers import APIRanker
+
+from clients.cases import DOCUMENTS, Asked, Case, Checks
+from clients.ways import way
+
+NOTE = "looks at no status: every error is a {}"
+STATUSES = (400, 401, 404, 429, 503)
+
+
+@way("rerankers", dialect="Cohere v1", note=NOTE.format("KeyError"))
+def cohere(H: str, k: str, M: str) -> APIRanker:
+    return APIRanker(M, k, "cohere", url=H + "/v1/rerank")
+
+
+@way("rerankers", dialect="Jina", note=NOTE.format("KeyError"))
+def jina(H: str, k: str, M: str) -> APIRanker:
+    return APIRanker(M, k, "jina", url=H + "/v1/rerank")
+
+
+@way("rerankers", dialect="Voyage", note=NOTE.format("KeyError"))
+def voyage(H: str, k: str, M: str) -> APIRanker:
+    return APIRanker(M, k, "voyage", url=H + "/v1/rerank")
+
+
+@way("rerankers", dialect="mixedbread", note=NOTE.format("KeyError"))
+def mixedbread(H: str, k: str, M: str) -> APIRanker:
+    return APIRanker(M, k, "mixedbread.ai", url=H + "/v1/reranking")
+
+
+@way("rerankers", dialect="TEI", note=NOTE.format("TypeError"))
+def tei(H: str, k: str, M: str) -> APIRanker:
+    return APIRanker(M, k, "text-embeddings-inference", url=H + "/rerank")
+
+
+def ask(ranker: APIRanker, asked: Asked) -> list[tuple[int, float]]:
+    ranked = ranker.rank(asked.query, DOCUMENTS)
+    assert [one.text for one in ranked.results] == [DOCUMENTS[one.doc_id] for one in ranked.results]
+    return [(one.doc_id, one.score) for one in ranked.results]
+
+
+class TestRerankers(Checks):
+    """Every provider for which there is a dialect."""
+
+    cases: ClassVar = [
+        Case(provider, ask, path, dict.fromkeys(STATUSES, error), cuts=False)
+        for provider, path, error in (
+            (cohere, "/v1/rerank", KeyError),
+            (jina, "/v1/rerank", KeyError),
+            (voyage, "/v1/rerank", KeyError),
+            (mixedbread, "/v1/reranking", KeyError),
+            (tei, "/rerank", TypeError),
+        )
+    ]

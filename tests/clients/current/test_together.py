@@ -1,0 +1,85 @@
+"""together: blocking and asynchronous."""
+
+from typing import ClassVar
+
+import pytest
+import together
+
+from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, Ranks, expect, wait
+from clients.ground import Ground
+from clients.ways import way
+
+RAISES = {
+    400: together.BadRequestError,
+    401: together.AuthenticationError,
+    404: together.NotFoundError,
+    429: together.RateLimitError,
+    503: together.InternalServerError,
+}
+
+
+@way("together", dialect="Together")
+def root(H: str, k: str, M: str) -> together.Together:
+    return together.Together(api_key=k, base_url=H)
+
+
+@way("together", dialect="Together", note="goes to `/v1/v1/rerank`")
+def below_v1(H: str, k: str, M: str) -> together.Together:
+    return together.Together(api_key=k, base_url=H + "/v1")
+
+
+@way("together", dialect="Together")
+def asynchronous(H: str, k: str, M: str) -> together.AsyncTogether:
+    return together.AsyncTogether(api_key=k, base_url=H)
+
+
+def ask(client: together.Together, asked: Asked) -> list[tuple[int, float]]:
+    top_n = together.NOT_GIVEN if asked.top_n is None else asked.top_n
+    answer = client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=top_n)
+    assert answer.object == "rerank"
+    assert answer.model == MODEL
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
+    assert answer.results is not None
+    return [(one.index, one.relevance_score) for one in answer.results]
+
+
+def ask_async(client: together.AsyncTogether, asked: Asked) -> list[tuple[int, float]]:
+    top_n = together.NOT_GIVEN if asked.top_n is None else asked.top_n
+    answer = wait(client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=top_n))
+    assert answer.results is not None
+    return [(one.index, one.relevance_score) for one in answer.results]
+
+
+class TestOtherWays(Ranks):
+    """What differs in its base URL only."""
+
+    cases: ClassVar = [Case(below_v1, ask, "/v1/v1/rerank", RAISES)]
+
+
+class TestTogether(Checks):
+    """The SDK."""
+
+    cases: ClassVar = [
+        Case(root, ask, "/v1/rerank", RAISES, retries=True),
+        Case(asynchronous, ask_async, "/v1/rerank", RAISES, retries=True),
+    ]
+
+    def test_objects_come_back_as_json(self, ground: Ground) -> None:
+        """Any object is ranked by the fields chosen; those without `text` carry the JSON of the whole in it."""
+        documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
+        answer = ground.open(root).rerank.create(
+            model=MODEL, query=QUERY, documents=documents, rank_fields=["title"], return_documents=True
+        )
+        assert answer.results is not None
+        expect((one.index, one.relevance_score) for one in answer.results)
+        first = answer.results[0].document
+        assert first is not None
+        assert first.text == f'{{"title":"{DOCUMENTS[1]}","page":1}}'
+
+    @pytest.mark.parametrize(("status", "server"), [(429, "overloaded"), (503, "draining")])
+    def test_a_refusal_without_retries(self, ground: Ground, status: int, server: str) -> None:
+        """What is raised when there is no other try."""
+        ground.front.next(server)
+        with pytest.raises(RAISES[status]):
+            ask(ground.open(root).with_options(max_retries=0), Asked())

@@ -1,0 +1,70 @@
+// What every client is asked, and what is expected of all of them.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { front, on } from "./ground.js";
+
+export const QUERY = "capital of France";
+export const DOCUMENTS = [
+  "Rome is the capital of Italy.",
+  "Paris is the capital of France.",
+  "Bread is made of flour and water.",
+];
+const ORDER = [1, 0, 2];
+const REFUSALS = [
+  [429, "overloaded"],
+  [503, "draining"],
+];
+
+/** The order of the documents, cut at topN; scores descend within [0, 1]. `ranked` are pairs of index and score. */
+export function expectOrder(ranked, topN = ORDER.length) {
+  const scores = ranked.map(([, score]) => score);
+  assert.deepEqual(ranked.map(([index]) => index), ORDER.slice(0, topN));
+  assert.deepEqual(scores, [...scores].sort((one, other) => other - one));
+  assert.ok(scores.every((score) => score >= 0 && score <= 1));
+}
+
+const statuses = () => front.calls.map(({ status }) => status);
+
+/**
+ * Tests of a client that a way makes.
+ * `ask(client, {query, model, topN})` gives pairs of index and score as the client tells them; `path` is where it goes;
+ * `raises` tells by each status whether what is thrown is right; `hasty(client)` makes one that does not try again.
+ */
+export function checks(title, way, { ask, path, raises, hasty }) {
+  describe(title, () => {
+    test("ranks", on(async (open) => {
+      const client = open(way);
+      expectOrder(await ask(client, {}));
+      expectOrder(await ask(client, { topN: 2 }), 2);
+      assert.equal(front.calls.at(-1).path, path);
+    }));
+
+    for (const [status, asked] of [
+      [400, { query: "" }],
+      [401, { k: "wrong" }],
+      [404, { model: "no-such-model" }],
+    ]) {
+      test(`${status} is not tried again`, on(async (open) => {
+        await assert.rejects(async () => ask(open(way, { k: asked.k, M: asked.model }), asked), raises(status));
+        assert.deepEqual(statuses(), [status]);
+      }));
+    }
+
+    for (const [status, server] of REFUSALS) {
+      test(`${status} is tried again`, on(async (open) => {
+        front.next(server);
+        expectOrder(await ask(open(way), {}));
+        assert.deepEqual(statuses(), [status, 200]);
+        assert.ok(Number(front.calls[0].headers["retry-after"]) > 0);
+      }));
+
+      test(`${status} without another try`, on(async (open) => {
+        front.next(server);
+        await assert.rejects(async () => ask(hasty(open(way)), {}), raises(status));
+        assert.deepEqual(statuses(), [status]);
+      }));
+    }
+  });
+}

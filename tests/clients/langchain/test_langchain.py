@@ -1,0 +1,118 @@
+"""LangChain's rerankers of Cohere, Jina, Voyage and NVIDIA, and cohere 5.21, which it brings."""
+
+from typing import Any, ClassVar
+
+import cohere
+import pytest
+from langchain_cohere import CohereRerank
+from langchain_community.document_compressors import JinaRerank, jina_rerank
+from langchain_core.documents import Document
+from langchain_nvidia_ai_endpoints import NVIDIARerank
+from langchain_voyageai import VoyageAIRerank
+from voyageai import error as voyage
+
+from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, Ranks, expect
+from clients.ground import Ground
+from clients.ways import way
+
+STATUSES = (400, 401, 404, 429, 503)
+OF_COHERE = {
+    400: cohere.BadRequestError,
+    401: cohere.UnauthorizedError,
+    404: cohere.NotFoundError,
+    429: cohere.TooManyRequestsError,
+    503: cohere.ServiceUnavailableError,
+}
+OF_VOYAGE = {
+    400: voyage.InvalidRequestError,
+    401: voyage.AuthenticationError,
+    404: voyage.APIError,
+    429: voyage.RateLimitError,
+    503: voyage.ServiceUnavailableError,
+}
+
+
+@way("cohere", dialect="Cohere v1")
+def cohere_v1(H: str, k: str, M: str) -> cohere.Client:
+    return cohere.Client(api_key=k, base_url=H)
+
+
+@way("langchain-cohere", dialect="Cohere v2")
+def of_cohere(H: str, k: str, M: str) -> CohereRerank:
+    return CohereRerank(model=M, cohere_api_key=k, base_url=H)
+
+
+@way(
+    "JinaRerank",
+    package="langchain-community",
+    dialect="Jina",
+    note="has no option for the URL but this constant; every error is a RuntimeError with the server's sentence",
+)
+def of_jina(H: str, k: str, M: str) -> JinaRerank:
+    jina_rerank.JINA_API_URL = H + "/v1/rerank"
+    return JinaRerank(model=M, jina_api_key=k)
+
+
+@way("langchain-voyageai", dialect="Voyage")
+def of_voyage(H: str, k: str, M: str) -> VoyageAIRerank:
+    return VoyageAIRerank(model=M, voyage_api_key=k, base_url=H + "/v1")
+
+
+@way("langchain-nvidia-ai-endpoints", dialect="NVIDIA", note="scores are logits; every error is an Exception")
+def of_nvidia(H: str, k: str, M: str) -> NVIDIARerank:
+    return NVIDIARerank(model=M, base_url=H + "/v1", api_key=k)
+
+
+def ask_sdk(client: Any, asked: Asked) -> list[tuple[int, float]]:
+    answer = client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+    return [(one.index, one.relevance_score) for one in answer.results]
+
+
+def ask(reranker: CohereRerank | JinaRerank, asked: Asked) -> list[tuple[int, float]]:
+    answer = reranker.rerank(DOCUMENTS, asked.query, model=asked.model, top_n=asked.top_n)
+    return [(one["index"], one["relevance_score"]) for one in answer]
+
+
+def compressed(compressor: Any, asked: Asked) -> list[tuple[int, float]]:
+    """By the interface that all compressors have, which keeps what a document is known by."""
+    documents = [Document(text, metadata={"index": index}) for index, text in enumerate(DOCUMENTS)]
+    answer = compressor.compress_documents(documents, asked.query)
+    return [(one.metadata["index"], one.metadata["relevance_score"]) for one in answer]
+
+
+def ask_voyage(compressor: VoyageAIRerank, asked: Asked) -> list[tuple[int, float]]:
+    compressor.top_k = asked.top_n
+    return compressed(compressor, asked)
+
+
+def ask_nvidia(compressor: NVIDIARerank, asked: Asked) -> list[tuple[int, float]]:
+    compressor.top_n = asked.top_n or len(DOCUMENTS)
+    return compressed(compressor, asked)
+
+
+class TestLangChain(Checks):
+    """Its rerankers."""
+
+    cases: ClassVar = [
+        Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=True),
+        Case(of_jina, ask, "/v1/rerank", dict.fromkeys(STATUSES, RuntimeError)),
+        Case(of_voyage, ask_voyage, "/v1/rerank", OF_VOYAGE),
+        Case(of_nvidia, ask_nvidia, "/v1/ranking", dict.fromkeys(STATUSES, Exception), unit=False),
+    ]
+
+    @pytest.mark.parametrize("made", [of_cohere, of_jina], ids=str)
+    def test_it_compresses(self, ground: Ground, made: Any) -> None:
+        """Documents keep their metadata; three are returned, as both do unless told else."""
+        expect(compressed(ground.open(made), Asked()))
+
+    def test_fields_of_objects(self, ground: Ground) -> None:
+        """LangChain's Cohere sends objects as YAML."""
+        documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
+        answer = ground.open(of_cohere).rerank(documents, QUERY, rank_fields=["title"], model=MODEL)
+        expect((one["index"], one["relevance_score"]) for one in answer)
+
+
+class TestCohere(Ranks):
+    """Its Cohere SDK."""
+
+    cases: ClassVar = [Case(cohere_v1, ask_sdk, "/v1/rerank", OF_COHERE)]

@@ -1,0 +1,32 @@
+"""infinity_client. It gives None for every error but 422, which it cannot read with our `detail`: so there is none."""
+
+from typing import Any, ClassVar
+
+from infinity_client import AuthenticatedClient
+from infinity_client.api.default import rerank
+from infinity_client.models import RerankInput
+
+from clients.cases import DOCUMENTS, MODEL, Asked, Case, Checks, Refused
+from clients.ways import way
+
+
+@way("infinity_client", dialect="Infinity", note="gives None for every error")
+def client(H: str, k: str, M: str) -> Any:
+    return AuthenticatedClient(base_url=H, token=k)
+
+
+def ask(client: Any, asked: Asked) -> list[tuple[int, float]]:
+    body = RerankInput(query=asked.query, documents=DOCUMENTS, model=asked.model, top_n=asked.top_n)
+    answer = rerank.sync(client=client, body=body)
+    if answer is None:
+        raise Refused
+    assert answer.object_.value == "rerank"
+    assert answer.model == MODEL
+    assert answer.usage.total_tokens > 0
+    return [(one.index, one.relevance_score) for one in answer.results]
+
+
+class TestInfinity(Checks):
+    """The client."""
+
+    cases: ClassVar = [Case(client, ask, "/rerank", dict.fromkeys((400, 401, 404, 429, 503), Refused))]

@@ -1,0 +1,74 @@
+"""together 1.5: blocking and asynchronous. It waits as `retry-after` says only where that is sent in lower case."""
+
+from typing import Any, ClassVar
+
+import together
+from together import error
+
+from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, Ranks, expect, wait
+from clients.ground import Ground
+from clients.ways import way
+
+RAISES = {
+    400: error.InvalidRequestError,
+    401: error.AuthenticationError,
+    404: error.InvalidRequestError,
+    429: error.RateLimitError,
+    503: error.ServiceUnavailableError,
+}
+BROKEN = "tries nothing again; under `asyncio.run` an error's repr fails in the client itself; `loop.run_until_complete` raises it"
+
+
+@way("together", dialect="Together", note="404 is an InvalidRequestError")
+def below_v1(H: str, k: str, M: str) -> Any:
+    return together.Together(api_key=k, base_url=H + "/v1")
+
+
+@way("together", dialect="Together", note="goes to `/rerank`")
+def root(H: str, k: str, M: str) -> Any:
+    return together.Together(api_key=k, base_url=H)
+
+
+@way("together", dialect="Together", note=BROKEN)
+def asynchronous(H: str, k: str, M: str) -> Any:
+    return together.AsyncTogether(api_key=k, base_url=H + "/v1")
+
+
+def ask(client: Any, asked: Asked) -> list[tuple[int, float]]:
+    answer = client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+    return ranked(answer)
+
+
+def ask_async(client: Any, asked: Asked) -> list[tuple[int, float]]:
+    called = client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+    return ranked(wait(called))
+
+
+def ranked(answer: Any) -> list[tuple[int, float]]:
+    assert answer.object == "rerank"
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
+    return [(one.index, one.relevance_score) for one in answer.results]
+
+
+class TestOtherWays(Ranks):
+    """What differs in its base URL only."""
+
+    cases: ClassVar = [Case(root, ask, "/rerank", RAISES)]
+
+
+class TestTogether(Checks):
+    """The SDK."""
+
+    cases: ClassVar = [
+        Case(below_v1, ask, "/v1/rerank", RAISES, retries=True),
+        Case(asynchronous, ask_async, "/v1/rerank", RAISES),
+    ]
+
+    def test_objects_come_back(self, ground: Ground) -> None:
+        """With rank_fields."""
+        documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
+        answer = ground.open(below_v1).rerank.create(
+            model=MODEL, query=QUERY, documents=documents, rank_fields=["title"], return_documents=True
+        )
+        expect((one.index, one.relevance_score) for one in answer.results)
+        assert answer.results[0].document["title"] == DOCUMENTS[1]

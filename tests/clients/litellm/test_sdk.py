@@ -1,0 +1,110 @@
+"""litellm.rerank: all its providers that a self-hosted server can be reached by. It never tries again by itself."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+import litellm
+import pytest
+
+from clients.cases import DOCUMENTS, QUERY, Asked, Case, Checks, expect, wait
+from clients.ground import Ground
+from clients.ways import Way, way
+
+RAISES = {
+    400: litellm.BadRequestError,
+    401: litellm.AuthenticationError,
+    404: litellm.NotFoundError,
+    429: litellm.RateLimitError,
+    503: litellm.ServiceUnavailableError,
+}
+
+
+@way("litellm", dialect="Together")
+def together_ai(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="together_ai/" + M, api_base=H + "/v1", api_key=k)
+
+
+@way("litellm", dialect="Cohere v2")
+def cohere(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="cohere/" + M, api_base=H, api_key=k)
+
+
+@way("litellm", dialect="Jina")
+def jina_ai(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="jina_ai/" + M, api_base=H, api_key=k)
+
+
+@way("litellm", dialect="vLLM")
+def hosted_vllm(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="hosted_vllm/" + M, api_base=H, api_key=k)
+
+
+@way("litellm", dialect="Infinity", note="has a path of its own, since its documents must be strings")
+def infinity(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="infinity/" + M, api_base=H + "/infinity", api_key=k)
+
+
+@way("litellm", dialect="TEI", note="sends no model, and knows no top_n")
+def huggingface(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="huggingface/" + M, api_base=H, api_key=k)
+
+
+@way("litellm", dialect="Voyage")
+def voyage(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="voyage/" + M, api_base=H + "/v1", api_key=k)
+
+
+@way("litellm", dialect="Cohere v1")
+def litellm_proxy(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="litellm_proxy/" + M, api_base=H, api_key=k)
+
+
+@way("litellm", dialect="Cohere v2")
+def asynchronous(H: str, k: str, M: str) -> Any:
+    return partial(litellm.arerank, model="cohere/" + M, api_base=H, api_key=k)
+
+
+def ask(rerank: Any, asked: Asked) -> list[tuple[int, float]]:
+    answer = rerank(query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+    return [(one["index"], one["relevance_score"]) for one in answer.results]
+
+
+def ask_async(rerank: Any, asked: Asked) -> list[tuple[int, float]]:
+    answer = wait(rerank(query=asked.query, documents=DOCUMENTS, top_n=asked.top_n))
+    return [(one["index"], one["relevance_score"]) for one in answer.results]
+
+
+class TestLiteLLM(Checks):
+    """Its providers."""
+
+    cases: ClassVar = [
+        Case(together_ai, ask, "/v1/rerank", RAISES),
+        Case(cohere, ask, "/v2/rerank", RAISES),
+        Case(jina_ai, ask, "/v1/rerank", RAISES),
+        Case(hosted_vllm, ask, "/rerank", RAISES),
+        Case(infinity, ask, "/infinity/rerank", RAISES),
+        Case(voyage, ask, "/v1/rerank", RAISES),
+        Case(litellm_proxy, ask, "/v1/rerank", RAISES),
+        Case(asynchronous, ask_async, "/v2/rerank", RAISES),
+        Case(
+            huggingface,
+            ask,
+            "/rerank",
+            {status: error for status, error in RAISES.items() if status != 404},
+            cuts=False,
+        ),
+    ]
+
+    @pytest.mark.parametrize("made", [together_ai, cohere, jina_ai, hosted_vllm, infinity, litellm_proxy], ids=str)
+    def test_objects(self, ground: Ground, made: Way[Any]) -> None:
+        """It sends objects, rank_fields and return_documents whatever the provider."""
+        documents = [{"title": text, "page": "1"} for text in DOCUMENTS]
+        answer = ground.open(made)(query=QUERY, documents=documents, rank_fields=["title"], return_documents=True)
+        expect((one["index"], one["relevance_score"]) for one in answer.results)
+        assert DOCUMENTS[1] in answer.results[0]["document"]["text"]
+
+    @pytest.mark.parametrize("made", [together_ai, cohere, jina_ai, hosted_vllm, infinity, voyage], ids=str)
+    def test_documents_come_back(self, ground: Ground, made: Way[Any]) -> None:
+        """Which it asks for unless told not to."""
+        answer = ground.open(made)(query=QUERY, documents=DOCUMENTS)
+        assert [one["document"]["text"] for one in answer.results] == [DOCUMENTS[one["index"]] for one in answer.results]

@@ -1,0 +1,99 @@
+"""LlamaIndex's rerankers of Cohere, Jina, TEI and Xinference, and cohere 6.1, which goes with them."""
+
+from typing import Any, ClassVar
+
+import cohere
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.postprocessor.cohere_rerank import CohereRerank
+from llama_index.postprocessor.jinaai_rerank import JinaRerank
+from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
+from llama_index.postprocessor.xinference_rerank import XinferenceRerank
+
+from clients.cases import DOCUMENTS, Asked, Case, Checks, Ranks, expect
+from clients.ground import Ground
+from clients.ways import way
+
+STATUSES = (400, 401, 404, 429, 503)
+OF_COHERE = {
+    400: cohere.BadRequestError,
+    401: cohere.UnauthorizedError,
+    404: cohere.NotFoundError,
+    429: cohere.TooManyRequestsError,
+    503: cohere.ServiceUnavailableError,
+}
+LOOP = "beside the SDK's retries it has its own: up to 10 tries on 500, 503 and 504, 4 to 10 s apart"
+NO_STATUS = "looks at no status: every error is an AssertionError; takes the scheme of the header, or the bare key"
+
+
+@way("cohere", dialect="Cohere v2")
+def cohere_v2(H: str, k: str, M: str) -> cohere.ClientV2:
+    return cohere.ClientV2(api_key=k, base_url=H)
+
+
+@way("llama-index-postprocessor-cohere-rerank", dialect="Cohere v2", note=LOOP)
+def of_cohere(H: str, k: str, M: str) -> CohereRerank:
+    return CohereRerank(model=M, api_key=k, base_url=H)
+
+
+@way(
+    "llama-index-postprocessor-jinaai-rerank",
+    dialect="Jina",
+    note="every error is a RuntimeError with the server's sentence",
+)
+def of_jina(H: str, k: str, M: str) -> JinaRerank:
+    return JinaRerank(model=M, api_key=k, base_url=H + "/v1")
+
+
+@way("llama-index-postprocessor-tei-rerank", dialect="TEI", note=NO_STATUS)
+def of_tei(H: str, k: str, M: str) -> TextEmbeddingInference:
+    return TextEmbeddingInference(base_url=H, auth_token="Bearer " + k)
+
+
+@way("llama-index-postprocessor-tei-rerank", dialect="TEI", note=NO_STATUS)
+def of_tei_by_bare_key(H: str, k: str, M: str) -> TextEmbeddingInference:
+    return TextEmbeddingInference(base_url=H, auth_token=k)
+
+
+@way("llama-index-postprocessor-xinference-rerank", dialect="Xinference", note="sends no key: for a server without")
+def of_xinference(H: str, k: str, M: str) -> XinferenceRerank:
+    return XinferenceRerank(model=M, base_url=H)
+
+
+def ask_sdk(client: cohere.ClientV2, asked: Asked) -> list[tuple[int, float]]:
+    answer = client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+    return [(one.index, one.relevance_score) for one in answer.results]
+
+
+def ask(reranker: Any, asked: Asked) -> list[tuple[int, float]]:
+    nodes = [NodeWithScore(node=TextNode(id_=str(index), text=text)) for index, text in enumerate(DOCUMENTS)]
+    reranker.top_n = asked.top_n or len(nodes)
+    return [(int(one.node.id_), one.score) for one in reranker.postprocess_nodes(nodes, query_str=asked.query)]
+
+
+class TestOtherWays(Ranks):
+    """What differs in how it is made only."""
+
+    cases: ClassVar = [
+        Case(cohere_v2, ask_sdk, "/v2/rerank", OF_COHERE),
+        Case(of_tei, ask, "/rerank", {}),
+    ]
+
+
+class TestLlamaIndex(Checks):
+    """Its rerankers."""
+
+    cases: ClassVar = [
+        Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=True),
+        Case(of_jina, ask, "/v1/rerank", dict.fromkeys(STATUSES, RuntimeError)),
+        Case(of_tei_by_bare_key, ask, "/rerank", dict.fromkeys((400, 401, 429, 503), AssertionError)),
+    ]
+
+
+def test_xinference_sends_no_key(ground: Ground) -> None:
+    """It works with a server that asks for none."""
+    ground.front.next("open", "open")
+    reranker = ground.open(of_xinference)
+    expect(ask(reranker, Asked()))
+    expect(ask(reranker, Asked(top_n=2)), top_n=2)
+    assert ground.last.path == "/v1/rerank"
+    assert "authorization" not in ground.last.sent_headers
