@@ -348,8 +348,13 @@ class Scoreboard:
             self._keep_best(index, self._logits[index])
         return True
 
+    def repeat(self, copy: int, original: int) -> None:
+        """Give a copy the score of its original."""
+        self.resemble(copy, original)
+        self.settle(copy, self._logits[original])
+
     def resemble(self, copy: int, original: int) -> None:
-        """Let a copy have the best window of its original."""
+        """Give a copy, whose score comes by itself, the best window of its original."""
         self._starts[copy], self._ends[copy] = self._starts[original], self._ends[original]
 
     def _keep_best(self, index: int, logit: float) -> None:

@@ -298,17 +298,11 @@ class _Live:
         for index, window, logit in zip(scored.positions, scored.windows, scored.logits, strict=True):
             if self.board.settle(index, logit, window):
                 settled.append(index)
-                settled.extend(self._settle_copies(index))
+                for copy in self._repeats.take(index):
+                    self.board.repeat(copy, index)
+                    settled.append(copy)
         if self._on_scores is not None and settled:
             await self._on_scores(self.board.results(settled))
-
-    def _settle_copies(self, original: int) -> list[int]:
-        """Those that waited for a document's score."""
-        copies = self._repeats.take(original)
-        for copy in copies:
-            self.board.resemble(copy, original)
-            self.board.settle(copy, self.board.logit(original) or 0.0)
-        return copies
 
 
 async def _once(documents: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
