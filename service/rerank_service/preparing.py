@@ -12,6 +12,9 @@ from rerank_service.ranking import RerankRequest, Span, TooLong
 from rerank_service.tokenizer import EncodedQuery, PairTokenizer
 from rerank_service.windows import Reading
 
+Keyed = tuple[int, EncodedPair, bytes]
+"""A document's index, a pair of it, and the pair's key."""
+
 _UNCUT = {TooLong.REFUSE, TooLong.WHOLE}
 
 
@@ -22,10 +25,8 @@ class Prepared:
     index: int
     chars: int
     document: Document
-    pairs: Sequence[EncodedPair]
+    pairs: Sequence[Keyed]
     """One, or one for each window."""
-    keys: Sequence[bytes]
-    """Theirs."""
     key: bytes
     """The document's own."""
     truncated: bool
@@ -58,9 +59,12 @@ class Preparer:
             max_tokens_per_doc=self.reading.max_tokens,
             cut_side=self.reading.side,
         )
+        windows = self.reading.windows and self.reading.max_tokens > self.query.room
         prepared = [
-            self._windowed(*one) if self._wants_windows(one[-1]) else self._whole(*one)
-            for one in zip(range(first, first + len(raws)), map(self.reader.chars, raws), documents, pairs, strict=True)
+            self._windowed(index, raw, document)
+            if pair.truncated and windows
+            else self._whole(index, raw, document, pair)
+            for index, (raw, document, pair) in enumerate(zip(raws, documents, pairs, strict=True), first)
         ]
         if self.request.too_long in _UNCUT:
             self._refuse_cut(prepared)
@@ -72,18 +76,15 @@ class Preparer:
         check_chars(field, len(document.text), self.max_chars)
         return document
 
-    def _wants_windows(self, pair: EncodedPair) -> bool:
-        return pair.truncated and self.reading.windows and self.reading.max_tokens > self.query.room
-
-    def _whole(self, index: int, chars: int, document: Document, pair: EncodedPair) -> Prepared:
+    def _whole(self, index: int, raw: Any, document: Document, pair: EncodedPair) -> Prepared:
         key = self.keys.of(pair)
-        return Prepared(index, chars, document, (pair,), (key,), key, pair.truncated)
+        return Prepared(index, self.reader.chars(raw), document, ((index, pair, key),), key, pair.truncated)
 
-    def _windowed(self, index: int, chars: int, document: Document, _: EncodedPair) -> Prepared:
+    def _windowed(self, index: int, raw: Any, document: Document) -> Prepared:
         encoded = self.tokenizer.encode_windows(self.query, document.text, self.reading)
-        keys = [self.keys.of(pair) for pair in encoded.windows]
-        key = windows_key(keys, encoded.spans)
-        return Prepared(index, chars, document, encoded.windows, keys, key, encoded.truncated, encoded.spans)
+        pairs = [(index, pair, self.keys.of(pair)) for pair in encoded.windows]
+        key = windows_key([key for *_, key in pairs], encoded.spans)
+        return Prepared(index, self.reader.chars(raw), document, pairs, key, encoded.truncated, encoded.spans)
 
     def _refuse_cut(self, prepared: Sequence[Prepared]) -> None:
         for one in prepared:
