@@ -13,6 +13,9 @@ from rerank_service.ranking import RerankRequest, Span, TooLong
 from rerank_service.tokenizer import EncodedQuery, PairTokenizer
 from rerank_service.windows import Reading
 
+Keyed = tuple[int, EncodedPair, bytes]
+"""A document's index, a pair of it, and the pair's key."""
+
 _UNCUT = {TooLong.REFUSE, TooLong.WHOLE}
 
 
@@ -23,10 +26,8 @@ class Prepared:
     index: int
     chars: int
     document: Document
-    pairs: Sequence[EncodedPair]
+    pairs: Sequence[Keyed]
     """One, or one for each window."""
-    keys: Sequence[bytes]
-    """Theirs."""
     key: bytes
     """The document's own."""
     truncated: bool
@@ -75,8 +76,9 @@ class Preparer:
             max_tokens_per_doc=self.reading.max_tokens,
             cut_side=self.reading.side,
         )
+        windows = self.reading.windows and self.reading.max_tokens > self.query.room
         prepared = [
-            self._windowed(*one) if self._wants_windows(pair) else self._whole(*one, pair)
+            self._windowed(*one) if pair.truncated and windows else self._whole(*one, pair)
             for one, pair in zip(arrived, pairs, strict=True)
         ]
         if self.request.too_long in _UNCUT:
@@ -89,18 +91,15 @@ class Preparer:
         check_chars(field, len(document.text), self.max_chars)
         return document
 
-    def _wants_windows(self, pair: EncodedPair) -> bool:
-        return pair.truncated and self.reading.windows and self.reading.max_tokens > self.query.room
-
     def _whole(self, index: int, chars: int, document: Document, pair: EncodedPair) -> Prepared:
         key = self.keys.of(pair)
-        return Prepared(index, chars, document, (pair,), (key,), key, pair.truncated)
+        return Prepared(index, chars, document, ((index, pair, key),), key, pair.truncated)
 
     def _windowed(self, index: int, chars: int, document: Document) -> Prepared:
         encoded = self.tokenizer.encode_windows(self.query, document.text, self.reading)
-        keys = [self.keys.of(pair) for pair in encoded.windows]
-        key = windows_key(keys, encoded.spans)
-        return Prepared(index, chars, document, encoded.windows, keys, key, encoded.truncated, encoded.spans)
+        pairs = [(index, pair, self.keys.of(pair)) for pair in encoded.windows]
+        key = windows_key([key for *_, key in pairs], encoded.spans)
+        return Prepared(index, chars, document, pairs, key, encoded.truncated, encoded.spans)
 
     def _refuse_cut(self, prepared: Sequence[Prepared]) -> None:
         for one in prepared:

@@ -46,7 +46,9 @@ def ask_open_webui(door: Door, asked: Asked) -> list[tuple[int, float]]:
     return sorted(enumerate(scores), key=lambda one: -one[1])
 
 
-@way("Dify, OpenAI-compatible", package="", dialect="Jina", note="spreads the scores between the least and the greatest")
+@way(
+    "Dify, OpenAI-compatible", package="", dialect="Jina", note="spreads the scores between the least and the greatest"
+)
 def dify(H: str, k: str, M: str) -> Door:
     return Door(H + "/v1/rerank", k)
 
@@ -76,7 +78,8 @@ def dify_localai(H: str, k: str, M: str) -> Door:
 def ask_dify_localai(door: Door, asked: Asked) -> list[tuple[int, float]]:
     """The text is read wherever there is a document at all."""
     answer = post(
-        door, {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": asked.top_n or len(DOCUMENTS)}
+        door,
+        {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": asked.top_n or len(DOCUMENTS)},
     )
     assert all("document" not in one or one["document"]["text"] for one in answer["results"])
     return results(answer)
@@ -89,7 +92,13 @@ def dify_voyage(H: str, k: str, M: str) -> Door:
 
 def ask_dify_voyage(door: Door, asked: Asked) -> list[tuple[int, float]]:
     top_k = asked.top_n or len(DOCUMENTS)
-    body = {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_k": top_k, "return_documents": True}
+    body = {
+        "model": asked.model,
+        "query": asked.query,
+        "documents": DOCUMENTS,
+        "top_k": top_k,
+        "return_documents": True,
+    }
     answer = post(door, body)
     assert [one["document"] for one in answer["data"]] == [DOCUMENTS[one["index"]] for one in answer["data"]]
     return [(one["index"], one["relevance_score"]) for one in answer["data"]]
@@ -101,7 +110,9 @@ def dify_tei(H: str, k: str, M: str) -> Door:
 
 
 def ask_dify_tei(door: Door, asked: Asked) -> list[tuple[int, float]]:
-    info = requests.get(door.url.replace("/rerank", "/info"), headers={"Authorization": f"Bearer {door.key}"}, timeout=60)
+    info = requests.get(
+        door.url.replace("/rerank", "/info"), headers={"Authorization": f"Bearer {door.key}"}, timeout=60
+    )
     assert next(iter(info.json()["model_type"])) == "reranker"
     assert info.json()["max_input_length"] > 0
     answer = post(door, {"query": asked.query, "texts": DOCUMENTS, "return_text": True})
@@ -188,14 +199,29 @@ class TestApplications(Ranks):
         Case(ragflow_localai, ask_ragflow, "/rerank", {}),
         Case(ragflow_siliconflow, ask_ragflow_siliconflow, "/v1/rerank", {}),
         Case(ragflow_nvidia, ask_ragflow_nvidia, "/v1/reranking", {}, cuts=False, unit=False),
-        Case(ragflow_nvidia_mistral, ask_ragflow_nvidia, "/nv-rerankqa-mistral-4b-v3/reranking", {}, cuts=False, unit=False),
+        Case(
+            ragflow_nvidia_mistral,
+            ask_ragflow_nvidia,
+            "/nv-rerankqa-mistral-4b-v3/reranking",
+            {},
+            cuts=False,
+            unit=False,
+        ),
     ]
 
     def test_ragflow_xinference(self, ground: Ground) -> None:
         """Without a key, so of a server that asks for none; "true" is true."""
         ground.front.next("open")
-        body = {"model": MODEL, "query": QUERY, "return_documents": "true", "return_len": "true", "documents": DOCUMENTS}
+        body = {
+            "model": MODEL,
+            "query": QUERY,
+            "return_documents": "true",
+            "return_len": "true",
+            "documents": DOCUMENTS,
+        }
         answer = requests.post(ground.open(ragflow_xinference).url, json=body, timeout=60).json()
         expect(results(answer))
-        assert [one["document"]["text"] for one in answer["results"]] == [DOCUMENTS[one["index"]] for one in answer["results"]]
+        assert [one["document"]["text"] for one in answer["results"]] == [
+            DOCUMENTS[one["index"]] for one in answer["results"]
+        ]
         assert answer["meta"]["tokens"]["input_tokens"] > 0

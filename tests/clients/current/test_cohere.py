@@ -98,6 +98,4 @@ class TestCohere(Checks):
         """What is raised when there is no other try."""
         ground.front.next(server)
         with pytest.raises(RAISES[status]):
-            ground.open(v2).rerank(
-                model=MODEL, query=QUERY, documents=DOCUMENTS, request_options={"max_retries": 0}
-            )
+            ground.open(v2).rerank(model=MODEL, query=QUERY, documents=DOCUMENTS, request_options={"max_retries": 0})
