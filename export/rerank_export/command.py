@@ -20,6 +20,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="hub id, such as cross-encoder/ms-marco-MiniLM-L6-v2, or a folder with its files")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the bundle goes (default: out/NAME)")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code that the model brings, where transformers has none for it: read it first",
+    )
     parser.add_argument("--name", help="what the model is called where it is served (default: the folder's name)")
     scoring = parser.add_argument_group("how it scores, where its files do not say")
     scoring.add_argument(
@@ -64,7 +69,13 @@ def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
 
     out: Path = arguments.out or Path("out") / Path(arguments.model).resolve().name
     done = export(
-        arguments.model, out, revision=arguments.revision, name=arguments.name, wishes=_wishes(arguments), say=say
+        arguments.model,
+        out,
+        revision=arguments.revision,
+        trusted=arguments.trust_remote_code,
+        name=arguments.name,
+        wishes=_wishes(arguments),
+        say=say,
     )
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     say(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.decoder import load_decoder
+from rerank_export.encoder import load_encoder
 from rerank_export.errors import ExportFailed, one_line
 from rerank_export.scoring import Scoring
 from rerank_export.source import Source
@@ -81,8 +82,8 @@ def reference_logits(
     import torch
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source.folder)
-    model = load_decoder(source, scoring) if scoring.decoder else _load_encoder(source)
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+    model = load_decoder(source, scoring) if scoring.decoder else load_encoder(source)
     logits = np.empty(len(pairs), np.float32)
     with torch.inference_mode():
         for at, (query, document) in enumerate(pairs):
@@ -91,18 +92,6 @@ def reference_logits(
             row = (output[-1] if scoring.generative else output)[list(scoring.rows)]
             logits[at] = (row[0] if len(row) == 1 else row[0] - row[1]).item()
     return logits
-
-
-def _load_encoder(source: Source) -> Any:
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    model, loading = AutoModelForSequenceClassification.from_pretrained(
-        source.folder, dtype=torch.float32, output_loading_info=True
-    )
-    if loading["missing_keys"]:  # transformers makes them up
-        raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")
-    return model
 
 
 def _encoded(tokenizer: Any, scoring: Scoring, query: str, document: str, max_tokens: int) -> dict[str, Any]:
