@@ -1,7 +1,9 @@
 """`rerank export`: a model from the hub or a folder, as a bundle that `rerank serve` takes."""
 
 import argparse
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +54,8 @@ def _run(arguments: argparse.Namespace) -> int:
     # plain lines, also on a terminal: a spinner would swallow the hub's progress bars
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     try:
-        _export(arguments, console.print)
+        with _cleared_away():
+            _export(arguments, console.print)
     except ExportFailed as error:
         console.print(f"rerank export: {error}")
         return 1
@@ -62,6 +65,20 @@ def _run(arguments: argparse.Namespace) -> int:
         console.print(f"rerank export: {error.name} is not installed. {_NEEDS}")
         return 1
     return 0
+
+
+@contextmanager
+def _cleared_away() -> Iterator[None]:
+    """A request to end from CI or Docker ends with what is begun removed, as Ctrl-C does by itself."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)  # as shells have it
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:

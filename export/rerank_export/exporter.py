@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rerank_export.errors import ExportFailed
+from rerank_export.errors import ExportFailed, is_disk_full
 from rerank_export.graph import OPSET, export_graph
 from rerank_export.out import check_out, replace
 from rerank_export.parity import Parity, compare, sample, versions
@@ -61,7 +61,7 @@ def export(
         raise ExportFailed(f"--max-tokens {wishes.max_tokens} is too few: a pair needs {MIN_TOKENS}")
     target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
     try:
-        check_out(target, out)
+        there = check_out(target, out)
         say(f"fetching {model}")
         source = fetch(model, revision, trusted=trusted)
         if source.revision:
@@ -71,16 +71,22 @@ def export(
             scoring = scoring_of(source, config, wishes)
             check_weights(source.folder, source.id)
             _say_how(scoring, say)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
+            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=there) as work:
                 made = Path(work) / "bundle"
                 manifest = _manifest(source, config, scoring, name or target.name)
                 parity = _make(source, scoring, made, manifest, wishes, say)
                 bundle = open_bundle(made)
                 replace(made, target)
     except (OSError, BundleInvalid) as error:
-        raise ExportFailed(str(error)) from error
+        raise ExportFailed(_no_space(out) if is_disk_full(error) else str(error)) from error
     return Exported(Bundle(out, bundle.manifest), parity)
+
+
+def _no_space(out: Path) -> str:
+    return (
+        f"there is no space left where {out} was to be made, and nothing was left there: the work takes about three "
+        "times the size of the weights in fp32"
+    )
 
 
 def _say_how(scoring: Scoring, say: Say) -> None:

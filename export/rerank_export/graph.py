@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from rerank_export.decoder import export_decoder
 from rerank_export.encoder import export_encoder
-from rerank_export.errors import ExportFailed, one_line
+from rerank_export.errors import ExportFailed, is_disk_full, one_line
 from rerank_export.scoring import Scoring
 from rerank_export.source import Source, check_trust, has_own_code
 
@@ -33,6 +33,8 @@ def export_graph(source: Source, scoring: Scoring, folder: Path) -> onnx.ModelPr
     except ExportFailed:
         raise
     except Exception as error:
+        if is_disk_full(error):
+            raise
         check_trust(source)
         exporter = "torch" if scoring.decoder else "optimum"
         raise ExportFailed(f"{exporter} cannot export {source.id}: {one_line(error)}") from error

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-from rerank_export.errors import ExportFailed, one_line
+from rerank_export.errors import ExportFailed, is_disk_full, one_line
 from rerank_export.modules import read_modules
 from rerank_export.weight_files import PICKLED, SAFE, missing_weights
 from rerank_service.model_files import CONFIG
@@ -78,6 +78,8 @@ def _turned(model: str, revision: str | None) -> Iterator[None]:
 def _line(error: Exception, model: str, revision: str | None) -> str:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    if is_disk_full(error):
+        return f"there is no space left in the hub's cache for {model}: HF_HOME names another place"
     known = next((line for kind, line in _lines() if isinstance(error, kind)), None)
     if known is not None:
         return known.format(model=model, revision=revision)

@@ -10,8 +10,9 @@ from rerank_service.bundle import Manifest
 from rerank_service.model_files import MANIFEST
 
 
-def check_out(target: Path, asked: Path) -> None:
-    """See that a bundle may be written, before what takes minutes. `asked` is what the caller calls it.
+def check_out(target: Path, asked: Path) -> Path:
+    """See that a bundle may be written, before what takes minutes; gives the folder to work in, on the same disk.
+    `asked` is what the caller calls it.
 
     Raises:
         ExportFailed: something else would be lost, or nothing can be written.
@@ -24,6 +25,7 @@ def check_out(target: Path, asked: Path) -> None:
             pass
     except OSError as error:
         raise ExportFailed(f"{asked} cannot be written ({there}: {error.strerror}): choose another OUT") from error
+    return there
 
 
 def _is_free(out: Path) -> bool:
@@ -44,6 +46,7 @@ def replace(made: Path, out: Path) -> None:
     made.chmod(0o755)  # onnx and tempfile make what only their owner reads; a server runs as somebody else
     for path in made.iterdir():
         path.chmod(0o644)
+    out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists():
         out.replace(made.with_name("replaced"))
     made.replace(out)
