@@ -56,9 +56,10 @@ proto-drift: proto  ## fail when the committed stubs are not those of proto/
 
 docs: $(VENV)/.serving  ## write the pages that are made from code
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
+	$(BIN)/python docs/generate_models.py > docs/models.md
 
 docs-drift: docs  ## fail when a page made from code is out of date
-	git diff --exit-code -- docs/settings.md
+	git diff --exit-code -- docs/settings.md docs/models.md
 
 # MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub; OPTIONS: others
 export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL=cross-encoder/ms-marco-MiniLM-L6-v2 OUT=out/minilm

@@ -18,7 +18,16 @@ _NEEDS = (
 )
 
 
+_EPILOG = (
+    "For example: `rerank export BAAI/bge-reranker-v2-m3 --out out/m3`, or `rerank export ./my-model --relevant LABEL_1`. "
+    "From the hub only the files that are needed are fetched, by its own client: HF_TOKEN (for gated models), HTTPS_PROXY, "
+    "HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE hold. Status 0: the bundle is there. Status 1: nothing is, and the last line "
+    "says why."
+)
+
+
 def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _EPILOG
     parser.add_argument("model", help="hub id, such as cross-encoder/ms-marco-MiniLM-L6-v2, or a folder with its files")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the bundle goes (default: out/NAME)")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
