@@ -23,7 +23,7 @@ def page() -> str:
         (
             "# Models that were verified",
             "",
-            "Made by `make docs` from the lists that the exporter's tests run by (`tests/support/architectures.py`) and",
+            "Made by `make docs` from `tests/support/architectures.py`, which the exporter's tests run by, and",
             "from `export/constraints.txt`. Of each row a small model with random weights is made, exported,",
             "and compared with torch: logits of single pairs and of padded batches differ by at most 1e-5.",
             "What an export of yours was verified with is in its own `manifest.json` and `report.json`.",

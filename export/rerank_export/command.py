@@ -19,10 +19,10 @@ _NEEDS = (
 
 
 _EPILOG = (
-    "For example: `rerank export BAAI/bge-reranker-v2-m3 --out out/m3`, or `rerank export ./my-model --relevant LABEL_1`. "
-    "From the hub only the files that are needed are fetched, by its own client: HF_TOKEN (for gated models), HTTPS_PROXY, "
-    "HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE hold. Status 0: the bundle is there. Status 1: nothing is, and the last line "
-    "says why."
+    "For example: `rerank export BAAI/bge-reranker-v2-m3 --out out/m3`, `rerank export ./my-model --relevant LABEL_1`. "
+    "From the hub only the files that are needed are fetched, by its own client: HF_TOKEN (for gated models), "
+    "HTTPS_PROXY, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE hold. Status 0: the bundle is there. Status 1: nothing is, "
+    "and the last line says why."
 )
 
 
