@@ -14,6 +14,30 @@ RUN python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
  && python3 -m pip --python /opt/rerank/bin/python3 install --no-cache-dir \
       -c service/constraints.txt "$(ls /wheel/*.whl)[${EXTRA}]"
 
+# `make export-image`: what makes bundles; torch lives in this stage only, and nothing is copied from it.
+# INDEX: a package index with CPU builds of torch, which saves gigabytes; asked beside the usual one.
+FROM ${BASE} AS export
+ARG INDEX=
+COPY --from=build /src/export/constraints.txt /tmp/constraints.txt
+COPY --from=build /wheel /wheel
+RUN python3 -m venv --without-pip /opt/rerank \
+ && python3 -m pip --python /opt/rerank/bin/python3 install --no-cache-dir ${INDEX:+--extra-index-url "${INDEX}"} \
+      -c /tmp/constraints.txt "$(ls /wheel/*.whl)[export]" \
+ && mkdir -m 1777 /data
+# the caller's folder: models are read from it, bundles are written to out/ in it, the hub's cache is kept in it
+WORKDIR /data
+# whoever runs it, by `docker run --user`, has a home and a name, which libraries ask for
+ENV HF_HOME=/data/.cache/huggingface \
+    HOME=/tmp \
+    ORT_DISABLE_TELEMETRY=1 \
+    PATH=/opt/rerank/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    USER=rerank
+USER 65532:65532
+ENTRYPOINT ["rerank", "export"]
+CMD ["--help"]
+
 FROM ${BASE}
 LABEL org.opencontainers.image.title="rerank-service" \
       org.opencontainers.image.description="A self-hosted reranker: cross-encoders on ONNX Runtime behind gRPC and Cohere-style REST" \

@@ -9,6 +9,7 @@ WHEEL_VENV ?= .venv-wheel
 OPENVINO_VENV ?= .venv-openvino
 OPENVINO_RUNTIME ?= onnxruntime-openvino==1.24.1
 IMAGE ?= rerank-service:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
+EXPORT_IMAGE ?= rerank-service-export
 BASE ?= python:3.12-slim
 EXTRA ?= cpu
 BIN := $(VENV)/bin
@@ -25,7 +26,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image bench bench-lock lock clean
+.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,10 +69,11 @@ proto-drift: proto  ## fail when the committed stubs are not those of proto/
 
 docs: $(VENV)/.serving  ## write the pages that are made from code
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
+	$(BIN)/python docs/generate_models.py > docs/models.md
 	PYTHONPATH=tests $(BIN)/python -m clients.page
 
 docs-drift: docs  ## fail when a page made from code is out of date
-	git diff --exit-code -- docs/settings.md docs/clients.md
+	git diff --exit-code -- docs/settings.md docs/models.md docs/clients.md
 
 # MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub; OPTIONS: others
 export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL=cross-encoder/ms-marco-MiniLM-L6-v2 OUT=out/minilm
@@ -116,6 +118,10 @@ bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.de
 
 image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
 	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .
+
+# INDEX: a package index with CPU builds of torch
+export-image:  ## build the image that makes bundles: docker run --rm -v "$$PWD:/data" -u "$$(id -u)" rerank-service-export MODEL
+	docker build --target export --build-arg BASE=$(BASE) --build-arg INDEX=$(INDEX) -t $(EXPORT_IMAGE) .
 
 lock:  ## renew the constraints files from what the package index has now
 	$(call freeze,.[cpu$(COMMA)calibrate] --group dev,service/constraints.txt)

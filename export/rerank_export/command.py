@@ -1,7 +1,9 @@
 """`rerank export`: a model from the hub or a folder, as a bundle that `rerank serve` takes."""
 
 import argparse
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +19,24 @@ _NEEDS = (
 )
 
 
+_EPILOG = (
+    "For example: `rerank export BAAI/bge-reranker-v2-m3 --out out/m3`, `rerank export ./my-model --relevant LABEL_1`. "
+    "From the hub only the files that are needed are fetched, by its own client: HF_TOKEN (for gated models), "
+    "HTTPS_PROXY, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE hold. Status 0: the bundle is there. Status 1: nothing is, "
+    "and the last line says why."
+)
+
+
 def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _EPILOG
     parser.add_argument("model", help="hub id, such as cross-encoder/ms-marco-MiniLM-L6-v2, or a folder with its files")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the bundle goes (default: out/NAME)")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code that the model brings, where transformers has none for it: read it first",
+    )
     parser.add_argument("--name", help="what the model is called where it is served (default: the folder's name)")
     graphs = parser.add_argument_group("the graphs, and how they are compared with the model")
     graphs.add_argument(
@@ -73,7 +89,8 @@ def _run(arguments: argparse.Namespace) -> int:
     # plain lines, also on a terminal: a spinner would swallow the hub's progress bars
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     try:
-        _export(arguments, console.print)
+        with _cleared_away():
+            _export(arguments, console.print)
     except ExportFailed as error:
         console.print(f"rerank export: {error}")
         return 1
@@ -85,6 +102,20 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@contextmanager
+def _cleared_away() -> Iterator[None]:
+    """A request to end from CI or Docker ends with what is begun removed, as Ctrl-C does by itself."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)  # as shells have it
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     from rerank_export.exporter import export
 
@@ -93,6 +124,7 @@ def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
         arguments.model,
         out,
         revision=arguments.revision,
+        trusted=arguments.trust_remote_code,
         name=arguments.name,
         wishes=_wishes(arguments),
         precisions=arguments.precisions,

@@ -25,7 +25,11 @@ def load_decoder(source: Source, scoring: Scoring) -> Any:
 
     kind = AutoModelForCausalLM if scoring.generative else AutoModelForSequenceClassification
     model, loading = kind.from_pretrained(
-        source.folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+        source.folder,
+        dtype=torch.float32,
+        attn_implementation="eager",
+        output_loading_info=True,
+        trust_remote_code=source.trusted,
     )
     if loading["missing_keys"]:  # transformers makes them up
         raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")

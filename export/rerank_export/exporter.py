@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from rerank_export.errors import ExportFailed
+from rerank_export.errors import ExportFailed, is_disk_full
 from rerank_export.gate.parity_set import read_parity_set
 from rerank_export.graph import OPSET, export_graph
+from rerank_export.out import check_out, replace
 from rerank_export.parity import sample, versions
 from rerank_export.passes import PASSES, apply_passes
 from rerank_export.quiet import quiet
@@ -21,11 +20,12 @@ from rerank_export.source import Source, fetch, read_config
 from rerank_export.tokenizer import write_tokenizer
 from rerank_export.variants import FP32, chosen
 from rerank_export.verify import Checks, Verified, verify
+from rerank_export.weight_files import check_weights
 from rerank_export.weights import halve_weights, save
 from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
 from rerank_service.errors import BundleInvalid
 from rerank_service.hub_config import window
-from rerank_service.model_files import CONFIG, GRAPH, MANIFEST, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
+from rerank_service.model_files import CONFIG, GRAPH, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
 from rerank_service.ranking import Activation
 
 Say = Callable[[str], None]
@@ -44,14 +44,16 @@ def export(
     out: Path,
     *,
     revision: str | None = None,
+    trusted: bool = False,
     name: str | None = None,
     wishes: Wishes | None = None,
     precisions: str = FP32,
     checks: Checks | None = None,
     say: Say = print,
 ) -> Exported:
-    """Make a bundle of a hub id or a folder. `wishes` overrule what its files and its family's recipe say; `precisions`
-    are those that it holds graphs for, and `checks` say how they are compared with the source.
+    """Make a bundle of a hub id or a folder. `wishes` overrule what its files and its family's recipe say; code among
+    the files is run only if they are `trusted`. `precisions` are those that it holds graphs for, and `checks` say how
+    they are compared with the source.
 
     Nothing is left at `out` unless all went well; a bundle that is there already is replaced.
 
@@ -64,18 +66,19 @@ def export(
     if wishes.max_tokens is not None and wishes.max_tokens < MIN_TOKENS:
         raise ExportFailed(f"--max-tokens {wishes.max_tokens} is too few: a pair needs {MIN_TOKENS}")
     target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
-    if not _is_free(target):
-        raise ExportFailed(f"{out} is there and is no bundle: choose another OUT, or remove it")
     try:
+        there = check_out(target, out)
         parity_set = read_parity_set(checks.parity, checks.queries)
         say(f"fetching {model}")
-        source = fetch(model, revision)
+        source = fetch(model, revision, trusted=trusted)
+        if source.revision:
+            say(f"fetched commit {source.revision}")
         with quiet():
             config = read_config(source)
             scoring = scoring_of(source, config, wishes)
+            check_weights(source.folder, source.id)
             _say_how(scoring, say)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
+            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=there) as work:
                 made = Path(work) / "bundle"
                 manifest = _manifest(source, config, scoring, name or target.name)
                 exported, rounded = _make(source, scoring, made, manifest, wishes, wanted, say)
@@ -86,10 +89,17 @@ def export(
                 (made / REPORT).write_text(json.dumps(verified.report, indent=2, ensure_ascii=False) + "\n")
                 write_manifest(made, verified.manifest)
                 bundle = open_bundle(made)
-                _replace(made, target)
+                replace(made, target)
     except (OSError, BundleInvalid) as error:
-        raise ExportFailed(str(error)) from error
+        raise ExportFailed(_no_space(out) if is_disk_full(error) else str(error)) from error
     return Exported(Bundle(out, bundle.manifest), verified)
+
+
+def _no_space(out: Path) -> str:
+    return (
+        f"there is no space left where {out} was to be made, and nothing was left there: the work takes about three "
+        "times the size of the weights in fp32"
+    )
 
 
 def _say_how(scoring: Scoring, say: Say) -> None:
@@ -155,25 +165,3 @@ def _manifest(source: Source, config: dict[str, Any], scoring: Scoring, name: st
 def _recipe(scoring: Scoring) -> dict[str, Any]:
     made = {"task": scoring.task, "rows": scoring.rows, "opset": OPSET, "versions": versions()}
     return made | ({"configured_activation": scoring.configured.value} if scoring.configured else {})
-
-
-def _is_free(out: Path) -> bool:
-    """Whether nothing but a bundle would be lost."""
-    if not out.is_dir():
-        return not out.exists()
-    try:
-        Manifest.model_validate_json((out / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        return not any(out.iterdir())
-    except ValidationError:  # others write files of that name too
-        return False
-    return True
-
-
-def _replace(made: Path, out: Path) -> None:
-    made.chmod(0o755)  # onnx and tempfile make what only their owner reads; a server runs as somebody else
-    for path in made.iterdir():
-        path.chmod(0o644)
-    if out.exists():
-        out.replace(made.with_name("replaced"))
-    made.replace(out)

@@ -1,4 +1,5 @@
-"""The ONNX graph of a model, with one logit a pair: a decoder's by decoder.py, any other's by optimum."""
+"""The ONNX graph of a model, with one logit a pair: a decoder's by decoder.py, that of a model with code of its own by
+encoder.py, any other's by optimum."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from rerank_export.decoder import export_decoder
-from rerank_export.errors import ExportFailed, one_line
+from rerank_export.encoder import export_encoder
+from rerank_export.errors import ExportFailed, is_disk_full, one_line
 from rerank_export.scoring import Scoring
-from rerank_export.source import Source
+from rerank_export.source import Source, check_trust, has_own_code
 
 OPSET = 18
 """optimum-onnx's own default."""
@@ -25,10 +27,15 @@ def export_graph(source: Source, scoring: Scoring, folder: Path) -> onnx.ModelPr
     try:
         if scoring.decoder:
             return export_decoder(source, scoring, folder / "model.onnx", OPSET)
+        if source.trusted and has_own_code(source):
+            return one_logit(export_encoder(source, folder / "model.onnx", OPSET), scoring.rows)
         return one_logit(_export_by_optimum(source, folder), scoring.rows)
     except ExportFailed:
         raise
     except Exception as error:
+        if is_disk_full(error):
+            raise
+        check_trust(source)
         exporter = "torch" if scoring.decoder else "optimum"
         raise ExportFailed(f"{exporter} cannot export {source.id}: {one_line(error)}") from error
 

@@ -192,7 +192,7 @@ def _answers(
 def _token_ids(source: Source) -> Callable[[str], int]:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
 
     def token_id(word: str) -> int:
         ids: list[int] = tokenizer(word, add_special_tokens=False).input_ids

@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from rerank_export.errors import ExportFailed, one_line
-from rerank_export.source import Source
+from rerank_export.source import Source, check_trust
 from rerank_service.model_files import TOKENIZER
 
 
@@ -22,8 +22,9 @@ def write_tokenizer(source: Source, path: Path) -> None:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
     except Exception as error:
+        check_trust(source)
         raise ExportFailed(f"transformers cannot load the tokenizer of {source.id}: {one_line(error)}") from error
     if not tokenizer.is_fast:
         raise ExportFailed(f"{source.id} has no {TOKENIZER}, and its {type(tokenizer).__name__} cannot be made one")

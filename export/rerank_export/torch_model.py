@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.decoder import load_decoder
-from rerank_export.errors import ExportFailed
+from rerank_export.encoder import load_encoder
 from rerank_export.scoring import Scoring
 from rerank_export.source import Source
 from rerank_service.template import Template
@@ -33,8 +33,8 @@ class TorchModel:
 
         self._scoring = scoring
         self._max_tokens = max_tokens
-        self._tokenizer = AutoTokenizer.from_pretrained(source.folder)
-        self._model = load_decoder(source, scoring) if scoring.decoder else _load_encoder(source)
+        self._tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+        self._model = load_decoder(source, scoring) if scoring.decoder else load_encoder(source)
 
     def logits(self, pairs: Sequence[tuple[str, str]], advance: Advance = lambda _: None) -> NDArray[np.float32]:
         """Logits, float32 of shape (pairs,), the document cut. None is padded: only pairs of one length share a
@@ -90,15 +90,3 @@ def _of_one_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
     for length, positions in sorted(alike.items()):
         size = max(1, tokens // length)
         yield from (positions[at : at + size] for at in range(0, len(positions), size))
-
-
-def _load_encoder(source: Source) -> Any:
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    model, loading = AutoModelForSequenceClassification.from_pretrained(
-        source.folder, dtype=torch.float32, output_loading_info=True
-    )
-    if loading["missing_keys"]:  # transformers makes them up
-        raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")
-    return model

@@ -49,7 +49,8 @@ INSTRUCTIONS = _instructions()
 ARGUMENTS = dict(text.partition("=")[::2] for name, text in INSTRUCTIONS if name == "ARG")
 _FROM = [position for position, instruction in enumerate(INSTRUCTIONS) if instruction.name == "FROM"]
 BUILD = INSTRUCTIONS[_FROM[0] : _FROM[1]]
-LAST = INSTRUCTIONS[_FROM[1] :]
+EXPORT = INSTRUCTIONS[_FROM[1] : _FROM[2]]
+LAST = INSTRUCTIONS[_FROM[2] :]
 
 
 def _texts(stage: list[Instruction], name: str) -> list[str]:
@@ -61,9 +62,9 @@ def _pairs(name: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for text in _texts(LAST, name) for pair in shlex.split(text))
 
 
-def _words(name: str) -> list[str]:
-    """The command of an instruction of the last stage, in the form that needs no shell."""
-    (text,) = _texts(LAST, name)
+def _words(name: str, stage: list[Instruction] = LAST) -> list[str]:
+    """The command of an instruction of a stage, in the form that needs no shell."""
+    (text,) = _texts(stage, name)
     words: list[str] = json.loads(text[text.index("[") :])
     return words
 
@@ -88,8 +89,8 @@ def _matches(path: PurePosixPath, pattern: str) -> bool:
 
 
 def test_every_stage_is_built_on_the_base_argument() -> None:
-    """One build argument chooses the base of both stages, so that the environment finds its Python in the last."""
-    assert [text.split()[0] for text in _texts(INSTRUCTIONS, "FROM")] == ["${BASE}"] * 2
+    """One build argument chooses the base of all stages, so that the environment finds its Python in the last."""
+    assert [text.split()[0] for text in _texts(INSTRUCTIONS, "FROM")] == ["${BASE}"] * 3
     first = takewhile(lambda instruction: instruction.name != "FROM", INSTRUCTIONS)
     assert [text.partition("=")[0] for text in _texts(list(first), "ARG")] == ["BASE"]
 
@@ -138,6 +139,31 @@ def test_the_last_stage_takes_only_the_environment() -> None:
     assert _texts(BUILD, "FROM") == ["${BASE} AS build"]
     assert _texts(LAST, "COPY") == ["--from=build /opt/rerank /opt/rerank"]
     assert not {"ADD", "RUN", "VOLUME"} & {instruction.name for instruction in LAST}
+
+
+def test_torch_is_in_a_stage_of_its_own() -> None:
+    """The exporter's extra, under the exporter's constraints; the last stage has neither, and takes nothing of it."""
+    (install,) = _texts(EXPORT, "RUN")
+    assert install.count("[export]") == 1
+    assert {"--from=build /src/export/constraints.txt /tmp/constraints.txt", "--from=build /wheel /wheel"} == set(
+        _texts(EXPORT, "COPY")
+    )
+    assert "-c /tmp/constraints.txt" in install
+    assert (ROOT / "export" / "constraints.txt").exists()
+    assert "export" in PROJECT["optional-dependencies"]
+    assert not [text for _, text in [*BUILD, *LAST] if "[export]" in text or "--from=export" in text]
+
+
+def test_the_stage_for_exports_runs_the_exporter() -> None:
+    """Without rights, in the folder that the caller gives; without a model it tells what it takes."""
+    (folder,), (user,) = _texts(EXPORT, "WORKDIR"), _texts(EXPORT, "USER")
+    assert f"mkdir -m 1777 {folder}" in _texts(EXPORT, "RUN")[0]
+    assert _texts(LAST, "USER") == [user]
+    script, *arguments = _words("ENTRYPOINT", EXPORT) + _words("CMD", EXPORT)
+    assert script in PROJECT["scripts"]
+    helped = subprocess.run([sys.executable, "-m", "rerank_service", *arguments], capture_output=True, text=True)
+    assert helped.returncode == 0
+    assert "--trust-remote-code" in helped.stdout
 
 
 def test_it_runs_as_a_user_without_rights() -> None:

@@ -20,21 +20,12 @@ from rerank_export.scoring import Scoring, Wishes
 from rerank_export.source import Source
 from rerank_service.bundle import Bundle
 from rerank_service.ranking import Activation
-from support.decoders import WINDOW, write_decoder
+from support.architectures import DECODERS, GENERATORS
+from support.decoders import write_decoder
 from support.running import running
 
 QUERY = "what is the capital"
 DOCUMENTS = ["Washington is the capital", "", "fiebre 🚀 und Kopfweh", "ok", "united states " * 900, "<|im_end|> x"]
-CLASSIFIERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "qwen2": ("Qwen2", {}),
-    "qwen3": ("Qwen3", {}),
-    "qwen3-window": ("Qwen3", WINDOW),
-    "llama": ("Llama", {}),
-    "gemma": ("Gemma", {}),
-    "gemma2-window": ("Gemma2", {"sliding_window": 16}),
-    "mistral-window": ("Mistral", {"sliding_window": 16}),
-}
-GENERATORS = {"Qwen3-Reranker-0.6B": "Qwen3", "mxbai-rerank-base-v2": "Qwen2", "bge-reranker-v2-gemma": "Gemma"}
 Graph = Callable[[str], tuple[Any, onnx.ModelProto]]
 
 
@@ -46,8 +37,10 @@ def graph_of(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     def make(name: str) -> tuple[Any, onnx.ModelProto]:
         import transformers
 
-        family, size = CLASSIFIERS[name]
-        folder = write_decoder(tmp_path_factory.mktemp("source") / name, family, head="SequenceClassification", **size)
+        decoder = DECODERS[name]
+        folder = write_decoder(
+            tmp_path_factory.mktemp("source") / name, decoder.family, head="SequenceClassification", **decoder.size
+        )
         scoring = Scoring(decoder=True, generative=False, rows=(0,), activation=Activation.SIGMOID)
         with quiet():
             graph = export_decoder(Source(folder, name), scoring, tmp_path_factory.mktemp("graph") / "model.onnx", 18)
@@ -73,7 +66,7 @@ def _rows(lengths: Sequence[int], *, left: bool) -> tuple[Any, Any]:
     return ids * mask, mask
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", DECODERS)
 def test_the_last_real_token_is_pooled_on_either_side_of_the_padding(name: str, graph_of: Graph) -> None:
     """A row gives what torch gives for it alone, before the pass and after it; five products run for one token."""
     import torch
@@ -182,7 +175,7 @@ async def _served(bundle: Bundle) -> list[float]:
 @pytest.mark.parametrize("name", GENERATORS)
 async def test_a_generator_scores_as_its_own_code_does(name: str, tmp_path: Path) -> None:
     """Template, words and truncation are the family's; of the output matrix only the words' rows are left."""
-    source = write_decoder(tmp_path / name, GENERATORS[name], head="CausalLM")
+    source = write_decoder(tmp_path / name, GENERATORS[name].family, head="CausalLM")
     done = export(str(source), tmp_path / "out")
     assert done.verified.edges.max_difference < 1e-5
     expected = _whole_string_logits(source, name)

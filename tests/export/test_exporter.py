@@ -11,6 +11,7 @@ import pytest
 from rerank_export.exporter import export
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.errors import BundleInvalid
+from support.architectures import ENCODERS
 from support.running import running
 
 QUERY = "which planets line up for a launch"
@@ -22,8 +23,6 @@ DOCUMENTS = [
     "over the lazy dog " * 300,
     "[SEP] </s> <pad>",
 ]
-PAD_IDS = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "distilbert": 0, "electra": 0, "mpnet": 1, "deberta-v2": 0}
-PAD_IDS |= {"albert": 0, "modernbert": 0, "modernbert-mean": 0}
 FILES = ["config.json", "model.onnx", "model.onnx.data", "report.json", "tokenizer.json"]
 
 
@@ -41,7 +40,7 @@ def transformers_logits(folder: Path) -> list[float]:
     return logits
 
 
-@pytest.mark.parametrize("family", PAD_IDS)
+@pytest.mark.parametrize("family", ENCODERS)
 async def test_a_family_is_served_with_the_logits_of_transformers(
     family: str, sources: Callable[[str], Path], bundles: Callable[[str], Bundle]
 ) -> None:
@@ -54,11 +53,11 @@ async def test_a_family_is_served_with_the_logits_of_transformers(
     assert max(expected) - min(expected) > 0.01, "all logits are alike: the model is too small to tell"
 
 
-@pytest.mark.parametrize("family", PAD_IDS)
+@pytest.mark.parametrize("family", ENCODERS)
 def test_window_and_pad_id_are_those_of_the_model(family: str, bundles: Callable[[str], Bundle]) -> None:
     """512 tokens for each: RoBERTa's 514 positions begin after its pad id, which is 1."""
     manifest = bundles(family).manifest
-    assert (manifest.max_tokens, manifest.pad_id) == (512, PAD_IDS[family])
+    assert (manifest.max_tokens, manifest.pad_id) == (512, ENCODERS[family].pad_id)
 
 
 def test_what_a_config_leaves_out_is_what_transformers_takes_for_granted(
@@ -142,3 +141,14 @@ def test_a_bundle_that_is_there_is_replaced(sources: Callable[[str], Path], tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
     assert link.is_symlink()
     assert not (out / "left over").exists()
+
+
+def test_pickled_weights_are_exported(sources: Callable[[str], Path], tmp_path: Path) -> None:
+    """As models from before safetensors have them."""
+    import torch
+    from safetensors.torch import load_file
+
+    source = shutil.copytree(sources("bert"), tmp_path / "bert")
+    torch.save(load_file(source / "model.safetensors"), source / "pytorch_model.bin")
+    (source / "model.safetensors").unlink()
+    assert export(str(source), tmp_path / "out").parity.holds

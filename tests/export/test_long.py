@@ -8,6 +8,7 @@ import pytest
 
 from rerank_export.exporter import export
 from rerank_service.bundle import Bundle
+from support.architectures import LONG as LONG_FAMILIES
 from support.decoders import write_decoder
 from support.running import running, served
 
@@ -43,7 +44,7 @@ def long_decoder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("family", ["modernbert-long", "qwen3"])
+@pytest.mark.parametrize("family", LONG_FAMILIES)
 async def test_a_document_of_8000_tokens_is_scored_as_torch_does(
     family: str, sources: Callable[[str], Path], long_decoder: Path, tmp_path: Path
 ) -> None:

@@ -1,8 +1,10 @@
 """What cannot be exported: one line that says why, exit status 1, and nothing left behind."""
 
-import errno
 import json
+import resource
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from rerank_export.scoring import Scoring
 from rerank_export.source import Source
 from rerank_service.__main__ import main
 from rerank_service.bundle import Bundle, open_bundle
+from support.commands import start_rerank
 
 Refuse = Callable[..., str]
 
@@ -84,30 +87,70 @@ def test_a_failed_export_leaves_the_old_bundle(
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_a_full_disk_leaves_nothing(
-    source: Path, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file of this process grows beyond 64 KiB: a disk that is full, for who writes more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_nothing(source: Path, refuse: Refuse, tmp_path: Path, small_files: None) -> None:
+    """At the first large file, which is another library's."""
+    assert refuse(source).startswith("there is no space left where out was to be made, and nothing was left there")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, source: Path) -> Iterator[Path]:
+    """A file system with room for the exported graph, and not for a bundle beside it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    size = 2 * (source / "model.safetensors").stat().st_size // 4096 * 4
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("file systems are mounted by root alone")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_fills_later_keeps_the_old_bundle(
+    source: Path, bundles: Callable[[str], Bundle], refuse: Refuse, small_disk: Path
 ) -> None:
-    """Half-written weights are cleared away."""
+    """When the bundle itself is written: half-written weights are cleared away."""
+    (small_disk / "note").write_text("kept")
+    assert refuse(source, small_disk / "out").startswith("there is no space left where ")
+    assert [path.name for path in small_disk.iterdir()] == ["note"]
 
-    def save(model: onnx.ModelProto, graph: Path, weights: str) -> None:
-        graph.write_bytes(b"half of")
-        raise OSError(errno.ENOSPC, "No space left on device", str(graph))
 
-    monkeypatch.setattr(exporter, "save", save)
-    assert "No space left on device" in refuse(source)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_export_leaves_nothing(
+    number: signal.Signals, status: int, source: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C, and the end that CI and Docker ask for, once the work has begun."""
+    process = start_rerank("export", str(source), "--out", "made/out", cwd=tmp_path)
+    assert process.stderr is not None
+    next(line for line in process.stderr if line.startswith("exporting"))
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_export_leaves_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C clears away as well."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(exporter, "save", interrupt)
-    monkeypatch.setattr(sys, "argv", ["rerank", "export", str(source), "--out", str(tmp_path / "out")])
-    assert main() == 130
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("/proc/x/y", "/proc/x/y cannot be written (/proc: "),
+        ("/etc/passwd/x", "/etc/passwd/x cannot be written (/etc/passwd: Not a directory): choose another OUT"),
+    ],
+)
+def test_out_that_cannot_be_written_is_told_before_anything_is_fetched(
+    out: str, reason: str, refuse: Refuse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor is a hub asked."""
+    assert refuse("org/model", out).startswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +190,7 @@ def test_one_label_may_be_stated_as_a_number(source: Path, tmp_path: Path) -> No
     ("name", "reason"),
     [
         ("config.json", "model has no config.json: it is not a model in the form of the Hugging Face hub"),
-        ("model.safetensors", "optimum cannot export model: Error no file named "),
+        ("model.safetensors", "model has no weights that can be exported (model.safetensors or pytorch_model.bin)"),
         ("vocab.txt", "transformers cannot load the tokenizer of model: "),
     ],
 )

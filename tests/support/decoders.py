@@ -31,7 +31,6 @@ SIZE: dict[str, Any] = {
     "bos_token_id": 5,
     "eos_token_id": 2,
 }
-WINDOW: dict[str, Any] = {"sliding_window": 16, "use_sliding_window": True, "max_window_layers": 1}
 
 
 def tokenizer() -> Any:

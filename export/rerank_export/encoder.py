@@ -1,0 +1,68 @@
+"""A cross-encoder as transformers has it, and its graph where optimum does not know its kind: with code of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from rerank_export.errors import ExportFailed
+from rerank_export.source import Source, check_trust
+from rerank_service.engine.ports import INPUTS
+
+
+def load_encoder(source: Source) -> Any:
+    """The model in fp32.
+
+    Raises:
+        ExportFailed: its files lack some of its weights.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
+        source.folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=source.trusted
+    )
+    if loading["missing_keys"] or loading["unexpected_keys"]:
+        check_trust(source)
+    if loading["missing_keys"]:  # transformers makes them up
+        raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")
+    return model.eval()
+
+
+def export_encoder(source: Source, path: Path, opset: int) -> onnx.ModelProto:
+    """The graph of a model with code of its own, its weights within."""
+    import torch
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+    names = [name for name in INPUTS if name in tokenizer.model_input_names]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    example = tokenizer(["a query"] * 2, ["a document", "another document"], padding=True, return_tensors="pt")
+    rows, both = {0: "batch_size"}, {0: "batch_size", 1: "sequence_length"}  # as optimum calls them
+    with torch.inference_mode():
+        torch.onnx.export(
+            _scorer(load_encoder(source), names),
+            tuple(example[name] for name in names),
+            str(path),
+            input_names=names,
+            output_names=["logits"],
+            dynamic_axes=dict.fromkeys(names, both) | {"logits": rows},
+            opset_version=opset,
+            dynamo=False,
+        )
+    return onnx.load(path)
+
+
+def _scorer(model: Any, names: list[str]) -> Any:
+    """A module that takes its inputs by position, which is all that tracing can name."""
+    import torch
+
+    class Scorer(torch.nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs: Any) -> Any:
+            return self.model(**dict(zip(names, inputs, strict=True))).logits
+
+    return Scorer().eval()

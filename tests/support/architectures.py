@@ -1,0 +1,77 @@
+"""The architectures that tests export and compare with torch. docs/models.md is made of these lists, and tests run by
+them: what is in neither was not verified.
+
+Rule: data alone, so that the page can be made where there is no torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A cross-encoder whose head is part of the model."""
+
+    name: str
+    """As its authors call it."""
+    kind: str
+    """`model_type` in config.json."""
+    pad_id: int
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """A decoder with a one-label head."""
+
+    family: str
+    """As transformers' classes begin."""
+    kind: str
+    size: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from the other small decoders."""
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """A decoder that is asked for a score in words, by a recipe of its family."""
+
+    family: str
+    kind: str
+    recipe: str
+
+
+ENCODERS = {
+    "bert": Encoder("BERT", "bert", 0),
+    "roberta": Encoder("RoBERTa", "roberta", 1),
+    "xlm-roberta": Encoder("XLM-RoBERTa", "xlm-roberta", 1, "tokenizer of the Unigram kind"),
+    "distilbert": Encoder("DistilBERT", "distilbert", 0),
+    "electra": Encoder("ELECTRA", "electra", 0),
+    "mpnet": Encoder("MPNet", "mpnet", 1),
+    "deberta-v2": Encoder("DeBERTa-v2, v3", "deberta-v2", 0, "relative positions in buckets"),
+    "albert": Encoder("ALBERT", "albert", 0),
+    "modernbert": Encoder("ModernBERT", "modernbert", 0, "pooled by the first token"),
+    "modernbert-mean": Encoder("ModernBERT", "modernbert", 0, "pooled by the mean"),
+}
+
+_WINDOW: Mapping[str, Any] = {"sliding_window": 16, "use_sliding_window": True, "max_window_layers": 1}
+
+DECODERS = {
+    "qwen2": Decoder("Qwen2", "qwen2"),
+    "qwen3": Decoder("Qwen3", "qwen3"),
+    "qwen3-window": Decoder("Qwen3", "qwen3", _WINDOW, "a sliding window in some layers"),
+    "llama": Decoder("Llama", "llama"),
+    "gemma": Decoder("Gemma", "gemma"),
+    "gemma2-window": Decoder("Gemma2", "gemma2", {"sliding_window": 16}, "a sliding window in some layers"),
+    "mistral-window": Decoder("Mistral", "mistral", {"sliding_window": 16}, "a sliding window"),
+}
+
+GENERATORS = {
+    "Qwen3-Reranker-0.6B": Generator("Qwen3", "qwen3", "qwen3-reranker"),
+    "mxbai-rerank-base-v2": Generator("Qwen2", "qwen2", "mxbai-rerank-v2"),
+    "bge-reranker-v2-gemma": Generator("Gemma", "gemma", "bge-reranker-v2-gemma"),
+}
+
+LONG = {"modernbert-long": "ModernBERT", "qwen3": "Qwen3"}
+"""Scored with documents of 8,000 tokens over gRPC."""
