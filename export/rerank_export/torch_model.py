@@ -83,7 +83,7 @@ class TorchModel:
 
 
 def _of_one_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Positions of the pairs of each batch, which has so many tokens, or one pair; the longest first, which take longest."""
+    """Positions of the pairs of each batch, which has so many tokens, or one pair; what takes longest first."""
     alike: defaultdict[int, list[int]] = defaultdict(list)
     for at, length in enumerate(lengths):
         alike[length].append(at)
