@@ -75,12 +75,14 @@ docs: $(VENV)/.serving  ## write the pages that are made from code
 docs-drift: docs  ## fail when a page made from code is out of date
 	git diff --exit-code -- docs/settings.md docs/models.md docs/clients.md
 
-# MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub; OPTIONS: others
+# MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub;
+# PRECISIONS: fp32,fp16,int8 or some of them; OPTIONS: others
 export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL=cross-encoder/ms-marco-MiniLM-L6-v2 OUT=out/minilm
-	@$(EXPORT_VENV)/bin/rerank export "$(MODEL)" $(if $(OUT),--out "$(OUT)") $(if $(REVISION),--revision "$(REVISION)") $(OPTIONS)
+	@$(EXPORT_VENV)/bin/rerank export "$(MODEL)" $(if $(OUT),--out "$(OUT)") $(if $(REVISION),--revision "$(REVISION)") \
+	  $(if $(PRECISIONS),--precisions "$(PRECISIONS)") $(OPTIONS)
 
 .model-given:
-	@test -n "$(MODEL)" || { echo "say which model: make export MODEL=<hub id or folder> [OUT=<folder>] [REVISION=…]"; exit 2; }
+	@test -n "$(MODEL)" || { echo "say which model: make export MODEL=<hub id or folder> [OUT=<folder>] [REVISION=…] [PRECISIONS=fp32,fp16,int8]"; exit 2; }
 
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python -m pytest tests/export

@@ -16,9 +16,6 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.ranking import Activation
 from rerank_service.tokenizer import PairTokenizer
 
-TOLERANCE = 1e-4
-"""Of a logit, between torch in fp32 and onnxruntime in fp32."""
-
 _QUERIES = (
     "What is the capital of the United States?",
     "how to reset a forgotten password",
@@ -74,7 +71,7 @@ def reference_logits(
     return TorchModel(source, scoring, max_tokens).logits(pairs)
 
 
-def compare(bundle: Bundle, model: TorchModel, tolerance: float = TOLERANCE) -> Parity:
+def compare(bundle: Bundle, model: TorchModel, tolerance: float) -> Parity:
     """Score the built-in pairs with the bundle, by the code that serves it, and with transformers."""
     expected = model.logits(PAIRS)
     alone, together = _bundle_logits(bundle)

@@ -83,10 +83,10 @@ class TorchModel:
 
 
 def _of_one_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Positions of the pairs of each batch, which has so many tokens, or one pair."""
+    """Positions of the pairs of each batch, which has so many tokens, or one pair; long and short by turns."""
     alike: defaultdict[int, list[int]] = defaultdict(list)
     for at, length in enumerate(lengths):
         alike[length].append(at)
-    for length, positions in sorted(alike.items()):
+    for length, positions in alike.items():
         size = max(1, tokens // length)
         yield from (positions[at : at + size] for at in range(0, len(positions), size))

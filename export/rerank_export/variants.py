@@ -40,9 +40,7 @@ def chosen(precisions: str) -> frozenset[str]:
     if unknown := sorted(set(names) - set(PRECISIONS)):
         raise ExportFailed(f"--precisions: there is no {', '.join(unknown)}; there are {', '.join(PRECISIONS)}")
     if not {FP32, FP16} & set(names):
-        raise ExportFailed(
-            f"--precisions {precisions!r} has neither {FP32} nor {FP16}: a bundle needs one to fall back on"
-        )
+        raise ExportFailed(f"--precisions {precisions!r} has neither {FP32} nor {FP16}: one is needed beside others")
     return frozenset(names)
 
 

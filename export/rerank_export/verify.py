@@ -11,7 +11,7 @@ from rerank_export.errors import ExportFailed, one_line
 from rerank_export.gate.judge import Finding, Judge
 from rerank_export.gate.parity_set import ParitySet, encode
 from rerank_export.gate.report import Verdict, measured, report
-from rerank_export.gate.tolerance import of_precision
+from rerank_export.gate.tolerance import EDGES, EDGES_ROUNDED
 from rerank_export.parity import PAIRS, Parity, compare
 from rerank_export.scoring import Scoring
 from rerank_export.sensitive import Sensitivity
@@ -76,7 +76,7 @@ def verify(
     reference = Made(bundle.manifest.variants[0])
     with _scorable(bundle, source):
         model = TorchModel(source, scoring, bundle.manifest.max_tokens)
-        edges = compare(bundle, model, of_precision(FP32, rounded=rounded).invariance)
+        edges = compare(bundle, model, EDGES_ROUNDED if rounded else EDGES)
         _stop_unless(edges.holds or allow_drift, source, _told_of_edges(edges))
         judge = Judge(bundle, model, parity_set)
         del model  # of a large one, gigabytes

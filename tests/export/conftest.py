@@ -11,6 +11,7 @@ import pytest
 from rerank_service.bundle import Bundle
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is: in models so small threads only wait for one another
 os.environ["RERANK_PARITY_QUERIES"] = "2"  # of 200: each export is compared with torch
 
 HERE = Path(__file__).parent

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.bundle import Bundle, Manifest, open_bundle, write_manifest
+from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
 from rerank_service.errors import BundleInvalid
-from rerank_service.model_files import MANIFEST
+from rerank_service.model_files import MANIFEST, REPORT
 from support.small import write_small_model
 
 
@@ -36,8 +36,8 @@ def _weights(folder: Path, name: str) -> None:
 
 
 def test_the_starter_is_whole(starter: Bundle) -> None:
-    """Its digests hold, its report says pass, and it is as small as it was to be."""
-    assert json.loads((starter.folder / "report.json").read_text())["verdict"] == "pass"
+    """Its digests hold, its export passed, and it is as small as it was to be."""
+    assert starter.verdict == "passed"
     assert (starter.manifest.name, starter.manifest.max_tokens) == ("starter", 512)
     assert sum(path.stat().st_size for path in starter.folder.iterdir()) < 48_000_000
 
@@ -100,6 +100,41 @@ def test_the_digest_covers_what_scores_depend_on(folder: Path, change: dict[str,
     before = open_bundle(folder).digest
     _change(folder / MANIFEST, **change)
     assert open_bundle(folder).digest != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"verdict": "passed"}, {"variants": [VARIANT | {"parity": 0.999, "speed": 1.5}]}],
+    ids=["verdict", "measured"],
+)
+def test_the_digest_leaves_out_how_a_bundle_did_in_tests(folder: Path, change: dict[str, object]) -> None:
+    """Nor does the report count: speed changes with each export, and scores do not."""
+    (folder / REPORT).write_text('{"verdict": "passed"}')
+    before = write_manifest(
+        folder, _manifest(folder).model_copy(update={"variants": (Variant.model_validate(VARIANT),)})
+    ).digest
+    (folder / REPORT).write_text('{"verdict": "passed", "pairs_per_second": 7}')
+    write_manifest(folder, _manifest(folder))
+    _change(folder / MANIFEST, **change)
+    assert open_bundle(folder).digest == before
+
+
+@pytest.mark.parametrize("reported", ['{"verdict": "drift allowed"}', "{}", None])
+def test_a_verdict_that_the_report_does_not_bear_out_is_refused(folder: Path, reported: str | None) -> None:
+    """Neither can be changed alone: the report has a digest in the manifest."""
+    (folder / REPORT).unlink(missing_ok=True)
+    if reported is not None:
+        (folder / REPORT).write_text(reported)
+    write_manifest(folder, _manifest(folder).model_copy(update={"verdict": "passed"}))
+    with pytest.raises(BundleInvalid, match=r"manifest\.json says that the export was 'passed', and report\.json says"):
+        open_bundle(folder)
+
+
+def test_a_bundle_without_a_verdict_is_not_verified(folder: Path) -> None:
+    """As those of earlier versions, and folders of others."""
+    (folder / REPORT).write_text('{"verdict": "pass"}')
+    assert write_manifest(folder, _manifest(folder)).verdict == "not verified"
+    assert open_bundle(folder).verdict == "not verified"
 
 
 def test_a_calibration_leaves_what_logits_depend_on(folder: Path) -> None:

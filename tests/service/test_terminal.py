@@ -59,9 +59,18 @@ def test_a_model_is_legible_on_a_narrow_terminal() -> None:
         max_documents=10_000,
         max_stream_documents=1_000_000,
         ready=True,
+        verdict="drift allowed",
     )
     shown = _shown(model_table(model), width=80)
-    for value in (model.name, "minilm, list[int]", model.revision, model.provider, "10,000", "1,000,000"):
+    for value in (
+        model.name,
+        "minilm, list[int]",
+        model.revision,
+        model.provider,
+        "10,000",
+        "1,000,000",
+        model.verdict,
+    ):
         assert f"│ {value} " in shown
     assert "│ 0123456789ab " in shown
     assert max(map(len, shown.splitlines())) <= 80

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rerank_export.errors import ExportFailed
 from rerank_service.batching import EncodedPair
@@ -16,10 +17,8 @@ from rerank_service.tuning import parity
 BUILT_IN = "built-in"
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    text: str
+def _text(document: Any) -> Any:
+    return document["text"] if isinstance(document, dict) and "text" in document else document
 
 
 class _Line(BaseModel):
@@ -28,7 +27,7 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     query: str = Field(min_length=1)
-    documents: list[str | _Document] = Field(min_length=2)
+    documents: list[Annotated[str, BeforeValidator(_text)]] = Field(min_length=2)
     """Of one alone there is no order."""
 
 
@@ -81,10 +80,7 @@ def _built_in() -> tuple[Query, ...]:
 
 
 def _read(file: Path) -> tuple[Query, ...]:
-    queries = tuple(
-        Query(line.query, tuple(one if isinstance(one, str) else one.text for one in line.documents))
-        for _, line in objects(file, _Line)
-    )
+    queries = tuple(Query(line.query, tuple(line.documents)) for _, line in objects(file, _Line))
     if not queries:
         raise FileInvalid(f"{file}: holds no query")
     return queries

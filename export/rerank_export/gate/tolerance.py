@@ -35,6 +35,10 @@ INT8 = Tolerance(difference=None, tau=LEAST_TAU, top_10=0.98, invariance=0.02)
 """8 bits: single logits are off by tenths. A neighbour changes nothing but the sums in fp32, which can tip a value
 from one of 255 steps to the next."""
 
+EDGES, EDGES_ROUNDED = 1e-4, 0.1
+"""Of a logit of the built-in pairs at the edges of what a model takes (parity.py), by a graph with exact weights, or
+with weights that were rounded to 16 bits."""
+
 
 def of_precision(precision: str, *, rounded: bool) -> Tolerance:
     """What is allowed to a graph that computes in `precision`, its weights `rounded` to 16 bits or not."""

@@ -502,6 +502,7 @@ async def test_models_are_listed_and_found(edges: Served) -> None:
     assert (model.name, model.max_tokens, model.max_documents, model.ready) == ("small", 32, 10_000, True)
     assert (model.provider, model.precision, len(model.digest)) == ("CPUExecutionProvider", "fp32", 64)
     assert model.max_message_bytes == MAX_MESSAGE_BYTES
+    assert model.verdict == "not verified", "nobody has exported it"
     stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(edges.client._channel)
     assert await stub.GetModel(pb.GetModelRequest(name="default")) == model
     with pytest.raises(grpc.aio.AioRpcError, match="served: small"):

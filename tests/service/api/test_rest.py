@@ -278,6 +278,7 @@ async def test_models_are_listed_as_openai_does(edges: Served) -> None:
     answer = (await edges.http.get("/v1/models")).json()
     assert answer["object"] == "list"
     assert [(one["id"], one["object"], one["max_tokens"]) for one in answer["data"]] == [("small", "model", 32)]
+    assert [one["verdict"] for one in answer["data"]] == ["not verified"], "nobody has exported it"
 
 
 async def test_a_client_that_hangs_up_leaves_nothing(edges: Served) -> None:

@@ -1,5 +1,7 @@
 """Products in 8 bits: close to fp32, and the same whatever else is in the batch."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -13,7 +15,7 @@ from rerank_service.batching import Batch
 from rerank_service.bundle import Bundle
 from rerank_service.engine.runtime import open_session, session_options
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.variants.int8 import quantize_columns, quantize_rows
+from rerank_service.variants.int8 import products, quantize_columns, quantize_rows
 
 _SIDE = 64
 
@@ -81,6 +83,29 @@ def test_small_products_keep_their_precision() -> None:
     before = model.SerializeToString()
     assert quantize_rows(model) == 0
     assert model.SerializeToString() == before
+
+
+def test_products_can_be_left_out() -> None:
+    """By their names, which they are listed under; the others are in 8 bits."""
+    model = _model()
+    assert products(model) == {"y0": (_SIDE, _SIDE), "y1": (_SIDE, _SIDE)}
+    assert quantize_rows(model, left_out=["y0"]) == 1
+    assert [node.output[0] for node in model.graph.node if node.op_type == "MatMul"] == ["y0"]
+    assert "stored0" in {tensor.name for tensor in model.graph.initializer}
+
+
+def test_weights_may_lie_in_a_file(tmp_path: Path) -> None:
+    """Only those that are put in 8 bits are read, and none stays in the model."""
+    x = np.random.default_rng(2).normal(size=(3, 5, _SIDE)).astype(np.float32)
+    whole = _model()
+    quantize_rows(whole, left_out=["y0"])
+    onnx.save_model(_model(), tmp_path / "m.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    model = onnx.load(tmp_path / "m.onnx", load_external_data=False)
+    assert quantize_rows(model, tmp_path, ["y0"]) == 1
+    outside = [one for one in model.graph.initializer if one.external_data]
+    assert [(one.name, one.HasField("raw_data")) for one in outside] == [("stored0", False)]
+    onnx.load_external_data_for_model(model, str(tmp_path))
+    np.testing.assert_array_equal(_run(model, x), _run(whole, x))
 
 
 def test_rows_of_nothing_stay_nothing() -> None:
