@@ -270,6 +270,8 @@ def test_the_command_line_ranks_and_lists(start: Start, small_folder: Path) -> N
     assert "small" in run("models")
     assert re.search(r"1 │ +0\.\d+ │ +1 │ 5", run("rank", "0", "3", "5", "--model", "also"))
     assert run("rank", "0", "--file", "-", "--json", "--top-n", "1", stdin="3\n5\n").count("\n") == 1
+    long = json.loads(run("rank", "0", " ".join(["1"] * 40), "--json"))
+    assert long["best_window"] == {"start": 0, "end": 55}
     with RerankClient(server.grpc) as stranger, pytest.raises(grpc.RpcError):
         stranger.rerank("0", ["1"])
 
