@@ -35,9 +35,7 @@ class Way(Generic[C]):
         return Record("Python", self.client, release, self.dialect, line_of(self.make), self.note)
 
 
-def way(
-    client: str, *, dialect: str, package: str | None = None, note: str = ""
-) -> Callable[[Make[C]], Way[C]]:
+def way(client: str, *, dialect: str, package: str | None = None, note: str = "") -> Callable[[Make[C]], Way[C]]:
     """Makes a way of a function of H, k and M that returns the client. The package is the client's name unless given;
     an empty one is for an application whose calls are replayed."""
 
