@@ -13,6 +13,9 @@ from rerank_service.ranking import RerankRequest, Span, TooLong
 from rerank_service.tokenizer import EncodedQuery, PairTokenizer
 from rerank_service.windows import Reading
 
+Keyed = tuple[int, EncodedPair, bytes]
+"""A document's index, a pair of it, and the pair's key."""
+
 _UNCUT = {TooLong.REFUSE, TooLong.WHOLE}
 
 
@@ -23,10 +26,8 @@ class Prepared:
     index: int
     chars: int
     document: Document
-    pairs: Sequence[EncodedPair]
+    pairs: Sequence[Keyed]
     """One, or one for each window."""
-    keys: Sequence[bytes]
-    """Theirs."""
     key: bytes
     """The document's own."""
     truncated: bool
@@ -53,7 +54,7 @@ class Preparer:
             InvalidRequest: one is wrong or too long; it is named.
         """
         documents = [self._read(raw, f"documents[{index}]") for index, raw in enumerate(raws, first)]
-        arrived = zip(range(first, first + len(raws)), map(self.reader.chars, raws), documents, strict=True)
+        arrived = zip(range(first, first + len(raws)), raws, documents, strict=True)
         return [
             prepared
             for query, run in groupby(arrived, key=lambda one: one[-1].query)
@@ -67,16 +68,17 @@ class Preparer:
         encoded = self.tokenizer.encode_query(query, self.request.instruction)
         return replace(self, query=encoded, keys=self.keys.with_query(encoded))
 
-    def pair(self, arrived: Sequence[tuple[int, int, Document]]) -> list[Prepared]:
-        """Pair documents with the query; they come with their indexes and lengths."""
+    def pair(self, arrived: Sequence[tuple[int, Any, Document]]) -> list[Prepared]:
+        """Pair documents with the query; they come with their indexes, and as they were sent."""
         pairs = self.tokenizer.encode_documents(
             self.query,
             [document.text for *_, document in arrived],
             max_tokens_per_doc=self.reading.max_tokens,
             cut_side=self.reading.side,
         )
+        windows = self.reading.windows and self.reading.max_tokens > self.query.room
         prepared = [
-            self._windowed(*one) if self._wants_windows(pair) else self._whole(*one, pair)
+            self._windowed(*one) if pair.truncated and windows else self._whole(*one, pair)
             for one, pair in zip(arrived, pairs, strict=True)
         ]
         if self.request.too_long in _UNCUT:
@@ -89,18 +91,15 @@ class Preparer:
         check_chars(field, len(document.text), self.max_chars)
         return document
 
-    def _wants_windows(self, pair: EncodedPair) -> bool:
-        return pair.truncated and self.reading.windows and self.reading.max_tokens > self.query.room
-
-    def _whole(self, index: int, chars: int, document: Document, pair: EncodedPair) -> Prepared:
+    def _whole(self, index: int, raw: Any, document: Document, pair: EncodedPair) -> Prepared:
         key = self.keys.of(pair)
-        return Prepared(index, chars, document, (pair,), (key,), key, pair.truncated)
+        return Prepared(index, self.reader.chars(raw), document, ((index, pair, key),), key, pair.truncated)
 
-    def _windowed(self, index: int, chars: int, document: Document) -> Prepared:
+    def _windowed(self, index: int, raw: Any, document: Document) -> Prepared:
         encoded = self.tokenizer.encode_windows(self.query, document.text, self.reading)
-        keys = [self.keys.of(pair) for pair in encoded.windows]
-        key = windows_key(keys, encoded.spans)
-        return Prepared(index, chars, document, encoded.windows, keys, key, encoded.truncated, encoded.spans)
+        pairs = [(index, pair, self.keys.of(pair)) for pair in encoded.windows]
+        key = windows_key([key for *_, key in pairs], encoded.spans)
+        return Prepared(index, self.reader.chars(raw), document, pairs, key, encoded.truncated, encoded.spans)
 
     def _refuse_cut(self, prepared: Sequence[Prepared]) -> None:
         for one in prepared:

@@ -283,9 +283,7 @@ class Scoreboard:
         self._kept_bytes = 0
         self._logits = array("f")
         self._truncated = bytearray()
-        self._counts = array("I")  # windows of each document
-        self._starts = array("I")  # and where the best of several begins and ends
-        self._ends = array("I")
+        self._read = array("I")  # of each document: how many windows, where the best of several begins and ends
         self._open: dict[int, _Windows] = {}
         self.windows = 0
         """Of all documents."""
@@ -306,10 +304,8 @@ class Scoreboard:
         index = len(self._logits)
         self._logits.append(math.nan)
         self._truncated.append(truncated)
-        self._counts.append(len(spans) or 1)
-        self._starts.append(0)
-        self._ends.append(0)
-        self.windows += self._counts[index]
+        self._read.extend((len(spans) or 1, 0, 0))
+        self.windows += len(spans) or 1
         if spans and not copied:
             self._open[index] = _Windows(spans, len(spans))
         if document.id is not None:
@@ -341,16 +337,21 @@ class Scoreboard:
             if windows.waiting:
                 return False
             logit = windows.logit(self._request.window_score)
-            self._starts[index], self._ends[index] = windows.best_span
+            self._read[3 * index + 1 : 3 * index + 3] = array("I", windows.best_span)
             del self._open[index]
         self._logits[index] = logit
         if index in self._documents:
             self._keep_best(index, self._logits[index])
         return True
 
+    def repeat(self, copy: int, original: int) -> None:
+        """Give a copy the score of its original."""
+        self.resemble(copy, original)
+        self.settle(copy, self._logits[original])
+
     def resemble(self, copy: int, original: int) -> None:
-        """Let a copy have the best window of its original."""
-        self._starts[copy], self._ends[copy] = self._starts[original], self._ends[original]
+        """Give a copy, whose score comes by itself, the best window of its original."""
+        self._read[3 * copy : 3 * copy + 3] = self._read[3 * original : 3 * original + 3]
 
     def _keep_best(self, index: int, logit: float) -> None:
         """Drop the document if it cannot be returned any more, or the one that it drives out."""
@@ -377,6 +378,7 @@ class Scoreboard:
         scores = self._relevance(logits)
         for index, logit, score in zip(map(int, indexes), logits.tolist(), scores.tolist(), strict=True):
             document = self._documents.get(index)
+            windows, start, end = self._read[3 * index : 3 * index + 3]
             yield RankedDocument(
                 index,
                 score,
@@ -384,8 +386,8 @@ class Scoreboard:
                 bool(self._truncated[index]),
                 self._ids.get(index),
                 document and document.original,
-                self._counts[index],
-                (self._starts[index], self._ends[index]) if self._ends[index] else None,
+                windows,
+                (start, end) if end else None,
             )
 
     def order(self) -> NDArray[np.int64]:

@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rerank_service.admission import Admission, Ticket
-from rerank_service.batching import EncodedPair
 from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Reader
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
 from rerank_service.pair_key import PairKeys
-from rerank_service.preparing import Prepared, Preparer, check_chars
+from rerank_service.preparing import Keyed, Prepared, Preparer, check_chars
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard, TooLong
 from rerank_service.registry import Registry, ServedModel
 from rerank_service.repeats import Repeats
@@ -26,8 +25,6 @@ from rerank_service.windows import Reading, window_tokens
 
 T = TypeVar("T")
 
-_Wanted = tuple[int, EncodedPair, bytes]
-"""A document's index, a pair of it, the pair's key."""
 OnScores = Callable[[Iterator[RankedDocument]], Awaitable[None]]
 """Told the results of documents as they are scored, ahead of the ranking."""
 
@@ -238,7 +235,7 @@ class _Live:
         if self.cutoff is not None:
             self.cutoff.expect(self.board.answer_bytes(self.received))
 
-    def take_in(self, prepared: Sequence[Prepared], submission: Submission) -> list[_Wanted]:
+    def take_in(self, prepared: Sequence[Prepared], submission: Submission) -> list[Keyed]:
         """Note documents; gives what must be scored of them. The others are copies, of one that is scored already or of
         one that waits, or the scheduler knows their scores.
 
@@ -275,9 +272,9 @@ class _Live:
                 reason="too_many_windows",
             )
 
-    def _unknown(self, originals: list[Prepared], submission: Submission) -> list[_Wanted]:
+    def _unknown(self, originals: list[Prepared], submission: Submission) -> list[Keyed]:
         """Settle what has been scored for others before; gives the rest."""
-        wanted = [(one.index, *both) for one in originals for both in zip(one.pairs, one.keys, strict=True)]
+        wanted = [pair for one in originals for pair in one.pairs]
         logits = self.model.scheduler.known([key for *_, key in wanted])
         known = [(one, logit) for one, logit in zip(wanted, logits, strict=True) if logit is not None]
         if not known:
@@ -298,17 +295,11 @@ class _Live:
         for index, window, logit in zip(scored.positions, scored.windows, scored.logits, strict=True):
             if self.board.settle(index, logit, window):
                 settled.append(index)
-                settled.extend(self._settle_copies(index))
+                for copy in self._repeats.take(index):
+                    self.board.repeat(copy, index)
+                    settled.append(copy)
         if self._on_scores is not None and settled:
             await self._on_scores(self.board.results(settled))
-
-    def _settle_copies(self, original: int) -> list[int]:
-        """Those that waited for a document's score."""
-        copies = self._repeats.take(original)
-        for copy in copies:
-            self.board.resemble(copy, original)
-            self.board.settle(copy, self.board.logit(original) or 0.0)
-        return copies
 
 
 async def _once(documents: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:

@@ -1,5 +1,6 @@
 """Long documents through the whole flow, on the small model: its window leaves 28 tokens, its logit is a sum."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
@@ -8,8 +9,17 @@ import pytest
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
-from rerank_service.errors import InferenceFailed, TooLarge
-from rerank_service.ranking import CutSide, RankedDocument, Ranking, RerankRequest, TooLong, WindowScore
+from rerank_service.errors import InferenceFailed, Overloaded, TooLarge
+from rerank_service.ranking import (
+    Activation,
+    CutSide,
+    RankedDocument,
+    Ranking,
+    RerankRequest,
+    Scoreboard,
+    TooLong,
+    WindowScore,
+)
 from rerank_service.reranker import RequestLimits
 from rerank_service.score_cache import ScoreCache
 from support.running import AsItIs, Running, running
@@ -154,3 +164,64 @@ async def test_a_stream_is_told_of_a_document_when_all_its_windows_are_scored(co
 
     await core.rank_stream(RerankRequest(query="0", overlap_tokens=0), chunks(), tell)
     assert sorted(told) == [(0, 56.0, 4), (1, 3.0, 1), (2, 56.0, 4), (3, 4.0, 1)]
+
+
+async def test_the_door_reckons_with_windows(small_model: Bundle) -> None:
+    """What is too much in windows is let in when it is cut."""
+    async with running(small_model, max_live_tokens=1_000) as core:
+        core.score.hold()
+        first = asyncio.create_task(_rank(core, "1"))
+        await core.score.started()
+        with pytest.raises(Overloaded, match="tokens are waiting"):
+            await _rank(core, *[_LONG * 9] * 5)
+        second = asyncio.create_task(_rank(core, *[_LONG * 9] * 5, too_long=TooLong.CUT))
+        core.score.release()
+        assert len(await first) == 1
+        assert len(await second) == 5
+        assert core.idle()
+
+
+def test_a_document_of_which_some_windows_are_scored_is_not_scored() -> None:
+    """The best of some is not the best of all: in a partial ranking it is among what is missing."""
+    board = Scoreboard(RerankRequest(query="0"), Activation.SIGMOID)
+    board.add(Document("short"), truncated=False)
+    board.add(Document("long"), truncated=False, spans=[(0, 2), (2, 4)])
+    assert board.settle(0, 1.0)
+    assert not board.settle(1, 9.0, 1)
+    assert board.missing(2).unscored == [range(1, 2)]
+    assert board.order().tolist() == [0]
+    assert board.settle(1, 3.0, 0)
+    assert (board.logit(1), board.order().tolist()) == (9.0, [1, 0])
+
+
+_SUBJECTS = ("The harbour", "A bakery", "The school", "One of the mills", "The old bridge", "A chapel", "The market")
+_DEEDS = ("was widened", "closed its doors", "changed hands", "was painted white", "burned down", "was opened again")
+_ANSWER = "The cheetah is the fastest animal on land: it runs at up to 110 kilometres an hour."
+
+
+def _chronicle(seed: int, sentences: int, answer_at: int | None = None) -> str:
+    """So many sentences of 16 tokens on nothing that is asked for, and the answer among them."""
+    told = [
+        f"{_SUBJECTS[at * seed % 7]} of the village {_DEEDS[(at + seed) % 6]} in the spring of {1400 + at}. "
+        for at in range(sentences)
+    ]
+    if answer_at is not None:
+        told.insert(answer_at, f"{_ANSWER} ")
+    return "".join(told)
+
+
+async def test_an_answer_is_found_wherever_it_is_hidden(starter: Bundle) -> None:
+    """At the start, in the middle and at the end of 8,000 tokens, on the bundled model, which takes 512. Of what is cut
+    at its length only the first holds it."""
+    hidden = [_chronicle(2, 60), *(_chronicle(3 + nth, 500, at) for nth, at in enumerate((0, 250, 500)))]
+    query = "what is the fastest land animal"
+    async with running(starter, lanes=2) as core:
+        found = list(await _rank(core, *hidden, query=query, overlap_tokens=None))
+        cut = list(await _rank(core, *hidden, query=query, too_long=TooLong.CUT))
+    assert {one.index for one in found[:3]} == {1, 2, 3}
+    assert cut[0].index == 1
+    assert max(one.logit for one in cut[1:]) < min(one.logit for one in found[:3])
+    for result in found[:3]:
+        assert result.best_window is not None
+        assert _ANSWER in hidden[result.index][slice(*result.best_window)]
+        assert (result.truncated, result.windows > 30) == (False, True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 from typing_extensions import TypedDict
 
 from rerank_service.api.dialects import Answer, Asked, Body, Exchange
@@ -21,7 +21,11 @@ from rerank_service.ranking import Ranking, RerankRequest
 
 _PAIRS = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
 """What the two sides are called: what vLLM has, newer names last."""
-_EXAMPLE: Body = {"text_1": "capital of France", "text_2": ["Rome is in Italy.", "Paris is in France."]}
+_NAMES = frozenset(name for pair in _PAIRS for name in pair)
+_EXAMPLE: Body = {
+    "text_1": "capital of France",
+    "text_2": ["Rome is in Italy.", "Paris is in France.", "Cats sleep all day."],
+}
 
 
 def _listed(value: Any) -> Any:
@@ -36,8 +40,18 @@ Queries = Annotated[list[str] | None, BeforeValidator(_listed), _side({"type": "
 Texts = Annotated[list[str] | None, BeforeValidator(_listed), _side({"type": "string"})]
 
 
+def _one_with_any(first: str, second: str) -> dict[str, Any]:
+    one = {"anyOf": [{"type": "string"}, {"type": "array", "maxItems": 1}]}
+    others: dict[str, Any] = {name: {"type": "null"} for name in _NAMES - {first, second}}
+    pair = {first: one, second: {"type": ["string", "array"]}}
+    return {"required": [first, second], "properties": others | pair}
+
+
 class ScoreBody(VllmFields):
     """Two texts, a text and a list, or two lists of the same length, by any of the names that vLLM has for them."""
+
+    # of two lists JSON Schema cannot say that they are of the same length
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_one_with_any(*pair) for pair in _PAIRS]})
 
     text_1: Queries = None
     """The query, or one for each of the others."""
@@ -92,6 +106,7 @@ class Scores:
         """A body's request; its documents are pairs."""
         parsed = ScoreBody.read(body)
         first, second = _names(body)
+        _check_one_pair(body, first, second)
         queries, texts = getattr(parsed, first) or [], getattr(parsed, second) or []
         _check_counts(queries, texts, first, second)
         request = RerankRequest(
@@ -139,10 +154,14 @@ class _PairReader:
 
 
 def _names(body: Body) -> tuple[str, str]:
-    """What the sides are called in a body; where neither is whole, the first pair of which it has anything."""
-    whole = (pair for pair in _PAIRS if all(body.get(name) is not None for name in pair))
-    begun = (pair for pair in _PAIRS if any(body.get(name) is not None for name in pair))
-    return next(whole, next(begun, _PAIRS[0]))
+    """What the sides are called in a body; of several pairs the one of which there is most."""
+    return max(_PAIRS, key=lambda pair: sum(body.get(name) is not None for name in pair))
+
+
+def _check_one_pair(body: Body, first: str, second: str) -> None:
+    for name in sorted(_NAMES - {first, second}):
+        if body.get(name) is not None:
+            raise InvalidRequest(f"{name} is one text too many beside {first} and {second}", field=name)
 
 
 def _check_counts(queries: Sequence[str], texts: Sequence[str], first: str, second: str) -> None:

@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from rerank_service.api.dialects import RERANK_PATHS, RERANKING_PATHS, Answer, Asked, Body, Exchange
-from rerank_service.api.json_body import Count, Documents, Flag, Text, only
+from rerank_service.api.json_body import Count, Documents, Flag, Size, Text, only, ranked_by_fields
 from rerank_service.api.json_documents import JsonReader, as_object, as_text
 from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.usage import Usage, usage
@@ -34,6 +34,8 @@ _EXAMPLE: Body = {
 class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wants the name kwargs for itself
     """A query and its documents."""
 
+    model_config = ConfigDict(json_schema_extra=ranked_by_fields("documents"))
+
     query: Text
     """The query, or `{"text": query}`."""
     documents: Documents
@@ -51,7 +53,7 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wa
     reads, normally 8,192. What the model's length does not hold of them is scored in windows."""
     max_chunks_per_doc: Count | None = None
     """Score at most this many windows of a document."""
-    overlap_tokens: Annotated[int, Field(ge=0)] | None = None
+    overlap_tokens: Size | None = None
     """Tokens that neighbouring windows share, at most: half of a window. Absent: an eighth."""
     window_score: Literal["best", "best_two"] | None = None
     """What makes the score of a document in windows: its best one, or the mean of the logits of its best two."""

@@ -53,8 +53,8 @@ async def test_search_units_count_windows(edges: Served) -> None:
     ],
 )
 async def test_what_clients_ask_of_long_documents(edges: Served, fields: dict[str, Any], score: float) -> None:
-    """Cohere's and SiliconFlow's chunks, Voyage's and vLLM's truncation. With an eighth of windows shared, which is what
-    is done where nothing is asked, the twos lie across two of them."""
+    """Cohere's and SiliconFlow's chunks, Voyage's and vLLM's truncation. With an eighth of windows shared, as where
+    nothing is asked, the twos lie across two of them."""
     answer = await _post(edges, documents=[_LONG], **fields)
     assert [one["relevance_score"] for one in answer["results"]] == [score]
 

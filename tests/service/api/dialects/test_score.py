@@ -62,7 +62,8 @@ async def test_many_pairs_are_one_request(edges: Served) -> None:
     [
         ({}, 400, "text_1", "text_1 must be given"),
         ({"text_1": "0"}, 400, "text_2", "text_2 must be given"),
-        ({"queries": "0", "text_2": "1"}, 400, "text_1", "text_1 must be given"),
+        ({"queries": "0", "text_2": "1"}, 400, "queries", "queries is one text too many"),
+        ({"queries": "0", "items": "1", "documents": "1"}, 400, "items", "items is one text too many"),
         ({"queries": "0", "items": []}, 400, "items", "not be empty"),
         ({"queries": ["0", "1"], "items": ["1"]}, 400, "queries", "has 2 texts and items has 1"),
         ({"data_1": ["0", "1"], "data_2": ["1", "2", "3"]}, 400, "data_1", "has 2 texts and data_2 has 3"),
