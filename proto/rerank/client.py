@@ -44,6 +44,11 @@ class Options(TypedDict, total=False):
     return_documents: bool
     rank_fields: Sequence[str]
     max_tokens_per_doc: int | None
+    max_chunks_per_doc: int | None
+    overlap_tokens: int | None
+    window_score: pb.WindowScore.ValueType
+    too_long: pb.TooLong.ValueType
+    cut_side: pb.CutSide.ValueType
     score_type: pb.ScoreType.ValueType
     min_score: float | None
     priority: int

@@ -31,6 +31,8 @@ class EncodedPair:
     tail: Segment
     document_type: int
     truncated: bool = False
+    window: int = 0
+    """Which of its document's windows it is."""
 
     def __len__(self) -> int:
         return len(self.head) + len(self.document) + len(self.tail)

@@ -32,6 +32,8 @@ class Document:
     """The caller's own id."""
     size: int = 0
     """Bytes, about, that it takes to keep the original."""
+    query: str | None = None
+    """What it is scored for, where that is not the request's query."""
 
 
 class Reader(Protocol):
@@ -102,8 +104,14 @@ def _line(name: str, value: Any) -> str:
 
 def _yaml(value: Any) -> str:
     """Block YAML of unlimited width, unicode kept."""
-    text = yaml.dump(value, Dumper=_Dumper, width=_UNLIMITED, allow_unicode=True, sort_keys=False)
-    return str(text).rstrip("\n")
+    text = _dumped(value, _Dumper)
+    if "\\U" in text:  # libyaml escapes what is beyond the basic plane, as emoji are; PyYAML's own writer does not
+        text = _dumped(value, yaml.SafeDumper)
+    return text.rstrip("\n")
+
+
+def _dumped(value: Any, dumper: Any) -> str:
+    return str(yaml.dump(value, Dumper=dumper, width=_UNLIMITED, allow_unicode=True, sort_keys=False))
 
 
 def parse_object(text: str | bytes, *, field: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Logits of many queries' documents, for commands: by a model in this process, run as a server runs it, or by a server.
+"""Scores of many queries' documents, for commands: by a model in this process, run as a server runs it, or by a server.
 
 Rule: what a caller of the server would get is what is measured here: the same tokens, batches, lanes and engine.
 """
@@ -6,7 +6,7 @@ Rule: what a caller of the server would get is what is measured here: the same t
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,13 +16,14 @@ from google.rpc import error_details_pb2, status_pb2
 from numpy.typing import NDArray
 
 from rerank.client import AsyncRerankClient
+from rerank.v1 import rerank_pb2 as pb
 from rerank_service.admission import Admission
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
 from rerank_service.errors import FileInvalid, InvalidRequest
 from rerank_service.host import usable_cores
 from rerank_service.loading import ModelOptions, load_selected
-from rerank_service.ranking import RerankRequest
+from rerank_service.ranking import RankedDocument, RerankRequest, TooLong
 from rerank_service.registry import Registry
 from rerank_service.reranker import RequestLimits, Reranker
 
@@ -47,6 +48,17 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Scores:
+    """Of a query's documents, each array of shape (documents,)."""
+
+    logits: Logits
+    windows: NDArray[np.int64]
+    """In which each document was scored."""
+    cut: NDArray[np.bool_]
+    """Whether not all of it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scorer:
     """What scores."""
 
@@ -54,8 +66,8 @@ class Scorer:
     """Its name."""
     engine: str
     """What runs it."""
-    logits: Callable[[str, Sequence[str]], Awaitable[Logits | None]]
-    """Of each document; None where the query alone is too long for the model."""
+    score: Callable[[str, Sequence[str]], Awaitable[Scores | None]]
+    """None where the query alone is too long for the model."""
 
 
 class _Texts:
@@ -69,7 +81,9 @@ class _Texts:
 
 
 @asynccontextmanager
-async def in_process(options: ModelOptions, *, max_tokens_per_doc: int | None = None) -> AsyncIterator[Scorer]:
+async def in_process(
+    options: ModelOptions, *, max_tokens_per_doc: int | None = None, too_long: TooLong = TooLong.WINDOWS
+) -> AsyncIterator[Scorer]:
     """Load a model and run its lanes.
 
     Raises:
@@ -80,21 +94,21 @@ async def in_process(options: ModelOptions, *, max_tokens_per_doc: int | None = 
     registry = Registry()
     registry.add(model)
     admission = Admission(sys.maxsize, float("inf"), asyncio.get_running_loop().time)
-    reranker = Reranker(registry, admission, RequestLimits(max_documents=sys.maxsize))
+    reranker = Reranker(registry, admission, RequestLimits(max_documents=sys.maxsize, max_windows=sys.maxsize))
 
-    async def logits(query: str, documents: Sequence[str]) -> Logits | None:
-        request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc)
+    async def score(query: str, documents: Sequence[str]) -> Scores | None:
+        request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc, too_long=too_long)
         try:
             ranking = await reranker.rerank(request, documents, reader=_Texts(), deadline=Deadline.after(_AGES))
         except InvalidRequest as error:
             if error.reason == _TOO_LONG:
                 return None
             raise
-        return np.array([ranking.board.logit(index) for index in range(len(documents))], np.float32)
+        return _scores(ranking)
 
     lanes = asyncio.create_task(model.scheduler.run())
     try:
-        yield Scorer(model.info.name, f"{model.info.provider} {model.info.precision}", logits)
+        yield Scorer(model.info.name, f"{model.info.provider} {model.info.precision}", score)
     finally:
         model.scheduler.close()
         await lanes
@@ -102,7 +116,12 @@ async def in_process(options: ModelOptions, *, max_tokens_per_doc: int | None = 
 
 @asynccontextmanager
 async def by_server(
-    address: str, *, api_key: str | None = None, model: str = "", max_tokens_per_doc: int | None = None
+    address: str,
+    *,
+    api_key: str | None = None,
+    model: str = "",
+    max_tokens_per_doc: int | None = None,
+    too_long: TooLong = TooLong.WINDOWS,
 ) -> AsyncIterator[Scorer]:
     """Ask a running server, a request a query.
 
@@ -113,18 +132,29 @@ async def by_server(
         served = await client.models()
         info = next((one for one in served if model in (one.name, *one.aliases)), served[0])
 
-        async def logits(query: str, documents: Sequence[str]) -> Logits | None:
+        how = pb.TooLong.Value(f"TOO_LONG_{too_long.name}")
+
+        async def score(query: str, documents: Sequence[str]) -> Scores | None:
             try:
-                answer = await client.rerank(query, documents, model=model, max_tokens_per_doc=max_tokens_per_doc)
+                answer = await client.rerank(
+                    query, documents, model=model, max_tokens_per_doc=max_tokens_per_doc, too_long=how
+                )
             except grpc.aio.AioRpcError as error:
                 if _TOO_LONG.upper() in _reasons(error):
                     return None
                 raise
-            result = np.empty(len(documents), np.float32)
-            result[[one.index for one in answer.results]] = [one.logit for one in answer.results]
-            return result
+            return _scores(answer.results)
 
-        yield Scorer(info.name, f"{info.provider} {info.precision}, at {address}", logits)
+        yield Scorer(info.name, f"{info.provider} {info.precision}, at {address}", score)
+
+
+def _scores(results: Iterable[RankedDocument | pb.Result]) -> Scores:
+    ordered = sorted(results, key=lambda one: one.index)
+    return Scores(
+        np.array([one.logit for one in ordered], np.float32),
+        np.array([one.windows for one in ordered], np.int64),
+        np.array([one.truncated for one in ordered], np.bool_),
+    )
 
 
 def _reasons(error: grpc.aio.AioRpcError) -> set[str]:
@@ -138,13 +168,13 @@ def _reasons(error: grpc.aio.AioRpcError) -> set[str]:
     return found
 
 
-async def score_all(scorer: Scorer, tasks: Sequence[Task], scored: Callable[[int], None]) -> list[Logits | None]:
+async def score_all(scorer: Scorer, tasks: Sequence[Task], scored: Callable[[int], None]) -> list[Scores | None]:
     """Of each task; `scored` is told of how many documents more.
 
     Raises:
         FileInvalid: a task cannot be scored; its place is named.
     """
-    results: list[Logits | None] = [None] * len(tasks)
+    results: list[Scores | None] = [None] * len(tasks)
     waiting = iter(enumerate(tasks))
     workers = [asyncio.create_task(_work(scorer, waiting, results, scored)) for _ in range(IN_FLIGHT)]
     try:
@@ -159,12 +189,12 @@ async def score_all(scorer: Scorer, tasks: Sequence[Task], scored: Callable[[int
 async def _work(
     scorer: Scorer,
     waiting: Iterator[tuple[int, Task]],
-    results: list[Logits | None],
+    results: list[Scores | None],
     scored: Callable[[int], None],
 ) -> None:
     for at, task in waiting:
         try:
-            results[at] = await scorer.logits(task.query, task.documents)
+            results[at] = await scorer.score(task.query, task.documents)
         except InvalidRequest as error:
             raise FileInvalid(f"{task.place}: {error}") from error
         scored(len(task.documents))

@@ -1,8 +1,10 @@
 """What tells one pair from all others: a digest of its tokens."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from rerank_service.batching import EncodedPair
+from rerank_service.ranking import Span
 from rerank_service.tokenizer import EncodedQuery
 
 KEY_BYTES = 16
@@ -15,6 +17,7 @@ class PairKeys:
     def __init__(self, query: EncodedQuery, identity: bytes) -> None:
         """`identity` is a secret that the model was given when it was loaded. So no two models share a key, nor does
         a model with its next version; and a caller cannot look for pairs that collide."""
+        self._identity = identity
         self._begun = blake2b(key=identity, digest_size=KEY_BYTES)
         sizes = (len(query.head), len(query.tail), query.document_type)
         self._begun.update(" ".join(map(str, sizes)).encode() + b"\0")  # so that what follows can be read in one way
@@ -22,8 +25,19 @@ class PairKeys:
             self._begun.update(segment.ids.tobytes())
             self._begun.update(segment.type_ids.tobytes())
 
+    def with_query(self, query: EncodedQuery) -> "PairKeys":
+        """The keys of another query's pairs, for the same model."""
+        return PairKeys(query, self._identity)
+
     def of(self, pair: EncodedPair) -> bytes:
         """The key of a pair of the query's. May be called from any thread."""
         digest = self._begun.copy()
         digest.update(pair.document.tobytes())
         return digest.digest()
+
+
+def windows_key(keys: Sequence[bytes], spans: Sequence[Span]) -> bytes:
+    """The key of a document in windows: equal keys, equal windows at the same places."""
+    digest = blake2b(b"".join(keys), digest_size=KEY_BYTES)
+    digest.update(repr(spans).encode())
+    return digest.digest()

@@ -16,6 +16,9 @@ from rerank_service.calibration.curve import Calibration, sigmoid
 from rerank_service.documents import Document
 from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
 
+Span = tuple[int, int]
+"""Where a part of a text begins and ends, in Unicode code points from 0."""
+
 _RESULT_BYTES = 50
 """On the wire, with an id of middling length."""
 
@@ -44,6 +47,15 @@ class TooLong(Enum):
     """Cut at the model's length."""
     REFUSE = "refuse"
     """InvalidRequest, which names the document."""
+
+
+class WindowScore(Enum):
+    """What makes the score of a document that is scored in windows."""
+
+    BEST = "best"
+    """Its best window."""
+    BEST_TWO = "best_two"
+    """The mean of its best two windows' logits."""
 
 
 class CutSide(Enum):
@@ -76,8 +88,12 @@ class RerankRequest:
     top_n: int | None = None
     return_documents: bool = False
     max_tokens_per_doc: int | None = None
+    """None: as many as the server reads."""
     max_chunks_per_doc: int | None = None
     """Windows of a document that are scored, at most."""
+    overlap_tokens: int | None = None
+    """Tokens that neighbouring windows share, at most: half of a window. None: an eighth."""
+    window_score: WindowScore = WindowScore.BEST
     too_long: TooLong = TooLong.WINDOWS
     cut_side: CutSide = CutSide.RIGHT
     score_type: ScoreType = ScoreType.PROBABILITY
@@ -89,10 +105,11 @@ class RerankRequest:
     def __post_init__(self) -> None:
         if not self.query:
             raise InvalidRequest("query must not be empty", field="query", reason="empty_query")
-        for field in ("top_n", "max_tokens_per_doc", "max_chunks_per_doc"):
+        for field, least in (("top_n", 1), ("max_tokens_per_doc", 1), ("max_chunks_per_doc", 1), ("overlap_tokens", 0)):
             value = getattr(self, field)
-            if value is not None and value < 1:
-                raise InvalidRequest(f"{field} must be at least 1, not {value}", field=field, reason="out_of_range")
+            if value is not None and value < least:
+                wrong = f"{field} must be at least {least}, not {value}"
+                raise InvalidRequest(wrong, field=field, reason="out_of_range")
         if self.min_score is not None and math.isnan(self.min_score):
             raise InvalidRequest("min_score must be a number", field="min_score", reason="out_of_range")
 
@@ -109,6 +126,10 @@ class RankedDocument:
     id: str | None
     document: Any
     """`Document.original`, where documents were asked for, else None."""
+    windows: int = 1
+    """In which it was scored."""
+    best_window: Span | None = None
+    """The best of them, in the text that was ranked; None where there is but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +141,7 @@ class Usage:
     padded_tokens: int = 0
     prompt_tokens: int = 0
     pairs: int = 0
-    """Scored; documents that are the same to the model are scored once."""
+    """Scored: each window of each document; documents that are the same to the model are scored once."""
     shared_pairs: int = 0
     """Not scored, since another request's score was there. The other numbers do not count them."""
 
@@ -166,6 +187,11 @@ class Ranking:
         """Documents of the request."""
         return len(self.board)
 
+    @property
+    def windows(self) -> int:
+        """In which they were scored: one for each, and more for long ones."""
+        return self.board.windows
+
     def __iter__(self) -> Iterator[RankedDocument]:
         return self.board.results(self.order)
 
@@ -209,6 +235,29 @@ def rank(
     return order[:top_n]
 
 
+@dataclass(slots=True)
+class _Windows:
+    """The windows of a document, while they are scored."""
+
+    spans: Sequence[Span]
+    waiting: int
+    best: tuple[float, int] = (-math.inf, 0)
+    """Logit, and which window, counted down so that of equal ones the first is the best."""
+    second: float = -math.inf
+
+    def settle(self, window: int, logit: float) -> None:
+        self.waiting -= 1
+        worse, self.best = sorted((self.best, (logit, -window)))
+        self.second = max(self.second, worse[0])
+
+    def logit(self, how: WindowScore) -> float:
+        return self.best[0] if how is WindowScore.BEST else (self.best[0] + self.second) / 2
+
+    @property
+    def best_span(self) -> Span:
+        return self.spans[-self.best[1]]
+
+
 class Scoreboard:
     """What is kept of each document of one request.
 
@@ -234,6 +283,10 @@ class Scoreboard:
         self._kept_bytes = 0
         self._logits = array("f")
         self._truncated = bytearray()
+        self._read = array("I")  # of each document: how many windows, where the best of several begins and ends
+        self._open: dict[int, _Windows] = {}
+        self.windows = 0
+        """Of all documents."""
         self._ids: dict[int, str] = {}
         self._documents: dict[int, Document] = {}
         self._best: list[tuple[float, int]] = []  # a heap: the worst of the documents kept is on top
@@ -241,8 +294,9 @@ class Scoreboard:
     def __len__(self) -> int:
         return len(self._logits)
 
-    def add(self, document: Document, *, truncated: bool) -> None:
-        """Take in the next document, not scored yet.
+    def add(self, document: Document, *, truncated: bool, spans: Sequence[Span] = (), copied: bool = False) -> None:
+        """Take in the next document, not scored yet; `spans` are its windows where there are several. One that is
+        `copied` is scored by another's.
 
         Raises:
             TooLarge: the documents to return hold too much text.
@@ -250,6 +304,10 @@ class Scoreboard:
         index = len(self._logits)
         self._logits.append(math.nan)
         self._truncated.append(truncated)
+        self._read.extend((len(spans) or 1, 0, 0))
+        self.windows += len(spans) or 1
+        if spans and not copied:
+            self._open[index] = _Windows(spans, len(spans))
         if document.id is not None:
             self._ids[index] = document.id
         if self._request.return_documents:
@@ -265,17 +323,35 @@ class Scoreboard:
                 field="return_documents",
             )
 
-    def settle(self, index: int, logit: float) -> None:
-        """Note the score of a document.
+    def settle(self, index: int, logit: float, window: int = 0) -> bool:
+        """Note the score of a document, or of a window of it; tells whether the document has its score now.
 
         Raises:
             InferenceFailed: the logit is not finite.
         """
         if not math.isfinite(logit):
             raise InferenceFailed(f"the model gave {logit} for documents[{index}]")
+        if index in self._open:
+            windows = self._open[index]
+            windows.settle(window, logit)
+            if windows.waiting:
+                return False
+            logit = windows.logit(self._request.window_score)
+            self._read[3 * index + 1 : 3 * index + 3] = array("I", windows.best_span)
+            del self._open[index]
         self._logits[index] = logit
         if index in self._documents:
-            self._keep_best(index, logit)
+            self._keep_best(index, self._logits[index])
+        return True
+
+    def repeat(self, copy: int, original: int) -> None:
+        """Give a copy the score of its original."""
+        self.resemble(copy, original)
+        self.settle(copy, self._logits[original])
+
+    def resemble(self, copy: int, original: int) -> None:
+        """Give a copy, whose score comes by itself, the best window of its original."""
+        self._read[3 * copy : 3 * copy + 3] = self._read[3 * original : 3 * original + 3]
 
     def _keep_best(self, index: int, logit: float) -> None:
         """Drop the document if it cannot be returned any more, or the one that it drives out."""
@@ -302,8 +378,16 @@ class Scoreboard:
         scores = self._relevance(logits)
         for index, logit, score in zip(map(int, indexes), logits.tolist(), scores.tolist(), strict=True):
             document = self._documents.get(index)
+            windows, start, end = self._read[3 * index : 3 * index + 3]
             yield RankedDocument(
-                index, score, logit, bool(self._truncated[index]), self._ids.get(index), document and document.original
+                index,
+                score,
+                logit,
+                bool(self._truncated[index]),
+                self._ids.get(index),
+                document and document.original,
+                windows,
+                (start, end) if end else None,
             )
 
     def order(self) -> NDArray[np.int64]:

@@ -10,18 +10,18 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rerank_service.admission import Admission, Ticket
-from rerank_service.batching import EncodedPair
 from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document, Reader
+from rerank_service.documents import Reader
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
 from rerank_service.pair_key import PairKeys
+from rerank_service.preparing import Keyed, Prepared, Preparer, check_chars
 from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard, TooLong
 from rerank_service.registry import Registry, ServedModel
 from rerank_service.repeats import Repeats
 from rerank_service.scheduler import Scored, Submission
-from rerank_service.tokenizer import EncodedQuery
+from rerank_service.windows import Reading, window_tokens
 
 T = TypeVar("T")
 
@@ -36,6 +36,12 @@ class RequestLimits:
     max_documents: int = 10_000
     """Of a unary request."""
     max_stream_documents: int = 1_000_000
+    document_tokens: int = 8192
+    """Of a document that are read, where a request does not say."""
+    window_tokens: int | None = None
+    """Of a document that are scored together, where it is too long; None: as suits the model."""
+    max_windows: int = 10_000
+    """Beyond the first of each document, of a unary request."""
     max_query_chars: int = 100_000
     max_document_chars: int = 1_000_000
     max_kept_bytes: int = 32 * 1024 * 1024
@@ -77,12 +83,14 @@ class Reranker:
         self._check_count(len(documents), self.limits.max_documents)
         self._check_texts(request)
         model = self._registry.get(request.model)
-        guess = model.tokenizer.guess(request.query, request.max_tokens_per_doc, instruction=request.instruction)
+        reading = _reading(request, self.limits, model)
+        guess = model.tokenizer.guess(request.query, reading, instruction=request.instruction)
         tokens = sum(guess(reader.chars(raw)) for raw in documents)
-        speed = model.scheduler.tokens_per_second(tokens / len(documents))
+        speed = model.scheduler.tokens_per_second(min(tokens / len(documents), model.tokenizer.max_tokens))
         with model.scheduler.in_use(), self._admission.admit(len(documents), tokens, deadline, speed, weight) as ticket:
             board = Scoreboard(request, model.activation, model.calibration)
-            live = _Live(request, model, reader, ticket, board, weight=weight, guess=guess)
+            most = self.limits.max_windows
+            live = _Live(request, model, reader, ticket, board, weight=weight, guess=guess, max_windows=most)
             async with deadline.enforced():
                 return await self._rank(live, _once(documents))
 
@@ -137,36 +145,24 @@ class Reranker:
                 partial(model.tokenizer.encode_query, live.request.query, live.request.instruction)
             )
         meter.query_tokens = query.query_tokens
-        encode = partial(self._prepare, live, query, PairKeys(query, model.identity))
+        preparer = Preparer(
+            live.request,
+            _reading(live.request, self.limits, model),
+            model.tokenizer,
+            live.reader,
+            query,
+            PairKeys(query, model.identity),
+            self.limits.max_document_chars,
+        )
         async for raws in chunks:
             self._check_most(len(live.board) + len(raws), self.limits.max_stream_documents)
             live.receive(len(raws))
             for part in _parts(raws, live.reader, self.limits):
                 with meter.tokenizing():
-                    prepared = await self._blocking(partial(encode, part))
+                    prepared = await self._blocking(partial(preparer.prepare, part, len(live.board)))
                 fresh = live.take_in(prepared, submission)
-                await submission.add([(one.index, one.pair) for one in fresh], [one.key for one in fresh])
+                await submission.add([(index, pair) for index, pair, _ in fresh], [key for *_, key in fresh])
         self._check_count(len(live.board), self.limits.max_stream_documents)
-
-    def _prepare(self, live: "_Live", query: EncodedQuery, keys: PairKeys, raws: Sequence[Any]) -> "list[_Prepared]":
-        """The blocking part of taking documents in."""
-        documents = []
-        for index, raw in enumerate(raws, len(live.board)):
-            field, limit = f"documents[{index}]", self.limits.max_document_chars
-            self._check_chars(field, live.reader.chars(raw), limit)  # before the work of reading it, and after
-            documents.append(live.reader.read(raw, field))
-            self._check_chars(field, len(documents[-1].text), limit)
-        texts = [document.text for document in documents]
-        request = live.request
-        pairs = live.model.tokenizer.encode_documents(
-            query, texts, max_tokens_per_doc=request.max_tokens_per_doc, cut_side=request.cut_side
-        )
-        if request.too_long is TooLong.REFUSE:
-            _refuse_cut(pairs, first=len(live.board), query=query)
-        return [
-            _Prepared(index, live.reader.chars(raw), document, pair, keys.of(pair))
-            for index, (raw, document, pair) in enumerate(zip(raws, documents, pairs, strict=True), len(live.board))
-        ]
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call)
@@ -185,23 +181,19 @@ class Reranker:
             )
 
     def _check_texts(self, request: RerankRequest) -> None:
-        self._check_chars("query", len(request.query), self.limits.max_query_chars)
-        self._check_chars("instruction", len(request.instruction), self.limits.max_query_chars)
-
-    def _check_chars(self, field: str, chars: int, limit: int) -> None:
-        if chars > limit:
-            raise TooLarge(f"{field} has {chars} characters; at most {limit} are read", field=field)
+        check_chars("query", len(request.query), self.limits.max_query_chars)
+        check_chars("instruction", len(request.instruction), self.limits.max_query_chars)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A document that was read and tokenized."""
-
-    index: int
-    chars: int
-    document: Document
-    pair: EncodedPair
-    key: bytes
+def _reading(request: RerankRequest, limits: RequestLimits, model: ServedModel) -> Reading:
+    return Reading(
+        request.max_tokens_per_doc or limits.document_tokens,
+        limits.window_tokens or window_tokens(model.tokenizer.max_tokens),
+        request.too_long in {TooLong.WINDOWS, TooLong.WHOLE},
+        request.max_chunks_per_doc,
+        request.overlap_tokens,
+        request.cut_side,
+    )
 
 
 class _Live:
@@ -217,6 +209,7 @@ class _Live:
         *,
         weight: float = 1.0,
         guess: Callable[[int], float] | None = None,
+        max_windows: int | None = None,
         on_scores: OnScores | None = None,
         cutoff: Cutoff | None = None,
     ) -> None:
@@ -232,6 +225,7 @@ class _Live:
         self.meter = Meter(model.scheduler.clock)
         self._ticket = ticket
         self._guess = guess
+        self._max_windows = max_windows
         self._on_scores = on_scores
         self._repeats = Repeats()
 
@@ -241,58 +235,71 @@ class _Live:
         if self.cutoff is not None:
             self.cutoff.expect(self.board.answer_bytes(self.received))
 
-    def take_in(self, prepared: Sequence[_Prepared], submission: Submission) -> list[_Prepared]:
-        """Note documents; gives those that must be scored. The others are copies, of one that is scored already or of
-        one that waits, or the scheduler knows their scores."""
-        originals: list[_Prepared] = []
+    def take_in(self, prepared: Sequence[Prepared], submission: Submission) -> list[Keyed]:
+        """Note documents; gives what must be scored of them. The others are copies, of one that is scored already or of
+        one that waits, or the scheduler knows their scores.
+
+        Raises:
+            TooLarge: they make too many windows.
+        """
+        originals: list[Prepared] = []
         copies: dict[int, float] = {}
         for one in prepared:
-            self.board.add(one.document, truncated=one.pair.truncated)
             original = self._repeats.original(one.key, one.index)
-            if original == one.index:
+            copied = original != one.index
+            self.board.add(one.document, truncated=one.truncated, spans=one.spans, copied=copied)
+            if not copied:
                 originals.append(one)
             elif (logit := self.board.logit(original)) is not None:
+                self.board.resemble(one.index, original)
                 copies[one.index] = logit
             else:
                 self._repeats.wait(original, one.index)
+        self._check_windows()
         if copies:
             submission.repeat(list(copies), list(copies.values()))
         fresh = self._unknown(originals, submission)
         expected = sum(self._guess(one.chars) for one in prepared) if self._guess else 0.0
-        self._ticket.progress(expected - sum(self.model.scheduler.padded(len(one.pair)) for one in fresh))
+        self._ticket.progress(expected - sum(self.model.scheduler.padded(len(pair)) for _, pair, _ in fresh))
         return fresh
 
-    def _unknown(self, originals: list[_Prepared], submission: Submission) -> list[_Prepared]:
+    def _check_windows(self) -> None:
+        if self._max_windows is not None and self.board.windows - len(self.board) > self._max_windows:
+            raise TooLarge(
+                f"the documents make more than {self._max_windows} windows beyond their first ones: set a smaller "
+                "max_tokens_per_doc or max_chunks_per_doc, or send fewer documents",
+                field="documents",
+                reason="too_many_windows",
+            )
+
+    def _unknown(self, originals: list[Prepared], submission: Submission) -> list[Keyed]:
         """Settle what has been scored for others before; gives the rest."""
-        logits = self.model.scheduler.known([one.key for one in originals])
-        known = {one.index: logit for one, logit in zip(originals, logits, strict=True) if logit is not None}
+        wanted = [pair for one in originals for pair in one.pairs]
+        logits = self.model.scheduler.known([key for *_, key in wanted])
+        known = [(one, logit) for one, logit in zip(wanted, logits, strict=True) if logit is not None]
         if not known:
-            return originals
-        submission.repeat(list(known), list(known.values()), shared=len(known))
-        return [one for one in originals if one.index not in known]
+            return wanted
+        submission.repeat(
+            [index for (index, *_), _ in known],
+            [logit for _, logit in known],
+            windows=[pair.window for (_, pair, _), _ in known],
+            shared=len(known),
+        )
+        return [one for one, logit in zip(wanted, logits, strict=True) if logit is None]
 
     async def settle(self, scored: Scored) -> None:
         """Note the scores of a batch, for copies too, and tell who wants to know."""
         self.meter.scored(scored)
         self._ticket.progress(scored.own_tokens)
         settled: list[int] = []
-        for position, logit in zip(scored.positions, scored.logits, strict=True):
-            for index in (position, *self._repeats.take(position)):
-                self.board.settle(index, logit)
+        for index, window, logit in zip(scored.positions, scored.windows, scored.logits, strict=True):
+            if self.board.settle(index, logit, window):
                 settled.append(index)
-        if self._on_scores is not None:
+                for copy in self._repeats.take(index):
+                    self.board.repeat(copy, index)
+                    settled.append(copy)
+        if self._on_scores is not None and settled:
             await self._on_scores(self.board.results(settled))
-
-
-def _refuse_cut(pairs: Sequence[EncodedPair], *, first: int, query: EncodedQuery) -> None:
-    for index, pair in enumerate(pairs, first):
-        if pair.truncated:
-            room = len(pair.document) - query.lead_tokens
-            raise TooLarge(
-                f"documents[{index}] has more than {room} tokens, and is neither to be cut nor scored in windows",
-                field=f"documents[{index}]",
-                reason="document_too_long",
-            )
 
 
 async def _once(documents: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:

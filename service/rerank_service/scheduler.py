@@ -41,9 +41,10 @@ can be stopped, and then raises when it is."""
 @dataclass(frozen=True, slots=True)
 class Scored:
     """Logits of pairs that ran in one batch, or were known without. `positions` are those that the pairs were added
-    with."""
+    with, `windows` theirs."""
 
     positions: Sequence[int]
+    windows: Sequence[int]
     logits: Sequence[float]
     pairs: Sequence[EncodedPair]
     """Those that ran for this request: all, or none where the logits were known without."""
@@ -101,11 +102,13 @@ class Submission:
         named = zip(pairs, keys or itertools.repeat(None), strict=False)
         self._scheduler.enqueue(self, [_Waiting(self, position, pair, key) for (position, pair), key in named])
 
-    def repeat(self, positions: Sequence[int], logits: Sequence[float], *, shared: int = 0) -> None:
-        """Hand on logits that are known already, as those of a batch would be."""
+    def repeat(
+        self, positions: Sequence[int], logits: Sequence[float], *, windows: Sequence[int] = (), shared: int = 0
+    ) -> None:
+        """Hand on logits that are known already, as those of a batch would be; without `windows` of first ones."""
         now = self._scheduler.clock()
         self._added += len(positions)
-        self.deliver(Scored(positions, logits, (), 0, 0, now, now, shared))
+        self.deliver(Scored(positions, windows or [0] * len(positions), logits, (), 0, 0, now, now, shared))
 
     def finish(self, error: BaseException | None = None) -> None:
         """No more pairs will come; with an error, whoever iterates gets it."""
@@ -333,6 +336,7 @@ class Scheduler:
         for owner, mine in _by_owner(zip(entries, logits, strict=True)):
             part = Scored(
                 [entry.position for entry, _ in mine],
+                [entry.pair.window for entry, _ in mine],
                 [logit for _, logit in mine],
                 [entry.pair for entry, _ in mine],
                 batch.length * len(mine),
@@ -382,8 +386,9 @@ class Scheduler:
         """Hand on logits for which nothing had to run."""
         now = self.clock()
         for owner, mine in _by_owner(known):
-            positions, logits = [entry.position for entry, _ in mine], [logit for _, logit in mine]
-            part = Scored(positions, logits, (), 0, self._padded_alone(mine), now, now, shared=len(mine))
+            positions, windows = [entry.position for entry, _ in mine], [entry.pair.window for entry, _ in mine]
+            logits = [logit for _, logit in mine]
+            part = Scored(positions, windows, logits, (), 0, self._padded_alone(mine), now, now, shared=len(mine))
             self._tell(owner.deliver, part)
 
     def _padded_alone(self, scored: Sequence[tuple[_Waiting, float]]) -> int:

@@ -293,6 +293,9 @@ def _request_limits(settings: Settings) -> RequestLimits:
         max_stream_documents=settings.max_stream_documents,
         max_query_chars=settings.max_query_chars,
         max_document_chars=settings.max_document_chars,
+        document_tokens=settings.document_tokens,
+        window_tokens=settings.window_tokens,
+        max_windows=settings.max_windows,
     )
 
 

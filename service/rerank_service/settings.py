@@ -112,7 +112,15 @@ class Settings(BaseSettings):
     max_query_chars: PositiveInt = 100_000
     """Characters of a query."""
     max_document_chars: PositiveInt = 1_000_000
-    """Characters of a document. What the model's window does not hold of it is cut."""
+    """Characters of a document."""
+    document_tokens: PositiveInt = 8192
+    """Tokens that are read of a document where a request does not say (`max_tokens_per_doc`); the rest is cut. What the
+    model's length does not hold is scored in several windows."""
+    window_tokens: PositiveInt | None = None
+    """Tokens of a document in one of them, at most. Unset: 256 for models that take up to 512, what is left beside the
+    query for others."""
+    max_windows: PositiveInt = 10_000
+    """Windows that the documents of one unary request may make, beyond the first of each."""
     max_message_bytes: MessageBytes = 32 * 1024 * 1024
     """Bytes of a gRPC message or an HTTP body; at most 1 GiB."""
 

@@ -1,6 +1,6 @@
 """Text to token ids: the query once, each document once, joined by the model's template."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,32 @@ from tokenizers import Encoding, Tokenizer
 from rerank_service.batching import EncodedPair, Segment
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.layout import Layout, own_layout, token_ids, written_layout
-from rerank_service.ranking import CutSide
+from rerank_service.ranking import CutSide, Span
 from rerank_service.template import Template
+from rerank_service.windows import Reading, spans
 
 _TOKENS_PER_CHAR = 0.25
 """Of English text; what the server really gets is learned."""
 _CHARS_A_TOKEN = 16
 """More than words have, so that one look at the beginning of a text is nearly always enough."""
-_NONE: NDArray[np.int64] = np.array([], np.int64)
+_NOTHING = ("", Encoding())
+_LEAST_ROOM = 0.25
+"""Of a pair."""
 _NEW_TEXTS = 0.1
 """How much the texts of one call count against all before, at most."""
+
+Encode = Callable[[Sequence[str]], list[Encoding]]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedWindows:
+    """A document in windows."""
+
+    windows: Sequence[EncodedPair]
+    spans: Sequence[Span]
+    """Where each stands in the text."""
+    truncated: bool
+    """Whether there is more of the document than the windows hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +84,24 @@ class PairTokenizer:
         self._tokens_per_char = _TOKENS_PER_CHAR
         self.max_tokens = max_tokens
 
-    def guess(
-        self, query: str, max_tokens_per_doc: int | None = None, *, instruction: str = ""
-    ) -> Callable[[int], float]:
-        """About how many tokens a pair will have, special ones included, by the characters of its document; for a
+    def guess(self, query: str, reading: Reading, *, instruction: str = "") -> Callable[[int], float]:
+        """About how many tokens the pairs of a document will have, special ones included, by its characters; for a
         query that is too long anyway, none. What is learned later does not change it."""
         rate = self._tokens_per_char
         around = self._layout.size + rate * (len(query) + len(instruction))
         if around > 2 * self.max_tokens:
-            around = room = 0.0
-        else:
-            around = min(around, self.max_tokens - 1)
-            room = min(max_tokens_per_doc or self.max_tokens, self.max_tokens - around)
-        return lambda chars: around + min(rate * chars, room)
+            return lambda _: 0.0
+        around = min(around, self.max_tokens - 1)
+        room = self.max_tokens - around
+
+        def tokens(chars: int) -> float:
+            document = min(rate * chars, reading.max_tokens)
+            if not reading.windows or document <= room:
+                return around + min(document, room)
+            # where little room seems to be left, that is as likely a wrong guess of the query
+            return reading.tokens(document, around, max(room, _LEAST_ROOM * self.max_tokens))
+
+        return tokens
 
     def encode_query(self, query: str, instruction: str = "") -> EncodedQuery:
         """Encode a query, with the model's own instruction or another.
@@ -118,36 +139,73 @@ class PairTokenizer:
             lead = token_ids(self._tokenizer, query.lead)
             cut = partial(_last, lead=lead, room=room)
         return [
-            EncodedPair(query.head, cut(ids), query.tail, query.document_type, truncated=len(ids) > room)
-            for ids in self._encode(texts, room, query.lead, cut_side)
+            EncodedPair(query.head, cut(_ids(one)), query.tail, query.document_type, truncated=len(one) > room)
+            for _, one in self._read(texts, room, cut_side, partial(self._batch, lead=query.lead))
         ]
 
-    def _encode(self, texts: Sequence[str], room: int, lead: str, side: CutSide) -> list[NDArray[np.int64]]:
-        """Token ids of each text behind the lead, of a long one only those farthest from the side where it is cut: at
-        least one more than the room, if it has so many.
+    def encode_windows(self, query: EncodedQuery, text: str, reading: Reading) -> EncodedWindows:
+        """A text that is longer than the room there is, in windows. Each is tokenized by itself, so that it scores as
+        it would as a document of its own."""
+        ((part, encoding),) = self._read([text], reading.max_tokens, reading.side, self._placed)
+        offsets = np.array(encoding.offsets, np.int64)
+        if reading.side is CutSide.LEFT:
+            offsets += len(text) - len(part)
+        read, size = reading.kept(offsets), reading.size(query.room)
+        found = spans(text, read, size=size, overlap=reading.shared(size))
+        chosen = reading.most(found)
+        fitting = list(self._fitting(query, text, chosen))
+        kept = reading.most(fitting)
+        pairs = [
+            EncodedPair(query.head, ids, query.tail, query.document_type, window=window)
+            for window, (_, ids) in enumerate(kept)
+        ]
+        truncated = len(read) < len(offsets) or len(chosen) < len(found) or len(kept) < len(fitting)
+        return EncodedWindows(pairs, [span for span, _ in kept], truncated)
+
+    def _fitting(
+        self, query: EncodedQuery, text: str, found: Sequence[Span]
+    ) -> Iterator[tuple[Span, NDArray[np.int64]]]:
+        """The windows with their token ids; one that has more of them by itself than as a part is halved."""
+        full = query.lead_tokens + query.room
+        encoded = self._batch([text[start:end] for start, end in found], query.lead)
+        for (start, end), one in zip(found, encoded, strict=True):
+            ids = _ids(one)
+            if len(ids) <= full or end - start == 1:
+                yield (start, end), ids[:full]
+            else:
+                middle = (start + end) // 2
+                yield from self._fitting(query, text, [(start, middle), (middle, end)])
+
+    def _read(self, texts: Sequence[str], room: int, side: CutSide, encode: Encode) -> list[tuple[str, Encoding]]:
+        """Each text, of a long one only the part farthest from the side where it is cut, with its tokens: at least one
+        more than the room, if it has so many.
 
         A text is cut at a blank far behind what can matter, and if that gave too few tokens, farther behind; so a
-        document of a million characters costs no more than its window does.
+        document of a million characters costs no more than what is read of it.
         """
         kept = _head if side is CutSide.RIGHT else _end
-        encoded: list[NDArray[np.int64]] = [_NONE] * len(texts)
+        read: list[tuple[str, Encoding]] = [_NOTHING] * len(texts)
         pending, chars = list(range(len(texts))), room * _CHARS_A_TOKEN
         while pending:
             parts = [kept(texts[at], chars) for at in pending]
-            for at, one in zip(pending, self._batch(parts, lead), strict=True):
-                encoded[at] = _ids(one)
-            self._learn(sum(map(len, parts)), sum(len(encoded[at]) for at in pending))
+            for at, part, encoding in zip(pending, parts, encode(parts), strict=True):
+                read[at] = part, encoding
+            self._learn(sum(map(len, parts)), sum(len(read[at][1]) for at in pending))
             pending = [
                 at
                 for at, part in zip(pending, parts, strict=True)
-                if len(part) < len(texts[at]) and len(encoded[at]) <= room
+                if len(part) < len(texts[at]) and len(read[at][1]) <= room
             ]
             chars *= _CHARS_A_TOKEN
-        return encoded
+        return read
 
-    def _batch(self, texts: Sequence[str], lead: str) -> list[Encoding]:
+    def _batch(self, texts: Sequence[str], lead: str = "") -> list[Encoding]:
         led = [lead + text for text in texts] if lead else texts
         return self._tokenizer.encode_batch_fast(led, add_special_tokens=False)
+
+    def _placed(self, texts: Sequence[str]) -> list[Encoding]:
+        """With where each token stands in its text, which costs more."""
+        return self._tokenizer.encode_batch(texts, add_special_tokens=False)
 
     def _learn(self, chars: int, tokens: int) -> None:
         """By as much as was read, and within what texts have: a caller's odd ones shall not steer others' guesses."""

@@ -1,4 +1,4 @@
-"""What clients sent and got, kept as golden files: a change that would break a client is seen without its environment."""
+"""What clients sent and got, kept as golden files: a change that breaks a client is seen without its environment."""
 
 import json
 import os
@@ -40,10 +40,15 @@ def pair(call: Mapping[str, Any]) -> dict[str, Any]:
         },
         "answer": {
             "status": call["status"],
-            "headers": _only(call["headers"], _GOT),
+            "headers": told(call["headers"]),
             "body": normal(json.loads(call["body"])) if call["body"] else None,
         },
     }
+
+
+def told(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of an answer's headers those that clients look at."""
+    return _only(headers, _GOT)
 
 
 def _only(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:

@@ -31,15 +31,13 @@ class Way(Generic[C]):
     @property
     def record(self) -> Record:
         """Its row."""
-        release = version(self.package) if self.package else ""
+        release = version(self.package) if self.package else "its calls, replayed"
         return Record("Python", self.client, release, self.dialect, line_of(self.make), self.note)
 
 
-def way(
-    client: str, *, dialect: str, package: str | None = None, note: str = ""
-) -> Callable[[Make[C]], Way[C]]:
+def way(client: str, *, dialect: str, package: str | None = None, note: str = "") -> Callable[[Make[C]], Way[C]]:
     """Makes a way of a function of H, k and M that returns the client. The package is the client's name unless given;
-    an empty one has no version to tell."""
+    an empty one is for an application whose calls are replayed."""
 
     def decorate(make: Make[C]) -> Way[C]:
         return Way(client, client if package is None else package, dialect, note, make)

@@ -18,6 +18,7 @@ from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.ranking import CutSide
 from rerank_service.template import Template
 from rerank_service.tokenizer import PairTokenizer
+from rerank_service.windows import Reading
 from support.running import Served, running, served
 from support.small import write_small_model
 
@@ -146,8 +147,9 @@ def test_a_template_longer_than_the_window_is_refused(letters: Path) -> None:
 def test_a_guess_counts_the_template(letters: Path) -> None:
     """And the instruction."""
     pairs = PairTokenizer(letters, max_tokens=200, template=ASKED)
-    assert pairs.guess("q")(40) > 46
-    assert pairs.guess("q", instruction="find " * 9)(40) > pairs.guess("q")(40) + 10
+    plain, instructed = (pairs.guess("q", Reading(99), instruction=one) for one in ("", "find " * 9))
+    assert plain(40) > 46
+    assert instructed(40) > plain(40) + 10
 
 
 def test_a_manifest_without_a_template_is_what_it_was(starter: Bundle, small_model: Bundle) -> None:

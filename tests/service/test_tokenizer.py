@@ -13,6 +13,7 @@ from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.ranking import CutSide
 from rerank_service.server import STARTER
 from rerank_service.tokenizer import PairTokenizer
+from rerank_service.windows import Reading
 
 _STARTER = Tokenizer.from_file(str(STARTER / "tokenizer.json"))
 _PAIRS = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
@@ -105,10 +106,10 @@ def test_a_guess_is_near_and_cannot_be_steered() -> None:
         for _ in range(60):
             pairs.encode_documents(pairs.encode_query(query), [odd])
         (pair,) = pairs.encode_documents(pairs.encode_query(query), [text])
-        guess = pairs.guess(query)
+        guess = pairs.guess(query, Reading(8192, windows=False))
         assert guess(len(text)) == pytest.approx(len(pair), rel=0.4)
         assert guess(10**9) <= 512
-    assert pairs.guess("word " * 20_000)(100) == 0.0
+    assert pairs.guess("word " * 20_000, Reading(8192))(100) == 0.0
 
 
 def test_what_is_no_tokenizer_is_refused(small_model: Bundle) -> None:

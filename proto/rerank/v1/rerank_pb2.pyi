@@ -82,6 +82,90 @@ grade on an even scale, on the labels that the bundle was calibrated with. INVAL
 """
 Global___ScoreType: _TypeAlias = ScoreType  # noqa: Y015
 
+class _TooLong:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TooLongEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TooLong.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOO_LONG_UNSPECIFIED: _TooLong.ValueType  # 0
+    """TOO_LONG_WINDOWS."""
+    TOO_LONG_WINDOWS: _TooLong.ValueType  # 1
+    """It is scored in windows that overlap, as far as max_tokens_per_doc and max_chunks_per_doc let it; what is beyond
+    them is cut. Windows end with a sentence where they can, else with a word.
+    """
+    TOO_LONG_WHOLE: _TooLong.ValueType  # 2
+    """The same, but INVALID_ARGUMENT where something would be cut."""
+    TOO_LONG_CUT: _TooLong.ValueType  # 3
+    """It is cut to what the window holds."""
+    TOO_LONG_REFUSE: _TooLong.ValueType  # 4
+    """INVALID_ARGUMENT, which names the document."""
+
+class TooLong(_TooLong, metaclass=_TooLongEnumTypeWrapper):
+    """What becomes of a document that the model's window does not hold beside the query and the template."""
+
+TOO_LONG_UNSPECIFIED: TooLong.ValueType  # 0
+"""TOO_LONG_WINDOWS."""
+TOO_LONG_WINDOWS: TooLong.ValueType  # 1
+"""It is scored in windows that overlap, as far as max_tokens_per_doc and max_chunks_per_doc let it; what is beyond
+them is cut. Windows end with a sentence where they can, else with a word.
+"""
+TOO_LONG_WHOLE: TooLong.ValueType  # 2
+"""The same, but INVALID_ARGUMENT where something would be cut."""
+TOO_LONG_CUT: TooLong.ValueType  # 3
+"""It is cut to what the window holds."""
+TOO_LONG_REFUSE: TooLong.ValueType  # 4
+"""INVALID_ARGUMENT, which names the document."""
+Global___TooLong: _TypeAlias = TooLong  # noqa: Y015
+
+class _CutSide:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CutSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CutSide.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CUT_SIDE_UNSPECIFIED: _CutSide.ValueType  # 0
+    """CUT_SIDE_RIGHT."""
+    CUT_SIDE_RIGHT: _CutSide.ValueType  # 1
+    """Its end is lost."""
+    CUT_SIDE_LEFT: _CutSide.ValueType  # 2
+    """Its beginning is lost."""
+
+class CutSide(_CutSide, metaclass=_CutSideEnumTypeWrapper):
+    """Where a document is cut."""
+
+CUT_SIDE_UNSPECIFIED: CutSide.ValueType  # 0
+"""CUT_SIDE_RIGHT."""
+CUT_SIDE_RIGHT: CutSide.ValueType  # 1
+"""Its end is lost."""
+CUT_SIDE_LEFT: CutSide.ValueType  # 2
+"""Its beginning is lost."""
+Global___CutSide: _TypeAlias = CutSide  # noqa: Y015
+
+class _WindowScore:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WindowScoreEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WindowScore.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WINDOW_SCORE_UNSPECIFIED: _WindowScore.ValueType  # 0
+    """WINDOW_SCORE_BEST."""
+    WINDOW_SCORE_BEST: _WindowScore.ValueType  # 1
+    """The score of its best window."""
+    WINDOW_SCORE_BEST_TWO: _WindowScore.ValueType  # 2
+    """The mean of its best two windows' logits."""
+
+class WindowScore(_WindowScore, metaclass=_WindowScoreEnumTypeWrapper):
+    """What makes the score of a document that is scored in windows."""
+
+WINDOW_SCORE_UNSPECIFIED: WindowScore.ValueType  # 0
+"""WINDOW_SCORE_BEST."""
+WINDOW_SCORE_BEST: WindowScore.ValueType  # 1
+"""The score of its best window."""
+WINDOW_SCORE_BEST_TWO: WindowScore.ValueType  # 2
+"""The mean of its best two windows' logits."""
+Global___WindowScore: _TypeAlias = WindowScore  # noqa: Y015
+
 @_typing.final
 class Document(_message.Message):
     """One document to rank."""
@@ -144,6 +228,11 @@ class RerankRequest(_message.Message):
     MIN_SCORE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     INSTRUCTION_FIELD_NUMBER: _builtins.int
+    MAX_CHUNKS_PER_DOC_FIELD_NUMBER: _builtins.int
+    OVERLAP_TOKENS_FIELD_NUMBER: _builtins.int
+    WINDOW_SCORE_FIELD_NUMBER: _builtins.int
+    TOO_LONG_FIELD_NUMBER: _builtins.int
+    CUT_SIDE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name or one of its aliases; empty or "default" is the model served."""
     query: _builtins.str
@@ -153,7 +242,9 @@ class RerankRequest(_message.Message):
     return_documents: _builtins.bool
     """Whether each result carries its document, as it was sent."""
     max_tokens_per_doc: _builtins.int
-    """Cut each document to this many tokens, at least 1. Unset: to what the model's window leaves."""
+    """Cut each document to this many tokens, at least 1. Unset: to what the server reads of a document (8,192, unless it
+    was told otherwise).
+    """
     score_type: Global___ScoreType.ValueType
     """What relevance_score holds."""
     min_score: _builtins.float
@@ -164,6 +255,20 @@ class RerankRequest(_message.Message):
     """What to look for, in words, in place of the model's own instruction. An error where the model's template has no
     slot for it. Unset or empty: the model's own.
     """
+    max_chunks_per_doc: _builtins.int
+    """Score at most this many windows of a document, at least 1. Unset: as many as it takes. The documents of a unary
+    call may make 10,000 windows beyond their first ones, unless the server was told otherwise.
+    """
+    overlap_tokens: _builtins.int
+    """Tokens that a window has in common with the one before, at most: more than half of a window is taken as half of it.
+    Unset: an eighth of a window.
+    """
+    window_score: Global___WindowScore.ValueType
+    """What makes the score of a document in windows."""
+    too_long: Global___TooLong.ValueType
+    """What becomes of a document that the model's window does not hold."""
+    cut_side: Global___CutSide.ValueType
+    """Where a document is cut: by max_tokens_per_doc, by max_chunks_per_doc, or by TOO_LONG_CUT."""
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
         """The candidates: at least one, at most Model.max_documents."""
@@ -188,29 +293,68 @@ class RerankRequest(_message.Message):
         min_score: _builtins.float | None = ...,
         priority: _builtins.int = ...,
         instruction: _builtins.str | None = ...,
+        max_chunks_per_doc: _builtins.int | None = ...,
+        overlap_tokens: _builtins.int | None = ...,
+        window_score: Global___WindowScore.ValueType = ...,
+        too_long: Global___TooLong.ValueType = ...,
+        cut_side: Global___CutSide.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_top_n", b"_top_n", "instruction", b"instruction", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "top_n", b"top_n"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "overlap_tokens", b"overlap_tokens", "top_n", b"top_n"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_top_n", b"_top_n", "documents", b"documents", "instruction", b"instruction", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "model", b"model", "priority", b"priority", "query", b"query", "rank_fields", b"rank_fields", "return_documents", b"return_documents", "score_type", b"score_type", "top_n", b"top_n"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "cut_side", b"cut_side", "documents", b"documents", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "model", b"model", "overlap_tokens", b"overlap_tokens", "priority", b"priority", "query", b"query", "rank_fields", b"rank_fields", "return_documents", b"return_documents", "score_type", b"score_type", "too_long", b"too_long", "top_n", b"top_n", "window_score", b"window_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__instruction: _TypeAlias = _typing.Literal["instruction"]  # noqa: Y015
     _WhichOneofArgType__instruction: _TypeAlias = _typing.Literal["_instruction", b"_instruction"]  # noqa: Y015
+    _WhichOneofReturnType__max_chunks_per_doc: _TypeAlias = _typing.Literal["max_chunks_per_doc"]  # noqa: Y015
+    _WhichOneofArgType__max_chunks_per_doc: _TypeAlias = _typing.Literal["_max_chunks_per_doc", b"_max_chunks_per_doc"]  # noqa: Y015
     _WhichOneofReturnType__max_tokens_per_doc: _TypeAlias = _typing.Literal["max_tokens_per_doc"]  # noqa: Y015
     _WhichOneofArgType__max_tokens_per_doc: _TypeAlias = _typing.Literal["_max_tokens_per_doc", b"_max_tokens_per_doc"]  # noqa: Y015
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    _WhichOneofReturnType__overlap_tokens: _TypeAlias = _typing.Literal["overlap_tokens"]  # noqa: Y015
+    _WhichOneofArgType__overlap_tokens: _TypeAlias = _typing.Literal["_overlap_tokens", b"_overlap_tokens"]  # noqa: Y015
     _WhichOneofReturnType__top_n: _TypeAlias = _typing.Literal["top_n"]  # noqa: Y015
     _WhichOneofArgType__top_n: _TypeAlias = _typing.Literal["_top_n", b"_top_n"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__instruction) -> _WhichOneofReturnType__instruction | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_chunks_per_doc) -> _WhichOneofReturnType__max_chunks_per_doc | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens_per_doc) -> _WhichOneofReturnType__max_tokens_per_doc | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__overlap_tokens) -> _WhichOneofReturnType__overlap_tokens | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_n) -> _WhichOneofReturnType__top_n | None: ...
 
 Global___RerankRequest: _TypeAlias = RerankRequest  # noqa: Y015
+
+@_typing.final
+class Span(_message.Message):
+    """A part of a document's text, in Unicode code points: not bytes, nor UTF-16 units."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    start: _builtins.int
+    """Position of the first one, from 0."""
+    end: _builtins.int
+    """Position of the last one, plus 1."""
+    def __init__(
+        self,
+        *,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Span: _TypeAlias = Span  # noqa: Y015
 
 @_typing.final
 class Result(_message.Message):
@@ -224,6 +368,8 @@ class Result(_message.Message):
     LOGIT_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    BEST_WINDOW_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the document in the request, from 0."""
     id: _builtins.str
@@ -235,10 +381,18 @@ class Result(_message.Message):
     which round to the same probability keep their order; equal logits are in the order of the request.
     """
     truncated: _builtins.bool
-    """Whether the document was cut to fit."""
+    """Whether the document was cut: whether there is more of it than was scored, in all of its windows."""
+    windows: _builtins.int
+    """In how many windows the document was scored; 1 where the model's window holds it, or it was cut to that."""
     @_builtins.property
     def document(self) -> Global___Document:
         """The document as it was sent, where the request asked for documents."""
+
+    @_builtins.property
+    def best_window(self) -> Global___Span:
+        """Where the document was scored in windows: the best of them, in the document's text. Of an object document that is
+        the text that is ranked: `key: value` lines, or the bare value of its only field.
+        """
 
     def __init__(
         self,
@@ -249,10 +403,12 @@ class Result(_message.Message):
         logit: _builtins.float = ...,
         truncated: _builtins.bool = ...,
         document: Global___Document | None = ...,
+        windows: _builtins.int = ...,
+        best_window: Global___Span | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "document", b"document", "id", b"id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "best_window", b"best_window", "document", b"document", "id", b"id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "document", b"document", "id", b"id", "index", b"index", "logit", b"logit", "relevance_score", b"relevance_score", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "best_window", b"best_window", "document", b"document", "id", b"id", "index", b"index", "logit", b"logit", "relevance_score", b"relevance_score", "truncated", b"truncated", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__id: _TypeAlias = _typing.Literal["id"]  # noqa: Y015
     _WhichOneofArgType__id: _TypeAlias = _typing.Literal["_id", b"_id"]  # noqa: Y015
@@ -272,19 +428,24 @@ class Usage(_message.Message):
     PAIRS_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     SHARED_PAIRS_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
     query_tokens: _builtins.int
     """Tokens of the query, counted once."""
     document_tokens: _builtins.int
-    """Tokens of the documents, after cutting."""
+    """Tokens of the documents, after cutting; those that windows share are counted in each."""
     padded_tokens: _builtins.int
     """Tokens that the model computed for this request, padding included."""
     pairs: _builtins.int
-    """(query, document) pairs scored."""
+    """(query, document) pairs scored: one for each window of each document."""
     prompt_tokens: _builtins.int
     """Tokens of all pairs, special tokens included, padding not. What the HTTP dialects call prompt_tokens."""
     shared_pairs: _builtins.int
     """Pairs whose score was there already, or was computed for another request at the same time. They cost nothing, and
     the other numbers do not count them. Always 0 where the server keeps no scores (`score_cache_bytes`).
+    """
+    windows: _builtins.int
+    """Windows of all documents, one for each that is not long; also of those whose score was there already, or that are
+    copies of others in the request. Where the ranking is partial, of those that were tokenized.
     """
     def __init__(
         self,
@@ -295,10 +456,11 @@ class Usage(_message.Message):
         pairs: _builtins.int = ...,
         prompt_tokens: _builtins.int = ...,
         shared_pairs: _builtins.int = ...,
+        windows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_tokens", b"document_tokens", "padded_tokens", b"padded_tokens", "pairs", b"pairs", "prompt_tokens", b"prompt_tokens", "query_tokens", b"query_tokens", "shared_pairs", b"shared_pairs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_tokens", b"document_tokens", "padded_tokens", b"padded_tokens", "pairs", b"pairs", "prompt_tokens", b"prompt_tokens", "query_tokens", b"query_tokens", "shared_pairs", b"shared_pairs", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -388,8 +550,9 @@ class RerankResponse(_message.Message):
 
     @_builtins.property
     def unscored(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexRange]:
-        """Where `partial` is set: the documents that were received and not scored, in ascending order. A document that is
-        neither here nor in `results` was scored and left out by top_n or min_score.
+        """Where `partial` is set: the documents that were received and not scored, in ascending order. One of which only some
+        windows were scored is among them, since the best of some is not the best of all. A document that is neither here
+        nor in `results` was scored and left out by top_n or min_score.
         """
 
     def __init__(

@@ -1,15 +1,24 @@
 """rerank.v1 messages to the core's types, and back."""
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeVar, get_args
 
 from google.protobuf import duration_pb2, struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.documents import MAX_ID_CHARS, Document, object_text, parse_object
 from rerank_service.errors import InvalidRequest, TooLarge
-from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, ScoreType
+from rerank_service.ranking import (
+    CutSide,
+    RankedDocument,
+    Ranking,
+    RerankRequest,
+    ScoreType,
+    Span,
+    TooLong,
+    WindowScore,
+)
 from rerank_service.registry import ModelInfo
 
 RANKING_BYTES = 1_000_000
@@ -26,6 +35,28 @@ _SCORE_TYPES = {
     pb.SCORE_TYPE_SIGMOID: ScoreType.SIGMOID,
     pb.SCORE_TYPE_CALIBRATED: ScoreType.CALIBRATED,
 }
+_TOO_LONG = {
+    pb.TOO_LONG_UNSPECIFIED: TooLong.WINDOWS,
+    pb.TOO_LONG_WINDOWS: TooLong.WINDOWS,
+    pb.TOO_LONG_WHOLE: TooLong.WHOLE,
+    pb.TOO_LONG_CUT: TooLong.CUT,
+    pb.TOO_LONG_REFUSE: TooLong.REFUSE,
+}
+_CUT_SIDES = {
+    pb.CUT_SIDE_UNSPECIFIED: CutSide.RIGHT,
+    pb.CUT_SIDE_RIGHT: CutSide.RIGHT,
+    pb.CUT_SIDE_LEFT: CutSide.LEFT,
+}
+_WINDOW_SCORES = {
+    pb.WINDOW_SCORE_UNSPECIFIED: WindowScore.BEST,
+    pb.WINDOW_SCORE_BEST: WindowScore.BEST,
+    pb.WINDOW_SCORE_BEST_TWO: WindowScore.BEST_TWO,
+}
+
+_Optional = Literal["top_n", "max_tokens_per_doc", "max_chunks_per_doc", "overlap_tokens", "min_score"]
+_OPTIONAL: tuple[_Optional, ...] = get_args(_Optional)
+
+Member = TypeVar("Member")
 
 
 def request_from(message: pb.RerankRequest) -> RerankRequest:
@@ -34,19 +65,25 @@ def request_from(message: pb.RerankRequest) -> RerankRequest:
     Raises:
         InvalidRequest: a field is wrong.
     """
-    if message.score_type not in _SCORE_TYPES:
-        raise InvalidRequest(f"score_type has no value {message.score_type}", field="score_type", reason="out_of_range")
+    given = {name: getattr(message, name) for name in _OPTIONAL if message.HasField(name)}
     return RerankRequest(
         query=message.query,
         model=message.model,
-        top_n=message.top_n if message.HasField("top_n") else None,
         return_documents=message.return_documents,
-        max_tokens_per_doc=message.max_tokens_per_doc if message.HasField("max_tokens_per_doc") else None,
-        score_type=_SCORE_TYPES[message.score_type],
-        min_score=message.min_score if message.HasField("min_score") else None,
+        score_type=_member(_SCORE_TYPES, message.score_type, "score_type"),
         priority=message.priority,
         instruction=message.instruction,
+        too_long=_member(_TOO_LONG, message.too_long, "too_long"),
+        cut_side=_member(_CUT_SIDES, message.cut_side, "cut_side"),
+        window_score=_member(_WINDOW_SCORES, message.window_score, "window_score"),
+        **given,
     )
+
+
+def _member(members: Mapping[Any, Member], value: int, field: str) -> Member:
+    if value not in members:
+        raise InvalidRequest(f"{field} has no value {value}", field=field, reason="out_of_range")
+    return members[value]
 
 
 class MessageReader:
@@ -185,7 +222,13 @@ def result_from(ranked: RankedDocument) -> pb.Result:
         logit=ranked.logit,
         truncated=ranked.truncated,
         document=ranked.document,
+        windows=ranked.windows,
+        best_window=_span(ranked.best_window),
     )
+
+
+def _span(span: Span | None) -> pb.Span | None:
+    return None if span is None else pb.Span(start=span[0], end=span[1])
 
 
 def _usage(ranking: Ranking) -> pb.Usage:
@@ -197,6 +240,7 @@ def _usage(ranking: Ranking) -> pb.Usage:
         pairs=usage.pairs,
         prompt_tokens=usage.prompt_tokens,
         shared_pairs=usage.shared_pairs,
+        windows=ranking.windows,
     )
 
 

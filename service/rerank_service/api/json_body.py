@@ -19,6 +19,11 @@ def _word_as_bool(value: Any) -> Any:
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
+def _whole_as_int(value: Any) -> Any:
+    """2.0 is an integer to JSON, which has one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Text = Annotated[
     str,
     BeforeValidator(_unwrap_text),
@@ -36,26 +41,32 @@ Text = Annotated[
 Flag = Annotated[bool | None, BeforeValidator(_word_as_bool)]
 """A boolean or its name, in any case: RAGFlow sends the string "true"."""
 
-Count = Annotated[int, Field(ge=1)]
+_Whole = BeforeValidator(_whole_as_int)
 
-Priority = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Count = Annotated[int, Field(ge=1, lt=2**31), _Whole]
+Size = Annotated[int, Field(ge=0, lt=2**31), _Whole]
+Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), _Whole]
+
+_OBJECT = {"type": "object", "not": {"additionalProperties": {"type": "null"}}}
+"""With a value that is not null: one without any says nothing."""
 
 Documents = Annotated[
     list[Any],
-    WithJsonSchema(
-        {
-            "type": "array",
-            "items": {
-                "anyOf": [
-                    {"type": "string"},
-                    {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
-                ]
-            },
-            "minItems": 1,
-        }
-    ),
+    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, _OBJECT]}, "minItems": 1}),
 ]
 """Strings and objects; which of them say nothing is told when they are read."""
+
+
+def ranked_by_fields(documents: str) -> dict[str, Any]:
+    """Part of a body's schema: with `rank_fields`, each object has one of them. JSON Schema has no words for that, so
+    it tells of the field `text`; objects with others are taken as well."""
+    items = [{"type": "string"}, {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}]
+    of_strings = {"properties": {documents: {"items": {"type": "string"}}}}
+    of_texts = {
+        "properties": {"rank_fields": {"contains": {"const": "text"}}, documents: {"items": {"anyOf": items}}},
+    }
+    selects = {"required": ["rank_fields"], "properties": {"rank_fields": {"type": "array", "minItems": 1}}}
+    return {"if": selects, "then": {"anyOf": [of_strings, of_texts]}}
 
 
 def only(*harmless: Any, why: str) -> BeforeValidator:

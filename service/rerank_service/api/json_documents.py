@@ -45,7 +45,7 @@ class TextReader:
     def read(self, raw: Any, field: str) -> Document:
         """The document."""
         if not isinstance(raw, str):
-            raise InvalidRequest(f"{field} must be a string", field=field, reason="wrong_type")
+            raise InvalidRequest(f"{field} must be a text", field=field, reason="wrong_type")
         return Document(raw, raw, size=len(raw))
 
 
@@ -59,7 +59,7 @@ def _json_chars(value: Any) -> int:
 def refuse_media(raw: Mapping[str, Any], field: str, *, text_beside: bool = False) -> None:
     """Pictures as vLLM, Jina and NVIDIA take them: ranked as text they would be a URL, which says nothing.
 
-    With `text_beside`, also those that a text stands beside, where that is how the dialect says it.
+    With `text_beside`, also those that stand beside a text, where that is the dialect's way.
 
     Raises:
         InvalidRequest: the document is one.
@@ -68,8 +68,8 @@ def refuse_media(raw: Mapping[str, Any], field: str, *, text_beside: bool = Fals
     listed = isinstance(parts, list) and any(
         isinstance(part, dict) and any(kind in str(part.get("type")) for kind in _MEDIA) for part in parts
     )
-    others = raw.keys() - set(_MEDIA)
-    bare = len(others) < len(raw) and others <= ({"text"} if text_beside else set())
+    named = raw.keys() & set(_MEDIA)
+    bare = bool(named) and (text_beside or named == raw.keys())
     if listed or bare:
         raise InvalidRequest(
             f"{field} is a picture, a video or a sound: this server ranks text", field=field, reason="unsupported"

@@ -4,6 +4,7 @@ It is made when somebody asks for it, since a start should not wait for it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -11,8 +12,9 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from rerank_service.api.dialects import Dialect, LookUp
+from rerank_service.api.dialects import Dialect, LookUp, ServerFacts
 from rerank_service.api.json_errors import ErrorBody
+from rerank_service.ranking import ScoreType
 
 _HOW = (
     "A deadline may be given in seconds by the header `X-Request-Timeout`, a name for the request by `X-Request-Id`, "
@@ -35,7 +37,10 @@ _REF = "#/components/schemas/{model}"
 
 
 def described(
-    app: FastAPI, spoken: Mapping[str, Sequence[Dialect]], look_ups: Iterable[LookUp], *, keys_asked: bool
+    app: FastAPI,
+    spoken: Mapping[str, Sequence[Dialect]],
+    look_ups: Iterable[LookUp],
+    facts: Callable[[], ServerFacts],
 ) -> Callable[[], dict[str, Any]]:
     """What `app.openapi` is to be: what FastAPI knows of the application, and what is spoken on its paths.
 
@@ -43,23 +48,29 @@ def described(
         app: the application.
         spoken: the dialects that are shown, by path.
         look_ups: what is asked by GET.
-        keys_asked: whether callers need a key.
+        facts: what is served at the moment.
     """
     known = app.openapi
 
     @cache
-    def openapi() -> dict[str, Any]:
-        page = known()
-        page.setdefault("components", {})["schemas"] = schemas = _Schemas()
+    def page(*, keys_asked: bool, takes_instruction: bool, calibrated: bool) -> dict[str, Any]:
+        made = deepcopy(known())
+        made.setdefault("components", {})["schemas"] = schemas = _Schemas()
         for path, dialects in spoken.items():
-            page["paths"][path]["post"] |= _ranking(dialects, schemas)
+            made["paths"][path]["post"] |= _ranking(dialects, schemas)
         for one in look_ups:
-            page["paths"][one.path.replace(":path", "")]["get"] |= _look_up(one, schemas)
+            made["paths"][one.path.replace(":path", "")]["get"] |= _look_up(one, schemas)
+        schemas.limit(takes_instruction=takes_instruction, calibrated=calibrated)
         if keys_asked:
-            page["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-            for operation in _guarded(page, look_ups):
+            made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            for operation in _guarded(made, look_ups):
                 operation["security"] = [{"key": []}]
-        return page
+        return made
+
+    def openapi() -> dict[str, Any]:
+        now = facts()
+        calibrated = bool(now.models and now.models[0].calibration)
+        return page(keys_asked=now.keys_asked, takes_instruction=now.takes_instruction, calibrated=calibrated)
 
     return openapi
 
@@ -80,6 +91,14 @@ class _Schemas(dict[str, Any]):
             return schema
         self[schema["title"]] = schema
         return {"$ref": _REF.format(model=schema["title"])}
+
+    def limit(self, *, takes_instruction: bool, calibrated: bool) -> None:
+        """Take out what the model served does not do."""
+        for fields in (schema.get("properties", {}) for schema in self.values()):
+            for name in fields.keys() & {"instruction", "instruct"} if not takes_instruction else ():
+                fields[name] = {"type": ["string", "null"], "maxLength": 0, "description": "The model takes none."}
+            if not calibrated and "score_type" in fields:
+                fields["score_type"]["anyOf"][0]["enum"].remove(ScoreType.CALIBRATED.value)
 
 
 def _ranking(dialects: Sequence[Dialect], schemas: _Schemas) -> dict[str, Any]:

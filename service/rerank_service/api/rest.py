@@ -47,10 +47,18 @@ class RerankRoutes:
         self._options = options
         self.ready = False
 
-    @property
-    def keys_asked(self) -> bool:
-        """Whether callers need a key."""
-        return self._keys.asked
+    def facts(self) -> ServerFacts:
+        """What is served at the moment."""
+        models = self._registry.models()
+        template = models[0].bundle.manifest.template if models else None
+        return ServerFacts(
+            [model.info for model in models],
+            lambda name: self._registry.get(name).info,
+            self._reranker.limits,
+            takes_instruction=template is not None and template.takes_instruction,
+            keys_asked=self._keys.asked,
+            ready=self.ready,
+        )
 
     async def rerank(self, request: Request, dialects: Sequence[Dialect]) -> Response:
         """Decode, rank, encode; errors leave in the dialect of the body, which is one of those spoken here."""
@@ -94,7 +102,7 @@ class RerankRoutes:
         try:
             if not look_up.public:
                 self._keys.check(request.headers)
-            return _response(look_up.answer(self._facts(), request.path_params.get("model", "")), exchange)
+            return _response(look_up.answer(self.facts(), request.path_params.get("model", "")), exchange)
         except RerankError as error:
             return refusal(error, UNIFIED, exchange)
 
@@ -105,15 +113,6 @@ class RerankRoutes:
     async def readiness(self) -> Response:
         """200 when requests should come here, else 503."""
         return _json(200, {"status": "ready"}) if self.ready else _json(503, {"status": "not ready"})
-
-    def _facts(self) -> ServerFacts:
-        return ServerFacts(
-            [model.info for model in self._registry.models()],
-            lambda name: self._registry.get(name).info,
-            self._reranker.limits,
-            keys_asked=self.keys_asked,
-            ready=self.ready,
-        )
 
     def _timeout(self, request: Request) -> float:
         sent = request.headers.get("x-request-timeout")

@@ -42,7 +42,7 @@ def build_app(routes: RerankRoutes) -> FastAPI:
         app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, summary=summary, tags=["server"])
     app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _unknown_route)
-    page = described(app, shown, look_ups, keys_asked=routes.keys_asked)
+    page = described(app, shown, look_ups, routes.facts)
     app.openapi = page  # type: ignore[method-assign]  # the way that FastAPI has for it
     return app
 

@@ -93,7 +93,7 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> 
             for task, found in zip(tasks, await score_all(scorer, tasks, scored), strict=True):
                 if found is None:
                     raise FileInvalid(f"{task.place}: the query is too long for the model")
-                logits.append(found)
+                logits.append(found.logits)
             return logits
 
 

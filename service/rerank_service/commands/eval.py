@@ -35,6 +35,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--served-name", default="", metavar="NAME", help="the model's name there")
     model.add_argument("--api-key", metavar="KEY", help="a key of that server")
     model.add_argument("--max-tokens-per-doc", type=positive, metavar="N", help="cut each document to so many tokens")
+    model.add_argument(
+        "--too-long",
+        choices=("windows", "cut"),
+        default="windows",
+        help="score documents longer than the model's window in several, or cut them (default: %(default)s)",
+    )
     how = parser.add_argument_group("how much, and what is measured")
     how.add_argument("--depth", type=positive, metavar="N", help="candidates of each query (default: all)")
     how.add_argument("--queries", type=positive, metavar="N", help="the first N of each collection (default: all)")
@@ -122,22 +128,26 @@ async def _evaluated(
 async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     from rerank_service.errors import SettingsInvalid
     from rerank_service.offline import by_server, in_process
+    from rerank_service.ranking import TooLong
     from rerank_service.server import model_options
     from rerank_service.settings import Settings
 
-    most = arguments.max_tokens_per_doc
+    read: dict[str, Any] = {
+        "max_tokens_per_doc": arguments.max_tokens_per_doc,
+        "too_long": TooLong(arguments.too_long),
+    }
     given: dict[str, Any] = {
         name: value for name in ("model", "provider", "precision") if (value := getattr(arguments, name)) is not None
     }
     if arguments.server is None:
-        async with in_process(model_options(Settings(**given)), max_tokens_per_doc=most) as scorer:
+        async with in_process(model_options(Settings(**given)), **read) as scorer:
             yield scorer
         return
     if given:
         raise SettingsInvalid(f"--server says what is evaluated, and so does --{next(iter(given))}")
     name, key = arguments.served_name, arguments.api_key
     try:
-        async with by_server(arguments.server, api_key=key, model=name, max_tokens_per_doc=most) as scorer:
+        async with by_server(arguments.server, api_key=key, model=name, **read) as scorer:
             yield scorer
     except UnicodeEncodeError as error:
         raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error

@@ -4,14 +4,14 @@ Ties are broken as the server breaks them: documents of one logit stay in the or
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rerank_service.evaluation.collection import Collection, JudgedQuery
 from rerank_service.evaluation.measures import Figures, Measures, mean
-from rerank_service.offline import Logits, Scorer, Task, score_all
+from rerank_service.offline import Logits, Scorer, Scores, Task, score_all
 from rerank_service.ranking import rank
 
 
@@ -29,12 +29,25 @@ class QueryResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """How the documents were read, counted for each query that they are candidates of."""
+
+    windows: int
+    """All of them together."""
+    in_windows: int
+    """Documents that were scored in several."""
+    cut: int
+    """Documents of which not all was scored."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
     """What became of a collection."""
 
     collection: Collection
     results: tuple[QueryResult, ...]
     seconds: float
+    read: Read
 
     @property
     def before(self) -> Figures:
@@ -58,10 +71,19 @@ async def evaluate(
     """Score all candidates; `scored` is told of how many more."""
     begun = time.perf_counter()
     tasks = [Task(one.place, one.text, [each.text for each in one.candidates]) for one in collection.queries]
-    logits = await score_all(scorer, tasks, scored)
+    found = await score_all(scorer, tasks, scored)
     seconds = time.perf_counter() - begun
+    logits = [None if one is None else one.logits for one in found]
     results = (_result(query, one, measures) for query, one in zip(collection.queries, logits, strict=True))
-    return Evaluated(collection, tuple(results), seconds)
+    return Evaluated(collection, tuple(results), seconds, _read([one for one in found if one is not None]))
+
+
+def _read(found: Sequence[Scores]) -> Read:
+    return Read(
+        sum(int(one.windows.sum()) for one in found),
+        sum(int((one.windows > 1).sum()) for one in found),
+        sum(int(one.cut.sum()) for one in found),
+    )
 
 
 def _result(query: JudgedQuery, logits: Logits | None, measures: Measures) -> QueryResult:

@@ -26,7 +26,13 @@ def evaluation_table(evaluated: Sequence[Evaluated], measures: Measures) -> Tabl
 
 def remarks(evaluated: Evaluated) -> list[str]:
     """What the figures leave out."""
-    found = []
+    found, read = [], evaluated.read
+    if read.in_windows:
+        found.append(
+            f"{read.in_windows:,} documents are longer than the model's window; with them {read.windows:,} pairs"
+        )
+    if read.cut:
+        found.append(f"{read.cut:,} documents are cut")
     if evaluated.too_long:
         found.append(f"{evaluated.too_long} queries are too long for the model and kept the order in which they came")
     if evaluated.collection.unanswered:

@@ -107,4 +107,6 @@ class TestLiteLLM(Checks):
     def test_documents_come_back(self, ground: Ground, made: Way[Any]) -> None:
         """Which it asks for unless told not to."""
         answer = ground.open(made)(query=QUERY, documents=DOCUMENTS)
-        assert [one["document"]["text"] for one in answer.results] == [DOCUMENTS[one["index"]] for one in answer.results]
+        assert [one["document"]["text"] for one in answer.results] == [
+            DOCUMENTS[one["index"]] for one in answer.results
+        ]

@@ -71,7 +71,7 @@ async def test_documents_come_back_as_they_were_sent(edges: Served) -> None:
     sent = [pb.Document(text="5"), pb.Document(json='{"b": "3", "a": "1"}'), pb.Document(text="1 " * 40)]
     struct = pb.Document()
     json_format.ParseDict({"n": "1"}, struct.object)
-    response = await edges.client.rerank("0", [*sent, struct], return_documents=True)
+    response = await edges.client.rerank("0", [*sent, struct], return_documents=True, max_tokens_per_doc=30)
     for result in response.results:
         assert result.document == [*sent, struct][result.index]
         assert result.truncated == (result.index == 2)

@@ -104,6 +104,28 @@ def test_several_collections_have_a_mean(
     assert "two: 1 queries are too long for the model" in shown
 
 
+async def test_long_documents_are_evaluated_as_a_server_scores_them(
+    rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In windows, or cut where that is asked for; what was done is said."""
+    documents = [
+        {"id": "short", "text": "30", "grade": 0},
+        {"id": "long", "text": " ".join(["1"] * 28 + ["2"] * 28), "grade": 1},
+    ]
+    (tmp_path / "some.jsonl").write_text(json.dumps({"qid": "1", "query": "0", "documents": documents}))
+    for source in (("--model", small_model.folder), ("--server", edges.address)):
+        for how, mrr, read in (("windows", 1.0, (4, 1, 0)), ("cut", 0.5, (2, 0, 1))):
+            arguments = ("some.jsonl", *source, "--too-long", how, "--json", "some.json")
+            assert await asyncio.to_thread(rerank, "eval", *arguments) == 0
+            (collection,) = _read("some.json")["collections"]
+            assert collection["after"]["mrr@10"] == mrr
+            names = ("windows", "documents_in_windows", "documents_cut")
+            assert tuple(collection[name] for name in names) == read
+    shown = capsys.readouterr().out
+    assert "some: 1 documents are longer than the model's window; with them 4 pairs" in shown
+    assert "some: 1 documents are cut" in shown
+
+
 async def test_a_server_is_evaluated(
     rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path
 ) -> None:

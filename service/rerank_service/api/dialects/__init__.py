@@ -119,6 +119,8 @@ class ServerFacts:
     find: Callable[[str], ModelInfo]
     """The model of a name or an alias. Raises UnknownModel, NotReady."""
     limits: RequestLimits
+    takes_instruction: bool
+    """Whether requests may bring one to the default model."""
     keys_asked: bool
     """Whether callers need a key."""
     ready: bool

@@ -6,10 +6,11 @@ Source: its SDK, and CONTRACTS of the clients that speak it (mixedbread, reranke
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from rerank_service.api.dialects import RERANKING_PATHS, Answer, Asked, Body, Exchange
-from rerank_service.api.json_body import Count, Documents, Flag, JsonBody, Text, only
+from rerank_service.api.json_body import Count, Documents, Flag, JsonBody, Text, only, ranked_by_fields
 from rerank_service.api.json_documents import JsonReader
 from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.usage import Usage, usage
@@ -21,6 +22,8 @@ _EXAMPLE: Body = {"query": "capital of France", "input": ["Rome is in Italy.", "
 
 class MixedbreadBody(JsonBody):
     """A query and what is ranked for it."""
+
+    model_config = ConfigDict(json_schema_extra=ranked_by_fields("input"))
 
     query: Text
     """The query."""

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from rerank_service.api.dialects import RERANKING_PATHS, Answer, Asked, Body, Exchange
 from rerank_service.api.json_body import Count, JsonBody, Text
-from rerank_service.api.json_documents import JsonReader, refuse_media
+from rerank_service.api.json_documents import TextReader, refuse_media
 from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.usage import Usage, usage
 from rerank_service.documents import Document
@@ -25,7 +25,7 @@ _EXAMPLE: Body = {
 }
 _PASSAGE = {
     "anyOf": [
-        {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"], "maxProperties": 1},
+        {"type": "object", "properties": {"text": {"type": "string"}, "image": False}, "required": ["text"]},
         {"type": "string"},
     ]
 }
@@ -115,14 +115,22 @@ class Nvidia:
         return Answer(body, status)
 
 
-class _PassageReader(JsonReader):
-    """Reads passages, whose pictures stand beside their texts."""
+class _PassageReader(TextReader):
+    """Reads passages: `{"text": passage}`, or strings. Their pictures stand beside their texts."""
+
+    def chars(self, raw: Any) -> int:
+        """Of the text."""
+        return super().chars(_unwrapped(raw))
 
     def read(self, raw: Any, field: str) -> Document:
-        """The passage."""
+        """The text."""
         if isinstance(raw, dict):
             refuse_media(raw, field, text_beside=True)
-        return super().read(raw, field)
+        return super().read(_unwrapped(raw), field)
+
+
+def _unwrapped(raw: Any) -> Any:
+    return raw.get("text") if isinstance(raw, dict) else raw
 
 
 DIALECT = Nvidia()

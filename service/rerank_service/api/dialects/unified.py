@@ -8,19 +8,22 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from rerank_service.api.dialects import RERANK_PATHS, RERANKING_PATHS, Answer, Asked, Body, Exchange
-from rerank_service.api.json_body import Count, Documents, Flag, Text, only
+from rerank_service.api.json_body import Count, Documents, Flag, Size, Text, only, ranked_by_fields
 from rerank_service.api.json_documents import JsonReader, as_object, as_text
 from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.usage import Usage, usage
 from rerank_service.api.vllm_fields import VllmFields
 from rerank_service.errors import RerankError
-from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, ScoreType
+from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, ScoreType, TooLong, WindowScore
 
 _VOYAGE_KEYS = {"model", "query", "documents", "top_k", "return_documents", "truncation"}
 _DOCUMENTS_A_SEARCH_UNIT = 100
+"""At Cohere each chunk of a long document counts as a document."""
+COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank")
 _EXAMPLE: Body = {
     "query": "capital of France",
     "documents": ["Rome is in Italy.", "Paris is in France."],
@@ -30,6 +33,8 @@ _EXAMPLE: Body = {
 
 class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wants the name kwargs for itself
     """A query and its documents."""
+
+    model_config = ConfigDict(json_schema_extra=ranked_by_fields("documents"))
 
     query: Text
     """The query, or `{"text": query}`."""
@@ -44,7 +49,16 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wa
     rank_fields: list[str] | None = None
     """Which fields of object documents are ranked, in this order; all of them when absent or empty."""
     max_tokens_per_doc: Count | None = None
-    """Cut each document to this many tokens."""
+    """Cut each document to this many tokens. Absent: on the paths of Cohere's v2 to 4,096, else to what the server
+    reads, normally 8,192. What the model's length does not hold of them is scored in windows."""
+    max_chunks_per_doc: Count | None = None
+    """Score at most this many windows of a document."""
+    overlap_tokens: Size | None = None
+    """Tokens that neighbouring windows share, at most: half of a window. Absent: an eighth."""
+    window_score: Literal["best", "best_two"] | None = None
+    """What makes the score of a document in windows: its best one, or the mean of the logits of its best two."""
+    truncation: Flag = None
+    """Voyage's switch: false refuses a document of which something would be cut."""
     instruct: str | None = None
     """DashScope's name for instruction, which wins."""
     raw_scores: bool | None = None
@@ -65,12 +79,23 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wa
     """Xinference's further arguments, as JSON; refused unless empty."""
 
 
+class Window(TypedDict):
+    """A part of the text that was ranked, in Unicode code points."""
+
+    start: int
+    end: int
+
+
 class UnifiedResult(TypedDict):
-    """A ranked document."""
+    """A ranked document. One that was scored in windows tells how many, and which was the best; one that was cut says
+    so."""
 
     index: int
     relevance_score: float
     document: NotRequired[dict[str, Any]]
+    windows: NotRequired[int]
+    best_window: NotRequired[Window]
+    truncated: NotRequired[bool]
 
 
 class VoyageResult(TypedDict):
@@ -97,8 +122,8 @@ class UnifiedAnswer(TypedDict):
 class Unified:
     """The dialect."""
 
-    paths: tuple[str, ...] = (*RERANK_PATHS, *RERANKING_PATHS)
-    shown: tuple[str, ...] = ("/v1/rerank", "/v2/rerank", "/rerank", "/v1/reranking")
+    paths: tuple[str, ...] = (*(path for path in RERANK_PATHS if path not in COHERE_V2_PATHS), *RERANKING_PATHS)
+    shown: tuple[str, ...] = ("/v1/rerank", "/rerank", "/v1/reranking")
     request = UnifiedBody
     response: Any = UnifiedAnswer
     errors: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
@@ -117,7 +142,10 @@ class Unified:
             top_n=parsed.top_n or parsed.top_k,
             return_documents=bool(parsed.return_documents),
             max_tokens_per_doc=parsed.max_tokens_per_doc,
-            too_long=parsed.too_long,
+            max_chunks_per_doc=parsed.max_chunks_per_doc,
+            overlap_tokens=parsed.overlap_tokens,
+            window_score=WindowScore(parsed.window_score or "best"),
+            too_long=TooLong.WHOLE if parsed.truncation is False else parsed.too_long,
             cut_side=parsed.cut_side,
             score_type=_score_type(parsed),
             priority=parsed.priority or 0,
@@ -134,11 +162,11 @@ class Unified:
             "object": "rerank",
             "created": exchange.created,
             "model": ranking.model,
-            "results": [_result(one, self.shown_document) for one in ranked],
+            "results": [{**_result(one, self.shown_document), **_read(one)} for one in ranked],
             "usage": usage(ranking),
             "meta": {
                 "api_version": {"version": "2" if "/v2/" in exchange.path else "1"},
-                "billed_units": {"search_units": math.ceil(ranking.documents / _DOCUMENTS_A_SEARCH_UNIT)},
+                "billed_units": {"search_units": math.ceil(ranking.windows / _DOCUMENTS_A_SEARCH_UNIT)},
                 "tokens": {"input_tokens": tokens, "output_tokens": 0},
             },
         }
@@ -159,6 +187,15 @@ def _result(one: RankedDocument, shown: Callable[[Any], Any]) -> dict[str, Any]:
     """A result; without its document the key is absent, since null fails in litellm and Dify."""
     answer = {"index": one.index, "relevance_score": one.relevance_score}
     return answer if one.document is None else {**answer, "document": shown(one.document)}
+
+
+def _read(one: RankedDocument) -> dict[str, Any]:
+    """How a long document was read; nothing of others."""
+    told: dict[str, Any] = {}
+    if one.best_window is not None:
+        start, end = one.best_window
+        told |= {"windows": one.windows, "best_window": {"start": start, "end": end}}
+    return {**told, "truncated": True} if one.truncated else told
 
 
 def _score_type(body: UnifiedBody) -> ScoreType:

@@ -63,6 +63,7 @@ async def test_what_would_change_the_result_and_is_not_done_is_refused(
 @pytest.mark.parametrize(
     "extra",
     [
+        {"top_n": 3.0, "priority": -1.0},
         {"kwargs": "{}", "return_len": "False", "max_chunks_per_doc": None},
         {
             "backend": "rerankers",

@@ -1,0 +1,127 @@
+"""Documents as they were sent -> pairs that can be scored: read, tokenized, long ones in windows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from rerank_service.batching import EncodedPair
+from rerank_service.documents import Document, Reader
+from rerank_service.errors import TooLarge
+from rerank_service.pair_key import PairKeys, windows_key
+from rerank_service.ranking import RerankRequest, Span, TooLong
+from rerank_service.tokenizer import EncodedQuery, PairTokenizer
+from rerank_service.windows import Reading
+
+Keyed = tuple[int, EncodedPair, bytes]
+"""A document's index, a pair of it, and the pair's key."""
+
+_UNCUT = {TooLong.REFUSE, TooLong.WHOLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document that was read and tokenized."""
+
+    index: int
+    chars: int
+    document: Document
+    pairs: Sequence[Keyed]
+    """One, or one for each window."""
+    key: bytes
+    """The document's own."""
+    truncated: bool
+    spans: Sequence[Span] = ()
+    """Where its windows stand in its text, where there are several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """Prepares the documents of one request: work that blocks."""
+
+    request: RerankRequest
+    reading: Reading
+    tokenizer: PairTokenizer
+    reader: Reader
+    query: EncodedQuery
+    keys: PairKeys
+    max_chars: int
+
+    def prepare(self, raws: Sequence[Any], first: int) -> list[Prepared]:
+        """Those that follow one another in the request from the index `first` on.
+
+        Raises:
+            InvalidRequest: one is wrong or too long; it is named.
+        """
+        documents = [self._read(raw, f"documents[{index}]") for index, raw in enumerate(raws, first)]
+        arrived = zip(range(first, first + len(raws)), raws, documents, strict=True)
+        return [
+            prepared
+            for query, run in groupby(arrived, key=lambda one: one[-1].query)
+            for prepared in self._for(query).pair(list(run))
+        ]
+
+    def _for(self, query: str | None) -> "Preparer":
+        """For documents with a query of their own."""
+        if query is None:
+            return self
+        encoded = self.tokenizer.encode_query(query, self.request.instruction)
+        return replace(self, query=encoded, keys=self.keys.with_query(encoded))
+
+    def pair(self, arrived: Sequence[tuple[int, Any, Document]]) -> list[Prepared]:
+        """Pair documents with the query; they come with their indexes, and as they were sent."""
+        pairs = self.tokenizer.encode_documents(
+            self.query,
+            [document.text for *_, document in arrived],
+            max_tokens_per_doc=self.reading.max_tokens,
+            cut_side=self.reading.side,
+        )
+        windows = self.reading.windows and self.reading.max_tokens > self.query.room
+        prepared = [
+            self._windowed(*one) if pair.truncated and windows else self._whole(*one, pair)
+            for one, pair in zip(arrived, pairs, strict=True)
+        ]
+        if self.request.too_long in _UNCUT:
+            self._refuse_cut(prepared)
+        return prepared
+
+    def _read(self, raw: Any, field: str) -> Document:
+        check_chars(field, self.reader.chars(raw), self.max_chars)  # before the work of reading it, and after
+        document = self.reader.read(raw, field)
+        check_chars(field, len(document.text), self.max_chars)
+        return document
+
+    def _whole(self, index: int, raw: Any, document: Document, pair: EncodedPair) -> Prepared:
+        key = self.keys.of(pair)
+        return Prepared(index, self.reader.chars(raw), document, ((index, pair, key),), key, pair.truncated)
+
+    def _windowed(self, index: int, raw: Any, document: Document) -> Prepared:
+        encoded = self.tokenizer.encode_windows(self.query, document.text, self.reading)
+        pairs = [(index, pair, self.keys.of(pair)) for pair in encoded.windows]
+        key = windows_key([key for *_, key in pairs], encoded.spans)
+        return Prepared(index, self.reader.chars(raw), document, pairs, key, encoded.truncated, encoded.spans)
+
+    def _refuse_cut(self, prepared: Sequence[Prepared]) -> None:
+        for one in prepared:
+            if one.truncated:
+                field, bounds = f"documents[{one.index}]", " and ".join(self._bounds())
+                raise TooLarge(
+                    f"{field} is too long: at most {bounds} are read, and it is not to be cut",
+                    field=field,
+                    reason="document_too_long",
+                )
+
+    def _bounds(self) -> Iterator[str]:
+        reading = self.reading
+        if not reading.windows:
+            yield f"{min(self.query.room, reading.max_tokens)} tokens"
+            return
+        yield f"{reading.max_tokens} tokens"
+        if reading.max_windows is not None:
+            yield f"{reading.max_windows} windows"
+
+
+def check_chars(field: str, chars: int, limit: int) -> None:
+    """Raises TooLarge where a text is over its bound."""
+    if chars > limit:
+        raise TooLarge(f"{field} has {chars} characters; at most {limit} are read", field=field)

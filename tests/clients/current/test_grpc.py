@@ -1,0 +1,78 @@
+"""gRPC stubs generated from our proto, as a service in another repository would."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from grpc_tools import protoc
+
+from clients.cases import DOCUMENTS, MODEL, QUERY, expect
+from clients.ground import Ground
+from clients.ways import way
+
+PROTO = Path(__file__).parents[3] / "proto"
+
+
+@way("grpcio", dialect="rerank.v1")
+def channel(H: str, k: str, M: str) -> grpc.Channel:
+    return grpc.insecure_channel(H)
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The generated modules."""
+    folder = tmp_path_factory.mktemp("stubs")
+    google = Path(protoc.__file__).parent / "_proto"
+    out = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+    assert protoc.main(["", f"-I{PROTO}", f"-I{google}", *out, "rerank/v1/rerank.proto"]) == 0
+    sys.path.insert(0, str(folder))
+    try:
+        yield SimpleNamespace(
+            messages=importlib.import_module("rerank.v1.rerank_pb2"),
+            services=importlib.import_module("rerank.v1.rerank_pb2_grpc"),
+        )
+    finally:
+        sys.path.remove(str(folder))
+
+
+def test_it_ranks(ground: Ground, stubs: Any) -> None:
+    """Order, top_n, usage; with the key as metadata."""
+    with ground.at(channel, H=ground.grpc, k=ground.key) as open_channel:
+        request = stubs.messages.RerankRequest(
+            model=MODEL,
+            query=QUERY,
+            documents=[stubs.messages.Document(text=text) for text in DOCUMENTS],
+            top_n=2,
+        )
+        metadata = [("authorization", f"Bearer {ground.key}")]
+        answer = stubs.services.RerankStub(open_channel).Rerank(request, metadata=metadata, timeout=60)
+    expect([(one.index, one.relevance_score) for one in answer.results], top_n=2)
+    assert answer.usage.prompt_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "model", "query", "key"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, MODEL, "", ""),
+        (grpc.StatusCode.UNAUTHENTICATED, MODEL, QUERY, "wrong"),
+        (grpc.StatusCode.NOT_FOUND, "no-such-model", QUERY, ""),
+    ],
+)
+def test_errors_have_their_codes(
+    ground: Ground, stubs: Any, code: grpc.StatusCode, model: str, query: str, key: str
+) -> None:
+    """The same as over REST."""
+    with ground.at(channel, H=ground.grpc, k=ground.key) as open_channel:
+        request = stubs.messages.RerankRequest(
+            model=model, query=query, documents=[stubs.messages.Document(text=text) for text in DOCUMENTS]
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            stubs.services.RerankStub(open_channel).Rerank(
+                request, metadata=[("authorization", f"Bearer {key or ground.key}")], timeout=60
+            )
+    assert caught.value.code() is code

@@ -1,0 +1,108 @@
+"""The litellm proxy as a process, before this server: its providers, called over HTTP and by cohere's SDK."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cohere
+import httpx
+import pytest
+
+from clients.cases import DOCUMENTS, QUERY, expect
+from clients.front import Front
+from clients.ground import Ground
+from clients.ways import Way, way
+
+MASTER_KEY = "sk-proxy"
+PROVIDERS = {
+    "together_ai": "/v1",
+    "cohere": "",
+    "jina_ai": "",
+    "hosted_vllm": "",
+    "infinity": "/infinity",
+    "huggingface": "",
+    "voyage": "/v1",
+}
+"""What comes behind the server's root."""
+
+
+@way("litellm proxy", package="litellm", dialect="all of litellm's", note="the same api_base as litellm's SDK")
+def over_http(H: str, k: str, M: str) -> Any:
+    return partial(httpx.post, H + "/rerank", headers={"Authorization": "Bearer " + k})
+
+
+@way("litellm proxy", package="litellm", dialect="all of litellm's")
+def by_cohere_v1(H: str, k: str, M: str) -> cohere.Client:
+    return cohere.Client(api_key=k, base_url=H)
+
+
+@way("litellm proxy", package="litellm", dialect="all of litellm's")
+def by_cohere_v2(H: str, k: str, M: str) -> cohere.ClientV2:
+    return cohere.ClientV2(api_key=k, base_url=H)
+
+
+@pytest.fixture(scope="module")
+def proxy(front: Front, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its root, once it answers."""
+    config = tmp_path_factory.mktemp("proxy") / "config.json"
+    models = [
+        {
+            "model_name": provider,
+            "litellm_params": {
+                "model": f"{provider}/starter",
+                "api_base": front.url + below,
+                "api_key": os.environ["CLIENTS_KEY"],
+            },
+        }
+        for provider, below in PROVIDERS.items()
+    ]
+    config.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": MASTER_KEY}}))
+    port = _free_port()
+    command = [str(Path(sys.executable).parent / "litellm"), "--config", str(config), "--port", str(port)]
+    with subprocess.Popen(
+        [*command, "--host", "127.0.0.1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield _running(process, port)
+        finally:
+            process.kill()
+
+
+def _free_port() -> int:
+    """It cannot be told to let the system choose."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _running(process: subprocess.Popen[str], port: int) -> str:
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "Uvicorn running" in line:
+            return f"http://127.0.0.1:{port}"
+    raise AssertionError("".join(said))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_it_ranks_by_every_provider(ground: Ground, proxy: str, provider: str) -> None:
+    """Over plain HTTP."""
+    call = ground.at(over_http, H=proxy, k=MASTER_KEY)
+    answer = call(json={"model": provider, "query": QUERY, "documents": DOCUMENTS, "top_n": 3}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    expect((one["index"], one["relevance_score"]) for one in answer.json()["results"])
+
+
+@pytest.mark.parametrize("made", [by_cohere_v1, by_cohere_v2], ids=str)
+def test_it_ranks_for_cohere(ground: Ground, proxy: str, made: Way[Any]) -> None:
+    """By its SDK, to the proxy's `/v1/rerank` and `/v2/rerank`."""
+    client = ground.at(made, H=proxy, k=MASTER_KEY)
+    answer = client.rerank(model="cohere", query=QUERY, documents=DOCUMENTS, top_n=2)
+    expect([(one.index, one.relevance_score) for one in answer.results], top_n=2)

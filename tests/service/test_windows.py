@@ -1,0 +1,153 @@
+"""Long documents in windows: where they are cut, how they are tokenized, what of them counts."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from rerank_service.ranking import CutSide, Span
+from rerank_service.server import STARTER
+from rerank_service.template import Template
+from rerank_service.tokenizer import EncodedWindows, PairTokenizer
+from rerank_service.windows import Reading, spans
+
+_STARTER = PairTokenizer(STARTER / "tokenizer.json", max_tokens=64)
+_WHOLE = Reading(8192)
+_PROSE = "The tower was built in 1889. It is made of iron! Who designed it? An engineer (of bridges). "
+
+
+def _letters(text: str) -> list[Span]:
+    """A token a character."""
+    return [(at, at + 1) for at in range(len(text))]
+
+
+def _cut(text: str, size: int, overlap: int = 0) -> list[str]:
+    return [text[start:end] for start, end in spans(text, np.array(_letters(text)), size=size, overlap=overlap)]
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "windows"),
+    [
+        ("one two three four", 99, ["one two three four"]),
+        ("A b c. D e f. G h i.", 8, ["A b c. ", "D e f. ", "G h i."]),
+        ('He said "go." Then he went.', 16, ['He said "go." ', "Then he went."]),
+        ("one two three four", 10, ["one two ", "three four"]),
+        ("pi is 3.14159 or so", 12, ["pi is 3.1415", "9 or so"]),
+        ("first line\nsecond line", 12, ["first line\n", "second line"]),
+        ("東京は日本の首都です。大阪は西にあります。", 13, ["東京は日本の首都です。", "大阪は西にあります。"]),
+        ("東京は、日本の首都", 5, ["東京は、", "日本の首都"]),
+        ("東京都庁舎", 3, ["東京都", "庁舎"]),
+        ("กรุงเทพ เมือง", 9, ["กรุงเทพ ", "เมือง"]),
+        ("เมืองไทย", 2, ["เ", "มื", "อง", "ไท", "ย"]),
+        ("दिल्ली है। आगरा है।", 13, ["दिल्ली है।", " आगरा है।"]),
+    ],
+)
+def test_windows_end_with_a_sentence_else_a_word_else_a_character(text: str, size: int, windows: list[str]) -> None:
+    """In the last quarter of what they have room for; marks stay with their characters."""
+    assert _cut(text, size) == windows
+
+
+def test_a_window_begins_with_the_first_sentence_or_word_that_the_last_one_ends_with() -> None:
+    """So that what is shared is no more than asked for, and begins well."""
+    assert _cut("A b. C d. E f. G h. I j. K l.", 15, 7) == ["A b. C d. E f. ", "E f. G h. I j. ", "I j. K l."]
+    assert _cut("ab cd ef gh ij kl mn op", 12, 5) == ["ab cd ef gh ", "gh ij kl mn ", "mn op"]
+    assert _cut("abcdefghij", 6, 2) == ["abcdef", "efghij"]
+
+
+@settings(max_examples=300)
+@given(st.text(alphabet="ab .\n,。、กิ", min_size=1, max_size=200), st.integers(1, 40), st.integers(0, 20))
+def test_windows_hold_all_of_the_text_and_no_more_than_they_may(text: str, size: int, overlap: int) -> None:
+    """Each goes on where the last one ended at the latest, shares no more than it may, and moves on."""
+    found = spans(text, np.array(_letters(text)), size=size, overlap=min(overlap, size // 2))
+    assert (found[0][0], found[-1][1]) == (0, len(text))
+    assert all(0 < end - start <= size for start, end in found)
+    for (start, end), (following, further) in pairwise(found):
+        assert start < following <= end <= further
+        assert end - following <= overlap
+
+
+def _decoded(path: Path, encoded: EncodedWindows) -> list[str]:
+    tokenizer = Tokenizer.from_file(str(path))
+    return [tokenizer.decode(pair.document.tolist()) for pair in encoded.windows]
+
+
+def test_a_window_is_tokenized_as_a_document_of_its_own() -> None:
+    """So it scores alike; its span says where it stands in the text, whatever script that is."""
+    text = "🗼 " + _PROSE * 8 + "東京は日本の首都です。" * 12 + "東" * 70
+    query = _STARTER.encode_query("tower")
+    encoded = _STARTER.encode_windows(query, text, _WHOLE)
+    alone = _STARTER.encode_documents(query, [text[start:end] for start, end in encoded.spans])
+    assert [one.document.tolist() for one in encoded.windows] == [one.document.tolist() for one in alone]
+    assert not any(one.truncated for one in alone)
+    assert [one.window for one in encoded.windows] == list(range(len(encoded.spans)))
+    assert not encoded.truncated
+
+
+@pytest.fixture(scope="module")
+def bytewise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level BPE, whose tokens may be parts of characters, and hold the blank before a word."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator([_PROSE, "東京は日本の首都です。" * 3], trainer)
+    path = tmp_path_factory.mktemp("bytes") / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.sampled_from([*_PROSE.split(), "東京は日本の首都です。", "กรุงเทพ", "🗼", "\n"]), min_size=60, max_size=120
+    ),
+    st.sampled_from(["", " "]),
+    st.integers(12, 40),
+)
+def test_no_token_is_lost_to_a_tokenizer_of_bytes(bytewise: Path, words: list[str], blank: str, room: int) -> None:
+    """Windows that have more tokens by themselves than as a part are halved; together they hold the text."""
+    template = Template(before=("{query}",), document=" Document: {document}", after=("?",))
+    text = blank.join(words)
+    pairs = PairTokenizer(bytewise, max_tokens=room + 20, template=template)
+    query = pairs.encode_query("q")
+    encoded = pairs.encode_windows(query, text, Reading(8192, overlap=0))
+    assert _decoded(bytewise, encoded) == [f" Document: {text[start:end]}" for start, end in encoded.spans]
+    assert "".join(text[start:end] for start, end in encoded.spans) == text[encoded.spans[0][0] :]
+    assert all(len(pair) <= pairs.max_tokens for pair in encoded.windows)
+
+
+@pytest.mark.parametrize("side", CutSide)
+def test_what_is_read_of_a_document_is_bounded(side: CutSide) -> None:
+    """By tokens, of the side that is kept; by windows, which are then those nearest to it."""
+    text = "".join(f"Sentence number {at} stands here. " for at in range(500))
+    query = _STARTER.encode_query("q")
+    tokens = _STARTER.encode_windows(query, text, Reading(200, side=side))
+    windows = _STARTER.encode_windows(query, text, Reading(8192, max_windows=2, side=side))
+    assert tokens.truncated
+    assert windows.truncated
+    assert len(windows.spans) == 2
+    start, end = tokens.spans[0][0], tokens.spans[-1][1]
+    assert 200 - 2 <= len(Tokenizer.from_file(str(STARTER / "tokenizer.json")).encode(text[start:end]).ids) - 2 <= 200
+    if side is CutSide.RIGHT:
+        assert start == windows.spans[0][0] == 0
+    else:
+        assert end == windows.spans[-1][1] == len(text.rstrip())
+
+
+def test_the_guess_of_a_long_document_is_near() -> None:
+    """Within a quarter, for windows that overlap much and little; bounded as the document is."""
+    pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
+    text = "".join(f"In {1800 + at} the city was rebuilt, and {at} people came to see it. " for at in range(600))
+    query = pairs.encode_query("when was the city rebuilt")
+    for overlap in (0, None, 200):
+        for most in (None, 3):
+            reading = Reading(8192, overlap=overlap, max_windows=most)
+            for _ in range(40):
+                pairs.encode_documents(query, [text])
+            had = sum(map(len, pairs.encode_windows(query, text, reading).windows))
+            assert pairs.guess("when was the city rebuilt", reading)(len(text)) == pytest.approx(had, rel=0.25)
+    assert pairs.guess("q", Reading(1000))(10**6) < 2000
