@@ -214,7 +214,7 @@ async def test_a_wrong_field_is_named(small_model: Bundle, request_: Any, field:
 )
 async def test_a_stream_that_is_wrong_is_refused(small_model: Bundle, messages: Sequence[Any], words: str) -> None:
     """An empty one too, on which TEI divides by zero; bounds are those of the stream, whatever its queries."""
-    limits = RequestLimits(max_stream_documents=4, max_document_chars=100, max_kept_bytes=200)
+    limits = RequestLimits(max_stream_documents=4, max_document_chars=100, max_kept_bytes=200, chunk_chars=256 * 50)
     async with (
         running(small_model, limits=limits) as core,
         served(core) as edges,
