@@ -40,6 +40,8 @@ class ModelInfo:
     choice: str
     """Why this provider and this precision."""
     max_tokens: int
+    """Of a pair."""
+    max_batch_tokens: int
     calibration: str = ""
     """By what method, and what scores say by it; empty without."""
 
@@ -142,6 +144,7 @@ def load(
         encoder.provider,
         choice,
         manifest.max_tokens,
+        limits.max_tokens,
         str(manifest.calibration or ""),
     )
     return ServedModel(info, bundle, tokenizer, encoder, scheduler, manifest.activation, manifest.calibration)

@@ -32,6 +32,7 @@ from rerank_service.errors import (
     RerankError,
     UnknownRoute,
 )
+from rerank_service.host import usable_cores
 from rerank_service.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
 
 ErrorType = Literal["Empty", "Validation", "Tokenizer", "Overloaded", "Backend", "Unhealthy"]
@@ -161,8 +162,11 @@ class Info(TypedDict):
     model_type: dict[str, Any]
     max_concurrent_requests: int
     max_input_length: int
+    max_batch_tokens: int
+    max_batch_requests: None
     max_client_batch_size: int
     auto_truncate: bool
+    tokenization_workers: int
     version: str
     sha: None
     docker_label: None
@@ -177,8 +181,11 @@ def _info(server: ServerFacts, _: str) -> Answer:
         "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
         "max_concurrent_requests": server.limits.max_documents,
         "max_input_length": model.max_tokens,
+        "max_batch_tokens": model.max_batch_tokens,
+        "max_batch_requests": None,
         "max_client_batch_size": server.limits.max_documents,
         "auto_truncate": True,
+        "tokenization_workers": usable_cores(),
         "version": rerank_service.__version__,
         "sha": None,
         "docker_label": None,
