@@ -156,5 +156,6 @@ async def test_health_is_readiness(edges: Served, path: str) -> None:
     """503 in its shape, then 200."""
     response = await edges.http.get(path)
     assert (response.status_code, response.json()) == (503, {"error": "unhealthy", "error_type": "Unhealthy"})
+    assert response.headers["retry-after"] == "1"
     edges.routes.ready = True
     assert (await edges.http.get(path)).status_code == 200
