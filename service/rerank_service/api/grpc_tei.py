@@ -6,8 +6,9 @@ What TEI does (its router/src/grpc/server.rs) is done here, but for what docs/de
 import asyncio
 import re
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -88,19 +89,21 @@ class TeiMethods:
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
         """RerankStream."""
         deadline = self._deadline(call.timeout)
-        async with deadline.enforced():
-            runs = await _Runs.begun(call.messages, self._reranker.limits)
-        answer = _Answer()
-        async for request, texts in runs:
-            with _in_their_words(answer.texts):
-                await self._reranker.rerank_stream(
-                    request,
-                    texts,
-                    reader=TextReader(),
-                    deadline=deadline,
-                    deliver=answer.add,
-                    weight=call.caller.weight,
-                )
+        limits, answer = self._reranker.limits, _Answer()
+        async with _read_ahead(call.messages, limits.chunk) as more:
+            runs = _Runs(more, limits)
+            async with deadline.enforced():
+                await runs.begin()
+            async for request, texts in runs:
+                with _in_their_words(answer.texts):
+                    await self._reranker.rerank_stream(
+                        request,
+                        texts,
+                        reader=TextReader(),
+                        deadline=deadline,
+                        deliver=answer.add,
+                        weight=call.caller.weight,
+                    )
         return await answer.sent(call, runs.chars)
 
     def _deadline(self, remaining: float | None) -> Deadline:
@@ -128,44 +131,83 @@ def _request(message: Message, first: Message) -> RerankRequest:
     )
 
 
+@asynccontextmanager
+async def _read_ahead(
+    messages: AsyncIterator[pb.RerankStreamRequest], most: int
+) -> AsyncIterator[Callable[[], Awaitable[list[pb.RerankStreamRequest]]]]:
+    """Read messages while those before them are worked on, as each is but one text. Gives a function for those that
+    have come since; at the end there are none."""
+    queue: asyncio.Queue[pb.RerankStreamRequest | Exception | None] = asyncio.Queue(most)
+
+    async def read() -> None:
+        try:
+            async for message in messages:
+                await queue.put(message)
+        except Exception as error:  # noqa: BLE001 - raised again where the messages are taken
+            await queue.put(error)
+        else:
+            await queue.put(None)
+
+    async def more() -> list[pb.RerankStreamRequest]:
+        taken = []
+        while isinstance(one := await queue.get(), pb.RerankStreamRequest):
+            taken.append(one)
+            if queue.empty():
+                return taken
+        if isinstance(one, Exception):
+            raise one
+        queue.put_nowait(one)  # the end, to be found again
+        return taken
+
+    reader = asyncio.create_task(read())
+    try:
+        yield more
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
+
+
 class _Runs:
     """A stream as runs of texts that ask the same: each message has a query, and a cut, of its own."""
 
-    def __init__(
-        self, first: pb.RerankStreamRequest, messages: AsyncIterator[pb.RerankStreamRequest], limits: RequestLimits
-    ) -> None:
-        self._first = first
-        self._next: pb.RerankStreamRequest | None = first
-        self._messages = messages
+    def __init__(self, more: Callable[[], Awaitable[list[pb.RerankStreamRequest]]], limits: RequestLimits) -> None:
+        self._more = more
         self._limits = limits
+        self._first = pb.RerankStreamRequest()
+        self._ahead: deque[pb.RerankStreamRequest] = deque()
         self._texts = 0
         self._kept = 0
         self.chars = 0
         """Of all queries and texts so far."""
 
-    @classmethod
-    async def begun(cls, messages: AsyncIterator[pb.RerankStreamRequest], limits: RequestLimits) -> "_Runs":
-        """A stream whose first message is here.
+    async def begin(self) -> None:
+        """Wait for the first message.
 
         Raises:
             InvalidRequest: there is none.
         """
-        first = await anext(messages, None)
-        if first is None:
+        self._ahead.extend(await self._more())
+        if not self._ahead:
             raise InvalidRequest("a stream must hold at least one text", field="text", reason="empty_stream")
-        return cls(first, messages, limits)
+        self._first = self._ahead[0]
 
     async def __aiter__(self) -> AsyncIterator[tuple[RerankRequest, AsyncIterator[Sequence[str]]]]:
         """What each run asks, and its texts, which must be read before the next."""
-        while self._next is not None:
-            request = _request(self._next, self._first)
+        while self._ahead:
+            request = _request(self._ahead[0], self._first)
             yield request, self._run(request)
 
     async def _run(self, request: RerankRequest) -> AsyncIterator[Sequence[str]]:
-        while self._next is not None and _request(self._next, self._first) == request:
-            self._count(self._next)
-            yield [self._next.text]
-            self._next = await anext(self._messages, None)
+        while texts := list(self._take(request)):
+            yield texts
+            if not self._ahead:
+                self._ahead.extend(await self._more())
+
+    def _take(self, request: RerankRequest) -> Iterator[str]:
+        while self._ahead and _request(self._ahead[0], self._first) == request:
+            message = self._ahead.popleft()
+            self._count(message)
+            yield message.text
 
     def _count(self, message: pb.RerankStreamRequest) -> None:
         """The reranker's bounds are of a run; these are of the stream."""
