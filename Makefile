@@ -178,7 +178,8 @@ $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/b
 	@touch $@
 
 # By uv, since the package index is asked for 450 packages: two minutes of pip
-.venv-clients-%/.clients: tests/clients/%/constraints.txt | $(VENV)/.dev
+.SECONDEXPANSION:
+.venv-clients-%/.clients: tests/clients/%/constraints.txt $$(wildcard tests/clients/$$*/older.txt) | $(VENV)/.dev
 	@echo "installing the clients of $*"
 	@rm -rf .venv-clients-$* && $(PYTHON) -m venv --without-pip .venv-clients-$*
 	@$(BIN)/uv pip install --quiet --no-deps --python .venv-clients-$*/bin/python -r $<

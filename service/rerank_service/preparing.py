@@ -54,7 +54,7 @@ class Preparer:
             InvalidRequest: one is wrong or too long; it is named.
         """
         documents = [self._read(raw, f"documents[{index}]") for index, raw in enumerate(raws, first)]
-        arrived = zip(range(first, first + len(raws)), map(self.reader.chars, raws), documents, strict=True)
+        arrived = zip(range(first, first + len(raws)), raws, documents, strict=True)
         return [
             prepared
             for query, run in groupby(arrived, key=lambda one: one[-1].query)
@@ -68,8 +68,8 @@ class Preparer:
         encoded = self.tokenizer.encode_query(query, self.request.instruction)
         return replace(self, query=encoded, keys=self.keys.with_query(encoded))
 
-    def pair(self, arrived: Sequence[tuple[int, int, Document]]) -> list[Prepared]:
-        """Pair documents with the query; they come with their indexes and lengths."""
+    def pair(self, arrived: Sequence[tuple[int, Any, Document]]) -> list[Prepared]:
+        """Pair documents with the query; they come with their indexes, and as they were sent."""
         pairs = self.tokenizer.encode_documents(
             self.query,
             [document.text for *_, document in arrived],

@@ -94,7 +94,7 @@ def fronting(servers: Mapping[str, str]) -> Iterator[Front]:
 
         do_GET = do_POST  # noqa: N815 - likewise
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - likewise
             """Nothing: what passed is kept."""
 
     class Server(ThreadingHTTPServer):

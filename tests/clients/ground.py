@@ -19,11 +19,11 @@ class Ground:
     ways: list[Way[Any]] = field(default_factory=list)
     """By which clients were made."""
 
-    def open(self, way: Way[C], *, k: str = "", M: str = "starter") -> C:  # noqa: N803 - as in the lines of ways
+    def open(self, way: Way[C], *, k: str = "", M: str = "starter") -> C:
         """The client that a way makes: with the right key and for the bundled model, unless said else."""
         return self.at(way, H=self.front.url, k=k or self.key, M=M)
 
-    def at(self, way: Way[C], *, H: str, k: str, M: str = "starter") -> C:  # noqa: N803 - likewise
+    def at(self, way: Way[C], *, H: str, k: str, M: str = "starter") -> C:
         """Likewise, of what stands at H and takes the key k, such as a proxy before the front."""
         self.ways.append(way)
         return way.make(H, k, M)

@@ -1,7 +1,10 @@
 """The table of docs/clients.md, made from the records that tests left."""
 
 import difflib
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from clients import pairs, records
 from clients.records import Record
@@ -15,13 +18,30 @@ _END = "<!-- end of what is made -->\n"
 
 
 def table(its: list[Record]) -> str:
-    """A row for each client, version and line that makes it."""
-    rows = [
-        f"| {one.client} | {one.version} | {one.language} | {one.dialect} | {_code(one.constructor)} | {one.note} |\n"
-        for one in its
-    ]
+    """A row for each line that makes a client, with the versions in which it does."""
+    versions: dict[Record, list[str]] = {}
+    for one in its:
+        versions.setdefault(replace(one, version=""), []).append(one.version)
     head = "| client | version | language | dialect | made by | what differs |\n|---|---|---|---|---|---|\n"
-    return head + "".join(rows)
+    return head + "".join(
+        _row(one, sorted(tested, key=_natural)) for one, tested in sorted(versions.items(), key=_order)
+    )
+
+
+def _order(row: tuple[Record, list[str]]) -> tuple[Any, ...]:
+    """By language and name, the newest first."""
+    one, tested = row
+    newest = max(map(_natural, tested))
+    return one.language, one.client.lower(), [-number for number in newest], one.dialect, one.constructor
+
+
+def _natural(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def _row(one: Record, tested: list[str]) -> str:
+    told = (one.client, ", ".join(tested), one.language, one.dialect, _code(one.constructor), one.note)
+    return f"| {' | '.join(told)} |\n"
 
 
 def _code(line: str) -> str:

@@ -1,4 +1,4 @@
-"""What clients sent and got, kept as golden files: a change that would break a client is seen without its environment."""
+"""What clients sent and got, kept as golden files: a change that breaks a client is seen without its environment."""
 
 import json
 import os

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from clients import page, pairs, records
 from clients.servers import Servers, servers
@@ -15,7 +16,7 @@ from clients.servers import Servers, servers
 _GOLDEN = pairs.read(page.GOLDEN)
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running() -> AsyncIterator[Servers]:
     """The servers that were recorded."""
     async with servers() as its:

@@ -70,6 +70,13 @@ def test_cohere_raises_its_own_errors(server: Process) -> None:
             client.rerank(model="other", query="q", documents=["x"])
 
 
+def test_names_of_hosted_models_mean_the_one_served(server: Process) -> None:
+    """From the start, without any setting; the answer says which it was."""
+    with cohere.ClientV2(api_key="any", base_url=server.rest) as client:
+        for name in ("rerank-v3.5", "Salesforce/Llama-Rank-V1", "jina-reranker-v2-base-multilingual"):
+            assert client.rerank(model=name, query="q", documents=["x"]).results[0].index == 0
+
+
 @pytest.mark.parametrize("base", ["", "/v1"])
 def test_together(server: Process, base: str) -> None:
     """Strings and objects, documents returned."""

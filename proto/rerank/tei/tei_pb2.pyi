@@ -118,7 +118,7 @@ class InfoResponse(_message.Message):
     docker_label: _builtins.str
     """Not set here."""
     model_id: _builtins.str
-    """Where the model comes from: a name on the hub, else what it is called here."""
+    """What the model is called here."""
     model_sha: _builtins.str
     """The revision of the source; absent where it is not known."""
     model_dtype: _builtins.str
@@ -126,13 +126,13 @@ class InfoResponse(_message.Message):
     model_type: Global___ModelType.ValueType
     """MODEL_TYPE_RERANKER."""
     max_concurrent_requests: _builtins.int
-    """Texts of all calls that may be in the works at once."""
+    """The same as max_client_batch_size: it is texts that TEI counts here, too."""
     max_input_length: _builtins.int
     """Tokens that a query and a text may have together, special ones included."""
     max_batch_tokens: _builtins.int
     """Padded tokens in one batch."""
     max_batch_requests: _builtins.int
-    """Pairs in one batch."""
+    """Not set here."""
     max_client_batch_size: _builtins.int
     """Texts in one call of Rerank."""
     tokenization_workers: _builtins.int

@@ -6,7 +6,7 @@ What TEI does (its router/src/grpc/server.rs) is done here, but for what docs/de
 import asyncio
 import re
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,24 +15,22 @@ import grpc
 import rerank_service
 from rerank.tei import tei_pb2 as pb
 from rerank_service.api.grpc_calls import Call, Service
+from rerank_service.api.grpc_tei_stream import Runs, read_ahead, request_from
 from rerank_service.api.json_documents import TextReader
 from rerank_service.api.tei import cost_headers, dtype
 from rerank_service.deadline import Deadline
-from rerank_service.errors import InvalidRequest, RerankError, TooLarge
+from rerank_service.errors import RerankError
 from rerank_service.host import usable_cores
-from rerank_service.ranking import CutSide, Ranking, RerankRequest, ScoreType, Timing, TooLong
+from rerank_service.ranking import Ranking, Timing
 from rerank_service.registry import Registry
-from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.reranker import Reranker
 
 _SERVICES = pb.DESCRIPTOR.services_by_name
-_CUT_SIDES = {pb.TRUNCATION_DIRECTION_RIGHT: CutSide.RIGHT, pb.TRUNCATION_DIRECTION_LEFT: CutSide.LEFT}
 _CODES = {grpc.StatusCode.INTERNAL: grpc.StatusCode.FAILED_PRECONDITION}
 """A model that fails is FAILED_PRECONDITION there."""
 _AT_ONCE = 1_000
 """Ranks made before other requests get a turn."""
 _UINT32 = 2**32 - 1
-
-Message = pb.RerankRequest | pb.RerankStreamRequest
 
 
 class TeiMethods:
@@ -75,7 +73,7 @@ class TeiMethods:
         answer = _Answer()
         with _in_their_words():
             ranking = await self._reranker.rerank(
-                _request(message, message),
+                request_from(message, message),
                 message.texts,
                 reader=TextReader(),
                 deadline=self._deadline(call.timeout),
@@ -88,102 +86,25 @@ class TeiMethods:
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
         """RerankStream."""
         deadline = self._deadline(call.timeout)
-        async with deadline.enforced():
-            runs = await _Runs.begun(call.messages, self._reranker.limits)
-        answer = _Answer()
-        async for request, texts in runs:
-            with _in_their_words(answer.texts):
-                await self._reranker.rerank_stream(
-                    request,
-                    texts,
-                    reader=TextReader(),
-                    deadline=deadline,
-                    deliver=answer.add,
-                    weight=call.caller.weight,
-                )
+        limits, answer = self._reranker.limits, _Answer()
+        async with read_ahead(call.messages, limits) as messages:
+            runs = Runs(messages, limits)
+            async with deadline.enforced():
+                await runs.begin()
+            async for request, texts in runs:
+                with _in_their_words(answer.texts):
+                    await self._reranker.rerank_stream(
+                        request,
+                        texts,
+                        reader=TextReader(),
+                        deadline=deadline,
+                        deliver=answer.add,
+                        weight=call.caller.weight,
+                    )
         return await answer.sent(call, runs.chars)
 
     def _deadline(self, remaining: float | None) -> Deadline:
         return Deadline.after(self._default_timeout if remaining is None else remaining)
-
-
-def _request(message: Message, first: Message) -> RerankRequest:
-    """What a message asks; scores and what comes back are as the first one asked.
-
-    Raises:
-        InvalidRequest: a field is wrong.
-    """
-    if message.truncation_direction not in _CUT_SIDES:
-        raise InvalidRequest(
-            f"truncation_direction has no value {message.truncation_direction}",
-            field="truncation_direction",
-            reason="out_of_range",
-        )
-    return RerankRequest(
-        query=message.query,
-        return_documents=first.return_text,
-        too_long=TooLong.CUT if message.truncate else TooLong.REFUSE,
-        cut_side=_CUT_SIDES[message.truncation_direction],
-        score_type=ScoreType.RAW if first.raw_scores else ScoreType.PROBABILITY,
-    )
-
-
-class _Runs:
-    """A stream as runs of texts that ask the same: each message has a query, and a cut, of its own."""
-
-    def __init__(
-        self, first: pb.RerankStreamRequest, messages: AsyncIterator[pb.RerankStreamRequest], limits: RequestLimits
-    ) -> None:
-        self._first = first
-        self._next: pb.RerankStreamRequest | None = first
-        self._messages = messages
-        self._limits = limits
-        self._texts = 0
-        self._kept = 0
-        self.chars = 0
-        """Of all queries and texts so far."""
-
-    @classmethod
-    async def begun(cls, messages: AsyncIterator[pb.RerankStreamRequest], limits: RequestLimits) -> "_Runs":
-        """A stream whose first message is here.
-
-        Raises:
-            InvalidRequest: there is none.
-        """
-        first = await anext(messages, None)
-        if first is None:
-            raise InvalidRequest("a stream must hold at least one text", field="text", reason="empty_stream")
-        return cls(first, messages, limits)
-
-    async def __aiter__(self) -> AsyncIterator[tuple[RerankRequest, AsyncIterator[Sequence[str]]]]:
-        """What each run asks, and its texts, which must be read before the next."""
-        while self._next is not None:
-            request = _request(self._next, self._first)
-            yield request, self._run(request)
-
-    async def _run(self, request: RerankRequest) -> AsyncIterator[Sequence[str]]:
-        while self._next is not None and _request(self._next, self._first) == request:
-            self._count(self._next)
-            yield [self._next.text]
-            self._next = await anext(self._messages, None)
-
-    def _count(self, message: pb.RerankStreamRequest) -> None:
-        """The reranker's bounds are of a run; these are of the stream."""
-        self._texts += 1
-        self.chars += len(message.query) + len(message.text)
-        self._kept += len(message.text) if self._first.return_text else 0
-        limits = self._limits
-        if self._texts > limits.max_stream_documents:
-            raise TooLarge(
-                f"the stream has more than {limits.max_stream_documents} texts",
-                field="text",
-                reason="too_many_documents",
-            )
-        if self._kept > limits.max_kept_bytes:
-            raise TooLarge(
-                f"return_text would hold more than {limits.max_kept_bytes} characters of texts: leave it out",
-                field="return_text",
-            )
 
 
 class _Answer:

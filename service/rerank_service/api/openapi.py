@@ -129,7 +129,7 @@ def _look_up(one: LookUp, schemas: _Schemas) -> dict[str, Any]:
         "tags": ["server"],
         "parameters": [parameter] if named else [],
         "responses": {
-            "200": _content("It", schemas.any_of([one.response])),
+            "200": _content("What is asked", schemas.any_of([one.response])),
             **{
                 str(status): _error(status, schemas.any_of([kind])) for status, kind in {**errors, **one.errors}.items()
             },

@@ -112,7 +112,9 @@ class RerankRoutes:
 
     async def readiness(self) -> Response:
         """200 when requests should come here, else 503."""
-        return _json(200, {"status": "ready"}) if self.ready else _json(503, {"status": "not ready"})
+        if self.ready:
+            return _json(200, {"status": "ready"})
+        return _json(503, {"status": "not ready"}, {"retry-after": "1"})
 
     def _timeout(self, request: Request) -> float:
         sent = request.headers.get("x-request-timeout")

@@ -10,20 +10,20 @@ from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Ranks, expect
 from clients.ground import Ground
 from clients.ways import way
 
-Ask = Callable[["Door", Asked], list[tuple[int, float]]]
+Ask = Callable[["Settings", Asked], list[tuple[int, float]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Settings:
     """What the application is given in its settings."""
 
     url: str
     key: str
 
 
-def post(door: Door, body: dict[str, Any]) -> Any:
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {door.key}"}
-    answer = requests.post(door.url, headers=headers, json=body, timeout=60)
+def post(settings: Settings, body: dict[str, Any]) -> Any:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {settings.key}"}
+    answer = requests.post(settings.url, headers=headers, json=body, timeout=60)
     answer.raise_for_status()
     return answer.json()
 
@@ -33,14 +33,14 @@ def results(answer: Any) -> list[tuple[int, float]]:
 
 
 @way("Open WebUI", package="", dialect="Cohere v1", note="asks for as many results as there are documents")
-def open_webui(H: str, k: str, M: str) -> Door:
-    return Door(H + "/v1/rerank", k)
+def open_webui(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_open_webui(door: Door, asked: Asked) -> list[tuple[int, float]]:
+def ask_open_webui(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     """It takes scores by position, once sorted by index."""
     top_n = len(DOCUMENTS)
-    answer = post(door, {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": top_n})
+    answer = post(settings, {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": top_n})
     scores = [one["relevance_score"] for one in sorted(answer["results"], key=lambda one: one["index"])]
     assert len(scores) == top_n
     return sorted(enumerate(scores), key=lambda one: -one[1])
@@ -49,13 +49,13 @@ def ask_open_webui(door: Door, asked: Asked) -> list[tuple[int, float]]:
 @way(
     "Dify, OpenAI-compatible", package="", dialect="Jina", note="spreads the scores between the least and the greatest"
 )
-def dify(H: str, k: str, M: str) -> Door:
-    return Door(H + "/v1/rerank", k)
+def dify(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_dify(door: Door, asked: Asked) -> list[tuple[int, float]]:
+def ask_dify(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     answer = post(
-        door,
+        settings,
         {
             "model": asked.model,
             "query": asked.query,
@@ -71,14 +71,14 @@ def ask_dify(door: Door, asked: Asked) -> list[tuple[int, float]]:
 
 
 @way("Dify, LocalAI and GPUStack", package="", dialect="Jina")
-def dify_localai(H: str, k: str, M: str) -> Door:
-    return Door(H + "/rerank", k)
+def dify_localai(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/rerank", key=k)
 
 
-def ask_dify_localai(door: Door, asked: Asked) -> list[tuple[int, float]]:
+def ask_dify_localai(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     """The text is read wherever there is a document at all."""
     answer = post(
-        door,
+        settings,
         {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": asked.top_n or len(DOCUMENTS)},
     )
     assert all("document" not in one or one["document"]["text"] for one in answer["results"])
@@ -86,11 +86,11 @@ def ask_dify_localai(door: Door, asked: Asked) -> list[tuple[int, float]]:
 
 
 @way("Dify, Voyage", package="", dialect="Voyage")
-def dify_voyage(H: str, k: str, M: str) -> Door:
-    return Door(H + "/v1/rerank", k)
+def dify_voyage(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_dify_voyage(door: Door, asked: Asked) -> list[tuple[int, float]]:
+def ask_dify_voyage(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     top_k = asked.top_n or len(DOCUMENTS)
     body = {
         "model": asked.model,
@@ -99,58 +99,58 @@ def ask_dify_voyage(door: Door, asked: Asked) -> list[tuple[int, float]]:
         "top_k": top_k,
         "return_documents": True,
     }
-    answer = post(door, body)
+    answer = post(settings, body)
     assert [one["document"] for one in answer["data"]] == [DOCUMENTS[one["index"]] for one in answer["data"]]
     return [(one["index"], one["relevance_score"]) for one in answer["data"]]
 
 
 @way("Dify, TEI", package="", dialect="TEI", note="looks at `/info` first")
-def dify_tei(H: str, k: str, M: str) -> Door:
-    return Door(H + "/rerank", k)
+def dify_tei(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/rerank", key=k)
 
 
-def ask_dify_tei(door: Door, asked: Asked) -> list[tuple[int, float]]:
+def ask_dify_tei(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     info = requests.get(
-        door.url.replace("/rerank", "/info"), headers={"Authorization": f"Bearer {door.key}"}, timeout=60
+        settings.url.replace("/rerank", "/info"), headers={"Authorization": f"Bearer {settings.key}"}, timeout=60
     )
     assert next(iter(info.json()["model_type"])) == "reranker"
     assert info.json()["max_input_length"] > 0
-    answer = post(door, {"query": asked.query, "texts": DOCUMENTS, "return_text": True})
+    answer = post(settings, {"query": asked.query, "texts": DOCUMENTS, "return_text": True})
     assert [one["text"] for one in answer] == [DOCUMENTS[one["index"]] for one in answer]
     return [(one["index"], one["score"]) for one in answer]
 
 
 @way("Dify, Ollama", package="", dialect="Jina")
-def dify_ollama(H: str, k: str, M: str) -> Door:
-    return Door(H + "/api/rerank", k)
+def dify_ollama(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/api/rerank", key=k)
 
 
 @way("RAGFlow, Jina", package="", dialect="Jina")
-def ragflow_jina(H: str, k: str, M: str) -> Door:
-    return Door(H + "/v1/rerank", k)
+def ragflow_jina(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_ragflow(door: Door, asked: Asked) -> list[tuple[int, float]]:
+def ask_ragflow(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     top_n = asked.top_n or len(DOCUMENTS)
-    answer = post(door, {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": top_n})
+    answer = post(settings, {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": top_n})
     assert answer["usage"]["total_tokens"] > 0
     return results(answer)
 
 
 @way("RAGFlow, LocalAI", package="", dialect="Jina")
-def ragflow_localai(H: str, k: str, M: str) -> Door:
-    return Door(H + "/rerank", k)
+def ragflow_localai(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/rerank", key=k)
 
 
 @way("RAGFlow, SiliconFlow", package="", dialect="SiliconFlow")
-def ragflow_siliconflow(H: str, k: str, M: str) -> Door:
-    return Door(H + "/v1/rerank", k)
+def ragflow_siliconflow(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_ragflow_siliconflow(door: Door, asked: Asked) -> list[tuple[int, float]]:
+def ask_ragflow_siliconflow(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     return results(
         post(
-            door,
+            settings,
             {
                 "model": asked.model,
                 "query": asked.query,
@@ -165,24 +165,24 @@ def ask_ragflow_siliconflow(door: Door, asked: Asked) -> list[tuple[int, float]]
 
 
 @way("RAGFlow, NVIDIA", package="", dialect="NVIDIA", note="scores are logits")
-def ragflow_nvidia(H: str, k: str, M: str) -> Door:
-    return Door(H + "/v1/reranking", k)
+def ragflow_nvidia(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/v1/reranking", key=k)
 
 
 @way("RAGFlow, NVIDIA", package="", dialect="NVIDIA", note="scores are logits")
-def ragflow_nvidia_mistral(H: str, k: str, M: str) -> Door:
-    return Door(H + "/nv-rerankqa-mistral-4b-v3/reranking", k)
+def ragflow_nvidia_mistral(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/nv-rerankqa-mistral-4b-v3/reranking", key=k)
 
 
-def ask_ragflow_nvidia(door: Door, asked: Asked) -> list[tuple[int, float]]:
+def ask_ragflow_nvidia(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     passages = [{"text": text} for text in DOCUMENTS]
     body = {"model": asked.model, "query": {"text": asked.query}, "passages": passages, "truncate": "END", "top_n": 3}
-    return [(one["index"], one["logit"]) for one in post(door, body)["rankings"]]
+    return [(one["index"], one["logit"]) for one in post(settings, body)["rankings"]]
 
 
 @way("RAGFlow, Xinference", package="", dialect="Xinference", note="sends words for booleans, and older ones no key")
-def ragflow_xinference(H: str, k: str, M: str) -> Door:
-    return Door(H + "/v1/rerank", k)
+def ragflow_xinference(H: str, k: str, M: str) -> Settings:
+    return Settings(url=H + "/v1/rerank", key=k)
 
 
 class TestApplications(Ranks):

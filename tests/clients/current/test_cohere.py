@@ -1,6 +1,6 @@
 """cohere: Client and ClientV2, blocking and asynchronous."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cohere
 import pytest
@@ -48,17 +48,14 @@ def async_v2(H: str, k: str, M: str) -> cohere.AsyncClientV2:
     return cohere.AsyncClientV2(api_key=k, base_url=H)
 
 
-def ask(client: cohere.Client | cohere.ClientV2, asked: Asked) -> list[tuple[int, float]]:
+def ask(client: Any, asked: Asked) -> list[tuple[int, float]]:
     answer = client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
-    assert answer.meta is not None
-    assert answer.meta.billed_units is not None
     assert answer.meta.billed_units.search_units == 1
-    assert answer.meta.api_version is not None
     assert answer.meta.api_version.version == ("2" if isinstance(client, cohere.ClientV2) else "1")
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-def ask_async(client: cohere.AsyncClient | cohere.AsyncClientV2, asked: Asked) -> list[tuple[int, float]]:
+def ask_async(client: Any, asked: Asked) -> list[tuple[int, float]]:
     answer = wait(client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n))
     return [(one.index, one.relevance_score) for one in answer.results]
 

@@ -34,7 +34,7 @@ def asynchronous(H: str, k: str, M: str) -> together.AsyncTogether:
 
 
 def ask(client: together.Together, asked: Asked) -> list[tuple[int, float]]:
-    top_n = together.NOT_GIVEN if asked.top_n is None else asked.top_n
+    top_n = together.omit if asked.top_n is None else asked.top_n
     answer = client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=top_n)
     assert answer.object == "rerank"
     assert answer.model == MODEL
@@ -45,7 +45,7 @@ def ask(client: together.Together, asked: Asked) -> list[tuple[int, float]]:
 
 
 def ask_async(client: together.AsyncTogether, asked: Asked) -> list[tuple[int, float]]:
-    top_n = together.NOT_GIVEN if asked.top_n is None else asked.top_n
+    top_n = together.omit if asked.top_n is None else asked.top_n
     answer = wait(client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=top_n))
     assert answer.results is not None
     return [(one.index, one.relevance_score) for one in answer.results]

@@ -43,8 +43,7 @@ def of_cohere(H: str, k: str, M: str) -> CohereRerank:
 
 
 @way(
-    "JinaRerank",
-    package="langchain-community",
+    "langchain-community",
     dialect="Jina",
     note="has no option for the URL but this constant; every error is a RuntimeError with the server's sentence",
 )

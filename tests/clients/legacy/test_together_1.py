@@ -16,7 +16,7 @@ RAISES = {
     429: error.RateLimitError,
     503: error.ServiceUnavailableError,
 }
-BROKEN = "tries nothing again; under `asyncio.run` an error's repr fails in the client itself; `loop.run_until_complete` raises it"
+BROKEN = "tries nothing again; under `asyncio.run` its errors fail in their own repr"
 
 
 @way("together", dialect="Together", note="404 is an InvalidRequestError")

@@ -102,7 +102,7 @@ async def test_a_text_that_is_too_long_is_cut_where_asked_and_else_refused(stub:
     cut_left = await stub.Rerank(ask(texts, raw_scores=True, truncate=True, truncation_direction=left))
     assert ranked(cut_left)[0] == (1, 8 + 20 * 2)
     for call in (stub.Rerank(ask(texts)), stub.RerankStream(iter([tell(text) for text in texts]))):
-        with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[1\] has more than 28 tokens") as caught:
+        with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[1\] is too long: at most 28 tokens") as caught:
             await call
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     messages = [
@@ -147,6 +147,26 @@ async def test_each_text_of_a_stream_has_a_query_of_its_own(adding: Bundle) -> N
         cost = response.metadata
         assert (cost.compute_chars, cost.compute_tokens) == (14, 10)
         assert cost.total_time_ns >= cost.inference_time_ns > 0
+
+
+async def test_a_long_stream_keeps_its_indexes(stub: Any) -> None:
+    """More than is read ahead at once, with a query that changes halfway."""
+    count = 1_200
+    messages = (tell(f"{n % 100} {n // 100}", query=str(n // 600), raw_scores=True) for n in range(count))
+    response = await stub.RerankStream(messages)
+    assert ranked(response)[:3] == [(1199, 110), (1099, 109), (1198, 109)]
+    assert sorted(ranked(response)) == [(n, n % 100 + n // 100) for n in range(count)]
+
+
+async def test_a_client_that_cancels_leaves_nothing(edges: Served, stub: Any) -> None:
+    """While its first text is scored, and more are still to come."""
+    edges.core.score.hold()
+    call = stub.RerankStream()
+    await call.write(tell("1"))
+    await edges.core.score.started()
+    call.cancel()
+    while not edges.core.idle():
+        await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +214,7 @@ async def test_a_wrong_field_is_named(small_model: Bundle, request_: Any, field:
 )
 async def test_a_stream_that_is_wrong_is_refused(small_model: Bundle, messages: Sequence[Any], words: str) -> None:
     """An empty one too, on which TEI divides by zero; bounds are those of the stream, whatever its queries."""
-    limits = RequestLimits(max_stream_documents=4, max_document_chars=100, max_kept_bytes=200)
+    limits = RequestLimits(max_stream_documents=4, max_document_chars=100, max_kept_bytes=200, chunk_chars=256 * 50)
     async with (
         running(small_model, limits=limits) as core,
         served(core) as edges,

@@ -1,11 +1,15 @@
 """The OpenAPI page says what is sent and what comes back."""
 
+from pathlib import Path
+
 import orjson
 import pytest
 
 from rerank_service.api.dialects import all_dialects
 from rerank_service.auth import Keys
-from support.running import Running, Served, served
+from rerank_service.template import Template
+from support.running import Running, Served, running, served
+from support.small import write_small_model
 
 
 async def test_every_dialect_is_described_where_it_is_at_home(edges: Served) -> None:
@@ -45,3 +49,15 @@ async def test_a_key_is_named_where_one_is_asked_for(core: Running, keys: list[s
         guarded = {path for path, operations in paths.items() if any("security" in one for one in operations.values())}
         public = {"/health", "/health/live", "/health/ready", "/ping", "/v1/cluster/auth"}
         assert guarded == (paths.keys() - public if keys else set())
+
+
+@pytest.mark.parametrize("slot", [True, False])
+async def test_fields_that_the_model_does_not_take_are_shown_as_that(tmp_path: Path, slot: bool) -> None:
+    """An instruction is taken by models with a slot for it, calibrated scores are of models that are calibrated."""
+    texts = ("[CLS]", "{instruction}", "{query}") if slot else ("[CLS]", "{query}")
+    bundle = write_small_model(tmp_path / "model", template=Template(before=texts, after=("[SEP]",)))
+    async with running(bundle) as core, served(core) as edges:
+        schemas = (await edges.http.get("/openapi.json")).json()["components"]["schemas"]
+        for name, field in (("UnifiedBody", "instruction"), ("DashScopeParameters", "instruct")):
+            assert ("maxLength" in schemas[name]["properties"][field]) is not slot
+        assert "calibrated" not in str(schemas["UnifiedBody"]["properties"]["score_type"]["anyOf"])

@@ -268,7 +268,8 @@ async def test_a_draining_server_is_503_with_retry_after(edges: Served) -> None:
 async def test_health_is_live_from_the_start_and_ready_when_told(edges: Served) -> None:
     """200 and 503."""
     assert (await edges.http.get("/health/live")).status_code == 200
-    assert (await edges.http.get("/health/ready")).status_code == 503
+    early = await edges.http.get("/health/ready")
+    assert (early.status_code, early.headers["retry-after"]) == (503, "1")
     edges.routes.ready = True
     assert (await edges.http.get("/health/ready")).status_code == 200
 

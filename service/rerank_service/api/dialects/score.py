@@ -144,8 +144,9 @@ class _PairReader:
     """Reads pairs of a text and, where it has one of its own, its query."""
 
     def chars(self, raw: tuple[str | None, str]) -> int:
-        """Of the text."""
-        return len(raw[1])
+        """Of both, since both are tokenized."""
+        query, text = raw
+        return len(query or "") + len(text)
 
     def read(self, raw: tuple[str | None, str], field: str) -> Document:  # noqa: ARG002 - strings are never wrong
         """The text, as a document."""

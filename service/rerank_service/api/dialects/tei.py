@@ -183,7 +183,7 @@ def _health(server: ServerFacts, _: str) -> Answer:
     if server.ready:
         return Answer({"status": "ready"})
     unhealthy: TeiError = {"error": "unhealthy", "error_type": "Unhealthy"}
-    return Answer(unhealthy, 503)
+    return Answer(unhealthy, 503, {"retry-after": "1"})
 
 
 class Health(TypedDict):

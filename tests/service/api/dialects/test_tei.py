@@ -7,6 +7,7 @@ import pytest
 
 from rerank_service.auth import Keys
 from rerank_service.bundle import Bundle
+from rerank_service.host import usable_cores
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN
@@ -54,6 +55,21 @@ async def test_what_some_client_sends_is_accepted(edges: Served, extra: dict[str
     response = await post(edges, {**BODY, **extra}, "/rerank")
     assert response.status_code == 200, response.text
     assert len(response.json()) == 3
+
+
+async def test_a_text_that_is_too_long_is_cut_unless_that_is_declined(edges: Served) -> None:
+    """At the model's length, on the side that is asked for; truncate: false, which litellm sends, is 422."""
+    body = {"query": "0", "texts": ["1", "5 " + "1 " * 40 + "7"], "raw_scores": True}
+    for extra, score in (
+        ({}, 5 + 27),
+        ({"truncate": True, "truncation_direction": "Right"}, 5 + 27),
+        ({"truncation_direction": "Left"}, 27 + 7),
+    ):
+        answer = (await post(edges, body | extra, "/rerank")).json()
+        assert answer[0] == {"index": 1, "score": score}
+    response = await post(edges, {**body, "truncate": False}, "/rerank")
+    assert (response.status_code, response.json()["error_type"]) == (422, "Validation")
+    assert response.json()["error"].startswith("texts[1] is too long")
 
 
 async def test_headers_say_what_it_cost(edges: Served) -> None:
@@ -131,6 +147,7 @@ async def test_info_tells_a_reranker(edges: Served) -> None:
     answer = (await edges.http.get("/info")).json()
     assert next(iter(answer["model_type"])) == "reranker"
     assert (answer["model_id"], answer["max_input_length"], answer["model_dtype"]) == ("small", 32, "float32")
+    assert (answer["max_batch_tokens"], answer["tokenization_workers"]) == (512, usable_cores())
     assert answer["max_client_batch_size"] == edges.core.reranker.limits.max_documents
 
 
@@ -139,5 +156,6 @@ async def test_health_is_readiness(edges: Served, path: str) -> None:
     """503 in its shape, then 200."""
     response = await edges.http.get(path)
     assert (response.status_code, response.json()) == (503, {"error": "unhealthy", "error_type": "Unhealthy"})
+    assert response.headers["retry-after"] == "1"
     edges.routes.ready = True
     assert (await edges.http.get(path)).status_code == 200
