@@ -9,9 +9,9 @@ from typing import Any
 
 import onnx
 
-from rerank_export.errors import ExportFailed
 from rerank_export.scoring import Scoring
-from rerank_export.source import Source
+from rerank_export.source import Source, check_loaded
+from rerank_export.trace import trace
 
 
 def load_decoder(source: Source, scoring: Scoring) -> Any:
@@ -31,8 +31,7 @@ def load_decoder(source: Source, scoring: Scoring) -> Any:
         output_loading_info=True,
         trust_remote_code=source.trusted,
     )
-    if loading["missing_keys"]:  # transformers makes them up
-        raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")
+    check_loaded(source, loading)
     return model.eval()
 
 
@@ -40,22 +39,9 @@ def export_decoder(source: Source, scoring: Scoring, path: Path, opset: int) -> 
     """The graph of a decoder's one logit, its weights within."""
     import torch
 
-    model = load_decoder(source, scoring)
-    path.parent.mkdir(parents=True, exist_ok=True)
     example = torch.ones((2, 8), dtype=torch.int64)
-    rows, both = {0: "batch_size"}, {0: "batch_size", 1: "sequence_length"}  # as optimum calls them
-    with torch.inference_mode():
-        torch.onnx.export(
-            _scorer(model, scoring),
-            (example + 1, example),
-            str(path),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": both, "attention_mask": both, "logits": rows},
-            opset_version=opset,
-            dynamo=False,
-        )
-    return onnx.load(path)
+    inputs = {"input_ids": example + 1, "attention_mask": example}
+    return trace(_scorer(load_decoder(source, scoring), scoring), inputs, path, opset)
 
 
 def _scorer(model: Any, scoring: Scoring) -> Any:

@@ -5,8 +5,8 @@ from typing import Any
 
 import onnx
 
-from rerank_export.errors import ExportFailed
-from rerank_export.source import Source, check_trust
+from rerank_export.source import Source, check_loaded
+from rerank_export.trace import trace
 from rerank_service.engine.ports import INPUTS
 
 
@@ -22,35 +22,19 @@ def load_encoder(source: Source) -> Any:
     model, loading = AutoModelForSequenceClassification.from_pretrained(
         source.folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=source.trusted
     )
-    if loading["missing_keys"] or loading["unexpected_keys"]:
-        check_trust(source)
-    if loading["missing_keys"]:  # transformers makes them up
-        raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(loading['missing_keys']))}")
+    check_loaded(source, loading)
     return model.eval()
 
 
 def export_encoder(source: Source, path: Path, opset: int) -> onnx.ModelProto:
     """The graph of a model with code of its own, its weights within."""
-    import torch
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
     names = [name for name in INPUTS if name in tokenizer.model_input_names]
-    path.parent.mkdir(parents=True, exist_ok=True)
     example = tokenizer(["a query"] * 2, ["a document", "another document"], padding=True, return_tensors="pt")
-    rows, both = {0: "batch_size"}, {0: "batch_size", 1: "sequence_length"}  # as optimum calls them
-    with torch.inference_mode():
-        torch.onnx.export(
-            _scorer(load_encoder(source), names),
-            tuple(example[name] for name in names),
-            str(path),
-            input_names=names,
-            output_names=["logits"],
-            dynamic_axes=dict.fromkeys(names, both) | {"logits": rows},
-            opset_version=opset,
-            dynamo=False,
-        )
-    return onnx.load(path)
+    scorer = _scorer(load_encoder(source), names)
+    return trace(scorer, {name: example[name] for name in names}, path, opset)
 
 
 def _scorer(model: Any, names: list[str]) -> Any:

@@ -36,6 +36,7 @@ def download(model: str, revision: str | None, *, code: bool) -> Path:
 def _snapshot(model: str, revision: str | None, *, code: bool) -> Path:
     """The same weights are often there in several forms, so one is asked for at a time."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.utils import disable_progress_bars
 
     if not sys.stderr.isatty():
@@ -47,7 +48,8 @@ def _snapshot(model: str, revision: str | None, *, code: bool) -> Path:
     if not any(path for pattern in SAFE for path in folder.glob(pattern)):
         snapshot_download(model, revision=folder.name, allow_patterns=PICKLED, ignore_patterns=_SUBFOLDERS)
         if not any(path for pattern in PICKLED for path in folder.glob(pattern)):
-            raise ExportFailed(missing_weights(model, _names(model, folder)))
+            seen = " (HF_HUB_OFFLINE: in what the cache has of it)" if HF_HUB_OFFLINE else ""
+            raise ExportFailed(missing_weights(model, _names(model, folder)) + seen)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Where a model comes from: a folder, or the Hugging Face hub."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,12 @@ def check_trust(source: Source) -> None:
             f"{source.id} brings code of its own (auto_map in its {CONFIG}), which is not run unasked: read it, and "
             "if you trust it, say --trust-remote-code"
         )
+
+
+def check_loaded(source: Source, loading: Mapping[str, Any]) -> None:
+    """Raise ExportFailed where what transformers tells of a loading is that the files are not of the model it made."""
+    missing = loading["missing_keys"]
+    if missing or loading["unexpected_keys"]:
+        check_trust(source)
+    if missing:  # transformers makes them up
+        raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(missing))}")

@@ -228,6 +228,8 @@ def test_a_repository_of_exports_alone_is_told_so(published: Path, hub: Hub, tmp
     assert line.startswith(f"{MODEL} has no weights that can be exported (model.safetensors or pytorch_model.bin): ")
     assert line.endswith("it is exported already; `rerank serve --model` takes its folder as it is")
     assert "onnx/model.onnx" not in hub.fetched
+    line = refuse(hub, MODEL, tmp_path, HF_HUB_OFFLINE="1")
+    assert line.endswith("or pytorch_model.bin) (HF_HUB_OFFLINE: in what the cache has of it)")
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,12 @@ def test_out_that_cannot_be_written_is_told_before_anything_is_fetched(
     ("changes", "reason"),
     [
         ({"architectures": ["BertModel"]}, "model is a BertModel, neither a cross-encoder"),
+        (
+            {"architectures": ["BertForTokenClassification"]},
+            "model is a BertForTokenClassification, neither",
+        ),
+        ({"architectures": ["BertForMaskedLM"]}, "model is a BertForMaskedLM, neither a cross-encoder"),
+        ({"architectures": ["BertLMHeadForCausalLM"]}, "model generates text and is a bert; exported are gemma, "),
         ({"architectures": None}, "model is a model without a stated architecture, neither a cross-encoder"),
         (
             {"id2label": {"0": "a", "1": "b"}},
@@ -169,7 +175,17 @@ def test_out_that_cannot_be_written_is_told_before_anything_is_fetched(
         ),
         ({"model_type": "unheard-of"}, "transformers cannot read config.json of model: "),
     ],
-    ids=["embedding", "unstated", "two labels", "two by default", "num_labels", "unknown type"],
+    ids=[
+        "embedding",
+        "tokens",
+        "words",
+        "generator",
+        "unstated",
+        "two labels",
+        "two by default",
+        "num_labels",
+        "unknown type",
+    ],
 )
 def test_another_kind_of_model_is_refused(
     changes: dict[str, Any], reason: str, source: Path, refuse: Refuse, tmp_path: Path
