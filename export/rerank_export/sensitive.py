@@ -1,8 +1,8 @@
 """Which products lose most in 8 bits: found by quantising each alone, and left out until the rest ranks as fp32 does.
 
 What products do to a logit adds up as noise does, squares of differences: on the starter the whole is within a tenth of
-the root of what its 36 products do one by one. So each is measured once, and those are left out first that disturb most for what
-they save.
+the root of what its 36 products do one by one. So each is measured once, and those are left out first that disturb most
+for what they save.
 """
 
 import time
