@@ -91,15 +91,15 @@ class Preparer:
         check_chars(field, len(document.text), self.max_chars)
         return document
 
-    def _whole(self, index: int, chars: int, document: Document, pair: EncodedPair) -> Prepared:
+    def _whole(self, index: int, raw: Any, document: Document, pair: EncodedPair) -> Prepared:
         key = self.keys.of(pair)
-        return Prepared(index, chars, document, ((index, pair, key),), key, pair.truncated)
+        return Prepared(index, self.reader.chars(raw), document, ((index, pair, key),), key, pair.truncated)
 
-    def _windowed(self, index: int, chars: int, document: Document) -> Prepared:
+    def _windowed(self, index: int, raw: Any, document: Document) -> Prepared:
         encoded = self.tokenizer.encode_windows(self.query, document.text, self.reading)
         pairs = [(index, pair, self.keys.of(pair)) for pair in encoded.windows]
         key = windows_key([key for *_, key in pairs], encoded.spans)
-        return Prepared(index, chars, document, pairs, key, encoded.truncated, encoded.spans)
+        return Prepared(index, self.reader.chars(raw), document, pairs, key, encoded.truncated, encoded.spans)
 
     def _refuse_cut(self, prepared: Sequence[Prepared]) -> None:
         for one in prepared:
