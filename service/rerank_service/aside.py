@@ -8,6 +8,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_NAME = "aside"
+
 
 def aside(work: Callable[[], T]) -> asyncio.Future[T]:
     """What a thread makes of some work.
@@ -29,5 +31,11 @@ def aside(work: Callable[[], T]) -> asyncio.Future[T]:
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(lambda: None if outcome.cancelled() else settle(what))
 
-    threading.Thread(target=run, name="load", daemon=True).start()
+    threading.Thread(target=run, name=_NAME, daemon=True).start()
     return outcome
+
+
+def abandoned() -> bool:
+    """Whether such work goes on still. A process that ends then must end at once: native code in the midst of reading
+    a model takes the interpreter's own way to end for a fault, and aborts."""
+    return any(thread.name == _NAME for thread in threading.enumerate())

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from rerank_service.admission import Admission
+from rerank_service.aside import abandoned, aside
 from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
@@ -43,6 +44,18 @@ async def test_what_is_loaded_or_goes_wrong_comes_through() -> None:
     assert await unless_stopped(asyncio.Queue(), lambda: 7) == 7
     with pytest.raises(BundleInvalid, match="no model"):
         await unless_stopped(asyncio.Queue(), fail)
+
+
+async def test_work_that_goes_on_when_the_server_has_ended_is_known() -> None:
+    """The process then ends without waiting for native code to give way."""
+    release = threading.Event()
+    working = aside(release.wait)
+    assert abandoned()
+    release.set()
+    await working
+    async with asyncio.timeout(10):
+        while abandoned():
+            await asyncio.sleep(0)
 
 
 def _loaded(bundle: Bundle, choice: str) -> tuple[ServedModel, HeldScore]:

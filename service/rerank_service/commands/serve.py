@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import sys
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
@@ -39,6 +40,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from rerank_service.aside import abandoned
     from rerank_service.server import Addresses, serve
     from rerank_service.telemetry import configure_logging
 
@@ -54,6 +56,9 @@ def _run(arguments: argparse.Namespace) -> int:
                 await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
 
     asyncio.run(serve(settings, on_ready))
+    if abandoned():
+        sys.stdout.flush()
+        os._exit(0)
     return 0
 
 
