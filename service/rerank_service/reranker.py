@@ -186,10 +186,11 @@ class Reranker:
 
 
 def _reading(request: RerankRequest, limits: RequestLimits, model: ServedModel) -> Reading:
+    windows, length = request.too_long in {TooLong.WINDOWS, TooLong.WHOLE}, model.tokenizer.max_tokens
     return Reading(
-        request.max_tokens_per_doc or limits.document_tokens,
-        limits.window_tokens or window_tokens(model.tokenizer.max_tokens),
-        request.too_long in {TooLong.WINDOWS, TooLong.WHOLE},
+        request.max_tokens_per_doc or (limits.document_tokens if windows else length),
+        limits.window_tokens or window_tokens(length),
+        windows,
         request.max_chunks_per_doc,
         request.overlap_tokens,
         request.cut_side,

@@ -97,8 +97,12 @@ def spans(text: str, offsets: NDArray[np.int64], *, size: int, overlap: int) -> 
         end = _end(text, int(ends[first + max(1, 3 * size // 4) - 1]), int(ends[first + size - 1]))
         found.append((start, end))
         behind = _after(ends, end)
-        begin = _begin(text, int(starts[max(first + 1, behind - overlap)]), end) if overlap else end
-        first = max(first + 1, min(behind, _after(ends, begin)))
+        if behind == len(starts):  # the last tokens are parts of one character
+            return found
+        begin = _begin(text, int(starts[behind - overlap]), end) if overlap else end
+        if begin <= start:
+            begin = end
+        first = max(first + 1, _after(ends, begin))
         start = max(begin, int(starts[first]))
     return [*found, (start, int(ends[-1]))]
 

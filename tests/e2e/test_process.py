@@ -101,7 +101,7 @@ def test_an_answer_that_is_read_slowly_is_read_to_its_end_after_sigterm(start: S
     with grpc.insecure_channel(server.grpc) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == SERVING
-        request = pb.RerankRequest(query="0", return_documents=True)
+        request = pb.RerankRequest(query="0", return_documents=True, too_long=pb.TOO_LONG_CUT)
         documents = [pb.Document(text=f"{at % 100} {at // 100} " + "1 " * 5000) for at in range(2000)]
         chunks = [pb.DocumentChunk(documents=documents[at : at + 100]) for at in range(0, 2000, 100)]
         parts = [pb.RerankStreamRequest(header=pb.RerankHeader(request=request))]
@@ -270,6 +270,8 @@ def test_the_command_line_ranks_and_lists(start: Start, small_folder: Path) -> N
     assert "small" in run("models")
     assert re.search(r"1 │ +0\.\d+ │ +1 │ 5", run("rank", "0", "3", "5", "--model", "also"))
     assert run("rank", "0", "--file", "-", "--json", "--top-n", "1", stdin="3\n5\n").count("\n") == 1
+    long = json.loads(run("rank", "0", " ".join(["1"] * 40), "--json"))
+    assert long["best_window"] == {"start": 0, "end": 55}
     with RerankClient(server.grpc) as stranger, pytest.raises(grpc.RpcError):
         stranger.rerank("0", ["1"])
 

@@ -22,6 +22,7 @@ from rerank_service.ranking import (
 )
 from rerank_service.reranker import RequestLimits
 from rerank_service.score_cache import ScoreCache
+from rerank_service.windows import window_tokens
 from support.running import AsItIs, Running, running
 from support.small import NAN
 
@@ -102,10 +103,25 @@ async def test_what_is_to_be_read_whole_is_refused_where_it_is_not(core: Running
 
 
 async def test_what_a_server_reads_of_a_document_is_a_setting(small_model: Bundle) -> None:
-    """A request may ask for less, and for more."""
-    async with running(small_model, limits=RequestLimits(document_tokens=28)) as core:
-        assert [one.logit for one in await _rank(core, _LONG)] == [28]
+    """A request may ask for less, and for more; what is cut at the model's length is cut just there."""
+    async with running(small_model, limits=RequestLimits(document_tokens=20)) as core:
+        assert [one.logit for one in await _rank(core, _LONG)] == [20]
         assert [one.logit for one in await _rank(core, _LONG, max_tokens_per_doc=99)] == [56]
+        assert [one.logit for one in await _rank(core, _LONG, too_long=TooLong.CUT)] == [28]
+
+
+async def test_how_long_windows_are_is_a_setting(small_model: Bundle) -> None:
+    """No longer than the query leaves; a document that fits is scored whole."""
+    for tokens, windows in ((14, 7), (28, 4), (500, 4)):
+        async with running(small_model, limits=RequestLimits(window_tokens=tokens)) as core:
+            ranking = await _rank(core, _LONG, _ONES)
+            assert {one.index: one.windows for one in ranking} == {0: windows, 1: 1}
+
+
+@pytest.mark.parametrize(("max_tokens", "window"), [(32, 256), (512, 256), (8192, None)])
+def test_models_of_few_positions_have_windows_like_passages(max_tokens: int, window: int | None) -> None:
+    """Others as much as the query leaves."""
+    assert window_tokens(max_tokens) == window
 
 
 async def test_a_request_makes_no_more_windows_than_it_may(small_model: Bundle) -> None:

@@ -45,6 +45,15 @@ def test_a_cut_document_says_so() -> None:
     assert "text[0] (cut)" in _ranking("q", "text[0]", truncated=True)
 
 
+def test_a_long_document_shows_its_best_window() -> None:
+    """And where that stands; the caption tells how many windows there were."""
+    result = pb.Result(windows=3, best_window=pb.Span(start=6, end=9))
+    usage = pb.Usage(windows=3, prompt_tokens=9)
+    shown = _shown(ranking_table("q", ["first [b] third"], pb.RerankResponse(model="m", results=[result], usage=usage)))
+    assert "│ [b] (characters 6 to 9) " in shown
+    assert "m: 1 documents, 3 windows, 9 tokens" in shown
+
+
 def test_a_model_is_legible_on_a_narrow_terminal() -> None:
     """A field a row, nothing left out at 80 columns, the digest short, markup shown."""
     model = pb.Model(

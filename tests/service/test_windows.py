@@ -70,6 +70,17 @@ def test_windows_hold_all_of_the_text_and_no_more_than_they_may(text: str, size:
         assert end - following <= overlap
 
 
+@settings(max_examples=300)
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=60), st.integers(1, 12), st.integers(0, 6))
+def test_a_character_of_several_tokens_is_in_one_piece(tokens: list[int], size: int, overlap: int) -> None:
+    """As bytes are, of which a character may have four: all of the text is there, and nothing beyond."""
+    offsets = [(at, at + 1) for at, count in enumerate(tokens) for _ in range(count)]
+    found = spans("東" * len(tokens), np.array(offsets), size=size, overlap=min(overlap, size // 2))
+    assert (found[0][0], found[-1][1]) == (0, len(tokens))
+    assert all(start < end for start, end in found)
+    assert all(start < following <= end for (start, end), (following, _) in pairwise(found))
+
+
 def _decoded(path: Path, encoded: EncodedWindows) -> list[str]:
     tokenizer = Tokenizer.from_file(str(path))
     return [tokenizer.decode(pair.document.tolist()) for pair in encoded.windows]

@@ -78,19 +78,21 @@ def _run(arguments: argparse.Namespace) -> int:
     response = _rank(arguments, documents)
     if arguments.json:
         for result in response.results:
-            print(
-                json.dumps(
-                    {
-                        "index": result.index,
-                        "relevance_score": result.relevance_score,
-                        "document": documents[result.index],
-                    },
-                    ensure_ascii=False,
-                )
-            )
+            print(json.dumps(_shown(result, documents), ensure_ascii=False))
     else:
         Console().print(ranking_table(arguments.query, documents, response))
     return 0
+
+
+def _shown(result: pb.Result, documents: list[str]) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "index": result.index,
+        "relevance_score": result.relevance_score,
+        "document": documents[result.index],
+    }
+    if result.HasField("best_window"):
+        shown["best_window"] = {"start": result.best_window.start, "end": result.best_window.end}
+    return shown
 
 
 COMMAND = Command(

@@ -19,11 +19,11 @@ _DIGITS = 12
 
 
 def ranking_table(query: str, documents: Sequence[str], response: pb.RerankResponse) -> Table:
-    """One row a result: its rank, its score, its place in the request, its text."""
+    """One row a result: its rank, its score, its place in the request, its text; of a long one the best window."""
     table = Table(
         title=_text(query, "bold"),
         title_justify="left",
-        caption=_text(_caption(response), "table.caption"),
+        caption=_text(_caption(len(documents), response), "table.caption"),
         caption_justify="left",
     )
     table.add_column("rank", justify="right")
@@ -33,7 +33,10 @@ def ranking_table(query: str, documents: Sequence[str], response: pb.RerankRespo
     for place, result in enumerate(response.results, 1):
         cut = Text(" (cut)" if result.truncated else "", "dim")
         table.add_row(
-            str(place), f"{result.relevance_score:.4f}", str(result.index), _text(documents[result.index]) + cut
+            str(place),
+            f"{result.relevance_score:.4f}",
+            str(result.index),
+            _passage(documents[result.index], result) + cut,
         )
     return table
 
@@ -70,6 +73,14 @@ def _text(text: str, style: str = "") -> Text:
     return Text(shown(text), style)
 
 
-def _caption(response: pb.RerankResponse) -> str:
+def _passage(document: str, result: pb.Result) -> Text:
+    if not result.HasField("best_window"):
+        return _text(document)
+    start, end = result.best_window.start, result.best_window.end
+    return _text(document[start:end]) + Text(f" (characters {start:,} to {end:,})", "dim")
+
+
+def _caption(documents: int, response: pb.RerankResponse) -> str:
     took = response.timing.total.ToTimedelta().total_seconds() * 1000
-    return f"{response.model}: {response.usage.pairs} documents, {response.usage.prompt_tokens} tokens, {took:.0f} ms"
+    windows = f", {response.usage.windows} windows" if response.usage.windows > documents else ""
+    return f"{response.model}: {documents} documents{windows}, {response.usage.prompt_tokens} tokens, {took:.0f} ms"
