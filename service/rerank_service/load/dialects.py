@@ -44,10 +44,11 @@ def routes(path: str, dialect: Dialect | None) -> list[Route]:
 
 
 def body(dialect: Dialect, request: Request, model: str) -> dict[str, Any]:
-    """What is sent. TEI serves one model and knows no name for it; it fails on a long text unless told to cut it."""
-    if dialect is Dialect.TEI:
-        return {"query": request.query, "texts": request.documents, "truncate": True}
+    """What is sent. TEI serves one model and passes over its name, which this server does not; it fails on a long text
+    unless told to cut it."""
     named = {"model": model} if model else {}
+    if dialect is Dialect.TEI:
+        return named | {"query": request.query, "texts": request.documents, "truncate": True}
     return named | {"query": request.query, "documents": request.documents, "top_n": len(request.documents)}
 
 

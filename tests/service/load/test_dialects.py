@@ -12,10 +12,10 @@ REQUEST = Request("q", ("a", "b"))
 
 
 def test_a_body_is_what_its_servers_take() -> None:
-    """Cohere's with a model where one is known; TEI's told to cut what is too long."""
+    """With a model where one is known; TEI's told to cut what is too long."""
     assert body(Dialect.COHERE, REQUEST, "m") == {"model": "m", "query": "q", "documents": ("a", "b"), "top_n": 2}
     assert "model" not in body(Dialect.COHERE, REQUEST, "")
-    assert body(Dialect.TEI, REQUEST, "m") == {"query": "q", "texts": ("a", "b"), "truncate": True}
+    assert body(Dialect.TEI, REQUEST, "m") == {"model": "m", "query": "q", "texts": ("a", "b"), "truncate": True}
 
 
 def test_answers_of_both_dialects_are_read() -> None:
