@@ -29,7 +29,7 @@ endef
 .PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.serving  ## serve the bundled model on :50051 (gRPC) and :8080 (REST), with an example
 	@$(BIN)/rerank serve --example
@@ -122,7 +122,7 @@ image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
 	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .
 
 # INDEX: a package index with CPU builds of torch
-export-image:  ## build the image that makes bundles: docker run --rm -v "$$PWD:/data" -u "$$(id -u)" rerank-service-export MODEL
+export-image:  ## build the image that makes bundles: docker run --rm -v "$PWD:/data" -u "$(id -u)" rerank-service-export MODEL
 	docker build --target export --build-arg BASE=$(BASE) --build-arg INDEX=$(INDEX) -t $(EXPORT_IMAGE) .
 
 lock:  ## renew the constraints files from what the package index has now

@@ -73,12 +73,21 @@ def _run(arguments: argparse.Namespace) -> int:
         status: int = arguments.run(arguments)
         return status
     except (RerankError, OSError) as error:
-        print(f"rerank: {error}", file=sys.stderr)
+        print(f"rerank: {_said(error)}", file=sys.stderr)
     except grpc.RpcError as error:
-        print(f"rerank: {error.code().name}: {error.details()}", file=sys.stderr)
+        server = vars(arguments).get("server") if error.code() is grpc.StatusCode.UNAVAILABLE else None
+        where = f"{server} (--server): " if server else ""
+        print(f"rerank: {where}{error.code().name}: {error.details()}", file=sys.stderr)
     except KeyboardInterrupt:
         return _INTERRUPTED
     return 1
+
+
+def _said(error: Exception) -> str:
+    """Of a file what is wrong with it, without the number of the error."""
+    if isinstance(error, OSError) and error.filename is not None and error.filename2 is None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from rerank_service.registry import Registry, ServedModel
 _log = structlog.get_logger()
 
 LoadBetter = Callable[[ServedModel, threading.Event], ServedModel | None]
-"""Blocks; given what runs and what is set when it should give up, what should run instead of it, if anything."""
+"""Blocks; given what runs and what is set when it should give up, what should run instead of it, if anything,
+or the same with more said of it."""
 
 
 class Lanes:
@@ -26,12 +27,14 @@ class Lanes:
         self._running: list[asyncio.Task[None]] = []
 
     def serve(self, model: ServedModel) -> None:
-        """Let requests that come from now on go to this model."""
-        former = self._registry.models()
-        self._running.append(self._tasks.create_task(model.scheduler.run()))
+        """Let requests that come from now on go to this model, which may be the one that runs with more said of it."""
+        schedulers = [one.scheduler for one in self._registry.models()]
+        if model.scheduler not in schedulers:
+            self._running.append(self._tasks.create_task(model.scheduler.run()))
         self._registry.add(model)
-        for one in former:
-            one.scheduler.retire()
+        for one in schedulers:
+            if one is not model.scheduler:
+                one.retire()
 
     def end(self) -> None:
         """Let no lane take another batch."""
@@ -67,8 +70,10 @@ async def improving(registry: Registry, lanes: Lanes, load_better: LoadBetter) -
             _log.warning("tuning failed", error=str(error))
         else:
             if better is not None:
+                changed = better.scheduler is not registry.get("").scheduler
                 lanes.serve(better)
-                _log.info("changed", provider=better.info.provider, precision=better.info.precision)
+                if changed:
+                    _log.info("changed", provider=better.info.provider, precision=better.info.precision)
 
     task = asyncio.create_task(improve())
     try:

@@ -58,8 +58,8 @@ def load_selected(options: ModelOptions) -> ServedModel:
 
 
 def load_better(options: ModelOptions, running: ServedModel, halt: threading.Event) -> ServedModel | None:
-    """Measure which engine is the fastest here that ranks as fp32 does, remember it, and load the model on it; None if
-    that is the one that runs, if nothing is to be chosen, or if it was told to halt."""
+    """Measure which engine is the fastest here that ranks as fp32 does, remember it, and load the model on it; what
+    runs, with the reason for it, if that is the one; None if nothing is to be chosen, or if it was told to halt."""
     bundle, cache = running.bundle, Cache(options.cache)  # checked when it was loaded, which takes long
     if not wish_for(bundle, options.wish).is_open or remembered(bundle, options.wish, cache) is not None:
         return None
@@ -70,7 +70,7 @@ def load_better(options: ModelOptions, running: ServedModel, halt: threading.Eve
         cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
     _log.info("tuned", engine=str(tuned.engine), why=tuned.why())
     if _engine(tuned.engine, options) == running.encoder.engine:
-        return None
+        return replace(running, info=replace(running.info, choice=tuned.why()))
     return _load(bundle, options, Selection(tuned.engine, tuned.why(), tuned), cache)
 
 

@@ -251,7 +251,8 @@ def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         assert f"cannot listen on 127.0.0.1:{port}" in _failing("serve", "--grpc-port", "0", "--rest-port", port)
         assert f"cannot listen on 127.0.0.1:{port}" in _failing("serve", "--grpc-port", port, "--rest-port", "0")
-    assert "UNAVAILABLE" in _failing("rank", "a", "b", "--server", f"127.0.0.1:{port}")
+    assert f"127.0.0.1:{port} (--server): UNAVAILABLE" in _failing("rank", "a", "b", "--server", f"127.0.0.1:{port}")
+    assert _failing("eval", "none.jsonl") == "rerank: none.jsonl: No such file or directory\n"
     assert "lanes" in _failing("serve", "--lanes", "0")
     assert "lanes" in _failing("tune", RERANK_LANES="0")
 

@@ -6,6 +6,7 @@ import signal
 import threading
 import weakref
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -112,6 +113,20 @@ async def test_a_model_without_requests_ends_when_another_takes_over(small_model
             while gone() is not None:  # until its lanes have ended
                 await asyncio.sleep(0.01)
                 gc.collect()
+
+
+async def test_a_model_that_stays_says_why(small_model: Bundle) -> None:
+    """What a tuning found out is told of the model that runs, which runs on."""
+    registry = Registry()
+    model = _loaded(small_model, "not tuned yet")[0]
+    async with running(registry, model) as lanes:
+        same = replace(model, info=replace(model.info, choice="the fastest"))
+        async with improving(registry, lanes, lambda *_: same), asyncio.timeout(10):
+            while registry.get("").info.choice != "the fastest":
+                await asyncio.sleep(0.01)
+        assert registry.models() == [same]
+        assert len(lanes._running) == 1
+        assert _is_open(model)
 
 
 async def test_a_stop_does_not_wait_for_a_tuning(small_model: Bundle) -> None:

@@ -120,4 +120,6 @@ def test_help_says_what_values_mean() -> None:
     done = subprocess.run(command("serve", "--help"), capture_output=True, text=True, env=environment(), timeout=60)
     for flag in ("--model FOLDER", "--aliases NAME,NAME", "--api-keys KEY,KEY", "--lanes N", "--grace SECONDS"):
         assert flag in done.stdout
-    assert "tuple[" not in done.stdout
+    assert "--api-keys-file FILE" in done.stdout
+    for word in ("tuple[", "(default: None)", "(default: ())"):
+        assert word not in done.stdout

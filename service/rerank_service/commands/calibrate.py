@@ -100,7 +100,8 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> 
 def _keep(arguments: argparse.Namespace, bundle: "Bundle", found: "Calibrated") -> str:
     from rerank_service.calibration.keep import keep_in_copy, keep_in_place
 
-    curve = f"{found.calibration}: {found.calibration.curve.model_dump(exclude={'method'})}"
+    numbers = found.calibration.curve.model_dump(exclude={"method"})
+    curve = f"{found.calibration}: {', '.join(f'{name} {value}' for name, value in numbers.items())}"
     if arguments.dry_run:
         return f"not kept: {_short(curve)}"
     if arguments.out is not None:

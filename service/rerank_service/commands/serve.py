@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import sys
 from contextlib import suppress
 from difflib import get_close_matches
@@ -24,6 +25,8 @@ _METAVARS = {
     "tuple[SecretStr,...]": "KEY,KEY",
 }
 """What a value is called in --help, by its type."""
+_NOTHING = re.compile(r" \(default: (None|\(\))\)$")
+"""Of settings that are unset, whose help says what that means."""
 
 
 class _Flags(CliSettingsSource[Settings]):
@@ -34,9 +37,18 @@ class _Flags(CliSettingsSource[Settings]):
         form = super()._metavar_format(obj)
         return _METAVARS.get(form, form)
 
+    def _help_format(self, field_name: str, *arguments: Any, **options: Any) -> str:
+        return _NOTHING.sub("", super()._help_format(field_name, *arguments, **options))
+
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(settings=_Flags(Settings, root_parser=parser))
+    parser.set_defaults(settings=_Flags(Settings, root_parser=parser, add_argument_method=_add))
+
+
+def _add(parser: Any, *names: str, **options: Any) -> None:
+    if options.get("dest") == "api_keys_file":  # the one path of a file
+        options["metavar"] = "FILE"
+    parser.add_argument(*names, **options)
 
 
 def _run(arguments: argparse.Namespace) -> int:

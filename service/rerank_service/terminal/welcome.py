@@ -27,4 +27,5 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
         f"\n[bold]REST[/]  {addresses.rest}   POST /v2/rerank; try it at {addresses.rest}/docs"
         "\n\nServing until Ctrl-C.\n",
         highlight=False,
+        soft_wrap=True,
     )

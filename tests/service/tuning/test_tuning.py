@@ -292,6 +292,10 @@ def test_the_short_tuning_is_kept_and_not_done_twice(small_model: Bundle, tmp_pa
     """Of a model that has one engine only, fp32 stays."""
     options = _options(small_model.folder, tmp_path, Wish(Provider.CPU))
     running = load_selected(options)
+    same = load_better(options, running, threading.Event())
+    assert same is not None
+    assert same.scheduler is running.scheduler
+    assert "no product" in same.info.choice
     assert load_better(options, running, threading.Event()) is None
     kept = Cache(tmp_path).tuning(tuning_key(small_model, options.wish))
     assert kept is not None
