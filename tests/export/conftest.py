@@ -1,6 +1,7 @@
 """Small random cross-encoders in the form of the Hugging Face hub, made here: no network, no files from elsewhere."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -42,12 +43,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("default"))
 
 
+def _pieces(tokenizer: Any, marked: str) -> list[str]:
+    """Characters, plain and `marked` as what continues a word, and the commonest words of the corpus. The library's own
+    trainers of these two kinds give another vocabulary each time, and other scores with it."""
+    texts = map(tokenizer.normalizer.normalize_str, CORPUS)
+    words = Counter(word for text in texts for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
+    characters = sorted({character for word in words for character in word})
+    alphabet = dict.fromkeys([*characters, *(marked + character for character in characters)])
+    return list(alphabet | dict.fromkeys(sorted(words, key=lambda word: (-words[word], word))))
+
+
 def _wordpiece(kind: Any) -> Any:
     """A tokenizer as BERT and its kin have it."""
     from tokenizers import BertWordPieceTokenizer
 
-    tokenizer = BertWordPieceTokenizer(lowercase=True)
-    tokenizer.train_from_iterator(CORPUS, vocab_size=VOCABULARY, show_progress=False)
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_pieces(BertWordPieceTokenizer(), "##")][:VOCABULARY]
+    tokenizer = BertWordPieceTokenizer({piece: at for at, piece in enumerate(pieces)}, lowercase=True)
     return kind(tokenizer_object=tokenizer._tokenizer, model_max_length=512)
 
 
@@ -65,17 +76,16 @@ def _byte_level() -> Any:
 
 def _unigram() -> Any:
     """A tokenizer as XLM-RoBERTa has it."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import XLMRobertaTokenizerFast
 
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=VOCABULARY, show_progress=False, special_tokens=specials, unk_token="<unk>"
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *_pieces(tokenizer, "")][:VOCABULARY]
+    # the longer, the likelier than its characters one by one
+    tokenizer.model = models.Unigram([(piece, -10.0 - at / VOCABULARY) for at, piece in enumerate(pieces)], unk_id=3)
+    tokenizer.add_special_tokens(pieces[:5])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
