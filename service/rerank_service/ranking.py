@@ -251,7 +251,8 @@ class _Windows:
         self.second = max(self.second, worse[0])
 
     def logit(self, how: WindowScore) -> float:
-        return self.best[0] if how is WindowScore.BEST else (self.best[0] + self.second) / 2
+        one = how is WindowScore.BEST or len(self.spans) == 1
+        return self.best[0] if one else (self.best[0] + self.second) / 2
 
     @property
     def best_span(self) -> Span:

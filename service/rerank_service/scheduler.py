@@ -22,6 +22,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from rerank_service.aside import aside
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.budget import TokenBudget
 from rerank_service.cost import CostModel
@@ -263,10 +264,15 @@ class Scheduler:
             await asyncio.gather(*lanes)
         finally:
             self.close()
+            self._stop_live()
+            # aside, so that who is told has a turn: answers what it can, and leaves, which stops the batches that run
+            await aside(pool.shutdown)
             await asyncio.gather(*lanes, return_exceptions=True)
-            pool.shutdown()
-            for submission in self._live:
-                submission.finish(NotReady("the server is stopping"))
+            self._stop_live()
+
+    def _stop_live(self) -> None:
+        for submission in self._live:
+            submission.finish(NotReady("the server is stopping"))
 
     def close(self) -> None:
         """Let the lanes end after the batches they run; pairs still waiting are not run."""

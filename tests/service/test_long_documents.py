@@ -57,6 +57,12 @@ async def test_the_mean_of_the_best_two_windows(core: Running) -> None:
     assert [(one.index, one.logit) for one in ranking] == [(1, 50.0), (0, (56 + 28) / 2)]
 
 
+async def test_the_mean_of_a_single_window_is_its_logit(core: Running) -> None:
+    """A bound may leave one of several."""
+    ranking = await _rank(core, _LONG, "50", max_chunks_per_doc=1, window_score=WindowScore.BEST_TWO)
+    assert [(one.index, one.logit, one.windows) for one in ranking] == [(1, 50.0, 1), (0, 28.0, 1)]
+
+
 async def test_of_equal_windows_the_first_is_the_best(small_model: Bundle) -> None:
     """In whatever order they are scored."""
     async with running(small_model, lanes=3) as core:

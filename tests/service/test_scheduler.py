@@ -262,6 +262,21 @@ async def test_closing_ends_who_still_waits() -> None:
         assert await waits == [1]
 
 
+async def test_a_batch_that_runs_at_the_end_is_stopped() -> None:
+    """Who waits for it is told at once, however long it would have run."""
+    score = HeldScore(stoppable := Stoppable(lengths))
+    scheduler = Scheduler(score, BatchLimits(length_multiple=1), pad_id=0)
+    running = asyncio.create_task(scheduler.run())
+    waits = asyncio.create_task(score_all(scheduler, [pair(1)]))
+    await score.started()
+    running.cancel()
+    with pytest.raises(NotReady):
+        await waits
+    assert stoppable.asked.is_set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_a_lane_that_dies_is_heard() -> None:
     """`run` raises what killed it, and live requests fail instead of waiting."""
 

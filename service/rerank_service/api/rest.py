@@ -19,7 +19,7 @@ from rerank_service.api.refusals import log_refusal
 from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Caller, Keys
 from rerank_service.deadline import Deadline
-from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RerankError
+from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RerankError, excerpt
 from rerank_service.ranking import Ranking
 from rerank_service.registry import Registry
 from rerank_service.reranker import Reranker
@@ -27,6 +27,7 @@ from rerank_service.reranker import Reranker
 _log = structlog.get_logger()
 
 _STRANGERS_BYTES = 64 * 1024
+_TIMEOUT = "X-Request-Timeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,12 @@ class RerankRoutes:
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]
         caller = Caller()
         try:
-            deadline = Deadline.after(self._timeout(request))
+            deadline = Deadline.after(_seconds(request) or self._options.default_timeout)
             async with deadline.enforced():
                 exchange = replace(exchange, body=_parsed(await self._body(request)))
             dialect = next((one for one in dialects if one.speaks(exchange.body)), dialect)
             caller = self._keys.check(request.headers)  # not before: the shape of a refusal depends on the body's keys
+            _check_timeout(request)  # likewise
             asked = dialect.decode(exchange.body)
             work = self._reranker.rerank(
                 asked.request, asked.documents, reader=asked.reader, deadline=deadline, weight=caller.weight
@@ -116,19 +118,6 @@ class RerankRoutes:
             return _json(200, {"status": "ready"})
         return _json(503, {"status": "not ready"}, {"retry-after": "1"})
 
-    def _timeout(self, request: Request) -> float:
-        sent = request.headers.get("x-request-timeout")
-        if sent is None:
-            return self._options.default_timeout
-        with suppress(ValueError):
-            if (seconds := float(sent)) > 0 and math.isfinite(seconds):
-                return seconds
-        raise InvalidRequest(
-            f"X-Request-Timeout must be a number of seconds above 0, not {sent!r}",
-            field="X-Request-Timeout",
-            reason="out_of_range",
-        )
-
     async def _body(self, request: Request) -> bytes:
         """The body; of strangers, only as much of it as is worth reading for the shape of their refusal."""
         limit = self._options.max_body_bytes
@@ -149,6 +138,24 @@ def refusal(error: RerankError, dialect: Dialect, exchange: Exchange) -> Respons
         # uvicorn sends names in lower case, which together 1.x needs
         answer = replace(answer, headers={**answer.headers, "retry-after": str(math.ceil(error.retry_after))})
     return _response(answer, exchange)
+
+
+def _seconds(request: Request) -> float | None:
+    """What the caller gives the request; None where nothing is said, or nothing that is a time."""
+    with suppress(ValueError):
+        if (seconds := float(request.headers.get(_TIMEOUT, ""))) > 0 and math.isfinite(seconds):
+            return seconds
+    return None
+
+
+def _check_timeout(request: Request) -> None:
+    sent = request.headers.get(_TIMEOUT)
+    if sent is not None and _seconds(request) is None:
+        raise InvalidRequest(
+            f"{_TIMEOUT} must be a number of seconds above 0, not {excerpt(sent)!r}",
+            field=_TIMEOUT,
+            reason="out_of_range",
+        )
 
 
 def _parsed(body: bytes) -> Mapping[str, Any]:

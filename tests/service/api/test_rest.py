@@ -226,6 +226,14 @@ async def test_a_deadline_that_is_no_number_of_seconds_is_refused(edges: Served,
     assert "X-Request-Timeout" in response.json()["message"]
 
 
+async def test_a_timeout_that_is_none_is_told_in_the_dialect_of_the_body(edges: Served) -> None:
+    """Voyage's client fails on an `error` object."""
+    voyage = await post(edges, {"query": "0", "documents": ["1"], "top_k": 1}, **{"x-request-timeout": "soon"})
+    assert (voyage.status_code, sorted(voyage.json())) == (400, ["detail", "message"])
+    tei = await post(edges, {"query": "0", "texts": ["1"]}, **{"x-request-timeout": "soon"})
+    assert (tei.status_code, tei.json()["error_type"]) == (422, "Validation")
+
+
 async def test_a_full_server_is_429_with_retry_after(small_model: Bundle) -> None:
     """In lower case, which together 1.x needs, and without the words that litellm takes for a bad request."""
     async with running(small_model, max_live_documents=1) as core, served(core) as edges:
