@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from rerank_export.errors import ExportFailed, is_disk_full
 from rerank_export.gate.parity_set import read_parity_set
 from rerank_export.graph import OPSET, export_graph
-from rerank_export.out import check_out, replace
+from rerank_export.out import check_out, replace, work_folder
 from rerank_export.parity import sample, versions
 from rerank_export.passes import PASSES, apply_passes
 from rerank_export.quiet import quiet
@@ -65,12 +64,17 @@ def export(
         raise ExportFailed(f"there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
     if wishes.max_tokens is not None and wishes.max_tokens < MIN_TOKENS:
         raise ExportFailed(f"--max-tokens {wishes.max_tokens} is too few: a pair needs {MIN_TOKENS}")
-    target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
+    try:
+        target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
+    except (OSError, RuntimeError) as error:
+        raise ExportFailed(f"{out} leads nowhere, as a link to itself does: choose another OUT") from error
     try:
         there = check_out(target, out)
         parity_set = read_parity_set(checks.parity, checks.queries)
         say(f"fetching {model}")
         source = fetch(model, revision, trusted=trusted)
+        if source.folder.resolve().is_relative_to(target):
+            raise ExportFailed(f"{model} lies in {out}, and would be lost when that is replaced: choose another OUT")
         if source.revision:
             say(f"fetched commit {source.revision}")
         with quiet():
@@ -78,8 +82,8 @@ def export(
             scoring = scoring_of(source, config, wishes)
             check_weights(source.folder, source.id)
             _say_how(scoring, say)
-            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=there) as work:
-                made = Path(work) / "bundle"
+            with work_folder(target, there) as work:
+                made = work / "bundle"
                 manifest = _manifest(source, config, scoring, name or target.name)
                 exported, rounded = _make(source, scoring, made, manifest, wishes, wanted, say)
                 say("comparing with transformers")
