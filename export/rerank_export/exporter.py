@@ -23,7 +23,7 @@ from rerank_export.weight_files import check_weights
 from rerank_export.weights import halve_weights, save
 from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
 from rerank_service.errors import BundleInvalid
-from rerank_service.hub_config import window
+from rerank_service.hub_config import check_lower_case, window
 from rerank_service.model_files import CONFIG, GRAPH, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
 from rerank_service.ranking import Activation
 
@@ -134,6 +134,7 @@ def _make(
     """The folder with its reference graph, and whether that graph's weights were rounded to fp16."""
     made.mkdir()
     write_tokenizer(source, made / TOKENIZER)
+    check_lower_case(source.folder, made / TOKENIZER)
     shutil.copyfile(source.folder / CONFIG, made / CONFIG)
     say("exporting the graph (of a large model: for minutes)")
     batches = sample(Bundle(made, manifest))

@@ -445,3 +445,11 @@ def test_a_template_that_is_none_is_told(
     *_, last = capsys.readouterr().err.splitlines()
     assert last.startswith(f"rerank export: {reason}")
     assert len(last) < 500
+
+
+def test_a_step_that_lower_cases_is_refused(sources: Callable[[str], Path], refuse: Refuse, tmp_path: Path) -> None:
+    """Where the tokenizer does not, sentence-transformers would read other words."""
+    source = shutil.copytree(sources("roberta"), tmp_path / "model")
+    (source / "modules.json").write_text('[{"type": "sentence_transformers.models.Transformer", "path": ""}]')
+    (source / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    assert "says that texts are lower-cased (do_lower_case), which tokenizer.json does not do" in refuse(source)
