@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from rerank_export.verify import Checks, Verified, verify
 from rerank_export.weight_files import check_weights
 from rerank_export.weights import halve_weights, save
 from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
-from rerank_service.errors import BundleInvalid
+from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.hub_config import check_lower_case, window
 from rerank_service.model_files import CONFIG, GRAPH, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
 from rerank_service.ranking import Activation
@@ -82,7 +83,7 @@ def export(
             scoring = scoring_of(source, config, wishes)
             check_weights(source.folder, source.id)
             _say_how(scoring, say)
-            with work_folder(target, there) as work:
+            with work_folder(target, there) as work, _told_without(work):
                 made = work / "bundle"
                 manifest = _manifest(source, config, scoring, name or target.name)
                 exported, rounded = _make(source, scoring, made, manifest, wishes, wanted, say)
@@ -97,6 +98,18 @@ def export(
     except (OSError, BundleInvalid) as error:
         raise ExportFailed(_no_space(out) if is_disk_full(error) else str(error)) from error
     return Exported(Bundle(out, bundle.manifest), verified)
+
+
+@contextmanager
+def _told_without(work: Path) -> Iterator[None]:
+    """What is wrong with files in a folder that is gone when this is read, by their names."""
+    try:
+        yield
+    except (BundleInvalid, InvalidRequest) as error:
+        told = str(error).replace(f"{work}/bundle/", "")
+        if isinstance(error, InvalidRequest):
+            told = f"the window is too small for the pairs that bundles are compared on: {told}"
+        raise ExportFailed(told) from error
 
 
 def _no_space(out: Path) -> str:

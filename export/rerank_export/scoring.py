@@ -201,7 +201,10 @@ def _answers(
         raise ExportFailed("--yes wants --no; an empty one (--no '') where the logit of --yes alone is the score")
     assert yes
     token = _token_ids(source)
-    return (token(yes), token(no)) if no else (token(yes),)
+    answers = (token(yes), token(no)) if no else (token(yes),)
+    if len(set(answers)) < len(answers):
+        raise ExportFailed(f"--yes {yes!r} and --no {no!r} are one token of {source.id}: every score would be the same")
+    return answers
 
 
 def _token_ids(source: Source) -> Callable[[str], int]:

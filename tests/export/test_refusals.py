@@ -453,3 +453,27 @@ def test_a_step_that_lower_cases_is_refused(sources: Callable[[str], Path], refu
     (source / "modules.json").write_text('[{"type": "sentence_transformers.models.Transformer", "path": ""}]')
     (source / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
     assert "says that texts are lower-cased (do_lower_case), which tokenizer.json does not do" in refuse(source)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--max-tokens", "9", "the window is too small for the pairs that bundles are compared on: query has "),
+        ("--template", "x " * 600 + "{query} {document}", "tokenizer.json: the template alone has "),
+    ],
+    ids=["window", "template"],
+)
+def test_a_window_without_room_is_told(
+    option: str,
+    value: str,
+    reason: str,
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the folder that was worked in, which is gone."""
+    monkeypatch.setattr(sys, "argv", ["rerank", "export", str(source), "--out", str(tmp_path / "out"), option, value])
+    assert main() == 1
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(f"rerank export: {reason}")
