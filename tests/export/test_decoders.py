@@ -19,7 +19,7 @@ from rerank_export.recipes import recipe_named
 from rerank_export.scoring import Scoring, Wishes
 from rerank_export.source import Source
 from rerank_service.bundle import Bundle
-from rerank_service.ranking import Activation
+from rerank_service.ranking import Activation, TooLong
 from support.architectures import DECODERS, GENERATORS
 from support.decoders import write_decoder
 from support.running import running
@@ -165,9 +165,9 @@ def _whole_string_logits(folder: Path, name: str) -> list[float]:
 
 
 async def _served(bundle: Bundle) -> list[float]:
-    """Logits that the server gives, in padded batches."""
+    """Logits that the server gives, in padded batches, the long document cut as transformers does."""
     async with running(bundle) as core:
-        ranking = await core.rank(QUERY, *DOCUMENTS)
+        ranking = await core.rank(QUERY, *DOCUMENTS, too_long=TooLong.CUT)
     logits = {document.index: document.logit for document in ranking}
     return [logits[index] for index in range(len(DOCUMENTS))]
 

@@ -24,7 +24,7 @@ from rerank_service.bundle import Bundle
 from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
 from rerank_service.documents import Document
-from rerank_service.ranking import Ranking, RerankRequest
+from rerank_service.ranking import Ranking, RerankRequest, TooLong
 from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import OnScores, RequestLimits, Reranker
 from rerank_service.score_cache import ScoreCache
@@ -101,9 +101,16 @@ class Running:
     model: ServedModel
     score: HeldScore
 
-    async def rank(self, query: str, *texts: str, seconds: float = 60.0, top_n: int | None = None) -> Ranking:
+    async def rank(
+        self,
+        query: str,
+        *texts: str,
+        seconds: float = 60.0,
+        top_n: int | None = None,
+        too_long: TooLong = TooLong.WINDOWS,
+    ) -> Ranking:
         """Rank plain texts."""
-        request = RerankRequest(query=query, top_n=top_n)
+        request = RerankRequest(query=query, top_n=top_n, too_long=too_long)
         documents = [Document(text, text) for text in texts]
         return await self.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(seconds))
 
