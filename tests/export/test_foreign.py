@@ -10,6 +10,7 @@ import pytest
 
 from rerank_export.quiet import quiet
 from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.ranking import TooLong
 from support.running import running
 
 QUERY, DOCUMENTS = "which planets line up", ["a launch window to mars", "", "over the lazy dog " * 60]
@@ -46,7 +47,7 @@ def _expected(folder: Path, window: int) -> list[float]:
 
 async def _logits(bundle: Bundle) -> list[float]:
     async with running(bundle) as core:
-        ranking = await core.rank(QUERY, *DOCUMENTS)
+        ranking = await core.rank(QUERY, *DOCUMENTS, too_long=TooLong.CUT)
     return [document.logit for document in sorted(ranking, key=lambda document: document.index)]
 
 

@@ -15,7 +15,7 @@ from rerank_export.labels import relevant_first
 from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source, read_config
 from rerank_service.bundle import open_bundle
-from rerank_service.ranking import Activation
+from rerank_service.ranking import Activation, TooLong
 from rerank_service.template import Template
 from support.decoders import write_decoder
 from support.running import running
@@ -68,7 +68,7 @@ async def test_two_labels_are_one_logit(relevant: str | None, sign: int, two_lab
     with torch.inference_mode():
         expected = model(**batch).logits.softmax(-1)[:, 1 if sign > 0 else 0].tolist()
     async with running(bundle) as core:
-        ranking = await core.rank(QUERY, *DOCUMENTS)
+        ranking = await core.rank(QUERY, *DOCUMENTS, too_long=TooLong.CUT)
     scores = {document.index: document.relevance_score for document in ranking}
     assert [scores[index] for index in range(3)] == pytest.approx(expected, abs=1e-5)
     assert bundle.manifest.recipe["passes"]["first_token_last_layer"].endswith("matrix products for one token")
@@ -173,7 +173,7 @@ async def test_a_model_of_identity_is_served_with_probabilities(
     manifest = export(str(folder), tmp_path / "out", wishes=Wishes(activation=wished)).bundle.manifest
     assert (manifest.activation.value, manifest.recipe["configured_activation"]) == (scored, "identity")
     async with running(open_bundle(tmp_path / "out")) as core:
-        ranking = await core.rank(QUERY, *DOCUMENTS)
+        ranking = await core.rank(QUERY, *DOCUMENTS, too_long=TooLong.CUT)
     logits = [document.logit for document in ranking]
     expected = logits if wished else [1 / (1 + math.exp(-logit)) for logit in logits]
     assert [document.relevance_score for document in ranking] == pytest.approx(expected)

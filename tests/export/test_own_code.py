@@ -10,6 +10,7 @@ import pytest
 from rerank_export.errors import ExportFailed
 from rerank_export.exporter import export
 from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.ranking import TooLong
 from support.commands import rerank
 from support.running import running
 
@@ -52,7 +53,9 @@ def test_it_is_not_run_unasked(own: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 async def _logits(bundle: Bundle) -> list[float]:
     async with running(bundle) as core:
-        ranking = await core.rank("which planets line up", "a launch window to mars", "", "over the lazy dog " * 300)
+        ranking = await core.rank(
+            "which planets line up", "a launch window to mars", "", "over the lazy dog " * 300, too_long=TooLong.CUT
+        )
     return [document.logit for document in sorted(ranking, key=lambda document: document.index)]
 
 
