@@ -1,7 +1,9 @@
 """`rerank export`: a model from the hub or a folder, as a bundle that `rerank serve` takes."""
 
 import argparse
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,9 @@ _NEEDS = (
     "`make export MODEL=… OUT=…` makes one."
 )
 
+
+_PATIENCE_SECONDS = 5.0
+"""That an export which is told to end may take for it."""
 
 _EPILOG = (
     "For example: `rerank export BAAI/bge-reranker-v2-m3 --out out/m3`, `rerank export ./my-model --relevant LABEL_1`. "
@@ -105,15 +110,49 @@ def _run(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _cleared_away() -> Iterator[None]:
     """A request to end from CI or Docker ends with what is begun removed, as Ctrl-C does by itself."""
+    asked = threading.Event()
 
     def stop(number: int, _: object) -> None:
+        asked.set()
         raise SystemExit(128 + number)  # as shells have it
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        with _watched():
+            yield
+    except Exception:
+        if asked.is_set():  # foreign code makes an error of its own of what is raised within it
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """The same where Python does not come to it: native code may work for minutes, and Docker kills after ten
+    seconds."""
+    from rerank_export.out import clear_away
+
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    over = threading.Event()
+
+    def watch() -> None:
+        while number := os.read(reader, 1):
+            if number[0] == signal.SIGTERM and not over.wait(_PATIENCE_SECONDS):
+                clear_away()
+                os._exit(128 + signal.SIGTERM)
+        os.close(reader)
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        signal.set_wakeup_fd(before)
+        os.close(writer)
 
 
 def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:

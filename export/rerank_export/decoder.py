@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 
 from rerank_export.scoring import Scoring
-from rerank_export.source import Source, check_loaded
+from rerank_export.source import Source, check_finite, check_loaded
 from rerank_export.trace import trace
 
 
@@ -32,6 +32,7 @@ def load_decoder(source: Source, scoring: Scoring) -> Any:
         trust_remote_code=source.trusted,
     )
     check_loaded(source, loading)
+    check_finite(source, model)
     return model.eval()
 
 

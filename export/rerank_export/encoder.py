@@ -5,7 +5,7 @@ from typing import Any
 
 import onnx
 
-from rerank_export.source import Source, check_loaded
+from rerank_export.source import Source, check_finite, check_loaded
 from rerank_export.trace import trace
 from rerank_service.engine.ports import INPUTS
 
@@ -23,6 +23,7 @@ def load_encoder(source: Source) -> Any:
         source.folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=source.trusted
     )
     check_loaded(source, loading)
+    check_finite(source, model)
     return model.eval()
 
 

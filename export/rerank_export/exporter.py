@@ -2,8 +2,8 @@
 
 import json
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from rerank_export.errors import ExportFailed, is_disk_full
 from rerank_export.gate.parity_set import read_parity_set
 from rerank_export.graph import OPSET, export_graph
-from rerank_export.out import check_out, replace
+from rerank_export.out import check_out, replace, work_folder
 from rerank_export.parity import sample, versions
 from rerank_export.passes import PASSES, apply_passes
 from rerank_export.quiet import quiet
@@ -23,8 +23,8 @@ from rerank_export.verify import Checks, Verified, verify
 from rerank_export.weight_files import check_weights
 from rerank_export.weights import halve_weights, save
 from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
-from rerank_service.errors import BundleInvalid
-from rerank_service.hub_config import window
+from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.hub_config import check_lower_case, window
 from rerank_service.model_files import CONFIG, GRAPH, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
 from rerank_service.ranking import Activation
 
@@ -65,12 +65,17 @@ def export(
         raise ExportFailed(f"there is no pass {', '.join(unknown)}; there are {', '.join(PASSES)}")
     if wishes.max_tokens is not None and wishes.max_tokens < MIN_TOKENS:
         raise ExportFailed(f"--max-tokens {wishes.max_tokens} is too few: a pair needs {MIN_TOKENS}")
-    target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
+    try:
+        target = out.resolve()  # "." has no name, and a link is not to be replaced by what it leads to
+    except (OSError, RuntimeError) as error:
+        raise ExportFailed(f"{out} leads nowhere, as a link to itself does: choose another OUT") from error
     try:
         there = check_out(target, out)
         parity_set = read_parity_set(checks.parity, checks.queries)
         say(f"fetching {model}")
         source = fetch(model, revision, trusted=trusted)
+        if source.folder.resolve().is_relative_to(target):
+            raise ExportFailed(f"{model} lies in {out}, and would be lost when that is replaced: choose another OUT")
         if source.revision:
             say(f"fetched commit {source.revision}")
         with quiet():
@@ -78,8 +83,8 @@ def export(
             scoring = scoring_of(source, config, wishes)
             check_weights(source.folder, source.id)
             _say_how(scoring, say)
-            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=there) as work:
-                made = Path(work) / "bundle"
+            with work_folder(target, there) as work, _told_without(work):
+                made = work / "bundle"
                 manifest = _manifest(source, config, scoring, name or target.name)
                 exported, rounded = _make(source, scoring, made, manifest, wishes, wanted, say)
                 say("comparing with transformers")
@@ -93,6 +98,18 @@ def export(
     except (OSError, BundleInvalid) as error:
         raise ExportFailed(_no_space(out) if is_disk_full(error) else str(error)) from error
     return Exported(Bundle(out, bundle.manifest), verified)
+
+
+@contextmanager
+def _told_without(work: Path) -> Iterator[None]:
+    """What is wrong with files in a folder that is gone when this is read, by their names."""
+    try:
+        yield
+    except (BundleInvalid, InvalidRequest) as error:
+        told = str(error).replace(f"{work}/bundle/", "")
+        if isinstance(error, InvalidRequest):
+            told = f"the window is too small for the pairs that bundles are compared on: {told}"
+        raise ExportFailed(told) from error
 
 
 def _no_space(out: Path) -> str:
@@ -130,6 +147,7 @@ def _make(
     """The folder with its reference graph, and whether that graph's weights were rounded to fp16."""
     made.mkdir()
     write_tokenizer(source, made / TOKENIZER)
+    check_lower_case(source.folder, made / TOKENIZER)
     shutil.copyfile(source.folder / CONFIG, made / CONFIG)
     say("exporting the graph (of a large model: for minutes)")
     batches = sample(Bundle(made, manifest))

@@ -37,7 +37,13 @@ def export_graph(source: Source, scoring: Scoring, folder: Path) -> onnx.ModelPr
             raise
         check_trust(source)
         exporter = "torch" if scoring.decoder else "optimum"
-        raise ExportFailed(f"{exporter} cannot export {source.id}: {one_line(error)}") from error
+        raise ExportFailed(f"{exporter} cannot export {source.id}: {one_line(_cause(error))}") from error
+
+
+def _cause(error: Exception) -> Exception:
+    """Where torch cannot load a model, optimum tries TensorFlow, which is not there: that says nothing."""
+    before = error.__context__
+    return before if isinstance(error, ModuleNotFoundError) and isinstance(before, Exception) else error
 
 
 def _export_by_optimum(source: Source, folder: Path) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ def relevant_first(model: str, labels: Mapping[int, str], wanted: str | None) ->
     """
     if len(labels) == 1:
         return (0,)
-    if len(labels) != 2:
+    if set(labels) != {0, 1}:
         raise ExportFailed(
             f"{model} has {len(labels)} labels ({named(labels)}); a cross-encoder that is served here has one or two"
         )

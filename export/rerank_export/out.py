@@ -1,6 +1,10 @@
 """The folder that a bundle is written to: looked at before any work, replaced at the end as a whole."""
 
+import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -8,6 +12,27 @@ from pydantic import ValidationError
 from rerank_export.errors import ExportFailed
 from rerank_service.bundle import Manifest
 from rerank_service.model_files import MANIFEST
+
+_begun: set[Path] = set()
+"""Folders that are worked in."""
+
+
+@contextmanager
+def work_folder(target: Path, there: Path) -> Iterator[Path]:
+    """A folder beside the target that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=there) as name:
+        work = Path(name)
+        _begun.add(work)
+        try:
+            yield work
+        finally:
+            _begun.discard(work)
+
+
+def clear_away() -> None:
+    """Remove what is begun, on whichever thread: for a process that has to end at once."""
+    for work in tuple(_begun):
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def check_out(target: Path, asked: Path) -> Path:
@@ -19,6 +44,8 @@ def check_out(target: Path, asked: Path) -> Path:
     """
     if not _is_free(target):
         raise ExportFailed(f"{asked} is there and is no bundle: choose another OUT, or remove it")
+    if os.path.ismount(target):
+        raise ExportFailed(f"{asked} is a mounted volume, which cannot be replaced as a whole: choose a folder in it")
     there = next(parent for parent in target.parents if parent.exists())
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=there):
@@ -47,6 +74,12 @@ def replace(made: Path, out: Path) -> None:
     for path in made.iterdir():
         path.chmod(0o644)
     out.parent.mkdir(parents=True, exist_ok=True)
+    old = made.with_name("replaced")
     if out.exists():
-        out.replace(made.with_name("replaced"))
-    made.replace(out)
+        out.replace(old)
+    try:
+        made.replace(out)
+    except BaseException:  # another export was quicker, or this one is told to end
+        if old.exists() and not out.exists():
+            old.replace(out)
+        raise

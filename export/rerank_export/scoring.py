@@ -3,6 +3,7 @@
 Rule: what is not stated, by the model's files, by a recipe of its family or by options, is asked for and not guessed.
 """
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from rerank_export.labels import relevant_first
 from rerank_export.recipes import RECIPES, Recipe, recipe_for, recipe_named
 from rerank_export.sentence_transformers import CrossEncoderFiles, Overruled, read_cross_encoder
 from rerank_export.source import Source
+from rerank_service.errors import excerpt
 from rerank_service.model_files import CONFIG, read_json
 from rerank_service.ranking import Activation
 from rerank_service.template import DOCUMENT, INSTRUCTION, QUERY, Template
@@ -140,16 +142,29 @@ def _wished(wish: str) -> Template:
     recipe = recipe_named(wish)
     if recipe:
         return recipe.template
-    text = Path(wish).read_text() if DOCUMENT not in wish and Path(wish).is_file() else wish
+    text = wish if DOCUMENT in wish else _content(wish)
     if DOCUMENT not in text or QUERY not in text:
+        known = ", ".join((PAIR, *(one.name for one in RECIPES)))
         raise ExportFailed(
-            f"--template {wish!r} is neither a known one ({', '.join((PAIR, *(one.name for one in RECIPES)))}), nor a "
+            f"--template {excerpt(wish)!r} is neither a known one ({known}), nor a "
             f"file or text with {QUERY} and {DOCUMENT} (and {INSTRUCTION}, if it has a place for one)"
         )
     before, _, after = text.partition(DOCUMENT)
     lead = before.rpartition(QUERY)[2].rpartition("\n")[2]
     head = before.removesuffix(lead)
     return _checked({"before": (head,), "document": lead + DOCUMENT, "after": (after,) if after else ()})
+
+
+def _content(wish: str) -> str:
+    """Of a file of that name; the wish itself where there is none."""
+    try:
+        return Path(wish).read_text(encoding="utf-8") if Path(wish).is_file() else wish
+    except UnicodeDecodeError as error:
+        raise ExportFailed(f"--template {wish} is not UTF-8 text") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a text
+            return wish
+        raise ExportFailed(f"--template {wish} cannot be read: {error.strerror}") from error
 
 
 def _checked(template: dict[str, Any]) -> Template:
@@ -186,7 +201,10 @@ def _answers(
         raise ExportFailed("--yes wants --no; an empty one (--no '') where the logit of --yes alone is the score")
     assert yes
     token = _token_ids(source)
-    return (token(yes), token(no)) if no else (token(yes),)
+    answers = (token(yes), token(no)) if no else (token(yes),)
+    if len(set(answers)) < len(answers):
+        raise ExportFailed(f"--yes {yes!r} and --no {no!r} are one token of {source.id}: every score would be the same")
+    return answers
 
 
 def _token_ids(source: Source) -> Callable[[str], int]:

@@ -71,9 +71,10 @@ def _optional(path: Path) -> dict[str, Any]:
 
 def _activation(folder: Path, own: Mapping[str, Any], model: str, *, needed: bool) -> Activation | None:
     config = _optional(folder / CONFIG)
+    within = config.get("sentence_transformers")
     said = (
         own.get("activation_fn")
-        or (config.get("sentence_transformers") or {}).get("activation_fn")
+        or (within.get("activation_fn") if isinstance(within, dict) else None)
         or config.get("sbert_ce_default_activation_function")
     )
     if said is None:
@@ -95,9 +96,13 @@ def _answers(folder: Path, modules: Sequence[Mapping[str, Any]], model: str) -> 
             f"{model} has the modules {', '.join(kinds)}; of sentence-transformers' only Transformer, alone or with "
             "LogitScore, is a cross-encoder that can be exported (with --yes and --no LogitScore is not needed)"
         )
-    score = read_json(folder / str(modules[1]["path"]) / CONFIG)
-    no = score.get("false_token_id")
-    return (score["true_token_id"],) if no is None else (score["true_token_id"], no)
+    path = Path(str(modules[1].get("path", ""))) / CONFIG
+    score = read_json(folder / path)
+    yes, no = score.get("true_token_id"), score.get("false_token_id")
+    answers: tuple[Any, ...] = (yes,) if no is None else (yes, no)
+    if not all(type(one) is int and one >= 0 for one in answers):
+        raise ExportFailed(f"{path} of {model} names no tokens whose logits are the score: give --yes and --no")
+    return answers
 
 
 def _default_prompt(own: Mapping[str, Any], model: str) -> str:
@@ -105,9 +110,9 @@ def _default_prompt(own: Mapping[str, Any], model: str) -> str:
     if not name:
         return ""
     prompts = own.get("prompts") or {}
-    if name not in prompts:
+    if not isinstance(prompts, dict) or str(name) not in prompts:
         raise ExportFailed(f"{model} has no prompt {name!r}, which {_OWN} makes the default")
-    return str(prompts[name])
+    return str(prompts[str(name)])
 
 
 def _chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) -> Template | None:

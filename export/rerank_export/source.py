@@ -84,3 +84,11 @@ def check_loaded(source: Source, loading: Mapping[str, Any]) -> None:
         check_trust(source)
     if missing:  # transformers makes them up
         raise ExportFailed(f"{source.id} lacks weights: {', '.join(sorted(missing))}")
+
+
+def check_finite(source: Source, model: Any) -> None:
+    """Raise ExportFailed where weights are broken: a text that reads them would have no score."""
+    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        some = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+        raise ExportFailed(f"{source.id} has weights that are not finite ({some}): fetch it anew, or another revision")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.hub_config import Config, pad_id, read_config, window
+from rerank_service.hub_config import MODULES, Config, check_lower_case, pad_id, read_config, window
 from rerank_service.labels import named, relevant_of
 from rerank_service.model_files import CONFIG, GRAPH, MANIFEST, TOKENIZER
 
@@ -17,7 +17,6 @@ _ONNX = ".onnx"
 _PLACES = (".", "onnx")
 """Where graphs lie: optimum writes them beside the config, the hub and sentence-transformers into a folder."""
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-_MODULES = "modules.json"
 _SLOW_TOKENIZERS = ("vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
 _QUANTIZED = re.compile(r"(quantized|q?u?int8|_q8|_q4|bnb4)", re.IGNORECASE)
 """In the names that optimum, sentence-transformers and transformers.js give their graphs. (q4f16 is quantised, too.)"""
@@ -47,6 +46,7 @@ def read_foreign(path: Path) -> Foreign:
     _check_kind(folder, config)
     difference = _difference(folder, config)
     _check_tokenizer(folder)
+    check_lower_case(folder)
     precision, weights = _precision(graph.name)
     name = folder.resolve().name
     return Foreign(
@@ -105,9 +105,9 @@ def _none(folder: Path) -> str:
 def _check_kind(folder: Path, config: Config) -> None:
     """Refuse what cannot give a score, or not by its files alone. The graph's own outputs are looked at when it is
     loaded."""
-    modules = folder / _MODULES
+    modules = folder / MODULES
     if modules.is_file() and "Pooling" in modules.read_text(errors="replace"):
-        raise BundleInvalid(f"{folder} is an embedding model ({_MODULES} pools tokens): it gives no score for a pair")
+        raise BundleInvalid(f"{folder} is an embedding model ({MODULES} pools tokens): it gives no score for a pair")
     if config.architecture.endswith(_OTHER_TASKS):
         raise BundleInvalid(f"{folder} is a {config.architecture}, no cross-encoder: it gives no score for a pair")
     if config.kind in _DECODERS or config.architecture.endswith("ForCausalLM"):

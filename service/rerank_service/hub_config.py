@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from rerank_service.errors import BundleInvalid
 from rerank_service.model_files import CONFIG, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, checked, read_json
@@ -13,6 +13,11 @@ from rerank_service.model_files import CONFIG, MAX_PAD_ID, MAX_TOKENS, MIN_TOKEN
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TRANSFORMER_CONFIG = "sentence_bert_config.json"
 """Of the first step of a model of sentence-transformers."""
+
+MODULES = "modules.json"
+"""The steps of one."""
+_HEEDS_NOTHING = "PreTrainedTokenizerFast"
+"""The class of transformers that takes tokenizer.json as it is."""
 
 DEFAULT_MAX_TOKENS = 512
 """The window of a folder that does not say."""
@@ -68,12 +73,16 @@ class _TokenizerConfig(BaseModel):
     """Not a whole number, since those without a bound have 1e30."""
     pad_token: Any = None
     """Its text, or an object with that as `content`."""
+    do_lower_case: Any = None
+    tokenizer_class: Any = None
 
 
 class _Transformer(BaseModel):
     """What is read of sentence_bert_config.json."""
 
     max_seq_length: int | None = Field(default=None, ge=0)
+    do_lower_case: Any = None
+    """Before the tokenizer; read by a model whose steps modules.json names."""
 
 
 def read_config(folder: Path) -> Config:
@@ -106,6 +115,36 @@ def _pad_id_of_the_tokenizer(folder: Path) -> int | None:
     token = _optional(_TokenizerConfig, folder / TOKENIZER_CONFIG).pad_token
     text = token.get("content") if isinstance(token, dict) else token
     return tokenizer.token_to_id(text) if isinstance(text, str) else None
+
+
+def check_lower_case(folder: Path, tokenizer: Path | None = None) -> None:
+    """See that texts are lower-cased by the tokenizer where the folder's other files say so, and not where they say
+    that they are not; `tokenizer` is that of the folder, unless it is one in which tokenizer_config.json is heeded.
+
+    Raises:
+        BundleInvalid: the tokenizer alone would read other words than the model.
+    """
+    steps = (folder / MODULES).is_file() and _optional(_Transformer, folder / TRANSFORMER_CONFIG).do_lower_case is True
+    said = _optional(_TokenizerConfig, folder / TOKENIZER_CONFIG)
+    heeded = tokenizer is None and isinstance(said.do_lower_case, bool) and said.tokenizer_class != _HEEDS_NOTHING
+    if not steps and not heeded:
+        return
+    try:
+        normalizer = Tokenizer.from_file(str(tokenizer or folder / TOKENIZER)).normalizer
+    except Exception:  # noqa: BLE001 - whoever loads it to tokenize says what is wrong with it
+        return
+    lowers = normalizer is not None and "A" not in normalizer.normalize_str("A")
+    if heeded and isinstance(normalizer, normalizers.BertNormalizer) and lowers != said.do_lower_case:
+        raise BundleInvalid(
+            f"{folder / TOKENIZER_CONFIG} says that do_lower_case is {str(said.do_lower_case).lower()}, and "
+            f"{TOKENIZER} does otherwise: export the model, or write {TOKENIZER} with transformers' "
+            "AutoTokenizer.from_pretrained(…).save_pretrained(…)"
+        )
+    if steps and not lowers:
+        raise BundleInvalid(
+            f"{folder / TRANSFORMER_CONFIG} says that texts are lower-cased (do_lower_case), which {TOKENIZER} does "
+            "not do: put a normalizer Lowercase into it, or take do_lower_case out if the model was not trained so"
+        )
 
 
 def window(folder: Path, config: Mapping[str, Any] | None = None) -> int:

@@ -165,7 +165,7 @@ def _whole_string_logits(folder: Path, name: str) -> list[float]:
 
 
 async def _served(bundle: Bundle) -> list[float]:
-    """Logits that the server gives, in padded batches."""
+    """Logits that the server gives, in padded batches, the long document cut as transformers does."""
     async with running(bundle) as core:
         ranking = await core.rank(QUERY, *DOCUMENTS, too_long=TooLong.CUT)
     logits = {document.index: document.logit for document in ranking}
@@ -241,6 +241,7 @@ async def test_two_labels_of_a_decoder_are_one_logit(tmp_path: Path) -> None:
         (Wishes(template="{query} {document}"), "nothing says how it is asked for a score: give --template"),
         (Wishes(yes="yes", no="no"), "nothing says how it is asked for a score: give --template"),
         (Wishes(template="{query} {document}", yes="yes"), "--yes wants --no"),
+        (Wishes(template="{query} {document}", yes="no", no="no"), "are one token of generator: every score would be"),
         (Wishes(template="{query} {document}", yes="yes no", no="no"), "'yes no' is not one token of generator"),
         (Wishes(template="nothing of that name"), "is neither a known one (pair, qwen3-reranker, "),
         (Wishes(template="{document} for {query}", yes="yes", no="no"), "{query} stands once"),

@@ -174,3 +174,13 @@ def test_a_query_that_leaves_no_room_is_left_out(bundles: Callable[[str], Bundle
     assert ([query.text for query in kept.queries], len(encoded)) == (["a"], 1)
     with pytest.raises(ExportFailed, match="no query of the parity set fits the model's window of 16 tokens"):
         fitting(read_parity_set(_write(tmp_path, long), None), tokenizer)
+
+
+def test_equal_documents_are_compared_once(tmp_path: Path) -> None:
+    """The last bits of their logits are no order."""
+    file = tmp_path / "own.jsonl"
+    file.write_text('{"query": "q", "documents": ["a", "b", "a"]}\n')
+    assert read_parity_set(file, None).queries[0].documents == ("a", "b")
+    file.write_text('{"query": "q", "documents": ["a", "b"]}\n{"query": "q", "documents": ["a", {"text": "a"}]}\n')
+    with pytest.raises(ExportFailed, match=r"own\.jsonl:2: documents: all are the same text, and of one alone"):
+        read_parity_set(file, None)

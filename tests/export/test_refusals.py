@@ -139,6 +139,57 @@ def test_an_interrupted_export_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+_BUSY = """
+import hashlib, sys
+from rerank_export import command, exporter
+from rerank_service.__main__ import main
+
+command._PATIENCE_SECONDS = 0.1
+
+def busy(*_):
+    print("busy", file=sys.stderr, flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+
+exporter.export_graph = busy
+sys.exit(main())
+"""
+
+
+def test_an_export_in_native_code_leaves_nothing_either(source: Path, tmp_path: Path) -> None:
+    """Which Python does not come out of for minutes, and Docker kills after ten seconds."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BUSY, "export", str(source), "--out", "made/out"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    next(line for line in process.stderr if line.startswith("busy"))
+    assert list(tmp_path.iterdir())
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=9)
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stop_that_foreign_code_takes_for_an_error_is_a_stop(
+    source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Modules that are told to end while they are loaded say that they cannot be."""
+
+    def loading(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit as stop:
+            raise ImportError("initialization failed") from stop
+
+    monkeypatch.setattr(exporter, "export_graph", loading)
+    monkeypatch.setattr(sys, "argv", ["rerank", "export", str(source), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="143"):
+        main()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("out", "reason"),
     [
@@ -273,3 +324,156 @@ def test_out_that_is_a_file_is_left_alone(source: Path, refuse: Refuse, tmp_path
     """A file is not replaced by a folder."""
     (tmp_path / "out").touch()
     assert refuse(source) == "out is there and is no bundle: choose another OUT, or remove it"
+
+
+def test_out_that_leads_to_itself_is_told(source: Path, refuse: Refuse, tmp_path: Path) -> None:
+    """A link to itself is neither a folder nor a place for one."""
+    (tmp_path / "out").symlink_to("out")
+    assert refuse(source) == "out leads nowhere, as a link to itself does: choose another OUT"
+
+
+def test_out_that_is_a_mounted_volume_is_told_at_once(source: Path, refuse: Refuse, small_disk: Path) -> None:
+    """It cannot be renamed, which would be found out after the work."""
+    line = refuse("org/model", small_disk)
+    assert line == f"{small_disk} is a mounted volume, which cannot be replaced as a whole: choose a folder in it"
+
+
+def test_a_model_in_an_old_bundle_is_not_replaced_with_it(
+    source: Path, bundles: Callable[[str], Bundle], refuse: Refuse, tmp_path: Path
+) -> None:
+    """The source would be lost."""
+    old = shutil.copytree(bundles("bert").folder, tmp_path / "out")
+    inside = shutil.copytree(source, old / "model")
+    assert refuse("out/model").startswith("out/model lies in out, and would be lost when that is replaced: ")
+    assert (inside / "model.safetensors").is_file()
+
+
+def test_an_old_bundle_stays_where_the_new_one_cannot_be_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when another export is writing there, or this one is told to end just then."""
+    from rerank_export.out import replace
+
+    out, made = tmp_path / "out", tmp_path / "work/bundle"
+    made.mkdir(parents=True)
+    out.mkdir()
+    (out / "old").touch()
+    rename = Path.replace
+
+    def stopped(self: Path, target: Path) -> Path:
+        if self == made:
+            raise SystemExit(143)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", stopped)
+    with pytest.raises(SystemExit):
+        replace(made, out)
+    assert [path.name for path in out.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("modules.json", "{", "modules.json of model is not JSON: "),
+        (
+            "modules.json",
+            '[{"type": "a.Transformer"}, {"type": "a.LogitScore"}]',
+            "config.json of model names no tokens whose logits are the score: give --yes and --no",
+        ),
+        (
+            "config_sentence_transformers.json",
+            '{"prompts": 3, "default_prompt_name": ["x"]}',
+            "model has no prompt ['x'], which config_sentence_transformers.json makes the default",
+        ),
+    ],
+)
+def test_nonsense_in_files_of_sentence_transformers_is_told(
+    name: str, content: str, reason: str, source: Path, refuse: Refuse
+) -> None:
+    """With the file, and without a trace."""
+    (source / name).write_text(content)
+    assert refuse(source).startswith(reason)
+
+
+def test_labels_that_are_not_numbered_from_0_are_refused(source: Path, refuse: Refuse) -> None:
+    """Which logit is whose is not clear."""
+    _change_config(source, id2label={"1": "no", "2": "yes"}, label2id=None)
+    assert refuse(source).startswith("model has 2 labels (1 no, 2 yes); a cross-encoder that is served here has one")
+
+
+def test_weights_that_are_not_finite_are_named(source: Path, refuse: Refuse) -> None:
+    """Also where no pair of the parity set reads them."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(source / "model.safetensors")
+    weights["bert.embeddings.word_embeddings.weight"][299, 0] = float("nan")
+    save_file(weights, source / "model.safetensors", {"format": "pt"})
+    assert refuse(source) == (
+        "model has weights that are not finite (bert.embeddings.word_embeddings.weight): fetch it anew, or another "
+        "revision"
+    )
+
+
+def test_weights_that_cannot_be_read_are_told_by_torch(source: Path, refuse: Refuse) -> None:
+    """And not by optimum's second try, with TensorFlow."""
+    (source / "model.safetensors").unlink()
+    (source / "pytorch_model.bin").write_bytes(b"\x80\x04K\x03.")
+    line = refuse(source)
+    assert line.startswith("optimum cannot export model: ")
+    assert "tensorflow" not in line
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("latin.txt", "--template latin.txt is not UTF-8 text"),
+        ("x" * 5000, "--template 'xxx"),
+    ],
+    ids=["encoding", "a long text"],
+)
+def test_a_template_that_is_none_is_told(
+    template: str,
+    reason: str,
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a short line."""
+    (tmp_path / "latin.txt").write_bytes(b"\xff{query} {document}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rerank", "export", str(source), "--template", template])
+    assert main() == 1
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(f"rerank export: {reason}")
+    assert len(last) < 500
+
+
+def test_a_step_that_lower_cases_is_refused(sources: Callable[[str], Path], refuse: Refuse, tmp_path: Path) -> None:
+    """Where the tokenizer does not, sentence-transformers would read other words."""
+    source = shutil.copytree(sources("roberta"), tmp_path / "model")
+    (source / "modules.json").write_text('[{"type": "sentence_transformers.models.Transformer", "path": ""}]')
+    (source / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    assert "says that texts are lower-cased (do_lower_case), which tokenizer.json does not do" in refuse(source)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--max-tokens", "9", "the window is too small for the pairs that bundles are compared on: query has "),
+        ("--template", "x " * 600 + "{query} {document}", "tokenizer.json: the template alone has "),
+    ],
+    ids=["window", "template"],
+)
+def test_a_window_without_room_is_told(
+    option: str,
+    value: str,
+    reason: str,
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the folder that was worked in, which is gone."""
+    monkeypatch.setattr(sys, "argv", ["rerank", "export", str(source), "--out", str(tmp_path / "out"), option, value])
+    assert main() == 1
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(f"rerank export: {reason}")

@@ -165,6 +165,11 @@ def _of_one_length(model: onnx.ModelProto) -> None:
         put.type.tensor_type.shape.dim[1].dim_value = 16
 
 
+def _of_classes(model: onnx.ModelProto) -> None:
+    output = helper.make_tensor_value_info("class", TensorProto.INT64, ["rows", 1])
+    _last(model, "Cast", output=output, to=TensorProto.INT64)
+
+
 def _with_a_past(model: onnx.ModelProto) -> None:
     for at in range(8):
         model.graph.input.append(helper.make_tensor_value_info(f"past.{at}", TensorProto.FLOAT, ["rows"]))
@@ -196,6 +201,7 @@ def _refused(folder: Path) -> str:
         (_of_labels(2), "tells of 1 a pair: name its labels there as id2label"),
         (_of_one_length, "made for input_ids of the shape (1, 16) alone: export it with dynamic axes"),
         (_with_a_past, "wants inputs that a cross-encoder has not: past.0, past.1, past.2, past.3, …"),
+        (_of_classes, "gives class as tensor(int64), which logits are not"),
         (_of_words, "wants input_ids as tensor(string), which token ids are not"),
     ],
 )
@@ -457,3 +463,40 @@ def test_the_window_of_nonsense_is_refused(tmp_path: Path) -> None:
     """As the exporter asks for it, too."""
     with pytest.raises(BundleInvalid, match=r"config\.json: max_position_embeddings"):
         window(tmp_path, {"max_position_embeddings": "abc"})
+
+
+@pytest.mark.parametrize(
+    ("lowers", "files", "reason"),
+    [
+        (True, {"tokenizer_config.json": {"do_lower_case": False}}, "do_lower_case is false, and tokenizer.json does"),
+        (False, {"tokenizer_config.json": {"do_lower_case": True}}, "do_lower_case is true, and tokenizer.json does"),
+        (
+            False,
+            {"modules.json": {}, "sentence_bert_config.json": {"do_lower_case": True}},
+            "texts are lower-cased (do_lower_case), which tokenizer.json does not do: put a normalizer Lowercase",
+        ),
+        (True, {"tokenizer_config.json": {"do_lower_case": True}}, ""),
+        (True, {"modules.json": {}, "sentence_bert_config.json": {"do_lower_case": True}}, ""),
+        (False, {"sentence_bert_config.json": {"do_lower_case": True}}, ""),
+        (
+            True,
+            {"tokenizer_config.json": {"do_lower_case": False, "tokenizer_class": "PreTrainedTokenizerFast"}},
+            "",
+        ),
+    ],
+)
+def test_who_lower_cases_must_be_clear(
+    lowers: bool, files: Mapping[str, Mapping[str, object]], reason: str, folder: Path
+) -> None:
+    """transformers and sentence-transformers heed flags that tokenizer.json does not have; the words were others."""
+    from tokenizers import Tokenizer, normalizers
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowers)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    for name, content in files.items():
+        _write(folder / name, **content)
+    if reason:
+        assert reason in _refused(folder)
+    else:
+        open_bundle(folder)

@@ -1,5 +1,6 @@
 """What graphs are compared on: queries, each with its candidates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,10 +81,18 @@ def _built_in() -> tuple[Query, ...]:
 
 
 def _read(file: Path) -> tuple[Query, ...]:
-    queries = tuple(Query(line.query, tuple(line.documents)) for _, line in objects(file, _Line))
+    queries = tuple(Query(line.query, _different(line.documents, place)) for place, line in objects(file, _Line))
     if not queries:
         raise FileInvalid(f"{file}: holds no query")
     return queries
+
+
+def _different(documents: Sequence[str], place: str) -> tuple[str, ...]:
+    """Each text once: of equal ones the last bits of their logits would make an order that a graph can miss."""
+    once = tuple(dict.fromkeys(documents))
+    if len(once) < 2:
+        raise FileInvalid(f"{place}: documents: all are the same text, and of one alone there is no order")
+    return once
 
 
 def fitting(parity_set: ParitySet, tokenizer: PairTokenizer) -> tuple[ParitySet, list[list[EncodedPair]]]:

@@ -18,6 +18,8 @@ _KINDS: Mapping[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(bool)": np.bool_,
 }
+_NUMBERS = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
+"""What logits may be given as."""
 _LOGITS = "logits"
 _SHOWN = 4
 """Names in a message."""
@@ -41,6 +43,8 @@ def ports_of(session: Any) -> Ports:
     _check_inputs(inputs)
     outputs = session.get_outputs()
     output = next((one for one in outputs if one.name == _LOGITS), outputs[0])
+    if output.type not in _NUMBERS:
+        raise BundleInvalid(f"the graph gives {output.name} as {output.type}, which logits are not")
     _check_output(output.name, output.shape)
     return Ports({one.name: _KINDS[one.type] for one in inputs}, output.name)
 
