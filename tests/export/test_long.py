@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rerank.v1 import rerank_pb2 as pb
 from rerank_export.exporter import export
 from rerank_service.bundle import Bundle
 from support.architectures import LONG as LONG_FAMILIES
@@ -53,7 +54,7 @@ async def test_a_document_of_8000_tokens_is_scored_as_torch_does(
     bundle = export(str(folder), tmp_path / "out").bundle
     assert bundle.manifest.max_tokens == 8192
     async with running(bundle) as core, served(core) as edges:
-        response = await edges.client.rerank("which planet", ["venus", LONG])
+        response = await edges.client.rerank("which planet", ["venus", LONG], too_long=pb.TOO_LONG_CUT)
     scored = {result.index: result for result in response.results}
     assert (scored[0].truncated, scored[1].truncated) == (False, True)
     assert scored[1].logit == pytest.approx(_logit(folder, bundle, "which planet", LONG), abs=2e-5)
