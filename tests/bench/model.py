@@ -28,6 +28,7 @@ from rerank_export.exporter import export
 from rerank_export.graph import export_graph
 from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source
+from rerank_export.verify import Checks
 from rerank_service.load.workload import Workload
 from rerank_service.model_files import read_json
 from rerank_service.server import STARTER
@@ -52,7 +53,8 @@ def make(folder: Path) -> None:
     (folder / CALIBRATION).mkdir()
     lines = [f"{query} {document}\n" for query, document in pairs]
     (folder / CALIBRATION / "train.txt").write_text("".join(lines))
-    export(str(source), folder / BUNDLE, name="minilm-l6-random")
+    # ranks on random weights say nothing: that the graph is the model's shows on a few pairs
+    export(str(source), folder / BUNDLE, name="minilm-l6-random", checks=Checks(queries=2))
     _peers_graphs(source)
     for name, graph in ((INFINITY_FP32, FP32_GRAPH), (INFINITY_INT8, INT8_GRAPH)):
         (folder / name).mkdir()

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
 from rerank_service.api.dialects import RERANK_PATHS, RERANKING_PATHS, Answer, Asked, Body, Exchange
@@ -65,6 +65,8 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wa
     """Give logits instead of probabilities, as Infinity calls it."""
     score_type: Literal["probability", "raw", "sigmoid", "calibrated"] | None = None
     """What relevance_score holds, as in rerank.proto; wins over raw_scores and vLLM's switches."""
+    min_score: FiniteFloat | None = None
+    """Leave out results whose relevance_score is lower, as in rerank.proto."""
     return_len: Flag = None
     """Xinference's wish for counts of tokens, which are always there."""
     relevant_spans: Annotated[None, only(why="is not supported: leave it out")] = None
@@ -148,6 +150,7 @@ class Unified:
             too_long=TooLong.WHOLE if parsed.truncation is False else parsed.too_long,
             cut_side=parsed.cut_side,
             score_type=_score_type(parsed),
+            min_score=parsed.min_score,
             priority=parsed.priority or 0,
             instruction=parsed.instruction or parsed.instruct or "",
         )

@@ -20,6 +20,12 @@ async def test_scores_are_raw_where_they_are_asked_for(edges: Served, extra: dic
     assert [one["relevance_score"] for one in answer["results"]] == [3.0, 2.0, 1.0]
 
 
+async def test_results_below_a_score_are_left_out(edges: Served) -> None:
+    """By the name that rerank.proto has for it."""
+    answer = (await post(edges, BODY | {"raw_scores": True, "min_score": 2})).json()
+    assert [one["relevance_score"] for one in answer["results"]] == [3.0, 2.0]
+
+
 async def test_a_cut_is_made_where_vllms_fields_say(edges: Served) -> None:
     """truncate_prompt_tokens and truncation_side."""
     long = {"query": "0", "documents": ["5 " + "1 " * 40 + "7"], "raw_scores": True, "truncate_prompt_tokens": -1}
