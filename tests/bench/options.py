@@ -32,6 +32,8 @@ class Options:
     interactive_requests_of_peers: int = 4
     level_clients: Sequence[int] = (1, 4, 16, 64)
     level_seconds: float = 10.0
+    level_deadline: float = 60.0
+    """Of each call there: Infinity was seen to leave some of 64 clients without an answer for good."""
     probes: int = 100
     """Requests of ten documents, alone and beside bulk."""
     bulk_documents: int = 1_000

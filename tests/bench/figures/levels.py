@@ -28,7 +28,9 @@ def take(field: Field, entrants: Sequence[ServedEntrant], requests: Prepared) ->
         for entrant in entrants:
             field.say(f"{clients} clients of {entrant.contestant.name}")
             with entrant.on_turn():
-                outcomes = run(closed(entrant.target, requests, amount, clients=clients))
+                outcomes = run(
+                    closed(entrant.target, requests, amount, clients=clients, deadline=field.options.level_deadline)
+                )
             name = f"{entrant.contestant.name} {entrant.contestant.precision}".strip()
             levels.append(LoadLevel(name, clients, summarise(outcomes)))
     return levels
