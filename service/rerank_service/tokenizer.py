@@ -20,6 +20,8 @@ _TOKENS_PER_CHAR = 0.25
 """Of English text; what the server really gets is learned."""
 _CHARS_A_TOKEN = 16
 """More than words have, so that one look at the beginning of a text is nearly always enough."""
+_LEAST_CHARS = 2_048
+"""Of a look, however little is read: a word is unknown as a whole where it is long, and must not be known by a part."""
 _NOTHING = ("", Encoding())
 _LEAST_ROOM = 0.25
 """Of a pair."""
@@ -185,7 +187,7 @@ class PairTokenizer:
         """
         kept = _head if side is CutSide.RIGHT else _end
         read: list[tuple[str, Encoding]] = [_NOTHING] * len(texts)
-        pending, chars = list(range(len(texts))), room * _CHARS_A_TOKEN
+        pending, chars = list(range(len(texts))), max(_LEAST_CHARS, room * _CHARS_A_TOKEN)
         while pending:
             parts = [kept(texts[at], chars) for at in pending]
             for at, part, encoding in zip(pending, parts, encode(parts), strict=True):

@@ -116,3 +116,13 @@ def test_what_is_no_tokenizer_is_refused(small_model: Bundle) -> None:
     """The tokenizers library raises a bare Exception."""
     with pytest.raises(BundleInvalid, match="not a tokenizer"):
         PairTokenizer(small_model.folder / "config.json", max_tokens=10)
+
+
+def test_a_long_word_has_the_tokens_that_it_has_however_little_is_read(starter: Bundle) -> None:
+    """A word of more than a hundred characters is unknown to WordPiece; its first half might not be."""
+    pairs = PairTokenizer(starter.tokenizer, max_tokens=512)
+    query = pairs.encode_query("q")
+    word = "mars" * 40
+    (whole,) = pairs.encode_documents(query, [word])
+    (little,) = pairs.encode_documents(query, [word], max_tokens_per_doc=3)
+    assert little.document.tolist() == whole.document.tolist()
