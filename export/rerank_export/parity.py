@@ -1,19 +1,15 @@
 """Whether a bundle scores as its source does."""
 
 import importlib.metadata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_export.scoring import Scoring
-from rerank_export.source import Source
 from rerank_export.torch_model import TorchModel
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.ranking import Activation
 from rerank_service.tokenizer import PairTokenizer
 
 _QUERIES = (
@@ -54,21 +50,6 @@ class Parity:
         """Whether both are within the tolerance."""
         # each by itself: max() may lose a NaN
         return self.max_difference <= self.tolerance and self.max_batch_difference <= self.tolerance
-
-
-CLASSIFIER = Scoring(decoder=False, generative=False, rows=(0,), activation=Activation.SIGMOID)
-"""A cross-encoder with one label, as most are."""
-
-
-def reference_logits(
-    source: Source, pairs: Sequence[tuple[str, str]], max_tokens: int, scoring: Scoring = CLASSIFIER
-) -> NDArray[np.float32]:
-    """Logits that transformers computes in fp32, float32 of shape (pairs,), the document cut.
-
-    Raises:
-        ExportFailed: the model's files lack some of its weights.
-    """
-    return TorchModel(source, scoring, max_tokens).logits(pairs)
 
 
 def compare(bundle: Bundle, model: TorchModel, tolerance: float) -> Parity:

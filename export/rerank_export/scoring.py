@@ -72,6 +72,10 @@ class Scoring:
         return "text-generation" if self.generative else "text-classification"
 
 
+ONE_LABEL = Scoring(decoder=False, generative=False, rows=(0,), activation=Activation.SIGMOID)
+"""A cross-encoder with one label, as most are."""
+
+
 def scoring_of(source: Source, config: Mapping[str, Any], wishes: Wishes) -> Scoring:
     """Find out how a model scores.
 

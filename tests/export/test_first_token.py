@@ -10,9 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from rerank_export.graph import export_graph
-from rerank_export.parity import CLASSIFIER
 from rerank_export.passes.first_token import shorten_last_layer
 from rerank_export.quiet import quiet
+from rerank_export.scoring import ONE_LABEL
 from rerank_export.source import Source
 
 SIZE: dict[str, Any] = {
@@ -66,7 +66,7 @@ def graph_of(tmp_path_factory: pytest.TempPathFactory, sources: Callable[[str], 
         model.eval().save_pretrained(folder)
         transformers.AutoTokenizer.from_pretrained(sources("bert")).save_pretrained(folder)
         with quiet():
-            return export_graph(Source(folder, name), CLASSIFIER, tmp_path_factory.mktemp("graph"))
+            return export_graph(Source(folder, name), ONE_LABEL, tmp_path_factory.mktemp("graph"))
 
     return export
 

@@ -12,9 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from golden.cases import SCORES, TOKENS, Group
 from golden.texts import GROUPS, token_texts
-from rerank_export.parity import reference_logits
 from rerank_export.quiet import quiet
+from rerank_export.scoring import ONE_LABEL
 from rerank_export.source import Source
+from rerank_export.torch_model import TorchModel
 
 WINDOW = 512
 
@@ -26,17 +27,18 @@ def main(folder: Path) -> None:
     source = Source(folder, folder.name)
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        scores = [_scored(group, source, tokenizer) for group in GROUPS]
+        model = TorchModel(source, ONE_LABEL, WINDOW)
+        scores = [_scored(group, model, tokenizer) for group in GROUPS]
         tokens = [[text, tokenizer(text, add_special_tokens=False).input_ids] for text in token_texts()]
     _write(SCORES, scores)
     _write(TOKENS, tokens)
     print(f"{sum(len(group['logits']) for group in scores)} pairs, {len(tokens)} texts")
 
 
-def _scored(group: Group, source: Source, tokenizer: Any) -> dict[str, Any]:
+def _scored(group: Group, model: TorchModel, tokenizer: Any) -> dict[str, Any]:
     """The group with its logits, and with the positions of the pairs that are cut."""
     pairs = group.pairs()
-    logits = reference_logits(source, pairs, WINDOW)
+    logits = model.logits(pairs)
     lengths = [len(tokenizer([query], [document]).input_ids[0]) for query, document in pairs]
     return {
         "name": group.name,
