@@ -26,7 +26,7 @@ from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.hub_config import check_lower_case, window
 from rerank_service.model_files import CONFIG, GRAPH, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
-from rerank_service.ranking import Activation
+from rerank_service.ranking.ranking import Activation
 
 Say = Callable[[str], None]
 

@@ -18,7 +18,7 @@ from rerank_export.sentence_transformers import CrossEncoderFiles, Overruled, re
 from rerank_export.source import Source
 from rerank_service.errors import excerpt
 from rerank_service.model_files import CONFIG, read_json
-from rerank_service.ranking import Activation
+from rerank_service.ranking.ranking import Activation
 from rerank_service.template import DOCUMENT, INSTRUCTION, QUERY, Template
 
 CLASSIFIER, GENERATOR = "ForSequenceClassification", "ForCausalLM"

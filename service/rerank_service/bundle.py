@@ -22,7 +22,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from rerank_service.calibration.curve import Calibration
 from rerank_service.engine.engine import Engine
 from rerank_service.errors import BundleInvalid
 from rerank_service.foreign import read_foreign
@@ -36,7 +35,8 @@ from rerank_service.model_files import (
     checked,
     read_json,
 )
-from rerank_service.ranking import Activation
+from rerank_service.ranking.calibration_curve import Calibration
+from rerank_service.ranking.ranking import Activation
 from rerank_service.template import Template
 
 _NOT_SCORING = {"name", "source", "revision", "recipe", "verdict"}

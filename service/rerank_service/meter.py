@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rerank_service.ranking import Timing, Usage
+from rerank_service.ranking.ranking import Timing, Usage
 from rerank_service.scheduler import Scored
 
 

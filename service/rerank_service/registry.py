@@ -10,14 +10,14 @@ import numpy as np
 
 from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import NOT_VERIFIED, Bundle
-from rerank_service.calibration.curve import Calibration
 from rerank_service.cost import CostModel
 from rerank_service.engine.engine import CPU_FP32, Engine
 from rerank_service.engine.limits import default_lanes
 from rerank_service.engine.runtime import Graph
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel, excerpt
-from rerank_service.ranking import Activation
+from rerank_service.ranking.calibration_curve import Calibration
+from rerank_service.ranking.ranking import Activation
 from rerank_service.scheduler import Scheduler
 from rerank_service.score_cache import ScoreCache
 from rerank_service.tokenizer import PairTokenizer

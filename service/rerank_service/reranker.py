@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from rerank_service.admission import Admission, Ticket
 from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Reader
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.meter import Meter
 from rerank_service.pair_key import PairKeys
 from rerank_service.preparing import Keyed, Prepared, Preparer, check_chars
-from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard, TooLong
+from rerank_service.ranking.document import Reader
+from rerank_service.ranking.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard, TooLong
 from rerank_service.registry import Registry, ServedModel
 from rerank_service.repeats import Repeats
 from rerank_service.scheduler import Scored, Submission

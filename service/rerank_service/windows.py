@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.ranking import CutSide, Span
+from rerank_service.ranking.ranking import CutSide, Span
 
 T = TypeVar("T")
 

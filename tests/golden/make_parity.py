@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 CANDIDATES = 20
-_FILE = Path(__file__).parents[2] / "service" / "rerank_service" / "tuning" / "parity.jsonl"
+_FILE = Path(__file__).parents[2] / "service" / "rerank_service" / "models" / "tuning" / "parity.jsonl"
 _K1, _B = 1.2, 0.75
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]+")
 

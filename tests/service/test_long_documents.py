@@ -8,9 +8,9 @@ import pytest
 
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
 from rerank_service.errors import InferenceFailed, Overloaded, TooLarge
-from rerank_service.ranking import (
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import (
     Activation,
     CutSide,
     RankedDocument,

@@ -9,9 +9,9 @@ import pytest
 from rerank_service.bundle import Bundle
 from rerank_service.cutoff import ALLOWANCE, MOST, Cutoff, margin
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
 from rerank_service.errors import InferenceFailed, InvalidRequest
-from rerank_service.ranking import Missing, RankedDocument, Ranking, RerankRequest
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import Missing, RankedDocument, Ranking, RerankRequest
 from rerank_service.reranker import RequestLimits
 from rerank_service.score_cache import ScoreCache
 from support.running import Running, running

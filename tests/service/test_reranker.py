@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
 from rerank_service.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -21,7 +20,8 @@ from rerank_service.errors import (
     TooLarge,
     UnknownModel,
 )
-from rerank_service.ranking import CutSide, RankedDocument, RerankRequest, TooLong
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import CutSide, RankedDocument, RerankRequest, TooLong
 from rerank_service.reranker import RequestLimits
 from support.running import AsItIs, Running, running
 from support.small import BOOM, NAN, logit

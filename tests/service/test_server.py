@@ -15,11 +15,11 @@ from rerank_service.aside import abandoned, aside
 from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
 from rerank_service.drain import unless_stopped
 from rerank_service.errors import BundleInvalid
 from rerank_service.lanes import improving, running
-from rerank_service.ranking import RerankRequest
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import RerankRequest
 from rerank_service.registry import Names, Registry, ServedModel, load
 from rerank_service.reranker import RequestLimits, Reranker
 from support.running import AsItIs, HeldScore

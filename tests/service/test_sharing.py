@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rerank_service.batching import Batch, BatchLimits, EncodedPair, Segment
 from rerank_service.bundle import Bundle
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
 from rerank_service.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
-from rerank_service.ranking import Ranking, RerankRequest
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import Ranking, RerankRequest
 from rerank_service.reranker import RequestLimits
 from rerank_service.scheduler import Scheduler, Scored, Submission
 from rerank_service.score_cache import ENTRY_BYTES, ScoreCache

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from rerank_service.bundle import Bundle, Manifest, open_bundle
 from rerank_service.errors import BundleInvalid, InvalidRequest
-from rerank_service.ranking import CutSide
+from rerank_service.ranking.ranking import CutSide
 from rerank_service.template import Template
 from rerank_service.tokenizer import PairTokenizer
 from rerank_service.windows import Reading

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from rerank_service.bundle import Bundle
 from rerank_service.errors import BundleInvalid, InvalidRequest
-from rerank_service.ranking import CutSide
+from rerank_service.ranking.ranking import CutSide
 from rerank_service.server import STARTER
 from rerank_service.tokenizer import PairTokenizer
 from rerank_service.windows import Reading

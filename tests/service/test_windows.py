@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from rerank_service.ranking import CutSide, Span
+from rerank_service.ranking.ranking import CutSide, Span
 from rerank_service.server import STARTER
 from rerank_service.template import Template
 from rerank_service.tokenizer import EncodedWindows, PairTokenizer

@@ -23,8 +23,8 @@ from rerank_service.batching import Batch, BatchLimits
 from rerank_service.bundle import Bundle
 from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
-from rerank_service.documents import Document
-from rerank_service.ranking import Ranking, RerankRequest, TooLong
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import Ranking, RerankRequest, TooLong
 from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import OnScores, RequestLimits, Reranker
 from rerank_service.score_cache import ScoreCache

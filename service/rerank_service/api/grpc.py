@@ -26,7 +26,7 @@ from rerank_service.auth import Keys
 from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
 from rerank_service.errors import InvalidRequest
-from rerank_service.ranking import RankedDocument, Ranking
+from rerank_service.ranking.ranking import RankedDocument, Ranking
 from rerank_service.registry import ModelInfo, Registry
 from rerank_service.reranker import Reranker
 

@@ -7,9 +7,9 @@ from typing import Any, Literal, TypeVar, get_args
 from google.protobuf import duration_pb2, struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.documents import MAX_ID_CHARS, Document, object_text, parse_object
 from rerank_service.errors import InvalidRequest, TooLarge
-from rerank_service.ranking import (
+from rerank_service.ranking.document import MAX_ID_CHARS, Document, object_text, parse_object
+from rerank_service.ranking.ranking import (
     CutSide,
     RankedDocument,
     Ranking,

@@ -21,7 +21,7 @@ from rerank_service.api.tei import cost_headers, dtype
 from rerank_service.deadline import Deadline
 from rerank_service.errors import RerankError
 from rerank_service.host import usable_cores
-from rerank_service.ranking import Ranking, Timing
+from rerank_service.ranking.ranking import Ranking, Timing
 from rerank_service.registry import Registry
 from rerank_service.reranker import Reranker
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from rerank.tei import tei_pb2 as pb
 from rerank_service.errors import InvalidRequest, TooLarge
-from rerank_service.ranking import CutSide, RerankRequest, ScoreType, TooLong
+from rerank_service.ranking.ranking import CutSide, RerankRequest, ScoreType, TooLong
 from rerank_service.reranker import RequestLimits
 
 _CUT_SIDES = {pb.TRUNCATION_DIRECTION_RIGHT: CutSide.RIGHT, pb.TRUNCATION_DIRECTION_LEFT: CutSide.LEFT}

@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from rerank_service.documents import Document, object_text
 from rerank_service.errors import InvalidRequest
+from rerank_service.ranking.document import Document, object_text
 
 _MEDIA = ("image", "video", "audio")
 

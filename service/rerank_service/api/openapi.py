@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from rerank_service.api.dialects import Dialect, LookUp, ServerFacts
 from rerank_service.api.json_errors import ErrorBody
-from rerank_service.ranking import ScoreType
+from rerank_service.ranking.ranking import ScoreType
 
 _HOW = (
     "A deadline may be given in seconds by the header `X-Request-Timeout`, a name for the request by `X-Request-Id`, "

@@ -20,7 +20,7 @@ from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Caller, Keys
 from rerank_service.deadline import Deadline
 from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RerankError, excerpt
-from rerank_service.ranking import Ranking
+from rerank_service.ranking.ranking import Ranking
 from rerank_service.registry import Registry
 from rerank_service.reranker import Reranker
 

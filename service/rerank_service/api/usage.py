@@ -2,7 +2,7 @@
 
 from typing_extensions import TypedDict
 
-from rerank_service.ranking import Ranking
+from rerank_service.ranking.ranking import Ranking
 
 
 class Usage(TypedDict):

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from rerank_service.api.json_body import JsonBody, Priority, only
-from rerank_service.ranking import CutSide, ScoreType, TooLong
+from rerank_service.ranking.ranking import CutSide, ScoreType, TooLong
 
 
 class VllmFields(JsonBody):

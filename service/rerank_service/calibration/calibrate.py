@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.calibration.choice import Choice, choose
-from rerank_service.calibration.curve import Calibration
 from rerank_service.calibration.fit import Method, Sample
 from rerank_service.calibration.labels import Labelled
 from rerank_service.calibration.quality import Quality, Values, quality
 from rerank_service.errors import ExtraMissing
-from rerank_service.ranking import Activation, ScoreType, relevance
+from rerank_service.ranking.calibration_curve import Calibration
+from rerank_service.ranking.ranking import Activation, ScoreType, relevance
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rerank_service.calibration.curve import Isotonic, Platt
 from rerank_service.calibration.fit import Method, Sample, fit
 from rerank_service.calibration.quality import Quality, Values, quality
+from rerank_service.ranking.calibration_curve import Isotonic, Platt
 
 FOLDS = 5
 ENOUGH_FOR_ISOTONIC = 1000

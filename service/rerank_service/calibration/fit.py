@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.calibration.curve import Isotonic, Platt
 from rerank_service.calibration.quality import Values
 from rerank_service.errors import CalibrationFailed
+from rerank_service.ranking.calibration_curve import Isotonic, Platt
 
 Method = Literal["platt", "isotonic"]
 

@@ -128,7 +128,7 @@ async def _evaluated(
 async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     from rerank_service.errors import SettingsInvalid
     from rerank_service.offline import by_server, in_process
-    from rerank_service.ranking import TooLong
+    from rerank_service.ranking.ranking import TooLong
     from rerank_service.server import model_options
     from rerank_service.settings import Settings
 

@@ -12,7 +12,7 @@ import numpy as np
 from rerank_service.evaluation.collection import Collection, JudgedQuery
 from rerank_service.evaluation.measures import Figures, Measures, mean
 from rerank_service.offline import Logits, Scorer, Scores, Task, score_all
-from rerank_service.ranking import rank
+from rerank_service.ranking.ranking import rank
 
 
 @dataclass(frozen=True, slots=True)

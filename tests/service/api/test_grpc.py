@@ -23,8 +23,8 @@ from rerank_service.auth import Caller, Keys, KnownKey, digest
 from rerank_service.bundle import Bundle
 from rerank_service.cutoff import Cutoff
 from rerank_service.deadline import Deadline
-from rerank_service.documents import MAX_DEPTH, MAX_ID_CHARS, Document
-from rerank_service.ranking import Activation, Ranking, RerankRequest, Scoreboard, Timing, Usage
+from rerank_service.ranking.document import MAX_DEPTH, MAX_ID_CHARS, Document
+from rerank_service.ranking.ranking import Activation, Ranking, RerankRequest, Scoreboard, Timing, Usage
 from rerank_service.reranker import RequestLimits
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN

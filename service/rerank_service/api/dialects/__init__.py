@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rerank_service.api.json_body import JsonBody
-from rerank_service.documents import Reader
 from rerank_service.errors import RerankError
-from rerank_service.ranking import Ranking, RerankRequest
+from rerank_service.ranking.document import Reader
+from rerank_service.ranking.ranking import Ranking, RerankRequest
 from rerank_service.registry import ModelInfo
 from rerank_service.reranker import RequestLimits
 

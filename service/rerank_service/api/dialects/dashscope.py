@@ -11,7 +11,7 @@ from rerank_service.api.json_body import CONFIG, Count, Documents, Flag, JsonBod
 from rerank_service.api.json_documents import JsonReader, as_object
 from rerank_service.api.json_errors import STATUSES, told
 from rerank_service.errors import RerankError
-from rerank_service.ranking import Ranking, RerankRequest
+from rerank_service.ranking.ranking import Ranking, RerankRequest
 
 _PATH = "/api/v1/services/rerank/text-rerank/text-rerank"
 _CODES = {

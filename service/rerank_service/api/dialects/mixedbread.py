@@ -15,7 +15,7 @@ from rerank_service.api.json_documents import JsonReader
 from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.usage import Usage, usage
 from rerank_service.errors import RerankError
-from rerank_service.ranking import Ranking, RerankRequest
+from rerank_service.ranking.ranking import Ranking, RerankRequest
 
 _EXAMPLE: Body = {"query": "capital of France", "input": ["Rome is in Italy.", "Paris is in France."], "top_k": 1}
 

@@ -12,9 +12,9 @@ from rerank_service.api.json_body import Count, JsonBody, Text
 from rerank_service.api.json_documents import TextReader, refuse_media
 from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.usage import Usage, usage
-from rerank_service.documents import Document
 from rerank_service.errors import RerankError
-from rerank_service.ranking import Ranking, RerankRequest, ScoreType, TooLong
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import Ranking, RerankRequest, ScoreType, TooLong
 
 _HOSTED = ("nv-rerankqa-mistral-4b-v3", "llama-3_2-nv-rerankqa-1b-v2", "llama-3_2-nemoretriever-500m-rerank-v2")
 """Models that NVIDIA's own service has on paths of their own."""

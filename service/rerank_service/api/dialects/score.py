@@ -15,9 +15,9 @@ from rerank_service.api.dialects import Answer, Asked, Body, Exchange
 from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.usage import Usage, usage
 from rerank_service.api.vllm_fields import VllmFields
-from rerank_service.documents import Document
 from rerank_service.errors import InvalidRequest, RerankError
-from rerank_service.ranking import Ranking, RerankRequest
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import Ranking, RerankRequest
 
 _PAIRS = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
 """What the two sides are called: what vLLM has, newer names last."""

@@ -34,7 +34,7 @@ from rerank_service.errors import (
     UnknownRoute,
 )
 from rerank_service.host import usable_cores
-from rerank_service.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
+from rerank_service.ranking.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
 
 ErrorType = Literal["Empty", "Validation", "Tokenizer", "Overloaded", "Backend", "Unhealthy"]
 _EXAMPLE: Body = {"query": "capital of France", "texts": ["Rome is in Italy.", "Paris is in France."]}

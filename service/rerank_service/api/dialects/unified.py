@@ -18,7 +18,7 @@ from rerank_service.api.json_errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.usage import Usage, usage
 from rerank_service.api.vllm_fields import VllmFields
 from rerank_service.errors import RerankError
-from rerank_service.ranking import RankedDocument, Ranking, RerankRequest, ScoreType, TooLong, WindowScore
+from rerank_service.ranking.ranking import RankedDocument, Ranking, RerankRequest, ScoreType, TooLong, WindowScore
 
 _VOYAGE_KEYS = {"model", "query", "documents", "top_k", "return_documents", "truncation"}
 _DOCUMENTS_A_SEARCH_UNIT = 100

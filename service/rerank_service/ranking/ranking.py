@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.calibration.curve import Calibration, sigmoid
-from rerank_service.documents import Document
 from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
+from rerank_service.ranking.calibration_curve import Calibration, sigmoid
+from rerank_service.ranking.document import Document
 
 Span = tuple[int, int]
 """Where a part of a text begins and ends, in Unicode code points from 0."""

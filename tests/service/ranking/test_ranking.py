@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.documents import Document
 from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
-from rerank_service.ranking import Activation, RerankRequest, Scoreboard, ScoreType, rank, relevance
+from rerank_service.ranking.document import Document
+from rerank_service.ranking.ranking import Activation, RerankRequest, Scoreboard, ScoreType, rank, relevance
 
 LOGITS = st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=60)
 TOP_N = st.none() | st.integers(1, 70)

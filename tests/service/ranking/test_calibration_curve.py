@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rerank_service.calibration.curve import Calibration, Isotonic, Platt, sigmoid
+from rerank_service.ranking.calibration_curve import Calibration, Isotonic, Platt, sigmoid
 
 LOGITS = st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=60)
 
