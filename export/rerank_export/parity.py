@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.torch_model import TorchModel
-from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.tokenizer import PairTokenizer
 
 _QUERIES = (

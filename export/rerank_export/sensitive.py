@@ -18,9 +18,9 @@ import onnx
 from numpy.typing import NDArray
 
 from rerank_export.weights import save
-from rerank_service.batching import BatchLimits, EncodedPair
 from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.terminal.progress import progress
 from rerank_service.tuning.gate import LEAST_TAU
 from rerank_service.tuning.measure import logits

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from rerank_service.admission import Admission
 from rerank_service.aside import aside
+from rerank_service.scheduling.admission import Admission
 
 _log = structlog.get_logger()
 

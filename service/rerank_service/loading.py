@@ -10,14 +10,14 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle, open_bundle
-from rerank_service.cost import CostModel
 from rerank_service.engine.available import offer, reasons
 from rerank_service.engine.engine import Engine, Provider
 from rerank_service.engine.limits import default_lanes, default_limits
 from rerank_service.registry import Names, ServedModel, load
-from rerank_service.score_cache import ScoreCache
+from rerank_service.scheduling.batching import BatchLimits
+from rerank_service.scheduling.cost_model import CostModel
+from rerank_service.scheduling.score_cache import ScoreCache
 from rerank_service.tuning import parity
 from rerank_service.tuning.full import Told, machine, tune_full
 from rerank_service.tuning.record import Tuned, reference_of

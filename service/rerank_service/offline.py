@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.admission import Admission
-from rerank_service.deadline import Deadline
 from rerank_service.errors import FileInvalid, InvalidRequest
 from rerank_service.host import usable_cores
 from rerank_service.loading import ModelOptions, load_selected
@@ -26,6 +24,8 @@ from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import RankedDocument, RerankRequest, TooLong
 from rerank_service.registry import Registry
 from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.deadline import Deadline
 
 IN_FLIGHT = 8
 """Queries at once: enough that batches of like lengths can be formed of them."""

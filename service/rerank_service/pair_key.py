@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from rerank_service.batching import EncodedPair
 from rerank_service.ranking.ranking import Span
+from rerank_service.scheduling.batching import EncodedPair
 from rerank_service.tokenizer import EncodedQuery
 
 KEY_BYTES = 16

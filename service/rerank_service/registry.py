@@ -8,9 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from rerank_service.batching import BatchLimits, collate
 from rerank_service.bundle import NOT_VERIFIED, Bundle
-from rerank_service.cost import CostModel
 from rerank_service.engine.engine import CPU_FP32, Engine
 from rerank_service.engine.limits import default_lanes
 from rerank_service.engine.runtime import Graph
@@ -18,8 +16,10 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel, excerpt
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.ranking import Activation
-from rerank_service.scheduler import Scheduler
-from rerank_service.score_cache import ScoreCache
+from rerank_service.scheduling.batching import BatchLimits, collate
+from rerank_service.scheduling.cost_model import CostModel
+from rerank_service.scheduling.scheduler import Scheduler
+from rerank_service.scheduling.score_cache import ScoreCache
 from rerank_service.tokenizer import PairTokenizer
 
 DEFAULT_NAMES = ("", "default")

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.admission import Admission
 from rerank_service.api import grpc as grpc_edge
 from rerank_service.api.address import address
 from rerank_service.api.grpc_tei import TeiMethods
@@ -34,6 +33,7 @@ from rerank_service.lanes import improving, running
 from rerank_service.loading import ModelOptions, load_better, load_selected
 from rerank_service.registry import Names, Registry, ServedModel
 from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.scheduling.admission import Admission
 from rerank_service.settings import Settings
 from rerank_service.tuning.select import Wish
 

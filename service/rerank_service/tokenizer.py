@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from rerank_service.batching import EncodedPair, Segment
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.layout import Layout, own_layout, token_ids, written_layout
 from rerank_service.ranking.ranking import CutSide, Span
+from rerank_service.scheduling.batching import EncodedPair, Segment
 from rerank_service.template import Template
 from rerank_service.windows import Reading, spans
 

@@ -10,7 +10,7 @@ from bench.environments import _CONSTRAINTS, REQUIREMENTS
 from bench.host import host_of
 from bench.processes import Died, Runner, child, free_port, interruptible
 from bench.runners.bare import plan
-from rerank_service.batching import BatchLimits
+from rerank_service.scheduling.batching import BatchLimits
 
 EPYC = """processor\t: 0
 vendor_id\t: AuthenticAMD

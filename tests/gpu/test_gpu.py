@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.batching import BatchLimits, EncodedPair, Segment, collate
 from rerank_service.bundle import Bundle
 from rerank_service.engine import cuda
 from rerank_service.engine.binding import Bound, Replayed
@@ -15,6 +14,7 @@ from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.limits import default_limits
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import OutOfMemory
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair, Segment, collate
 from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import parity
 from rerank_service.tuning.gate import LEAST_TAU

@@ -15,9 +15,9 @@ from google.rpc import error_details_pb2, status_pb2
 from rerank.client import AsyncRerankClient, RerankClient, _channel_options
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.bundle import Bundle
-from rerank_service.cutoff import Cutoff
-from rerank_service.deadline import Deadline
 from rerank_service.reranker import RequestLimits
+from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.partial_cutoff import Cutoff
 from support.running import Running, Served, running, served
 
 TIMES = 30

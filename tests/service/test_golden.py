@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from golden.cases import Case, golden_cases, golden_tokens
-from rerank_service.batching import BatchLimits, EncodedPair, collate
 from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.fairness import FairQueue
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
+from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.tokenizer import PairTokenizer
 
 TOLERANCE = 1e-4

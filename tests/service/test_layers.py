@@ -54,8 +54,20 @@ def test_the_service_never_imports_the_exporter() -> None:
 
 def test_the_batching_policy_is_pure() -> None:
     """No clock, no queue, no lock, no socket."""
-    allowed = ("collections", "dataclasses", "itertools", "math", "numpy", "typing", "rerank_service.batching")
-    for name in ("rerank_service.batching", "rerank_service.budget", "rerank_service.fairness"):
+    allowed = (
+        "collections",
+        "dataclasses",
+        "itertools",
+        "math",
+        "numpy",
+        "typing",
+        "rerank_service.scheduling.batching",
+    )
+    for name in (
+        "rerank_service.scheduling.batching",
+        "rerank_service.scheduling.memory_budget",
+        "rerank_service.scheduling.fair_queue",
+    ):
         foreign = {module for module in _imports(_MODULES[name]) if not module.startswith(allowed)}
         assert not foreign, f"{name} imports {foreign}"
 

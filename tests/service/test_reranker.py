@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rerank_service.bundle import Bundle
-from rerank_service.deadline import Deadline
 from rerank_service.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -23,6 +22,7 @@ from rerank_service.errors import (
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import CutSide, RankedDocument, RerankRequest, TooLong
 from rerank_service.reranker import RequestLimits
+from rerank_service.scheduling.deadline import Deadline
 from support.running import AsItIs, Running, running
 from support.small import BOOM, NAN, logit
 

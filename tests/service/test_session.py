@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rerank_service.batching import Batch
 from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.stop import Stop
+from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batching import Batch
 
 
 def _batch(rows: int) -> Batch:

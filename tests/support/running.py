@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.client import AsyncRerankClient
-from rerank_service.admission import Admission
 from rerank_service.api import grpc as grpc_edge
 from rerank_service.api.grpc_tei import TeiMethods
 from rerank_service.api.rest import RerankRoutes, RestOptions
 from rerank_service.api.rest_app import build_app
 from rerank_service.api.rest_server import listening as rest_listening
 from rerank_service.auth import Keys
-from rerank_service.batching import Batch, BatchLimits
 from rerank_service.bundle import Bundle
-from rerank_service.cutoff import Cutoff
-from rerank_service.deadline import Deadline
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking, RerankRequest, TooLong
 from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import OnScores, RequestLimits, Reranker
-from rerank_service.score_cache import ScoreCache
-from rerank_service.stop import Stop
+from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batching import Batch, BatchLimits
+from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.partial_cutoff import Cutoff
+from rerank_service.scheduling.score_cache import ScoreCache
 
 
 class HeldScore:

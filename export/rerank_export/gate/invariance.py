@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.gate.tolerance import Tolerance, distance
-from rerank_service.batching import BatchLimits, EncodedPair, collate
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
 from rerank_service.tuning.measure import Score
 
 _PADDED_TO = 64

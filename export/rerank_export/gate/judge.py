@@ -14,13 +14,13 @@ from rerank_export.gate.speed import pairs_per_second
 from rerank_export.gate.tolerance import Tolerance, of_precision
 from rerank_export.torch_model import TorchModel
 from rerank_export.variants import Made
-from rerank_service.batching import BatchLimits, EncodedPair
 from rerank_service.bundle import Bundle, Variant
 from rerank_service.engine.available import works
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.limits import default_lanes
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import excerpt
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.terminal.progress import progress
 from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning.measure import Score, logits

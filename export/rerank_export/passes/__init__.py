@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rerank_export.errors import one_line
 from rerank_export.weights import save
-from rerank_service.batching import Batch
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.scheduling.batching import Batch
 
 if TYPE_CHECKING:
     from rerank_export.passes.one_token import Shortened

@@ -23,12 +23,12 @@ from rerank_service.api.grpc_messages import (
     stream_responses_from,
 )
 from rerank_service.auth import Keys
-from rerank_service.cutoff import Cutoff
-from rerank_service.deadline import Deadline
 from rerank_service.errors import InvalidRequest
 from rerank_service.ranking.ranking import RankedDocument, Ranking
 from rerank_service.registry import ModelInfo, Registry
 from rerank_service.reranker import Reranker
+from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.partial_cutoff import Cutoff
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["Rerank"]
 _MANY = 100_000

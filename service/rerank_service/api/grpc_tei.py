@@ -18,12 +18,12 @@ from rerank_service.api.grpc_calls import Call, Service
 from rerank_service.api.grpc_tei_stream import Runs, read_ahead, request_from
 from rerank_service.api.json_documents import TextReader
 from rerank_service.api.tei import cost_headers, dtype
-from rerank_service.deadline import Deadline
 from rerank_service.errors import RerankError
 from rerank_service.host import usable_cores
 from rerank_service.ranking.ranking import Ranking, Timing
 from rerank_service.registry import Registry
 from rerank_service.reranker import Reranker
+from rerank_service.scheduling.deadline import Deadline
 
 _SERVICES = pb.DESCRIPTOR.services_by_name
 _CODES = {grpc.StatusCode.INTERNAL: grpc.StatusCode.FAILED_PRECONDITION}

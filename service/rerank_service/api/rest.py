@@ -18,11 +18,11 @@ from rerank_service.api.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.refusals import log_refusal
 from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Caller, Keys
-from rerank_service.deadline import Deadline
 from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RerankError, excerpt
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.registry import Registry
 from rerank_service.reranker import Reranker
+from rerank_service.scheduling.deadline import Deadline
 
 _log = structlog.get_logger()
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from rerank_service.batching import BatchLimits
 from rerank_service.engine.cuda import LANES
 from rerank_service.engine.engine import Engine, Provider
 from rerank_service.host import usable_cores
+from rerank_service.scheduling.batching import BatchLimits
 
 _GPU = BatchLimits(
     max_tokens=16_384,

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.batching import Batch
 from rerank_service.engine.available import open_runner
 from rerank_service.engine.engine import CPU_FP32, ORT_NAME, Engine
 from rerank_service.engine.memory import is_out_of_memory
 from rerank_service.engine.runtime import Graph, ort
 from rerank_service.errors import BundleInvalid, OutOfMemory
-from rerank_service.stop import Stop
+from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batching import Batch
 
 _WRONG_NUMBER = (
     "the graph gives logits of the shape {shape} for {rows} pairs, and its config.json tells of {expected} a pair: "

@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
-from rerank_service.cost import CostModel
-from rerank_service.fairness import FairQueue
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
+from rerank_service.scheduling.cost_model import CostModel
+from rerank_service.scheduling.fair_queue import FairQueue
 
 Score = Callable[[Batch], NDArray[np.float32]]
 Clock = Callable[[], float]

@@ -13,8 +13,8 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.batching import EncodedPair
 from rerank_service.errors import InvalidRequest
+from rerank_service.scheduling.batching import EncodedPair
 from rerank_service.tokenizer import PairTokenizer
 
 _FILE = "parity.jsonl"

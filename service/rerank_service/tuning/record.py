@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from rerank_service.batching import BatchLimits
 from rerank_service.engine.engine import Engine, Precision, Provider
+from rerank_service.scheduling.batching import BatchLimits
 
 MOST = 2**20
 Count = Annotated[int, Field(ge=1, le=MOST)]

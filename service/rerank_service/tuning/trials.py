@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.batching import Batch, BatchLimits, EncodedPair
 from rerank_service.bundle import Bundle
 from rerank_service.engine.available import Skipped
 from rerank_service.engine.engine import Engine, Precision
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.model_files import MIN_TOKENS
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair
 from rerank_service.tuning.gate import LEAST_TAU, Agreement
 from rerank_service.tuning.measure import Score, logits
 from rerank_service.tuning.parity import kendall_tau_b

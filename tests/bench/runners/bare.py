@@ -15,13 +15,13 @@ from typing import Any
 
 from bench.environments import our_runtime
 from bench.runners.lines import Requests, serve
-from rerank_service.batching import BatchLimits, EncodedPair, collate
 from rerank_service.host import usable_cores
 from rerank_service.loading import load_selected
 from rerank_service.registry import ServedModel
+from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
 from rerank_service.server import model_options
 from rerank_service.settings import Settings
-from rerank_service.stop import Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from rerank_service.api.grpc_messages import MessageReader, stream_responses_fro
 from rerank_service.api.json_documents import JsonReader
 from rerank_service.auth import Caller, Keys, KnownKey, digest
 from rerank_service.bundle import Bundle
-from rerank_service.cutoff import Cutoff
-from rerank_service.deadline import Deadline
 from rerank_service.ranking.document import MAX_DEPTH, MAX_ID_CHARS, Document
 from rerank_service.ranking.ranking import Activation, Ranking, RerankRequest, Scoreboard, Timing, Usage
 from rerank_service.reranker import RequestLimits
+from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.partial_cutoff import Cutoff
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank_service.batching import BatchLimits
 from rerank_service.bundle import Bundle
 from rerank_service.engine import cpu as cpu_provider
 from rerank_service.engine import openvino
@@ -16,6 +15,7 @@ from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.host import Cpu
+from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning.measure import logits
 from rerank_service.variants.cache import Cache

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.batching import Batch, BatchLimits, EncodedPair
 from rerank_service.bundle import Bundle, open_bundle
-from rerank_service.cost import CostModel
 from rerank_service.engine.available import offer
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.loading import ModelOptions, load_better, load_selected, tune
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair
+from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import full, measure, parity
 from rerank_service.tuning.gate import Agreement

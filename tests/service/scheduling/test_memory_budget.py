@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.budget import TokenBudget
+from rerank_service.scheduling.memory_budget import TokenBudget
 
 
 def test_half_of_what_found_no_memory_is_tried() -> None:

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from rerank_service.score_cache import ENTRY_BYTES, ScoreCache
+from rerank_service.scheduling.score_cache import ENTRY_BYTES, ScoreCache
 
 
 def test_a_score_comes_back_as_it_was_put() -> None:

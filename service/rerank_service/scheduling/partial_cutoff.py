@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rerank_service.deadline import Deadline
+from rerank_service.scheduling.deadline import Deadline
 
 ALLOWANCE = 0.5
 """Seconds. A timeout travels as a duration, so our deadline is later than the client's by its message's way to us, and

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rerank_service.ranking.ranking import Timing, Usage
-from rerank_service.scheduler import Scored
+from rerank_service.scheduling.scheduler import Scored
 
 
 class Meter:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from rerank_service.batching import BatchLimits
+from rerank_service.scheduling.batching import BatchLimits
 
 Request = TypeVar("Request", bound=Hashable)
 Item = TypeVar("Item")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from rerank_service.admission import Admission, Ticket
-from rerank_service.batching import BatchLimits
-from rerank_service.deadline import Deadline
 from rerank_service.errors import Overloaded
-from rerank_service.fairness import FairQueue
 from rerank_service.load.workload import Lengths
+from rerank_service.scheduling.admission import Admission, Ticket
+from rerank_service.scheduling.batching import BatchLimits
+from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.fair_queue import FairQueue
 
 LIMITS = BatchLimits()
 LANES = 2

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.batching import BatchLimits, EncodedPair, Segment, collate
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair, Segment, collate
 
 
 @st.composite

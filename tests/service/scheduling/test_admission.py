@@ -6,9 +6,9 @@ from contextlib import ExitStack, nullcontext
 
 import pytest
 
-from rerank_service.admission import DOUBT, RETRY_AFTER, Admission
-from rerank_service.deadline import Deadline
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
+from rerank_service.scheduling.admission import DOUBT, RETRY_AFTER, Admission
+from rerank_service.scheduling.deadline import Deadline
 
 SPEED = 1000.0
 

@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from rerank_service.score_cache import ScoreCache
+from rerank_service.scheduling.score_cache import ScoreCache
 
 Batch = TypeVar("Batch", bound=Hashable)
 Waiter = TypeVar("Waiter")

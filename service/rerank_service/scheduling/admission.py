@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rerank_service.deadline import Deadline
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
-from rerank_service.forecast import Load, lateness
+from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.forecast import Load, lateness
 
 RETRY_AFTER = 1.0
 """Seconds told to a refused client, at least."""

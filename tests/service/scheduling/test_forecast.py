@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.forecast import Load, finish_times, lateness
+from rerank_service.scheduling.forecast import Load, finish_times, lateness
 
 SPEED = 1000.0
 LOADS = st.lists(

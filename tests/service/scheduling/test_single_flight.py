@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.batching import Batch, BatchLimits, EncodedPair, Segment
 from rerank_service.bundle import Bundle
-from rerank_service.deadline import Deadline
 from rerank_service.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking, RerankRequest
 from rerank_service.reranker import RequestLimits
-from rerank_service.scheduler import Scheduler, Scored, Submission
-from rerank_service.score_cache import ENTRY_BYTES, ScoreCache
-from rerank_service.stop import Stop
+from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, Segment
+from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.scheduler import Scheduler, Scored, Submission
+from rerank_service.scheduling.score_cache import ENTRY_BYTES, ScoreCache
 from support.running import AsItIs, HeldScore, Running, Stoppable, running
 from support.small import BOOM, NAN, logit
 

@@ -23,14 +23,14 @@ import structlog
 from numpy.typing import NDArray
 
 from rerank_service.aside import aside
-from rerank_service.batching import Batch, BatchLimits, EncodedPair, collate
-from rerank_service.budget import TokenBudget
-from rerank_service.cost import CostModel
 from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
-from rerank_service.fairness import FairQueue
-from rerank_service.score_cache import ScoreCache
-from rerank_service.sharing import Sharing
-from rerank_service.stop import Stop
+from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
+from rerank_service.scheduling.cost_model import CostModel
+from rerank_service.scheduling.fair_queue import FairQueue
+from rerank_service.scheduling.memory_budget import TokenBudget
+from rerank_service.scheduling.score_cache import ScoreCache
+from rerank_service.scheduling.single_flight import Sharing
 
 _log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rerank_service.cost import CostModel
+from rerank_service.scheduling.cost_model import CostModel
 
 
 def _truth(rows: int, length: int) -> float:

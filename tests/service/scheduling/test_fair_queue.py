@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rerank_service.batching import BatchLimits
-from rerank_service.fairness import LOOKS, PATIENCE, FairQueue
-from rerank_service.forecast import Load, finish_times
+from rerank_service.scheduling.batching import BatchLimits
+from rerank_service.scheduling.fair_queue import LOOKS, PATIENCE, FairQueue
+from rerank_service.scheduling.forecast import Load, finish_times
 
 LIMITS = BatchLimits(max_tokens=512, min_tokens=128, max_pairs=16, length_multiple=8)
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=30)

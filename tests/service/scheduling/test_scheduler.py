@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.batching import Batch, BatchLimits, EncodedPair, Segment
-from rerank_service.cost import CostModel
 from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
-from rerank_service.scheduler import Scheduler, Submission
-from rerank_service.stop import Stop
+from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, Segment
+from rerank_service.scheduling.cost_model import CostModel
+from rerank_service.scheduling.scheduler import Scheduler, Submission
 from support.running import HeldScore, Stoppable
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))

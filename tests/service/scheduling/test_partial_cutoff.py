@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pytest
 
 from rerank_service.bundle import Bundle
-from rerank_service.cutoff import ALLOWANCE, MOST, Cutoff, margin
-from rerank_service.deadline import Deadline
 from rerank_service.errors import InferenceFailed, InvalidRequest
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Missing, RankedDocument, Ranking, RerankRequest
 from rerank_service.reranker import RequestLimits
-from rerank_service.score_cache import ScoreCache
+from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.partial_cutoff import ALLOWANCE, MOST, Cutoff, margin
+from rerank_service.scheduling.score_cache import ScoreCache
 from support.running import Running, running
 from support.small import NAN
 
