@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from rerank_export.torch_model import TorchModel
 from rerank_service.bundle import Bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
-from rerank_service.tokenizer import PairTokenizer
 
 _QUERIES = (
     "What is the capital of the United States?",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rerank_service.template import Template
+from rerank_service.encoding.template import Template
 
 
 @dataclass(frozen=True, slots=True)

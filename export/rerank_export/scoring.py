@@ -16,10 +16,10 @@ from rerank_export.labels import relevant_first
 from rerank_export.recipes import RECIPES, Recipe, recipe_for, recipe_named
 from rerank_export.sentence_transformers import CrossEncoderFiles, Overruled, read_cross_encoder
 from rerank_export.source import Source
+from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
 from rerank_service.errors import excerpt
 from rerank_service.model_files import CONFIG, read_json
 from rerank_service.ranking.ranking import Activation
-from rerank_service.template import DOCUMENT, INSTRUCTION, QUERY, Template
 
 CLASSIFIER, GENERATOR = "ForSequenceClassification", "ForCausalLM"
 DECODERS = ("gemma", "gemma2", "llama", "mistral", "qwen2", "qwen3")

@@ -11,7 +11,7 @@ from rerank_export.decoder import load_decoder
 from rerank_export.encoder import load_encoder
 from rerank_export.scoring import Scoring
 from rerank_export.source import Source
-from rerank_service.template import Template
+from rerank_service.encoding.template import Template
 
 _BATCH_TOKENS = 2048
 """Of pairs that are computed together."""

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from rerank_service.encoding.template import Template
 from rerank_service.engine.engine import Engine
 from rerank_service.errors import BundleInvalid
 from rerank_service.foreign import read_foreign
@@ -37,7 +38,6 @@ from rerank_service.model_files import (
 )
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.ranking import Activation
-from rerank_service.template import Template
 
 _NOT_SCORING = {"name", "source", "revision", "recipe", "verdict"}
 """Fields of a manifest that say where a model came from, what it is called, and how it did in tests."""

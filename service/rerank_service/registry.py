@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from rerank_service.bundle import NOT_VERIFIED, Bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.engine import CPU_FP32, Engine
 from rerank_service.engine.limits import default_lanes
 from rerank_service.engine.runtime import Graph
@@ -20,7 +21,6 @@ from rerank_service.scheduling.batching import BatchLimits, collate
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ScoreCache
-from rerank_service.tokenizer import PairTokenizer
 
 DEFAULT_NAMES = ("", "default")
 """These always mean the first model served."""

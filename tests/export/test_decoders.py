@@ -202,7 +202,7 @@ async def test_a_one_label_twin_is_asked_as_the_generator_is(tmp_path: Path) -> 
     assert recipe
     assert bundle.manifest.template == recipe.template
     tokenizer = AutoTokenizer.from_pretrained(source)
-    from rerank_service.tokenizer import PairTokenizer
+    from rerank_service.encoding.tokenizer import PairTokenizer
 
     pairs = PairTokenizer(bundle.tokenizer, max_tokens=1024, template=bundle.manifest.template)
     for query in ("what is the capital", "is it? ", "ends in a line\n", "🚀"):

@@ -14,8 +14,8 @@ from rerank_export.gate.invariance import invariance
 from rerank_export.gate.parity_set import fitting, read_parity_set
 from rerank_export.gate.tolerance import FP16, FP32, INT8, Tolerance, of_precision
 from rerank_service.bundle import Bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.scheduling.batching import Batch, EncodedPair
-from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import parity
 
 

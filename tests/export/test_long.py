@@ -21,7 +21,7 @@ def _logit(folder: Path, bundle: Bundle, query: str, document: str) -> float:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from rerank_service.tokenizer import PairTokenizer
+    from rerank_service.encoding.tokenizer import PairTokenizer
 
     manifest = bundle.manifest
     pairs = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)

@@ -2,7 +2,7 @@
 
 from golden.cases import golden_tokens
 from rerank_service.bundle import Bundle
-from rerank_service.tokenizer import PairTokenizer
+from rerank_service.encoding.tokenizer import PairTokenizer
 
 
 def test_token_ids_are_those_of_transformers(starter: Bundle) -> None:

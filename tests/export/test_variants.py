@@ -21,12 +21,12 @@ from rerank_export.gate.tolerance import Tolerance
 from rerank_export.sensitive import Sensitivity
 from rerank_export.verify import Checks
 from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.engine import Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.loading import ModelOptions, load_selected
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
-from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import parity
 from rerank_service.tuning.select import Wish
 from rerank_service.variants.cache import Cache

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rerank_service.bundle import Bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cuda
 from rerank_service.engine.binding import Bound, Replayed
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
@@ -15,7 +16,6 @@ from rerank_service.engine.limits import default_limits
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import OutOfMemory
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, Segment, collate
-from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import parity
 from rerank_service.tuning.gate import LEAST_TAU
 from rerank_service.tuning.measure import logits

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank_service.bundle import open_bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.scheduling.batching import BatchLimits, collate
 from rerank_service.server import STARTER
-from rerank_service.tokenizer import PairTokenizer
 
 _BUNDLE = open_bundle(STARTER)
 _SESSION = CrossEncoder(_BUNDLE.graph)

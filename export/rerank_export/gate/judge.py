@@ -15,6 +15,7 @@ from rerank_export.gate.tolerance import Tolerance, of_precision
 from rerank_export.torch_model import TorchModel
 from rerank_export.variants import Made
 from rerank_service.bundle import Bundle, Variant
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import works
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.limits import default_lanes
@@ -22,7 +23,6 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import excerpt
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.terminal.progress import progress
-from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning.measure import Score, logits
 
 _FEW = 8

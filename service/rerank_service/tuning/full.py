@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from rerank_service.bundle import Bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import Offer, reasons
 from rerank_service.engine.engine import Engine
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
-from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import parity
 from rerank_service.tuning.gate import Agreement
 from rerank_service.tuning.measure import Score, in_turn, throughput

@@ -13,9 +13,9 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.errors import InvalidRequest
 from rerank_service.scheduling.batching import EncodedPair
-from rerank_service.tokenizer import PairTokenizer
 
 _FILE = "parity.jsonl"
 

@@ -7,7 +7,7 @@ import pytest
 
 from rerank_service.api.dialects import all_dialects
 from rerank_service.auth import Keys
-from rerank_service.template import Template
+from rerank_service.encoding.template import Template
 from support.running import Running, Served, running, served
 from support.small import write_small_model
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rerank_service.bundle import Bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cpu as cpu_provider
 from rerank_service.engine import openvino
 from rerank_service.engine.available import ENGINES, Skipped, offer, reasons
@@ -16,7 +17,6 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.host import Cpu
 from rerank_service.scheduling.batching import BatchLimits
-from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning.measure import logits
 from rerank_service.variants.cache import Cache
 from rerank_service.variants.derive import graph_for

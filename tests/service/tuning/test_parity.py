@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from golden.make_parity import CANDIDATES
 from rerank_service.bundle import Bundle
-from rerank_service.tokenizer import PairTokenizer
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.tuning.gate import LEAST_TAU, Agreement
 from rerank_service.tuning.parity import encoded, kendall_tau_b, queries
 

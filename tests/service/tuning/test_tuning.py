@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import offer
 from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
@@ -19,7 +20,6 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.loading import ModelOptions, load_better, load_selected, tune
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
-from rerank_service.tokenizer import PairTokenizer
 from rerank_service.tuning import full, measure, parity
 from rerank_service.tuning.gate import Agreement
 from rerank_service.tuning.record import Trial, Tuned, read

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rerank_service.template import Template
+from rerank_service.encoding.template import Template
 from support.http import post, works
 from support.running import Served, running, served
 from support.small import BOOM, WORDS, write_small_model

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from rerank_service.encoding.template import Template
 from rerank_service.errors import InvalidRequest
 from rerank_service.scheduling.batching import Segment
-from rerank_service.template import Template
 
 
 @dataclass(frozen=True, slots=True)

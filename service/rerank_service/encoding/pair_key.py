@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from rerank_service.encoding.tokenizer import EncodedQuery
 from rerank_service.ranking.ranking import Span
 from rerank_service.scheduling.batching import EncodedPair
-from rerank_service.tokenizer import EncodedQuery
 
 KEY_BYTES = 16
 """128 bits: among 10^9 pairs of one server's life two share a key with a probability of 10^-21."""

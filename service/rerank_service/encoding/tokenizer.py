@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from rerank_service.encoding.pair_layout import Layout, own_layout, token_ids, written_layout
+from rerank_service.encoding.template import Template
+from rerank_service.encoding.windows import Reading, spans
 from rerank_service.errors import BundleInvalid, InvalidRequest
-from rerank_service.layout import Layout, own_layout, token_ids, written_layout
 from rerank_service.ranking.ranking import CutSide, Span
 from rerank_service.scheduling.batching import EncodedPair, Segment
-from rerank_service.template import Template
-from rerank_service.windows import Reading, spans
 
 _TOKENS_PER_CHAR = 0.25
 """Of English text; what the server really gets is learned."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from rerank_service.encoding.pair_key import PairKeys, windows_key
+from rerank_service.encoding.tokenizer import EncodedQuery, PairTokenizer
+from rerank_service.encoding.windows import Reading
 from rerank_service.errors import TooLarge
-from rerank_service.pair_key import PairKeys, windows_key
 from rerank_service.ranking.document import Document, Reader
 from rerank_service.ranking.ranking import RerankRequest, Span, TooLong
 from rerank_service.scheduling.batching import EncodedPair
-from rerank_service.tokenizer import EncodedQuery, PairTokenizer
-from rerank_service.windows import Reading
 
 Keyed = tuple[int, EncodedPair, bytes]
 """A document's index, a pair of it, and the pair's key."""

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from rerank_service.bundle import Bundle
+from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.encoding.windows import Reading
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.ranking.ranking import CutSide
 from rerank_service.server import STARTER
-from rerank_service.tokenizer import PairTokenizer
-from rerank_service.windows import Reading
 
 _STARTER = Tokenizer.from_file(str(STARTER / "tokenizer.json"))
 _PAIRS = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.pair_key import KEY_BYTES, PairKeys
+from rerank_service.encoding.pair_key import KEY_BYTES, PairKeys
+from rerank_service.encoding.tokenizer import EncodedQuery
 from rerank_service.scheduling.batching import EncodedPair, Segment
-from rerank_service.tokenizer import EncodedQuery
 
 TOKENS = st.lists(st.integers(0, 3), max_size=3)
 SEGMENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), max_size=3)

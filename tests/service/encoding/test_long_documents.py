@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rerank_service.bundle import Bundle
+from rerank_service.encoding.windows import window_tokens
 from rerank_service.errors import InferenceFailed, Overloaded, TooLarge
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import (
@@ -22,7 +23,6 @@ from rerank_service.ranking.ranking import (
 from rerank_service.reranker import RequestLimits
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.score_cache import ScoreCache
-from rerank_service.windows import window_tokens
 from support.running import AsItIs, Running, running
 from support.small import NAN
 

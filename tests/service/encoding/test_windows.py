@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from rerank_service.encoding.template import Template
+from rerank_service.encoding.tokenizer import EncodedWindows, PairTokenizer
+from rerank_service.encoding.windows import Reading, spans
 from rerank_service.ranking.ranking import CutSide, Span
 from rerank_service.server import STARTER
-from rerank_service.template import Template
-from rerank_service.tokenizer import EncodedWindows, PairTokenizer
-from rerank_service.windows import Reading, spans
 
 _STARTER = PairTokenizer(STARTER / "tokenizer.json", max_tokens=64)
 _WHOLE = Reading(8192)
