@@ -7,7 +7,7 @@ import onnx
 
 from rerank_export.source import Source, check_finite, check_loaded
 from rerank_export.trace import trace
-from rerank_service.engine.ports import INPUTS
+from rerank_service.engine.graph_io import INPUTS
 
 
 def load_encoder(source: Source) -> Any:

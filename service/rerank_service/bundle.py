@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rerank_service.encoding.template import Template
-from rerank_service.engine.engine import Engine
+from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
 from rerank_service.foreign import read_foreign
 from rerank_service.model_files import (

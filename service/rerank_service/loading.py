@@ -12,8 +12,8 @@ import structlog
 
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.engine.available import offer, reasons
-from rerank_service.engine.engine import Engine, Provider
-from rerank_service.engine.limits import default_lanes, default_limits
+from rerank_service.engine.batch_defaults import default_lanes, default_limits
+from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.registry import Names, ServedModel, load
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.engine.host import usable_cores
 from rerank_service.errors import FileInvalid, InvalidRequest
-from rerank_service.host import usable_cores
 from rerank_service.loading import ModelOptions, load_selected
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import RankedDocument, RerankRequest, TooLong

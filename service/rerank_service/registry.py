@@ -10,8 +10,8 @@ import numpy as np
 
 from rerank_service.bundle import NOT_VERIFIED, Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.engine.engine import CPU_FP32, Engine
-from rerank_service.engine.limits import default_lanes
+from rerank_service.engine.batch_defaults import default_lanes
+from rerank_service.engine.kinds import CPU_FP32, Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel, excerpt

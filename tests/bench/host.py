@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank_service.host import usable_cores
+from rerank_service.engine.host import usable_cores
 
 _CPUINFO = Path("/proc/cpuinfo")
 _FEATURES = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "asimddp", "bf16")

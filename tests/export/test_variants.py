@@ -22,7 +22,7 @@ from rerank_export.sensitive import Sensitivity
 from rerank_export.verify import Checks
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.engine.engine import Engine, Precision, Provider
+from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.loading import ModelOptions, load_selected

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cuda
-from rerank_service.engine.binding import Bound, Replayed
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
-from rerank_service.engine.limits import default_limits
+from rerank_service.engine.batch_defaults import default_limits
+from rerank_service.engine.io_binding import Bound, Replayed
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import OutOfMemory
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, Segment, collate

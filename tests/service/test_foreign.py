@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.bundle import open_bundle
-from rerank_service.engine.engine import Precision, Provider
+from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.hub_config import window
 from rerank_service.loading import ModelOptions, load_selected

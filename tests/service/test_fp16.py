@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.bundle import Bundle
-from rerank_service.engine.engine import Engine, Precision, Provider
+from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.runtime import FORM, open_session, session_options
 from rerank_service.errors import BundleInvalid
 from rerank_service.variants.cache import Cache

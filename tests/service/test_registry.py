@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rerank_service.bundle import Bundle, open_bundle
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
 from rerank_service.hosted_names import HOSTED_NAMES
 from rerank_service.registry import Names, Registry, ServedModel, load

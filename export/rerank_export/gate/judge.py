@@ -17,8 +17,8 @@ from rerank_export.variants import Made
 from rerank_service.bundle import Bundle, Variant
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import works
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
-from rerank_service.engine.limits import default_lanes
+from rerank_service.engine.batch_defaults import default_lanes
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import excerpt
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair

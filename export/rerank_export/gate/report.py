@@ -10,7 +10,7 @@ from rerank_export.gate.judge import Finding
 from rerank_export.gate.parity_set import ParitySet
 from rerank_export.parity import Parity
 from rerank_service.bundle import Bundle, Variant
-from rerank_service.host import cpu, usable_cores
+from rerank_service.engine.host import cpu, usable_cores
 
 Verdict = Literal["passed", "drift allowed"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from rerank_service.engine.engine import CPU_FP32
-from rerank_service.engine.limits import default_lanes, default_limits
+from rerank_service.engine.batch_defaults import default_lanes, default_limits
+from rerank_service.engine.kinds import CPU_FP32
 from rerank_service.scheduling.batching import EncodedPair
 from rerank_service.tuning.measure import Score, in_turn, throughput
 

@@ -18,8 +18,8 @@ from rerank_service.api.grpc_calls import Call, Service
 from rerank_service.api.grpc_tei_stream import Runs, read_ahead, request_from
 from rerank_service.api.json_documents import TextReader
 from rerank_service.api.tei import cost_headers, dtype
+from rerank_service.engine.host import usable_cores
 from rerank_service.errors import RerankError
-from rerank_service.host import usable_cores
 from rerank_service.ranking.ranking import Ranking, Timing
 from rerank_service.registry import Registry
 from rerank_service.reranker import Reranker

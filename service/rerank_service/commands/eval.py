@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_service.commands import Command, positive
-from rerank_service.engine.engine import Precision, Provider
+from rerank_service.engine.kinds import Precision, Provider
 
 if TYPE_CHECKING:
     from rerank_service.evaluation.collection import Collection, Part

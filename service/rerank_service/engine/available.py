@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rerank_service.engine import cpu, cuda, openvino
-from rerank_service.engine.engine import Engine, Precision, Provider
+from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.runtime import Graph, Runner, ort
 from rerank_service.errors import BundleInvalid
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rerank_service.engine.engine import ORT_NAME, Engine, Precision, Provider
-from rerank_service.engine.ports import ports_of
+from rerank_service.engine.graph_io import ports_of
+from rerank_service.engine.host import cpu
+from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import Feed, Graph, Runner, open_session, ort, session_options
-from rerank_service.host import cpu
 
 _ARM_BF16 = "mlas.enable_gemm_fastmath_arm64_bfloat16"
 """Lets fp32 products be computed in bf16 (ONNX Runtime's onnxruntime_session_options_config_keys.h)."""

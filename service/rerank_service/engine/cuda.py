@@ -10,9 +10,9 @@ from typing import Any
 
 import structlog
 
-from rerank_service.engine import nvidia
-from rerank_service.engine.binding import Bound, Replayed
-from rerank_service.engine.engine import ORT_NAME, Engine, Precision, Provider
+from rerank_service.engine import nvidia_driver
+from rerank_service.engine.io_binding import Bound, Replayed
+from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import FORM, Graph, Runner, open_session, ort, session_options
 from rerank_service.errors import BundleInvalid
 
@@ -36,7 +36,7 @@ def missing(precision: Precision) -> str | None:
 
 def gpus() -> tuple[str, ...]:
     """Names of the GPUs here, where this onnxruntime could use them."""
-    return nvidia.gpus(nvidia.open_driver()) if _NAME in ort.get_available_providers() else ()
+    return nvidia_driver.gpus(nvidia_driver.open_driver()) if _NAME in ort.get_available_providers() else ()
 
 
 def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:  # noqa: ARG001 - any number shares it
@@ -77,7 +77,7 @@ def _session(graph: Graph, options: dict[str, str]) -> Any:
 @cache
 def _fault() -> str | None:
     """Why no graph runs on a GPU here. Asked once: the answer takes a context on the GPU."""
-    said = nvidia.fault(nvidia.open_driver(), getattr(ort, "cuda_version", ""))
+    said = nvidia_driver.fault(nvidia_driver.open_driver(), getattr(ort, "cuda_version", ""))
     if said is not None:
         return said
     _preloaded()

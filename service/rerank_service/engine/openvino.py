@@ -13,10 +13,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rerank_service.engine.cpu import Shared
-from rerank_service.engine.engine import ORT_NAME, Engine, Precision, Provider
-from rerank_service.engine.ports import ports_of
+from rerank_service.engine.graph_io import ports_of
+from rerank_service.engine.host import cpu
+from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import Feed, Graph, Runner, open_session, ort, session_options
-from rerank_service.host import cpu
 
 _NAME = ORT_NAME[Provider.OPENVINO]
 _HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}

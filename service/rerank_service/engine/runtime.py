@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from rerank_service.engine.ports import Ports
+from rerank_service.engine.graph_io import Ports
 from rerank_service.errors import BundleInvalid
 
 # onnxruntime reports to Microsoft unless this is set before it is imported (its docs/Privacy.md)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.engine.available import open_runner
-from rerank_service.engine.engine import CPU_FP32, ORT_NAME, Engine
-from rerank_service.engine.memory import is_out_of_memory
+from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine
+from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Graph, ort
 from rerank_service.errors import BundleInvalid, OutOfMemory
 from rerank_service.scheduling.batch_cancellation import Stop

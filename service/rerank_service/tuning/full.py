@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import Offer, reasons
-from rerank_service.engine.engine import Engine
+from rerank_service.engine.kinds import Engine
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from rerank_service.engine.engine import Engine, Precision, Provider
+from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.scheduling.batching import BatchLimits
 
 MOST = 2**20

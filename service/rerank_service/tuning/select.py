@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from rerank_service.bundle import Bundle
 from rerank_service.engine.available import Offer, offer, reasons, works
 from rerank_service.engine.cuda import gpus
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.host import cpu, usable_cores
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
-from rerank_service.host import cpu, usable_cores
 from rerank_service.tuning import parity
 from rerank_service.tuning.record import Tuned, read, reference_of
 from rerank_service.variants.cache import Cache, key

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from rerank_service.engine.engine import Engine
+from rerank_service.engine.kinds import Engine
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.tuning.gate import Agreement
 from rerank_service.tuning.measure import Clock, Score, throughput

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rerank_service.bundle import Bundle
 from rerank_service.engine.available import Skipped
-from rerank_service.engine.engine import Engine, Precision
+from rerank_service.engine.kinds import Engine, Precision
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.model_files import MIN_TOKENS
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair

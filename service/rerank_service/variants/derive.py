@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.bundle import Bundle, file_digest
-from rerank_service.engine.engine import Engine
+from rerank_service.engine.kinds import Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.errors import BundleInvalid
 from rerank_service.variants.cache import Cache, key

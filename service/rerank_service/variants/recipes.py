@@ -3,7 +3,7 @@
 Apart from what they name, since every start asks for the names, and few for the doing, which imports onnx.
 """
 
-from rerank_service.engine.engine import Engine, Precision
+from rerank_service.engine.kinds import Engine, Precision
 
 INT8_ROWS = "rows-1"
 FP16 = "fp16-1"

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.environments import our_runtime
 from bench.runners.lines import Requests, serve
-from rerank_service.host import usable_cores
+from rerank_service.engine.host import usable_cores
 from rerank_service.loading import load_selected
 from rerank_service.registry import ServedModel
 from rerank_service.scheduling.batch_cancellation import Stop

@@ -22,7 +22,7 @@ from rerank.tei import tei_pb2 as ours
 from rerank_service.auth import Keys
 from rerank_service.bundle import Bundle
 from rerank_service.encoding.template import Template
-from rerank_service.host import usable_cores
+from rerank_service.engine.host import usable_cores
 from rerank_service.reranker import RequestLimits
 from support.running import Running, Served, running, served
 from support.small import BOOM, NAN, write_small_model

@@ -12,10 +12,10 @@ from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cpu as cpu_provider
 from rerank_service.engine import openvino
 from rerank_service.engine.available import ENGINES, Skipped, offer, reasons
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.host import Cpu
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
-from rerank_service.host import Cpu
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.tuning.measure import logits
 from rerank_service.variants.cache import Cache

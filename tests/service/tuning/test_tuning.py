@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import offer
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.loading import ModelOptions, load_better, load_selected, tune

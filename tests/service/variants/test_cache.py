@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rerank_service.bundle import Bundle
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.variants.cache import Cache, key

@@ -24,6 +24,7 @@ from rerank_service.api.json_body import Flag, JsonBody
 from rerank_service.api.json_documents import TextReader
 from rerank_service.api.json_errors import STATUSES, told
 from rerank_service.api.tei import cost_headers, dtype
+from rerank_service.engine.host import usable_cores
 from rerank_service.errors import (
     BodyTooLarge,
     InferenceFailed,
@@ -33,7 +34,6 @@ from rerank_service.errors import (
     RerankError,
     UnknownRoute,
 )
-from rerank_service.host import usable_cores
 from rerank_service.ranking.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
 
 ErrorType = Literal["Empty", "Validation", "Tokenizer", "Overloaded", "Backend", "Unhealthy"]

@@ -7,7 +7,7 @@ import pytest
 
 from rerank_service.auth import Keys
 from rerank_service.bundle import Bundle
-from rerank_service.host import usable_cores
+from rerank_service.engine.host import usable_cores
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from rerank_service.engine.cuda import LANES
-from rerank_service.engine.engine import Engine, Provider
-from rerank_service.host import usable_cores
+from rerank_service.engine.host import usable_cores
+from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.scheduling.batching import BatchLimits
 
 _GPU = BatchLimits(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service import host
+from rerank_service.engine import host
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from rerank_service.bundle import Bundle
-from rerank_service.engine import cuda, nvidia
-from rerank_service.engine.binding import GRAPH_TOKENS, MOST_GRAPHS, Bound, Replayed, filled_up, recorded_shape
-from rerank_service.engine.engine import CPU_FP32, Engine, Precision, Provider
-from rerank_service.engine.limits import default_limits
-from rerank_service.engine.memory import is_out_of_memory
+from rerank_service.engine import cuda, nvidia_driver
+from rerank_service.engine.batch_defaults import default_limits
+from rerank_service.engine.io_binding import GRAPH_TOKENS, MOST_GRAPHS, Bound, Replayed, filled_up, recorded_shape
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Feed, open_session, ort, session_options
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import OutOfMemory
@@ -193,17 +193,17 @@ class _Driver:
 )
 def test_each_fault_of_a_driver_has_its_line(driver: _Driver | None, why: str) -> None:
     """Which says what to do."""
-    assert why in (nvidia.fault(driver, "13.0") or "")
+    assert why in (nvidia_driver.fault(driver, "13.0") or "")
 
 
 def test_a_driver_that_is_new_enough_is_no_fault() -> None:
     """Any of a major version runs any build of it, and newer ones run older builds."""
     for version in (13_000, 13_010, 14_020):
-        assert nvidia.fault(_Driver(version=version), "13.1") is None
-    assert nvidia.fault(_Driver(), "") is None
+        assert nvidia_driver.fault(_Driver(version=version), "13.1") is None
+    assert nvidia_driver.fault(_Driver(), "") is None
 
 
 def test_gpus_are_named() -> None:
     """What was measured on one is not believed on another."""
-    assert nvidia.gpus(_Driver(names=("Tesla T4", "NVIDIA L4"))) == ("Tesla T4", "NVIDIA L4")
-    assert nvidia.gpus(_Driver(init=100)) == nvidia.gpus(None) == ()
+    assert nvidia_driver.gpus(_Driver(names=("Tesla T4", "NVIDIA L4"))) == ("Tesla T4", "NVIDIA L4")
+    assert nvidia_driver.gpus(_Driver(init=100)) == nvidia_driver.gpus(None) == ()

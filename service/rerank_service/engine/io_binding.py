@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.engine.memory import is_out_of_memory
-from rerank_service.engine.ports import ports_of
+from rerank_service.engine.graph_io import ports_of
+from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Feed, ort
 
 _ARENA = {"cuda": "gpu:0", "cpu": "cpu:0"}
