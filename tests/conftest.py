@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import settings
 
-from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.server import STARTER
 from support.running import Running, Served, running, served
 from support.small import write_small_model

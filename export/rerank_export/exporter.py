@@ -22,10 +22,10 @@ from rerank_export.variants import FP32, chosen
 from rerank_export.verify import Checks, Verified, verify
 from rerank_export.weight_files import check_weights
 from rerank_export.weights import halve_weights, save
-from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
 from rerank_service.errors import BundleInvalid, InvalidRequest
-from rerank_service.hub_config import check_lower_case, window
-from rerank_service.model_files import CONFIG, GRAPH, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
+from rerank_service.models.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
+from rerank_service.models.files import CONFIG, GRAPH, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
+from rerank_service.models.hub_config import check_lower_case, window
 from rerank_service.ranking.ranking import Activation
 
 Say = Callable[[str], None]

@@ -13,7 +13,7 @@ from pathlib import Path
 from rerank_export.errors import ExportFailed, is_disk_full, one_line
 from rerank_export.modules import read_modules
 from rerank_export.weight_files import PICKLED, SAFE, missing_weights
-from rerank_service.model_files import CONFIG
+from rerank_service.models.files import CONFIG
 
 _FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
 _CODE = ["*.py"]

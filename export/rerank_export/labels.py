@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from rerank_export.errors import ExportFailed
-from rerank_service.labels import named, relevant_of
+from rerank_service.models.label_names import named, relevant_of
 
 
 def relevant_first(model: str, labels: Mapping[int, str], wanted: str | None) -> tuple[int, ...]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rerank_export.errors import ExportFailed
-from rerank_service.bundle import Manifest
-from rerank_service.model_files import MANIFEST
+from rerank_service.models.bundle import Manifest
+from rerank_service.models.files import MANIFEST
 
 _begun: set[Path] = set()
 """Folders that are worked in."""

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.torch_model import TorchModel
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
 
 _QUERIES = (

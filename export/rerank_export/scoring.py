@@ -18,7 +18,7 @@ from rerank_export.sentence_transformers import CrossEncoderFiles, Overruled, re
 from rerank_export.source import Source
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
 from rerank_service.errors import excerpt
-from rerank_service.model_files import CONFIG, read_json
+from rerank_service.models.files import CONFIG, read_json
 from rerank_service.ranking.ranking import Activation
 
 CLASSIFIER, GENERATOR = "ForSequenceClassification", "ForCausalLM"

@@ -13,7 +13,7 @@ from typing import Any
 from rerank_export.errors import ExportFailed
 from rerank_export.modules import read_modules
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
-from rerank_service.model_files import CONFIG, read_json
+from rerank_service.models.files import CONFIG, read_json
 from rerank_service.ranking.ranking import Activation
 
 _OWN = "config_sentence_transformers.json"

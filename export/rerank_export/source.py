@@ -8,7 +8,7 @@ from typing import Any
 from rerank_export.errors import ExportFailed, one_line
 from rerank_export.hub import download
 from rerank_export.weight_files import ADAPTER, missing_weights
-from rerank_service.model_files import CONFIG, read_json
+from rerank_service.models.files import CONFIG, read_json
 
 
 @dataclass(frozen=True, slots=True)

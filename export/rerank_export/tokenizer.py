@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 
 from rerank_export.errors import ExportFailed, one_line
 from rerank_export.source import Source, check_trust
-from rerank_service.model_files import TOKENIZER
+from rerank_service.models.files import TOKENIZER
 
 
 def write_tokenizer(source: Source, path: Path) -> None:

@@ -8,11 +8,11 @@ import onnx
 from rerank_export.errors import ExportFailed, one_line
 from rerank_export.sensitive import write_int8
 from rerank_export.weights import save, share_weights
-from rerank_service.bundle import Bundle, Variant
 from rerank_service.errors import BundleInvalid
-from rerank_service.variants.fp16 import halved, halved_and_packed
-from rerank_service.variants.fused import ATTENTION
-from rerank_service.variants.packing import PACKED
+from rerank_service.models.bundle import Bundle, Variant
+from rerank_service.models.variants.fp16 import halved, halved_and_packed
+from rerank_service.models.variants.fused import ATTENTION
+from rerank_service.models.variants.packing import PACKED
 
 FP32, FP16, INT8 = "fp32", "fp16", "int8"
 PRECISIONS = (FP32, FP16, INT8)

@@ -18,9 +18,9 @@ from rerank_export.sensitive import Sensitivity
 from rerank_export.source import Source
 from rerank_export.torch_model import TorchModel
 from rerank_export.variants import FP16, FP32, INT8, Made, fp16_graphs, int8_attempts
-from rerank_service.bundle import Bundle, Manifest
 from rerank_service.errors import excerpt
-from rerank_service.tuning.short import DOCUMENT_TOKENS, QUERIES
+from rerank_service.models.bundle import Bundle, Manifest
+from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES
 
 QUERIES_VARIABLE = "RERANK_PARITY_QUERIES"
 """How many queries of the parity set are scored where the caller does not say."""

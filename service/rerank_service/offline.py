@@ -19,10 +19,10 @@ from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import usable_cores
 from rerank_service.errors import FileInvalid, InvalidRequest
-from rerank_service.loading import ModelOptions, load_selected
+from rerank_service.models.loading import ModelOptions, load_selected
+from rerank_service.models.registry import Registry
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import RankedDocument, RerankRequest, TooLong
-from rerank_service.registry import Registry
 from rerank_service.reranker import RequestLimits, Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.deadline import Deadline

@@ -14,9 +14,9 @@ from rerank_service.encoding.pair_key import PairKeys
 from rerank_service.encoding.preparer import Keyed, Prepared, Preparer, check_chars
 from rerank_service.encoding.windows import Reading, window_tokens
 from rerank_service.errors import InvalidRequest, TooLarge
+from rerank_service.models.registry import Registry, ServedModel
 from rerank_service.ranking.document import Reader
 from rerank_service.ranking.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard, TooLong
-from rerank_service.registry import Registry, ServedModel
 from rerank_service.scheduling.admission import Admission, Ticket
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff

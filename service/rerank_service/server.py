@@ -27,15 +27,15 @@ from rerank_service.auth import Keys
 from rerank_service.drain import Patience, drain, stop_signals, unless_stopped
 from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import Precision, Provider
-from rerank_service.hosted_names import HOSTED_NAMES
 from rerank_service.keys_file import read_keys
 from rerank_service.lanes import improving, running
-from rerank_service.loading import ModelOptions, load_better, load_selected
-from rerank_service.registry import Names, Registry, ServedModel
+from rerank_service.models.hosted_names import HOSTED_NAMES
+from rerank_service.models.loading import ModelOptions, load_better, load_selected
+from rerank_service.models.registry import Names, Registry, ServedModel
+from rerank_service.models.tuning.startup import Wish
 from rerank_service.reranker import RequestLimits, Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.settings import Settings
-from rerank_service.tuning.select import Wish
 
 STARTER = Path(__file__).parent / "models" / "starter"
 """The bundled model."""

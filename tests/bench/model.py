@@ -30,7 +30,7 @@ from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source
 from rerank_export.verify import Checks
 from rerank_service.load.workload import Workload
-from rerank_service.model_files import read_json
+from rerank_service.models.files import read_json
 from rerank_service.server import STARTER
 
 SEED = 20_260

@@ -4,13 +4,13 @@ since the ranks of random weights say nothing."""
 import os
 
 from bench.environments import Say
-from rerank_service.bundle import open_bundle
-from rerank_service.loading import tune
+from rerank_service.models.bundle import open_bundle
+from rerank_service.models.loading import tune
+from rerank_service.models.tuning.record import Tuned
+from rerank_service.models.tuning.startup import remembered
+from rerank_service.models.variants.cache import Cache
 from rerank_service.server import STARTER, model_options
 from rerank_service.settings import Settings
-from rerank_service.tuning.record import Tuned
-from rerank_service.tuning.select import remembered
-from rerank_service.variants.cache import Cache
 
 _CHOOSING = ("RERANK_PROVIDER", "RERANK_PRECISION")
 

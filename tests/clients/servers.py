@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from rerank_service.auth import Keys
-from rerank_service.bundle import open_bundle
+from rerank_service.models.bundle import open_bundle
 from rerank_service.server import STARTER
 from support.process import Process, started
 from support.running import Running, running, served

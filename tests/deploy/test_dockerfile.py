@@ -20,7 +20,7 @@ from rerank_service.api.rest import RerankRoutes, RestOptions
 from rerank_service.api.rest_app import build_app
 from rerank_service.api.rest_server import listening
 from rerank_service.auth import Keys
-from rerank_service.registry import Registry
+from rerank_service.models.registry import Registry
 from rerank_service.reranker import RequestLimits, Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.settings import Settings

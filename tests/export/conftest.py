@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is: in models so small threads only wait for one another

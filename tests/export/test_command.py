@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.bundle import open_bundle
+from rerank_service.models.bundle import open_bundle
 from support.commands import rerank
 
 

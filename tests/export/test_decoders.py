@@ -18,7 +18,7 @@ from rerank_export.quiet import quiet
 from rerank_export.recipes import recipe_named
 from rerank_export.scoring import Scoring, Wishes
 from rerank_export.source import Source
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.ranking import Activation, TooLong
 from support.architectures import DECODERS, GENERATORS
 from support.decoders import write_decoder

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rerank_export.exporter import export
-from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.errors import BundleInvalid
+from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.ranking.ranking import TooLong
 from support.architectures import ENCODERS
 from support.running import running

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rerank_export.quiet import quiet
-from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.ranking.ranking import TooLong
 from support.running import running
 

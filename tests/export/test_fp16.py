@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
-from rerank_service.bundle import Bundle
-from rerank_service.variants.fp16 import halved
-from rerank_service.variants.fused import cpu_logits, fused, plain, sample
-from rerank_service.variants.packing import pack
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.variants.fp16 import halved
+from rerank_service.models.variants.fused import cpu_logits, fused, plain, sample
+from rerank_service.models.variants.packing import pack
 from support.contrib import reference_logits
 
 

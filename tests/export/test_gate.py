@@ -13,10 +13,10 @@ from rerank_export.gate.drift import drift
 from rerank_export.gate.invariance import invariance
 from rerank_export.gate.parity_set import fitting, read_parity_set
 from rerank_export.gate.tolerance import FP16, FP32, INT8, Tolerance, of_precision
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning import parity_set
 from rerank_service.scheduling.batching import Batch, EncodedPair
-from rerank_service.tuning import parity
 
 
 def _logits(*queries: list[float]) -> list[NDArray[np.float32]]:
@@ -120,7 +120,12 @@ def test_each_dependence_is_found(
 def test_the_built_in_set_is_compared_as_a_whole() -> None:
     """200 queries with 20 documents each, or the first of them."""
     whole = read_parity_set(None, None)
-    assert (whole.name, len(whole.queries), len(whole.pairs), whole.digest) == ("built-in", 200, 4000, parity.digest())
+    assert (whole.name, len(whole.queries), len(whole.pairs), whole.digest) == (
+        "built-in",
+        200,
+        4000,
+        parity_set.digest(),
+    )
     some = read_parity_set(None, 3)
     assert (some.of, some.queries) == (200, whole.queries[:3])
 

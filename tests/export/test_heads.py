@@ -14,8 +14,8 @@ from rerank_export.exporter import export
 from rerank_export.labels import relevant_first
 from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source, read_config
-from rerank_service.bundle import open_bundle
 from rerank_service.encoding.template import Template
+from rerank_service.models.bundle import open_bundle
 from rerank_service.ranking.ranking import Activation, TooLong
 from support.decoders import write_decoder
 from support.running import running

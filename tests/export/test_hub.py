@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rerank_export.weight_files import missing_weights
-from rerank_service.bundle import open_bundle
+from rerank_service.models.bundle import open_bundle
 from support.commands import rerank, start_rerank
 from support.hub import COMMIT, GATED, MODEL, TOKEN, Hub, hub_of
 

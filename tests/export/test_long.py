@@ -8,7 +8,7 @@ import pytest
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_export.exporter import export
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 from support.architectures import LONG as LONG_FAMILIES
 from support.decoders import write_decoder
 from support.running import running, served

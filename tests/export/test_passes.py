@@ -12,7 +12,7 @@ from rerank_export import passes
 from rerank_export.exporter import export
 from rerank_export.passes.nodes import needed, ordered
 from rerank_export.scoring import Wishes
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 from support.decoders import write_decoder
 
 

@@ -19,7 +19,7 @@ from rerank_export.parity import Parity
 from rerank_export.scoring import Scoring
 from rerank_export.source import Source
 from rerank_service.__main__ import main
-from rerank_service.bundle import Bundle, open_bundle
+from rerank_service.models.bundle import Bundle, open_bundle
 from support.commands import start_rerank
 
 Refuse = Callable[..., str]

@@ -1,8 +1,8 @@
 """The tokenizers library of this environment is older than the server's; both must split alike."""
 
 from golden.cases import golden_tokens
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.models.bundle import Bundle
 
 
 def test_token_ids_are_those_of_transformers(starter: Bundle) -> None:

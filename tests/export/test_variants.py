@@ -20,17 +20,17 @@ from rerank_export.gate.parity_set import encode, read_parity_set
 from rerank_export.gate.tolerance import Tolerance
 from rerank_export.sensitive import Sensitivity
 from rerank_export.verify import Checks
-from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
-from rerank_service.loading import ModelOptions, load_selected
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.loading import ModelOptions, load_selected
+from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.startup import Wish
+from rerank_service.models.variants.cache import Cache
+from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
-from rerank_service.tuning import parity
-from rerank_service.tuning.select import Wish
-from rerank_service.variants.cache import Cache
-from rerank_service.variants.derive import graph_for
 
 CPU_INT8 = Engine(Provider.CPU, Precision.INT8)
 CUDA_FP16 = Engine(Provider.CUDA, Precision.FP16)
@@ -47,13 +47,15 @@ def checks(bundles: Callable[[str], Bundle], tmp_path_factory: pytest.TempPathFa
 
     def write(family: str) -> Checks:
         path = tmp_path_factory.mktemp("parity") / "apart.jsonl"
-        path.write_text("".join(f"{json.dumps(_apart(bundles(family), query))}\n" for query in parity.queries()[:4]))
+        path.write_text(
+            "".join(f"{json.dumps(_apart(bundles(family), query))}\n" for query in parity_set.queries()[:4])
+        )
         return Checks(parity=path, queries=None)
 
     return write
 
 
-def _apart(bundle: Bundle, query: parity.Query) -> dict[str, Any]:
+def _apart(bundle: Bundle, query: parity_set.Query) -> dict[str, Any]:
     """A query with five of its documents: the worst, the best, and three between."""
     logits = _score(bundle, "model.onnx", _pairs(bundle, query.text, query.documents))
     ranked = [query.documents[at] for at in np.argsort(logits)]

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rerank_export import exporter
 from rerank_export.weights import halve_weights
-from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.batching import Batch
 
 LARGE = 512

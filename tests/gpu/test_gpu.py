@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cuda
 from rerank_service.engine.batch_defaults import default_limits
@@ -15,12 +14,13 @@ from rerank_service.engine.io_binding import Bound, Replayed
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import OutOfMemory
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.gate import LEAST_TAU
+from rerank_service.models.tuning.throughput import logits
+from rerank_service.models.variants.cache import Cache
+from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, Segment, collate
-from rerank_service.tuning import parity
-from rerank_service.tuning.gate import LEAST_TAU
-from rerank_service.tuning.measure import logits
-from rerank_service.variants.cache import Cache
-from rerank_service.variants.derive import graph_for
 
 _WHY = cuda.missing(Precision.FP16)
 pytestmark = pytest.mark.skipif(_WHY is not None, reason=str(_WHY))
@@ -44,7 +44,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 @pytest.fixture(scope="module")
 def queries(starter: Bundle) -> list[list[EncodedPair]]:
     """Pairs of the parity set, of all lengths."""
-    return parity.encoded(PairTokenizer(starter.tokenizer, max_tokens=starter.manifest.max_tokens), most=_QUERIES)
+    return parity_set.encoded(PairTokenizer(starter.tokenizer, max_tokens=starter.manifest.max_tokens), most=_QUERIES)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_fp16_ranks_as_fp32(
     for _ in range(2):
         found = _scored(starter, encoder, queries)
         np.testing.assert_allclose(np.concatenate(found), np.concatenate(exact), rtol=0, atol=_CLOSE_FP16)
-        taus = [parity.kendall_tau_b(*both) for both in zip(found, exact, strict=True)]
+        taus = [parity_set.kendall_tau_b(*both) for both in zip(found, exact, strict=True)]
         assert np.mean(taus) >= LEAST_TAU
 
 

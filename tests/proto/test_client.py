@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from rerank.client import AsyncRerankClient, RerankClient, _channel_options
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 from rerank_service.reranker import RequestLimits
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff

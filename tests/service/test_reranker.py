@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rerank_service.bundle import Bundle
 from rerank_service.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -19,6 +18,7 @@ from rerank_service.errors import (
     TooLarge,
     UnknownModel,
 )
+from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import CutSide, RankedDocument, RerankRequest, TooLong
 from rerank_service.reranker import RequestLimits

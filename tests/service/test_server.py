@@ -11,13 +11,13 @@ from dataclasses import replace
 import pytest
 
 from rerank_service.aside import abandoned, aside
-from rerank_service.bundle import Bundle
 from rerank_service.drain import unless_stopped
 from rerank_service.errors import BundleInvalid
 from rerank_service.lanes import improving, running
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.registry import Names, Registry, ServedModel, load
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import RerankRequest
-from rerank_service.registry import Names, Registry, ServedModel, load
 from rerank_service.reranker import RequestLimits, Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.batching import BatchLimits

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 from support.process import started
 
 LOG_TWICE = """

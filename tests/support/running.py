@@ -18,10 +18,10 @@ from rerank_service.api.rest import RerankRoutes, RestOptions
 from rerank_service.api.rest_app import build_app
 from rerank_service.api.rest_server import listening as rest_listening
 from rerank_service.auth import Keys
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.registry import Registry, ServedModel, load
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking, RerankRequest, TooLong
-from rerank_service.registry import Registry, ServedModel, load
 from rerank_service.reranker import OnScores, RequestLimits, Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.batch_cancellation import Stop

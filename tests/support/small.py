@@ -6,8 +6,8 @@ import onnx
 from onnx import TensorProto, helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from rerank_service.bundle import Bundle, Manifest, Variant, write_manifest
 from rerank_service.encoding.template import Template
+from rerank_service.models.bundle import Bundle, Manifest, Variant, write_manifest
 
 WORDS = 100
 """The small model knows the words "0" to "99"; a document's logit is the sum of its numbers."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.gate.tolerance import Tolerance, distance
-from rerank_service.tuning.parity import kendall_tau_b
+from rerank_service.models.tuning.parity_set import kendall_tau_b
 
 _TOP = 10
 

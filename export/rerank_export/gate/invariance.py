@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.gate.tolerance import Tolerance, distance
+from rerank_service.models.tuning.throughput import Score
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
-from rerank_service.tuning.measure import Score
 
 _PADDED_TO = 64
 """A multiple of so many tokens: most pairs get some padding, a short one much."""

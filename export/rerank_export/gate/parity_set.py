@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rerank_export.errors import ExportFailed
-from rerank_service.bundle import file_digest
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.errors import FileInvalid, InvalidRequest
 from rerank_service.lines import objects
+from rerank_service.models.bundle import file_digest
+from rerank_service.models.tuning import parity_set
 from rerank_service.scheduling.batching import EncodedPair
-from rerank_service.tuning import parity
 
 BUILT_IN = "built-in"
 
@@ -65,7 +65,7 @@ def read_parity_set(file: Path | None, most: int | None) -> ParitySet:
         ExportFailed: the file cannot be read, or holds something else; line and field are named.
     """
     if file is None:
-        queries, name, digest = _built_in(), BUILT_IN, parity.digest()
+        queries, name, digest = _built_in(), BUILT_IN, parity_set.digest()
     else:
         try:
             queries, name, digest = _read(file), file.name, file_digest(file)
@@ -77,7 +77,7 @@ def read_parity_set(file: Path | None, most: int | None) -> ParitySet:
 
 
 def _built_in() -> tuple[Query, ...]:
-    return tuple(Query(query.text, query.documents) for query in parity.queries())
+    return tuple(Query(query.text, query.documents) for query in parity_set.queries())
 
 
 def _read(file: Path) -> tuple[Query, ...]:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from rerank_export.gate.judge import Finding
 from rerank_export.gate.parity_set import ParitySet
 from rerank_export.parity import Parity
-from rerank_service.bundle import Bundle, Variant
 from rerank_service.engine.host import cpu, usable_cores
+from rerank_service.models.bundle import Bundle, Variant
 
 Verdict = Literal["passed", "drift allowed"]
 

@@ -5,8 +5,8 @@ from functools import partial
 
 from rerank_service.engine.batch_defaults import default_lanes, default_limits
 from rerank_service.engine.kinds import CPU_FP32
+from rerank_service.models.tuning.throughput import Score, in_turn, throughput
 from rerank_service.scheduling.batching import EncodedPair
-from rerank_service.tuning.measure import Score, in_turn, throughput
 
 ROUNDS = 3
 PAIRS = 64

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.tuning.gate import LEAST_TAU
+from rerank_service.models.tuning.gate import LEAST_TAU
 
 
 @dataclass(frozen=True, slots=True)

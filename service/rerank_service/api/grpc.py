@@ -24,8 +24,8 @@ from rerank_service.api.grpc_messages import (
 )
 from rerank_service.auth import Keys
 from rerank_service.errors import InvalidRequest
+from rerank_service.models.registry import ModelInfo, Registry
 from rerank_service.ranking.ranking import RankedDocument, Ranking
-from rerank_service.registry import ModelInfo, Registry
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff

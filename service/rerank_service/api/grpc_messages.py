@@ -8,6 +8,7 @@ from google.protobuf import duration_pb2, struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import InvalidRequest, TooLarge
+from rerank_service.models.registry import ModelInfo
 from rerank_service.ranking.document import MAX_ID_CHARS, Document, object_text, parse_object
 from rerank_service.ranking.ranking import (
     CutSide,
@@ -19,7 +20,6 @@ from rerank_service.ranking.ranking import (
     TooLong,
     WindowScore,
 )
-from rerank_service.registry import ModelInfo
 
 RANKING_BYTES = 1_000_000
 """A streamed ranking is cut into messages of about this size; a stock client receives up to 4 MiB."""

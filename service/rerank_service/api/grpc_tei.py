@@ -20,8 +20,8 @@ from rerank_service.api.json_documents import TextReader
 from rerank_service.api.tei import cost_headers, dtype
 from rerank_service.engine.host import usable_cores
 from rerank_service.errors import RerankError
+from rerank_service.models.registry import Registry
 from rerank_service.ranking.ranking import Ranking, Timing
-from rerank_service.registry import Registry
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
 

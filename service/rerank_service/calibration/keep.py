@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rerank_service.bundle import Bundle, Manifest, file_digest, is_ignored, open_bundle, write_manifest
 from rerank_service.calibration.calibrate import Calibrated
 from rerank_service.errors import CalibrationFailed
+from rerank_service.models.bundle import Bundle, Manifest, file_digest, is_ignored, open_bundle, write_manifest
 
 
 def keep_in_place(bundle: Bundle, found: Calibrated, labels: Path) -> Bundle:

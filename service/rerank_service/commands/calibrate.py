@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rerank_service.bundle import Bundle
     from rerank_service.calibration.calibrate import Calibrated
     from rerank_service.calibration.labels import Labelled
+    from rerank_service.models.bundle import Bundle
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +37,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.bundle import open_bundle
     from rerank_service.calibration.calibrate import calibrate, check_installed
     from rerank_service.calibration.keep import check_free
     from rerank_service.calibration.picture import draw
     from rerank_service.calibration.report import report
+    from rerank_service.models.bundle import open_bundle
     from rerank_service.terminal.calibration import grades_table, quality_table
 
     check_installed()

@@ -8,8 +8,8 @@ from rerank_service.commands import Command
 from rerank_service.engine.kinds import Precision, Provider
 
 if TYPE_CHECKING:
-    from rerank_service.loading import ModelOptions
-    from rerank_service.tuning.record import Tuned
+    from rerank_service.models.loading import ModelOptions
+    from rerank_service.models.tuning.record import Tuned
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +23,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from rerank_service.models.tuning.startup import Wish
     from rerank_service.server import model_options
     from rerank_service.settings import read_settings
     from rerank_service.terminal.tuning import engines_table, settings_table
-    from rerank_service.tuning.select import Wish
 
     given: dict[str, Any] = {
         name: value
@@ -52,7 +52,7 @@ def _tune(options: "ModelOptions") -> tuple["Tuned", bool]:
     from rich.console import Console
     from rich.status import Status
 
-    from rerank_service.loading import tune
+    from rerank_service.models.loading import tune
 
     console = Console(stderr=True)
     if not console.is_terminal:

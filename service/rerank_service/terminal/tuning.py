@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from rerank_service.tuning.record import Tuned, reference_of
+from rerank_service.models.tuning.record import Tuned, reference_of
 
 
 def engines_table(tuned: Tuned) -> Table:

@@ -16,8 +16,8 @@ from typing import Any
 from bench.environments import our_runtime
 from bench.runners.lines import Requests, serve
 from rerank_service.engine.host import usable_cores
-from rerank_service.loading import load_selected
-from rerank_service.registry import ServedModel
+from rerank_service.models.loading import load_selected
+from rerank_service.models.registry import ServedModel
 from rerank_service.scheduling.batch_cancellation import Stop
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
 from rerank_service.server import model_options

@@ -20,7 +20,7 @@ from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.grpc_messages import MessageReader, stream_responses_from
 from rerank_service.api.json_documents import JsonReader
 from rerank_service.auth import Caller, Keys, KnownKey, digest
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import MAX_DEPTH, MAX_ID_CHARS, Document
 from rerank_service.ranking.ranking import Activation, Ranking, RerankRequest, Scoreboard, Timing, Usage
 from rerank_service.reranker import RequestLimits

@@ -20,9 +20,9 @@ from tei_client.stubs import tei_pb2_grpc as their_grpc
 import rerank_service
 from rerank.tei import tei_pb2 as ours
 from rerank_service.auth import Keys
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.template import Template
 from rerank_service.engine.host import usable_cores
+from rerank_service.models.bundle import Bundle
 from rerank_service.reranker import RequestLimits
 from support.running import Running, Served, running, served
 from support.small import BOOM, NAN, write_small_model

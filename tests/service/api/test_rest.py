@@ -10,7 +10,7 @@ import pytest
 
 from rerank_service.api.address import address
 from rerank_service.auth import Keys
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN

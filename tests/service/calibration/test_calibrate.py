@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from rerank_service import __main__ as entry
-from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.calibration.calibrate import Calibrated, calibrate
 from rerank_service.calibration.labels import Labelled
 from rerank_service.errors import CalibrationFailed
-from rerank_service.model_files import MANIFEST
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.files import MANIFEST
+from rerank_service.models.variants.derive import identity
 from rerank_service.ranking.calibration_curve import Platt, sigmoid
 from rerank_service.ranking.ranking import Activation
-from rerank_service.variants.derive import identity
 
 Chance = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 

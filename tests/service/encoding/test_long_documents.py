@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.windows import window_tokens
 from rerank_service.errors import InferenceFailed, Overloaded, TooLarge
+from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import (
     Activation,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from rerank_service.bundle import Bundle, Manifest, open_bundle
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.encoding.windows import Reading
 from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.models.bundle import Bundle, Manifest, open_bundle
 from rerank_service.ranking.ranking import CutSide
 from support.running import Served, running, served
 from support.small import write_small_model

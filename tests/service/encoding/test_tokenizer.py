@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.encoding.windows import Reading
 from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.ranking import CutSide
 from rerank_service.server import STARTER
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cpu as cpu_provider
 from rerank_service.engine import openvino
@@ -16,10 +15,11 @@ from rerank_service.engine.host import Cpu
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning.throughput import logits
+from rerank_service.models.variants.cache import Cache
+from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import BatchLimits
-from rerank_service.tuning.measure import logits
-from rerank_service.variants.cache import Cache
-from rerank_service.variants.derive import graph_for
 
 LIMITS = BatchLimits(likeness=0.0)
 DRIFT = {Precision.FP32: 1e-4, Precision.BF16: 0.2, Precision.INT8: 0.6}

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rerank_service.bundle import Bundle
 from rerank_service.engine import cuda, nvidia_driver
 from rerank_service.engine.batch_defaults import default_limits
 from rerank_service.engine.io_binding import GRAPH_TOKENS, MOST_GRAPHS, Bound, Replayed, filled_up, recorded_shape
@@ -15,6 +14,7 @@ from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Feed, open_session, ort, session_options
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import OutOfMemory
+from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.batching import Batch, BatchLimits
 
 _GPU = Engine(Provider.CUDA, Precision.FP16)

@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from golden.cases import Case, golden_cases, golden_tokens
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
 from rerank_service.scheduling.fair_queue import FairQueue
 

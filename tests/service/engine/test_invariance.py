@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank_service.bundle import open_bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import open_bundle
 from rerank_service.scheduling.batching import BatchLimits, collate
 from rerank_service.server import STARTER
 

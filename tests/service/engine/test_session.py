@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rerank_service.bundle import Bundle
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.batch_cancellation import Stop
 from rerank_service.scheduling.batching import Batch
 

@@ -11,7 +11,7 @@ import pytest
 from ir_measures import RR, Qrel, R, calc_aggregate, nDCG, read_trec_run
 
 from rerank_service import __main__ as entry
-from rerank_service.bundle import Bundle
+from rerank_service.models.bundle import Bundle
 from support.running import Served
 
 RNG = np.random.default_rng(3)

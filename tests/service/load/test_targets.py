@@ -13,13 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rerank_service.auth import Keys
-from rerank_service.bundle import Bundle
 from rerank_service.errors import InvalidRequest
 from rerank_service.load.address import target
 from rerank_service.load.errors import LoadFailed
 from rerank_service.load.generator import Amount, Outcome, arriving, closed
 from rerank_service.load.summary import summarise
 from rerank_service.load.workload import Lengths, Workload
+from rerank_service.models.bundle import Bundle
 from support.running import Running, Served, running, served
 
 SMALL = Workload(documents=3, lengths=Lengths(2, 5), query_lengths=Lengths(1, 2))

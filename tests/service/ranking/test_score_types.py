@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.bundle import Bundle, write_manifest
 from rerank_service.errors import InvalidRequest
+from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.ranking.calibration_curve import Calibration, Isotonic, Platt, sigmoid
 from rerank_service.ranking.ranking import Activation, RerankRequest, Scoreboard, ScoreType, rank, relevance
 from support.running import Served, running, served

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 
-from rerank_service.bundle import Bundle
 from rerank_service.errors import InferenceFailed, InvalidRequest
+from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Missing, RankedDocument, Ranking, RerankRequest
 from rerank_service.reranker import RequestLimits

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.bundle import Bundle
 from rerank_service.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
+from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking, RerankRequest
 from rerank_service.reranker import RequestLimits

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from rerank_service.api.json_body import JsonBody
 from rerank_service.errors import RerankError
+from rerank_service.models.registry import ModelInfo
 from rerank_service.ranking.document import Reader
 from rerank_service.ranking.ranking import Ranking, RerankRequest
-from rerank_service.registry import ModelInfo
 from rerank_service.reranker import RequestLimits
 
 Body = Mapping[str, Any]

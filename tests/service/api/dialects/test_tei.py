@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rerank_service.auth import Keys
-from rerank_service.bundle import Bundle
 from rerank_service.engine.host import usable_cores
+from rerank_service.models.bundle import Bundle
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN

@@ -3,17 +3,17 @@
 import importlib.metadata
 from dataclasses import dataclass
 
-from rerank_service.bundle import Bundle
 from rerank_service.engine.available import Offer, offer, reasons, works
 from rerank_service.engine.cuda import gpus
 from rerank_service.engine.host import cpu, usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
-from rerank_service.tuning import parity
-from rerank_service.tuning.record import Tuned, read, reference_of
-from rerank_service.variants.cache import Cache, key
-from rerank_service.variants.derive import identity
-from rerank_service.variants.recipes import recipe
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.record import Tuned, read, reference_of
+from rerank_service.models.variants.cache import Cache, key
+from rerank_service.models.variants.derive import identity
+from rerank_service.models.variants.recipes import recipe
 
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino")
 
@@ -95,7 +95,7 @@ def tuning_key(bundle: Bundle, wish: Wish) -> str:
         " ".join(gpus()),
         recipe(Engine(Provider.CPU, Precision.INT8)),
         recipe(Engine(Provider.CUDA, Precision.FP16)),
-        parity.digest(),
+        parity_set.digest(),
     )
 
 

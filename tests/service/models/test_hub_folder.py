@@ -11,13 +11,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from rerank_service.bundle import open_bundle
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import BundleInvalid
-from rerank_service.hub_config import window
-from rerank_service.loading import ModelOptions, load_selected
-from rerank_service.model_files import MANIFEST
-from rerank_service.tuning.select import Wish
+from rerank_service.models.bundle import open_bundle
+from rerank_service.models.files import MANIFEST
+from rerank_service.models.hub_config import window
+from rerank_service.models.loading import ModelOptions, load_selected
+from rerank_service.models.tuning.startup import Wish
 from support.running import running
 from support.small import logit, write_small_model
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.bundle import Bundle
 from rerank_service.engine.available import Skipped
 from rerank_service.engine.kinds import Engine, Precision
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.model_files import MIN_TOKENS
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.files import MIN_TOKENS
+from rerank_service.models.tuning.gate import LEAST_TAU, Agreement
+from rerank_service.models.tuning.parity_set import kendall_tau_b
+from rerank_service.models.tuning.record import Trial
+from rerank_service.models.tuning.throughput import Score, logits
+from rerank_service.models.variants.cache import Cache
+from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair
-from rerank_service.tuning.gate import LEAST_TAU, Agreement
-from rerank_service.tuning.measure import Score, logits
-from rerank_service.tuning.parity import kendall_tau_b
-from rerank_service.tuning.record import Trial
-from rerank_service.variants.cache import Cache
-from rerank_service.variants.derive import graph_for
 
 WORTH = 1.05
 """Times the speed of fp32 that another engine must reach, to be worth its rounding."""

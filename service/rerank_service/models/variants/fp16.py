@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.engine.runtime import FORM
 from rerank_service.errors import BundleInvalid
-from rerank_service.variants.fused import attentions, fused
-from rerank_service.variants.packing import pack
+from rerank_service.models.variants.fused import attentions, fused
+from rerank_service.models.variants.packing import pack
 
 _LARGEST = float(np.finfo(np.float16).max)
 _ANGLES = ("Cos", "Sin")

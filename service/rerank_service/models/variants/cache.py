@@ -19,8 +19,8 @@ from typing import Any
 import orjson
 import structlog
 
-from rerank_service.bundle import file_digest
-from rerank_service.model_files import GRAPH
+from rerank_service.models.bundle import file_digest
+from rerank_service.models.files import GRAPH
 
 _DIGESTS = "digests.json"
 _ABANDONED = 24 * 60 * 60.0

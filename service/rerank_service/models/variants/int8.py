@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from rerank_service.variants.recipes import INT8_ROWS
+from rerank_service.models.variants.recipes import INT8_ROWS
 
 _CONTRIB = "com.microsoft"
 _LEVELS = 127

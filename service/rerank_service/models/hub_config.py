@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, normalizers
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.model_files import CONFIG, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, checked, read_json
+from rerank_service.models.files import CONFIG, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, checked, read_json
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TRANSFORMER_CONFIG = "sentence_bert_config.json"

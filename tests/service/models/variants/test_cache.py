@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.bundle import Bundle
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
-from rerank_service.variants.cache import Cache, key
-from rerank_service.variants.derive import graph_for
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.variants.cache import Cache, key
+from rerank_service.models.variants.derive import graph_for
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
 

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.engine.available import offer, reasons
 from rerank_service.engine.batch_defaults import default_lanes, default_limits
 from rerank_service.engine.kinds import Engine, Provider
-from rerank_service.registry import Names, ServedModel, load
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.registry import Names, ServedModel, load
+from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, tune_short
+from rerank_service.models.tuning.full import Told, machine, tune_full
+from rerank_service.models.tuning.record import Tuned, reference_of
+from rerank_service.models.tuning.startup import Selection, Wish, remembered, select, tuning_key, wish_for
+from rerank_service.models.tuning.trials import open_all
+from rerank_service.models.variants.cache import Cache
+from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.score_cache import ScoreCache
-from rerank_service.tuning import parity
-from rerank_service.tuning.full import Told, machine, tune_full
-from rerank_service.tuning.record import Tuned, reference_of
-from rerank_service.tuning.select import Selection, Wish, remembered, select, tuning_key, wish_for
-from rerank_service.tuning.short import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, tune_short
-from rerank_service.tuning.trials import open_all
-from rerank_service.variants.cache import Cache
-from rerank_service.variants.derive import graph_for
 
 _log = structlog.get_logger()
 
@@ -104,7 +104,7 @@ def _tune(
         chosen, trials = tune_short(
             scores,
             base,
-            parity.encoded(running.tokenizer, most=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
+            parity_set.encoded(running.tokenizer, most=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
             limits=limits,
             pad_id=bundle.manifest.pad_id,
             ends=ends,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.hub_config import MODULES, Config, check_lower_case, pad_id, read_config, window
-from rerank_service.labels import named, relevant_of
-from rerank_service.model_files import CONFIG, GRAPH, MANIFEST, TOKENIZER
+from rerank_service.models.files import CONFIG, GRAPH, MANIFEST, TOKENIZER
+from rerank_service.models.hub_config import MODULES, Config, check_lower_case, pad_id, read_config, window
+from rerank_service.models.label_names import named, relevant_of
 
 _ONNX = ".onnx"
 _PLACES = (".", "onnx")

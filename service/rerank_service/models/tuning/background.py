@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping
 
 from rerank_service.engine.kinds import Engine
+from rerank_service.models.tuning.gate import Agreement
+from rerank_service.models.tuning.record import Trial
+from rerank_service.models.tuning.throughput import Clock, Score, throughput
+from rerank_service.models.tuning.trials import Reference, judge
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
-from rerank_service.tuning.gate import Agreement
-from rerank_service.tuning.measure import Clock, Score, throughput
-from rerank_service.tuning.record import Trial
-from rerank_service.tuning.trials import Reference, judge
 
 SECONDS = 10.0
 """That a short tuning may take, loading the engines included."""

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_service.bundle import Bundle, file_digest
 from rerank_service.engine.kinds import Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.errors import BundleInvalid
-from rerank_service.variants.cache import Cache, key
-from rerank_service.variants.recipes import FP16, FP16_PACKED, INT8_ROWS, recipe
+from rerank_service.models.bundle import Bundle, file_digest
+from rerank_service.models.variants.cache import Cache, key
+from rerank_service.models.variants.recipes import FP16, FP16_PACKED, INT8_ROWS, recipe
 
 if TYPE_CHECKING:
     import onnx
@@ -65,19 +65,19 @@ Rewrite = Callable[["onnx.ModelProto"], int]
 
 
 def _int8_rows() -> Rewrite:
-    from rerank_service.variants.int8 import quantize_rows
+    from rerank_service.models.variants.int8 import quantize_rows
 
     return quantize_rows
 
 
 def _fp16() -> Rewrite:
-    from rerank_service.variants.fp16 import halved
+    from rerank_service.models.variants.fp16 import halved
 
     return halved
 
 
 def _fp16_packed() -> Rewrite:
-    from rerank_service.variants.fp16 import halved_and_packed
+    from rerank_service.models.variants.fp16 import halved_and_packed
 
     return halved_and_packed
 

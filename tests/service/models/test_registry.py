@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
-from rerank_service.hosted_names import HOSTED_NAMES
-from rerank_service.registry import Names, Registry, ServedModel, load
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.hosted_names import HOSTED_NAMES
+from rerank_service.models.registry import Names, Registry, ServedModel, load
 from rerank_service.scheduling.batching import BatchLimits
 from support.small import write_small_model
 

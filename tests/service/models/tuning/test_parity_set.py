@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden.make_parity import CANDIDATES
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.tuning.gate import LEAST_TAU, Agreement
-from rerank_service.tuning.parity import encoded, kendall_tau_b, queries
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning.gate import LEAST_TAU, Agreement
+from rerank_service.models.tuning.parity_set import encoded, kendall_tau_b, queries
 
 
 def test_the_set_is_large_and_mixed() -> None:

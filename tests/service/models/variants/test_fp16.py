@@ -8,16 +8,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from rerank_service.bundle import Bundle
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.runtime import FORM, open_session, session_options
 from rerank_service.errors import BundleInvalid
-from rerank_service.variants.cache import Cache
-from rerank_service.variants.derive import graph_for
-from rerank_service.variants.fp16 import halved, halved_and_packed, to_fp16
-from rerank_service.variants.fused import cpu_logits, fused, plain, sample
-from rerank_service.variants.packing import pack
-from rerank_service.variants.recipes import recipe
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.variants.cache import Cache
+from rerank_service.models.variants.derive import graph_for
+from rerank_service.models.variants.fp16 import halved, halved_and_packed, to_fp16
+from rerank_service.models.variants.fused import cpu_logits, fused, plain, sample
+from rerank_service.models.variants.packing import pack
+from rerank_service.models.variants.recipes import recipe
 from support.contrib import reference_logits
 
 _LAYERS = 6

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import onnx
 from onnx import NodeProto, helper
 
-from rerank_service.variants.fused import ATTENTION, CONTRIB, attentions
+from rerank_service.models.variants.fused import ATTENTION, CONTRIB, attentions
 
 _TOKEN_BY_TOKEN = frozenset(
     (

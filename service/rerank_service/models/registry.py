@@ -8,13 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from rerank_service.bundle import NOT_VERIFIED, Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.batch_defaults import default_lanes
 from rerank_service.engine.kinds import CPU_FP32, Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel, excerpt
+from rerank_service.models.bundle import NOT_VERIFIED, Bundle
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.ranking import Activation
 from rerank_service.scheduling.batching import BatchLimits, collate

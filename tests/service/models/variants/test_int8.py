@@ -11,11 +11,11 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from rerank_service.bundle import Bundle
 from rerank_service.engine.runtime import open_session, session_options
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.variants.int8 import products, quantize_columns, quantize_rows
 from rerank_service.scheduling.batching import Batch
-from rerank_service.variants.int8 import products, quantize_columns, quantize_rows
 
 _SIDE = 64
 

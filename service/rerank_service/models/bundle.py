@@ -25,8 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rerank_service.encoding.template import Template
 from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
-from rerank_service.foreign import read_foreign
-from rerank_service.model_files import (
+from rerank_service.models.files import (
     MANIFEST,
     MAX_PAD_ID,
     MAX_TOKENS,
@@ -36,6 +35,7 @@ from rerank_service.model_files import (
     checked,
     read_json,
 )
+from rerank_service.models.hub_folder import read_foreign
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.ranking import Activation
 

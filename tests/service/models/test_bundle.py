@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
 from rerank_service.errors import BundleInvalid
-from rerank_service.model_files import MANIFEST, REPORT
+from rerank_service.models.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
+from rerank_service.models.files import MANIFEST, REPORT
 from support.small import write_small_model
 
 

@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.bundle import Bundle, open_bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import offer
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
-from rerank_service.loading import ModelOptions, load_better, load_selected, tune
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.loading import ModelOptions, load_better, load_selected, tune
+from rerank_service.models.tuning import full, parity_set, throughput
+from rerank_service.models.tuning.background import Halted, tune_short
+from rerank_service.models.tuning.gate import Agreement
+from rerank_service.models.tuning.record import Trial, Tuned, read
+from rerank_service.models.tuning.startup import Wish, select, tuning_key
+from rerank_service.models.tuning.trials import judge, open_all
+from rerank_service.models.variants.cache import Cache
+from rerank_service.models.variants.derive import identity
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
-from rerank_service.tuning import full, measure, parity
-from rerank_service.tuning.gate import Agreement
-from rerank_service.tuning.record import Trial, Tuned, read
-from rerank_service.tuning.select import Wish, select, tuning_key
-from rerank_service.tuning.short import Halted, tune_short
-from rerank_service.tuning.trials import judge, open_all
-from rerank_service.variants.cache import Cache
-from rerank_service.variants.derive import identity
 from support.small import write_small_model
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
@@ -64,7 +64,7 @@ class FakeEngine:
 @pytest.fixture(scope="module")
 def queries(starter: Bundle) -> list[list[EncodedPair]]:
     """Some of the parity set."""
-    return parity.encoded(PairTokenizer(starter.tokenizer, max_tokens=512), most=4, max_tokens_per_doc=16)
+    return parity_set.encoded(PairTokenizer(starter.tokenizer, max_tokens=512), most=4, max_tokens_per_doc=16)
 
 
 def _short(
@@ -185,7 +185,7 @@ def test_throughput_counts_real_tokens_of_all_lanes(queries: list[list[EncodedPa
 
     cost = CostModel()
     before = cost.weights
-    assert measure.throughput(score, pairs, LIMITS, pad_id=0, lanes=2, cost=cost) > 0
+    assert throughput.throughput(score, pairs, LIMITS, pad_id=0, lanes=2, cost=cost) > 0
     assert sorted(seen) == sorted(map(len, pairs))
     assert cost.weights != before
 
@@ -193,7 +193,7 @@ def test_throughput_counts_real_tokens_of_all_lanes(queries: list[list[EncodedPa
 def test_logits_come_back_in_order(queries: list[list[EncodedPair]]) -> None:
     """Though batches are formed by length."""
     time = FakeTime()
-    scores = measure.logits(FakeEngine(time, 1), queries[0], LIMITS, 0)
+    scores = throughput.logits(FakeEngine(time, 1), queries[0], LIMITS, 0)
     assert scores.tolist() == [float(len(pair)) for pair in queries[0]]
 
 

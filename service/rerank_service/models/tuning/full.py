@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from rerank_service.bundle import Bundle
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import Offer, reasons
 from rerank_service.engine.kinds import Engine
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.gate import Agreement
+from rerank_service.models.tuning.record import MOST, Setting, Trial, Tuned, reference_of
+from rerank_service.models.tuning.throughput import Score, in_turn, throughput
+from rerank_service.models.tuning.trials import Reference, judge, open_all
+from rerank_service.models.variants.cache import Cache
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
-from rerank_service.tuning import parity
-from rerank_service.tuning.gate import Agreement
-from rerank_service.tuning.measure import Score, in_turn, throughput
-from rerank_service.tuning.record import MOST, Setting, Trial, Tuned, reference_of
-from rerank_service.tuning.trials import Reference, judge, open_all
-from rerank_service.variants.cache import Cache
 
 ROUNDS = 3
 QUERIES = 8
@@ -58,7 +58,7 @@ def machine(bundle: Bundle, cache: Cache, limits: BatchLimits, *, lanes: int) ->
     """Read what tuning needs."""
     manifest = bundle.manifest
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
-    queries = tuple(tuple(query) for query in parity.encoded(tokenizer))
+    queries = tuple(tuple(query) for query in parity_set.encoded(tokenizer))
     return Machine(bundle, tokenizer, cache, lanes, replace(limits, max_length=bundle.manifest.max_tokens), queries)
 
 
