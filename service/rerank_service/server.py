@@ -24,11 +24,11 @@ from rerank_service.api.rest import RerankRoutes, RestOptions
 from rerank_service.api.rest_app import build_app
 from rerank_service.api.rest_server import listening as rest_listening
 from rerank_service.auth import Keys
-from rerank_service.drain import Patience, drain, stop_signals, unless_stopped
 from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.keys_file import read_keys
-from rerank_service.lanes import improving, running
+from rerank_service.lifecycle.hot_swap import improving, running
+from rerank_service.lifecycle.shutdown import Patience, drain, stop_signals, unless_stopped
 from rerank_service.models.hosted_names import HOSTED_NAMES
 from rerank_service.models.loading import ModelOptions, load_better, load_selected
 from rerank_service.models.registry import Names, Registry, ServedModel

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from rerank_service.aside import abandoned, aside
-from rerank_service.drain import unless_stopped
 from rerank_service.errors import BundleInvalid
-from rerank_service.lanes import improving, running
+from rerank_service.lifecycle.background import abandoned, aside
+from rerank_service.lifecycle.hot_swap import improving, running
+from rerank_service.lifecycle.shutdown import unless_stopped
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.registry import Names, Registry, ServedModel, load
 from rerank_service.ranking.document import Document

@@ -52,7 +52,7 @@ def _add(parser: Any, *names: str, **options: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rerank_service.aside import abandoned
+    from rerank_service.lifecycle.background import abandoned
     from rerank_service.server import Addresses, serve
     from rerank_service.telemetry import configure_logging
 

@@ -22,8 +22,8 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from rerank_service.aside import aside
 from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
+from rerank_service.lifecycle.background import aside
 from rerank_service.scheduling.batch_cancellation import Stop
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.scheduling.cost_model import CostModel

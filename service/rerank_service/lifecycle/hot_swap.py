@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from rerank_service.aside import aside
+from rerank_service.lifecycle.background import aside
 from rerank_service.models.registry import Registry, ServedModel
 
 _log = structlog.get_logger()

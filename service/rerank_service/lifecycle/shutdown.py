@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from rerank_service.aside import aside
+from rerank_service.lifecycle.background import aside
 from rerank_service.scheduling.admission import Admission
 
 _log = structlog.get_logger()
