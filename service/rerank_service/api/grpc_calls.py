@@ -16,10 +16,10 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from rerank_service.api.refusals import log_refusal
 from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Caller, Keys
 from rerank_service.errors import InvalidRequest, NotReady, Overloaded, RerankError
+from rerank_service.observability.request_log import log_refusal
 
 _log = structlog.get_logger()
 

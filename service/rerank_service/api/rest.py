@@ -15,11 +15,11 @@ from starlette.requests import ClientDisconnect
 
 from rerank_service.api.dialects import Answer, Dialect, Exchange, LookUp, ServerFacts
 from rerank_service.api.dialects.unified import DIALECT as UNIFIED
-from rerank_service.api.refusals import log_refusal
 from rerank_service.api.request_id import request_id_from
 from rerank_service.auth import Caller, Keys
 from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RerankError, excerpt
 from rerank_service.models.registry import Registry
+from rerank_service.observability.request_log import log_refusal
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline

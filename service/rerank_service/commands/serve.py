@@ -53,8 +53,8 @@ def _add(parser: Any, *names: str, **options: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.lifecycle.background import abandoned
+    from rerank_service.observability.logs import configure_logging
     from rerank_service.server import Addresses, serve
-    from rerank_service.telemetry import configure_logging
 
     settings = _settings(arguments)
     configure_logging(settings.log_format, settings.log_level)

@@ -15,7 +15,7 @@ from support.process import started
 
 LOG_TWICE = """
 import logging, structlog
-from rerank_service.telemetry import configure_logging
+from rerank_service.observability.logs import configure_logging
 configure_logging("json", "info")
 structlog.get_logger().info("ours")
 logging.getLogger("theirs").warning("\\ud800 %s", "theirs")
@@ -51,7 +51,7 @@ def test_a_traceback_does_not_show_what_callers_sent(form: str) -> None:
     """Ours and the libraries' alike: where it went wrong, not the variables that were there."""
     code = f"""
 import logging, structlog
-from rerank_service.telemetry import configure_logging
+from rerank_service.observability.logs import configure_logging
 configure_logging("{form}", "info")
 def handle(document):
     raise ValueError("a bug")
