@@ -17,16 +17,16 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.api import grpc as grpc_edge
 from rerank_service.api.address import address
-from rerank_service.api.grpc_tei import TeiMethods
-from rerank_service.api.rest import RerankRoutes, RestOptions
-from rerank_service.api.rest_app import build_app
-from rerank_service.api.rest_server import listening as rest_listening
-from rerank_service.auth import Keys
+from rerank_service.api.api_keys_file import read_keys
+from rerank_service.api.auth import Keys
+from rerank_service.api.grpc import rerank_v1 as grpc_edge
+from rerank_service.api.grpc.tei_v1 import TeiMethods
+from rerank_service.api.http.app import build_app
+from rerank_service.api.http.routes import RerankRoutes, RestOptions
+from rerank_service.api.http.server import listening as rest_listening
 from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import Precision, Provider
-from rerank_service.keys_file import read_keys
 from rerank_service.lifecycle.hot_swap import improving, running
 from rerank_service.lifecycle.shutdown import Patience, drain, stop_signals, unless_stopped
 from rerank_service.models.hosted_names import HOSTED_NAMES

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from rerank_service.auth import Keys
+from rerank_service.api.auth import Keys
 from rerank_service.models.bundle import open_bundle
 from rerank_service.server import STARTER
 from support.process import Process, started

@@ -16,10 +16,10 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from rerank_service.api.rest import RerankRoutes, RestOptions
-from rerank_service.api.rest_app import build_app
-from rerank_service.api.rest_server import listening
-from rerank_service.auth import Keys
+from rerank_service.api.auth import Keys
+from rerank_service.api.http.app import build_app
+from rerank_service.api.http.routes import RerankRoutes, RestOptions
+from rerank_service.api.http.server import listening
 from rerank_service.models.registry import Registry
 from rerank_service.reranker import RequestLimits, Reranker
 from rerank_service.scheduling.admission import Admission

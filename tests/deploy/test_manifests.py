@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import rerank_service
-from rerank_service.api.grpc import LIVENESS, READINESS
+from rerank_service.api.grpc.rerank_v1 import LIVENESS, READINESS
 from rerank_service.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

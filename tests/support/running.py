@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.client import AsyncRerankClient
-from rerank_service.api import grpc as grpc_edge
-from rerank_service.api.grpc_tei import TeiMethods
-from rerank_service.api.rest import RerankRoutes, RestOptions
-from rerank_service.api.rest_app import build_app
-from rerank_service.api.rest_server import listening as rest_listening
-from rerank_service.auth import Keys
+from rerank_service.api.auth import Keys
+from rerank_service.api.grpc import rerank_v1 as grpc_edge
+from rerank_service.api.grpc.tei_v1 import TeiMethods
+from rerank_service.api.http.app import build_app
+from rerank_service.api.http.routes import RerankRoutes, RestOptions
+from rerank_service.api.http.server import listening as rest_listening
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.registry import Registry, ServedModel, load
 from rerank_service.ranking.document import Document

@@ -12,7 +12,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rerank_service.auth import Keys
+from rerank_service.api.auth import Keys
 from rerank_service.errors import InvalidRequest
 from rerank_service.load.address import target
 from rerank_service.load.errors import LoadFailed

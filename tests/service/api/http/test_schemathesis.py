@@ -1,0 +1,40 @@
+"""schemathesis finds nothing wrong between the OpenAPI page and the server.
+
+All its default checks run, on the same cases each time.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from rerank_service.api.auth import Keys
+from support.running import Running, served
+
+
+@pytest.mark.timeout(300)
+async def test_schemathesis_finds_nothing(core: Running, tmp_path: Path) -> None:
+    """On a server that is ready and asks for a key."""
+    async with served(core, keys=Keys(["sesame"])) as edges:
+        edges.routes.ready = True
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{edges.http.base_url}/openapi.json"),
+            *(
+                "--header",
+                "Authorization: Bearer sesame",
+                "--generation-deterministic",
+                "--max-examples",
+                "20",
+                "--no-color",
+            ),
+            cwd=tmp_path,  # it leaves a folder behind
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            report, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+    assert process.returncode == 0, report.decode()

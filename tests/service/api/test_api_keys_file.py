@@ -1,0 +1,98 @@
+"""The file of keys: what it may hold, and that no error shows a key."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rerank_service.api.api_keys_file import read_keys
+from rerank_service.api.auth import Caller, digest
+from rerank_service.errors import SettingsInvalid
+
+SECRET = "s3cr3t"
+SHA256 = digest(SECRET).hex()
+
+
+def _file(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "keys.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_entries_are_read(tmp_path: Path) -> None:
+    """Keys as they are or as digests; a weight where there is one."""
+    content = f"""
+    - name: search
+      key: {SECRET}
+      weight: 3
+    - {{name: nightly.batch, sha256: {digest("other").hex().upper()}, weight: 0.5}}
+    - name: team/people@example
+      key: "0123=:,"
+    """
+    known = read_keys(_file(tmp_path, content))
+    assert [one.digest for one in known] == [digest(SECRET), digest("other"), digest("0123=:,")]
+    assert [one.caller for one in known] == [
+        Caller("search", 3.0),
+        Caller("nightly.batch", 0.5),
+        Caller("team/people@example", 1.0),
+    ]
+
+
+def test_json_is_read_too(tmp_path: Path) -> None:
+    """Also where it is no YAML, for its tabs."""
+    content = json.dumps([{"name": "a", "key": SECRET, "weight": 2}], indent="\t")
+    assert read_keys(_file(tmp_path, content))[0].caller == Caller("a", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "must be a list"),
+        ("[]", "would let nobody in"),
+        (f"{SECRET}", "must be a list"),
+        (f"{SECRET}: 3", "must be a list"),
+        (f"- {SECRET}", "entry 1: must be an entry"),
+        (f"- {{name: a, key: {SECRET}}}\n- {SECRET}: 3", "entry 2"),
+        (f"- name: a\n  {SECRET}: 3", "entry 1: has a field that is none of"),
+        (f"- key: {SECRET}", "entry 1: name is missing"),
+        ("- name: a", "entry 1: needs either key or sha256"),
+        ("- {name: a, key: null}", "needs either"),
+        (f"- {{name: a, key: {SECRET}, sha256: {SHA256}}}", "and not both"),
+        (f"- {{name: 'a {SECRET}', key: b}}", "entry 1: name has characters"),
+        ("- {name: a, key: 12345}", "entry 1: key must be text"),
+        ("- {name: a, key: 2024-99-99}", "neither YAML nor JSON"),
+        ("- {name: a, key: ''}", "entry 1: key must be visible"),
+        (f"- {{name: a, key: ' {SECRET}'}}", "entry 1: key must be visible"),
+        (f"- {{name: a, key: é{SECRET}}}", "entry 1: key must be visible"),
+        (f"- {{name: a, sha256: {SECRET}}}", "entry 1: sha256 has characters"),
+        (f"- {{name: a, sha256: {digest('').hex()}}}", "entry 1: sha256 is that of nothing"),
+        *(
+            (f"- {{name: a, key: {SECRET}, weight: {weight}}}", "entry 1: weight")
+            for weight in ("0", "-1", "0.001", "101", ".nan", ".inf", f"'{SECRET}'", "true", "null")
+        ),
+        (f"- {{name: a, key: {SECRET}}}\n- {{name: a, key: b}}", "entry 2: has the same name as entry 1"),
+        (f"- {{name: a, key: {SECRET}}}\n- {{name: b, sha256: {SHA256}}}", "entry 2: has the same key as entry 1"),
+        (f"- name: a\n  key: *{SECRET}", "neither YAML nor JSON, line 2, column 8"),
+        (f"- name: a\n  key: !{SECRET} b", "neither YAML nor JSON, line 2, column 8"),
+        (f"- name: a\n  key: '{SECRET}", "neither YAML nor JSON, line"),
+        (f"- name: a\n key: {SECRET}: {SECRET}", "neither YAML nor JSON, line"),
+        (b"\xff\xfe\x00" + SECRET.encode(), "neither YAML nor JSON"),
+        ("[" * 5000 + SECRET, "neither YAML nor JSON"),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_key(tmp_path: Path, content: str | bytes, words: str) -> None:
+    """The flag, the file and the entry are named; the chain of causes shows nothing either."""
+    path = _file(tmp_path, content)
+    with pytest.raises(SettingsInvalid, match=words) as caught:
+        read_keys(path)
+    assert str(caught.value).startswith(f"--api-keys-file {path}: ")
+    assert SECRET not in str(caught.value)
+    assert SHA256 not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """An unreadable one is no reason to let everyone in."""
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(SettingsInvalid, match=r"cannot be read: (No such file|Is a directory)"):
+            read_keys(path)
