@@ -22,7 +22,7 @@ from bench.results import Results
 from bench.run import Run
 from bench.table import page
 from bench.variant import settle
-from rerank_service.load import workload
+from rerank_service.tools.loadtest import workload
 
 _WORK = ROOT / "out" / "bench"
 _DOCS = ROOT / "docs" / "bench"

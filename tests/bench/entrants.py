@@ -14,11 +14,11 @@ from bench.loop import run
 from bench.processes import Child, Runner, child
 from bench.servers import OurServer, infinity
 from rerank.client import RerankClient
-from rerank_service.load.address import target
-from rerank_service.load.generator import Amount, closed
-from rerank_service.load.summary import Summary, summarise
-from rerank_service.load.target import Served, Target
-from rerank_service.load.workload import Prepared, Request
+from rerank_service.tools.loadtest.address import target
+from rerank_service.tools.loadtest.generator import Amount, closed
+from rerank_service.tools.loadtest.summary import Summary, summarise
+from rerank_service.tools.loadtest.target import Served, Target
+from rerank_service.tools.loadtest.workload import Prepared, Request
 
 _LOAD_SECONDS = 600.0
 """Some quantise the model first."""

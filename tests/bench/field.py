@@ -9,7 +9,7 @@ from bench.contestants import Contestant, Use
 from bench.entrants import CannotRun, Entrant
 from bench.options import Options
 from bench.processes import Died
-from rerank_service.load.workload import Prepared
+from rerank_service.tools.loadtest.workload import Prepared
 
 T = TypeVar("T")
 

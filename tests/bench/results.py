@@ -12,7 +12,7 @@ from bench.figures.memory import Memory
 from bench.figures.overload import Overload
 from bench.host import Host
 from bench.options import Options
-from rerank_service.load.target import Served
+from rerank_service.tools.loadtest.target import Served
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from bench.processes import Died
 from bench.results import Results
 from bench.servers import OurServer, our_server
 from rerank_service.errors import RerankError
-from rerank_service.load.workload import Prepared, Workload
+from rerank_service.tools.loadtest.workload import Prepared, Workload
 
 T = TypeVar("T")
 

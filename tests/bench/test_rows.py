@@ -20,9 +20,9 @@ from bench.picture import draw
 from bench.results import Results
 from bench.rows import Row, Sense, ratio, rows
 from bench.table import page
-from rerank_service.load.generator import Outcome
-from rerank_service.load.summary import Summary, summarise
-from rerank_service.load.target import Answer, Served
+from rerank_service.tools.loadtest.generator import Outcome
+from rerank_service.tools.loadtest.summary import Summary, summarise
+from rerank_service.tools.loadtest.target import Answer, Served
 
 HOST = Host("Zeno 1", ("avx512_vnni", "avx2"), 2, "3.11.7")
 SPEEDS = {"gRPC": 90.0, "REST": 80.0, "bare": 100.0, "sentence-transformers": 30.0, "infinity": 20.0}

@@ -10,10 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rerank_export.errors import ExportFailed
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.errors import FileInvalid, InvalidRequest
-from rerank_service.lines import objects
 from rerank_service.models.bundle import file_digest
 from rerank_service.models.tuning import parity_set
 from rerank_service.scheduling.batching import EncodedPair
+from rerank_service.tools.input_files import objects
 
 BUILT_IN = "built-in"
 

@@ -13,9 +13,9 @@ from rerank_service.errors import InvalidRequest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rerank_service.load.report import Level, Report
-    from rerank_service.load.target import Target
-    from rerank_service.load.workload import Workload
+    from rerank_service.tools.loadtest.load_report import Level, Report
+    from rerank_service.tools.loadtest.target import Target
+    from rerank_service.tools.loadtest.workload import Workload
 
 _CLIENTS = "1,4,16,64"
 _SECONDS = 10.0
@@ -53,10 +53,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.load.address import target
-    from rerank_service.load.dialects import Dialect
-    from rerank_service.load.picture import check_drawing, draw
     from rerank_service.terminal.load import error_console, failure_lines, load_table
+    from rerank_service.tools.loadtest.address import target
+    from rerank_service.tools.loadtest.dialects import Dialect
+    from rerank_service.tools.loadtest.latency_plot import check_drawing, draw
 
     levels, workload = _levels(arguments), _workload(arguments)
     if arguments.png:
@@ -82,8 +82,8 @@ def _run(arguments: argparse.Namespace) -> int:
 async def _measure(
     arguments: argparse.Namespace, server: "Target", workload: "Workload", levels: list[int], console: "Console"
 ) -> "Report":
-    from rerank_service.load.report import Report
     from rerank_service.terminal.load import level_line
+    from rerank_service.tools.loadtest.load_report import Report
 
     served = await server.probe()
     measured = []
@@ -99,10 +99,10 @@ async def _level(
     arguments: argparse.Namespace, server: "Target", workload: "Workload", clients: int, console: "Console"
 ) -> "Level":
     """One load level; `clients` is 0 for arrivals at a rate."""
-    from rerank_service.load.generator import Amount, arriving, closed
-    from rerank_service.load.report import Level
-    from rerank_service.load.summary import summarise
     from rerank_service.terminal.load import progress
+    from rerank_service.tools.loadtest.generator import Amount, arriving, closed
+    from rerank_service.tools.loadtest.load_report import Level
+    from rerank_service.tools.loadtest.summary import summarise
 
     seconds = arguments.seconds or _SECONDS
     rate = arguments.rate
@@ -155,7 +155,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _workload(arguments: argparse.Namespace) -> "Workload":
-    from rerank_service.load.workload import Lengths, Workload
+    from rerank_service.tools.loadtest.workload import Lengths, Workload
 
     shortest, _, longest = arguments.tokens.partition("-")
     try:

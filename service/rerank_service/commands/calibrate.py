@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rerank_service.calibration.calibrate import Calibrated
-    from rerank_service.calibration.labels import Labelled
     from rerank_service.models.bundle import Bundle
+    from rerank_service.tools.calibration.calibrate import Calibrated
+    from rerank_service.tools.calibration.labels_file import Labelled
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +37,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.calibration.calibrate import calibrate, check_installed
-    from rerank_service.calibration.keep import check_free
-    from rerank_service.calibration.picture import draw
-    from rerank_service.calibration.report import report
     from rerank_service.models.bundle import open_bundle
     from rerank_service.terminal.calibration import grades_table, quality_table
+    from rerank_service.tools.calibration.bundle_update import check_free
+    from rerank_service.tools.calibration.calibrate import calibrate, check_installed
+    from rerank_service.tools.calibration.calibration_report import report
+    from rerank_service.tools.calibration.reliability_plot import draw
 
     check_installed()
     if arguments.out is not None:
@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _labelled(arguments: argparse.Namespace) -> "list[Labelled]":
-    from rerank_service.calibration.labels import binary, check_enough, read_labels
+    from rerank_service.tools.calibration.labels_file import binary, check_enough, read_labels
 
     labelled = read_labels(arguments.labels)
     if not arguments.graded:
@@ -80,10 +80,10 @@ def _labelled(arguments: argparse.Namespace) -> "list[Labelled]":
 
 async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> "list[NDArray[np.float32]]":
     from rerank_service.errors import FileInvalid
-    from rerank_service.offline import Task, in_process, score_all
     from rerank_service.server import model_options
     from rerank_service.settings import Settings
     from rerank_service.terminal.progress import progress
+    from rerank_service.tools.offline_scoring import Task, in_process, score_all
 
     tasks = [Task(one.places[0], one.query, one.documents) for one in labelled]
     options = model_options(Settings(model=arguments.bundle))
@@ -98,7 +98,7 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> 
 
 
 def _keep(arguments: argparse.Namespace, bundle: "Bundle", found: "Calibrated") -> str:
-    from rerank_service.calibration.keep import keep_in_copy, keep_in_place
+    from rerank_service.tools.calibration.bundle_update import keep_in_copy, keep_in_place
 
     numbers = found.calibration.curve.model_dump(exclude={"method"})
     curve = f"{found.calibration}: {', '.join(f'{name} {value}' for name, value in numbers.items())}"

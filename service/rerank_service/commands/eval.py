@@ -12,10 +12,10 @@ from rerank_service.commands import Command, positive
 from rerank_service.engine.kinds import Precision, Provider
 
 if TYPE_CHECKING:
-    from rerank_service.evaluation.collection import Collection, Part
-    from rerank_service.evaluation.measures import Measures
-    from rerank_service.evaluation.run import Evaluated
-    from rerank_service.offline import Scorer
+    from rerank_service.tools.evaluation.collection import Collection, Part
+    from rerank_service.tools.evaluation.measures import Measures
+    from rerank_service.tools.evaluation.run import Evaluated
+    from rerank_service.tools.offline_scoring import Scorer
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -60,10 +60,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.evaluation.collection import Part
-    from rerank_service.evaluation.measures import Measures
-    from rerank_service.evaluation.report import report, run_lines
     from rerank_service.terminal.evaluation import evaluation_table, remarks
+    from rerank_service.tools.evaluation.collection import Part
+    from rerank_service.tools.evaluation.eval_report import report, run_lines
+    from rerank_service.tools.evaluation.measures import Measures
 
     collections = _collections(arguments, Part(arguments.depth, arguments.queries))
     measures = Measures(arguments.gain, arguments.relevant_from, arguments.recall_at)
@@ -83,9 +83,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _collections(arguments: argparse.Namespace, part: "Part") -> "list[Collection]":
     from rerank_service.errors import SettingsInvalid
-    from rerank_service.evaluation.beir import read_beir
-    from rerank_service.evaluation.jsonl import read_jsonl
-    from rerank_service.evaluation.trec import Files, read_trec
+    from rerank_service.tools.evaluation.beir import read_beir
+    from rerank_service.tools.evaluation.jsonl import read_jsonl
+    from rerank_service.tools.evaluation.trec import Files, read_trec
 
     paths: list[Path] = arguments.collections
     trec = {name: getattr(arguments, name) for name in ("candidates", "qrels", "topics", "corpus")}
@@ -113,8 +113,8 @@ def _collections(arguments: argparse.Namespace, part: "Part") -> "list[Collectio
 async def _evaluated(
     arguments: argparse.Namespace, collections: "list[Collection]", measures: "Measures"
 ) -> "tuple[Scorer, list[Evaluated]]":
-    from rerank_service.evaluation.run import evaluate
     from rerank_service.terminal.progress import progress
+    from rerank_service.tools.evaluation.run import evaluate
 
     evaluated = []
     async with _scorer(arguments) as scorer:
@@ -127,10 +127,10 @@ async def _evaluated(
 @asynccontextmanager
 async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     from rerank_service.errors import SettingsInvalid
-    from rerank_service.offline import by_server, in_process
     from rerank_service.ranking.ranking import TooLong
     from rerank_service.server import model_options
     from rerank_service.settings import Settings
+    from rerank_service.tools.offline_scoring import by_server, in_process
 
     read: dict[str, Any] = {
         "max_tokens_per_doc": arguments.max_tokens_per_doc,

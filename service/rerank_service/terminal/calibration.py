@@ -2,8 +2,8 @@
 
 from rich.table import Table
 
-from rerank_service.calibration.calibrate import Calibrated
-from rerank_service.calibration.quality import Quality
+from rerank_service.tools.calibration.calibrate import Calibrated
+from rerank_service.tools.calibration.quality import Quality
 
 _ERROR = {"probability": "Brier score", "grade": "squared error"}
 

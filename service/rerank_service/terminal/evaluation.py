@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from rerank_service.evaluation.measures import CUTOFF, Figures, Measures, mean
-from rerank_service.evaluation.run import Evaluated
+from rerank_service.tools.evaluation.measures import CUTOFF, Figures, Measures, mean
+from rerank_service.tools.evaluation.run import Evaluated
 
 
 def evaluation_table(evaluated: Sequence[Evaluated], measures: Measures) -> Table:

@@ -10,10 +10,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from rerank_service.load.generator import OnOutcome, Outcome
-from rerank_service.load.report import Level
-from rerank_service.load.summary import Summary
 from rerank_service.terminal.tables import shown
+from rerank_service.tools.loadtest.generator import OnOutcome, Outcome
+from rerank_service.tools.loadtest.load_report import Level
+from rerank_service.tools.loadtest.summary import Summary
 
 _LONG = 100
 """Milliseconds whose tenths nobody looks at."""

@@ -7,7 +7,7 @@ from statistics import median
 from bench.contestants import OURS, Use
 from bench.entrants import Entrant
 from bench.field import Field, Record
-from rerank_service.load.workload import Prepared, Request
+from rerank_service.tools.loadtest.workload import Prepared, Request
 
 
 def take_turns(field: Field, requests: Prepared) -> None:

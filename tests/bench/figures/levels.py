@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from bench.entrants import ServedEntrant
 from bench.field import Field
 from bench.loop import run
-from rerank_service.load.generator import Amount, closed
-from rerank_service.load.summary import Summary, summarise
-from rerank_service.load.workload import Prepared
+from rerank_service.tools.loadtest.generator import Amount, closed
+from rerank_service.tools.loadtest.summary import Summary, summarise
+from rerank_service.tools.loadtest.workload import Prepared
 
 
 @dataclass(frozen=True, slots=True)

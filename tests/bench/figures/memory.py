@@ -8,9 +8,9 @@ from bench.entrants import CannotRun
 from bench.loop import run
 from bench.options import Options
 from bench.processes import Child
-from rerank_service.load.generator import Amount, closed
-from rerank_service.load.target import Target
-from rerank_service.load.workload import Lengths, Workload
+from rerank_service.tools.loadtest.generator import Amount, closed
+from rerank_service.tools.loadtest.target import Target
+from rerank_service.tools.loadtest.workload import Lengths, Workload
 
 _RESET_PEAK = "5"
 """Written to clear_refs, it makes VmHWM the memory of now: Documentation/filesystems/proc.rst of Linux."""

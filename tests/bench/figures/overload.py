@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from bench.loop import run
 from bench.options import Options
-from rerank_service.load.generator import Amount, arriving, closed
-from rerank_service.load.summary import Summary, summarise
-from rerank_service.load.target import Target
-from rerank_service.load.workload import Workload
+from rerank_service.tools.loadtest.generator import Amount, arriving, closed
+from rerank_service.tools.loadtest.summary import Summary, summarise
+from rerank_service.tools.loadtest.target import Target
+from rerank_service.tools.loadtest.workload import Workload
 
 _OVERLOAD = 2.0
 _REQUESTS = 256

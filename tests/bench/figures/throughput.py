@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bench.contestants import Contestant, Kind, Use
 from bench.entrants import Entrant
 from bench.field import Field
-from rerank_service.load.workload import Prepared, Workload
+from rerank_service.tools.loadtest.workload import Prepared, Workload
 
 
 def work_for(field: Field, bare: Contestant, workload: Workload) -> Prepared:

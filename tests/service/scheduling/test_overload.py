@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import pytest
 
 from rerank_service.errors import Overloaded
-from rerank_service.load.workload import Lengths
 from rerank_service.scheduling.admission import Admission, Ticket
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_queue import FairQueue
+from rerank_service.tools.loadtest.workload import Lengths
 
 LIMITS = BatchLimits()
 LANES = 2

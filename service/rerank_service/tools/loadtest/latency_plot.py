@@ -1,0 +1,40 @@
+"""Load levels as a picture. Needs matplotlib, which no server has."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from rerank_service.tools.loadtest.errors import LoadFailed
+from rerank_service.tools.loadtest.load_report import Level, Report
+
+
+def check_drawing() -> None:
+    """Before the work of having something to draw.
+
+    Raises:
+        LoadFailed: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise LoadFailed("--png needs matplotlib, which is not installed: pip install 'rerank-service[bench]'")
+
+
+def draw(report: Report, path: Path) -> None:
+    """Documents a second and latency by load level."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.suptitle(f"{report.server}: {report.served.model} {report.served.precision}".rstrip(" :"))
+    throughput, latency = figure.subplots(1, 2)
+    labels = [level.load for level in report.levels]
+    throughput.bar(labels, [level.summary.documents_per_second for level in report.levels])
+    throughput.set_title("documents/s")
+    for name in ("p50", "p95", "p99"):
+        latency.plot(labels, _milliseconds(report.levels, name), marker="o", label=name)
+    latency.set_title("latency, ms")
+    latency.set_ylim(bottom=0)
+    latency.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _milliseconds(levels: Sequence[Level], name: str) -> list[float]:
+    return [getattr(level.summary.latency, name) * 1000 for level in levels]
