@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_service.commands import Command
+from rerank_service.cli.commands import Command
 
 if TYPE_CHECKING:
     from rerank_export.scoring import Wishes

@@ -18,6 +18,7 @@ import onnx
 from numpy.typing import NDArray
 
 from rerank_export.weights import save
+from rerank_service.cli.output.progress import progress
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.gate import LEAST_TAU
@@ -25,7 +26,6 @@ from rerank_service.models.tuning.parity_set import kendall_tau_b
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.int8 import products, quantize_rows
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
-from rerank_service.terminal.progress import progress
 
 SECONDS = 900.0
 """That measuring one by one may take; what was not measured by then is left out first."""

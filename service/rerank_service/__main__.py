@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rerank_service.commands import Command
+    from rerank_service.cli.commands import Command
 
 _INSTALL_HINT = (
     "rerank: {missing} is not installed. The server and the command line come with an extra:\n"
@@ -53,7 +53,7 @@ def _main(argv: list[str]) -> int:
 
 def _commands() -> dict[str, "Command"]:
     """Our own subcommands, each a module of `commands` with a `COMMAND`, and those of other packages."""
-    from rerank_service import commands
+    from rerank_service.cli import commands
 
     modules = [
         importlib.import_module(f"{commands.__name__}.{module.name}")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import together
 
-from rerank_service.terminal import example
+from rerank_service.cli.output import example
 from support.process import Process, started
 
 OBJECTS = [{"title": "Rome", "text": "Rome is the capital of Italy."}, {"title": "Paris", "text": "Capital of France"}]

@@ -14,7 +14,7 @@ _MODULES = {
     for path in _ROOT.rglob("*.py")
 }
 _COMPOSITION = {"rerank_service.server", "rerank_service.__main__", "rerank_service.settings"}
-_OUTER = ("rerank_service.api", "rerank_service.commands", "rerank_service.terminal")
+_OUTER = ("rerank_service.api", "rerank_service.cli.commands", "rerank_service.cli.output")
 
 
 def _imports(path: Path) -> set[str]:
@@ -42,7 +42,7 @@ def test_the_core_knows_no_edge() -> None:
 def test_only_the_composition_root_knows_the_settings() -> None:
     """Parts receive values."""
     for name, path in _MODULES.items():
-        if name not in _COMPOSITION and not name.startswith("rerank_service.commands"):
+        if name not in _COMPOSITION and not name.startswith("rerank_service.cli.commands"):
             assert "rerank_service.settings" not in _imports(path), name
 
 

@@ -14,6 +14,7 @@ from rerank_export.gate.speed import pairs_per_second
 from rerank_export.gate.tolerance import Tolerance, of_precision
 from rerank_export.torch_model import TorchModel
 from rerank_export.variants import Made
+from rerank_service.cli.output.progress import progress
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import works
 from rerank_service.engine.batch_defaults import default_lanes
@@ -23,7 +24,6 @@ from rerank_service.errors import excerpt
 from rerank_service.models.bundle import Bundle, Variant
 from rerank_service.models.tuning.throughput import Score, logits
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
-from rerank_service.terminal.progress import progress
 
 _FEW = 8
 """Pairs whose logits must not depend on each other; more rows of a long window may not fit in memory."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rerank.client import DEFAULT_ADDRESS
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.commands import Command
+from rerank_service.cli.commands import Command
 from rerank_service.errors import InvalidRequest
 
 _MAX_TOP_N = 2**31 - 1
@@ -72,7 +72,7 @@ def _score_type(name: str | None) -> pb.ScoreType.ValueType:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.terminal.tables import ranking_table
+    from rerank_service.cli.output.tables import ranking_table
 
     documents = _documents(arguments)
     response = _rank(arguments, documents)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from rerank_service.terminal.tables import shown
+from rerank_service.cli.output.tables import shown
 from rerank_service.tools.loadtest.generator import OnOutcome, Outcome
 from rerank_service.tools.loadtest.load_report import Level
 from rerank_service.tools.loadtest.summary import Summary

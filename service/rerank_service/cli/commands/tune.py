@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rerank_service.commands import Command
+from rerank_service.cli.commands import Command
 from rerank_service.engine.kinds import Precision, Provider
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from rerank_service.cli.output.tuning import engines_table, settings_table
     from rerank_service.models.tuning.startup import Wish
     from rerank_service.server import model_options
     from rerank_service.settings import read_settings
-    from rerank_service.terminal.tuning import engines_table, settings_table
 
     given: dict[str, Any] = {
         name: value

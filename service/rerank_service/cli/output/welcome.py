@@ -6,9 +6,9 @@ import grpc
 from rich.console import Console
 
 from rerank.client import AsyncRerankClient
+from rerank_service.cli.output import example
+from rerank_service.cli.output.tables import ranking_table
 from rerank_service.server import Addresses
-from rerank_service.terminal import example
-from rerank_service.terminal.tables import ranking_table
 
 
 async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:

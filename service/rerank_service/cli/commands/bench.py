@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank.client import DEFAULT_ADDRESS
-from rerank_service.commands import Command
+from rerank_service.cli.commands import Command
 from rerank_service.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.terminal.load import error_console, failure_lines, load_table
+    from rerank_service.cli.output.load import error_console, failure_lines, load_table
     from rerank_service.tools.loadtest.address import target
     from rerank_service.tools.loadtest.dialects import Dialect
     from rerank_service.tools.loadtest.latency_plot import check_drawing, draw
@@ -82,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
 async def _measure(
     arguments: argparse.Namespace, server: "Target", workload: "Workload", levels: list[int], console: "Console"
 ) -> "Report":
-    from rerank_service.terminal.load import level_line
+    from rerank_service.cli.output.load import level_line
     from rerank_service.tools.loadtest.load_report import Report
 
     served = await server.probe()
@@ -99,7 +99,7 @@ async def _level(
     arguments: argparse.Namespace, server: "Target", workload: "Workload", clients: int, console: "Console"
 ) -> "Level":
     """One load level; `clients` is 0 for arrivals at a rate."""
-    from rerank_service.terminal.load import progress
+    from rerank_service.cli.output.load import progress
     from rerank_service.tools.loadtest.generator import Amount, arriving, closed
     from rerank_service.tools.loadtest.load_report import Level
     from rerank_service.tools.loadtest.summary import summarise

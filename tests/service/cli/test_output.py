@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.terminal.tables import model_table, ranking_table
+from rerank_service.cli.output.tables import model_table, ranking_table
 from support.process import command, environment
 
 

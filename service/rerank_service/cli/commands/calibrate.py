@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_service.commands import Command, positive
+from rerank_service.cli.commands import Command, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,8 +37,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from rerank_service.cli.output.calibration import grades_table, quality_table
     from rerank_service.models.bundle import open_bundle
-    from rerank_service.terminal.calibration import grades_table, quality_table
     from rerank_service.tools.calibration.bundle_update import check_free
     from rerank_service.tools.calibration.calibrate import calibrate, check_installed
     from rerank_service.tools.calibration.calibration_report import report
@@ -79,10 +79,10 @@ def _labelled(arguments: argparse.Namespace) -> "list[Labelled]":
 
 
 async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> "list[NDArray[np.float32]]":
+    from rerank_service.cli.output.progress import progress
     from rerank_service.errors import FileInvalid
     from rerank_service.server import model_options
     from rerank_service.settings import Settings
-    from rerank_service.terminal.progress import progress
     from rerank_service.tools.offline_scoring import Task, in_process, score_all
 
     tasks = [Task(one.places[0], one.query, one.documents) for one in labelled]

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rerank_service.commands import Command, positive
+from rerank_service.cli.commands import Command, positive
 from rerank_service.engine.kinds import Precision, Provider
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.terminal.evaluation import evaluation_table, remarks
+    from rerank_service.cli.output.evaluation import evaluation_table, remarks
     from rerank_service.tools.evaluation.collection import Part
     from rerank_service.tools.evaluation.eval_report import report, run_lines
     from rerank_service.tools.evaluation.measures import Measures
@@ -113,7 +113,7 @@ def _collections(arguments: argparse.Namespace, part: "Part") -> "list[Collectio
 async def _evaluated(
     arguments: argparse.Namespace, collections: "list[Collection]", measures: "Measures"
 ) -> "tuple[Scorer, list[Evaluated]]":
-    from rerank_service.terminal.progress import progress
+    from rerank_service.cli.output.progress import progress
     from rerank_service.tools.evaluation.run import evaluate
 
     evaluated = []

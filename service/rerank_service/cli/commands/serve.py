@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from pydantic_settings import CliSettingsSource
 
-from rerank_service.commands import Command
+from rerank_service.cli.commands import Command
 from rerank_service.settings import Settings, read_settings
 
 _METAVARS = {
@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     async def on_ready(addresses: Addresses) -> None:
         if settings.example:
-            from rerank_service.terminal.welcome import welcome
+            from rerank_service.cli.output.welcome import welcome
 
             with suppress(OSError):  # nobody reads what is printed
                 await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])

@@ -3,7 +3,7 @@
 import argparse
 
 from rerank.client import DEFAULT_ADDRESS
-from rerank_service.commands import Command
+from rerank_service.cli.commands import Command
 from rerank_service.errors import InvalidRequest
 
 
@@ -21,7 +21,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from rerank.client import RerankClient
-    from rerank_service.terminal.tables import model_table
+    from rerank_service.cli.output.tables import model_table
 
     try:
         with RerankClient(arguments.server, api_key=arguments.api_key) as client:
