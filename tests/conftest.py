@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 from rerank_service.models.bundle import Bundle, open_bundle
-from rerank_service.server import STARTER
+from rerank_service.models.files import STARTER
 from support.running import Running, Served, running, served
 from support.small import write_small_model
 

@@ -179,7 +179,7 @@ def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
 
 def _wishes(arguments: argparse.Namespace) -> "Wishes":
     from rerank_export.scoring import Wishes
-    from rerank_service.ranking.ranking import Activation
+    from rerank_service.ranking.scores import Activation
 
     return Wishes(
         template=arguments.template,

@@ -26,7 +26,7 @@ from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
 from rerank_service.models.files import CONFIG, GRAPH, MIN_TOKENS, REPORT, TOKENIZER, WEIGHTS
 from rerank_service.models.hub_config import check_lower_case, window
-from rerank_service.ranking.ranking import Activation
+from rerank_service.ranking.scores import Activation
 
 Say = Callable[[str], None]
 

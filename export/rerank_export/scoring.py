@@ -19,7 +19,7 @@ from rerank_export.source import Source
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
 from rerank_service.errors import excerpt
 from rerank_service.models.files import CONFIG, read_json
-from rerank_service.ranking.ranking import Activation
+from rerank_service.ranking.scores import Activation
 
 CLASSIFIER, GENERATOR = "ForSequenceClassification", "ForCausalLM"
 DECODERS = ("gemma", "gemma2", "llama", "mistral", "qwen2", "qwen3")
@@ -142,15 +142,15 @@ def _template(
     return template, why
 
 
-def _wished(wish: str) -> Template:
-    recipe = recipe_named(wish)
+def _wished(requested: str) -> Template:
+    recipe = recipe_named(requested)
     if recipe:
         return recipe.template
-    text = wish if DOCUMENT in wish else _content(wish)
+    text = requested if DOCUMENT in requested else _content(requested)
     if DOCUMENT not in text or QUERY not in text:
         known = ", ".join((PAIR, *(one.name for one in RECIPES)))
         raise ExportFailed(
-            f"--template {excerpt(wish)!r} is neither a known one ({known}), nor a "
+            f"--template {excerpt(requested)!r} is neither a known one ({known}), nor a "
             f"file or text with {QUERY} and {DOCUMENT} (and {INSTRUCTION}, if it has a place for one)"
         )
     before, _, after = text.partition(DOCUMENT)
@@ -159,16 +159,16 @@ def _wished(wish: str) -> Template:
     return _checked({"before": (head,), "document": lead + DOCUMENT, "after": (after,) if after else ()})
 
 
-def _content(wish: str) -> str:
-    """Of a file of that name; the wish itself where there is none."""
+def _content(requested: str) -> str:
+    """Of a file of that name; the requested itself where there is none."""
     try:
-        return Path(wish).read_text(encoding="utf-8") if Path(wish).is_file() else wish
+        return Path(requested).read_text(encoding="utf-8") if Path(requested).is_file() else requested
     except UnicodeDecodeError as error:
-        raise ExportFailed(f"--template {wish} is not UTF-8 text") from error
+        raise ExportFailed(f"--template {requested} is not UTF-8 text") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # a text
-            return wish
-        raise ExportFailed(f"--template {wish} cannot be read: {error.strerror}") from error
+            return requested
+        raise ExportFailed(f"--template {requested} cannot be read: {error.strerror}") from error
 
 
 def _checked(template: dict[str, Any]) -> Template:

@@ -14,7 +14,7 @@ from rerank_export.errors import ExportFailed
 from rerank_export.modules import read_modules
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
 from rerank_service.models.files import CONFIG, read_json
-from rerank_service.ranking.ranking import Activation
+from rerank_service.ranking.scores import Activation
 
 _OWN = "config_sentence_transformers.json"
 _TRANSFORMER = "sentence_bert_config.json"

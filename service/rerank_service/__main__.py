@@ -67,12 +67,12 @@ def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand; what a person can do something about is one line, not a trace."""
     import grpc
 
-    from rerank_service.errors import RerankError
+    from rerank_service.errors import OperatorError, RequestError
 
     try:
         status: int = arguments.run(arguments)
         return status
-    except (RerankError, OSError) as error:
+    except (OperatorError, RequestError, OSError) as error:
         print(f"rerank: {_said(error)}", file=sys.stderr)
     except grpc.RpcError as error:
         server = vars(arguments).get("server") if error.code() is grpc.StatusCode.UNAVAILABLE else None

@@ -1,25 +1,27 @@
-"""What can go wrong, as classes that carry their own answer.
+"""Every error of the server, in two trees.
 
-    RerankError
-    ├── InvalidRequest       a field is wrong; it is named
-    │   ├── TooLarge         a list or a text is over its bound
-    │   │   └── BodyTooLarge an HTTP body is
-    │   └── UnknownRoute     an HTTP path or method that is not served
-    ├── Unauthenticated      no key, or a wrong one
-    ├── UnknownModel         no model of that name
-    ├── Overloaded           too much is waiting; says when to try again
-    ├── NotReady             loading or draining
-    ├── DeadlineExceeded     the request's time is over
-    ├── InferenceFailed      the model failed on a document
-    │   └── OutOfMemory      the document, or the batch, takes more memory than there is
-    ├── BundleInvalid        a model folder cannot be served (at start, never on a request)
-    ├── SettingsInvalid      a flag or a variable is wrong (likewise)
-    ├── FileInvalid          a file given to a command is wrong; names it and the line (never on a request, nor below)
-    ├── CalibrationFailed    labels that no calibration can be fitted to
-    └── ExtraMissing         a command needs packages that an extra brings
+    RequestError             a caller's request cannot be answered
+    ├── InvalidRequest       a field is wrong; the error names it
+    │   ├── TooLarge         a list or a text exceeds its bound
+    │   │   └── BodyTooLarge an HTTP body exceeds its bound
+    │   └── UnknownRoute     the HTTP path or method is not served
+    ├── Unauthenticated      the API key is missing or wrong
+    ├── UnknownModel         no model has this name
+    ├── Overloaded           too much is waiting; says when to retry
+    ├── NotReady             the server is loading or draining
+    ├── DeadlineExceeded     the deadline passed, or will pass
+    └── InferenceFailed      the model failed on a document
+        └── OutOfMemory      a document, or a batch, needs more memory than there is
 
-Rule 1: a gRPC code is an attribute of the class; the HTTP status follows from the code.
-Rule 2: foreign errors are turned into these where they enter, these into answers where they leave.
+    OperatorError            a command or a start cannot go on; never the answer to a request
+    ├── SettingsInvalid      a flag or a variable is wrong
+    ├── BundleInvalid        a model folder cannot be served
+    ├── FileInvalid          a file given to a command is wrong; the error names the file and the line
+    ├── CalibrationFailed    no calibration can be fitted to the labels
+    └── ExtraMissing         a command needs packages of an extra
+
+Rule 1: a request error's gRPC code is an attribute of its class; the HTTP status follows from the code.
+Rule 2: errors of libraries become ours where they enter, ours become answers where they leave.
 """
 
 from typing import ClassVar
@@ -41,26 +43,26 @@ _EXCERPT = 100
 
 
 def excerpt(text: str) -> str:
-    """The beginning of what a caller sent, short enough for a sentence: statuses travel in headers."""
+    """Return the beginning of a caller's text, short enough for a message: gRPC statuses travel in headers."""
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
 
 
-class RerankError(Exception):
-    """Something a caller is told about. `str(error)` is the sentence shown."""
+class RequestError(Exception):
+    """A request cannot be answered. `str(error)` is the message for the caller."""
 
     code: ClassVar[StatusCode] = StatusCode.INTERNAL
     reason: str = "internal"
-    """A stable word for programs, where the sentence is for people."""
+    """A stable identifier for programs; the message is for people."""
     field: str | None = None
-    """The request's field that is at fault, such as `documents[3]`."""
+    """The field of the request that is wrong, such as `documents[3]`."""
 
     @property
     def http_status(self) -> int:
-        """The HTTP status of the answer."""
+        """Return the HTTP status of the answer."""
         return _HTTP_STATUS[self.code]
 
 
-class InvalidRequest(RerankError):
+class InvalidRequest(RequestError):
     """A field of the request is wrong."""
 
     code = StatusCode.INVALID_ARGUMENT
@@ -72,23 +74,23 @@ class InvalidRequest(RerankError):
 
 
 class TooLarge(InvalidRequest):
-    """A list or a text is over its bound."""
+    """A list or a text exceeds its bound."""
 
     def __init__(self, message: str, *, field: str | None = None, reason: str = "too_large") -> None:
         super().__init__(message, field=field, reason=reason)
 
 
 class BodyTooLarge(TooLarge):
-    """An HTTP body is over its bound."""
+    """An HTTP body exceeds its bound."""
 
     @property
     def http_status(self) -> int:
-        """413 by name; gRPC has no code of its own for it."""
+        """Return 413; gRPC has no code of its own for this error."""
         return 413
 
 
 class UnknownRoute(InvalidRequest):
-    """An HTTP path or method that is not served; keeps the status that the router gave it (404 or 405)."""
+    """The HTTP path or method is not served; keeps the router's status (404 or 405)."""
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message, reason="unknown_route")
@@ -96,27 +98,27 @@ class UnknownRoute(InvalidRequest):
 
     @property
     def http_status(self) -> int:
-        """The router's."""
+        """Return the router's status."""
         return self._status
 
 
-class Unauthenticated(RerankError):
-    """The server has keys, and the request carries none of them."""
+class Unauthenticated(RequestError):
+    """The server requires an API key, and the request has none or a wrong one."""
 
     code = StatusCode.UNAUTHENTICATED
     reason = "invalid_api_key"
 
 
-class UnknownModel(RerankError):
-    """No model of that name is served."""
+class UnknownModel(RequestError):
+    """No model of this name is served."""
 
     code = StatusCode.NOT_FOUND
     reason = "model_not_found"
     field = "model"
 
 
-class Overloaded(RerankError):
-    """More is waiting than the server takes on."""
+class Overloaded(RequestError):
+    """More is waiting than the server accepts."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
     reason = "overloaded"
@@ -124,66 +126,60 @@ class Overloaded(RerankError):
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        """Seconds until another try makes sense."""
+        """Seconds until a retry makes sense."""
 
 
-class NotReady(RerankError):
+class NotReady(RequestError):
     """The server is loading its model or draining."""
 
     code = StatusCode.UNAVAILABLE
     reason = "not_ready"
     retry_after = 1.0
-    """Seconds; by then another replica has taken over, or the model is loaded."""
+    """Seconds until a retry makes sense: by then another replica has taken over, or the model is loaded."""
 
 
-class DeadlineExceeded(RerankError):
-    """The request's deadline passed before it was answered."""
+class DeadlineExceeded(RequestError):
+    """The deadline passed before the request was answered, or certainly will."""
 
     code = StatusCode.DEADLINE_EXCEEDED
     reason = "deadline_exceeded"
 
 
-class InferenceFailed(RerankError):
-    """The model gave no usable score for a document of this request."""
+class InferenceFailed(RequestError):
+    """The model returned no usable score for a document of this request."""
 
     code = StatusCode.INTERNAL
     reason = "inference_failed"
 
 
 class OutOfMemory(InferenceFailed):
-    """There is no memory for a batch; for one of a single document there will be none."""
+    """There is no memory for a batch. For a batch of a single document, a retry does not help."""
 
     reason = "out_of_memory"
 
 
-class BundleInvalid(RerankError):
-    """A model folder cannot be served, and why."""
-
-    reason = "bundle_invalid"
+class OperatorError(Exception):
+    """A command or a start cannot go on. `str(error)` is one line for the operator: what is wrong and what to do."""
 
 
-class SettingsInvalid(RerankError):
-    """A flag or a variable is out of its bounds."""
-
-    reason = "settings_invalid"
+class SettingsInvalid(OperatorError):
+    """A flag or a variable is wrong."""
 
 
-class FileInvalid(RerankError):
-    """A file given to a command does not hold what it should; the message names it and the line."""
-
-    reason = "file_invalid"
+class BundleInvalid(OperatorError):
+    """A model folder cannot be served."""
 
 
-class CalibrationFailed(RerankError):
-    """Labels that no calibration can be fitted to, and why."""
-
-    reason = "calibration_failed"
+class FileInvalid(OperatorError):
+    """A file given to a command has the wrong content; the message names the file and the line."""
 
 
-class ExtraMissing(RerankError):
+class CalibrationFailed(OperatorError):
+    """No calibration can be fitted to the labels."""
+
+
+class ExtraMissing(OperatorError):
     """A command needs packages that are not installed."""
-
-    reason = "extra_missing"
 
     def __init__(self, missing: str, extra: str) -> None:
         super().__init__(f"{missing} is not installed; it comes with an extra: pip install 'rerank-service[{extra}]'")

@@ -1,7 +1,7 @@
-"""The composition root: build the parts from the settings, start, wait, drain, stop.
+"""The composition root: build the parts, start them, wait for a signal, shut down.
 
-Rule 1: only here and in __main__ and commands/ is `Settings` known.
-Rule 2: what starts is stopped by the block that started it, in reverse; a part that dies takes the process along.
+Rule 1: only this file, wiring.py, __main__.py and the commands know `Settings`.
+Rule 2: each part that is started is stopped by the exit stack, in reverse order. When a part dies, the process ends.
 """
 
 import asyncio
@@ -10,35 +10,38 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import structlog
 
 from rerank_service.api.address import address
-from rerank_service.api.api_keys_file import read_keys
 from rerank_service.api.auth import Keys
-from rerank_service.api.grpc import rerank_v1 as grpc_edge
+from rerank_service.api.grpc import server as grpc_server
+from rerank_service.api.grpc.rerank_v1 import RerankMethods
 from rerank_service.api.grpc.tei_v1 import TeiMethods
+from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
-from rerank_service.api.http.routes import RerankRoutes, RestOptions
-from rerank_service.api.http.server import listening as rest_listening
+from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.engine.host import usable_cores
-from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.lifecycle.hot_swap import improving, running
-from rerank_service.lifecycle.shutdown import Patience, drain, stop_signals, unless_stopped
-from rerank_service.models.hosted_names import HOSTED_NAMES
-from rerank_service.models.loading import ModelOptions, load_better, load_selected
-from rerank_service.models.registry import Names, Registry, ServedModel
-from rerank_service.models.tuning.startup import Wish
-from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.lifecycle.shutdown import drain, stop_signals, unless_stopped
+from rerank_service.models.loading import load_better, load_selected
+from rerank_service.models.registry import Registry
+from rerank_service.models.served_model import ModelInfo
+from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.settings import Settings
-
-STARTER = Path(__file__).parent / "models" / "starter"
-"""The bundled model."""
+from rerank_service.wiring import (
+    api_keys,
+    empty_registry,
+    grpc_options,
+    model_options,
+    request_limits,
+    rest_options,
+    shutdown_timeouts,
+)
 
 _log = structlog.get_logger()
 
@@ -61,109 +64,91 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
 
     Raises:
         BundleInvalid: the model cannot be served.
-        SettingsInvalid: the file of keys is wrong.
-        OSError: an address is taken.
+        SettingsInvalid: the file of API keys is wrong.
+        OSError: an address is in use.
     """
-    begun = time.perf_counter()
+    started = time.perf_counter()
     stop = stop_signals()
-    cores = usable_cores()
-    os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads, which it sizes to the host
-    registry = Registry(any_model=settings.any_model, defaults=HOSTED_NAMES if settings.hosted_names else ())
-    clock = asyncio.get_running_loop().time
-    admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
-    known = read_keys(settings.api_keys_file) if settings.api_keys_file else []
-    keys = Keys([key.get_secret_value() for key in settings.api_keys], known)
-    with ThreadPoolExecutor(cores, thread_name_prefix="tokenizer") as tokenizing:
-        reranker = Reranker(registry, admission, _request_limits(settings), tokenizing)
-        routes = RerankRoutes(reranker, registry, keys, _rest_options(settings))
-        methods = grpc_edge.RerankMethods(reranker, registry, _grpc_options(settings))
-        tei = TeiMethods(reranker, registry, settings.default_timeout)
-        async with (
-            rest_listening(build_app(routes), settings.host, settings.rest_port) as rest,
-            grpc_edge.listening((methods.service, *tei.services), keys, _grpc_options(settings)) as grpc,
-        ):
-            model = await unless_stopped(stop, partial(load_selected, model_options(settings)))
-            if model is not None:
-                gc.freeze()  # what is here stays: without that, parsing a large body walks through all of it
-                async with running(registry, model) as lanes:
-                    addresses = Addresses(
-                        address(settings.host, grpc.port),
-                        f"http://{address(settings.host, rest.port)}",
-                        model.info.name,
-                    )
-                    routes.ready = True
-                    await grpc.set_ready(ready=True)
-                    _log_ready(addresses, model, time.perf_counter() - begun)
-                    del model  # a better one may take its place, and its memory is free then
-                    await on_ready(addresses)
-                    better = partial(load_better, model_options(settings))
-                    async with improving(registry, lanes, better) if settings.tune == "auto" else nullcontext():
-                        await stop.get()
-                    routes.ready = False
-                    await grpc.set_ready(ready=False)
-                    await drain(admission, (rest, grpc), stop, Patience(settings.drain_delay, settings.grace))
+    async with AsyncExitStack() as running_parts:
+        core = _build_core(settings, running_parts)
+        edges = await _listen(settings, core, running_parts)
+        model = await unless_stopped(stop, partial(load_selected, model_options(settings)))
+        if model is not None:
+            gc.freeze()  # the objects of the start stay: without this, parsing a large body scans all of them
+            lanes = await running_parts.enter_async_context(running(core.registry, model))
+            addresses = edges.addresses(settings.host, model.info.name)
+            await edges.set_ready(ready=True)
+            _log_ready(addresses, model.info, time.perf_counter() - started)
+            del model  # a better one may replace it, and then its memory is freed
+            await on_ready(addresses)
+            better = partial(load_better, model_options(settings))
+            async with improving(core.registry, lanes, better) if settings.tune == "auto" else nullcontext():
+                await stop.get()
+            await edges.set_ready(ready=False)
+            await drain(core.admission, (edges.rest, edges.grpc), stop, shutdown_timeouts(settings))
     _log.info("stopped")
 
 
-def model_options(settings: Settings) -> ModelOptions:
-    """What the settings say of the model."""
-    return ModelOptions(
-        folder=settings.model or STARTER,
-        cache=_at_home(settings.cache),
-        wish=Wish(Provider(settings.provider), Precision(settings.precision)),
-        lanes=settings.lanes,
-        max_batch_tokens=settings.max_batch_tokens,
-        length_multiple=settings.length_multiple,
-        max_batch_pairs=settings.max_batch_pairs,
-        cuda_graphs=settings.cuda_graphs,
-        names=Names(settings.model_name, settings.aliases),
-        score_cache_bytes=settings.score_cache_bytes,
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """The parts that both protocols share."""
+
+    registry: Registry
+    admission: Admission
+    reranker: Reranker
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Both servers, listening."""
+
+    rest: rest_server.RestEdge
+    grpc: grpc_server.GrpcEdge
+    routes: RerankRoutes
+
+    def addresses(self, host: str, model: str) -> Addresses:
+        return Addresses(address(host, self.grpc.port), f"http://{address(host, self.rest.port)}", model)
+
+    async def set_ready(self, *, ready: bool) -> None:
+        self.routes.ready = ready
+        await self.grpc.set_ready(ready=ready)
+
+
+def _build_core(settings: Settings, running_parts: AsyncExitStack) -> _Core:
+    cores = usable_cores()
+    os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads; its default is the host's cores
+    registry = empty_registry(settings)
+    clock = asyncio.get_running_loop().time
+    admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
+    tokenizing = running_parts.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="tokenizer"))
+    reranker = Reranker(registry, admission, request_limits(settings), tokenizing)
+    return _Core(registry, admission, reranker, api_keys(settings))
+
+
+async def _listen(settings: Settings, core: _Core, running_parts: AsyncExitStack) -> _Edges:
+    routes = RerankRoutes(core.reranker, core.registry, core.keys, rest_options(settings))
+    options = grpc_options(settings)
+    methods = RerankMethods(core.reranker, core.registry, options)
+    tei = TeiMethods(core.reranker, core.registry)
+    rest = await running_parts.enter_async_context(
+        rest_server.listening(build_app(routes), settings.host, settings.rest_port)
     )
+    grpc = await running_parts.enter_async_context(
+        grpc_server.listening((methods.service, *tei.services), core.keys, options)
+    )
+    return _Edges(rest, grpc, routes)
 
 
-def _at_home(folder: Path) -> Path:
-    """With ~ resolved; a user without a home, as in a container, has a cache that keeps nothing."""
-    try:
-        return folder.expanduser()
-    except RuntimeError:
-        return Path(os.devnull) / "cache"
-
-
-def _log_ready(addresses: Addresses, model: ServedModel, seconds: float) -> None:
+def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float) -> None:
     _log.info(
         "ready",
         grpc=addresses.grpc,
         rest=addresses.rest,
-        model=model.info.name,
-        provider=model.info.provider,
-        precision=model.info.precision,
-        why=model.info.choice,
-        export=model.info.verdict,
+        model=model.name,
+        provider=model.provider,
+        precision=model.precision,
+        why=model.choice,
+        export=model.verdict,
         seconds=round(seconds, 2),
     )
-
-
-def _request_limits(settings: Settings) -> RequestLimits:
-    return RequestLimits(
-        max_documents=settings.max_documents,
-        max_stream_documents=settings.max_stream_documents,
-        max_query_chars=settings.max_query_chars,
-        max_document_chars=settings.max_document_chars,
-        document_tokens=settings.document_tokens,
-        window_tokens=settings.window_tokens,
-        max_windows=settings.max_windows,
-    )
-
-
-def _grpc_options(settings: Settings) -> grpc_edge.GrpcOptions:
-    return grpc_edge.GrpcOptions(
-        settings.host,
-        settings.grpc_port,
-        settings.max_message_bytes,
-        settings.default_timeout,
-        settings.max_connection_age,
-    )
-
-
-def _rest_options(settings: Settings) -> RestOptions:
-    return RestOptions(settings.max_message_bytes, settings.default_timeout)

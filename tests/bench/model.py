@@ -29,8 +29,7 @@ from rerank_export.graph import export_graph
 from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source
 from rerank_export.verify import Checks
-from rerank_service.models.files import read_json
-from rerank_service.server import STARTER
+from rerank_service.models.files import STARTER, read_json
 from rerank_service.tools.loadtest.workload import Workload
 
 SEED = 20_260

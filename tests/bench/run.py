@@ -18,12 +18,12 @@ from bench.host import read_host
 from bench.processes import Died
 from bench.results import Results
 from bench.servers import OurServer, our_server
-from rerank_service.errors import RerankError
+from rerank_service.errors import OperatorError
 from rerank_service.tools.loadtest.workload import Prepared, Workload
 
 T = TypeVar("T")
 
-_FAILURES = (CannotRun, Died, NotInstalled, RerankError, OSError)
+_FAILURES = (CannotRun, Died, NotInstalled, OperatorError, OSError)
 """What keeps one contestant from taking part, and the others not."""
 _REQUESTS_IN_LEVELS = 256
 """Made beforehand; they come again where more are sent."""

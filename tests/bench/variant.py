@@ -5,12 +5,13 @@ import os
 
 from bench.environments import Say
 from rerank_service.models.bundle import open_bundle
+from rerank_service.models.files import STARTER
 from rerank_service.models.loading import tune
 from rerank_service.models.tuning.record import Tuned
 from rerank_service.models.tuning.startup import remembered
 from rerank_service.models.variants.cache import Cache
-from rerank_service.server import STARTER, model_options
 from rerank_service.settings import Settings
+from rerank_service.wiring import model_options
 
 _CHOOSING = ("RERANK_PROVIDER", "RERANK_PRECISION")
 
@@ -36,5 +37,5 @@ def settle(say: Say) -> None:
 
 def _tuned(say: Say) -> Tuned:
     options = model_options(Settings(model=STARTER))
-    known = remembered(open_bundle(STARTER), options.wish, Cache(options.cache))
+    known = remembered(open_bundle(STARTER), options.requested, Cache(options.cache))
     return known if known is not None and known.form == "full" else tune(options, say)[0]

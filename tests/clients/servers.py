@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rerank_service.api.auth import Keys
 from rerank_service.models.bundle import open_bundle
-from rerank_service.server import STARTER
+from rerank_service.models.files import STARTER
 from support.process import Process, started
 from support.running import Running, running, served
 

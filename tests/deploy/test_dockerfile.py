@@ -18,12 +18,13 @@ from packaging.specifiers import SpecifierSet
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.app import build_app
-from rerank_service.api.http.routes import RerankRoutes, RestOptions
+from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.http.server import listening
 from rerank_service.models.registry import Registry
-from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.settings import Settings
+from support.limits import request_limits, rest_options
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -219,8 +220,8 @@ async def test_its_health_check_follows_readiness(ready: bool, status: int, monk
     """The command that Docker runs asks the REST port whether requests should come here, whatever the proxies."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     registry = Registry()
-    reranker = Reranker(registry, Admission(1, 1, time.monotonic), RequestLimits())
-    routes = RerankRoutes(reranker, registry, Keys(), RestOptions())
+    reranker = Reranker(registry, Admission(1, 1, time.monotonic), request_limits())
+    routes = RerankRoutes(reranker, registry, Keys(), rest_options())
     routes.ready = ready
     python, *arguments = _words("HEALTHCHECK")
     assert python == "python3"

@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 import rerank_service
-from rerank_service.api.grpc.rerank_v1 import LIVENESS, READINESS
+from rerank.v1 import rerank_pb2
+from rerank_service.api.grpc.server import LIVENESS
 from rerank_service.settings import Settings
 
+READINESS = rerank_pb2.DESCRIPTOR.services_by_name["Rerank"].full_name
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BASE = DEPLOY / "base"
 GPU = DEPLOY / "overlays" / "gpu"

@@ -19,7 +19,8 @@ from rerank_export.recipes import recipe_named
 from rerank_export.scoring import Scoring, Wishes
 from rerank_export.source import Source
 from rerank_service.models.bundle import Bundle
-from rerank_service.ranking.ranking import Activation, TooLong
+from rerank_service.ranking.request import TooLong
+from rerank_service.ranking.scores import Activation
 from support.architectures import DECODERS, GENERATORS
 from support.decoders import write_decoder
 from support.running import running

@@ -11,7 +11,7 @@ import pytest
 from rerank_export.exporter import export
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, open_bundle
-from rerank_service.ranking.ranking import TooLong
+from rerank_service.ranking.request import TooLong
 from support.architectures import ENCODERS
 from support.running import running
 

@@ -10,7 +10,7 @@ import pytest
 
 from rerank_export.quiet import quiet
 from rerank_service.models.bundle import Bundle, open_bundle
-from rerank_service.ranking.ranking import TooLong
+from rerank_service.ranking.request import TooLong
 from support.running import running
 
 QUERY, DOCUMENTS = "which planets line up", ["a launch window to mars", "", "over the lazy dog " * 60]

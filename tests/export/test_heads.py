@@ -16,7 +16,8 @@ from rerank_export.scoring import Wishes, scoring_of
 from rerank_export.source import Source, read_config
 from rerank_service.encoding.template import Template
 from rerank_service.models.bundle import open_bundle
-from rerank_service.ranking.ranking import Activation, TooLong
+from rerank_service.ranking.request import TooLong
+from rerank_service.ranking.scores import Activation
 from support.decoders import write_decoder
 from support.running import running
 

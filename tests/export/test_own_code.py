@@ -10,7 +10,7 @@ import pytest
 from rerank_export.errors import ExportFailed
 from rerank_export.exporter import export
 from rerank_service.models.bundle import Bundle, open_bundle
-from rerank_service.ranking.ranking import TooLong
+from rerank_service.ranking.request import TooLong
 from support.commands import rerank
 from support.running import running
 

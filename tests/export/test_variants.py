@@ -27,7 +27,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.loading import ModelOptions, load_selected
 from rerank_service.models.tuning import parity_set
-from rerank_service.models.tuning.startup import Wish
+from rerank_service.models.tuning.startup import EngineRequest
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
@@ -155,7 +155,7 @@ def test_an_engine_runs_the_graph_that_was_exported_for_it(bundle: Bundle, tmp_p
 
 def test_a_server_scores_by_the_bundles_own_graph(bundle: Bundle, tmp_path: Path) -> None:
     """When int8 is asked for, to the bit; and says what the report says."""
-    options = ModelOptions(bundle.folder, tmp_path / "cache", Wish(Provider.CPU, Precision.INT8))
+    options = ModelOptions(bundle.folder, tmp_path / "cache", EngineRequest(Provider.CPU, Precision.INT8))
     served = load_selected(options)
     assert (served.info.precision, served.info.verdict) == ("int8", "passed")
     assert not (tmp_path / "cache").exists()

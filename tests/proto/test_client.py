@@ -15,9 +15,9 @@ from google.rpc import error_details_pb2, status_pb2
 from rerank.client import AsyncRerankClient, RerankClient, _channel_options
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.models.bundle import Bundle
-from rerank_service.reranker import RequestLimits
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
+from support.limits import request_limits
 from support.running import Running, Served, running, served
 
 TIMES = 30
@@ -205,7 +205,7 @@ async def test_a_refusal_while_the_source_waits_is_heard(edges: Served) -> None:
 
 async def test_a_deadline_while_the_client_writes_is_heard(small_model: Bundle) -> None:
     """DEADLINE_EXCEEDED from both clients while the server has no room for more."""
-    limits = RequestLimits(window=16)
+    limits = request_limits(room=16)
     async with running(small_model, limits=limits) as core, served(core) as edges:
         core.score.hold()
         async with AsyncRerankClient(edges.address, timeout=0.3) as client:
@@ -221,7 +221,7 @@ async def test_a_deadline_while_the_client_writes_is_heard(small_model: Bundle) 
 
 async def test_a_part_of_a_ranking_while_the_client_writes_is_no_error(small_model: Bundle) -> None:
     """From both clients, from documents that do not end and from a source that brings no more."""
-    limits = RequestLimits(window=16)
+    limits = request_limits(room=16)
     cutoffs: asyncio.Queue[Cutoff] = asyncio.Queue()
 
     def noted(deadline: Deadline) -> Cutoff:
@@ -274,7 +274,7 @@ async def _stalled() -> AsyncIterator[str]:
 @pytest.mark.parametrize("source", [partial(itertools.repeat, "1"), _stalled], ids=["writing", "waiting"])
 async def test_a_caller_that_is_cancelled_leaves_nothing(small_model: Bundle, source: Callable[[], Any]) -> None:
     """Neither the request nor a task."""
-    async with running(small_model, limits=RequestLimits(window=16)) as core, served(core) as edges:
+    async with running(small_model, limits=request_limits(room=16)) as core, served(core) as edges:
         await edges.client.rerank_stream("0", ["1"])  # whatever the channel keeps is there
         core.score.hold()
         before = _tasks()

@@ -19,10 +19,11 @@ from rerank_service.errors import (
     UnknownModel,
 )
 from rerank_service.models.bundle import Bundle
-from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import CutSide, RankedDocument, RerankRequest, TooLong
-from rerank_service.reranker import RequestLimits
+from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
+from rerank_service.ranking.results import RankedDocument
 from rerank_service.scheduling.deadline import Deadline
+from support.limits import request_limits
 from support.running import AsItIs, Running, running
 from support.small import BOOM, NAN, logit
 
@@ -45,7 +46,7 @@ async def test_the_same_document_is_scored_once(small_model: Bundle) -> None:
     """Within a chunk, across chunks, before and after its original is scored; each copy is a result of its own."""
     texts = ["5", "3", "5", "1 2", "5", "3", "4", "5"]
     for chunk in (1, 3, 100):
-        async with running(small_model, limits=RequestLimits(chunk=chunk)) as core:
+        async with running(small_model, limits=request_limits(chunk=chunk)) as core:
             ranking = await core.rank("0", *texts)
             assert [one.index for one in ranking] == sorted(range(8), key=lambda at: -logit(texts[at]))
             assert [one.logit for one in ranking] == sorted(map(logit, texts), reverse=True)
@@ -93,10 +94,10 @@ async def test_documents_are_read_off_the_event_loop(core: Running) -> None:
     parts: list[list[str]] = []
 
     class Slow(AsItIs):
-        def read(self, raw: Document, field: str) -> Document:
+        def read(self, sent: SentDocument, field: str) -> Document:
             assert threading.current_thread() is not threading.main_thread()
             parts[-1].append(field)
-            return raw
+            return super().read(sent, field)
 
         def chars(self, raw: Document) -> int:
             return 400_000
@@ -173,7 +174,7 @@ async def test_an_expired_request_leaves_nothing(core: Running) -> None:
 
 async def test_what_is_too_much_is_refused(small_model: Bundle) -> None:
     """Documents, characters of the query, characters of a document: each names its field."""
-    limits = RequestLimits(max_documents=2, max_query_chars=5, max_document_chars=4)
+    limits = request_limits(max_documents=2, max_query_chars=5, max_document_chars=4)
     async with running(small_model, limits=limits) as core:
         for query, texts, field in (
             ("0", ("1", "2", "3"), "documents"),
@@ -230,7 +231,7 @@ async def test_an_unknown_model_is_refused_with_the_names_served(core: Running) 
 
 async def _chunks(texts: Sequence[str], size: int) -> AsyncIterator[Sequence[Document]]:
     for at in range(0, len(texts), size):
-        yield [Document(text, text, id=text) for text in texts[at : at + size]]
+        yield [Document(text, original=text, id=text) for text in texts[at : at + size]]
 
 
 NUMBERS = st.lists(st.integers(0, 99).map(str), min_size=1, max_size=60)
@@ -249,9 +250,9 @@ def test_a_stream_ranks_as_a_unary_request_does(
 
     async def both() -> tuple[list[RankedDocument], list[RankedDocument]]:
         request = RerankRequest(query="0", top_n=top_n, return_documents=True)
-        async with running(small_model, limits=RequestLimits(window=window, chunk=3)) as core:
+        async with running(small_model, limits=request_limits(window=window, part_documents=3)) as core:
             ranking = await core.rank_stream(request, _chunks(texts, size), tell)
-            documents = [Document(text, text, id=text) for text in texts]
+            documents = [Document(text, original=text, id=text) for text in texts]
             unary = await core.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(60))
             assert core.idle()
             return list(ranking), list(unary)
@@ -272,7 +273,7 @@ async def test_a_stream_is_read_on_only_when_there_is_room(small_model: Bundle) 
             asked += 1
             yield [Document(f"{asked} {number}") for number in range(10)]
 
-    async with running(small_model, limits=RequestLimits(window=30, chunk=10)) as core:
+    async with running(small_model, limits=request_limits(room=30, part_documents=10)) as core:
         core.score.hold()
         stream = core.rank_stream(RerankRequest(query="0"), endless())
         task = asyncio.create_task(stream)
@@ -290,7 +291,7 @@ async def test_a_stream_is_read_on_only_when_there_is_room(small_model: Bundle) 
 
 async def test_a_stream_over_its_limit_is_refused(small_model: Bundle) -> None:
     """The limit is the stream's own, beyond that of a unary request."""
-    limits = RequestLimits(max_documents=2, max_stream_documents=5)
+    limits = request_limits(max_documents=2, max_stream_documents=5)
     async with running(small_model, limits=limits) as core:
         request = RerankRequest(query="0")
         five = await core.rank_stream(request, _chunks(["1"] * 5, 2))

@@ -14,15 +14,18 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.lifecycle.background import abandoned, aside
 from rerank_service.lifecycle.hot_swap import improving, running
 from rerank_service.lifecycle.shutdown import unless_stopped
+from rerank_service.models.build import Names
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.registry import Names, Registry, ServedModel, load
+from rerank_service.models.registry import Registry
+from rerank_service.models.served_model import ServedModel
 from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import RerankRequest
-from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.ranking.request import RerankRequest
+from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.deadline import Deadline
-from support.running import AsItIs, HeldScore
+from support.limits import request_limits
+from support.running import AsItIs, HeldScore, build_held
 
 
 async def test_a_signal_ends_a_start_that_takes_long() -> None:
@@ -60,10 +63,7 @@ async def test_work_that_goes_on_when_the_server_has_ended_is_known() -> None:
 
 
 def _loaded(bundle: Bundle, choice: str) -> tuple[ServedModel, HeldScore]:
-    model = load(bundle, limits=BatchLimits(), lanes=1, names=Names("small"), choice=choice)
-    score = HeldScore(model.scheduler._score)
-    model.scheduler._score = score
-    return model, score
+    return build_held(bundle, limits=BatchLimits(), lanes=1, names=Names("small"), choice=choice)
 
 
 def _is_open(model: ServedModel) -> bool:
@@ -74,10 +74,10 @@ async def test_a_better_model_takes_over_and_nothing_is_lost(small_model: Bundle
     """Requests inside are answered by the one they began with, whose lanes then end; later ones go to the new one."""
     registry = Registry()
     admission = Admission(100, 1e9, asyncio.get_running_loop().time)
-    reranker = Reranker(registry, admission, RequestLimits())
+    reranker = Reranker(registry, admission, request_limits())
 
     async def rank() -> list[float]:
-        request, documents = RerankRequest(query="0"), [Document("1", "1"), Document("2", "2")]
+        request, documents = RerankRequest(query="0"), [Document("1", original="1"), Document("2", original="2")]
         ranking = await reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(60))
         return [result.logit for result in ranking]
 

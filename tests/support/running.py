@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import numpy as np
@@ -13,39 +14,47 @@ from numpy.typing import NDArray
 
 from rerank.client import AsyncRerankClient
 from rerank_service.api.auth import Keys
-from rerank_service.api.grpc import rerank_v1 as grpc_edge
+from rerank_service.api.grpc import server as grpc_server
+from rerank_service.api.grpc.rerank_v1 import RerankMethods
 from rerank_service.api.grpc.tei_v1 import TeiMethods
 from rerank_service.api.http.app import build_app
-from rerank_service.api.http.routes import RerankRoutes, RestOptions
+from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.http.server import listening as rest_listening
+from rerank_service.live_request import OnScores
+from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.registry import Registry, ServedModel, load
-from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import Ranking, RerankRequest, TooLong
-from rerank_service.reranker import OnScores, RequestLimits, Reranker
+from rerank_service.models.registry import Registry
+from rerank_service.models.served_model import ServedModel
+from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.limits import RequestLimits
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest, TooLong
+from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
-from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batch_cancellation import CancelToken
+from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch, BatchLimits
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.score_cache import ScoreCache
+from support.limits import grpc_options, request_limits, rest_options
 
 
 class HeldScore:
     """A score function that records the row lengths of each batch and waits while the test holds it."""
 
-    def __init__(self, score: Callable[[Batch, Stop], NDArray[np.float32]]) -> None:
+    def __init__(self, score: Score) -> None:
         self._score = score
         self._free = threading.Event()
         self._free.set()
         self._started = threading.Semaphore(0)
         self.batches: list[list[int]] = []
 
-    def __call__(self, batch: Batch, stop: Stop) -> NDArray[np.float32]:
+    def __call__(self, batch: Batch, token: CancelToken) -> NDArray[np.float32]:
         self.batches.append([int(length) for length in batch.attention_mask.sum(axis=1)])
         self._started.release()
         self._free.wait()
-        return self._score(batch, stop)
+        return self._score(batch, token)
 
     def hold(self) -> None:
         """Let batches start, and none end, from now on."""
@@ -63,20 +72,32 @@ class HeldScore:
 class Stoppable:
     """A score function whose first batch runs until it is stopped; later ones are scored."""
 
-    def __init__(self, score: Callable[[Batch, Stop], NDArray[np.float32]]) -> None:
+    def __init__(self, score: Score) -> None:
         self._score = score
         self.asked = threading.Event()
         """Set when the first batch is told to stop."""
         self.batches: list[int] = []
         """Rows of each."""
 
-    def __call__(self, batch: Batch, stop: Stop) -> NDArray[np.float32]:
+    def __call__(self, batch: Batch, token: CancelToken) -> NDArray[np.float32]:
         self.batches.append(batch.rows)
         if len(self.batches) > 1:
-            return self._score(batch, stop)
-        stop.by(self.asked.set)
+            return self._score(batch, token)
+        token.on_cancel(self.asked.set)
         self.asked.wait()
         raise RuntimeError("stopped")
+
+
+def build_held(bundle: Bundle, **options: Any) -> tuple[ServedModel, HeldScore]:
+    """Build a model with a score function that the test can hold; `options` are those of `build_model`."""
+    held: list[HeldScore] = []
+
+    def hold(score: Score) -> HeldScore:
+        held.append(HeldScore(score))
+        return held[0]
+
+    model = build_model(bundle, wrap_score=hold, **options)
+    return model, held[0]
 
 
 class AsItIs:
@@ -86,9 +107,10 @@ class AsItIs:
         """Of its text."""
         return len(raw.text)
 
-    def read(self, raw: Document, field: str) -> Document:
+    def read(self, sent: SentDocument, field: str) -> Document:
         """Itself."""
-        return raw
+        document: Document = sent.raw
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +133,7 @@ class Running:
     ) -> Ranking:
         """Rank plain texts."""
         request = RerankRequest(query=query, top_n=top_n, too_long=too_long)
-        documents = [Document(text, text) for text in texts]
+        documents = [Document(text, original=text) for text in texts]
         return await self.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(seconds))
 
     async def rank_stream(
@@ -155,14 +177,12 @@ async def running(
     scores: ScoreCache | None = None,
 ) -> AsyncIterator[Running]:
     """Load a bundle and run its lanes."""
-    model = load(bundle, limits=batch_limits or BatchLimits(), lanes=lanes, scores=scores)
-    score = HeldScore(model.scheduler._score)
-    model.scheduler._score = score
+    model, score = build_held(bundle, limits=batch_limits or BatchLimits(), lanes=lanes, scores=scores)
     registry = Registry()
     registry.add(model)
     clock = asyncio.get_running_loop().time
     admission = Admission(max_live_documents, max_live_tokens, clock)
-    reranker = Reranker(registry, admission, limits or RequestLimits())
+    reranker = Reranker(registry, admission, limits or request_limits())
     lanes_task = asyncio.create_task(model.scheduler.run())
     try:
         yield Running(reranker, registry, admission, model, score)
@@ -177,7 +197,7 @@ class Served:
     """Both edges on real ports."""
 
     core: Running
-    grpc: grpc_edge.GrpcEdge
+    grpc: grpc_server.GrpcEdge
     address: str
     client: AsyncRerankClient
     http: httpx.AsyncClient
@@ -199,13 +219,12 @@ async def served(
 ) -> AsyncIterator[Served]:
     """Serve a reranker on ports of the system's choice."""
     keys = keys or Keys()
-    grpc_options = grpc_edge.GrpcOptions(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
-    rest_options = RestOptions(max_body_bytes=MAX_MESSAGE_BYTES)
-    methods = grpc_edge.RerankMethods(core.reranker, core.registry, grpc_options, cutoff)
-    tei = TeiMethods(core.reranker, core.registry, default_timeout)
-    routes = RerankRoutes(core.reranker, core.registry, keys, rest_options)
+    options = grpc_options(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
+    methods = RerankMethods(core.reranker, core.registry, options, cutoff)
+    tei = TeiMethods(core.reranker, core.registry)
+    routes = RerankRoutes(core.reranker, core.registry, keys, rest_options(max_body_bytes=MAX_MESSAGE_BYTES))
     async with (
-        grpc_edge.listening((methods.service, *tei.services), keys, grpc_options) as grpc,
+        grpc_server.listening((methods.service, *tei.services), keys, options) as grpc,
         rest_listening(build_app(routes), "127.0.0.1", 0) as rest,
         AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,

@@ -1,6 +1,6 @@
 """What TEI tells of a model and of a call, over either protocol."""
 
-from rerank_service.ranking.ranking import Timing
+from rerank_service.ranking.results import Timing
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 

@@ -4,7 +4,7 @@ _REMEMBERED = 20_000
 """Distinct documents looked back at; a long stream forgets, so that its memory stays bounded."""
 
 
-class Repeats:
+class Duplicates:
     """Which document of a request is which other's copy, by the keys of their pairs."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from rerank_service.encoding.tokenizer import EncodedQuery
-from rerank_service.ranking.ranking import Span
+from rerank_service.ranking.document import Span
 from rerank_service.scheduling.batching import EncodedPair
 
 KEY_BYTES = 16

@@ -1,16 +1,15 @@
-"""Documents as they were sent -> pairs that can be scored: read, tokenized, long ones in windows."""
+"""Turn documents as they were sent into pairs to score: read them, tokenize them, split long ones into windows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 from rerank_service.encoding.pair_key import PairKeys, windows_key
 from rerank_service.encoding.tokenizer import EncodedQuery, PairTokenizer
 from rerank_service.encoding.windows import Reading
 from rerank_service.errors import TooLarge
-from rerank_service.ranking.document import Document, Reader
-from rerank_service.ranking.ranking import RerankRequest, Span, TooLong
+from rerank_service.ranking.document import Document, Reader, SentDocument, Span
+from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.scheduling.batching import EncodedPair
 
 Keyed = tuple[int, EncodedPair, bytes]
@@ -24,7 +23,9 @@ class Prepared:
     """A document that was read and tokenized."""
 
     index: int
+    """Position in the request's documents, from 0."""
     chars: int
+    """Characters, as they were counted when the document arrived."""
     document: Document
     pairs: Sequence[Keyed]
     """One, or one for each window."""
@@ -36,8 +37,17 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A document that was read, with its place in the request."""
+
+    index: int
+    chars: int
+    document: Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preparer:
-    """Prepares the documents of one request: work that blocks."""
+    """Prepares the documents of one request. The work blocks, so it runs in a worker thread."""
 
     request: RerankRequest
     reading: Reading
@@ -47,17 +57,16 @@ class Preparer:
     keys: PairKeys
     max_chars: int
 
-    def prepare(self, raws: Sequence[Any], first: int) -> list[Prepared]:
-        """Those that follow one another in the request from the index `first` on.
+    def prepare(self, sent: Sequence[SentDocument], first: int) -> list[Prepared]:
+        """Prepare documents that follow one another in the request, from the index `first` on.
 
         Raises:
-            InvalidRequest: one is wrong or too long; it is named.
+            InvalidRequest: a document is wrong or too long; the error names it.
         """
-        documents = [self._read(raw, f"documents[{index}]") for index, raw in enumerate(raws, first)]
-        arrived = zip(range(first, first + len(raws)), raws, documents, strict=True)
+        arrived = [self._read(document, index) for index, document in enumerate(sent, first)]
         return [
             prepared
-            for query, run in groupby(arrived, key=lambda one: one[-1].query)
+            for query, run in groupby(arrived, key=lambda one: one.document.query)
             for prepared in self._for(query).pair(list(run))
         ]
 
@@ -68,38 +77,39 @@ class Preparer:
         encoded = self.tokenizer.encode_query(query, self.request.instruction)
         return replace(self, query=encoded, keys=self.keys.with_query(encoded))
 
-    def pair(self, arrived: Sequence[tuple[int, Any, Document]]) -> list[Prepared]:
-        """Pair documents with the query; they come with their indexes, and as they were sent."""
+    def pair(self, arrived: Sequence[_Arrived]) -> list[Prepared]:
+        """Pair documents with the query."""
         pairs = self.tokenizer.encode_documents(
             self.query,
-            [document.text for *_, document in arrived],
+            [one.document.text for one in arrived],
             max_tokens_per_doc=self.reading.max_tokens,
             cut_side=self.reading.side,
         )
         windows = self.reading.windows and self.reading.max_tokens > self.query.room
         prepared = [
-            self._windowed(*one) if pair.truncated and windows else self._whole(*one, pair)
+            self._windowed(one) if pair.truncated and windows else self._whole(one, pair)
             for one, pair in zip(arrived, pairs, strict=True)
         ]
         if self.request.too_long in _UNCUT:
             self._refuse_cut(prepared)
         return prepared
 
-    def _read(self, raw: Any, field: str) -> Document:
-        check_chars(field, self.reader.chars(raw), self.max_chars)  # before the work of reading it, and after
-        document = self.reader.read(raw, field)
-        check_chars(field, len(document.text), self.max_chars)
-        return document
+    def _read(self, sent: SentDocument, index: int) -> _Arrived:
+        field = f"documents[{index}]"
+        check_chars(field, sent.chars, self.max_chars)  # before the work of reading it
+        document = self.reader.read(sent, field)
+        check_chars(field, len(document.text), self.max_chars)  # an object's text can be longer than its parts
+        return _Arrived(index, sent.chars, document)
 
-    def _whole(self, index: int, raw: Any, document: Document, pair: EncodedPair) -> Prepared:
+    def _whole(self, one: _Arrived, pair: EncodedPair) -> Prepared:
         key = self.keys.of(pair)
-        return Prepared(index, self.reader.chars(raw), document, ((index, pair, key),), key, pair.truncated)
+        return Prepared(one.index, one.chars, one.document, ((one.index, pair, key),), key, pair.truncated)
 
-    def _windowed(self, index: int, raw: Any, document: Document) -> Prepared:
-        encoded = self.tokenizer.encode_windows(self.query, document.text, self.reading)
-        pairs = [(index, pair, self.keys.of(pair)) for pair in encoded.windows]
+    def _windowed(self, one: _Arrived) -> Prepared:
+        encoded = self.tokenizer.encode_windows(self.query, one.document.text, self.reading)
+        pairs = [(one.index, pair, self.keys.of(pair)) for pair in encoded.windows]
         key = windows_key([key for *_, key in pairs], encoded.spans)
-        return Prepared(index, self.reader.chars(raw), document, pairs, key, encoded.truncated, encoded.spans)
+        return Prepared(one.index, one.chars, one.document, pairs, key, encoded.truncated, encoded.spans)
 
     def _refuse_cut(self, prepared: Sequence[Prepared]) -> None:
         for one in prepared:

@@ -13,7 +13,8 @@ from rerank_service.encoding.pair_layout import Layout, own_layout, token_ids, w
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.windows import Reading, spans
 from rerank_service.errors import BundleInvalid, InvalidRequest
-from rerank_service.ranking.ranking import CutSide, Span
+from rerank_service.ranking.document import Span
+from rerank_service.ranking.request import CutSide
 from rerank_service.scheduling.batching import EncodedPair, Segment
 
 _TOKENS_PER_CHAR = 0.25

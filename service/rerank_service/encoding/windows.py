@@ -13,7 +13,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.ranking.ranking import CutSide, Span
+from rerank_service.ranking.document import Span
+from rerank_service.ranking.limits import RequestLimits
+from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
 
 T = TypeVar("T")
 
@@ -74,6 +76,19 @@ class Reading:
         if self.max_windows is not None:
             windows = min(windows, self.max_windows)
         return windows * around + min(document + (windows - 1) * shared, windows * size)
+
+
+def reading_for(request: RerankRequest, limits: RequestLimits, max_tokens: int) -> Reading:
+    """Return how the documents of a request are read, for a model that takes pairs of `max_tokens` tokens."""
+    windows = request.too_long in {TooLong.WINDOWS, TooLong.WHOLE}
+    return Reading(
+        max_tokens=request.max_tokens_per_doc or (limits.document_tokens if windows else max_tokens),
+        window=limits.window_tokens or window_tokens(max_tokens),
+        windows=windows,
+        max_windows=request.max_chunks_per_doc,
+        overlap=request.overlap_tokens,
+        side=request.cut_side,
+    )
 
 
 def window_tokens(max_tokens: int) -> int | None:

@@ -11,7 +11,7 @@ from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Graph, ort
 from rerank_service.errors import BundleInvalid, OutOfMemory
-from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch
 
 _WRONG_NUMBER = (
@@ -39,7 +39,7 @@ class CrossEncoder:
         self._inputs = self._runner.ports.inputs
         self._difference = difference
 
-    def score(self, batch: Batch, stop: Stop | None = None) -> NDArray[np.float32]:
+    def score(self, batch: Batch, token: CancelToken | None = None) -> NDArray[np.float32]:
         """Logits, float32 of shape (rows,). Raises, what is not said, when it is stopped: between two nodes of the
         graph, so where a provider runs all of it as one node it is not.
 
@@ -49,8 +49,8 @@ class CrossEncoder:
         """
         feed = {name: getattr(batch, name).astype(kind, copy=False) for name, kind in self._inputs.items()}
         options = ort.RunOptions()
-        if stop is not None:
-            stop.by(partial(setattr, options, "terminate", True))
+        if token is not None:
+            token.on_cancel(partial(setattr, options, "terminate", True))
         try:
             logits = self._runner.run(feed, options)
         except Exception as error:

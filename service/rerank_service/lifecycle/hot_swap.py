@@ -9,7 +9,8 @@ from functools import partial
 import structlog
 
 from rerank_service.lifecycle.background import aside
-from rerank_service.models.registry import Registry, ServedModel
+from rerank_service.models.registry import Registry
+from rerank_service.models.served_model import ServedModel
 
 _log = structlog.get_logger()
 

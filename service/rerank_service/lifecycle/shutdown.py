@@ -41,7 +41,7 @@ async def unless_stopped(stop: Signals, load: Callable[[], T]) -> T | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ShutdownTimeouts:
     """How long an end may take."""
 
     delay: float
@@ -57,7 +57,7 @@ class Edge(Protocol):
         """End when the requests that are here have ended, or the grace has."""
 
 
-async def drain(admission: Admission, edges: Sequence[Edge], stop: Signals, patience: Patience) -> None:
+async def drain(admission: Admission, edges: Sequence[Edge], stop: Signals, patience: ShutdownTimeouts) -> None:
     """Answer what is in flight, and see the answers out, within one grace for all or until a second signal."""
     _log.info("draining", requests=admission.live_requests, grace=patience.grace)
     hurry = asyncio.create_task(stop.get())

@@ -37,7 +37,7 @@ from rerank_service.models.files import (
 )
 from rerank_service.models.hub_folder import read_foreign
 from rerank_service.ranking.calibration_curve import Calibration
-from rerank_service.ranking.ranking import Activation
+from rerank_service.ranking.scores import Activation
 
 _NOT_SCORING = {"name", "source", "revision", "recipe", "verdict"}
 """Fields of a manifest that say where a model came from, what it is called, and how it did in tests."""

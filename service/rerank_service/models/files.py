@@ -8,6 +8,9 @@ from pydantic import BaseModel, ValidationError
 
 from rerank_service.errors import BundleInvalid
 
+STARTER = Path(__file__).parent / "starter"
+"""Folder of the bundled model."""
+
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 CONFIG = "config.json"

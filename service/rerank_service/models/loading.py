@@ -13,13 +13,21 @@ import structlog
 from rerank_service.engine.available import offer, reasons
 from rerank_service.engine.batch_defaults import default_lanes, default_limits
 from rerank_service.engine.kinds import Engine, Provider
+from rerank_service.models.build import Names, build_model
 from rerank_service.models.bundle import Bundle, open_bundle
-from rerank_service.models.registry import Names, ServedModel, load
+from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, tune_short
 from rerank_service.models.tuning.full import Told, machine, tune_full
 from rerank_service.models.tuning.record import Tuned, reference_of
-from rerank_service.models.tuning.startup import Selection, Wish, remembered, select, tuning_key, wish_for
+from rerank_service.models.tuning.startup import (
+    EngineRequest,
+    Selection,
+    remembered,
+    runnable_request,
+    select,
+    tuning_key,
+)
 from rerank_service.models.tuning.trials import open_all
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
@@ -36,7 +44,7 @@ class ModelOptions:
 
     folder: Path
     cache: Path
-    wish: Wish = field(default_factory=Wish)
+    requested: EngineRequest = field(default_factory=EngineRequest)
     lanes: int | None = None
     max_batch_tokens: int | None = None
     length_multiple: int | None = None
@@ -54,20 +62,23 @@ def load_selected(options: ModelOptions) -> ServedModel:
         BundleInvalid: it cannot be served.
     """
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
-    return _load(bundle, options, select(bundle, wish_for(bundle, options.wish), cache), cache)
+    return _load(bundle, options, select(bundle, runnable_request(bundle, options.requested), cache), cache)
 
 
 def load_better(options: ModelOptions, running: ServedModel, halt: threading.Event) -> ServedModel | None:
     """Measure which engine is the fastest here that ranks as fp32 does, remember it, and load the model on it; what
     runs, with the reason for it, if that is the one; None if nothing is to be chosen, or if it was told to halt."""
     bundle, cache = running.bundle, Cache(options.cache)  # checked when it was loaded, which takes long
-    if not wish_for(bundle, options.wish).is_open or remembered(bundle, options.wish, cache) is not None:
+    if (
+        not runnable_request(bundle, options.requested).is_open
+        or remembered(bundle, options.requested, cache) is not None
+    ):
         return None
     tuned = _tune(bundle, options, running, cache, halt)
     if tuned is None:
         return None
     if not any(trial.undecided for trial in tuned.trials):  # else the next start, with less to do, may find out
-        cache.keep_tuning(tuning_key(bundle, options.wish), tuned.model_dump(mode="json"))
+        cache.keep_tuning(tuning_key(bundle, options.requested), tuned.model_dump(mode="json"))
     _log.info("tuned", engine=str(tuned.engine), why=tuned.why())
     if _engine(tuned.engine, options) == running.encoder.engine:
         return replace(running, info=replace(running.info, choice=tuned.why()))
@@ -81,19 +92,19 @@ def tune(options: ModelOptions, told: Told) -> tuple[Tuned, bool]:
         BundleInvalid: it cannot be served.
     """
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
-    wish = wish_for(bundle, options.wish)
-    found = offer(wish.provider, wish.precision)
+    requested = runnable_request(bundle, options.requested)
+    found = offer(requested.provider, requested.precision)
     base = reference_of(found.engines)
     here = machine(bundle, cache, _limits(options, None, base), lanes=options.lanes or default_lanes(base))
     tuned = tune_full(here, found, told)
-    return tuned, cache.keep_tuning(tuning_key(bundle, wish), tuned.model_dump(mode="json"))
+    return tuned, cache.keep_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
 
 
 def _tune(
     bundle: Bundle, options: ModelOptions, running: ServedModel, cache: Cache, halt: threading.Event
 ) -> Tuned | None:
     ends = time.perf_counter() + SECONDS
-    found = offer(options.wish.provider, options.wish.precision)
+    found = offer(options.requested.provider, options.requested.precision)
     base = running.encoder.engine
     engines = (_engine(one, options) for one in found.engines)
     others = (engine for engine in engines if engine != base and not halt.is_set())  # one by one, as they are opened
@@ -123,7 +134,7 @@ def _tune(
 
 def _load(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Cache) -> ServedModel:
     tuned, engine = selection.tuned, _engine(selection.engine, options)
-    return load(
+    return build_model(
         bundle,
         limits=_limits(options, tuned, engine),
         engine=engine,

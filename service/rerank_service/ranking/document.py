@@ -1,129 +1,51 @@
-"""What a caller sends as a document, and the text of it that is scored."""
+"""A document: as a caller sent it, and as it is scored."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
-import orjson
-import yaml
+Span = tuple[int, int]
+"""Start and end of a part of a text, in Unicode code points from 0; the end is excluded."""
 
-from rerank_service.errors import InvalidRequest, excerpt
-
-_UNLIMITED = 2**31 - 1  # the widest line that libyaml takes
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is ten times faster, where it is built in
-
-
-MAX_DEPTH = 24
-"""Levels of nesting in an object. protobuf's parsers give up at some 30 levels of a Struct."""
 MAX_ID_CHARS = 1024
-"""Of a caller's own id: it is kept for every document of a stream."""
+"""Maximum length of a document's id, in characters. A stream keeps the id of every document."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentDocument:
+    """A document as the caller sent it."""
+
+    raw: Any
+    """A string, a dict or a protobuf message, depending on the protocol."""
+    chars: int
+    """Approximate length of its text, in characters. Counted once, when the document arrives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One candidate."""
+    """One candidate, read and ready to be tokenized."""
 
     text: str
-    """What the model reads."""
+    """The text that the model reads."""
+    _: KW_ONLY
     original: Any = None
-    """What goes back when documents are asked for, in the form of the edge it came from."""
+    """The document to return with `return_documents`, in the form of the protocol it came by."""
     id: str | None = None
     """The caller's own id."""
     size: int = 0
-    """Bytes, about, that it takes to keep the original."""
+    """Approximate memory that `original` takes, in bytes."""
     query: str | None = None
-    """What it is scored for, where that is not the request's query."""
+    """The query of this document alone, where it differs from the request's query."""
 
 
 class Reader(Protocol):
-    """How the documents of an edge become ours. Reading is work, so it is done a part at a time, off the event loop."""
+    """Reads the documents of one protocol. `read` is slow, so it runs in parts, outside the event loop."""
 
     def chars(self, raw: Any) -> int:
-        """About how much text a document has. Quick."""
+        """Return the approximate length of a document's text, in characters. Fast."""
 
-    def read(self, raw: Any, field: str) -> Document:
-        """The document. Raises InvalidRequest, which names `field`, when there is nothing in it to rank."""
+    def read(self, sent: SentDocument, field: str) -> Document:
+        """Return the document to score.
 
-
-def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: str) -> str:
-    """The text of an object document: its fields as `key: value` lines, in their order.
-
-    A string stands as it is, a nested value as block YAML; `rank_fields` selects and orders, and a single
-    field is ranked as its bare value, so that `{"text": t}` scores exactly like `t`. A field that is absent
-    or null is left out.
-
-    Raises:
-        InvalidRequest: the object has no field to rank, or is nested too deeply; `field` names it.
-    """
-    names = rank_fields or value.keys()
-    chosen = {name: value[name] for name in names if value.get(name) is not None}
-    if not chosen:
-        wanted = (
-            f"none of the rank_fields {excerpt(', '.join(rank_fields))}" if rank_fields else "no field with a value"
-        )
-        raise InvalidRequest(f"{field} has {wanted}", field=field, reason="empty_document")
-    _check_depth(value, field)
-    if len(chosen) == 1:
-        return _bare(next(iter(chosen.values())))
-    return "\n".join(_line(name, part) for name, part in chosen.items())
-
-
-def _check_depth(value: Mapping[str, Any], field: str) -> None:
-    """Also of fields that are not ranked, since the whole object may go back."""
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            part
-            for one in level
-            for part in (one.values() if isinstance(one, dict) else one)
-            if isinstance(part, dict | list)
-        ]
-        if not level:
-            return
-    raise InvalidRequest(
-        f"{field} is nested more than {MAX_DEPTH} levels deep", field=field, reason="nested_too_deeply"
-    )
-
-
-def _bare(value: Any) -> str:
-    match value:
-        case str():
-            return value
-        case dict() | list():
-            return _yaml(value)
-        case _:
-            return json.dumps(value)
-
-
-def _line(name: str, value: Any) -> str:
-    if isinstance(value, dict | list) and value:
-        return _yaml({name: value})
-    return f"{name}: {_bare(value)}"
-
-
-def _yaml(value: Any) -> str:
-    """Block YAML of unlimited width, unicode kept."""
-    text = _dumped(value, _Dumper)
-    if "\\U" in text:  # libyaml escapes what is beyond the basic plane, as emoji are; PyYAML's own writer does not
-        text = _dumped(value, yaml.SafeDumper)
-    return text.rstrip("\n")
-
-
-def _dumped(value: Any, dumper: Any) -> str:
-    return str(yaml.dump(value, Dumper=dumper, width=_UNLIMITED, allow_unicode=True, sort_keys=False))
-
-
-def parse_object(text: str | bytes, *, field: str) -> dict[str, Any]:
-    """The object that a JSON text holds, keys in the sender's order.
-
-    Raises:
-        InvalidRequest: no JSON, or no object; `field` names where it stood.
-    """
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"{field} is not valid JSON: {error}", field=field, reason="invalid_json") from error
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"{field} must be a JSON object", field=field, reason="wrong_type")
-    return value
+        Raises:
+            InvalidRequest: it has no text to rank; the error names `field`.
+        """

@@ -1,30 +1,33 @@
-"""How a batch that runs is told to end early."""
+"""Cancel a batch while it runs."""
 
 import threading
 from collections.abc import Callable
 
 
-class Stop:
-    """Asked for on one thread, heard on another, in either order."""
+class CancelToken:
+    """Thread-safe cancellation token for one running batch.
+
+    The event loop calls `cancel`, the lane that runs the batch calls `on_cancel`, in either order.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._how: Callable[[], None] | None = None
-        self.asked = False
-        """Whether the batch is no longer wanted."""
+        self._callback: Callable[[], None] | None = None
+        self.cancelled = False
+        """True when no request wants the batch any more."""
 
-    def by(self, how: Callable[[], None]) -> None:
-        """Who runs the batch says how it can be stopped."""
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Register the callback that stops the batch; call it now if the token is already cancelled."""
         with self._lock:
-            self._how = how
-            asked = self.asked
-        if asked:
-            how()
+            self._callback = callback
+            cancelled = self.cancelled
+        if cancelled:
+            callback()
 
-    def ask(self) -> None:
-        """Stop it, if it can be stopped."""
+    def cancel(self) -> None:
+        """Stop the batch, where it can be stopped."""
         with self._lock:
-            self.asked = True
-            how = self._how
-        if how is not None:
-            how()
+            self.cancelled = True
+            callback = self._callback
+        if callback is not None:
+            callback()

@@ -27,7 +27,7 @@ class _Flight(Generic[Batch, Waiter]):
     followers: list[Waiter] = field(default_factory=list)
 
 
-class Sharing(Generic[Batch, Waiter]):
+class SingleFlight(Generic[Batch, Waiter]):
     """Which pairs run, and the scores of those that ran."""
 
     def __init__(self, scores: ScoreCache) -> None:

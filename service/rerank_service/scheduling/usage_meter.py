@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rerank_service.ranking.ranking import Timing, Usage
-from rerank_service.scheduling.scheduler import Scored
+from rerank_service.ranking.results import Timing, Usage
+from rerank_service.scheduling.submission import Scored
 
 
-class Meter:
+class UsageMeter:
     """Tokens and seconds of one request."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -51,12 +51,12 @@ class Meter:
     def usage(self) -> Usage:
         """Tokens of the request."""
         return Usage(
-            self.query_tokens,
-            self._document_tokens,
-            self._padded_tokens,
-            self._prompt_tokens,
-            self._pairs,
-            self._shared_pairs,
+            query_tokens=self.query_tokens,
+            document_tokens=self._document_tokens,
+            padded_tokens=self._padded_tokens,
+            prompt_tokens=self._prompt_tokens,
+            pairs=self._pairs,
+            shared_pairs=self._shared_pairs,
         )
 
     def timing(self, first_added: float | None) -> Timing:
@@ -64,8 +64,8 @@ class Meter:
         # where nothing ran for this request, its pairs waited until others' had run
         queued_until = min(self._started, self._settled)
         return Timing(
-            max(0.0, queued_until - first_added) if first_added is not None else 0.0,
-            self._tokenize,
-            max(0.0, self._ended - self._started),
-            self._clock() - self._begun,
+            queue=max(0.0, queued_until - first_added) if first_added is not None else 0.0,
+            tokenize=self._tokenize,
+            inference=max(0.0, self._ended - self._started),
+            total=self._clock() - self._begun,
         )

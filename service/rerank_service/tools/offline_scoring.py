@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 import numpy as np
@@ -21,9 +21,11 @@ from rerank_service.engine.host import usable_cores
 from rerank_service.errors import FileInvalid, InvalidRequest
 from rerank_service.models.loading import ModelOptions, load_selected
 from rerank_service.models.registry import Registry
-from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import RankedDocument, RerankRequest, TooLong
-from rerank_service.reranker import RequestLimits, Reranker
+from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.limits import RequestLimits
+from rerank_service.ranking.request import RerankRequest, TooLong
+from rerank_service.ranking.results import RankedDocument
+from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.deadline import Deadline
 
@@ -70,21 +72,25 @@ class Scorer:
     """None where the query alone is too long for the model."""
 
 
-class _Texts:
-    """Reads documents that are plain texts."""
+class _TextReader:
+    """Reads documents that are strings."""
 
     def chars(self, raw: str) -> int:
         return len(raw)
 
-    def read(self, raw: str, field: str) -> Document:  # noqa: ARG002 - a text cannot be wrong
-        return Document(raw)
+    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - a string is never wrong
+        return Document(sent.raw)
 
 
 @asynccontextmanager
 async def in_process(
-    options: ModelOptions, *, max_tokens_per_doc: int | None = None, too_long: TooLong = TooLong.WINDOWS
+    options: ModelOptions,
+    limits: RequestLimits,
+    *,
+    max_tokens_per_doc: int | None = None,
+    too_long: TooLong = TooLong.WINDOWS,
 ) -> AsyncIterator[Scorer]:
-    """Load a model and run its lanes.
+    """Load a model and run its lanes. Of the limits, those on numbers of documents and windows do not hold here.
 
     Raises:
         BundleInvalid: it cannot be served.
@@ -94,12 +100,13 @@ async def in_process(
     registry = Registry()
     registry.add(model)
     admission = Admission(sys.maxsize, float("inf"), asyncio.get_running_loop().time)
-    reranker = Reranker(registry, admission, RequestLimits(max_documents=sys.maxsize, max_windows=sys.maxsize))
+    unbounded = replace(limits, max_documents=sys.maxsize, max_windows=sys.maxsize)
+    reranker = Reranker(registry, admission, unbounded)
 
     async def score(query: str, documents: Sequence[str]) -> Scores | None:
         request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc, too_long=too_long)
         try:
-            ranking = await reranker.rerank(request, documents, reader=_Texts(), deadline=Deadline.after(_AGES))
+            ranking = await reranker.rerank(request, documents, reader=_TextReader(), deadline=Deadline.after(_AGES))
         except InvalidRequest as error:
             if error.reason == _TOO_LONG:
                 return None

@@ -17,11 +17,11 @@ from bench.environments import our_runtime
 from bench.runners.lines import Requests, serve
 from rerank_service.engine.host import usable_cores
 from rerank_service.models.loading import load_selected
-from rerank_service.models.registry import ServedModel
-from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.models.served_model import ServedModel
+from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
-from rerank_service.server import model_options
 from rerank_service.settings import Settings
+from rerank_service.wiring import model_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Engine:
 
     def run(self, prepared: Prepared, batch: int | None) -> list[list[float]]:
         """`batch` is a budget of padded tokens."""
-        limits = self._model.scheduler._limits
+        limits = self._model.scheduler.limits
         limits = replace(limits, max_tokens=batch or limits.max_tokens)
         batches = plan([len(pair) for pair in prepared.pairs], limits)
         scores = [[math.nan] * documents for documents in prepared.documents]
@@ -65,8 +65,8 @@ class Engine:
 
         def lane() -> None:
             while (span := _next(waiting, taking)) is not None:
-                arrays = collate(prepared.pairs[span], pad_id=self._model.scheduler._pad_id, limits=limits)
-                logits = self._model.scheduler._score(arrays, Stop()).tolist()
+                arrays = collate(prepared.pairs[span], pad_id=self._model.bundle.manifest.pad_id, limits=limits)
+                logits = self._model.encoder.score(arrays, CancelToken()).tolist()
                 for (at, index), logit in zip(prepared.places[span], logits, strict=True):
                     scores[at][index] = 1 / (1 + math.exp(-logit))
 

@@ -10,19 +10,14 @@ from rerank_service.encoding.windows import window_tokens
 from rerank_service.errors import InferenceFailed, Overloaded, TooLarge
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import (
-    Activation,
-    CutSide,
-    RankedDocument,
-    Ranking,
-    RerankRequest,
-    Scoreboard,
-    TooLong,
-    WindowScore,
-)
-from rerank_service.reranker import RequestLimits
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import CutSide, RerankRequest, TooLong, WindowScore
+from rerank_service.ranking.results import RankedDocument
+from rerank_service.ranking.scoreboard import Scoreboard
+from rerank_service.ranking.scores import Activation
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.score_cache import ScoreCache
+from support.limits import request_limits
 from support.running import AsItIs, Running, running
 from support.small import NAN
 
@@ -110,7 +105,7 @@ async def test_what_is_to_be_read_whole_is_refused_where_it_is_not(core: Running
 
 async def test_what_a_server_reads_of_a_document_is_a_setting(small_model: Bundle) -> None:
     """A request may ask for less, and for more; what is cut at the model's length is cut just there."""
-    async with running(small_model, limits=RequestLimits(document_tokens=20)) as core:
+    async with running(small_model, limits=request_limits(document_tokens=20)) as core:
         assert [one.logit for one in await _rank(core, _LONG)] == [20]
         assert [one.logit for one in await _rank(core, _LONG, max_tokens_per_doc=99)] == [56]
         assert [one.logit for one in await _rank(core, _LONG, too_long=TooLong.CUT)] == [28]
@@ -119,7 +114,7 @@ async def test_what_a_server_reads_of_a_document_is_a_setting(small_model: Bundl
 async def test_how_long_windows_are_is_a_setting(small_model: Bundle) -> None:
     """No longer than the query leaves; a document that fits is scored whole."""
     for tokens, windows in ((14, 7), (28, 4), (500, 4)):
-        async with running(small_model, limits=RequestLimits(window_tokens=tokens)) as core:
+        async with running(small_model, limits=request_limits(window_tokens=tokens)) as core:
             ranking = await _rank(core, _LONG, _ONES)
             assert {one.index: one.windows for one in ranking} == {0: windows, 1: 1}
 
@@ -132,7 +127,7 @@ def test_models_of_few_positions_have_windows_like_passages(max_tokens: int, win
 
 async def test_a_request_makes_no_more_windows_than_it_may(small_model: Bundle) -> None:
     """Beyond the first of each document, so that many short ones are nobody's matter."""
-    async with running(small_model, limits=RequestLimits(max_windows=5, chunk=1)) as core:
+    async with running(small_model, limits=request_limits(max_windows=5, part_documents=1)) as core:
         assert len(await _rank(core, *["1"] * 20, _LONG)) == 21
         with pytest.raises(TooLarge, match="more than 5 windows beyond") as caught:
             await _rank(core, _LONG, f"{_LONG} 1")
@@ -144,7 +139,7 @@ async def test_a_copy_of_a_long_document_is_not_scored_again(small_model: Bundle
     """Before and after its original is; it has the same best window. One with other blanks stands elsewhere."""
     spread = _LONG.replace(" ", "  ")
     for chunk in (1, 100):
-        async with running(small_model, limits=RequestLimits(chunk=chunk)) as core:
+        async with running(small_model, limits=request_limits(chunk=chunk)) as core:
             ranking = await _rank(core, _LONG, "3", _LONG, spread)
             found = {one.index: one for one in ranking}
             assert [one.index for one in ranking] == [0, 2, 3, 1]

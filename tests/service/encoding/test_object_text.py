@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from rerank_service.encoding.object_text import object_text, parse_object
 from rerank_service.errors import InvalidRequest
-from rerank_service.ranking.document import object_text, parse_object
 
 
 @pytest.mark.parametrize(

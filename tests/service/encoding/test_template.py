@@ -16,7 +16,7 @@ from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.encoding.windows import Reading
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle, Manifest, open_bundle
-from rerank_service.ranking.ranking import CutSide
+from rerank_service.ranking.request import CutSide
 from support.running import Served, running, served
 from support.small import write_small_model
 

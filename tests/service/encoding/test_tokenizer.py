@@ -12,8 +12,8 @@ from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.encoding.windows import Reading
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle
-from rerank_service.ranking.ranking import CutSide
-from rerank_service.server import STARTER
+from rerank_service.models.files import STARTER
+from rerank_service.ranking.request import CutSide
 
 _STARTER = Tokenizer.from_file(str(STARTER / "tokenizer.json"))
 _PAIRS = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.tokenizer import EncodedWindows, PairTokenizer
 from rerank_service.encoding.windows import Reading, spans
-from rerank_service.ranking.ranking import CutSide, Span
-from rerank_service.server import STARTER
+from rerank_service.models.files import STARTER
+from rerank_service.ranking.document import Span
+from rerank_service.ranking.request import CutSide
 
 _STARTER = PairTokenizer(STARTER / "tokenizer.json", max_tokens=64)
 _WHOLE = Reading(8192)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import open_bundle
+from rerank_service.models.files import STARTER
 from rerank_service.scheduling.batching import BatchLimits, collate
-from rerank_service.server import STARTER
 
 _BUNDLE = open_bundle(STARTER)
 _SESSION = CrossEncoder(_BUNDLE.graph)

@@ -17,7 +17,7 @@ from rerank_service.models.bundle import open_bundle
 from rerank_service.models.files import MANIFEST
 from rerank_service.models.hub_config import window
 from rerank_service.models.loading import ModelOptions, load_selected
-from rerank_service.models.tuning.startup import Wish
+from rerank_service.models.tuning.startup import EngineRequest
 from support.running import running
 from support.small import logit, write_small_model
 
@@ -281,7 +281,7 @@ def test_a_quantized_graph_runs_as_it_is(folder: Path, tmp_path: Path) -> None:
     model = load_selected(options)
     assert (model.info.precision, model.info.provider) == ("int8", "CPUExecutionProvider")
     with pytest.raises(BundleInvalid, match=r"--precision fp32 needs the model.s fp32 graph"):
-        load_selected(ModelOptions(folder, tmp_path / "cache", Wish(Provider.AUTO, Precision.FP32)))
+        load_selected(ModelOptions(folder, tmp_path / "cache", EngineRequest(Provider.AUTO, Precision.FP32)))
 
 
 async def test_two_labels_are_softmaxed(folder: Path) -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
 from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import Activation, RerankRequest, Scoreboard, ScoreType, rank, relevance
+from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.scoreboard import Scoreboard
+from rerank_service.ranking.scores import Activation, ScoreType, rank, relevance
 
 LOGITS = st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=60)
 TOP_N = st.none() | st.integers(1, 70)
@@ -73,7 +75,7 @@ def _board(*logits: float, **options: object) -> Scoreboard:
     request = RerankRequest(query="q", return_documents=True, **options)  # type: ignore[arg-type]
     board = Scoreboard(request, Activation.SIGMOID)
     for index in range(len(logits)):
-        board.add(Document(f"text {index}", f"text {index}", id=f"id {index}"), truncated=index == 1)
+        board.add(Document(f"text {index}", original=f"text {index}", id=f"id {index}"), truncated=index == 1)
     for index, logit in enumerate(logits):
         board.settle(index, logit)
     return board

@@ -14,7 +14,9 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import InvalidRequest
 from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.ranking.calibration_curve import Calibration, Isotonic, Platt, sigmoid
-from rerank_service.ranking.ranking import Activation, RerankRequest, Scoreboard, ScoreType, rank, relevance
+from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.scoreboard import Scoreboard
+from rerank_service.ranking.scores import Activation, ScoreType, rank, relevance
 from support.running import Served, running, served
 
 STEPS = Calibration(meaning="probability", curve=Isotonic(logits=(2, 3, 50, 60), values=(0.25, 0.5, 0.5, 0.75)))

@@ -9,11 +9,13 @@ import pytest
 from rerank_service.errors import InferenceFailed, InvalidRequest
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import Missing, RankedDocument, Ranking, RerankRequest
-from rerank_service.reranker import RequestLimits
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.results import Missing, RankedDocument
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import ALLOWANCE, MOST, Cutoff, margin
 from rerank_service.scheduling.score_cache import ScoreCache
+from support.limits import request_limits
 from support.running import Running, running
 from support.small import NAN
 
@@ -26,7 +28,7 @@ def _cutoff() -> Cutoff:
 
 
 def _documents(*texts: str) -> list[Document]:
-    return [Document(text, text) for text in texts]
+    return [Document(text, original=text) for text in texts]
 
 
 async def _never() -> None:
@@ -132,7 +134,7 @@ async def test_a_tokenizer_that_is_busy_does_not_hold_the_answer_up(core: Runnin
 
 async def test_documents_that_were_read_count_before_they_are_tokenized(small_model: Bundle) -> None:
     """A message may hold more than there is room for; all of it is received."""
-    async with running(small_model, limits=RequestLimits(window=2, chunk=2)) as core:
+    async with running(small_model, limits=request_limits(room=2, part_documents=2)) as core:
         core.score.hold()
         cutoff = _cutoff()
 

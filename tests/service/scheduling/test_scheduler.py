@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
-from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, Segment
 from rerank_service.scheduling.cost_model import CostModel
-from rerank_service.scheduling.scheduler import Scheduler, Submission
+from rerank_service.scheduling.scheduler import Scheduler
+from rerank_service.scheduling.submission import Submission
 from support.running import HeldScore, Stoppable
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
@@ -24,7 +25,7 @@ def pair(length: int, *, bad: bool = False) -> EncodedPair:
     return EncodedPair(_EMPTY, np.full(length, _BAD if bad else 1, np.int64), _EMPTY, document_type=1)
 
 
-def lengths(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
     """A model whose logit is the pair's length, and which fails on bad pairs."""
     if (batch.input_ids == _BAD).any():
         raise ValueError("bad pair")
@@ -169,13 +170,13 @@ async def test_a_bad_pair_fails_its_own_request_only() -> None:
         assert await score_all(scheduler, [pair(6)]) == [6]
 
 
-def _with_memory_for(tokens: int) -> Callable[[Batch, Stop], NDArray[np.float32]]:
+def _with_memory_for(tokens: int) -> Callable[[Batch, CancelToken], NDArray[np.float32]]:
     """A device that holds that many padded tokens."""
 
-    def score(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+    def score(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
         if batch.rows * batch.length > tokens:
             raise OutOfMemory("there is no memory")
-        return lengths(batch, stop)
+        return lengths(batch, token)
 
     return score
 

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from rerank_service.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import Ranking, RerankRequest
-from rerank_service.reranker import RequestLimits
-from rerank_service.scheduling.batch_cancellation import Stop
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest
+from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, Segment
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.scheduling.scheduler import Scheduler, Scored, Submission
+from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ENTRY_BYTES, ScoreCache
+from rerank_service.scheduling.submission import Scored, Submission
+from support.limits import request_limits
 from support.running import AsItIs, HeldScore, Running, Stoppable, running
 from support.small import BOOM, NAN, logit
 
@@ -26,7 +28,7 @@ _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
 ONE_BY_ONE = BatchLimits(max_pairs=1, length_multiple=1)
 
 
-def lengths(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
     """A model whose logit is the pair's length."""
     logits: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
     return logits
@@ -76,15 +78,15 @@ async def until(condition: Callable[[], bool]) -> None:
 def follows(scheduler: Scheduler, count: int) -> bool:
     """Whether so many pairs wait for one that runs."""
     with scheduler._changed:
-        assert scheduler._sharing is not None
-        return sum(len(flight.followers) for flight in scheduler._sharing._flights.values()) == count
+        assert scheduler._single_flight is not None
+        return sum(len(flight.followers) for flight in scheduler._single_flight._flights.values()) == count
 
 
 def landed(scheduler: Scheduler) -> bool:
     """Whether nothing is noted any more of pairs that ran; a lane does that just after it has told who wants them."""
     with scheduler._changed:
-        assert scheduler._sharing is not None
-        return not scheduler._sharing._flights
+        assert scheduler._single_flight is not None
+        return not scheduler._single_flight._flights
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -157,10 +159,10 @@ async def test_a_pair_whose_run_fails_is_run_by_who_waited_for_it() -> None:
     """The error is its owner's alone. Nobody is told nothing, and nobody waits for a second time."""
     failures = iter([True])
 
-    def failing_once(batch: Batch, stop: Stop) -> NDArray[np.float32]:
+    def failing_once(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
         if next(failures, False):
             raise ValueError("once")
-        return lengths(batch, stop)
+        return lengths(batch, token)
 
     score = HeldScore(failing_once)
     async with lanes(score, count=2) as scheduler:
@@ -344,7 +346,7 @@ async def test_a_storm_of_equal_requests(small_model: Bundle, entries: int, seed
     """Requests that share nearly all come, are cancelled and expire in any order: who stays gets its own ranking, and
     nothing is left of any."""
     dice = random.Random(seed)
-    limits = RequestLimits(window=8, chunk=3)
+    limits = request_limits(room=8, part_documents=3)
     scores = ScoreCache(entries * ENTRY_BYTES)
     async with running(small_model, limits=limits, lanes=2, scores=scores) as core:
 
@@ -376,7 +378,7 @@ def _texts(count: int) -> Iterator[str]:
 async def test_a_large_request_that_is_known_is_held_back_like_others(small_model: Bundle) -> None:
     """The room for scores that nobody has asked for yet is not passed by."""
     async with running(
-        small_model, limits=RequestLimits(window=16, chunk=4), scores=ScoreCache(10_000 * ENTRY_BYTES)
+        small_model, limits=request_limits(room=16, part_documents=4), scores=ScoreCache(10_000 * ENTRY_BYTES)
     ) as core:
         texts = list(_texts(500))
         first, second = [await core.rank("0", *texts) for _ in range(2)]

@@ -5,23 +5,22 @@ not decode is an InvalidRequest like any other.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import grpc
-import structlog
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from rerank_service.api.auth import Caller, Keys
+from rerank_service.api.auth import Keys
+from rerank_service.api.request_context import RequestContext
 from rerank_service.api.request_id import request_id_from
-from rerank_service.errors import InvalidRequest, NotReady, Overloaded, RerankError
-from rerank_service.observability.request_log import log_refusal
-
-_log = structlog.get_logger()
+from rerank_service.errors import InvalidRequest, NotReady, Overloaded, RequestError
+from rerank_service.observability.request_log import log_internal_error, log_refusal
+from rerank_service.scheduling.deadline import Deadline
 
 _MESSAGE_CHARS = 500
 
@@ -33,17 +32,13 @@ In = TypeVar("In", bound=Message)
 class Call(Generic[In]):
     """One call, decoded."""
 
-    id: str
-    """The caller's `x-request-id`, or one made here."""
-    caller: Caller
-    timeout: float | None
-    """Seconds that the caller's deadline leaves; None without one."""
+    context: RequestContext
     messages: AsyncIterator[In]
-    """What the caller sends; a single message for a unary request. The next one is read when it is asked for."""
+    """The caller's messages, one for a unary request. The next message is read when it is asked for."""
     write: Callable[[Message], Awaitable[None]]
-    """Send a message, of a streaming response."""
-    lead: Callable[[Mapping[str, str]], Awaitable[None]]
-    """Send metadata ahead of the response; once, and before any message."""
+    """Send one message of a streaming response."""
+    send_metadata: Callable[[Mapping[str, str]], Awaitable[None]]
+    """Send initial metadata; once, and before any message."""
 
 
 Unary = Callable[[Call[Any]], Awaitable[Message]]
@@ -60,23 +55,28 @@ class Service:
     codes: Mapping[grpc.StatusCode, grpc.StatusCode] = field(default_factory=dict)
     """Where errors have another status than their classes say."""
 
-    def handler(self, keys: Keys) -> grpc.GenericRpcHandler:
-        """Handlers for all of its methods."""
+    def handler(self, keys: Keys, default_timeout: float) -> grpc.GenericRpcHandler:
+        """Return handlers for all methods. `default_timeout` is the deadline of a call that sets none, in seconds."""
         return grpc.method_handlers_generic_handler(
             self.descriptor.full_name,
-            {method.name: self._handler(method, keys) for method in self.descriptor.methods},
+            {method.name: self._handler(method, keys, default_timeout) for method in self.descriptor.methods},
         )
 
-    def _handler(self, method: MethodDescriptor, keys: Keys) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    def _handler(
+        self, method: MethodDescriptor, keys: Keys, default_timeout: float
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         behaviour: Any = self.methods[method.name]
 
+        def answering(context: Context) -> AbstractAsyncContextManager[RequestContext]:
+            return _answering(context, _request_context(context, method, default_timeout), keys, self.codes)
+
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
-            async with _answering(context, method.full_name, keys, self.codes) as (request_id, caller):
-                await behaviour(_call(method, messages, context, request_id, caller))
+            async with answering(context) as request:
+                await behaviour(_call(method, messages, context, request))
 
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
-            async with _answering(context, method.full_name, keys, self.codes) as (request_id, caller):
-                response: Message = await behaviour(_call(method, messages, context, request_id, caller))
+            async with answering(context) as request:
+                response: Message = await behaviour(_call(method, messages, context, request))
                 return response.SerializeToString()
             raise AssertionError("unreachable: _answering aborts or passes")
 
@@ -90,16 +90,30 @@ class Service:
         return grpc.unary_unary_rpc_method_handler(unary)
 
 
+def _metadata(context: Context) -> dict[str, str]:
+    return {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+def _request_context(context: Context, method: MethodDescriptor, default_timeout: float) -> RequestContext:
+    remaining = context.time_remaining()
+    return RequestContext(
+        id=request_id_from(_metadata(context)),
+        protocol="grpc",
+        call=method.full_name,
+        deadline=Deadline.after(default_timeout if remaining is None else remaining),
+    )
+
+
 def _call(
-    method: MethodDescriptor, messages: AsyncIterator[bytes], context: Context, request_id: str, caller: Caller
+    method: MethodDescriptor, messages: AsyncIterator[bytes], context: Context, request: RequestContext
 ) -> Call[Any]:
     async def write(message: Message) -> None:
         await context.write(message.SerializeToString())
 
-    async def lead(metadata: Mapping[str, str]) -> None:
+    async def send_metadata(metadata: Mapping[str, str]) -> None:
         await context.send_initial_metadata(tuple(metadata.items()))
 
-    return Call(request_id, caller, context.time_remaining(), _decoded(method.input_type, messages), write, lead)
+    return Call(request, _decoded(method.input_type, messages), write, send_metadata)
 
 
 async def _single(message: bytes) -> AsyncIterator[bytes]:
@@ -117,25 +131,22 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
 
 @asynccontextmanager
 async def _answering(
-    context: Context, call: str, keys: Keys, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
-) -> AsyncIterator[tuple[str, Caller]]:
-    """Turn what the block raises into the call's status."""
-    metadata = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
-    request_id = request_id_from(metadata)
-    caller = Caller()
+    context: Context, request: RequestContext, keys: Keys, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
+) -> AsyncIterator[RequestContext]:
+    """Check the API key, and turn an error of the block into the status of the call."""
     try:
-        caller = keys.check(metadata)
-        yield request_id, caller
-    except RerankError as error:
+        request = replace(request, caller=keys.check(_metadata(context)))
+        yield request
+    except RequestError as error:
         code = codes.get(error.code, error.code)
-        log_refusal(error, protocol="grpc", call=call, request_id=request_id, caller=caller.name, status=code.name)
+        log_refusal(error, request.log_fields(), status=code.name)
         await _abort(context, code, str(error), _details(error))
-    except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
-        _log.exception("internal error", protocol="grpc", method=call, request_id=request_id, caller=caller.name)
-        await _abort(context, grpc.StatusCode.INTERNAL, f"internal error (request id {request_id})", [])
+    except Exception:  # noqa: BLE001 - every request gets an answer
+        log_internal_error(request.log_fields())
+        await _abort(context, grpc.StatusCode.INTERNAL, f"internal error (request id {request.id})", [])
 
 
-def _details(error: RerankError) -> list[Message]:
+def _details(error: RequestError) -> list[Message]:
     details: list[Message] = []
     if isinstance(error, InvalidRequest) and error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(

@@ -7,19 +7,14 @@ from typing import Any, Literal, TypeVar, get_args
 from google.protobuf import duration_pb2, struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.encoding.object_text import object_text, parse_object
 from rerank_service.errors import InvalidRequest, TooLarge
-from rerank_service.models.registry import ModelInfo
-from rerank_service.ranking.document import MAX_ID_CHARS, Document, object_text, parse_object
-from rerank_service.ranking.ranking import (
-    CutSide,
-    RankedDocument,
-    Ranking,
-    RerankRequest,
-    ScoreType,
-    Span,
-    TooLong,
-    WindowScore,
-)
+from rerank_service.models.served_model import ModelInfo
+from rerank_service.ranking.document import MAX_ID_CHARS, Document, SentDocument, Span
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import CutSide, RerankRequest, TooLong, WindowScore
+from rerank_service.ranking.results import RankedDocument
+from rerank_service.ranking.scores import ScoreType
 
 RANKING_BYTES = 1_000_000
 """A streamed ranking is cut into messages of about this size; a stock client receives up to 4 MiB."""
@@ -97,15 +92,17 @@ class MessageReader:
         """Of a text or JSON all; of an object as many as it has bytes."""
         return len(raw.text) or len(raw.json) or raw.object.ByteSize()
 
-    def read(self, raw: pb.Document, field: str) -> Document:
-        """The document of a message."""
+    def read(self, sent: SentDocument, field: str) -> Document:
+        """Return the document of a message."""
+        raw: pb.Document = sent.raw
         if len(raw.id) > MAX_ID_CHARS:
             raise TooLarge(
                 f"{field}.id has {len(raw.id)} characters; at most {MAX_ID_CHARS} are kept", field=f"{field}.id"
             )
-        text = self._text(raw, field)
         document_id = raw.id if raw.HasField("id") else None
-        return Document(text, self._copy(raw), document_id, raw.ByteSize())
+        return Document(
+            self._text(raw, field), original=self._copy(raw), id=document_id, size=raw.ByteSize() if self._keep else 0
+        )
 
     def _copy(self, raw: pb.Document) -> pb.Document | None:
         """A copy to give back. The message itself would keep all that came with it in memory."""

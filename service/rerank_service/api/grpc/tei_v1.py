@@ -16,14 +16,14 @@ import rerank_service
 from rerank.tei import tei_pb2 as pb
 from rerank_service.api.grpc.handlers import Call, Service
 from rerank_service.api.grpc.tei_v1_stream import Runs, read_ahead, request_from
-from rerank_service.api.http.documents import TextReader
 from rerank_service.api.tei_metadata import cost_headers, dtype
+from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
-from rerank_service.errors import RerankError
+from rerank_service.errors import RequestError
 from rerank_service.models.registry import Registry
-from rerank_service.ranking.ranking import Ranking, Timing
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.results import Timing
 from rerank_service.reranker import Reranker
-from rerank_service.scheduling.deadline import Deadline
 
 _SERVICES = pb.DESCRIPTOR.services_by_name
 _CODES = {grpc.StatusCode.INTERNAL: grpc.StatusCode.FAILED_PRECONDITION}
@@ -36,11 +36,9 @@ _UINT32 = 2**32 - 1
 class TeiMethods:
     """The methods of tei.v1.Rerank and tei.v1.Info."""
 
-    def __init__(self, reranker: Reranker, registry: Registry, default_timeout: float) -> None:
-        """`default_timeout` is for calls without a deadline, in seconds."""
+    def __init__(self, reranker: Reranker, registry: Registry) -> None:
         self._reranker = reranker
         self._registry = registry
-        self._default_timeout = default_timeout
 
     @property
     def services(self) -> list[Service]:
@@ -76,8 +74,8 @@ class TeiMethods:
                 request_from(message, message),
                 message.texts,
                 reader=TextReader(),
-                deadline=self._deadline(call.timeout),
-                weight=call.caller.weight,
+                deadline=call.context.deadline,
+                weight=call.context.caller.weight,
             )
         await answer.add(ranking)
         chars = len(message.texts) * len(message.query) + sum(map(len, message.texts))
@@ -85,7 +83,7 @@ class TeiMethods:
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
         """RerankStream."""
-        deadline = self._deadline(call.timeout)
+        deadline = call.context.deadline
         limits, answer = self._reranker.limits, _Answer()
         async with read_ahead(call.messages, limits) as messages:
             runs = Runs(messages, limits)
@@ -99,12 +97,9 @@ class TeiMethods:
                         reader=TextReader(),
                         deadline=deadline,
                         deliver=answer.add,
-                        weight=call.caller.weight,
+                        weight=call.context.caller.weight,
                     )
         return await answer.sent(call, runs.chars)
-
-    def _deadline(self, remaining: float | None) -> Deadline:
-        return Deadline.after(self._default_timeout if remaining is None else remaining)
 
 
 class _Answer:
@@ -115,7 +110,7 @@ class _Answer:
         self._logits = array("d")
         self._ordered = True
         self._tokens = 0
-        self._timing = Timing(0.0, 0.0, 0.0, 0.0)
+        self._timing = Timing(queue=0.0, tokenize=0.0, inference=0.0, total=0.0)
 
     @property
     def texts(self) -> int:
@@ -138,7 +133,7 @@ class _Answer:
     async def sent(self, call: Call[Any], chars: int) -> pb.RerankResponse:
         """The whole, once its metadata has gone ahead."""
         timing = self._timing
-        await call.lead(cost_headers(chars, self._tokens, timing))
+        await call.send_metadata(cost_headers(chars, self._tokens, timing))
         if not self._ordered:  # by logit, as scores may be equal where logits are not
             self._response.ranks.sort(key=lambda rank: (-self._logits[rank.index], rank.index))
         metadata = self._response.metadata
@@ -153,10 +148,10 @@ class _Answer:
 
 def _sum(one: Timing, other: Timing) -> Timing:
     return Timing(
-        one.queue + other.queue,
-        one.tokenize + other.tokenize,
-        one.inference + other.inference,
-        one.total + other.total,
+        queue=one.queue + other.queue,
+        tokenize=one.tokenize + other.tokenize,
+        inference=one.inference + other.inference,
+        total=one.total + other.total,
     )
 
 
@@ -176,7 +171,7 @@ def _in_their_words(start: int = 0) -> Iterator[None]:
 
     try:
         yield
-    except RerankError as error:
+    except RequestError as error:
         error.args = (_DOCUMENTS.sub(word, str(error)),)
         error.field = error.field and _DOCUMENTS.sub(word, error.field)
         raise

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 from rerank.tei import tei_pb2 as pb
 from rerank_service.errors import InvalidRequest, TooLarge
-from rerank_service.ranking.ranking import CutSide, RerankRequest, ScoreType, TooLong
-from rerank_service.reranker import RequestLimits
+from rerank_service.ranking.limits import RequestLimits
+from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
+from rerank_service.ranking.scores import ScoreType
 
 _CUT_SIDES = {pb.TRUNCATION_DIRECTION_RIGHT: CutSide.RIGHT, pb.TRUNCATION_DIRECTION_LEFT: CutSide.LEFT}
 
@@ -41,8 +42,8 @@ class Ahead:
     long ones one."""
 
     def __init__(self, limits: RequestLimits) -> None:
-        self._queue: asyncio.Queue[pb.RerankStreamRequest | Exception | None] = asyncio.Queue(limits.chunk)
-        self._short = limits.chunk_chars // limits.chunk
+        self._queue: asyncio.Queue[pb.RerankStreamRequest | Exception | None] = asyncio.Queue(limits.part_documents)
+        self._short = limits.part_chars // limits.part_documents
 
     async def read(self, messages: AsyncIterator[pb.RerankStreamRequest]) -> None:
         """Read as long as there is room."""

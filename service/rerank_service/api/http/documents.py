@@ -5,8 +5,9 @@ from typing import Any
 
 import orjson
 
+from rerank_service.encoding.object_text import object_text
 from rerank_service.errors import InvalidRequest
-from rerank_service.ranking.document import Document, object_text
+from rerank_service.ranking.document import Document, SentDocument
 
 _MEDIA = ("image", "video", "audio")
 
@@ -18,35 +19,26 @@ class JsonReader:
         self._rank_fields = rank_fields
 
     def chars(self, raw: Any) -> int:
-        """Of strings all; of an object those of the strings right in it, and of the JSON of all else."""
+        """Return the length of a string; of an object, that of its strings and of the JSON of its other values."""
         if isinstance(raw, dict):
             return sum(len(part) if isinstance(part, str) else _json_chars(part) for part in raw.values())
         return len(raw) if isinstance(raw, str) else 0
 
-    def read(self, raw: Any, field: str) -> Document:
-        """The document."""
+    def read(self, sent: SentDocument, field: str) -> Document:
+        """Return the document.
+
+        Raises:
+            InvalidRequest: the document is neither a string nor an object with text.
+        """
+        raw = sent.raw
         if isinstance(raw, str):
-            return Document(raw, raw, size=len(raw))
+            return Document(raw, original=raw, size=sent.chars)
         if isinstance(raw, dict):
             if not self._rank_fields:
                 refuse_media(raw, field)
             text = object_text(raw, self._rank_fields, field=field)
-            return Document(text, raw, size=self.chars(raw))
+            return Document(text, original=raw, size=sent.chars)
         raise InvalidRequest(f"{field} must be a string or an object", field=field, reason="wrong_type")
-
-
-class TextReader:
-    """Reads documents that are strings."""
-
-    def chars(self, raw: Any) -> int:
-        """All."""
-        return len(raw) if isinstance(raw, str) else 0
-
-    def read(self, raw: Any, field: str) -> Document:
-        """The document."""
-        if not isinstance(raw, str):
-            raise InvalidRequest(f"{field} must be a text", field=field, reason="wrong_type")
-        return Document(raw, raw, size=len(raw))
 
 
 def _json_chars(value: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from rerank_service.errors import RerankError
+from rerank_service.errors import RequestError
 
 _TYPES = {
     400: "invalid_request_error",
@@ -41,7 +41,7 @@ class ErrorBody(TypedDict):
     error: NotRequired[ErrorObject]
 
 
-def error_body(error: RerankError, sent: Mapping[str, Any], *, documents: str = "documents") -> ErrorBody:
+def error_body(error: RequestError, sent: Mapping[str, Any], *, documents: str = "documents") -> ErrorBody:
     """The body of an error's answer to what was sent; `documents` is what the sender calls its documents.
 
     `error.code` is a string, which together 1.x demands, and the words "invalid_request_error" are in no other than
@@ -56,6 +56,6 @@ def error_body(error: RerankError, sent: Mapping[str, Any], *, documents: str = 
     return body
 
 
-def told(error: RerankError, documents: str) -> tuple[str, str | None]:
+def told(error: RequestError, documents: str) -> tuple[str, str | None]:
     """The sentence and the field, where the sender has another name for its documents."""
     return _DOCUMENTS.sub(documents, str(error)), error.field and _DOCUMENTS.sub(documents, error.field)

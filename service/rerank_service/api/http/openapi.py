@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from rerank_service.api.http.dialects import Dialect, LookUp, ServerFacts
 from rerank_service.api.http.errors import ErrorBody
-from rerank_service.ranking.ranking import ScoreType
+from rerank_service.ranking.scores import ScoreType
 
 _HOW = (
     "A deadline may be given in seconds by the header `X-Request-Timeout`, a name for the request by `X-Request-Id`, "

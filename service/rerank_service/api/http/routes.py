@@ -5,37 +5,30 @@ import math
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
-import structlog
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
-from rerank_service.api.auth import Caller, Keys
-from rerank_service.api.http.dialects import Answer, Dialect, Exchange, LookUp, ServerFacts
+from rerank_service.api.auth import Keys
+from rerank_service.api.http.dialects import Answer, DecodedRequest, Dialect, Exchange, LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.options import RestOptions
+from rerank_service.api.request_context import RequestContext
 from rerank_service.api.request_id import request_id_from
-from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RerankError, excerpt
+from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RequestError, excerpt
 from rerank_service.models.registry import Registry
-from rerank_service.observability.request_log import log_refusal
+from rerank_service.observability.request_log import log_internal_error, log_refusal
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
 
-_log = structlog.get_logger()
-
 _STRANGERS_BYTES = 64 * 1024
 _TIMEOUT = "X-Request-Timeout"
-
-
-@dataclass(frozen=True, slots=True)
-class RestOptions:
-    """What the edge takes."""
-
-    max_body_bytes: int = 32 * 1024 * 1024
-    default_timeout: float = 60.0
+_CLIENT_GONE = 499
+"""The status that nginx logs for a client that closed the connection; nobody reads it."""
 
 
 class RerankRoutes:
@@ -62,41 +55,45 @@ class RerankRoutes:
         )
 
     async def rerank(self, request: Request, dialects: Sequence[Dialect]) -> Response:
-        """Decode, rank, encode; errors leave in the dialect of the body, which is one of those spoken here."""
-        exchange = Exchange(request_id_from(request.headers), request.url.path, created=int(time.time()))
+        """Decode, rank, encode. An error is returned in the dialect of the body, one of those spoken on this path."""
+        context = self._context(request)
+        exchange = Exchange(context.id, context.call, created=int(time.time()))
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]
-        caller = Caller()
         try:
-            deadline = Deadline.after(_seconds(request) or self._options.default_timeout)
-            async with deadline.enforced():
+            async with context.deadline.enforced():
                 exchange = replace(exchange, body=_parsed(await self._body(request)))
             dialect = next((one for one in dialects if one.speaks(exchange.body)), dialect)
-            caller = self._keys.check(request.headers)  # not before: the shape of a refusal depends on the body's keys
-            _check_timeout(request)  # likewise
-            asked = dialect.decode(exchange.body)
-            work = self._reranker.rerank(
-                asked.request, asked.documents, reader=asked.reader, deadline=deadline, weight=caller.weight
-            )
-            ranking = await _unless_gone(request, work)
+            # only now, since the shape of a refusal depends on the body's keys
+            context = replace(context, caller=self._keys.check(request.headers))
+            _check_timeout(request)
+            ranking = await _unless_gone(request, self._rank(dialect.decode(exchange.body), context))
             return _response(dialect.encode(ranking, exchange), exchange)
         except ClientDisconnect:
-            return Response(status_code=499)  # nginx's number for it; nobody reads it
-        except RerankError as error:
+            return Response(status_code=_CLIENT_GONE)
+        except RequestError as error:
             response = refusal(error, dialect, exchange)
-            log_refusal(
-                error,
-                protocol="rest",
-                call=exchange.path,
-                request_id=exchange.id,
-                caller=caller.name,
-                status=response.status_code,
-            )
+            log_refusal(error, context.log_fields(), status=response.status_code)
             return response
-        except Exception:  # noqa: BLE001 - nothing that a request does may be left without an answer
-            _log.exception(
-                "internal error", protocol="rest", path=exchange.path, request_id=exchange.id, caller=caller.name
-            )
-            return refusal(RerankError(f"internal error (request id {exchange.id})"), dialect, exchange)
+        except Exception:  # noqa: BLE001 - every request gets an answer
+            log_internal_error(context.log_fields())
+            return refusal(RequestError(f"internal error (request id {context.id})"), dialect, exchange)
+
+    def _context(self, request: Request) -> RequestContext:
+        return RequestContext(
+            id=request_id_from(request.headers),
+            protocol="rest",
+            call=request.url.path,
+            deadline=Deadline.after(_seconds(request) or self._options.default_timeout),
+        )
+
+    async def _rank(self, decoded: DecodedRequest, context: RequestContext) -> Ranking:
+        return await self._reranker.rerank(
+            decoded.request,
+            decoded.documents,
+            reader=decoded.reader,
+            deadline=context.deadline,
+            weight=context.caller.weight,
+        )
 
     async def look_up(self, request: Request, look_up: LookUp) -> Response:
         """Tell what a client asks before it ranks."""
@@ -105,7 +102,7 @@ class RerankRoutes:
             if not look_up.public:
                 self._keys.check(request.headers)
             return _response(look_up.answer(self.facts(), request.path_params.get("model", "")), exchange)
-        except RerankError as error:
+        except RequestError as error:
             return refusal(error, UNIFIED, exchange)
 
     async def live(self) -> Response:
@@ -131,7 +128,7 @@ class RerankRoutes:
         return bytes(body)
 
 
-def refusal(error: RerankError, dialect: Dialect, exchange: Exchange) -> Response:
+def refusal(error: RequestError, dialect: Dialect, exchange: Exchange) -> Response:
     """An error's answer; one that tells to come back says when."""
     answer = dialect.encode_error(error, exchange)
     if isinstance(error, Overloaded | NotReady):

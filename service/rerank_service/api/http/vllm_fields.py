@@ -3,7 +3,8 @@
 from typing import Annotated, Literal
 
 from rerank_service.api.http.body import JsonBody, Priority, only
-from rerank_service.ranking.ranking import CutSide, ScoreType, TooLong
+from rerank_service.ranking.request import CutSide, TooLong
+from rerank_service.ranking.scores import ScoreType
 
 
 class VllmFields(JsonBody):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rerank.client import DEFAULT_ADDRESS
 from rerank_service.cli.commands import Command
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import SettingsInvalid
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,12 +128,12 @@ def _levels(arguments: argparse.Namespace) -> list[int]:
     for name in ("rate", "seconds", "requests", "documents", "deadline"):
         value = getattr(arguments, name)
         if value is not None and not 0 < value < float("inf"):
-            raise InvalidRequest(f"--{name} must be above 0, not {value:g}")
+            raise SettingsInvalid(f"--{name} must be above 0, not {value:g}")
     if arguments.seconds and arguments.requests:
-        raise InvalidRequest("give --seconds or --requests, not both")
+        raise SettingsInvalid("give --seconds or --requests, not both")
     if arguments.rate:
         if arguments.clients or arguments.requests:
-            raise InvalidRequest("--rate comes instead of --clients and --requests: leave those out, or --rate")
+            raise SettingsInvalid("--rate comes instead of --clients and --requests: leave those out, or --rate")
         return [0]
     clients = arguments.clients or _CLIENTS
     try:
@@ -141,7 +141,7 @@ def _levels(arguments: argparse.Namespace) -> list[int]:
     except ValueError:
         levels = []
     if not levels or min(levels) < 1:
-        raise InvalidRequest(f"--clients must be numbers above 0 with commas between, not {clients!r}")
+        raise SettingsInvalid(f"--clients must be numbers above 0 with commas between, not {clients!r}")
     return levels
 
 
@@ -151,7 +151,7 @@ def _check_writable(path: Path) -> None:
         with path.open("a"):
             pass
     except OSError as error:
-        raise InvalidRequest(f"cannot write {path}: {error.strerror}") from error
+        raise SettingsInvalid(f"cannot write {path}: {error.strerror}") from error
 
 
 def _workload(arguments: argparse.Namespace) -> "Workload":
@@ -163,7 +163,7 @@ def _workload(arguments: argparse.Namespace) -> "Workload":
     except ValueError:
         lengths = Lengths(0, 0)
     if not 0 < lengths.shortest <= lengths.longest:
-        raise InvalidRequest(f"--tokens must be a number above 0, or two like 20-400, not {arguments.tokens!r}")
+        raise SettingsInvalid(f"--tokens must be a number above 0, or two like 20-400, not {arguments.tokens!r}")
     return Workload(arguments.documents, lengths, seed=arguments.seed)
 
 

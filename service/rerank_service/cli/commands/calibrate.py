@@ -81,13 +81,14 @@ def _labelled(arguments: argparse.Namespace) -> "list[Labelled]":
 async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> "list[NDArray[np.float32]]":
     from rerank_service.cli.output.progress import progress
     from rerank_service.errors import FileInvalid
-    from rerank_service.server import model_options
-    from rerank_service.settings import Settings
+    from rerank_service.settings import read_settings
     from rerank_service.tools.offline_scoring import Task, in_process, score_all
+    from rerank_service.wiring import model_options, request_limits
 
     tasks = [Task(one.places[0], one.query, one.documents) for one in labelled]
-    options = model_options(Settings(model=arguments.bundle))
-    async with in_process(options, max_tokens_per_doc=arguments.max_tokens_per_doc) as scorer:
+    settings = read_settings(model=arguments.bundle)
+    options = model_options(settings)
+    async with in_process(options, request_limits(settings), max_tokens_per_doc=arguments.max_tokens_per_doc) as scorer:
         with progress("scoring labels", sum(len(task.documents) for task in tasks)) as scored:
             logits = []
             for task, found in zip(tasks, await score_all(scorer, tasks, scored), strict=True):

@@ -127,10 +127,10 @@ async def _evaluated(
 @asynccontextmanager
 async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     from rerank_service.errors import SettingsInvalid
-    from rerank_service.ranking.ranking import TooLong
-    from rerank_service.server import model_options
-    from rerank_service.settings import Settings
+    from rerank_service.ranking.request import TooLong
+    from rerank_service.settings import read_settings
     from rerank_service.tools.offline_scoring import by_server, in_process
+    from rerank_service.wiring import model_options, request_limits
 
     read: dict[str, Any] = {
         "max_tokens_per_doc": arguments.max_tokens_per_doc,
@@ -140,7 +140,8 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
         name: value for name in ("model", "provider", "precision") if (value := getattr(arguments, name)) is not None
     }
     if arguments.server is None:
-        async with in_process(model_options(Settings(**given)), **read) as scorer:
+        settings = read_settings(**given)
+        async with in_process(model_options(settings), request_limits(settings), **read) as scorer:
             yield scorer
         return
     if given:

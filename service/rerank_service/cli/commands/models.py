@@ -4,7 +4,7 @@ import argparse
 
 from rerank.client import DEFAULT_ADDRESS
 from rerank_service.cli.commands import Command
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import SettingsInvalid
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def _run(arguments: argparse.Namespace) -> int:
         with RerankClient(arguments.server, api_key=arguments.api_key) as client:
             models = client.models()
     except UnicodeEncodeError as error:
-        raise InvalidRequest(f"an argument is not UTF-8 text: {error}") from error
+        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
     console = Console()
     for model in models:
         console.print(model_table(model))

@@ -8,7 +8,7 @@ from pathlib import Path
 from rerank.client import DEFAULT_ADDRESS
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.cli.commands import Command
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import SettingsInvalid
 
 _MAX_TOP_N = 2**31 - 1
 """What the message has room for."""
@@ -43,7 +43,7 @@ def _documents(arguments: argparse.Namespace) -> list[str]:
         try:
             documents += content.decode().splitlines()
         except UnicodeDecodeError as error:
-            raise InvalidRequest(f"--file {arguments.file} is not UTF-8 text, at byte {error.start}") from error
+            raise SettingsInvalid(f"--file {arguments.file} is not UTF-8 text, at byte {error.start}") from error
     return documents
 
 
@@ -51,7 +51,7 @@ def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.RerankRespo
     from rerank.client import RerankClient
 
     if arguments.top_n is not None and abs(arguments.top_n) > _MAX_TOP_N:
-        raise InvalidRequest(f"--top-n is {arguments.top_n}, and at most {_MAX_TOP_N} can be asked for")
+        raise SettingsInvalid(f"--top-n is {arguments.top_n}, and at most {_MAX_TOP_N} can be asked for")
     try:
         with RerankClient(arguments.server, api_key=arguments.api_key) as client:
             return client.rerank(
@@ -62,7 +62,7 @@ def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.RerankRespo
                 score_type=_score_type(arguments.score_type),
             )
     except UnicodeEncodeError as error:
-        raise InvalidRequest(f"an argument is not UTF-8 text: {error}") from error
+        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
 
 
 def _score_type(name: str | None) -> pb.ScoreType.ValueType:

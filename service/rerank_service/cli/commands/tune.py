@@ -24,9 +24,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from rerank_service.cli.output.tuning import engines_table, settings_table
-    from rerank_service.models.tuning.startup import Wish
-    from rerank_service.server import model_options
+    from rerank_service.models.tuning.startup import EngineRequest
     from rerank_service.settings import read_settings
+    from rerank_service.wiring import model_options
 
     given: dict[str, Any] = {
         name: value
@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for one in tuned.skipped:
         console.print(f"skipped {one}", highlight=False, markup=False)
     console.print(f"chosen: {tuned.engine}, {tuned.lanes} lanes, batches of {tuned.max_batch_tokens} tokens")
-    if options.wish != Wish():
+    if options.requested != EngineRequest():
         console.print("`rerank serve` finds it when started with the same --provider and --precision")
     if not kept:
         console.print("it could not be kept, so `rerank serve` will not find it: see the warning above")

@@ -19,7 +19,7 @@ _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxrunt
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class EngineRequest:
     """What the operator asked for."""
 
     provider: Provider = Provider.AUTO
@@ -41,7 +41,7 @@ class Selection:
     """What was measured before, if it was."""
 
 
-def wish_for(bundle: Bundle, wish: Wish) -> Wish:
+def runnable_request(bundle: Bundle, requested: EngineRequest) -> EngineRequest:
     """What can be asked of a bundle: of one that is quantised already, to run it as it is.
 
     Raises:
@@ -49,45 +49,46 @@ def wish_for(bundle: Bundle, wish: Wish) -> Wish:
     """
     made = Precision(bundle.precision)
     if made is Precision.FP32:
-        return wish
-    if wish.precision not in (Precision.AUTO, made) or wish.provider not in (Provider.AUTO, Provider.CPU):
+        return requested
+    if requested.precision not in (Precision.AUTO, made) or requested.provider not in (Provider.AUTO, Provider.CPU):
+        asked = f"--provider {requested.provider.value} --precision {requested.precision.value}"
         raise BundleInvalid(
-            f"{bundle.graph} is quantised to {made.value} and runs on the CPU as it is: "
-            f"--provider {wish.provider.value} --precision {wish.precision.value} needs the model's fp32 graph"
+            f"{bundle.graph} is quantised to {made.value} and runs on the CPU only: "
+            f"{asked} needs the model's fp32 graph"
         )
-    return Wish(Provider.CPU, made)
+    return EngineRequest(Provider.CPU, made)
 
 
-def select(bundle: Bundle, wish: Wish, cache: Cache) -> Selection:
+def select(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Selection:
     """The engine to start with. What is not known to rank as fp32 does is not taken unasked.
 
     Raises:
         BundleInvalid: what was asked for does not work here.
     """
-    tuned = remembered(bundle, wish, cache)
+    tuned = remembered(bundle, requested, cache)
     if tuned is not None:
         return Selection(tuned.engine, tuned.why(), tuned)
-    if wish == Wish():  # without looking at every provider, which takes a while
+    if requested == EngineRequest():  # without looking at every provider, which takes a while
         return Selection(_sure(), "exact, and not tuned on this machine yet")
-    found = offer(wish.provider, wish.precision)
-    if wish.precision is not Precision.AUTO:
-        return Selection(found.engines[0], _asked(wish, found))
-    return Selection(reference_of(found.engines), _asked(wish, found))
+    found = offer(requested.provider, requested.precision)
+    if requested.precision is not Precision.AUTO:
+        return Selection(found.engines[0], _asked(requested, found))
+    return Selection(reference_of(found.engines), _asked(requested, found))
 
 
-def remembered(bundle: Bundle, wish: Wish, cache: Cache) -> Tuned | None:
-    """What a tuning of this bundle on this machine has found for this wish; None if that no longer works."""
-    tuned = read(cache.tuning(tuning_key(bundle, wish)))
+def remembered(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Tuned | None:
+    """What a tuning of this bundle on this machine has found for this requested; None if that no longer works."""
+    tuned = read(cache.tuning(tuning_key(bundle, requested)))
     return tuned if tuned is not None and works(tuned.engine) else None
 
 
-def tuning_key(bundle: Bundle, wish: Wish) -> str:
+def tuning_key(bundle: Bundle, requested: EngineRequest) -> str:
     """A name for all that the outcome of a tuning depends on."""
     machine = cpu()
     return key(
         identity(bundle),
-        wish.provider.value,
-        wish.precision.value,
+        requested.provider.value,
+        requested.precision.value,
         machine.name,
         " ".join(sorted(machine.features)),
         str(usable_cores()),
@@ -104,8 +105,8 @@ def _sure() -> Engine:
     return cuda if works(cuda) else CPU_FP32
 
 
-def _asked(wish: Wish, found: Offer) -> str:
-    asked = f"asked for: provider {wish.provider.value}, precision {wish.precision.value}"
+def _asked(requested: EngineRequest, found: Offer) -> str:
+    asked = f"asked for: provider {requested.provider.value}, precision {requested.precision.value}"
     return "; ".join((asked, *reasons(found.skipped)))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rerank_service.errors import ExtraMissing
 from rerank_service.ranking.calibration_curve import Calibration
-from rerank_service.ranking.ranking import Activation, ScoreType, relevance
+from rerank_service.ranking.scores import Activation, ScoreType, relevance
 from rerank_service.tools.calibration.fit import Method, Sample
 from rerank_service.tools.calibration.labels_file import Labelled
 from rerank_service.tools.calibration.method_choice import Choice, choose

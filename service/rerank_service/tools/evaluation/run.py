@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rerank_service.ranking.ranking import rank
+from rerank_service.ranking.scores import rank
 from rerank_service.tools.evaluation.collection import Collection, JudgedQuery
 from rerank_service.tools.evaluation.measures import Figures, Measures, mean
 from rerank_service.tools.offline_scoring import Logits, Scorer, Scores, Task, score_all

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.loadtest.dialects import Dialect
 from rerank_service.tools.loadtest.grpc_target import GrpcTarget
 from rerank_service.tools.loadtest.http_target import HttpTarget
@@ -16,18 +16,18 @@ def target(server: str, *, dialect: Dialect | None = None, model: str = "", api_
     """The target at grpc://HOST:PORT (or HOST:PORT), or at an http(s) URL.
 
     Raises:
-        InvalidRequest: it is neither, or no header can hold the key.
+        SettingsInvalid: it is neither, or no header can hold the key.
     """
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-        raise InvalidRequest("--api-key has characters that no header can hold: only ASCII's printable ones do")
+        raise SettingsInvalid("--api-key has characters that no header can hold: only ASCII's printable ones do")
     scheme, host = _split(server)
     if scheme in _HTTP and host:
         return HttpTarget(server, dialect=dialect, model=model, api_key=api_key)
     if scheme == _GRPC and host:
         if dialect is not None:
-            raise InvalidRequest("--dialect is for http:// servers: gRPC has one, rerank.v1")
+            raise SettingsInvalid("--dialect is for http:// servers: gRPC has one, rerank.v1")
         return GrpcTarget(host, model=model, api_key=api_key)
-    raise InvalidRequest(f"--server {server} is neither grpc://HOST:PORT nor an http:// or https:// URL")
+    raise SettingsInvalid(f"--server {server} is neither grpc://HOST:PORT nor an http:// or https:// URL")
 
 
 def _split(server: str) -> tuple[str, str]:
@@ -38,5 +38,5 @@ def _split(server: str) -> tuple[str, str]:
         parsed = urlsplit(server)
         parsed.port  # noqa: B018 - reading it is what checks it
     except ValueError as error:
-        raise InvalidRequest(f"--server {server}: {error}") from error
+        raise SettingsInvalid(f"--server {server}: {error}") from error
     return parsed.scheme, parsed.netloc

@@ -20,12 +20,17 @@ from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.auth import Caller, Keys, KnownKey, digest
 from rerank_service.api.grpc.messages import MessageReader, stream_responses_from
 from rerank_service.api.http.documents import JsonReader
+from rerank_service.encoding.object_text import MAX_DEPTH
 from rerank_service.models.bundle import Bundle
-from rerank_service.ranking.document import MAX_DEPTH, MAX_ID_CHARS, Document
-from rerank_service.ranking.ranking import Activation, Ranking, RerankRequest, Scoreboard, Timing, Usage
-from rerank_service.reranker import RequestLimits
+from rerank_service.ranking.document import MAX_ID_CHARS, Document, SentDocument
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.results import Timing, Usage
+from rerank_service.ranking.scoreboard import Scoreboard
+from rerank_service.ranking.scores import Activation
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
+from support.limits import request_limits
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.small import BOOM, NAN
 
@@ -95,9 +100,11 @@ def test_the_same_object_is_the_same_text_by_every_way(value: dict[str, object])
     text = pb.Document(json=json.dumps(value))
     struct = pb.Document()
     json_format.ParseDict(value, struct.object)
-    by_json, by_struct = (MessageReader(pb.RerankRequest()).read(one, "documents[0]").text for one in (text, struct))
-    assert by_json == JsonReader(()).read(value, "documents[0]").text
-    assert by_struct == JsonReader(()).read(_sorted(value), "documents[0]").text
+    by_json, by_struct = (
+        MessageReader(pb.RerankRequest()).read(SentDocument(one, 0), "documents[0]").text for one in (text, struct)
+    )
+    assert by_json == JsonReader(()).read(SentDocument(value, 0), "documents[0]").text
+    assert by_struct == JsonReader(()).read(SentDocument(_sorted(value), 0), "documents[0]").text
 
 
 def _sorted(value: object) -> object:
@@ -395,7 +402,7 @@ def test_a_client_that_writes_everything_before_it_reads_is_answered(small_model
     count = 80_000
 
     async def serve_and_ask() -> list[pb.RerankStreamResponse]:
-        limits = RequestLimits(window=256)
+        limits = request_limits(room=256)
         async with running(small_model, limits=limits, lanes=2) as core, served(core) as edges:
             return await asyncio.to_thread(_write_then_read, edges.address, count)
 
@@ -481,8 +488,9 @@ def test_a_part_of_a_ranking_fits_a_stock_client() -> None:
         board.add(Document(""), truncated=False)
         board.add(Document(""), truncated=False)
         board.settle(index, 1.0)
-    usage, timing = Usage(), Timing(0, 0, 0, 0)
-    ranking = Ranking("m", board.order(), usage, timing, board, board.missing(count + 5))
+    usage, timing = Usage(), Timing(queue=0, tokenize=0, inference=0, total=0)
+    missing = board.missing(count + 5)
+    ranking = Ranking(model="m", order=board.order(), usage=usage, timing=timing, board=board, missing=missing)
     responses = list(stream_responses_from(ranking, "id"))
     assert max(response.ByteSize() for response in responses) < 1024 * 1024
     assert [one.last for one in responses] == [False] * (len(responses) - 1) + [True]

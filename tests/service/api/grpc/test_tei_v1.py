@@ -23,7 +23,7 @@ from rerank_service.api.auth import Keys
 from rerank_service.encoding.template import Template
 from rerank_service.engine.host import usable_cores
 from rerank_service.models.bundle import Bundle
-from rerank_service.reranker import RequestLimits
+from support.limits import request_limits
 from support.running import Running, Served, running, served
 from support.small import BOOM, NAN, write_small_model
 
@@ -182,7 +182,7 @@ async def test_a_client_that_cancels_leaves_nothing(edges: Served, stub: Any) ->
 )
 async def test_a_wrong_field_is_named(small_model: Bundle, request_: Any, field: str, words: str) -> None:
     """INVALID_ARGUMENT, as TEI's Empty and Validation, by the name that the field has there; the next request works."""
-    limits = RequestLimits(max_documents=3, max_document_chars=100)
+    limits = request_limits(max_documents=3, max_document_chars=100)
     async with (
         running(small_model, limits=limits) as core,
         served(core) as edges,
@@ -214,7 +214,7 @@ async def test_a_wrong_field_is_named(small_model: Bundle, request_: Any, field:
 )
 async def test_a_stream_that_is_wrong_is_refused(small_model: Bundle, messages: Sequence[Any], words: str) -> None:
     """An empty one too, on which TEI divides by zero; bounds are those of the stream, whatever its queries."""
-    limits = RequestLimits(max_stream_documents=4, max_document_chars=100, max_kept_bytes=200, chunk_chars=256 * 50)
+    limits = request_limits(max_stream_documents=4, max_document_chars=100, max_kept_bytes=200, part_chars=256 * 50)
     async with (
         running(small_model, limits=limits) as core,
         served(core) as edges,

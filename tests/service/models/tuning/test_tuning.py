@@ -22,7 +22,7 @@ from rerank_service.models.tuning import full, parity_set, throughput
 from rerank_service.models.tuning.background import Halted, tune_short
 from rerank_service.models.tuning.gate import Agreement
 from rerank_service.models.tuning.record import Trial, Tuned, read
-from rerank_service.models.tuning.startup import Wish, select, tuning_key
+from rerank_service.models.tuning.startup import EngineRequest, select, tuning_key
 from rerank_service.models.tuning.trials import judge, open_all
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import identity
@@ -197,8 +197,8 @@ def test_logits_come_back_in_order(queries: list[list[EncodedPair]]) -> None:
     assert scores.tolist() == [float(len(pair)) for pair in queries[0]]
 
 
-def _options(folder: Path, cache: Path, wish: Wish | None = None) -> ModelOptions:
-    return ModelOptions(folder, cache, wish or Wish())
+def _options(folder: Path, cache: Path, requested: EngineRequest | None = None) -> ModelOptions:
+    return ModelOptions(folder, cache, requested or EngineRequest())
 
 
 def _tuned(engine: Engine, **more: Any) -> Tuned:
@@ -208,33 +208,33 @@ def _tuned(engine: Engine, **more: Any) -> Tuned:
 
 def test_the_first_start_is_exact(small_model: Bundle, tmp_path: Path) -> None:
     """What is not known to rank alike is not taken unasked."""
-    selection = select(small_model, Wish(), Cache(tmp_path))
+    selection = select(small_model, EngineRequest(), Cache(tmp_path))
     assert (selection.engine, selection.tuned) == (CPU_FP32, None)
     assert "not tuned on this machine yet" in selection.why
 
 
 def test_what_was_asked_for_is_taken(starter: Bundle, tmp_path: Path) -> None:
     """Even int8, though it ranks less well than auto would allow."""
-    wish = Wish(precision=Precision.INT8)
-    model = load_selected(_options(starter.folder, tmp_path, wish))
+    requested = EngineRequest(precision=Precision.INT8)
+    model = load_selected(_options(starter.folder, tmp_path, requested))
     assert (model.info.precision, model.info.provider) == ("int8", "CPUExecutionProvider")
     assert "asked for: provider auto, precision int8" in model.info.choice
     with pytest.raises(BundleInvalid, match="does not work here"):
-        load_selected(_options(starter.folder, tmp_path, Wish(Provider.CUDA)))
+        load_selected(_options(starter.folder, tmp_path, EngineRequest(Provider.CUDA)))
 
 
 def test_what_was_tuned_is_found_by_the_next_start(starter: Bundle, tmp_path: Path) -> None:
     """Engine, lanes, limits, cost; what the operator says goes before."""
     cost = (0.001, 0.2, 0.0)
     tuned = _tuned(INT8, lanes=1, max_batch_tokens=1024, length_multiple=8, cost=cost)
-    Cache(tmp_path).keep_tuning(tuning_key(starter, Wish()), tuned.model_dump(mode="json"))
+    Cache(tmp_path).keep_tuning(tuning_key(starter, EngineRequest()), tuned.model_dump(mode="json"))
     model = load_selected(_options(starter.folder, tmp_path))
     assert model.encoder.engine == INT8
     assert model.info.choice == "fast (full tuning)"
-    limits = model.scheduler._limits
+    limits = model.scheduler.limits
     assert (limits.max_tokens, limits.length_multiple, model.scheduler._lanes) == (1024, 8, 1)
     said = load_selected(replace(_options(starter.folder, tmp_path), max_batch_tokens=256, lanes=2))
-    assert (said.scheduler._limits.max_tokens, said.scheduler._lanes) == (256, 2)
+    assert (said.scheduler.limits.max_tokens, said.scheduler._lanes) == (256, 2)
 
 
 @pytest.mark.parametrize("provider", [Provider.CUDA, Provider.CPU, Provider.AUTO])
@@ -243,8 +243,8 @@ def test_a_remembered_engine_that_is_gone_is_not_insisted_on(
 ) -> None:
     """The choice was ours, not the operator's."""
     tuned = _tuned(Engine(provider, Precision.FP16))
-    Cache(tmp_path).keep_tuning(tuning_key(small_model, Wish()), tuned.model_dump(mode="json"))
-    assert select(small_model, Wish(), Cache(tmp_path)).engine == CPU_FP32
+    Cache(tmp_path).keep_tuning(tuning_key(small_model, EngineRequest()), tuned.model_dump(mode="json"))
+    assert select(small_model, EngineRequest(), Cache(tmp_path)).engine == CPU_FP32
 
 
 def test_a_model_that_no_engine_runs_is_said_to_be_none(small_model: Bundle, tmp_path: Path) -> None:
@@ -270,9 +270,9 @@ def test_tunings_of_different_wishes_are_kept_apart(small_model: Bundle, tmp_pat
     other = write_small_model(tmp_path / "other")
     (other.folder / "manifest.json").unlink()
     keys = {
-        tuning_key(bundle, wish)
+        tuning_key(bundle, requested)
         for bundle in (small_model, open_bundle(other.folder))
-        for wish in (Wish(), Wish(Provider.CPU), Wish(precision=Precision.INT8))
+        for requested in (EngineRequest(), EngineRequest(Provider.CPU), EngineRequest(precision=Precision.INT8))
     }
     assert len(keys) == 6
 
@@ -290,14 +290,14 @@ def test_weights_beside_a_graph_are_part_of_what_it_is(starter: Bundle, tmp_path
 
 def test_the_short_tuning_is_kept_and_not_done_twice(small_model: Bundle, tmp_path: Path) -> None:
     """Of a model that has one engine only, fp32 stays."""
-    options = _options(small_model.folder, tmp_path, Wish(Provider.CPU))
+    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
     running = load_selected(options)
     same = load_better(options, running, threading.Event())
     assert same is not None
     assert same.scheduler is running.scheduler
     assert "no product" in same.info.choice
     assert load_better(options, running, threading.Event()) is None
-    kept = Cache(tmp_path).tuning(tuning_key(small_model, options.wish))
+    kept = Cache(tmp_path).tuning(tuning_key(small_model, options.requested))
     assert kept is not None
     assert any("no product with constant weights" in one for one in kept["skipped"])
     assert "no product" in load_selected(options).info.choice

@@ -15,7 +15,7 @@ from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.files import MANIFEST
 from rerank_service.models.variants.derive import identity
 from rerank_service.ranking.calibration_curve import Platt, sigmoid
-from rerank_service.ranking.ranking import Activation
+from rerank_service.ranking.scores import Activation
 from rerank_service.tools.calibration.calibrate import Calibrated, calibrate
 from rerank_service.tools.calibration.labels_file import Labelled
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from rerank_service.server import STARTER
+from rerank_service.models.files import STARTER
 from rerank_service.tools.loadtest.workload import Lengths, Workload
 
 

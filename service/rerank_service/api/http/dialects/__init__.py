@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rerank_service.api.http.body import JsonBody
-from rerank_service.errors import RerankError
-from rerank_service.models.registry import ModelInfo
+from rerank_service.errors import RequestError
+from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.document import Reader
-from rerank_service.ranking.ranking import Ranking, RerankRequest
-from rerank_service.reranker import RequestLimits
+from rerank_service.ranking.limits import RequestLimits
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest
 
 Body = Mapping[str, Any]
 
@@ -50,7 +51,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DecodedRequest:
     """What a body asks."""
 
     request: RerankRequest
@@ -100,13 +101,13 @@ class Dialect(Protocol):
     def speaks(self, body: Body) -> bool:
         """Whether a body is of this dialect, by its keys."""
 
-    def decode(self, body: Body) -> Asked:
+    def decode(self, body: Body) -> DecodedRequest:
         """What a body asks. Raises InvalidRequest."""
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
         """The answer."""
 
-    def encode_error(self, error: RerankError, exchange: Exchange) -> Answer:
+    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
         """The answer that tells of an error."""
 
 
@@ -133,7 +134,7 @@ class LookUp:
     path: str
     """May end in `{model:path}`."""
     answer: Callable[[ServerFacts, str], Answer]
-    """Takes the model that the path names, or "". Raises RerankError."""
+    """Takes the model that the path names, or "". Raises RequestError."""
     response: Any
     """The type of the answer's body."""
     summary: str

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rerank_service.api.http.dialects import Asked, Body
+from rerank_service.api.http.dialects import Body, DecodedRequest
 from rerank_service.api.http.dialects.unified import COHERE_V2_PATHS, Unified
 
 _DOCUMENT_TOKENS = 4096
@@ -14,7 +14,7 @@ class CohereV2(Unified):
     paths = COHERE_V2_PATHS
     shown = ("/v2/rerank",)
 
-    def decode(self, body: Body) -> Asked:
+    def decode(self, body: Body) -> DecodedRequest:
         """A body's request and documents."""
         asked = super().decode(body)
         most = asked.request.max_tokens_per_doc or _DOCUMENT_TOKENS

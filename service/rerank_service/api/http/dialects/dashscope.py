@@ -7,11 +7,12 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import CONFIG, Count, Documents, Flag, JsonBody, Text
-from rerank_service.api.http.dialects import Answer, Asked, Body, Exchange
+from rerank_service.api.http.dialects import Answer, Body, DecodedRequest, Exchange
 from rerank_service.api.http.documents import JsonReader, as_object
 from rerank_service.api.http.errors import STATUSES, told
-from rerank_service.errors import RerankError
-from rerank_service.ranking.ranking import Ranking, RerankRequest
+from rerank_service.errors import RequestError
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest
 
 _PATH = "/api/v1/services/rerank/text-rerank/text-rerank"
 _CODES = {
@@ -113,7 +114,7 @@ class DashScope:
         """Always."""
         return True
 
-    def decode(self, body: Body) -> Asked:
+    def decode(self, body: Body) -> DecodedRequest:
         """A body's request and documents."""
         parsed = DashScopeBody.read(body)
         how = parsed.parameters or DashScopeParameters()
@@ -124,7 +125,7 @@ class DashScope:
             return_documents=bool(how.return_documents),
             instruction=how.instruct or "",
         )
-        return Asked(request, parsed.input.documents, JsonReader())
+        return DecodedRequest(request, parsed.input.documents, JsonReader())
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
         """The ranking."""
@@ -141,7 +142,7 @@ class DashScope:
         }
         return Answer(answer)
 
-    def encode_error(self, error: RerankError, exchange: Exchange) -> Answer:
+    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
         """The error."""
         status = error.http_status
         body: DashScopeError = {

@@ -10,12 +10,13 @@ from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import Count, Documents, Flag, JsonBody, Text, only, ranked_by_fields
-from rerank_service.api.http.dialects import RERANKING_PATHS, Answer, Asked, Body, Exchange
+from rerank_service.api.http.dialects import RERANKING_PATHS, Answer, Body, DecodedRequest, Exchange
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
-from rerank_service.errors import RerankError
-from rerank_service.ranking.ranking import Ranking, RerankRequest
+from rerank_service.errors import RequestError
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest
 
 _EXAMPLE: Body = {"query": "capital of France", "input": ["Rome is in Italy.", "Paris is in France."], "top_k": 1}
 
@@ -77,7 +78,7 @@ class Mixedbread:
         """By `input`, where there are no `documents`."""
         return "input" in body and "documents" not in body
 
-    def decode(self, body: Body) -> Asked:
+    def decode(self, body: Body) -> DecodedRequest:
         """A body's request and inputs."""
         parsed = MixedbreadBody.read(body)
         request = RerankRequest(
@@ -87,7 +88,7 @@ class Mixedbread:
             return_documents=bool(parsed.return_input),
             instruction=parsed.instruction or "",
         )
-        return Asked(request, parsed.input, JsonReader(parsed.rank_fields or ()))
+        return DecodedRequest(request, parsed.input, JsonReader(parsed.rank_fields or ()))
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
         """The ranking; an input that was not asked for is null."""
@@ -105,7 +106,7 @@ class Mixedbread:
         }
         return Answer(answer)
 
-    def encode_error(self, error: RerankError, exchange: Exchange) -> Answer:
+    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
         """The error."""
         return Answer(error_body(error, exchange.body, documents="input"), error.http_status)
 

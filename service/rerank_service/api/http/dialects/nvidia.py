@@ -1,6 +1,7 @@
 """Bodies with `passages`: NVIDIA's NIM, on its own paths and wherever RAGFlow and litellm put it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -8,13 +9,16 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import Count, JsonBody, Text
-from rerank_service.api.http.dialects import RERANKING_PATHS, Answer, Asked, Body, Exchange
-from rerank_service.api.http.documents import TextReader, refuse_media
+from rerank_service.api.http.dialects import RERANKING_PATHS, Answer, Body, DecodedRequest, Exchange
+from rerank_service.api.http.documents import refuse_media
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
-from rerank_service.errors import RerankError
-from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import Ranking, RerankRequest, ScoreType, TooLong
+from rerank_service.api.text_reader import TextReader
+from rerank_service.errors import RequestError
+from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest, TooLong
+from rerank_service.ranking.scores import ScoreType
 
 _HOSTED = ("nv-rerankqa-mistral-4b-v3", "llama-3_2-nv-rerankqa-1b-v2", "llama-3_2-nemoretriever-500m-rerank-v2")
 """Models that NVIDIA's own service has on paths of their own."""
@@ -86,7 +90,7 @@ class Nvidia:
         """By `passages`, where there are no `documents`."""
         return "passages" in body and "documents" not in body
 
-    def decode(self, body: Body) -> Asked:
+    def decode(self, body: Body) -> DecodedRequest:
         """A body's request and passages."""
         parsed = NvidiaBody.read(body)
         request = RerankRequest(
@@ -96,7 +100,7 @@ class Nvidia:
             too_long=_TOO_LONG[parsed.truncate],
             score_type=ScoreType.RAW,
         )
-        return Asked(request, parsed.passages, _PassageReader())
+        return DecodedRequest(request, parsed.passages, _PassageReader())
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:  # noqa: ARG002 - told by the ranking alone
         """The logits."""
@@ -104,7 +108,7 @@ class Nvidia:
         answer: NvidiaAnswer = {"rankings": ranks, "usage": usage(ranking)}
         return Answer(answer)
 
-    def encode_error(self, error: RerankError, exchange: Exchange) -> Answer:
+    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
         """The error."""
         status = error.http_status
         body: NvidiaError = {
@@ -122,11 +126,11 @@ class _PassageReader(TextReader):
         """Of the text."""
         return super().chars(_unwrapped(raw))
 
-    def read(self, raw: Any, field: str) -> Document:
-        """The text."""
-        if isinstance(raw, dict):
-            refuse_media(raw, field, text_beside=True)
-        return super().read(_unwrapped(raw), field)
+    def read(self, sent: SentDocument, field: str) -> Document:
+        """Return the document of a passage."""
+        if isinstance(sent.raw, dict):
+            refuse_media(sent.raw, field, text_beside=True)
+        return super().read(replace(sent, raw=_unwrapped(sent.raw)), field)
 
 
 def _unwrapped(raw: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.dialects import Answer, LookUp, ServerFacts
-from rerank_service.models.registry import ModelInfo
+from rerank_service.models.served_model import ModelInfo
 
 
 class Model(TypedDict):

@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.dialects import Answer, Asked, Body, Exchange
+from rerank_service.api.http.dialects import Answer, Body, DecodedRequest, Exchange
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
-from rerank_service.errors import InvalidRequest, RerankError
-from rerank_service.ranking.document import Document
-from rerank_service.ranking.ranking import Ranking, RerankRequest
+from rerank_service.errors import InvalidRequest, RequestError
+from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest
 
 _PAIRS = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
 """What the two sides are called: what vLLM has, newer names last."""
@@ -102,7 +103,7 @@ class Scores:
         """Always."""
         return True
 
-    def decode(self, body: Body) -> Asked:
+    def decode(self, body: Body) -> DecodedRequest:
         """A body's request; its documents are pairs."""
         parsed = ScoreBody.read(body)
         first, second = _names(body)
@@ -119,7 +120,7 @@ class Scores:
             instruction=parsed.instruction or "",
         )
         many = queries if len(queries) > 1 else repeat(None, len(texts))
-        return Asked(request, list(zip(many, texts, strict=True)), _PairReader())
+        return DecodedRequest(request, list(zip(many, texts, strict=True)), _PairReader())
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
         """The scores."""
@@ -135,7 +136,7 @@ class Scores:
         }
         return Answer(answer)
 
-    def encode_error(self, error: RerankError, exchange: Exchange) -> Answer:
+    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
         """The error."""
         return Answer(error_body(error, exchange.body, documents=_names(exchange.body)[1]), error.http_status)
 
@@ -148,10 +149,10 @@ class _PairReader:
         query, text = raw
         return len(query or "") + len(text)
 
-    def read(self, raw: tuple[str | None, str], field: str) -> Document:  # noqa: ARG002 - strings are never wrong
-        """The text, as a document."""
-        query, text = raw
-        return Document(text, text, size=len(text), query=query)
+    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - strings are never wrong
+        """Return the text as a document, with its query."""
+        query, text = sent.raw
+        return Document(text, original=text, size=len(text), query=query)
 
 
 def _names(body: Body) -> tuple[str, str]:

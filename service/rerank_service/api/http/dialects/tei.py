@@ -15,15 +15,15 @@ from rerank_service.api.http.dialects import (
     RERANK_PATHS,
     RERANKING_PATHS,
     Answer,
-    Asked,
     Body,
+    DecodedRequest,
     Exchange,
     LookUp,
     ServerFacts,
 )
-from rerank_service.api.http.documents import TextReader
 from rerank_service.api.http.errors import STATUSES, told
 from rerank_service.api.tei_metadata import cost_headers, dtype
+from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
 from rerank_service.errors import (
     BodyTooLarge,
@@ -31,10 +31,12 @@ from rerank_service.errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
-    RerankError,
+    RequestError,
     UnknownRoute,
 )
-from rerank_service.ranking.ranking import CutSide, Ranking, RerankRequest, ScoreType, TooLong
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
+from rerank_service.ranking.scores import ScoreType
 
 ErrorType = Literal["Empty", "Validation", "Tokenizer", "Overloaded", "Backend", "Unhealthy"]
 _EXAMPLE: Body = {"query": "capital of France", "texts": ["Rome is in Italy.", "Paris is in France."]}
@@ -86,7 +88,7 @@ class Tei:
         """By `texts`, where there are no `documents`."""
         return "texts" in body and "documents" not in body
 
-    def decode(self, body: Body) -> Asked:
+    def decode(self, body: Body) -> DecodedRequest:
         """A body's request and texts."""
         parsed = TeiBody.read(body)
         request = RerankRequest(
@@ -97,7 +99,7 @@ class Tei:
             cut_side=CutSide((parsed.truncation_direction or "right").lower()),
             score_type=ScoreType.RAW if parsed.raw_scores else ScoreType.PROBABILITY,
         )
-        return Asked(request, parsed.texts, TextReader())
+        return DecodedRequest(request, parsed.texts, TextReader())
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
         """The ranks, and headers that say what they cost."""
@@ -109,14 +111,14 @@ class Tei:
             ranks.append(rank)
         return Answer(ranks, headers=_cost(ranking, exchange.body))
 
-    def encode_error(self, error: RerankError, exchange: Exchange) -> Answer:  # noqa: ARG002 - told by the error alone
+    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:  # noqa: ARG002 - told by the error alone
         """The error, by TEI's words and statuses."""
         status, error_type = _kind(error)
         body: TeiError = {"error": told(error, "texts")[0], "error_type": error_type}
         return Answer(body, status)
 
 
-def _kind(error: RerankError) -> tuple[int, ErrorType]:
+def _kind(error: RequestError) -> tuple[int, ErrorType]:
     """The status and the word for it. An input that is wrong is 422, an empty one 400, a failing model 424."""
     match error:
         case BodyTooLarge() | UnknownRoute():

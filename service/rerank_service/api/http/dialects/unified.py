@@ -12,13 +12,16 @@ from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import Count, Documents, Flag, Size, Text, only, ranked_by_fields
-from rerank_service.api.http.dialects import RERANK_PATHS, RERANKING_PATHS, Answer, Asked, Body, Exchange
+from rerank_service.api.http.dialects import RERANK_PATHS, RERANKING_PATHS, Answer, Body, DecodedRequest, Exchange
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
-from rerank_service.errors import RerankError
-from rerank_service.ranking.ranking import RankedDocument, Ranking, RerankRequest, ScoreType, TooLong, WindowScore
+from rerank_service.errors import RequestError
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest, TooLong, WindowScore
+from rerank_service.ranking.results import RankedDocument
+from rerank_service.ranking.scores import ScoreType
 
 _VOYAGE_KEYS = {"model", "query", "documents", "top_k", "return_documents", "truncation"}
 _DOCUMENTS_A_SEARCH_UNIT = 100
@@ -135,7 +138,7 @@ class Unified:
         """By `documents`."""
         return "documents" in body
 
-    def decode(self, body: Body) -> Asked:
+    def decode(self, body: Body) -> DecodedRequest:
         """A body's request and documents."""
         parsed = UnifiedBody.read(body)
         request = RerankRequest(
@@ -154,7 +157,7 @@ class Unified:
             priority=parsed.priority or 0,
             instruction=parsed.instruction or parsed.instruct or "",
         )
-        return Asked(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
+        return DecodedRequest(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
         """The ranking."""
@@ -177,7 +180,7 @@ class Unified:
             answer["data"] = [_result(one, as_text) for one in ranked]
         return Answer(answer)
 
-    def encode_error(self, error: RerankError, exchange: Exchange) -> Answer:
+    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
         """The error."""
         return Answer(error_body(error, exchange.body), error.http_status)
 

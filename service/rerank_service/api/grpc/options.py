@@ -1,0 +1,17 @@
+"""Options of the gRPC server."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcOptions:
+    """How the gRPC server listens. All values are settings (settings.py)."""
+
+    host: str
+    port: int
+    """0: the system chooses a port."""
+    max_message_bytes: int
+    default_timeout: float
+    """Deadline of a call that sets none, in seconds."""
+    max_connection_age: float | None
+    """Seconds after which a connection is closed gracefully (GOAWAY). None: never."""

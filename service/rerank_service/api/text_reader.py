@@ -1,0 +1,24 @@
+"""Read documents that are plain strings, as TEI's and NVIDIA's protocols send them."""
+
+from typing import Any
+
+from rerank_service.errors import InvalidRequest
+from rerank_service.ranking.document import Document, SentDocument
+
+
+class TextReader:
+    """Reads documents that are strings."""
+
+    def chars(self, raw: Any) -> int:
+        """Return the length of the text; 0 where `raw` is not a string, which `read` rejects."""
+        return len(raw) if isinstance(raw, str) else 0
+
+    def read(self, sent: SentDocument, field: str) -> Document:
+        """Return the document.
+
+        Raises:
+            InvalidRequest: the document is not a string.
+        """
+        if not isinstance(sent.raw, str):
+            raise InvalidRequest(f"{field} must be a string", field=field, reason="wrong_type")
+        return Document(sent.raw, original=sent.raw, size=sent.chars)

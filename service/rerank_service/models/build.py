@@ -1,0 +1,87 @@
+"""Build a served model from a bundle: session, tokenizer, scheduler, warm-up."""
+
+from dataclasses import dataclass, replace
+
+from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.engine.batch_defaults import default_lanes
+from rerank_service.engine.kinds import CPU_FP32, Engine
+from rerank_service.engine.runtime import Graph
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.served_model import ModelInfo, ServedModel
+from rerank_service.models.warm_up import warm_up
+from rerank_service.scheduling.batch_run import WrapScore
+from rerank_service.scheduling.batching import BatchLimits
+from rerank_service.scheduling.cost_model import CostModel
+from rerank_service.scheduling.scheduler import Scheduler
+from rerank_service.scheduling.score_cache import ScoreCache
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a model at the server."""
+
+    name: str | None = None
+    """None: the name in the manifest."""
+    aliases: tuple[str, ...] = ()
+
+
+def build_model(
+    bundle: Bundle,
+    *,
+    limits: BatchLimits,
+    engine: Engine = CPU_FP32,
+    graph: Graph | None = None,
+    lanes: int | None = None,
+    names: Names | None = None,
+    choice: str = "",
+    cost: CostModel | None = None,
+    scores: ScoreCache | None = None,
+    wrap_score: WrapScore | None = None,
+) -> ServedModel:
+    """Load a bundle and warm it up. Blocks.
+
+    `graph` is what the engine runs; None: the bundle's own graph. `lanes` is the number of batches that run at once;
+    None: one for each usable core, two on a GPU. `choice` says why this engine. `cost` is the known speed of batches.
+    `scores` caches logits for later requests. `wrap_score` returns the score function that the scheduler calls in place
+    of the model's own; the warm-up does not call it.
+
+    Raises:
+        BundleInvalid: the bundle cannot be served.
+    """
+    manifest = bundle.manifest
+    limits = replace(limits, max_length=manifest.max_tokens)
+    lanes = lanes or default_lanes(engine)
+    encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes, difference=manifest.difference)
+    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
+    cost = cost or CostModel()
+    warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
+    score = wrap_score(encoder.score) if wrap_score else encoder.score
+    scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
+    return ServedModel(
+        info=_info(bundle, encoder, limits, names or Names(), choice),
+        bundle=bundle,
+        tokenizer=tokenizer,
+        encoder=encoder,
+        scheduler=scheduler,
+        activation=manifest.activation,
+        calibration=manifest.calibration,
+    )
+
+
+def _info(bundle: Bundle, encoder: CrossEncoder, limits: BatchLimits, names: Names, choice: str) -> ModelInfo:
+    manifest = bundle.manifest
+    return ModelInfo(
+        name=names.name or manifest.name,
+        aliases=names.aliases,
+        source=manifest.source,
+        revision=manifest.revision,
+        digest=bundle.digest,
+        precision=encoder.engine.precision.value,
+        provider=encoder.provider,
+        choice=choice,
+        max_tokens=manifest.max_tokens,
+        max_batch_tokens=limits.max_tokens,
+        calibration=str(manifest.calibration or ""),
+        verdict=bundle.verdict,
+    )

@@ -1,0 +1,54 @@
+"""A model that is served, and what callers can learn about it."""
+
+import secrets
+from dataclasses import dataclass, field
+from functools import partial
+
+from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import NOT_VERIFIED, Bundle
+from rerank_service.ranking.calibration_curve import Calibration
+from rerank_service.ranking.scores import Activation
+from rerank_service.scheduling.scheduler import Scheduler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """Facts about a served model, as `GetModel`, `/v1/models` and the log report them."""
+
+    name: str
+    aliases: tuple[str, ...]
+    source: str
+    """Hub id, or name of the folder, that the model was exported from."""
+    revision: str
+    """Commit of the hub repository; empty where there is none."""
+    digest: str
+    """sha256 over everything that scores depend on; empty for a folder without a manifest."""
+    precision: str
+    provider: str
+    choice: str
+    """Why this provider and this precision."""
+    max_tokens: int
+    """Maximum tokens of a pair, special tokens included."""
+    max_batch_tokens: int
+    """Maximum padded tokens of a batch."""
+    calibration: str = ""
+    """Calibration method, and what the scores mean; empty without a calibration."""
+    verdict: str = NOT_VERIFIED
+    """Result of the comparison with the source model at export."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
+class ServedModel:
+    """A loaded model with everything that scoring needs."""
+
+    info: ModelInfo
+    bundle: Bundle
+    tokenizer: PairTokenizer
+    encoder: CrossEncoder
+    scheduler: Scheduler
+    activation: Activation
+    calibration: Calibration | None = None
+    identity: bytes = field(default_factory=partial(secrets.token_bytes, 32), repr=False)
+    """A random secret of this load; part of each pair's key. A digest would not do: a folder without a manifest has
+    none, and the same bundle on another provider rounds differently."""

@@ -1,0 +1,106 @@
+"""Score one batch. If the model fails on it, score its halves, so that one bad pair fails alone.
+
+Rule: no queue, no lock, no request. The scheduler acts on the outcomes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_service.errors import InferenceFailed, OutOfMemory
+from rerank_service.scheduling.batch_cancellation import CancelToken
+from rerank_service.scheduling.batching import Batch, BatchLimits, collate
+from rerank_service.scheduling.submission import WaitingPair
+
+Score = Callable[[Batch, CancelToken], NDArray[np.float32]]
+"""Scores a batch of n rows: n float32 logits. Blocks, and is called from several threads at once. Raises when the batch
+is cancelled, where the engine can stop."""
+
+WrapScore = Callable[[Score], Score]
+"""Puts another score function around a model's own, for example one that records its batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchScored:
+    """A batch that ran."""
+
+    entries: Sequence[WaitingPair]
+    logits: Sequence[float]
+    rows: int
+    length: int
+    """Tokens of each row, padding included."""
+    started: float
+    """Seconds on the scheduler's clock."""
+    ended: float
+    """Seconds on the scheduler's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCancelled:
+    """A batch that was cancelled."""
+
+    entries: Sequence[WaitingPair]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryExceeded:
+    """A batch for which there was no memory; its halves follow."""
+
+    tokens: int
+    """Padded tokens of the batch."""
+    error: OutOfMemory
+
+
+@dataclass(frozen=True, slots=True)
+class PairFailed:
+    """A pair that the model fails on even when it is alone."""
+
+    entry: WaitingPair
+    error: InferenceFailed
+
+
+Outcome = BatchScored | BatchCancelled | MemoryExceeded | PairFailed
+
+
+class BatchRunner:
+    """Scores batches with a model."""
+
+    def __init__(self, score: Score, limits: BatchLimits, *, pad_id: int, clock: Callable[[], float]) -> None:
+        self._score = score
+        self._limits = limits
+        self._pad_id = pad_id
+        self._clock = clock
+
+    def run(self, entries: Sequence[WaitingPair], token: CancelToken) -> Iterator[Outcome]:
+        """Score pairs, and yield the outcome of the batch, or of the parts it was split into. Blocks."""
+        started = self._clock()
+        try:
+            batch = collate([entry.pair for entry in entries], pad_id=self._pad_id, limits=self._limits)
+            logits = self._score(batch, token).tolist()
+        except Exception as error:  # noqa: BLE001 - an error of the runtime belongs to the owner of the pair
+            yield from self._failed(entries, token, error)
+        else:
+            yield BatchScored(entries, logits, batch.rows, batch.length, started, self._clock())
+
+    def _failed(self, entries: Sequence[WaitingPair], token: CancelToken, error: Exception) -> Iterator[Outcome]:
+        if token.cancelled:
+            yield BatchCancelled(entries)
+        elif len(entries) == 1:
+            failure = _failure(entries[0], error)
+            failure.__cause__ = error
+            yield PairFailed(entries[0], failure)
+        else:
+            if isinstance(error, OutOfMemory):
+                longest = max(self._limits.padded(len(entry.pair)) for entry in entries)
+                yield MemoryExceeded(len(entries) * longest, error)
+            middle = len(entries) // 2
+            yield from self.run(entries[:middle], token)
+            yield from self.run(entries[middle:], token)
+
+
+def _failure(entry: WaitingPair, error: Exception) -> InferenceFailed:
+    if isinstance(error, OutOfMemory):
+        return OutOfMemory(f"there is no memory for documents[{entry.position}], of {len(entry.pair)} tokens")
+    return InferenceFailed(f"the model failed on documents[{entry.position}]")

@@ -1,0 +1,95 @@
+"""Turn the settings into the values that each part takes.
+
+Rule: no FastAPI, uvicorn or gRPC server is imported here, so that `rerank eval`, `calibrate` and `tune` start quickly.
+"""
+
+import os
+from pathlib import Path
+
+from rerank_service.api.api_keys_file import read_keys
+from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.options import GrpcOptions
+from rerank_service.api.http.options import RestOptions
+from rerank_service.engine.kinds import Precision, Provider
+from rerank_service.lifecycle.shutdown import ShutdownTimeouts
+from rerank_service.models.build import Names
+from rerank_service.models.files import STARTER
+from rerank_service.models.hosted_names import HOSTED_NAMES
+from rerank_service.models.loading import ModelOptions
+from rerank_service.models.registry import Registry
+from rerank_service.models.tuning.startup import EngineRequest
+from rerank_service.ranking.limits import RequestLimits
+from rerank_service.settings import Settings
+
+
+def model_options(settings: Settings) -> ModelOptions:
+    """Return which model to load, and how."""
+    return ModelOptions(
+        folder=settings.model or STARTER,
+        cache=_expanded(settings.cache),
+        requested=EngineRequest(Provider(settings.provider), Precision(settings.precision)),
+        lanes=settings.lanes,
+        max_batch_tokens=settings.max_batch_tokens,
+        length_multiple=settings.length_multiple,
+        max_batch_pairs=settings.max_batch_pairs,
+        cuda_graphs=settings.cuda_graphs,
+        names=Names(settings.model_name, settings.aliases),
+        score_cache_bytes=settings.score_cache_bytes,
+    )
+
+
+def request_limits(settings: Settings) -> RequestLimits:
+    """Return the limits of one request."""
+    return RequestLimits(
+        max_documents=settings.max_documents,
+        max_stream_documents=settings.max_stream_documents,
+        max_query_chars=settings.max_query_chars,
+        max_document_chars=settings.max_document_chars,
+        document_tokens=settings.document_tokens,
+        window_tokens=settings.window_tokens,
+        max_windows=settings.max_windows,
+    )
+
+
+def empty_registry(settings: Settings) -> Registry:
+    """Return the registry, without a model yet."""
+    return Registry(any_model=settings.any_model, defaults=HOSTED_NAMES if settings.hosted_names else ())
+
+
+def api_keys(settings: Settings) -> Keys:
+    """Return the API keys that callers must send.
+
+    Raises:
+        SettingsInvalid: the file of keys is wrong.
+    """
+    from_file = read_keys(settings.api_keys_file) if settings.api_keys_file else []
+    return Keys([key.get_secret_value() for key in settings.api_keys], from_file)
+
+
+def grpc_options(settings: Settings) -> GrpcOptions:
+    """Return the options of the gRPC server."""
+    return GrpcOptions(
+        host=settings.host,
+        port=settings.grpc_port,
+        max_message_bytes=settings.max_message_bytes,
+        default_timeout=settings.default_timeout,
+        max_connection_age=settings.max_connection_age,
+    )
+
+
+def rest_options(settings: Settings) -> RestOptions:
+    """Return the options of the REST server."""
+    return RestOptions(max_body_bytes=settings.max_message_bytes, default_timeout=settings.default_timeout)
+
+
+def shutdown_timeouts(settings: Settings) -> ShutdownTimeouts:
+    """Return how long a shutdown may take."""
+    return ShutdownTimeouts(delay=settings.drain_delay, grace=settings.grace)
+
+
+def _expanded(folder: Path) -> Path:
+    """Expand `~`. A user without a home directory, as in a container, gets a cache that keeps nothing."""
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        return Path(os.devnull) / "cache"

@@ -1,0 +1,27 @@
+"""Limits and options as the settings have them by default, with changes."""
+
+from dataclasses import replace
+from typing import Any
+
+from rerank_service import wiring
+from rerank_service.api.grpc.options import GrpcOptions
+from rerank_service.api.http.options import RestOptions
+from rerank_service.ranking.limits import RequestLimits
+from rerank_service.settings import Settings
+
+_DEFAULTS = Settings.model_construct()  # without the environment
+
+
+def request_limits(**changes: Any) -> RequestLimits:
+    """Return the default limits of a request, with changes."""
+    return replace(wiring.request_limits(_DEFAULTS), **changes)
+
+
+def grpc_options(**changes: Any) -> GrpcOptions:
+    """Return the default options of the gRPC server on a port of the system's choice, with changes."""
+    return replace(wiring.grpc_options(_DEFAULTS), port=0, **changes)
+
+
+def rest_options(**changes: Any) -> RestOptions:
+    """Return the default options of the REST server, with changes."""
+    return replace(wiring.rest_options(_DEFAULTS), **changes)
