@@ -1,6 +1,6 @@
-"""Together's cookbook on rerankers, "super hero mystery action movie about bats", against this server.
+"""Rank the movies of Together's reranker cookbook with this server.
 
-The code of the cookbook does not change; two variables say where to:
+The code is that of the cookbook. Two environment variables select the server:
 
     TOGETHER_BASE_URL=http://127.0.0.1:8080 TOGETHER_API_KEY=any python docs/examples/movies.py
 """

@@ -95,7 +95,7 @@ def _write(results: Results, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / f"{results.host.slug}.md"
     picture = written.with_suffix(".png")
-    draw(results, picture)
+    draw(results.as_json(), picture)
     figures = json.dumps(results.as_json(), indent=2, ensure_ascii=False, default=str)
     written.with_suffix(".json").write_text(figures + "\n")
     written.write_text(page(results, picture.name))

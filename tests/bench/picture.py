@@ -1,52 +1,101 @@
-"""The results as a picture: who does how much, and how long answers take under load."""
+"""Draw the figures of a run: throughput of every contestant, and latency by load level.
 
+`make bench` draws its results. To draw a committed run again without measuring, give its JSON file:
+
+    PYTHONPATH=tests .venv/bin/python -m bench.picture docs/bench/<processor>.json
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 
 from bench.contestants import OURS, Use
-from bench.results import Results
 
-_OURS, _PEERS = "tab:blue", "tab:gray"
+Json = Mapping[str, Any]
 
-
-def draw(results: Results, path: Path) -> None:
-    """Write a PNG."""
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    throughput, latency = figure.subplots(1, 2)
-    variant = f"{results.served.precision} on {results.served.provider}"
-    figure.suptitle(f"{results.host.cpu}, {results.host.cores} cores, {results.date}; served: {variant}", fontsize=10)
-    _throughput(throughput, results)
-    _latency(latency, results)
-    figure.savefig(path, dpi=120)
+_OURS, _PEER, _PEER_INT8 = "#1f6fb4", "#7f868c", "#c9cdd1"
+_LINES = ("#1f6fb4", "#e07b00", "#2e8540")
+_EXPLAINED = (
+    Patch(color=_OURS, label="rerank-service"),
+    Patch(color=_PEER, label="peer, fp32 or bf16"),
+    Patch(color=_PEER_INT8, label="peer, int8"),
+)
 
 
-def _throughput(axes: Axes, results: Results) -> None:
-    """One bar a contestant, the quickest on top."""
-    measured = sorted((record for record in results.records if record.speed), key=lambda record: record.speed or 0.0)
-    labels = [
-        f"{one.contestant.name} {one.contestant.precision}{' (defaults)' * (one.contestant.use is Use.AS_USERS_DO)}"
-        for one in measured
-    ]
-    colours = [_OURS if one.contestant.peer == OURS else _PEERS for one in measured]
-    bars = axes.barh(labels, [one.speed or 0.0 for one in measured], color=colours)
-    axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
-    axes.tick_params(axis="y", labelsize=8)
-    axes.set_title("documents/s, 20 to 400 tokens each", fontsize=10)
+def draw(figures: Json, path: Path) -> None:
+    """Write a PNG of a run's figures, in the form of `Results.as_json`."""
+    figure = Figure(figsize=(14, 7.5), layout=ConstrainedLayoutEngine(wspace=0.06))
+    throughput, latency = figure.subplots(1, 2, width_ratios=(3, 2))
+    host = figures["host"]
+    figure.suptitle(f"make bench on {host['cpu']}, {host['cores']} cores, {figures['date']}", fontsize=14)
+    _draw_throughput(throughput, figures)
+    _draw_latency(latency, figures)
+    figure.savefig(path, dpi=110)
 
 
-def _latency(axes: Axes, results: Results) -> None:
-    """p50 and p99 by load level."""
-    for name in dict.fromkeys(level.contestant for level in results.levels):
-        levels = [level for level in results.levels if level.contestant == name]
-        clients = [level.clients for level in levels]
-        (line,) = axes.plot(clients, [level.summary.latency.p50 for level in levels], marker="o", label=f"{name}, p50")
-        p99 = [level.summary.latency.p99 for level in levels]
-        axes.plot(clients, p99, marker="^", linestyle=":", color=line.get_color(), label=f"{name}, p99")
+def _draw_throughput(axes: Axes, figures: Json) -> None:
+    """Draw one bar for each contestant, the fastest at the top."""
+    measured = [record for record in figures["records"] if record["median_documents_per_second"]]
+    measured.sort(key=lambda record: record["median_documents_per_second"])
+    labels = [_label(record, figures["served"]["precision"]) for record in measured]
+    speeds = [record["median_documents_per_second"] for record in measured]
+    bars = axes.barh(labels, speeds, color=[_colour(record) for record in measured])
+    axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=11)
+    axes.margins(x=0.09, y=0.02)
+    axes.tick_params(axis="y", labelsize=11, length=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("(defaults): one call per request. Other peers: best batch size.", fontsize=11)
+    axes.set_title("Throughput: documents per second (more is better)", fontsize=13)
+    axes.legend(handles=_EXPLAINED, fontsize=11, loc="lower right", frameon=False)
+
+
+def _label(record: Json, served_precision: str) -> str:
+    if record["use"] == Use.BARE.value:
+        return f"rerank-service, engine alone, {served_precision}"
+    defaults = " (defaults)" if record["use"] == Use.AS_USERS_DO.value else ""
+    return f"{record['name']}, {record['precision'] or served_precision}{defaults}"
+
+
+def _colour(record: Json) -> str:
+    if record["peer"] == OURS:
+        return _OURS
+    return _PEER_INT8 if record["precision"] == "int8" else _PEER
+
+
+def _draw_latency(axes: Axes, figures: Json) -> None:
+    """Draw p50 and p99 of each server by the number of clients."""
+    names = dict.fromkeys(level["contestant"] for level in figures["levels"])
+    for name, colour in zip(names, _LINES, strict=False):
+        levels = [level for level in figures["levels"] if level["contestant"] == name]
+        _draw_percentiles(axes, name, levels, colour)
+    clients: Sequence[int] = figures["options"]["level_clients"]
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set_xticks(results.options.level_clients, [str(clients) for clients in results.options.level_clients])
-    axes.set_xlabel("clients")
-    axes.set_title(f"seconds of a request of {results.options.documents} documents", fontsize=10)
-    axes.legend(fontsize=8)
+    axes.set_xticks(clients, [str(count) for count in clients], fontsize=11)
+    seconds = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+    axes.set_yticks(seconds, [f"{second:g} s" for second in seconds], fontsize=11)
+    axes.set_yticks([], minor=True)
+    axes.grid(axis="y", color="#e3e5e7")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("clients that send requests at the same time", fontsize=11)
+    axes.set_title(f"Latency of {figures['options']['documents']} documents (less is better)", fontsize=13)
+    axes.legend(fontsize=11, loc="lower right", frameon=False)
+
+
+def _draw_percentiles(axes: Axes, name: str, levels: Sequence[Json], colour: str) -> None:
+    clients = [level["clients"] for level in levels]
+    for percentile, style in (("p50", "o-"), ("p99", "^:")):
+        seconds = [level["summary"]["latency"][percentile] for level in levels]
+        axes.plot(clients, seconds, style, color=colour, label=f"{name}, {percentile}")
+
+
+if __name__ == "__main__":
+    for figures_file in map(Path, sys.argv[1:]):
+        draw(json.loads(figures_file.read_text(encoding="utf-8")), figures_file.with_suffix(".png"))

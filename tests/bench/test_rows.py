@@ -148,7 +148,7 @@ def test_results_are_kept_whole(tmp_path: Path) -> None:
     kept = json.loads(json.dumps(results().as_json(), default=str))
     assert kept["records"][0]["median_documents_per_second"] == 67.5
     assert kept["beside_bulk_ratio"] == pytest.approx(3.0)
-    draw(results(), tmp_path / "zeno.png")
+    draw(results().as_json(), tmp_path / "zeno.png")
     assert (tmp_path / "zeno.png").read_bytes().startswith(b"\x89PNG")
 
 

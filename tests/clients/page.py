@@ -1,4 +1,4 @@
-"""The table of docs/clients.md, made from the records that tests left."""
+"""The table of tested clients in docs/clients.md, made from the records of `make test-clients`."""
 
 import difflib
 import re
@@ -14,34 +14,40 @@ PAGE = HERE.parents[1] / "docs" / "clients.md"
 RECORDS = HERE / "records.jsonl"
 GOLDEN = HERE / "golden"
 _BEGIN = "<!-- made from tests/clients/records.jsonl by make docs -->\n"
-_END = "<!-- end of what is made -->\n"
+_END = "<!-- end of the generated table -->\n"
+_HEAD = "| client | versions | language | dialect | setup line | notes |\n|---|---|---|---|---|---|\n"
+_PARTIAL = re.compile(r"\bpartial\(([\w.]+), (.*)\)$")
 
 
 def table(its: list[Record]) -> str:
-    """A row for each line that makes a client, with the versions in which it does."""
+    """Return one row for each setup line, with all versions in which it was tested."""
     versions: dict[Record, list[str]] = {}
-    for one in its:
-        versions.setdefault(replace(one, version=""), []).append(one.version)
-    head = "| client | version | language | dialect | made by | what differs |\n|---|---|---|---|---|---|\n"
-    return head + "".join(
-        _row(one, sorted(tested, key=_natural)) for one, tested in sorted(versions.items(), key=_order)
-    )
+    for record in its:
+        versions.setdefault(replace(record, version=""), []).append(record.version)
+    rows = sorted(versions.items(), key=_order)
+    return _HEAD + "".join(_row(record, sorted(tested, key=_natural)) for record, tested in rows)
+
+
+def setup_line(record: Record) -> str:
+    """Return a record's line as a user writes it: a call that the test binds with `partial` is shown as the call."""
+    return _PARTIAL.sub(r"\1(\2, …)", record.constructor)
 
 
 def _order(row: tuple[Record, list[str]]) -> tuple[Any, ...]:
-    """By language and name, the newest first."""
-    one, tested = row
+    """Sort by language and name, the newest version first."""
+    record, tested = row
     newest = max(map(_natural, tested))
-    return one.language, one.client.lower(), [-number for number in newest], one.dialect, one.constructor
+    return record.language, record.client.lower(), [-number for number in newest], record.dialect, record.constructor
 
 
 def _natural(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-def _row(one: Record, tested: list[str]) -> str:
-    told = (one.client, ", ".join(tested), one.language, one.dialect, _code(one.constructor), one.note)
-    return f"| {' | '.join(told)} |\n"
+def _row(record: Record, tested: list[str]) -> str:
+    line = _code(setup_line(record))
+    cells = (record.client, ", ".join(tested), record.language, record.dialect, line, record.note)
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _code(line: str) -> str:
@@ -49,33 +55,34 @@ def _code(line: str) -> str:
 
 
 def made(page: str, its: list[Record]) -> str:
-    """The page with its table made anew; all else is written by hand."""
+    """Return the page with a new table. All other text is written by hand and stays."""
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{_BEGIN}\n{table(its)}\n{_END}{after}"
 
 
 def keep(recorded: Path) -> None:
-    """Take records, pairs and the page from a folder that tests wrote."""
+    """Copy records and golden pairs from the folder of a test run, and update the page."""
     its = records.read(recorded / "records.jsonl")
-    RECORDS.write_text("".join(f"{records.as_line(one)}\n" for one in its), encoding="utf-8")
+    RECORDS.write_text("".join(f"{records.as_line(record)}\n" for record in its), encoding="utf-8")
     pairs.write(GOLDEN, pairs.by_client(recorded / "calls.jsonl"))
     write()
 
 
 def write() -> None:
-    """Make the page's table anew."""
+    """Write the page with a new table."""
     PAGE.write_text(made(PAGE.read_text(encoding="utf-8"), records.read(RECORDS)), encoding="utf-8")
 
 
 def compare(recorded: Path) -> int:
-    """0 when the records are those that are kept; else 1, and they are told."""
-    kept, now = (
-        [f"{records.as_line(one)}\n" for one in records.read(file)] for file in (RECORDS, recorded / "records.jsonl")
+    """Return 0 if a run's records equal the committed ones. Otherwise print the difference and return 1."""
+    committed, new = (
+        [f"{records.as_line(record)}\n" for record in records.read(file)]
+        for file in (RECORDS, recorded / "records.jsonl")
     )
-    differ = list(difflib.unified_diff(kept, now, "kept", "now", n=0))
+    differ = list(difflib.unified_diff(committed, new, "committed", "new", n=0))
     if differ:
-        print("what the tests recorded is not what is kept: make test-clients KEEP=1, and look at the change")
+        print("The new records differ from the committed ones. Run `make test-clients KEEP=1`, and review the change.")
         print("".join(differ))
     return 1 if differ else 0
 

@@ -48,3 +48,12 @@ def test_the_page_is_what_the_tests_recorded() -> None:
     """`make docs` makes it."""
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.made(text, records.read(page.RECORDS)) == text
+
+
+def test_setup_lines_of_the_first_table_were_tested() -> None:
+    """Check that each line of code under "after" in docs/clients.md is a recorded setup line."""
+    first_table = page.PAGE.read_text(encoding="utf-8").partition("| coming from |")[2].partition("\n\n")[0]
+    after = [row.split(" | ")[-1].strip(" |") for row in first_table.splitlines()[2:]]
+    code = [line.strip("`") for line in after if line.startswith("`") and "(" in line]
+    assert len(code) >= 15
+    assert set(code) <= {page.setup_line(record) for record in records.read(page.RECORDS)}

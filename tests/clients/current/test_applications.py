@@ -32,7 +32,7 @@ def results(answer: Any) -> list[tuple[int, float]]:
     return [(one["index"], one["relevance_score"]) for one in answer["results"]]
 
 
-@way("Open WebUI", package="", dialect="Cohere v1", note="asks for as many results as there are documents")
+@way("Open WebUI", package="", dialect="Cohere v1", note="sets `top_n` to the number of documents")
 def open_webui(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 
@@ -46,9 +46,7 @@ def ask_open_webui(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     return sorted(enumerate(scores), key=lambda one: -one[1])
 
 
-@way(
-    "Dify, OpenAI-compatible", package="", dialect="Jina", note="spreads the scores between the least and the greatest"
-)
+@way("Dify, OpenAI-compatible", package="", dialect="Jina", note="rescales the scores: lowest to 0, highest to 1")
 def dify(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 
@@ -104,7 +102,7 @@ def ask_dify_voyage(settings: Settings, asked: Asked) -> list[tuple[int, float]]
     return [(one["index"], one["relevance_score"]) for one in answer["data"]]
 
 
-@way("Dify, TEI", package="", dialect="TEI", note="looks at `/info` first")
+@way("Dify, TEI", package="", dialect="TEI", note="requests `/info` first")
 def dify_tei(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/rerank", key=k)
 
@@ -180,7 +178,9 @@ def ask_ragflow_nvidia(settings: Settings, asked: Asked) -> list[tuple[int, floa
     return [(one["index"], one["logit"]) for one in post(settings, body)["rankings"]]
 
 
-@way("RAGFlow, Xinference", package="", dialect="Xinference", note="sends words for booleans, and older ones no key")
+@way(
+    "RAGFlow, Xinference", package="", dialect="Xinference", note="sends booleans as words; older releases send no key"
+)
 def ragflow_xinference(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 

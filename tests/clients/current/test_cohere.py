@@ -23,7 +23,7 @@ def v1(H: str, k: str, M: str) -> cohere.Client:
     return cohere.Client(api_key=k, base_url=H)
 
 
-@way("cohere", dialect="Cohere v1", note="the form of Together's quick start; goes to `/v1/v1/rerank`")
+@way("cohere", dialect="Cohere v1", note="the form in Together's quick start; requests go to `/v1/v1/rerank`")
 def v1_below_v1(H: str, k: str, M: str) -> cohere.Client:
     return cohere.Client(api_key=k, base_url=H + "/v1")
 
@@ -33,7 +33,7 @@ def v2(H: str, k: str, M: str) -> cohere.ClientV2:
     return cohere.ClientV2(api_key=k, base_url=H)
 
 
-@way("cohere", dialect="Cohere v2", note="goes to `/v1/v2/rerank`")
+@way("cohere", dialect="Cohere v2", note="requests go to `/v1/v2/rerank`")
 def v2_below_v1(H: str, k: str, M: str) -> cohere.ClientV2:
     return cohere.ClientV2(api_key=k, base_url=H + "/v1")
 

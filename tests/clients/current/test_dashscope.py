@@ -11,7 +11,7 @@ from clients.cases import DOCUMENTS, Asked, Case, Checks, Refused, wait
 from clients.ground import Ground
 from clients.ways import way
 
-NOTE = "raises nothing: look at `status_code`, `code` and `message`"
+NOTE = "raises no exception: check `status_code`, `code` and `message`"
 STATUSES = (400, 401, 404, 429, 503)
 
 

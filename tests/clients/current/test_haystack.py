@@ -25,7 +25,7 @@ def of_cohere(H: str, k: str, M: str) -> CohereRanker:
     return CohereRanker(model=M, api_key=Secret.from_token(k), api_base_url=H)
 
 
-@way("jina-haystack", dialect="Jina", note="every error is a RuntimeError with the server's sentence")
+@way("jina-haystack", dialect="Jina", note="every error is a RuntimeError with the server's message")
 def of_jina(H: str, k: str, M: str) -> JinaRanker:
     return JinaRanker(model=M, api_key=Secret.from_token(k), base_url=H + "/v1/rerank")
 

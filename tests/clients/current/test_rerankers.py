@@ -8,7 +8,7 @@ from rerankers.models.api_rankers import APIRanker
 from clients.cases import DOCUMENTS, Asked, Case, Checks
 from clients.ways import way
 
-NOTE = "looks at no status: every error is a {}"
+NOTE = "does not check the status: every error is a {}"
 STATUSES = (400, 401, 404, 429, 503)
 
 

@@ -23,7 +23,7 @@ def root(H: str, k: str, M: str) -> together.Together:
     return together.Together(api_key=k, base_url=H)
 
 
-@way("together", dialect="Together", note="goes to `/v1/v1/rerank`")
+@way("together", dialect="Together", note="requests go to `/v1/v1/rerank`")
 def below_v1(H: str, k: str, M: str) -> together.Together:
     return together.Together(api_key=k, base_url=H + "/v1")
 

@@ -9,7 +9,7 @@ from clients.cases import DOCUMENTS, MODEL, QUERY, expect
 from clients.ground import Ground
 from clients.ways import way
 
-NOTE = "looks up `/v1/cluster/auth` and `/v1/models/M` first; every error is a RuntimeError with the server's sentence"
+NOTE = "requests `/v1/cluster/auth` and `/v1/models/M` first; every error is a RuntimeError with the server's message"
 
 
 @way("xinference-client", dialect="Xinference", note=NOTE)

@@ -35,13 +35,13 @@ const ofTogether = (name, { createTogetherAI }, told) =>
 for (const [ai, { v1, v2 }, together] of [
   [
     ai7,
-    ofCohere("@ai-sdk/cohere", cohere4, { note: "with ai 7" }),
-    ofTogether("@ai-sdk/togetherai", togetherai3, { note: "with ai 7" }),
+    ofCohere("@ai-sdk/cohere", cohere4, { note: "with `ai` 7" }),
+    ofTogether("@ai-sdk/togetherai", togetherai3, { note: "with `ai` 7" }),
   ],
   [
     ai6,
-    ofCohere("ai-sdk-cohere-3", cohere3, { note: "with ai 6" }),
-    ofTogether("ai-sdk-togetherai-2", togetherai2, { note: "with ai 6" }),
+    ofCohere("ai-sdk-cohere-3", cohere3, { note: "with `ai` 6" }),
+    ofTogether("ai-sdk-togetherai-2", togetherai2, { note: "with `ai` 6" }),
   ],
 ]) {
   const { APICallError, rerank } = ai;

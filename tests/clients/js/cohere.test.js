@@ -35,7 +35,7 @@ for (const [sdk, name] of [[eight, "cohere-ai"], [seven, "cohere-ai-7"]]) {
   const below = way(name, { ...told, dialect: "Cohere v1" }, (H, k, M) => new CohereClient({ token: k, environment: H + "/v1" }));
   const based = way(
     name,
-    { ...told, dialect: "Cohere v1", note: "goes to `/v1/v1/rerank`" },
+    { ...told, dialect: "Cohere v1", note: "requests go to `/v1/v1/rerank`" },
     (H, k, M) => new CohereClient({ token: k, baseUrl: H + "/v1" }),
   );
 

@@ -11,7 +11,7 @@ import { GRPC, KEY, MODEL, on, way } from "./ground.js";
 
 // without `defaults` a field that holds its default is missing, such as an index that is 0
 const OPTIONS = { keepCase: true, longs: Number, enums: String, oneofs: true, defaults: true };
-const NOTE = "the key as metadata `authorization: Bearer k`; load the proto with `defaults`, else an index of 0 is missing";
+const NOTE = "send the key as metadata `authorization: Bearer k`; load the proto with `defaults: true`, otherwise an index of 0 is missing";
 
 function loaded(folder, file) {
   const includeDirs = [fileURLToPath(new URL(`../../../proto/${folder}`, import.meta.url))];

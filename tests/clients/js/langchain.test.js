@@ -17,7 +17,7 @@ const CLASSES = {
 
 const langchain = way(
   "@langchain/cohere",
-  { dialect: "Cohere v1", note: "no option for the URL but the client's" },
+  { dialect: "Cohere v1", note: "the URL can be set only on the inner client" },
   (H, k, M) => new CohereRerank({ model: M, client: new CohereClient({ token: k, environment: H }) }),
 );
 

@@ -45,7 +45,7 @@ def of_cohere(H: str, k: str, M: str) -> CohereRerank:
 @way(
     "langchain-community",
     dialect="Jina",
-    note="has no option for the URL but this constant; every error is a RuntimeError with the server's sentence",
+    note="the URL can be set only by this constant; every error is a RuntimeError with the server's message",
 )
 def of_jina(H: str, k: str, M: str) -> JinaRerank:
     jina_rerank.JINA_API_URL = H + "/v1/rerank"

@@ -9,7 +9,7 @@ from clients.cases import DOCUMENTS, QUERY, Asked, Case, Checks, Ranks, expect, 
 from clients.ground import Ground
 from clients.ways import way
 
-NOTE = "every error is a CohereAPIError, told apart by its `http_status`"
+NOTE = "every error is a CohereAPIError; read its `http_status`"
 RAISES = dict.fromkeys((400, 401, 404), cohere.CohereAPIError)
 
 

@@ -1,4 +1,4 @@
-"""infinity_client. It gives None for every error but 422, which it cannot read with our `detail`: so there is none."""
+"""infinity_client: it returns None for every error except 422, which it cannot parse. Its dialect never sends 422."""
 
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ from clients.cases import DOCUMENTS, MODEL, Asked, Case, Checks, Refused
 from clients.ways import way
 
 
-@way("infinity_client", dialect="Infinity", note="gives None for every error")
+@way("infinity_client", dialect="Infinity", note="returns None for every error")
 def client(H: str, k: str, M: str) -> Any:
     return AuthenticatedClient(base_url=H, token=k)
 

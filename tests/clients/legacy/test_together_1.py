@@ -16,7 +16,7 @@ RAISES = {
     429: error.RateLimitError,
     503: error.ServiceUnavailableError,
 }
-BROKEN = "tries nothing again; under `asyncio.run` its errors fail in their own repr"
+BROKEN = "does not retry; under `asyncio.run` the repr of its errors raises"
 
 
 @way("together", dialect="Together", note="404 is an InvalidRequestError")
@@ -24,7 +24,7 @@ def below_v1(H: str, k: str, M: str) -> Any:
     return together.Together(api_key=k, base_url=H + "/v1")
 
 
-@way("together", dialect="Together", note="goes to `/rerank`")
+@way("together", dialect="Together", note="requests go to `/rerank`")
 def root(H: str, k: str, M: str) -> Any:
     return together.Together(api_key=k, base_url=H)
 

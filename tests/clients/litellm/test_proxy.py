@@ -32,7 +32,7 @@ PROVIDERS = {
 """What comes behind the server's root."""
 
 
-@way("litellm proxy", package="litellm", dialect="all of litellm's", note="the same api_base as litellm's SDK")
+@way("litellm proxy", package="litellm", dialect="all of litellm's", note="set the same `api_base` as in litellm's SDK")
 def over_http(H: str, k: str, M: str) -> Any:
     return partial(httpx.post, H + "/rerank", headers={"Authorization": "Bearer " + k})
 

@@ -39,12 +39,12 @@ def hosted_vllm(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="hosted_vllm/" + M, api_base=H, api_key=k)
 
 
-@way("litellm", dialect="Infinity", note="has a path of its own, since its documents must be strings")
+@way("litellm", dialect="Infinity", note="has its own path, because its parser requires documents as strings")
 def infinity(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="infinity/" + M, api_base=H + "/infinity", api_key=k)
 
 
-@way("litellm", dialect="TEI", note="sends no model, and knows no top_n")
+@way("litellm", dialect="TEI", note="sends no model and no `top_n`")
 def huggingface(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="huggingface/" + M, api_base=H, api_key=k)
 

@@ -21,8 +21,8 @@ OF_COHERE = {
     429: cohere.TooManyRequestsError,
     503: cohere.ServiceUnavailableError,
 }
-LOOP = "beside the SDK's retries it has its own: up to 10 tries on 500, 503 and 504, 4 to 10 s apart"
-NO_STATUS = "looks at no status: every error is an AssertionError; takes the scheme of the header, or the bare key"
+LOOP = "adds its own retries to those of the SDK: up to 10 tries on 500, 503 and 504, 4 to 10 s apart"
+NO_STATUS = "does not check the status: every error is an AssertionError; `auth_token` is `Bearer KEY` or the bare key"
 
 
 @way("cohere", dialect="Cohere v2")
@@ -38,7 +38,7 @@ def of_cohere(H: str, k: str, M: str) -> CohereRerank:
 @way(
     "llama-index-postprocessor-jinaai-rerank",
     dialect="Jina",
-    note="every error is a RuntimeError with the server's sentence",
+    note="every error is a RuntimeError with the server's message",
 )
 def of_jina(H: str, k: str, M: str) -> JinaRerank:
     return JinaRerank(model=M, api_key=k, base_url=H + "/v1")
@@ -54,7 +54,11 @@ def of_tei_by_bare_key(H: str, k: str, M: str) -> TextEmbeddingInference:
     return TextEmbeddingInference(base_url=H, auth_token=k)
 
 
-@way("llama-index-postprocessor-xinference-rerank", dialect="Xinference", note="sends no key: for a server without")
+@way(
+    "llama-index-postprocessor-xinference-rerank",
+    dialect="Xinference",
+    note="sends no key: use it with a server that has none",
+)
 def of_xinference(H: str, k: str, M: str) -> XinferenceRerank:
     return XinferenceRerank(model=M, base_url=H)
 

@@ -13,7 +13,7 @@ def below_v1(H: str, k: str, M: str) -> together.Together:
     return together.Together(api_key=k, base_url=H + "/v1")
 
 
-@way("together", dialect="Together", note="goes to `/rerank`")
+@way("together", dialect="Together", note="requests go to `/rerank`")
 def root(H: str, k: str, M: str) -> together.Together:
     return together.Together(api_key=k, base_url=H)
 
