@@ -18,7 +18,8 @@ _HOW = {
 _HOW_MEASURED = """- Work: the same {work} documents for each contestant, {rounds} rounds, one contestant at a time.
 - documents/s: median of the rounds. ours / it: median of the ratios within each round.
 - p50: requests of {documents} documents, one at a time."""
-_LOAD_LEVELS = """Requests of {documents} documents. Each client waits for its response before it sends the next request.
+_LOAD_LEVELS = """\
+Requests of {documents} documents. Each client waits for its response before it sends the next request.
 With fewer than 100 calls, p99 is the slowest call."""
 
 
