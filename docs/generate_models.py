@@ -1,4 +1,4 @@
-"""Print docs/models.md from what the exporter's tests run by, and with which versions: `make docs`."""
+"""Print docs/models.md: the models and package versions that the exporter's tests use. Run by `make docs`."""
 
 import re
 import sys
@@ -8,43 +8,50 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "export")]
 
-from rerank_export.recipes import recipe_named  # noqa: E402 - the tests are no package of ours
+from rerank_export.recipes import recipe_named  # noqa: E402 - the tests are not an installed package
 from support.architectures import DECODERS, ENCODERS, GENERATORS, LONG, Generator  # noqa: E402
 
 VERSIONS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers", "huggingface_hub")
 
 
 def page() -> str:
-    """Versions, and a table for each kind of model."""
+    """Return the page: the package versions, and one table per kind of model."""
     encoders = ((one.name, f"`{one.kind}`", one.notes) for one in ENCODERS.values())
     decoders = ((one.family, f"`{one.kind}`", one.notes) for one in DECODERS.values())
     generators = ((f"`{name}`", f"`{one.kind}`", f"`{one.recipe}`", _score(one)) for name, one in GENERATORS.items())
     return "\n".join(
         (
-            "# Models that were verified",
+            "# Verified models",
             "",
-            "Made by `make docs` from `tests/support/architectures.py`, which the exporter's tests run by, and",
-            "from `export/constraints.txt`. Of each row a small model with random weights is made, exported,",
-            "and compared with torch: logits of single pairs and of padded batches differ by at most 1e-5.",
-            "What an export of yours was verified with is in its own `manifest.json` and `report.json`.",
+            "`make docs` generates this page from `tests/support/architectures.py`, the list that the exporter's",
+            "tests use, and from `export/constraints.txt`.",
+            "",
+            "For each row, the tests create a small model with random weights, export it and compare it with torch.",
+            "The logits of single pairs and of padded batches differ by at most 1e-5.",
+            "",
+            "The `manifest.json` and `report.json` of your own export show its versions and its verification.",
+            "",
+            "## Package versions",
             "",
             *_table(("package", "version"), ((name, _version(name)) for name in VERSIONS)),
             "",
             "## Cross-encoders",
             "",
-            "One label. Two labels, and the files of sentence-transformers, are tested with BERT.",
+            "All with one label. Two labels and sentence-transformers folders are tested with BERT.",
             "",
             *_table(("architecture", "`model_type`", "notes"), encoders),
             "",
-            "## Decoders with a head",
+            "## Decoders with a classification head",
             "",
-            "One label; the last real token is pooled, with padding on the left and on the right.",
+            "All with one label. The last real token is pooled. Tested with padding on the left and on the right.",
             "",
             *_table(("architecture", "`model_type`", "notes"), decoders),
             "",
-            "## Decoders that are asked in words",
+            "## Generators: decoders that are prompted for a score",
             "",
-            *_table(("models named so", "`model_type`", "recipe", "score"), generators),
+            *_table(("model name", "`model_type`", "recipe", "score"), generators),
+            "",
+            "## Long documents",
             "",
             f"Documents of 8,000 tokens are scored over gRPC with {' and '.join(LONG.values())}.",
         )
@@ -59,7 +66,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
 def _score(generator: Generator) -> str:
     recipe = recipe_named(generator.recipe)
     assert recipe is not None
-    return f"`{recipe.yes}` less `{recipe.no}`" if recipe.no else f"`{recipe.yes}` alone"
+    return f"`{recipe.yes}` minus `{recipe.no}`" if recipe.no else f"`{recipe.yes}` alone"
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""A typed client for rerank.v1: grpcio and protobuf, nothing else."""
+"""Typed client for rerank.v1. It needs only grpcio and protobuf."""
 
 import asyncio
 import re
@@ -16,15 +16,15 @@ from rerank.v1 import rerank_pb2_grpc as pb_grpc
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 Content = str | pb.Document
-"""A document: plain text, or a message with an object, JSON or an id."""
+"""A document: plain text, or a Document message with an object, JSON or an id."""
 OnScores = Callable[[pb.PartialScores], None]
-"""Told scores ahead of a stream's final ranking."""
+"""Callback that receives the scores that the server sends before the final ranking of a stream."""
 
 _Call = grpc.aio.StreamStreamCall[pb.RerankStreamRequest, pb.RerankStreamResponse]
 
 _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.max_receive_message_length", -1),  # stock clients refuse more than 4 MiB, which documents can exceed
-    # a headless service's replicas in turn, but for those that drain
+    ("grpc.max_receive_message_length", -1),  # the default limit is 4 MiB, and a response with documents can exceed it
+    # send calls to all replicas of a headless service in turn, except replicas that are shutting down
     (
         "grpc.service_config",
         '{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "rerank.v1.Rerank"}}',
@@ -37,7 +37,7 @@ _WRITE_ERRORS = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidSt
 
 
 class Options(TypedDict, total=False):
-    """The optional fields of RerankRequest; rerank.proto says what each means."""
+    """Optional fields of RerankRequest. rerank.proto describes each field."""
 
     model: str
     top_n: int | None
@@ -56,7 +56,7 @@ class Options(TypedDict, total=False):
 
 
 class RerankClient:
-    """Calls a server from blocking code. Errors are `grpc.RpcError`, as rerank.proto lists them."""
+    """Blocking client. Errors of a call are `grpc.RpcError` with a status that rerank.proto lists."""
 
     def __init__(
         self,
@@ -67,9 +67,15 @@ class RerankClient:
         timeout: float | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        """Connect on the first call. `timeout` is each call's deadline in seconds; without one the server's
-        default holds. With `credentials` the connection is TLS. `options` are further channel options, which
-        win over the client's own."""
+        """Create a client that connects on its first call.
+
+        Args:
+            address: server, as `host:port` or as a gRPC target.
+            api_key: key to send as `authorization: Bearer KEY`.
+            credentials: TLS credentials. None: a connection without TLS.
+            timeout: deadline of each call, in seconds. None: the default of the server (60 s unless configured).
+            options: more gRPC channel options. They override the options of this client.
+        """
         channel_options = _channel_options(address, options)
         self._channel = (
             grpc.secure_channel(address, credentials, channel_options)
@@ -81,7 +87,7 @@ class RerankClient:
         self._timeout = timeout
 
     def rerank(self, query: str, documents: Iterable[Content], **options: Unpack[Options]) -> pb.RerankResponse:
-        """Rank documents that fit a message (the server's default is up to 10,000 and 32 MiB)."""
+        """Rank documents that fit into one message: by default at most 10,000 documents and 32 MiB."""
         request = _request(query, documents, options)
         return self._stub.Rerank(request, metadata=self._metadata, timeout=self._timeout)
 
@@ -94,10 +100,20 @@ class RerankClient:
         partial_ok: bool = False,
         **options: Unpack[Options],
     ) -> pb.RerankResponse:
-        """Rank any number of documents, sent as the server has room for them. Give the client a `timeout` that so
-        many take: without one the server's default holds, a minute. With `partial_ok` it is no error when that is too
-        short: the response says that it is `partial`, which documents are `unscored` and how many were `received`.
-        grpc takes the documents in a thread of its own; what they raise is raised here."""
+        """Rank any number of documents. The client sends them as fast as the server can take them.
+
+        Set the client's `timeout` high enough for all documents. Without a timeout, the default of the server applies
+        (60 s unless configured).
+
+        Args:
+            query: the query.
+            documents: the documents. gRPC iterates over them in a separate thread. This method raises any exception
+                that the iterator raises.
+            on_scores: callback for scores that arrive before the final ranking.
+            partial_ok: return a partial ranking instead of an error when time runs out. The response then sets
+                `partial`, `unscored` and `received`.
+            options: fields of RerankRequest.
+        """
         _refuse_single(documents)
         header = _header(query, options, partial_scores=on_scores is not None, partial_ok=partial_ok)
         started = threading.Event()
@@ -124,17 +140,17 @@ class RerankClient:
             if not failures:
                 raise
         finally:
-            call.cancel()  # for an on_scores that raised; nothing where the call is over
+            call.cancel()  # needed if on_scores raised; has no effect on a finished call
         if failures:
             raise failures[0]
         return ranking
 
     def models(self) -> Sequence[pb.Model]:
-        """What is served, the default first."""
+        """Return the models that the server serves, the default model first."""
         return self._stub.ListModels(pb.ListModelsRequest(), metadata=self._metadata, timeout=self._timeout).models
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -147,7 +163,7 @@ class RerankClient:
 
 
 class AsyncRerankClient:
-    """Calls a server from asyncio. Errors are `grpc.aio.AioRpcError`, as rerank.proto lists them."""
+    """Client for asyncio. Errors of a call are `grpc.aio.AioRpcError` with a status that rerank.proto lists."""
 
     def __init__(
         self,
@@ -158,7 +174,7 @@ class AsyncRerankClient:
         timeout: float | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        """As RerankClient."""
+        """Create a client. The parameters are the same as those of RerankClient."""
         channel_options = _channel_options(address, options)
         self._channel = (
             grpc.aio.secure_channel(address, credentials, channel_options)
@@ -170,7 +186,7 @@ class AsyncRerankClient:
         self._timeout = timeout
 
     async def rerank(self, query: str, documents: Iterable[Content], **options: Unpack[Options]) -> pb.RerankResponse:
-        """As RerankClient.rerank."""
+        """Rank documents that fit into one message, like RerankClient.rerank."""
         request = _request(query, documents, options)
         return await self._stub.Rerank(request, metadata=self._metadata, timeout=self._timeout)
 
@@ -183,7 +199,7 @@ class AsyncRerankClient:
         partial_ok: bool = False,
         **options: Unpack[Options],
     ) -> pb.RerankResponse:
-        """As RerankClient.rerank_stream; the documents may come from an asynchronous source."""
+        """Rank any number of documents, like RerankClient.rerank_stream. `documents` may be asynchronous."""
         _refuse_single(documents)
         header = _header(query, options, partial_scores=on_scores is not None, partial_ok=partial_ok)
         ranking = pb.RerankResponse()
@@ -197,16 +213,16 @@ class AsyncRerankClient:
                         _merge(ranking, response, on_scores)
             return ranking
         except BaseExceptionGroup as group:
-            error = group.exceptions[-1]  # what came of cancelling the writer stands before it
-        raise error  # here, where its own context is kept
+            error = group.exceptions[-1]  # an error from cancelling the writer comes before it
+        raise error  # outside the except block, so that the error keeps its own context
 
     async def models(self) -> Sequence[pb.Model]:
-        """As RerankClient.models."""
+        """Return the models that the server serves, the default model first."""
         listed = await self._stub.ListModels(pb.ListModelsRequest(), metadata=self._metadata, timeout=self._timeout)
         return listed.models
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -223,9 +239,13 @@ def _metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def _channel_options(address: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """The client's own, then the caller's. Where http_proxy is set, grpc would ask the proxy for our own host."""
+    """Return the options of this client, overridden by those of the caller.
+
+    The proxy is off for loopback addresses: if http_proxy is set, gRPC would ask the proxy for the local machine.
+    """
     direct = [("grpc.enable_http_proxy", 0)] if _LOOPBACK.fullmatch(address) else []
-    return list(dict([*_CHANNEL_OPTIONS, *direct, *options]).items())  # of two with a name grpc takes the first
+    # gRPC uses the first of two options with the same name, so each name is passed once
+    return list(dict([*_CHANNEL_OPTIONS, *direct, *options]).items())
 
 
 def _document(content: Content) -> pb.Document:
@@ -237,9 +257,9 @@ def _document(content: Content) -> pb.Document:
 
 
 def _refuse_single(documents: object) -> None:
-    """A text is iterable too, and would be ranked letter by letter."""
+    """Reject a single document. A string is iterable, and each letter would be ranked as a document."""
     if isinstance(documents, str | bytes | pb.Document):
-        raise TypeError(f"documents must be several documents, not one {type(documents).__name__}")
+        raise TypeError(f"documents must be several documents, not one {type(documents).__name__}: pass a list")
 
 
 def _request(query: str, documents: Iterable[Content], options: Options) -> pb.RerankRequest:
@@ -260,7 +280,7 @@ def _chunk(documents: Sequence[pb.Document]) -> pb.RerankStreamRequest:
 
 
 def _chunks(documents: Iterable[Content]) -> Iterator[pb.RerankStreamRequest]:
-    """Cut by number and by bytes; a larger document makes a message of its own."""
+    """Split documents into messages, limited by number and by bytes. A larger document gets a message of its own."""
     chunk: list[pb.Document] = []
     chunk_bytes = 0
     for document in map(_document, documents):
@@ -277,8 +297,11 @@ def _chunks(documents: Iterable[Content]) -> Iterator[pb.RerankStreamRequest]:
 async def _messages(
     header: pb.RerankStreamRequest, documents: Iterable[Content] | AsyncIterable[Content]
 ) -> AsyncGenerator[pb.RerankStreamRequest]:
-    """From an asynchronous source a message a document: what has come is sent at once, since the next one may be
-    long in coming."""
+    """Yield the header, then the documents.
+
+    Each document of an asynchronous source is a message of its own: it is sent at once, because the next document may
+    take long to arrive.
+    """
     yield header
     if isinstance(documents, AsyncIterable):
         async for content in documents:
@@ -289,7 +312,7 @@ async def _messages(
 
 
 async def _write(call: _Call, messages: AsyncGenerator[pb.RerankStreamRequest]) -> None:
-    """Write all, or until the call is over. A failed write raises nothing: the call's status says why."""
+    """Write all messages, or stop when the call is over. A failed write raises nothing: the status has the reason."""
     try:
         async with aclosing(messages):
             async for message in messages:
@@ -300,12 +323,15 @@ async def _write(call: _Call, messages: AsyncGenerator[pb.RerankStreamRequest]) 
         with suppress(*_WRITE_ERRORS):
             await call.done_writing()
     except BaseException:
-        call.cancel()  # a source's own CancelledError would go unheard
+        call.cancel()  # otherwise the call would continue after a CancelledError of the source
         raise
 
 
 def _stop_at_end(call: _Call, writer: asyncio.Task[None]) -> None:
-    """A write that fails once the call is over would overwrite its status: github.com/grpc/grpc/issues/36066."""
+    """Cancel the writer when the call ends.
+
+    A write that fails after the end of a call would overwrite its status: github.com/grpc/grpc/issues/36066.
+    """
 
     def stop(_: object) -> None:
         writer.cancel()
@@ -318,7 +344,7 @@ async def _read(call: _Call) -> AsyncGenerator[pb.RerankStreamResponse]:
         async for response in call:
             yield response
     finally:
-        call.cancel()  # for an on_scores that raised; nothing where the call is over
+        call.cancel()  # needed if on_scores raised; has no effect on a finished call
 
 
 def _merge(ranking: pb.RerankResponse, response: pb.RerankStreamResponse, on_scores: OnScores | None) -> None:

@@ -58,7 +58,7 @@ def _throughput(results: Results) -> list[Row]:
             ratio(ours, bare),
             Sense.AT_LEAST,
             0.90,
-            detail=_failed(ours, bare) or f"bare engine at its best budget, {bare.batch} tokens",
+            detail=_failed(ours, bare) or f"bare engine with its best batch size, {bare.batch} tokens",
         ),
         Row(
             "computed / real tokens, mixed lengths, 16 clients",
@@ -98,7 +98,7 @@ def _interactive(results: Results) -> Row:
     value = seconds[0] / seconds[1] if seconds[0] and seconds[1] else None
     detail = f"{seconds[0] * 1000:.0f} ms and {seconds[1] * 1000:.0f} ms" if seconds[0] and seconds[1] else ""
     documents = results.options.interactive_documents
-    figure = f"p50 of a {documents}-document request, idle server / bare engine on its pairs"
+    figure = f"p50 of a {documents}-document request, idle server / bare engine on the same pairs"
     return Row(figure, value, Sense.AT_MOST, 1.15, detail=detail or _failed(ours, bare))
 
 
@@ -108,12 +108,12 @@ def _beside_bulk(results: Results) -> Row:
     if taken is None:
         return Row(figure, None, Sense.AT_MOST, 4.0, detail=results.failed["beside_bulk"])
     times = f"{taken.busy.latency.p99 * 1000:.0f} ms and {taken.idle.latency.p99 * 1000:.0f} ms"
-    failed = [_errors(taken.busy.errors), _errors(taken.bulk.errors) and f"of bulk {_errors(taken.bulk.errors)}"]
+    failed = [_errors(taken.busy.errors), _errors(taken.bulk.errors) and f"bulk clients: {_errors(taken.bulk.errors)}"]
     return Row(figure, taken.ratio, Sense.AT_MOST, 4.0, detail=", ".join(filter(None, (times, *failed))))
 
 
 def _overload(results: Results) -> list[Row]:
-    throughput, refusal = "documents/s at twice the load it can take / at saturation", "slowest refusal at that load"
+    throughput, refusal = "documents/s at twice the saturation load / at saturation", "slowest rejection at that load"
     taken = results.overload
     if taken is None:
         why = results.failed["overload"]
@@ -121,9 +121,9 @@ def _overload(results: Results) -> list[Row]:
             Row(throughput, None, Sense.AT_LEAST, 0.95, detail=why),
             Row(refusal, None, Sense.AT_MOST, 50.0, "ms", why),
         ]
-    calls = f"{taken.overload.answered} of {taken.overload.requests} calls answered"
+    calls = f"{taken.overload.answered} of {taken.overload.requests} calls answered in time"
     slowest = taken.overload.refusals.longest * 1000 or None
-    errors = _errors(taken.overload.errors) or "none was refused"
+    errors = _errors(taken.overload.errors) or "no call was rejected"
     return [
         Row(throughput, taken.ratio, Sense.AT_LEAST, 0.95, detail=calls),
         Row(refusal, slowest, Sense.AT_MOST, 50.0, "ms", errors),
@@ -139,7 +139,7 @@ def _memory(results: Results) -> Row:
 
 
 def _start(results: Results) -> Row:
-    figure = "start of the bundled model until it is ready"
+    figure = "start of the server with the bundled model until it is ready"
     return Row(figure, results.cold_start, Sense.AT_MOST, 2.0, "s", results.failed.get("cold_start", ""))
 
 

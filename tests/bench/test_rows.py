@@ -84,12 +84,12 @@ def test_each_figure_is_what_the_measurements_make_it() -> None:
         "served / infinity, best documented CPU setting": (4.5, 1.3, True),
         "served / fastembed, best documented CPU setting": (9.0, 1.3, True),
         "served / flashrank, best documented CPU setting": (None, 1.3, None),
-        "p50 of a 25-document request, idle server / bare engine on its pairs": (1.0, 1.15, True),
+        "p50 of a 25-document request, idle server / bare engine on the same pairs": (1.0, 1.15, True),
         "p99 of 10-document requests beside two 1,000-document clients / idle": (3.0, 4.0, True),
-        "documents/s at twice the load it can take / at saturation": (0.95, 0.95, True),
-        "slowest refusal at that load": (60.0, 50.0, False),
+        "documents/s at twice the saturation load / at saturation": (0.95, 0.95, True),
+        "slowest rejection at that load": (60.0, 50.0, False),
         "peak memory added by a gRPC request of 1,000 documents of 200 tokens": (120.0, 150.0, True),
-        "start of the bundled model until it is ready": (1.25, 2.0, True),
+        "start of the server with the bundled model until it is ready": (1.25, 2.0, True),
     }
 
 
@@ -119,8 +119,8 @@ def test_the_bound_itself_is_kept() -> None:
 def test_the_page_shows_bounds_the_variant_and_why_a_peer_is_missing() -> None:
     """And what would end a cell does not."""
     shown = page(results(), "zeno.png")
-    assert "| slowest refusal at that load | **60 ms** | ≤ 50 ms | NO | 1 RESOURCE_EXHAUSTED |" in shown
-    assert "variant that was served: fp32 on CPUExecutionProvider" in shown
+    assert "| slowest rejection at that load | **60 ms** | ≤ 50 ms | NO | 1 RESOURCE_EXHAUSTED |" in shown
+    assert "served engine: fp32 on CPUExecutionProvider" in shown
     assert "features: avx512_vnni, avx2" in shown
     assert "did not run: no wheel \\| for this Python" in shown
     assert "![throughput and latency](zeno.png)" in shown
@@ -140,7 +140,7 @@ def test_a_figure_that_could_not_be_taken_says_why() -> None:
         (None, "no memory"),
         (None, "no cold_start"),
     ]
-    assert found[-5].detail == "300 ms and 100 ms, of bulk 1 RESOURCE_EXHAUSTED"
+    assert found[-5].detail == "300 ms and 100 ms, bulk clients: 1 RESOURCE_EXHAUSTED"
 
 
 def test_results_are_kept_whole(tmp_path: Path) -> None:

@@ -45,14 +45,14 @@ class Generator:
 ENCODERS = {
     "bert": Encoder("BERT", "bert", 0),
     "roberta": Encoder("RoBERTa", "roberta", 1),
-    "xlm-roberta": Encoder("XLM-RoBERTa", "xlm-roberta", 1, "tokenizer of the Unigram kind"),
+    "xlm-roberta": Encoder("XLM-RoBERTa", "xlm-roberta", 1, "Unigram tokenizer"),
     "distilbert": Encoder("DistilBERT", "distilbert", 0),
     "electra": Encoder("ELECTRA", "electra", 0),
     "mpnet": Encoder("MPNet", "mpnet", 1),
-    "deberta-v2": Encoder("DeBERTa-v2, v3", "deberta-v2", 0, "relative positions in buckets"),
+    "deberta-v2": Encoder("DeBERTa-v2, v3", "deberta-v2", 0, "relative position buckets"),
     "albert": Encoder("ALBERT", "albert", 0),
-    "modernbert": Encoder("ModernBERT", "modernbert", 0, "pooled by the first token"),
-    "modernbert-mean": Encoder("ModernBERT", "modernbert", 0, "pooled by the mean"),
+    "modernbert": Encoder("ModernBERT", "modernbert", 0, "first-token pooling"),
+    "modernbert-mean": Encoder("ModernBERT", "modernbert", 0, "mean pooling"),
 }
 
 _WINDOW: Mapping[str, Any] = {"sliding_window": 16, "use_sliding_window": True, "max_window_layers": 1}
@@ -60,11 +60,11 @@ _WINDOW: Mapping[str, Any] = {"sliding_window": 16, "use_sliding_window": True, 
 DECODERS = {
     "qwen2": Decoder("Qwen2", "qwen2"),
     "qwen3": Decoder("Qwen3", "qwen3"),
-    "qwen3-window": Decoder("Qwen3", "qwen3", _WINDOW, "a sliding window in some layers"),
+    "qwen3-window": Decoder("Qwen3", "qwen3", _WINDOW, "sliding window in some layers"),
     "llama": Decoder("Llama", "llama"),
     "gemma": Decoder("Gemma", "gemma"),
-    "gemma2-window": Decoder("Gemma2", "gemma2", {"sliding_window": 16}, "a sliding window in some layers"),
-    "mistral-window": Decoder("Mistral", "mistral", {"sliding_window": 16}, "a sliding window"),
+    "gemma2-window": Decoder("Gemma2", "gemma2", {"sliding_window": 16}, "sliding window in some layers"),
+    "mistral-window": Decoder("Mistral", "mistral", {"sliding_window": 16}, "sliding window"),
 }
 
 GENERATORS = {

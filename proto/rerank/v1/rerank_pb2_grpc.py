@@ -69,26 +69,28 @@ class RerankServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RerankStream(self, request_iterator, context):
-        """The same for more documents than fit a message: a header first, then documents in as many messages as the
-        caller likes, then half-close. The final ranking follows when all are scored, or with `partial_ok` when time is up.
+        """Rank more documents than fit into one message. The client writes one header, then the documents in any number of
+        messages, then closes its side of the stream (half-close). The server writes the final ranking when all documents
+        are scored. With `partial_ok` it writes the ranking shortly before the deadline at the latest.
 
-        The server reads on only while it has room, and holds an index, an id and a score for each document (at
-        most 1,000,000), text only for those that can still be returned. Unless the header asks for partial scores,
-        nothing is sent before the final ranking, so a client may write everything before it reads anything.
+        The server reads more documents only while it has room for them (HTTP/2 flow control). For each document (at most
+        1,000,000 by default) it keeps an index, an id and a score. It keeps the text only of documents that the ranking
+        can still return. Unless the header sets `partial_scores`, the server writes nothing before the final ranking, so
+        a client may write everything before it reads.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """What is served, the default model first.
+        """List the models that the server serves, the default model first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """One model by any name that a request may use for it.
+        """Return one model, by any name that a request may use for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
