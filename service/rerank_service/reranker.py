@@ -15,6 +15,7 @@ from rerank_service.encoding.preparer import Keyed, Prepared, Preparer, check_ch
 from rerank_service.encoding.windows import Reading, window_tokens
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.models.registry import Registry, ServedModel
+from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader
 from rerank_service.ranking.ranking import RankedDocument, Ranking, RerankRequest, Scoreboard, TooLong
 from rerank_service.scheduling.admission import Admission, Ticket
@@ -175,7 +176,7 @@ class Reranker:
     def _check_most(self, count: int, limit: int) -> None:
         if count > limit:
             raise TooLarge(
-                f"documents has {count} entries; at most {limit} are ranked in one request",
+                f"documents has {counted(count, 'entry')}; at most {limit:,} are ranked in one request",
                 field="documents",
                 reason="too_many_documents",
             )
@@ -267,8 +268,8 @@ class _Live:
     def _check_windows(self) -> None:
         if self._max_windows is not None and self.board.windows - len(self.board) > self._max_windows:
             raise TooLarge(
-                f"the documents make more than {self._max_windows} windows beyond their first ones: set a smaller "
-                "max_tokens_per_doc or max_chunks_per_doc, or send fewer documents",
+                f"the documents make more than {counted(self._max_windows, 'window')} beyond the first of each: set "
+                "a smaller max_tokens_per_doc or max_chunks_per_doc, or send fewer documents",
                 field="documents",
                 reason="too_many_windows",
             )

@@ -9,6 +9,7 @@ import orjson
 import yaml
 
 from rerank_service.errors import InvalidRequest, excerpt
+from rerank_service.quantities import counted
 
 _UNLIMITED = 2**31 - 1  # the widest line that libyaml takes
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is ten times faster, where it is built in
@@ -82,7 +83,7 @@ def _check_depth(value: Mapping[str, Any], field: str) -> None:
         if not level:
             return
     raise InvalidRequest(
-        f"{field} is nested more than {MAX_DEPTH} levels deep", field=field, reason="nested_too_deeply"
+        f"{field} is nested more than {counted(MAX_DEPTH, 'level')} deep", field=field, reason="nested_too_deeply"
     )
 
 

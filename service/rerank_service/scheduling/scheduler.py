@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
 from rerank_service.lifecycle.background import aside
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batch_cancellation import Stop
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.scheduling.cost_model import CostModel
@@ -424,5 +425,7 @@ def _by_owner(
 
 def _failure(entry: _Waiting, error: Exception) -> InferenceFailed:
     if isinstance(error, OutOfMemory):
-        return OutOfMemory(f"there is no memory for documents[{entry.position}], of {len(entry.pair)} tokens")
+        return OutOfMemory(
+            f"there is no memory for documents[{entry.position}], of {counted(len(entry.pair), 'token')}"
+        )
     return InferenceFailed(f"the model failed on documents[{entry.position}]")

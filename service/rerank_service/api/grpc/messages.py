@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2, struct_pb2
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.models.registry import ModelInfo
+from rerank_service.quantities import counted
 from rerank_service.ranking.document import MAX_ID_CHARS, Document, object_text, parse_object
 from rerank_service.ranking.ranking import (
     CutSide,
@@ -101,7 +102,8 @@ class MessageReader:
         """The document of a message."""
         if len(raw.id) > MAX_ID_CHARS:
             raise TooLarge(
-                f"{field}.id has {len(raw.id)} characters; at most {MAX_ID_CHARS} are kept", field=f"{field}.id"
+                f"{field}.id has {counted(len(raw.id), 'character')}; at most {MAX_ID_CHARS:,} are kept",
+                field=f"{field}.id",
             )
         text = self._text(raw, field)
         document_id = raw.id if raw.HasField("id") else None
