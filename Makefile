@@ -108,7 +108,7 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt pip
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt dist/*.whl
 	$(WHEEL_VENV)/bin/python -c 'import rerank.client'
-	$(WHEEL_VENV)/bin/rerank --version 2>&1 | grep -F 'rerank-service[cpu]'
+	$(WHEEL_VENV)/bin/rerank --version 2>&1 | grep -F "[cpu]'"
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
 	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command
+from rerank_service.installation import command_name
 
 if TYPE_CHECKING:
     from rerank_export.scoring import Wishes
@@ -25,7 +26,8 @@ _PATIENCE_SECONDS = 5.0
 """That an export which is told to end may take for it."""
 
 _EPILOG = (
-    "For example: `rerank export BAAI/bge-reranker-v2-m3 --out out/m3`, `rerank export ./my-model --relevant LABEL_1`. "
+    f"For example: `{command_name()} export BAAI/bge-reranker-v2-m3 --out out/m3`, "
+    f"`{command_name()} export ./my-model --relevant LABEL_1`. "
     "From the hub only the files that are needed are fetched, by its own client: HF_TOKEN (for gated models), "
     "HTTPS_PROXY, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE hold. Status 0: the bundle is there. Status 1: nothing is, "
     "and the last line says why."
@@ -174,7 +176,7 @@ def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
         say(finding.told())
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     say(f"done: {out}, {size:.1f} MB; {done.verified.manifest.verdict}")
-    say(f"serve it with: rerank serve --model {out}")
+    say(f"serve it with: {command_name()} serve --model {out}")
 
 
 def _wishes(arguments: argparse.Namespace) -> "Wishes":
@@ -203,7 +205,7 @@ def _checks(arguments: argparse.Namespace) -> "Checks":
 COMMAND = Command(
     help="make a bundle of a cross-encoder",
     description="Export a cross-encoder from the Hugging Face hub or a folder to ONNX, check that it scores as the "
-    f"original does, and write a bundle that `rerank serve --model` takes. {_NEEDS}",
+    f"original does, and write a bundle that `{command_name()} serve --model` takes. {_NEEDS}",
     configure=_configure,
     run=_run,
 )

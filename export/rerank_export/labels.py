@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from rerank_export.errors import ExportFailed
 from rerank_service.models.label_names import named, relevant_of
+from rerank_service.quantities import counted
 
 
 def relevant_first(model: str, labels: Mapping[int, str], wanted: str | None) -> tuple[int, ...]:
@@ -16,7 +17,8 @@ def relevant_first(model: str, labels: Mapping[int, str], wanted: str | None) ->
         return (0,)
     if set(labels) != {0, 1}:
         raise ExportFailed(
-            f"{model} has {len(labels)} labels ({named(labels)}); a cross-encoder that is served here has one or two"
+            f"{model} has {counted(len(labels), 'label')} ({named(labels)}); "
+            "a cross-encoder that is served here has one or two"
         )
     if wanted is None:
         found = relevant_of(labels)

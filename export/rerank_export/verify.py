@@ -21,6 +21,7 @@ from rerank_export.variants import FP16, FP32, INT8, Made, fp16_graphs, int8_att
 from rerank_service.errors import excerpt
 from rerank_service.models.bundle import Bundle, Manifest
 from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES
+from rerank_service.quantities import counted
 
 QUERIES_VARIABLE = "RERANK_PARITY_QUERIES"
 """How many queries of the parity set are scored where the caller does not say."""
@@ -123,7 +124,8 @@ def _told(finding: Finding) -> str:
     else:
         what = f"{made.variant.file} does not score as the model does"
     if made.left_out:
-        what += f" even with {len(made.left_out)} of {made.products + len(made.left_out)} products left in fp32 "
+        products = counted(made.products + len(made.left_out), "product")
+        what += f" even with {len(made.left_out):,} of {products} left in fp32 "
         what += f"(the first of them {made.left_out[0]})"
     return f"{what}: {'; '.join(finding.beyond)}; it differs most for {finding.worst}"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rerank_export.errors import ExportFailed
+from rerank_service.installation import command_name
 
 SAFE = ["model.safetensors", "model-*.safetensors"]
 PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin"]
@@ -26,6 +27,6 @@ def missing_weights(model: str, names: Iterable[str]) -> str:
     if any(file.name == ADAPTER for file in files):
         return f"{lacks}: it is an adapter; merge it into its base model (peft's merge_and_unload), and export that"
     if any(file.suffix == ".onnx" for file in files):
-        return f"{lacks}: it is exported already; `rerank serve --model` takes its folder as it is"
+        return f"{lacks}: it is exported already; `{command_name()} serve --model` takes its folder as it is"
     forms = sorted({_OTHER_FORMS[file.suffix] for file in files if file.suffix in _OTHER_FORMS})
     return f"{lacks}, but for {' and '.join(forms)}" if forms else lacks

@@ -7,12 +7,14 @@ import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
+from rerank_service.installation import command_name, install_command
+
 if TYPE_CHECKING:
     from rerank_service.cli.commands import Command
 
 _INSTALL_HINT = (
     "rerank: {missing} is not installed. The server and the command line come with an extra:\n"
-    "    pip install 'rerank-service[cpu]'    # or [gpu], for CUDA"
+    "    {install}    # or [gpu], for CUDA"
 )
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -24,7 +26,7 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rerank"):
             raise
-        print(_INSTALL_HINT.format(missing=error.name), file=sys.stderr)
+        print(_INSTALL_HINT.format(missing=error.name, install=install_command("cpu")), file=sys.stderr)
         return 1
 
 
@@ -33,11 +35,12 @@ def _main(argv: list[str]) -> int:
 
     import rerank_service
 
+    rerank = command_name()
     parser = argparse.ArgumentParser(
         prog="rerank",
         formatter_class=RichHelpFormatter,
         description="A self-hosted reranker: cross-encoders on ONNX Runtime behind gRPC and REST.",
-        epilog="Begin with `rerank serve`; in another terminal: rerank rank 'a question' 'a text' 'another text'",
+        epilog=f"Begin with `{rerank} serve`; in another terminal: {rerank} rank 'a question' 'a text' 'another text'",
     )
     parser.add_argument("--version", action="version", version=f"rerank-service {rerank_service.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -28,6 +28,8 @@ from typing import ClassVar
 
 from grpc import StatusCode
 
+from rerank_service.installation import install_command
+
 _HTTP_STATUS = {
     StatusCode.INVALID_ARGUMENT: 400,
     StatusCode.UNAUTHENTICATED: 401,
@@ -182,4 +184,4 @@ class ExtraMissing(OperatorError):
     """A command needs packages that are not installed."""
 
     def __init__(self, missing: str, extra: str) -> None:
-        super().__init__(f"{missing} is not installed; it comes with an extra: pip install 'rerank-service[{extra}]'")
+        super().__init__(f"{missing} is not installed. Install the extra {extra}: {install_command(extra)}")

@@ -8,6 +8,7 @@ from rerank_service.encoding.preparer import Keyed, Prepared
 from rerank_service.encoding.windows import Reading
 from rerank_service.errors import TooLarge
 from rerank_service.models.served_model import ServedModel
+from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import RankedDocument
@@ -88,8 +89,8 @@ class LiveRequest:
     def _check_windows(self) -> None:
         if self.max_windows is not None and self.board.windows - len(self.board) > self.max_windows:
             raise TooLarge(
-                f"the documents make more than {self.max_windows} windows beyond their first ones: set a smaller "
-                "max_tokens_per_doc or max_chunks_per_doc, or send fewer documents",
+                f"the documents make more than {counted(self.max_windows, 'window')} beyond their first ones: "
+                "set a smaller max_tokens_per_doc or max_chunks_per_doc, or send fewer documents",
                 field="documents",
                 reason="too_many_windows",
             )

@@ -17,6 +17,7 @@ from rerank_service.encoding.windows import reading_for
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.live_request import LiveRequest, OnScores
 from rerank_service.models.registry import Registry
+from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
@@ -184,7 +185,7 @@ def _check_count(count: int, limit: int) -> None:
         raise InvalidRequest("documents must not be empty", field="documents", reason="empty_documents")
     if count > limit:
         raise TooLarge(
-            f"documents has {count} entries; at most {limit} are ranked in one request",
+            f"documents has {counted(count, 'entry')}; at most {limit:,} are ranked in one request",
             field="documents",
             reason="too_many_documents",
         )

@@ -95,7 +95,7 @@ def test_a_model_is_fetched_from_the_hub(hub: Hub, tmp_path: Path) -> None:
         f"fetched commit {COMMIT}",
         "exporting the graph (of a large model: for minutes)",
     ], "no progress bars"
-    assert done.stderr.splitlines()[-1] == "serve it with: rerank serve --model out/small"
+    assert done.stderr.splitlines()[-1].endswith("rerank serve --model out/small")
     manifest = open_bundle(tmp_path / "out/small").manifest
     assert (manifest.name, manifest.source, manifest.revision) == ("small", MODEL, COMMIT)
     assert sorted(hub.fetched) == sorted(NEEDED), "each once"
@@ -226,7 +226,7 @@ def test_a_repository_of_exports_alone_is_told_so(published: Path, hub: Hub, tmp
     (published / "pytorch_model.bin").unlink()
     line = refuse(hub, MODEL, tmp_path)
     assert line.startswith(f"{MODEL} has no weights that can be exported (model.safetensors or pytorch_model.bin): ")
-    assert line.endswith("it is exported already; `rerank serve --model` takes its folder as it is")
+    assert line.endswith("rerank serve --model` takes its folder as it is")
     assert "onnx/model.onnx" not in hub.fetched
     line = refuse(hub, MODEL, tmp_path, HF_HUB_OFFLINE="1")
     assert line.endswith("or pytorch_model.bin) (HF_HUB_OFFLINE: in what the cache has of it)")

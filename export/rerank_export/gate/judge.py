@@ -23,6 +23,7 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import excerpt
 from rerank_service.models.bundle import Bundle, Variant
 from rerank_service.models.tuning.throughput import Score, logits
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 
 _FEW = 8
@@ -77,8 +78,8 @@ class Finding:
         else:
             parts.append("it takes CUDA")
         if self.made.products:
-            whole = self.made.products + len(self.made.left_out)
-            parts.append(f"{self.made.products} of {whole} products in 8 bits")
+            products = counted(self.made.products + len(self.made.left_out), "product")
+            parts.append(f"{self.made.products:,} of {products} in 8 bits")
         return ", ".join(parts)
 
 

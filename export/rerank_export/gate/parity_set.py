@@ -12,6 +12,7 @@ from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.errors import FileInvalid, InvalidRequest
 from rerank_service.models.bundle import file_digest
 from rerank_service.models.tuning import parity_set
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import EncodedPair
 from rerank_service.tools.input_files import objects
 
@@ -110,7 +111,9 @@ def fitting(parity_set: ParitySet, tokenizer: PairTokenizer) -> tuple[ParitySet,
             continue
         kept.append(query)
     if not kept:
-        raise ExportFailed(f"no query of the parity set fits the model's window of {tokenizer.max_tokens} tokens")
+        raise ExportFailed(
+            f"no query of the parity set fits the model's window of {counted(tokenizer.max_tokens, 'token')}"
+        )
     return ParitySet(parity_set.name, parity_set.digest, parity_set.of, tuple(kept)), encoded
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rerank_export.errors import one_line
 from rerank_export.weights import save
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import Batch
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ def _last_token(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
 def _told(shortened: "Shortened") -> tuple[onnx.ModelProto | None, str]:
     if not shortened.matmuls:
         return None, shortened.reason
-    return shortened.model, f"{shortened.matmuls} matrix products for one token"
+    return shortened.model, f"{counted(shortened.matmuls, 'matrix product')} for one token"
 
 
 def _sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     from rerank_export.passes.sizes import fold_sizes
 
     folded, nodes = fold_sizes(model)
-    return (folded, f"{nodes} operators less") if nodes > 0 else (None, "there is nothing to fold")
+    return (folded, f"{counted(nodes, 'operator')} less") if nodes > 0 else (None, "there is nothing to fold")
 
 
 PASSES: dict[str, Pass] = {

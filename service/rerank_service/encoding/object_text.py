@@ -8,6 +8,7 @@ import orjson
 import yaml
 
 from rerank_service.errors import InvalidRequest, excerpt
+from rerank_service.quantities import counted
 
 MAX_DEPTH = 24
 """Maximum nesting depth of an object, in levels. protobuf's parsers stop at about 30 levels of a Struct."""
@@ -52,7 +53,7 @@ def _check_depth(value: Mapping[str, Any], field: str) -> None:
         if not level:
             return
     raise InvalidRequest(
-        f"{field} is nested more than {MAX_DEPTH} levels deep", field=field, reason="nested_too_deeply"
+        f"{field} is nested more than {counted(MAX_DEPTH, 'level')} deep", field=field, reason="nested_too_deeply"
     )
 
 

@@ -8,6 +8,7 @@ from rerank_service.encoding.pair_key import PairKeys, windows_key
 from rerank_service.encoding.tokenizer import EncodedQuery, PairTokenizer
 from rerank_service.encoding.windows import Reading
 from rerank_service.errors import TooLarge
+from rerank_service.quantities import counted
 from rerank_service.ranking.document import Document, Reader, SentDocument, Span
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.scheduling.batching import EncodedPair
@@ -124,14 +125,14 @@ class Preparer:
     def _bounds(self) -> Iterator[str]:
         reading = self.reading
         if not reading.windows:
-            yield f"{min(self.query.room, reading.max_tokens)} tokens"
+            yield counted(min(self.query.room, reading.max_tokens), "token")
             return
-        yield f"{reading.max_tokens} tokens"
+        yield counted(reading.max_tokens, "token")
         if reading.max_windows is not None:
-            yield f"{reading.max_windows} windows"
+            yield counted(reading.max_windows, "window")
 
 
 def check_chars(field: str, chars: int, limit: int) -> None:
     """Raises TooLarge where a text is over its bound."""
     if chars > limit:
-        raise TooLarge(f"{field} has {chars} characters; at most {limit} are read", field=field)
+        raise TooLarge(f"{field} has {counted(chars, 'character')}; at most {limit:,} are read", field=field)

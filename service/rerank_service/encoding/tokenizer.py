@@ -13,6 +13,7 @@ from rerank_service.encoding.pair_layout import Layout, own_layout, token_ids, w
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.windows import Reading, spans
 from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.quantities import counted
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
 from rerank_service.scheduling.batching import EncodedPair, Segment
@@ -82,7 +83,8 @@ class PairTokenizer:
         self._layout = _layout(self._tokenizer, template, path)
         if self._layout.size >= max_tokens - 1:
             raise BundleInvalid(
-                f"{path}: the template alone has {self._layout.size} tokens, and a pair may have {max_tokens}"
+                f"{path}: the template alone has {counted(self._layout.size, 'token')}, and a pair may have "
+                f"{max_tokens:,}"
             )
         self._tokens_per_char = _TOKENS_PER_CHAR
         self.max_tokens = max_tokens
@@ -118,8 +120,8 @@ class PairTokenizer:
         room = self.max_tokens - around - head.query_tokens
         if room < 1:
             raise InvalidRequest(
-                f"query has {head.query_tokens} tokens and leaves no room for a document: a pair may have "
-                f"{self.max_tokens} tokens, so a query at most {max(0, self.max_tokens - around - 1)}",
+                f"query has {counted(head.query_tokens, 'token')} and leaves no room for a document: a pair may have "
+                f"{counted(self.max_tokens, 'token')}, so a query at most {max(0, self.max_tokens - around - 1):,}",
                 field="query",
                 reason="query_too_long",
             )

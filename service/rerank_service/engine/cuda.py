@@ -20,7 +20,7 @@ LANES = 2
 """Batches at once where nothing else is said: one is made and launched while the GPU computes the other."""
 
 _NAME = ORT_NAME[Provider.CUDA]
-_REMEDY = "pip install 'onnxruntime-gpu[cuda,cudnn]' brings them, as rerank-service[gpu] does"
+_REMEDY = "pip install 'onnxruntime-gpu[cuda,cudnn]' brings them, as the extra gpu does"
 
 _log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ def missing(precision: Precision) -> str | None:
     if precision not in (Precision.FP32, Precision.FP16):
         return f"the CUDA provider is not used with {precision.value}"
     if _NAME not in ort.get_available_providers():
-        return "this onnxruntime has no CUDA: it comes with rerank-service[gpu], and needs a GPU with its driver"
+        return "this onnxruntime has no CUDA: it comes with the extra gpu, and needs a GPU with its driver"
     return _fault()
 
 

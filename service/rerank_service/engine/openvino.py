@@ -36,7 +36,7 @@ def missing(precision: Precision) -> str | None:
         return "onnxruntime-ep-openvino is not installed"
     return (
         f"the OpenVINO plugin offers no device on this processor ({cpu().name}); "
-        "rerank-service[openvino] has an onnxruntime that does"
+        "the extra openvino brings an onnxruntime that does"
     )
 
 

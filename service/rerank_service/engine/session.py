@@ -11,11 +11,12 @@ from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Graph, ort
 from rerank_service.errors import BundleInvalid, OutOfMemory
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch
 
 _WRONG_NUMBER = (
-    "the graph gives logits of the shape {shape} for {rows} pairs, and its config.json tells of {expected} a pair: "
+    "the graph gives logits of the shape {shape} for {pairs}, and its config.json tells of {expected} a pair: "
     "name its labels there as id2label, or export the model"
 )
 
@@ -55,7 +56,9 @@ class CrossEncoder:
             logits = self._runner.run(feed, options)
         except Exception as error:
             if is_out_of_memory(error):
-                raise OutOfMemory(f"there is no memory for {batch.rows} rows of {batch.length} tokens") from error
+                raise OutOfMemory(
+                    f"there is no memory for {counted(batch.rows, 'row')} of {counted(batch.length, 'token')}"
+                ) from error
             raise
         return self._one_each(logits, batch.rows)
 
@@ -63,7 +66,9 @@ class CrossEncoder:
         """Whatever shape and precision the graph gives them in."""
         expected = 1 if self._difference is None else 2
         if logits.size != rows * expected:
-            raise BundleInvalid(_WRONG_NUMBER.format(shape=logits.shape, rows=rows, expected=expected))
+            raise BundleInvalid(
+                _WRONG_NUMBER.format(shape=logits.shape, pairs=counted(rows, "pair"), expected=expected)
+            )
         wide = logits.reshape(rows, expected).astype(np.float32, copy=False)
         if self._difference is None:
             return wide[:, 0]

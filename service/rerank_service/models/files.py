@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rerank_service.errors import BundleInvalid
+from rerank_service.quantities import counted
 
 STARTER = Path(__file__).parent / "starter"
 """Folder of the bundled model."""
@@ -69,5 +70,7 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         raise BundleInvalid(f"{path} cannot be read: {error.strerror}") from error
     if len(content) > _MAX_JSON_BYTES:
-        raise BundleInvalid(f"{path} has more than {_MAX_JSON_BYTES:,} bytes, too many for a JSON file of a model")
+        raise BundleInvalid(
+            f"{path} has more than {counted(_MAX_JSON_BYTES, 'byte')}, too many for a JSON file of a model"
+        )
     return content

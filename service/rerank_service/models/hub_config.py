@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, normalizers
 
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.files import CONFIG, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, checked, read_json
+from rerank_service.quantities import counted
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TRANSFORMER_CONFIG = "sentence_bert_config.json"
@@ -168,8 +169,8 @@ def window(folder: Path, config: Mapping[str, Any] | None = None) -> int:
     tokens = int(min(*bounds, MAX_TOKENS))
     if tokens < MIN_TOKENS:
         raise BundleInvalid(
-            f"{folder / CONFIG}, with {TOKENIZER_CONFIG} and {TRANSFORMER_CONFIG}, leaves a window of {tokens} tokens; "
-            f"a pair needs {MIN_TOKENS}"
+            f"{folder / CONFIG}, with {TOKENIZER_CONFIG} and {TRANSFORMER_CONFIG}, leaves a window of "
+            f"{counted(tokens, 'token')}; a pair needs {MIN_TOKENS}"
         )
     return tokens
 

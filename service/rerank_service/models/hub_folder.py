@@ -12,6 +12,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.models.files import CONFIG, GRAPH, MANIFEST, TOKENIZER
 from rerank_service.models.hub_config import MODULES, Config, check_lower_case, pad_id, read_config, window
 from rerank_service.models.label_names import named, relevant_of
+from rerank_service.quantities import counted
 
 _ONNX = ".onnx"
 _PLACES = (".", "onnx")
@@ -124,7 +125,7 @@ def _difference(folder: Path, config: Config) -> tuple[int, int] | None:
         return None
     if len(labels) != 2 or set(labels) != {0, 1}:
         raise BundleInvalid(
-            f"{folder / CONFIG} describes {len(labels)} labels ({named(labels)}); "
+            f"{folder / CONFIG} describes {counted(len(labels), 'label')} ({named(labels)}); "
             "a cross-encoder served here has one or two"
         )
     relevant = relevant_of(labels)

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from rerank_service.quantities import counted
+
 Scores = NDArray[np.float64]
 
 
@@ -44,7 +46,7 @@ class Isotonic(BaseModel):
     @model_validator(mode="after")
     def _never_falls(self) -> "Isotonic":
         if len(self.logits) != len(self.values):
-            raise ValueError(f"{len(self.logits)} logits and {len(self.values)} values")
+            raise ValueError(f"{counted(len(self.logits), 'logit')} and {counted(len(self.values), 'value')}")
         if any(one >= other for one, other in pairwise(self.logits)):
             raise ValueError("logits do not ascend")
         if any(one > other for one, other in pairwise(self.values)):

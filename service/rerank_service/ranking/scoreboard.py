@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.errors import InferenceFailed, TooLarge
+from rerank_service.quantities import counted
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.document import Document, Span
 from rerank_service.ranking.request import RerankRequest, WindowScore
@@ -105,7 +106,7 @@ class Scoreboard:
         self._kept_bytes += document.size
         if self._max_kept_bytes is not None and self._kept_bytes > self._max_kept_bytes:
             raise TooLarge(
-                f"return_documents would hold more than {self._max_kept_bytes} bytes of documents: "
+                f"return_documents would hold more than {counted(self._max_kept_bytes, 'byte')} of documents: "
                 "set a (smaller) top_n, or leave return_documents out",
                 field="return_documents",
             )

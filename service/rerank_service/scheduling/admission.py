@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
+from rerank_service.quantities import counted, duration
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.forecast import Load, lateness
 
@@ -96,14 +97,15 @@ class Admission:
             return
         if self.live_documents + documents > self._max_live_documents:
             raise Overloaded(
-                f"{self.live_documents} documents are being ranked, and the server takes on at most "
-                f"{self._max_live_documents}",
+                f"the server is ranking {counted(self.live_documents, 'document')}, and takes on at most "
+                f"{self._max_live_documents:,}",
                 retry_after=RETRY_AFTER,
             )
         waiting = sum(ticket.tokens for ticket in self._live)
         if waiting + tokens > self._max_live_tokens:
             raise Overloaded(
-                f"{waiting:.0f} tokens are waiting, and the server takes on at most {self._max_live_tokens:.0f}",
+                f"the server has {counted(waiting, 'token')} waiting, and takes on at most "
+                f"{self._max_live_tokens:,.0f}",
                 retry_after=RETRY_AFTER,
             )
 
@@ -113,16 +115,15 @@ class Admission:
         if lateness([], newcomer, tokens_per_second, ALONE if self._live else DOUBT):
             needed = newcomer.tokens / tokens_per_second
             raise DeadlineExceeded(
-                f"the request needs about {needed:.1f} s by itself, more than its deadline leaves: give it more time, "
-                "or fewer or shorter documents"
+                f"the request needs about {duration(needed)} by itself, more than its deadline leaves: give it "
+                "more time, or fewer or shorter documents"
             )
         if not self._live:
             return
         late = lateness([one.load(now) for one in self._live], newcomer, tokens_per_second, BESIDE)
         if late > 0:
             raise Overloaded(
-                "the request, or one that was here before it, could not be finished by its deadline: "
-                f"about {late:.1f} s are missing",
+                f"the request, or one that was here before it, would miss its deadline by about {duration(late)}",
                 retry_after=max(RETRY_AFTER, late),
             )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.errors import InferenceFailed, OutOfMemory
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch, BatchLimits, collate
 from rerank_service.scheduling.submission import WaitingPair
@@ -102,5 +103,7 @@ class BatchRunner:
 
 def _failure(entry: WaitingPair, error: Exception) -> InferenceFailed:
     if isinstance(error, OutOfMemory):
-        return OutOfMemory(f"there is no memory for documents[{entry.position}], of {len(entry.pair)} tokens")
+        return OutOfMemory(
+            f"there is no memory for documents[{entry.position}], of {counted(len(entry.pair), 'token')}"
+        )
     return InferenceFailed(f"the model failed on documents[{entry.position}]")

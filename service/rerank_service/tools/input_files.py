@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rerank_service.errors import FileInvalid, excerpt
+from rerank_service.quantities import counted
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -63,5 +64,5 @@ def columns(path: Path, count: int, *, separator: bytes | None = None) -> Iterat
             raise FileInvalid(f"{place}: is not UTF-8 text") from error
         if len(texts) != count:
             shown = excerpt(line.decode(errors="replace"))
-            raise FileInvalid(f"{place}: has {len(texts)} columns where {count} are expected: {shown!r}")
+            raise FileInvalid(f"{place}: has {counted(len(texts), 'column')}, not {count}: {shown!r}")
         yield place, texts

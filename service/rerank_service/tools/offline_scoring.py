@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import usable_cores
-from rerank_service.errors import FileInvalid, InvalidRequest
+from rerank_service.errors import InvalidRequest
 from rerank_service.models.loading import ModelOptions, load_selected
 from rerank_service.models.registry import Registry
 from rerank_service.ranking.document import Document, SentDocument
@@ -61,6 +61,19 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that the server, or the model, does not take."""
+
+    reason: str
+    message: str
+
+    @property
+    def query_too_long(self) -> bool:
+        """The query alone leaves no room for a document."""
+        return self.reason == _TOO_LONG
+
+
+@dataclass(frozen=True, slots=True)
 class Scorer:
     """What scores."""
 
@@ -68,8 +81,7 @@ class Scorer:
     """Its name."""
     engine: str
     """What runs it."""
-    score: Callable[[str, Sequence[str]], Awaitable[Scores | None]]
-    """None where the query alone is too long for the model."""
+    score: Callable[[str, Sequence[str]], Awaitable[Scores | Refusal]]
 
 
 class _TextReader:
@@ -103,14 +115,12 @@ async def in_process(
     unbounded = replace(limits, max_documents=sys.maxsize, max_windows=sys.maxsize)
     reranker = Reranker(registry, admission, unbounded)
 
-    async def score(query: str, documents: Sequence[str]) -> Scores | None:
+    async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
         request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc, too_long=too_long)
         try:
             ranking = await reranker.rerank(request, documents, reader=_TextReader(), deadline=Deadline.after(_AGES))
         except InvalidRequest as error:
-            if error.reason == _TOO_LONG:
-                return None
-            raise
+            return Refusal(error.reason, str(error))
         return _scores(ranking)
 
     lanes = asyncio.create_task(model.scheduler.run())
@@ -141,15 +151,15 @@ async def by_server(
 
         how = pb.TooLong.Value(f"TOO_LONG_{too_long.name}")
 
-        async def score(query: str, documents: Sequence[str]) -> Scores | None:
+        async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
             try:
                 answer = await client.rerank(
                     query, documents, model=model, max_tokens_per_doc=max_tokens_per_doc, too_long=how
                 )
             except grpc.aio.AioRpcError as error:
-                if _TOO_LONG.upper() in _reasons(error):
-                    return None
-                raise
+                if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                    raise
+                return Refusal(next(iter(_reasons(error)), "invalid"), error.details() or "")
             return _scores(answer.results)
 
         yield Scorer(info.name, f"{info.provider} {info.precision}, at {address}", score)
@@ -164,24 +174,20 @@ def _scores(results: Iterable[RankedDocument | pb.Result]) -> Scores:
     )
 
 
-def _reasons(error: grpc.aio.AioRpcError) -> set[str]:
-    """Of the fields that a server says are wrong."""
+def _reasons(error: grpc.aio.AioRpcError) -> list[str]:
+    """Return a reason for each field that the server names."""
     metadata = dict(error.trailing_metadata() or ())
-    found: set[str] = set()
+    found: list[str] = []
     for detail in status_pb2.Status.FromString(metadata.get("grpc-status-details-bin", b"")).details:
         request = error_details_pb2.BadRequest()
         if detail.Unpack(request):
-            found |= {violation.reason for violation in request.field_violations}
+            found += [violation.reason.lower() for violation in request.field_violations]
     return found
 
 
-async def score_all(scorer: Scorer, tasks: Sequence[Task], scored: Callable[[int], None]) -> list[Scores | None]:
-    """Of each task; `scored` is told of how many documents more.
-
-    Raises:
-        FileInvalid: a task cannot be scored; its place is named.
-    """
-    results: list[Scores | None] = [None] * len(tasks)
+async def score_all(scorer: Scorer, tasks: Sequence[Task], scored: Callable[[int], None]) -> list[Scores | Refusal]:
+    """Return what became of each task; `scored` is told of how many documents more."""
+    results: dict[int, Scores | Refusal] = {}
     waiting = iter(enumerate(tasks))
     workers = [asyncio.create_task(_work(scorer, waiting, results, scored)) for _ in range(IN_FLIGHT)]
     try:
@@ -190,18 +196,15 @@ async def score_all(scorer: Scorer, tasks: Sequence[Task], scored: Callable[[int
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-    return results
+    return [results[at] for at in range(len(tasks))]
 
 
 async def _work(
     scorer: Scorer,
     waiting: Iterator[tuple[int, Task]],
-    results: list[Scores | None],
+    results: dict[int, Scores | Refusal],
     scored: Callable[[int], None],
 ) -> None:
     for at, task in waiting:
-        try:
-            results[at] = await scorer.score(task.query, task.documents)
-        except InvalidRequest as error:
-            raise FileInvalid(f"{task.place}: {error}") from error
+        results[at] = await scorer.score(task.query, task.documents)
         scored(len(task.documents))

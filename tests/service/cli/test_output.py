@@ -51,7 +51,7 @@ def test_a_long_document_shows_its_best_window() -> None:
     usage = pb.Usage(windows=3, prompt_tokens=9)
     shown = _shown(ranking_table("q", ["first [b] third"], pb.RerankResponse(model="m", results=[result], usage=usage)))
     assert "│ [b] (characters 6 to 9) " in shown
-    assert "m: 1 documents, 3 windows, 9 tokens" in shown
+    assert "m: 1 document, 3 windows, 9 tokens, less than 1 ms" in shown
 
 
 def test_a_model_is_legible_on_a_narrow_terminal() -> None:
@@ -98,6 +98,8 @@ def test_a_model_is_legible_on_a_narrow_terminal() -> None:
         (("rank", "a", "--file", "-"), "--file - is not UTF-8 text, at byte 3"),
         (("rank", "a", "--file", "absent.txt"), "absent.txt"),
         (("rank", "a", "--file", "."), "Is a directory"),
+        (("rank", "a"), "give documents, --file or standard input"),
+        (("rank", "a", "--file", "blank.txt"), "--file blank.txt has no line with text"),
         (("models", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
         (("models", "--server", "\udcff"), "an argument is not UTF-8 text"),
     ],
@@ -106,6 +108,7 @@ def test_a_wrong_argument_is_told_in_a_line(tmp_path: Path, arguments: tuple[str
     """With exit status 1, before any server is asked."""
     latin = b"caf\xe9\n"
     (tmp_path / "latin.txt").write_bytes(latin)
+    (tmp_path / "blank.txt").write_text("\n \n")
     done = subprocess.run(
         command(*arguments), input=latin, capture_output=True, cwd=tmp_path, env=environment(), timeout=60
     )

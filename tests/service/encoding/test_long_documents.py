@@ -189,7 +189,7 @@ async def test_the_door_reckons_with_windows(small_model: Bundle) -> None:
         core.score.hold()
         first = asyncio.create_task(_rank(core, "1"))
         await core.score.started()
-        with pytest.raises(Overloaded, match="tokens are waiting"):
+        with pytest.raises(Overloaded, match="tokens waiting"):
             await _rank(core, *[_LONG * 9] * 5)
         second = asyncio.create_task(_rank(core, *[_LONG * 9] * 5, too_long=TooLong.CUT))
         core.score.release()

@@ -67,7 +67,7 @@ def test_a_plugin_without_a_device_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(openvino, "_plugin_library", lambda: "libplugin.so")
     assert openvino.missing(Precision.BF16) == (
         "the OpenVINO plugin offers no device on this processor (AMD EPYC); "
-        "rerank-service[openvino] has an onnxruntime that does"
+        "the extra openvino brings an onnxruntime that does"
     )
     monkeypatch.setattr(openvino, "_plugin_library", lambda: None)
     assert openvino.missing(Precision.FP32) == "onnxruntime-ep-openvino is not installed"

@@ -152,7 +152,7 @@ def test_fp32_is_fp32() -> None:
 def test_without_cuda_it_says_what_brings_it() -> None:
     """Before a model is loaded."""
     assert cuda.missing(Precision.INT8) == "the CUDA provider is not used with int8"
-    assert "rerank-service[gpu]" in (cuda.missing(Precision.FP16) or "")
+    assert "the extra gpu" in (cuda.missing(Precision.FP16) or "")
     assert cuda.gpus() == ()
 
 

@@ -384,7 +384,7 @@ def test_a_plain_folder_is_served(folder: Path) -> None:
         ("config.json", {"architectures": 5}, "architectures"),
         ("config.json", {"architectures": [5]}, "architectures"),
         ("config.json", {"_name_or_path": []}, "_name_or_path"),
-        ("config.json", {"model_type": "mpnet", "max_position_embeddings": 9, "pad_token_id": 7}, "window of 1 tokens"),
+        ("config.json", {"model_type": "mpnet", "max_position_embeddings": 9, "pad_token_id": 7}, "window of 1 token;"),
         ("tokenizer_config.json", {"model_max_length": "abc"}, "model_max_length"),
         ("tokenizer_config.json", {"model_max_length": -1}, "model_max_length"),
         ("tokenizer_config.json", {"model_max_length": float("nan")}, "model_max_length"),

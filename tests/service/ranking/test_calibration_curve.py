@@ -62,7 +62,7 @@ def test_platt_without_a_change_is_the_sigmoid() -> None:
         ({"method": "isotonic", "logits": [1, 1], "values": [0.5, 0.5]}, "do not ascend"),
         ({"method": "isotonic", "logits": [1, 2], "values": [0.6, 0.5]}, "fall"),
         ({"method": "isotonic", "logits": [1, 2], "values": [0.5, 1.5]}, "less than or equal to 1"),
-        ({"method": "isotonic", "logits": [1, 2], "values": [0.5]}, "2 logits and 1 values"),
+        ({"method": "isotonic", "logits": [1, 2], "values": [0.5]}, "2 logits and 1 value"),
         ({"method": "beta"}, "platt"),
     ],
 )

@@ -10,6 +10,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.encoding.object_text import object_text, parse_object
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.models.served_model import ModelInfo
+from rerank_service.quantities import counted
 from rerank_service.ranking.document import MAX_ID_CHARS, Document, SentDocument, Span
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong, WindowScore
@@ -97,7 +98,8 @@ class MessageReader:
         raw: pb.Document = sent.raw
         if len(raw.id) > MAX_ID_CHARS:
             raise TooLarge(
-                f"{field}.id has {len(raw.id)} characters; at most {MAX_ID_CHARS} are kept", field=f"{field}.id"
+                f"{field}.id has {counted(len(raw.id), 'character')}; at most {MAX_ID_CHARS:,} are kept",
+                field=f"{field}.id",
             )
         document_id = raw.id if raw.HasField("id") else None
         return Document(

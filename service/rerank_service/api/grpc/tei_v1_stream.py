@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from rerank.tei import tei_pb2 as pb
 from rerank_service.errors import InvalidRequest, TooLarge
+from rerank_service.quantities import counted
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
 from rerank_service.ranking.scores import ScoreType
@@ -133,12 +134,13 @@ class Runs:
         limits = self._limits
         if self._texts > limits.max_stream_documents:
             raise TooLarge(
-                f"the stream has more than {limits.max_stream_documents} texts",
+                f"the stream has more than {counted(limits.max_stream_documents, 'text')}",
                 field="text",
                 reason="too_many_documents",
             )
         if self._kept > limits.max_kept_bytes:
             raise TooLarge(
-                f"return_text would hold more than {limits.max_kept_bytes} characters of texts: leave it out",
+                f"return_text would hold more than {counted(limits.max_kept_bytes, 'character')} of texts: "
+                "leave it out",
                 field="return_text",
             )

@@ -21,6 +21,7 @@ from rerank_service.api.request_id import request_id_from
 from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RequestError, excerpt
 from rerank_service.models.registry import Registry
 from rerank_service.observability.request_log import log_internal_error, log_refusal
+from rerank_service.quantities import counted
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
@@ -124,7 +125,7 @@ class RerankRoutes:
             if len(body) > _STRANGERS_BYTES:
                 self._keys.check(request.headers)
             if len(body) > limit:
-                raise BodyTooLarge(f"the body is over {limit} bytes", reason="body_too_large")
+                raise BodyTooLarge(f"the body is over {counted(limit, 'byte')}", reason="body_too_large")
         return bytes(body)
 
 

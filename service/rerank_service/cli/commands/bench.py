@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rerank.client import DEFAULT_ADDRESS
 from rerank_service.cli.commands import Command
 from rerank_service.errors import SettingsInvalid
+from rerank_service.installation import command_name
+from rerank_service.quantities import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,7 +111,7 @@ async def _level(
     if rate:
         load, expected = f"{rate:g}/s", round(rate * seconds)
     else:
-        load, expected = f"{clients} client{'s' if clients > 1 else ''}", arguments.requests
+        load, expected = counted(clients, "client"), arguments.requests
     with progress(load, expected, console) as on_outcome:
         if rate:
             outcomes = await arriving(
@@ -171,8 +173,9 @@ COMMAND = Command(
     help="put load on a running server and measure it",
     description="Put load on a running server, ours or another Cohere- or TEI-style one, and show documents a second, "
     "latency and errors at each load level. The requests are made up, of mixed lengths, and the same for the same "
-    "--seed. For example, this server at four load levels: rerank bench; and another one over HTTP with 16 clients, "
-    "the figures in a file: rerank bench --server http://localhost:7997/rerank --clients 16 --json infinity.json",
+    f"--seed. For example, this server at four load levels: {command_name()} bench; and another one over HTTP "
+    f"with 16 clients, the figures in a file: {command_name()} bench --server http://localhost:7997/rerank "
+    "--clients 16 --json infinity.json",
     configure=_configure,
     run=_run,
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command, positive
+from rerank_service.installation import command_name
+from rerank_service.quantities import rounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +84,7 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> 
     from rerank_service.cli.output.progress import progress
     from rerank_service.errors import FileInvalid
     from rerank_service.settings import read_settings
-    from rerank_service.tools.offline_scoring import Task, in_process, score_all
+    from rerank_service.tools.offline_scoring import Refusal, Task, in_process, score_all
     from rerank_service.wiring import model_options, request_limits
 
     tasks = [Task(one.places[0], one.query, one.documents) for one in labelled]
@@ -92,8 +94,8 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> 
         with progress("scoring labels", sum(len(task.documents) for task in tasks)) as scored:
             logits = []
             for task, found in zip(tasks, await score_all(scorer, tasks, scored), strict=True):
-                if found is None:
-                    raise FileInvalid(f"{task.place}: the query is too long for the model")
+                if isinstance(found, Refusal):
+                    raise FileInvalid(f"{task.place}: {found.message}")
                 logits.append(found.logits)
             return logits
 
@@ -102,7 +104,7 @@ def _keep(arguments: argparse.Namespace, bundle: "Bundle", found: "Calibrated") 
     from rerank_service.tools.calibration.bundle_update import keep_in_copy, keep_in_place
 
     numbers = found.calibration.curve.model_dump(exclude={"method"})
-    curve = f"{found.calibration}: {', '.join(f'{name} {value}' for name, value in numbers.items())}"
+    curve = f"{found.calibration}: {', '.join(f'{name} {_figures(value)}' for name, value in numbers.items())}"
     if arguments.dry_run:
         return f"not kept: {_short(curve)}"
     if arguments.out is not None:
@@ -110,6 +112,10 @@ def _keep(arguments: argparse.Namespace, bundle: "Bundle", found: "Calibrated") 
     else:
         kept = keep_in_place(bundle, found, arguments.labels)
     return f"kept in {kept.folder}: {_short(curve)}"
+
+
+def _figures(value: "float | tuple[float, ...]") -> str:
+    return f"({', '.join(map(rounded, value))})" if isinstance(value, tuple) else rounded(value)
 
 
 def _short(text: str, most: int = 120) -> str:
@@ -120,7 +126,8 @@ COMMAND = Command(
     help="calibrate a model's scores on labels",
     description="Fit how a model's logits become scores, so that a score is the probability that a document is "
     "relevant, or with --graded its grade on an even scale from 0 to 1, on the labels given; keep it in the bundle. "
-    "The order of results never changes. For example: rerank calibrate --bundle out/my-model --labels labels.jsonl",
+    f"The order of results never changes. For example: {command_name()} calibrate --bundle out/my-model "
+    "--labels labels.jsonl",
     configure=_configure,
     run=_run,
 )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rerank_service.cli.commands import Command, positive
 from rerank_service.engine.kinds import Precision, Provider
+from rerank_service.installation import command_name
+from rerank_service.quantities import counted, duration
 
 if TYPE_CHECKING:
     from rerank_service.tools.evaluation.collection import Collection, Part
@@ -72,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
     console.print(evaluation_table(evaluated, measures))
     seconds, pairs = sum(one.seconds for one in evaluated), sum(one.collection.pairs for one in evaluated)
     said = [remark for one in evaluated for remark in remarks(one)]
-    for line in (*said, f"{scorer.model} on {scorer.engine}: {pairs:,} pairs in {seconds:.1f} s"):
+    for line in (*said, f"{scorer.model} on {scorer.engine}: {counted(pairs, 'pair')} in {duration(seconds)}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report(scorer, measures, evaluated), indent=2) + "\n")
@@ -158,7 +160,7 @@ COMMAND = Command(
     help="measure how well a model ranks judged collections",
     description="Rank the candidates of relevance collections with a model, as `rerank serve` would run it, or with a "
     "running server, and measure nDCG@10, MRR@10 and recall before and after. For example: "
-    "rerank eval data/trec-dl19.jsonl.gz --depth 100",
+    f"{command_name()} eval data/trec-dl19.jsonl.gz --depth 100",
     configure=_configure,
     run=_run,
 )

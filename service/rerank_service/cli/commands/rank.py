@@ -9,6 +9,7 @@ from rerank.client import DEFAULT_ADDRESS
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.cli.commands import Command
 from rerank_service.errors import SettingsInvalid
+from rerank_service.installation import command_name
 
 _MAX_TOP_N = 2**31 - 1
 """What the message has room for."""
@@ -18,7 +19,11 @@ _PREFIX = "SCORE_TYPE_"
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", help="what is asked")
     parser.add_argument("documents", nargs="*", help="the candidates, one an argument")
-    parser.add_argument("--file", metavar="FILE", help="read candidates from a file, one a line; - is standard input")
+    parser.add_argument(
+        "--file",
+        metavar="FILE",
+        help="read candidates from a file, one a line; - is standard input",
+    )
     parser.add_argument(
         "--server",
         default=DEFAULT_ADDRESS,
@@ -37,14 +42,20 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _documents(arguments: argparse.Namespace) -> list[str]:
-    documents: list[str] = list(arguments.documents)
-    if arguments.file:
-        content = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-        try:
-            documents += content.decode().splitlines()
-        except UnicodeDecodeError as error:
-            raise SettingsInvalid(f"--file {arguments.file} is not UTF-8 text, at byte {error.start}") from error
+    documents = [*arguments.documents, *(_lines(arguments.file) if arguments.file else ())]
+    if not documents:
+        empty = f"--file {arguments.file} has no line with text: " if arguments.file else ""
+        raise SettingsInvalid(f"{empty}give documents, --file or standard input (--file -)")
     return documents
+
+
+def _lines(file: str) -> list[str]:
+    """Read the lines of a file that are not blank."""
+    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        return [line for line in content.decode().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise SettingsInvalid(f"--file {file} is not UTF-8 text, at byte {error.start}") from error
 
 
 def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.RerankResponse:
@@ -98,7 +109,7 @@ def _shown(result: pb.Result, documents: list[str]) -> dict[str, object]:
 COMMAND = Command(
     help="rank documents with a running server",
     description="Rank documents with a running server and show them as a table, the best first. For example: "
-    "rerank rank 'capital of France' 'Paris is in France.' 'Rome is in Italy.'",
+    f"{command_name()} rank 'capital of France' 'Paris is in France.' 'Rome is in Italy.'",
     configure=_configure,
     run=_run,
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rerank_service.cli.commands import Command
 from rerank_service.engine.kinds import Precision, Provider
+from rerank_service.installation import command_name
+from rerank_service.quantities import counted
 
 if TYPE_CHECKING:
     from rerank_service.models.loading import ModelOptions
@@ -40,9 +42,10 @@ def _run(arguments: argparse.Namespace) -> int:
     console.print(settings_table(tuned))
     for one in tuned.skipped:
         console.print(f"skipped {one}", highlight=False, markup=False)
-    console.print(f"chosen: {tuned.engine}, {tuned.lanes} lanes, batches of {tuned.max_batch_tokens} tokens")
+    batches = f"batches of {counted(tuned.max_batch_tokens or 0, 'token')}"
+    console.print(f"chosen: {tuned.engine}, {counted(tuned.lanes or 0, 'lane')}, {batches}")
     if options.requested != EngineRequest():
-        console.print("`rerank serve` finds it when started with the same --provider and --precision")
+        console.print(f"`{command_name()} serve` finds it when started with the same --provider and --precision")
     if not kept:
         console.print("it could not be kept, so `rerank serve` will not find it: see the warning above")
     return 0 if kept else 1
@@ -65,7 +68,7 @@ COMMAND = Command(
     help="find out what runs a model best on this machine",
     description="Measure which provider, precision, batch budget, length rounding and number of lanes are the fastest "
     "on this machine of those that rank as fp32 does, and keep that for `rerank serve`. It takes some minutes; let "
-    "nothing else run. For example: rerank tune --model out/my-model",
+    f"nothing else run. For example: {command_name()} tune --model out/my-model",
     configure=_configure,
     run=_run,
 )

@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from rerank_service.quantities import counted
 from rerank_service.tools.calibration.calibrate import Calibrated
 from rerank_service.tools.calibration.quality import Quality
 
@@ -10,7 +11,9 @@ _ERROR = {"probability": "Brier score", "grade": "squared error"}
 
 def quality_table(found: Calibrated) -> Table:
     """One row for the scores before, and one a method that was tried."""
-    table = Table(title=f"{len(found.sample):,} labels of {found.queries:,} queries", title_justify="left")
+    table = Table(
+        title=f"{counted(len(found.sample), 'label')} of {counted(found.queries, 'query')}", title_justify="left"
+    )
     table.add_column("scores")
     table.add_column(_ERROR[found.calibration.meaning], justify="right")
     table.add_column("expected calibration error", justify="right")

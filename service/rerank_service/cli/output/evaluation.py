@@ -1,12 +1,13 @@
 """What an evaluation found, as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
+from rerank_service.quantities import counted
 from rerank_service.tools.evaluation.measures import CUTOFF, Figures, Measures, mean
-from rerank_service.tools.evaluation.run import Evaluated
+from rerank_service.tools.evaluation.run import Evaluated, Unscored
 
 
 def evaluation_table(evaluated: Sequence[Evaluated], measures: Measures) -> Table:
@@ -25,19 +26,27 @@ def evaluation_table(evaluated: Sequence[Evaluated], measures: Measures) -> Tabl
 
 
 def remarks(evaluated: Evaluated) -> list[str]:
-    """What the figures leave out."""
-    found, read = [], evaluated.read
-    if read.in_windows:
-        found.append(
-            f"{read.in_windows:,} documents are longer than the model's window; with them {read.windows:,} pairs"
-        )
+    """Return a line for each kind of query or document that the figures alone do not show."""
+    collection, read = evaluated.collection, evaluated.read
+    found = [f"{done}: {counted(count, noun)}{why}" for done, count, noun, why in _counts(evaluated) if count]
     if read.cut:
-        found.append(f"{read.cut:,} documents are cut")
-    if evaluated.too_long:
-        found.append(f"{evaluated.too_long} queries are too long for the model and kept the order in which they came")
-    if evaluated.collection.unanswered:
-        found.append(f"{evaluated.collection.unanswered} judged queries have no candidates and are left out")
-    return [f"{evaluated.collection.name}: {one}" for one in found]
+        found.insert(0, f"cut: {counted(read.cut, 'document')}")
+    if read.in_windows:
+        pairs = f"{counted(read.windows, 'pair')} with them"
+        found.insert(0, f"longer than the model's window: {counted(read.in_windows, 'document')}, {pairs}")
+    return [f"{collection.name}: {line}" for line in found]
+
+
+def _counts(evaluated: Evaluated) -> Iterator[tuple[str, int, str, str]]:
+    """Yield the treatment, the number, the noun and the reason of each kind."""
+    collection, unscored, kept = evaluated.collection, evaluated.unscored, "left in the order of the candidates"
+    yield "scored as empty texts", collection.candidates_without_text, "candidate", " without text"
+    yield kept, unscored(Unscored.TOO_LONG), "query", " too long for the model"
+    yield kept, unscored(Unscored.WITHOUT_TEXT), "query", " without text"
+    yield kept, unscored(Unscored.REFUSED), "query", f" refused ({evaluated.refusal})"
+    yield "counted with 0", unscored(Unscored.WITHOUT_CANDIDATES), "query", " without candidates"
+    yield "counted with 0", collection.queries_without_relevant, "query", " without relevant documents"
+    yield "left out", collection.unjudged, "query", " without judgements"
 
 
 def _cells(before: Figures, after: Figures) -> list[Text]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_service.cli.output.tables import shown
+from rerank_service.quantities import counted, duration
 from rerank_service.tools.loadtest.generator import OnOutcome, Outcome
 from rerank_service.tools.loadtest.load_report import Level
 from rerank_service.tools.loadtest.summary import Summary
@@ -90,9 +91,9 @@ def failure_lines(levels: Sequence[Level]) -> list[str]:
     for level in levels:
         summary = level.summary
         for kind, count in summary.errors.items():
-            lines.append(f"{level.load}: {count:,} calls, {kind}: {summary.messages[kind]}")
+            lines.append(f"{level.load}: {counted(count, 'call')}, {kind}: {summary.messages[kind]}")
         if summary.refusals.longest:
-            lines.append(f"{level.load}: refused within {_ms(summary.refusals.longest)} ms")
+            lines.append(f"{level.load}: refused within {duration(summary.refusals.longest)}")
     return [shown(line) for line in lines]
 
 

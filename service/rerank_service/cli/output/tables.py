@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.quantities import counted, duration
 
 _SHOWN = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000)), "\ufffd") | dict.fromkeys(
     map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"), " "
@@ -82,6 +83,7 @@ def _passage(document: str, result: pb.Result) -> Text:
 
 
 def _caption(documents: int, response: pb.RerankResponse) -> str:
-    took = response.timing.total.ToTimedelta().total_seconds() * 1000
-    windows = f", {response.usage.windows} windows" if response.usage.windows > documents else ""
-    return f"{response.model}: {documents} documents{windows}, {response.usage.prompt_tokens} tokens, {took:.0f} ms"
+    took = response.timing.total.ToTimedelta().total_seconds()
+    windows = f", {counted(response.usage.windows, 'window')}" if response.usage.windows > documents else ""
+    tokens = counted(response.usage.prompt_tokens, "token")
+    return f"{response.model}: {counted(documents, 'document')}{windows}, {tokens}, {duration(took)}"

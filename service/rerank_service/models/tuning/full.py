@@ -20,6 +20,7 @@ from rerank_service.models.tuning.record import MOST, Setting, Trial, Tuned, ref
 from rerank_service.models.tuning.throughput import Score, in_turn, throughput
 from rerank_service.models.tuning.trials import Reference, judge, open_all
 from rerank_service.models.variants.cache import Cache
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
 
@@ -103,7 +104,7 @@ def _judged(
         seen = Agreement(len(here.queries))
         with ThreadPoolExecutor(here.lanes) as pool:
             for at in range(0, len(here.queries), here.lanes):
-                told(f"ranking of {engine} beside {base}: {at} of {len(here.queries)} queries")
+                told(f"ranking of {engine} beside {base}: {at} of {counted(len(here.queries), 'query')}")
                 some = range(at, min(at + here.lanes, len(here.queries)))
                 for tau in pool.map(lambda number: reference.tau(number, scores[engine]), some):
                     seen = seen.and_(tau)

@@ -17,6 +17,7 @@ from rerank_service.models.tuning.record import Trial
 from rerank_service.models.tuning.throughput import Score, logits
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair
 
 WORTH = 1.05
@@ -104,7 +105,7 @@ def _told(seen: Agreement) -> str:
         return "no query of the parity set fits the model's window"
     if not seen.taus:
         return "no time left to compare its ranking: run `rerank tune`"
-    tau = f"tau-b {seen.mean:.4f} over {len(seen.taus)} queries"
+    tau = f"tau-b {seen.mean:.4f} over {counted(len(seen.taus), 'query')}"
     if seen.holds is None:
         return f"{tau}, too few to say: run `rerank tune`"
     return tau if seen.holds else f"{tau}, less than {LEAST_TAU}"

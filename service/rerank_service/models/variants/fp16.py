@@ -15,6 +15,7 @@ from rerank_service.engine.runtime import FORM
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.variants.fused import attentions, fused
 from rerank_service.models.variants.packing import pack
+from rerank_service.quantities import counted
 
 _LARGEST = float(np.finfo(np.float16).max)
 _ANGLES = ("Cos", "Sin")
@@ -46,7 +47,7 @@ def halved(model: onnx.ModelProto) -> int:
 def _rewrite(model: onnx.ModelProto, *, packing: bool) -> int:
     types = dict(_types(model))
     result = fused(model)
-    form = f"{len(attentions(result))} attentions fused"
+    form = f"{counted(len(attentions(result)), 'attention')} fused"
     if packing:
         packed = pack(result)
         form += f", {packed.attentions} without padding" if packed.attentions else f", padded: {packed.reason}"

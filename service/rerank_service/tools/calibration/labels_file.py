@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from rerank_service.errors import CalibrationFailed, FileInvalid
+from rerank_service.quantities import counted
 from rerank_service.tools.input_files import objects
 
 LEAST = 50
@@ -92,11 +93,14 @@ def check_enough(labelled: list[Labelled], path: Path) -> None:
         only = f"all {counts.total():,} are {next(iter(counts))}" if counts else "there is none"
         raise CalibrationFailed(f"{path}: labels must differ for a calibration to be fitted, and {only}")
     if counts.total() < LEAST:
-        raise CalibrationFailed(f"{path}: {counts.total()} labels are too few; a calibration takes at least {LEAST}")
+        raise CalibrationFailed(
+            f"{path}: too few: {counted(counts.total(), 'label')}; a calibration takes at least {LEAST}"
+        )
     for label, count in sorted(counts.items()):
         if count < LEAST_OF_EACH:
             raise CalibrationFailed(
-                f"{path}: only {count} labels are {label}; a calibration takes at least {LEAST_OF_EACH} of each"
+                f"{path}: too few are {label}: {counted(count, 'label')}; "
+                f"a calibration takes {LEAST_OF_EACH} of each or more"
             )
 
 
@@ -111,7 +115,7 @@ def _pairs(place: str, line: _Line) -> Iterator[tuple[str, int]]:
         raise FileInvalid(f"{place}: documents is empty")
     labels: list[int | None] = [None] * len(documents) if line.labels is None else [*line.labels]
     if len(labels) != len(documents):
-        raise FileInvalid(f"{place}: {len(documents)} documents and {len(labels)} labels")
+        raise FileInvalid(f"{place}: {counted(len(documents), 'document')} and {counted(len(labels), 'label')}")
     for number, (document, label) in enumerate(zip(documents, labels, strict=True)):
         yield _pair(place, f"documents[{number}]", document, label)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rerank_service.quantities import counted
 from rerank_service.tools.calibration.calibrate import Calibrated
 
 _SIDES = np.linspace(0, 1, 21)
@@ -25,7 +26,7 @@ def draw(found: Calibrated, path: Path) -> None:
             [part.score for part in one.bins], [part.label for part in one.bins], "o-", color=colour, label=figures
         )
     above.set(ylabel=_SAID[found.calibration.meaning], ylim=(-0.02, 1.02), xlim=(-0.02, 1.02))
-    above.set_title(f"{found.calibration}; {len(found.sample):,} labels of {found.queries:,} queries")
+    above.set_title(f"{found.calibration}; {counted(len(found.sample), 'label')} of {counted(found.queries, 'query')}")
     above.legend(fontsize="small")
     after = found.choice.chosen.scores
     below.hist(

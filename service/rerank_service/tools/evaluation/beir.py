@@ -17,7 +17,7 @@ def read_beir(folder: Path, part: Part, *, run: Path | None = None, split: str =
     """A collection in BEIR's layout.
 
     Raises:
-        FileInvalid: a file is missing, a line is of another form, or a text is missing.
+        FileInvalid: a file is missing, a line is of another form, or the files belong to different collections.
         OSError: a file cannot be read.
     """
     qrels, topics, corpus = folder / "qrels" / f"{split}.tsv", _there(folder, "queries"), _there(folder, "corpus")

@@ -10,6 +10,7 @@ class Candidate:
 
     id: str
     text: str
+    """Empty where the collection has none."""
     grade: float
     """0 where nobody judged it, and where it was judged below 0."""
 
@@ -22,6 +23,7 @@ class JudgedQuery:
     """Where it was read."""
     qid: str
     text: str
+    """Empty where the collection has none."""
     candidates: tuple[Candidate, ...]
     ideal: tuple[float, ...]
     """Grades of all judged documents, candidates or not, the best first."""
@@ -33,8 +35,18 @@ class Collection:
 
     name: str
     queries: tuple[JudgedQuery, ...]
-    unanswered: int = 0
-    """Judged queries for which the first stage found nothing; left out, as trec_eval does."""
+    unjudged: int = 0
+    """Number of queries of the first stage that have no judgements; they are left out, as in trec_eval."""
+
+    @property
+    def candidates_without_text(self) -> int:
+        """Number of candidates of which there is nothing to read."""
+        return sum(not candidate.text.strip() for query in self.queries for candidate in query.candidates)
+
+    @property
+    def queries_without_relevant(self) -> int:
+        """Number of queries with candidates, of which no judged document has a grade above 0."""
+        return sum(bool(query.candidates) and not any(query.ideal) for query in self.queries)
 
     @property
     def pairs(self) -> int:

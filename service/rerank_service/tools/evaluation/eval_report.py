@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rerank_service.tools.evaluation.measures import CUTOFF, Figures, Measures, mean
-from rerank_service.tools.evaluation.run import Evaluated, QueryResult
+from rerank_service.tools.evaluation.run import Evaluated, QueryResult, Unscored
 from rerank_service.tools.offline_scoring import Scorer
 
 _TAG = "rerank"
@@ -36,8 +36,10 @@ def _collection(one: Evaluated, measures: Measures) -> dict[str, Any]:
         "windows": one.read.windows,
         "documents_in_windows": one.read.in_windows,
         "documents_cut": one.read.cut,
-        "queries_too_long": one.too_long,
-        "queries_without_candidates": one.collection.unanswered,
+        **{f"queries_{reason}": one.unscored(reason) for reason in Unscored},
+        "queries_without_relevant": one.collection.queries_without_relevant,
+        "queries_unjudged": one.collection.unjudged,
+        "candidates_without_text": one.collection.candidates_without_text,
         "before": _named(one.before, measures),
         "after": _named(one.after, measures),
         "by_query": {

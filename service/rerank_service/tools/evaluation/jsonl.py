@@ -3,13 +3,14 @@
     {"qid": "7", "query": …, "documents": [{"id": "d1", "text": …, "bm25": 12.3, "grade": 2}, …], "grades": [3, 2, …]}
 
 The order of the first stage is that of `bm25` where all documents have it (higher first, then as they stand), else as
-they stand. `grades` are those of all judged documents; without it those of the candidates.
+they stand. `grades` are those of all judged documents; without it those of the candidates. `query` and `documents` may
+be empty: the evaluation counts such a query.
 """
 
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat
 
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.evaluation.collection import Candidate, Collection, JudgedQuery, Part, best_first
@@ -31,8 +32,8 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     qid: _Id
-    query: str = Field(min_length=1)
-    documents: list[_Document] = Field(min_length=1)
+    query: str
+    documents: list[_Document]
     grades: list[FiniteFloat] | None = None
 
 

@@ -24,16 +24,15 @@ class _Line(BaseModel):
 
 
 def read_texts(path: Path, wanted: Ids[str]) -> dict[str, str]:
-    """Texts of the ids wanted; a title stands before its text.
+    """Return the texts of the ids wanted, as far as the file has them; a title stands before its text.
 
     Raises:
-        FileInvalid: a line is of another form, or a text is missing.
+        FileInvalid: a line is of another form, or no text is there, so it is another collection's file.
         OSError: it cannot be read.
     """
     found = {one: text for one, text in _all(path) if one in wanted}
-    for one in wanted:
-        if one not in found:
-            raise FileInvalid(f"{path}: has no text of id {one}")
+    if wanted and not found:
+        raise FileInvalid(f"{path}: has no text of id {next(iter(wanted))}, nor of any other that is needed")
     return found
 
 

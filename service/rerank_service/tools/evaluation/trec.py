@@ -7,6 +7,7 @@ that it states is not read.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from rerank_service.errors import FileInvalid
@@ -32,33 +33,31 @@ def read_trec(name: str, files: Files, part: Part) -> Collection:
     """A collection in TREC's forms.
 
     Raises:
-        FileInvalid: a line is of another form, or a text is missing.
+        FileInvalid: a line is of another form, or the files belong to different collections.
         OSError: a file cannot be read.
     """
     return assemble(name, files, read_qrels(files.qrels), part)
 
 
 def assemble(name: str, files: Files, qrels: Qrels, part: Part) -> Collection:
-    """The judged queries of a run, in the order of the qrels, with their texts."""
+    """Return the judged queries, in the order of the qrels, with the candidates that the run has for each."""
     run = read_run(files.run)
-    judged = [qid for qid in qrels if qid in run]
-    if not judged:
+    if run.keys().isdisjoint(qrels):
         raise FileInvalid(f"{files.run}: none of its queries is judged in {files.qrels}")
-    chosen = judged[: part.queries]
-    candidates = {qid: run[qid][: part.depth] for qid in chosen}
-    topics = read_texts(files.topics, candidates.keys())
+    candidates = {qid: run.get(qid, [])[: part.depth] for qid in islice(qrels, part.queries)}
+    topics = read_texts(files.topics, {qid for qid, some in candidates.items() if some})
     corpus = read_texts(files.corpus, {docid for some in candidates.values() for docid in some})
     queries = (
         JudgedQuery(
             f"{files.topics}: id {qid}",
             qid,
-            topics[qid],
-            tuple(Candidate(docid, corpus[docid], max(0.0, qrels[qid].get(docid, 0.0))) for docid in some),
+            topics.get(qid, ""),
+            tuple(Candidate(docid, corpus.get(docid, ""), max(0.0, qrels[qid].get(docid, 0.0))) for docid in some),
             best_first(qrels[qid].values()),
         )
         for qid, some in candidates.items()
     )
-    return Collection(name, tuple(queries), unanswered=len(qrels) - len(judged))
+    return Collection(name, tuple(queries), unjudged=len(run.keys() - qrels.keys()))
 
 
 def read_run(path: Path) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from rerank_service.quantities import counted
 from rerank_service.tools.loadtest.target import WRONG_ANSWER, Answer, CallFailed
 from rerank_service.tools.loadtest.workload import Request
 
@@ -74,7 +75,7 @@ def check_ranking(indexes: Sequence[int], scores: Sequence[float], documents: in
         CallFailed: it is not so.
     """
     if sorted(indexes) != list(range(documents)) or not all(map(math.isfinite, scores)):
-        raise CallFailed(WRONG_ANSWER, f"the answer does not rank the {documents} documents")
+        raise CallFailed(WRONG_ANSWER, f"the answer does not rank the {counted(documents, 'document')}")
 
 
 def _tokens(answer: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from rerank_service.quantities import duration
 from rerank_service.tools.loadtest.dialects import Dialect, Route, body, read, routes
 from rerank_service.tools.loadtest.errors import LoadFailed
 from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, NO_CONNECTION, Answer, CallFailed, Client, Served
@@ -102,7 +103,7 @@ class _HttpClient:
                 content = body(dialect, request, self._model)
                 answer = await self._http.post(self._route.path, json=content, headers=self._headers)
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise CallFailed(NO_ANSWER_IN_TIME, f"none after {self._deadline} s") from error
+            raise CallFailed(NO_ANSWER_IN_TIME, f"none after {duration(self._deadline or 0.0)}") from error
         except httpx.HTTPError as error:
             raise CallFailed(NO_CONNECTION, f"{error or type(error).__name__}") from error
         if answer.status_code == HTTPStatus.GATEWAY_TIMEOUT:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from rerank_service.installation import install_command
 from rerank_service.tools.loadtest.errors import LoadFailed
 from rerank_service.tools.loadtest.load_report import Level, Report
 
@@ -15,7 +16,9 @@ def check_drawing() -> None:
         LoadFailed: matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
-        raise LoadFailed("--png needs matplotlib, which is not installed: pip install 'rerank-service[bench]'")
+        raise LoadFailed(
+            f"--png needs matplotlib, which is not installed. Install the extra bench: {install_command('bench')}"
+        )
 
 
 def draw(report: Report, path: Path) -> None:

@@ -134,7 +134,7 @@ def _sorted(value: object) -> object:
         (
             pb.RerankRequest(query="0", documents=[pb.Document(text="1", id="i" * (MAX_ID_CHARS + 1))]),
             "documents[0].id",
-            "at most 1024",
+            "at most 1,024",
         ),
         (
             pb.RerankRequest(query="0", documents=[pb.Document(text="1")], max_tokens_per_doc=-1),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rerank_service import __main__ as entry
 from rerank_service.errors import CalibrationFailed
+from rerank_service.installation import install_command
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.files import MANIFEST
 from rerank_service.models.variants.derive import identity
@@ -203,7 +204,9 @@ def test_without_the_extra_a_line_says_how_to_get_it(
     """Before anything is scored."""
     monkeypatch.setattr("rerank_service.tools.calibration.calibrate.find_spec", lambda name: None)
     assert rerank("calibrate", "--bundle", folder, "--labels", labels) == 1
-    assert "pip install 'rerank-service[calibrate]'" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert install_command("calibrate") in shown
+    assert "[calibrate]'" in shown
 
 
 def test_a_query_that_is_too_long_is_named(
@@ -213,4 +216,4 @@ def test_a_query_that_is_too_long_is_named(
     with labels.open("a") as file:
         file.write(json.dumps({"query": "1 " * 40, "document": "1", "label": 1}))
     assert rerank("calibrate", "--bundle", folder, "--labels", labels) == 1
-    assert f"rerank: {labels}:101: the query is too long" in capsys.readouterr().err
+    assert f"rerank: {labels}:101: query has 40 tokens" in capsys.readouterr().err

@@ -56,7 +56,7 @@ def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
         ({"query": "q", "document": "a", "label": 0.5}, "label: Input should be a valid integer"),
         ({"query": "q", "document": "a", "label": "good"}, "label: Input should be a valid integer"),
         ({"query": "q", "documents": []}, "documents is empty"),
-        ({"query": "q", "documents": ["a", "b"], "labels": [1]}, "2 documents and 1 labels"),
+        ({"query": "q", "documents": ["a", "b"], "labels": [1]}, "2 documents and 1 label$"),
         ({"query": "q", "documents": ["a", "b"]}, r"documents\[0\] has no label"),
         ({"query": "q", "documents": [{"text": "a", "label": 1}, {"text": "b"}]}, r"documents\[1\] has no label"),
     ],
@@ -83,9 +83,9 @@ def test_grades_are_relevant_from_the_grade_that_is_said() -> None:
     [
         ((), "there is none"),
         ((1,) * 100, "all 100 are 1"),
-        ((0, 1) * 20, "40 labels are too few"),
-        ((0,) * 91 + (1,) * 9, "only 9 labels are 1"),
-        ((0,) * 50 + (1,) * 50 + (3,) * 2, "only 2 labels are 3"),
+        ((0, 1) * 20, "too few: 40 labels"),
+        ((0,) * 91 + (1,) * 9, "too few are 1: 9 labels"),
+        ((0,) * 50 + (1,) * 50 + (3,) * 2, "too few are 3: 2 labels"),
     ],
 )
 def test_labels_that_are_not_enough_are_refused(labels: tuple[int, ...], words: str) -> None:

@@ -101,7 +101,7 @@ def test_several_collections_have_a_mean(
     assert report["collections"][1]["queries_too_long"] == 1
     shown = capsys.readouterr().out
     assert "mean of 2" in shown
-    assert "two: 1 queries are too long for the model" in shown
+    assert "two: left in the order of the candidates: 1 query too long for the model" in shown
 
 
 async def test_long_documents_are_evaluated_as_a_server_scores_them(
@@ -122,8 +122,8 @@ async def test_long_documents_are_evaluated_as_a_server_scores_them(
             names = ("windows", "documents_in_windows", "documents_cut")
             assert tuple(collection[name] for name in names) == read
     shown = capsys.readouterr().out
-    assert "some: 1 documents are longer than the model's window; with them 4 pairs" in shown
-    assert "some: 1 documents are cut" in shown
+    assert "some: longer than the model's window: 1 document, 4 pairs with them" in shown
+    assert "some: cut: 1 document" in shown
 
 
 async def test_a_server_is_evaluated(
@@ -141,6 +141,36 @@ async def test_a_server_is_evaluated(
     assert first["mean"] == second["mean"]
     assert second["collections"][0]["queries_too_long"] == 1
     assert second["engine"].endswith(f"at {edges.address}")
+
+
+async def test_a_query_that_cannot_be_scored_stops_no_other(
+    rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without candidates it counts with 0; without text, or refused, it keeps the order of its candidates."""
+    good = {"id": "a", "text": "1", "grade": 1}
+    lines = [
+        {"qid": "1", "query": "0", "documents": [], "grades": [1]},
+        {"qid": "2", "query": " ", "documents": [good]},
+        {"qid": "3", "query": "0" * 100_001, "documents": [good]},
+        {"qid": "4", "query": "0", "documents": [{"id": "b", "text": ""}]},
+        {"qid": "5", "query": "0", "documents": [good]},
+    ]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for source in (("--model", small_model.folder), ("--server", edges.address)):
+        assert await asyncio.to_thread(rerank, "eval", "some.jsonl", *source, "--json", "some.json") == 0
+        (collection,) = _read("some.json")["collections"]
+        figures = [query["after"]["ndcg@10"] for query in collection["by_query"].values()]
+        assert figures == [0, 1, 1, 0, 1]
+        assert collection["after"]["ndcg@10"] == pytest.approx(3 / 5)
+        counts = {name: collection[f"queries_{name}"] for name in ("too_long", "refused", "unjudged")}
+        assert counts == {"too_long": 0, "refused": 1, "unjudged": 0}
+        for name in ("queries_without_candidates", "queries_without_text", "queries_without_relevant"):
+            assert collection[name] == 1
+        assert collection["candidates_without_text"] == 1
+        shown = capsys.readouterr().out
+        assert "some: counted with 0: 1 query without candidates" in shown
+        assert "some: left in the order of the candidates: 1 query without text" in shown
+        assert "1 query refused (some.jsonl:3: query has 100,001 characters" in shown
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.evaluation.beir import read_beir
-from rerank_service.tools.evaluation.collection import Collection, Part
+from rerank_service.tools.evaluation.collection import Collection, JudgedQuery, Part
 from rerank_service.tools.evaluation.jsonl import read_jsonl
 from rerank_service.tools.evaluation.trec import Files, read_run, read_trec
 
@@ -63,6 +63,10 @@ def _trec(folder: Path) -> Files:
 
 def _shown(collection: Collection) -> object:
     [query] = collection.queries
+    return _read(query)
+
+
+def _read(query: JudgedQuery) -> object:
     return (query.qid, query.text, [(one.id, one.text, one.grade) for one in query.candidates], query.ideal)
 
 
@@ -85,11 +89,39 @@ def test_without_bm25_the_order_is_the_files(tmp_path: Path) -> None:
 
 
 def test_beir_and_trec_say_the_same(beir: Path) -> None:
-    """In the run's order, as trec_eval reads it; what nobody judged and what has no candidates is left out."""
+    """In the run's order, as trec_eval reads it. An unjudged query is left out; one without candidates counts."""
     candidates = [("b", "20", 0.0), ("c", "30", 0.0), ("a", "title 10", 2.0)]
     for collection in (read_beir(beir, Part()), read_trec("small", _trec(beir), Part())):
-        assert _shown(collection) == ("7", "one", candidates, (3.0, 2.0, 0.0, 0.0))
-        assert collection.unanswered == 1
+        judged, without_candidates = collection.queries
+        assert _read(judged) == ("7", "one", candidates, (3.0, 2.0, 0.0, 0.0))
+        assert _read(without_candidates) == ("9", "", [], (1.0,))
+        assert collection.unjudged == 1
+
+
+def test_texts_that_are_missing_are_empty(beir: Path) -> None:
+    """Of a query and of a candidate; the others of the files are read."""
+    _write(beir / "run.trec", "7 Q0 gone 1 2 x\n7 Q0 a 2 1 x\n9 Q0 a 1 1 x\n")
+    collection = read_beir(beir, Part())
+    first, second = collection.queries
+    assert [(candidate.id, candidate.text) for candidate in first.candidates] == [("gone", ""), ("a", "title 10")]
+    assert (second.qid, second.text, second.candidates[0].text) == ("9", "", "title 10")
+    assert collection.candidates_without_text == 1
+
+
+def test_an_empty_query_is_no_end_of_a_file(tmp_path: Path) -> None:
+    """Without candidates, without text, without judgements: all are read."""
+    unjudged = [{"id": "a", "text": ""}]
+    path = _write(
+        tmp_path / "small.jsonl",
+        _lines(
+            {"qid": "1", "query": "one", "documents": [], "grades": [2]},
+            {"qid": "2", "query": "", "documents": LINE["documents"]},
+            {"qid": "3", "query": "three", "documents": unjudged},
+        ),
+    )
+    collection = read_jsonl(path, Part())
+    assert [(query.text, len(query.candidates)) for query in collection.queries] == [("one", 0), ("", 3), ("three", 1)]
+    assert (collection.queries_without_relevant, collection.candidates_without_text) == (1, 1)
 
 
 def test_a_part_is_the_best_candidates_of_the_first_queries(tmp_path: Path, beir: Path) -> None:
@@ -107,8 +139,8 @@ def test_a_part_is_the_best_candidates_of_the_first_queries(tmp_path: Path, beir
     ("change", "words"),
     [
         ({"qid": None}, "qid: "),
-        ({"query": ""}, "query: "),
-        ({"documents": []}, "documents: "),
+        ({"query": None}, "query: "),
+        ({"documents": None}, "documents: "),
         ({"documents": [{"text": "1"}]}, r"documents\.0\.id: Field required"),
         ({"documents": [{"id": "a", "text": "1"}] * 2}, "two documents have one id"),
         ({"documents": [{"id": "a", "text": "1", "grade": "good"}]}, r"documents\.0\.grade: "),
@@ -126,7 +158,7 @@ def test_a_line_that_is_wrong_is_named(tmp_path: Path, change: dict[str, object]
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("run.trec", "7 Q0 a 1 1\n", r"run\.trec:1: has 5 columns where 6"),
+        ("run.trec", "7 Q0 a 1 1\n", r"run\.trec:1: has 5 columns, not 6"),
         ("run.trec", "7 Q0 a 1 high x\n", r"run\.trec:1: 'high' is no number"),
         ("run.trec", "7 Q0 a 1 nan x\n", r"run\.trec:1: 'nan' is no number"),
         ("run.trec", "7 Q0 a 1 2 x\n\n7 Q0 a 2 1 x\n", r"run\.trec:3: a stands twice for query 7"),
@@ -134,7 +166,7 @@ def test_a_line_that_is_wrong_is_named(tmp_path: Path, change: dict[str, object]
         ("run.trec", "7 Q0 gone 1 1 x\n", r"corpus\.jsonl: has no text of id gone"),
         ("queries.jsonl", "", r"queries\.jsonl: has no text of id 7"),
         ("queries.jsonl", '{"_id": "7"}\n', r"queries\.jsonl:1: .*text.* required"),
-        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n7 a 1\n", r"test\.tsv:2: has 1 columns where 3"),
+        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n7 a 1\n", r"test\.tsv:2: has 1 column, not 3"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n7\ta\tx\n", r"test\.tsv:2: 'x' is no number"),
     ],
 )

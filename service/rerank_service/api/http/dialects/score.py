@@ -16,6 +16,7 @@ from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
 from rerank_service.errors import InvalidRequest, RequestError
+from rerank_service.quantities import counted
 from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -174,7 +175,7 @@ def _check_counts(queries: Sequence[str], texts: Sequence[str], first: str, seco
         raise InvalidRequest(f"{first} must not hold an empty text", field=first, reason="empty_query")
     if len(queries) not in (1, len(texts)):
         raise InvalidRequest(
-            f"{first} has {len(queries)} texts and {second} has {len(texts)}: it must be one, or as many",
+            f"{first} has {counted(len(queries), 'text')} and {second} has {len(texts):,}: it must be one, or as many",
             field=first,
             reason="counts_differ",
         )

@@ -54,7 +54,7 @@ async def test_many_pairs_are_one_request(edges: Served) -> None:
     most = edges.core.reranker.limits.max_documents + 1
     response = await post(edges, {"text_1": ["1"] * most, "text_2": ["1"] * most}, "/score")
     assert (response.status_code, response.json()["error"]["param"]) == (400, "text_2")
-    assert response.json()["message"].startswith("text_2 has 10001 entries")
+    assert response.json()["message"].startswith("text_2 has 10,001 entries")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""Hints name commands that work with this installation."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rerank_service.installation import command_name, install_command
+
+
+def _installed_from(folder: Path, record: object) -> Path:
+    """Write what an installer keeps of a package, in a folder that comes first on the path."""
+    kept = folder / "rerank_service-1.0.dist-info"
+    kept.mkdir(parents=True)
+    (kept / "METADATA").write_text("Metadata-Version: 2.1\nName: rerank-service\nVersion: 1.0\n")
+    if record is not None:
+        (kept / "direct_url.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("record", "source"),
+    [
+        ({"url": "file://{here}/check%20out", "dir_info": {"editable": True}}, "-e './check out[gpu]'"),
+        ({"url": "file://{here}", "dir_info": {}}, "'.[gpu]'"),
+        ({"url": "file://{here}/dist/a.whl", "archive_info": {}}, "'dist/a.whl[gpu]'"),
+        ({"url": "file://{here}/gone.whl", "archive_info": {}}, "'CHECKOUT_OR_WHEEL[gpu]'"),
+        ({"url": "https://host/a.whl", "archive_info": {}}, "'rerank-service[gpu] @ https://host/a.whl'"),
+        (
+            {"url": "https://host/a.git", "vcs_info": {"vcs": "git", "commit_id": "12ab"}},
+            "'rerank-service[gpu] @ git+https://host/a.git@12ab'",
+        ),
+        (None, "'CHECKOUT_OR_WHEEL[gpu]'"),
+    ],
+)
+def test_an_extra_comes_from_where_the_package_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: dict[str, object] | None, source: str
+) -> None:
+    """PEP 610's record says it; without one the line says what to give."""
+    here = tmp_path / "here"
+    (here / "check out").mkdir(parents=True)
+    (here / "dist").mkdir()
+    (here / "dist" / "a.whl").touch()
+    monkeypatch.chdir(here)
+    if record is not None:
+        record = record | {"url": str(record["url"]).format(here=here)}
+    monkeypatch.syspath_prepend(_installed_from(tmp_path / "site", record))
+    assert importlib.metadata.version("rerank-service") == "1.0"
+    command = install_command("gpu")
+    assert command.endswith(f" {source}")
+    assert "pip" in command
+
+
+def test_the_command_is_named_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its path, from the current folder where that is shorter; by its name where PATH leads to it."""
+    script = tmp_path / "venv" / "bin" / "rerank"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    assert command_name() == "venv/bin/rerank"
+    monkeypatch.chdir(script.parent)
+    assert command_name() == "./rerank"
+    monkeypatch.chdir("/")
+    assert command_name() == str(script).removeprefix("/")
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert command_name() == "rerank"
+
+
+def test_help_shows_the_command_that_was_typed() -> None:
+    """In its examples."""
+    script = Path(sys.executable).with_name("rerank")
+    done = subprocess.run([script, "eval", "--help"], capture_output=True, text=True, timeout=60, check=True)
+    assert "rerank eval data/trec-dl19.jsonl.gz --depth 100" in " ".join(done.stdout.split())

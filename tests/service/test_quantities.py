@@ -1,0 +1,52 @@
+"""Counts, durations and figures in messages."""
+
+import pytest
+
+from rerank_service.quantities import counted, duration, rounded
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [
+        (0, "document", "0 documents"),
+        (1, "document", "1 document"),
+        (1.2, "token", "1 token"),
+        (1234567, "byte", "1,234,567 bytes"),
+        (1, "query", "1 query"),
+        (2, "query", "2 queries"),
+        (2, "key", "2 keys"),
+        (2, "batch", "2 batches"),
+        (3, "pass", "3 passes"),
+    ],
+)
+def test_a_count_has_its_noun_in_the_right_number(number: float, noun: str, words: str) -> None:
+    """Only 1 is singular."""
+    assert counted(number, noun) == words
+
+
+def test_an_irregular_plural_is_given() -> None:
+    """English has them."""
+    assert [counted(number, "index", "indices") for number in (1, 2)] == ["1 index", "2 indices"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "less than 1 ms"),
+        (0.0004, "less than 1 ms"),
+        (0.012, "12 ms"),
+        (0.9996, "1.0 s"),
+        (1.24, "1.2 s"),
+        (9.96, "10 s"),
+        (75.4, "75 s"),
+        (3600, "3,600 s"),
+    ],
+)
+def test_a_duration_is_never_a_bare_zero(seconds: float, words: str) -> None:
+    """And has no digit that says nothing."""
+    assert duration(seconds) == words
+
+
+def test_a_figure_has_three_digits() -> None:
+    """Such as a slope."""
+    assert [rounded(value) for value in (0.3249644074344489, -1.5, 0.0)] == ["0.325", "-1.5", "0"]
