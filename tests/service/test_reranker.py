@@ -46,7 +46,7 @@ async def test_the_same_document_is_scored_once(small_model: Bundle) -> None:
     """Within a chunk, across chunks, before and after its original is scored; each copy is a result of its own."""
     texts = ["5", "3", "5", "1 2", "5", "3", "4", "5"]
     for chunk in (1, 3, 100):
-        async with running(small_model, limits=request_limits(chunk=chunk)) as core:
+        async with running(small_model, limits=request_limits(part_documents=chunk)) as core:
             ranking = await core.rank("0", *texts)
             assert [one.index for one in ranking] == sorted(range(8), key=lambda at: -logit(texts[at]))
             assert [one.logit for one in ranking] == sorted(map(logit, texts), reverse=True)
@@ -250,7 +250,7 @@ def test_a_stream_ranks_as_a_unary_request_does(
 
     async def both() -> tuple[list[RankedDocument], list[RankedDocument]]:
         request = RerankRequest(query="0", top_n=top_n, return_documents=True)
-        async with running(small_model, limits=request_limits(window=window, part_documents=3)) as core:
+        async with running(small_model, limits=request_limits(room=window, part_documents=3)) as core:
             ranking = await core.rank_stream(request, _chunks(texts, size), tell)
             documents = [Document(text, original=text, id=text) for text in texts]
             unary = await core.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(60))

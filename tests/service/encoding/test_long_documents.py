@@ -139,7 +139,7 @@ async def test_a_copy_of_a_long_document_is_not_scored_again(small_model: Bundle
     """Before and after its original is; it has the same best window. One with other blanks stands elsewhere."""
     spread = _LONG.replace(" ", "  ")
     for chunk in (1, 100):
-        async with running(small_model, limits=request_limits(chunk=chunk)) as core:
+        async with running(small_model, limits=request_limits(part_documents=chunk)) as core:
             ranking = await _rank(core, _LONG, "3", _LONG, spread)
             found = {one.index: one for one in ranking}
             assert [one.index for one in ranking] == [0, 2, 3, 1]

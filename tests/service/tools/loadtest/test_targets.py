@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rerank_service.api.auth import Keys
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import SettingsInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.tools.loadtest.address import target
 from rerank_service.tools.loadtest.errors import LoadFailed
@@ -158,5 +158,5 @@ async def test_a_server_that_answers_nonsense_does_not_count_as_fast() -> None:
 @pytest.mark.parametrize("address", ["", "ftp://a", "grpc://", "http://", "http://a:b", "grpcs://a:1"])
 def test_what_is_no_address_is_told(address: str) -> None:
     """Before anybody is asked."""
-    with pytest.raises(InvalidRequest, match="--server"):
+    with pytest.raises(SettingsInvalid, match="--server"):
         target(address)

@@ -49,8 +49,8 @@ async def test_a_passage_too_long_is_cut_or_refused_as_truncate_says(edges: Serv
     ("extra", "status", "words"),
     [
         ({"passages": []}, 400, "passages must not be empty"),
-        ({"passages": [{}]}, 400, "passages[0] must be a text"),
-        ({"passages": [{"text": 5}]}, 400, "passages[0] must be a text"),
+        ({"passages": [{}]}, 400, "passages[0] must be a string"),
+        ({"passages": [{"text": 5}]}, 400, "passages[0] must be a string"),
         ({"passages": [{"image": "data:image/png;base64,AA=="}]}, 400, "passages[0] is a picture"),
         ({"passages": [{"text": "1", "image": "data:image/png;base64,AA=="}]}, 400, "passages[0] is a picture"),
         ({"query": {}}, 400, "query must be a valid string"),
