@@ -15,14 +15,14 @@ from rerank_service.lifecycle.background import abandoned, aside
 from rerank_service.lifecycle.hot_swap import improving, running
 from rerank_service.lifecycle.shutdown import unless_stopped
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.registry import Names, Registry, ServedModel, load
+from rerank_service.models.registry import Names, Registry, ServedModel
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import RerankRequest
 from rerank_service.reranker import RequestLimits, Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.deadline import Deadline
-from support.running import AsItIs, HeldScore
+from support.running import AsItIs, HeldScore, load_held
 
 
 async def test_a_signal_ends_a_start_that_takes_long() -> None:
@@ -60,10 +60,7 @@ async def test_work_that_goes_on_when_the_server_has_ended_is_known() -> None:
 
 
 def _loaded(bundle: Bundle, choice: str) -> tuple[ServedModel, HeldScore]:
-    model = load(bundle, limits=BatchLimits(), lanes=1, names=Names("small"), choice=choice)
-    score = HeldScore(model.scheduler._score)
-    model.scheduler._score = score
-    return model, score
+    return load_held(bundle, limits=BatchLimits(), lanes=1, names=Names("small"), choice=choice)
 
 
 def _is_open(model: ServedModel) -> bool:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import numpy as np
@@ -28,13 +29,14 @@ from rerank_service.scheduling.batch_cancellation import Stop
 from rerank_service.scheduling.batching import Batch, BatchLimits
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
+from rerank_service.scheduling.scheduler import Score
 from rerank_service.scheduling.score_cache import ScoreCache
 
 
 class HeldScore:
     """A score function that records the row lengths of each batch and waits while the test holds it."""
 
-    def __init__(self, score: Callable[[Batch, Stop], NDArray[np.float32]]) -> None:
+    def __init__(self, score: Score) -> None:
         self._score = score
         self._free = threading.Event()
         self._free.set()
@@ -63,7 +65,7 @@ class HeldScore:
 class Stoppable:
     """A score function whose first batch runs until it is stopped; later ones are scored."""
 
-    def __init__(self, score: Callable[[Batch, Stop], NDArray[np.float32]]) -> None:
+    def __init__(self, score: Score) -> None:
         self._score = score
         self.asked = threading.Event()
         """Set when the first batch is told to stop."""
@@ -77,6 +79,18 @@ class Stoppable:
         stop.by(self.asked.set)
         self.asked.wait()
         raise RuntimeError("stopped")
+
+
+def load_held(bundle: Bundle, **options: Any) -> tuple[ServedModel, HeldScore]:
+    """Load a bundle with a score function that the test can hold; `options` are those of `load`."""
+    held: list[HeldScore] = []
+
+    def hold(score: Score) -> HeldScore:
+        held.append(HeldScore(score))
+        return held[0]
+
+    model = load(bundle, wrap_score=hold, **options)
+    return model, held[0]
 
 
 class AsItIs:
@@ -155,9 +169,7 @@ async def running(
     scores: ScoreCache | None = None,
 ) -> AsyncIterator[Running]:
     """Load a bundle and run its lanes."""
-    model = load(bundle, limits=batch_limits or BatchLimits(), lanes=lanes, scores=scores)
-    score = HeldScore(model.scheduler._score)
-    model.scheduler._score = score
+    model, score = load_held(bundle, limits=batch_limits or BatchLimits(), lanes=lanes, scores=scores)
     registry = Registry()
     registry.add(model)
     clock = asyncio.get_running_loop().time

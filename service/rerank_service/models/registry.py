@@ -19,7 +19,7 @@ from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.ranking import Activation
 from rerank_service.scheduling.batching import BatchLimits, collate
 from rerank_service.scheduling.cost_model import CostModel
-from rerank_service.scheduling.scheduler import Scheduler
+from rerank_service.scheduling.scheduler import Scheduler, WrapScore
 from rerank_service.scheduling.score_cache import ScoreCache
 
 DEFAULT_NAMES = ("", "default")
@@ -118,12 +118,14 @@ def load(
     choice: str = "",
     cost: CostModel | None = None,
     scores: ScoreCache | None = None,
+    wrap_score: WrapScore | None = None,
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks for as long as that takes.
 
     `graph` is what the engine runs, where that is not the bundle's own. Without `lanes` there is one a core of this
     process's quota, and two on a GPU. `choice` says why this engine; `cost` is what is known of its speed.
-    With `scores` its requests share what they have in common.
+    With `scores` its requests share what they have in common. `wrap_score` gives the score function that the scheduler
+    calls in place of the model's own; the warm-up does not go through it.
 
     Raises:
         BundleInvalid: it cannot be served.
@@ -135,7 +137,8 @@ def load(
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
     cost = cost or CostModel()
     _warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
-    scheduler = Scheduler(encoder.score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
+    score = wrap_score(encoder.score) if wrap_score else encoder.score
+    scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
     info = ModelInfo(
         names.name or manifest.name,
         names.aliases,

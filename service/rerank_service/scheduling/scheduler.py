@@ -38,6 +38,9 @@ Score = Callable[[Batch, Stop], NDArray[np.float32]]
 """A batch of n rows in, n float32 logits out; blocks, and is called from several threads at once. It may say how it
 can be stopped, and then raises when it is."""
 
+WrapScore = Callable[[Score], Score]
+"""Put another score function around a model's own, for example one that records its batches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
