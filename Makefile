@@ -7,11 +7,15 @@ CLIENTS := current langchain legacy litellm llamaindex
 GPU_VENV ?= .venv-gpu
 WHEEL_VENV ?= .venv-wheel
 OPENVINO_VENV ?= .venv-openvino
+LOWEST_VENV ?= .venv-lowest
+LOWEST_PYTHON ?= python3.11
 OPENVINO_RUNTIME ?= onnxruntime-openvino==1.24.1
 IMAGE ?= rerank-service:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
 EXPORT_IMAGE ?= rerank-service-export
 BASE ?= python:3.12-slim
 EXTRA ?= cpu
+# Modules and packages of rerank_service whose own tests must cover every line and branch
+COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue ranking
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
@@ -26,7 +30,7 @@ define freeze
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test lint format type proto proto-drift docs docs-drift export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift changelog nightly lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +40,19 @@ run: $(VENV)/.serving  ## serve the bundled model on :50051 (gRPC) and :8080 (RE
 
 test: $(VENV)/.dev  ## run the tests (without torch)
 	$(BIN)/python -m pytest
+
+check: lint type proto-drift proto-compat docs-drift changelog coverage  ## run all quick checks of CI
+
+coverage: $(VENV)/.dev  ## fail unless the tests of the modules in COVERED cover all their lines and branches
+	$(BIN)/python -m pytest $(foreach name,$(COVERED),$(wildcard tests/service/$(dir $(name))test_$(notdir $(name)).py tests/service/$(name))) \
+	  $(foreach name,$(COVERED),--cov=rerank_service.$(subst /,.,$(name))) --cov-branch --cov-fail-under=100 --cov-report=term-missing
+
+lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest versions that pyproject.toml allows (Python 3.11)
+	$(LOWEST_VENV)/bin/python -m pytest tests/proto/test_client.py tests/service
+
+nightly: export HYPOTHESIS_PROFILE := nightly
+nightly: export PYTEST_ADDOPTS := --timeout=3600
+nightly: test export-test openvino-test test-clients lowest-test  ## run the tests with new random examples, ten times as many, and the slow suites
 
 # KEEP=1: keep what the tests recorded (golden pairs, the table of docs/clients.md), instead of comparing it
 # ONLY=…: one environment of current, langchain, legacy, litellm, llamaindex, js
@@ -66,6 +83,15 @@ proto: $(VENV)/.dev  ## generate the stubs from proto/
 
 proto-drift: proto  ## fail when the committed stubs are not those of proto/
 	git diff --exit-code -- proto
+
+proto-compat: $(VENV)/.dev  ## fail when a change of proto/ breaks callers, or is not in the baseline
+	$(BIN)/python -m pytest tests/proto/test_compatibility.py
+
+proto-baseline: $(VENV)/.dev  ## accept additions to proto/ in the baseline that proto-compat compares with
+	PYTHONPATH=tests $(BIN)/python -m support.proto_contract
+
+changelog: $(VENV)/.dev  ## check that CHANGELOG.md, the version, the metadata and the workflows agree
+	$(BIN)/python -m pytest tests/project
 
 docs: $(VENV)/.serving  ## write the pages that are made from code
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
@@ -139,7 +165,7 @@ clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clie
 	done
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(LOWEST_VENV) .coverage .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -160,6 +186,14 @@ $(VENV)/.serving: pyproject.toml service/constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: $(VENV)/.serving
 	@echo "installing what tests and checks need"
 	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev -e '.[cpu,calibrate]'
+	@touch $@
+
+# By uv, since pip cannot choose the lowest versions
+$(LOWEST_VENV)/.lowest: pyproject.toml | $(VENV)/.dev
+	@command -v $(LOWEST_PYTHON) >/dev/null || { echo "there is no $(LOWEST_PYTHON) here: set LOWEST_PYTHON=<Python 3.11>"; exit 1; }
+	@echo "installing the lowest allowed versions"
+	@$(BIN)/uv venv --quiet --clear --python $(LOWEST_PYTHON) $(LOWEST_VENV)
+	@$(BIN)/uv pip install --quiet --python $(LOWEST_VENV)/bin/python --resolution lowest-direct --group test -e '.[cpu,calibrate]'
 	@touch $@
 
 $(OPENVINO_VENV)/.openvino: pyproject.toml service/constraints.txt | $(OPENVINO_VENV)/bin/python

@@ -1,5 +1,6 @@
 """Models and running parts, as fixtures."""
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,9 +11,10 @@ from rerank_service.models.files import STARTER
 from support.running import Running, Served, running, served
 from support.small import write_small_model
 
-# the same examples each time, and no clock: a slow machine is no failure
+# "ours": the same examples each time. "nightly": new ones, and more. Neither has a clock: a slow machine is no failure
 settings.register_profile("ours", deadline=None, derandomize=True)
-settings.load_profile("ours")
+settings.register_profile("nightly", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ours"))
 
 
 @pytest.fixture(scope="session")

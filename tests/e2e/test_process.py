@@ -1,5 +1,6 @@
 """The process: start, answers, errors at the start, and an end that loses nothing."""
 
+import io
 import json
 import queue
 import re
@@ -17,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rerank.client import RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
-from support.process import Process, Start, command, environment
+from support.process import Process, Start, command, environment, read_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -26,15 +27,19 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 def test_the_bundled_model_ranks_the_built_in_example(start: Start) -> None:
     """`rerank serve --example` shows a table with Washington first, the addresses, and goes on serving."""
     server = start("--example")
-    assert server.popen.stdout is not None
-    shown = ""
-    while "Ctrl-C" not in shown:
-        shown += server.popen.stdout.readline()
+    shown = server.shown("Ctrl-C")
     assert re.search(r"│ +1 │ +0\.\d+ │ +2 │ Washington", shown)
     assert server.grpc in shown
     assert server.rest in shown
     ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
     assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
+
+
+def test_reading_output_fails_when_it_ends_without_the_text() -> None:
+    """The error shows what was read, so that a server that ended early is not waited for."""
+    assert read_until(io.StringIO("one\ntwo\nthree\n"), "tw") == "one\ntwo\n"
+    with pytest.raises(AssertionError, match=r"before 'four'.*one.*three"):
+        read_until(io.StringIO("one\ntwo\nthree\n"), "four")
 
 
 def test_a_first_start_is_tuned_and_the_next_one_knows(start: Start, tmp_path: Path) -> None:
@@ -140,11 +145,7 @@ def test_the_example_is_shown_whatever_the_key(start: Start, small_folder: Path)
         ({"RERANK_MAX_DOCUMENTS": "2"}, "could not be ranked"),
     ):
         server = start("--model", str(small_folder), "--example", **options)
-        assert server.popen.stdout is not None
-        shown = ""
-        while "Ctrl-C" not in shown:
-            shown += server.popen.stdout.readline()
-        assert words in shown
+        assert words in server.shown("Ctrl-C")
         server.popen.send_signal(signal.SIGTERM)
         assert server.ended() == 0
 

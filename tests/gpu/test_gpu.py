@@ -116,9 +116,9 @@ def test_after_a_batch_without_memory_smaller_ones_run(starter: Bundle, cache: C
     """Of which later ones are as large as those before."""
     graph = graph_for(starter, FP16, cache)
     assert isinstance(graph, Path)
-    encoder = CrossEncoder(graph, FP16)
     options = cuda.provider_options(FP16) | {"gpu_mem_limit": str(256 * 1024 * 1024)}
-    encoder._runner = Bound(cuda._session(graph, options), "cuda")
+    small = Bound(cuda._session(graph, options), "cuda")
+    encoder = CrossEncoder(graph, FP16, open_with=lambda graph, engine, lanes: small)
     nothing = Segment(np.array([], np.int64), np.array([], np.int64))
     pair = EncodedPair(nothing, np.full(500, 2000, np.int64), nothing, document_type=1)
     for rows in (16, 1024, 16, 1024, 32):

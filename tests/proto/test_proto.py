@@ -1,22 +1,15 @@
 """The contract: every part of it is documented."""
 
-from pathlib import Path
-
 import pytest
 from google.protobuf import descriptor_pb2
-from grpc_tools import protoc
 
-_PROTO = Path(__file__).parents[2] / "proto"
+from support.proto_contract import FILES, compiled
 
 
-@pytest.mark.parametrize("path", ["rerank/v1/rerank.proto", "rerank/tei/tei.proto"])
-def test_every_element_has_a_comment(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize("path", FILES)
+def test_every_element_has_a_comment(path: str) -> None:
     """Services, methods, messages, fields, enums and their values: the comments are the API's reference."""
-    out = tmp_path / "set"
-    includes = [f"-I{_PROTO}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
-    command = ["protoc", *includes, f"--descriptor_set_out={out}", "--include_source_info", path]
-    assert protoc.main(command) == 0
-    file = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file[0]
+    file = compiled([path], "--include_source_info").file[0]
     documented = {tuple(location.path) for location in file.source_code_info.location if location.leading_comments}
     assert set(_elements(file)) - documented == set()
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,29 @@ class Process:
         """Wait for its end; gives the exit status."""
         return self.popen.wait(timeout=60)
 
+    def shown(self, text: str) -> str:
+        """What it has written to standard output, up to the line that holds a text; fails if that never comes."""
+        assert self.popen.stdout is not None
+        return read_until(self.popen.stdout, text)
+
     def log(self) -> list[dict[str, object]]:
         """What it logged since the line that said ready, once it has ended."""
         assert self.popen.stderr is not None
         return [json.loads(line) for line in self.popen.stderr]
+
+
+def read_until(stream: IO[str], text: str) -> str:
+    """Return what a process writes up to the end of the line that holds a text.
+
+    Raises:
+        AssertionError: the stream ends before; the message holds what was read.
+    """
+    read = ""
+    for line in stream:
+        read += line
+        if text in line:
+            return read
+    raise AssertionError(f"the stream ended before {text!r}; it held: {read!r}")
 
 
 Start = Callable[..., Process]

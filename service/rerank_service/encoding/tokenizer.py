@@ -63,12 +63,28 @@ class EncodedQuery:
     lead_tokens: int = 0
 
 
+class TokenRate:
+    """Tokens per character: at first that of English text, then learned from the texts that are read."""
+
+    def __init__(self) -> None:
+        self.tokens_per_char = _TOKENS_PER_CHAR
+
+    def learn(self, chars: int, tokens: int) -> None:
+        """By as much as was read, and within what texts have: a caller's odd ones shall not steer others' guesses."""
+        if chars:
+            weight = min(_NEW_TEXTS, chars / 50_000)
+            rate = min(1.0, max(0.15, tokens / chars))
+            self.tokens_per_char += weight * (rate - self.tokens_per_char)
+
+
 class PairTokenizer:
     """The tokenizer of a cross-encoder. All methods may be called from any thread."""
 
-    def __init__(self, path: Path, *, max_tokens: int, template: Template | None = None) -> None:
+    def __init__(
+        self, path: Path, *, max_tokens: int, template: Template | None = None, rate: TokenRate | None = None
+    ) -> None:
         """`path` is a tokenizer.json, `max_tokens` what a pair may have, template included. Without a template pairs
-        are laid out as the tokenizer itself does.
+        are laid out as the tokenizer itself does. `rate` learns from each text that is read.
 
         Raises:
             BundleInvalid: the file is no tokenizer, or does not lay out a pair in order, or the template leaves no
@@ -86,13 +102,13 @@ class PairTokenizer:
                 f"{path}: the template alone has {counted(self._layout.size, 'token')}, and a pair may have "
                 f"{max_tokens:,}"
             )
-        self._tokens_per_char = _TOKENS_PER_CHAR
+        self._rate = rate or TokenRate()
         self.max_tokens = max_tokens
 
     def guess(self, query: str, reading: Reading, *, instruction: str = "") -> Callable[[int], float]:
         """About how many tokens the pairs of a document will have, special ones included, by its characters; for a
         query that is too long anyway, none. What is learned later does not change it."""
-        rate = self._tokens_per_char
+        rate = self._rate.tokens_per_char
         around = self._layout.size + rate * (len(query) + len(instruction))
         if around > 2 * self.max_tokens:
             return lambda _: 0.0
@@ -195,7 +211,7 @@ class PairTokenizer:
             parts = [kept(texts[at], chars) for at in pending]
             for at, part, encoding in zip(pending, parts, encode(parts), strict=True):
                 read[at] = part, encoding
-            self._learn(sum(map(len, parts)), sum(len(read[at][1]) for at in pending))
+            self._rate.learn(sum(map(len, parts)), sum(len(read[at][1]) for at in pending))
             pending = [
                 at
                 for at, part in zip(pending, parts, strict=True)
@@ -211,13 +227,6 @@ class PairTokenizer:
     def _placed(self, texts: Sequence[str]) -> list[Encoding]:
         """With where each token stands in its text, which costs more."""
         return self._tokenizer.encode_batch(texts, add_special_tokens=False)
-
-    def _learn(self, chars: int, tokens: int) -> None:
-        """By as much as was read, and within what texts have: a caller's odd ones shall not steer others' guesses."""
-        if chars:
-            weight = min(_NEW_TEXTS, chars / 50_000)
-            rate = min(1.0, max(0.15, tokens / chars))
-            self._tokens_per_char += weight * (rate - self._tokens_per_char)
 
 
 def _head(text: str, chars: int) -> str:

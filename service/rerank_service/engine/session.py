@@ -1,5 +1,6 @@
 """The cross-encoder: arrays in, logits out, whatever computes them."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from rerank_service.engine.available import open_runner
 from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine
 from rerank_service.engine.out_of_memory import is_out_of_memory
-from rerank_service.engine.runtime import Graph, ort
+from rerank_service.engine.runtime import Graph, Runner, ort
 from rerank_service.errors import BundleInvalid, OutOfMemory
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batch_cancellation import CancelToken
@@ -20,12 +21,21 @@ _WRONG_NUMBER = (
     "name its labels there as id2label, or export the model"
 )
 
+OpenRunner = Callable[[Graph, Engine, int], Runner]
+"""Load a graph on an engine for a number of lanes."""
+
 
 class CrossEncoder:
     """A graph that scores batches. `score` blocks, releases the GIL and may be called from several threads."""
 
     def __init__(
-        self, graph: Graph, engine: Engine = CPU_FP32, *, lanes: int = 1, difference: tuple[int, int] | None = None
+        self,
+        graph: Graph,
+        engine: Engine = CPU_FP32,
+        *,
+        lanes: int = 1,
+        difference: tuple[int, int] | None = None,
+        open_with: OpenRunner = open_runner,
     ) -> None:
         """Load a graph, for as many threads at once as there are lanes. `difference`: of a graph with two logits a
         pair, whose is the pair's, and whose is taken from it.
@@ -36,7 +46,7 @@ class CrossEncoder:
         """
         self.engine = engine
         self.provider = ORT_NAME[engine.provider]
-        self._runner = open_runner(graph, engine, lanes)
+        self._runner = open_with(graph, engine, lanes)
         self._inputs = self._runner.ports.inputs
         self._difference = difference
 

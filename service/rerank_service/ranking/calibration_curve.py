@@ -60,7 +60,8 @@ class Isotonic(BaseModel):
         inside = np.clip(logits, x[0], x[-1])
         left = np.minimum(np.searchsorted(x, inside, side="right") - 1, len(x) - 2)
         share = (inside - x[left]) / (x[left + 1] - x[left])
-        scores: Scores = np.minimum(y[left] + share * (y[left + 1] - y[left]), y[left + 1])
+        between = np.minimum(y[left] + share * (y[left + 1] - y[left]), y[left + 1])
+        scores: Scores = np.where(inside < x[-1], between, y[-1])  # y0 + (y1 - y0) can be less than y1 by a rounding
         return scores
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.encoding.tokenizer import PairTokenizer, TokenRate
 from rerank_service.encoding.windows import Reading
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle
@@ -68,15 +68,23 @@ def test_of_a_long_document_only_one_side_is_tokenized(words: list[str], room: i
     assert (pair.document.tolist(), pair.truncated) == (kept, len(whole) > room)
 
 
+class _Read(TokenRate):
+    """Count the characters that are read."""
+
+    chars = 0
+
+    def learn(self, chars: int, tokens: int) -> None:
+        self.chars += chars
+
+
 def test_a_document_of_a_million_characters_costs_no_more_than_its_window() -> None:
     """A few thousand characters are read of it; all of it only where it has no end of a word."""
     sides = product((("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)), CutSide)
     for (text, most), side in sides:
-        read: list[int] = []
-        pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
-        pairs._learn = lambda chars, tokens, read=read: read.append(chars)  # type: ignore[method-assign,misc]
+        read = _Read()
+        pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512, rate=read)
         pairs.encode_documents(pairs.encode_query("q"), [text], cut_side=side)
-        assert sum(read) < most
+        assert read.chars < most
 
 
 def test_max_tokens_per_doc_cuts_further_and_never_less(small_model: Bundle) -> None:

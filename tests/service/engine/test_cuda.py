@@ -8,6 +8,7 @@ import pytest
 
 from rerank_service.engine import cuda, nvidia_driver
 from rerank_service.engine.batch_defaults import default_limits
+from rerank_service.engine.graph_io import Ports
 from rerank_service.engine.io_binding import GRAPH_TOKENS, MOST_GRAPHS, Bound, Replayed, filled_up, recorded_shape
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.out_of_memory import is_out_of_memory
@@ -97,11 +98,10 @@ def test_wants_of_memory_are_told_from_other_failures(message: str, expected: bo
 class _Full:
     """A runner that has no memory, then some."""
 
-    inputs = ("input_ids",)
+    ports = Ports({"input_ids": np.int64}, "logits")
 
     def __init__(self, *errors: str) -> None:
         self._errors = list(errors)
-        self.entries: list[str] = []
 
     def run(self, feed: Feed, options: ort.RunOptions) -> Any:
         if self._errors:
@@ -111,8 +111,8 @@ class _Full:
 
 def test_a_run_without_memory_has_its_own_error(small_model: Bundle) -> None:
     """Anything else is passed on as it is."""
-    encoder = CrossEncoder(small_model.graph, CPU_FP32)
-    encoder._runner = _Full("Failed to allocate memory for requested buffer of size 5", "anything else")  # type: ignore[assignment]
+    full = _Full("Failed to allocate memory for requested buffer of size 5", "anything else")
+    encoder = CrossEncoder(small_model.graph, CPU_FP32, open_with=lambda graph, engine, lanes: full)
     ones = np.ones((3, 8), np.int64)
     batch = Batch(ones, ones, ones)
     with pytest.raises(OutOfMemory, match="no memory for 3 rows of 8 tokens"):
@@ -122,15 +122,36 @@ def test_a_run_without_memory_has_its_own_error(small_model: Bundle) -> None:
     assert encoder.score(batch).tolist() == [0, 0, 0]
 
 
-def test_after_a_run_without_memory_the_next_gives_back(small_model: Bundle) -> None:
-    """What the arena holds in pieces of other sizes; onnxruntime refuses the option if it does not know the device."""
-    bound = Bound(_session(small_model), "cpu")
-    bound._full = True
-    options = ort.RunOptions()
+class _FullOnce:
+    """A session whose first run finds no memory."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._is_full = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run_with_iobinding(self, binding: Any, options: ort.RunOptions) -> None:
+        if self._is_full:
+            self._is_full = False
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 5")
+        self._session.run_with_iobinding(binding, options)
+
+
+def test_only_the_run_after_one_without_memory_gives_memory_back(small_model: Bundle) -> None:
+    """The arena holds it in pieces of other sizes; onnxruntime refuses the option if it does not know the device."""
+    shrink = "memory.enable_memory_arena_shrinkage"
+    bound = Bound(_FullOnce(_session(small_model)), "cpu")
     feed = {name: np.ones((2, 8), np.int64) for name in bound.ports.inputs}
-    assert len(bound.run(feed, options)) == 2
-    assert options.get_run_config_entry("memory.enable_memory_arena_shrinkage") == "cpu:0"
-    assert not bound._full
+    with pytest.raises(RuntimeError, match="Failed to allocate"):
+        bound.run(feed, ort.RunOptions())
+    second, third = ort.RunOptions(), ort.RunOptions()
+    assert len(bound.run(feed, second)) == 2
+    assert second.get_run_config_entry(shrink) == "cpu:0"
+    assert len(bound.run(feed, third)) == 2
+    with pytest.raises(RuntimeError, match=shrink):
+        third.get_run_config_entry(shrink)
 
 
 def test_a_gpu_gets_larger_batches() -> None:

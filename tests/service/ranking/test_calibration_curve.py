@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -34,6 +34,7 @@ def test_a_curve_never_falls_and_stays_between_0_and_1(curve: Platt | Isotonic, 
 
 
 @given(isotonic())
+@example(Isotonic(logits=(0, 1), values=(1 / 3, 0.99999)))
 def test_an_isotonic_curve_goes_through_its_knots_and_is_level_beyond(curve: Isotonic) -> None:
     """Exactly, at each."""
     assert curve.scores(np.array(curve.logits)).tolist() == list(curve.values)

@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
-from rerank_service.ranking.document import Document
-from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.calibration_curve import Calibration, Platt
+from rerank_service.ranking.document import Document, Span
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.request import RerankRequest, WindowScore
+from rerank_service.ranking.results import Timing, Usage
 from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.ranking.scores import Activation, ScoreType, rank, relevance
 
 LOGITS = st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=60)
+CALIBRATION = Calibration(meaning="probability", curve=Platt(slope=2, intercept=1))
 TOP_N = st.none() | st.integers(1, 70)
 
 
@@ -51,6 +55,24 @@ def test_raw_scores_and_identity_models_give_the_logit() -> None:
     array = np.array([-2.5], np.float32)
     assert relevance(array, Activation.SIGMOID, ScoreType.RAW)[0] == -2.5
     assert relevance(array, Activation.IDENTITY, ScoreType.PROBABILITY)[0] == -2.5
+
+
+def test_a_calibration_makes_the_score_unless_the_sigmoid_is_asked_for() -> None:
+    """A curve of slope 2 and intercept 1, computed by hand."""
+    array = np.array([-1.0, 0.5], np.float32)
+    for activation in Activation:
+        for score_type in (ScoreType.PROBABILITY, ScoreType.CALIBRATED):
+            scores = relevance(array, activation, score_type, CALIBRATION)
+            assert scores.tolist() == pytest.approx([1 / (1 + math.e), 1 / (1 + math.exp(-2))])
+    scores = relevance(array, Activation.SIGMOID, ScoreType.SIGMOID, CALIBRATION)
+    assert scores.tolist() == pytest.approx([1 / (1 + math.e), 1 / (1 + math.exp(-0.5))])
+
+
+def test_calibrated_scores_of_a_model_without_a_calibration_are_refused() -> None:
+    """At once: a scoreboard for such a request cannot be made."""
+    with pytest.raises(InvalidRequest, match="calibrate") as caught:
+        Scoreboard(RerankRequest(query="q", score_type=ScoreType.CALIBRATED), Activation.SIGMOID)
+    assert (caught.value.field, caught.value.reason) == ("score_type", "not_calibrated")
 
 
 @pytest.mark.parametrize(
@@ -137,3 +159,77 @@ def test_a_board_bounds_the_text_that_it_keeps() -> None:
     board.add(Document("text", size=8), truncated=False)
     with pytest.raises(TooLarge, match="top_n"):
         board.add(Document("text", size=3), truncated=False)
+
+
+@given(st.permutations(range(5)), st.lists(st.sampled_from([-1.0, 0.5, 2.0]), min_size=5, max_size=5))
+def test_a_document_in_windows_has_the_score_of_its_best(order: list[int], logits: list[float]) -> None:
+    """In whatever order they are scored: the best, or the mean of the best two; of equal ones the first is shown."""
+    spans = [(10 * window, 10 * window + 15) for window in range(5)]
+    for window_score, expected in (
+        (WindowScore.BEST, max(logits)),
+        (WindowScore.BEST_TWO, sum(sorted(logits)[-2:]) / 2),
+    ):
+        board = Scoreboard(RerankRequest(query="q", window_score=window_score), Activation.SIGMOID)
+        board.add(Document("text"), truncated=False, spans=spans)
+        assert [board.settle(0, logits[window], window) for window in order] == [False] * 4 + [True]
+        (result,) = board.results([0])
+        assert (result.logit, result.windows, result.best_window) == (expected, 5, spans[logits.index(max(logits))])
+
+
+def test_a_single_window_has_no_second_best() -> None:
+    """The mean of the best two is then the one there is."""
+    board = Scoreboard(RerankRequest(query="q", window_score=WindowScore.BEST_TWO), Activation.SIGMOID)
+    board.add(Document("text"), truncated=True, spans=[(0, 15)])
+    assert board.settle(0, 0.5)
+    assert board.logit(0) == 0.5
+
+
+def _with_copy(spans: list[Span]) -> Scoreboard:
+    """A board of a document whose second window is the better one, and of a copy of it that is not scored."""
+    board = Scoreboard(RerankRequest(query="q"), Activation.SIGMOID)
+    board.add(Document("text"), truncated=False, spans=spans)
+    board.add(Document("text"), truncated=False, spans=spans, copied=True)
+    for window, logit in enumerate((1.0, 3.0)):
+        board.settle(0, logit, window)
+    return board
+
+
+def test_a_copy_has_the_score_and_the_window_of_its_original() -> None:
+    """Its windows are counted, and not waited for."""
+    board = _with_copy([(0, 8), (4, 12)])
+    assert (board.logit(0), board.logit(1)) == (3.0, None)
+    board.repeat(1, 0)
+    assert [(one.index, one.logit, one.best_window) for one in board.results(board.order())] == [
+        (0, 3.0, (4, 12)),
+        (1, 3.0, (4, 12)),
+    ]
+    assert board.windows == 4
+
+
+def test_a_copy_whose_score_comes_by_itself_has_the_window_of_its_original() -> None:
+    """The order does not matter: the score may come later."""
+    board = _with_copy([(0, 8), (4, 12)])
+    board.resemble(1, 0)
+    assert board.logit(1) is None
+    board.settle(1, 3.0)
+    assert [one.best_window for one in board.results([1])] == [(4, 12)]
+
+
+def test_the_size_of_an_answer_grows_with_its_results_and_what_they_return() -> None:
+    """It does not grow with documents that are not returned."""
+    bare = Scoreboard(RerankRequest(query="q"), Activation.SIGMOID)
+    assert bare.answer_bytes(0) == 0
+    assert bare.answer_bytes(20) == 2 * bare.answer_bytes(10)
+    top = Scoreboard(RerankRequest(query="q", top_n=10, return_documents=True), Activation.SIGMOID)
+    assert top.answer_bytes(20) == bare.answer_bytes(10)
+    top.add(Document("text", size=1000), truncated=False)
+    assert top.answer_bytes(20) == bare.answer_bytes(10) + 1000
+
+
+def test_a_ranking_gives_its_results_as_they_are_asked_for() -> None:
+    """Its length is what is returned; documents and windows are those of the request."""
+    board = _board(0.5, 2.0, -1.0, top_n=2)
+    timing = Timing(queue=0, tokenize=0, inference=0, total=0)
+    ranking = Ranking(model="small", order=board.order(), usage=Usage(), timing=timing, board=board)
+    assert [(one.index, one.logit) for one in ranking] == [(1, 2.0), (0, 0.5)]
+    assert (len(ranking), ranking.documents, ranking.windows) == (2, 3, 3)

@@ -23,6 +23,7 @@ def test_collate_lays_pairs_out_as_rows(pairs: list[EncodedPair], multiple: int)
     """Each row holds head, document and tail, then the pad id with mask and type 0."""
     batch = collate(pairs, pad_id=77, limits=BatchLimits(length_multiple=multiple))
     assert batch.length % multiple == 0
+    assert batch.rows == len(pairs)
     assert batch.length - multiple < max(map(len, pairs)) <= batch.length
     for row, pair in enumerate(pairs):
         ids = [*pair.head.ids, *pair.document, *pair.tail.ids]

@@ -78,6 +78,7 @@ class Waiting(RuleBasedStateMachine):
             self.live[request].add(self.pairs)
             items.append((tokens, self.pairs))
             self.pairs += 1
+        assert request in self.queue
         self.queue.add(request, items)
 
     @precondition(lambda self: self.live)
@@ -85,6 +86,7 @@ class Waiting(RuleBasedStateMachine):
     def leave(self, data: st.DataObject) -> None:
         request = data.draw(st.sampled_from(sorted(self.live)))
         self.queue.leave(request)
+        assert request not in self.queue
         del self.live[request]
 
     @rule(every=st.none() | st.integers(1, 4))

@@ -1,0 +1,84 @@
+"""CI, hooks and CONTRIBUTING.md name only targets and files that exist."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+_ROOT = Path(__file__).parents[2]
+_PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+_TARGETS = set(re.findall(r"^([a-z][a-z-]*):(?!=)", (_ROOT / "Makefile").read_text(), re.MULTILINE))
+_WORKFLOWS = sorted((_ROOT / ".github" / "workflows").glob("*.yml"))
+_CI = yaml.safe_load((_ROOT / ".github" / "workflows" / "ci.yml").read_text())
+
+
+def _made(text: str) -> list[str]:
+    """The targets of each `make …` in a text."""
+    commands = re.findall(r"\bmake ((?:[a-z][a-z-]*(?: |$|(?=[`'\n])))+)", text)
+    return [target for command in commands for target in command.split()]
+
+
+def _hooks() -> list[dict[str, Any]]:
+    config = yaml.safe_load((_ROOT / ".pre-commit-config.yaml").read_text())
+    return [hook for repository in config["repos"] for hook in repository["hooks"]]
+
+
+def test_ci_runs_on_the_versions_of_python_that_the_classifiers_name() -> None:
+    """They begin with the oldest that the project allows."""
+    prefix = "Programming Language :: Python :: 3."
+    versions = [one.rpartition(" ")[2] for one in _PROJECT["classifiers"] if one.startswith(prefix)]
+    assert _CI["jobs"]["run"]["strategy"]["matrix"]["python"] == versions
+    assert _PROJECT["requires-python"] == f">={versions[0]}"
+
+
+def test_the_required_job_waits_for_all_others() -> None:
+    """Its check has a result for each of them."""
+    required = _CI["jobs"]["required"]
+    assert set(required["needs"]) == _CI["jobs"].keys() - {"required"}
+    assert required["if"] == "always()"
+    (step,) = required["steps"]
+    assert step["run"].count("success") == len(required["needs"])
+
+
+@pytest.mark.parametrize("path", _WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_use_only_githubs_own_actions(path: Path) -> None:
+    """Nobody else's code sees the repository, and none may write to it."""
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert all(step["uses"].startswith("actions/") for step in steps if "uses" in step)
+
+
+def test_ci_and_hooks_run_targets_of_the_makefile() -> None:
+    """Everyone can repeat a failure by the command in its log."""
+    (default,) = re.findall(r"set -- (.*)", (_ROOT / ".ci" / "run").read_text())
+    assert set(default.split()) <= _TARGETS
+    for job in _CI["jobs"]["run"]["strategy"]["matrix"]["include"]:
+        assert set(job["steps"].split()) < set(default.split())
+    for hook in _hooks():
+        assert hook["entry"].startswith("make ")
+        assert set(_made(hook["entry"])) <= _TARGETS
+    for path in _WORKFLOWS:
+        assert set(_made(path.read_text())) <= _TARGETS
+
+
+def test_the_guide_names_targets_and_paths_that_exist() -> None:
+    """Check each `make …`, each link and each path in CONTRIBUTING.md."""
+    text = (_ROOT / "CONTRIBUTING.md").read_text()
+    assert set(_made(text)) <= _TARGETS
+    links = re.findall(r"\]\((?!http)([^)#]+)", text)
+    paths = re.findall(r"`((?:service|tests|docs|deploy|proto)/[^` ]*)`", text)
+    missing = [path for path in (*links, *paths) if not (_ROOT / path).exists()]
+    assert not missing
+
+
+def test_modules_whose_coverage_is_demanded_exist_with_their_tests() -> None:
+    """A misspelt name in COVERED would pass: there is nothing to measure."""
+    (covered,) = re.findall(r"^COVERED := (.*)$", (_ROOT / "Makefile").read_text(), re.MULTILINE)
+    for name in map(Path, covered.split()):
+        module, tests = _ROOT / "service" / "rerank_service" / name, _ROOT / "tests" / "service" / name
+        assert module.is_dir() or module.with_suffix(".py").exists(), f"COVERED: there is no module {name}"
+        assert tests.is_dir() or tests.with_name(f"test_{name.name}.py").exists(), f"COVERED: {name} has no tests"

@@ -1,0 +1,78 @@
+"""Errors: the status of each, and the sentences that callers see."""
+
+import pytest
+from grpc import StatusCode
+
+from rerank_service.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    ExtraMissing,
+    InferenceFailed,
+    InvalidRequest,
+    NotReady,
+    OutOfMemory,
+    Overloaded,
+    RequestError,
+    TooLarge,
+    Unauthenticated,
+    UnknownModel,
+    UnknownRoute,
+    excerpt,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (InvalidRequest("m"), StatusCode.INVALID_ARGUMENT, 400),
+        (TooLarge("m"), StatusCode.INVALID_ARGUMENT, 400),
+        (BodyTooLarge("m"), StatusCode.INVALID_ARGUMENT, 413),
+        (UnknownRoute("m", status=404), StatusCode.INVALID_ARGUMENT, 404),
+        (UnknownRoute("m", status=405), StatusCode.INVALID_ARGUMENT, 405),
+        (Unauthenticated("m"), StatusCode.UNAUTHENTICATED, 401),
+        (UnknownModel("m"), StatusCode.NOT_FOUND, 404),
+        (Overloaded("m", retry_after=2.0), StatusCode.RESOURCE_EXHAUSTED, 429),
+        (NotReady("m"), StatusCode.UNAVAILABLE, 503),
+        (DeadlineExceeded("m"), StatusCode.DEADLINE_EXCEEDED, 504),
+        (InferenceFailed("m"), StatusCode.INTERNAL, 500),
+        (OutOfMemory("m"), StatusCode.INTERNAL, 500),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, RequestError) else None,
+)
+def test_each_request_error_has_a_grpc_code_and_an_http_status(
+    error: RequestError, code: StatusCode, status: int
+) -> None:
+    """The message is what `str` gives."""
+    assert (error.code, error.http_status, str(error)) == (code, status, "m")
+
+
+def test_an_invalid_request_names_its_field_and_its_reason() -> None:
+    """Both are for programs; the defaults say the kind of error."""
+    for error, field, reason in (
+        (InvalidRequest("m"), None, "invalid"),
+        (InvalidRequest("m", field="top_n", reason="out_of_range"), "top_n", "out_of_range"),
+        (TooLarge("m", field="documents"), "documents", "too_large"),
+        (BodyTooLarge("m"), None, "too_large"),
+        (UnknownRoute("m", status=404), None, "unknown_route"),
+        (UnknownModel("m"), "model", "model_not_found"),
+    ):
+        assert (error.field, error.reason) == (field, reason)
+
+
+def test_errors_that_pass_say_when_to_try_again() -> None:
+    """Overloaded says the seconds that it was given."""
+    assert Overloaded("m", retry_after=2.5).retry_after == 2.5
+    assert NotReady("m").retry_after > 0
+
+
+def test_a_missing_extra_is_named_with_the_package() -> None:
+    """The message says what to install."""
+    message = str(ExtraMissing("matplotlib", "bench"))
+    assert "matplotlib" in message
+    assert "[bench]" in message
+
+
+def test_an_excerpt_is_short() -> None:
+    """A short text stays; a long one ends with an ellipsis."""
+    assert excerpt("a" * 100) == "a" * 100
+    assert excerpt("a" * 101) == "a" * 100 + "…"
