@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.api.address import address
+from rerank_service.api.address import address, is_loopback
 from rerank_service.api.api_keys_file import read_keys
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc import rerank_v1 as grpc_edge
@@ -73,6 +73,8 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
     known = read_keys(settings.api_keys_file) if settings.api_keys_file else []
     keys = Keys([key.get_secret_value() for key in settings.api_keys], known)
+    if not keys.asked and not is_loopback(settings.host):
+        _log.warning("no API keys", host=settings.host, why="every caller that reaches this address is let in")
     with ThreadPoolExecutor(cores, thread_name_prefix="tokenizer") as tokenizing:
         reranker = Reranker(registry, admission, _request_limits(settings), tokenizing)
         routes = RerankRoutes(reranker, registry, keys, _rest_options(settings))
@@ -93,7 +95,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
                     )
                     routes.ready = True
                     await grpc.set_ready(ready=True)
-                    _log_ready(addresses, model, time.perf_counter() - begun)
+                    _log_ready(addresses, model, time.perf_counter() - begun, keys_asked=keys.asked)
                     del model  # a better one may take its place, and its memory is free then
                     await on_ready(addresses)
                     better = partial(load_better, model_options(settings))
@@ -129,11 +131,12 @@ def _at_home(folder: Path) -> Path:
         return Path(os.devnull) / "cache"
 
 
-def _log_ready(addresses: Addresses, model: ServedModel, seconds: float) -> None:
+def _log_ready(addresses: Addresses, model: ServedModel, seconds: float, *, keys_asked: bool) -> None:
     _log.info(
         "ready",
         grpc=addresses.grpc,
         rest=addresses.rest,
+        keys="on" if keys_asked else "off",
         model=model.info.name,
         provider=model.info.provider,
         precision=model.info.precision,

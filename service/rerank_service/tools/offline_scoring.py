@@ -15,7 +15,6 @@ import numpy as np
 from google.rpc import error_details_pb2, status_pb2
 from numpy.typing import NDArray
 
-from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import usable_cores
 from rerank_service.errors import FileInvalid, InvalidRequest
@@ -26,6 +25,8 @@ from rerank_service.ranking.ranking import RankedDocument, RerankRequest, TooLon
 from rerank_service.reranker import RequestLimits, Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.tools.rest_client import RestCallFailed, client_of
+from rerank_service.tools.server_address import ServerAddress
 
 IN_FLIGHT = 8
 """Queries at once: enough that batches of like lengths can be formed of them."""
@@ -116,7 +117,7 @@ async def in_process(
 
 @asynccontextmanager
 async def by_server(
-    address: str,
+    address: ServerAddress,
     *,
     api_key: str | None = None,
     model: str = "",
@@ -126,9 +127,10 @@ async def by_server(
     """Ask a running server, a request a query.
 
     Raises:
-        grpc.aio.AioRpcError: it does not answer.
+        grpc.aio.AioRpcError: a gRPC server does not answer.
+        RestCallFailed: an HTTP server does not answer.
     """
-    async with AsyncRerankClient(address, api_key=api_key, timeout=_SERVER_SECONDS) as client:
+    async with client_of(address, api_key=api_key, timeout=_SERVER_SECONDS) as client:
         served = await client.models()
         info = next((one for one in served if model in (one.name, *one.aliases)), served[0])
 
@@ -137,15 +139,24 @@ async def by_server(
         async def score(query: str, documents: Sequence[str]) -> Scores | None:
             try:
                 answer = await client.rerank(
-                    query, documents, model=model, max_tokens_per_doc=max_tokens_per_doc, too_long=how
+                    query,
+                    documents,
+                    model=model,
+                    max_tokens_per_doc=max_tokens_per_doc,
+                    too_long=how,
+                    score_type=pb.SCORE_TYPE_RAW,
                 )
+            except RestCallFailed as error:
+                if error.server_reason == _TOO_LONG:
+                    return None
+                raise
             except grpc.aio.AioRpcError as error:
                 if _TOO_LONG.upper() in _reasons(error):
                     return None
                 raise
             return _scores(answer.results)
 
-        yield Scorer(info.name, f"{info.provider} {info.precision}, at {address}", score)
+        yield Scorer(info.name, f"{info.provider} {info.precision}, at {address.target}", score)
 
 
 def _scores(results: Iterable[RankedDocument | pb.Result]) -> Scores:
