@@ -29,6 +29,17 @@ define freeze
 	rm -rf .venv-lock
 endef
 
+# Variables of the command line: what is not listed here would do nothing, and is refused
+VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV WHEEL_VENV OPENVINO_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
+  MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME KEEP ONLY
+PASSED_ON := RERANK_% HF_% PIP_% UV_% %_PROXY %_proxy
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+UNKNOWN := $(firstword $(sort $(filter-out $(VARIABLES) $(PASSED_ON),$(GIVEN))))
+ifneq ($(UNKNOWN),)
+NEAREST := $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' '$(UNKNOWN)' $(VARIABLES) 2>/dev/null)
+$(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); known: $(VARIABLES))
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift changelog nightly lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
 

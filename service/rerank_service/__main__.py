@@ -31,14 +31,12 @@ def main() -> int:
 
 
 def _main(argv: list[str]) -> int:
-    from rich_argparse import RichHelpFormatter
-
     import rerank_service
+    from rerank_service.cli.parser import Parser
 
     rerank = command_name()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rerank",
-        formatter_class=RichHelpFormatter,
         description="A self-hosted reranker: cross-encoders on ONNX Runtime behind gRPC and REST.",
         epilog=f"Begin with `{rerank} serve`; in another terminal: {rerank} rank 'a question' 'a text' 'another text'",
     )
@@ -46,7 +44,7 @@ def _main(argv: list[str]) -> int:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in _commands().items():
         subparser = subparsers.add_parser(
-            name, help=command.help, description=command.description, formatter_class=RichHelpFormatter
+            name, help=command.help, description=command.description, renamed=command.renamed
         )
         command.configure(subparser)
         subparser.set_defaults(run=command.run)
@@ -62,7 +60,7 @@ def _commands() -> dict[str, "Command"]:
         importlib.import_module(f"{commands.__name__}.{module.name}")
         for module in pkgutil.iter_modules(commands.__path__)
     ]
-    own = {module.__name__.rpartition(".")[2]: module.COMMAND for module in modules}
+    own = {module.__name__.rpartition(".")[2]: module.COMMAND for module in modules if hasattr(module, "COMMAND")}
     return own | {point.name: point.load() for point in entry_points(group="rerank.commands")}
 
 
@@ -78,12 +76,21 @@ def _run(arguments: argparse.Namespace) -> int:
     except (OperatorError, RequestError, OSError) as error:
         print(f"rerank: {_said(error)}", file=sys.stderr)
     except grpc.RpcError as error:
-        server = vars(arguments).get("server") if error.code() is grpc.StatusCode.UNAVAILABLE else None
-        where = f"{server} (--server): " if server else ""
+        where = _where(arguments) if error.code() is grpc.StatusCode.UNAVAILABLE else ""
         print(f"rerank: {where}{error.code().name}: {error.details()}", file=sys.stderr)
     except KeyboardInterrupt:
         return _INTERRUPTED
     return 1
+
+
+def _where(arguments: argparse.Namespace) -> str:
+    """Name the server that a command called, and the flag or variable that chose it."""
+    from rerank_service.cli.server_arguments import chosen_server
+
+    if "server" not in arguments:
+        return ""
+    server = chosen_server(arguments)
+    return f"{server.address.target} ({server.source}): "
 
 
 def _said(error: Exception) -> str:

@@ -16,7 +16,7 @@ from functools import partial
 
 import structlog
 
-from rerank_service.api.address import address
+from rerank_service.api.address import address, is_loopback
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc import server as grpc_server
 from rerank_service.api.grpc.rerank_v1 import RerankMethods
@@ -78,7 +78,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             lanes = await running_parts.enter_async_context(running(core.registry, model))
             addresses = edges.addresses(settings.host, model.info.name)
             await edges.set_ready(ready=True)
-            _log_ready(addresses, model.info, time.perf_counter() - started)
+            _log_ready(addresses, model.info, time.perf_counter() - started, keys=core.keys)
             del model  # a better one may replace it, and then its memory is freed
             await on_ready(addresses)
             better = partial(load_better, model_options(settings))
@@ -116,6 +116,9 @@ class _Edges:
 
 
 def _build_core(settings: Settings, running_parts: AsyncExitStack) -> _Core:
+    keys = api_keys(settings)
+    if not keys.asked and not is_loopback(settings.host):
+        _log.warning("no API keys", host=settings.host, why="every caller that reaches this address is admitted")
     cores = usable_cores()
     os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads; its default is the host's cores
     registry = empty_registry(settings)
@@ -123,7 +126,7 @@ def _build_core(settings: Settings, running_parts: AsyncExitStack) -> _Core:
     admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
     tokenizing = running_parts.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="tokenizer"))
     reranker = Reranker(registry, admission, request_limits(settings), tokenizing)
-    return _Core(registry, admission, reranker, api_keys(settings))
+    return _Core(registry, admission, reranker, keys)
 
 
 async def _listen(settings: Settings, core: _Core, running_parts: AsyncExitStack) -> _Edges:
@@ -140,11 +143,12 @@ async def _listen(settings: Settings, core: _Core, running_parts: AsyncExitStack
     return _Edges(rest, grpc, routes)
 
 
-def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float) -> None:
+def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: Keys) -> None:
     _log.info(
         "ready",
         grpc=addresses.grpc,
         rest=addresses.rest,
+        keys="on" if keys.asked else "off",
         model=model.name,
         provider=model.provider,
         precision=model.precision,

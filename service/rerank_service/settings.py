@@ -1,16 +1,40 @@
 """Every knob, once: its flag, its variable RERANK_…, its help and its line in docs/settings.md are this page."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field, PositiveInt, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from rerank_service.errors import SettingsInvalid
+from rerank_service.settings_errors import sentence
+
+KEY_SETTINGS = ("api_keys", "api_keys_file")
+"""Settings that protect the server. Present but empty, they are an error: an empty value must not switch keys off."""
 
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _keys(value: object) -> object:
+    keys = _split(value)
+    if isinstance(value, str) and not keys:
+        raise ValueError("holds no key: give at least one, or leave the setting out to serve without keys")
+    return keys
+
+
+def _key_file(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("is empty: name a file, or leave the setting out to serve without keys")
+    return value
 
 
 def _iec(value: object) -> object:
@@ -27,7 +51,20 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_iec)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
+KeyFile = Annotated[Path, BeforeValidator(_key_file)]
+
+
+def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out empty values, which mean "unset", as compose files and charts write them. Those of keys stay."""
+    return {name: value for name, value in values.items() if value != "" or name in KEY_SETTINGS}
+
+
+class _Variables(EnvSettingsSource):
+    """The settings as variables."""
+
+    def __call__(self) -> dict[str, Any]:
+        return without_empty(super().__call__())
 
 
 class Settings(BaseSettings):
@@ -35,8 +72,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="RERANK_",
-        env_ignore_empty=True,
         frozen=True,
+        hide_input_in_errors=True,
         extra="forbid",
         use_attribute_docstrings=True,
         cli_kebab_case=True,
@@ -46,6 +83,18 @@ class Settings(BaseSettings):
         # a field may be called model: nothing of pydantic's own is meant
         protected_namespaces=(),
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced by ours
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - none is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then variables."""
+        return init_settings, _Variables(settings_cls)
 
     model: Path | None = None
     """Folder of the model: one that `rerank export` wrote, or one with model.onnx, tokenizer.json and config.json as
@@ -71,9 +120,9 @@ class Settings(BaseSettings):
     """Seconds after which a gRPC connection is asked to come again, calls on it finished first, so that clients
     find replicas that were added. Unset: it may stay for ever."""
     api_keys: Secrets = ()
-    """Keys that callers must send as `Authorization: Bearer KEY`, separated by commas. None: every caller is
-    let in."""
-    api_keys_file: Path | None = None
+    """Keys that callers must send as `Authorization: Bearer KEY`, separated by commas. Unset: every caller is
+    let in. Set but empty: the server does not start."""
+    api_keys_file: KeyFile | None = None
     """YAML or JSON file with further keys: a list of entries with `name`, `key` or `sha256` (of the key, in hex), and
     `weight` (1 unless given): what share of the lanes each of its requests gets. Read at the start."""
 
@@ -147,15 +196,13 @@ class Settings(BaseSettings):
 
 
 def read_settings(**given: Any) -> Settings:
-    """What is given, and else what the environment says.
+    """Return the settings: what is given, else what the environment says.
 
     Raises:
-        SettingsInvalid: some of it is wrong.
+        SettingsInvalid: some of it is wrong; each wrong setting is named with its value and what is allowed.
     """
     try:
         return Settings(**given)
     except ValidationError as error:
-        wrong = [(str(one["loc"][0]), one["msg"]) for one in error.errors()]
-        raise SettingsInvalid(
-            "; ".join(f"--{name.replace('_', '-')} or RERANK_{name.upper()}: {why}" for name, why in wrong)
-        ) from error
+        properties = Settings.model_json_schema()["properties"]
+        raise SettingsInvalid(sentence(error, properties, KEY_SETTINGS)) from error

@@ -19,6 +19,7 @@ from rerank_service.tools.loadtest.generator import Amount, closed
 from rerank_service.tools.loadtest.summary import Summary, summarise
 from rerank_service.tools.loadtest.target import Served, Target
 from rerank_service.tools.loadtest.workload import Prepared, Request
+from rerank_service.tools.server_address import server_address
 
 _LOAD_SECONDS = 600.0
 """Some quantise the model first."""
@@ -82,7 +83,7 @@ class ServedEntrant(_Stopping):
         self.contestant = contestant
         self.versions = versions
         self._address = address
-        self._target = target(address)
+        self._target = target(server_address(address))
         self.served: Served = run(self._target.probe())
 
     @property

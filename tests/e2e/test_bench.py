@@ -60,7 +60,7 @@ def test_requests_come_at_a_rate(start: Start, small_folder: Path) -> None:
     [
         (("--server", "grpc://127.0.0.1:1"), "grpc://127.0.0.1:1: UNAVAILABLE"),
         (("--server", "http://127.0.0.1:1"), "no connection"),
-        (("--server", "tcp://127.0.0.1:1"), "--server tcp://127.0.0.1:1 is neither"),
+        (("--server", "tcp://127.0.0.1:1"), "--server tcp://127.0.0.1:1 has the unknown scheme"),
         (("--dialect", "tei"), "--dialect is for http://"),
         (("--clients", "0"), "--clients must be numbers above 0"),
         (("--clients", "a"), "--clients must be numbers above 0"),

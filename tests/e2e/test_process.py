@@ -195,7 +195,8 @@ def test_what_callers_send_is_not_logged_and_a_misspelt_variable_is(start: Start
     log = server.log()
     assert [line["reason"] for line in log if line["event"] == "refused"] == ["invalid", "missing"]
     assert "Jane" not in str(log)
-    assert server.before[0]["meant"] == "RERANK_API_KEYS"
+    warnings = {line["name"]: line["meant"] for line in server.before if line["event"] == "unknown variable"}
+    assert warnings == {"RERANK_API_KEY": "RERANK_API_KEYS"}
     assert "sesame" not in str(server.before)
 
 
@@ -229,6 +230,33 @@ def test_a_file_of_keys_that_is_wrong_ends_the_start(small_folder: Path, tmp_pat
     assert "sesame" not in said
 
 
+@pytest.mark.parametrize("variable", ["RERANK_API_KEYS", "RERANK_API_KEYS_FILE"])
+def test_an_empty_key_setting_ends_the_start(variable: str) -> None:
+    """Rather than that every caller is let in; by variable and by flag, with one line."""
+    flag = f"--{variable.removeprefix('RERANK_').replace('_', '-').lower()}"
+    for said in (_failing("serve", **{variable: ""}), _failing("serve", flag, "")):
+        [line] = said.splitlines()
+        assert line.startswith(f"rerank: {flag} or {variable} ")
+
+
+@pytest.mark.parametrize(
+    ("options", "keys", "warned"),
+    [
+        ({"RERANK_HOST": "0.0.0.0"}, "off", True),
+        ({"RERANK_HOST": "0.0.0.0", "RERANK_API_KEYS": "sesame"}, "on", False),
+        ({}, "off", False),
+    ],
+)
+def test_the_log_says_whether_keys_are_on(
+    start: Start, small_folder: Path, options: dict[str, str], keys: str, warned: bool
+) -> None:
+    """And warns where other machines are let in without one. Variables of client commands are no mistake."""
+    server = start("--model", str(small_folder), RERANK_SERVER="127.0.0.1:1", **options)
+    assert server.ready["keys"] == keys
+    warnings = [(line["event"], line["host"]) for line in server.before if line["level"] == "warning"]
+    assert warnings == ([("no API keys", "0.0.0.0")] if warned else [])
+
+
 def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Path) -> None:
     """SIGINT is as good as SIGTERM."""
     server = start("--model", str(small_folder))
@@ -250,8 +278,14 @@ def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path) -> None:
     assert "rerank export" in _failing("serve", "--model", str(tmp_path), "--grpc-port", "0", "--rest-port", "0")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"cannot listen on 127.0.0.1:{port}" in _failing("serve", "--grpc-port", "0", "--rest-port", port)
-        assert f"cannot listen on 127.0.0.1:{port}" in _failing("serve", "--grpc-port", port, "--rest-port", "0")
+        for flag, other in (("--rest-port", "--grpc-port"), ("--grpc-port", "--rest-port")):
+            said = _failing("serve", flag, port, other, "0")
+            assert said == (
+                f"rerank: cannot listen on 127.0.0.1:{port}: Address already in use; choose another with {flag}\n"
+            )
+    assert "choose another with --host" in _failing("serve", "--host", "192.0.2.1", "--grpc-port", "0")
+    said = _failing("serve", "--model", "some/model", "--grpc-port", "0", "--rest-port", "0")
+    assert "make export MODEL=some/model OUT=out/model" in said
     assert f"127.0.0.1:{port} (--server): UNAVAILABLE" in _failing("rank", "a", "b", "--server", f"127.0.0.1:{port}")
     assert _failing("eval", "none.jsonl") == "rerank: none.jsonl: No such file or directory\n"
     assert "lanes" in _failing("serve", "--lanes", "0")
@@ -259,24 +293,34 @@ def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path) -> None:
 
 
 def test_the_command_line_ranks_and_lists(start: Start, small_folder: Path) -> None:
-    """`rerank rank` and `rerank models` against a running server with a key."""
+    """`rerank rank` and `rerank models` against a running server with a key, over both protocols."""
     server = start("--model", str(small_folder), "--aliases", "also", RERANK_API_KEYS="sesame")
-    options = ("--server", server.grpc, "--api-key", "sesame")
+    port = server.grpc.rpartition(":")[2]
+    for found in (
+        {"RERANK_SERVER": f"grpc://{server.grpc}"},
+        {"RERANK_SERVER": server.rest},
+        {"RERANK_GRPC_PORT": port},
+    ):
+        _check_commands(**found)
+    with RerankClient(server.grpc) as stranger, pytest.raises(grpc.RpcError):
+        stranger.rerank("0", ["1"])
+
+
+def _check_commands(**found: str) -> None:
+    variables = environment(RERANK_API_KEY="sesame", **found)
 
     def run(*arguments: str, stdin: str | None = None) -> str:
         done = subprocess.run(
-            command(*arguments, *options), capture_output=True, text=True, env=environment(), input=stdin, timeout=60
+            command(*arguments), capture_output=True, text=True, env=variables, input=stdin, timeout=60
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     assert "small" in run("models")
-    assert re.search(r"1 │ +0\.\d+ │ +1 │ 5", run("rank", "0", "3", "5", "--model", "also"))
+    assert re.search(r"1 │ +0\.\d+ │ +1 │ 5", run("rank", "0", "3", "5", "--served-model", "also"))
     assert run("rank", "0", "--file", "-", "--json", "--top-n", "1", stdin="3\n5\n").count("\n") == 1
     long = json.loads(run("rank", "0", " ".join(["1"] * 40), "--json"))
     assert long["best_window"] == {"start": 0, "end": 55}
-    with RerankClient(server.grpc) as stranger, pytest.raises(grpc.RpcError):
-        stranger.rerank("0", ["1"])
 
 
 def test_help_teaches() -> None:

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from rerank_service.settings import Settings
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings import KEY_SETTINGS, Settings, read_settings
 
 SECONDS = ("max_connection_age", "default_timeout", "grace", "drain_delay")
 
@@ -31,10 +32,47 @@ def test_keys_are_not_printed() -> None:
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """As compose files and charts leave those that nobody filled in."""
-    for name in Settings.model_fields:
+    for name in Settings.model_fields.keys() - set(KEY_SETTINGS):
         monkeypatch.setenv(f"RERANK_{name.upper()}", "")
     assert Settings() == Settings.model_construct()
     assert Settings().model is None
+
+
+@pytest.mark.parametrize("value", ["", " ", ",", " , ,", "\n"])
+def test_key_settings_that_are_empty_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unlike other variables: an empty value must not switch keys off."""
+    for name in KEY_SETTINGS:
+        monkeypatch.setenv(f"RERANK_{name.upper()}", value)
+    with pytest.raises(SettingsInvalid, match="--api-keys or RERANK_API_KEYS holds no key"):
+        read_settings()
+    monkeypatch.delenv("RERANK_API_KEYS")
+    if not value.strip():
+        with pytest.raises(SettingsInvalid, match="--api-keys-file or RERANK_API_KEYS_FILE is empty"):
+            read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("grpc_port", "abc", "a whole number from 0 to 65535"),
+        ("grpc_port", "70000", "a whole number from 0 to 65535"),
+        ("max_documents", "0", "a whole number above 0"),
+        ("grace", "nan", "a number from 0 to 31536000"),
+        ("max_connection_age", "0", "a number above 0 and at most 31536000"),
+        ("any_model", "perhaps", "true or false"),
+        ("provider", "tpu", "auto, cpu, openvino or cuda"),
+        ("score_cache_bytes", "much", "a number of bytes, or a size such as 64MiB, from 0 to 1099511627776 bytes"),
+    ],
+)
+def test_a_wrong_value_is_shown_with_what_is_allowed(
+    name: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the flag and the variable."""
+    monkeypatch.setenv(f"RERANK_{name.upper()}", value)
+    with pytest.raises(SettingsInvalid) as caught:
+        read_settings()
+    flag = f"--{name.replace('_', '-')}"
+    assert str(caught.value) == f"{flag} or RERANK_{name.upper()} is {value!r}: give {allowed}"
 
 
 @pytest.mark.parametrize(

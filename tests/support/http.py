@@ -1,9 +1,15 @@
-"""Requests to a served reranker."""
+"""Requests to a served reranker, and other servers."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from support.running import Served
 
@@ -18,3 +24,18 @@ async def works(edges: Served) -> bool:
     """Whether the next request is answered, and nothing is left of those before."""
     response = await post(edges, {"query": "0", "documents": ["1"]})
     return response.status_code == 200 and edges.core.idle()
+
+
+@asynccontextmanager
+async def listening(*routes: Route) -> AsyncIterator[str]:
+    """A server with these routes; gives its URL."""
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=list(routes)), port=0, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await serving

@@ -19,6 +19,8 @@ class Process:
     rest: str
     before: list[dict[str, object]]
     """What it logged before it was ready."""
+    ready: dict[str, object]
+    """The line that said ready."""
 
     def ended(self) -> int:
         """Wait for its end; gives the exit status."""
@@ -78,7 +80,7 @@ def started(*arguments: str, **variables: str) -> Iterator[Process]:
                 assert line.startswith("{"), line + popen.stderr.read()
                 logged = json.loads(line)
                 if logged["event"] == "ready":
-                    yield Process(popen, logged["grpc"], logged["rest"], before)
+                    yield Process(popen, logged["grpc"], logged["rest"], before, logged)
                     break
                 before.append(logged)
             else:

@@ -25,6 +25,7 @@ _HALVED = re.compile(r"(fp16|float16)", re.IGNORECASE)
 _DECODERS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3")
 """`model_type` of models that are asked in words."""
 _OTHER_TASKS = ("ForMaskedLM", "ForQuestionAnswering", "ForTokenClassification", "ForConditionalGeneration")
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 _EXPORT = "make a bundle with `rerank export` (make export MODEL=… OUT=…)"
 
 
@@ -78,6 +79,11 @@ def _around(graph: Path) -> tuple[Path, Path]:
 
 def _graph(folder: Path) -> Path:
     """model.onnx where there is one, since all others are made of it; else the only graph."""
+    if _HUB_ID.fullmatch(str(folder)) and not folder.parent.exists():
+        raise BundleInvalid(
+            f"{folder} is not a folder. If it is a model of the Hugging Face hub, export it first: "
+            f"make export MODEL={folder} OUT=out/{folder.name}, then use --model out/{folder.name}"
+        )
     if not folder.is_dir():
         raise BundleInvalid(
             f"{folder} is not a folder: give one that `rerank export` wrote, or one with "

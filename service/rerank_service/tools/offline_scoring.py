@@ -9,13 +9,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 import grpc
 import numpy as np
 from google.rpc import error_details_pb2, status_pb2
 from numpy.typing import NDArray
 
-from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import usable_cores
 from rerank_service.errors import InvalidRequest
@@ -28,6 +28,8 @@ from rerank_service.ranking.results import RankedDocument
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.tools.rest_client import RestCallFailed, client_of
+from rerank_service.tools.server_address import ServerAddress
 
 IN_FLIGHT = 8
 """Queries at once: enough that batches of like lengths can be formed of them."""
@@ -35,6 +37,8 @@ _AGES = 365 * 24 * 3600.0
 _SERVER_SECONDS = 600.0
 """A query of another's server may take."""
 _TOO_LONG = "query_too_long"
+_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""Statuses of a request that is wrong in itself, so that others can be answered."""
 
 Logits = NDArray[np.float32]
 
@@ -133,7 +137,7 @@ async def in_process(
 
 @asynccontextmanager
 async def by_server(
-    address: str,
+    address: ServerAddress,
     *,
     api_key: str | None = None,
     model: str = "",
@@ -143,9 +147,10 @@ async def by_server(
     """Ask a running server, a request a query.
 
     Raises:
-        grpc.aio.AioRpcError: it does not answer.
+        grpc.aio.AioRpcError: a gRPC server does not answer.
+        RestCallFailed: an HTTP server does not answer.
     """
-    async with AsyncRerankClient(address, api_key=api_key, timeout=_SERVER_SECONDS) as client:
+    async with client_of(address, api_key=api_key, timeout=_SERVER_SECONDS) as client:
         served = await client.models()
         info = next((one for one in served if model in (one.name, *one.aliases)), served[0])
 
@@ -154,15 +159,24 @@ async def by_server(
         async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
             try:
                 answer = await client.rerank(
-                    query, documents, model=model, max_tokens_per_doc=max_tokens_per_doc, too_long=how
+                    query,
+                    documents,
+                    model=model,
+                    max_tokens_per_doc=max_tokens_per_doc,
+                    too_long=how,
+                    score_type=pb.SCORE_TYPE_RAW,
                 )
+            except RestCallFailed as error:
+                if error.status not in _REFUSED:
+                    raise
+                return Refusal(error.server_reason or "invalid", str(error))
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                     raise
                 return Refusal(next(iter(_reasons(error)), "invalid"), error.details() or "")
             return _scores(answer.results)
 
-        yield Scorer(info.name, f"{info.provider} {info.precision}, at {address}", score)
+        yield Scorer(info.name, f"{info.provider} {info.precision}, at {address.target}", score)
 
 
 def _scores(results: Iterable[RankedDocument | pb.Result]) -> Scores:

@@ -92,7 +92,7 @@ def test_a_model_is_legible_on_a_narrow_terminal() -> None:
         (("rank", "a", "b", "--top-n", "-99999999999"), "--top-n is -99999999999"),
         (("rank", "a", "\udcff"), "an argument is not UTF-8 text"),
         (("rank", "\udcff", "a"), "an argument is not UTF-8 text"),
-        (("rank", "a", "b", "--model", "\udcff"), "an argument is not UTF-8 text"),
+        (("rank", "a", "b", "--served-model", "\udcff"), "an argument is not UTF-8 text"),
         (("rank", "a", "b", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
         (("rank", "a", "--file", "latin.txt"), "--file latin.txt is not UTF-8 text, at byte 3"),
         (("rank", "a", "--file", "-"), "--file - is not UTF-8 text, at byte 3"),
@@ -102,6 +102,10 @@ def test_a_model_is_legible_on_a_narrow_terminal() -> None:
         (("rank", "a", "--file", "blank.txt"), "--file blank.txt has no line with text"),
         (("models", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
         (("models", "--server", "\udcff"), "an argument is not UTF-8 text"),
+        (("models", "--api-key", ""), "--api-key is empty"),
+        (("models", "--api-key", "clé"), "--api-key has characters"),
+        (("models", "--server", "ftp://localhost:1"), "--server ftp://localhost:1 has the unknown scheme ftp://"),
+        (("rank", "a", "b", "--server", "localhost"), "--server localhost has no port: give localhost:50051"),
     ],
 )
 def test_a_wrong_argument_is_told_in_a_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -126,3 +130,43 @@ def test_help_says_what_values_mean() -> None:
     assert "--api-keys-file FILE" in done.stdout
     for word in ("tuple[", "(default: None)", "(default: ())"):
         assert word not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "words"),
+    [
+        (("serve", "--gprc-port", "1"), "rerank serve [OPTION]...", "no option --gprc-port; did you mean --grpc-port?"),
+        (("serve", "--grpc_port=1"), "rerank serve", "no option --grpc_port; did you mean --grpc-port?"),
+        (("serve", "extra"), "rerank serve", "unexpected: extra"),
+        (("rank", "--fiel", "x"), "rerank rank [OPTION]... query [documents ...]", "did you mean --file?"),
+        (("rank", "a", "b", "--model", "x"), "rerank rank", "no option --model: use --served-model"),
+        (("bench", "--model", "x"), "rerank bench", "no option --model: use --served-model"),
+        (("eval", "--served-name", "x"), "rerank eval", "no option --served-name: use --served-model"),
+        (("calibrate", "--bundle", "x", "--labels", "y"), "rerank calibrate", "no option --bundle: use --model"),
+        (("export", "x", "--percisions", "y"), "rerank export", "did you mean --precisions?"),
+        (("rnak", "a"), "rerank [OPTION]... COMMAND ...", "there is no command rnak; did you mean rank?"),
+        (("--vresion",), "rerank [OPTION]... COMMAND ...", "did you mean --version?"),
+        (("serve", "--lanes"), "rerank serve", "argument --lanes: expected one argument"),
+    ],
+)
+def test_a_mistyped_option_is_answered_with_the_nearest(arguments: tuple[str, ...], usage: str, words: str) -> None:
+    """Under one line of the command's own usage, with exit status 2."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"usage: {usage}")
+    assert words in second
+
+
+def test_values_that_look_like_options_are_values() -> None:
+    """After `--`, and texts with blanks."""
+    for arguments in (("rank", "--server", "127.0.0.1:1", "--", "--query", "--text"), ("rank", "--what is", "--a b")):
+        done = subprocess.run(
+            command(*arguments),
+            capture_output=True,
+            text=True,
+            env=environment(RERANK_SERVER="127.0.0.1:1"),
+            timeout=60,
+        )
+        assert done.returncode == 1
+        assert "UNAVAILABLE" in done.stderr

@@ -2,14 +2,13 @@
 
 import asyncio
 import math
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rerank_service.api.address import address
+from rerank_service.api.address import bound
 
 
 class _Server(uvicorn.Server):
@@ -52,7 +51,7 @@ async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[RestEdg
         lifespan="off",
         server_header=False,
     )
-    listener = _listen(host, port)
+    listener = bound(host, port, flag="--rest-port")
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     edge = RestEdge(server, serving, listener.getsockname()[1])
@@ -73,20 +72,3 @@ class _TidyPaths:
             tidy = "/" + "/".join(part for part in scope["path"].split("/") if part)
             scope = {**scope, "path": tidy, "raw_path": tidy.encode()}
         await self._app(scope, receive, send)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where the protocol is named; without it an answer, which is written in two parts,
-    # waits 40 ms for the client's delayed acknowledgement
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise OSError(
-            f"cannot listen on {address(host, port)}: {error.strerror}; choose another with --rest-port"
-        ) from error
-    return listener

@@ -2,8 +2,8 @@
 `rerank.commands`."""
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class Command:
     """Add its arguments."""
     run: Callable[[argparse.Namespace], int]
     """Do it; gives the exit status."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Options of earlier versions, and what to use instead."""
 
 
 def positive(text: str) -> int:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank.client import DEFAULT_ADDRESS
 from rerank_service.cli.commands import Command
+from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
 from rerank_service.quantities import counted
@@ -24,15 +24,7 @@ _SECONDS = 10.0
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--server",
-        default=f"grpc://{DEFAULT_ADDRESS}",
-        metavar="URL",
-        help="grpc://HOST:PORT of this server, or http://HOST:PORT of one that speaks Cohere's or TEI's JSON; with a "
-        "path where it is not a usual one (default: %(default)s)",
-    )
-    parser.add_argument("--api-key", metavar="KEY", help="a key of that server")
-    parser.add_argument("--model", default="", metavar="NAME", help="the model's name there (default: its first)")
+    add_server_arguments(parser)
     parser.add_argument(
         "--dialect", choices=("auto", "cohere", "tei"), default="auto", help="the JSON spoken (default: found out)"
     )
@@ -66,9 +58,10 @@ def _run(arguments: argparse.Namespace) -> int:
     for path in filter(None, (arguments.json, arguments.png)):
         _check_writable(path)
     dialect = None if arguments.dialect == "auto" else Dialect(arguments.dialect)
-    server = target(arguments.server, dialect=dialect, model=arguments.model, api_key=arguments.api_key)
+    address = chosen_server(arguments).address
+    server = target(address, dialect=dialect, model=arguments.served_model, api_key=api_key(arguments))
     console = error_console()
-    report = asyncio.run(_measure(arguments, server, workload, levels, console))
+    report = asyncio.run(_measure(arguments, address.target, server, workload, levels, console))
     served = report.served
     title = " · ".join(filter(None, (report.server, served.model, served.precision, served.provider, served.detail)))
     Console().print(load_table(title, report.levels))
@@ -82,7 +75,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _measure(
-    arguments: argparse.Namespace, server: "Target", workload: "Workload", levels: list[int], console: "Console"
+    arguments: argparse.Namespace,
+    address: str,
+    server: "Target",
+    workload: "Workload",
+    levels: list[int],
+    console: "Console",
 ) -> "Report":
     from rerank_service.cli.output.load import level_line
     from rerank_service.tools.loadtest.load_report import Report
@@ -94,7 +92,7 @@ async def _measure(
         measured.append(level)
         if not console.is_terminal:
             console.print(level_line(level), soft_wrap=True)
-    return Report(arguments.server, served, workload, arguments.deadline, measured)
+    return Report(address, served, workload, arguments.deadline, measured)
 
 
 async def _level(
@@ -178,4 +176,5 @@ COMMAND = Command(
     "--clients 16 --json infinity.json",
     configure=_configure,
     run=_run,
+    renamed={"--model": "--served-model"},
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--bundle", type=Path, metavar="FOLDER", required=True, help="the model's folder")
+    add("--model", type=Path, metavar="FOLDER", required=True, help="the model's folder")
     add("--labels", type=Path, metavar="FILE", required=True, help="judged documents, JSONL (docs/evaluation.md)")
     add("--method", choices=("auto", "platt", "isotonic"), default="auto", help="the curve (default: %(default)s)")
     meaning = parser.add_mutually_exclusive_group()
@@ -31,7 +31,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--in-place", action="store_true", help="keep it in the bundle itself (the default)")
     where.add_argument("--out", type=Path, metavar="FOLDER", help="keep it in a copy of the bundle")
     where.add_argument("--dry-run", action="store_true", help="keep nothing")
-    add("--picture", type=Path, metavar="FILE", help="reliability diagram (default: <bundle>-reliability.png)")
+    add("--picture", type=Path, metavar="FILE", help="reliability diagram (default: <model>-reliability.png)")
     add("--json", type=Path, metavar="FILE", help="write all figures as JSON")
     add("--max-tokens-per-doc", type=positive, metavar="N", help="cut each document to so many tokens")
 
@@ -49,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     check_installed()
     if arguments.out is not None:
         check_free(arguments.out)
-    bundle = open_bundle(arguments.bundle)
+    bundle = open_bundle(arguments.model)
     labelled = _labelled(arguments)
     found = calibrate(
         labelled,
@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
     console.print(quality_table(found))
     console.print(grades_table(found))
     console.print(_keep(arguments, bundle, found), highlight=False, markup=False, soft_wrap=True)
-    picture = arguments.picture or Path(f"{(arguments.out or arguments.bundle).resolve()}-reliability.png")
+    picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
     draw(found, picture)
     console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
@@ -88,7 +88,7 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> 
     from rerank_service.wiring import model_options, request_limits
 
     tasks = [Task(one.places[0], one.query, one.documents) for one in labelled]
-    settings = read_settings(model=arguments.bundle)
+    settings = read_settings(model=arguments.model)
     options = model_options(settings)
     async with in_process(options, request_limits(settings), max_tokens_per_doc=arguments.max_tokens_per_doc) as scorer:
         with progress("scoring labels", sum(len(task.documents) for task in tasks)) as scored:
@@ -126,8 +126,9 @@ COMMAND = Command(
     help="calibrate a model's scores on labels",
     description="Fit how a model's logits become scores, so that a score is the probability that a document is "
     "relevant, or with --graded its grade on an even scale from 0 to 1, on the labels given; keep it in the bundle. "
-    f"The order of results never changes. For example: {command_name()} calibrate --bundle out/my-model "
+    f"The order of results never changes. For example: {command_name()} calibrate --model out/my-model "
     "--labels labels.jsonl",
     configure=_configure,
     run=_run,
+    renamed={"--bundle": "--model"},
 )

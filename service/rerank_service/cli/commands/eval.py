@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_service.cli.commands import Command, positive
+from rerank_service.cli.server_arguments import add_server_arguments, api_key, given_server
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.installation import command_name
 from rerank_service.quantities import counted, duration
@@ -33,9 +34,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--model", type=Path, metavar="FOLDER", help="folder of a model (default: the bundled starter)")
     model.add_argument("--provider", choices=[one.value for one in Provider], help="as for rerank serve")
     model.add_argument("--precision", choices=[one.value for one in Precision], help="as for rerank serve")
-    model.add_argument("--server", metavar="HOST:PORT", help="a running server instead, by its gRPC address")
-    model.add_argument("--served-name", default="", metavar="NAME", help="the model's name there")
-    model.add_argument("--api-key", metavar="KEY", help="a key of that server")
+    add_server_arguments(model, otherwise="no server, but a model in this process")
     model.add_argument("--max-tokens-per-doc", type=positive, metavar="N", help="cut each document to so many tokens")
     model.add_argument(
         "--too-long",
@@ -141,16 +140,18 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     given: dict[str, Any] = {
         name: value for name in ("model", "provider", "precision") if (value := getattr(arguments, name)) is not None
     }
-    if arguments.server is None:
+    if given and arguments.server is not None:
+        raise SettingsInvalid(f"--server and --{next(iter(given))} are mutually exclusive: give one of them")
+    server = None if given else given_server(arguments)  # a flag wins over RERANK_SERVER
+    if server is None:
         settings = read_settings(**given)
         async with in_process(model_options(settings), request_limits(settings), **read) as scorer:
             yield scorer
         return
-    if given:
-        raise SettingsInvalid(f"--server says what is evaluated, and so does --{next(iter(given))}")
-    name, key = arguments.served_name, arguments.api_key
     try:
-        async with by_server(arguments.server, api_key=key, model=name, **read) as scorer:
+        async with by_server(
+            server.address, api_key=api_key(arguments), model=arguments.served_model, **read
+        ) as scorer:
             yield scorer
     except UnicodeEncodeError as error:
         raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
@@ -163,4 +164,5 @@ COMMAND = Command(
     f"{command_name()} eval data/trec-dl19.jsonl.gz --depth 100",
     configure=_configure,
     run=_run,
+    renamed={"--served-name": "--served-model"},
 )

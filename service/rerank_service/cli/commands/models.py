@@ -1,33 +1,34 @@
 """`rerank models`: what a server serves."""
 
 import argparse
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rerank.client import DEFAULT_ADDRESS
 from rerank_service.cli.commands import Command
-from rerank_service.errors import SettingsInvalid
+from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
+
+if TYPE_CHECKING:
+    from rerank.v1 import rerank_pb2 as pb
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--server",
-        default=DEFAULT_ADDRESS,
-        metavar="HOST:PORT",
-        help="the server's gRPC address (default: %(default)s)",
-    )
-    parser.add_argument("--api-key", metavar="KEY", help="a key of that server")
+    add_server_arguments(parser, served_model=False)
+
+
+async def _models(arguments: argparse.Namespace) -> "Sequence[pb.Model]":
+    from rerank_service.tools.rest_client import client_of
+
+    async with client_of(chosen_server(arguments).address, api_key=api_key(arguments)) as client:
+        return await client.models()
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank.client import RerankClient
     from rerank_service.cli.output.tables import model_table
 
-    try:
-        with RerankClient(arguments.server, api_key=arguments.api_key) as client:
-            models = client.models()
-    except UnicodeEncodeError as error:
-        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
+    models = asyncio.run(_models(arguments))
     console = Console()
     for model in models:
         console.print(model_table(model))

@@ -1,13 +1,14 @@
 """`rerank rank`: rank documents from the command line."""
 
 import argparse
+import asyncio
 import json
 import sys
 from pathlib import Path
 
-from rerank.client import DEFAULT_ADDRESS
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.cli.commands import Command
+from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
 
@@ -19,19 +20,8 @@ _PREFIX = "SCORE_TYPE_"
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", help="what is asked")
     parser.add_argument("documents", nargs="*", help="the candidates, one an argument")
-    parser.add_argument(
-        "--file",
-        metavar="FILE",
-        help="read candidates from a file, one a line; - is standard input",
-    )
-    parser.add_argument(
-        "--server",
-        default=DEFAULT_ADDRESS,
-        metavar="HOST:PORT",
-        help="the server's gRPC address (default: %(default)s)",
-    )
-    parser.add_argument("--api-key", metavar="KEY", help="a key of that server")
-    parser.add_argument("--model", default="", metavar="NAME", help="the model's name there (default: the one served)")
+    parser.add_argument("--file", metavar="FILE", help="read candidates from a file, one a line; - is standard input")
+    add_server_arguments(parser)
     parser.add_argument("--top-n", type=int, metavar="N", help="show the best N only")
     parser.add_argument(
         "--score-type",
@@ -58,17 +48,17 @@ def _lines(file: str) -> list[str]:
         raise SettingsInvalid(f"--file {file} is not UTF-8 text, at byte {error.start}") from error
 
 
-def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.RerankResponse:
-    from rerank.client import RerankClient
+async def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.RerankResponse:
+    from rerank_service.tools.rest_client import client_of
 
     if arguments.top_n is not None and abs(arguments.top_n) > _MAX_TOP_N:
         raise SettingsInvalid(f"--top-n is {arguments.top_n}, and at most {_MAX_TOP_N} can be asked for")
     try:
-        with RerankClient(arguments.server, api_key=arguments.api_key) as client:
-            return client.rerank(
+        async with client_of(chosen_server(arguments).address, api_key=api_key(arguments)) as client:
+            return await client.rerank(
                 arguments.query,
                 documents,
-                model=arguments.model,
+                model=arguments.served_model,
                 top_n=arguments.top_n,
                 score_type=_score_type(arguments.score_type),
             )
@@ -86,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.cli.output.tables import ranking_table
 
     documents = _documents(arguments)
-    response = _rank(arguments, documents)
+    response = asyncio.run(_rank(arguments, documents))
     if arguments.json:
         for result in response.results:
             print(json.dumps(_shown(result, documents), ensure_ascii=False))
@@ -112,4 +102,5 @@ COMMAND = Command(
     f"{command_name()} rank 'capital of France' 'Paris is in France.' 'Rome is in Italy.'",
     configure=_configure,
     run=_run,
+    renamed={"--model": "--served-model"},
 )

@@ -13,7 +13,8 @@ import structlog
 from pydantic_settings import CliSettingsSource
 
 from rerank_service.cli.commands import Command
-from rerank_service.settings import Settings, read_settings
+from rerank_service.cli.server_arguments import API_KEY, CLIENT_VARIABLES
+from rerank_service.settings import Settings, read_settings, without_empty
 
 _METAVARS = {
     "Path": "FOLDER",
@@ -58,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     configure_logging(settings.log_format, settings.log_level)
-    _warn_of_strange_variables()
+    _warn_of_strange_variables(settings)
 
     async def on_ready(addresses: Addresses) -> None:
         if settings.example:
@@ -74,17 +75,19 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _warn_of_strange_variables() -> None:
-    """A variable that is misspelt sets nothing; with RERANK_API_KEY for RERANK_API_KEYS the door would stand open."""
+def _warn_of_strange_variables(settings: Settings) -> None:
+    """Warn about variables that set nothing: RERANK_API_KEY for RERANK_API_KEYS would leave the server open."""
     known = {f"RERANK_{name.upper()}" for name in Settings.model_fields}
-    for name in sorted(os.environ.keys() - known):
+    has_keys = bool(settings.api_keys or settings.api_keys_file)
+    ignored = known.union(CLIENT_VARIABLES) - (set() if has_keys else {API_KEY})
+    for name in sorted(os.environ.keys() - ignored):
         if name.startswith("RERANK_"):
             meant = get_close_matches(name, known, n=1)
             structlog.get_logger().warning("unknown variable", name=name, meant=meant[0] if meant else None)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    return read_settings(_cli_settings_source=arguments.settings(parsed_args=arguments))
+    return read_settings(_cli_settings_source=arguments.settings(parsed_args=without_empty(vars(arguments))))
 
 
 COMMAND = Command(

@@ -135,12 +135,26 @@ def rerank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int
     return lambda *arguments: entry._main([str(one) for one in arguments])
 
 
+def test_a_wrong_setting_is_told_in_a_line(
+    rerank: Callable[..., int],
+    folder: Path,
+    labels: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With its variable, its value and what is allowed."""
+    monkeypatch.setenv("RERANK_LANES", "many")
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "rerank: --lanes or RERANK_LANES is 'many': give a whole number from 1 to 1024"
+
+
 def test_a_calibration_is_kept_in_the_bundle(
     rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Which opens again, with another digest but the same graph; a picture lies beside it; the figures are told."""
     before = open_bundle(folder)
-    assert rerank("calibrate", "--bundle", folder, "--labels", labels, "--json", "figures.json") == 0
+    assert rerank("calibrate", "--model", folder, "--labels", labels, "--json", "figures.json") == 0
     after = open_bundle(folder)
     curve = after.manifest.calibration and after.manifest.calibration.curve
     assert isinstance(curve, Platt)
@@ -165,7 +179,7 @@ def test_a_copy_leaves_the_bundle_alone(rerank: Callable[..., int], folder: Path
     (folder / "README.md").write_text("read me")
     (folder / ".hidden").write_text("not the model's")
     out = folder.parent / "models" / "calibrated"
-    arguments = ("calibrate", "--bundle", folder, "--labels", labels, "--out", out)
+    arguments = ("calibrate", "--model", folder, "--labels", labels, "--out", out)
     assert rerank(*arguments) == 0
     assert open_bundle(out).manifest.calibration is not None
     assert (folder / MANIFEST).read_bytes() == written
@@ -181,7 +195,7 @@ def test_a_dry_run_keeps_nothing(
     """But it shows everything."""
     written = (folder / MANIFEST).read_bytes()
     arguments = ("--labels", labels, "--dry-run", "--picture", "x/a.png", "--graded")
-    assert rerank("calibrate", "--bundle", folder, *arguments) == 0
+    assert rerank("calibrate", "--model", folder, *arguments) == 0
     assert (folder / MANIFEST).read_bytes() == written
     assert Path("x/a.png").exists()
     assert "not kept: platt" in capsys.readouterr().out
@@ -190,7 +204,7 @@ def test_a_dry_run_keeps_nothing(
 def test_a_plain_folder_becomes_a_bundle(rerank: Callable[..., int], folder: Path, labels: Path) -> None:
     """With a manifest of all that is in it."""
     (folder / MANIFEST).unlink()
-    assert rerank("calibrate", "--bundle", folder, "--labels", labels) == 0
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 0
     assert open_bundle(folder).manifest.calibration is not None
 
 
@@ -203,7 +217,7 @@ def test_without_the_extra_a_line_says_how_to_get_it(
 ) -> None:
     """Before anything is scored."""
     monkeypatch.setattr("rerank_service.tools.calibration.calibrate.find_spec", lambda name: None)
-    assert rerank("calibrate", "--bundle", folder, "--labels", labels) == 1
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
     shown = capsys.readouterr().err
     assert install_command("calibrate") in shown
     assert "[calibrate]'" in shown
@@ -215,5 +229,5 @@ def test_a_query_that_is_too_long_is_named(
     """By its line."""
     with labels.open("a") as file:
         file.write(json.dumps({"query": "1 " * 40, "document": "1", "label": 1}))
-    assert rerank("calibrate", "--bundle", folder, "--labels", labels) == 1
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
     assert f"rerank: {labels}:101: query has 40 tokens" in capsys.readouterr().err

@@ -113,7 +113,11 @@ async def test_long_documents_are_evaluated_as_a_server_scores_them(
         {"id": "long", "text": " ".join(["1"] * 28 + ["2"] * 28), "grade": 1},
     ]
     (tmp_path / "some.jsonl").write_text(json.dumps({"qid": "1", "query": "0", "documents": documents}))
-    for source in (("--model", small_model.folder), ("--server", edges.address)):
+    for source in (
+        ("--model", small_model.folder),
+        ("--server", edges.address),
+        ("--server", str(edges.http.base_url)),
+    ):
         for how, mrr, read in (("windows", 1.0, (4, 1, 0)), ("cut", 0.5, (2, 0, 1))):
             arguments = ("some.jsonl", *source, "--too-long", how, "--json", "some.json")
             assert await asyncio.to_thread(rerank, "eval", *arguments) == 0
@@ -134,13 +138,41 @@ async def test_a_server_is_evaluated(
     with (tmp_path / "some.jsonl").open("a") as file:
         file.write(json.dumps({"qid": "x", "query": "0 " * 40, "documents": [{"id": "a", "text": "1", "grade": 1}]}))
     ours = ("eval", "some.jsonl", "--model", small_model.folder, "--json", "ours.json")
-    theirs = ("eval", "some.jsonl", "--server", edges.address, "--json", "theirs.json")
-    for arguments in (ours, theirs):
-        assert await asyncio.to_thread(rerank, *arguments) == 0
-    first, second = map(_read, ("ours.json", "theirs.json"))
-    assert first["mean"] == second["mean"]
-    assert second["collections"][0]["queries_too_long"] == 1
-    assert second["engine"].endswith(f"at {edges.address}")
+    assert await asyncio.to_thread(rerank, *ours) == 0
+    for address in (edges.address, str(edges.http.base_url)):
+        theirs = ("eval", "some.jsonl", "--server", address, "--json", "theirs.json")
+        assert await asyncio.to_thread(rerank, *theirs) == 0
+        first, second = map(_read, ("ours.json", "theirs.json"))
+        assert first["mean"] == second["mean"]
+        assert second["collections"][0]["queries_too_long"] == 1
+        assert second["engine"].endswith(f"at {address}")
+
+
+async def test_a_variable_names_the_server_that_is_evaluated(
+    rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RERANK_SERVER is --server's variable; --model, a flag, wins over it."""
+    _collection(tmp_path / "some.jsonl")
+    monkeypatch.setenv("RERANK_SERVER", edges.address)
+    for flags, remote in (((), True), (("--model", small_model.folder), False)):
+        assert await asyncio.to_thread(rerank, "eval", "some.jsonl", "--json", "some.json", *flags) == 0
+        assert _read("some.json")["engine"].endswith(f"at {edges.address}") is remote
+
+
+@pytest.mark.parametrize("command", [("eval", "some.jsonl"), ("tune",)])
+def test_a_wrong_setting_is_told_in_a_line(
+    rerank: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+) -> None:
+    """With its variable, its value and what is allowed."""
+    _collection(tmp_path / "some.jsonl")
+    monkeypatch.setenv("RERANK_GRPC_PORT", "abc")
+    assert rerank(*command) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "rerank: --grpc-port or RERANK_GRPC_PORT is 'abc': give a whole number from 0 to 65535"
 
 
 async def test_a_query_that_cannot_be_scored_stops_no_other(
@@ -182,7 +214,7 @@ async def test_a_query_that_cannot_be_scored_stops_no_other(
         (("some.jsonl", "--candidates", "x"), "--candidates goes with one BEIR folder"),
         (("--qrels", "x", "--corpus", "y"), "--candidates, --topics is missing"),
         (("some.jsonl", "--candidates", "x", "--qrels", "x", "--corpus", "y", "--topics", "z"), "is given too"),
-        (("some.jsonl", "--server", "localhost:1", "--model", "x"), "and so does --model"),
+        (("some.jsonl", "--server", "localhost:1", "--model", "x"), "--server and --model are mutually exclusive"),
         ((".",), "there is no queries.jsonl"),
         (("empty.jsonl",), "holds no query"),
         (("some.jsonl", "--server", "127.0.0.1:1", "--api-key", "\udcff"), "an argument is not UTF-8 text"),

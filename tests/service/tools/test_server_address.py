@@ -1,0 +1,88 @@
+"""Addresses of servers, as every client command takes them."""
+
+import argparse
+
+import pytest
+
+from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
+from rerank_service.errors import SettingsInvalid
+from rerank_service.tools.server_address import ServerAddress, server_address
+
+
+@pytest.mark.parametrize(
+    ("text", "protocol", "target"),
+    [
+        ("localhost:1", "grpc", "localhost:1"),
+        ("grpc://localhost:1", "grpc", "localhost:1"),
+        ("[::1]:1", "grpc", "[::1]:1"),
+        ("dns:///rerank-headless:1", "grpc", "dns:///rerank-headless:1"),
+        ("unix:/run/rerank", "grpc", "unix:/run/rerank"),
+        ("http://localhost:1", "http", "http://localhost:1"),
+        ("https://example.com/rerank", "http", "https://example.com/rerank"),
+    ],
+)
+def test_addresses_are_read(text: str, protocol: str, target: str) -> None:
+    """For both protocols, and in gRPC's own syntax."""
+    address = server_address(text)
+    assert (address.protocol, address.target) == (protocol, target)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "ftp://a", "grpc://", "http://", "http://a:b", "grpcs://a:1", "a", "a:99999", "grpc://a:1/rerank", "[::1"],
+)
+def test_a_wrong_address_is_refused(text: str) -> None:
+    """With the flag or variable that gave it."""
+    for source in ("--server", "RERANK_SERVER"):
+        with pytest.raises(SettingsInvalid, match=source):
+            server_address(text, source=source)
+
+
+def _arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_server_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words", "target", "source"),
+    [
+        ({}, (), "127.0.0.1:50051", "RERANK_HOST, RERANK_GRPC_PORT"),
+        ({"GRPC_PORT": "50151"}, (), "127.0.0.1:50151", "RERANK_HOST, RERANK_GRPC_PORT"),
+        ({"HOST": "0.0.0.0"}, (), "127.0.0.1:50051", "RERANK_HOST, RERANK_GRPC_PORT"),
+        ({"HOST": "::"}, (), "[::1]:50051", "RERANK_HOST, RERANK_GRPC_PORT"),
+        ({"HOST": "example.com"}, (), "example.com:50051", "RERANK_HOST, RERANK_GRPC_PORT"),
+        ({"SERVER": "a:1", "GRPC_PORT": "abc"}, (), "a:1", "RERANK_SERVER"),
+        ({"SERVER": ""}, (), "127.0.0.1:50051", "RERANK_HOST, RERANK_GRPC_PORT"),
+        ({"SERVER": "a:1"}, ("--server", "b:2"), "b:2", "--server"),
+    ],
+)
+def test_the_server_is_chosen_by_flag_then_variable_then_settings(
+    variables: dict[str, str], words: tuple[str, ...], target: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a client finds the server that was started with the same variables."""
+    for name, value in variables.items():
+        monkeypatch.setenv(f"RERANK_{name}", value)
+    chosen = chosen_server(_arguments(*words))
+    assert (chosen.address, chosen.source) == (ServerAddress("grpc", target), source)
+
+
+def test_a_port_that_the_system_chose_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names what to set."""
+    monkeypatch.setenv("RERANK_GRPC_PORT", "0")
+    with pytest.raises(SettingsInvalid, match="give it with --server or RERANK_SERVER"):
+        chosen_server(_arguments())
+
+
+def test_a_key_comes_from_the_flag_or_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is an unset one; an empty flag is a mistake."""
+    assert api_key(_arguments()) is None
+    for value, key in (("sesame", "sesame"), ("", None)):
+        monkeypatch.setenv("RERANK_API_KEY", value)
+        assert api_key(_arguments()) == key
+    assert api_key(_arguments("--api-key", "b")) == "b"
+    with pytest.raises(SettingsInvalid, match="--api-key is empty"):
+        api_key(_arguments("--api-key", ""))
+    monkeypatch.setenv("RERANK_API_KEY", "cl\u00e9")
+    with pytest.raises(SettingsInvalid, match="RERANK_API_KEY has characters"):
+        api_key(_arguments())
