@@ -118,6 +118,7 @@ def model_options(settings: Settings) -> ModelOptions:
         cuda_graphs=settings.cuda_graphs,
         names=Names(settings.model_name, settings.aliases),
         score_cache_bytes=settings.score_cache_bytes,
+        tune_seconds=settings.tune_seconds,
     )
 
 
@@ -137,7 +138,7 @@ def _log_ready(addresses: Addresses, model: ServedModel, seconds: float) -> None
         model=model.info.name,
         provider=model.info.provider,
         precision=model.info.precision,
-        why=model.info.choice,
+        why=model.info.reason,
         export=model.info.verdict,
         seconds=round(seconds, 2),
     )

@@ -46,6 +46,8 @@ class ModelInfo:
     """By what method, and what scores say by it; empty without."""
     verdict: str = NOT_VERIFIED
     """What the exporter's report says of its scores."""
+    reason: str = ""
+    """The first part of `choice`, short enough for a log line."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -116,13 +118,15 @@ def load(
     lanes: int | None = None,
     names: Names | None = None,
     choice: str = "",
+    reason: str = "",
     cost: CostModel | None = None,
     scores: ScoreCache | None = None,
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks for as long as that takes.
 
     `graph` is what the engine runs, where that is not the bundle's own. Without `lanes` there is one a core of this
-    process's quota, and two on a GPU. `choice` says why this engine; `cost` is what is known of its speed.
+    process's quota, and two on a GPU. `choice` says why this engine, `reason` the same in short;
+    `cost` is what is known of its speed.
     With `scores` its requests share what they have in common.
 
     Raises:
@@ -149,6 +153,7 @@ def load(
         limits.max_tokens,
         str(manifest.calibration or ""),
         bundle.verdict,
+        reason or choice,
     )
     return ServedModel(info, bundle, tokenizer, encoder, scheduler, manifest.activation, manifest.calibration)
 

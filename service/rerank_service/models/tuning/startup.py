@@ -3,7 +3,7 @@
 import importlib.metadata
 from dataclasses import dataclass
 
-from rerank_service.engine.available import Offer, offer, reasons, works
+from rerank_service.engine.available import offer, reasons, works
 from rerank_service.engine.cuda import gpus
 from rerank_service.engine.host import cpu, usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
@@ -14,7 +14,10 @@ from rerank_service.models.tuning.record import Tuned, read, reference_of
 from rerank_service.models.variants.cache import Cache, key
 from rerank_service.models.variants.derive import identity
 from rerank_service.models.variants.recipes import recipe
+from rerank_service.tuning.cgroup import memory_limit
+from rerank_service.tuning.code import code_version
 
+_UNTUNED = "exact, and not tuned on this machine yet"
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino")
 
 
@@ -37,8 +40,15 @@ class Selection:
 
     engine: Engine
     why: str
+    """The reason, and what speaks against each other engine."""
+    reason: str
     tuned: Tuned | None = None
-    """What was measured before, if it was."""
+    """The record of an earlier tuning."""
+
+    @classmethod
+    def of(cls, tuned: Tuned) -> "Selection":
+        """Return what a tuning chose."""
+        return cls(tuned.engine, tuned.why(), tuned.reason(), tuned)
 
 
 def wish_for(bundle: Bundle, wish: Wish) -> Wish:
@@ -66,13 +76,13 @@ def select(bundle: Bundle, wish: Wish, cache: Cache) -> Selection:
     """
     tuned = remembered(bundle, wish, cache)
     if tuned is not None:
-        return Selection(tuned.engine, tuned.why(), tuned)
+        return Selection.of(tuned)
     if wish == Wish():  # without looking at every provider, which takes a while
-        return Selection(_sure(), "exact, and not tuned on this machine yet")
+        return Selection(_sure(), _UNTUNED, _UNTUNED)
     found = offer(wish.provider, wish.precision)
-    if wish.precision is not Precision.AUTO:
-        return Selection(found.engines[0], _asked(wish, found))
-    return Selection(reference_of(found.engines), _asked(wish, found))
+    engine = reference_of(found.engines) if wish.precision is Precision.AUTO else found.engines[0]
+    asked = f"asked for: provider {wish.provider.value}, precision {wish.precision.value}"
+    return Selection(engine, "; ".join((asked, *reasons(found.skipped))), asked)
 
 
 def remembered(bundle: Bundle, wish: Wish, cache: Cache) -> Tuned | None:
@@ -96,17 +106,14 @@ def tuning_key(bundle: Bundle, wish: Wish) -> str:
         recipe(Engine(Provider.CPU, Precision.INT8)),
         recipe(Engine(Provider.CUDA, Precision.FP16)),
         parity_set.digest(),
+        code_version(),
+        str(memory_limit()),  # which keeps engines out
     )
 
 
 def _sure() -> Engine:
     cuda = Engine(Provider.CUDA, Precision.FP32)
     return cuda if works(cuda) else CPU_FP32
-
-
-def _asked(wish: Wish, found: Offer) -> str:
-    asked = f"asked for: provider {wish.provider.value}, precision {wish.precision.value}"
-    return "; ".join((asked, *reasons(found.skipped)))
 
 
 def _version(package: str) -> str:
