@@ -152,7 +152,7 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
         model=model.name,
         provider=model.provider,
         precision=model.precision,
-        why=model.choice,
+        why=model.reason,
         export=model.verdict,
         seconds=round(seconds, 2),
     )

@@ -132,8 +132,10 @@ class Settings(BaseSettings):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     """What it computes in; likewise. `rerank tune` shows what each brings here."""
     tune: Literal["auto", "off"] = "auto"
-    """Whether a first start measures, in the background and for at most 10 seconds, what auto should mean on this
-    machine. What `rerank tune` found before is used either way."""
+    """Whether a first start measures, in the background, what auto should mean on this machine. What `rerank tune`
+    found before is used either way."""
+    tune_seconds: PositiveSeconds = 10.0
+    """Maximum number of seconds for that measurement. More help a large model, for which 10 seconds decide nothing."""
     cache: Path = Path("~/.cache/rerank")
     """Folder for derived graphs and what was measured. Where it cannot be written, that is done again at each start."""
     lanes: Lanes | None = None

@@ -35,6 +35,7 @@ def model_options(settings: Settings) -> ModelOptions:
         cuda_graphs=settings.cuda_graphs,
         names=Names(settings.model_name, settings.aliases),
         score_cache_bytes=settings.score_cache_bytes,
+        tune_seconds=settings.tune_seconds,
     )
 
 

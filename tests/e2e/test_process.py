@@ -19,6 +19,7 @@ from rerank.client import RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from support.process import Process, Start, command, environment, read_until
+from support.small import write_small_model
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -44,18 +45,44 @@ def test_reading_output_fails_when_it_ends_without_the_text() -> None:
 
 def test_a_first_start_is_tuned_and_the_next_one_knows(start: Start, tmp_path: Path) -> None:
     """In the background, while it answers; what was found is told by the next start, at once."""
-    tuning = {"RERANK_TUNE": "auto", "RERANK_CACHE": str(tmp_path)}
+    tuning = {"RERANK_TUNE": "auto", "RERANK_CACHE": str(tmp_path), "RERANK_TUNE_SECONDS": "3600"}
     server = start(**tuning)
     ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
     assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
     assert server.popen.stderr is not None
     tuned = next(line for line in map(json.loads, server.popen.stderr) if line["event"] == "tuned")
-    assert "cpu int8" in tuned["why"]
+    assert "; " not in tuned["why"]
 
     with RerankClient(start(**tuning).grpc) as client:
         [model] = client.models()
-    assert model.choice == tuned["why"]
+    assert model.choice.startswith(f"{tuned['why']}; ")
+    assert "; cpu int8: " in model.choice
     assert model.precision in tuned["engine"]
+
+
+def test_an_engine_that_fails_writes_no_native_lines(start: Start, tmp_path: Path) -> None:
+    """onnxruntime fails to run the graph for int8, and would print an error: the log has JSON lines only."""
+    folder = write_small_model(tmp_path / "model", broken_int8=True).folder
+    server = start("--model", str(folder), "--log-level", "debug", RERANK_TUNE="auto", RERANK_TUNE_SECONDS="3600")
+    assert server.popen.stderr is not None
+    results = next(line for line in map(json.loads, server.popen.stderr) if line["event"] == "tuning results")
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert [line["event"] for line in server.log()][-1] == "stopped"
+    assert "out of data bounds" in results["why"]
+
+
+def test_tune_explains_without_measuring(tmp_path: Path) -> None:
+    """The engines that work here, those that do not and why, what is remembered, and what would be used."""
+    done = subprocess.run(
+        command("tune", "--explain"), capture_output=True, text=True, env=environment(RERANK_CACHE=str(tmp_path))
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"cpu fp32 +│ yes", done.stdout)
+    assert re.search(r"cuda fp16 +│ no ", done.stdout)
+    assert "remembered: nothing" in done.stdout
+    assert "`rerank serve` starts with cpu fp32: exact, and not tuned on this machine yet" in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stop_ends_a_tuning(start: Start, tmp_path: Path) -> None:

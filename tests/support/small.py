@@ -67,8 +67,9 @@ def _graph() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def write_small_model(folder: Path, *, template: Template | None = None) -> Bundle:
-    """Write the small model's bundle. With a template, whose tokens are all of type 0, all of a pair is summed."""
+def write_small_model(folder: Path, *, template: Template | None = None, broken_int8: bool = False) -> Bundle:
+    """Write the small model's bundle. With a template, whose tokens are all of type 0, all of a pair is summed. With
+    `broken_int8` it has a graph for int8 that loads and on which ONNX Runtime fails."""
     folder.mkdir(parents=True, exist_ok=True)
     graph = _graph()
     if template is not None:
@@ -77,8 +78,12 @@ def write_small_model(folder: Path, *, template: Template | None = None) -> Bund
     onnx.save(graph, folder / "model.onnx")
     _tokenizer().save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text('{"architectures": ["Small"], "id2label": {"0": "relevance"}}')
-    variant = Variant(file="model.onnx", precision="fp32", weights="fp32")
+    variants = [Variant(file="model.onnx", precision="fp32", weights="fp32")]
+    if broken_int8:
+        graph.graph.initializer[0].CopyFrom(helper.make_tensor("worth", TensorProto.FLOAT, [1], [0.0]))
+        onnx.save(graph, folder / "broken.onnx")
+        variants.append(Variant(file="broken.onnx", precision="int8", weights="int8", provider="cpu"))
     manifest = Manifest(
-        name="small", source="tests", max_tokens=32, pad_id=0, template=template, variants=(variant,), files={}
+        name="small", source="tests", max_tokens=32, pad_id=0, template=template, variants=tuple(variants), files={}
     )
     return write_manifest(folder, manifest)

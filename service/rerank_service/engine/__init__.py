@@ -7,4 +7,5 @@ cpu.py  openvino.py  cuda.py   how each provider is opened
 binding.py  memory.py  nvidia.py   what a GPU wants: inputs put there, runs that find no memory, its driver
 limits.py     how large batches should be
 runtime.py    the one place that imports onnxruntime
+native_log.py keeps native libraries' log lines out of ours
 """

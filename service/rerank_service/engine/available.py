@@ -6,7 +6,7 @@ from typing import Protocol
 
 from rerank_service.engine import cpu, cuda, openvino
 from rerank_service.engine.kinds import Engine, Precision, Provider
-from rerank_service.engine.runtime import Graph, Runner, ort
+from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Graph, Runner
 from rerank_service.errors import BundleInvalid
 
 
@@ -38,6 +38,8 @@ class Skipped:
 
     engine: Engine
     why: str
+    passing: bool = False
+    """True if another start may find otherwise: there was no memory or no time, say."""
 
 
 def reasons(skipped: Iterable[Skipped]) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ def offer(provider: Provider, precision: Precision) -> Offer:
         raise BundleInvalid(
             f"--provider {provider.value} --precision {precision.value} does not work here: "
             f"{'; '.join(reasons(skipped)) or 'there is no such engine'}"
-            f" (this onnxruntime has {', '.join(ort.get_available_providers())})"
+            f" (this onnxruntime has {', '.join(BUILT_IN_PROVIDERS)})"
         )
     return Offer(working, skipped)
 

@@ -13,7 +13,15 @@ import structlog
 from rerank_service.engine import nvidia_driver
 from rerank_service.engine.io_binding import Bound, Replayed
 from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
-from rerank_service.engine.runtime import FORM, Graph, Runner, open_session, ort, session_options
+from rerank_service.engine.runtime import (
+    BUILT_IN_PROVIDERS,
+    FORM,
+    Graph,
+    Runner,
+    open_session,
+    ort,
+    session_options,
+)
 from rerank_service.errors import BundleInvalid
 
 LANES = 2
@@ -29,14 +37,14 @@ def missing(precision: Precision) -> str | None:
     """Why this provider cannot compute in a precision here; None if it can."""
     if precision not in (Precision.FP32, Precision.FP16):
         return f"the CUDA provider is not used with {precision.value}"
-    if _NAME not in ort.get_available_providers():
+    if _NAME not in BUILT_IN_PROVIDERS:
         return "this onnxruntime has no CUDA: it comes with the extra gpu, and needs a GPU with its driver"
     return _fault()
 
 
 def gpus() -> tuple[str, ...]:
     """Names of the GPUs here, where this onnxruntime could use them."""
-    return nvidia_driver.gpus(nvidia_driver.open_driver()) if _NAME in ort.get_available_providers() else ()
+    return nvidia_driver.gpus(nvidia_driver.open_driver()) if _NAME in BUILT_IN_PROVIDERS else ()
 
 
 def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:  # noqa: ARG001 - any number shares it

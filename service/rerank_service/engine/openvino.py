@@ -16,7 +16,7 @@ from rerank_service.engine.cpu import Shared
 from rerank_service.engine.graph_io import ports_of
 from rerank_service.engine.host import cpu
 from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
-from rerank_service.engine.runtime import Feed, Graph, Runner, open_session, ort, session_options
+from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Feed, Graph, Runner, open_session, ort, session_options
 
 _NAME = ORT_NAME[Provider.OPENVINO]
 _HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
@@ -30,8 +30,11 @@ def missing(precision: Precision) -> str | None:
         return f"OpenVINO is not used with {precision.value}"
     if precision is Precision.BF16 and not cpu().features & _BF16_FEATURES:
         return "this processor has neither amx_bf16 nor avx512_bf16"
-    if _is_built_in() or _plugin_devices():
-        return None
+    try:
+        if _is_built_in() or _plugin_devices():
+            return None
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common class
+        return f"the OpenVINO plugin does not load: {error}"
     if _plugin_library() is None:
         return "onnxruntime-ep-openvino is not installed"
     return (
@@ -67,7 +70,7 @@ def _session(graph: Graph, precision: Precision) -> ort.InferenceSession:
 
 
 def _is_built_in() -> bool:
-    return _NAME in ort.get_available_providers()
+    return _NAME in BUILT_IN_PROVIDERS
 
 
 def _plugin_library() -> str | None:

@@ -6,15 +6,22 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from rerank_service.engine import native_log
 from rerank_service.engine.graph_io import Ports
 from rerank_service.errors import BundleInvalid
 
 # onnxruntime reports to Microsoft unless this is set before it is imported (its docs/Privacy.md)
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime as ort
+with native_log.discarded():
+    import onnxruntime as ort
 
-__all__ = ["FORM", "Feed", "Graph", "Runner", "open_session", "ort", "session_options"]
+    ort.set_default_logger_severity(native_log.FATAL)  # of what no session logs, such as the loading of plugins
 
+__all__ = ["BUILT_IN_PROVIDERS", "FORM", "Feed", "Graph", "Runner", "open_session", "ort", "session_options"]
+
+BUILT_IN_PROVIDERS: tuple[str, ...] = tuple(ort.get_available_providers())
+"""The providers that are part of this onnxruntime. Read before any plugin is registered, since onnxruntime 1.31 and
+later list registered plugins, too."""
 Graph = Path | bytes
 """A graph's file, or the graph itself where no file could be written."""
 FORM = "rerank.form"
@@ -39,7 +46,7 @@ def session_options() -> ort.SessionOptions:
     options.intra_op_num_threads = 1  # a lane is one thread; more lanes beat more threads a lane
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # it is kept for each shape seen, and ours change: memory would grow
-    options.log_severity_level = 3
+    options.log_severity_level = native_log.FATAL  # errors are raised; runs inherit this level
     return options
 
 

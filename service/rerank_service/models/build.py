@@ -35,6 +35,7 @@ def build_model(
     lanes: int | None = None,
     names: Names | None = None,
     choice: str = "",
+    reason: str = "",
     cost: CostModel | None = None,
     scores: ScoreCache | None = None,
     wrap_score: WrapScore | None = None,
@@ -42,7 +43,8 @@ def build_model(
     """Load a bundle and warm it up. Blocks.
 
     `graph` is what the engine runs; None: the bundle's own graph. `lanes` is the number of batches that run at once;
-    None: one for each usable core, two on a GPU. `choice` says why this engine. `cost` is the known speed of batches.
+    None: one for each usable core, two on a GPU. `choice` says why this engine,
+    `reason` the same in short. `cost` is the known speed of batches.
     `scores` caches logits for later requests. `wrap_score` returns the score function that the scheduler calls in place
     of the model's own; the warm-up does not call it.
 
@@ -59,7 +61,7 @@ def build_model(
     score = wrap_score(encoder.score) if wrap_score else encoder.score
     scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
     return ServedModel(
-        info=_info(bundle, encoder, limits, names or Names(), choice),
+        info=_info(bundle, encoder, limits, names or Names(), choice=choice, reason=reason or choice),
         bundle=bundle,
         tokenizer=tokenizer,
         encoder=encoder,
@@ -69,7 +71,9 @@ def build_model(
     )
 
 
-def _info(bundle: Bundle, encoder: CrossEncoder, limits: BatchLimits, names: Names, choice: str) -> ModelInfo:
+def _info(
+    bundle: Bundle, encoder: CrossEncoder, limits: BatchLimits, names: Names, choice: str, reason: str
+) -> ModelInfo:
     manifest = bundle.manifest
     return ModelInfo(
         name=names.name or manifest.name,
@@ -80,6 +84,7 @@ def _info(bundle: Bundle, encoder: CrossEncoder, limits: BatchLimits, names: Nam
         precision=encoder.engine.precision.value,
         provider=encoder.provider,
         choice=choice,
+        reason=reason,
         max_tokens=manifest.max_tokens,
         max_batch_tokens=limits.max_tokens,
         calibration=str(manifest.calibration or ""),

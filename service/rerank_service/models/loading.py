@@ -10,15 +10,18 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.engine.available import offer, reasons
+from rerank_service.engine.available import Offer, offer, reasons
 from rerank_service.engine.batch_defaults import default_lanes, default_limits
 from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.models.build import Names, build_model
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning import parity_set
-from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, tune_short
+from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, SECONDS, Halted, Time, tune_short
+from rerank_service.models.tuning.candidates import Candidates, Contest, Lacking
+from rerank_service.models.tuning.cgroup_memory import memory_left
 from rerank_service.models.tuning.full import Told, machine, tune_full
+from rerank_service.models.tuning.memory_estimate import Left, lacking
 from rerank_service.models.tuning.record import Tuned, reference_of
 from rerank_service.models.tuning.startup import (
     EngineRequest,
@@ -28,7 +31,7 @@ from rerank_service.models.tuning.startup import (
     select,
     tuning_key,
 )
-from rerank_service.models.tuning.trials import open_all
+from rerank_service.models.tuning.trials import Found
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import BatchLimits
@@ -53,6 +56,8 @@ class ModelOptions:
     """Where it runs on CUDA."""
     names: Names = field(default_factory=Names)
     score_cache_bytes: int = 0
+    tune_seconds: float = SECONDS
+    """Maximum time of a tuning in the background."""
 
 
 def load_selected(options: ModelOptions) -> ServedModel:
@@ -65,7 +70,9 @@ def load_selected(options: ModelOptions) -> ServedModel:
     return _load(bundle, options, select(bundle, runnable_request(bundle, options.requested), cache), cache)
 
 
-def load_better(options: ModelOptions, running: ServedModel, halt: threading.Event) -> ServedModel | None:
+def load_better(
+    options: ModelOptions, running: ServedModel, halt: threading.Event, left: Left = memory_left
+) -> ServedModel | None:
     """Measure which engine is the fastest here that ranks as fp32 does, remember it, and load the model on it; what
     runs, with the reason for it, if that is the one; None if nothing is to be chosen, or if it was told to halt."""
     bundle, cache = running.bundle, Cache(options.cache)  # checked when it was loaded, which takes long
@@ -74,18 +81,29 @@ def load_better(options: ModelOptions, running: ServedModel, halt: threading.Eve
         or remembered(bundle, options.requested, cache) is not None
     ):
         return None
-    tuned = _tune(bundle, options, running, cache, halt)
-    if tuned is None:
+    time_left = Time(time.perf_counter() + options.tune_seconds, halt)
+    offered = offer(options.requested.provider, options.requested.precision)
+    try:
+        found = _found(options, running, offered, time_left, left)
+    except Halted:
         return None
-    if not any(trial.undecided for trial in tuned.trials):  # else the next start, with less to do, may find out
+    tuned = Tuned(
+        form="short",
+        provider=found.chosen.provider,
+        precision=found.chosen.precision,
+        trials=found.trials,
+        skipped=reasons((*offered.skipped, *found.skipped)),
+    )
+    if found.final:  # else the next start, with less to do, may find out
         cache.keep_tuning(tuning_key(bundle, options.requested), tuned.model_dump(mode="json"))
-    _log.info("tuned", engine=str(tuned.engine), why=tuned.why())
+    _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
+    _log.debug("tuning results", why=tuned.why())
     if _engine(tuned.engine, options) == running.encoder.engine:
-        return replace(running, info=replace(running.info, choice=tuned.why()))
-    return _load(bundle, options, Selection(tuned.engine, tuned.why(), tuned), cache)
+        return replace(running, info=replace(running.info, choice=tuned.why(), reason=tuned.reason()))
+    return _load(bundle, options, Selection.of(tuned), cache)
 
 
-def tune(options: ModelOptions, told: Told) -> tuple[Tuned, bool]:
+def tune(options: ModelOptions, told: Told, left: Left = memory_left) -> tuple[Tuned, bool]:
     """Measure what runs the model best, and keep it; tells whether it could be kept. Takes minutes.
 
     Raises:
@@ -95,45 +113,63 @@ def tune(options: ModelOptions, told: Told) -> tuple[Tuned, bool]:
     requested = runnable_request(bundle, options.requested)
     found = offer(requested.provider, requested.precision)
     base = reference_of(found.engines)
-    here = machine(bundle, cache, _limits(options, None, base), lanes=options.lanes or default_lanes(base))
-    tuned = tune_full(here, found, told)
+    lanes = options.lanes or default_lanes(base)
+    here = machine(bundle, cache, _limits(options, None, base), lanes=lanes)
+    tuned = tune_full(here, found, told, _lacking(bundle, replace(options, lanes=lanes), left))
     return tuned, cache.keep_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
 
 
-def _tune(
-    bundle: Bundle, options: ModelOptions, running: ServedModel, cache: Cache, halt: threading.Event
-) -> Tuned | None:
-    ends = time.perf_counter() + SECONDS
-    found = offer(options.requested.provider, options.requested.precision)
-    base = running.encoder.engine
-    engines = (_engine(one, options) for one in found.engines)
-    others = (engine for engine in engines if engine != base and not halt.is_set())  # one by one, as they are opened
-    opened = open_all(bundle, others, cache, lanes=1)
-    scores = {engine: encoder.score for engine, encoder in opened.encoders.items()} | {base: running.encoder.score}
-    limits = replace(_limits(options, None, base), max_length=bundle.manifest.max_tokens)
-    try:
-        chosen, trials = tune_short(
-            scores,
-            base,
-            parity_set.encoded(running.tokenizer, most=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
-            limits=limits,
-            pad_id=bundle.manifest.pad_id,
-            ends=ends,
-            halt=halt,
-        )
-    except Halted:
-        return None
-    return Tuned(
-        form="short",
-        provider=chosen.provider,
-        precision=chosen.precision,
-        trials=trials,
-        skipped=reasons((*found.skipped, *opened.skipped)),
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The engines that a start would choose from, and its choice."""
+
+    offered: Offer
+    lacking: dict[Engine, str]
+    """Engines that work here and for which memory is missing."""
+    selection: Selection
+
+
+def explain(options: ModelOptions, left: Left = memory_left) -> Explanation:
+    """List the engines, and find the remembered tuning and the choice of a start. Measures nothing.
+
+    Raises:
+        BundleInvalid: it cannot be served.
+    """
+    bundle, cache = open_bundle(options.folder), Cache(options.cache)
+    requested = runnable_request(bundle, options.requested)
+    offered = offer(requested.provider, requested.precision)
+    lacks = _lacking(bundle, options, left)
+    lacking_memory = {engine: why for engine in offered.engines if (why := lacks(engine)) is not None}
+    return Explanation(offered, lacking_memory, select(bundle, requested, cache))
+
+
+def _found(options: ModelOptions, running: ServedModel, offered: Offer, time_left: Time, left: Left) -> Found:
+    """Measure all engines beside the one that runs.
+
+    Raises:
+        Halted: the server is stopping.
+    """
+    bundle, base = running.bundle, running.encoder.engine
+    engines = (_engine(one, options) for one in offered.engines)
+    candidates = Candidates(bundle, Cache(options.cache), lanes=1, lacking=_lacking(bundle, options, left))
+    contest = Contest(base, running.encoder.score, tuple(one for one in engines if one != base), candidates.score_of)
+    return tune_short(
+        contest,
+        parity_set.encoded(running.tokenizer, most=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
+        limits=replace(_limits(options, None, base), max_length=bundle.manifest.max_tokens),
+        pad_id=bundle.manifest.pad_id,
+        time=time_left,
     )
+
+
+def _lacking(bundle: Bundle, options: ModelOptions, left: Left) -> Lacking:
+    """By the lanes that would serve: the engine that is chosen is loaded with them, beside the one that runs."""
+    return lambda engine: lacking(bundle, engine, options.lanes or default_lanes(engine), left)
 
 
 def _load(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Cache) -> ServedModel:
     tuned, engine = selection.tuned, _engine(selection.engine, options)
+    _log.debug("loading", engine=str(engine), why=selection.why)
     return build_model(
         bundle,
         limits=_limits(options, tuned, engine),
@@ -142,6 +178,7 @@ def _load(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Ca
         lanes=options.lanes or (tuned.lanes if tuned else None),
         names=options.names,
         choice=selection.why,
+        reason=selection.reason,
         cost=CostModel(tuned.cost) if tuned and tuned.cost else None,
         scores=ScoreCache(options.score_cache_bytes) if options.score_cache_bytes else None,
     )

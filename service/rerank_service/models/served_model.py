@@ -27,7 +27,9 @@ class ModelInfo:
     precision: str
     provider: str
     choice: str
-    """Why this provider and this precision."""
+    """Why this provider and this precision, and why not the others."""
+    reason: str
+    """The first part of `choice`, short enough for a log line."""
     max_tokens: int
     """Maximum tokens of a pair, special tokens included."""
     max_batch_tokens: int

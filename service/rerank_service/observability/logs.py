@@ -55,6 +55,7 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str) -> N
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render], foreign_pre_chain=shared
         )
     )
+    logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 

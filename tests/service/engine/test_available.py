@@ -51,26 +51,64 @@ def test_what_was_asked_for_and_is_not_there_is_an_error(provider: Provider, pre
     assert "CPUExecutionProvider" in str(caught.value)
 
 
-def test_a_processor_without_bf16_is_not_offered_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenVINO would compute in fp32, and say nothing."""
-    monkeypatch.setattr(openvino, "cpu", lambda: Cpu("old", frozenset({"avx2"})))
-    why = openvino.missing(Precision.BF16)
-    assert why is not None
-    assert "neither amx_bf16 nor avx512_bf16" in why
+AMX = Cpu("Intel Xeon", frozenset({"avx2", "avx512_bf16", "amx_bf16"}))
+AVX2 = Cpu("Intel Core", frozenset({"avx2"}))
+ZEN4 = Cpu("AMD EPYC", frozenset({"avx2", "avx512_bf16"}))
+STOCK = ("AzureExecutionProvider", "CPUExecutionProvider")
+OPENVINO = ("OpenVINOExecutionProvider", "CPUExecutionProvider")
+NO_BF16 = "this processor has neither amx_bf16 nor avx512_bf16"
+NO_DEVICE = (
+    "the OpenVINO plugin offers no device on this processor (AMD EPYC); "
+    "the extra openvino brings an onnxruntime that does"
+)
+NO_PLUGIN = "onnxruntime-ep-openvino is not installed"
 
 
-def test_a_plugin_without_a_device_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on AMD, with the name of the processor and what helps."""
-    monkeypatch.setattr(openvino, "cpu", lambda: Cpu("AMD EPYC", frozenset({"avx512_bf16"})))
-    monkeypatch.setattr(openvino, "_is_built_in", lambda: False)
-    monkeypatch.setattr(openvino, "_plugin_devices", list)
-    monkeypatch.setattr(openvino, "_plugin_library", lambda: "libplugin.so")
-    assert openvino.missing(Precision.BF16) == (
-        "the OpenVINO plugin offers no device on this processor (AMD EPYC); "
-        "the extra openvino brings an onnxruntime that does"
-    )
-    monkeypatch.setattr(openvino, "_plugin_library", lambda: None)
-    assert openvino.missing(Precision.FP32) == "onnxruntime-ep-openvino is not installed"
+@pytest.mark.parametrize(
+    ("cpu", "built_in", "library", "devices", "bf16", "fp32"),
+    [
+        (AMX, STOCK, "plugin.so", ["cpu"], None, None),
+        (AVX2, STOCK, "plugin.so", ["cpu"], NO_BF16, None),
+        (ZEN4, STOCK, "plugin.so", [], NO_DEVICE, NO_DEVICE),
+        (ZEN4, STOCK, None, [], NO_PLUGIN, NO_PLUGIN),
+        (AMX, OPENVINO, None, [], None, None),
+        (AVX2, OPENVINO, None, [], NO_BF16, None),
+        (ZEN4, OPENVINO, None, [], None, None),
+    ],
+)
+def test_openvino_on_each_kind_of_processor(
+    monkeypatch: pytest.MonkeyPatch,
+    cpu: Cpu,
+    built_in: tuple[str, ...],
+    library: str | None,
+    devices: list[str],
+    bf16: str | None,
+    fp32: str | None,
+) -> None:
+    """Provider lists recorded with the stock onnxruntime and its plugin, and with OpenVINO built in."""
+    monkeypatch.setattr(openvino, "cpu", lambda: cpu)
+    monkeypatch.setattr(openvino, "BUILT_IN_PROVIDERS", built_in)
+    monkeypatch.setattr(openvino, "_plugin_devices", lambda: devices)
+    monkeypatch.setattr(openvino, "_plugin_library", lambda: library)
+    assert openvino.missing(Precision.BF16) == bf16
+    assert openvino.missing(Precision.FP32) == fp32
+
+
+def test_a_registered_plugin_is_not_taken_for_a_built_in_provider() -> None:
+    """onnxruntime lists it among the available ones, where it offers a device or not."""
+    before = openvino._is_built_in()
+    openvino.missing(Precision.FP32)  # registers the plugin
+    assert openvino._is_built_in() == before
+    if openvino._plugin_library() is not None:
+        assert not openvino._is_built_in()
+
+
+def test_a_plugin_that_does_not_load_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no error of all engines."""
+    monkeypatch.setattr(openvino, "BUILT_IN_PROVIDERS", STOCK)
+    monkeypatch.setattr(openvino, "_plugin_devices", openvino._plugin_devices.__wrapped__)
+    monkeypatch.setattr(openvino, "_plugin_library", lambda: "/nowhere/none.so")
+    assert "the OpenVINO plugin does not load: " in (openvino.missing(Precision.FP32) or "")
 
 
 def test_arm_computes_in_bf16_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from rerank_service.installation import command_name
 from rerank_service.quantities import counted
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from rerank_service.models.loading import ModelOptions
     from rerank_service.models.tuning.record import Tuned
 
@@ -19,6 +21,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add("--model", type=Path, metavar="FOLDER", help="folder of the model (default: the bundled starter)")
     add("--provider", choices=[one.value for one in Provider], help="choose among this provider's engines")
     add("--precision", choices=[one.value for one in Precision], help="choose among this precision's engines")
+    add(
+        "--explain", action="store_true", help="measure nothing: show the engines, what is remembered and would be used"
+    )
     add("--cache", type=Path, metavar="FOLDER", help="where the result is kept (default: ~/.cache/rerank)")
 
 
@@ -36,8 +41,11 @@ def _run(arguments: argparse.Namespace) -> int:
         if (value := getattr(arguments, name)) is not None
     }
     options = model_options(read_settings(**given))
-    tuned, kept = _tune(options)
     console = Console()
+    if arguments.explain:
+        _explain(options, console)
+        return 0
+    tuned, kept = _tune(options)
     console.print(engines_table(tuned))
     console.print(settings_table(tuned))
     for one in tuned.skipped:
@@ -49,6 +57,25 @@ def _run(arguments: argparse.Namespace) -> int:
     if not kept:
         console.print("it could not be kept, so `rerank serve` will not find it: see the warning above")
     return 0 if kept else 1
+
+
+def _explain(options: "ModelOptions", console: "Console") -> None:
+    from rerank_service.cli.output.tuning import engines_table, offer_table, settings_table
+    from rerank_service.models.loading import explain
+
+    explanation = explain(options)
+    selection = explanation.selection
+    console.print(offer_table(explanation))
+    if selection.tuned is None:
+        console.print("remembered: nothing")
+    else:
+        console.print(f"remembered: a {selection.tuned.form} tuning")
+        console.print(engines_table(selection.tuned))
+        if selection.tuned.settings:
+            console.print(settings_table(selection.tuned))
+        for one in selection.tuned.skipped:
+            console.print(f"skipped {one}", highlight=False, markup=False)
+    console.print(f"`rerank serve` starts with {selection.engine}: {selection.reason}", highlight=False, markup=False)
 
 
 def _tune(options: "ModelOptions") -> tuple["Tuned", bool]:
@@ -68,7 +95,7 @@ COMMAND = Command(
     help="find out what runs a model best on this machine",
     description="Measure which provider, precision, batch budget, length rounding and number of lanes are the fastest "
     "on this machine of those that rank as fp32 does, and keep that for `rerank serve`. It takes some minutes; let "
-    f"nothing else run. For example: {command_name()} tune --model out/my-model",
+    f"nothing else run. For example: {command_name()} tune --model out/my-model. With --explain nothing is measured.",
     configure=_configure,
     run=_run,
 )

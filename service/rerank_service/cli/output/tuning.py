@@ -1,8 +1,24 @@
 """What a tuning found, as tables."""
 
 from rich.table import Table
+from rich.text import Text
 
+from rerank_service.models.loading import Explanation
 from rerank_service.models.tuning.record import Tuned, reference_of
+
+
+def offer_table(explanation: Explanation) -> Table:
+    """Return a table with a row for each engine: those that work here, then the others, with the reason."""
+    table = Table(title="engines", title_justify="left")
+    table.add_column("engine")
+    table.add_column("works here")
+    table.add_column("why not", overflow="fold")
+    for engine in explanation.offered.engines:
+        why = explanation.lacking.get(engine)
+        table.add_row(str(engine), "yes" if why is None else "no memory", Text(why or ""))
+    for one in explanation.offered.skipped:
+        table.add_row(str(one.engine), "no", Text(one.why))
+    return table
 
 
 def engines_table(tuned: Tuned) -> Table:

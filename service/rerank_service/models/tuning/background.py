@@ -5,20 +5,22 @@ It chooses the engine and nothing else: budgets and lanes are `rerank tune`'s, w
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
+from rerank_service.engine.available import Skipped
 from rerank_service.engine.kinds import Engine
+from rerank_service.models.tuning.candidates import Contest, NotLoaded
 from rerank_service.models.tuning.gate import Agreement
-from rerank_service.models.tuning.record import Trial
 from rerank_service.models.tuning.throughput import Clock, Score, throughput
-from rerank_service.models.tuning.trials import Reference, judge
+from rerank_service.models.tuning.trials import Found, Reference, judge, speeds_beside
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 
 SECONDS = 10.0
-"""That a short tuning may take, loading the engines included."""
+"""Maximum time of a short tuning, loading the engines included."""
 _FOR_SPEED = 0.3
 """Share of its time, at most, that is spent on speeds."""
-_ROUNDS = 5
+_ROUNDS = 3
 QUERIES = 16
 """Of the parity set, that agreement is measured on."""
 DOCUMENT_TOKENS = 64
@@ -29,57 +31,79 @@ class Halted(Exception):
     """The server is stopping."""
 
 
+@dataclass(frozen=True, slots=True)
+class Time:
+    """The end of a tuning: a moment on a clock, or the server's stop."""
+
+    ends: float
+    halt: threading.Event
+    clock: Clock = time.perf_counter
+
+    @property
+    def is_over(self) -> bool:
+        """True once the moment has passed."""
+        return self.clock() > self.ends
+
+    def check(self) -> None:
+        """Raise Halted if the server is stopping."""
+        if self.halt.is_set():
+            raise Halted
+
+
 def tune_short(
-    scores: Mapping[Engine, Score],
-    base: Engine,
-    queries: list[list[EncodedPair]],
-    *,
-    limits: BatchLimits,
-    pad_id: int,
-    ends: float,
-    halt: threading.Event,
-    clock: Clock = time.perf_counter,
-) -> tuple[Engine, tuple[Trial, ...]]:
-    """The engine to use from now on, and what was found of each, at the latest a query after `ends` on the clock.
+    contest: Contest, queries: list[list[EncodedPair]], *, limits: BatchLimits, pad_id: int, time: Time
+) -> Found:
+    """Find the engine to use from now on, at the latest a query and the loading of an engine after the time is over.
 
     Raises:
-        Halted: it was told to.
+        Halted: the server is stopping.
     """
-    begun = clock()
-    speeds = _speeds(scores, queries, limits, pad_id, begun + _FOR_SPEED * (ends - begun), halt, clock)
-    reference = Reference(scores[base], queries, limits, pad_id)
+    contest = _in_time(contest, time)
+    sample = [pair for number, query in enumerate(queries) for pair in query[number % len(query) :][:1]]
+
+    share = _FOR_SPEED * (time.ends - time.clock()) / max(1, len(contest.others))
+
+    def speeds(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
+        return _best(
+            scores,
+            lambda score: throughput(score, sample, limits, pad_id=pad_id, lanes=1, clock=time.clock),
+            replace(time, ends=time.clock() + share),
+        )
+
+    measured, skipped = speeds_beside(contest, speeds)
+    reference = Reference(contest.base_score, queries, limits, pad_id)
 
     def agreement(engine: Engine) -> Agreement:
         seen = Agreement(len(queries))
         for number in range(len(queries)):
-            if halt.is_set():
-                raise Halted
-            if seen.holds is False or clock() > ends:
+            time.check()
+            if seen.holds is False or time.is_over:
                 break
-            seen = seen.and_(reference.tau(number, scores[engine]))
+            seen = seen.and_(reference.tau(number, contest.score_of(engine)))
         return seen
 
-    return judge(speeds, base, agreement)
+    return Found(*judge(measured, contest.base, agreement), skipped)
 
 
-def _speeds(
-    scores: Mapping[Engine, Score],
-    queries: list[list[EncodedPair]],
-    limits: BatchLimits,
-    pad_id: int,
-    ends: float,
-    halt: threading.Event,
-    clock: Clock,
-) -> dict[Engine, float]:
-    """The best tokens a second that one lane has reached, of a few rounds in turn: what disturbs only slows."""
-    sample = [pair for number, query in enumerate(queries) for pair in query[number % len(query) :][:1]]
+def _in_time(contest: Contest, time: Time) -> Contest:
+    """The same, with nothing loaded once the time is over."""
+
+    def score_of(engine: Engine) -> Score:
+        time.check()
+        if time.is_over:
+            raise NotLoaded(Skipped(engine, "no time left to measure it: run `rerank tune`", passing=True))
+        return contest.score_of(engine)
+
+    return replace(contest, score_of=score_of)
+
+
+def _best(scores: Mapping[Engine, Score], speed: Callable[[Score], float], time: Time) -> dict[Engine, float]:
+    """Measure in turn for a few rounds, and keep the best of each: what disturbs only slows."""
     best = dict.fromkeys(scores, 0.0)
     for _ in range(_ROUNDS):
         for engine, score in scores.items():
-            if halt.is_set():
-                raise Halted
-            speed = throughput(score, sample, limits, pad_id=pad_id, lanes=1, clock=clock)
-            best[engine] = max(best[engine], speed)
-        if clock() >= ends:
+            time.check()
+            best[engine] = max(best[engine], speed(score))
+        if time.is_over:
             break
     return best

@@ -4,21 +4,21 @@ Settings are searched one after the other, each with the best of those before: t
 they hardly depend on each other (docs/performance.md).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.engine.available import Offer, reasons
+from rerank_service.engine.available import Offer, Skipped, reasons
 from rerank_service.engine.kinds import Engine
-from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.candidates import Candidates, Contest, Lacking, NotLoaded
 from rerank_service.models.tuning.gate import Agreement
 from rerank_service.models.tuning.record import MOST, Setting, Trial, Tuned, reference_of
 from rerank_service.models.tuning.throughput import Score, in_turn, throughput
-from rerank_service.models.tuning.trials import Reference, judge, open_all
+from rerank_service.models.tuning.trials import Found, Reference, judge, speeds_beside
 from rerank_service.models.variants.cache import Cache
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
@@ -63,23 +63,19 @@ def machine(bundle: Bundle, cache: Cache, limits: BatchLimits, *, lanes: int) ->
     return Machine(bundle, tokenizer, cache, lanes, replace(limits, max_length=bundle.manifest.max_tokens), queries)
 
 
-def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
-    """Measure, and choose.
+def tune_full(here: Machine, offer: Offer, told: Told, lacking: Lacking = lambda _: None) -> Tuned:
+    """Measure, and choose. Beside fp32 one engine at a time is loaded, where memory allows it.
 
     Raises:
         BundleInvalid: no engine runs it.
     """
     told("loading the engines")
-    opened = open_all(here.bundle, offer.engines, here.cache, lanes=here.lanes)
-    if not opened.encoders:
-        raise BundleInvalid(f"no engine runs {here.bundle.folder}: {'; '.join(reasons(opened.skipped))}")
-    scores: dict[Engine, Score] = {engine: encoder.score for engine, encoder in opened.encoders.items()}
-    base = reference_of(tuple(scores))
-    told(f"speed of {', '.join(map(str, scores))}")
-    untuned = Setting.of(here.limits, here.lanes)
-    speeds = in_turn({engine: _speed(here, score, untuned) for engine, score in scores.items()}, ROUNDS)
-    chosen, trials = _judged(here, scores, base, speeds, told)
-    best, tried, cost = _settings(here, opened.encoders[chosen], told)
+    candidates = Candidates(here.bundle, here.cache, lanes=here.lanes, lacking=lacking)
+    contest, failed = _contest(here, offer.engines, candidates)
+    found = _found(here, contest, told)
+    chosen = found.chosen
+    score = contest.base_score if chosen == contest.base else candidates.score_of(chosen)
+    best, tried, cost = _settings(here, score, told)
     return Tuned(
         form="full",
         provider=chosen.provider,
@@ -88,25 +84,55 @@ def tune_full(here: Machine, offer: Offer, told: Told) -> Tuned:
         max_batch_tokens=best.max_batch_tokens,
         length_multiple=best.length_multiple,
         cost=cost.weights,
-        trials=trials,
+        trials=found.trials,
         settings=tried,
-        skipped=reasons((*offer.skipped, *opened.skipped)),
+        skipped=reasons((*offer.skipped, *failed, *found.skipped)),
     )
 
 
+def _contest(here: Machine, engines: tuple[Engine, ...], candidates: Candidates) -> tuple[Contest, tuple[Skipped, ...]]:
+    """All others beside the base, and those that would be the base and do not load.
+
+    Raises:
+        BundleInvalid: none loads.
+    """
+    failed: list[Skipped] = []
+    while engines:
+        base = reference_of(engines)
+        engines = tuple(one for one in engines if one != base)
+        try:
+            encoder = candidates.load(base)
+        except NotLoaded as error:
+            failed.append(error.skipped)
+        else:
+            return Contest(base, encoder.score, engines, candidates.score_of), tuple(failed)
+    raise BundleInvalid(f"no engine runs {here.bundle.folder}: {'; '.join(reasons(failed))}")
+
+
+def _found(here: Machine, contest: Contest, told: Told) -> Found:
+    untuned = Setting.of(here.limits, here.lanes)
+
+    def in_rounds(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
+        told(f"speed of {' and '.join(map(str, scores))}")
+        return in_turn({engine: _speed(here, score, untuned) for engine, score in scores.items()}, ROUNDS)
+
+    speeds, skipped = speeds_beside(contest, in_rounds)
+    return Found(*_judged(here, contest, speeds, told), skipped)
+
+
 def _judged(
-    here: Machine, scores: dict[Engine, Score], base: Engine, speeds: dict[Engine, float], told: Told
+    here: Machine, contest: Contest, speeds: dict[Engine, float], told: Told
 ) -> tuple[Engine, tuple[Trial, ...]]:
-    pad_id = here.bundle.manifest.pad_id
-    reference = Reference(scores[base], [list(query) for query in here.queries], here.limits, pad_id)
+    base, pad_id = contest.base, here.bundle.manifest.pad_id
+    reference = Reference(contest.base_score, [list(query) for query in here.queries], here.limits, pad_id)
 
     def agreement(engine: Engine) -> Agreement:
-        seen = Agreement(len(here.queries))
+        seen, score = Agreement(len(here.queries)), contest.score_of(engine)
         with ThreadPoolExecutor(here.lanes) as pool:
             for at in range(0, len(here.queries), here.lanes):
                 told(f"ranking of {engine} beside {base}: {at} of {counted(len(here.queries), 'query')}")
                 some = range(at, min(at + here.lanes, len(here.queries)))
-                for tau in pool.map(lambda number: reference.tau(number, scores[engine]), some):
+                for tau in pool.map(lambda number: reference.tau(number, score), some):
                     seen = seen.and_(tau)
                 if seen.holds is False:
                     break
@@ -115,20 +141,20 @@ def _judged(
     return judge(speeds, base, agreement)
 
 
-def _settings(here: Machine, encoder: CrossEncoder, told: Told) -> tuple[Setting, tuple[Setting, ...], CostModel]:
+def _settings(here: Machine, score: Score, told: Told) -> tuple[Setting, tuple[Setting, ...], CostModel]:
     """The settings to use, all that were measured, and what batches cost."""
     best = Setting.of(here.limits, here.lanes)
     tried: list[Setting] = []
     for what, values in _grid(here):
         told(f"{what.replace('_', ' ')}: {', '.join(map(str, values))}")
         contestants = [best.model_copy(update={what: value}) for value in values]
-        measured = _measured(here, encoder, contestants)
+        measured = _measured(here, score, contestants)
         tried += measured
         enough = NEAR * max(setting.tokens_per_second for setting in measured)
         best = next(setting for setting in measured if setting.tokens_per_second >= enough)
     cost = CostModel()
     for _ in range(ROUNDS):
-        _speed(here, encoder.score, best, cost)()
+        _speed(here, score, best, cost)()
     return best, tuple(tried), cost
 
 
@@ -138,8 +164,8 @@ def _grid(here: Machine) -> Iterable[tuple[str, list[int]]]:
     yield "lanes", sorted({1, max(1, here.lanes // 2), here.lanes})
 
 
-def _measured(here: Machine, encoder: CrossEncoder, contestants: list[Setting]) -> list[Setting]:
-    speeds = in_turn({setting: _speed(here, encoder.score, setting) for setting in contestants}, ROUNDS)
+def _measured(here: Machine, score: Score, contestants: list[Setting]) -> list[Setting]:
+    speeds = in_turn({setting: _speed(here, score, setting) for setting in contestants}, ROUNDS)
     return [setting.model_copy(update={"tokens_per_second": round(speed, 1)}) for setting, speed in speeds.items()]
 
 

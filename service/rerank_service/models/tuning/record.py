@@ -76,12 +76,15 @@ class Tuned(BaseModel):
         """What was chosen."""
         return Engine(self.provider, self.precision)
 
+    def reason(self) -> str:
+        """Say why this engine was chosen, without the others."""
+        verdict = next((trial.verdict for trial in self.trials if trial.engine == self.engine), "the only engine")
+        return f"{verdict} ({self.form} tuning)"
+
     def why(self) -> str:
-        """The choice in one line."""
-        by_engine = {trial.engine: trial for trial in self.trials}
+        """Say why this engine was chosen, and why none of the others."""
         others = [f"{trial.engine}: {trial.verdict}" for trial in self.trials if trial.engine != self.engine]
-        reason = by_engine[self.engine].verdict if self.engine in by_engine else "the only engine"
-        return "; ".join((f"{reason} ({self.form} tuning)", *others, *self.skipped))
+        return "; ".join((self.reason(), *others, *self.skipped))
 
 
 def read(value: dict[str, Any] | None) -> Tuned | None:

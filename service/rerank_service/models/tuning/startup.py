@@ -3,18 +3,21 @@
 import importlib.metadata
 from dataclasses import dataclass
 
-from rerank_service.engine.available import Offer, offer, reasons, works
+from rerank_service.engine.available import offer, reasons, works
 from rerank_service.engine.cuda import gpus
 from rerank_service.engine.host import cpu, usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.cgroup_memory import memory_limit
 from rerank_service.models.tuning.record import Tuned, read, reference_of
+from rerank_service.models.tuning.source_digest import code_version
 from rerank_service.models.variants.cache import Cache, key
 from rerank_service.models.variants.derive import identity
 from rerank_service.models.variants.recipes import recipe
 
+_UNTUNED = "exact, and not tuned on this machine yet"
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino")
 
 
@@ -37,8 +40,15 @@ class Selection:
 
     engine: Engine
     why: str
+    """The reason, and what speaks against each other engine."""
+    reason: str
     tuned: Tuned | None = None
-    """What was measured before, if it was."""
+    """The record of an earlier tuning."""
+
+    @classmethod
+    def of(cls, tuned: Tuned) -> "Selection":
+        """Return what a tuning chose."""
+        return cls(tuned.engine, tuned.why(), tuned.reason(), tuned)
 
 
 def runnable_request(bundle: Bundle, requested: EngineRequest) -> EngineRequest:
@@ -67,13 +77,13 @@ def select(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Selection:
     """
     tuned = remembered(bundle, requested, cache)
     if tuned is not None:
-        return Selection(tuned.engine, tuned.why(), tuned)
+        return Selection.of(tuned)
     if requested == EngineRequest():  # without looking at every provider, which takes a while
-        return Selection(_sure(), "exact, and not tuned on this machine yet")
+        return Selection(_sure(), _UNTUNED, _UNTUNED)
     found = offer(requested.provider, requested.precision)
-    if requested.precision is not Precision.AUTO:
-        return Selection(found.engines[0], _asked(requested, found))
-    return Selection(reference_of(found.engines), _asked(requested, found))
+    engine = reference_of(found.engines) if requested.precision is Precision.AUTO else found.engines[0]
+    asked = f"asked for: provider {requested.provider.value}, precision {requested.precision.value}"
+    return Selection(engine, "; ".join((asked, *reasons(found.skipped))), asked)
 
 
 def remembered(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Tuned | None:
@@ -97,17 +107,14 @@ def tuning_key(bundle: Bundle, requested: EngineRequest) -> str:
         recipe(Engine(Provider.CPU, Precision.INT8)),
         recipe(Engine(Provider.CUDA, Precision.FP16)),
         parity_set.digest(),
+        code_version(),
+        str(memory_limit()),  # which keeps engines out
     )
 
 
 def _sure() -> Engine:
     cuda = Engine(Provider.CUDA, Precision.FP32)
     return cuda if works(cuda) else CPU_FP32
-
-
-def _asked(requested: EngineRequest, found: Offer) -> str:
-    asked = f"asked for: provider {requested.provider.value}, precision {requested.precision.value}"
-    return "; ".join((asked, *reasons(found.skipped)))
 
 
 def _version(package: str) -> str:

@@ -1,57 +1,66 @@
-"""Opening engines, and judging each by its speed and its agreement with fp32."""
+"""Measuring engines beside a base, and judging each by its speed and its agreement with fp32."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.engine.available import Skipped
 from rerank_service.engine.kinds import Engine, Precision
-from rerank_service.engine.session import CrossEncoder
-from rerank_service.models.bundle import Bundle
-from rerank_service.models.files import MIN_TOKENS
+from rerank_service.models.tuning.candidates import Contest, NotLoaded
 from rerank_service.models.tuning.gate import LEAST_TAU, Agreement
 from rerank_service.models.tuning.parity_set import kendall_tau_b
 from rerank_service.models.tuning.record import Trial
 from rerank_service.models.tuning.throughput import Score, logits
-from rerank_service.models.variants.cache import Cache
-from rerank_service.models.variants.derive import graph_for
 from rerank_service.quantities import counted
-from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 
 WORTH = 1.05
 """Times the speed of fp32 that another engine must reach, to be worth its rounding."""
-_PAIR = Batch(*(np.ones((1, MIN_TOKENS), np.int64) for _ in range(3)))
-"""Any tokens do, to see that a graph runs."""
+
+Measure = Callable[[Mapping[Engine, Score]], Mapping[Engine, float]]
+"""Measures the tokens a second of a few engines in turn."""
 
 
-@dataclass(slots=True)
-class Opened:
-    """Engines that load, and why the others do not."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The outcome of a tuning."""
 
-    encoders: dict[Engine, CrossEncoder] = field(default_factory=dict)
-    failed: dict[Engine, str] = field(default_factory=dict)
+    chosen: Engine
+    trials: tuple[Trial, ...]
+    skipped: tuple[Skipped, ...]
+    """Engines that could not be measured."""
 
     @property
-    def skipped(self) -> tuple[Skipped, ...]:
-        """Those that do not load, as those that the machine has not."""
-        return tuple(Skipped(engine, why) for engine, why in self.failed.items())
+    def final(self) -> bool:
+        """False if another start may find otherwise, so that this is not kept."""
+        return not any(trial.undecided for trial in self.trials) and not any(one.passing for one in self.skipped)
 
 
-def open_all(bundle: Bundle, engines: Iterable[Engine], cache: Cache, *, lanes: int) -> Opened:
-    """Load a bundle on each engine, and score a pair with it."""
-    opened = Opened()
-    for engine in engines:
+def speeds_beside(contest: Contest, measure: Measure) -> tuple[dict[Engine, float], tuple[Skipped, ...]]:
+    """Measure each engine in turn with the base (A B A B), so that what else the machine does falls on both.
+
+    Speeds of different engines come from different moments: each is given as its ratio to the base, times the base's
+    best speed.
+    """
+    base_speed, ratios, skipped = 0.0, {}, []
+    for engine in contest.others:
         try:
-            graph = graph_for(bundle, engine, cache)
-            encoder = CrossEncoder(graph, engine, lanes=lanes, difference=bundle.manifest.difference)
-            encoder.score(_PAIR)
-        except Exception as error:  # noqa: BLE001 - whatever one engine fails with, the others are measured
-            opened.failed[engine] = str(error)
+            pair = _pair(contest, engine, measure)
+        except NotLoaded as error:
+            skipped.append(error.skipped)
         else:
-            opened.encoders[engine] = encoder
-    return opened
+            ratios[engine] = pair[engine] / pair[contest.base]
+            base_speed = max(base_speed, pair[contest.base])
+    if not ratios:
+        base_speed = measure({contest.base: contest.base_score})[contest.base]
+    return {contest.base: base_speed} | {one: ratio * base_speed for one, ratio in ratios.items()}, tuple(skipped)
+
+
+def _pair(contest: Contest, engine: Engine, measure: Measure) -> Mapping[Engine, float]:
+    """A function of its own, so that nothing holds the engine when the next one is loaded."""
+    return measure({contest.base: contest.base_score, engine: contest.score_of(engine)})
 
 
 class Reference:
@@ -85,6 +94,7 @@ def judge(
         ratio = speeds[engine] / speeds[base]
         said = f"{ratio:.2f} times {base}"
         seen = Agreement(0)
+        undecided = False
         if engine == base:
             said = "exact" if base.precision is Precision.FP32 else "the one that others are compared with"
             verdict = said if chosen != base else f"{said}, and nothing faster ranks alike"
@@ -93,11 +103,21 @@ def judge(
         elif ratio < WORTH:
             verdict = f"{said}, not worth its rounding"
         else:
-            seen = agreement(engine)
-            verdict = f"{said}, {_told(seen)}"
+            seen, told = _compared(engine, agreement)
+            undecided = seen.holds is None
+            verdict = f"{said}, {told}"
             chosen = engine if seen.holds else base
-        trials.append(_trial(engine, speeds[engine], seen, verdict))
+        trials.append(_trial(engine, speeds[engine], seen, verdict, undecided=undecided))
     return chosen, tuple(trials)
+
+
+def _compared(engine: Engine, agreement: Callable[[Engine], Agreement]) -> tuple[Agreement, str]:
+    """Return the agreement of an engine's ranking, and the same in words."""
+    try:
+        seen = agreement(engine)
+    except NotLoaded as error:  # it was loaded a moment ago, to measure its speed
+        return Agreement(1), f"could not be loaded again to compare its ranking: {error}"
+    return seen, _told(seen)
 
 
 def _told(seen: Agreement) -> str:
@@ -111,9 +131,9 @@ def _told(seen: Agreement) -> str:
     return tau if seen.holds else f"{tau}, less than {LEAST_TAU}"
 
 
-def _trial(engine: Engine, speed: float, seen: Agreement, verdict: str) -> Trial:
+def _trial(engine: Engine, speed: float, seen: Agreement, verdict: str, *, undecided: bool) -> Trial:
     return Trial(
-        undecided=bool(seen.queries) and seen.holds is None,
+        undecided=undecided,
         provider=engine.provider,
         precision=engine.precision,
         tokens_per_second=round(speed, 1),

@@ -32,10 +32,10 @@ def identity(bundle: Bundle) -> str:
     the graph's weights."""
     if bundle.logits_digest:
         return bundle.logits_digest
-    return key(*(f"{path.name} {file_digest(path)}" for path in (bundle.tokenizer, *_graph_files(bundle.graph))))
+    return key(*(f"{path.name} {file_digest(path)}" for path in (bundle.tokenizer, *graph_files(bundle.graph))))
 
 
-def _graph_files(graph: Path) -> list[Path]:
+def graph_files(graph: Path) -> list[Path]:
     """A graph, and the files beside it that hold its weights."""
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
