@@ -53,4 +53,4 @@ def test_changes_are_listed_by_kind() -> None:
         assert set(kinds) <= set(_KINDS)
         assert len(kinds) == len(set(kinds)), f"a kind of change stands twice: {kinds}"
         for part in re.split(r"^### .*$", release, flags=re.MULTILINE)[1:]:
-            assert part.strip().startswith("- ")
+            assert re.search(r"^- ", part, re.MULTILINE)

@@ -1,10 +1,13 @@
-"""The arrows between modules go one way."""
+"""The import direction between packages, and who may import what. docs/design.md draws it."""
 
 import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import grimp
+import pytest
 
 import rerank_service
 
@@ -13,12 +16,28 @@ _MODULES = {
     path.relative_to(_ROOT.parent).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
     for path in _ROOT.rglob("*.py")
 }
-_COMPOSITION = {"rerank_service.server", "rerank_service.__main__", "rerank_service.settings"}
-_OUTER = ("rerank_service.api", "rerank_service.cli.commands", "rerank_service.cli.output")
+LAYERS = (
+    "__main__",
+    "cli",
+    "server",
+    "wiring",
+    ("api", "tools", "lifecycle"),
+    "reranker",
+    "live_request",
+    "models",
+    ("encoding", "engine"),
+    "scheduling",
+    "ranking",
+    ("settings", "observability"),
+    "settings_errors",
+    ("installation", "quantities"),
+)
+"""From the outside in. A package imports only packages of later lines, and none of its own line."""
+_KNOW_THE_SETTINGS = {"rerank_service.server", "rerank_service.wiring", "rerank_service.settings"}
 
 
 def _imports(path: Path) -> set[str]:
-    """Modules of ours that a module imports, wherever in it."""
+    """Return the modules of ours that a module imports, wherever in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -28,21 +47,40 @@ def _imports(path: Path) -> set[str]:
     return found
 
 
-def _core() -> dict[str, Path]:
-    return {name: path for name, path in _MODULES.items() if name not in _COMPOSITION and not name.startswith(_OUTER)}
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """The imports between all modules."""
+    return grimp.build_graph("rerank_service", cache_dir=None)
 
 
-def test_the_core_knows_no_edge() -> None:
-    """Neither api nor commands nor what a terminal shows."""
-    for name, path in _core().items():
-        outward = {module for module in _imports(path) if module.startswith(_OUTER)}
-        assert not outward, f"{name} imports {outward}"
+def test_packages_import_in_one_direction(graph: grimp.ImportGraph) -> None:
+    """So there is no cycle among packages."""
+    layers = [grimp.Layer(*((layer,) if isinstance(layer, str) else layer), independent=True) for layer in LAYERS]
+    wrong = graph.find_illegal_dependencies_for_layers(layers, containers={"rerank_service"})
+    assert not wrong, [f"{arrow.importer} -> {arrow.imported}" for arrow in wrong]
+
+
+def test_every_package_has_a_layer() -> None:
+    """A new package has to be placed; errors.py is imported by all."""
+    placed = {name for layer in LAYERS for name in ((layer,) if isinstance(layer, str) else layer)}
+    assert placed | {"errors", "__init__"} == {path.stem for path in _ROOT.iterdir() if path.suffix == ".py"} | {
+        path.parent.name for path in _ROOT.glob("*/__init__.py")
+    }
+
+
+def test_modules_have_no_cycle(graph: grimp.ImportGraph) -> None:
+    """Each module can be understood after the modules that it imports."""
+    edges = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    while leaves := [module for module, targets in edges.items() if not targets & edges.keys()]:
+        for leaf in leaves:
+            del edges[leaf]
+    assert not edges, f"a cycle among {sorted(edges)}"
 
 
 def test_only_the_composition_root_knows_the_settings() -> None:
     """Parts receive values."""
     for name, path in _MODULES.items():
-        if name not in _COMPOSITION and not name.startswith("rerank_service.cli.commands"):
+        if name not in _KNOW_THE_SETTINGS and not name.startswith("rerank_service.cli"):
             assert "rerank_service.settings" not in _imports(path), name
 
 
@@ -52,8 +90,9 @@ def test_the_service_never_imports_the_exporter() -> None:
         assert not any(module.startswith("rerank_export") for module in _imports(path)), name
 
 
-def test_the_batching_policy_is_pure() -> None:
-    """No clock, no queue, no lock, no socket."""
+@pytest.mark.parametrize("name", ["batching", "memory_budget", "fair_queue"])
+def test_the_scheduling_policy_is_pure(name: str) -> None:
+    """No clock, no lock, no socket."""
     allowed = (
         "collections",
         "dataclasses",
@@ -63,32 +102,33 @@ def test_the_batching_policy_is_pure() -> None:
         "typing",
         "rerank_service.scheduling.batching",
     )
-    for name in (
-        "rerank_service.scheduling.batching",
-        "rerank_service.scheduling.memory_budget",
-        "rerank_service.scheduling.fair_queue",
-    ):
-        foreign = {module for module in _imports(_MODULES[name]) if not module.startswith(allowed)}
-        assert not foreign, f"{name} imports {foreign}"
+    foreign = {
+        module
+        for module in _imports(_MODULES[f"rerank_service.scheduling.{name}"])
+        if not module.startswith((*allowed, "rerank_service.quantities"))
+    }
+    assert not foreign, f"{name} imports {foreign}"
 
 
-def test_onnxruntime_is_told_not_to_report() -> None:
-    """It reads the variable when it is imported, so whoever imports it must have set it first."""
+@pytest.mark.parametrize("command", ["eval", "calibrate", "tune", "rank"])
+def test_commands_that_serve_nothing_import_no_server(command: str) -> None:
+    """FastAPI, uvicorn and the gRPC server take half a second to import."""
+    code = (
+        "import sys, ast, importlib, pathlib\n"
+        f"import rerank_service.cli.commands.{command} as module\n"
+        "for node in ast.walk(ast.parse(pathlib.Path(module.__file__).read_text())):\n"
+        "    if isinstance(node, ast.ImportFrom): importlib.import_module(node.module)\n"
+        "print(*({'fastapi', 'uvicorn', 'grpc_reflection'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "\n"
+
+
+def test_onnxruntime_does_not_report_to_its_vendor() -> None:
+    """onnxruntime reads the variable when it is imported, so the module that imports it sets it before."""
     importers = [name for name, path in _MODULES.items() if "onnxruntime" in _imports(path)]
     assert importers == ["rerank_service.engine.runtime"]
     code = "import os, rerank_service.engine.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert told.stdout == "1\n"
-
-
-def test_imports_have_no_cycle() -> None:
-    """Each module can be understood after those that it imports."""
-    edges = {
-        name: {module for module in _imports(path) if module in _MODULES and module != name}
-        for name, path in _MODULES.items()
-    }
-    while leaves := [name for name, targets in edges.items() if not targets & edges.keys()]:
-        for leaf in leaves:
-            del edges[leaf]
-    assert not edges, f"a cycle among {sorted(edges)}"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert ran.stdout == "1\n"

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.auth import Keys
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import InvalidRequest, SettingsInvalid
 from rerank_service.tools.rest_client import RestCallFailed, RestClient
 from support.http import listening
 from support.running import Running, Served, served
@@ -84,7 +84,7 @@ async def test_teis_json_is_ranked() -> None:
 @pytest.mark.parametrize("url", ["http://xn--:1", "http://a\x00:1"])
 def test_a_url_that_cannot_be_called_is_refused(url: str) -> None:
     """By name, before any call."""
-    with pytest.raises(InvalidRequest, match="is not a URL"):
+    with pytest.raises(SettingsInvalid, match="is not a URL"):
         RestClient(url)
 
 

@@ -79,7 +79,7 @@ def test_the_fastest_that_ranks_as_fp32_does_is_chosen(queries: list[list[Encode
     engines = {CPU_FP32: FakeEngine(time, 100), INT8: FakeEngine(time, 300, sign=-1), BF16: FakeEngine(time, 200)}
     chosen, trials = _short(engines, queries, time)
     assert chosen == BF16
-    assert trials[INT8].verdict == "3.00 times cpu fp32, tau-b -1.0000 over 1 queries, less than 0.995"
+    assert trials[INT8].verdict == "3.00 times cpu fp32, tau-b -1.0000 over 1 query, less than 0.995"
     assert trials[BF16].verdict == "2.00 times cpu fp32, tau-b 1.0000 over 4 queries"
     assert trials[CPU_FP32].verdict == "exact"
 
