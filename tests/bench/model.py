@@ -24,11 +24,13 @@ from bench.folders import (
     TOKENIZER_FILES,
 )
 from bench.host import read_host
+from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
-from rerank_export.graph import export_graph
-from rerank_export.scoring import Wishes, scoring_of
-from rerank_export.source import Source
-from rerank_export.verify import Checks
+from rerank_export.gate.gate_options import GateOptions
+from rerank_export.graph.graph_export import export_graph
+from rerank_export.scoring.model_scoring import resolve_scoring
+from rerank_export.scoring.scoring_options import ScoringOptions
+from rerank_export.source.model_source import ModelSource
 from rerank_service.models.files import STARTER, read_json
 from rerank_service.tools.loadtest.workload import Workload
 
@@ -53,7 +55,7 @@ def make(folder: Path) -> None:
     lines = [f"{query} {document}\n" for query, document in pairs]
     (folder / CALIBRATION / "train.txt").write_text("".join(lines))
     # ranks on random weights say nothing: that the graph is the model's shows on a few pairs
-    export(str(source), folder / BUNDLE, name="minilm-l6-random", checks=Checks(queries=2))
+    export(ExportRequest(str(source), folder / BUNDLE, name="minilm-l6-random", gate=GateOptions(queries=2)))
     _peers_graphs(source)
     for name, graph in ((INFINITY_FP32, FP32_GRAPH), (INFINITY_INT8, INT8_GRAPH)):
         (folder / name).mkdir()
@@ -97,8 +99,8 @@ def _peers_graphs(source: Path) -> None:
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
     graphs = source / "onnx"
-    made = Source(source, source.name)
-    export_graph(made, scoring_of(made, read_json(source / "config.json"), Wishes()), graphs)
+    made = ModelSource(source, source.name)
+    export_graph(made, resolve_scoring(made, read_json(source / "config.json"), ScoringOptions()), graphs)
     kind = "avx512_vnni" if "avx512_vnni" in read_host().features else "avx2"
     config = getattr(AutoQuantizationConfig, kind)(is_static=False)
     quantizer = ORTQuantizer.from_pretrained(graphs, file_name="model.onnx")

@@ -1,4 +1,4 @@
-"""`rerank export` as a process of its own."""
+"""The `rerank export` command, run as a process."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from rerank_service.models.bundle import open_bundle
 from support.commands import rerank
 
 
-def test_help_says_what_it_does_and_where_it_runs(tmp_path: Path) -> None:
-    """With an example of a model, the default for OUT, and what has to be installed."""
+def test_help_names_an_example_the_default_folder_and_the_requirements(tmp_path: Path) -> None:
+    """`--help` works without torch."""
     done = rerank("export", "--help", cwd=tmp_path)
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
@@ -21,8 +21,8 @@ def test_help_says_what_it_does_and_where_it_runs(tmp_path: Path) -> None:
     assert "the extra `export` of rerank-service" in text
 
 
-def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
-    """In the server's environment, where the command is listed too."""
+def test_missing_extra_is_named(tmp_path: Path) -> None:
+    """The server's environment has the command, too, but not the packages."""
     (tmp_path / "transformers.py").write_text("raise ModuleNotFoundError('no', name='transformers')")
     (tmp_path / "config.json").touch()
     done = rerank("export", ".", "--out", "out", cwd=tmp_path, PYTHONPATH=str(tmp_path))
@@ -33,17 +33,20 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_is_exported_in_plain_lines(sources: Callable[[str], Path], tmp_path: Path) -> None:
-    """Step by step on stderr, without colour, and without a word of the libraries."""
+def test_export_of_a_folder_prints_plain_lines(sources: Callable[[str], Path], tmp_path: Path) -> None:
+    """The lines go to stderr, without colour and without output of the libraries."""
     source = sources("bert")
     done = rerank("export", f"{source}/", "--out", "made/[b]small", "--name", "my-model", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout == ""
     fetching, exporting, comparing, *progress, found, result, hint = done.stderr.splitlines()
     assert fetching == f"fetching {source}/"
-    assert exporting == "exporting the graph (of a large model: for minutes)"
+    assert exporting == "exporting the graph (several minutes for a large model)"
     assert comparing == "comparing with transformers"
-    assert [line.split(":")[0] for line in progress if " 40 of 40" in line] == ["by torch", "by model.onnx"]
+    assert [line.split(":")[0] for line in progress if " 40 of 40" in line] == [
+        "scoring with torch",
+        "scoring with model.onnx",
+    ]
     assert re.fullmatch(r"model\.onnx: passed, max \|Δlogit\| \S+, tau-b \S+, top-10 overlap \S+", found)
     assert re.fullmatch(r"done: made/\[b\]small, \d\.\d MB; passed", result)
     assert hint.startswith("serve it with: ")
@@ -52,8 +55,8 @@ def test_a_folder_is_exported_in_plain_lines(sources: Callable[[str], Path], tmp
     assert [path.name for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
 
 
-def test_graphs_and_what_they_are_compared_on_are_options(sources: Callable[[str], Path], tmp_path: Path) -> None:
-    """Two precisions, on queries of one's own, of which the first is taken."""
+def test_precisions_and_parity_set_are_options(sources: Callable[[str], Path], tmp_path: Path) -> None:
+    """Export two precisions, compared on the first query of the user's own parity set."""
     line = json.dumps({"query": "ok", "documents": ["over the lazy dog", "a launch window to mars", "fiebre"]})
     (tmp_path / "own.jsonl").write_text(f"{line}\n{line}\n")
     options = ["--precisions", "fp32,int8", "--parity", "own.jsonl", "--parity-queries", "1", "--allow-drift"]
@@ -67,20 +70,24 @@ def test_graphs_and_what_they_are_compared_on_are_options(sources: Callable[[str
         "of_queries": 2,
         "pairs": 3,
     }
-    assert [one["file"] for one in report["variants"]] == ["model.onnx", "model.int8.onnx"]
+    assert [entry["file"] for entry in report["variants"]] == ["model.onnx", "model.int8.onnx"]
 
 
 @pytest.mark.parametrize(
     ("options", "status", "reason"),
     [
-        (["--parity-queries", "0"], 2, "rerank export: error: argument --parity-queries: '0' is no number from 1 on"),
-        (["--precisions", "int4"], 1, "rerank export: --precisions: there is no int4; there are fp32, fp16, int8"),
+        (
+            ["--parity-queries", "0"],
+            2,
+            "rerank export: error: argument --parity-queries: '0' must be a whole number of at least 1",
+        ),
+        (["--precisions", "int4"], 1, "rerank export: --precisions 'int4': unknown int4; choose from fp32, fp16, int8"),
         (["--parity", "no.jsonl"], 1, "rerank export: --parity no.jsonl cannot be read: No such file or directory"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_at_once(
+def test_invalid_option_is_refused_before_the_download(
     options: list[str], status: int, reason: str, tmp_path: Path
 ) -> None:
-    """Before a model is fetched, in a line."""
+    """The last line names the option."""
     done = rerank("export", "org/model", *options, cwd=tmp_path)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (status, reason)

@@ -1,4 +1,4 @@
-"""The last layer for the first token only: the same logits, for less."""
+"""The pass that computes the last layer for the first token only keeps the logits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from rerank_export.graph import export_graph
-from rerank_export.passes.first_token import shorten_last_layer
-from rerank_export.quiet import quiet
-from rerank_export.scoring import ONE_LABEL
-from rerank_export.source import Source
+from rerank_export.graph.graph_export import export_graph
+from rerank_export.graph.passes.first_token import shorten_last_layer
+from rerank_export.library_output import silence_libraries
+from rerank_export.scoring.model_scoring import Scoring
+from rerank_export.source.model_source import ModelSource
 
 SIZE: dict[str, Any] = {
     "vocab_size": 120,
@@ -49,7 +49,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def graph_of(tmp_path_factory: pytest.TempPathFactory, sources: Callable[[str], Path]) -> Callable[[str], Any]:
-    """The exported graph of a small random model."""
+    """Give the exported graph of a small random model."""
 
     def export(name: str) -> onnx.ModelProto:
         import torch
@@ -65,8 +65,8 @@ def graph_of(tmp_path_factory: pytest.TempPathFactory, sources: Callable[[str], 
         folder = tmp_path_factory.mktemp("source") / name
         model.eval().save_pretrained(folder)
         transformers.AutoTokenizer.from_pretrained(sources("bert")).save_pretrained(folder)
-        with quiet():
-            return export_graph(Source(folder, name), ONE_LABEL, tmp_path_factory.mktemp("graph"))
+        with silence_libraries():
+            return export_graph(ModelSource(folder, name), Scoring(), tmp_path_factory.mktemp("graph"))
 
     return export
 
@@ -81,12 +81,12 @@ def _logits(model: onnx.ModelProto, rows: int, length: int) -> Any:
     mask = np.ones_like(ids)
     mask[0, length // 2 + 1 :] = 0
     feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-    return session.run(None, {one.name: feed[one.name] for one in session.get_inputs()})[0]
+    return session.run(None, {node.name: feed[node.name] for node in session.get_inputs()})[0]
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "modernbert-mean"])
-def test_the_logits_stay_and_the_products_shrink(name: str, graph_of: Callable[[str], onnx.ModelProto]) -> None:
-    """At least the attention's output and both products of the feed-forward run for one token."""
+def test_logits_stay_and_products_shrink(name: str, graph_of: Callable[[str], onnx.ModelProto]) -> None:
+    """At least three products run for one token: the attention's output and both of the feed-forward."""
     graph = graph_of(name)
     shortened = shorten_last_layer(graph)
     onnx.checker.check_model(shortened.model)
@@ -96,8 +96,8 @@ def test_the_logits_stay_and_the_products_shrink(name: str, graph_of: Callable[[
         np.testing.assert_allclose(_logits(shortened.model, rows, length), before, rtol=0, atol=1e-6)
 
 
-def test_a_model_that_pools_otherwise_is_left_alone(graph_of: Callable[[str], onnx.ModelProto]) -> None:
-    """And the reason is told."""
+def test_graph_with_other_pooling_is_unchanged(graph_of: Callable[[str], onnx.ModelProto]) -> None:
+    """The result has the reason."""
     graph = graph_of("modernbert-mean")
     shortened = shorten_last_layer(graph)
     assert (shortened.matmuls, shortened.model) == (0, graph)
@@ -105,7 +105,7 @@ def test_a_model_that_pools_otherwise_is_left_alone(graph_of: Callable[[str], on
 
 
 def _head(*, hidden_is_output: bool) -> onnx.ModelProto:
-    """x @ w, of which the first token is taken."""
+    """Return a graph that selects the first token of x @ w."""
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["hidden"]),
         helper.make_node("Gather", ["hidden", "zero"], ["first"], axis=1),
@@ -122,7 +122,7 @@ def _head(*, hidden_is_output: bool) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def test_a_hidden_state_that_others_read_is_left_alone() -> None:
-    """Only where position 0 is all that is read may the rest be left out."""
+def test_hidden_state_with_other_readers_is_unchanged() -> None:
+    """Other tokens can be omitted only if nothing reads them."""
     assert shorten_last_layer(_head(hidden_is_output=False)).matmuls == 1
     assert shorten_last_layer(_head(hidden_is_output=True)).matmuls == 0

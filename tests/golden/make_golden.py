@@ -12,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from golden.cases import SCORES, TOKENS, Group
 from golden.texts import GROUPS, token_texts
-from rerank_export.quiet import quiet
-from rerank_export.scoring import ONE_LABEL
-from rerank_export.source import Source
-from rerank_export.torch_model import TorchModel
+from rerank_export.gate.torch_reference import TorchReference
+from rerank_export.library_output import silence_libraries
+from rerank_export.scoring.model_scoring import Scoring
+from rerank_export.source.model_source import ModelSource
 
 WINDOW = 512
 
@@ -24,10 +24,10 @@ def main(folder: Path) -> None:
     """Write starter.json and starter_tokens.json."""
     from transformers import AutoTokenizer
 
-    source = Source(folder, folder.name)
-    with quiet():
+    source = ModelSource(folder, folder.name)
+    with silence_libraries():
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = TorchModel(source, ONE_LABEL, WINDOW)
+        model = TorchReference(source, Scoring(), WINDOW)
         scores = [_scored(group, model, tokenizer) for group in GROUPS]
         tokens = [[text, tokenizer(text, add_special_tokens=False).input_ids] for text in token_texts()]
     _write(SCORES, scores)
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     print(f"{sum(len(group['logits']) for group in scores)} pairs, {len(tokens)} texts")
 
 
-def _scored(group: Group, model: TorchModel, tokenizer: Any) -> dict[str, Any]:
+def _scored(group: Group, model: TorchReference, tokenizer: Any) -> dict[str, Any]:
     """The group with its logits, and with the positions of the pairs that are cut."""
     pairs = group.pairs()
     logits = model.logits(pairs)

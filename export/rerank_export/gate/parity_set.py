@@ -1,4 +1,4 @@
-"""What graphs are compared on: queries, each with its candidates."""
+"""The parity set: the queries, each with its candidates, that graphs are compared on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ def _text(document: Any) -> Any:
 
 
 class _Line(BaseModel):
-    """As a line of the collections that `rerank eval` reads; what else it has is of no use here."""
+    """A line of a collection, as `rerank eval` reads it. Other fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
     query: str = Field(min_length=1)
     documents: list[Annotated[str, BeforeValidator(_text)]] = Field(min_length=2)
-    """Of one alone there is no order."""
+    """At least two: a single document has no rank to compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ class Query:
     documents: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParitySet:
-    """The queries that are scored, and of what they are a part."""
+    """The queries that are scored, and the file that they come from."""
 
     name: str
-    """A file's, or BUILT_IN."""
+    """Name of the file, or BUILT_IN."""
     digest: str
-    """sha256 of the whole, in hex."""
+    """sha256 of the whole file, in hex."""
     of: int
-    """Queries in the whole."""
+    """Number of queries in the whole file."""
     queries: tuple[Query, ...]
 
     @property
@@ -60,10 +60,10 @@ class ParitySet:
 
 
 def read_parity_set(file: Path | None, most: int | None) -> ParitySet:
-    """The user's own, or the built-in one; of it the first `most` queries.
+    """Read a parity set from a file, or the built-in set, and keep the first `most` queries.
 
     Raises:
-        ExportFailed: the file cannot be read, or holds something else; line and field are named.
+        ExportFailed: the file cannot be read, or a line is invalid; the message names line and field.
     """
     if file is None:
         queries, name, digest = _built_in(), BUILT_IN, parity_set.digest()
@@ -74,7 +74,7 @@ def read_parity_set(file: Path | None, most: int | None) -> ParitySet:
             raise ExportFailed(str(error)) from error
         except OSError as error:
             raise ExportFailed(f"--parity {file} cannot be read: {error.strerror}") from error
-    return ParitySet(name, digest, len(queries), queries[:most])
+    return ParitySet(name=name, digest=digest, of=len(queries), queries=queries[:most])
 
 
 def _built_in() -> tuple[Query, ...]:
@@ -82,42 +82,48 @@ def _built_in() -> tuple[Query, ...]:
 
 
 def _read(file: Path) -> tuple[Query, ...]:
-    queries = tuple(Query(line.query, _different(line.documents, place)) for place, line in objects(file, _Line))
+    queries = tuple(Query(line.query, _distinct(line.documents, place)) for place, line in objects(file, _Line))
     if not queries:
-        raise FileInvalid(f"{file}: holds no query")
+        raise FileInvalid(f"{file}: the file has no query")
     return queries
 
 
-def _different(documents: Sequence[str], place: str) -> tuple[str, ...]:
-    """Each text once: of equal ones the last bits of their logits would make an order that a graph can miss."""
+def _distinct(documents: Sequence[str], place: str) -> tuple[str, ...]:
+    """Keep each text once: the order of equal texts depends on the last bits of their logits."""
     once = tuple(dict.fromkeys(documents))
     if len(once) < 2:
-        raise FileInvalid(f"{place}: documents: all are the same text, and of one alone there is no order")
+        raise FileInvalid(f"{place}: documents: all texts are equal; at least two different ones are needed to rank")
     return once
 
 
-def fitting(parity_set: ParitySet, tokenizer: PairTokenizer) -> tuple[ParitySet, list[list[EncodedPair]]]:
-    """The set without queries that are too long for the model's window, and the pairs of each other one as tokens.
+def encode_fitting(parity_set: ParitySet, tokenizer: PairTokenizer) -> tuple[ParitySet, list[list[EncodedPair]]]:
+    """Return the set without queries that are too long for the model's window, and the encoded pairs of each query.
 
     Raises:
-        ExportFailed: there is no other one.
+        ExportFailed: no query fits.
     """
     kept: list[Query] = []
     encoded: list[list[EncodedPair]] = []
     for query in parity_set.queries:
         try:
-            encoded.append(encode(query, tokenizer))
+            encoded.append(encode_query(query, tokenizer))
         except InvalidRequest:
             continue
         kept.append(query)
     if not kept:
         raise ExportFailed(
-            f"no query of the parity set fits the model's window of {counted(tokenizer.max_tokens, 'token')}"
+            f"no query of the parity set fits the model's window of {counted(tokenizer.max_tokens, 'token')}: "
+            "set --parity to a file with shorter queries"
         )
-    return ParitySet(parity_set.name, parity_set.digest, parity_set.of, tuple(kept)), encoded
+    fitting = ParitySet(name=parity_set.name, digest=parity_set.digest, of=parity_set.of, queries=tuple(kept))
+    return fitting, encoded
 
 
-def encode(query: Query, tokenizer: PairTokenizer, *, document_tokens: int | None = None) -> list[EncodedPair]:
-    """A query's pairs as tokens. Raises InvalidRequest where the query leaves no room."""
+def encode_query(query: Query, tokenizer: PairTokenizer, *, document_tokens: int | None = None) -> list[EncodedPair]:
+    """Encode a query's pairs, with at most `document_tokens` tokens of each document.
+
+    Raises:
+        InvalidRequest: the query leaves no room for a document.
+    """
     head = tokenizer.encode_query(query.text)
     return tokenizer.encode_documents(head, query.documents, max_tokens_per_doc=document_tokens)

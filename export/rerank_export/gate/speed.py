@@ -1,4 +1,4 @@
-"""Pairs a second of each graph of a bundle, in turn."""
+"""Speed of each graph of a bundle, in pairs per second, measured in turn."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,11 +10,11 @@ from rerank_service.scheduling.batching import EncodedPair
 
 ROUNDS = 3
 PAIRS = 64
-"""Scored in each: a large model has fewer a second."""
+"""Pairs per round. A large model scores fewer than that in a second."""
 
 
 def pairs_per_second(scores: Mapping[str, Score], pairs: Sequence[EncodedPair], pad_id: int) -> dict[str, float]:
-    """Medians over the rounds, with all lanes, of a part of the pairs that stands for all."""
+    """Return the median over the rounds for each name, with all lanes, on an even selection of the pairs."""
     some = pairs[:: max(1, len(pairs) // PAIRS)][:PAIRS]
     measure = partial(_speed, pairs=some, pad_id=pad_id)
     return in_turn({name: partial(measure, score) for name, score in scores.items()}, ROUNDS)

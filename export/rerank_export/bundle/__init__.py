@@ -1,0 +1,1 @@
+"""The folder that is written: built in a work folder, published as a whole."""

@@ -1,0 +1,104 @@
+"""The folder that a bundle is written to: checked before any work, replaced as a whole at the end."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rerank_export.errors import ExportFailed
+from rerank_service.models.bundle import Manifest
+from rerank_service.models.files import MANIFEST
+
+_open_work_folders: set[Path] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFolder:
+    """The path of the new bundle."""
+
+    given: Path
+    """The path as the user wrote it, for messages."""
+    target: Path
+    """The absolute path, with links followed: a link itself is not replaced."""
+    parent: Path
+    """The nearest folder above that exists. The work folder is made there, on the same disk."""
+
+
+def check_output(out: Path) -> OutputFolder:
+    """Check that a bundle can be written to `out`, before the work that takes minutes.
+
+    Raises:
+        ExportFailed: something that is no bundle would be overwritten, or the folder cannot be written.
+    """
+    try:
+        target = out.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ExportFailed(f"the output folder {out} is a link to itself: choose another folder") from error
+    if not _is_free(target):
+        raise ExportFailed(f"the output folder {out} exists and is not a bundle: choose another folder, or remove it")
+    if os.path.ismount(target):
+        raise ExportFailed(
+            f"the output folder {out} is a mounted volume, which cannot be replaced: choose a folder inside it"
+        )
+    parent = next(parent for parent in target.parents if parent.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=parent):
+            pass
+    except OSError as error:
+        raise ExportFailed(
+            f"the output folder {out} cannot be written ({parent}: {error.strerror}): choose another folder"
+        ) from error
+    return OutputFolder(out, target, parent)
+
+
+def _is_free(target: Path) -> bool:
+    """Return True if the path is free, or holds only a bundle."""
+    if not target.is_dir():
+        return not target.exists()
+    try:
+        Manifest.model_validate_json((target / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return not any(target.iterdir())
+    except ValidationError:  # a manifest.json of another program
+        return False
+    return True
+
+
+@contextmanager
+def work_folder(output: OutputFolder) -> Iterator[Path]:
+    """Make a temporary folder beside the target, and remove it at the end."""
+    with tempfile.TemporaryDirectory(prefix=f".{output.target.name}-", dir=output.parent) as name:
+        work = Path(name)
+        _open_work_folders.add(work)
+        try:
+            yield work
+        finally:
+            _open_work_folders.discard(work)
+
+
+def remove_work_folders() -> None:
+    """Remove all work folders at once, from any thread: the process is about to end."""
+    for work in tuple(_open_work_folders):
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def replace_folder(built: Path, target: Path) -> None:
+    """Move a finished folder to the target. A bundle that is there is replaced, and restored if the move fails."""
+    built.chmod(0o755)  # onnx and tempfile make files that only their owner can read; the server may be another user
+    for path in built.iterdir():
+        path.chmod(0o644)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = built.with_name("replaced")
+    if target.exists():
+        target.replace(old)
+    try:
+        built.replace(target)
+    except BaseException:  # another export wrote there first, or this process is asked to end
+        if old.exists() and not target.exists():
+            old.replace(target)
+        raise

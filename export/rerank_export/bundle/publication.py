@@ -1,0 +1,23 @@
+"""The last step of an export: write report and manifest, and move the bundle to its place."""
+
+import json
+
+from rerank_export.bundle.output_folder import OutputFolder, replace_folder
+from rerank_export.gate.verification import VerifiedBundle
+from rerank_service.models.bundle import Bundle, open_bundle, write_manifest
+from rerank_service.models.files import REPORT
+
+
+def publish(verified: VerifiedBundle, output: OutputFolder) -> Bundle:
+    """Write report.json and manifest.json, open the bundle as a server would, and move it to the output folder.
+
+    Raises:
+        BundleInvalid: a server would reject the bundle.
+        OSError: the disk is full, or the folder cannot be replaced.
+    """
+    folder = verified.bundle.folder
+    (folder / REPORT).write_text(json.dumps(verified.report, indent=2, ensure_ascii=False) + "\n")
+    write_manifest(folder, verified.manifest)
+    bundle = open_bundle(folder)
+    replace_folder(folder, output.target)
+    return Bundle(output.given, bundle.manifest)

@@ -1,0 +1,95 @@
+"""Built-in pairs at the edges of a model's input, such as empty and very long documents, and their comparison."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_export.gate.torch_reference import TorchReference
+from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.models.bundle import Bundle
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
+
+_QUERIES = (
+    "What is the capital of the United States?",
+    "how to reset a forgotten password",
+    "¿Cuáles son los síntomas de la gripe?",
+    "🚀 launch window for mars",
+)
+_DOCUMENTS = (
+    "Washington, D.C. is the capital of the United States. It is a federal district.",
+    "Open the sign-in page, choose “Forgot password”, and follow the link that is sent to you.",
+    "La gripe causa fiebre, tos, dolor de cabeza y cansancio; 流感会引起发烧和咳嗽。",
+    "A launch window to Mars opens every 26 months 🪐🚀, when the planets line up.",
+    "ok",
+    "",
+    "x" * 300,
+    "The quick brown fox jumps over the lazy dog. " * 200,
+)
+_ROWS = 2
+"""Pairs in a padded batch. A model with a window of thousands of tokens still fits in memory."""
+EDGE_PAIRS = tuple((query, document) for query in _QUERIES for document in _DOCUMENTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeComparison:
+    """The largest differences of a logit between a bundle and PyTorch on the edge pairs."""
+
+    pairs: int
+    tolerance: float
+    max_difference: float
+    """Difference from transformers in fp32."""
+    max_batch_difference: float
+    """Difference between a pair in a padded batch and the same pair alone."""
+    worst_pair: int
+    """Index in EDGE_PAIRS of the pair with the largest difference from transformers."""
+
+    @property
+    def holds(self) -> bool:
+        """True if both differences are within the tolerance; a NaN is not."""
+        # two comparisons: max() may drop a NaN
+        return self.max_difference <= self.tolerance and self.max_batch_difference <= self.tolerance
+
+
+def compare_edge_pairs(bundle: Bundle, reference: TorchReference, tolerance: float) -> EdgeComparison:
+    """Score the edge pairs with the bundle, by the code that serves it, and with transformers."""
+    expected = reference.logits(EDGE_PAIRS)
+    alone, together = _bundle_logits(bundle)
+    differences = np.abs(alone - expected)
+    return EdgeComparison(
+        pairs=len(EDGE_PAIRS),
+        tolerance=tolerance,
+        max_difference=float(differences.max()),
+        max_batch_difference=float(np.abs(together - alone).max()),
+        worst_pair=int(differences.argmax()),
+    )
+
+
+def sample_batches(bundle: Bundle) -> list[Batch]:
+    """Return three batches of edge pairs, one of them padded, to compare graphs on."""
+    pairs = _encode(bundle)[: len(_DOCUMENTS) - 1]  # without the longest document
+    limits = BatchLimits(max_length=bundle.manifest.max_tokens)
+    return [collate(batch, pad_id=bundle.manifest.pad_id, limits=limits) for batch in (pairs, pairs[:1], pairs[-1:])]
+
+
+def _encode(bundle: Bundle) -> list[EncodedPair]:
+    manifest = bundle.manifest
+    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
+    return [
+        pair for query in _QUERIES for pair in tokenizer.encode_documents(tokenizer.encode_query(query), _DOCUMENTS)
+    ]
+
+
+def _bundle_logits(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the logits of each pair alone, and of pairs in padded batches; both float32 of shape (pairs,)."""
+    session = CrossEncoder(bundle.graph)
+    pairs = _encode(bundle)
+
+    def score(size: int) -> NDArray[np.float32]:
+        batches = [pairs[at : at + size] for at in range(0, len(pairs), size)]
+        return np.concatenate(
+            [session.score(collate(batch, pad_id=bundle.manifest.pad_id, limits=BatchLimits())) for batch in batches]
+        )
+
+    return score(1), score(_ROWS)

@@ -1,0 +1,93 @@
+"""The reference of every comparison: the model as transformers computes it in fp32."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_export.graph.torch_decoder import load_decoder
+from rerank_export.graph.torch_encoder import load_encoder
+from rerank_export.reporter import Advance
+from rerank_export.scoring.model_scoring import Scoring
+from rerank_export.source.model_source import ModelSource
+from rerank_service.encoding.template import Template
+
+_BATCH_TOKENS = 2048
+"""Maximum number of tokens in a batch."""
+
+
+class TorchReference:
+    """Logits of pairs by transformers, with its own tokenizer."""
+
+    def __init__(self, source: ModelSource, scoring: Scoring, max_tokens: int) -> None:
+        """Load the model and its tokenizer. Pairs are cut to `max_tokens`.
+
+        Raises:
+            ExportFailed: weights are missing or not finite.
+        """
+        from transformers import AutoTokenizer
+
+        self._scoring = scoring
+        self._max_tokens = max_tokens
+        self._tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+        self._model = load_decoder(source, scoring) if scoring.decoder else load_encoder(source)
+
+    def logits(self, pairs: Sequence[tuple[str, str]], advance: Advance = lambda _: None) -> NDArray[np.float32]:
+        """Return the logits of pairs (query, document), float32 of shape (pairs,). Long documents are cut.
+
+        No pair is padded: a batch holds pairs of equal length. Pairs of a decoder are computed one by one, since
+        transformers finds its last token by the id of the padding. `advance` is called with the size of each batch.
+        """
+        import torch
+
+        encoded = [self._encoded(query, document) for query, document in pairs]
+        lengths = [inputs["input_ids"].shape[1] for inputs in encoded]
+        logits = np.empty(len(pairs), np.float32)
+        with torch.inference_mode():
+            for batch in _batches_of_equal_length(lengths, 0 if self._scoring.decoder else _BATCH_TOKENS):
+                inputs = {name: torch.cat([encoded[at][name] for at in batch]) for name in encoded[batch[0]]}
+                logits[batch] = self._scores(self._model(**inputs).logits).numpy()
+                advance(len(batch))
+        return logits
+
+    def _scores(self, output: Any) -> Any:
+        """Return one number per pair, a tensor of shape (pairs,)."""
+        rows = (output[:, -1] if self._scoring.generative else output)[:, list(self._scoring.rows)]
+        return rows[:, 0] if rows.shape[1] == 1 else rows[:, 0] - rows[:, 1]
+
+    def _encoded(self, query: str, document: str) -> dict[str, Any]:
+        """Return the inputs that the model's own code would compute for a pair."""
+        import torch
+
+        template = self._scoring.template
+        if template:
+            ids = torch.tensor([self._template_ids(template, query, document)])
+            return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        # lists, since the tokenizer treats a bare "" as a missing second text
+        encoded = self._tokenizer(
+            [query], [document], truncation="only_second", max_length=self._max_tokens, return_tensors="pt"
+        )
+        return {
+            name: value for name, value in encoded.items() if not (self._scoring.decoder and name == "token_type_ids")
+        }
+
+    def _template_ids(self, template: Template, query: str, document: str) -> list[int]:
+        """Return a pair's token ids. Each text of the template is tokenized by itself."""
+
+        def ids(texts: Sequence[str]) -> list[int]:
+            return [token for text in texts for token in self._tokenizer(text, add_special_tokens=False).input_ids]
+
+        head, tail = ids(template.head(query)), ids(template.after)
+        return [*head, *ids([template.lead + document])[: self._max_tokens - len(head) - len(tail)], *tail]
+
+
+def _batches_of_equal_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Yield the indexes of each batch: pairs of one length, at least one and at most `tokens` tokens in all."""
+    by_length: defaultdict[int, list[int]] = defaultdict(list)
+    for at, length in enumerate(lengths):
+        by_length[length].append(at)
+    for length, positions in by_length.items():
+        size = max(1, tokens // length)
+        yield from (positions[at : at + size] for at in range(0, len(positions), size))

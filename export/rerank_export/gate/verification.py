@@ -1,0 +1,179 @@
+"""The steps of the gate: make each graph of a bundle, compare it with PyTorch, and end the export if one fails."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rerank_export.errors import ExportFailed, one_line
+from rerank_export.gate.edge_pairs import EDGE_PAIRS, EdgeComparison, compare_edge_pairs
+from rerank_export.gate.graph_checker import GraphChecker
+from rerank_export.gate.graph_finding import GraphFinding
+from rerank_export.gate.parity_set import ParitySet, encode_query
+from rerank_export.gate.report_json import Measurements, Verdict, measured_variant, report
+from rerank_export.gate.tolerance import EDGES, EDGES_ROUNDED
+from rerank_export.gate.torch_reference import TorchReference
+from rerank_export.reporter import Progress
+from rerank_export.scoring.model_scoring import Scoring
+from rerank_export.source.model_source import ModelSource
+from rerank_export.variants.int8_sensitivity import SAMPLE_DOCUMENT_TOKENS, SAMPLE_QUERIES, Sensitivity
+from rerank_export.variants.precisions import FP16, FP32, INT8
+from rerank_export.variants.variant_graphs import BundleGraph, Fp16Graphs, fp16_graphs, int8_graphs
+from rerank_service.errors import excerpt
+from rerank_service.models.bundle import Bundle, Manifest, Variant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSubject:
+    """A bundle with its reference graph, and all that it is compared with."""
+
+    bundle: Bundle
+    rounded: bool
+    """True if the weights of the reference graph are rounded to fp16."""
+    source: ModelSource
+    scoring: Scoring
+    precisions: frozenset[str]
+    """The precisions to make graphs for."""
+    parity_set: ParitySet
+    allow_drift: bool
+    """Keep and mark a bundle whose scores are outside the tolerance."""
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedBundle:
+    """A bundle whose graphs have passed, or are marked as drifted."""
+
+    bundle: Bundle
+    """The bundle with all its graphs in the manifest."""
+    edges: EdgeComparison
+    findings: tuple[GraphFinding, ...]
+    report: dict[str, Any]
+    """The content of report.json."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest, with the verdict."""
+        return self.bundle.manifest
+
+
+def verify(subject: GateSubject) -> VerifiedBundle:
+    """Compare the reference graph; make and compare the graphs of the other precisions.
+
+    Raises:
+        ExportFailed: a graph cannot be made or run, or its scores are outside the tolerance and drift is not allowed.
+    """
+    bundle = subject.bundle
+    with _errors_as_export_failed(bundle, subject.source):
+        reference = TorchReference(subject.source, subject.scoring, bundle.manifest.max_tokens)
+        edges = _check_edge_pairs(subject, reference)
+        checker = GraphChecker(bundle, reference, subject.parity_set, subject.progress)
+        del reference  # frees gigabytes if the model is large
+        findings = [_reference_finding(subject, checker)]
+        if INT8 in subject.precisions:
+            findings.append(_int8_finding(subject, checker))
+        fp16 = fp16_graphs(bundle) if FP16 in subject.precisions else Fp16Graphs()
+        findings += [_accepted(subject, checker.check(graph, rounded=True)) for graph in fp16.made]
+        speeds = checker.speeds(findings)
+    passed = edges.holds and not any(finding.beyond for finding in findings)
+    measurements = Measurements(
+        verdict="passed" if passed else "drift allowed",
+        parity_set=checker.parity_set,
+        edges=edges,
+        findings=findings,
+        speeds=speeds,
+        not_made=fp16.not_made,
+    )
+    return _verified(bundle, measurements)
+
+
+def _verified(bundle: Bundle, measurements: Measurements) -> VerifiedBundle:
+    speeds, verdict = measurements.speeds, measurements.verdict
+    variants = tuple(measured_variant(finding, speeds, speeds[bundle.graph.name]) for finding in measurements.findings)
+    return VerifiedBundle(
+        bundle=_with_variants(bundle, variants, verdict),
+        edges=measurements.edges,
+        findings=tuple(measurements.findings),
+        report=report(bundle, measurements),
+    )
+
+
+def _with_variants(bundle: Bundle, variants: tuple[Variant, ...], verdict: Verdict) -> Bundle:
+    return Bundle(bundle.folder, bundle.manifest.model_copy(update={"variants": variants, "verdict": verdict}))
+
+
+def _check_edge_pairs(subject: GateSubject, reference: TorchReference) -> EdgeComparison:
+    edges = compare_edge_pairs(subject.bundle, reference, EDGES_ROUNDED if subject.rounded else EDGES)
+    if not (edges.holds or subject.allow_drift):
+        raise _failure(subject, _edge_failure(edges))
+    return edges
+
+
+def _reference_finding(subject: GateSubject, checker: GraphChecker) -> GraphFinding:
+    graph = BundleGraph(subject.bundle.manifest.variants[0])
+    return _accepted(subject, checker.check(graph, rounded=subject.rounded))
+
+
+def _int8_finding(subject: GateSubject, checker: GraphChecker) -> GraphFinding:
+    """Make the int8 graph with as many products in int8 as pass.
+
+    If no candidate passes and drift is allowed, all products are in int8.
+    """
+    sample = [
+        encode_query(query, checker.tokenizer, document_tokens=SAMPLE_DOCUMENT_TOKENS)
+        for query in checker.parity_set.queries[:SAMPLE_QUERIES]
+    ]
+    sensitivity = Sensitivity(subject.bundle, sample, progress=subject.progress)
+    for graph in int8_graphs(subject.bundle, sensitivity.candidates()):
+        finding = checker.check(graph, rounded=True)
+        if not finding.beyond:
+            return finding
+    if subject.allow_drift:
+        return checker.check(next(int8_graphs(subject.bundle, [()])), rounded=True)
+    return _accepted(subject, finding)
+
+
+def _accepted(subject: GateSubject, finding: GraphFinding) -> GraphFinding:
+    """Return a finding that does not end the export.
+
+    Raises:
+        ExportFailed: a limit is exceeded, and drift is not allowed.
+    """
+    if finding.beyond and not subject.allow_drift:
+        raise _failure(subject, _graph_failure(finding))
+    return finding
+
+
+def _failure(subject: GateSubject, reason: str) -> ExportFailed:
+    return ExportFailed(f"{subject.source.id}: {reason}. No bundle was written (--allow-drift keeps it)")
+
+
+def _graph_failure(finding: GraphFinding) -> str:
+    graph = finding.graph
+    name = "the exported graph" if graph.variant.precision == FP32 else graph.variant.file
+    extent = ""
+    if graph.left_out:
+        total = graph.int8_products + len(graph.left_out)
+        extent = f", even with {len(graph.left_out)} of {total} products left in fp32 (first: {graph.left_out[0]})"
+    return f"{name} scores differently from the model{extent}: {'; '.join(finding.beyond)}; worst pair: {finding.worst}"
+
+
+def _edge_failure(edges: EdgeComparison) -> str:
+    query, document = EDGE_PAIRS[edges.worst_pair]
+    return (
+        f"the exported graph scores differently from the model: logits differ by up to {edges.max_difference:.1e} "
+        f"(“{query}” with “{excerpt(document)}”), and by {edges.max_batch_difference:.1e} with the batch "
+        f"(allowed: {edges.tolerance:.0e})"
+    )
+
+
+@contextmanager
+def _errors_as_export_failed(bundle: Bundle, source: ModelSource) -> Iterator[None]:
+    """Raise errors of the libraries as ExportFailed."""
+    try:
+        yield
+    except (ExportFailed, OSError):
+        raise
+    except Exception as error:
+        message = one_line(error).replace(f"{bundle.folder}/", "")  # the work folder is removed before this is read
+        raise ExportFailed(f"{source.id} was exported, but its graph cannot score pairs: {message}") from error

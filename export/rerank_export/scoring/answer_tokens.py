@@ -1,0 +1,61 @@
+"""The answer tokens of a text generator: the tokens whose logits make the score, such as "yes" and "no"."""
+
+from rerank_export.errors import ExportFailed
+from rerank_export.scoring.recipes import RECIPES, Recipe
+from rerank_export.scoring.scoring_options import ScoringOptions
+from rerank_export.source.model_source import ModelSource
+from rerank_service.encoding.template import DOCUMENT, QUERY
+
+
+def answer_tokens(
+    source: ModelSource,
+    options: ScoringOptions,
+    files_tokens: tuple[int, ...] | None,
+    recipe: Recipe | None,
+    *,
+    has_template: bool,
+) -> tuple[int, ...]:
+    """Return one or two token ids: "relevant" first, then "not relevant" if the score is a difference.
+
+    The options come first, then the ids in the model's files, then the recipe.
+
+    Raises:
+        ExportFailed: nothing names the tokens, or a word is not exactly one token.
+    """
+    yes = options.yes or (recipe.yes if recipe else None)
+    if not has_template or not (yes or files_tokens):
+        raise ExportFailed(
+            f"{source.id} generates text, and neither its files nor a recipe define its prompt and answer: set "
+            f"--template (a text or file with {QUERY} and {DOCUMENT}, or one of "
+            f"{', '.join(recipe.name for recipe in RECIPES)}), --yes and --no (the score is the difference of their "
+            "logits)"
+        )
+    if files_tokens and not options.yes:
+        return files_tokens
+    if options.yes and options.no is None:
+        raise ExportFailed("--yes needs --no; set --no '' if the logit of --yes alone is the score")
+    assert yes
+    no = options.no if options.no is not None else (recipe.no if recipe else None)
+    return _token_ids(source, [yes, no] if no else [yes])
+
+
+def _token_ids(source: ModelSource, words: list[str]) -> tuple[int, ...]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+
+    def token_id(word: str) -> int:
+        ids: list[int] = tokenizer(word, add_special_tokens=False).input_ids
+        if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+            raise ExportFailed(
+                f"{word!r} is not exactly one token of {source.id}, so it has no logit: set another word"
+            )
+        return ids[0]
+
+    found = tuple(token_id(word) for word in words)
+    if len(set(found)) < len(found):
+        yes, no = words
+        raise ExportFailed(
+            f"--yes {yes!r} and --no {no!r} are the same token of {source.id}, so every score would be 0: set two words"
+        )
+    return found

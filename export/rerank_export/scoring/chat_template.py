@@ -1,0 +1,78 @@
+"""A chat template that writes messages of the roles query and document, converted to a template of the server.
+
+The chat template is rendered with placeholders for query, document and instruction, and split at them. The result is
+used only if it writes a test pair exactly as the chat template does.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
+
+
+def read_chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) -> Template | None:
+    """Convert the chat template in a folder; None if the model does not write pairs with it.
+
+    `transformer` is the content of sentence_bert_config.json, `prompt` the default prompt or empty.
+    """
+    if "message" not in (transformer.get("modality_config") or {}):
+        return None
+    options = (transformer.get("processing_kwargs") or {}).get("chat_template") or {}
+    plain = _rendered(folder, options, {"query": QUERY, "document": DOCUMENT})
+    instructed = _rendered(folder, options, {"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})
+    if not all(text.count(QUERY) == text.count(DOCUMENT) == 1 for text in (plain, instructed)):
+        return None
+    template = _converted(plain, instructed, prompt)
+    return template if template and _is_exact(folder, options, template, prompt) else None
+
+
+def _converted(plain: str, instructed: str, prompt: str) -> Template | None:
+    """Return the template from the texts that were rendered without and with an instruction."""
+    if INSTRUCTION not in instructed:
+        return _split(plain, "")
+    before, after = instructed.split(INSTRUCTION)
+    default = plain[len(before) : len(plain) - len(after)] if _is_between(plain, before, after) else ""
+    if default or prompt:
+        return _split(instructed, prompt or default)
+    return None  # the text differs without an instruction, and there is no default instruction
+
+
+def _is_between(text: str, before: str, after: str) -> bool:
+    return text.startswith(before) and text.endswith(after)
+
+
+def _is_exact(folder: Path, options: Mapping[str, Any], template: Template, prompt: str) -> bool:
+    """Return True if both templates write a test pair equally, including blanks at the edges of the texts."""
+    query, document = " a query\n", "\n a document "
+    system = {"system": prompt} if prompt else {}
+    rendered = _rendered(folder, options, {**system, "query": query, "document": document})
+    return rendered == "".join((*template.head(query), template.lead, document, *template.after))
+
+
+def _rendered(folder: Path, options: Mapping[str, Any], contents: Mapping[str, str]) -> str:
+    """Render messages, given as role -> content; an empty text if the template cannot render them."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    messages = [{"role": role, "content": content} for role, content in contents.items()]
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+    except Exception:  # noqa: BLE001 - a template for other roles may raise any error
+        return ""
+
+
+def _split(text: str, instruction: str) -> Template | None:
+    """Split a rendered text at its placeholders. Text on the document's line stays together with the document."""
+    before, after = text.split(DOCUMENT)
+    if QUERY not in before:
+        return None
+    cut = before.rfind("\n") + 1
+    if cut <= before.find(QUERY):
+        cut = before.find(QUERY) + len(QUERY)
+    return Template(
+        before=(before[:cut],),
+        document=before[cut:] + DOCUMENT,
+        after=(after,) if after else (),
+        instruction=instruction,
+    )

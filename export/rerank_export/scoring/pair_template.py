@@ -1,0 +1,91 @@
+"""The template that writes a query and a document as one text: from an option, the model's files, or its recipe."""
+
+import errno
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from rerank_export.errors import ExportFailed
+from rerank_export.scoring.recipes import RECIPES, Recipe, recipe_named
+from rerank_export.scoring.scoring_options import ScoringOptions
+from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
+from rerank_service.errors import excerpt
+
+PAIR = "pair"
+"""The value of --template for the tokenizer's own layout of a pair."""
+
+
+class TemplateChoice(NamedTuple):
+    """A template and its origin."""
+
+    template: Template | None
+    """None: the tokenizer's own layout of a pair."""
+    origin: str
+    """The origin in words; empty if nothing names a template."""
+
+
+def choose_template(
+    model: str, options: ScoringOptions, files_template: Template | None, recipe: Recipe | None
+) -> TemplateChoice:
+    """Choose the template: --template, else the model's own files, else the recipe of its family.
+
+    Raises:
+        ExportFailed: --template is invalid, or --instruction has no template.
+    """
+    choice = _base_template(options, files_template, recipe)
+    if not options.instruction or options.template == PAIR:
+        return choice
+    if choice.template is None:
+        raise ExportFailed(f"--instruction needs a template, and none is known for {model}: set --template")
+    changed = choice.template.model_dump() | {"instruction": options.instruction}
+    return TemplateChoice(_validated(changed), choice.origin)
+
+
+def _base_template(options: ScoringOptions, files_template: Template | None, recipe: Recipe | None) -> TemplateChoice:
+    if options.template == PAIR:
+        return TemplateChoice(None, "--template")
+    if options.template:
+        return TemplateChoice(_parse_option(options.template), "--template")
+    if files_template:
+        return TemplateChoice(files_template, "the folder's chat template")
+    if recipe:
+        return TemplateChoice(recipe.template, f"the recipe {recipe.name}")
+    return TemplateChoice(None, "")
+
+
+def _parse_option(value: str) -> Template:
+    """Return the template that --template gives as a recipe's name, a file or a text."""
+    recipe = recipe_named(value)
+    if recipe:
+        return recipe.template
+    text = value if DOCUMENT in value else _file_or_text(value)
+    if DOCUMENT not in text or QUERY not in text:
+        known = ", ".join((PAIR, *(recipe.name for recipe in RECIPES)))
+        raise ExportFailed(
+            f"--template {excerpt(value)!r} is neither a known name ({known}) nor a file or text that contains "
+            f"{QUERY} and {DOCUMENT} (optionally {INSTRUCTION})"
+        )
+    before, _, after = text.partition(DOCUMENT)
+    lead = before.rpartition(QUERY)[2].rpartition("\n")[2]
+    head = before.removesuffix(lead)
+    return _validated({"before": (head,), "document": lead + DOCUMENT, "after": (after,) if after else ()})
+
+
+def _file_or_text(value: str) -> str:
+    """Return the content of the file of that name; the value itself if there is no such file."""
+    try:
+        return Path(value).read_text(encoding="utf-8") if Path(value).is_file() else value
+    except UnicodeDecodeError as error:
+        raise ExportFailed(f"--template {value} is not UTF-8 text") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # too long for a path, so it is a text
+            return value
+        raise ExportFailed(f"--template {value} cannot be read: {error.strerror}") from error
+
+
+def _validated(template: dict[str, Any]) -> Template:
+    try:
+        return Template.model_validate(template)
+    except ValidationError as error:
+        raise ExportFailed(f"the template is invalid: {error.errors()[0]['msg']}") from error

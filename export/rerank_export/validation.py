@@ -1,0 +1,55 @@
+"""The first step of an export: check all options before anything is fetched."""
+
+from dataclasses import dataclass
+
+from rerank_export.bundle.output_folder import OutputFolder, check_output
+from rerank_export.errors import ExportFailed
+from rerank_export.export_request import ExportRequest
+from rerank_export.gate.parity_set import ParitySet, read_parity_set
+from rerank_export.graph.passes.pass_runner import PASSES
+from rerank_export.variants.precisions import parse_precisions
+from rerank_service.models.files import MIN_TOKENS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportPlan:
+    """A valid request, with its options parsed."""
+
+    request: ExportRequest
+    precisions: frozenset[str]
+    output: OutputFolder
+    parity_set: ParitySet
+
+    @property
+    def name(self) -> str:
+        """The name of the model where it is served."""
+        return self.request.name or self.output.target.name
+
+
+def validate(request: ExportRequest) -> ExportPlan:
+    """Check the options, the output folder and the parity set.
+
+    Raises:
+        ExportFailed: an option is invalid; the message names it.
+    """
+    precisions = parse_precisions(request.precisions)
+    _check_passes(request.without_passes)
+    _check_max_tokens(request.scoring.max_tokens)
+    return ExportPlan(
+        request=request,
+        precisions=precisions,
+        output=check_output(request.out),
+        parity_set=read_parity_set(request.gate.parity, request.gate.queries),
+    )
+
+
+def _check_passes(names: frozenset[str]) -> None:
+    if unknown := sorted(names - PASSES.keys()):
+        raise ExportFailed(f"--no-pass: unknown {', '.join(unknown)}; choose from {', '.join(PASSES)}")
+
+
+def _check_max_tokens(max_tokens: int | None) -> None:
+    if max_tokens is not None and max_tokens < MIN_TOKENS:
+        raise ExportFailed(
+            f"--max-tokens {max_tokens} is too small: set at least {MIN_TOKENS} tokens, the least for a pair"
+        )

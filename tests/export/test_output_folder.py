@@ -1,0 +1,131 @@
+"""The output folder: refused before any work, replaced as a whole, unchanged after a failure."""
+
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rerank_export.bundle.output_folder import replace_folder
+from rerank_service.models.bundle import Bundle
+
+Refuse = Callable[..., str]
+NO_SPACE = "no space left on the disk of the output folder "
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Limit files of this process to 64 KiB, as if the disk were full for larger ones."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_full_disk_leaves_nothing(source: Path, refuse: Refuse, tmp_path: Path, small_files: None) -> None:
+    """The first large file fails; a library writes it."""
+    assert refuse(source).startswith(f"{NO_SPACE}out, and nothing was written")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, source: Path) -> Iterator[Path]:
+    """A file system with room for the exported graph, but not for a bundle beside it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    size = 2 * (source / "model.safetensors").stat().st_size // 4096 * 4
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_disk_that_fills_later_leaves_nothing(source: Path, refuse: Refuse, small_disk: Path) -> None:
+    """The bundle's own file fails; half-written weights are removed."""
+    (small_disk / "note").write_text("kept")
+    assert refuse(source, small_disk / "out").startswith(NO_SPACE)
+    assert [path.name for path in small_disk.iterdir()] == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("/proc/x/y", "the output folder /proc/x/y cannot be written (/proc: "),
+        (
+            "/etc/passwd/x",
+            "the output folder /etc/passwd/x cannot be written (/etc/passwd: Not a directory): choose another folder",
+        ),
+    ],
+)
+def test_unwritable_folder_is_refused_before_the_download(out: str, reason: str, refuse: Refuse) -> None:
+    """The hub is not asked for the model."""
+    assert refuse("org/model", out).startswith(reason)
+
+
+@pytest.fixture
+def occupied(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder with another program's file, which must still be there afterwards."""
+    out = tmp_path / "mine"
+    out.mkdir()
+    file = out / request.param
+    file.write_text('{"name": "a browser extension", "manifest_version": 3}')
+    yield out
+    assert [path.name for path in out.iterdir()] == [request.param]
+
+
+@pytest.mark.parametrize("occupied", ["notes.txt", "manifest.json"], indirect=True)
+def test_folder_that_is_no_bundle_is_not_replaced(occupied: Path, source: Path, refuse: Refuse) -> None:
+    """Another program's manifest.json does not make a folder a bundle."""
+    reason = f"the output folder {occupied} exists and is not a bundle: choose another folder, or remove it"
+    assert refuse(source, occupied) == reason
+
+
+def test_file_is_not_replaced(source: Path, refuse: Refuse, tmp_path: Path) -> None:
+    """A folder never takes the place of a file."""
+    (tmp_path / "out").touch()
+    assert refuse(source) == "the output folder out exists and is not a bundle: choose another folder, or remove it"
+
+
+def test_link_to_itself_is_refused(source: Path, refuse: Refuse, tmp_path: Path) -> None:
+    """Such a link is neither a folder nor a place for one."""
+    (tmp_path / "out").symlink_to("out")
+    assert refuse(source) == "the output folder out is a link to itself: choose another folder"
+
+
+def test_mounted_volume_is_refused_before_the_download(refuse: Refuse, small_disk: Path) -> None:
+    """It cannot be renamed. Without this check the export would fail after all the work."""
+    assert refuse("org/model", small_disk) == (
+        f"the output folder {small_disk} is a mounted volume, which cannot be replaced: choose a folder inside it"
+    )
+
+
+def test_model_inside_the_old_bundle_is_refused(
+    source: Path, bundles: Callable[[str], Bundle], refuse: Refuse, tmp_path: Path
+) -> None:
+    """The replacement would delete the model."""
+    old = shutil.copytree(bundles("bert").folder, tmp_path / "out")
+    inside = shutil.copytree(source, old / "model")
+    assert refuse("out/model").startswith("out/model lies inside the output folder out and would be deleted: ")
+    assert (inside / "model.safetensors").is_file()
+
+
+def test_old_bundle_is_restored_if_the_move_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The move fails if another export writes there, or if the process is asked to end at that moment."""
+    out, built = tmp_path / "out", tmp_path / "work/bundle"
+    built.mkdir(parents=True)
+    out.mkdir()
+    (out / "old").touch()
+    rename = Path.replace
+
+    def stopped(self: Path, target: Path) -> Path:
+        if self == built:
+            raise SystemExit(143)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", stopped)
+    with pytest.raises(SystemExit):
+        replace_folder(built, out)
+    assert [path.name for path in out.iterdir()] == ["old"]

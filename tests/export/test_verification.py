@@ -1,0 +1,96 @@
+"""Verification: a graph outside its tolerance ends the export, or is marked if drift is allowed."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from rerank_export.bundle import bundle_builder
+from rerank_export.errors import ExportFailed
+from rerank_export.export_request import ExportRequest
+from rerank_export.exporter import export
+from rerank_export.gate import tolerance
+from rerank_export.gate.edge_pairs import EdgeComparison
+from rerank_export.gate.gate_options import GateOptions
+from rerank_export.gate.tolerance import Tolerance
+from rerank_export.scoring.model_scoring import Scoring
+from rerank_export.source.model_source import ModelSource
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.loading import ModelOptions, load_selected
+
+Refuse = Callable[..., str]
+NEVER = Tolerance(difference=None, tau=2.0, top_10=None, invariance=1.0)
+
+
+def _perturbed(source: ModelSource, scoring: Scoring, folder: Path) -> onnx.ModelProto:
+    """Export a graph with one weight changed by 0.01."""
+    from rerank_export.graph.graph_export import export_graph
+
+    model = export_graph(source, scoring, folder)
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("classifier.bias"))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 0.01, weight.name))
+    return model
+
+
+def test_graph_with_a_wrong_weight_is_not_written(
+    source: Path, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the attempt is left."""
+    monkeypatch.setattr(bundle_builder, "export_graph", _perturbed)
+    line = refuse(source)
+    assert "model: the exported graph scores differently from the model: logits differ by up to 1.0e-02" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_export_leaves_the_old_bundle(
+    source: Path, bundles: Callable[[str], Bundle], refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old bundle can still be served."""
+    old = shutil.copytree(bundles("bert").folder, tmp_path / "out")
+    monkeypatch.setattr(bundle_builder, "export_graph", _perturbed)
+    refuse(source)
+    assert open_bundle(old).manifest == bundles("bert").manifest
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def _edges(score: float, batch: float) -> EdgeComparison:
+    return EdgeComparison(pairs=1, tolerance=1e-4, max_difference=score, max_batch_difference=batch, worst_pair=0)
+
+
+@pytest.mark.parametrize("edges", [_edges(float("nan"), 0), _edges(0, float("nan")), _edges(0, 2e-4)], ids=str)
+def test_edge_comparison_fails_if_either_difference_is_large_or_nan(edges: EdgeComparison) -> None:
+    """Both differences have the same tolerance."""
+    assert not edges.holds
+    assert _edges(1e-5, 1e-5).holds
+
+
+def test_graph_with_other_ranks_is_not_written(
+    sources: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the graph, the products that were left out, and the worst pair."""
+    monkeypatch.setattr(tolerance, "INT8", NEVER)
+    with pytest.raises(ExportFailed) as refused:
+        export(ExportRequest(str(sources("bert")), tmp_path / "out", precisions="fp32,int8"))
+    message = str(refused.value)
+    assert message.startswith("bert: model.int8.onnx scores differently from the model, even with ")
+    assert "tau-b is " in message
+    assert "worst pair: “" in message
+    assert message.endswith("No bundle was written (--allow-drift keeps it)")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_allowed_drift_is_marked(
+    sources: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest, the report and the server show it. All products are in int8 then."""
+    monkeypatch.setattr(tolerance, "INT8", NEVER)
+    allowed = GateOptions(queries=1, allow_drift=True)
+    done = export(ExportRequest(str(sources("bert")), tmp_path / "out", precisions="fp32,int8", gate=allowed))
+    assert open_bundle(tmp_path / "out").verdict == "drift allowed"
+    assert done.verified.report["verdict"] == "drift allowed"
+    _, int8 = done.verified.report["variants"]
+    assert (int8["verdict"], int8["products_left_out"]) == ("drift", [])
+    assert load_selected(ModelOptions(tmp_path / "out", tmp_path / "cache")).info.verdict == "drift allowed"
