@@ -1,1 +1,1 @@
-"""The edges: what clients speak, turned into the core's types and back."""
+"""The protocols that clients speak, gRPC and REST: decode a request, call the reranker, encode the answer."""

@@ -1,0 +1,1 @@
+"""Documents become token pairs: text of objects, tokenizer, template, windows, duplicates."""

@@ -1,0 +1,1 @@
+"""Admission, and who runs next: deadlines, the fair queue, batches, lanes, shared scores."""

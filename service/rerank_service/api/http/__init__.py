@@ -1,0 +1,1 @@
+"""The REST API: one application, and one file for each JSON dialect."""
