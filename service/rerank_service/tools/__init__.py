@@ -1,1 +1,1 @@
-"""Offline and client-side use of the same parts: evaluation, calibration, load tests. Nothing here is imported by the server."""
+"""Offline and client-side use of the same parts: evaluation, calibration, load tests. The server imports none of it."""
