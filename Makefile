@@ -41,7 +41,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift changelog nightly lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph changelog nightly lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ docs: $(VENV)/.serving  ## write the pages that are made from code
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
 	$(BIN)/python docs/generate_models.py > docs/models.md
 	PYTHONPATH=tests $(BIN)/python -m clients.page
+
+import-graph: $(VENV)/.dev  ## print which package of the service imports which
+	@$(BIN)/python docs/import_graph.py
 
 docs-drift: docs  ## fail when a page made from code is out of date
 	git diff --exit-code -- docs/settings.md docs/models.md docs/clients.md
