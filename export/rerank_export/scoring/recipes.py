@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rerank_service.encoding.template import Template
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """The prompt and the answer tokens of a family of models."""
 
