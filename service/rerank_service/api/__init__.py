@@ -1,1 +1,1 @@
-"""The protocols that clients speak, gRPC and REST: decode a request, call the reranker, encode the answer."""
+"""gRPC and REST: convert requests to the core's types, and rankings to responses."""

@@ -1,6 +1,6 @@
-"""API keys with names and weights, from a file as Kubernetes mounts a Secret.
+"""File of API keys with names and weights, such as a mounted Kubernetes Secret.
 
-Rule: no error quotes what the file holds, since that may be a key, wherever it stands.
+Rule: no error quotes the content of the file, because any part of it may be a key.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 from rerank_service.api.auth import Caller, KnownKey, digest
 from rerank_service.errors import SettingsInvalid
 
-_NOTHING = digest("")
+_EMPTY_KEY = digest("")
 _WORDS = {
     "missing": "is missing",
-    "string_type": "must be text (YAML takes bare digits for a number: put it in quotes)",
-    "string_pattern_mismatch": "has characters that cannot be there, or too many or too few",
-    "extra_forbidden": "has a field that is none of name, key, sha256, weight",
-    "model_type": "must be an entry with a name and a key or its sha256",
-    "list_type": "must be a list of entries, each with a name and a key or its sha256",
-    "too_short": "holds no key, and would let nobody in",
+    "string_type": "must be text (YAML reads digits without quotes as a number: put them in quotes)",
+    "string_pattern_mismatch": "has invalid characters or a wrong length",
+    "extra_forbidden": "has an unknown field: the fields are name, key, sha256 and weight",
+    "model_type": "must be an entry with name and either key or sha256",
+    "list_type": "must be a list of entries, each with name and either key or sha256",
+    "too_short": "has no entry: add one, or unset --api-keys-file to require no key",
 }
-"""What is wrong, in our words; pydantic's own are used for the rest, which speaks of numbers."""
+"""Messages by the type of a pydantic error. Other errors are about numbers and keep the message of pydantic."""
 
 
 class _Entry(BaseModel):
@@ -40,10 +40,12 @@ _ENTRIES = TypeAdapter(Annotated[list[_Entry], Field(min_length=1)])
 
 
 def read_keys(path: Path) -> list[KnownKey]:
-    """The keys of a file: YAML or JSON, a list of entries with `name`, `key` or its `sha256`, and `weight`.
+    """Return the keys in a YAML or JSON file: a list of entries with `name`, either `key` or `sha256`, and `weight`.
+
+    `name` has 1 to 64 characters, `weight` is 0.01 to 100 (default 1).
 
     Raises:
-        SettingsInvalid: it cannot be read, or an entry is wrong; which one is said, and never what it holds.
+        SettingsInvalid: the file cannot be read, or an entry is wrong. The message has the number of the entry.
     """
     try:
         entries = _ENTRIES.validate_python(_parsed(path.read_bytes()))
@@ -51,18 +53,18 @@ def read_keys(path: Path) -> list[KnownKey]:
         raise _refusal(path, f"cannot be read: {error.strerror}") from None
     except ValidationError as error:
         raise _refusal(path, "; ".join(map(_complaint, error.errors(include_input=False)))) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: what looks like a date and is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise _refusal(path, f"is neither YAML nor JSON{where}") from None
     known = [_known(path, number, entry) for number, entry in enumerate(entries, 1)]
-    _check_unlike(path, "name", [entry.name for entry in entries])
-    _check_unlike(path, "key", [one.digest for one in known])
+    _check_unique(path, "name", [entry.name for entry in entries])
+    _check_unique(path, "key", [key.digest for key in known])
     return known
 
 
 def _parsed(content: bytes) -> Any:
-    """JSON first: YAML has nearly all of it, but takes no tabs."""
+    """Parse JSON, else YAML. YAML is nearly a superset of JSON, but allows no tabs."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -71,27 +73,27 @@ def _parsed(content: bytes) -> Any:
 
 def _known(path: Path, number: int, entry: _Entry) -> KnownKey:
     if (entry.key is None) == (entry.sha256 is None):
-        raise _refusal(path, f"entry {number}: needs either key or sha256, and not both")
+        raise _refusal(path, f"entry {number}: set either key or sha256, not both")
     if entry.key is not None:
         key = entry.key.get_secret_value()
         if not key or not all("!" <= char <= "~" for char in key):
-            raise _refusal(path, f"entry {number}: key must be visible ASCII characters, which headers carry")
+            raise _refusal(path, f"entry {number}: key must have visible ASCII characters only, and at least one")
         kept = digest(key)
     else:
         kept = bytes.fromhex(entry.sha256 or "")
-    if kept == _NOTHING:
-        raise _refusal(path, f"entry {number}: sha256 is that of nothing at all")
+    if kept == _EMPTY_KEY:
+        raise _refusal(path, f"entry {number}: sha256 is the hash of an empty key")
     return KnownKey(kept, Caller(entry.name, entry.weight))
 
 
-def _check_unlike(path: Path, what: str, values: Sequence[object]) -> None:
+def _check_unique(path: Path, what: str, values: Sequence[object]) -> None:
     for number, value in enumerate(values, 1):
         if (first := values.index(value) + 1) != number:
             raise _refusal(path, f"entry {number}: has the same {what} as entry {first}")
 
 
 def _complaint(error: Any) -> str:
-    """Of a field that is not ours the name is not told: a key may stand there by mistake."""
+    """Return the message for a pydantic error. It omits the name of an unknown field, which may be a key by mistake."""
     place, words = list(error["loc"]), _WORDS.get(error["type"], error["msg"])
     if error["type"] == "extra_forbidden":
         place.pop()

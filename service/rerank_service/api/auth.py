@@ -1,4 +1,4 @@
-"""Whether a caller's key is one of ours, and what share of the lanes comes with it."""
+"""API keys: check the key of a request, and return its caller."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -10,43 +10,43 @@ from rerank_service.errors import Unauthenticated
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, as far as the key tells."""
+    """The holder of an API key."""
 
     name: str = ""
-    """What the key is called in the log; empty for one without a name, and where no key is asked for."""
+    """Name of the key in the log. Empty for a key without a name, and if the server requires no key."""
     weight: float = 1.0
-    """The share of the lanes that each of the caller's requests gets, beside requests of weight 1."""
+    """Share of the lanes that each request of the caller gets, relative to a request of weight 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    """A key that lets a caller in; of the key itself only the digest is kept."""
+    """A key that the server accepts. Only its digest is kept."""
 
     digest: bytes = field(repr=False)
-    """sha256 of the key."""
+    """SHA-256 of the key, 32 bytes."""
     caller: Caller = field(default_factory=Caller)
 
 
 class Keys:
-    """The keys that let callers in; none lets everyone in."""
+    """The keys that the server accepts. Without any, every request is accepted."""
 
     def __init__(self, keys: Sequence[str] = (), known: Sequence[KnownKey] = ()) -> None:
-        """`keys` are without name or weight; one that is among the `known` too has theirs."""
+        """`keys` have no name and weight 1. A key that is also in `known` gets the name and weight from there."""
         self._known = [*known, *(KnownKey(digest(key)) for key in keys)]
 
     @property
     def asked(self) -> bool:
-        """Whether callers need one."""
+        """True if requests must have a key."""
         return bool(self._known)
 
     def check(self, headers: Mapping[str, str]) -> Caller:
-        """Look for a key in headers (or gRPC metadata) with lower-case names.
+        """Return the caller whose key is in the headers (or the gRPC metadata). Their names are in lower case.
 
-        `authorization: Bearer KEY` with the scheme in any case or left out, `x-api-key: KEY` or `api-key: KEY`: all
-        are sent by clients that exist.
+        Accepted forms, each of which some client sends: `authorization: Bearer KEY` (the scheme in any case, or
+        absent), `x-api-key: KEY` and `api-key: KEY`.
 
         Raises:
-            Unauthenticated: there are keys, and the caller has none of them.
+            Unauthenticated: the server requires a key, and the headers have none that it accepts.
         """
         if not self.asked:
             return Caller()
@@ -62,13 +62,13 @@ class Keys:
         )
 
     def _holders(self, key: str) -> list[Caller]:
-        # every key is compared, and digests are all of one length, so that the time taken tells nothing
+        # constant time: every key is compared, and all digests have the same length
         sent = digest(key)
         return [known.caller for known in self._known if hmac.compare_digest(sent, known.digest)]
 
 
 def digest(key: str) -> bytes:
-    """What is kept of a key."""
+    """Return the SHA-256 of a key."""
     return sha256(key.encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""The context of one request at the edge: its id, its caller, its deadline. The same for both protocols."""
+"""Context of one request, the same for gRPC and REST: id, call, caller and deadline."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from rerank_service.scheduling.deadline import Deadline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """Who calls what, and until when."""
+    """Id, call, caller and deadline of one request."""
 
     id: str
-    """The caller's `x-request-id`, or a new one."""
+    """The caller's `x-request-id`, or a new id."""
     protocol: Literal["grpc", "rest"]
     call: str
     """Full name of the gRPC method, or HTTP path."""
     deadline: Deadline
     caller: Caller = field(default_factory=Caller)
-    """Anonymous until the API key is checked."""
+    """Holder of the API key. Anonymous until the key is checked."""
 
     def log_fields(self) -> Mapping[str, str]:
         """Return the fields that identify the request in a log line."""

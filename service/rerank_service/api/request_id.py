@@ -1,14 +1,17 @@
-"""What a request is called in logs and answers."""
+"""Request id: the name of a request in the log and in its response."""
 
 import re
 import uuid
 from collections.abc import Mapping
 
-_FIT = re.compile(r"[!-~]{1,128}")
-"""Printable ASCII without blanks, so that it fits a header, a log line and a URL."""
+_VALID = re.compile(r"[!-~]{1,128}")
+"""Printable ASCII without spaces: such an id is valid in a header, a log line and a URL."""
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:
-    """The caller's `x-request-id` where it is fit to be repeated, else a new one."""
+    """Return the caller's `x-request-id`, or a new id if it is absent or invalid.
+
+    A valid id has 1 to 128 printable ASCII characters without spaces. Header names are in lower case.
+    """
     sent = headers.get("x-request-id", "")
-    return sent if _FIT.fullmatch(sent) else uuid.uuid4().hex
+    return sent if _VALID.fullmatch(sent) else uuid.uuid4().hex

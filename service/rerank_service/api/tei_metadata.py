@@ -1,4 +1,7 @@
-"""What TEI tells of a model and of a call, over either protocol."""
+"""Values that TEI reports about a model and about a call, the same over gRPC and REST.
+
+Source: text-embeddings-inference, router/src/http/server.rs.
+"""
 
 from rerank_service.ranking.results import Timing
 
@@ -6,12 +9,18 @@ _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def dtype(precision: str) -> str:
-    """A precision by TEI's name."""
+    """Return TEI's name of a precision: `float32` for `fp32`. Precisions that TEI does not have keep their name."""
     return _DTYPES.get(precision, precision)
 
 
 def cost_headers(chars: int, tokens: int, timing: Timing) -> dict[str, str]:
-    """Characters and tokens of all pairs, and milliseconds."""
+    """Return TEI's headers for the size and the duration of a call.
+
+    Args:
+        chars: characters of all pairs; the query counts once per text.
+        tokens: tokens of all pairs.
+        timing: durations in seconds; the headers give them in milliseconds.
+    """
     return {
         "x-compute-type": "optimized",
         "x-compute-time": _milliseconds(timing.total),

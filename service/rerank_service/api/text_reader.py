@@ -1,4 +1,4 @@
-"""Read documents that are plain strings, as TEI's and NVIDIA's protocols send them."""
+"""Reader for documents that are plain strings, as in the protocols of TEI and NVIDIA."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ class TextReader:
     """Reads documents that are strings."""
 
     def chars(self, raw: Any) -> int:
-        """Return the length of the text; 0 where `raw` is not a string, which `read` rejects."""
+        """Return the length of the string in characters. Return 0 for any other type, which `read` rejects."""
         return len(raw) if isinstance(raw, str) else 0
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document.
 
         Raises:
-            InvalidRequest: the document is not a string.
+            InvalidRequest: the document is not a string. The error names `field`.
         """
         if not isinstance(sent.raw, str):
             raise InvalidRequest(f"{field} must be a string", field=field, reason="wrong_type")

@@ -1,1 +1,1 @@
-"""The gRPC protocols, rerank.v1 and tei.v1: messages in, messages out."""
+"""The gRPC services rerank.v1 and tei.v1, with health checks and reflection on one port."""

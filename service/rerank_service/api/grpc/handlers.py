@@ -1,7 +1,7 @@
-"""A service's methods as gRPC handlers: bytes decoded here, errors turned into statuses here.
+"""gRPC handlers of a service: decode the messages, check the API key, and turn errors into statuses.
 
-grpc.aio answers UNKNOWN when a deserializer raises, so ours is none: the handler gets the bytes, and what does
-not decode is an InvalidRequest like any other.
+A handler receives bytes and decodes them, so that invalid bytes are an InvalidRequest. If a deserializer raised,
+grpc.aio would respond with UNKNOWN.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,6 +23,8 @@ from rerank_service.observability.request_log import log_internal_error, log_ref
 from rerank_service.scheduling.deadline import Deadline
 
 _MESSAGE_CHARS = 500
+"""Maximum length of an error message. The status of a call is sent in headers, twice. Clients accept 8 KiB of headers
+and lose a status that is longer."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 In = TypeVar("In", bound=Message)
@@ -30,15 +32,15 @@ In = TypeVar("In", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[In]):
-    """One call, decoded."""
+    """One call with decoded messages."""
 
     context: RequestContext
     messages: AsyncIterator[In]
-    """The caller's messages, one for a unary request. The next message is read when it is asked for."""
+    """The messages of the client; one for a unary request. Each is read from the network when it is awaited."""
     write: Callable[[Message], Awaitable[None]]
     """Send one message of a streaming response."""
     send_metadata: Callable[[Mapping[str, str]], Awaitable[None]]
-    """Send initial metadata; once, and before any message."""
+    """Send the initial metadata: at most once, and before any message."""
 
 
 Unary = Callable[[Call[Any]], Awaitable[Message]]
@@ -47,13 +49,13 @@ Streaming = Callable[[Call[Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service and what answers it."""
+    """A service and its methods."""
 
     descriptor: ServiceDescriptor
     methods: Mapping[str, Unary | Streaming]
-    """By their names in the proto file. Streaming is what answers with a stream."""
+    """By name in the proto file. A method with a streaming response is `Streaming`, any other is `Unary`."""
     codes: Mapping[grpc.StatusCode, grpc.StatusCode] = field(default_factory=dict)
-    """Where errors have another status than their classes say."""
+    """Statuses that the service replaces by others: key is the status of the error's class."""
 
     def handler(self, keys: Keys, default_timeout: float) -> grpc.GenericRpcHandler:
         """Return handlers for all methods. `default_timeout` is the deadline of a call that sets none, in seconds."""
@@ -67,18 +69,18 @@ class Service:
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         behaviour: Any = self.methods[method.name]
 
-        def answering(context: Context) -> AbstractAsyncContextManager[RequestContext]:
-            return _answering(context, _request_context(context, method, default_timeout), keys, self.codes)
+        def authenticated(context: Context) -> AbstractAsyncContextManager[RequestContext]:
+            return _authenticated(context, _request_context(context, method, default_timeout), keys, self.codes)
 
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
-            async with answering(context) as request:
+            async with authenticated(context) as request:
                 await behaviour(_call(method, messages, context, request))
 
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
-            async with answering(context) as request:
+            async with authenticated(context) as request:
                 response: Message = await behaviour(_call(method, messages, context, request))
                 return response.SerializeToString()
-            raise AssertionError("unreachable: _answering aborts or passes")
+            raise AssertionError("unreachable: _authenticated passes or aborts the call")
 
         async def unary(message: bytes, context: Context) -> bytes:
             return await single(_single(message), context)
@@ -126,14 +128,18 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
         try:
             yield message_class.FromString(message)
         except DecodeError as error:
-            raise InvalidRequest(f"these bytes are no {descriptor.full_name}: {error}", reason="undecodable") from error
+            raise InvalidRequest(
+                f"The request is not a valid {descriptor.full_name} message ({error}). "
+                "Generate the client from the server's proto file.",
+                reason="undecodable",
+            ) from error
 
 
 @asynccontextmanager
-async def _answering(
+async def _authenticated(
     context: Context, request: RequestContext, keys: Keys, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
 ) -> AsyncIterator[RequestContext]:
-    """Check the API key, and turn an error of the block into the status of the call."""
+    """Check the API key, and yield the request with its caller. Turn an error of the block into the call's status."""
     try:
         request = replace(request, caller=keys.check(_metadata(context)))
         yield request
@@ -141,9 +147,11 @@ async def _answering(
         code = codes.get(error.code, error.code)
         log_refusal(error, request.log_fields(), status=code.name)
         await _abort(context, code, str(error), _details(error))
-    except Exception:  # noqa: BLE001 - every request gets an answer
+    except Exception:  # noqa: BLE001 - every request gets a response
         log_internal_error(request.log_fields())
-        await _abort(context, grpc.StatusCode.INTERNAL, f"internal error (request id {request.id})", [])
+        await _abort(
+            context, grpc.StatusCode.INTERNAL, f"internal error: see request id {request.id} in the server's log", []
+        )
 
 
 def _details(error: RequestError) -> list[Message]:
@@ -161,7 +169,6 @@ def _details(error: RequestError) -> list[Message]:
 
 
 async def _abort(context: Context, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
-    # a status travels in headers, twice here, and clients take 8 KiB of those: a longer one would be lost whole
     message = message[:_MESSAGE_CHARS]
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:

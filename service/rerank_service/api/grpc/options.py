@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpcOptions:
-    """How the gRPC server listens. All values are settings (settings.py)."""
+    """Address, limits and timeouts of the gRPC server. All values are settings (settings.py)."""
 
     host: str
     port: int
     """0: the system chooses a port."""
     max_message_bytes: int
+    """Maximum size of one received message, in bytes."""
     default_timeout: float
     """Deadline of a call that sets none, in seconds."""
     max_connection_age: float | None

@@ -4,15 +4,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.grpc.handlers import Call, Service
-from rerank_service.api.grpc.messages import (
-    MessageReader,
+from rerank_service.api.grpc.options import GrpcOptions
+from rerank_service.api.grpc.rerank_v1_requests import MessageReader, request_from
+from rerank_service.api.grpc.rerank_v1_responses import (
     model_from,
     partials_from,
-    request_from,
     response_from,
     stream_responses_from,
 )
-from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.errors import InvalidRequest
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
@@ -35,7 +34,7 @@ class RerankMethods:
         options: GrpcOptions,
         cutoff: Callable[[Deadline], Cutoff] = Cutoff,
     ) -> None:
-        """`cutoff` says when a stream that takes a part of its ranking gets it."""
+        """`cutoff` returns the time at which a stream with `partial_ok` gets its partial ranking."""
         self._cutoff = cutoff
         self._reranker = reranker
         self._registry = registry
@@ -43,7 +42,7 @@ class RerankMethods:
 
     @property
     def service(self) -> Service:
-        """All of them."""
+        """The service with all its methods."""
         return Service(
             _SERVICE,
             {
@@ -55,7 +54,7 @@ class RerankMethods:
         )
 
     async def rerank(self, call: Call[pb.RerankRequest]) -> pb.RerankResponse:
-        """Rerank."""
+        """Rank the documents of one message."""
         message = await anext(call.messages)
         ranking = await self._reranker.rerank(
             request_from(message),
@@ -67,7 +66,10 @@ class RerankMethods:
         return response_from(ranking, call.context.id)
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
-        """RerankStream."""
+        """Rank documents that arrive in a stream. Send the ranking when all are scored.
+
+        With `partial_scores`, also send the scores of each batch. With `partial_ok`, the ranking may be partial.
+        """
         deadline = call.context.deadline
         async with deadline.enforced():
             header = await _header(call.messages)
@@ -92,12 +94,12 @@ class RerankMethods:
         )
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:
-        """ListModels."""
+        """List the served models. The default model is first."""
         await anext(call.messages)
         return pb.ListModelsResponse(models=[self._model(model.info) for model in self._registry.models()])
 
     async def get_model(self, call: Call[pb.GetModelRequest]) -> pb.Model:
-        """GetModel."""
+        """Return one model by its name or an alias."""
         message = await anext(call.messages)
         return self._model(self._registry.get(message.name).info)
 
@@ -114,18 +116,18 @@ class RerankMethods:
 async def _header(messages: AsyncIterator[pb.RerankStreamRequest]) -> pb.RerankHeader:
     first = await anext(messages, None)
     if first is None or first.WhichOneof("part") != "header":
-        raise InvalidRequest("the first message of a stream must be its header", field="header", reason="no_header")
+        raise InvalidRequest("The first message of a stream must be the header.", field="header", reason="no_header")
     return first.header
 
 
 async def _chunks(
     request: pb.RerankRequest, messages: AsyncIterator[pb.RerankStreamRequest]
 ) -> AsyncIterator[Sequence[pb.Document]]:
-    """The documents of a stream: the header's own, then those of each later message."""
+    """Yield the documents of a stream: those in the header, then those of each later message."""
     yield request.documents
     async for message in messages:
         if message.WhichOneof("part") != "documents":
             raise InvalidRequest(
-                "messages after a stream's header must hold documents", field="documents", reason="wrong_part"
+                "Every message after the header must contain documents.", field="documents", reason="wrong_part"
             )
         yield message.documents.documents

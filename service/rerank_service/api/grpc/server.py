@@ -1,4 +1,4 @@
-"""The gRPC server: any services, with health checks (grpc.health.v1) and reflection, on one port."""
+"""gRPC server: services, health checks (grpc.health.v1) and reflection on one port."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -16,10 +16,12 @@ from rerank_service.api.grpc.handlers import Service
 from rerank_service.api.grpc.options import GrpcOptions
 
 LIVENESS = "live"
-"""Name of the health service for liveness probes: serving as long as the process lives, so that Kubernetes does not
-restart a draining pod. The empty name and each service's own name report readiness."""
+"""Name of the health service for liveness probes: SERVING while the process runs, so that Kubernetes does not restart
+a draining pod. The empty name and the name of each service report readiness."""
 
-_MANY = 100_000
+_MAX_PENDING_CALLS = 100_000
+"""Above this number of pending calls, gRPC cancels new calls without a message. Its default is 1,000. Admission rejects
+requests much earlier, with a message."""
 
 
 class GrpcEdge:
@@ -28,21 +30,23 @@ class GrpcEdge:
     def __init__(
         self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer, services: Sequence[str]
     ) -> None:
-        """`services` are ready or not as the server is."""
+        """`services` are the names whose health status reports the readiness of the server."""
         self._server = server
         self._checks = checks
         self._services = services
         self.port = port
 
     async def stop(self, grace: float) -> None:
-        """Take no more calls, and end when those that are here have ended, or the grace has. Can be called again,
-        with less."""
-        # core may wait longer, for a client that does not read the end of its connection
+        """Accept no new calls, and wait until running calls end. After `grace` seconds, cancel them.
+
+        A second call may shorten the grace period.
+        """
+        # gRPC may wait longer, for a client that does not read the end of its connection
         with suppress(TimeoutError):
             await asyncio.wait_for(self._server.stop(grace), grace + 1.0)
 
     async def set_ready(self, *, ready: bool) -> None:
-        """Tell whoever asks for health whether requests should come here."""
+        """Set the readiness that health checks report."""
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *self._services):
             await self._checks.set(name, status)
@@ -52,10 +56,9 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
     arguments = [
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
-        # beyond these, a thousand by default, core cancels calls without a word; refusing is admission's
-        ("grpc.server.max_pending_requests", _MANY),
-        ("grpc.server.max_pending_requests_hard_limit", _MANY),
+        ("grpc.so_reuseport", 0),  # a second server on the port is an error
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
     ]
     if options.max_connection_age is not None:
         arguments.append(("grpc.max_connection_age_ms", round(options.max_connection_age * 1000)))
@@ -63,7 +66,7 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
 
 
 def _described(files: Iterable[FileDescriptor]) -> DescriptorPool:
-    """Files of whichever pools in one, with what they import; it keeps one of each name."""
+    """Return one pool with the files, which may come from different pools, and with their imports."""
     pool = DescriptorPool()
 
     def add(file: FileDescriptor) -> None:
@@ -78,11 +81,10 @@ def _described(files: Iterable[FileDescriptor]) -> DescriptorPool:
 
 @asynccontextmanager
 async def listening(services: Sequence[Service], keys: Keys, options: GrpcOptions) -> AsyncIterator[GrpcEdge]:
-    """Listen while the block runs: alive from the start, ready when told so. On leaving, calls
-    that still run are cancelled.
+    """Listen while the block runs: live from the start, ready after `set_ready`. At the end, cancel running calls.
 
     Raises:
-        OSError: the address is taken.
+        OSError: the address is in use.
     """
     # grpc writes the reason to stderr in its own form, and raises an error without it
     bound(options.host, options.port, flag="--grpc-port").close()
@@ -108,4 +110,4 @@ async def listening(services: Sequence[Service], keys: Keys, options: GrpcOption
     try:
         yield edge
     finally:
-        await edge.stop(1.0)  # calls that end get a moment to say so; who was stopped already is not stopped again
+        await edge.stop(1.0)  # time to send the status of cancelled calls; no effect if the server is stopped already

@@ -1,1 +1,1 @@
-"""The REST API: one application, and one file for each JSON dialect."""
+"""The REST API: one application, with one module for each JSON dialect."""

@@ -1,4 +1,4 @@
-"""The REST edge's application: the dialects on their paths, their look-ups, health, OpenAPI at /docs."""
+"""The REST application: dialects and look-ups on their paths, health checks, and the OpenAPI page at /docs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -8,10 +8,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 import rerank_service
-from rerank_service.api.http.dialects import Dialect, Exchange, LookUp, all_dialects, all_look_ups
+from rerank_service.api.http.dialects import all_dialects, all_look_ups
+from rerank_service.api.http.dialects.contract import Dialect, Exchange
+from rerank_service.api.http.dialects.look_up import LookUp
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
-from rerank_service.api.http.openapi import described
-from rerank_service.api.http.routes import RerankRoutes, refusal
+from rerank_service.api.http.openapi import openapi_page
+from rerank_service.api.http.routes import RerankRoutes, error_response
 from rerank_service.api.request_id import request_id_from
 from rerank_service.errors import UnknownRoute, excerpt
 
@@ -19,36 +21,40 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def build_app(routes: RerankRoutes) -> FastAPI:
-    """The application: each dialect's paths, and what is beside them."""
+    """Return the application with all routes."""
     app = FastAPIOffline(
         title="rerank-service",
         version=rerank_service.__version__,
         redoc_url=None,
-        description="Documents in order of relevance to a query. Which dialect a body is of, its keys tell: Cohere v1 "
-        "and v2, Together, Jina, Voyage and their kin, TEI, vLLM, mixedbread, NVIDIA, DashScope.",
+        description="Ranks documents by their relevance to a query. The keys of a body select its dialect: unified "
+        "(Cohere v1 and v2, Together, Jina, Voyage, vLLM and similar services), TEI, mixedbread, NVIDIA or DashScope.",
     )
-    spoken, look_ups = _by_path(), all_look_ups()
-    shown = _shown(spoken)
-    for path, dialects in spoken.items():
+    dialects_by_path, look_ups = _dialects_by_path(), all_look_ups()
+    documented = _documented(dialects_by_path)
+    for path, dialects in dialects_by_path.items():
         app.add_api_route(
-            path, _ranking(routes, dialects), methods=["POST"], response_class=Response, include_in_schema=path in shown
+            path,
+            _rank_endpoint(routes, dialects),
+            methods=["POST"],
+            response_class=Response,
+            include_in_schema=path in documented,
         )
-    for one in look_ups:
-        app.add_api_route(one.path, _looking_up(routes, one), methods=["GET"], response_class=Response)
+    for look_up in look_ups:
+        app.add_api_route(look_up.path, _look_up_endpoint(routes, look_up), methods=["GET"], response_class=Response)
     for path, endpoint, summary in (
-        ("/health/live", routes.live, "Whether the process answers"),
-        ("/health/ready", routes.readiness, "Whether requests should come here"),
+        ("/health/live", routes.live, "Report liveness: 200 while the process runs"),
+        ("/health/ready", routes.readiness, "Report readiness: 200 if the server accepts requests, else 503"),
     ):
         app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, summary=summary, tags=["server"])
-    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _unknown_route)
-    page = described(app, shown, look_ups, routes.facts)
-    app.openapi = page  # type: ignore[method-assign]  # the way that FastAPI has for it
+    page = openapi_page(app, documented, look_ups, routes.facts)
+    app.openapi = page  # type: ignore[method-assign]  # as FastAPI's documentation does, "Extending OpenAPI"
     return app
 
 
-def _by_path() -> dict[str, list[Dialect]]:
-    """Who is spoken where."""
+def _dialects_by_path() -> dict[str, list[Dialect]]:
+    """Return all paths, with the dialects that each accepts."""
     by_path: dict[str, list[Dialect]] = {}
     for dialect in all_dialects():
         for path in dialect.paths:
@@ -56,35 +62,41 @@ def _by_path() -> dict[str, list[Dialect]]:
     return by_path
 
 
-def _shown(spoken: Mapping[str, Sequence[Dialect]]) -> dict[str, list[Dialect]]:
-    """Of these, who is described on the OpenAPI page, where."""
-    shown = {path: [one for one in dialects if path in one.shown] for path, dialects in spoken.items()}
-    return {path: dialects for path, dialects in shown.items() if dialects}
+def _documented(dialects_by_path: Mapping[str, Sequence[Dialect]]) -> dict[str, list[Dialect]]:
+    """Return the paths that the OpenAPI page describes, with the dialects that it describes there."""
+    documented = {
+        path: [dialect for dialect in dialects if path in dialect.documented_paths]
+        for path, dialects in dialects_by_path.items()
+    }
+    return {path: dialects for path, dialects in documented.items() if dialects}
 
 
-def _ranking(routes: RerankRoutes, dialects: Sequence[Dialect]) -> Endpoint:
+def _rank_endpoint(routes: RerankRoutes, dialects: Sequence[Dialect]) -> Endpoint:
     async def rerank(request: Request) -> Response:
         return await routes.rerank(request, dialects)
 
     return rerank
 
 
-def _looking_up(routes: RerankRoutes, look_up: LookUp) -> Endpoint:
-    async def answer(request: Request) -> Response:
+def _look_up_endpoint(routes: RerankRoutes, look_up: LookUp) -> Endpoint:
+    async def get(request: Request) -> Response:
         return await routes.look_up(request, look_up)
 
-    return answer
+    return get
 
 
 async def _unknown_route(request: Request, error: Exception) -> Response:
-    """In the shape of all other errors: clients parse any alike."""
+    """Return an unknown route or method in the form of all other errors, which clients can parse."""
     assert isinstance(error, HTTPException)
     path = excerpt(request.url.path)
-    refused = UnknownRoute(f"{request.method} {path}: {error.detail}", status=error.status_code)
-    response = refusal(refused, UNIFIED, Exchange(request_id_from(request.headers), path))
+    unknown = UnknownRoute(
+        f"{request.method} {path} is not served ({error.detail}): the page /docs lists all paths",
+        status=error.status_code,
+    )
+    response = error_response(unknown, UNIFIED, Exchange(request_id_from(request.headers), path))
     response.headers.update(error.headers or {})
     return response
 
 
-def _to_docs() -> Response:
+def _redirect_to_docs() -> Response:
     return RedirectResponse("/docs")

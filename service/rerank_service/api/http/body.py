@@ -1,14 +1,27 @@
-"""Reading a JSON body's fields, whichever dialect it is of: strict types, null wherever a field may be left out."""
+"""Field types of JSON bodies, the same in all dialects: strict, and null is allowed for every optional field."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    with_config,
+)
 
 from rerank_service.errors import InvalidRequest
 
 CONFIG = ConfigDict(strict=True, extra="ignore", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
-"""Of bodies, and of objects in them."""
+"""Configuration of bodies, and of objects in bodies."""
+
+documented = with_config(ConfigDict(use_attribute_docstrings=True))
+"""Decorator of a TypedDict: the docstrings of its fields are their descriptions on the OpenAPI page."""
 
 
 def _unwrap_text(value: Any) -> Any:
@@ -20,7 +33,7 @@ def _word_as_bool(value: Any) -> Any:
 
 
 def _whole_as_int(value: Any) -> Any:
-    """2.0 is an integer to JSON, which has one kind of number."""
+    """Return 2 for 2.0: JSON has only one type of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -39,27 +52,43 @@ Text = Annotated[
 """A string, or `{"text": string}`."""
 
 Flag = Annotated[bool | None, BeforeValidator(_word_as_bool)]
-"""A boolean or its name, in any case: RAGFlow sends the string "true"."""
+"""A boolean, or the string "true" or "false" in upper or lower case: RAGFlow sends the string "true"."""
+
+_JSON_TYPES = {
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
 
 _Whole = BeforeValidator(_whole_as_int)
 
 Count = Annotated[int, Field(ge=1, lt=2**31), _Whole]
+"""An integer from 1 to 2^31 - 1."""
 Size = Annotated[int, Field(ge=0, lt=2**31), _Whole]
+"""An integer from 0 to 2^31 - 1."""
 Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), _Whole]
+"""An integer of 32 bits."""
 
 _OBJECT = {"type": "object", "not": {"additionalProperties": {"type": "null"}}}
-"""With a value that is not null: one without any says nothing."""
+"""Schema of an object document: at least one value is not null."""
 
 Documents = Annotated[
     list[Any],
     WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, _OBJECT]}, "minItems": 1}),
 ]
-"""Strings and objects; which of them say nothing is told when they are read."""
+"""Strings and objects. Each document is checked later, when its text is read."""
 
 
 def ranked_by_fields(documents: str) -> dict[str, Any]:
-    """Part of a body's schema: with `rank_fields`, each object has one of them. JSON Schema has no words for that, so
-    it tells of the field `text`; objects with others are taken as well."""
+    """Return the part of a body's schema that relates `rank_fields` to the objects in the field `documents`.
+
+    With `rank_fields`, each object must have one of these fields. JSON Schema cannot express this for any field name,
+    so the schema describes the field `text` only. The server accepts others too.
+    """
     items = [{"type": "string"}, {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}]
     of_strings = {"properties": {documents: {"items": {"type": "string"}}}}
     of_texts = {
@@ -69,28 +98,37 @@ def ranked_by_fields(documents: str) -> dict[str, Any]:
     return {"if": selects, "then": {"anyOf": [of_strings, of_texts]}}
 
 
-def only(*harmless: Any, why: str) -> BeforeValidator:
-    """For a field that would change the result, and that we do not do: taken with values that ask for nothing."""
+def only(*allowed: Any, rule: str) -> BeforeValidator:
+    """Return a validator for an unsupported field: it accepts null and the values that do not change the result.
+
+    Args:
+        allowed: the accepted values.
+        rule: the message for any other value, without the name of the field.
+    """
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        if value is None or any(type(value) is type(one) and value == one for one in harmless):
+        if value is None or any(type(value) is type(other) and value == other for other in allowed):
             return value
-        raise InvalidRequest(f"{info.field_name} {why}", field=info.field_name, reason="unsupported")
+        raise InvalidRequest(f"{info.field_name} {rule}", field=info.field_name, reason="unsupported")
 
     return BeforeValidator(check)
 
 
 class JsonBody(BaseModel):
-    """What is read of a body; unknown keys are ignored."""
+    """The known fields of a request body. Unknown fields are ignored."""
 
     model_config = CONFIG
 
     model: str | None = None
-    """The model's name or an alias; absent, null, empty and "default" mean the model served."""
+    """Name or alias of a model. Absent, null, "" and "default" mean the served model."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
-        """The fields of a body. Raises InvalidRequest, which names the field."""
+        """Return the fields of a body.
+
+        Raises:
+            InvalidRequest: a field is missing or invalid. The error names the field.
+        """
         try:
             return cls.model_validate(body)
         except ValidationError as error:
@@ -99,14 +137,25 @@ class JsonBody(BaseModel):
 
 def _invalid(error: ValidationError) -> InvalidRequest:
     first = error.errors(include_url=False)[0]
-    field = _written(first["loc"])
+    field = _path(first["loc"])
     if first["type"] == "missing":
         return InvalidRequest(f"{field} is required", field=field, reason="missing")
     message = first["msg"].removeprefix("Input should be ")
-    return InvalidRequest(f"{field} must be {message}", field=field, reason="invalid")
+    value = "" if first["type"] == "literal_error" else f", not {_shown(first['input'])}"
+    return InvalidRequest(f"{field} must be {message}{value}", field=field, reason="invalid")
 
 
-def _written(place: tuple[int | str, ...]) -> str:
-    """`parameters.top_n`, `rank_fields[0]`."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+def _shown(value: Any) -> str:
+    """Return a number or a boolean as JSON, and the type of any other value: errors are logged, texts must not be."""
+    return json.dumps(value) if isinstance(value, bool | int | float) else json_type(value)
+
+
+def json_type(value: Any) -> str:
+    """Return the JSON type of a value, for messages: `a string`, `an array`."""
+    return _JSON_TYPES.get(type(value), type(value).__name__)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Return the path of a field, such as `parameters.top_n` or `rank_fields[0]`."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).removeprefix(".")

@@ -1,11 +1,12 @@
-"""An error's body as most clients look for it: under `message`, `detail` and `error` at once."""
+"""Body of an error. It has the message under `message`, `detail` and `error`, because clients read different keys."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
+from rerank_service.api.document_names import with_document_name
+from rerank_service.api.http.body import documented
 from rerank_service.errors import RequestError
 
 _TYPES = {
@@ -18,44 +19,51 @@ _TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-_DOCUMENTS = re.compile(r"^documents\b|\bdocuments(?=\[)")
-"""The core's name for the documents of a request, where a sentence is about one or all of them."""
 STATUSES = (400, 401, 404, 413, 429, 500, 503, 504)
-"""Of errors, in every dialect."""
+"""HTTP statuses of errors in every dialect."""
 
 
+@documented
 class ErrorObject(TypedDict):
-    """What OpenAI's kin read."""
+    """The error in the form of OpenAI."""
 
     message: str
+    """The message."""
     type: str
+    """Class of the error, such as `invalid_request_error`."""
     param: str | None
+    """The invalid field, as the client named it, such as `documents[3]`."""
     code: str | None
+    """Stable identifier of the error, such as `empty_query`."""
 
 
+@documented
 class ErrorBody(TypedDict):
-    """An error."""
+    """An error. The same message is in all three fields."""
 
     message: str
+    """The message."""
     detail: str
+    """The message."""
     error: NotRequired[ErrorObject]
+    """The error in the form of OpenAI. Absent if the request has `top_k` or `truncation`."""
 
 
 def error_body(error: RequestError, sent: Mapping[str, Any], *, documents: str = "documents") -> ErrorBody:
-    """The body of an error's answer to what was sent; `documents` is what the sender calls its documents.
+    """Return the body for an error.
 
-    `error.code` is a string, which together 1.x demands, and the words "invalid_request_error" are in no other than
-    400 bodies, since litellm takes any that has them for one.
+    `error.code` is a string, because together 1.x requires one. The words "invalid_request_error" are in bodies of
+    status 400 only, because litellm takes every body that contains them for a 400.
+
+    Args:
+        error: the error.
+        sent: the body of the request; empty if it could not be read.
+        documents: the client's name for the documents.
     """
-    message, field = told(error, documents)
+    message, field = with_document_name(error, documents)
     body: ErrorBody = {"message": message, "detail": message}
     # voyageai up to 0.4.1 fails on an error object while it builds its own exception
     if not {"top_k", "truncation"} & sent.keys():
         kind = _TYPES.get(error.http_status, "server_error")
         body["error"] = {"message": message, "type": kind, "param": field, "code": error.reason}
     return body
-
-
-def told(error: RequestError, documents: str) -> tuple[str, str | None]:
-    """The sentence and the field, where the sender has another name for its documents."""
-    return _DOCUMENTS.sub(documents, str(error)), error.field and _DOCUMENTS.sub(documents, error.field)

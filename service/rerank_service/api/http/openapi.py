@@ -1,6 +1,6 @@
-"""The OpenAPI description of the dialects' paths: what is sent and what comes back on each, whoever sends it.
+"""OpenAPI page: requests, responses and errors of every dialect on its paths.
 
-It is made when somebody asks for it, since a start should not wait for it.
+The page is built at its first request, so that it does not delay the start of the server.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,79 +12,84 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from rerank_service.api.http.dialects import Dialect, LookUp, ServerFacts
+from rerank_service.api.http.dialects.contract import Dialect
+from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.errors import ErrorBody
 from rerank_service.ranking.scores import ScoreType
 
-_HOW = (
-    "A deadline may be given in seconds by the header `X-Request-Timeout`, a name for the request by `X-Request-Id`, "
-    "a key by `Authorization: Bearer KEY`, `X-Api-Key` or `Api-Key`."
+_HEADERS = (
+    "Optional headers: `X-Request-Timeout` is the deadline of the request in seconds, greater than 0. `X-Request-Id` "
+    "is its id in the response and in the log, at most 128 characters. The API key is in `Authorization: Bearer KEY`, "
+    "`X-Api-Key` or `Api-Key`."
 )
-_MEANINGS = {
-    400: "A field is wrong; it is named",
-    401: "No key, or a wrong one",
-    404: "No such model",
-    413: "The body is too large",
-    422: "A field is wrong",
-    424: "The model failed on a text",
-    429: "Too much is waiting; `retry-after` says when to come back",
-    500: "The model failed, or the server did",
-    503: "Loading or draining; `retry-after` says when to come back",
-    504: "The time was over",
+_DESCRIPTIONS = {
+    400: "A field is invalid. The error names it.",
+    401: "The API key is missing or invalid.",
+    404: "The server does not serve this model.",
+    413: "The body is too large.",
+    422: "A field is invalid.",
+    424: "The model failed on a text.",
+    429: "The server is overloaded. `retry-after` has the seconds until a retry makes sense.",
+    500: "The model or the server failed.",
+    503: "The server is loading its model or draining. `retry-after` has the seconds until a retry makes sense.",
+    504: "The deadline of the request passed, or would pass.",
 }
-_RETRY_AFTER = {"retry-after": {"description": "Seconds", "schema": {"type": "integer"}}}
+"""Descriptions of errors by HTTP status."""
+_RETRY_AFTER = {"retry-after": {"description": "Seconds until a retry makes sense", "schema": {"type": "integer"}}}
 _REF = "#/components/schemas/{model}"
 
 
-def described(
+def openapi_page(
     app: FastAPI,
-    spoken: Mapping[str, Sequence[Dialect]],
+    documented: Mapping[str, Sequence[Dialect]],
     look_ups: Iterable[LookUp],
     facts: Callable[[], ServerFacts],
 ) -> Callable[[], dict[str, Any]]:
-    """What `app.openapi` is to be: what FastAPI knows of the application, and what is spoken on its paths.
+    """Return the function that builds the page. It replaces `app.openapi`, and extends the page of FastAPI.
 
     Args:
-        app: the application.
-        spoken: the dialects that are shown, by path.
-        look_ups: what is asked by GET.
-        facts: what is served at the moment.
+        app: the application, with its routes.
+        documented: the dialects that the page describes, by path.
+        look_ups: the GET requests that the page describes.
+        facts: returns the current state of the server.
     """
-    known = app.openapi
+    fastapi_page = app.openapi
 
     @cache
-    def page(*, keys_asked: bool, takes_instruction: bool, calibrated: bool) -> dict[str, Any]:
-        made = deepcopy(known())
-        made.setdefault("components", {})["schemas"] = schemas = _Schemas()
-        for path, dialects in spoken.items():
-            made["paths"][path]["post"] |= _ranking(dialects, schemas)
-        for one in look_ups:
-            made["paths"][one.path.replace(":path", "")]["get"] |= _look_up(one, schemas)
-        schemas.limit(takes_instruction=takes_instruction, calibrated=calibrated)
-        if keys_asked:
-            made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-            for operation in _guarded(made, look_ups):
+    def build(*, key_required: bool, takes_instruction: bool, calibrated: bool) -> dict[str, Any]:
+        page = deepcopy(fastapi_page())
+        page.setdefault("components", {})["schemas"] = schemas = _Schemas()
+        for path, dialects in documented.items():
+            page["paths"][path]["post"] |= _rank_operation(dialects, schemas)
+        for look_up in look_ups:
+            page["paths"][_shown_path(look_up)]["get"] |= _look_up_operation(look_up, schemas)
+        schemas.remove_unsupported(takes_instruction=takes_instruction, calibrated=calibrated)
+        if key_required:
+            page["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            for operation in _operations_with_key(page, look_ups):
                 operation["security"] = [{"key": []}]
-        return made
+        return page
 
     def openapi() -> dict[str, Any]:
-        now = facts()
-        calibrated = bool(now.models and now.models[0].calibration)
-        return page(keys_asked=now.keys_asked, takes_instruction=now.takes_instruction, calibrated=calibrated)
+        server = facts()
+        calibrated = bool(server.models and server.models[0].calibration)
+        return build(
+            key_required=server.key_required, takes_instruction=server.takes_instruction, calibrated=calibrated
+        )
 
     return openapi
 
 
 class _Schemas(dict[str, Any]):
-    """The page's schemas by name, which grow as they are referred to."""
+    """The schemas of the page by name. A type is added when an operation refers to it."""
 
     def any_of(self, types: Iterable[Any], mode: JsonSchemaMode = "serialization") -> dict[str, Any]:
-        """The schema of what is of one of these types."""
+        """Return the schema for any of these types."""
         schemas = [self._of(kind, mode) for kind in types]
         return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
     def _of(self, kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
-        """A reference where the type has a name, else its schema."""
+        """Return a reference to the type if it has a name, else its schema."""
         schema = TypeAdapter(kind).json_schema(mode=mode, ref_template=_REF)
         self |= schema.pop("$defs", {})
         if "title" not in schema:
@@ -92,70 +97,81 @@ class _Schemas(dict[str, Any]):
         self[schema["title"]] = schema
         return {"$ref": _REF.format(model=schema["title"])}
 
-    def limit(self, *, takes_instruction: bool, calibrated: bool) -> None:
-        """Take out what the model served does not do."""
+    def remove_unsupported(self, *, takes_instruction: bool, calibrated: bool) -> None:
+        """Remove the values of fields that the served model does not support."""
         for fields in (schema.get("properties", {}) for schema in self.values()):
             for name in fields.keys() & {"instruction", "instruct"} if not takes_instruction else ():
-                fields[name] = {"type": ["string", "null"], "maxLength": 0, "description": "The model takes none."}
+                fields[name] = {
+                    "type": ["string", "null"],
+                    "maxLength": 0,
+                    "description": "Not supported by the served model.",
+                }
             if not calibrated and "score_type" in fields:
                 fields["score_type"]["anyOf"][0]["enum"].remove(ScoreType.CALIBRATED.value)
 
 
-def _ranking(dialects: Sequence[Dialect], schemas: _Schemas) -> dict[str, Any]:
-    """The operation on a path where these dialects are spoken."""
-    errors = sorted({status for one in dialects for status in one.errors})
+def _rank_operation(dialects: Sequence[Dialect], schemas: _Schemas) -> dict[str, Any]:
+    """Return the POST operation of a path with these dialects."""
+    statuses = sorted({status for dialect in dialects for status in dialect.error_types})
     body = {
-        "schema": schemas.any_of((one.request for one in dialects), "validation"),
-        "examples": {type(one).__name__: {"value": one.example} for one in dialects},
+        "schema": schemas.any_of((dialect.request_type for dialect in dialects), "validation"),
+        "examples": {type(dialect).__name__: {"value": dialect.example} for dialect in dialects},
     }
     return {
         "summary": "Rank documents",
-        "description": _HOW,
+        "description": _HEADERS,
         "tags": ["rerank"],
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {
-            "200": _content("The ranking", schemas.any_of(one.response for one in dialects)),
-            **{str(status): _error(status, schemas.any_of(_on(dialects, status))) for status in errors},
+            "200": _content("The ranking", schemas.any_of(dialect.response_type for dialect in dialects)),
+            **{str(status): _error(status, schemas.any_of(_error_types(dialects, status))) for status in statuses},
         },
     }
 
 
-def _look_up(one: LookUp, schemas: _Schemas) -> dict[str, Any]:
-    named = "{" in one.path
-    errors = {503: ErrorBody, **({} if one.public else {401: ErrorBody}), **({404: ErrorBody} if named else {})}
+def _look_up_operation(look_up: LookUp, schemas: _Schemas) -> dict[str, Any]:
+    """Return the GET operation of a look-up."""
+    has_model = "{" in look_up.path
+    errors: dict[int, Any] = {503: ErrorBody}
+    errors |= {} if look_up.public else {401: ErrorBody}
+    errors |= {404: ErrorBody} if has_model else {}
+    errors |= look_up.error_types
     parameter = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     return {
-        "summary": one.summary,
+        "summary": look_up.summary,
         "tags": ["server"],
-        "parameters": [parameter] if named else [],
+        "parameters": [parameter] if has_model else [],
         "responses": {
-            "200": _content("What is asked", schemas.any_of([one.response])),
-            **{
-                str(status): _error(status, schemas.any_of([kind])) for status, kind in {**errors, **one.errors}.items()
-            },
+            "200": _content("The response", schemas.any_of([look_up.response_type])),
+            **{str(status): _error(status, schemas.any_of([kind])) for status, kind in errors.items()},
         },
     }
 
 
-def _on(dialects: Iterable[Dialect], status: int) -> list[Any]:
-    """The types of an error's body where each of the dialects is spoken, each once."""
-    return list({id(kind): kind for one in dialects if (kind := one.errors.get(status))}.values())
+def _error_types(dialects: Iterable[Dialect], status: int) -> list[Any]:
+    """Return the types of an error's body in these dialects, each type once."""
+    return list({id(kind): kind for dialect in dialects if (kind := dialect.error_types.get(status))}.values())
 
 
-def _guarded(page: dict[str, Any], look_ups: Iterable[LookUp]) -> list[dict[str, Any]]:
-    """The operations that need a key."""
-    asked = {one.path.replace(":path", "") for one in look_ups if not one.public}
+def _shown_path(look_up: LookUp) -> str:
+    """Return the path of a look-up as FastAPI shows it: without the converter of a parameter."""
+    return look_up.path.replace(":path", "")
+
+
+def _operations_with_key(page: dict[str, Any], look_ups: Iterable[LookUp]) -> list[dict[str, Any]]:
+    """Return the operations that require an API key: all that rank, and the look-ups that are not public."""
+    paths = {_shown_path(look_up) for look_up in look_ups if not look_up.public}
     return [
         operation
         for path, operations in page["paths"].items()
         for method, operation in operations.items()
-        if method == "post" or path in asked
+        if method == "post" or path in paths
     ]
 
 
 def _error(status: int, schema: dict[str, Any]) -> dict[str, Any]:
-    told = _content(_MEANINGS[status], schema)
-    return told | {"headers": _RETRY_AFTER} if status in (429, 503) else told
+    response = _content(_DESCRIPTIONS[status], schema)
+    return response | {"headers": _RETRY_AFTER} if status in (429, 503) else response
 
 
 def _content(description: str, schema: dict[str, Any]) -> dict[str, Any]:

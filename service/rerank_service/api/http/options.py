@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestOptions:
-    """How the REST server reads requests. All values are settings (settings.py)."""
+    """Limits and timeouts of the REST server. All values are settings (settings.py)."""
 
     max_body_bytes: int
+    """Maximum size of a request body, in bytes."""
     default_timeout: float
     """Deadline of a request that sets none, in seconds."""

@@ -1,4 +1,4 @@
-"""The REST edge: what its routes do. The paths are put together in rest_app.py, and listened on in rest_server.py."""
+"""Routes of the REST server: rank, look up, health. app.py puts them on paths, server.py listens."""
 
 import asyncio
 import math
@@ -13,7 +13,9 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from rerank_service.api.auth import Keys
-from rerank_service.api.http.dialects import Answer, DecodedRequest, Dialect, Exchange, LookUp, ServerFacts
+from rerank_service.api.http.body import json_type
+from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, Exchange, JsonResponse
+from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.options import RestOptions
 from rerank_service.api.request_context import RequestContext
@@ -26,14 +28,15 @@ from rerank_service.ranking.ranking import Ranking
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
 
-_STRANGERS_BYTES = 64 * 1024
+_UNAUTHENTICATED_BYTES = 64 * 1024
+"""Size up to which a body is read before its API key is checked: the form of a 401 depends on the keys of the body."""
 _TIMEOUT = "X-Request-Timeout"
-_CLIENT_GONE = 499
-"""The status that nginx logs for a client that closed the connection; nobody reads it."""
+_CLIENT_DISCONNECTED = 499
+"""The status that nginx uses for a client that closed the connection. No client receives it."""
 
 
 class RerankRoutes:
-    """What the routes do."""
+    """The routes of the REST server."""
 
     def __init__(self, reranker: Reranker, registry: Registry, keys: Keys, options: RestOptions) -> None:
         self._reranker = reranker
@@ -41,43 +44,48 @@ class RerankRoutes:
         self._keys = keys
         self._options = options
         self.ready = False
+        """True if the server accepts requests. server.py sets it."""
 
     def facts(self) -> ServerFacts:
-        """What is served at the moment."""
+        """Return the current state and the limits of the server."""
         models = self._registry.models()
         template = models[0].bundle.manifest.template if models else None
         return ServerFacts(
-            [model.info for model in models],
-            lambda name: self._registry.get(name).info,
-            self._reranker.limits,
+            models=[model.info for model in models],
+            find=lambda name: self._registry.get(name).info,
+            limits=self._reranker.limits,
             takes_instruction=template is not None and template.takes_instruction,
-            keys_asked=self._keys.asked,
+            key_required=self._keys.asked,
             ready=self.ready,
         )
 
     async def rerank(self, request: Request, dialects: Sequence[Dialect]) -> Response:
-        """Decode, rank, encode. An error is returned in the dialect of the body, one of those spoken on this path."""
+        """Decode the body, rank its documents, and encode the ranking.
+
+        `dialects` are those of the path. A response, also for an error, has the dialect of the body.
+        """
         context = self._context(request)
         exchange = Exchange(context.id, context.call, created=int(time.time()))
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]
         try:
             async with context.deadline.enforced():
                 exchange = replace(exchange, body=_parsed(await self._body(request)))
-            dialect = next((one for one in dialects if one.speaks(exchange.body)), dialect)
-            # only now, since the shape of a refusal depends on the body's keys
+            dialect = next((candidate for candidate in dialects if candidate.matches(exchange.body)), dialect)
+            # not earlier: the form of an error depends on the keys of the body
             context = replace(context, caller=self._keys.check(request.headers))
             _check_timeout(request)
-            ranking = await _unless_gone(request, self._rank(dialect.decode(exchange.body), context))
+            ranking = await _until_disconnect(request, self._rank(dialect.decode(exchange.body), context))
             return _response(dialect.encode(ranking, exchange), exchange)
         except ClientDisconnect:
-            return Response(status_code=_CLIENT_GONE)
+            return Response(status_code=_CLIENT_DISCONNECTED)
         except RequestError as error:
-            response = refusal(error, dialect, exchange)
+            response = error_response(error, dialect, exchange)
             log_refusal(error, context.log_fields(), status=response.status_code)
             return response
-        except Exception:  # noqa: BLE001 - every request gets an answer
+        except Exception:  # noqa: BLE001 - every request gets a response
             log_internal_error(context.log_fields())
-            return refusal(RequestError(f"internal error (request id {context.id})"), dialect, exchange)
+            internal = RequestError(f"internal error: see request id {context.id} in the server's log")
+            return error_response(internal, dialect, exchange)
 
     def _context(self, request: Request) -> RequestContext:
         return RequestContext(
@@ -97,49 +105,58 @@ class RerankRoutes:
         )
 
     async def look_up(self, request: Request, look_up: LookUp) -> Response:
-        """Tell what a client asks before it ranks."""
+        """Respond to a GET request."""
         exchange = Exchange(request_id_from(request.headers), request.url.path)
         try:
             if not look_up.public:
                 self._keys.check(request.headers)
-            return _response(look_up.answer(self.facts(), request.path_params.get("model", "")), exchange)
+            return _response(look_up.respond(self.facts(), request.path_params.get("model", "")), exchange)
         except RequestError as error:
-            return refusal(error, UNIFIED, exchange)
+            return error_response(error, UNIFIED, exchange)
 
     async def live(self) -> Response:
-        """200 as long as the process answers."""
+        """Return 200 while the process runs."""
         return _json(200, {"status": "live"})
 
     async def readiness(self) -> Response:
-        """200 when requests should come here, else 503."""
+        """Return 200 if the server accepts requests, else 503."""
         if self.ready:
             return _json(200, {"status": "ready"})
         return _json(503, {"status": "not ready"}, {"retry-after": "1"})
 
     async def _body(self, request: Request) -> bytes:
-        """The body; of strangers, only as much of it as is worth reading for the shape of their refusal."""
+        """Read the body. Without a valid API key, read only its beginning.
+
+        Raises:
+            Unauthenticated: the body is longer than 64 KiB, and the request has no valid key.
+            BodyTooLarge: the body exceeds `max_body_bytes`.
+        """
         limit = self._options.max_body_bytes
         body = bytearray()
         async for part in request.stream():
             body += part
-            if len(body) > _STRANGERS_BYTES:
+            if len(body) > _UNAUTHENTICATED_BYTES:
                 self._keys.check(request.headers)
             if len(body) > limit:
-                raise BodyTooLarge(f"the body is over {counted(limit, 'byte')}", reason="body_too_large")
+                raise BodyTooLarge(
+                    f"The body has more than {counted(limit, 'byte')}, the limit of the server: "
+                    "send fewer or shorter documents.",
+                    reason="body_too_large",
+                )
         return bytes(body)
 
 
-def refusal(error: RequestError, dialect: Dialect, exchange: Exchange) -> Response:
-    """An error's answer; one that tells to come back says when."""
-    answer = dialect.encode_error(error, exchange)
+def error_response(error: RequestError, dialect: Dialect, exchange: Exchange) -> Response:
+    """Return the response for an error. If a retry makes sense, `retry-after` has the seconds until then."""
+    response = dialect.encode_error(error, exchange)
     if isinstance(error, Overloaded | NotReady):
-        # uvicorn sends names in lower case, which together 1.x needs
-        answer = replace(answer, headers={**answer.headers, "retry-after": str(math.ceil(error.retry_after))})
-    return _response(answer, exchange)
+        # uvicorn sends header names in lower case, as together 1.x requires
+        response = replace(response, headers={**response.headers, "retry-after": str(math.ceil(error.retry_after))})
+    return _response(response, exchange)
 
 
 def _seconds(request: Request) -> float | None:
-    """What the caller gives the request; None where nothing is said, or nothing that is a time."""
+    """Return the timeout in the header, in seconds. None: absent or invalid."""
     with suppress(ValueError):
         if (seconds := float(request.headers.get(_TIMEOUT, ""))) > 0 and math.isfinite(seconds):
             return seconds
@@ -150,7 +167,7 @@ def _check_timeout(request: Request) -> None:
     sent = request.headers.get(_TIMEOUT)
     if sent is not None and _seconds(request) is None:
         raise InvalidRequest(
-            f"{_TIMEOUT} must be a number of seconds above 0, not {excerpt(sent)!r}",
+            f"{_TIMEOUT} must be a number of seconds greater than 0, not {excerpt(sent)!r}",
             field=_TIMEOUT,
             reason="out_of_range",
         )
@@ -160,29 +177,29 @@ def _parsed(body: bytes) -> Mapping[str, Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}", reason="invalid_json") from error
+        raise InvalidRequest(f"The body is not valid JSON: {error}", reason="invalid_json") from error
     if not isinstance(parsed, dict):
-        raise InvalidRequest("the body must be a JSON object", reason="wrong_type")
+        raise InvalidRequest(f"The body must be a JSON object, not {json_type(parsed)}.", reason="wrong_type")
     return parsed
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Ranking]) -> Ranking:
-    """Do the work for as long as the client is there: HTTP has no other way to cancel.
+async def _until_disconnect(request: Request, work: Coroutine[Any, Any, Ranking]) -> Ranking:
+    """Return the result of the work, or cancel it if the client closes the connection: HTTP has no other cancellation.
 
     Raises:
-        ClientDisconnect: it went away.
+        ClientDisconnect: the client closed the connection.
     """
     task = asyncio.create_task(work)
-    gone = asyncio.create_task(_disconnected(request))
+    disconnect = asyncio.create_task(_disconnected(request))
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return task.result()
     finally:
-        gone.cancel()
+        disconnect.cancel()
         task.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        await asyncio.gather(task, disconnect, return_exceptions=True)
 
 
 async def _disconnected(request: Request) -> None:
@@ -190,8 +207,8 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _response(answer: Answer, exchange: Exchange) -> Response:
-    return _json(answer.status, answer.content, {**answer.headers, "x-request-id": exchange.id})
+def _response(response: JsonResponse, exchange: Exchange) -> Response:
+    return _json(response.status, response.content, {**response.headers, "x-request-id": exchange.id})
 
 
 def _json(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:

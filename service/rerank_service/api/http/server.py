@@ -1,4 +1,4 @@
-"""The REST edge's listener: an application on a port, until it is told to stop."""
+"""REST server: listens on a port and runs an application until it is stopped."""
 
 import asyncio
 import math
@@ -12,7 +12,7 @@ from rerank_service.api.address import bound
 
 
 class _Server(uvicorn.Server):
-    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # signals are server.py's
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # rerank_service/server.py handles signals
         return nullcontext()
 
 
@@ -25,9 +25,11 @@ class RestEdge:
         self.port = port
 
     async def stop(self, grace: float) -> None:
-        """Take no more connections, and end when the requests that are here have ended, or the grace has. Can be
-        called again, with nothing, to end at once."""
-        # with no time at all uvicorn would log an error that it cancels nobody, where nobody is here
+        """Accept no new connections, and wait until running requests end. After `grace` seconds, cancel them.
+
+        A second call with 0 seconds cancels them at once.
+        """
+        # with a timeout of 0, uvicorn logs an error even if no request runs
         self._server.config.timeout_graceful_shutdown = math.ceil(grace) or int(not self._server.server_state.tasks)
         self._server.force_exit = self._server.should_exit and not grace
         self._server.should_exit = True
@@ -36,16 +38,16 @@ class RestEdge:
 
 @asynccontextmanager
 async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[RestEdge]:
-    """Listen while the block runs. On leaving, requests that are still here are cut off.
+    """Listen while the block runs. At the end, cancel running requests.
 
     Raises:
-        OSError: the address is taken.
+        OSError: the address is in use.
     """
     config = uvicorn.Config(
         _TidyPaths(app),
         host=host,
         port=port,
-        http="h11",  # unlike httptools it bounds the size of headers
+        http="h11",  # unlike httptools, it limits the size of headers
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -62,7 +64,7 @@ async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[RestEdg
 
 
 class _TidyPaths:
-    """Serves `//v1/rerank` and `/v1/rerank/` as `/v1/rerank`: base URLs are joined in many ways."""
+    """Serves `//v1/rerank` and `/v1/rerank/` as `/v1/rerank`: clients join base URLs and paths in different ways."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,7 @@
-"""What vLLM's bodies may have beside their texts, on its rerank and its score paths."""
+"""Fields that vLLM accepts on its rerank paths and on its score paths.
+
+Source: vLLM, vllm/entrypoints/pooling.
+"""
 
 from typing import Annotated, Literal
 
@@ -8,42 +11,47 @@ from rerank_service.ranking.scores import ScoreType
 
 
 class VllmFields(JsonBody):
-    """Fields of vLLM's pooling requests."""
+    """Fields of vLLM's rerank and score requests."""
 
     use_activation: bool | None = None
-    """Probabilities; false gives logits."""
+    """If false, scores are logits. If true, they are probabilities. Default: true."""
     activation: bool | None = None
-    """The same by its older name."""
+    """Older name of `use_activation`."""
     softmax: bool | None = None
-    """The same by its oldest."""
+    """Oldest name of `use_activation`."""
     priority: Priority | None = None
-    """Lower runs earlier; 0 is the default."""
+    """Requests with a lower number run earlier. Default: 0."""
     instruction: str | None = None
-    """What to look for, in place of the model's own instruction; only for models whose template has a slot for it."""
+    """Replaces the model's own instruction. An error if the model's template has no place for an instruction."""
     truncate_prompt_tokens: Annotated[
         Literal[-1] | None,
-        only(-1, why="must be -1, for a cut at the model's length: use max_tokens_per_doc to bound documents"),
+        only(
+            -1,
+            rule="must be -1, which cuts documents at the model's token limit: for another limit, "
+            "use max_tokens_per_doc on a rerank path",
+        ),
     ] = None
-    """-1 cuts documents at the model's length."""
+    """-1 cuts documents at the model's token limit. By default, long documents are scored in windows."""
     truncation_side: Literal["left", "right"] | None = None
-    """Which end is cut off."""
+    """The end of a document that a cut removes. Default: "right"."""
     max_tokens_per_query: Annotated[
-        None, only(why="is not supported: queries are never cut, and one that is too long is refused")
+        None,
+        only(rule="is not supported: leave it out. A query is never cut, and a query that is too long is an error"),
     ] = None
-    """Refused."""
+    """Not supported: must be absent or null. A query is never cut."""
 
     @property
     def activation_type(self) -> ScoreType:
-        """Logits where an activation is declined, by any of its names."""
+        """Return RAW if one of the three activation fields is false, else PROBABILITY."""
         declined = False in (self.use_activation, self.activation, self.softmax)
         return ScoreType.RAW if declined else ScoreType.PROBABILITY
 
     @property
     def too_long(self) -> TooLong:
-        """What becomes of documents that are too long."""
+        """Return the treatment of documents that exceed the model's token limit."""
         return TooLong.CUT if self.truncate_prompt_tokens is not None else TooLong.WINDOWS
 
     @property
     def cut_side(self) -> CutSide:
-        """Where they are cut, if they are."""
+        """Return the end of a document that a cut removes."""
         return CutSide(self.truncation_side or "right")

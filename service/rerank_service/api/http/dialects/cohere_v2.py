@@ -1,24 +1,28 @@
-"""The unified bodies on the paths of Cohere's v2, where 4,096 tokens are read of a document unless a body says more."""
+"""Cohere v2: the unified dialect on Cohere's v2 paths, with a default limit of 4,096 tokens per document.
+
+Source: Cohere API reference, v2/rerank, `max_tokens_per_doc`.
+"""
 
 from dataclasses import replace
 
-from rerank_service.api.http.dialects import Body, DecodedRequest
-from rerank_service.api.http.dialects.unified import COHERE_V2_PATHS, Unified
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest
+from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS
+from rerank_service.api.http.dialects.unified import Unified
 
-_DOCUMENT_TOKENS = 4096
+_DEFAULT_TOKENS_PER_DOC = 4096
 
 
 class CohereV2(Unified):
-    """The dialect."""
+    """The Cohere v2 dialect."""
 
     paths = COHERE_V2_PATHS
-    shown = ("/v2/rerank",)
+    documented_paths = ("/v2/rerank",)
 
     def decode(self, body: Body) -> DecodedRequest:
-        """A body's request and documents."""
-        asked = super().decode(body)
-        most = asked.request.max_tokens_per_doc or _DOCUMENT_TOKENS
-        return replace(asked, request=replace(asked.request, max_tokens_per_doc=most))
+        """Return the request of a body."""
+        decoded = super().decode(body)
+        max_tokens = decoded.request.max_tokens_per_doc or _DEFAULT_TOKENS_PER_DOC
+        return replace(decoded, request=replace(decoded.request, max_tokens_per_doc=max_tokens))
 
 
 DIALECT = CohereV2()

@@ -1,4 +1,4 @@
-"""Alibaba's DashScope: a body of `input` and `parameters`, on a path of its own."""
+"""DashScope (Alibaba): bodies with `input` and `parameters`, on its own path."""
 
 from collections.abc import Mapping
 from typing import Any, NotRequired
@@ -6,10 +6,11 @@ from typing import Any, NotRequired
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.body import CONFIG, Count, Documents, Flag, JsonBody, Text
-from rerank_service.api.http.dialects import Answer, Body, DecodedRequest, Exchange
+from rerank_service.api.document_names import with_document_name
+from rerank_service.api.http.body import CONFIG, Count, Documents, Flag, JsonBody, Text, documented
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.documents import JsonReader, as_object
-from rerank_service.api.http.errors import STATUSES, told
+from rerank_service.api.http.errors import STATUSES
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -32,125 +33,140 @@ _EXAMPLE: Body = {
 
 
 class DashScopeInput(BaseModel):
-    """What is ranked."""
+    """The query and the documents."""
 
     model_config = CONFIG
 
     query: Text
-    """The query."""
+    """The query: a string, or `{"text": query}`. Must not be empty."""
     documents: Documents
-    """What is ranked."""
+    """The documents: strings, or objects whose fields are ranked in their order."""
 
 
 class DashScopeParameters(BaseModel):
-    """How."""
+    """Options of the ranking."""
 
     model_config = CONFIG
 
     top_n: Count | None = None
-    """How many results to return; all of them when absent."""
+    """Maximum number of results, at least 1. Default: all."""
     return_documents: Flag = None
-    """Whether each result carries its document."""
+    """If true, each result contains its document. Default: false."""
     instruct: str | None = None
-    """What to look for, in place of the model's own instruction; only for models whose template has a slot for it."""
+    """Replaces the model's own instruction. An error if the model's template has no place for an instruction."""
 
 
 class DashScopeBody(JsonBody):
-    """A query and its documents."""
+    """A request of DashScope."""
 
     input: DashScopeInput
-    """What is ranked."""
+    """The query and the documents."""
     parameters: DashScopeParameters | None = None
-    """How."""
+    """Options of the ranking."""
 
 
+@documented
 class DashScopeResult(TypedDict):
     """A ranked document."""
 
     index: int
+    """Position in `documents`, from 0."""
     relevance_score: float
+    """The score, from 0 to 1. Higher is more relevant."""
     document: NotRequired[dict[str, Any]]
+    """The document as an object with `text`. Present if `return_documents` is true."""
 
 
+@documented
 class DashScopeOutput(TypedDict):
-    """The results."""
+    """The ranking."""
 
     results: list[DashScopeResult]
+    """The ranked documents, the most relevant first."""
 
 
+@documented
 class DashScopeUsage(TypedDict):
-    """What it cost."""
+    """Token usage."""
 
     total_tokens: int
+    """Tokens of all pairs, without padding."""
 
 
-class DashScopeAnswer(TypedDict):
-    """The ranking."""
+@documented
+class DashScopeResponse(TypedDict):
+    """The response: ranking, token usage and request id."""
 
     output: DashScopeOutput
     usage: DashScopeUsage
     request_id: str
+    """The request id."""
 
 
+@documented
 class DashScopeError(TypedDict):
     """An error."""
 
     code: str
+    """Class of the error, such as `InvalidParameter`."""
     message: str
+    """The message."""
     request_id: str
+    """The request id."""
 
 
 class DashScope:
-    """The dialect."""
+    """The DashScope dialect."""
 
     paths = (_PATH,)
-    shown = paths
-    request = DashScopeBody
-    response: Any = DashScopeAnswer
-    errors: Mapping[int, Any] = dict.fromkeys(STATUSES, DashScopeError)
+    documented_paths = paths
+    request_type = DashScopeBody
+    response_type: Any = DashScopeResponse
+    error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, DashScopeError)
     example = _EXAMPLE
 
-    def speaks(self, body: Body) -> bool:  # noqa: ARG002 - the path is its own
-        """Always."""
+    def matches(self, body: Body) -> bool:  # noqa: ARG002 - no other dialect has this path
+        """Return True: no other dialect has this path."""
         return True
 
     def decode(self, body: Body) -> DecodedRequest:
-        """A body's request and documents."""
+        """Return the request of a body."""
         parsed = DashScopeBody.read(body)
-        how = parsed.parameters or DashScopeParameters()
+        parameters = parsed.parameters or DashScopeParameters()
         request = RerankRequest(
             query=parsed.input.query,
             model=parsed.model or "",
-            top_n=how.top_n,
-            return_documents=bool(how.return_documents),
-            instruction=how.instruct or "",
+            top_n=parameters.top_n,
+            return_documents=bool(parameters.return_documents),
+            instruction=parameters.instruct or "",
         )
         return DecodedRequest(request, parsed.input.documents, JsonReader())
 
-    def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
-        """The ranking."""
+    def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
+        """Return the response for a ranking."""
         results: list[DashScopeResult] = []
-        for one in ranking:
-            result: DashScopeResult = {"index": one.index, "relevance_score": one.relevance_score}
-            if one.document is not None:
-                result["document"] = as_object(one.document)
+        for ranked in ranking:
+            result: DashScopeResult = {"index": ranked.index, "relevance_score": ranked.relevance_score}
+            if ranked.document is not None:
+                result["document"] = as_object(ranked.document)
             results.append(result)
-        answer: DashScopeAnswer = {
+        response: DashScopeResponse = {
             "output": {"results": results},
             "usage": {"total_tokens": ranking.usage.prompt_tokens},
             "request_id": exchange.id,
         }
-        return Answer(answer)
+        return JsonResponse(response)
 
-    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
-        """The error."""
+    def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
+        """Return the response for an error."""
         status = error.http_status
+        message, _ = with_document_name(error, "input.documents")
         body: DashScopeError = {
             "code": _CODES.get(status, "InternalError"),
-            "message": told(error, "input.documents")[0],
+            "message": message,
             "request_id": exchange.id,
         }
-        return Answer(body, status)
+        return JsonResponse(body, status)
 
 
 DIALECT = DashScope()

@@ -1,6 +1,6 @@
-"""Bodies with `input` on `/v1/reranking`: mixedbread.
+"""mixedbread: bodies with `input`, on `/v1/reranking`.
 
-Source: its SDK, and CONTRACTS of the clients that speak it (mixedbread, rerankers).
+Source: the mixedbread SDK. The clients mixedbread and rerankers use this dialect.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.body import Count, Documents, Flag, JsonBody, Text, only, ranked_by_fields
-from rerank_service.api.http.dialects import RERANKING_PATHS, Answer, Body, DecodedRequest, Exchange
+from rerank_service.api.http.body import Count, Documents, Flag, JsonBody, Text, documented, only, ranked_by_fields
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.paths import RERANKING_PATHS
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
@@ -22,64 +23,73 @@ _EXAMPLE: Body = {"query": "capital of France", "input": ["Rome is in Italy.", "
 
 
 class MixedbreadBody(JsonBody):
-    """A query and what is ranked for it."""
+    """A request of mixedbread."""
 
     model_config = ConfigDict(json_schema_extra=ranked_by_fields("input"))
 
     query: Text
-    """The query."""
+    """The query: a string, or `{"text": query}`. Must not be empty."""
     input: Documents
-    """Strings, or objects whose fields are ranked in their order."""
+    """The documents: strings, or objects whose fields are ranked in their order."""
     top_k: Count | None = None
-    """How many results to return; all of them when absent."""
+    """Maximum number of results, at least 1. Default: all."""
     rank_fields: list[str] | None = None
-    """Which fields of objects are ranked, in this order; all of them when absent or empty."""
+    """The fields of objects that are ranked, in this order. Default, and if empty: all fields."""
     return_input: Flag = None
-    """Whether each result carries what was sent."""
+    """If true, each result contains its document. Default: false."""
     instruction: str | None = None
-    """What to look for, in place of the model's own instruction; only for models whose template has a slot for it."""
+    """Replaces the model's own instruction. An error if the model's template has no place for an instruction."""
     rewrite_query: Annotated[
-        Literal[False] | None, only(False, why="is not supported: the query is ranked as it is sent")
+        Literal[False] | None, only(False, rule="is not supported: set it to false, or leave it out")
     ] = None
-    """Refused unless false."""
+    """Not supported: must be false, null or absent."""
 
 
+@documented
 class MixedbreadResult(TypedDict):
-    """A ranked input."""
+    """A ranked document."""
 
     index: int
+    """Position in `input`, from 0."""
     score: float
+    """The score, from 0 to 1. Higher is more relevant."""
     input: Any
+    """The document in the form of the request. Null unless `return_input` is true."""
     object: Literal["rank_result"]
 
 
-class MixedbreadAnswer(TypedDict):
+@documented
+class MixedbreadResponse(TypedDict):
     """The ranking."""
 
     usage: Usage
     model: str
+    """Name of the model that computed the scores."""
     data: list[MixedbreadResult]
+    """The ranked documents, the most relevant first."""
     object: Literal["list"]
     top_k: int
+    """`top_k` of the request, or the number of documents."""
     return_input: bool
+    """True if the results contain their documents."""
 
 
 class Mixedbread:
-    """The dialect."""
+    """The mixedbread dialect."""
 
     paths = RERANKING_PATHS
-    shown = ("/v1/reranking",)
-    request = MixedbreadBody
-    response: Any = MixedbreadAnswer
-    errors: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
+    documented_paths = ("/v1/reranking",)
+    request_type = MixedbreadBody
+    response_type: Any = MixedbreadResponse
+    error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
     example = _EXAMPLE
 
-    def speaks(self, body: Body) -> bool:
-        """By `input`, where there are no `documents`."""
+    def matches(self, body: Body) -> bool:
+        """Return whether the body has `input`, and no `documents`."""
         return "input" in body and "documents" not in body
 
     def decode(self, body: Body) -> DecodedRequest:
-        """A body's request and inputs."""
+        """Return the request of a body."""
         parsed = MixedbreadBody.read(body)
         request = RerankRequest(
             query=parsed.query,
@@ -90,13 +100,18 @@ class Mixedbread:
         )
         return DecodedRequest(request, parsed.input, JsonReader(parsed.rank_fields or ()))
 
-    def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
-        """The ranking; an input that was not asked for is null."""
+    def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
+        """Return the response for a ranking."""
         data: list[MixedbreadResult] = [
-            {"index": one.index, "score": one.relevance_score, "input": one.document, "object": "rank_result"}
-            for one in ranking
+            {
+                "index": ranked.index,
+                "score": ranked.relevance_score,
+                "input": ranked.document,
+                "object": "rank_result",
+            }
+            for ranked in ranking
         ]
-        answer: MixedbreadAnswer = {
+        response: MixedbreadResponse = {
             "usage": usage(ranking),
             "model": ranking.model,
             "data": data,
@@ -104,11 +119,11 @@ class Mixedbread:
             "top_k": exchange.body.get("top_k") or ranking.documents,
             "return_input": bool(data and data[0]["input"] is not None),
         }
-        return Answer(answer)
+        return JsonResponse(response)
 
-    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
-        """The error."""
-        return Answer(error_body(error, exchange.body, documents="input"), error.http_status)
+    def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
+        """Return the response for an error."""
+        return JsonResponse(error_body(error, exchange.body, documents="input"), error.http_status)
 
 
 DIALECT = Mixedbread()

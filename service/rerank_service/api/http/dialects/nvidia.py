@@ -1,4 +1,7 @@
-"""Bodies with `passages`: NVIDIA's NIM, on its own paths and wherever RAGFlow and litellm put it."""
+"""NVIDIA NIM: bodies with `passages`, on its own paths and on those that RAGFlow and litellm append.
+
+A response contains logits, not probabilities.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,9 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.body import Count, JsonBody, Text
-from rerank_service.api.http.dialects import RERANKING_PATHS, Answer, Body, DecodedRequest, Exchange
-from rerank_service.api.http.documents import refuse_media
+from rerank_service.api.http.body import Count, JsonBody, Text, documented
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.paths import RERANKING_PATHS
+from rerank_service.api.http.documents import reject_media
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.text_reader import TextReader
@@ -21,7 +25,7 @@ from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.scores import ScoreType
 
 _HOSTED = ("nv-rerankqa-mistral-4b-v3", "llama-3_2-nv-rerankqa-1b-v2", "llama-3_2-nemoretriever-500m-rerank-v2")
-"""Models that NVIDIA's own service has on paths of their own."""
+"""Models that have their own paths in NVIDIA's hosted service."""
 _TOO_LONG = {None: TooLong.WINDOWS, "NONE": TooLong.REFUSE, "END": TooLong.CUT}
 _EXAMPLE: Body = {
     "query": {"text": "capital of France"},
@@ -36,42 +40,50 @@ _PASSAGE = {
 
 
 class NvidiaBody(JsonBody):
-    """A query and its passages."""
+    """A request of NVIDIA."""
 
     query: Text
-    """The query, as `{"text": query}`."""
+    """The query: `{"text": query}`, or a string. Must not be empty."""
     passages: Annotated[list[Any], WithJsonSchema({"type": "array", "items": _PASSAGE, "minItems": 1})]
-    """What is ranked, each as `{"text": passage}`."""
+    """The documents: each is `{"text": passage}`, or a string."""
     truncate: Literal["NONE", "END"] | None = None
-    """What becomes of a passage that is too long for the model: END cuts it, NONE refuses it; absent, all of it is
-    ranked."""
+    """Treatment of a passage that exceeds the model's token limit: "END" cuts it, "NONE" makes it an error. Default:
+    it is scored in windows."""
     top_n: Count | None = None
-    """How many results to return, as RAGFlow sends it; all of them when absent."""
+    """Maximum number of results, at least 1. Default: all. Sent by RAGFlow."""
 
 
+@documented
 class NvidiaRank(TypedDict):
     """A ranked passage."""
 
     index: int
+    """Position in `passages`, from 0."""
     logit: float
+    """The raw output of the model. Higher is more relevant."""
 
 
-class NvidiaAnswer(TypedDict):
+@documented
+class NvidiaResponse(TypedDict):
     """The ranking."""
 
     rankings: list[NvidiaRank]
+    """The ranked passages, the most relevant first."""
     usage: Usage
 
 
+@documented
 class NvidiaError(ErrorBody):
-    """An error; langchain-nvidia shows `status`, `title` and `detail`."""
+    """An error. langchain-nvidia shows `status`, `title` and `detail`."""
 
     status: int
+    """The HTTP status."""
     title: str
+    """Name of the HTTP status, such as `Bad Request`."""
 
 
 class Nvidia:
-    """The dialect."""
+    """The NVIDIA dialect."""
 
     paths = (
         "/v1/ranking",
@@ -80,18 +92,18 @@ class Nvidia:
         "/v1/retrieval/nvidia/reranking",
         *(f"{base}/{name}/reranking" for base in ("", "/v1", "/v1/retrieval/nvidia") for name in _HOSTED),
     )
-    shown = ("/v1/ranking",)
-    request = NvidiaBody
-    response: Any = NvidiaAnswer
-    errors: Mapping[int, Any] = dict.fromkeys(STATUSES, NvidiaError)
+    documented_paths = ("/v1/ranking",)
+    request_type = NvidiaBody
+    response_type: Any = NvidiaResponse
+    error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, NvidiaError)
     example = _EXAMPLE
 
-    def speaks(self, body: Body) -> bool:
-        """By `passages`, where there are no `documents`."""
+    def matches(self, body: Body) -> bool:
+        """Return whether the body has `passages`, and no `documents`."""
         return "passages" in body and "documents" not in body
 
     def decode(self, body: Body) -> DecodedRequest:
-        """A body's request and passages."""
+        """Return the request of a body."""
         parsed = NvidiaBody.read(body)
         request = RerankRequest(
             query=parsed.query,
@@ -102,34 +114,38 @@ class Nvidia:
         )
         return DecodedRequest(request, parsed.passages, _PassageReader())
 
-    def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:  # noqa: ARG002 - told by the ranking alone
-        """The logits."""
-        ranks: list[NvidiaRank] = [{"index": one.index, "logit": one.logit} for one in ranking]
-        answer: NvidiaAnswer = {"rankings": ranks, "usage": usage(ranking)}
-        return Answer(answer)
+    def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:  # noqa: ARG002 - only the ranking matters
+        """Return the response for a ranking."""
+        ranks: list[NvidiaRank] = [{"index": ranked.index, "logit": ranked.logit} for ranked in ranking]
+        response: NvidiaResponse = {"rankings": ranks, "usage": usage(ranking)}
+        return JsonResponse(response)
 
-    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
-        """The error."""
+    def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
+        """Return the response for an error."""
         status = error.http_status
         body: NvidiaError = {
             **error_body(error, exchange.body, documents="passages"),
             "status": status,
             "title": HTTPStatus(status).phrase,
         }
-        return Answer(body, status)
+        return JsonResponse(body, status)
 
 
 class _PassageReader(TextReader):
-    """Reads passages: `{"text": passage}`, or strings. Their pictures stand beside their texts."""
+    """Reads passages: `{"text": passage}`, or strings. Rejects a passage that has an image, also beside a text."""
 
     def chars(self, raw: Any) -> int:
-        """Of the text."""
+        """Return the length of the text in characters."""
         return super().chars(_unwrapped(raw))
 
     def read(self, sent: SentDocument, field: str) -> Document:
-        """Return the document of a passage."""
+        """Return the document of a passage.
+
+        Raises:
+            InvalidRequest: the text is not a string, or the passage has an image. The error names `field`.
+        """
         if isinstance(sent.raw, dict):
-            refuse_media(sent.raw, field, text_beside=True)
+            reject_media(sent.raw, field, with_text=True)
         return super().read(replace(sent, raw=_unwrapped(sent.raw)), field)
 
 

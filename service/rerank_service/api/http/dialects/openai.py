@@ -1,39 +1,55 @@
-"""OpenAI's list of models, which applications ask for to fill a menu."""
+"""OpenAI's list of models, with which applications fill a menu."""
 
 from typing import Literal
 
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.dialects import Answer, LookUp, ServerFacts
+from rerank_service.api.http.body import documented
+from rerank_service.api.http.dialects.contract import JsonResponse
+from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.models.served_model import ModelInfo
 
 
+@documented
 class Model(TypedDict):
-    """A model."""
+    """A served model."""
 
     id: str
+    """Name of the model."""
     object: Literal["model"]
     created: int
+    """Always 0."""
     owned_by: str
+    """Source of the model: the name of a repository of the Hugging Face hub, or of a folder."""
     aliases: list[str]
+    """Other names that requests may use."""
     max_tokens: int
+    """Token limit of the model, for query and document together."""
     precision: str
+    """Number format of the computation, such as "fp32"."""
     provider: str
+    """Provider of ONNX Runtime, such as "CPUExecutionProvider"."""
     choice: str
+    """Reason for this provider and this precision."""
     calibration: str
+    """Method of the calibration, and the meaning of its scores. Empty without a calibration."""
     verdict: str
+    """Outcome of the comparison with the original model at export."""
     digest: str
+    """SHA-256 over everything that scores depend on, in hexadecimal. Empty for a folder without a manifest."""
 
 
+@documented
 class Models(TypedDict):
-    """The models served, the default first."""
+    """The served models."""
 
     object: Literal["list"]
     data: list[Model]
+    """The models. The default model is first."""
 
 
 def model(info: ModelInfo) -> Model:
-    """What is told of a model."""
+    """Return the description of a served model."""
     return {
         "id": info.name,
         "object": "model",
@@ -50,9 +66,9 @@ def model(info: ModelInfo) -> Model:
     }
 
 
-def _models(server: ServerFacts, _: str) -> Answer:
-    answer: Models = {"object": "list", "data": [model(info) for info in server.models]}
-    return Answer(answer)
+def _models(server: ServerFacts, _: str) -> JsonResponse:
+    models: Models = {"object": "list", "data": [model(info) for info in server.models]}
+    return JsonResponse(models)
 
 
-LOOK_UPS = (LookUp("/v1/models", _models, Models, "List the models"),)
+LOOK_UPS = (LookUp(path="/v1/models", respond=_models, response_type=Models, summary="List the models"),)

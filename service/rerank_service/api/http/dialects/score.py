@@ -1,7 +1,7 @@
-"""vLLM's `/score`: pairs of texts and their scores, in the order of the input.
+"""vLLM scores: pairs of texts, with their scores in the order of the request.
 
-Source: its vllm/entrypoints/pooling/score. One text with many makes a query and its documents; as many with as many
-are pairs, each of them a document with a query of its own.
+Source: vLLM, vllm/entrypoints/pooling/score. One text on the left is the query of all texts on the right. If there are
+many texts on the left, each pair is a document with its own query.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.dialects import Answer, Body, DecodedRequest, Exchange
+from rerank_service.api.http.body import documented
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
@@ -22,15 +23,15 @@ from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 
 _PAIRS = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
-"""What the two sides are called: what vLLM has, newer names last."""
-_NAMES = frozenset(name for pair in _PAIRS for name in pair)
+"""Names of the left and the right side in vLLM; newer names are last."""
+_SIDES = frozenset(name for pair in _PAIRS for name in pair)
 _EXAMPLE: Body = {
     "text_1": "capital of France",
     "text_2": ["Rome is in Italy.", "Paris is in France.", "Cats sleep all day."],
 }
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return value if value is None or isinstance(value, list) else [value]
 
 
@@ -38,81 +39,93 @@ def _side(text: Mapping[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [text, {"type": "array", "items": text, "minItems": 1}, {"type": "null"}]})
 
 
-Queries = Annotated[list[str] | None, BeforeValidator(_listed), _side({"type": "string", "minLength": 1})]
-Texts = Annotated[list[str] | None, BeforeValidator(_listed), _side({"type": "string"})]
+Queries = Annotated[list[str] | None, BeforeValidator(_as_list), _side({"type": "string", "minLength": 1})]
+Texts = Annotated[list[str] | None, BeforeValidator(_as_list), _side({"type": "string"})]
 
 
-def _one_with_any(first: str, second: str) -> dict[str, Any]:
-    one = {"anyOf": [{"type": "string"}, {"type": "array", "maxItems": 1}]}
-    others: dict[str, Any] = {name: {"type": "null"} for name in _NAMES - {first, second}}
-    pair = {first: one, second: {"type": ["string", "array"]}}
+def _pair_schema(first: str, second: str) -> dict[str, Any]:
+    """Return the schema of a body with one text on the left. JSON Schema cannot compare the lengths of two lists."""
+    single = {"anyOf": [{"type": "string"}, {"type": "array", "maxItems": 1}]}
+    others: dict[str, Any] = {name: {"type": "null"} for name in _SIDES - {first, second}}
+    pair = {first: single, second: {"type": ["string", "array"]}}
     return {"required": [first, second], "properties": others | pair}
 
 
 class ScoreBody(VllmFields):
-    """Two texts, a text and a list, or two lists of the same length, by any of the names that vLLM has for them."""
+    """Pairs of texts: one and one, one and many, or two lists of the same length.
 
-    # of two lists JSON Schema cannot say that they are of the same length
-    model_config = ConfigDict(json_schema_extra={"anyOf": [_one_with_any(*pair) for pair in _PAIRS]})
+    Set one of these pairs of fields: `text_1` and `text_2`, `queries` and `documents`, `queries` and `items`, or
+    `data_1` and `data_2`.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_pair_schema(*pair) for pair in _PAIRS]})
 
     text_1: Queries = None
-    """The query, or one for each of the others."""
+    """The query, or a list with one query per text in `text_2`. A query must not be empty."""
     text_2: Texts = None
-    """What is scored for it."""
+    """The texts that are scored for `text_1`."""
     queries: Queries = None
-    """Another name for text_1."""
+    """Other name of `text_1`, with `documents` or `items`."""
     documents: Texts = None
-    """Another name for text_2, beside queries."""
+    """Other name of `text_2`, with `queries`."""
     items: Texts = None
-    """Likewise."""
+    """Other name of `text_2`, with `queries`."""
     data_1: Queries = None
-    """Another name for text_1."""
+    """Other name of `text_1`, with `data_2`."""
     data_2: Texts = None
-    """Another name for text_2, beside data_1."""
+    """Other name of `text_2`, with `data_1`."""
 
 
+@documented
 class Score(TypedDict):
     """The score of a pair."""
 
     index: int
+    """Position of the pair in the request, from 0."""
     object: Literal["score"]
     score: float
+    """A probability from 0 to 1, or a logit if `use_activation` is false. Higher is more relevant."""
 
 
-class ScoreAnswer(TypedDict):
-    """The scores, in the order of the input."""
+@documented
+class ScoreResponse(TypedDict):
+    """The scores."""
 
     id: str
+    """The request id."""
     object: Literal["list"]
     created: int
+    """Time of the request, in seconds since 1970."""
     model: str
+    """Name of the model that computed the scores."""
     data: list[Score]
+    """One score per pair, in the order of the request."""
     usage: Usage
 
 
 class Scores:
-    """The dialect."""
+    """The dialect of vLLM's score paths."""
 
     paths = ("/score", "/v1/score")
-    shown = paths
-    request = ScoreBody
-    response: Any = ScoreAnswer
-    errors: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
+    documented_paths = paths
+    request_type = ScoreBody
+    response_type: Any = ScoreResponse
+    error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
     example = _EXAMPLE
 
-    def speaks(self, body: Body) -> bool:  # noqa: ARG002 - the paths are its own
-        """Always."""
+    def matches(self, body: Body) -> bool:  # noqa: ARG002 - no other dialect has these paths
+        """Return True: no other dialect has these paths."""
         return True
 
     def decode(self, body: Body) -> DecodedRequest:
-        """A body's request; its documents are pairs."""
+        """Return the request of a body. Its documents are pairs of an optional query and a text."""
         parsed = ScoreBody.read(body)
         first, second = _names(body)
-        _check_one_pair(body, first, second)
+        _check_single_pair(body, first, second)
         queries, texts = getattr(parsed, first) or [], getattr(parsed, second) or []
         _check_counts(queries, texts, first, second)
         request = RerankRequest(
-            query=max(queries, key=len),  # the longest, since it is what a guess of the cost goes by
+            query=max(queries, key=len),  # the longest: admission estimates the cost of all pairs with it
             model=parsed.model or "",
             too_long=parsed.too_long,
             cut_side=parsed.cut_side,
@@ -120,14 +133,16 @@ class Scores:
             priority=parsed.priority or 0,
             instruction=parsed.instruction or "",
         )
-        many = queries if len(queries) > 1 else repeat(None, len(texts))
-        return DecodedRequest(request, list(zip(many, texts, strict=True)), _PairReader())
+        own_queries = queries if len(queries) > 1 else repeat(None, len(texts))
+        return DecodedRequest(request, list(zip(own_queries, texts, strict=True)), _PairReader())
 
-    def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
-        """The scores."""
-        scored = sorted(ranking, key=lambda one: one.index)
-        data: list[Score] = [{"index": one.index, "object": "score", "score": one.relevance_score} for one in scored]
-        answer: ScoreAnswer = {
+    def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
+        """Return the response for a ranking."""
+        data: list[Score] = [
+            {"index": ranked.index, "object": "score", "score": ranked.relevance_score}
+            for ranked in sorted(ranking, key=lambda ranked: ranked.index)
+        ]
+        response: ScoreResponse = {
             "id": exchange.id,
             "object": "list",
             "created": exchange.created,
@@ -135,47 +150,50 @@ class Scores:
             "data": data,
             "usage": usage(ranking),
         }
-        return Answer(answer)
+        return JsonResponse(response)
 
-    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
-        """The error."""
-        return Answer(error_body(error, exchange.body, documents=_names(exchange.body)[1]), error.http_status)
+    def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
+        """Return the response for an error."""
+        _, second = _names(exchange.body)
+        return JsonResponse(error_body(error, exchange.body, documents=second), error.http_status)
 
 
 class _PairReader:
-    """Reads pairs of a text and, where it has one of its own, its query."""
+    """Reads pairs of a query and a text. A query of None stands for the query of the request."""
 
     def chars(self, raw: tuple[str | None, str]) -> int:
-        """Of both, since both are tokenized."""
+        """Return the length of query and text in characters: both are tokenized."""
         query, text = raw
         return len(query or "") + len(text)
 
-    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - strings are never wrong
-        """Return the text as a document, with its query."""
+    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - a string is always valid
+        """Return the text as a document with its own query."""
         query, text = sent.raw
         return Document(text, original=text, size=len(text), query=query)
 
 
 def _names(body: Body) -> tuple[str, str]:
-    """What the sides are called in a body; of several pairs the one of which there is most."""
+    """Return the names of both sides in a body: the pair of which the most fields are set, the older pair if equal."""
     return max(_PAIRS, key=lambda pair: sum(body.get(name) is not None for name in pair))
 
 
-def _check_one_pair(body: Body, first: str, second: str) -> None:
-    for name in sorted(_NAMES - {first, second}):
+def _check_single_pair(body: Body, first: str, second: str) -> None:
+    for name in sorted(_SIDES - {first, second}):
         if body.get(name) is not None:
-            raise InvalidRequest(f"{name} is one text too many beside {first} and {second}", field=name)
+            others = [side for side in (first, second) if {name, side} not in map(set, _PAIRS)]
+            raise InvalidRequest(f"Set either {name} or {' and '.join(others)}, not both.", field=name)
 
 
 def _check_counts(queries: Sequence[str], texts: Sequence[str], first: str, second: str) -> None:
-    for name, side in ((first, queries), (second, texts)):
-        if not side:
-            raise InvalidRequest(f"{name} must be given, and not be empty", field=name, reason="missing")
+    for name, values in ((first, queries), (second, texts)):
+        if not values:
+            raise InvalidRequest(f"{name} is required, and must not be empty", field=name, reason="missing")
     if not all(queries):
-        raise InvalidRequest(f"{first} must not hold an empty text", field=first, reason="empty_query")
+        raise InvalidRequest(f"{first} must not contain an empty text", field=first, reason="empty_query")
     if len(queries) not in (1, len(texts)):
         raise InvalidRequest(
-            f"{first} has {counted(len(queries), 'text')} and {second} has {len(texts):,}: it must be one, or as many",
+            f"{first} has {counted(len(queries), 'text')} and {second} has {len(texts):,}: "
+            f"send one text in {first}, or as many as in {second}",
             field=first,
             reason="counts_differ",
         )

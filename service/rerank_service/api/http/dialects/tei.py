@@ -1,6 +1,6 @@
-"""Bodies with `texts`: Text Embeddings Inference.
+"""Text Embeddings Inference (TEI): bodies with `texts`.
 
-Source: its router/src/http. All texts come back, as a bare list; errors and their statuses are its own.
+Source: TEI, router/src/http. A response is a bare list of all texts. Errors have TEI's types and statuses.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,12 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 import rerank_service
-from rerank_service.api.http.body import Flag, JsonBody
-from rerank_service.api.http.dialects import (
-    RERANK_PATHS,
-    RERANKING_PATHS,
-    Answer,
-    Body,
-    DecodedRequest,
-    Exchange,
-    LookUp,
-    ServerFacts,
-)
-from rerank_service.api.http.errors import STATUSES, told
+from rerank_service.api.document_names import with_document_name
+from rerank_service.api.http.body import Flag, JsonBody, documented
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
+from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS
+from rerank_service.api.http.errors import STATUSES
 from rerank_service.api.tei_metadata import cost_headers, dtype
 from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
@@ -43,53 +37,60 @@ _EXAMPLE: Body = {"query": "capital of France", "texts": ["Rome is in Italy.", "
 
 
 class TeiBody(JsonBody):
-    """A query and its texts."""
+    """A request of TEI."""
 
     query: Annotated[str, WithJsonSchema({"type": "string", "minLength": 1})]
-    """The query."""
+    """The query. Must not be empty."""
     texts: Annotated[list[str], WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1})]
-    """What is ranked."""
+    """The texts that are ranked."""
     truncate: Flag = None
-    """Whether a text that is too long is cut at the model's length, as it is by default; false makes it an error."""
+    """If true, a text that exceeds the model's token limit is cut. If false, it is an error. Default: true."""
     truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
-    """Which end is cut off."""
+    """The end of a text that a cut removes. Default: "Right"."""
     raw_scores: Flag = None
-    """Give logits instead of probabilities."""
+    """If true, scores are logits. If false, they are probabilities. Default: false."""
     return_text: Flag = None
-    """Whether each rank carries its text."""
+    """If true, each result contains its text. Default: false."""
 
 
+@documented
 class Rank(TypedDict):
     """A ranked text."""
 
     index: int
+    """Position in `texts`, from 0."""
     text: NotRequired[str]
+    """The text. Present if `return_text` is true."""
     score: float
+    """The score. Higher is more relevant."""
 
 
+@documented
 class TeiError(TypedDict):
     """An error."""
 
     error: str
+    """The message."""
     error_type: ErrorType
+    """Class of the error."""
 
 
 class Tei:
-    """The dialect."""
+    """The TEI dialect."""
 
     paths = (*RERANK_PATHS, *RERANKING_PATHS, "/", "/invocations")
-    shown = ("/rerank",)
-    request = TeiBody
-    response: Any = list[Rank]
-    errors: Mapping[int, Any] = dict.fromkeys((*STATUSES, 422, 424), TeiError)
+    documented_paths = ("/rerank",)
+    request_type = TeiBody
+    response_type: Any = list[Rank]
+    error_types: Mapping[int, Any] = dict.fromkeys((*STATUSES, 422, 424), TeiError)
     example = _EXAMPLE
 
-    def speaks(self, body: Body) -> bool:
-        """By `texts`, where there are no `documents`."""
+    def matches(self, body: Body) -> bool:
+        """Return whether the body has `texts`, and no `documents`."""
         return "texts" in body and "documents" not in body
 
     def decode(self, body: Body) -> DecodedRequest:
-        """A body's request and texts."""
+        """Return the request of a body."""
         parsed = TeiBody.read(body)
         request = RerankRequest(
             query=parsed.query,
@@ -101,25 +102,26 @@ class Tei:
         )
         return DecodedRequest(request, parsed.texts, TextReader())
 
-    def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
-        """The ranks, and headers that say what they cost."""
+    def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
+        """Return the response for a ranking, with TEI's headers for size and duration."""
         ranks: list[Rank] = []
-        for one in ranking:
-            rank: Rank = {"index": one.index, "score": one.relevance_score}
-            if one.document is not None:
-                rank["text"] = one.document
+        for ranked in ranking:
+            rank: Rank = {"index": ranked.index, "score": ranked.relevance_score}
+            if ranked.document is not None:
+                rank["text"] = ranked.document
             ranks.append(rank)
-        return Answer(ranks, headers=_cost(ranking, exchange.body))
+        return JsonResponse(ranks, headers=_cost(ranking, exchange.body))
 
-    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:  # noqa: ARG002 - told by the error alone
-        """The error, by TEI's words and statuses."""
-        status, error_type = _kind(error)
-        body: TeiError = {"error": told(error, "texts")[0], "error_type": error_type}
-        return Answer(body, status)
+    def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:  # noqa: ARG002 - only the error matters
+        """Return the response for an error, with TEI's status and type."""
+        status, error_type = _status_and_type(error)
+        message, _ = with_document_name(error, "texts")
+        body: TeiError = {"error": message, "error_type": error_type}
+        return JsonResponse(body, status)
 
 
-def _kind(error: RequestError) -> tuple[int, ErrorType]:
-    """The status and the word for it. An input that is wrong is 422, an empty one 400, a failing model 424."""
+def _status_and_type(error: RequestError) -> tuple[int, ErrorType]:
+    """Return TEI's HTTP status and type of an error: invalid input is 422, empty input 400, a failed model 424."""
     match error:
         case BodyTooLarge() | UnknownRoute():
             return error.http_status, "Validation"
@@ -141,28 +143,39 @@ def _cost(ranking: Ranking, body: Body) -> dict[str, str]:
     return cost_headers(chars, ranking.usage.prompt_tokens, ranking.timing)
 
 
+@documented
 class Info(TypedDict):
-    """What TEI tells of itself. Dify's plugin demands that the first key of `model_type` is `reranker`."""
+    """The served model and the limits of the server. Dify's plugin requires `reranker` as first key of `model_type`."""
 
     model_id: str
+    """Name of the model."""
     model_sha: str | None
+    """Revision of the model's source, if it has one."""
     model_dtype: str
+    """Number format of the computation, such as "float32"."""
     model_type: dict[str, Any]
     max_concurrent_requests: int
+    """Maximum number of texts in one request."""
     max_input_length: int
+    """Token limit of the model, for query and text together."""
     max_batch_tokens: int
+    """Maximum number of padded tokens in one batch."""
     max_batch_requests: None
     max_client_batch_size: int
+    """Maximum number of texts in one request."""
     auto_truncate: bool
+    """Always true: `truncate` is true by default."""
     tokenization_workers: int
+    """Number of usable CPU cores."""
     version: str
+    """Version of this server."""
     sha: None
     docker_label: None
 
 
-def _info(server: ServerFacts, _: str) -> Answer:
+def _info(server: ServerFacts, _: str) -> JsonResponse:
     model = server.find("")
-    answer: Info = {
+    info: Info = {
         "model_id": model.name,
         "model_sha": model.revision or None,
         "model_dtype": dtype(model.precision),
@@ -178,27 +191,40 @@ def _info(server: ServerFacts, _: str) -> Answer:
         "sha": None,
         "docker_label": None,
     }
-    return Answer(answer)
+    return JsonResponse(info)
 
 
-def _health(server: ServerFacts, _: str) -> Answer:
+def _health(server: ServerFacts, _: str) -> JsonResponse:
     if server.ready:
-        return Answer({"status": "ready"})
+        return JsonResponse({"status": "ready"})
     unhealthy: TeiError = {"error": "unhealthy", "error_type": "Unhealthy"}
-    return Answer(unhealthy, 503, {"retry-after": "1"})
+    return JsonResponse(unhealthy, 503, {"retry-after": "1"})
 
 
+@documented
 class Health(TypedDict):
-    """All is well."""
+    """The server is ready."""
 
     status: Literal["ready"]
 
 
 DIALECT = Tei()
 LOOK_UPS = (
-    LookUp("/info", _info, Info, "The model and the limits, as TEI tells them"),
+    LookUp(path="/info", respond=_info, response_type=Info, summary="Describe the model and the limits, as TEI does"),
     LookUp(
-        "/health", _health, Health, "Whether requests should come here, as TEI tells it", {503: TeiError}, public=True
+        path="/health",
+        respond=_health,
+        response_type=Health,
+        summary="Report readiness, as TEI does",
+        error_types={503: TeiError},
+        public=True,
     ),
-    LookUp("/ping", _health, Health, "The same for SageMaker", {503: TeiError}, public=True),
+    LookUp(
+        path="/ping",
+        respond=_health,
+        response_type=Health,
+        summary="Report readiness, for SageMaker",
+        error_types={503: TeiError},
+        public=True,
+    ),
 )

@@ -1,7 +1,7 @@
-"""Bodies with `documents`: Cohere v1 and v2, Together, Jina, Voyage and those who copied them.
+"""Unified dialect: bodies with `documents`, for clients of Cohere, Together, Jina, Voyage, vLLM and similar services.
 
-Their answers differ in keys, not in meaning, so one answer holds what each client's parser demands. The rules,
-each with the client that breaks without it, are in docs/clients.md.
+The responses of these services differ in keys, not in meaning. One response has the keys that any of their clients
+requires. docs/clients.md lists the rules, each with the clients that need it.
 """
 
 import math
@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.body import Count, Documents, Flag, Size, Text, only, ranked_by_fields
-from rerank_service.api.http.dialects import RERANK_PATHS, RERANKING_PATHS, Answer, Body, DecodedRequest, Exchange
+from rerank_service.api.http.body import Count, Documents, Flag, Size, Text, documented, only, ranked_by_fields
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS, RERANK_PATHS, RERANKING_PATHS
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.usage import Usage, usage
@@ -24,9 +25,9 @@ from rerank_service.ranking.results import RankedDocument
 from rerank_service.ranking.scores import ScoreType
 
 _VOYAGE_KEYS = {"model", "query", "documents", "top_k", "return_documents", "truncation"}
-_DOCUMENTS_A_SEARCH_UNIT = 100
-"""At Cohere each chunk of a long document counts as a document."""
-COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank")
+"""Keys of a body that may come from Voyage's client."""
+_DOCUMENTS_PER_SEARCH_UNIT = 100
+"""Number of documents in one of Cohere's search units. Each chunk of a long document counts as a document."""
 _EXAMPLE: Body = {
     "query": "capital of France",
     "documents": ["Rome is in Italy.", "Paris is in France."],
@@ -34,112 +35,138 @@ _EXAMPLE: Body = {
 }
 
 
-class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin wants the name kwargs for itself
-    """A query and its documents."""
+class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin reserves the name kwargs
+    """A request of the unified dialect."""
 
     model_config = ConfigDict(json_schema_extra=ranked_by_fields("documents"))
 
     query: Text
-    """The query, or `{"text": query}`."""
+    """The query: a string, or `{"text": query}`. Must not be empty."""
     documents: Documents
-    """Strings, or objects whose fields are ranked in their order."""
+    """The documents: strings, or objects whose fields are ranked in their order."""
     top_n: Count | None = None
-    """How many results to return; all of them when absent."""
+    """Maximum number of results, at least 1. Default: all."""
     top_k: Count | None = None
-    """Voyage's name for top_n, which wins."""
+    """Voyage's name of `top_n`. `top_n` overrides it."""
     return_documents: Flag = None
-    """Whether each result carries its document."""
+    """If true, each result contains its document. Default: false."""
     rank_fields: list[str] | None = None
-    """Which fields of object documents are ranked, in this order; all of them when absent or empty."""
+    """The fields of objects that are ranked, in this order. Default, and if empty: all fields."""
     max_tokens_per_doc: Count | None = None
-    """Cut each document to this many tokens. Absent: on the paths of Cohere's v2 to 4,096, else to what the server
-    reads, normally 8,192. What the model's length does not hold of them is scored in windows."""
+    """Maximum number of tokens per document, at least 1. A longer document is cut. Default: 4,096 on Cohere's v2 paths,
+    else the limit of the server, normally 8,192. A document that exceeds the model's token limit is scored in windows.
+    """
     max_chunks_per_doc: Count | None = None
-    """Score at most this many windows of a document."""
+    """Maximum number of windows per document, at least 1. Default: no limit."""
     overlap_tokens: Size | None = None
-    """Tokens that neighbouring windows share, at most: half of a window. Absent: an eighth."""
+    """Tokens that two neighbouring windows share, at most half of a window. Default: an eighth of a window."""
     window_score: Literal["best", "best_two"] | None = None
-    """What makes the score of a document in windows: its best one, or the mean of the logits of its best two."""
+    """Score of a document in windows: "best" takes the best window, "best_two" the mean logit of the best two. Default:
+    "best"."""
     truncation: Flag = None
-    """Voyage's switch: false refuses a document of which something would be cut."""
+    """Voyage's field. If false, a document that would be cut is an error. Default: true."""
     instruct: str | None = None
-    """DashScope's name for instruction, which wins."""
+    """DashScope's name of `instruction`. `instruction` overrides it."""
     raw_scores: bool | None = None
-    """Give logits instead of probabilities, as Infinity calls it."""
+    """Infinity's field. If true, scores are logits. Default: false."""
     score_type: Literal["probability", "raw", "sigmoid", "calibrated"] | None = None
-    """What relevance_score holds, as in rerank.proto; wins over raw_scores and vLLM's switches."""
+    """Type of `relevance_score`, as in rerank.proto: "raw" is a logit. Overrides `raw_scores`, `use_activation`,
+    `activation` and `softmax`. Default: "probability"."""
     min_score: FiniteFloat | None = None
-    """Leave out results whose relevance_score is lower, as in rerank.proto."""
+    """Minimum `relevance_score` of a result, as in rerank.proto. Default: no minimum."""
     return_len: Flag = None
-    """Xinference's wish for counts of tokens, which are always there."""
-    relevant_spans: Annotated[None, only(why="is not supported: leave it out")] = None
-    """Refused."""
+    """Xinference's field. No effect: a response always contains token counts."""
+    relevant_spans: Annotated[
+        None, only(rule="is not supported: leave it out, and read best_window of the results")
+    ] = None
+    """Not supported: must be absent or null. `best_window` of a result marks the best part of a long document."""
     return_embeddings: Annotated[
-        Literal[False] | None, only(False, why="is not supported: a cross-encoder has no embeddings")
+        Literal[False] | None,
+        only(False, rule="is not supported: set it to false, or leave it out. A cross-encoder has no embeddings"),
     ] = None
-    """Refused unless false."""
+    """Not supported: must be false, null or absent. A cross-encoder has no embeddings."""
     kwargs: Annotated[
-        Literal["{}", ""] | None, only("{}", "", why="must be empty: send what you want as fields of the body")
+        Literal["{}", ""] | None, only("{}", "", rule="must be empty: send its entries as fields of the body")
     ] = None
-    """Xinference's further arguments, as JSON; refused unless empty."""
+    """Xinference's additional arguments, as JSON. Must be "{}", "", null or absent."""
 
 
+@documented
 class Window(TypedDict):
-    """A part of the text that was ranked, in Unicode code points."""
+    """A part of the ranked text, in Unicode code points."""
 
     start: int
+    """Position of the first code point, from 0."""
     end: int
+    """Position after the last code point."""
 
 
+@documented
 class UnifiedResult(TypedDict):
-    """A ranked document. One that was scored in windows tells how many, and which was the best; one that was cut says
-    so."""
+    """A ranked document."""
 
     index: int
+    """Position in `documents`, from 0."""
     relevance_score: float
+    """The score. Higher is more relevant. By default a probability from 0 to 1."""
     document: NotRequired[dict[str, Any]]
+    """The document as an object with `text`. Present if `return_documents` is true."""
     windows: NotRequired[int]
+    """Number of windows. Present if the document was scored in windows."""
     best_window: NotRequired[Window]
+    """The window with the highest logit. Present if the document was scored in windows."""
     truncated: NotRequired[bool]
+    """True if the document was cut, else absent."""
 
 
+@documented
 class VoyageResult(TypedDict):
-    """A ranked document as Voyage has it."""
+    """A ranked document in the form of Voyage."""
 
     index: int
+    """Position in `documents`, from 0."""
     relevance_score: float
+    """The score. Higher is more relevant."""
     document: NotRequired[str]
+    """The document as a string. Present if `return_documents` is true."""
 
 
-class UnifiedAnswer(TypedDict):
-    """The ranking, with everything that some client's parser demands."""
+@documented
+class UnifiedResponse(TypedDict):
+    """The ranking, with the keys that any client requires."""
 
     id: str
+    """The request id."""
     object: Literal["rerank"]
     created: int
+    """Time of the request, in seconds since 1970."""
     model: str
+    """Name of the model that computed the scores."""
     results: list[UnifiedResult]
+    """The ranked documents, the most relevant first."""
     data: NotRequired[list[VoyageResult]]
+    """The same ranking in the form of Voyage. Present if the request has only fields that Voyage has."""
     usage: Usage
     meta: dict[str, Any]
+    """API version, search units and token counts, in the form of Cohere."""
 
 
 class Unified:
-    """The dialect."""
+    """The unified dialect."""
 
     paths: tuple[str, ...] = (*(path for path in RERANK_PATHS if path not in COHERE_V2_PATHS), *RERANKING_PATHS)
-    shown: tuple[str, ...] = ("/v1/rerank", "/rerank", "/v1/reranking")
-    request = UnifiedBody
-    response: Any = UnifiedAnswer
-    errors: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
+    documented_paths: tuple[str, ...] = ("/v1/rerank", "/rerank", "/v1/reranking")
+    request_type = UnifiedBody
+    response_type: Any = UnifiedResponse
+    error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
     example = _EXAMPLE
 
-    def speaks(self, body: Body) -> bool:
-        """By `documents`."""
+    def matches(self, body: Body) -> bool:
+        """Return whether the body has `documents`."""
         return "documents" in body
 
     def decode(self, body: Body) -> DecodedRequest:
-        """A body's request and documents."""
+        """Return the request of a body."""
         parsed = UnifiedBody.read(body)
         request = RerankRequest(
             query=parsed.query,
@@ -159,49 +186,49 @@ class Unified:
         )
         return DecodedRequest(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
 
-    def encode(self, ranking: Ranking, exchange: Exchange) -> Answer:
-        """The ranking."""
-        ranked = list(ranking)
+    def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
+        """Return the response for a ranking."""
+        results = list(ranking)
         tokens = ranking.usage.prompt_tokens
-        answer = {
+        response = {
             "id": exchange.id,
             "object": "rerank",
             "created": exchange.created,
             "model": ranking.model,
-            "results": [{**_result(one, self.shown_document), **_read(one)} for one in ranked],
+            "results": [{**_result(result, self.returned_document), **_coverage(result)} for result in results],
             "usage": usage(ranking),
             "meta": {
                 "api_version": {"version": "2" if "/v2/" in exchange.path else "1"},
-                "billed_units": {"search_units": math.ceil(ranking.windows / _DOCUMENTS_A_SEARCH_UNIT)},
+                "billed_units": {"search_units": math.ceil(ranking.windows / _DOCUMENTS_PER_SEARCH_UNIT)},
                 "tokens": {"input_tokens": tokens, "output_tokens": 0},
             },
         }
         if exchange.body.keys() <= _VOYAGE_KEYS:
-            answer["data"] = [_result(one, as_text) for one in ranked]
-        return Answer(answer)
+            response["data"] = [_result(result, as_text) for result in results]
+        return JsonResponse(response)
 
-    def encode_error(self, error: RequestError, exchange: Exchange) -> Answer:
-        """The error."""
-        return Answer(error_body(error, exchange.body), error.http_status)
+    def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
+        """Return the response for an error."""
+        return JsonResponse(error_body(error, exchange.body), error.http_status)
 
-    def shown_document(self, original: Any) -> Any:
-        """What goes back of a document: an object, since a string fails in together 1.x and litellm."""
+    def returned_document(self, original: Any) -> Any:
+        """Return a sent document as an object: together 1.x and litellm fail on a string."""
         return as_object(original)
 
 
-def _result(one: RankedDocument, shown: Callable[[Any], Any]) -> dict[str, Any]:
-    """A result; without its document the key is absent, since null fails in litellm and Dify."""
-    answer = {"index": one.index, "relevance_score": one.relevance_score}
-    return answer if one.document is None else {**answer, "document": shown(one.document)}
+def _result(ranked: RankedDocument, returned_document: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return a result. If the document is not requested, its key is absent: litellm and Dify fail on null."""
+    result = {"index": ranked.index, "relevance_score": ranked.relevance_score}
+    return result if ranked.document is None else {**result, "document": returned_document(ranked.document)}
 
 
-def _read(one: RankedDocument) -> dict[str, Any]:
-    """How a long document was read; nothing of others."""
-    told: dict[str, Any] = {}
-    if one.best_window is not None:
-        start, end = one.best_window
-        told |= {"windows": one.windows, "best_window": {"start": start, "end": end}}
-    return {**told, "truncated": True} if one.truncated else told
+def _coverage(ranked: RankedDocument) -> dict[str, Any]:
+    """Return the fields of a document that was scored in windows or cut; none for any other document."""
+    fields: dict[str, Any] = {}
+    if ranked.best_window is not None:
+        start, end = ranked.best_window
+        fields |= {"windows": ranked.windows, "best_window": {"start": start, "end": end}}
+    return {**fields, "truncated": True} if ranked.truncated else fields
 
 
 def _score_type(body: UnifiedBody) -> ScoreType:

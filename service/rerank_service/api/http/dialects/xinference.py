@@ -1,39 +1,62 @@
-"""What Xinference's client asks before it ranks: whether to send a key, and what kind of model it has."""
+"""GET requests of Xinference's client: it asks whether to send an API key, and for the type of a model."""
 
 from typing import Literal
 
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.dialects import Answer, LookUp, ServerFacts
+from rerank_service.api.http.body import documented
+from rerank_service.api.http.dialects.contract import JsonResponse
+from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.openai import Model, model
 
 
+@documented
 class ClusterAuth(TypedDict):
-    """Whether a key is asked for. On a 404 the client would never send one."""
+    """Authentication of the server. After a 404, the client would never send its key."""
 
     auth: bool
+    """True if requests must have an API key."""
 
 
+@documented
 class ModelDescription(Model):
-    """A model. The client makes no handle to rank with unless `model_type` says so."""
+    """A served model. The client can rank with it only if `model_type` is "rerank"."""
 
     model_type: Literal["rerank"]
     model_name: str
+    """Name of the model."""
     address: None
+    """Always null."""
 
 
-def _auth(server: ServerFacts, _: str) -> Answer:
-    answer: ClusterAuth = {"auth": server.keys_asked}
-    return Answer(answer)
+def _auth(server: ServerFacts, _: str) -> JsonResponse:
+    auth: ClusterAuth = {"auth": server.key_required}
+    return JsonResponse(auth)
 
 
-def _model(server: ServerFacts, name: str) -> Answer:
+def _model(server: ServerFacts, name: str) -> JsonResponse:
     info = server.find(name)
-    answer: ModelDescription = {**model(info), "model_type": "rerank", "model_name": info.name, "address": None}
-    return Answer(answer)
+    description: ModelDescription = {
+        **model(info),
+        "model_type": "rerank",
+        "model_name": info.name,
+        "address": None,
+    }
+    return JsonResponse(description)
 
 
 LOOK_UPS = (
-    LookUp("/v1/cluster/auth", _auth, ClusterAuth, "Whether callers need a key", public=True),
-    LookUp("/v1/models/{model:path}", _model, ModelDescription, "Describe a model"),
+    LookUp(
+        path="/v1/cluster/auth",
+        respond=_auth,
+        response_type=ClusterAuth,
+        summary="Report whether requests must have an API key",
+        public=True,
+    ),
+    LookUp(
+        path="/v1/models/{model:path}",
+        respond=_model,
+        response_type=ModelDescription,
+        summary="Describe a model",
+    ),
 )

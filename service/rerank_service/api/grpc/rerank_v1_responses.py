@@ -1,0 +1,143 @@
+"""Responses of rerank.v1 from the core's types: rankings, partial scores and models."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from google.protobuf import duration_pb2
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.models.served_model import ModelInfo
+from rerank_service.ranking.document import MAX_ID_CHARS, Span
+from rerank_service.ranking.ranking import Ranking
+from rerank_service.ranking.results import RankedDocument
+
+RANKING_BYTES = 1_000_000
+"""Approximate maximum size of one message of a streamed ranking. gRPC clients receive up to 4 MiB by default."""
+_PARTIAL_SCORES = RANKING_BYTES // (MAX_ID_CHARS * 4 + 64)
+"""Maximum number of scores in one message. Each may have the longest id, with four bytes per character."""
+_ENTRY_BYTES = 5
+"""Maximum size of the tag and the length of a result in its message."""
+
+
+def response_from(ranking: Ranking, request_id: str) -> pb.RerankResponse:
+    """Return the ranking as one message."""
+    return pb.RerankResponse(
+        id=request_id,
+        model=ranking.model,
+        results=map(_result, ranking),
+        usage=_usage(ranking),
+        timing=_timing(ranking),
+    )
+
+
+def stream_responses_from(ranking: Ranking, request_id: str) -> Iterator[pb.RerankStreamResponse]:
+    """Yield the ranking in messages of about 1 MB. The last one has `usage`, `timing` and `received`."""
+    missing = ranking.missing
+    opening = pb.RerankResponse(id=request_id, model=ranking.model, partial=missing is not None)
+    unscored = (pb.IndexRange(start=run.start, end=run.stop) for run in missing.unscored) if missing else ()
+    entries: Iterator[pb.Result | pb.IndexRange] = itertools.chain(map(_result, ranking), unscored)
+    part, size = _copied(opening), 0
+    for entry in entries:
+        entry_bytes = entry.ByteSize() + _ENTRY_BYTES
+        if size and size + entry_bytes > RANKING_BYTES:
+            yield pb.RerankStreamResponse(ranking=part)
+            part, size = _copied(opening), 0
+        if isinstance(entry, pb.Result):
+            part.results.append(entry)
+        else:
+            part.unscored.append(entry)
+        size += entry_bytes
+    part.usage.CopyFrom(_usage(ranking))
+    part.timing.CopyFrom(_timing(ranking))
+    part.received = missing.received if missing else 0
+    yield pb.RerankStreamResponse(ranking=part, last=True)
+
+
+def _copied(response: pb.RerankResponse) -> pb.RerankResponse:
+    copy = pb.RerankResponse()
+    copy.CopyFrom(response)
+    return copy
+
+
+def partials_from(scored: Iterable[RankedDocument]) -> Iterator[pb.RerankStreamResponse]:
+    """Yield the scores that are sent before the ranking, in messages of at most 1 MB, however long the ids are."""
+    remaining = iter(scored)
+    while part := list(itertools.islice(remaining, _PARTIAL_SCORES)):
+        scores = [
+            pb.PartialScore(
+                index=document.index,
+                id=document.id,
+                relevance_score=document.relevance_score,
+                logit=document.logit,
+                truncated=document.truncated,
+            )
+            for document in part
+        ]
+        yield pb.RerankStreamResponse(scores=pb.PartialScores(scores=scores))
+
+
+def _result(ranked: RankedDocument) -> pb.Result:
+    return pb.Result(
+        index=ranked.index,
+        id=ranked.id,
+        relevance_score=ranked.relevance_score,
+        logit=ranked.logit,
+        truncated=ranked.truncated,
+        document=ranked.document,
+        windows=ranked.windows,
+        best_window=_span(ranked.best_window),
+    )
+
+
+def _span(span: Span | None) -> pb.Span | None:
+    return None if span is None else pb.Span(start=span[0], end=span[1])
+
+
+def _usage(ranking: Ranking) -> pb.Usage:
+    usage = ranking.usage
+    return pb.Usage(
+        query_tokens=usage.query_tokens,
+        document_tokens=usage.document_tokens,
+        padded_tokens=usage.padded_tokens,
+        pairs=usage.pairs,
+        prompt_tokens=usage.prompt_tokens,
+        shared_pairs=usage.shared_pairs,
+        windows=ranking.windows,
+    )
+
+
+def _timing(ranking: Ranking) -> pb.Timing:
+    timing = ranking.timing
+    return pb.Timing(
+        queue=_duration(timing.queue),
+        tokenize=_duration(timing.tokenize),
+        inference=_duration(timing.inference),
+        total=_duration(timing.total),
+    )
+
+
+def _duration(seconds: float) -> duration_pb2.Duration:
+    duration = duration_pb2.Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
+
+
+def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int, max_message_bytes: int) -> pb.Model:
+    """Return a served model with the limits of the server."""
+    return pb.Model(
+        name=info.name,
+        aliases=info.aliases,
+        source=info.source,
+        revision=info.revision,
+        digest=info.digest,
+        precision=info.precision,
+        provider=info.provider,
+        choice=info.choice,
+        calibration=info.calibration,
+        verdict=info.verdict,
+        max_tokens=info.max_tokens,
+        max_documents=max_documents,
+        max_stream_documents=max_stream_documents,
+        max_message_bytes=max_message_bytes,
+        ready=True,
+    )
