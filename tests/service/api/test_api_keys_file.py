@@ -1,4 +1,4 @@
-"""The file of keys: what it may hold, and that no error shows a key."""
+"""The file of API keys: valid entries, and errors that never quote a key."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,8 @@ from rerank_service.api.auth import Caller, digest
 from rerank_service.errors import SettingsInvalid
 
 SECRET = "s3cr3t"
+
+
 SHA256 = digest(SECRET).hex()
 
 
@@ -20,7 +22,7 @@ def _file(tmp_path: Path, content: str | bytes) -> Path:
 
 
 def test_entries_are_read(tmp_path: Path) -> None:
-    """Keys as they are or as digests; a weight where there is one."""
+    """An entry has a key or its digest. Its weight is optional."""
     content = f"""
     - name: search
       key: {SECRET}
@@ -30,16 +32,16 @@ def test_entries_are_read(tmp_path: Path) -> None:
       key: "0123=:,"
     """
     known = read_keys(_file(tmp_path, content))
-    assert [one.digest for one in known] == [digest(SECRET), digest("other"), digest("0123=:,")]
-    assert [one.caller for one in known] == [
+    assert [key.digest for key in known] == [digest(SECRET), digest("other"), digest("0123=:,")]
+    assert [key.caller for key in known] == [
         Caller("search", 3.0),
         Caller("nightly.batch", 0.5),
         Caller("team/people@example", 1.0),
     ]
 
 
-def test_json_is_read_too(tmp_path: Path) -> None:
-    """Also where it is no YAML, for its tabs."""
+def test_json_is_read(tmp_path: Path) -> None:
+    """JSON with tabs is not valid YAML, but is read."""
     content = json.dumps([{"name": "a", "key": SECRET, "weight": 2}], indent="\t")
     assert read_keys(_file(tmp_path, content))[0].caller == Caller("a", 2.0)
 
@@ -48,24 +50,24 @@ def test_json_is_read_too(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ("", "must be a list"),
-        ("[]", "would let nobody in"),
+        ("[]", "has no entry"),
         (f"{SECRET}", "must be a list"),
         (f"{SECRET}: 3", "must be a list"),
         (f"- {SECRET}", "entry 1: must be an entry"),
         (f"- {{name: a, key: {SECRET}}}\n- {SECRET}: 3", "entry 2"),
-        (f"- name: a\n  {SECRET}: 3", "entry 1: has a field that is none of"),
+        (f"- name: a\n  {SECRET}: 3", "entry 1: has an unknown field"),
         (f"- key: {SECRET}", "entry 1: name is missing"),
-        ("- name: a", "entry 1: needs either key or sha256"),
-        ("- {name: a, key: null}", "needs either"),
-        (f"- {{name: a, key: {SECRET}, sha256: {SHA256}}}", "and not both"),
-        (f"- {{name: 'a {SECRET}', key: b}}", "entry 1: name has characters"),
+        ("- name: a", "entry 1: set either key or sha256"),
+        ("- {name: a, key: null}", "set either"),
+        (f"- {{name: a, key: {SECRET}, sha256: {SHA256}}}", "not both"),
+        (f"- {{name: 'a {SECRET}', key: b}}", "entry 1: name has invalid characters"),
         ("- {name: a, key: 12345}", "entry 1: key must be text"),
         ("- {name: a, key: 2024-99-99}", "neither YAML nor JSON"),
-        ("- {name: a, key: ''}", "entry 1: key must be visible"),
-        (f"- {{name: a, key: ' {SECRET}'}}", "entry 1: key must be visible"),
-        (f"- {{name: a, key: é{SECRET}}}", "entry 1: key must be visible"),
-        (f"- {{name: a, sha256: {SECRET}}}", "entry 1: sha256 has characters"),
-        (f"- {{name: a, sha256: {digest('').hex()}}}", "entry 1: sha256 is that of nothing"),
+        ("- {name: a, key: ''}", "entry 1: key must have visible"),
+        (f"- {{name: a, key: ' {SECRET}'}}", "entry 1: key must have visible"),
+        (f"- {{name: a, key: é{SECRET}}}", "entry 1: key must have visible"),
+        (f"- {{name: a, sha256: {SECRET}}}", "entry 1: sha256 has invalid characters"),
+        (f"- {{name: a, sha256: {digest('').hex()}}}", "entry 1: sha256 is the hash of an empty key"),
         *(
             (f"- {{name: a, key: {SECRET}, weight: {weight}}}", "entry 1: weight")
             for weight in ("0", "-1", "0.001", "101", ".nan", ".inf", f"'{SECRET}'", "true", "null")
@@ -80,8 +82,8 @@ def test_json_is_read_too(tmp_path: Path) -> None:
         ("[" * 5000 + SECRET, "neither YAML nor JSON"),
     ],
 )
-def test_what_is_wrong_is_said_without_the_key(tmp_path: Path, content: str | bytes, words: str) -> None:
-    """The flag, the file and the entry are named; the chain of causes shows nothing either."""
+def test_error_names_the_entry_and_no_key(tmp_path: Path, content: str | bytes, words: str) -> None:
+    """The message has the flag, the file and the entry. The chain of exceptions does not quote a key either."""
     path = _file(tmp_path, content)
     with pytest.raises(SettingsInvalid, match=words) as caught:
         read_keys(path)
@@ -91,8 +93,8 @@ def test_what_is_wrong_is_said_without_the_key(tmp_path: Path, content: str | by
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """An unreadable one is no reason to let everyone in."""
+def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
+    """An unreadable file must not turn off authentication."""
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(SettingsInvalid, match=r"cannot be read: (No such file|Is a directory)"):
             read_keys(path)

@@ -1,4 +1,4 @@
-"""Who is let in, and as whom."""
+"""API keys in headers, and the callers they belong to."""
 
 import pytest
 
@@ -19,20 +19,20 @@ SEARCH = KnownKey(digest("sesame"), Caller("search", 3.0))
         {"authorization": "Bearer any", "x-api-key": "sesame"},
     ],
 )
-def test_a_key_is_found_wherever_clients_send_it(headers: dict[str, str]) -> None:
-    """And says whose it is."""
+def test_key_is_found_in_each_header(headers: dict[str, str]) -> None:
+    """The caller is the holder of the key."""
     assert Keys(["open"], [SEARCH]).check(headers) == Caller("search", 3.0)
 
 
-def test_a_key_without_a_name_is_of_weight_one() -> None:
-    """Where it has a name as well, that holds."""
+def test_key_without_a_name_has_weight_one() -> None:
+    """A key that is also in the file has the name from there."""
     keys = Keys(["open", "sesame"], [SEARCH])
     assert keys.check({"x-api-key": "open"}) == Caller()
     assert keys.check({"x-api-key": "sesame"}).name == "search"
 
 
-def test_without_keys_everyone_is_let_in() -> None:
-    """Whatever is sent, with a weight of one."""
+def test_without_keys_every_request_is_accepted() -> None:
+    """The caller has no name, and weight 1."""
     assert Keys().check({}) == Keys().check({"x-api-key": "any"}) == Caller("", 1.0)
 
 
@@ -47,13 +47,13 @@ def test_without_keys_everyone_is_let_in() -> None:
         ({"x-api-key": digest("sesame").hex()}, "invalid"),
     ],
 )
-def test_whoever_has_none_is_refused(headers: dict[str, str], words: str) -> None:
-    """The digest of a key is no key."""
+def test_missing_or_wrong_key_is_rejected(headers: dict[str, str], words: str) -> None:
+    """The digest of a key is not a key."""
     with pytest.raises(Unauthenticated, match=words):
         Keys(known=[SEARCH]).check(headers)
 
 
-def test_keys_are_not_held() -> None:
-    """A traceback or a dump of the process's objects shows none."""
+def test_keys_are_not_kept_in_memory() -> None:
+    """A traceback or a dump of the object shows no key."""
     assert "sesame" not in repr(vars(Keys(["sesame"], [SEARCH])))
     assert digest("sesame").hex() not in repr(SEARCH)

@@ -1,4 +1,4 @@
-"""Object documents over both edges: which fields are scored, and what is wrong with one that has none."""
+"""Object documents over gRPC and REST: the fields that are scored, and objects without any."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from support.running import Served
 
 
 def _messages(value: dict[str, Any]) -> list[pb.Document]:
-    """An object in the two forms that gRPC has for it."""
+    """Return the two messages that gRPC has for an object: JSON and Struct."""
     struct = pb.Document()
     json_format.ParseDict(value, struct.object)
     return [pb.Document(json=json.dumps(value)), struct]
@@ -35,41 +35,43 @@ def _messages(value: dict[str, Any]) -> list[pb.Document]:
         ({"rows": [{"a": 1, "b": 2}, {"a": 3, "b": None}]}, [], 6),
     ],
 )
-async def test_the_fields_that_are_scored(
+async def test_selected_fields_are_scored(
     edges: Served, value: dict[str, Any], rank_fields: list[str], logit: float
 ) -> None:
-    """Missing, empty and null ones, and such as are no strings: the same over JSON, and in both forms over gRPC."""
+    """Fields may be missing, empty, null, numbers or nested. JSON and both messages of gRPC give the same score."""
     body = {"query": "0", "documents": [value], "rank_fields": rank_fields, "raw_scores": True}
-    answer = (await edges.http.post("/v1/rerank", json=body)).json()
+    content = (await edges.http.post("/v1/rerank", json=body)).json()
     response = await edges.client.rerank("0", _messages(value), rank_fields=rank_fields)
-    assert [one["relevance_score"] for one in answer["results"]] == [logit]
-    assert [one.logit for one in response.results] == [logit, logit]
+    assert [result["relevance_score"] for result in content["results"]] == [logit]
+    assert [result.logit for result in response.results] == [logit, logit]
 
 
 @pytest.mark.parametrize(
     ("value", "rank_fields"),
     [({}, []), ({"text": None}, []), ({"text": "1"}, ["missing"]), ({"text": "1", "title": None}, ["title"])],
 )
-async def test_an_object_without_a_field_to_score_is_named(
+async def test_object_without_a_scored_field_is_named(
     edges: Served, value: dict[str, Any], rank_fields: list[str]
 ) -> None:
-    """By its place, over both edges."""
+    """The error has the index of the document, over gRPC and REST."""
     body = {"query": "0", "documents": ["1", value], "rank_fields": rank_fields}
-    answer = await edges.http.post("/v1/rerank", json=body)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "documents[1]")
+    content = await edges.http.post("/v1/rerank", json=body)
+    assert (content.status_code, content.json()["error"]["param"]) == (400, "documents[1]")
     for message in _messages(value):
         with pytest.raises(grpc.aio.AioRpcError, match=r"documents\[1\]") as caught:
             await edges.client.rerank("0", ["1", message], rank_fields=rank_fields)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_the_rows_of_a_table_are_documents(edges: Served) -> None:
-    """A list of objects; each comes back whole, whatever was ranked of it."""
+async def test_whole_object_is_returned(edges: Served) -> None:
+    """`rank_fields` selects the fields that are scored, not the fields that are returned."""
     rows = [{"city": "1", "people": 3, "at": {"x": 1}}, {"city": "9", "people": 1, "at": None}]
     body = {"query": "0", "documents": rows, "rank_fields": ["people"], "return_documents": True}
-    answer = (await edges.http.post("/v1/rerank", json=body)).json()
-    assert [one["index"] for one in answer["results"]] == [0, 1]
-    assert [{**one["document"], "text": None} for one in answer["results"]] == [{**row, "text": None} for row in rows]
+    content = (await edges.http.post("/v1/rerank", json=body)).json()
+    assert [result["index"] for result in content["results"]] == [0, 1]
+    assert [{**result["document"], "text": None} for result in content["results"]] == [
+        {**row, "text": None} for row in rows
+    ]
     sent = [pb.Document(json=json.dumps(row)) for row in rows]
     response = await edges.client.rerank("0", sent, rank_fields=["people"], return_documents=True)
-    assert [one.document for one in response.results] == sent
+    assert [result.document for result in response.results] == sent

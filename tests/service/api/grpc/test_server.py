@@ -14,8 +14,8 @@ async def test_readiness_and_liveness_differ(edges: Served) -> None:
     health = health_pb2_grpc.HealthStub(channel)
 
     async def status(service: str) -> int:
-        answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
-        return int(answer.status)
+        response = await health.Check(health_pb2.HealthCheckRequest(service=service))
+        return int(response.status)
 
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     assert [await status(name) for name in ("", "rerank.v1.Rerank", "live")] == [serving] * 3
@@ -27,9 +27,9 @@ async def test_readiness_and_liveness_differ(edges: Served) -> None:
 async def test_reflection_lists_the_services(edges: Served) -> None:
     """grpcurl needs no proto file."""
     stub = reflection_pb2_grpc.ServerReflectionStub(edges.client._channel)
-    answers = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-    answer = await anext(aiter(answers))
-    names = {service.name for service in answer.list_services_response.service}
+    responses = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    response = await anext(aiter(responses))
+    names = {service.name for service in response.list_services_response.service}
     assert {"rerank.v1.Rerank", "grpc.health.v1.Health"} <= names
 
 
@@ -40,8 +40,8 @@ async def test_health_and_reflection_have_all_services(edges: Served) -> None:
         for ready, status in ((True, "SERVING"), (False, "NOT_SERVING")):
             await edges.grpc.set_ready(ready=ready)
             for name in ("tei.v1.Rerank", "tei.v1.Info"):
-                answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
-                assert health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status) == status
+                response = await health.Check(health_pb2.HealthCheckRequest(service=name))
+                assert health_pb2.HealthCheckResponse.ServingStatus.Name(response.status) == status
         assert {"tei.v1.Rerank", "tei.v1.Info", "rerank.v1.Rerank"} <= await _listed(channel)
         for symbol, names in (
             ("tei.v1.Rerank", {"tei.proto"}),
@@ -57,16 +57,16 @@ async def test_health_and_reflection_have_all_services(edges: Served) -> None:
 async def _listed(channel: grpc.aio.Channel) -> set[str]:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    answer = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
-    return {service.name for service in answer.list_services_response.service}
+    response = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
+    return {service.name for service in response.list_services_response.service}
 
 
 async def _described(channel: grpc.aio.Channel, symbol: str) -> DescriptorPool:
     """Return the descriptors that a client such as grpcurl builds from the response."""
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    answer = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
+    response = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
     pool = DescriptorPool()
-    for file in reversed(answer.file_descriptor_response.file_descriptor_proto):
+    for file in reversed(response.file_descriptor_response.file_descriptor_proto):
         pool.AddSerializedFile(file)
     return pool

@@ -1,4 +1,4 @@
-"""The OpenAPI page says what is sent and what comes back."""
+"""The OpenAPI page: every dialect, reference, example and API key."""
 
 from pathlib import Path
 
@@ -12,27 +12,30 @@ from support.running import Running, Served, running, served
 from support.small import write_small_model
 
 
-async def test_every_dialect_is_described_where_it_is_at_home(edges: Served) -> None:
-    """And nothing else of the paths on which some base URL leads to it."""
+async def test_every_dialect_is_described_on_its_own_paths(edges: Served) -> None:
+    """Paths that only some base URL leads to are not described."""
     page = (await edges.http.get("/openapi.json")).json()
-    asked = {path for path, operations in page["paths"].items() if "post" in operations}
-    assert asked == {path for dialect in all_dialects() for path in dialect.shown}
-    for path in asked:
+    ranking_paths = {path for path, operations in page["paths"].items() if "post" in operations}
+    assert ranking_paths == {path for dialect in all_dialects() for path in dialect.documented_paths}
+    for path in ranking_paths:
         operation = page["paths"][path]["post"]
         assert {"200", "400", "401", "404", "413", "429", "500", "503", "504"} <= operation["responses"].keys()
-        assert all("$ref" in str(one["content"]) or "anyOf" in str(one) for one in operation["responses"].values())
+        assert all(
+            "$ref" in str(response["content"]) or "anyOf" in str(response)
+            for response in operation["responses"].values()
+        )
 
 
-async def test_every_reference_leads_somewhere(edges: Served) -> None:
-    """Schemas refer to each other by name."""
+async def test_every_reference_has_a_schema(edges: Served) -> None:
+    """Schemas refer to each other by name, and all are used."""
     page = await edges.http.get("/openapi.json")
     schemas = page.json()["components"]["schemas"]
     named = {part.split('"')[0] for part in page.text.split("#/components/schemas/")[1:]}
     assert named == schemas.keys()
 
 
-async def test_every_example_is_answered(edges: Served) -> None:
-    """In its dialect's own way."""
+async def test_every_example_is_accepted(edges: Served) -> None:
+    """The server responds with 200."""
     page = (await edges.http.get("/openapi.json")).json()
     for path, operations in page["paths"].items():
         if "post" in operations:
@@ -42,18 +45,22 @@ async def test_every_example_is_answered(edges: Served) -> None:
 
 
 @pytest.mark.parametrize("keys", [[], ["sesame"]])
-async def test_a_key_is_named_where_one_is_asked_for(core: Running, keys: list[str]) -> None:
-    """On the paths that need it, of a server that has any."""
+async def test_operations_that_require_a_key_are_marked(core: Running, keys: list[str]) -> None:
+    """If the server has no keys, none is marked."""
     async with served(core, keys=Keys(keys)) as edges:
         paths = (await edges.http.get("/openapi.json")).json()["paths"]
-        guarded = {path for path, operations in paths.items() if any("security" in one for one in operations.values())}
+        guarded = {
+            path
+            for path, operations in paths.items()
+            if any("security" in operation for operation in operations.values())
+        }
         public = {"/health", "/health/live", "/health/ready", "/ping", "/v1/cluster/auth"}
         assert guarded == (paths.keys() - public if keys else set())
 
 
 @pytest.mark.parametrize("slot", [True, False])
-async def test_fields_that_the_model_does_not_take_are_shown_as_that(tmp_path: Path, slot: bool) -> None:
-    """An instruction is taken by models with a slot for it, calibrated scores are of models that are calibrated."""
+async def test_fields_that_the_model_does_not_support_are_marked(tmp_path: Path, slot: bool) -> None:
+    """An instruction needs a place in the template, and calibrated scores need a calibration."""
     texts = ("[CLS]", "{instruction}", "{query}") if slot else ("[CLS]", "{query}")
     bundle = write_small_model(tmp_path / "model", template=Template(before=texts, after=("[SEP]",)))
     async with running(bundle) as core, served(core) as edges:

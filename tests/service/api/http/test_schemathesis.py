@@ -1,4 +1,4 @@
-"""schemathesis finds nothing wrong between the OpenAPI page and the server.
+"""schemathesis finds no difference between the OpenAPI page and the server.
 
 All its default checks run, on the same cases each time.
 """
@@ -14,8 +14,8 @@ from support.running import Running, served
 
 
 @pytest.mark.timeout(300)
-async def test_schemathesis_finds_nothing(core: Running, tmp_path: Path) -> None:
-    """On a server that is ready and asks for a key."""
+async def test_schemathesis_finds_no_difference(core: Running, tmp_path: Path) -> None:
+    """The server is ready and requires a key."""
     async with served(core, keys=Keys(["sesame"])) as edges:
         edges.routes.ready = True
         process = await asyncio.create_subprocess_exec(

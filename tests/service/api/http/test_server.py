@@ -1,15 +1,19 @@
-"""How the REST edge listens."""
+"""The REST server: sockets, paths and addresses."""
 
 import asyncio
 import socket
 
+import httpx
+import pytest
+
+from rerank_service.api.address import address
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.server import listening
 from support.running import Served
 
 
-async def test_an_answer_does_not_wait_for_acknowledgements(edges: Served) -> None:
-    """It is written in two parts, and without TCP_NODELAY the second would come 40 ms after the first."""
+async def test_response_does_not_wait_for_acknowledgements(edges: Served) -> None:
+    """A response has two parts. Without TCP_NODELAY, the second would arrive 40 ms after the first."""
     async with listening(build_app(edges.routes), "127.0.0.1", 0) as edge:
         reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
         writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -18,3 +22,17 @@ async def test_an_answer_does_not_wait_for_acknowledgements(edges: Served) -> No
         accepted = connection.transport.get_extra_info("socket")
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         writer.close()
+
+
+@pytest.mark.parametrize("path", ["//v1/rerank", "/v1/rerank/", "/v1//rerank"])
+async def test_path_may_have_additional_slashes(edges: Served, path: str) -> None:
+    """A redirect would lose the body or the scheme."""
+    host, port = edges.http.base_url.host, edges.http.base_url.port
+    async with httpx.AsyncClient() as http:
+        response = await http.post(f"http://{host}:{port}{path}", json={"query": "0", "documents": ["1"]})
+    assert response.status_code == 200
+
+
+def test_ipv6_address_has_brackets() -> None:
+    """gRPC and URLs require them."""
+    assert (address("::1", 80), address("127.0.0.1", 80)) == ("[::1]:80", "127.0.0.1:80")

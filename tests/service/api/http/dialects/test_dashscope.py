@@ -1,4 +1,4 @@
-"""DashScope's bodies."""
+"""DashScope's dialect."""
 
 from typing import Any
 
@@ -9,28 +9,30 @@ from support.http import post, works
 from support.running import Running, Served, served
 
 PATH = "/api/v1/services/rerank/text-rerank/text-rerank"
+
+
 INPUT = {"query": "0", "documents": ["1", "3", "2"]}
 
 
-async def test_the_answer_is_dashscopes(edges: Served) -> None:
-    """Results in `output`, documents as objects where they are asked for, no `code` and no `message`."""
+async def test_response_has_dashscopes_form(edges: Served) -> None:
+    """Results are in `output`, with documents as objects. There is no `code` and no `message`."""
     parameters = {"top_n": 2, "return_documents": True}
     response = await post(edges, {"model": "small", "input": INPUT, "parameters": parameters}, PATH)
-    answer = response.json()
-    assert answer.keys() == {"output", "usage", "request_id"}
-    assert answer["request_id"] == response.headers["x-request-id"]
-    assert answer["usage"] == {"total_tokens": 15}
-    assert [(one["index"], one["document"]) for one in answer["output"]["results"]] == [
+    content = response.json()
+    assert content.keys() == {"output", "usage", "request_id"}
+    assert content["request_id"] == response.headers["x-request-id"]
+    assert content["usage"] == {"total_tokens": 15}
+    assert [(result["index"], result["document"]) for result in content["output"]["results"]] == [
         (1, {"text": "3"}),
         (2, {"text": "2"}),
     ]
 
 
 @pytest.mark.parametrize("parameters", [None, {}, {"top_n": None, "return_documents": None, "instruct": None}])
-async def test_parameters_may_be_left_out(edges: Served, parameters: Any) -> None:
-    """Or be null, all or some."""
-    answer = (await post(edges, {"model": "small", "input": INPUT, "parameters": parameters}, PATH)).json()
-    assert [one.keys() for one in answer["output"]["results"]] == [{"index", "relevance_score"}] * 3
+async def test_parameters_are_optional(edges: Served, parameters: Any) -> None:
+    """All or some may be null."""
+    content = (await post(edges, {"model": "small", "input": INPUT, "parameters": parameters}, PATH)).json()
+    assert [result.keys() for result in content["output"]["results"]] == [{"index", "relevance_score"}] * 3
 
 
 @pytest.mark.parametrize(
@@ -45,18 +47,18 @@ async def test_parameters_may_be_left_out(edges: Served, parameters: Any) -> Non
         ({"input": INPUT, "model": "other"}, 404, "ModelNotFound", "served: small"),
     ],
 )
-async def test_errors_are_dashscopes(edges: Served, body: Any, status: int, code: str, words: str) -> None:
-    """`code`, `message`, `request_id`."""
+async def test_error_has_dashscopes_form(edges: Served, body: Any, status: int, code: str, words: str) -> None:
+    """`code`, `message` and `request_id`."""
     response = await post(edges, body, PATH)
-    answer = response.json()
-    assert (response.status_code, answer["code"]) == (status, code)
-    assert answer.keys() == {"code", "message", "request_id"}
-    assert words in answer["message"]
+    content = response.json()
+    assert (response.status_code, content["code"]) == (status, code)
+    assert content.keys() == {"code", "message", "request_id"}
+    assert words in content["message"]
     assert await works(edges)
 
 
-async def test_without_a_key_it_is_401(core: Running) -> None:
-    """In its words."""
+async def test_missing_key_is_401(core: Running) -> None:
+    """The code is DashScope's."""
     async with served(core, keys=Keys(["sesame"])) as edges:
         response = await post(edges, {"input": INPUT}, PATH)
         assert (response.status_code, response.json()["code"]) == (401, "InvalidApiKey")

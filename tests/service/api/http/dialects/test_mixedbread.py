@@ -1,4 +1,4 @@
-"""mixedbread's bodies."""
+"""mixedbread's dialect."""
 
 from typing import Any
 
@@ -11,24 +11,24 @@ BODY = {"query": "0", "input": ["1", "3", "2"]}
 
 
 @pytest.mark.parametrize("path", ["/v1/reranking", "/reranking"])
-async def test_the_answer_is_mixedbreads(edges: Served, path: str) -> None:
-    """`data` with `score`, the input only where it is asked for."""
-    answer = (await post(edges, {**BODY, "top_k": 2}, path)).json()
-    assert answer.pop("usage") == {"prompt_tokens": 15, "completion_tokens": 0, "total_tokens": 15}
-    assert [(one["index"], one["input"], one["object"]) for one in answer.pop("data")] == [
+async def test_response_has_mixedbreads_form(edges: Served, path: str) -> None:
+    """`data` with `score`. The input is null unless requested."""
+    content = (await post(edges, {**BODY, "top_k": 2}, path)).json()
+    assert content.pop("usage") == {"prompt_tokens": 15, "completion_tokens": 0, "total_tokens": 15}
+    assert [(entry["index"], entry["input"], entry["object"]) for entry in content.pop("data")] == [
         (1, None, "rank_result"),
         (2, None, "rank_result"),
     ]
-    assert answer == {"model": "small", "object": "list", "top_k": 2, "return_input": False}
+    assert content == {"model": "small", "object": "list", "top_k": 2, "return_input": False}
 
 
-async def test_inputs_are_objects_too_and_come_back_as_they_were(edges: Served) -> None:
-    """With rank_fields, and all of them where top_k is not given."""
+async def test_inputs_may_be_objects(edges: Served) -> None:
+    """They are returned as sent. Without `top_k`, all are returned."""
     objects = [{"title": "1", "text": "9"}, {"title": "2", "text": "1"}]
     body = {"query": "0", "input": [*objects, "3"], "rank_fields": ["title"], "return_input": True}
-    answer = (await post(edges, body, "/v1/reranking")).json()
-    assert [one["input"] for one in answer["data"]] == ["3", objects[1], objects[0]]
-    assert (answer["top_k"], answer["return_input"]) == (3, True)
+    content = (await post(edges, body, "/v1/reranking")).json()
+    assert [entry["input"] for entry in content["data"]] == ["3", objects[1], objects[0]]
+    assert (content["top_k"], content["return_input"]) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ async def test_inputs_are_objects_too_and_come_back_as_they_were(edges: Served) 
         ({"instruction": "look"}, "instruction", "instruction"),
     ],
 )
-async def test_what_is_wrong_is_named(edges: Served, extra: dict[str, Any], param: str, words: str) -> None:
-    """By mixedbread's own names."""
+async def test_invalid_field_is_named(edges: Served, extra: dict[str, Any], param: str, words: str) -> None:
+    """The error has mixedbread's name of the field."""
     response = await post(edges, BODY | extra, "/v1/reranking")
     assert response.status_code == 400
     assert words in response.json()["message"]
@@ -53,12 +53,12 @@ async def test_what_is_wrong_is_named(edges: Served, extra: dict[str, Any], para
 
 
 @pytest.mark.parametrize("extra", [{"rewrite_query": False}, {"rewrite_query": None, "top_k": None, "unknown": 1}])
-async def test_what_asks_for_nothing_is_taken(edges: Served, extra: dict[str, Any]) -> None:
-    """The SDK sends defaults."""
+async def test_fields_without_effect_are_accepted(edges: Served, extra: dict[str, Any]) -> None:
+    """The SDK sends default values."""
     assert (await post(edges, BODY | extra, "/v1/reranking")).status_code == 200
 
 
-async def test_an_unknown_model_is_404(edges: Served) -> None:
-    """And names those served."""
+async def test_unknown_model_is_404(edges: Served) -> None:
+    """The message lists the served models."""
     response = await post(edges, {**BODY, "model": "other"}, "/v1/reranking")
     assert (response.status_code, "served: small" in response.text) == (404, True)

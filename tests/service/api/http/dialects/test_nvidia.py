@@ -1,4 +1,4 @@
-"""NVIDIA's bodies."""
+"""NVIDIA's dialect."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from support.http import post, works
 from support.running import Served
 
 BODY = {"model": "small", "query": {"text": "0"}, "passages": [{"text": "1"}, {"text": "3"}, {"text": "2"}]}
+
+
 LONG = {"text": "1 " * 40}
 
 
@@ -23,21 +25,21 @@ LONG = {"text": "1 " * 40}
         "/v1/retrieval/nvidia/llama-3_2-nv-rerankqa-1b-v2/reranking",
     ],
 )
-async def test_the_answer_is_nvidias(edges: Served, path: str) -> None:
-    """Logits, sorted, wherever a base URL leads."""
-    answer = (await post(edges, BODY, path)).json()
-    assert answer["rankings"] == [{"index": 1, "logit": 3.0}, {"index": 2, "logit": 2.0}, {"index": 0, "logit": 1.0}]
-    assert answer["usage"]["total_tokens"] == 15
+async def test_response_has_nvidias_form(edges: Served, path: str) -> None:
+    """Logits in descending order, on every path."""
+    content = (await post(edges, BODY, path)).json()
+    assert content["rankings"] == [{"index": 1, "logit": 3.0}, {"index": 2, "logit": 2.0}, {"index": 0, "logit": 1.0}]
+    assert content["usage"]["total_tokens"] == 15
 
 
-async def test_strings_and_a_top_n_are_taken(edges: Served) -> None:
-    """RAGFlow sends the one, some applications the other."""
+async def test_passages_may_be_strings(edges: Served) -> None:
+    """RAGFlow sends strings. Some applications send `top_n`."""
     body = {"query": "0", "passages": ["1", "2"], "top_n": 1, "truncate": "END"}
     assert (await post(edges, body, "/v1/ranking")).json()["rankings"] == [{"index": 1, "logit": 2.0}]
 
 
-async def test_a_passage_too_long_is_cut_or_refused_as_truncate_says(edges: Served) -> None:
-    """END and NONE."""
+async def test_truncate_selects_cut_or_error(edges: Served) -> None:
+    """END cuts a long passage, NONE makes it an error."""
     body = {**BODY, "passages": [{"text": "1"}, LONG]}
     cut = (await post(edges, {**body, "truncate": "END"}, "/v1/ranking")).json()
     assert cut["rankings"][0] == {"index": 1, "logit": 28.0}
@@ -51,23 +53,25 @@ async def test_a_passage_too_long_is_cut_or_refused_as_truncate_says(edges: Serv
         ({"passages": []}, 400, "passages must not be empty"),
         ({"passages": [{}]}, 400, "passages[0] must be a string"),
         ({"passages": [{"text": 5}]}, 400, "passages[0] must be a string"),
-        ({"passages": [{"image": "data:image/png;base64,AA=="}]}, 400, "passages[0] is a picture"),
-        ({"passages": [{"text": "1", "image": "data:image/png;base64,AA=="}]}, 400, "passages[0] is a picture"),
+        ({"passages": [{"image": "data:image/png;base64,AA=="}]}, 400, "passages[0] is an image"),
+        ({"passages": [{"text": "1", "image": "data:image/png;base64,AA=="}]}, 400, "passages[0] is an image"),
         ({"query": {}}, 400, "query must be a valid string"),
         ({"truncate": "START"}, 400, "truncate must be"),
         ({"model": "other"}, 404, "served: small"),
     ],
 )
-async def test_errors_say_what_langchain_shows(edges: Served, extra: dict[str, Any], status: int, words: str) -> None:
-    """`status`, `title` and `detail` beside the others."""
+async def test_error_has_the_fields_that_langchain_shows(
+    edges: Served, extra: dict[str, Any], status: int, words: str
+) -> None:
+    """`status`, `title` and `detail`, beside the fields of other dialects."""
     response = await post(edges, BODY | extra, "/v1/ranking")
-    answer = response.json()
-    assert response.status_code == answer["status"] == status
-    assert words in answer["detail"]
-    assert answer["title"] == {400: "Bad Request", 404: "Not Found"}[status]
+    content = response.json()
+    assert response.status_code == content["status"] == status
+    assert words in content["detail"]
+    assert content["title"] == {400: "Bad Request", 404: "Not Found"}[status]
     assert await works(edges)
 
 
-async def test_without_readable_keys_the_path_tells(edges: Served) -> None:
-    """A body that is no JSON gets NVIDIA's error where nobody else is spoken."""
+async def test_unreadable_body_has_the_form_of_its_path(edges: Served) -> None:
+    """The path has no other dialect."""
     assert "title" in (await post(edges, b"{", "/v1/ranking")).json()

@@ -17,29 +17,29 @@ async def _scores(edges: Served, body: Any) -> list[float]:
     response = await post(edges, {"use_activation": False, **body}, "/v1/score")
     assert response.status_code == 200, response.text
     data = response.json()["data"]
-    assert [(one["index"], one["object"]) for one in data] == [(at, "score") for at in range(len(data))]
-    return [one["score"] for one in data]
+    assert [(entry["index"], entry["object"]) for entry in data] == [(at, "score") for at in range(len(data))]
+    return [entry["score"] for entry in data]
 
 
 @pytest.mark.parametrize(("first", "second"), _NAMES)
-async def test_one_with_one_one_with_many_and_many_with_many(edges: Served, first: str, second: str) -> None:
-    """By each of the names, scores in the order of the input."""
+async def test_pairs_of_one_or_many_texts(edges: Served, first: str, second: str) -> None:
+    """Each pair of names works. Scores are in the order of the request."""
     assert await _scores(edges, {first: "0", second: "3"}) == [3.0]
     assert await _scores(edges, {first: ["0"], second: ["1", "3", "2"]}) == [1.0, 3.0, 2.0]
     assert await _scores(edges, {first: ["5", "0", "5"], second: ["1", "3", "2"]}) == [1.0, 3.0, 2.0]
 
 
 @pytest.mark.parametrize("path", ["/score", "/v1/score"])
-async def test_the_answer_is_vllms(edges: Served, path: str) -> None:
-    """Probabilities unless the activation is declined."""
-    answer = (await post(edges, {"model": "small", "text_1": "0 0", "text_2": ["1", "2 2"]}, path)).json()
-    assert (answer["object"], answer["model"]) == ("list", "small")
-    assert [one["score"] for one in answer["data"]] == pytest.approx([0.7310585786300049, 0.9820137900379085])
-    assert answer["usage"] == {"prompt_tokens": 13, "completion_tokens": 0, "total_tokens": 13}
+async def test_response_has_vllms_form(edges: Served, path: str) -> None:
+    """Scores are probabilities by default."""
+    content = (await post(edges, {"model": "small", "text_1": "0 0", "text_2": ["1", "2 2"]}, path)).json()
+    assert (content["object"], content["model"]) == ("list", "small")
+    assert [entry["score"] for entry in content["data"]] == pytest.approx([0.7310585786300049, 0.9820137900379085])
+    assert content["usage"] == {"prompt_tokens": 13, "completion_tokens": 0, "total_tokens": 13}
 
 
 async def test_each_pair_has_its_own_query(tmp_path: Path) -> None:
-    """A model that reads the query too tells them apart, however they are mixed and repeated."""
+    """A model that also reads the query gives different scores, also for repeated texts."""
     bundle = write_small_model(tmp_path / "model", template=Template(before=("[CLS]", "{query}"), after=("[SEP]",)))
     async with running(bundle) as core, served(core) as edges:
         scores = await _scores(edges, {"queries": ["1", "2", "1", "30"], "documents": ["5", "5", "5", "6"]})
@@ -47,7 +47,7 @@ async def test_each_pair_has_its_own_query(tmp_path: Path) -> None:
 
 
 async def test_many_pairs_are_one_request(edges: Served) -> None:
-    """Admitted once, counted once; beyond the bound it is refused as any other."""
+    """They are admitted and counted once. Too many are rejected."""
     texts = [str(number % WORDS) for number in range(1000)]
     assert await _scores(edges, {"queries": texts[::-1], "items": texts}) == [float(text) for text in texts]
     assert edges.core.idle()
@@ -60,25 +60,25 @@ async def test_many_pairs_are_one_request(edges: Served) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "param", "words"),
     [
-        ({}, 400, "text_1", "text_1 must be given"),
-        ({"text_1": "0"}, 400, "text_2", "text_2 must be given"),
-        ({"queries": "0", "text_2": "1"}, 400, "queries", "queries is one text too many"),
-        ({"queries": "0", "items": "1", "documents": "1"}, 400, "items", "items is one text too many"),
+        ({}, 400, "text_1", "text_1 is required"),
+        ({"text_1": "0"}, 400, "text_2", "text_2 is required"),
+        ({"queries": "0", "text_2": "1"}, 400, "queries", "Set either queries or text_1 and text_2, not both."),
+        ({"queries": "0", "items": "1", "documents": "1"}, 400, "items", "Set either items or documents, not both."),
         ({"queries": "0", "items": []}, 400, "items", "not be empty"),
         ({"queries": ["0", "1"], "items": ["1"]}, 400, "queries", "has 2 texts and items has 1"),
         ({"data_1": ["0", "1"], "data_2": ["1", "2", "3"]}, 400, "data_1", "has 2 texts and data_2 has 3"),
         ({"text_1": "0", "text_2": ["1", 2]}, 400, "text_2[1]", "must be a valid string"),
         ({"text_1": "0", "text_2": {"content": []}}, 400, "text_2[0]", "must be a valid string"),
-        ({"text_1": "", "text_2": "1"}, 400, "text_1", "must not hold an empty text"),
-        ({"text_1": ["0", ""], "text_2": ["1", "2"]}, 400, "text_1", "must not hold an empty text"),
+        ({"text_1": "", "text_2": "1"}, 400, "text_1", "must not contain an empty text"),
+        ({"text_1": ["0", ""], "text_2": ["1", "2"]}, 400, "text_1", "must not contain an empty text"),
         ({"text_1": "0", "text_2": "1", "truncate_prompt_tokens": 8}, 400, "truncate_prompt_tokens", "must be -1"),
         ({"text_1": "0", "text_2": "1", "instruction": "look"}, 400, "instruction", "instruction"),
         ({"text_1": "0", "text_2": "1", "model": "other"}, 404, "model", "served: small"),
         ({"text_1": "0", "text_2": ["1", BOOM]}, 500, None, "text_2[1]"),
     ],
 )
-async def test_what_is_wrong_is_named(edges: Served, body: Any, status: int, param: str | None, words: str) -> None:
-    """By the names that were sent."""
+async def test_invalid_field_is_named(edges: Served, body: Any, status: int, param: str | None, words: str) -> None:
+    """The error has the name that was sent."""
     response = await post(edges, body, "/score")
     assert response.status_code == status, response.text
     error = response.json()["error"]

@@ -1,4 +1,4 @@
-"""TEI's bodies: its list, its headers, its errors."""
+"""TEI's dialect: responses, headers, errors, info and health."""
 
 import asyncio
 from typing import Any
@@ -16,27 +16,27 @@ BODY = {"query": "0", "texts": ["1", "3", "2"]}
 
 
 @pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank", "/", "/invocations", "/reranking"])
-async def test_the_answer_is_a_bare_list_of_all_texts(edges: Served, path: str) -> None:
-    """Sorted, without the texts, wherever it is sent; ties by ascending index."""
+async def test_response_is_a_list_of_all_texts(edges: Served, path: str) -> None:
+    """Sorted by score, then by index. The texts are absent."""
     response = await post(edges, {"query": "0", "texts": ["1", "3", "1"]}, path)
-    answer = response.json()
-    assert [one["index"] for one in answer] == [1, 0, 2]
-    assert all(one.keys() == {"index", "score"} for one in answer)
-    assert answer[0]["score"] == pytest.approx(0.9525741268224334)
+    content = response.json()
+    assert [rank["index"] for rank in content] == [1, 0, 2]
+    assert all(rank.keys() == {"index", "score"} for rank in content)
+    assert content[0]["score"] == pytest.approx(0.9525741268224334)
 
 
-async def test_texts_and_logits_where_they_are_asked_for(edges: Served) -> None:
-    """By return_text and raw_scores."""
-    answer = (await post(edges, {**BODY, "return_text": True, "raw_scores": True}, "/rerank")).json()
-    assert answer == [
+async def test_return_text_and_raw_scores(edges: Served) -> None:
+    """Results have texts and logits."""
+    content = (await post(edges, {**BODY, "return_text": True, "raw_scores": True}, "/rerank")).json()
+    assert content == [
         {"index": 1, "score": 3.0, "text": "3"},
         {"index": 2, "score": 2.0, "text": "2"},
         {"index": 0, "score": 1.0, "text": "1"},
     ]
 
 
-async def test_documents_win_over_texts(edges: Served) -> None:
-    """The keys tell, in this order."""
+async def test_documents_select_the_unified_dialect(edges: Served) -> None:
+    """Also if the body has `texts`."""
     assert "results" in (await post(edges, {**BODY, "documents": ["1"]}, "/rerank")).json()
 
 
@@ -50,30 +50,30 @@ async def test_documents_win_over_texts(edges: Served) -> None:
         {"model": "small", "top_n": 1},
     ],
 )
-async def test_what_some_client_sends_is_accepted(edges: Served, extra: dict[str, Any]) -> None:
-    """Nulls too; all texts come back whatever top_n says, which TEI does not know and rerankers sends."""
+async def test_fields_that_clients_send_are_accepted(edges: Served, extra: dict[str, Any]) -> None:
+    """Nulls too. TEI has no `top_n`, which the client rerankers sends: all texts are returned."""
     response = await post(edges, {**BODY, **extra}, "/rerank")
     assert response.status_code == 200, response.text
     assert len(response.json()) == 3
 
 
-async def test_a_text_that_is_too_long_is_cut_unless_that_is_declined(edges: Served) -> None:
-    """At the model's length, on the side that is asked for; truncate: false, which litellm sends, is 422."""
+async def test_long_text_is_cut_by_default(edges: Served) -> None:
+    """`truncate: false`, which litellm sends, is 422."""
     body = {"query": "0", "texts": ["1", "5 " + "1 " * 40 + "7"], "raw_scores": True}
     for extra, score in (
         ({}, 5 + 27),
         ({"truncate": True, "truncation_direction": "Right"}, 5 + 27),
         ({"truncation_direction": "Left"}, 27 + 7),
     ):
-        answer = (await post(edges, body | extra, "/rerank")).json()
-        assert answer[0] == {"index": 1, "score": score}
+        content = (await post(edges, body | extra, "/rerank")).json()
+        assert content[0] == {"index": 1, "score": score}
     response = await post(edges, {**body, "truncate": False}, "/rerank")
     assert (response.status_code, response.json()["error_type"]) == (422, "Validation")
     assert response.json()["error"].startswith("texts[1] is too long")
 
 
-async def test_headers_say_what_it_cost(edges: Served) -> None:
-    """Characters of each pair, tokens, milliseconds; the id goes through."""
+async def test_headers_have_size_and_duration(edges: Served) -> None:
+    """Characters and tokens of all pairs, and milliseconds. The request id is returned."""
     response = await post(edges, {"query": "0 0", "texts": ["1", "2 2"]}, "/rerank", **{"x-request-id": "mine"})
     assert response.headers["x-request-id"] == "mine"
     assert response.headers["x-compute-characters"] == "10"
@@ -97,24 +97,24 @@ async def test_headers_say_what_it_cost(edges: Served) -> None:
         ({"query": "0", "texts": ["1"], "model": "other"}, 404, "Validation", "served: small"),
         ({"query": "0", "texts": ["1", NAN]}, 424, "Backend", "texts[1]"),
         ({"query": "0", "texts": ["1", BOOM]}, 424, "Backend", "texts[1]"),
-        ({"query": "0", "texts": ["1" * MAX_MESSAGE_BYTES]}, 413, "Validation", "the body is over"),
+        ({"query": "0", "texts": ["1" * MAX_MESSAGE_BYTES]}, 413, "Validation", "The body has more than"),
     ],
 )
-async def test_errors_are_teis(edges: Served, body: Any, status: int, error_type: str, words: str) -> None:
-    """Its statuses, its words for them, its name for the documents."""
+async def test_error_has_teis_form(edges: Served, body: Any, status: int, error_type: str, words: str) -> None:
+    """TEI's statuses, types, and name of the documents."""
     response = await post(edges, body, "/rerank")
     if status == 413:  # the keys were not read
         assert (response.status_code, words in response.text) == (413, True)
         return
-    answer = response.json()
-    assert (response.status_code, answer["error_type"]) == (status, error_type)
-    assert answer.keys() == {"error", "error_type"}
-    assert words in answer["error"]
+    content = response.json()
+    assert (response.status_code, content["error_type"]) == (status, error_type)
+    assert content.keys() == {"error", "error_type"}
+    assert words in content["error"]
     assert await works(edges)
 
 
-async def test_without_a_key_it_is_401(core: Running) -> None:
-    """In its shape; its clients send the key as Bearer or bare."""
+async def test_missing_key_is_401(core: Running) -> None:
+    """TEI's clients send the key with or without `Bearer`."""
     async with served(core, keys=Keys(["sesame"])) as edges:
         response = await post(edges, BODY, "/rerank")
         assert (response.status_code, response.json()["error_type"]) == (401, "Validation")
@@ -123,8 +123,8 @@ async def test_without_a_key_it_is_401(core: Running) -> None:
         assert (await edges.http.get("/health")).status_code == 503
 
 
-async def test_a_full_and_a_draining_server_say_when_to_come_back(small_model: Bundle) -> None:
-    """429 and 503, with retry-after."""
+async def test_overload_and_drain_have_retry_after(small_model: Bundle) -> None:
+    """429 and 503."""
     async with running(small_model, max_live_documents=1) as core, served(core) as edges:
         core.score.hold()
         first = asyncio.create_task(post(edges, {"query": "0", "texts": ["1"]}, "/rerank"))
@@ -142,18 +142,18 @@ async def test_a_full_and_a_draining_server_say_when_to_come_back(small_model: B
         )
 
 
-async def test_info_tells_a_reranker(edges: Served) -> None:
-    """Dify takes the first key of model_type."""
-    answer = (await edges.http.get("/info")).json()
-    assert next(iter(answer["model_type"])) == "reranker"
-    assert (answer["model_id"], answer["max_input_length"], answer["model_dtype"]) == ("small", 32, "float32")
-    assert (answer["max_batch_tokens"], answer["tokenization_workers"]) == (512, usable_cores())
-    assert answer["max_client_batch_size"] == edges.core.reranker.limits.max_documents
+async def test_info_describes_a_reranker(edges: Served) -> None:
+    """Dify reads the first key of `model_type`."""
+    content = (await edges.http.get("/info")).json()
+    assert next(iter(content["model_type"])) == "reranker"
+    assert (content["model_id"], content["max_input_length"], content["model_dtype"]) == ("small", 32, "float32")
+    assert (content["max_batch_tokens"], content["tokenization_workers"]) == (512, usable_cores())
+    assert content["max_client_batch_size"] == edges.core.reranker.limits.max_documents
 
 
 @pytest.mark.parametrize("path", ["/health", "/ping"])
 async def test_health_is_readiness(edges: Served, path: str) -> None:
-    """503 in its shape, then 200."""
+    """503 in TEI's form, then 200."""
     response = await edges.http.get(path)
     assert (response.status_code, response.json()) == (503, {"error": "unhealthy", "error_type": "Unhealthy"})
     assert response.headers["retry-after"] == "1"

@@ -1,4 +1,4 @@
-"""Bodies with `documents`: fields that change the result are honoured or refused, those of others ignored."""
+"""Unified dialect: responses, and fields that are applied, rejected or ignored."""
 
 from typing import Any
 
@@ -6,6 +6,168 @@ import pytest
 
 from support.http import post, works
 from support.running import Served
+from support.small import BOOM, NAN
+
+PATHS = ("/v1/rerank", "/v2/rerank")
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        ("/v1/rerank", "1"),
+        ("/v2/rerank", "2"),
+        ("/rerank", "1"),
+        ("/v1/v1/rerank", "1"),
+        ("/v1/v2/rerank", "2"),
+        ("/reranking", "1"),
+        ("/v1/reranking", "1"),
+        ("/v3/rerank", "1"),
+        ("/api/rerank", "1"),
+        ("/inference/v1/rerank", "1"),
+        ("/reranks", "1"),
+        ("/v1/reranks", "1"),
+        ("/compatible-api/v1/reranks", "1"),
+    ],
+)
+async def test_response_has_the_keys_of_all_clients(edges: Served, path: str, version: str) -> None:
+    """It has no `message`, which cohere 4.57 takes for an error."""
+    response = await post(edges, {"model": "small", "query": "0 0", "documents": ["1", "2 2"], "top_n": 1}, path)
+    content = response.json()
+    assert content.pop("id") == response.headers["x-request-id"]
+    assert content.pop("created") > 1_700_000_000
+    (result,) = content.pop("results")
+    assert result == {"index": 1, "relevance_score": pytest.approx(0.9820137900379085)}
+    assert content == {
+        "object": "rerank",
+        "model": "small",
+        "usage": {"prompt_tokens": 13, "completion_tokens": 0, "total_tokens": 13},
+        "meta": {
+            "api_version": {"version": version},
+            "billed_units": {"search_units": 1},
+            "tokens": {"input_tokens": 13, "output_tokens": 0},
+        },
+    }
+
+
+async def test_search_units_are_hundreds_of_documents(edges: Served) -> None:
+    """Search units are rounded up."""
+    for documents, units in ((100, 1), (101, 2)):
+        content = (await post(edges, {"query": "0", "documents": ["1"] * documents})).json()
+        assert content["meta"]["billed_units"]["search_units"] == units
+
+
+async def test_documents_are_returned_as_objects_with_a_text(edges: Served) -> None:
+    """An object without a text has its compact JSON as `text`."""
+    documents = ["1", {"text": "2", "n": 1}, {"title": "3", "at": [1]}, {"text": None, "title": "4"}]
+    content = (await post(edges, {"query": "0", "documents": documents, "return_documents": True, "top_n": 9})).json()
+    returned = {result["index"]: result["document"] for result in content["results"]}
+    assert returned == {
+        0: {"text": "1"},
+        1: {"text": "2", "n": 1},
+        2: {"title": "3", "at": [1], "text": '{"title":"3","at":[1]}'},
+        3: {"text": '{"text":null,"title":"4"}', "title": "4"},
+    }
+    assert "data" not in content
+
+
+async def test_body_that_may_be_voyages_gets_data(edges: Served) -> None:
+    """`data` is beside `results`, with documents as strings."""
+    body = {"query": "0", "documents": ["1", {"title": "7"}], "top_k": 2, "return_documents": True}
+    content = (await post(edges, body)).json()
+    assert [entry["document"] for entry in content["data"]] == ['{"title":"7"}', "1"]
+    assert [result["index"] for result in content["data"]] == [result["index"] for result in content["results"]]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {
+            "top_n": None,
+            "rank_fields": None,
+            "return_documents": None,
+            "model": None,
+            "max_tokens_per_doc": None,
+            "priority": None,
+            "unknown": 1,
+        },
+        {"return_documents": "true"},
+        {"return_documents": "False"},
+        {"rank_fields": []},
+        {"top_n": 99},
+        {"top_n": 1, "top_k": 2},
+        {"query": {"text": "0"}},
+        {"model": "default", "priority": 3, "max_tokens_per_doc": 4},
+    ],
+)
+async def test_fields_that_clients_send_are_accepted(edges: Served, extra: dict[str, Any]) -> None:
+    """Nulls, unknown keys, booleans as strings, a query as an object, and a `top_n` above the number of documents."""
+    response = await post(edges, {"query": "0", "documents": ["1", "", {"a": "2"}], **extra})
+    assert response.status_code == 200, response.text
+    assert len(response.json()["results"]) == (1 if extra.get("top_n") == 1 else 3)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("body", "param", "words"),
+    [
+        ({"documents": ["1"]}, "query", "query is required"),
+        ({"query": "0"}, "documents", "documents is required"),
+        ({"query": "", "documents": ["1"]}, "query", "must not be empty"),
+        ({"query": 5, "documents": ["1"]}, "query", "must be a valid string"),
+        ({"query": "0", "documents": []}, "documents", "must not be empty"),
+        ({"query": "0", "documents": "1"}, "documents", "must be a valid list"),
+        ({"query": "0", "documents": ["1", 2]}, "documents[1]", "must be a string or an object"),
+        ({"query": "0", "documents": ["1", None]}, "documents[1]", "must be a string or an object"),
+        ({"query": "0", "documents": ["1", {}]}, "documents[1]", "no field"),
+        ({"query": "0", "documents": [{"a": "1"}], "rank_fields": ["b"]}, "documents[0]", "none of the rank_fields"),
+        ({"query": "0", "documents": ["1"], "top_n": 0}, "top_n", "greater than or equal to 1"),
+        ({"query": "0", "documents": ["1"], "top_n": 1.5}, "top_n", "must be a valid integer"),
+        ({"query": "0", "documents": ["1"], "top_n": True}, "top_n", "must be a valid integer"),
+        ({"query": "0", "documents": ["1"], "top_n": "2"}, "top_n", "must be a valid integer"),
+        (
+            {"query": "0", "documents": ["1"], "return_documents": "maybe"},
+            "return_documents",
+            "must be a valid boolean",
+        ),
+        ({"query": "0", "documents": ["1"], "return_documents": 1}, "return_documents", "must be a valid boolean"),
+        ({"query": "0", "documents": ["1"], "rank_fields": [1]}, "rank_fields[0]", "must be a valid string"),
+        ({"query": "0 " * 40, "documents": ["1"]}, "query", "leaves no room"),
+    ],
+)
+async def test_invalid_field_is_named(edges: Served, path: str, body: Any, param: str, words: str) -> None:
+    """The status is 400, with the same message under each key that clients read, and the field as `param`."""
+    response = await post(edges, body, path)
+    content = response.json()
+    assert response.status_code == 400
+    assert words in content["message"]
+    assert content["detail"] == content["message"] == content["error"]["message"]
+    assert (content["error"]["type"], content["error"]["param"]) == ("invalid_request_error", param)
+    assert isinstance(content["error"]["code"], str)
+    assert await works(edges)
+
+
+async def test_error_for_voyage_has_no_error_object(edges: Served) -> None:
+    """voyageai up to 0.4.1 fails on the object while it builds its exception."""
+    for key in ("top_k", "truncation"):
+        content = (await post(edges, {"query": "", "documents": ["1"], key: 1})).json()
+        assert content.keys() == {"message", "detail"}
+
+
+async def test_unknown_model_is_404(edges: Served) -> None:
+    """The message lists the served models."""
+    response = await post(edges, {"model": "other", "query": "0", "documents": ["1"]})
+    assert (response.status_code, response.json()["error"]["type"]) == (404, "not_found_error")
+    assert "served: small" in response.json()["message"]
+
+
+@pytest.mark.parametrize("word", [NAN, BOOM])
+async def test_document_on_which_the_model_fails_is_named(edges: Served, word: str) -> None:
+    """The status is 500. The server continues."""
+    response = await post(edges, {"query": "0", "documents": ["1", word]})
+    assert (response.status_code, response.json()["error"]["type"]) == (500, "server_error")
+    assert "documents[1]" in response.json()["message"]
+    assert await works(edges)
+
 
 BODY = {"query": "0", "documents": ["1", "3", "2"]}
 
@@ -14,24 +176,24 @@ BODY = {"query": "0", "documents": ["1", "3", "2"]}
     "extra",
     [{"raw_scores": True}, {"use_activation": False}, {"activation": False}, {"softmax": False}, {"score_type": "raw"}],
 )
-async def test_scores_are_raw_where_they_are_asked_for(edges: Served, extra: dict[str, Any]) -> None:
-    """By Infinity's name, by each that vLLM has had, and by ours."""
-    answer = (await post(edges, BODY | extra)).json()
-    assert [one["relevance_score"] for one in answer["results"]] == [3.0, 2.0, 1.0]
+async def test_raw_scores_on_request(edges: Served, extra: dict[str, Any]) -> None:
+    """Infinity's field, vLLM's three fields, and ours."""
+    content = (await post(edges, BODY | extra)).json()
+    assert [result["relevance_score"] for result in content["results"]] == [3.0, 2.0, 1.0]
 
 
-async def test_results_below_a_score_are_left_out(edges: Served) -> None:
-    """By the name that rerank.proto has for it."""
-    answer = (await post(edges, BODY | {"raw_scores": True, "min_score": 2})).json()
-    assert [one["relevance_score"] for one in answer["results"]] == [3.0, 2.0]
+async def test_min_score_removes_results(edges: Served) -> None:
+    """The field has the name of rerank.proto."""
+    content = (await post(edges, BODY | {"raw_scores": True, "min_score": 2})).json()
+    assert [result["relevance_score"] for result in content["results"]] == [3.0, 2.0]
 
 
-async def test_a_cut_is_made_where_vllms_fields_say(edges: Served) -> None:
-    """truncate_prompt_tokens and truncation_side."""
+async def test_vllm_fields_select_the_cut_side(edges: Served) -> None:
+    """`truncate_prompt_tokens` and `truncation_side`."""
     long = {"query": "0", "documents": ["5 " + "1 " * 40 + "7"], "raw_scores": True, "truncate_prompt_tokens": -1}
     for side, logit in ((None, 5 + 27), ("right", 5 + 27), ("left", 27 + 7)):
-        answer = (await post(edges, {**long, "truncation_side": side})).json()
-        assert answer["results"][0]["relevance_score"] == logit
+        content = (await post(edges, {**long, "truncation_side": side})).json()
+        assert content["results"][0]["relevance_score"] == logit
 
 
 @pytest.mark.parametrize(
@@ -54,10 +216,10 @@ async def test_a_cut_is_made_where_vllms_fields_say(edges: Served) -> None:
         ({"priority": 2**31}, "must be less than"),
     ],
 )
-async def test_what_would_change_the_result_and_is_not_done_is_refused(
+async def test_unsupported_field_that_changes_the_result_is_rejected(
     edges: Served, extra: dict[str, Any], words: str
 ) -> None:
-    """400 that names it."""
+    """The status is 400, and the error names the field."""
     response = await post(edges, BODY | extra)
     assert response.status_code == 400
     assert words in response.json()["message"]
@@ -84,24 +246,24 @@ async def test_what_would_change_the_result_and_is_not_done_is_refused(
         {"documents": ["1", "3", {"content": [{"type": "text", "text": "2"}]}]},
     ],
 )
-async def test_what_asks_for_nothing_is_taken(edges: Served, extra: dict[str, Any]) -> None:
-    """Defaults that clients send, names of engines, pictures beside a text."""
+async def test_fields_without_effect_are_accepted(edges: Served, extra: dict[str, Any]) -> None:
+    """Default values that clients send, names of engines, images beside a text."""
     response = await post(edges, BODY | extra)
     assert response.status_code == 200, response.text
 
 
-async def test_ties_are_in_the_order_of_the_input(edges: Served) -> None:
-    """By ascending index."""
-    answer = (await post(edges, {"query": "0", "documents": ["2", "1", "2", "1"]})).json()
-    assert [one["index"] for one in answer["results"]] == [0, 2, 1, 3]
+async def test_equal_scores_keep_the_order_of_the_request(edges: Served) -> None:
+    """They are sorted by ascending index."""
+    content = (await post(edges, {"query": "0", "documents": ["2", "1", "2", "1"]})).json()
+    assert [result["index"] for result in content["results"]] == [0, 2, 1, 3]
 
 
 @pytest.mark.parametrize("name", ["", "default", "small"])
-async def test_the_default_has_several_names(edges: Served, name: str) -> None:
-    """And the answer says which it is."""
+async def test_default_model_has_several_names(edges: Served, name: str) -> None:
+    """The response has its real name."""
     assert (await post(edges, {**BODY, "model": name})).json()["model"] == "small"
 
 
-async def test_no_success_has_a_message(edges: Served) -> None:
+async def test_successful_response_has_no_message(edges: Served) -> None:
     """cohere 4.57 takes it for an error."""
     assert "message" not in (await post(edges, BODY)).json()

@@ -1,4 +1,4 @@
-"""Long documents over both edges: what asks for what, and what is told of their windows."""
+"""Long documents over gRPC and REST: the fields that control windows and cuts, and the fields that report them."""
 
 from typing import Any
 
@@ -10,22 +10,24 @@ from rerank_service.api.http.dialects import all_dialects
 from support.running import Served
 
 _ONES, _TWOS = " ".join(["1"] * 28), " ".join(["2"] * 28)
+
+
 _LONG = f"{_ONES} {_TWOS} {_ONES} 1"
 """85 tokens, of which the small model's length holds 28."""
 
 
 async def _post(edges: Served, path: str = "/v1/rerank", **body: Any) -> Any:
-    answer = await edges.http.post(path, json={"query": "0", "overlap_tokens": 0, "raw_scores": True, **body})
-    return answer.json() if answer.status_code == 200 else (answer.status_code, answer.json())
+    content = await edges.http.post(path, json={"query": "0", "overlap_tokens": 0, "raw_scores": True, **body})
+    return content.json() if content.status_code == 200 else (content.status_code, content.json())
 
 
-async def test_json_tells_of_windows(edges: Served) -> None:
-    """Only of documents that have several, and of those that were cut."""
-    answer = await _post(edges, documents=[_LONG, "60", f"{_LONG} 1"], max_tokens_per_doc=84)
+async def test_json_reports_windows_and_cuts(edges: Served) -> None:
+    """Documents with one window, and without a cut, have no additional fields."""
+    content = await _post(edges, documents=[_LONG, "60", f"{_LONG} 1"], max_tokens_per_doc=84)
     start = len(_ONES) + 1
     window = {"start": start, "end": start + len(_TWOS)}
     of_long = {"relevance_score": 56.0, "windows": 3, "best_window": window, "truncated": True}
-    assert answer["results"] == [
+    assert content["results"] == [
         {"index": 1, "relevance_score": 60.0},
         {"index": 0, **of_long},
         {"index": 2, **of_long},
@@ -33,9 +35,9 @@ async def test_json_tells_of_windows(edges: Served) -> None:
 
 
 async def test_search_units_count_windows(edges: Served) -> None:
-    """As Cohere bills the chunks of long documents."""
-    answer = await _post(edges, documents=[_LONG] * 25 + ["1"])
-    assert answer["meta"]["billed_units"]["search_units"] == 2
+    """Cohere bills the chunks of long documents."""
+    content = await _post(edges, documents=[_LONG] * 25 + ["1"])
+    assert content["meta"]["billed_units"]["search_units"] == 2
 
 
 @pytest.mark.parametrize(
@@ -52,15 +54,17 @@ async def test_search_units_count_windows(edges: Served) -> None:
         ({"truncation": None, "max_chunks_per_doc": None, "overlap_tokens": None, "window_score": None}, 53),
     ],
 )
-async def test_what_clients_ask_of_long_documents(edges: Served, fields: dict[str, Any], score: float) -> None:
-    """Cohere's and SiliconFlow's chunks, Voyage's and vLLM's truncation. With an eighth of windows shared, as where
-    nothing is asked, the twos lie across two of them."""
-    answer = await _post(edges, documents=[_LONG], **fields)
-    assert [one["relevance_score"] for one in answer["results"]] == [score]
+async def test_json_fields_control_windows(edges: Served, fields: dict[str, Any], score: float) -> None:
+    """Fields of Cohere, SiliconFlow, Voyage and vLLM.
+
+    By default, windows share an eighth of their tokens, so the twos are in two windows.
+    """
+    content = await _post(edges, documents=[_LONG], **fields)
+    assert [result["relevance_score"] for result in content["results"]] == [score]
 
 
-async def test_voyages_truncation_refuses_what_would_be_cut(edges: Served) -> None:
-    """Without an error object, which voyageai fails on."""
+async def test_truncation_false_rejects_a_cut(edges: Served) -> None:
+    """The error has no error object, because voyageai fails on one."""
     status, error = await _post(edges, documents=["1", _LONG], truncation=False, max_tokens_per_doc=80)
     assert (status, set(error)) == (400, {"message", "detail"})
     assert error["detail"].startswith("documents[1] is too long: at most 80 tokens are read")
@@ -70,8 +74,8 @@ async def test_voyages_truncation_refuses_what_would_be_cut(edges: Served) -> No
     ("fields", "param"),
     [({"max_chunks_per_doc": 0}, "max_chunks_per_doc"), ({"overlap_tokens": -1}, "overlap_tokens")],
 )
-async def test_bounds_are_named(edges: Served, fields: dict[str, Any], param: str) -> None:
-    """Over both edges."""
+async def test_bound_of_a_field_is_named(edges: Served, fields: dict[str, Any], param: str) -> None:
+    """Over gRPC and REST."""
     status, error = await _post(edges, documents=["1"], **fields)
     assert (status, error["error"]["param"]) == (400, param)
     with pytest.raises(grpc.aio.AioRpcError, match=f"{param} must be at least"):
@@ -89,15 +93,15 @@ async def test_bounds_are_named(edges: Served, fields: dict[str, Any], param: st
         ("/rerank", None, None),
     ],
 )
-def test_cohere_v2_reads_4096_tokens(path: str, given: int | None, read: int | None) -> None:
-    """Where a body does not say; elsewhere the server's own bound holds."""
+def test_cohere_v2_cuts_at_4096_tokens_by_default(path: str, given: int | None, read: int | None) -> None:
+    """On other paths, the limit of the server applies."""
     body = {"query": "q", "documents": ["d"], "max_tokens_per_doc": given}
-    (dialect,) = [one for one in all_dialects() if path in one.paths and one.speaks(body)]
+    (dialect,) = [dialect for dialect in all_dialects() if path in dialect.paths and dialect.matches(body)]
     assert dialect.decode(body).request.max_tokens_per_doc == read
 
 
-async def test_grpc_tells_of_windows(edges: Served) -> None:
-    """Of every document how many; where the best is, of those with several."""
+async def test_grpc_reports_windows(edges: Served) -> None:
+    """Every document has its number of windows. Documents with several have their best window."""
     response = await edges.client.rerank("0", [_LONG, "60"], overlap_tokens=0, cut_side=pb.CUT_SIDE_RIGHT)
     short, long = response.results
     assert (short.windows, short.HasField("best_window"), response.usage.windows) == (1, False, 5)
@@ -114,20 +118,20 @@ async def test_grpc_tells_of_windows(edges: Served) -> None:
         ({"window_score": pb.WINDOW_SCORE_BEST_TWO}, 42.0),
     ],
 )
-async def test_grpc_asks_of_long_documents(edges: Served, options: Any, logit: float) -> None:
-    """By the fields of its request."""
+async def test_grpc_fields_control_windows(edges: Served, options: Any, logit: float) -> None:
+    """The fields of RerankRequest."""
     response = await edges.client.rerank("0", [_LONG], overlap_tokens=0, **options)
-    assert [one.logit for one in response.results] == [logit]
+    assert [result.logit for result in response.results] == [logit]
 
 
 @pytest.mark.parametrize("field", ["too_long", "cut_side", "window_score"])
-async def test_a_word_that_there_is_not_is_refused(edges: Served, field: str) -> None:
-    """Numbers of enums that a later version may have."""
-    with pytest.raises(grpc.aio.AioRpcError, match=f"{field} has no value 9"):
+async def test_unknown_enum_value_is_rejected(edges: Served, field: str) -> None:
+    """A newer client may send a number that this server does not have."""
+    with pytest.raises(grpc.aio.AioRpcError, match=f"{field} has no value 9: use {field.upper()}_UNSPECIFIED, "):
         await edges.client.rerank("0", ["1"], **{field: 9})  # type: ignore[arg-type]
 
 
-async def test_a_document_that_must_not_be_cut_is_refused(edges: Served) -> None:
-    """By name."""
+async def test_document_over_the_token_limit_is_rejected(edges: Served) -> None:
+    """TOO_LONG_REFUSE names the document."""
     with pytest.raises(grpc.aio.AioRpcError, match=r"documents\[1\] is too long: at most 28 tokens"):
         await edges.client.rerank("0", ["1", _LONG], too_long=pb.TOO_LONG_REFUSE)
