@@ -117,7 +117,7 @@ class _Edges:
 
 def _build_core(settings: Settings, running_parts: AsyncExitStack) -> _Core:
     keys = api_keys(settings)
-    if not keys.asked and not is_loopback(settings.host):
+    if not keys.required and not is_loopback(settings.host):
         _log.warning("no API keys", host=settings.host, why="every caller that reaches this address is admitted")
     cores = usable_cores()
     os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads; its default is the host's cores
@@ -148,7 +148,7 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
         "ready",
         grpc=addresses.grpc,
         rest=addresses.rest,
-        keys="on" if keys.asked else "off",
+        keys="on" if keys.required else "off",
         model=model.name,
         provider=model.provider,
         precision=model.precision,

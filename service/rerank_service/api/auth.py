@@ -35,7 +35,7 @@ class Keys:
         self._known = [*known, *(KnownKey(digest(key)) for key in keys)]
 
     @property
-    def asked(self) -> bool:
+    def required(self) -> bool:
         """True if requests must have a key."""
         return bool(self._known)
 
@@ -48,7 +48,7 @@ class Keys:
         Raises:
             Unauthenticated: the server requires a key, and the headers have none that it accepts.
         """
-        if not self.asked:
+        if not self.required:
             return Caller()
         plain = [headers.get(name, "").strip() for name in ("x-api-key", "api-key")]
         sent = [_bearer(headers.get("authorization", "")), *plain]

@@ -1,10 +1,10 @@
-"""Addresses to listen on."""
+"""Network addresses that the server listens on."""
 
 import socket
 
 import pytest
 
-from rerank_service.api.address import bound, is_loopback
+from rerank_service.api.address import address, bound, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,13 @@ from rerank_service.api.address import bound, is_loopback
         ("example.com", False),
     ],
 )
-def test_loopback_addresses_are_known(host: str, loopback: bool) -> None:
-    """All others may be reached from other machines."""
+def test_loopback_addresses(host: str, loopback: bool) -> None:
+    """Other machines can connect to any other address."""
     assert is_loopback(host) is loopback
 
 
-def test_an_address_that_cannot_be_listened_on_names_the_setting() -> None:
-    """The port's where the port is the reason, else the host's."""
+def test_unusable_address_names_the_setting() -> None:
+    """The setting of the port if the port is in use, else `--host`."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
@@ -35,3 +35,8 @@ def test_an_address_that_cannot_be_listened_on_names_the_setting() -> None:
             bound("127.0.0.1", port, flag="--some-port")
     with pytest.raises(OSError, match="choose another with --host"):
         bound("192.0.2.1", 0, flag="--some-port")
+
+
+def test_ipv6_address_has_brackets() -> None:
+    """gRPC and URLs require them."""
+    assert (address("::1", 80), address("127.0.0.1", 80)) == ("[::1]:80", "127.0.0.1:80")

@@ -55,7 +55,7 @@ class RerankRoutes:
             find=lambda name: self._registry.get(name).info,
             limits=self._reranker.limits,
             takes_instruction=template is not None and template.takes_instruction,
-            key_required=self._keys.asked,
+            key_required=self._keys.required,
             ready=self.ready,
         )
 

@@ -6,7 +6,6 @@ import socket
 import httpx
 import pytest
 
-from rerank_service.api.address import address
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.server import listening
 from support.running import Served
@@ -31,8 +30,3 @@ async def test_path_may_have_additional_slashes(edges: Served, path: str) -> Non
     async with httpx.AsyncClient() as http:
         response = await http.post(f"http://{host}:{port}{path}", json={"query": "0", "documents": ["1"]})
     assert response.status_code == 200
-
-
-def test_ipv6_address_has_brackets() -> None:
-    """gRPC and URLs require them."""
-    assert (address("::1", 80), address("127.0.0.1", 80)) == ("[::1]:80", "127.0.0.1:80")
