@@ -94,7 +94,7 @@ async def test_bound_of_a_field_is_named(edges: Served, fields: dict[str, Any], 
     ],
 )
 def test_cohere_v2_cuts_at_4096_tokens_by_default(path: str, given: int | None, read: int | None) -> None:
-    """On other paths, the limit of the server applies."""
+    """The limit of the server applies on other paths."""
     body = {"query": "q", "documents": ["d"], "max_tokens_per_doc": given}
     (dialect,) = [dialect for dialect in all_dialects() if path in dialect.paths and dialect.matches(body)]
     assert dialect.decode(body).request.max_tokens_per_doc == read

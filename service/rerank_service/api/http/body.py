@@ -1,19 +1,10 @@
-"""Field types of JSON bodies, the same in all dialects: strict, and null is allowed for every optional field."""
+"""JSON bodies: read their fields, and name the field that is invalid."""
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    with_config,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, with_config
 
 from rerank_service.errors import InvalidRequest
 
@@ -22,37 +13,6 @@ CONFIG = ConfigDict(strict=True, extra="ignore", frozen=True, use_attribute_docs
 
 documented = with_config(ConfigDict(use_attribute_docstrings=True))
 """Decorator of a TypedDict: the docstrings of its fields are their descriptions on the OpenAPI page."""
-
-
-def _unwrap_text(value: Any) -> Any:
-    return value["text"] if isinstance(value, dict) and "text" in value else value
-
-
-def _word_as_bool(value: Any) -> Any:
-    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
-
-
-def _whole_as_int(value: Any) -> Any:
-    """Return 2 for 2.0: JSON has only one type of number."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Text = Annotated[
-    str,
-    BeforeValidator(_unwrap_text),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "object", "properties": {"text": {"type": "string", "minLength": 1}}, "required": ["text"]},
-            ]
-        }
-    ),
-]
-"""A string, or `{"text": string}`."""
-
-Flag = Annotated[bool | None, BeforeValidator(_word_as_bool)]
-"""A boolean, or the string "true" or "false" in upper or lower case: RAGFlow sends the string "true"."""
 
 _JSON_TYPES = {
     str: "a string",
@@ -63,55 +23,6 @@ _JSON_TYPES = {
     dict: "an object",
     type(None): "null",
 }
-
-_Whole = BeforeValidator(_whole_as_int)
-
-Count = Annotated[int, Field(ge=1, lt=2**31), _Whole]
-"""An integer from 1 to 2^31 - 1."""
-Size = Annotated[int, Field(ge=0, lt=2**31), _Whole]
-"""An integer from 0 to 2^31 - 1."""
-Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), _Whole]
-"""An integer of 32 bits."""
-
-_OBJECT = {"type": "object", "not": {"additionalProperties": {"type": "null"}}}
-"""Schema of an object document: at least one value is not null."""
-
-Documents = Annotated[
-    list[Any],
-    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, _OBJECT]}, "minItems": 1}),
-]
-"""Strings and objects. Each document is checked later, when its text is read."""
-
-
-def ranked_by_fields(documents: str) -> dict[str, Any]:
-    """Return the part of a body's schema that relates `rank_fields` to the objects in the field `documents`.
-
-    With `rank_fields`, each object must have one of these fields. JSON Schema cannot express this for any field name,
-    so the schema describes the field `text` only. The server accepts others too.
-    """
-    items = [{"type": "string"}, {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}]
-    of_strings = {"properties": {documents: {"items": {"type": "string"}}}}
-    of_texts = {
-        "properties": {"rank_fields": {"contains": {"const": "text"}}, documents: {"items": {"anyOf": items}}},
-    }
-    selects = {"required": ["rank_fields"], "properties": {"rank_fields": {"type": "array", "minItems": 1}}}
-    return {"if": selects, "then": {"anyOf": [of_strings, of_texts]}}
-
-
-def only(*allowed: Any, rule: str) -> BeforeValidator:
-    """Return a validator for an unsupported field: it accepts null and the values that do not change the result.
-
-    Args:
-        allowed: the accepted values.
-        rule: the message for any other value, without the name of the field.
-    """
-
-    def check(value: Any, info: ValidationInfo) -> Any:
-        if value is None or any(type(value) is type(other) and value == other for other in allowed):
-            return value
-        raise InvalidRequest(f"{info.field_name} {rule}", field=info.field_name, reason="unsupported")
-
-    return BeforeValidator(check)
 
 
 class JsonBody(BaseModel):

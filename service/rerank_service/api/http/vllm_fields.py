@@ -5,7 +5,8 @@ Source: vLLM, vllm/entrypoints/pooling.
 
 from typing import Annotated, Literal
 
-from rerank_service.api.http.body import JsonBody, Priority, only
+from rerank_service.api.http.body import JsonBody
+from rerank_service.api.http.field_types import Priority, only
 from rerank_service.ranking.request import CutSide, TooLong
 from rerank_service.ranking.scores import ScoreType
 

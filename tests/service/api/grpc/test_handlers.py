@@ -60,7 +60,7 @@ async def test_overloaded_server_sends_retry_info(small_model: Bundle) -> None:
 
 
 async def test_draining_server_is_unavailable(edges: Served) -> None:
-    """With UNAVAILABLE, a client tries another replica."""
+    """A client that receives UNAVAILABLE tries another replica."""
     edges.core.admission.close()
     with pytest.raises(grpc.aio.AioRpcError, match="draining") as caught:
         await edges.client.rerank("0", ["1"])

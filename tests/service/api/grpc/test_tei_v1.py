@@ -88,7 +88,7 @@ async def test_invalid_field_is_named(small_model: Bundle, request_: Any, field:
 
 
 async def test_invalid_bytes_are_an_invalid_argument(edges: Served) -> None:
-    """In a unary call and in a stream."""
+    """Unary calls and streams do the same."""
     garbage: Any = b"\xff\xff\xff"
     async with grpc.aio.insecure_channel(edges.address) as channel:
         calls: tuple[Any, ...] = (

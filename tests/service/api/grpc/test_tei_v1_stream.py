@@ -68,7 +68,7 @@ def adding(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 async def test_each_text_has_its_own_query(adding: Bundle) -> None:
-    """As in TEI, all texts are ranked together. Equal scores are in the order of their logits."""
+    """All texts are ranked together, as TEI does. Equal scores are in the order of their logits."""
     async with (
         running(adding) as core,
         served(core) as edges,
@@ -149,7 +149,7 @@ async def test_invalid_stream_is_rejected(small_model: Bundle, messages: Sequenc
 
 @pytest.mark.parametrize("word", [NAN, BOOM])
 async def test_failure_of_the_model_is_a_failed_precondition(stub: Any, word: str) -> None:
-    """As TEI's Backend errors. The index counts from the first text of the call."""
+    """TEI's Backend errors have this status. The index counts from the first text of the call."""
     with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[1\]") as caught:
         await stub.Rerank(unary_request(["1", word, "2"]))
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION

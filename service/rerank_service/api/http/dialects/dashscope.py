@@ -7,10 +7,11 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from rerank_service.api.document_names import with_document_name
-from rerank_service.api.http.body import CONFIG, Count, Documents, Flag, JsonBody, Text, documented
+from rerank_service.api.http.body import CONFIG, JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.documents import JsonReader, as_object
 from rerank_service.api.http.errors import STATUSES
+from rerank_service.api.http.field_types import Count, Documents, Flag, Text
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.body import Count, Documents, Flag, JsonBody, Text, documented, only, ranked_by_fields
+from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.paths import RERANKING_PATHS
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
+from rerank_service.api.http.field_types import Count, Documents, Flag, Text, only, ranked_by_fields
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking

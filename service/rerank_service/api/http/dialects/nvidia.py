@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.body import Count, JsonBody, Text, documented
+from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.paths import RERANKING_PATHS
 from rerank_service.api.http.documents import reject_media
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
+from rerank_service.api.http.field_types import Count, Text
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.text_reader import TextReader
 from rerank_service.errors import RequestError

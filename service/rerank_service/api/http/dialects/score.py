@@ -154,8 +154,9 @@ class Scores:
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
-        _, second = _names(exchange.body)
-        return JsonResponse(error_body(error, exchange.body, documents=second), error.http_status)
+        body = exchange.body
+        documents = "documents" if body.get("documents") is not None else _names(body)[1]
+        return JsonResponse(error_body(error, body, documents=documents), error.http_status)
 
 
 class _PairReader:

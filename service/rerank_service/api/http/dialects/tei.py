@@ -11,11 +11,12 @@ from typing_extensions import TypedDict
 
 import rerank_service
 from rerank_service.api.document_names import with_document_name
-from rerank_service.api.http.body import Flag, JsonBody, documented
+from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS
 from rerank_service.api.http.errors import STATUSES
+from rerank_service.api.http.field_types import Flag
 from rerank_service.api.tei_metadata import cost_headers, dtype
 from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
-from rerank_service.api.http.body import Count, Documents, Flag, Size, Text, documented, only, ranked_by_fields
+from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS, RERANK_PATHS, RERANKING_PATHS
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
+from rerank_service.api.http.field_types import Count, Documents, Flag, Size, Text, only, ranked_by_fields
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
 from rerank_service.errors import RequestError

@@ -64,6 +64,12 @@ async def test_many_pairs_are_one_request(edges: Served) -> None:
         ({"text_1": "0"}, 400, "text_2", "text_2 is required"),
         ({"queries": "0", "text_2": "1"}, 400, "queries", "Set either queries or text_1 and text_2, not both."),
         ({"queries": "0", "items": "1", "documents": "1"}, 400, "items", "Set either items or documents, not both."),
+        (
+            {"text_1": "0", "text_2": "1", "documents": "1"},
+            400,
+            "documents",
+            "Set either documents or text_1 and text_2, not both.",
+        ),
         ({"queries": "0", "items": []}, 400, "items", "not be empty"),
         ({"queries": ["0", "1"], "items": ["1"]}, 400, "queries", "has 2 texts and items has 1"),
         ({"data_1": ["0", "1"], "data_2": ["1", "2", "3"]}, 400, "data_1", "has 2 texts and data_2 has 3"),

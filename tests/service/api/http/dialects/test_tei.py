@@ -36,7 +36,7 @@ async def test_return_text_and_raw_scores(edges: Served) -> None:
 
 
 async def test_documents_select_the_unified_dialect(edges: Served) -> None:
-    """Also if the body has `texts`."""
+    """A body with `documents` and `texts` is not of TEI."""
     assert "results" in (await post(edges, {**BODY, "documents": ["1"]}, "/rerank")).json()
 
 
