@@ -79,8 +79,10 @@ def test_precisions_and_parity_set_are_options(sources: Callable[[str], Path], t
         (
             ["--parity-queries", "0"],
             2,
-            "rerank export: error: argument --parity-queries: '0' must be a whole number of at least 1 "
-            "(see rerank export --help)",
+            (
+                "rerank export: error: argument --parity-queries: '0' must be a whole number of at least 1 "
+                "(see rerank export --help)"
+            ),
         ),
         (["--precisions", "int4"], 1, "rerank export: --precisions 'int4': unknown int4; choose from fp32, fp16, int8"),
         (["--parity", "no.jsonl"], 1, "rerank export: --parity no.jsonl cannot be read: No such file or directory"),
