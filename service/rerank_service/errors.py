@@ -1,27 +1,28 @@
-"""Every error of the server, in two trees.
+"""All errors of the service, in two trees.
 
-    RequestError             a caller's request cannot be answered
+    RequestError             a request cannot be answered
     ├── InvalidRequest       a field is wrong; the error names it
     │   ├── TooLarge         a list or a text exceeds its bound
     │   │   └── BodyTooLarge an HTTP body exceeds its bound
     │   └── UnknownRoute     the HTTP path or method is not served
     ├── Unauthenticated      the API key is missing or wrong
     ├── UnknownModel         no model has this name
-    ├── Overloaded           too much is waiting; says when to retry
+    ├── Overloaded           other requests use the capacity; carries the seconds until a retry
     ├── NotReady             the server is loading or draining
     ├── DeadlineExceeded     the deadline passed, or will pass
-    └── InferenceFailed      the model failed on a document
-        └── OutOfMemory      a document, or a batch, needs more memory than there is
+    └── InferenceFailed      the model returned no usable score
+        └── OutOfMemory      a batch needs more memory than there is
 
-    OperatorError            a command or a start cannot go on; never the answer to a request
-    ├── SettingsInvalid      a flag or a variable is wrong
+    OperatorError            a command or a start-up fails; never the response to a request
+    ├── SettingsInvalid      a flag or an environment variable is wrong
     ├── BundleInvalid        a model folder cannot be served
     ├── FileInvalid          a file given to a command is wrong; the error names the file and the line
     ├── CalibrationFailed    no calibration can be fitted to the labels
     └── ExtraMissing         a command needs packages of an extra
 
-Rule 1: a request error's gRPC code is an attribute of its class; the HTTP status follows from the code.
-Rule 2: errors of libraries become ours where they enter, ours become answers where they leave.
+Rule 1: the gRPC code of a request error is an attribute of its class; the HTTP status follows from the code.
+Rule 2: errors of libraries are translated where the library is called. The two APIs translate request errors into
+responses.
 """
 
 from typing import ClassVar
@@ -41,12 +42,13 @@ _HTTP_STATUS = {
 }
 
 
-_EXCERPT = 100
+_EXCERPT_CHARS = 100
+"""gRPC sends messages in headers, whose size is limited."""
 
 
 def excerpt(text: str) -> str:
-    """Return the beginning of a caller's text, short enough for a message: gRPC statuses travel in headers."""
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+    """Return the beginning of a caller's text, short enough for an error message."""
+    return text if len(text) <= _EXCERPT_CHARS else f"{text[:_EXCERPT_CHARS]}…"
 
 
 class RequestError(Exception):
@@ -54,13 +56,13 @@ class RequestError(Exception):
 
     code: ClassVar[StatusCode] = StatusCode.INTERNAL
     reason: str = "internal"
-    """A stable identifier for programs; the message is for people."""
+    """Stable identifier for programs; the message is for people."""
     field: str | None = None
-    """The field of the request that is wrong, such as `documents[3]`."""
+    """Field of the request that is wrong, such as `documents[3]`. None: no single field."""
 
     @property
     def http_status(self) -> int:
-        """Return the HTTP status of the answer."""
+        """HTTP status of the response."""
         return _HTTP_STATUS[self.code]
 
 
@@ -87,12 +89,12 @@ class BodyTooLarge(TooLarge):
 
     @property
     def http_status(self) -> int:
-        """Return 413; gRPC has no code of its own for this error."""
+        """HTTP status 413; gRPC has no code of its own for this error."""
         return 413
 
 
 class UnknownRoute(InvalidRequest):
-    """The HTTP path or method is not served; keeps the router's status (404 or 405)."""
+    """The HTTP path or method is not served."""
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message, reason="unknown_route")
@@ -100,7 +102,7 @@ class UnknownRoute(InvalidRequest):
 
     @property
     def http_status(self) -> int:
-        """Return the router's status."""
+        """HTTP status of the router: 404 or 405."""
         return self._status
 
 
@@ -120,7 +122,7 @@ class UnknownModel(RequestError):
 
 
 class Overloaded(RequestError):
-    """More is waiting than the server accepts."""
+    """Other requests use the capacity of the server."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
     reason = "overloaded"
@@ -128,7 +130,7 @@ class Overloaded(RequestError):
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        """Seconds until a retry makes sense."""
+        """Seconds until the client should retry."""
 
 
 class NotReady(RequestError):
@@ -137,11 +139,11 @@ class NotReady(RequestError):
     code = StatusCode.UNAVAILABLE
     reason = "not_ready"
     retry_after = 1.0
-    """Seconds until a retry makes sense: by then another replica has taken over, or the model is loaded."""
+    """Seconds until the client should retry: by then the model is loaded, or another replica serves."""
 
 
 class DeadlineExceeded(RequestError):
-    """The deadline passed before the request was answered, or certainly will."""
+    """The request missed its deadline, or would miss it."""
 
     code = StatusCode.DEADLINE_EXCEEDED
     reason = "deadline_exceeded"
@@ -155,17 +157,17 @@ class InferenceFailed(RequestError):
 
 
 class OutOfMemory(InferenceFailed):
-    """There is no memory for a batch. For a batch of a single document, a retry does not help."""
+    """There is no memory for a batch. If the batch is a single pair, a retry does not help."""
 
     reason = "out_of_memory"
 
 
 class OperatorError(Exception):
-    """A command or a start cannot go on. `str(error)` is one line for the operator: what is wrong and what to do."""
+    """A command or a start-up fails. `str(error)` is one line for the operator: what is wrong and what to do."""
 
 
 class SettingsInvalid(OperatorError):
-    """A flag or a variable is wrong."""
+    """A flag or an environment variable is wrong."""
 
 
 class BundleInvalid(OperatorError):
@@ -173,7 +175,7 @@ class BundleInvalid(OperatorError):
 
 
 class FileInvalid(OperatorError):
-    """A file given to a command has the wrong content; the message names the file and the line."""
+    """A file given to a command has invalid content. The message names the file and the line."""
 
 
 class CalibrationFailed(OperatorError):
@@ -184,4 +186,5 @@ class ExtraMissing(OperatorError):
     """A command needs packages that are not installed."""
 
     def __init__(self, missing: str, extra: str) -> None:
+        """`missing` is a package, `extra` the extra that installs it."""
         super().__init__(f"{missing} is not installed. Install the extra {extra}: {install_command(extra)}")

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rerank_service.encoding.duplicates import Duplicates
-from rerank_service.encoding.preparer import Keyed, Prepared
-from rerank_service.encoding.windows import Reading
+from rerank_service.encoding.preparer import KeyedPair, PreparedDocument
+from rerank_service.encoding.windows import ReadingPlan
 from rerank_service.errors import TooLarge
 from rerank_service.models.served_model import ServedModel
 from rerank_service.quantities import counted
@@ -24,66 +24,68 @@ OnScores = Callable[[Iterator[RankedDocument]], Awaitable[None]]
 
 @dataclass(slots=True, kw_only=True)
 class LiveRequest:
-    """One request that has been admitted and is not answered yet."""
+    """An accepted request that is not finished yet. Used on the event loop only."""
 
     request: RerankRequest
     model: ServedModel
     reader: Reader
-    reading: Reading
+    plan: ReadingPlan
+    """How much of each document is scored, and in which windows."""
     ticket: Ticket
     board: Scoreboard
     meter: UsageMeter
     weight: float = 1.0
-    """Share of the lanes that the request gets."""
-    estimate: Callable[[int], float] | None = None
-    """Estimated tokens of a document by its characters, as the ticket was issued for. None: the ticket was issued
-    without documents."""
+    """Share of the lanes, relative to the weights of other requests."""
+    estimate_tokens: Callable[[int], float] | None = None
+    """Estimated tokens of a document by its number of characters, as admission counted them. None: admission counted no
+    documents."""
     max_windows: int | None = None
-    """Maximum number of windows beyond the first window of each document."""
+    """Maximum number of windows beyond the first window of each document. None: no limit."""
     on_scores: OnScores | None = None
     cutoff: Cutoff | None = None
+    """The cutoff of a request that accepts a partial ranking."""
     received: int = 0
-    """Documents received, whether or not they are on the board yet."""
+    """Number of documents received, whether or not they are on the board yet."""
     _duplicates: Duplicates = field(default_factory=Duplicates)
 
     def receive(self, documents: int) -> None:
         """Count documents that arrived."""
         self.received += documents
         if self.cutoff is not None:
-            self.cutoff.expect(self.board.answer_bytes(self.received))
+            self.cutoff.expect(self.board.response_bytes(self.received))
 
-    def add(self, prepared: Sequence[Prepared], submission: Submission) -> list[Keyed]:
+    def add(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
         """Put documents on the board, and return the pairs that must be scored.
 
-        No pair is returned for a copy of an earlier document, nor for a pair whose score is in the score cache.
+        A duplicate of an earlier document needs no pair, nor does a pair whose logit is in the score cache.
 
         Raises:
-            TooLarge: the documents make too many windows.
+            TooLarge: the documents have too many windows.
         """
-        originals = self._settle_copies(prepared, submission)
+        originals = self._add_to_board(prepared, submission)
         self._check_windows()
-        unscored = self._settle_cached(originals, submission)
-        self._report_progress(prepared, unscored)
+        unscored = self._use_cached_logits(originals, submission)
+        self._correct_estimate(prepared, unscored)
         return unscored
 
-    def _settle_copies(self, prepared: Sequence[Prepared], submission: Submission) -> list[Prepared]:
-        """Put documents on the board, and return those that copy no other. A copy gets the score of its original: now,
-        or when the original has one."""
-        originals: list[Prepared] = []
-        copies: dict[int, float] = {}
+    def _add_to_board(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[PreparedDocument]:
+        """Put documents on the board, and return those that are no duplicates. A duplicate gets the score of its
+        original: now, or when the original is scored."""
+        originals: list[PreparedDocument] = []
+        known: dict[int, float] = {}
         for document in prepared:
             original = self._duplicates.original(document.key, document.index)
-            copied = original != document.index
-            self.board.add(document.document, truncated=document.truncated, spans=document.spans, copied=copied)
-            if not copied:
+            duplicate = original != document.index
+            self.board.add(document.document, truncated=document.truncated, spans=document.spans, duplicate=duplicate)
+            if not duplicate:
                 originals.append(document)
             elif (logit := self.board.logit(original)) is not None:
-                self.board.resemble(document.index, original)
-                copies[document.index] = logit
+                self.board.copy_best_window(document.index, original)
+                known[document.index] = logit
             else:
                 self._duplicates.wait(original, document.index)
-        if copies:
-            submission.repeat(list(copies), list(copies.values()))
+        if known:
+            submission.add_known(list(known), list(known.values()))
         return originals
 
     def _check_windows(self) -> None:
@@ -95,36 +97,37 @@ class LiveRequest:
                 reason="too_many_windows",
             )
 
-    def _settle_cached(self, originals: Sequence[Prepared], submission: Submission) -> list[Keyed]:
-        """Settle the pairs whose scores are cached, and return the others."""
-        wanted = [pair for document in originals for pair in document.pairs]
-        logits = self.model.scheduler.known([key for *_, key in wanted])
-        known = [(pair, logit) for pair, logit in zip(wanted, logits, strict=True) if logit is not None]
-        if not known:
-            return wanted
-        submission.repeat(
-            [index for (index, *_), _ in known],
-            [logit for _, logit in known],
-            windows=[pair.window for (_, pair, _), _ in known],
-            shared=len(known),
+    def _use_cached_logits(self, originals: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
+        """Deliver the pairs whose logits are cached, and return the others."""
+        pairs = [pair for document in originals for pair in document.pairs]
+        logits = self.model.scheduler.cached_logits([key for *_, key in pairs])
+        cached = [(pair, logit) for pair, logit in zip(pairs, logits, strict=True) if logit is not None]
+        if not cached:
+            return pairs
+        submission.add_known(
+            [index for (index, *_), _ in cached],
+            [logit for _, logit in cached],
+            windows=[pair.window for (_, pair, _), _ in cached],
+            shared=len(cached),
         )
-        return [pair for pair, logit in zip(wanted, logits, strict=True) if logit is None]
+        return [pair for pair, logit in zip(pairs, logits, strict=True) if logit is None]
 
-    def _report_progress(self, prepared: Sequence[Prepared], unscored: Sequence[Keyed]) -> None:
-        """Replace the estimated tokens on the ticket by the tokens of the pairs that will run."""
-        estimated = sum(self.estimate(document.chars) for document in prepared) if self.estimate else 0.0
-        self.ticket.progress(estimated - sum(self.model.scheduler.padded(len(pair)) for _, pair, _ in unscored))
+    def _correct_estimate(self, prepared: Sequence[PreparedDocument], unscored: Sequence[KeyedPair]) -> None:
+        """Replace the estimated tokens on the ticket by the tokens of the pairs that must be scored."""
+        estimate = self.estimate_tokens
+        estimated = sum(estimate(document.chars) for document in prepared) if estimate else 0.0
+        self.ticket.reduce(estimated - sum(self.model.scheduler.padded(len(pair)) for _, pair, _ in unscored))
 
-    async def settle(self, scored: Scored) -> None:
-        """Record the scores of a batch, also for copies, and pass new results on."""
-        self.meter.scored(scored)
-        self.ticket.progress(scored.own_tokens)
-        settled: list[int] = []
+    async def record(self, scored: Scored) -> None:
+        """Record the logits of pairs, also for their duplicates, and pass new results to `on_scores`."""
+        self.meter.count(scored)
+        self.ticket.reduce(scored.own_tokens)
+        finished: list[int] = []
         for index, window, logit in zip(scored.positions, scored.windows, scored.logits, strict=True):
-            if self.board.settle(index, logit, window):
-                settled.append(index)
-                for copy in self._duplicates.take(index):
-                    self.board.repeat(copy, index)
-                    settled.append(copy)
-        if self.on_scores is not None and settled:
-            await self.on_scores(self.board.results(settled))
+            if self.board.record(index, logit, window):
+                finished.append(index)
+                for duplicate in self._duplicates.pop_waiting(index):
+                    self.board.copy_score(duplicate, index)
+                    finished.append(duplicate)
+        if self.on_scores is not None and finished:
+            await self.on_scores(self.board.results(finished))

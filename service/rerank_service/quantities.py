@@ -1,17 +1,17 @@
-"""Counts, durations and figures in messages, as people read them: `1 document`, `1,200 tokens`, `12 ms`, `0.325`.
+"""Format counts, durations and figures for messages: `1 document`, `1,200 tokens`, `12 ms`, `0.325`.
 
 Example: `f"{counted(len(documents), 'document')} in {duration(seconds)}"`
 """
 
 _ES = ("s", "x", "z", "ch", "sh")
-"""Endings of nouns that take -es."""
+"""Endings of nouns whose plural ends in -es."""
 _VOWELS = "aeiou"
 _TENTHS_BELOW = 9.95
-"""Seconds from which tenths are left out."""
+"""Seconds below which tenths are shown."""
 
 
 def counted(number: float, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun: `1 document`, `2 queries`. Give `plural` where it is irregular."""
+    """Return a rounded number with its noun: `1 document`, `2 queries`. Pass an irregular `plural`."""
     whole = round(number)
     return f"{whole:,} {noun if whole == 1 else plural or _plural(noun)}"
 
@@ -23,7 +23,7 @@ def _plural(noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time with its unit and no digit too many: `less than 1 ms`, `12 ms`, `1.2 s`, `75 s`."""
+    """Return a duration with its unit, rounded: `less than 1 ms`, `12 ms`, `1.2 s`, `75 s`."""
     milliseconds = round(seconds * 1000)
     if not milliseconds:
         return "less than 1 ms"

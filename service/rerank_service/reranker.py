@@ -1,6 +1,6 @@
 """The flow of one request: admit, tokenize, queue, score, rank.
 
-START HERE: `Reranker.rerank` is the whole service in one function. Both protocols call it.
+START HERE: `Reranker.rerank` is the whole service in one function. gRPC and REST both call it.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from rerank_service.encoding.pair_key import PairKeys
 from rerank_service.encoding.preparer import Preparer, check_chars
-from rerank_service.encoding.windows import reading_for
+from rerank_service.encoding.windows import reading_plan
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.live_request import LiveRequest, OnScores
 from rerank_service.models.registry import Registry
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Reranker:
-    """Ranks documents for queries."""
+    """Ranks the documents of requests. Used on the event loop."""
 
     def __init__(
         self, registry: Registry, admission: Admission, limits: RequestLimits, tokenizing: Executor | None = None
@@ -53,30 +53,32 @@ class Reranker:
         deadline: Deadline,
         weight: float = 1.0,
     ) -> Ranking:
-        """Rank documents that have all arrived. `weight` is the request's share of the lanes.
+        """Return the ranking of documents that have all arrived.
+
+        `documents` are in the form of the protocol, which `reader` reads. `weight` is the request's share of the lanes.
 
         Raises:
-            RequestError: see errors.py; DeadlineExceeded when the deadline has passed.
+            RequestError: the request cannot be answered; `errors.py` lists the reasons.
         """
         _check_count(len(documents), self.limits.max_documents)
         self._check_texts(request)
         model = self._registry.get(request.model)
-        reading = reading_for(request, self.limits, model.tokenizer.max_tokens)
-        sent = _measured(documents, reader)
-        estimate = model.tokenizer.guess(request.query, reading, instruction=request.instruction)
-        tokens = sum(estimate(document.chars) for document in sent)
+        plan = reading_plan(request, self.limits, model.tokenizer.max_tokens)
+        sent = _with_chars(documents, reader)
+        estimate_tokens = model.tokenizer.token_estimator(request.query, plan, instruction=request.instruction)
+        tokens = sum(estimate_tokens(document.chars) for document in sent)
         speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
         with model.scheduler.in_use(), self._admission.admit(len(sent), tokens, deadline, speed, weight) as ticket:
             live = LiveRequest(
                 request=request,
                 model=model,
                 reader=reader,
-                reading=reading,
+                plan=plan,
                 ticket=ticket,
                 board=Scoreboard(request, model.activation, model.calibration),
                 meter=UsageMeter(model.scheduler.clock),
                 weight=weight,
-                estimate=estimate,
+                estimate_tokens=estimate_tokens,
                 max_windows=self.limits.max_windows,
             )
             async with deadline.enforced():
@@ -94,47 +96,51 @@ class Reranker:
         on_scores: OnScores | None = None,
         cutoff: Cutoff | None = None,
     ) -> None:
-        """Rank documents that arrive in chunks, and deliver the ranking.
+        """Rank documents that arrive in chunks, and pass the ranking to `deliver`.
 
-        The next chunk is read when there is room for it. `deliver` counts against the deadline too. With a cutoff, the
-        ranking holds the documents that are scored by then.
+        The next chunk is read when there is room for it (backpressure). `on_scores` receives results before the
+        ranking. The deadline includes `deliver`. With a cutoff, the ranking is partial: it holds the documents that are
+        scored by then.
 
-        The size of a stream is not known beforehand, so it is admitted as if it were empty, and counts with the
-        documents it has sent. A stream with a cutoff is never late, so no other request is refused because of it.
+        The size of a stream is not known beforehand. So admission accepts it as if it were empty, and then counts the
+        documents that arrive. A stream with a cutoff cannot be late, so no other request is rejected to protect it.
+
+        Raises:
+            RequestError: the request cannot be answered; `errors.py` lists the reasons.
         """
         self._check_texts(request)
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
         due = deadline if cutoff is None else Deadline(math.inf)
-        kept = self.limits.max_kept_bytes
+        max_kept_bytes = self.limits.max_kept_bytes
         with model.scheduler.in_use(), self._admission.admit(0, 0.0, due, speed, weight) as ticket:
             live = LiveRequest(
                 request=request,
                 model=model,
                 reader=reader,
-                reading=reading_for(request, self.limits, model.tokenizer.max_tokens),
+                plan=reading_plan(request, self.limits, model.tokenizer.max_tokens),
                 ticket=ticket,
-                board=Scoreboard(request, model.activation, model.calibration, max_kept_bytes=kept),
+                board=Scoreboard(request, model.activation, model.calibration, max_kept_bytes=max_kept_bytes),
                 meter=UsageMeter(model.scheduler.clock),
                 weight=weight,
                 on_scores=on_scores,
                 cutoff=cutoff,
             )
             async with deadline.enforced():
-                sent = _counted(chunks, reader, self.limits.max_stream_documents)
+                sent = _checked(chunks, reader, self.limits.max_stream_documents)
                 await deliver(await self._rank(live, sent))
 
     async def _rank(self, live: LiveRequest, chunks: AsyncIterable[Sequence[SentDocument]]) -> Ranking:
-        """Score the documents of a request, and rank them."""
+        """Score the documents of a request, and return their ranking."""
         scheduler, priority = live.model.scheduler, live.request.priority
         with (
             scheduler.submission(room=self.limits.room, priority=priority, weight=live.weight) as submission,
-            live.cutoff.armed(submission.cut) if live.cutoff else nullcontext(),
+            live.cutoff.arm(submission.end_early) if live.cutoff else nullcontext(),
         ):
             async with _feeding(self._feed(live, chunks, submission), submission):
                 async for scored in submission:
-                    await live.settle(scored)
-                missing = None if submission.whole else live.board.missing(live.received)
+                    await live.record(scored)
+                missing = None if submission.is_complete else live.board.missing(live.received)
         return Ranking(
             model=live.model.info.name,
             order=live.board.order(),
@@ -147,7 +153,7 @@ class Reranker:
     async def _feed(
         self, live: LiveRequest, chunks: AsyncIterable[Sequence[SentDocument]], submission: Submission
     ) -> None:
-        """Read and tokenize the query, then the documents as they arrive, and queue their pairs."""
+        """Tokenize the query, then read and tokenize the documents as they arrive, and queue their pairs."""
         with live.meter.tokenizing():
             preparer = await self._blocking(partial(self._preparer, live))
         live.meter.query_tokens = preparer.query.query_tokens
@@ -160,11 +166,11 @@ class Reranker:
                 await submission.add([(index, pair) for index, pair, _ in unscored], [key for *_, key in unscored])
 
     def _preparer(self, live: LiveRequest) -> Preparer:
-        """Encode the query; return what prepares the request's documents. Blocks."""
+        """Encode the query, and return the preparer of the request's documents. Blocks."""
         query = live.model.tokenizer.encode_query(live.request.query, live.request.instruction)
         return Preparer(
             request=live.request,
-            reading=live.reading,
+            plan=live.plan,
             tokenizer=live.model.tokenizer,
             reader=live.reader,
             query=query,
@@ -185,13 +191,13 @@ def _check_count(count: int, limit: int) -> None:
         raise InvalidRequest("documents must not be empty", field="documents", reason="empty_documents")
     if count > limit:
         raise TooLarge(
-            f"documents has {counted(count, 'entry')}; at most {limit:,} are ranked in one request",
+            f"documents has {counted(count, 'entry')}; the maximum is {limit:,}: send fewer documents in one request",
             field="documents",
             reason="too_many_documents",
         )
 
 
-def _measured(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
+def _with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
     return [SentDocument(raw, reader.chars(raw)) for raw in documents]
 
 
@@ -199,21 +205,25 @@ async def _once(documents: Sequence[SentDocument]) -> AsyncIterator[Sequence[Sen
     yield documents
 
 
-async def _counted(
+async def _checked(
     chunks: AsyncIterable[Sequence[Any]], reader: Reader, limit: int
 ) -> AsyncIterator[Sequence[SentDocument]]:
-    """Yield the chunks of a stream, and raise InvalidRequest where it has no documents, or too many."""
+    """Yield the chunks of a stream.
+
+    Raises:
+        InvalidRequest: the stream has no documents, or too many.
+    """
     count = 0
     async for documents in chunks:
         count += len(documents)
         if documents:
             _check_count(count, limit)
-            yield _measured(documents, reader)
+            yield _with_chars(documents, reader)
     _check_count(count, limit)
 
 
 def _parts(sent: Sequence[SentDocument], limits: RequestLimits) -> Iterator[Sequence[SentDocument]]:
-    """Split documents into parts that are few and short enough to be tokenized at once."""
+    """Split documents into parts, each short enough to be tokenized in one step."""
     start = chars = 0
     for at, document in enumerate(sent):
         full = at - start == limits.part_documents or chars + document.chars > limits.part_chars
@@ -227,12 +237,12 @@ def _parts(sent: Sequence[SentDocument], limits: RequestLimits) -> Iterator[Sequ
 
 @asynccontextmanager
 async def _feeding(feed: Awaitable[None], submission: Submission) -> AsyncIterator[None]:
-    """Run the feed beside the block. Its end, or its error, reaches the iteration over the submission."""
+    """Run the feed concurrently with the block. Its end, or its error, ends the iteration over the submission."""
 
     async def run() -> None:
         try:
             await feed
-        except Exception as error:  # noqa: BLE001 - raised again where the submission is iterated
+        except Exception as error:  # noqa: BLE001 - the iteration over the submission raises it
             submission.finish(error)
         else:
             submission.finish()

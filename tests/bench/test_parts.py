@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from bench.environments import _CONSTRAINTS, REQUIREMENTS
 from bench.host import host_of
 from bench.processes import Died, Runner, child, free_port, interruptible
 from bench.runners.bare import plan
-from rerank_service.scheduling.batching import BatchLimits
+from rerank_service.engine.batch_defaults import CPU_LIMITS
 
 EPYC = """processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -40,7 +41,7 @@ def test_a_host_without_cpuinfo_has_a_name_too() -> None:
 
 def test_batches_of_the_bare_engine_keep_their_budget() -> None:
     """The longest first, no pair twice; one that is too long runs alone."""
-    limits = BatchLimits(max_tokens=40, max_pairs=3, length_multiple=4)
+    limits = replace(CPU_LIMITS, max_tokens=40, max_pairs=3, length_multiple=4)
     lengths = [50, 20, 19, 10, 9, 8, 8, 8, 1]
     batches = plan(lengths, limits)
     assert [lengths[span] for span in batches] == [[50], [20, 19], [10, 9, 8], [8, 8, 1]]

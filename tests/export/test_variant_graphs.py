@@ -17,6 +17,7 @@ from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import Exported, export
 from rerank_export.gate.gate_options import GateOptions
 from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.engine.batch_defaults import CPU_LIMITS
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
@@ -26,7 +27,7 @@ from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.startup import EngineRequest
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
-from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
+from rerank_service.scheduling.batching import EncodedPair, collate
 
 CPU_INT8 = Engine(Provider.CPU, Precision.INT8)
 CUDA_FP16 = Engine(Provider.CUDA, Precision.FP16)
@@ -82,7 +83,7 @@ def _pairs(bundle: Bundle, query: str = QUERY, documents: Sequence[str] = DOCUME
 
 
 def _score(bundle: Bundle, file: str, pairs: list[EncodedPair]) -> NDArray[np.float32]:
-    batch = collate(pairs, pad_id=bundle.manifest.pad_id, limits=BatchLimits())
+    batch = collate(pairs, pad_id=bundle.manifest.pad_id, limits=CPU_LIMITS)
     return CrossEncoder(bundle.folder / file).score(batch)
 
 
@@ -158,7 +159,7 @@ def test_server_scores_with_the_exported_int8_graph(bundle: Bundle, tmp_path: Pa
     served = load_selected(options)
     assert (served.info.precision, served.info.verdict) == ("int8", "passed")
     assert not (tmp_path / "cache").exists()
-    batch = collate(_pairs(bundle), pad_id=bundle.manifest.pad_id, limits=BatchLimits())
+    batch = collate(_pairs(bundle), pad_id=bundle.manifest.pad_id, limits=CPU_LIMITS)
     expected = _score(bundle, "model.int8.onnx", _pairs(bundle))
     np.testing.assert_array_equal(served.encoder.score(batch), expected)
     assert not np.array_equal(expected, _score(bundle, "model.onnx", _pairs(bundle)))

@@ -20,7 +20,8 @@ from rerank_service.models.tuning.gate import LEAST_TAU
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
-from rerank_service.scheduling.batching import BatchLimits, EncodedPair, Segment, collate
+from rerank_service.scheduling.batching import EncodedPair, Segment, collate
+from support.limits import batch_limits
 
 _WHY = cuda.missing(Precision.FP16)
 pytestmark = pytest.mark.skipif(_WHY is not None, reason=str(_WHY))
@@ -51,7 +52,7 @@ def queries(starter: Bundle) -> list[list[EncodedPair]]:
 def exact(starter: Bundle, queries: list[list[EncodedPair]]) -> list[Logits]:
     """Their logits in fp32 on the CPU."""
     encoder = CrossEncoder(starter.graph, CPU_FP32)
-    return [logits(encoder.score, pairs, BatchLimits(), starter.manifest.pad_id) for pairs in queries]
+    return [logits(encoder.score, pairs, batch_limits(), starter.manifest.pad_id) for pairs in queries]
 
 
 def _encoder(bundle: Bundle, engine: Engine, cache: Cache) -> CrossEncoder:

@@ -242,9 +242,9 @@ async def test_a_part_of_a_ranking_while_the_client_writes_is_no_error(small_mod
                 ]
                 for _ in calls:
                     cutoff = await cutoffs.get()
-                    while cutoff._cut is None:
+                    while not cutoff.armed:
                         await asyncio.sleep(0)
-                    cutoff.cut()
+                    cutoff.trigger()
                 for response in await asyncio.gather(*calls):
                     assert response.partial
                     assert response.received == sum(one.end - one.start for one in response.unscored)

@@ -20,11 +20,12 @@ from rerank_service.errors import (
 )
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
 from rerank_service.ranking.results import RankedDocument
 from rerank_service.scheduling.deadline import Deadline
 from support.limits import request_limits
-from support.running import AsItIs, Running, running
+from support.running import DocumentReader, Running, running
 from support.small import BOOM, NAN, logit
 
 
@@ -78,7 +79,7 @@ async def test_a_long_document_is_cut_on_the_side_asked_for_or_refused(core: Run
 
     async def rank(**options: Any) -> list[float]:
         request = RerankRequest(query="0", **options)
-        ranking = await core.reranker.rerank(request, texts, reader=AsItIs(), deadline=Deadline.after(60))
+        ranking = await core.reranker.rerank(request, texts, reader=DocumentReader(), deadline=Deadline.after(60))
         return [one.logit for one in ranking]
 
     assert await rank(too_long=TooLong.CUT) == [20 + 2 * 8, 1]
@@ -93,7 +94,7 @@ async def test_documents_are_read_off_the_event_loop(core: Running) -> None:
     """A part at a time, so that ten thousand objects stop nobody."""
     parts: list[list[str]] = []
 
-    class Slow(AsItIs):
+    class Slow(DocumentReader):
         def read(self, sent: SentDocument, field: str) -> Document:
             assert threading.current_thread() is not threading.main_thread()
             parts[-1].append(field)
@@ -217,16 +218,17 @@ async def test_a_draining_server_answers_who_is_in_and_refuses_who_comes(core: R
     await drained
 
 
+async def _rank_with(core: Running, model: str) -> Ranking:
+    request = RerankRequest(query="0", model=model)
+    return await core.reranker.rerank(request, [Document("1")], reader=DocumentReader(), deadline=Deadline.after(60))
+
+
 async def test_an_unknown_model_is_refused_with_the_names_served(core: Running) -> None:
     """Empty and `default` mean the model served."""
     for name in ("", "default", "small"):
-        request = RerankRequest(query="0", model=name)
-        ranking = await core.reranker.rerank(request, [Document("1")], reader=AsItIs(), deadline=Deadline.after(60))
-        assert ranking.model == "small"
+        assert (await _rank_with(core, name)).model == "small"
     with pytest.raises(UnknownModel, match="'other' is not served here; served: small"):
-        await core.reranker.rerank(
-            RerankRequest(query="0", model="other"), [Document("1")], reader=AsItIs(), deadline=Deadline.after(60)
-        )
+        await _rank_with(core, "other")
 
 
 async def _chunks(texts: Sequence[str], size: int) -> AsyncIterator[Sequence[Document]]:
@@ -253,7 +255,7 @@ def test_a_stream_ranks_as_a_unary_request_does(
         async with running(small_model, limits=request_limits(room=window, part_documents=3)) as core:
             ranking = await core.rank_stream(request, _chunks(texts, size), tell)
             documents = [Document(text, original=text, id=text) for text in texts]
-            unary = await core.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(60))
+            unary = await core.reranker.rerank(request, documents, reader=DocumentReader(), deadline=Deadline.after(60))
             assert core.idle()
             return list(ranking), list(unary)
 

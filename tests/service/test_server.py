@@ -22,10 +22,9 @@ from rerank_service.ranking.document import Document
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
-from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.deadline import Deadline
-from support.limits import request_limits
-from support.running import AsItIs, HeldScore, build_held
+from support.limits import batch_limits, request_limits
+from support.running import DocumentReader, HeldScore, build_held
 
 
 async def test_a_signal_ends_a_start_that_takes_long() -> None:
@@ -63,7 +62,7 @@ async def test_work_that_goes_on_when_the_server_has_ended_is_known() -> None:
 
 
 def _loaded(bundle: Bundle, choice: str) -> tuple[ServedModel, HeldScore]:
-    return build_held(bundle, limits=BatchLimits(), lanes=1, names=Names("small"), choice=choice)
+    return build_held(bundle, limits=batch_limits(), lanes=1, names=Names("small"), choice=choice)
 
 
 def _is_open(model: ServedModel) -> bool:
@@ -78,7 +77,7 @@ async def test_a_better_model_takes_over_and_nothing_is_lost(small_model: Bundle
 
     async def rank() -> list[float]:
         request, documents = RerankRequest(query="0"), [Document("1", original="1"), Document("2", original="2")]
-        ranking = await reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(60))
+        ranking = await reranker.rerank(request, documents, reader=DocumentReader(), deadline=Deadline.after(60))
         return [result.logit for result in ranking]
 
     former, held = _loaded(small_model, "exact")

@@ -1,4 +1,4 @@
-"""Limits and options as the settings have them by default, with changes."""
+"""Default limits and options, with the changes that a test needs."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 from rerank_service import wiring
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.http.options import RestOptions
+from rerank_service.engine.batch_defaults import CPU_LIMITS
 from rerank_service.ranking.limits import RequestLimits
+from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.settings import Settings
 
-_DEFAULTS = Settings.model_construct()  # without the environment
+_DEFAULTS = Settings.model_construct()  # does not read the environment
 
 
 def request_limits(**changes: Any) -> RequestLimits:
@@ -18,10 +20,15 @@ def request_limits(**changes: Any) -> RequestLimits:
 
 
 def grpc_options(**changes: Any) -> GrpcOptions:
-    """Return the default options of the gRPC server on a port of the system's choice, with changes."""
+    """Return the default options of the gRPC server on a port that the system chooses, with changes."""
     return replace(wiring.grpc_options(_DEFAULTS), port=0, **changes)
 
 
 def rest_options(**changes: Any) -> RestOptions:
     """Return the default options of the REST server, with changes."""
     return replace(wiring.rest_options(_DEFAULTS), **changes)
+
+
+def batch_limits(**changes: Any) -> BatchLimits:
+    """Return the default batch limits of a CPU, with changes."""
+    return replace(CPU_LIMITS, **changes)

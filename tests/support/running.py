@@ -1,4 +1,4 @@
-"""The reranker and its edges in this process, with a lever to hold its model."""
+"""A reranker and its two APIs in the test process, with a model that a test can hold."""
 
 import asyncio
 import math
@@ -33,15 +33,15 @@ from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import Score
-from rerank_service.scheduling.batching import Batch, BatchLimits
+from rerank_service.scheduling.batching import Batch
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.score_cache import ScoreCache
-from support.limits import grpc_options, request_limits, rest_options
+from support.limits import batch_limits, grpc_options, request_limits, rest_options
 
 
 class HeldScore:
-    """A score function that records the row lengths of each batch and waits while the test holds it."""
+    """A score function that records each batch, and waits while the test holds it."""
 
     def __init__(self, score: Score) -> None:
         self._score = score
@@ -49,6 +49,7 @@ class HeldScore:
         self._free.set()
         self._started = threading.Semaphore(0)
         self.batches: list[list[int]] = []
+        """Token counts of the rows of each batch, without padding."""
 
     def __call__(self, batch: Batch, token: CancelToken) -> NDArray[np.float32]:
         self.batches.append([int(length) for length in batch.attention_mask.sum(axis=1)])
@@ -57,11 +58,11 @@ class HeldScore:
         return self._score(batch, token)
 
     def hold(self) -> None:
-        """Let batches start, and none end, from now on."""
+        """From now on, let batches start but not end."""
         self._free.clear()
 
     def release(self) -> None:
-        """Let them end."""
+        """Let batches end again."""
         self._free.set()
 
     async def started(self) -> None:
@@ -69,27 +70,27 @@ class HeldScore:
         await asyncio.to_thread(self._started.acquire)
 
 
-class Stoppable:
-    """A score function whose first batch runs until it is stopped; later ones are scored."""
+class CancellableScore:
+    """A score function whose first batch runs until it is cancelled. Later batches are scored."""
 
     def __init__(self, score: Score) -> None:
         self._score = score
-        self.asked = threading.Event()
-        """Set when the first batch is told to stop."""
+        self.cancelled = threading.Event()
+        """Set when the first batch is cancelled."""
         self.batches: list[int] = []
-        """Rows of each."""
+        """Number of rows of each batch."""
 
     def __call__(self, batch: Batch, token: CancelToken) -> NDArray[np.float32]:
         self.batches.append(batch.rows)
         if len(self.batches) > 1:
             return self._score(batch, token)
-        token.on_cancel(self.asked.set)
-        self.asked.wait()
+        token.on_cancel(self.cancelled.set)
+        self.cancelled.wait()
         raise RuntimeError("stopped")
 
 
 def build_held(bundle: Bundle, **options: Any) -> tuple[ServedModel, HeldScore]:
-    """Build a model with a score function that the test can hold; `options` are those of `build_model`."""
+    """Build a model whose score function the test can hold. `options` are those of `build_model`."""
     held: list[HeldScore] = []
 
     def hold(score: Score) -> HeldScore:
@@ -100,15 +101,15 @@ def build_held(bundle: Bundle, **options: Any) -> tuple[ServedModel, HeldScore]:
     return model, held[0]
 
 
-class AsItIs:
-    """Reads documents that are ours already."""
+class DocumentReader:
+    """Reads documents that are already `Document` objects."""
 
     def chars(self, raw: Document) -> int:
-        """Of its text."""
+        """Return the length of the text."""
         return len(raw.text)
 
     def read(self, sent: SentDocument, field: str) -> Document:
-        """Itself."""
+        """Return the document unchanged."""
         document: Document = sent.raw
         return document
 
@@ -134,7 +135,7 @@ class Running:
         """Rank plain texts."""
         request = RerankRequest(query=query, top_n=top_n, too_long=too_long)
         documents = [Document(text, original=text) for text in texts]
-        return await self.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(seconds))
+        return await self.reranker.rerank(request, documents, reader=DocumentReader(), deadline=Deadline.after(seconds))
 
     async def rank_stream(
         self,
@@ -143,7 +144,7 @@ class Running:
         on_scores: OnScores | None = None,
         cutoff: Cutoff | None = None,
     ) -> Ranking:
-        """Rank documents that come in chunks."""
+        """Rank documents that arrive in chunks."""
         rankings: list[Ranking] = []
 
         async def deliver(ranking: Ranking) -> None:
@@ -152,7 +153,7 @@ class Running:
         await self.reranker.rerank_stream(
             request,
             chunks,
-            reader=AsItIs(),
+            reader=DocumentReader(),
             deadline=Deadline.after(60),
             deliver=deliver,
             on_scores=on_scores,
@@ -161,7 +162,7 @@ class Running:
         return rankings[0]
 
     def idle(self) -> bool:
-        """Whether nothing is left of any request."""
+        """Return True if no request has left anything behind: no capacity, no pairs."""
         return not (self.admission.live_requests or self.admission.live_documents or self.model.scheduler.waiting)
 
 
@@ -170,14 +171,13 @@ async def running(
     bundle: Bundle,
     *,
     limits: RequestLimits | None = None,
-    batch_limits: BatchLimits | None = None,
     lanes: int = 1,
     max_live_documents: int = 100_000,
     max_live_tokens: float = math.inf,
     scores: ScoreCache | None = None,
 ) -> AsyncIterator[Running]:
-    """Load a bundle and run its lanes."""
-    model, score = build_held(bundle, limits=batch_limits or BatchLimits(), lanes=lanes, scores=scores)
+    """Load a bundle, and run its lanes during the block."""
+    model, score = build_held(bundle, limits=batch_limits(), lanes=lanes, scores=scores)
     registry = Registry()
     registry.add(model)
     clock = asyncio.get_running_loop().time
@@ -194,7 +194,7 @@ async def running(
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Both edges on real ports."""
+    """A reranker behind gRPC and REST on real ports."""
 
     core: Running
     grpc: grpc_server.GrpcEdge
@@ -206,7 +206,7 @@ class Served:
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 _OWN_CONNECTIONS = [("grpc.use_local_subchannel_pool", 1)]
-"""Else a port that the system gives out again would find the connection of the server before."""
+"""Without it, gRPC may reuse the connection of an earlier server on the same port."""
 
 
 @asynccontextmanager
@@ -217,7 +217,7 @@ async def served(
     default_timeout: float = 60.0,
     cutoff: Callable[[Deadline], Cutoff] = Cutoff,
 ) -> AsyncIterator[Served]:
-    """Serve a reranker on ports of the system's choice."""
+    """Serve a reranker over gRPC and REST, on ports that the system chooses."""
     keys = keys or Keys()
     options = grpc_options(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
     methods = RerankMethods(core.reranker, core.registry, options, cutoff)
@@ -229,5 +229,5 @@ async def served(
         AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):
-        await grpc.set_ready(ready=True)  # our client asks for health before it calls
+        await grpc.set_ready(ready=True)  # the client checks the health before its first call
         yield Served(core, grpc, f"127.0.0.1:{grpc.port}", client, http, routes)

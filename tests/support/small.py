@@ -1,4 +1,4 @@
-"""A model whose scores can be reckoned by hand."""
+"""A small model whose scores can be computed by hand."""
 
 from pathlib import Path
 
@@ -10,16 +10,17 @@ from rerank_service.encoding.template import Template
 from rerank_service.models.bundle import Bundle, Manifest, Variant, write_manifest
 
 WORDS = 100
-"""The small model knows the words "0" to "99"; a document's logit is the sum of its numbers."""
+"""The small model knows the words "0" to "99". The logit of a document is the sum of its numbers."""
 _FIRST = 4
+"""Token id of the word "0"; lower ids are special tokens."""
 NAN = "nan"
-"""A word that turns a pair's logit into NaN."""
+"""A word that makes the logit of a pair NaN."""
 BOOM = "boom"
 """A word that makes ONNX Runtime fail on the batch."""
 
 
 def logit(document: str) -> float:
-    """The small model's logit for a document of number words."""
+    """Return the logit that the small model gives to a document of numbers."""
     return float(sum(int(word) for word in document.split() if word.isdigit()))
 
 
@@ -36,14 +37,14 @@ def _tokenizer() -> Tokenizer:
 
 
 def _graph() -> onnx.ModelProto:
-    """Looks each token's worth up in a table, sums over the document's tokens, and adds 0 / (1 - any nan)."""
-    worth = [0.0] * _FIRST + [float(number) for number in range(WORDS)] + [0.0]  # BOOM lies beyond the table
+    """Return a graph that sums the value of each document token from a table, and adds 0 / (1 - is any NAN)."""
+    values = [0.0] * _FIRST + [float(number) for number in range(WORDS)] + [0.0]  # the table has no entry for BOOM
     isnan = [0.0] * (_FIRST + WORDS) + [1.0]
     nodes = [
-        helper.make_node("Gather", ["worth", "input_ids"], ["worths"]),
+        helper.make_node("Gather", ["values", "input_ids"], ["token_values"]),
         helper.make_node("Mul", ["attention_mask", "token_type_ids"], ["counted"]),
         helper.make_node("Cast", ["counted"], ["weight"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["worths", "weight"], ["weighted"]),
+        helper.make_node("Mul", ["token_values", "weight"], ["weighted"]),
         helper.make_node("ReduceSum", ["weighted", "axis"], ["sum"], keepdims=1),
         helper.make_node("Gather", ["isnan", "input_ids"], ["nans"]),
         helper.make_node("ReduceMax", ["nans", "axis"], ["any"], keepdims=1),
@@ -52,7 +53,7 @@ def _graph() -> onnx.ModelProto:
         helper.make_node("Add", ["sum", "nothing"], ["logits"]),
     ]
     constants = [
-        helper.make_tensor("worth", TensorProto.FLOAT, [len(worth)], worth),
+        helper.make_tensor("values", TensorProto.FLOAT, [len(values)], values),
         helper.make_tensor("isnan", TensorProto.FLOAT, [len(isnan)], isnan),
         helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
         helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
@@ -68,8 +69,8 @@ def _graph() -> onnx.ModelProto:
 
 
 def write_small_model(folder: Path, *, template: Template | None = None, broken_int8: bool = False) -> Bundle:
-    """Write the small model's bundle. With a template, whose tokens are all of type 0, all of a pair is summed. With
-    `broken_int8` it has a graph for int8 that loads and on which ONNX Runtime fails."""
+    """Write the bundle of the small model. With a template, all tokens have type 0, and the logit sums the whole pair.
+    With `broken_int8`, the bundle has an int8 graph that loads but fails when it runs."""
     folder.mkdir(parents=True, exist_ok=True)
     graph = _graph()
     if template is not None:
@@ -80,7 +81,7 @@ def write_small_model(folder: Path, *, template: Template | None = None, broken_
     (folder / "config.json").write_text('{"architectures": ["Small"], "id2label": {"0": "relevance"}}')
     variants = [Variant(file="model.onnx", precision="fp32", weights="fp32")]
     if broken_int8:
-        graph.graph.initializer[0].CopyFrom(helper.make_tensor("worth", TensorProto.FLOAT, [1], [0.0]))
+        graph.graph.initializer[0].CopyFrom(helper.make_tensor("values", TensorProto.FLOAT, [1], [0.0]))
         onnx.save(graph, folder / "broken.onnx")
         variants.append(Variant(file="broken.onnx", precision="int8", weights="int8", provider="cpu"))
     manifest = Manifest(

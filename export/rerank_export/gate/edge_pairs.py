@@ -1,15 +1,16 @@
 """Built-in pairs at the edges of a model's input, such as empty and very long documents, and their comparison."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.gate.torch_reference import TorchReference
 from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.engine.batch_defaults import CPU_LIMITS
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
-from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
+from rerank_service.scheduling.batching import Batch, EncodedPair, collate
 
 _QUERIES = (
     "What is the capital of the United States?",
@@ -69,7 +70,7 @@ def compare_edge_pairs(bundle: Bundle, reference: TorchReference, tolerance: flo
 def sample_batches(bundle: Bundle) -> list[Batch]:
     """Return three batches of edge pairs, one of them padded, to compare graphs on."""
     pairs = _encode(bundle)[: len(_DOCUMENTS) - 1]  # without the longest document
-    limits = BatchLimits(max_length=bundle.manifest.max_tokens)
+    limits = replace(CPU_LIMITS, max_length=bundle.manifest.max_tokens)
     return [collate(batch, pad_id=bundle.manifest.pad_id, limits=limits) for batch in (pairs, pairs[:1], pairs[-1:])]
 
 
@@ -89,7 +90,7 @@ def _bundle_logits(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.floa
     def score(size: int) -> NDArray[np.float32]:
         batches = [pairs[at : at + size] for at in range(0, len(pairs), size)]
         return np.concatenate(
-            [session.score(collate(batch, pad_id=bundle.manifest.pad_id, limits=BatchLimits())) for batch in batches]
+            [session.score(collate(batch, pad_id=bundle.manifest.pad_id, limits=CPU_LIMITS)) for batch in batches]
         )
 
     return score(1), score(_ROWS)

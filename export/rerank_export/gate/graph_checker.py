@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,12 @@ from rerank_export.reporter import Progress
 from rerank_export.variants.variant_graphs import BundleGraph
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import works
-from rerank_service.engine.batch_defaults import default_lanes
+from rerank_service.engine.batch_defaults import CPU_LIMITS, default_lanes
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle, Variant
 from rerank_service.models.tuning.throughput import Score, logits
-from rerank_service.scheduling.batching import BatchLimits, EncodedPair
+from rerank_service.scheduling.batching import EncodedPair
 
 _INVARIANCE_PAIRS = 8
 """Pairs in the invariance check. More rows of a long window may not fit in memory."""
@@ -88,7 +89,7 @@ class GraphChecker:
 
     def _scored(self, encoder: CrossEncoder, name: str) -> list[Logits]:
         """Score each query with all lanes, in batches as the server forms them."""
-        limits = BatchLimits(max_length=self.bundle.manifest.max_tokens)
+        limits = replace(CPU_LIMITS, max_length=self.bundle.manifest.max_tokens)
 
         def score(query: list[EncodedPair]) -> Logits:
             return logits(encoder.score, query, limits, self.bundle.manifest.pad_id)

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_export.gate.tolerance import Tolerance, relative_distance
+from rerank_service.engine.batch_defaults import CPU_LIMITS
 from rerank_service.models.tuning.throughput import Score
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
 
 _PADDED_TO = 64
 """Padded lengths are a multiple of so many tokens: most pairs get some padding, a short pair gets much."""
-_UNPADDED = BatchLimits(length_multiple=1)
+_UNPADDED = replace(CPU_LIMITS, length_multiple=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

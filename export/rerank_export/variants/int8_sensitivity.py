@@ -9,7 +9,7 @@ first.
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from rerank_export.graph.weight_storage import save_graph
 from rerank_export.reporter import Progress, no_progress
+from rerank_service.engine.batch_defaults import CPU_LIMITS
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.gate import LEAST_TAU
 from rerank_service.models.tuning.parity_set import kendall_tau_b
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.int8 import products, quantize_rows
-from rerank_service.scheduling.batching import BatchLimits, EncodedPair
+from rerank_service.scheduling.batching import EncodedPair
 
 SAMPLE_QUERIES = 16
 """Queries of the parity set in the sample that products are measured on."""
@@ -80,7 +81,7 @@ class Sensitivity:
         self._seconds = seconds
         self._least_tau = least_tau
         self._clock = clock
-        self._limits = BatchLimits(max_length=bundle.manifest.max_tokens)
+        self._limits = replace(CPU_LIMITS, max_length=bundle.manifest.max_tokens)
 
     @cached_property
     def products(self) -> tuple[Product, ...]:

@@ -1,26 +1,32 @@
-"""Documents of one request that are the same to the model: hybrid search finds a chunk twice, and it is scored once."""
+"""Find documents of one request that are identical to the model, so that each is scored once.
 
-_REMEMBERED = 20_000
-"""Distinct documents looked back at; a long stream forgets, so that its memory stays bounded."""
+Hybrid search often returns the same text twice.
+"""
+
+_MAX_KEYS = 20_000
+"""Maximum number of distinct documents that are remembered. Then all are forgotten, so that the memory of a long stream
+stays bounded."""
 
 
 class Duplicates:
-    """Which document of a request is which other's copy, by the keys of their pairs."""
+    """The duplicates among the documents of one request, by the keys of the documents."""
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, int] = {}
-        self._copies: dict[int, list[int]] = {}
+        self._first: dict[bytes, int] = {}
+        """Index of the first document with each key."""
+        self._waiting: dict[int, list[int]] = {}
+        """Indexes of duplicates that wait for the score of their original."""
 
     def original(self, key: bytes, index: int) -> int:
-        """The index of the first document with this key: this one's own, if it is new."""
-        if len(self._seen) >= _REMEMBERED:
-            self._seen.clear()
-        return self._seen.setdefault(key, index)
+        """Return the index of the first document with this key: `index` itself, if the key is new."""
+        if len(self._first) >= _MAX_KEYS:
+            self._first.clear()
+        return self._first.setdefault(key, index)
 
-    def wait(self, original: int, index: int) -> None:
-        """The document at `index` gets its score when the original has one."""
-        self._copies.setdefault(original, []).append(index)
+    def wait(self, original: int, duplicate: int) -> None:
+        """Record that a duplicate waits for the score of its original."""
+        self._waiting.setdefault(original, []).append(duplicate)
 
-    def take(self, original: int) -> list[int]:
-        """The indexes that waited for an original, and wait no longer."""
-        return self._copies.pop(original, [])
+    def pop_waiting(self, original: int) -> list[int]:
+        """Remove and return the duplicates that wait for an original."""
+        return self._waiting.pop(original, [])

@@ -11,49 +11,51 @@ from rerank_service.errors import InvalidRequest, excerpt
 from rerank_service.quantities import counted
 
 MAX_DEPTH = 24
-"""Maximum nesting depth of an object, in levels. protobuf's parsers stop at about 30 levels of a Struct."""
+"""Maximum nesting depth of an object, in levels. The parsers of protobuf stop at about 30 levels of a Struct."""
 
 _UNLIMITED = 2**31 - 1  # the widest line that libyaml accepts
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's, where built in, is 10x faster
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # with libyaml, if PyYAML has it: 10 times as fast
 
 
 def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: str) -> str:
-    """The text of an object document: its fields as `key: value` lines, in their order.
+    """Return the text of an object document: its fields as `key: value` lines, in their order.
 
-    A string stands as it is, a nested value as block YAML; `rank_fields` selects and orders, and a single
-    field is ranked as its bare value, so that `{"text": t}` scores exactly like `t`. A field that is absent
-    or null is left out.
+    Strings stay unchanged; nested values become block YAML. `rank_fields` selects and orders fields. Absent fields and
+    fields that are null are left out. A single field becomes its value without the key, so `{"text": t}` scores exactly
+    like `t`. `field` names the document in errors, such as `documents[3]`.
 
     Raises:
-        InvalidRequest: the object has no field to rank, or is nested too deeply; `field` names it.
+        InvalidRequest: the object has no field to rank, or it is nested too deeply.
     """
     names = rank_fields or value.keys()
-    chosen = {name: value[name] for name in names if value.get(name) is not None}
-    if not chosen:
-        wanted = (
+    ranked = {name: value[name] for name in names if value.get(name) is not None}
+    if not ranked:
+        missing = (
             f"none of the rank_fields {excerpt(', '.join(rank_fields))}" if rank_fields else "no field with a value"
         )
-        raise InvalidRequest(f"{field} has {wanted}", field=field, reason="empty_document")
+        raise InvalidRequest(f"{field} has {missing}", field=field, reason="empty_document")
     _check_depth(value, field)
-    if len(chosen) == 1:
-        return _bare(next(iter(chosen.values())))
-    return "\n".join(_line(name, part) for name, part in chosen.items())
+    if len(ranked) == 1:
+        return _bare(next(iter(ranked.values())))
+    return "\n".join(_line(name, part) for name, part in ranked.items())
 
 
 def _check_depth(value: Mapping[str, Any], field: str) -> None:
-    """Also of fields that are not ranked, since the whole object may go back."""
+    """Check all fields, ranked or not, since the whole object may be returned."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [
             part
-            for one in level
-            for part in (one.values() if isinstance(one, dict) else one)
+            for parent in level
+            for part in (parent.values() if isinstance(parent, dict) else parent)
             if isinstance(part, dict | list)
         ]
         if not level:
             return
     raise InvalidRequest(
-        f"{field} is nested more than {counted(MAX_DEPTH, 'level')} deep", field=field, reason="nested_too_deeply"
+        f"{field} is nested more than {counted(MAX_DEPTH, 'level')} deep: send a flatter object",
+        field=field,
+        reason="nested_too_deeply",
     )
 
 
@@ -74,9 +76,9 @@ def _line(name: str, value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """Block YAML of unlimited width, unicode kept."""
+    """Return block YAML of unlimited width that keeps Unicode characters."""
     text = _dumped(value, _Dumper)
-    if "\\U" in text:  # libyaml escapes what is beyond the basic plane, as emoji are; PyYAML's own writer does not
+    if "\\U" in text:  # libyaml escapes characters beyond the basic plane, such as emoji; PyYAML's own writer does not
         text = _dumped(value, yaml.SafeDumper)
     return text.rstrip("\n")
 
@@ -86,10 +88,10 @@ def _dumped(value: Any, dumper: Any) -> str:
 
 
 def parse_object(text: str | bytes, *, field: str) -> dict[str, Any]:
-    """The object that a JSON text holds, keys in the sender's order.
+    """Return the object in a JSON text, with its keys in the sender's order. `field` names the text in errors.
 
     Raises:
-        InvalidRequest: no JSON, or no object; `field` names where it stood.
+        InvalidRequest: the text is not valid JSON, or not an object.
     """
     try:
         value = orjson.loads(text)

@@ -1,4 +1,4 @@
-"""What stands around the query and the document of a pair, as tokens."""
+"""The layout of a pair: the tokens around the query and the document."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from rerank_service.scheduling.batching import Segment
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a pair begins with."""
+    """The part of a pair before the document."""
 
     segment: Segment
     query_tokens: int
@@ -23,7 +23,7 @@ class Head:
 
 
 class Layout(Protocol):
-    """How pairs are laid out."""
+    """The layout of a model's pairs."""
 
     @property
     def size(self) -> int:
@@ -31,7 +31,7 @@ class Layout(Protocol):
 
     @property
     def tail(self) -> Segment:
-        """What follows the document."""
+        """The part of a pair after the document."""
 
     @property
     def document_type(self) -> int:
@@ -39,19 +39,23 @@ class Layout(Protocol):
 
     @property
     def lead(self) -> str:
-        """Text that is tokenized together with each document, before it."""
+        """Text before each document that is tokenized together with it."""
 
     @property
     def lead_tokens(self) -> int:
-        """How many tokens that is, by itself."""
+        """Tokens of the lead alone."""
 
     def head(self, query: str, instruction: str) -> Head:
-        """What precedes the document. Raises InvalidRequest where there is no slot for an instruction."""
+        """Return the part before the document. An empty `instruction` stands for the model's own.
+
+        Raises:
+            InvalidRequest: the layout has no slot for an instruction.
+        """
 
 
-@dataclass(frozen=True, slots=True)
-class _Own:
-    """The pair form of the tokenizer's own post-processor: special tokens before, between and after."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TokenizerLayout:
+    """The layout of the tokenizer's post-processor: special tokens before, between and after query and document."""
 
     tokenizer: Tokenizer
     before: Segment
@@ -74,9 +78,9 @@ class _Own:
         return Head(_join(self.before, Segment(ids, types), self.between), len(ids))
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A template of the bundle's: texts, each tokenized by itself; all of token type 0."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TemplateLayout:
+    """The layout of a template. Its texts are tokenized separately; all tokens have type 0."""
 
     tokenizer: Tokenizer
     template: Template
@@ -89,52 +93,62 @@ class _Written:
     def head(self, query: str, instruction: str) -> Head:
         if instruction and not self.template.takes_instruction:
             raise _no_slot()
-        segment = _written(self.tokenizer, self.template.head(query, instruction))
+        segment = _segment(self.tokenizer, self.template.head(query, instruction))
         return Head(segment, len(token_ids(self.tokenizer, query)))
 
 
-def own_layout(tokenizer: Tokenizer) -> Layout | None:
-    """Read off a probe pair; its tokens know which of the two sequences they belong to. None: not query, document."""
-    probe = tokenizer.encode("a", "b")
-    query = [at for at, sequence in enumerate(probe.sequence_ids) if sequence == 0]
-    document = [at for at, sequence in enumerate(probe.sequence_ids) if sequence == 1]
+def tokenizer_layout(tokenizer: Tokenizer) -> Layout | None:
+    """Return the layout of a tokenizer's pairs. None: it does not place the query before the document.
+
+    The layout is read from an encoded example, whose tokens carry the number of their sequence.
+    """
+    example = tokenizer.encode("a", "b")
+    query = [at for at, sequence in enumerate(example.sequence_ids) if sequence == 0]
+    document = [at for at, sequence in enumerate(example.sequence_ids) if sequence == 1]
     if not query or not document or query[-1] > document[0]:
         return None
 
     def part(start: int, end: int | None) -> Segment:
-        return Segment(np.array(probe.ids[start:end], np.int64), np.array(probe.type_ids[start:end], np.int64))
+        return Segment(np.array(example.ids[start:end], np.int64), np.array(example.type_ids[start:end], np.int64))
 
-    return _Own(
-        tokenizer,
-        part(0, query[0]),
-        part(query[-1] + 1, document[0]),
-        part(document[-1] + 1, None),
-        probe.type_ids[query[0]],
-        probe.type_ids[document[0]],
+    return _TokenizerLayout(
+        tokenizer=tokenizer,
+        before=part(0, query[0]),
+        between=part(query[-1] + 1, document[0]),
+        tail=part(document[-1] + 1, None),
+        query_type=example.type_ids[query[0]],
+        document_type=example.type_ids[document[0]],
     )
 
 
-def written_layout(tokenizer: Tokenizer, template: Template) -> Layout:
-    """The layout of a template."""
-    head, tail = _written(tokenizer, template.head("")), _written(tokenizer, template.after)
+def template_layout(tokenizer: Tokenizer, template: Template) -> Layout:
+    """Return the layout of a template."""
+    head, tail = _segment(tokenizer, template.head("")), _segment(tokenizer, template.after)
     lead_tokens = len(token_ids(tokenizer, template.lead))
-    return _Written(tokenizer, template, len(head) + lead_tokens + len(tail), tail, template.lead, lead_tokens)
+    return _TemplateLayout(
+        tokenizer=tokenizer,
+        template=template,
+        size=len(head) + lead_tokens + len(tail),
+        tail=tail,
+        lead=template.lead,
+        lead_tokens=lead_tokens,
+    )
 
 
 def _no_slot() -> InvalidRequest:
     return InvalidRequest(
-        "the model takes no instruction: its template has no slot for one",
+        "this model accepts no instruction, because its template has no slot for one: leave instruction out",
         field="instruction",
         reason="no_instruction_slot",
     )
 
 
 def token_ids(tokenizer: Tokenizer, text: str) -> NDArray[np.int64]:
-    """Of a text alone, without the special tokens that a tokenizer puts around it."""
+    """Return the token ids of a text, without special tokens; shape (tokens,)."""
     return np.array(tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
 
 
-def _written(tokenizer: Tokenizer, texts: Sequence[str]) -> Segment:
+def _segment(tokenizer: Tokenizer, texts: Sequence[str]) -> Segment:
     ids = np.concatenate([np.array([], np.int64), *(token_ids(tokenizer, text) for text in texts)])
     return Segment(ids, np.zeros(len(ids), np.int64))
 

@@ -1,4 +1,4 @@
-"""Turn documents as they were sent into pairs to score: read them, tokenize them, split long ones into windows."""
+"""Prepare documents for scoring: read them, tokenize them, split long documents into windows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,40 +6,22 @@ from itertools import groupby
 
 from rerank_service.encoding.pair_key import PairKeys, windows_key
 from rerank_service.encoding.tokenizer import EncodedQuery, PairTokenizer
-from rerank_service.encoding.windows import Reading
+from rerank_service.encoding.windows import ReadingPlan
 from rerank_service.errors import TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Document, Reader, SentDocument, Span
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.scheduling.batching import EncodedPair
 
-Keyed = tuple[int, EncodedPair, bytes]
-"""A document's index, a pair of it, and the pair's key."""
+KeyedPair = tuple[int, EncodedPair, bytes]
+"""Index of the document, a pair of it, and the key of the pair."""
 
-_UNCUT = {TooLong.REFUSE, TooLong.WHOLE}
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A document that was read and tokenized."""
-
-    index: int
-    """Position in the request's documents, from 0."""
-    chars: int
-    """Characters, as they were counted when the document arrived."""
-    document: Document
-    pairs: Sequence[Keyed]
-    """One, or one for each window."""
-    key: bytes
-    """The document's own."""
-    truncated: bool
-    spans: Sequence[Span] = ()
-    """Where its windows stand in its text, where there are several."""
+_REJECT_IF_CUT = {TooLong.REFUSE, TooLong.WHOLE}
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrived:
-    """A document that was read, with its place in the request."""
+class _ReadDocument:
+    """A document that was read but not tokenized."""
 
     index: int
     chars: int
@@ -47,92 +29,133 @@ class _Arrived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedDocument:
+    """A document that was read and tokenized."""
+
+    index: int
+    """Position of the document in the request, from 0."""
+    chars: int
+    """Characters, as counted when the document arrived."""
+    document: Document
+    pairs: Sequence[KeyedPair]
+    """One pair, or one for each window."""
+    key: bytes
+    """Key of the document: documents with equal keys are duplicates."""
+    truncated: bool
+    """True if the document was cut."""
+    spans: Sequence[Span] = ()
+    """Positions of its windows in its text, if it has several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preparer:
-    """Prepares the documents of one request. The work blocks, so it runs in a worker thread."""
+    """Prepares the documents of one request. Its methods block, so they run in a worker thread."""
 
     request: RerankRequest
-    reading: Reading
+    plan: ReadingPlan
     tokenizer: PairTokenizer
     reader: Reader
     query: EncodedQuery
     keys: PairKeys
     max_chars: int
+    """Maximum length of a document, in characters."""
 
-    def prepare(self, sent: Sequence[SentDocument], first: int) -> list[Prepared]:
-        """Prepare documents that follow one another in the request, from the index `first` on.
+    def prepare(self, sent: Sequence[SentDocument], first: int) -> list[PreparedDocument]:
+        """Prepare consecutive documents of the request; `first` is the index of the first one.
 
         Raises:
-            InvalidRequest: a document is wrong or too long; the error names it.
+            InvalidRequest: a document is invalid or too long; the error names it.
         """
-        arrived = [self._read(document, index) for index, document in enumerate(sent, first)]
+        documents = [self._read(document, index) for index, document in enumerate(sent, first)]
         return [
             prepared
-            for query, run in groupby(arrived, key=lambda one: one.document.query)
-            for prepared in self._for(query).pair(list(run))
+            for query, group in groupby(documents, key=lambda read: read.document.query)
+            for prepared in self._with_query(query).encode(list(group))
         ]
 
-    def _for(self, query: str | None) -> "Preparer":
-        """For documents with a query of their own."""
+    def _read(self, sent: SentDocument, index: int) -> _ReadDocument:
+        field = f"documents[{index}]"
+        check_chars(field, sent.chars, self.max_chars)  # before the work of reading it
+        document = self.reader.read(sent, field)
+        check_chars(field, len(document.text), self.max_chars)  # the text of an object can be longer than its parts
+        return _ReadDocument(index, sent.chars, document)
+
+    def _with_query(self, query: str | None) -> "Preparer":
+        """Return the preparer for documents with this query. None: the request's query."""
         if query is None:
             return self
         encoded = self.tokenizer.encode_query(query, self.request.instruction)
         return replace(self, query=encoded, keys=self.keys.with_query(encoded))
 
-    def pair(self, arrived: Sequence[_Arrived]) -> list[Prepared]:
-        """Pair documents with the query."""
+    def encode(self, documents: Sequence[_ReadDocument]) -> list[PreparedDocument]:
+        """Tokenize documents into pairs with the query."""
         pairs = self.tokenizer.encode_documents(
             self.query,
-            [one.document.text for one in arrived],
-            max_tokens_per_doc=self.reading.max_tokens,
-            cut_side=self.reading.side,
+            [read.document.text for read in documents],
+            max_tokens_per_doc=self.plan.max_tokens,
+            cut_side=self.plan.cut_side,
         )
-        windows = self.reading.windows and self.reading.max_tokens > self.query.room
+        windows = self.plan.windows and self.plan.max_tokens > self.query.room
         prepared = [
-            self._windowed(one) if pair.truncated and windows else self._whole(one, pair)
-            for one, pair in zip(arrived, pairs, strict=True)
+            self._in_windows(read) if pair.truncated and windows else self._in_one_pair(read, pair)
+            for read, pair in zip(documents, pairs, strict=True)
         ]
-        if self.request.too_long in _UNCUT:
-            self._refuse_cut(prepared)
+        if self.request.too_long in _REJECT_IF_CUT:
+            self._reject_cut(prepared)
         return prepared
 
-    def _read(self, sent: SentDocument, index: int) -> _Arrived:
-        field = f"documents[{index}]"
-        check_chars(field, sent.chars, self.max_chars)  # before the work of reading it
-        document = self.reader.read(sent, field)
-        check_chars(field, len(document.text), self.max_chars)  # an object's text can be longer than its parts
-        return _Arrived(index, sent.chars, document)
-
-    def _whole(self, one: _Arrived, pair: EncodedPair) -> Prepared:
+    def _in_one_pair(self, read: _ReadDocument, pair: EncodedPair) -> PreparedDocument:
         key = self.keys.of(pair)
-        return Prepared(one.index, one.chars, one.document, ((one.index, pair, key),), key, pair.truncated)
+        return PreparedDocument(
+            index=read.index,
+            chars=read.chars,
+            document=read.document,
+            pairs=((read.index, pair, key),),
+            key=key,
+            truncated=pair.truncated,
+        )
 
-    def _windowed(self, one: _Arrived) -> Prepared:
-        encoded = self.tokenizer.encode_windows(self.query, one.document.text, self.reading)
-        pairs = [(one.index, pair, self.keys.of(pair)) for pair in encoded.windows]
-        key = windows_key([key for *_, key in pairs], encoded.spans)
-        return Prepared(one.index, one.chars, one.document, pairs, key, encoded.truncated, encoded.spans)
+    def _in_windows(self, read: _ReadDocument) -> PreparedDocument:
+        encoded = self.tokenizer.encode_windows(self.query, read.document.text, self.plan)
+        pairs = [(read.index, pair, self.keys.of(pair)) for pair in encoded.windows]
+        return PreparedDocument(
+            index=read.index,
+            chars=read.chars,
+            document=read.document,
+            pairs=pairs,
+            key=windows_key([key for *_, key in pairs], encoded.spans),
+            truncated=encoded.truncated,
+            spans=encoded.spans,
+        )
 
-    def _refuse_cut(self, prepared: Sequence[Prepared]) -> None:
-        for one in prepared:
-            if one.truncated:
-                field, bounds = f"documents[{one.index}]", " and ".join(self._bounds())
+    def _reject_cut(self, prepared: Sequence[PreparedDocument]) -> None:
+        for document in prepared:
+            if document.truncated:
+                field, bounds = f"documents[{document.index}]", " and ".join(self._bounds())
                 raise TooLarge(
-                    f"{field} is too long: at most {bounds} are read, and it is not to be cut",
+                    f"{field} is too long: at most {bounds} are read, and the request does not allow to cut it: "
+                    "send a shorter document, or allow truncation",
                     field=field,
                     reason="document_too_long",
                 )
 
     def _bounds(self) -> Iterator[str]:
-        reading = self.reading
-        if not reading.windows:
-            yield counted(min(self.query.room, reading.max_tokens), "token")
+        plan = self.plan
+        if not plan.windows:
+            yield counted(min(self.query.room, plan.max_tokens), "token")
             return
-        yield counted(reading.max_tokens, "token")
-        if reading.max_windows is not None:
-            yield counted(reading.max_windows, "window")
+        yield counted(plan.max_tokens, "token")
+        if plan.max_windows is not None:
+            yield counted(plan.max_windows, "window")
 
 
 def check_chars(field: str, chars: int, limit: int) -> None:
-    """Raises TooLarge where a text is over its bound."""
+    """Check the length of a text.
+
+    Raises:
+        TooLarge: the text has more than `limit` characters.
+    """
     if chars > limit:
-        raise TooLarge(f"{field} has {counted(chars, 'character')}; at most {limit:,} are read", field=field)
+        raise TooLarge(
+            f"{field} has {counted(chars, 'character')}; the maximum is {limit:,}: send a shorter text", field=field
+        )

@@ -1,7 +1,7 @@
-"""How a pair is written for a model: texts around the query and the document.
+"""Templates: the texts around the query and the document of a pair.
 
-Rule: each text is tokenized by itself, as the models' own code does, so that no token spans two of them, and only the
-end of the document is ever cut.
+Rule: each text is tokenized separately, as the models' own code does. So no token spans two texts, and only the end of
+the document is ever cut.
 """
 
 import re
@@ -15,48 +15,53 @@ _SLOT = re.compile(r"\{(query|document|instruction)\}")
 
 
 class Template(BaseModel):
-    """A pair's template. What is in braces is filled: {query}, {document}, {instruction}."""
+    """The template of a model's pairs. Its slots are {query}, {document} and {instruction}."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     before: tuple[str, ...]
-    """Texts before the document, in order: prefix, instruction, query, whatever stands between."""
+    """Texts before the document, in order: prefix, instruction, query, and any text between them."""
     document: str = DOCUMENT
-    """The document, and what is tokenized together with its beginning."""
+    """The document, with the text that is tokenized together with its beginning."""
     after: tuple[str, ...] = ()
-    """Texts after the document: the suffix."""
+    """Texts after the document."""
     instruction: str = ""
-    """What fills its slot where a request says nothing. Empty: a text with that slot is then left out."""
+    """Default text of the instruction slot. Empty: the text with the slot is left out unless a request fills it."""
 
     @model_validator(mode="after")
-    def _slots_are_where_they_belong(self) -> Self:
+    def _check_slots(self) -> Self:
         before, after = "".join(self.before), "".join(self.after)
         if before.count(QUERY) != 1 or before.count(INSTRUCTION) > 1 or DOCUMENT in before:
-            raise ValueError("before the document, {query} stands once, and {instruction} at most once")
+            raise ValueError(
+                "template: the texts before the document must contain {query} once, {instruction} at most once, and no "
+                "{document}"
+            )
         if _SLOT.findall(self.document) != ["document"] or not self.document.endswith(DOCUMENT):
-            raise ValueError("{document} stands once, at the end of its text: what follows could be cut with it")
+            raise ValueError(
+                "template: {document} must occur once, at the end of its text, because the end of that text may be cut"
+            )
         if _SLOT.search(after):
-            raise ValueError("behind the document there is no slot")
+            raise ValueError("template: the texts after the document must not contain a slot")
         if self.instruction and not self.takes_instruction:
-            raise ValueError("there is an instruction and no {instruction} to fill with it")
+            raise ValueError("template: there is a default instruction, but no {instruction} slot for it")
         return self
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether a request may bring its own."""
+        """True if a request may set the instruction."""
         return any(INSTRUCTION in text for text in self.before)
 
     @property
     def lead(self) -> str:
-        """What stands right before the document in its own text."""
+        """Text directly before the document that is tokenized together with it."""
         return self.document.removesuffix(DOCUMENT)
 
     def head(self, query: str, instruction: str = "") -> list[str]:
-        """The texts before the document, filled."""
+        """Return the texts before the document, with their slots filled."""
         values = {"query": query, "instruction": instruction or self.instruction}
         return [_filled(text, values) for text in self.before if values["instruction"] or INSTRUCTION not in text]
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    """All slots in one pass: what looks like a slot in a query is the query's own."""
+    """Fill all slots in one pass, so that a slot in the text of a query stays as it is."""
     return _SLOT.sub(lambda slot: values[slot[1]], text)

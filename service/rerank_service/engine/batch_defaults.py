@@ -1,4 +1,4 @@
-"""How large batches should be on an engine and how many at once, until `rerank tune` has measured it."""
+"""Default batch limits and lanes of each engine, until `rerank tune` has measured better ones."""
 
 from dataclasses import replace
 
@@ -7,13 +7,15 @@ from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.scheduling.batching import BatchLimits
 
-_GPU = BatchLimits(
+CPU_LIMITS = BatchLimits(max_tokens=512, min_tokens=256, max_pairs=64, min_length_ratio=0.85, length_multiple=4)
+GPU_LIMITS = BatchLimits(
     max_tokens=16_384,
-    min_tokens=2_048,  # fewer take a GPU as long
+    min_tokens=2_048,  # a smaller batch takes a GPU as long
     max_pairs=512,
-    # A launch costs as much as some thousand tokens, and without padding short rows cost what they are. Not less, since
-    # the budget counts padded tokens: a batch of few long rows and many short ones would be full and do little.
-    likeness=0.25,
+    # A launch costs as much as some thousand tokens, and a row without padding costs no more than its own tokens. The
+    # ratio is not lower because `max_tokens` counts padded tokens: one long row with many short ones would fill a batch
+    # that computes little.
+    min_length_ratio=0.25,
     length_multiple=8,  # of tensor cores
 )
 _GRAPH_LENGTHS = 32
@@ -21,12 +23,12 @@ _GRAPH_LENGTHS = 32
 
 
 def default_limits(engine: Engine) -> BatchLimits:
-    """Limits where the operator and tuning say nothing."""
+    """Return the batch limits of an engine, if neither the operator nor tuning sets them."""
     if engine.provider is Provider.CUDA:
-        return replace(_GPU, length_multiple=_GRAPH_LENGTHS) if engine.cuda_graphs else _GPU
-    return BatchLimits()
+        return replace(GPU_LIMITS, length_multiple=_GRAPH_LENGTHS) if engine.cuda_graphs else GPU_LIMITS
+    return CPU_LIMITS
 
 
 def default_lanes(engine: Engine) -> int:
-    """Batches at once, likewise: one a core, or on a GPU as many as keep it busy."""
+    """Return the number of batches that run at once: one for each core, or as many as keep a GPU busy."""
     return LANES if engine.provider is Provider.CUDA else usable_cores()

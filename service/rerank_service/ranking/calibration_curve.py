@@ -1,4 +1,7 @@
-"""What a calibrated bundle makes of a logit. No curve ever turns the order of two logits around."""
+"""Calibration curves: they turn the logits of a calibrated bundle into relevance scores.
+
+No curve reverses the order of two logits.
+"""
 
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -13,13 +16,13 @@ Scores = NDArray[np.float64]
 
 
 def sigmoid(logits: Scores) -> Scores:
-    """In float64, so that few logits share a probability."""
-    with np.errstate(over="ignore"):  # exp(800) is inf, and 1 / (1 + inf) the 0 that is meant
+    """Return 1 / (1 + exp(-logit)) of each logit, in float64, so that few logits share a probability."""
+    with np.errstate(over="ignore"):  # exp(800) is inf, and 1 / (1 + inf) is 0, which is correct
         return 1.0 / (1.0 + np.exp(-logits))
 
 
 class Platt(BaseModel):
-    """A sigmoid that was moved and stretched (Platt, Probabilistic outputs for support vector machines, 1999)."""
+    """A sigmoid with a slope and an intercept (Platt, Probabilistic outputs for support vector machines, 1999)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,34 +31,37 @@ class Platt(BaseModel):
     intercept: FiniteFloat
 
     def scores(self, logits: Scores) -> Scores:
-        """Of each logit, in (0, 1) but for float64's ends."""
+        """Return the score of each logit, between 0 and 1. Very large logits reach 0 or 1 by rounding."""
         return sigmoid(self.slope * logits + self.intercept)
 
 
 class Isotonic(BaseModel):
-    """Straight lines between knots, level before the first and behind the last."""
+    """Straight lines between knots, constant before the first knot and after the last."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["isotonic"] = "isotonic"
     logits: tuple[FiniteFloat, ...] = Field(min_length=2)
-    """Ascending, each once."""
+    """Logit of each knot, strictly ascending."""
     values: tuple[Annotated[float, Field(ge=0, le=1)], ...]
-    """The score at each, never lower than at the one before."""
+    """Score of each knot, never lower than the score before."""
 
     @model_validator(mode="after")
-    def _never_falls(self) -> "Isotonic":
+    def _check_order(self) -> "Isotonic":
         if len(self.logits) != len(self.values):
-            raise ValueError(f"{counted(len(self.logits), 'logit')} and {counted(len(self.values), 'value')}")
-        if any(one >= other for one, other in pairwise(self.logits)):
-            raise ValueError("logits do not ascend")
-        if any(one > other for one, other in pairwise(self.values)):
-            raise ValueError("values fall")
+            raise ValueError(
+                f"isotonic: {counted(len(self.logits), 'logit')} and {counted(len(self.values), 'value')}; "
+                "their numbers must be equal"
+            )
+        if any(left >= right for left, right in pairwise(self.logits)):
+            raise ValueError("isotonic: logits must be strictly ascending")
+        if any(left > right for left, right in pairwise(self.values)):
+            raise ValueError("isotonic: values must not descend")
         return self
 
     def scores(self, logits: Scores) -> Scores:
-        """Of each logit. np.interp can pass a knot's value by a rounding before it gets there, and so fall; this
-        cannot."""
+        """Return the score of each logit, in [0, 1]. Between two knots it never exceeds the value of the right one,
+        unlike np.interp, which can exceed it by a rounding error and so reverse an order."""
         x, y = np.array(self.logits), np.array(self.values)
         inside = np.clip(logits, x[0], x[-1])
         left = np.minimum(np.searchsorted(x, inside, side="right") - 1, len(x) - 2)
@@ -69,18 +75,19 @@ Curve = Annotated[Platt | Isotonic, Field(discriminator="method")]
 
 
 class Calibration(BaseModel):
-    """Part of a manifest: how its logits become scores, and what those say."""
+    """The calibration in a manifest: how logits become scores, and what the scores mean."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     meaning: Literal["probability", "grade"]
-    """That a document is relevant; or its grade, on an even scale from 0 (the lowest) to 1 (the highest)."""
+    """`probability`: that the document is relevant. `grade`: the expected grade, on an even scale from 0 (the lowest)
+    to 1 (the highest)."""
     curve: Curve
 
     def scores(self, logits: Scores) -> Scores:
-        """In [0, 1], in the order of the logits."""
+        """Return the score of each logit, in [0, 1] and in the order of the logits."""
         return self.curve.scores(logits)
 
     def __str__(self) -> str:
-        """For people."""
+        """Return method and meaning, such as `isotonic, probability`."""
         return f"{self.curve.method}, {self.meaning}"

@@ -1,10 +1,10 @@
-"""A document: as a caller sent it, and as it is scored."""
+"""A document, as the caller sent it and as it is scored."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 Span = tuple[int, int]
-"""Start and end of a part of a text, in Unicode code points from 0; the end is excluded."""
+"""Start and end of a part of a text, in Unicode code points from 0. The end is excluded."""
 
 MAX_ID_CHARS = 1024
 """Maximum length of a document's id, in characters. A stream keeps the id of every document."""
@@ -22,30 +22,30 @@ class SentDocument:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One candidate, read and ready to be tokenized."""
+    """A document that was read, ready for the tokenizer."""
 
     text: str
-    """The text that the model reads."""
+    """The text that the model scores."""
     _: KW_ONLY
     original: Any = None
-    """The document to return with `return_documents`, in the form of the protocol it came by."""
+    """The document to return with `return_documents`, in the form of its protocol."""
     id: str | None = None
-    """The caller's own id."""
+    """The caller's name for the document. None: the document has no id."""
     size: int = 0
-    """Approximate memory that `original` takes, in bytes."""
+    """Approximate memory of `original`, in bytes."""
     query: str | None = None
-    """The query of this document alone, where it differs from the request's query."""
+    """A query for this document alone, in place of the request's query."""
 
 
 class Reader(Protocol):
-    """Reads the documents of one protocol. `read` is slow, so it runs in parts, outside the event loop."""
+    """Reads the documents of one protocol. `read` is slow, so it runs in a worker thread, a part at a time."""
 
     def chars(self, raw: Any) -> int:
         """Return the approximate length of a document's text, in characters. Fast."""
 
     def read(self, sent: SentDocument, field: str) -> Document:
-        """Return the document to score.
+        """Return the document to score. `field` names the document in errors, such as `documents[3]`.
 
         Raises:
-            InvalidRequest: it has no text to rank; the error names `field`.
+            InvalidRequest: the document has no text to rank.
         """

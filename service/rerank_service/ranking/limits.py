@@ -5,27 +5,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """How much one request may ask for. Fields without a default are settings (settings.py)."""
+    """Maximum size of one request. Fields without a default are settings (`settings.py`)."""
 
     max_documents: int
-    """Documents of a unary request."""
+    """Maximum number of documents in a unary request."""
     max_stream_documents: int
-    """Documents of a stream."""
+    """Maximum number of documents in a stream."""
     document_tokens: int
-    """Tokens that are read of a document, where the request does not set `max_tokens_per_doc`."""
+    """Tokens that are read of each document, unless the request sets `max_tokens_per_doc`."""
     window_tokens: int | None
-    """Tokens of a document in one window, where the document is too long for the model. None: what suits the model."""
+    """Maximum tokens of a window. None: the default for the model."""
     max_windows: int
-    """Windows of a unary request, beyond the first window of each document."""
+    """Maximum number of windows in a unary request, beyond the first window of each document."""
     max_query_chars: int
-    """Characters of the query, and of the instruction."""
+    """Maximum length of the query, and of the instruction, in characters."""
     max_document_chars: int
-    """Characters of a document."""
+    """Maximum length of a document, in characters."""
     max_kept_bytes: int = 32 * 1024 * 1024
-    """Bytes of documents that a stream with `return_documents` may hold for its ranking."""
+    """Maximum memory, in bytes, of the documents that a stream with `return_documents` keeps for its ranking."""
     room: int = 2_048
-    """Pairs of one request that may wait to be scored. A stream is read on when there is room."""
+    """Maximum number of pairs of a request in progress. A stream is read further when there is room."""
     part_documents: int = 256
-    """Documents that are tokenized at once."""
+    """Maximum number of documents that are tokenized in one step."""
     part_chars: int = 1_000_000
-    """Characters that are tokenized at once, so that a cancelled request stops soon."""
+    """Maximum number of characters that are tokenized in one step, so that a cancelled request ends soon."""

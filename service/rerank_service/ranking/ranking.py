@@ -1,4 +1,4 @@
-"""The answer to a rerank request."""
+"""The ranking of a request."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,28 +12,30 @@ from rerank_service.ranking.scoreboard import Scoreboard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """The answer: iterating gives the results, the best first, made as they are asked for."""
+    """The results of a request. Iterating yields them, best first; each result is built when it is needed."""
 
     model: str
+    """Name of the model that scored."""
     order: NDArray[np.int64]
-    """Indexes of the documents that are returned, the best first."""
+    """Indexes of the returned documents, best first; shape (results,)."""
     usage: Usage
     timing: Timing
     board: Scoreboard
     missing: Missing | None = None
-    """None where all is here."""
+    """The documents without a score, in a partial ranking. None: the ranking is complete."""
 
     def __len__(self) -> int:
+        """Return the number of results."""
         return len(self.order)
 
     @property
     def documents(self) -> int:
-        """Documents of the request."""
+        """Number of documents in the request."""
         return len(self.board)
 
     @property
     def windows(self) -> int:
-        """In which they were scored: one for each, and more for long ones."""
+        """Number of windows of all documents; a document that fits the model has one."""
         return self.board.windows
 
     def __iter__(self) -> Iterator[RankedDocument]:

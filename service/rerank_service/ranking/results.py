@@ -1,4 +1,4 @@
-"""The values that a ranking consists of: ranked documents, unscored documents, usage and timing."""
+"""The values in a ranking: ranked documents, unscored documents, usage and timing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,48 +12,57 @@ class RankedDocument:
     """One result."""
 
     index: int
-    """Position in the request's documents, from 0."""
+    """Position of the document in the request, from 0."""
     relevance_score: float
     logit: float
     truncated: bool
+    """True if the document was cut."""
     id: str | None
+    """The caller's name for the document."""
     document: Any
-    """`Document.original`, where documents were asked for, else None."""
+    """`Document.original`, if the request returns documents; else None."""
     windows: int = 1
-    """In which it was scored."""
+    """Number of windows in which the document was scored."""
     best_window: Span | None = None
-    """The best of them, in the text that was ranked; None where there is but one."""
+    """The window with the highest logit, in the text that was scored. None: the document has one window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What a ranking does not hold that was made before all was scored."""
+    """The documents without a score in a partial ranking."""
 
     unscored: Sequence[range]
-    """Indexes of documents that were received, in ascending order."""
+    """Indexes of documents that were received but not scored, ascending."""
     received: int
-    """Documents that were read."""
+    """Number of documents received."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a request cost, in tokens."""
+    """The work of a request. Pairs that ran for another request count in `shared_pairs` only."""
 
     query_tokens: int = 0
+    """Tokens of the query alone."""
     document_tokens: int = 0
+    """Tokens of the documents in all pairs that ran."""
     padded_tokens: int = 0
+    """Tokens computed, padding included."""
     prompt_tokens: int = 0
+    """Tokens of all pairs that ran: query, document and template."""
     pairs: int = 0
-    """Scored: each window of each document; documents that are the same to the model are scored once."""
+    """Number of pairs that ran: each window of each document, duplicates once."""
     shared_pairs: int = 0
-    """Not scored, since another request's score was there. The other numbers do not count them."""
+    """Number of pairs whose logit came from another request or from the score cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Where the time of a request went, in seconds."""
+    """The times of a request, in seconds."""
 
     queue: float
+    """From the first queued pair to the start of the first batch."""
     tokenize: float
+    """Reading and tokenizing."""
     inference: float
+    """From the start of the first batch to the end of the last one."""
     total: float

@@ -1,4 +1,4 @@
-"""The scores of one request's documents, collected while batches run."""
+"""The scores of one request's documents, collected while its batches run."""
 
 import heapq
 import math
@@ -19,27 +19,30 @@ from rerank_service.ranking.results import Missing, RankedDocument
 from rerank_service.ranking.scores import Activation, rank, relevance
 
 _RESULT_BYTES = 50
-"""On the wire, with an id of middling length."""
+"""Approximate size of a result in a response, with an id of average length."""
 
 
 @dataclass(slots=True)
-class _Windows:
-    """The windows of a document, while they are scored."""
+class _WindowScores:
+    """The logits of one document's windows, until all are known."""
 
     spans: Sequence[Span]
-    waiting: int
+    unscored: int
+    """Number of windows without a logit."""
     best: tuple[float, int] = (-math.inf, 0)
-    """Logit, and which window, counted down so that of equal ones the first is the best."""
+    """Highest logit, and the negative number of its window: of equal logits the first window is the best."""
     second: float = -math.inf
+    """Second highest logit."""
 
-    def settle(self, window: int, logit: float) -> None:
-        self.waiting -= 1
+    def record(self, window: int, logit: float) -> None:
+        self.unscored -= 1
         worse, self.best = sorted((self.best, (logit, -window)))
         self.second = max(self.second, worse[0])
 
-    def logit(self, how: WindowScore) -> float:
-        one = how is WindowScore.BEST or len(self.spans) == 1
-        return self.best[0] if one else (self.best[0] + self.second) / 2
+    def logit(self, window_score: WindowScore) -> float:
+        if window_score is WindowScore.BEST or len(self.spans) == 1:
+            return self.best[0]
+        return (self.best[0] + self.second) / 2
 
     @property
     def best_span(self) -> Span:
@@ -47,10 +50,10 @@ class _Windows:
 
 
 class Scoreboard:
-    """What is kept of each document of one request.
+    """The documents of one request with their scores.
 
-    An id and a score; the document itself only for as long as it can still be among the `top_n` that are
-    returned with their documents, and at most `max_kept_bytes` of them in all.
+    Of each document it keeps id and score. It keeps the document itself only while that can still be among the `top_n`
+    documents to return, and at most `max_kept_bytes` of all documents.
     """
 
     def __init__(
@@ -61,41 +64,53 @@ class Scoreboard:
         *,
         max_kept_bytes: int | None = None,
     ) -> None:
-        """Raises InvalidRequest where the request asks for scores that there are not."""
+        """`max_kept_bytes` is the maximum memory of documents to return, in bytes. None: no limit.
+
+        Raises:
+            InvalidRequest: the request needs a calibration that the model does not have.
+        """
         self._request = request
         self._relevance = partial(
             relevance, activation=activation, score_type=request.score_type, calibration=calibration
         )
-        self._relevance(np.empty(0, np.float32))
+        self._relevance(np.empty(0, np.float32))  # raises now, before any work
         self._max_kept_bytes = max_kept_bytes
         self._kept_bytes = 0
         self._logits = array("f")
+        """Logit of each document; NaN while it has none."""
         self._truncated = bytearray()
-        self._read = array("I")  # of each document: how many windows, where the best of several begins and ends
-        self._open: dict[int, _Windows] = {}
-        self.windows = 0
-        """Of all documents."""
+        self._windows = array("I")
+        """Three numbers for each document: its number of windows, then start and end of the best one of several."""
+        self._unfinished: dict[int, _WindowScores] = {}
+        """Documents with several windows, until all windows are scored."""
         self._ids: dict[int, str] = {}
         self._documents: dict[int, Document] = {}
-        self._best: list[tuple[float, int]] = []  # a heap: the worst of the documents kept is on top
+        """Documents that may be returned."""
+        self._best: list[tuple[float, int]] = []
+        """Heap of the `top_n` best kept documents, worst on top: logit, and the negative index."""
+        self.windows = 0
+        """Number of windows of all documents."""
 
     def __len__(self) -> int:
+        """Return the number of documents."""
         return len(self._logits)
 
-    def add(self, document: Document, *, truncated: bool, spans: Sequence[Span] = (), copied: bool = False) -> None:
-        """Take in the next document, not scored yet; `spans` are its windows where there are several. One that is
-        `copied` is scored by another's.
+    def add(self, document: Document, *, truncated: bool, spans: Sequence[Span] = (), duplicate: bool = False) -> None:
+        """Add the next document, without a score.
+
+        `spans` are its windows, if it has several. A `duplicate` gets the score of an earlier document, so its windows
+        are not scored.
 
         Raises:
-            TooLarge: the documents to return hold too much text.
+            TooLarge: the documents to return exceed `max_kept_bytes`.
         """
         index = len(self._logits)
         self._logits.append(math.nan)
         self._truncated.append(truncated)
-        self._read.extend((len(spans) or 1, 0, 0))
+        self._windows.extend((len(spans) or 1, 0, 0))
         self.windows += len(spans) or 1
-        if spans and not copied:
-            self._open[index] = _Windows(spans, len(spans))
+        if spans and not duplicate:
+            self._unfinished[index] = _WindowScores(spans, len(spans))
         if document.id is not None:
             self._ids[index] = document.id
         if self._request.return_documents:
@@ -106,43 +121,43 @@ class Scoreboard:
         self._kept_bytes += document.size
         if self._max_kept_bytes is not None and self._kept_bytes > self._max_kept_bytes:
             raise TooLarge(
-                f"return_documents would hold more than {counted(self._max_kept_bytes, 'byte')} of documents: "
-                "set a (smaller) top_n, or leave return_documents out",
+                f"return_documents would keep more than {counted(self._max_kept_bytes, 'byte')} of documents: "
+                "set a smaller top_n, or leave return_documents out",
                 field="return_documents",
             )
 
-    def settle(self, index: int, logit: float, window: int = 0) -> bool:
-        """Note the score of a document, or of a window of it; tells whether the document has its score now.
+    def record(self, index: int, logit: float, window: int = 0) -> bool:
+        """Record the logit of a document, or of one of its windows. Return True if the document has its score now.
 
         Raises:
             InferenceFailed: the logit is not finite.
         """
         if not math.isfinite(logit):
-            raise InferenceFailed(f"the model gave {logit} for documents[{index}]")
-        if index in self._open:
-            windows = self._open[index]
-            windows.settle(window, logit)
-            if windows.waiting:
+            raise InferenceFailed(f"the model returned {logit} for documents[{index}]")
+        if index in self._unfinished:
+            windows = self._unfinished[index]
+            windows.record(window, logit)
+            if windows.unscored:
                 return False
             logit = windows.logit(self._request.window_score)
-            self._read[3 * index + 1 : 3 * index + 3] = array("I", windows.best_span)
-            del self._open[index]
+            self._windows[3 * index + 1 : 3 * index + 3] = array("I", windows.best_span)
+            del self._unfinished[index]
         self._logits[index] = logit
         if index in self._documents:
             self._keep_best(index, self._logits[index])
         return True
 
-    def repeat(self, copy: int, original: int) -> None:
-        """Give a copy the score of its original."""
-        self.resemble(copy, original)
-        self.settle(copy, self._logits[original])
+    def copy_score(self, duplicate: int, original: int) -> None:
+        """Give a duplicate the score and the best window of its original."""
+        self.copy_best_window(duplicate, original)
+        self.record(duplicate, self._logits[original])
 
-    def resemble(self, copy: int, original: int) -> None:
-        """Give a copy, whose score comes by itself, the best window of its original."""
-        self._read[3 * copy : 3 * copy + 3] = self._read[3 * original : 3 * original + 3]
+    def copy_best_window(self, duplicate: int, original: int) -> None:
+        """Give a duplicate the best window of its original. Its score is recorded separately."""
+        self._windows[3 * duplicate : 3 * duplicate + 3] = self._windows[3 * original : 3 * original + 3]
 
     def _keep_best(self, index: int, logit: float) -> None:
-        """Drop the document if it cannot be returned any more, or the one that it drives out."""
+        """Drop a document that cannot be returned any more: the one just scored, or one that it displaces."""
         request = self._request
         score = self._relevance(np.array([logit], np.float32))[0]
         if request.min_score is not None and score < request.min_score:
@@ -156,17 +171,17 @@ class Scoreboard:
         self._kept_bytes -= self._documents.pop(index).size
 
     def logit(self, index: int) -> float | None:
-        """The logit of a document; None while it has none."""
+        """Return the logit of a document; None while it has none."""
         logit = self._logits[index]
         return None if math.isnan(logit) else logit
 
     def results(self, indexes: Sequence[int] | NDArray[np.int64]) -> Iterator[RankedDocument]:
-        """The results of scored documents, in the order given."""
+        """Yield the results of scored documents, in the order of `indexes`."""
         logits = np.array([self._logits[index] for index in indexes], np.float32)
         scores = self._relevance(logits)
         for index, logit, score in zip(map(int, indexes), logits.tolist(), scores.tolist(), strict=True):
             document = self._documents.get(index)
-            windows, start, end = self._read[3 * index : 3 * index + 3]
+            windows, start, end = self._windows[3 * index : 3 * index + 3]
             yield RankedDocument(
                 index=index,
                 relevance_score=score,
@@ -179,7 +194,8 @@ class Scoreboard:
             )
 
     def order(self) -> NDArray[np.int64]:
-        """Indexes of the documents to return, the best first; of those that are scored."""
+        """Return the indexes of the documents to return, best first; shape (results,). Unscored documents are left
+        out."""
         logits = np.array(self._logits, np.float32)
         scored = np.flatnonzero(~np.isnan(logits))
         scores = self._relevance(logits[scored])
@@ -187,13 +203,14 @@ class Scoreboard:
         return scored[best]
 
     def missing(self, received: int) -> Missing:
-        """What is not scored of the documents received, those that were not added yet among them."""
+        """Return which of the `received` documents have no score, those not added yet included."""
         unscored = np.ones(received, np.bool_)
         unscored[: len(self)] = np.isnan(np.array(self._logits, np.float32))
         edges = np.flatnonzero(np.diff(unscored, prepend=False, append=False))
-        return Missing([range(start, end) for start, end in edges.reshape(-1, 2).tolist()], received)
+        ranges = [range(start, end) for start, end in edges.reshape(-1, 2).tolist()]
+        return Missing(ranges, received)
 
-    def answer_bytes(self, received: int) -> int:
-        """About what a ranking takes on the wire of so many documents."""
+    def response_bytes(self, received: int) -> int:
+        """Return the approximate size of the response to a request with that many documents, in bytes."""
         results = received if self._request.top_n is None else min(received, self._request.top_n)
         return results * _RESULT_BYTES + self._kept_bytes

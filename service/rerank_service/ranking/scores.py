@@ -1,4 +1,4 @@
-"""From logits to relevance scores, and the order of documents by them. Pure functions."""
+"""Relevance scores of logits, and the order of results. Pure functions."""
 
 from enum import Enum
 
@@ -10,24 +10,24 @@ from rerank_service.ranking.calibration_curve import Calibration, sigmoid
 
 
 class ScoreType(Enum):
-    """What relevance_score holds."""
+    """The meaning of `relevance_score`."""
 
     PROBABILITY = "probability"
-    """What the bundle says: calibrated where it is, else as SIGMOID."""
+    """As CALIBRATED if the bundle has a calibration, else as SIGMOID."""
     RAW = "raw"
     """The logit."""
     SIGMOID = "sigmoid"
-    """The model's own activation, whether or not the bundle is calibrated."""
+    """The model's own activation of the logit, even if the bundle has a calibration."""
     CALIBRATED = "calibrated"
-    """By the bundle's calibration; there must be one."""
+    """The bundle's calibration of the logit. An error if the bundle has none."""
 
 
 class Activation(Enum):
-    """How a logit becomes a probability."""
+    """The function of the model that turns a logit into a score."""
 
     SIGMOID = "sigmoid"
     IDENTITY = "identity"
-    """It does not: the model's output is the score, a probability already or not meant to be one."""
+    """The logit is the score: the model returns probabilities, or its logits are not meant to be probabilities."""
 
 
 def relevance(
@@ -36,10 +36,11 @@ def relevance(
     score_type: ScoreType,
     calibration: Calibration | None = None,
 ) -> NDArray[np.float64]:
-    """relevance_score of each logit, in the order of the logits.
+    """Return the relevance score of each logit; both arrays have shape (documents,). The order of scores is the order
+    of logits.
 
     Raises:
-        InvalidRequest: calibrated scores are asked for, and there is no calibration.
+        InvalidRequest: `score_type` is calibrated, and there is no calibration.
     """
     wide = logits.astype(np.float64)
     if score_type is ScoreType.RAW:
@@ -48,7 +49,8 @@ def relevance(
         return calibration.scores(wide)
     if score_type is ScoreType.CALIBRATED:
         raise InvalidRequest(
-            "score_type is calibrated, and this model is not: leave it out, or calibrate the bundle (rerank calibrate)",
+            "score_type is calibrated, but this model has no calibration: leave score_type out, or calibrate the "
+            "bundle (rerank calibrate)",
             field="score_type",
             reason="not_calibrated",
         )
@@ -62,7 +64,10 @@ def rank(
     top_n: int | None = None,
     min_score: float | None = None,
 ) -> NDArray[np.int64]:
-    """Indexes in order of relevance: by logit descending, ties by ascending index; min_score before top_n."""
+    """Return the indexes of the results: logits descending, equal logits by ascending index.
+
+    `min_score` removes results before `top_n` counts them.
+    """
     order = np.argsort(-logits, kind="stable")
     if min_score is not None:
         order = order[scores[order] >= min_score]

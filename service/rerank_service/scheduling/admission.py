@@ -1,4 +1,8 @@
-"""Who may come in: room for documents, time to finish, and the door that a draining server closes."""
+"""Admission control: capacity, deadlines, draining.
+
+A request is accepted or rejected before its first `await`, so two requests never get the same free capacity. Requests
+that are close to their deadline are protected: a new request is rejected if it would make them late.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -7,130 +11,132 @@ from contextlib import contextmanager
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
 from rerank_service.quantities import counted, duration
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.scheduling.forecast import Load, lateness
+from rerank_service.scheduling.forecast import RemainingWork, deadline_overrun
 
 RETRY_AFTER = 1.0
-"""Seconds told to a refused client, at least."""
-ALONE = 0.9
-"""The share of its time that a request may be forecast to take by itself, since forecasts err."""
-BESIDE = 0.7
-"""The same beside others. There forecasts err more, and to let in less costs nothing as long as something waits; what
-is let in and not done in time has cost what it had."""
-DOUBT = 4.0
-"""On an idle server a request is refused only if it is forecast to take so many times what it has: else a forecast
-that is wrong could keep everybody out, and nothing would run by which it could be learned better."""
+"""Minimum number of seconds after which a rejected client should retry."""
+ALONE_SHARE = 0.9
+"""Share of its remaining time that a request may need on its own. The rest covers errors of the forecast."""
+SHARED_SHARE = 0.7
+"""Share of the remaining time that a request may need beside other requests. It is lower than `ALONE_SHARE` because
+these forecasts are less certain. While pairs wait, accepting less wastes no capacity, but a request that misses its
+deadline wastes all that was computed for it."""
+IDLE_FACTOR = 4.0
+"""On an idle server, a request is rejected only if it needs more than this multiple of its remaining time. The
+forecast improves only with batches that run, so a wrong forecast must not reject every request."""
 
 
 class Ticket:
-    """A live request: how much it is expected to cost, and how much of that it has had."""
+    """An accepted request: the work that remains, its deadline and its weight."""
 
     def __init__(self, tokens: float, deadline: Deadline, weight: float) -> None:
+        """`tokens` is the estimated work in padded tokens."""
         self._tokens = tokens
         self._deadline = deadline
         self._weight = weight
 
     @property
-    def tokens(self) -> float:
-        """What it still wants."""
+    def remaining_tokens(self) -> float:
+        """Padded tokens that remain to be computed; at least 0."""
         return max(0.0, self._tokens)
 
-    def progress(self, tokens: float) -> None:
-        """So many tokens less are wanted: they were computed, or had been guessed and are not there."""
+    def reduce(self, tokens: float) -> None:
+        """Subtract tokens that were computed, or that the estimate counted in excess. Negative: add tokens."""
         self._tokens -= tokens
 
-    def load(self, now: float) -> Load:
-        """What it still wants, and the time that it has for that."""
-        return Load(self.tokens, self._deadline.at - now, self._weight)
+    def remaining_work(self, now: float) -> RemainingWork:
+        """Return the work that remains at `now`, in seconds on the event loop's clock."""
+        return RemainingWork(self.remaining_tokens, self._deadline.at - now, self._weight)
 
 
 class Admission:
-    """Knows the live requests. Room is taken before a request's first await, so that no two requests are let in on
-    the same room."""
+    """Accepts or rejects requests, and knows the live ones. Used on the event loop only."""
 
     def __init__(self, max_live_documents: int, max_live_tokens: float, clock: Callable[[], float]) -> None:
-        """`clock` is the event loop's, in whose seconds deadlines are."""
+        """`clock` is the event loop's clock, which deadlines use too."""
         self._max_live_documents = max_live_documents
         self._max_live_tokens = max_live_tokens
         self._clock = clock
-        self._open = True
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._draining = False
+        self._no_requests = asyncio.Event()
+        self._no_requests.set()
         self._live: set[Ticket] = set()
         self.live_documents = 0
+        """Documents of all live unary requests."""
 
     @property
     def live_requests(self) -> int:
-        """Requests that are not answered yet."""
+        """Number of accepted requests that are not finished yet."""
         return len(self._live)
 
     @contextmanager
     def admit(
         self, documents: int, tokens: float, deadline: Deadline, tokens_per_second: float, weight: float = 1.0
     ) -> Iterator[Ticket]:
-        """Hold room for a request while it lives.
+        """Accept a request and reserve its capacity until the block ends.
 
-        A request is let in whatever its size when nothing else is there, if it can be done by its deadline.
+        Without other live requests, a request of any size is accepted if it can meet its deadline.
 
         Raises:
             NotReady: the server is draining.
-            Overloaded: there is no room, or it or another request would be late; says when to come back.
-            DeadlineExceeded: it would be late even if it were alone, so that coming back does not help.
+            Overloaded: the capacity is used up, or this or another request would miss its deadline.
+            DeadlineExceeded: the request would miss its deadline even on its own, so a retry does not help.
         """
-        if not self._open:
+        if self._draining:
             raise NotReady("the server is draining: send the request to another replica")
         ticket = Ticket(tokens, deadline, weight)
-        self._check_room(documents, tokens)
-        self._check_time(ticket, tokens_per_second)
+        self._check_capacity(documents, tokens)
+        self._check_deadlines(ticket, tokens_per_second)
         self.live_documents += documents
         self._live.add(ticket)
-        self._empty.clear()
+        self._no_requests.clear()
         try:
             yield ticket
         finally:
             self.live_documents -= documents
             self._live.discard(ticket)
             if not self._live:
-                self._empty.set()
+                self._no_requests.set()
 
-    def _check_room(self, documents: int, tokens: float) -> None:
+    def _check_capacity(self, documents: int, tokens: float) -> None:
         if not self._live:
             return
         if self.live_documents + documents > self._max_live_documents:
             raise Overloaded(
-                f"the server is ranking {counted(self.live_documents, 'document')}, and takes on at most "
-                f"{self._max_live_documents:,}",
+                f"the server is ranking {counted(self.live_documents, 'document')} and accepts at most "
+                f"{self._max_live_documents:,}: retry later",
                 retry_after=RETRY_AFTER,
             )
-        waiting = sum(ticket.tokens for ticket in self._live)
+        waiting = sum(ticket.remaining_tokens for ticket in self._live)
         if waiting + tokens > self._max_live_tokens:
             raise Overloaded(
-                f"the server has {counted(waiting, 'token')} waiting, and takes on at most "
-                f"{self._max_live_tokens:,.0f}",
+                f"the server has {counted(waiting, 'token')} waiting and accepts at most "
+                f"{self._max_live_tokens:,.0f}: retry later",
                 retry_after=RETRY_AFTER,
             )
 
-    def _check_time(self, ticket: Ticket, tokens_per_second: float) -> None:
+    def _check_deadlines(self, ticket: Ticket, tokens_per_second: float) -> None:
         now = self._clock()
-        newcomer = ticket.load(now)
-        if lateness([], newcomer, tokens_per_second, ALONE if self._live else DOUBT):
-            needed = newcomer.tokens / tokens_per_second
+        new = ticket.remaining_work(now)
+        if deadline_overrun([], new, tokens_per_second, ALONE_SHARE if self._live else IDLE_FACTOR):
             raise DeadlineExceeded(
-                f"the request needs about {duration(needed)} by itself, more than its deadline leaves: give it "
-                "more time, or fewer or shorter documents"
+                f"the request needs about {duration(new.tokens / tokens_per_second)} and would miss its deadline "
+                "even on its own: set a longer timeout, or send fewer or shorter documents"
             )
         if not self._live:
             return
-        late = lateness([one.load(now) for one in self._live], newcomer, tokens_per_second, BESIDE)
+        live = [other.remaining_work(now) for other in self._live]
+        late = deadline_overrun(live, new, tokens_per_second, SHARED_SHARE)
         if late > 0:
             raise Overloaded(
-                f"the request, or one that was here before it, would miss its deadline by about {duration(late)}",
+                f"this request or an accepted one would miss its deadline by about {duration(late)}: retry later",
                 retry_after=max(RETRY_AFTER, late),
             )
 
     def close(self) -> None:
-        """Let nobody in any more; who is in stays until answered."""
-        self._open = False
+        """Reject all requests from now on. Accepted requests continue."""
+        self._draining = True
 
     async def drained(self) -> None:
-        """Wait until no request lives."""
-        await self._empty.wait()
+        """Wait until no request is live."""
+        await self._no_requests.wait()

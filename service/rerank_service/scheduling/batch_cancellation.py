@@ -14,7 +14,7 @@ class CancelToken:
         self._lock = threading.Lock()
         self._callback: Callable[[], None] | None = None
         self.cancelled = False
-        """True when no request wants the batch any more."""
+        """True once no request needs the batch."""
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Register the callback that stops the batch; call it now if the token is already cancelled."""
@@ -25,7 +25,7 @@ class CancelToken:
             callback()
 
     def cancel(self) -> None:
-        """Stop the batch, where it can be stopped."""
+        """Mark the batch as cancelled, and stop it if it can be stopped."""
         with self._lock:
             self.cancelled = True
             callback = self._callback

@@ -1,6 +1,6 @@
 """Score one batch. If the model fails on it, score its halves, so that one bad pair fails alone.
 
-Rule: no queue, no lock, no request. The scheduler acts on the outcomes.
+Rule: this module knows no queue, no lock and no request. The scheduler acts on the outcomes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +16,11 @@ from rerank_service.scheduling.batching import Batch, BatchLimits, collate
 from rerank_service.scheduling.submission import WaitingPair
 
 Score = Callable[[Batch, CancelToken], NDArray[np.float32]]
-"""Scores a batch of n rows: n float32 logits. Blocks, and is called from several threads at once. Raises when the batch
-is cancelled, where the engine can stop."""
+"""Return the logits of a batch, float32 of shape (rows,). Blocks, and is called from several threads at once. Raises
+when the batch is cancelled, if the engine can stop."""
 
 WrapScore = Callable[[Score], Score]
-"""Puts another score function around a model's own, for example one that records its batches."""
+"""Return a score function that calls the given one, for example to record its batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class BatchScored:
 
     entries: Sequence[WaitingPair]
     logits: Sequence[float]
+    """Logit of each entry."""
     rows: int
     length: int
     """Tokens of each row, padding included."""
@@ -47,7 +48,7 @@ class BatchCancelled:
 
 @dataclass(frozen=True, slots=True)
 class MemoryExceeded:
-    """A batch for which there was no memory; its halves follow."""
+    """A batch that ran out of memory. The outcomes of its halves follow."""
 
     tokens: int
     """Padded tokens of the batch."""
@@ -56,7 +57,7 @@ class MemoryExceeded:
 
 @dataclass(frozen=True, slots=True)
 class PairFailed:
-    """A pair that the model fails on even when it is alone."""
+    """A pair on which the model fails even when it runs alone."""
 
     entry: WaitingPair
     error: InferenceFailed
@@ -69,18 +70,19 @@ class BatchRunner:
     """Scores batches with a model."""
 
     def __init__(self, score: Score, limits: BatchLimits, *, pad_id: int, clock: Callable[[], float]) -> None:
+        """`pad_id` is the token id of padding; `clock` is the scheduler's."""
         self._score = score
         self._limits = limits
         self._pad_id = pad_id
         self._clock = clock
 
     def run(self, entries: Sequence[WaitingPair], token: CancelToken) -> Iterator[Outcome]:
-        """Score pairs, and yield the outcome of the batch, or of the parts it was split into. Blocks."""
+        """Score pairs, and yield the outcome of the batch, or of the parts into which it was split. Blocks."""
         started = self._clock()
         try:
             batch = collate([entry.pair for entry in entries], pad_id=self._pad_id, limits=self._limits)
             logits = self._score(batch, token).tolist()
-        except Exception as error:  # noqa: BLE001 - an error of the runtime belongs to the owner of the pair
+        except Exception as error:  # noqa: BLE001 - an error of the engine fails the pair, not the lane
             yield from self._failed(entries, token, error)
         else:
             yield BatchScored(entries, logits, batch.rows, batch.length, started, self._clock())
@@ -104,6 +106,7 @@ class BatchRunner:
 def _failure(entry: WaitingPair, error: Exception) -> InferenceFailed:
     if isinstance(error, OutOfMemory):
         return OutOfMemory(
-            f"there is no memory for documents[{entry.position}], of {counted(len(entry.pair), 'token')}"
+            f"there is no memory for documents[{entry.position}], of {counted(len(entry.pair), 'token')}: "
+            "send a shorter document"
         )
     return InferenceFailed(f"the model failed on documents[{entry.position}]")

@@ -1,4 +1,7 @@
-"""How large a batch may be, and how pairs become its arrays. Pure: which pairs those are is fairness.py's."""
+"""Pairs as token ids, the size limits of a batch, and the arrays of a batch.
+
+Pure. `fair_queue.py` chooses the pairs of a batch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of tokens with their token type ids. Both arrays are int64, of one length."""
+    """A run of tokens with their token type ids. Both arrays are int64 of shape (tokens,)."""
 
     ids: NDArray[np.int64]
     type_ids: NDArray[np.int64]
@@ -20,60 +23,64 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPair:
-    """One (query, document) pair: head + document + tail. `len()` is its tokens.
+    """The tokens of one pair: head, document, tail. `len()` is their number.
 
-    Head (special tokens and the query) and tail are shared by all pairs of a request, so that a thousand
-    documents hold their query once.
+    All pairs of a query share its head and tail, so 1,000 documents hold the query once.
     """
 
     head: Segment
+    """Special tokens and the query."""
     document: NDArray[np.int64]
+    """Token ids of the document, or of one of its windows."""
     tail: Segment
+    """Special tokens after the document."""
     document_type: int
+    """Token type id of the document's tokens."""
     truncated: bool = False
+    """True if the document was cut."""
     window: int = 0
-    """Which of its document's windows it is."""
+    """Window of the document, from 0."""
 
     def __len__(self) -> int:
         return len(self.head) + len(self.document) + len(self.tail)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLimits:
-    """How large a batch may become."""
+    """Maximum size of a batch. The defaults of each engine are in `engine/batch_defaults.py`."""
 
-    max_tokens: int = 512
-    """Padded tokens: rows times the longest row. A pair longer than this runs alone."""
-    min_tokens: int = 256
-    """Padded tokens below which a batch is not made smaller, however little waits."""
-    max_pairs: int = 64
-    """Rows."""
-    likeness: float = 0.85
-    """Rows shorter than this share of the longest are left for a batch of their own. Where a batch costs much by
-    itself, as on a GPU, less is right."""
-    length_multiple: int = 4
-    """Rows are padded to a multiple of this, so that few shapes occur."""
-
+    max_tokens: int
+    """Maximum padded tokens: rows times the longest row. A pair longer than this runs alone."""
+    min_tokens: int
+    """Padded tokens below which a batch is not made smaller near the end of the queue."""
+    max_pairs: int
+    """Maximum number of rows."""
+    min_length_ratio: float
+    """Minimum length of a row relative to the longest row, from 0 to 1. Shorter pairs wait for another batch. A low
+    ratio suits engines on which each batch has a high fixed cost, such as GPUs."""
+    length_multiple: int
+    """Rows are padded to a multiple of this many tokens, so that few different shapes occur."""
     max_length: int | None = None
-    """Tokens that the model has positions for; rows are not padded beyond."""
+    """Token limit of the model: rows are not padded beyond it. None: no limit."""
 
     def padded(self, length: int) -> int:
-        """`length` rounded up to the multiple."""
+        """Return `length` rounded up to the multiple, but not beyond `max_length`."""
         rounded = -(-length // self.length_multiple) * self.length_multiple
         return rounded if self.max_length is None else max(length, min(rounded, self.max_length))
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded arrays, all int64 of shape (rows, length)."""
+    """The arrays of a batch, all int64 of shape (rows, length)."""
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
+    """1 for the tokens of a pair, 0 for padding."""
     token_type_ids: NDArray[np.int64]
 
     @property
     def rows(self) -> int:
-        """Pairs in the batch."""
+        """Number of pairs."""
         return int(self.input_ids.shape[0])
 
     @property
@@ -83,7 +90,7 @@ class Batch:
 
 
 def collate(pairs: Sequence[EncodedPair], *, pad_id: int, limits: BatchLimits) -> Batch:
-    """Lay pairs out as rows, padded on the right to the longest."""
+    """Return the pairs as a batch. Each pair is a row, padded on the right with `pad_id`."""
     shape = (len(pairs), limits.padded(max(map(len, pairs))))
     ids = np.full(shape, pad_id, np.int64)
     mask = np.zeros(shape, np.int64)

@@ -1,4 +1,4 @@
-"""When a request's time is over."""
+"""The deadline of a request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,13 +10,14 @@ from rerank_service.errors import DeadlineExceeded
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment on the event loop's clock, in seconds."""
+    """The time by which a request must be finished."""
 
     at: float
+    """Seconds on the event loop's clock."""
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
-        """The deadline that many seconds from now."""
+        """Return the deadline that many seconds from now."""
         return cls(asyncio.get_running_loop().time() + seconds)
 
     @asynccontextmanager
@@ -24,7 +25,7 @@ class Deadline:
         """Cancel the block when the deadline passes.
 
         Raises:
-            DeadlineExceeded: it has passed.
+            DeadlineExceeded: the deadline passed before the block ended.
         """
         scope = asyncio.timeout_at(self.at)
         try:
@@ -33,4 +34,7 @@ class Deadline:
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            raise DeadlineExceeded("the deadline passed before the request was answered") from error
+            raise DeadlineExceeded(
+                "the deadline passed before the request was finished: set a longer timeout, or send fewer or shorter "
+                "documents"
+            ) from error

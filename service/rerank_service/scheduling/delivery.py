@@ -1,4 +1,4 @@
-"""Group the logits of a batch by the requests that own its pairs. Pure."""
+"""Group logits by the requests that own the pairs. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -6,21 +6,21 @@ from rerank_service.scheduling.batch_run import BatchScored
 from rerank_service.scheduling.submission import Scored, Submission, WaitingPair
 
 Padded = Callable[[int], int]
-"""Returns the tokens that a pair of a length takes alone, padding included."""
+"""Return the tokens of a pair of this length when it is padded alone."""
 
 
 def parts_of_batch(batch: BatchScored, padded: Padded) -> Iterator[tuple[Submission, Scored]]:
-    """Yield each owner of pairs in a batch with the logits of its pairs."""
-    for owner, mine in _by_owner(zip(batch.entries, batch.logits, strict=True)):
+    """Yield each owner of pairs in a batch that ran, with the logits of its pairs."""
+    for owner, pairs in _by_owner(zip(batch.entries, batch.logits, strict=True)):
         yield (
             owner,
             Scored(
-                positions=[entry.position for entry, _ in mine],
-                windows=[entry.pair.window for entry, _ in mine],
-                logits=[logit for _, logit in mine],
-                pairs=[entry.pair for entry, _ in mine],
-                padded_tokens=batch.length * len(mine),
-                own_tokens=sum(padded(len(entry.pair)) for entry, _ in mine),
+                positions=[entry.position for entry, _ in pairs],
+                windows=[entry.pair.window for entry, _ in pairs],
+                logits=[logit for _, logit in pairs],
+                pairs=[entry.pair for entry, _ in pairs],
+                padded_tokens=batch.length * len(pairs),
+                own_tokens=sum(padded(len(entry.pair)) for entry, _ in pairs),
                 started=batch.started,
                 ended=batch.ended,
             ),
@@ -30,18 +30,21 @@ def parts_of_batch(batch: BatchScored, padded: Padded) -> Iterator[tuple[Submiss
 def parts_of_known(
     known: Iterable[tuple[WaitingPair, float]], padded: Padded, now: float
 ) -> Iterator[tuple[Submission, Scored]]:
-    """Yield each owner of pairs that need not run with their logits, which another request's pairs were given."""
-    for owner, mine in _by_owner(known):
+    """Yield each owner of pairs that did not run for it, with their logits, which another request's run gave.
+
+    `now` is the time in seconds on the scheduler's clock.
+    """
+    for owner, pairs in _by_owner(known):
         yield (
             owner,
             Scored(
-                positions=[entry.position for entry, _ in mine],
-                windows=[entry.pair.window for entry, _ in mine],
-                logits=[logit for _, logit in mine],
-                own_tokens=sum(padded(len(entry.pair)) for entry, _ in mine),
+                positions=[entry.position for entry, _ in pairs],
+                windows=[entry.pair.window for entry, _ in pairs],
+                logits=[logit for _, logit in pairs],
+                own_tokens=sum(padded(len(entry.pair)) for entry, _ in pairs),
                 started=now,
                 ended=now,
-                shared=len(mine),
+                shared=len(pairs),
             ),
         )
 

@@ -1,15 +1,22 @@
-"""Whose pairs run next: a fair share for every live request, pairs of like length together.
+"""The fair queue: which pairs form the next batch.
 
-A request is served in rounds: one of up to `FIRST_ROUND` batches, in which a small request is done, then single ones.
-A round's tag is where it would end if all requests ran at once, each at its share (weighted fair queueing: Demers,
-Keshav and Shenker, 1989; Parekh and Gallager, 1993), counted in padded tokens. The next batch belongs to the request
-with the lowest tag among those of the most urgent priority; it is filled with pairs of like length, whoever's they
-are. So nobody is done later than if all had run at once, but for a few batches, and most are done earlier: of many
-small requests the first ends before the last begins, and ten documents pass ten thousand.
+Each live request gets its share of the computed tokens, and a batch holds pairs of similar length.
 
-Rule 1: pure. No clock, no lock, no socket: what happens follows from the calls alone.
-Rule 2: every `PATIENCE`th batch holds the pair that has waited longest, whoever owns it. So a pair with k older ones
-before it runs within (k + 1) * PATIENCE batches, whatever arrives later and however urgent that is.
+The method is weighted fair queueing (Demers, Keshav and Shenker, 1989; Parekh and Gallager, 1993), counted in padded
+tokens:
+
+- A request is served in rounds. Its first round has up to `FIRST_ROUND_BATCHES` batches, enough to finish a small
+  request; later rounds have one batch each.
+- The finish tag of a round is the virtual time at which it would end if all requests ran at once, each at its share.
+- The next batch starts with the request that has the lowest finish tag among those with the lowest priority number. It
+  is filled with pairs of similar length from any request.
+
+So no request finishes later than if all had run at once, apart from a few batches, and most finish earlier. Of many
+small requests the first finishes before the last starts, and 10 documents overtake 10,000.
+
+Rule 1: pure. No clock, no lock, no I/O: the calls alone decide what happens.
+Rule 2: every `OLDEST_EVERY`th batch starts with the pair that has waited longest, whatever its request. So a pair with
+k older pairs before it runs within (k + 1) * OLDEST_EVERY batches, whatever arrives later and whatever its priority.
 """
 
 import itertools
@@ -24,43 +31,45 @@ from rerank_service.scheduling.batching import BatchLimits
 Request = TypeVar("Request", bound=Hashable)
 Item = TypeVar("Item")
 
-PATIENCE = 8
-"""One in so many batches goes to the pair that has waited longest."""
-FIRST_ROUND = 8
-"""Batches of a request's first round, at most."""
-LOOKS = 4096
-"""Pairs that need not run are passed over for one batch, at most, so that the caller is not held up."""
+OLDEST_EVERY = 8
+"""One batch in this many starts with the pair that has waited longest."""
+FIRST_ROUND_BATCHES = 8
+"""Maximum number of batches in a request's first round."""
+MAX_SKIPPED = 4096
+"""Maximum number of pairs skipped for one batch, so that the caller's lock is not held for long."""
 
 
 @dataclass(slots=True)
 class _Share(Generic[Item]):
-    """One request's place: its pairs by padded length, each with the number of its arrival."""
+    """The waiting pairs of one request, and its progress."""
 
     priority: int
     weight: float
     number: int
-    tag: float = -math.inf
-    """Where its round ends."""
-    left: int = 0
-    """Padded tokens that are still to be given in that round."""
+    """Order of arrival."""
+    finish_tag: float = -math.inf
+    """Virtual time at which the current round ends."""
+    round_tokens: int = 0
+    """Padded tokens that the current round still gets."""
     pairs: dict[int, deque[tuple[int, Item]]] = field(default_factory=dict)
+    """Arrival number and item of each pair, by padded length, oldest first."""
 
     @property
     def urgency(self) -> tuple[int, float, int]:
-        """The lowest runs next."""
-        return self.priority, self.tag, self.number
+        """Sort key: the share with the lowest value is served next."""
+        return self.priority, self.finish_tag, self.number
 
-    def begin(self, tokens: int) -> None:
-        """Another round, of so many tokens."""
-        self.tag += tokens / self.weight
-        self.left += tokens
+    def start_round(self, tokens: int) -> None:
+        """Start a round of that many padded tokens."""
+        self.finish_tag += tokens / self.weight
+        self.round_tokens += tokens
 
     def oldest(self) -> tuple[int, int]:
-        """Arrival and padded length of the pair that has waited longest."""
+        """Return arrival number and padded length of the pair that has waited longest."""
         return min((waiting[0][0], length) for length, waiting in self.pairs.items())
 
     def pop(self, length: int) -> Item:
-        """Take out the oldest pair of a length."""
+        """Remove and return the oldest pair of a padded length."""
         waiting = self.pairs[length]
         item = waiting.popleft()[1]
         if not waiting:
@@ -69,36 +78,37 @@ class _Share(Generic[Item]):
 
 
 class FairQueue(Generic[Request, Item]):
-    """Pairs of live requests, waiting to run."""
+    """The waiting pairs of all live requests."""
 
     def __init__(self, limits: BatchLimits, *, lanes: int = 1) -> None:
+        """`lanes` is the number of batches that run at once."""
         self._limits = limits
         self._lanes = lanes
-        self._round = limits.max_tokens
+        self._batch_tokens = limits.max_tokens
         self._shares: dict[Request, _Share[Item]] = {}
         self._arrivals = 0
-        self._takes = 0
+        self._batches_taken = 0
+        self._virtual_time = 0.0
+        """Padded tokens that a request of weight 1 would have received by now, had it waited from the beginning."""
         self.max_tokens = limits.max_tokens
-        """Padded tokens of a batch, from now on."""
-        self._level = 0.0
-        """What a request of weight 1 would have been given by now, had it been here all the time."""
+        """Maximum padded tokens of the next batches. The scheduler lowers it when memory runs out."""
         self.tokens = 0
-        """Padded tokens that wait."""
+        """Padded tokens of all waiting pairs."""
         self.pairs = 0
-        """Pairs that wait."""
+        """Number of waiting pairs."""
 
     def enter(self, request: Request, *, priority: int = 0, weight: float = 1.0) -> None:
-        """A request is live from now on."""
+        """Register a live request. Lower priority numbers are served first; `weight` is its share, above 0."""
         self._shares[request] = _Share(priority, weight, self._arrivals)
         self._arrivals += 1
 
     def add(self, request: Request, items: Sequence[tuple[int, Item]]) -> None:
-        """More pairs of a live request: their lengths in tokens, and whatever stands for them."""
+        """Add pairs of a live request, each as its length in tokens and the item that stands for it."""
         share = self._shares[request]
         lengths = [self._limits.padded(tokens) for tokens, _ in items]
         if not share.pairs:
-            share.tag = max(share.tag, self._level)  # a share that was not used is not saved
-            share.begin(min(sum(lengths), FIRST_ROUND * self._round))
+            share.finish_tag = max(share.finish_tag, self._virtual_time)  # an unused share is not saved
+            share.start_round(min(sum(lengths), FIRST_ROUND_BATCHES * self._batch_tokens))
         for length, (_, item) in zip(lengths, items, strict=True):
             share.pairs.setdefault(length, deque()).append((self._arrivals, item))
             self._arrivals += 1
@@ -106,74 +116,73 @@ class FairQueue(Generic[Request, Item]):
         self.pairs += len(items)
 
     def __contains__(self, request: Request) -> bool:
-        """Whether a request is live."""
+        """Return True while a request is live."""
         return request in self._shares
 
     def leave(self, request: Request) -> None:
-        """A request is no longer live; what still waits of it is dropped."""
+        """Remove a live request and its waiting pairs."""
         share = self._shares.pop(request)
         for length, waiting in share.pairs.items():
             self.tokens -= length * len(waiting)
             self.pairs -= len(waiting)
 
-    def take(self, spared: Callable[[Item], bool] | None = None) -> list[Item]:
-        """The items of the batch to run now; none when nothing waits.
+    def take(self, skip: Callable[[Item], bool] | None = None) -> list[Item]:
+        """Remove and return the items of the next batch; an empty list if no pair waits.
 
-        `spared` is asked in turn of each pair whose turn has come, whether it need not run any more. Such a pair is
-        gone from the queue, and costs its owner nothing; if they all are, there may be none in the batch.
+        `skip` is called once with each pair whose turn has come. If it returns True, the pair does not run: it leaves
+        the queue at no cost to its request. If all pairs are skipped, the list is empty although others may still wait.
         """
         waiting = [share for share in self._shares.values() if share.pairs]
         if not waiting:
             return []
-        self._takes += 1
-        if self._takes % PATIENCE == 0:
-            owner = min(waiting, key=_Share.oldest)
-            length = owner.oldest()[1]
+        self._batches_taken += 1
+        if self._batches_taken % OLDEST_EVERY == 0:
+            first = min(waiting, key=_Share.oldest)
+            length = first.oldest()[1]
         else:
-            owner = min(waiting, key=lambda share: share.urgency)
-            length = max(owner.pairs)
-        rows = self._rows(length)
-        others = sorted((share for share in waiting if share is not owner), key=lambda share: share.urgency)
-        chosen = list(self._fill(length, rows, (owner, *others), spared))
+            first = min(waiting, key=lambda share: share.urgency)
+            length = max(first.pairs)
+        others = sorted((share for share in waiting if share is not first), key=lambda share: share.urgency)
+        chosen = list(self._fill(length, self._max_rows(length), (first, *others), skip))
         if chosen:
-            self._charge([share for share, _, _ in chosen], max(own for _, own, _ in chosen), waiting)
+            batch_length = max(length for _, length, _ in chosen)
+            self._charge([share for share, _, _ in chosen], batch_length, waiting)
         return [item for _, _, item in chosen]
 
-    def _rows(self, length: int) -> int:
-        """How many rows a batch may have. Near the end of the queue batches become smaller, so that no lane is left
-        with a large one while the others have none (guided self-scheduling, Polychronopoulos and Kuck, 1987)."""
+    def _max_rows(self, length: int) -> int:
+        """Return the maximum number of rows of a batch whose longest pair has this padded length.
+
+        Near the end of the queue batches become smaller, so that no lane has a large batch while others have none
+        (guided self-scheduling, Polychronopoulos and Kuck, 1987).
+        """
         guided = max(self._limits.min_tokens, self.tokens // (2 * self._lanes))
         budget = min(self.max_tokens, guided)
         return max(1, min(self._limits.max_pairs, budget // length))
 
     def _fill(
-        self, longest: int, rows: int, shares: Sequence[_Share[Item]], spared: Callable[[Item], bool] | None
+        self, longest: int, rows: int, shares: Sequence[_Share[Item]], skip: Callable[[Item], bool] | None
     ) -> Iterator[tuple[_Share[Item], int, Item]]:
-        """The pair of each row, with its owner and padded length: of the lengths that are most alike first, whoever's
-        they are, and of one length that of the first share."""
-        lengths = sorted(
-            {
-                length
-                for share in shares
-                for length in share.pairs
-                if self._limits.likeness * longest <= length <= longest
-            },
-            reverse=True,
-        )
-        looks = rows + LOOKS
-        for length, share in itertools.product(lengths, shares):
-            while rows and looks and length in share.pairs:
-                looks -= 1
+        """Yield share, padded length and item of each row of a batch.
+
+        The most similar lengths come first, from any share; pairs of one length come in the order of the shares.
+        """
+        shortest = self._limits.min_length_ratio * longest
+        lengths = {length for share in shares for length in share.pairs if shortest <= length <= longest}
+        inspections = rows + MAX_SKIPPED
+        for length, share in itertools.product(sorted(lengths, reverse=True), shares):
+            while rows and inspections and length in share.pairs:
+                inspections -= 1
                 self.tokens -= length
                 self.pairs -= 1
                 item = share.pop(length)
-                if spared is None or not spared(item):
+                if skip is None or not skip(item):
                     rows -= 1
                     yield share, length, item
 
-    def _charge(self, owners: Sequence[_Share[Item]], length: int, waiting: Sequence[_Share[Item]]) -> None:
-        for share in owners:
-            share.left -= length
-            while share.left <= 0:
-                share.begin(self._round)
-        self._level += length * len(owners) / sum(share.weight for share in waiting)
+    def _charge(self, rows: Sequence[_Share[Item]], length: int, waiting: Sequence[_Share[Item]]) -> None:
+        """Charge each row of a batch to its share, and advance the virtual time."""
+        for share in rows:
+            share.round_tokens -= length
+            while share.round_tokens <= 0:
+                share.start_round(self._batch_tokens)
+        self._virtual_time += length * len(rows) / sum(share.weight for share in waiting)

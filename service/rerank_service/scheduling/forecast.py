@@ -1,6 +1,6 @@
-"""When requests will be finished that share the lanes fairly.
+"""Forecast when requests finish that share the lanes by their weights.
 
-Rule 1: pure. Tokens and deadlines in, seconds out.
+Rule: pure functions. Tokens and deadlines in, seconds out.
 """
 
 from collections.abc import Sequence
@@ -8,44 +8,47 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What a request still wants."""
+class RemainingWork:
+    """The work that remains for one request."""
 
     tokens: float
     """Padded tokens."""
     seconds_left: float
-    """Until its deadline."""
+    """Seconds until its deadline. Infinite: the request cannot be late."""
     weight: float = 1.0
-    """Its share of the lanes, beside others'."""
+    """Share of the lanes, relative to the weights of other requests."""
 
 
-def finish_times(loads: Sequence[Load], tokens_per_second: float) -> list[float]:
-    """Seconds until each is done when all get shares by their weights and nobody else comes (processor sharing).
+def finish_times(work: Sequence[RemainingWork], tokens_per_second: float) -> list[float]:
+    """Return the seconds until each request is finished, if no other request arrives.
 
-    The one with the least tokens for its weight is done first; what it had is shared by the others.
+    The model is weighted processor sharing: at any time each unfinished request gets tokens in proportion to its
+    weight. The request with the fewest tokens per weight finishes first; the others then share its part.
     """
-    done = [0.0] * len(loads)
-    clock = given = 0.0
-    sharing = sum(load.weight for load in loads)
-    wanted = [load.tokens / load.weight for load in loads]
-    for at in sorted(range(len(loads)), key=wanted.__getitem__):
-        clock += (wanted[at] - given) * sharing / tokens_per_second
-        given = wanted[at]
-        sharing -= loads[at].weight
-        done[at] = clock
-    return done
+    finished = [0.0] * len(work)
+    now = tokens_given = 0.0  # tokens given to a request of weight 1 so far
+    total_weight = sum(request.weight for request in work)
+    needed = [request.tokens / request.weight for request in work]
+    for index in sorted(range(len(work)), key=needed.__getitem__):
+        now += (needed[index] - tokens_given) * total_weight / tokens_per_second
+        tokens_given = needed[index]
+        total_weight -= work[index].weight
+        finished[index] = now
+    return finished
 
 
-def lateness(live: Sequence[Load], newcomer: Load, tokens_per_second: float, margin: float) -> float:
-    """Seconds by which letting the newcomer in would make somebody later than a share `margin` of the time left: 0 if
-    nobody.
+def deadline_overrun(
+    live: Sequence[RemainingWork], new: RemainingWork, tokens_per_second: float, time_share: float
+) -> float:
+    """Return by how many seconds some request would finish too late if `new` were accepted; 0 if all are in time.
 
-    The newcomer itself counts, and whoever it delays. A request that will be late anyway does not.
+    A request is in time if it finishes within `time_share` of its remaining time. The check covers the new request and
+    each live request that it delays. A live request that would miss its deadline anyway does not count.
     """
-    before = finish_times(live, tokens_per_second)
-    after = finish_times([*live, newcomer], tokens_per_second)
-    late = after[-1] - margin * newcomer.seconds_left
-    for load, was, becomes in zip(live, before, after, strict=False):
-        if was <= load.seconds_left and becomes > was:
-            late = max(late, becomes - margin * load.seconds_left)
-    return max(late, 0.0)
+    without = finish_times(live, tokens_per_second)
+    *with_new, new_finish = finish_times([*live, new], tokens_per_second)
+    overrun = new_finish - time_share * new.seconds_left
+    for request, before, after in zip(live, without, with_new, strict=True):
+        if before <= request.seconds_left and after > before:
+            overrun = max(overrun, after - time_share * request.seconds_left)
+    return max(overrun, 0.0)

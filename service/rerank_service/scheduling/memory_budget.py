@@ -1,26 +1,31 @@
-"""PURE: how many tokens a batch may have where the memory is not known beforehand.
+"""Adapt the batch size to the memory of the device, which is not known beforehand.
 
-Halved when a batch finds no memory, and raised a little with each that runs: additive increase, multiplicative decrease
-(Chiu and Jain, 1989). So what a batch fails on is tried again now and then, and not by each batch.
+The budget is halved when a batch runs out of memory, and raised a little with each large batch that runs: additive
+increase, multiplicative decrease (Chiu and Jain, 1989). So a size that failed is tried again from time to time, and not
+by each batch.
+
+Rule: pure. No clock, no lock, no I/O.
 """
 
-_STEPS = 1024
-"""Batches in which the whole of a budget would be regained."""
+_RECOVERY_BATCHES = 1024
+"""Number of batches in which the budget grows from 0 back to its maximum."""
 
 
 class TokenBudget:
-    """Padded tokens of a batch."""
+    """The maximum number of padded tokens in a batch, as far as memory allows."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.now = most
-        """At least 1: one row may always run."""
+    def __init__(self, max_tokens: int) -> None:
+        """`max_tokens` is the initial budget, and its maximum."""
+        self._max_tokens = max_tokens
+        self.tokens = max_tokens
+        """Current budget in padded tokens; at least 1, since a batch of one pair may always run."""
 
-    def exceeded(self, tokens: int) -> None:
-        """A batch of so many found no memory."""
-        self.now = max(1, min(self.now, tokens // 2))
+    def shrink(self, tokens: int) -> None:
+        """Halve the budget after a batch of `tokens` padded tokens ran out of memory."""
+        self.tokens = max(1, min(self.tokens, tokens // 2))
 
-    def held(self, tokens: int) -> None:
-        """A batch of so many ran. A small one shows nothing."""
-        if 2 * tokens > self.now:
-            self.now = min(self._most, self.now + max(1, self._most // _STEPS))
+    def grow(self, tokens: int) -> None:
+        """Raise the budget after a batch of `tokens` padded tokens ran. A batch below half the budget proves nothing
+        and changes nothing."""
+        if 2 * tokens > self.tokens:
+            self.tokens = min(self._max_tokens, self.tokens + max(1, self._max_tokens // _RECOVERY_BATCHES))

@@ -1,4 +1,4 @@
-"""When a request that takes a part of its ranking is answered with what there is."""
+"""End a request with a partial ranking early enough for the response to reach the client before its deadline."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -6,52 +6,63 @@ from contextlib import contextmanager
 
 from rerank_service.scheduling.deadline import Deadline
 
-ALLOWANCE = 0.5
-"""Seconds. A timeout travels as a duration, so our deadline is later than the client's by its message's way to us, and
-the answer needs the way back: together a round trip, 0.3 s between continents; the rest is for a busy event loop."""
-BYTES_PER_SECOND = 1e6
-"""Of a slow network (8 Mbit/s), which making the answer is fast beside: 4 µs a result, and 10 times that to send it."""
-MOST = 0.25
-"""The share of a request's time that may be kept back, so that a short one has most of its time for scoring."""
+ROUND_TRIP_SECONDS = 0.5
+"""Time reserved for the network. A timeout travels as a duration, so the server's deadline is later than the client's
+by the time that the request needed; the response needs the way back. A round trip between continents takes 0.3 s; the
+rest is for a busy event loop."""
+SLOW_NETWORK_BYTES_PER_SECOND = 1e6
+"""Speed of a slow network (8 Mbit/s). Building the response is fast beside it: 4 µs for a result, and 10 times that to
+send it."""
+MAX_RESERVED_SHARE = 0.25
+"""Maximum share of a request's time that is reserved, so that a short request has most of its time for scoring."""
 
 
-def margin(seconds: float, answer_bytes: int) -> float:
-    """How long before its deadline a request that has so many seconds must be answered."""
-    return max(0.0, min(MOST * seconds, ALLOWANCE + answer_bytes / BYTES_PER_SECOND))
+def reserved_seconds(timeout: float, response_bytes: int) -> float:
+    """Return how long before its deadline a request must end to send its response.
+
+    `timeout` is the time in seconds between the arrival of the request and its deadline.
+    """
+    needed = ROUND_TRIP_SECONDS + response_bytes / SLOW_NETWORK_BYTES_PER_SECOND
+    return max(0.0, min(MAX_RESERVED_SHARE * timeout, needed))
 
 
 class Cutoff:
-    """Cuts a request short in time for its answer to reach the client."""
+    """Ends one request before its deadline, so that its partial ranking arrives in time. Used on the event loop."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._loop = asyncio.get_running_loop()
         self._deadline = deadline
-        self._seconds = deadline.at - self._loop.time()
-        self._cut: Callable[[], None] | None = None
+        self._timeout = deadline.at - self._loop.time()
+        self._end: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def armed(self) -> bool:
+        """True while a request can be ended."""
+        return self._end is not None
+
     @contextmanager
-    def armed(self, cut: Callable[[], None]) -> Iterator[None]:
-        """Call `cut` when it is time, if the block has not ended by then."""
-        self._cut = cut
+    def arm(self, end: Callable[[], None]) -> Iterator[None]:
+        """Call `end` at the cutoff, unless the block ends first."""
+        self._end = end
         self.expect(0)
         try:
             yield
         finally:
-            self._cut = None
-            self._disarm()
+            self._end = None
+            self._stop_timer()
 
-    def expect(self, answer_bytes: int) -> None:
-        """The answer will have about so many bytes."""
-        self._disarm()
-        at = self._deadline.at - margin(self._seconds, answer_bytes)
-        self._timer = self._loop.call_at(at, self.cut)
+    def expect(self, response_bytes: int) -> None:
+        """Set the timer again, for a response of this size."""
+        self._stop_timer()
+        at = self._deadline.at - reserved_seconds(self._timeout, response_bytes)
+        self._timer = self._loop.call_at(at, self.trigger)
 
-    def cut(self) -> None:
-        """Now."""
-        if self._cut is not None:
-            self._cut()
+    def trigger(self) -> None:
+        """End the request now."""
+        if self._end is not None:
+            self._end()
 
-    def _disarm(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

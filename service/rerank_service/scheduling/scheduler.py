@@ -1,10 +1,11 @@
-"""The queue of waiting pairs, and the lanes that run them.
+"""The scheduler: the queue of waiting pairs, and the lanes that run them.
 
-A lane is a thread that takes the next batch the moment it is free: pairs of all live requests, those of similar length
-together. There is no timer: under load, batches grow because pairs wait; without load, a pair runs at once.
+A lane is a thread. As soon as it is free, it takes the next batch: pairs of similar length from all live requests.
+There is no timer: under load, batches grow because pairs wait; without load, a pair runs at once.
 
-Rule 1: fair_queue.py decides what runs next, batch_run.py runs it; this file connects them to the requests.
-Rule 2: `_queue`, `_running`, `_single_flight` and `_closed` are used under the lock; a Submission on the event loop.
+Rule 1: `fair_queue.py` chooses the next batch and `batch_run.py` runs it. This file connects them to the requests.
+Rule 2: `_queue`, `_running`, `_single_flight`, `_cost`, `_budget` and `_closed` are used under the lock `_changed`. All
+other state, and every Submission, is used on the event loop only.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.delivery import parts_of_batch, parts_of_known
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.scheduling.memory_budget import TokenBudget
+from rerank_service.scheduling.running_batches import RunningBatches
 from rerank_service.scheduling.score_cache import ScoreCache
 from rerank_service.scheduling.single_flight import SingleFlight
 from rerank_service.scheduling.submission import Scored, Submission, WaitingPair
@@ -43,7 +45,7 @@ _log = structlog.get_logger()
 
 
 class Scheduler:
-    """Takes pairs of all requests, runs them in batches on lanes, and returns the logits to their owners."""
+    """Runs the pairs of all requests in batches on lanes, and returns the logits to their owners."""
 
     def __init__(
         self,
@@ -56,10 +58,12 @@ class Scheduler:
         cost: CostModel | None = None,
         scores: ScoreCache | None = None,
     ) -> None:
-        """`cost` learns from each batch that runs. With `scores`, equal pairs of several requests are scored once."""
+        """`score` runs a batch. `pad_id` is the token id of padding. `lanes` is the number of batches that run at once.
+        `clock` returns seconds. `cost` learns from each batch that runs. With `scores`, equal pairs of several requests
+        are scored once."""
         self.clock = clock
-        self._runner = BatchRunner(score, limits, pad_id=pad_id, clock=clock)
         self.limits = limits
+        self._runner = BatchRunner(score, limits, pad_id=pad_id, clock=clock)
         self._lanes = lanes
         self._cost = cost or CostModel()
         self._queue: FairQueue[Submission, WaitingPair] = FairQueue(limits, lanes=lanes)
@@ -69,8 +73,7 @@ class Scheduler:
         self._retired = False
         self._users = 0
         self._live: set[Submission] = set()
-        self._running: dict[CancelToken, set[Submission]] = {}
-        """The requests that want each running batch, or wait for one of its pairs."""
+        self._running: RunningBatches[Submission] = RunningBatches()
         self._single_flight: SingleFlight[CancelToken, WaitingPair] | None = (
             None if scores is None else SingleFlight(scores)
         )
@@ -83,7 +86,7 @@ class Scheduler:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep the lanes running until the block ends, also after `retire`."""
+        """Keep the lanes running until the block ends, even if `retire` is called."""
         self._users += 1
         try:
             yield
@@ -92,7 +95,7 @@ class Scheduler:
             self._close_if_unused()
 
     def retire(self) -> None:
-        """Close when the requests that use this scheduler are done: new requests use another one."""
+        """Close when no request uses this scheduler any more. New requests use another one."""
         self._retired = True
         self._close_if_unused()
 
@@ -102,8 +105,12 @@ class Scheduler:
 
     @contextmanager
     def submission(self, *, room: int, priority: int = 0, weight: float = 1.0) -> Iterator[Submission]:
-        """Give a request a place in the queue. At the end of the block its waiting pairs are withdrawn, and a batch
-        that runs for no other request is cancelled."""
+        """Register a request in the queue. At the end of the block its waiting pairs leave the queue, and a running
+        batch that no other request needs is cancelled.
+
+        `room` is the maximum number of pairs in progress. Lower priority numbers run first. `weight` is the share of
+        the lanes.
+        """
         submission = Submission(self._enqueue, self.clock, room)
         self._live.add(submission)
         with self._changed:
@@ -114,10 +121,8 @@ class Scheduler:
             self._live.discard(submission)
             with self._changed:
                 self._queue.leave(submission)
-                unwanted = [token for token, owners in self._running.items() if owners == {submission}]
-                for owners in self._running.values():
-                    owners.discard(submission)
-            for token in unwanted:
+                unneeded = self._running.leave(submission)
+            for token in unneeded:
                 token.cancel()
 
     def _enqueue(self, submission: Submission, entries: Sequence[WaitingPair]) -> None:
@@ -127,18 +132,18 @@ class Scheduler:
             self._queue.add(submission, [(len(entry.pair), entry) for entry in entries])
             self._changed.notify_all()
 
-    def known(self, keys: Sequence[bytes]) -> list[float | None]:
-        """Return the cached logit of each pair; None where there is none."""
+    def cached_logits(self, keys: Sequence[bytes]) -> list[float | None]:
+        """Return the cached logit of each pair; None for pairs without one."""
         if self._single_flight is None:
             return [None] * len(keys)
-        return [self._single_flight.known(key) for key in keys]
+        return [self._single_flight.cached_logit(key) for key in keys]
 
     def padded(self, length: int) -> int:
-        """Return the tokens that a pair of `length` tokens takes at least."""
+        """Return the tokens of a pair of `length` tokens when it is padded alone."""
         return self.limits.padded(length)
 
     def tokens_per_second(self, length: float) -> float:
-        """Return the expected speed of all lanes together, for pairs of `length` tokens."""
+        """Return the expected speed of all lanes in padded tokens per second, for pairs of `length` tokens."""
         row = self.limits.padded(max(1, round(length)))
         with self._changed:
             rows = max(1, min(self.limits.max_pairs, self._queue.max_tokens // row))
@@ -147,7 +152,7 @@ class Scheduler:
     async def run(self) -> None:
         """Run the lanes until `close` or cancellation.
 
-        Raises the error that ends a lane. All live submissions fail then, so that no request waits forever.
+        Raises the error that ends a lane. All live submissions then fail, so that no request waits forever.
         """
         self._loop = asyncio.get_running_loop()
         pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="lane")
@@ -156,17 +161,17 @@ class Scheduler:
             await asyncio.gather(*map(asyncio.shield, lanes))
         finally:
             self.close()
-            self._fail_live()  # its requests leave, which cancels the batches that run
+            self._fail_live()  # the requests leave, which cancels the running batches
             await asyncio.wait(lanes)
             pool.shutdown()
-            self._fail_live()
+            self._fail_live()  # requests whose pairs were queued in between
 
     def _fail_live(self) -> None:
         for submission in self._live:
             submission.finish(NotReady("the server is stopping"))
 
     def close(self) -> None:
-        """Let each lane end after the batch it runs. Waiting pairs are not run."""
+        """Let each lane end after its current batch. Waiting pairs do not run."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -176,10 +181,10 @@ class Scheduler:
             for outcome in self._runner.run(entries, token):
                 self._settle(outcome, token)
             with self._changed:
-                del self._running[token]
+                self._running.end(token)
 
     def _next(self, token: CancelToken) -> list[WaitingPair]:
-        """Wait for the next batch, and return its pairs; none when the scheduler is closed."""
+        """Wait for the next batch, and return its pairs; an empty list when the scheduler is closed."""
         while True:
             known: list[tuple[WaitingPair, float]] = []
             with self._changed:
@@ -187,61 +192,81 @@ class Scheduler:
                     self._changed.wait()
                 if self._closed:
                     return []
-                self._running[token] = set()
-                spared = partial(self._spared, token, known) if self._single_flight is not None else None
-                entries = self._queue.take(spared)
-                self._running[token] |= {entry.owner for entry in entries}
+                entries = self._take(token, known)
             self._deliver(parts_of_known(known, self.padded, self.clock()))
             if entries:
                 return entries
 
-    def _spared(self, token: CancelToken, known: list[tuple[WaitingPair, float]], entry: WaitingPair) -> bool:
-        """Return True where a pair need not run: its logit is cached, or another batch computes it."""
+    def _take(self, token: CancelToken, known: list[tuple[WaitingPair, float]]) -> list[WaitingPair]:
+        """Take the next batch from the queue. Append pairs whose logits are cached to `known`. Called under the lock.
+
+        The list is empty if no pair must run.
+        """
+        flights = self._single_flight
+        skip = None if flights is None else partial(self._skip, flights, token, known)
+        self._running.start(token)
+        entries = self._queue.take(skip)
+        if entries:
+            self._running.need(token, {entry.owner for entry in entries})
+        else:
+            self._running.end(token)
+        return entries
+
+    def _skip(
+        self,
+        flights: SingleFlight[CancelToken, WaitingPair],
+        token: CancelToken,
+        known: list[tuple[WaitingPair, float]],
+        entry: WaitingPair,
+    ) -> bool:
+        """Return True if a pair need not run: its logit is cached, or a running batch computes it."""
         if entry.key is None:
             return False
-        assert self._single_flight is not None
-        if (logit := self._single_flight.known(entry.key)) is not None:
+        if (logit := flights.cached_logit(entry.key)) is not None:
             known.append((entry, logit))
             return True
-        runs_in = self._single_flight.runs_in(entry.key)
-        # this batch has no owners yet; another one without owners is about to be cancelled
-        if runs_in is not None and (runs_in is token or self._running[runs_in]):
-            self._running[runs_in].add(entry.owner)
-            self._single_flight.follow(entry.key, entry)
+        batch = flights.running_batch(entry.key)
+        # the batch that is being filled has no requests yet; any other batch without requests is being cancelled
+        if batch is not None and (batch is token or self._running.is_needed(batch)):
+            self._running.need(batch, [entry.owner])
+            flights.follow(entry.key, entry)
             return True
-        self._single_flight.lead(entry.key, token)
+        flights.start(entry.key, token)
         return False
 
     def _settle(self, outcome: Outcome, token: CancelToken) -> None:
+        """Deliver the outcome of a batch, or of a part of it, to the requests."""
         match outcome:
             case BatchScored():
                 self._learn(outcome)
                 self._deliver(parts_of_batch(outcome, self.padded))
-                self._land(outcome.entries, outcome.logits, token)
+                self._finish(outcome.entries, outcome.logits, token)
             case BatchCancelled():
-                self._land(outcome.entries, [math.nan] * len(outcome.entries), token)
+                self._finish(outcome.entries, [math.nan] * len(outcome.entries), token)
             case MemoryExceeded():
                 self._shrink(outcome)
             case PairFailed():
                 self._call(outcome.entry.owner.finish, outcome.error)
-                self._land([outcome.entry], [math.nan], token)
+                self._finish([outcome.entry], [math.nan], token)
 
     def _learn(self, batch: BatchScored) -> None:
         with self._changed:
             self._cost.observe(batch.rows, batch.length, batch.ended - batch.started)
-            self._budget.held(batch.rows * batch.length)
-            self._queue.max_tokens = self._budget.now
+            self._budget.grow(batch.rows * batch.length)
+            self._queue.max_tokens = self._budget.tokens
 
     def _shrink(self, exceeded: MemoryExceeded) -> None:
-        """Make later batches smaller than one that found no memory, so that not each of them fails first."""
+        """Make later batches smaller than the one that ran out of memory, so that not each of them fails first."""
         with self._changed:
-            self._budget.exceeded(exceeded.tokens)
-            self._queue.max_tokens = self._budget.now
-        _log.warning("out of memory", error=str(exceeded.error), max_batch_tokens=self._budget.now)
+            self._budget.shrink(exceeded.tokens)
+            self._queue.max_tokens = self._budget.tokens
+        _log.warning("out of memory", error=str(exceeded.error), max_batch_tokens=self._budget.tokens)
 
-    def _land(self, entries: Sequence[WaitingPair], logits: Sequence[float], token: CancelToken) -> None:
-        """Deliver logits to the pairs of other requests that wait for them; without a logit, queue those pairs again,
-        each to be scored alone."""
+    def _finish(self, entries: Sequence[WaitingPair], logits: Sequence[float], token: CancelToken) -> None:
+        """End the runs of pairs, and deliver their logits to equal pairs of other requests that waited for them.
+
+        Without a finite logit, the waiting pairs are queued again: each request retries its own pair.
+        """
         if self._single_flight is None:
             return
         known: list[tuple[WaitingPair, float]] = []
@@ -249,17 +274,18 @@ class Scheduler:
             for entry, logit in zip(entries, logits, strict=True):
                 if entry.key is None:
                     continue
-                followers = self._single_flight.land(entry.key, token, logit)
+                waiters = self._single_flight.finish(entry.key, token, logit)
                 if math.isfinite(logit):
-                    known.extend((follower, logit) for follower in followers)
+                    known.extend((waiter, logit) for waiter in waiters)
                 else:
-                    self._queue_again(followers)
+                    self._queue_again(waiters)
         self._deliver(parts_of_known(known, self.padded, self.clock()))
 
-    def _queue_again(self, followers: Sequence[WaitingPair]) -> None:
-        for follower in followers:
-            if follower.owner in self._queue:
-                self._queue.add(follower.owner, [(len(follower.pair), replace(follower, key=None))])
+    def _queue_again(self, waiters: Sequence[WaitingPair]) -> None:
+        """Queue pairs without their keys, so that they are not shared again. Called under the lock."""
+        for waiter in waiters:
+            if waiter.owner in self._queue:
+                self._queue.add(waiter.owner, [(len(waiter.pair), replace(waiter, key=None))])
         self._changed.notify_all()
 
     def _deliver(self, parts: Iterable[tuple[Submission, Scored]]) -> None:
@@ -267,5 +293,6 @@ class Scheduler:
             self._call(owner.deliver, part)
 
     def _call(self, callback: Callable[..., None], *args: object) -> None:
+        """Call a function on the event loop, from a lane."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(callback, *args)

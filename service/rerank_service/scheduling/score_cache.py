@@ -1,17 +1,19 @@
-"""Scores that were computed before, by the keys of their pairs."""
+"""Cache of logits by pair key."""
 
 import threading
 
 from cachetools import LRUCache
 
 ENTRY_BYTES = 480
-"""What an entry takes at its worst, just when the tables behind it have grown: measured, and held by a test."""
+"""Maximum memory of an entry in bytes, reached just after the tables of the cache have grown. Measured; a test checks
+it."""
 
 
 class ScoreCache:
-    """The scores asked for last, as many as the bytes hold. All methods may be called from any thread."""
+    """The most recently used logits, as many as fit the memory. Thread-safe."""
 
     def __init__(self, max_bytes: int) -> None:
+        """`max_bytes` is the memory of the cache; there is room for at least one entry."""
         self._lock = threading.Lock()
         self._scores: LRUCache[bytes, float] = LRUCache(max(1, max_bytes // ENTRY_BYTES))
 
@@ -19,11 +21,11 @@ class ScoreCache:
         return len(self._scores)
 
     def get(self, key: bytes) -> float | None:
-        """The logit of a pair, if it is here."""
+        """Return the logit of a pair; None if the cache has none."""
         with self._lock:
             return self._scores.get(key)
 
     def put(self, key: bytes, logit: float) -> None:
-        """Keep a logit, and forget the one that was not asked for the longest if there is no room."""
+        """Store a logit. A full cache drops the entry that was not used for the longest time."""
         with self._lock:
             self._scores[key] = logit

@@ -1,11 +1,17 @@
-"""Pairs that several requests want at once, or one after the other: scored once, by whoever's turn comes first.
+"""Single-flight: a pair that several requests need is scored once.
 
-Each request's pairs keep their own places in the queue, and what is shared is decided when a pair's turn comes: its
-score is known by then, or runs just then in a batch, or else the pair runs. So nobody waits for another's turn, however
-late that is, but for a batch that runs already at most; and who leaves takes nothing along that another waits for.
+The pairs of each request keep their own places in the queue. When the turn of a pair comes, there are
+three cases:
 
-Rule 1: called under the scheduler's lock.
-Rule 2: only what is finite is shared; of a pair that failed each request makes its own experience.
+- Its logit is in the score cache: the pair does not run.
+- The same pair runs right now in a batch: the pair waits for that batch.
+- Otherwise the pair runs.
+
+So no request waits for another request's turn; it waits at most for a batch that already runs. When a request is
+cancelled, its batch goes on as long as another request waits for one of its pairs.
+
+Rule 1: all methods except `cached_logit` are called under the scheduler's lock.
+Rule 2: only finite logits are shared. Failed pairs are retried by each request separately.
 """
 
 import math
@@ -21,42 +27,46 @@ Waiter = TypeVar("Waiter")
 
 @dataclass(frozen=True, slots=True)
 class _Flight(Generic[Batch, Waiter]):
-    """A pair that runs, in which batch, and who else wants its score."""
+    """A pair that runs."""
 
     batch: Batch
-    followers: list[Waiter] = field(default_factory=list)
+    waiters: list[Waiter] = field(default_factory=list)
+    """Equal pairs of other requests, which get the logit of this run."""
 
 
 class SingleFlight(Generic[Batch, Waiter]):
-    """Which pairs run, and the scores of those that ran."""
+    """The pairs that run, by their keys, and the logits of pairs that ran."""
 
     def __init__(self, scores: ScoreCache) -> None:
         self._scores = scores
         self._flights: dict[bytes, _Flight[Batch, Waiter]] = {}
 
-    def known(self, key: bytes) -> float | None:
-        """The logit of a pair that ran. May be called from any thread."""
+    def cached_logit(self, key: bytes) -> float | None:
+        """Return the logit of a pair that ran before; None if the cache has none. Thread-safe."""
         return self._scores.get(key)
 
-    def runs_in(self, key: bytes) -> Batch | None:
-        """The batch in which a pair runs."""
+    def running_batch(self, key: bytes) -> Batch | None:
+        """Return the batch in which a pair runs; None if it does not run."""
         flight = self._flights.get(key)
         return None if flight is None else flight.batch
 
     def follow(self, key: bytes, waiter: Waiter) -> None:
-        """Wait for a pair that runs."""
-        self._flights[key].followers.append(waiter)
+        """Let a pair wait for the equal pair that runs."""
+        self._flights[key].waiters.append(waiter)
 
-    def lead(self, key: bytes, batch: Batch) -> None:
-        """A pair runs in a batch from now on; if one ran before that nobody wants any more, it is not followed."""
+    def start(self, key: bytes, batch: Batch) -> None:
+        """Record that a pair runs in a batch. A cancelled run of the same pair is forgotten."""
         self._flights[key] = _Flight(batch)
 
-    def land(self, key: bytes, batch: Batch, logit: float = math.nan) -> list[Waiter]:
-        """A pair has run in a batch, or failed there: those who have waited for it."""
+    def finish(self, key: bytes, batch: Batch, logit: float = math.nan) -> list[Waiter]:
+        """Record the end of a pair in a batch, and return the pairs that waited for it.
+
+        `logit` is NaN if the pair failed or its batch was cancelled.
+        """
         if math.isfinite(logit):
             self._scores.put(key, logit)
         flight = self._flights.get(key)
         if flight is None or flight.batch is not batch:
             return []
         del self._flights[key]
-        return flight.followers
+        return flight.waiters

@@ -1,4 +1,4 @@
-"""The pairs of one request: queued as they become known, returned as they are scored.
+"""The pairs of one request: they are queued as they become known, and returned as they are scored.
 
 Rule: a Submission is used on the event loop only.
 """
@@ -13,24 +13,26 @@ from rerank_service.scheduling.batching import EncodedPair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """Logits of pairs that ran in one batch, or whose logits were known before. All sequences have one length, apart
-    from `pairs`."""
+    """Logits of pairs that ran in one batch, or that were known before.
+
+    All sequences have one length; only `pairs` may be empty.
+    """
 
     positions: Sequence[int]
-    """Positions that the pairs were added with."""
+    """Position of each pair's document in the request, from 0."""
     windows: Sequence[int]
     """Window of each pair within its document, from 0."""
     logits: Sequence[float]
     started: float
-    """Seconds on the scheduler's clock."""
+    """Start of the batch, in seconds on the scheduler's clock."""
     ended: float
-    """Seconds on the scheduler's clock."""
+    """End of the batch, in seconds on the scheduler's clock."""
     pairs: Sequence[EncodedPair] = ()
-    """The pairs, where they ran for this request; empty where the logits were known before."""
+    """The pairs, if they ran for this request; empty if the logits were known before."""
     padded_tokens: int = 0
     """Tokens computed for these pairs, padding included."""
     own_tokens: int = 0
-    """Tokens that the queue counted for these pairs: each padded alone."""
+    """Tokens of these pairs as admission counts them: each padded alone."""
     shared: int = 0
     """Number of pairs that ran for another request."""
 
@@ -41,10 +43,10 @@ class WaitingPair:
 
     owner: "Submission"
     position: int
-    """Position in the request's documents."""
+    """Position of the document in the request, from 0."""
     pair: EncodedPair
     key: bytes | None
-    """Digest of the pair's tokens, by which equal pairs of several requests are scored once. None: scored alone."""
+    """Digest of the pair's tokens: equal pairs of several requests are scored once. None: the pair is not shared."""
 
 
 Enqueue = Callable[["Submission", Sequence[WaitingPair]], None]
@@ -54,11 +56,12 @@ Enqueue = Callable[["Submission", Sequence[WaitingPair]], None]
 class Submission:
     """The pairs of one request.
 
-    Iterating yields `Scored` parts until `finish` was called and all pairs are scored, or until `cut` was called.
+    Iterate over it for `Scored` parts. The iteration ends when `finish` was called and all pairs are scored, or when
+    `end_early` was called.
     """
 
     def __init__(self, enqueue: Enqueue, clock: Callable[[], float], room: int) -> None:
-        """`room` bounds how many pairs may be on their way; `clock` is the scheduler's."""
+        """`room` is the maximum number of pairs in progress; `clock` is the scheduler's."""
         self._enqueue = enqueue
         self._clock = clock
         self._room = room
@@ -66,7 +69,7 @@ class Submission:
         self._settled = 0
         self._scored: list[Scored] = []
         self._finished = False
-        self._cut = False
+        self._ended_early = False
         self._error: BaseException | None = None
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -74,9 +77,13 @@ class Submission:
         """Time when the first pair entered the queue, in seconds on the scheduler's clock."""
 
     async def add(self, pairs: Sequence[tuple[int, EncodedPair]], keys: Sequence[bytes] = ()) -> None:
-        """Queue pairs, each with its position; a pair with a key is scored together with others' of the same key.
+        """Queue pairs, each with the position of its document. `keys` are the pairs' keys, if they may be shared.
 
-        Waits while `room` pairs of this submission are on their way: not scored, or scored and not yet taken.
+        Waits while `room` pairs of this submission are in progress: not scored, or scored but not yet taken by the
+        iteration.
+
+        Raises:
+            NotReady: the scheduler has stopped.
         """
         while self._added - self._settled >= self._room and self._error is None:
             self._has_room.clear()
@@ -87,10 +94,13 @@ class Submission:
         keyed = zip(pairs, keys or itertools.repeat(None), strict=False)
         self._enqueue(self, [WaitingPair(self, position, pair, key) for (position, pair), key in keyed])
 
-    def repeat(
+    def add_known(
         self, positions: Sequence[int], logits: Sequence[float], *, windows: Sequence[int] = (), shared: int = 0
     ) -> None:
-        """Deliver logits that are known already. Without `windows`, all pairs are first windows."""
+        """Deliver pairs whose logits are known. Without `windows`, each pair is the first window of its document.
+
+        `shared` is the number of pairs that ran for another request.
+        """
         now = self._clock()
         self._added += len(positions)
         self.deliver(
@@ -105,24 +115,24 @@ class Submission:
         )
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Announce that no more pairs will come. With an error, the iteration raises it."""
+        """Declare that no more pairs will be added. With an error, the iteration raises it."""
         self._finished = True
         self._error = self._error or error
         self._changed.set()
         self._has_room.set()
 
-    def cut(self) -> None:
+    def end_early(self) -> None:
         """End the iteration after the parts that are scored by now."""
-        self._cut = True
+        self._ended_early = True
         self._changed.set()
 
     @property
-    def whole(self) -> bool:
-        """True when all pairs were scored and taken."""
+    def is_complete(self) -> bool:
+        """True when `finish` was called and all pairs were scored and taken."""
         return self._finished and self._settled == self._added
 
     def deliver(self, part: Scored) -> None:
-        """Take in the logits of some pairs. Called by the scheduler."""
+        """Accept the logits of some pairs from the scheduler."""
         self._scored.append(part)
         self._changed.set()
 
@@ -133,7 +143,7 @@ class Submission:
         while not self._scored:
             if self._error is not None:
                 raise self._error
-            if self.whole or self._cut:
+            if self.is_complete or self._ended_early:
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()

@@ -1,4 +1,4 @@
-"""What one request costs, counted while it runs."""
+"""Measure the usage of one request while it runs: tokens, pairs and seconds."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ from rerank_service.scheduling.submission import Scored
 
 
 class UsageMeter:
-    """Tokens and seconds of one request."""
+    """Counts the tokens, pairs and seconds of one request. Used on the event loop only."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` is the scheduler's, so that its times and ours can be compared."""
+        """`clock` is the scheduler's, in whose seconds the times of batches are."""
         self._clock = clock
         self._begun = clock()
         self._tokenize = 0.0
@@ -25,18 +25,19 @@ class UsageMeter:
         self._pairs = 0
         self._shared_pairs = 0
         self.query_tokens = 0
+        """Tokens of the query alone; set by the owner."""
 
     @contextmanager
     def tokenizing(self) -> Iterator[None]:
-        """Count the time of the block."""
+        """Count the time of the block as tokenization."""
         begun = self._clock()
         try:
             yield
         finally:
             self._tokenize += self._clock() - begun
 
-    def scored(self, part: Scored) -> None:
-        """Count pairs that have run."""
+    def count(self, part: Scored) -> None:
+        """Count pairs that were scored."""
         self._settled = max(self._settled, part.ended)
         self._shared_pairs += part.shared
         if not part.pairs:
@@ -49,7 +50,7 @@ class UsageMeter:
         self._ended = max(self._ended, part.ended)
 
     def usage(self) -> Usage:
-        """Tokens of the request."""
+        """Return tokens and pairs of the request."""
         return Usage(
             query_tokens=self.query_tokens,
             document_tokens=self._document_tokens,
@@ -60,8 +61,8 @@ class UsageMeter:
         )
 
     def timing(self, first_added: float | None) -> Timing:
-        """Seconds of the request, from its beginning to now; `first_added` is when its first pair was queued."""
-        # where nothing ran for this request, its pairs waited until others' had run
+        """Return the times of the request until now. `first_added` is the time when its first pair was queued."""
+        # if no pair ran for this request, its pairs waited until those of other requests had run
         queued_until = min(self._started, self._settled)
         return Timing(
             queue=max(0.0, queued_until - first_added) if first_added is not None else 0.0,

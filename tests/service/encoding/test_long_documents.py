@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rerank_service.encoding.windows import window_tokens
+from rerank_service.encoding.windows import default_window_tokens
 from rerank_service.errors import InferenceFailed, Overloaded, TooLarge
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
@@ -18,7 +18,7 @@ from rerank_service.ranking.scores import Activation
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.score_cache import ScoreCache
 from support.limits import request_limits
-from support.running import AsItIs, Running, running
+from support.running import DocumentReader, Running, running
 from support.small import NAN
 
 _ONES = " ".join(["1"] * 28)
@@ -30,7 +30,7 @@ _LONG = f"{_ONES} {_TWOS} {_ONES} 1"
 async def _rank(core: Running, *texts: str, **options: Any) -> Ranking:
     request = RerankRequest(**{"query": "0", "overlap_tokens": 0, **options})
     documents = [Document(text) for text in texts]
-    return await core.reranker.rerank(request, documents, reader=AsItIs(), deadline=Deadline.after(60))
+    return await core.reranker.rerank(request, documents, reader=DocumentReader(), deadline=Deadline.after(60))
 
 
 async def test_the_best_window_is_the_score(core: Running) -> None:
@@ -122,7 +122,7 @@ async def test_how_long_windows_are_is_a_setting(small_model: Bundle) -> None:
 @pytest.mark.parametrize(("max_tokens", "window"), [(32, 256), (512, 256), (8192, None)])
 def test_models_of_few_positions_have_windows_like_passages(max_tokens: int, window: int | None) -> None:
     """Others as much as the query leaves."""
-    assert window_tokens(max_tokens) == window
+    assert default_window_tokens(max_tokens) == window
 
 
 async def test_a_request_makes_no_more_windows_than_it_may(small_model: Bundle) -> None:
@@ -203,11 +203,11 @@ def test_a_document_of_which_some_windows_are_scored_is_not_scored() -> None:
     board = Scoreboard(RerankRequest(query="0"), Activation.SIGMOID)
     board.add(Document("short"), truncated=False)
     board.add(Document("long"), truncated=False, spans=[(0, 2), (2, 4)])
-    assert board.settle(0, 1.0)
-    assert not board.settle(1, 9.0, 1)
+    assert board.record(0, 1.0)
+    assert not board.record(1, 9.0, 1)
     assert board.missing(2).unscored == [range(1, 2)]
     assert board.order().tolist() == [0]
-    assert board.settle(1, 3.0, 0)
+    assert board.record(1, 3.0, 0)
     assert (board.logit(1), board.order().tolist()) == (9.0, [1, 0])
 
 

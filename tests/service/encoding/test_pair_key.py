@@ -23,7 +23,7 @@ def _segment(tokens: list[tuple[int, int]]) -> Segment:
 
 def _key(parts: tuple[list[tuple[int, int]], list[int], list[tuple[int, int]], int, bytes]) -> bytes:
     head, document, tail, document_type, identity = parts
-    query = EncodedQuery(_segment(head), _segment(tail), document_type, query_tokens=1, room=9)
+    query = EncodedQuery(head=_segment(head), tail=_segment(tail), document_type=document_type, query_tokens=1, room=9)
     pair = EncodedPair(query.head, np.array(document, np.int64), query.tail, document_type)
     return PairKeys(query, identity).of(pair)
 
@@ -53,7 +53,7 @@ def test_each_part_matters_by_itself() -> None:
 
 def test_a_pairs_own_flags_do_not_matter() -> None:
     """A document that was cut has the score of what is left of it."""
-    query = EncodedQuery(_segment([(1, 0)]), _segment([(2, 1)]), 1, query_tokens=1, room=9)
+    query = EncodedQuery(head=_segment([(1, 0)]), tail=_segment([(2, 1)]), document_type=1, query_tokens=1, room=9)
     ids = np.arange(5, dtype=np.int64)
     whole, cut = (EncodedPair(query.head, ids[:4], query.tail, 1, truncated=truncated) for truncated in (False, True))
     keys = PairKeys(query, b"identity")

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.encoding.windows import Reading
+from rerank_service.encoding.windows import ReadingPlan
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle, Manifest, open_bundle
 from rerank_service.ranking.request import CutSide
@@ -145,7 +145,7 @@ def test_a_template_longer_than_the_window_is_refused(letters: Path) -> None:
 def test_a_guess_counts_the_template(letters: Path) -> None:
     """And the instruction."""
     pairs = PairTokenizer(letters, max_tokens=200, template=ASKED)
-    plain, instructed = (pairs.guess("q", Reading(99), instruction=one) for one in ("", "find " * 9))
+    plain, instructed = (pairs.token_estimator("q", ReadingPlan(99), instruction=one) for one in ("", "find " * 9))
     assert plain(40) > 46
     assert instructed(40) > plain(40) + 10
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from rerank_service.encoding.tokenizer import PairTokenizer, TokenRate
-from rerank_service.encoding.windows import Reading
+from rerank_service.encoding.token_rate import TokenRate
+from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.encoding.windows import ReadingPlan
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import STARTER
@@ -68,8 +69,8 @@ def test_of_a_long_document_only_one_side_is_tokenized(words: list[str], room: i
     assert (pair.document.tolist(), pair.truncated) == (kept, len(whole) > room)
 
 
-class _Read(TokenRate):
-    """Count the characters that are read."""
+class _CountedRate(TokenRate):
+    """Counts the characters that are tokenized."""
 
     chars = 0
 
@@ -81,7 +82,7 @@ def test_a_document_of_a_million_characters_costs_no_more_than_its_window() -> N
     """A few thousand characters are read of it; all of it only where it has no end of a word."""
     sides = product((("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)), CutSide)
     for (text, most), side in sides:
-        read = _Read()
+        read = _CountedRate()
         pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512, rate=read)
         pairs.encode_documents(pairs.encode_query("q"), [text], cut_side=side)
         assert read.chars < most
@@ -114,10 +115,10 @@ def test_a_guess_is_near_and_cannot_be_steered() -> None:
         for _ in range(60):
             pairs.encode_documents(pairs.encode_query(query), [odd])
         (pair,) = pairs.encode_documents(pairs.encode_query(query), [text])
-        guess = pairs.guess(query, Reading(8192, windows=False))
+        guess = pairs.token_estimator(query, ReadingPlan(8192, windows=False))
         assert guess(len(text)) == pytest.approx(len(pair), rel=0.4)
         assert guess(10**9) <= 512
-    assert pairs.guess("word " * 20_000, Reading(8192))(100) == 0.0
+    assert pairs.token_estimator("word " * 20_000, ReadingPlan(8192))(100) == 0.0
 
 
 def test_what_is_no_tokenizer_is_refused(small_model: Bundle) -> None:

@@ -11,13 +11,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.tokenizer import EncodedWindows, PairTokenizer
-from rerank_service.encoding.windows import Reading, spans
+from rerank_service.encoding.windows import ReadingPlan, window_spans
 from rerank_service.models.files import STARTER
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
 
 _STARTER = PairTokenizer(STARTER / "tokenizer.json", max_tokens=64)
-_WHOLE = Reading(8192)
+_WHOLE = ReadingPlan(8192)
 _PROSE = "The tower was built in 1889. It is made of iron! Who designed it? An engineer (of bridges). "
 
 
@@ -27,7 +27,7 @@ def _letters(text: str) -> list[Span]:
 
 
 def _cut(text: str, size: int, overlap: int = 0) -> list[str]:
-    return [text[start:end] for start, end in spans(text, np.array(_letters(text)), size=size, overlap=overlap)]
+    return [text[start:end] for start, end in window_spans(text, np.array(_letters(text)), size=size, overlap=overlap)]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_window_begins_with_the_first_sentence_or_word_that_the_last_one_ends_
 @given(st.text(alphabet="ab .\n,。、กิ", min_size=1, max_size=200), st.integers(1, 40), st.integers(0, 20))
 def test_windows_hold_all_of_the_text_and_no_more_than_they_may(text: str, size: int, overlap: int) -> None:
     """Each goes on where the last one ended at the latest, shares no more than it may, and moves on."""
-    found = spans(text, np.array(_letters(text)), size=size, overlap=min(overlap, size // 2))
+    found = window_spans(text, np.array(_letters(text)), size=size, overlap=min(overlap, size // 2))
     assert (found[0][0], found[-1][1]) == (0, len(text))
     assert all(0 < end - start <= size for start, end in found)
     for (start, end), (following, further) in pairwise(found):
@@ -76,7 +76,7 @@ def test_windows_hold_all_of_the_text_and_no_more_than_they_may(text: str, size:
 def test_a_character_of_several_tokens_is_in_one_piece(tokens: list[int], size: int, overlap: int) -> None:
     """As bytes are, of which a character may have four: all of the text is there, and nothing beyond."""
     offsets = [(at, at + 1) for at, count in enumerate(tokens) for _ in range(count)]
-    found = spans("東" * len(tokens), np.array(offsets), size=size, overlap=min(overlap, size // 2))
+    found = window_spans("東" * len(tokens), np.array(offsets), size=size, overlap=min(overlap, size // 2))
     assert (found[0][0], found[-1][1]) == (0, len(tokens))
     assert all(start < end for start, end in found)
     assert all(start < following <= end for (start, end), (following, _) in pairwise(found))
@@ -126,7 +126,7 @@ def test_no_token_is_lost_to_a_tokenizer_of_bytes(bytewise: Path, words: list[st
     text = blank.join(words)
     pairs = PairTokenizer(bytewise, max_tokens=room + 20, template=template)
     query = pairs.encode_query("q")
-    encoded = pairs.encode_windows(query, text, Reading(8192, overlap=0))
+    encoded = pairs.encode_windows(query, text, ReadingPlan(8192, overlap=0))
     assert _decoded(bytewise, encoded) == [f" Document: {text[start:end]}" for start, end in encoded.spans]
     assert "".join(text[start:end] for start, end in encoded.spans) == text[encoded.spans[0][0] :]
     assert all(len(pair) <= pairs.max_tokens for pair in encoded.windows)
@@ -137,8 +137,8 @@ def test_what_is_read_of_a_document_is_bounded(side: CutSide) -> None:
     """By tokens, of the side that is kept; by windows, which are then those nearest to it."""
     text = "".join(f"Sentence number {at} stands here. " for at in range(500))
     query = _STARTER.encode_query("q")
-    tokens = _STARTER.encode_windows(query, text, Reading(200, side=side))
-    windows = _STARTER.encode_windows(query, text, Reading(8192, max_windows=2, side=side))
+    tokens = _STARTER.encode_windows(query, text, ReadingPlan(200, cut_side=side))
+    windows = _STARTER.encode_windows(query, text, ReadingPlan(8192, max_windows=2, cut_side=side))
     assert tokens.truncated
     assert windows.truncated
     assert len(windows.spans) == 2
@@ -157,9 +157,10 @@ def test_the_guess_of_a_long_document_is_near() -> None:
     query = pairs.encode_query("when was the city rebuilt")
     for overlap in (0, None, 200):
         for most in (None, 3):
-            reading = Reading(8192, overlap=overlap, max_windows=most)
+            reading = ReadingPlan(8192, overlap=overlap, max_windows=most)
             for _ in range(40):
                 pairs.encode_documents(query, [text])
             had = sum(map(len, pairs.encode_windows(query, text, reading).windows))
-            assert pairs.guess("when was the city rebuilt", reading)(len(text)) == pytest.approx(had, rel=0.25)
-    assert pairs.guess("q", Reading(1000))(10**6) < 2000
+            estimate = pairs.token_estimator("when was the city rebuilt", reading)
+            assert estimate(len(text)) == pytest.approx(had, rel=0.25)
+    assert pairs.token_estimator("q", ReadingPlan(1000))(10**6) < 2000

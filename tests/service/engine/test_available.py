@@ -19,9 +19,9 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
-from rerank_service.scheduling.batching import BatchLimits
+from support.limits import batch_limits
 
-LIMITS = BatchLimits(likeness=0.0)
+LIMITS = batch_limits(min_length_ratio=0.0)
 DRIFT = {Precision.FP32: 1e-4, Precision.BF16: 0.2, Precision.INT8: 0.6}
 """Of a logit, from fp32."""
 NEIGHBOURS = {Precision.FP32: 1e-5, Precision.BF16: 0.05, Precision.INT8: 1e-5}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rerank_service.engine import cuda, nvidia_driver
-from rerank_service.engine.batch_defaults import default_limits
+from rerank_service.engine.batch_defaults import CPU_LIMITS, default_limits
 from rerank_service.engine.graph_io import Ports
 from rerank_service.engine.io_binding import GRAPH_TOKENS, MOST_GRAPHS, Bound, Replayed, filled_up, recorded_shape
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
@@ -16,7 +16,7 @@ from rerank_service.engine.runtime import Feed, open_session, ort, session_optio
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import OutOfMemory
 from rerank_service.models.bundle import Bundle
-from rerank_service.scheduling.batching import Batch, BatchLimits
+from rerank_service.scheduling.batching import Batch
 
 _GPU = Engine(Provider.CUDA, Precision.FP16)
 _GRAPHS = Engine(Provider.CUDA, Precision.FP16, cuda_graphs=True)
@@ -156,8 +156,8 @@ def test_only_the_run_after_one_without_memory_gives_memory_back(small_model: Bu
 
 def test_a_gpu_gets_larger_batches() -> None:
     """And CUDA graphs few lengths; a CPU's limits are the defaults."""
-    assert default_limits(CPU_FP32) == BatchLimits()
-    assert default_limits(_GPU).max_tokens > BatchLimits().max_tokens
+    assert default_limits(CPU_FP32) == CPU_LIMITS
+    assert default_limits(_GPU).max_tokens > CPU_LIMITS.max_tokens
     assert default_limits(_GPU).length_multiple == 8
     assert default_limits(_GRAPHS).length_multiple == 32
 

@@ -8,8 +8,9 @@ from golden.cases import Case, golden_cases, golden_tokens
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
-from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
+from rerank_service.scheduling.batching import EncodedPair, collate
 from rerank_service.scheduling.fair_queue import FairQueue
+from support.limits import batch_limits
 
 TOLERANCE = 1e-4
 CASES = golden_cases()
@@ -50,7 +51,7 @@ def test_each_pair_alone_has_its_golden_logit(
 ) -> None:
     """A pair that runs by itself scores as in transformers."""
     cases = [case for case in CASES if case.group == group]
-    limits = BatchLimits()
+    limits = batch_limits()
     batches = [collate([pair], pad_id=starter.manifest.pad_id, limits=limits) for pair in _encode(tokenizer, cases)]
     _assert_golden(cases, np.concatenate([session.score(batch) for batch in batches]))
 
@@ -59,7 +60,7 @@ def test_planned_batches_give_the_golden_logits(
     session: CrossEncoder, tokenizer: PairTokenizer, starter: Bundle
 ) -> None:
     """Pairs of all groups that run together, padded, score as in transformers."""
-    pairs, limits = _encode(tokenizer, CASES), BatchLimits()
+    pairs, limits = _encode(tokenizer, CASES), batch_limits()
     logits = np.full(len(pairs), np.nan, np.float32)
     queue: FairQueue[str, int] = FairQueue(limits)
     queue.enter("all")

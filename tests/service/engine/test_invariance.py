@@ -8,7 +8,8 @@ from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.files import STARTER
-from rerank_service.scheduling.batching import BatchLimits, collate
+from rerank_service.scheduling.batching import collate
+from support.limits import batch_limits
 
 _BUNDLE = open_bundle(STARTER)
 _SESSION = CrossEncoder(_BUNDLE.graph)
@@ -28,6 +29,6 @@ def test_a_score_does_not_depend_on_its_neighbours(
     """Within 1e-5, in fp32."""
     pairs = _TOKENIZER.encode_documents(_TOKENIZER.encode_query(query), documents)
     order = data.draw(st.permutations(range(len(pairs))))
-    alone = [_SESSION.score(collate([pair], pad_id=0, limits=BatchLimits(length_multiple=1)))[0] for pair in pairs]
-    batch = collate([pairs[at] for at in order], pad_id=0, limits=BatchLimits(length_multiple=multiple))
+    alone = [_SESSION.score(collate([pair], pad_id=0, limits=batch_limits(length_multiple=1)))[0] for pair in pairs]
+    batch = collate([pairs[at] for at in order], pad_id=0, limits=batch_limits(length_multiple=multiple))
     np.testing.assert_allclose(_SESSION.score(batch), [alone[at] for at in order], rtol=0, atol=1e-5)

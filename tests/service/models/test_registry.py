@@ -11,12 +11,12 @@ from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.hosted_names import HOSTED_NAMES
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
-from rerank_service.scheduling.batching import BatchLimits
+from support.limits import batch_limits
 from support.small import write_small_model
 
 
 def _load(bundle: Bundle, engine: Engine = CPU_FP32, names: Names | None = None) -> ServedModel:
-    return build_model(bundle, limits=BatchLimits(), engine=engine, lanes=1, names=names)
+    return build_model(bundle, limits=batch_limits(), engine=engine, lanes=1, names=names)
 
 
 def test_a_model_is_found_by_each_of_its_names(small_model: Bundle) -> None:
@@ -34,7 +34,7 @@ def test_a_model_is_found_by_each_of_its_names(small_model: Bundle) -> None:
 
 def test_rows_are_not_padded_beyond_the_window(small_model: Bundle) -> None:
     """Whatever the multiple to which lengths are rounded up: the model has no positions there."""
-    model = build_model(small_model, limits=BatchLimits(length_multiple=100), lanes=1)
+    model = build_model(small_model, limits=batch_limits(length_multiple=100), lanes=1)
     assert model.scheduler.limits.padded(30) == small_model.manifest.max_tokens
 
 

@@ -99,7 +99,7 @@ def _board(*logits: float, **options: object) -> Scoreboard:
     for index in range(len(logits)):
         board.add(Document(f"text {index}", original=f"text {index}", id=f"id {index}"), truncated=index == 1)
     for index, logit in enumerate(logits):
-        board.settle(index, logit)
+        board.record(index, logit)
     return board
 
 
@@ -132,7 +132,7 @@ def test_a_logit_that_is_not_finite_names_its_document(logit: float) -> None:
     """NaN would sort silently."""
     board = _board(1.0)
     with pytest.raises(InferenceFailed, match=r"documents\[0\]"):
-        board.settle(0, logit)
+        board.record(0, logit)
 
 
 @given(st.lists(st.none() | st.floats(-5, 5, width=32), max_size=40), st.integers(0, 5), TOP_N)
@@ -142,7 +142,7 @@ def test_a_board_that_is_not_full_ranks_what_it_has(logits: list[float | None], 
     for index, logit in enumerate(logits):
         board.add(Document("text"), truncated=False)
         if logit is not None:
-            board.settle(index, logit)
+            board.record(index, logit)
     scored = {index: logit for index, logit in enumerate(logits) if logit is not None}
     assert board.order().tolist() == sorted(scored, key=lambda index: -scored[index])[:top_n]
     missing = board.missing(len(logits) + unread)
@@ -171,7 +171,7 @@ def test_a_document_in_windows_has_the_score_of_its_best(order: list[int], logit
     ):
         board = Scoreboard(RerankRequest(query="q", window_score=window_score), Activation.SIGMOID)
         board.add(Document("text"), truncated=False, spans=spans)
-        assert [board.settle(0, logits[window], window) for window in order] == [False] * 4 + [True]
+        assert [board.record(0, logits[window], window) for window in order] == [False] * 4 + [True]
         (result,) = board.results([0])
         assert (result.logit, result.windows, result.best_window) == (expected, 5, spans[logits.index(max(logits))])
 
@@ -180,7 +180,7 @@ def test_a_single_window_has_no_second_best() -> None:
     """The mean of the best two is then the one there is."""
     board = Scoreboard(RerankRequest(query="q", window_score=WindowScore.BEST_TWO), Activation.SIGMOID)
     board.add(Document("text"), truncated=True, spans=[(0, 15)])
-    assert board.settle(0, 0.5)
+    assert board.record(0, 0.5)
     assert board.logit(0) == 0.5
 
 
@@ -188,9 +188,9 @@ def _with_copy(spans: list[Span]) -> Scoreboard:
     """A board of a document whose second window is the better one, and of a copy of it that is not scored."""
     board = Scoreboard(RerankRequest(query="q"), Activation.SIGMOID)
     board.add(Document("text"), truncated=False, spans=spans)
-    board.add(Document("text"), truncated=False, spans=spans, copied=True)
+    board.add(Document("text"), truncated=False, spans=spans, duplicate=True)
     for window, logit in enumerate((1.0, 3.0)):
-        board.settle(0, logit, window)
+        board.record(0, logit, window)
     return board
 
 
@@ -198,7 +198,7 @@ def test_a_copy_has_the_score_and_the_window_of_its_original() -> None:
     """Its windows are counted, and not waited for."""
     board = _with_copy([(0, 8), (4, 12)])
     assert (board.logit(0), board.logit(1)) == (3.0, None)
-    board.repeat(1, 0)
+    board.copy_score(1, 0)
     assert [(one.index, one.logit, one.best_window) for one in board.results(board.order())] == [
         (0, 3.0, (4, 12)),
         (1, 3.0, (4, 12)),
@@ -209,21 +209,21 @@ def test_a_copy_has_the_score_and_the_window_of_its_original() -> None:
 def test_a_copy_whose_score_comes_by_itself_has_the_window_of_its_original() -> None:
     """The order does not matter: the score may come later."""
     board = _with_copy([(0, 8), (4, 12)])
-    board.resemble(1, 0)
+    board.copy_best_window(1, 0)
     assert board.logit(1) is None
-    board.settle(1, 3.0)
+    board.record(1, 3.0)
     assert [one.best_window for one in board.results([1])] == [(4, 12)]
 
 
 def test_the_size_of_an_answer_grows_with_its_results_and_what_they_return() -> None:
     """It does not grow with documents that are not returned."""
     bare = Scoreboard(RerankRequest(query="q"), Activation.SIGMOID)
-    assert bare.answer_bytes(0) == 0
-    assert bare.answer_bytes(20) == 2 * bare.answer_bytes(10)
+    assert bare.response_bytes(0) == 0
+    assert bare.response_bytes(20) == 2 * bare.response_bytes(10)
     top = Scoreboard(RerankRequest(query="q", top_n=10, return_documents=True), Activation.SIGMOID)
-    assert top.answer_bytes(20) == bare.answer_bytes(10)
+    assert top.response_bytes(20) == bare.response_bytes(10)
     top.add(Document("text", size=1000), truncated=False)
-    assert top.answer_bytes(20) == bare.answer_bytes(10) + 1000
+    assert top.response_bytes(20) == bare.response_bytes(10) + 1000
 
 
 def test_a_ranking_gives_its_results_as_they_are_asked_for() -> None:

@@ -72,7 +72,7 @@ async def test_calibrated_scores_of_a_model_that_is_not_are_refused(edges: Serve
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await edges.client.rerank("0", ["1"], score_type=pb.SCORE_TYPE_CALIBRATED)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "this model is not" in (caught.value.details() or "")
+    assert "this model has no calibration" in (caught.value.details() or "")
     response = await edges.http.post("/v2/rerank", json={"query": "0", "documents": ["1"], "score_type": "calibrated"})
     assert (response.status_code, response.json()["error"]["param"]) == (400, "score_type")
     with pytest.raises(grpc.aio.AioRpcError, match="score_type"):

@@ -7,7 +7,7 @@ from contextlib import ExitStack, nullcontext
 import pytest
 
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
-from rerank_service.scheduling.admission import DOUBT, RETRY_AFTER, Admission
+from rerank_service.scheduling.admission import IDLE_FACTOR, RETRY_AFTER, Admission
 from rerank_service.scheduling.deadline import Deadline
 
 SPEED = 1000.0
@@ -63,7 +63,7 @@ def test_nobody_is_refused_for_the_sake_of_who_cannot_be_late() -> None:
         admission = _admission()
         with ExitStack() as stack:
             stream = stack.enter_context(admission.admit(0, 0, due, SPEED))
-            stream.progress(-7000)
+            stream.reduce(-7000)
             with pytest.raises(Overloaded) if refused else nullcontext():
                 stack.enter_context(admission.admit(1, 4000, Deadline(60), SPEED))
             with pytest.raises(Overloaded):
@@ -78,7 +78,7 @@ def test_progress_makes_room() -> None:
         clock.now = 4.0
         with pytest.raises(Overloaded), admission.admit(1, 3000, Deadline(10), SPEED):
             pass
-        ticket.progress(7000)
+        ticket.reduce(7000)
         with admission.admit(1, 3000, Deadline(10), SPEED):
             pass
 
@@ -86,9 +86,9 @@ def test_progress_makes_room() -> None:
 def test_a_forecast_keeps_nobody_out_of_an_idle_server_unless_it_is_hopeless() -> None:
     """It may be wrong, and only batches that run can teach it better."""
     admission = _admission()
-    with admission.admit(1, DOUBT * 0.99 * 1000, Deadline(1), SPEED):
+    with admission.admit(1, IDLE_FACTOR * 0.99 * 1000, Deadline(1), SPEED):
         pass
-    with pytest.raises(DeadlineExceeded), admission.admit(1, DOUBT * 1.01 * 1000, Deadline(1), SPEED):
+    with pytest.raises(DeadlineExceeded), admission.admit(1, IDLE_FACTOR * 1.01 * 1000, Deadline(1), SPEED):
         pass
 
 

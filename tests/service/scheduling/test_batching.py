@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.scheduling.batching import BatchLimits, EncodedPair, Segment, collate
+from rerank_service.scheduling.batching import EncodedPair, Segment, collate
+from support.limits import batch_limits
 
 
 @st.composite
@@ -21,7 +22,7 @@ def _pairs(draw: st.DrawFn) -> list[EncodedPair]:
 @given(_pairs(), st.sampled_from([1, 8]))
 def test_collate_lays_pairs_out_as_rows(pairs: list[EncodedPair], multiple: int) -> None:
     """Each row holds head, document and tail, then the pad id with mask and type 0."""
-    batch = collate(pairs, pad_id=77, limits=BatchLimits(length_multiple=multiple))
+    batch = collate(pairs, pad_id=77, limits=batch_limits(length_multiple=multiple))
     assert batch.length % multiple == 0
     assert batch.rows == len(pairs)
     assert batch.length - multiple < max(map(len, pairs)) <= batch.length

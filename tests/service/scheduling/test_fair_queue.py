@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rerank_service.scheduling.batching import BatchLimits
-from rerank_service.scheduling.fair_queue import LOOKS, PATIENCE, FairQueue
-from rerank_service.scheduling.forecast import Load, finish_times
+from rerank_service.scheduling.fair_queue import MAX_SKIPPED, OLDEST_EVERY, FairQueue
+from rerank_service.scheduling.forecast import RemainingWork, finish_times
+from support.limits import batch_limits
 
-LIMITS = BatchLimits(max_tokens=512, min_tokens=128, max_pairs=16, length_multiple=8)
+LIMITS = batch_limits(max_tokens=512, min_tokens=128, max_pairs=16, length_multiple=8)
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=30)
 Pair = tuple[str, int, int]
 """Owner, number, tokens."""
@@ -44,7 +44,7 @@ def test_every_pair_runs_once_within_the_limits(requests: dict[str, list[int]]) 
         longest = LIMITS.padded(max(tokens for _, _, tokens in batch))
         assert len(batch) <= LIMITS.max_pairs
         assert longest * len(batch) <= LIMITS.max_tokens or len(batch) == 1
-        assert all(LIMITS.padded(tokens) >= LIMITS.likeness * longest for _, _, tokens in batch)
+        assert all(LIMITS.padded(tokens) >= LIMITS.min_length_ratio * longest for _, _, tokens in batch)
     assert (queue.pairs, queue.tokens) == (0, 0)
 
 
@@ -73,7 +73,7 @@ class Waiting(RuleBasedStateMachine):
         items = []
         for tokens in lengths:
             before = sum(map(len, self.live.values()))
-            self.older[self.pairs] = (before + 1) * PATIENCE
+            self.older[self.pairs] = (before + 1) * OLDEST_EVERY
             self.lengths[self.pairs] = LIMITS.padded(tokens)
             self.live[request].add(self.pairs)
             items.append((tokens, self.pairs))
@@ -151,7 +151,7 @@ def test_a_weight_is_a_share() -> None:
 def test_nobody_is_done_later_than_if_all_had_run_at_once(requests: list[list[int]]) -> None:
     """But for the batches that go to who has waited longest, and a few."""
     queue = _filled(**{str(number): lengths for number, lengths in enumerate(requests)})
-    work = [Load(sum(map(LIMITS.padded, lengths)), math.inf) for lengths in requests]
+    work = [RemainingWork(sum(map(LIMITS.padded, lengths)), math.inf) for lengths in requests]
     at_once = finish_times(work, tokens_per_second=1.0)
     left = [len(lengths) for lengths in requests]
     computed = 0
@@ -160,7 +160,7 @@ def test_nobody_is_done_later_than_if_all_had_run_at_once(requests: list[list[in
         for name, _, _ in batch:
             left[int(name)] -= 1
             if not left[int(name)]:
-                assert computed <= at_once[int(name)] * PATIENCE / (PATIENCE - 1) + 6 * LIMITS.max_tokens
+                assert computed <= at_once[int(name)] * OLDEST_EVERY / (OLDEST_EVERY - 1) + 6 * LIMITS.max_tokens
 
 
 def test_of_small_requests_the_first_is_done_before_the_last_begins() -> None:
@@ -205,7 +205,7 @@ def test_what_need_not_run_costs_nothing() -> None:
 
 def test_no_more_than_so_many_are_passed_over_at_once() -> None:
     """Whoever holds the queue's lock has it back soon, and the rest is still there."""
-    queue = _filled(known=[64] * (3 * LOOKS))
+    queue = _filled(known=[64] * (3 * MAX_SKIPPED))
     takes = 0
     while queue.pairs:
         assert queue.take(lambda _: True) == []
@@ -214,17 +214,17 @@ def test_no_more_than_so_many_are_passed_over_at_once() -> None:
 
 
 def test_an_urgent_request_goes_first() -> None:
-    """But for the one batch in PATIENCE that goes to who has waited longest."""
+    """But for the one batch in OLDEST_EVERY that goes to who has waited longest."""
     queue = _filled(normal=[512] * 100)
     queue.enter("urgent", priority=-1)
     queue.add("urgent", [(512, ("urgent", at, 512)) for at in range(100)])
     owners = [queue.take()[0][0] for _ in range(8)]
-    assert owners == ["urgent"] * (PATIENCE - 1) + ["normal"]
+    assert owners == ["urgent"] * (OLDEST_EVERY - 1) + ["normal"]
 
 
 def test_the_last_batches_are_small_enough_for_all_lanes() -> None:
     """With little left each lane takes a part, instead of one taking all."""
-    queue: FairQueue[str, int] = FairQueue(BatchLimits(max_tokens=4096, min_tokens=64, length_multiple=1), lanes=2)
+    queue: FairQueue[str, int] = FairQueue(batch_limits(max_tokens=4096, min_tokens=64, length_multiple=1), lanes=2)
     queue.enter("only")
     queue.add("only", [(32, at) for at in range(40)])
     sizes = [len(batch) for batch in iter(queue.take, [])]

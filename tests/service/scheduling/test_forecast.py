@@ -6,26 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.scheduling.forecast import Load, finish_times, lateness
+from rerank_service.scheduling.forecast import RemainingWork, deadline_overrun, finish_times
 
 SPEED = 1000.0
 LOADS = st.lists(
-    st.builds(Load, tokens=st.integers(0, 5000).map(float), seconds_left=st.floats(0, 20)), min_size=1, max_size=8
+    st.builds(RemainingWork, tokens=st.integers(0, 5000).map(float), seconds_left=st.floats(0, 20)),
+    min_size=1,
+    max_size=8,
 )
 
 
 def test_equal_shares_by_hand() -> None:
     """1,000 and 3,000 tokens at 1,000 a second: both get half for two seconds, then the second has all of it."""
-    assert finish_times([Load(3000, 0), Load(1000, 0)], SPEED) == [4.0, 2.0]
+    assert finish_times([RemainingWork(3000, 0), RemainingWork(1000, 0)], SPEED) == [4.0, 2.0]
 
 
 def test_shares_by_weight_by_hand() -> None:
     """3,000 tokens of weight 3 beside 3,000 of weight 1: three quarters for four seconds, then the other alone."""
-    assert finish_times([Load(3000, 0, weight=3), Load(3000, 0)], SPEED) == [4.0, 6.0]
+    assert finish_times([RemainingWork(3000, 0, weight=3), RemainingWork(3000, 0)], SPEED) == [4.0, 6.0]
 
 
 @given(LOADS)
-def test_it_is_what_turns_of_one_token_give(loads: list[Load]) -> None:
+def test_it_is_what_turns_of_one_token_give(loads: list[RemainingWork]) -> None:
     """The reference gives each request that is left a small slice in turn."""
     left = [load.tokens for load in loads]
     done = [0.0] * len(loads)
@@ -41,7 +43,7 @@ def test_it_is_what_turns_of_one_token_give(loads: list[Load]) -> None:
 
 
 @given(LOADS)
-def test_the_last_is_done_when_all_work_is(loads: list[Load]) -> None:
+def test_the_last_is_done_when_all_work_is(loads: list[RemainingWork]) -> None:
     """Sharing neither adds work nor takes it away, and nobody is done before its own work is."""
     done = finish_times(loads, SPEED)
     assert max(done) == pytest.approx(sum(load.tokens for load in loads) / SPEED)
@@ -50,27 +52,31 @@ def test_the_last_is_done_when_all_work_is(loads: list[Load]) -> None:
 
 def test_a_newcomer_that_fits_makes_nobody_late() -> None:
     """Small beside large: each is done in time."""
-    assert lateness([Load(10_000, 60)], Load(100, 1), SPEED, 1.0) == 0
+    assert deadline_overrun([RemainingWork(10_000, 60)], RemainingWork(100, 1), SPEED, 1.0) == 0
 
 
 def test_a_newcomer_that_cannot_be_done_is_late_itself() -> None:
     """Two seconds of work in one second."""
-    assert lateness([], Load(2000, 1), SPEED, 1.0) == pytest.approx(1.0)
+    assert deadline_overrun([], RemainingWork(2000, 1), SPEED, 1.0) == pytest.approx(1.0)
 
 
 def test_a_newcomer_that_makes_another_late_is_refused_for_it() -> None:
     """The other had ten seconds for ten seconds of work."""
-    assert lateness([Load(10_000, 10)], Load(1000, math.inf), SPEED, 1.0) == pytest.approx(1.0)
+    assert deadline_overrun([RemainingWork(10_000, 10)], RemainingWork(1000, math.inf), SPEED, 1.0) == pytest.approx(
+        1.0
+    )
 
 
 def test_who_is_late_anyway_refuses_nobody() -> None:
     """Its deadline is lost with the newcomer or without."""
-    assert lateness([Load(10_000, 5)], Load(1000, 60), SPEED, 1.0) == 0
+    assert deadline_overrun([RemainingWork(10_000, 5)], RemainingWork(1000, 60), SPEED, 1.0) == 0
 
 
 def test_some_of_the_time_is_kept_back() -> None:
     """Forecasts err; who is forecast to be in time, but not by much, is not delayed further."""
-    assert lateness([], Load(2000, 3), SPEED, 0.5) == pytest.approx(0.5)
-    tight = Load(9_000, 10)
-    assert lateness([tight], Load(500, math.inf), SPEED, 0.5) == pytest.approx(9.5 - 5)
-    assert lateness([Load(100, 0.15), tight], Load(500, math.inf, weight=0.01), SPEED, 1.0) == 0
+    assert deadline_overrun([], RemainingWork(2000, 3), SPEED, 0.5) == pytest.approx(0.5)
+    tight = RemainingWork(9_000, 10)
+    assert deadline_overrun([tight], RemainingWork(500, math.inf), SPEED, 0.5) == pytest.approx(9.5 - 5)
+    assert (
+        deadline_overrun([RemainingWork(100, 0.15), tight], RemainingWork(500, math.inf, weight=0.01), SPEED, 1.0) == 0
+    )

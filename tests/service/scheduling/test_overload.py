@@ -14,12 +14,12 @@ import pytest
 
 from rerank_service.errors import Overloaded
 from rerank_service.scheduling.admission import Admission, Ticket
-from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.tools.loadtest.workload import Lengths
+from support.limits import batch_limits
 
-LIMITS = BatchLimits()
+LIMITS = batch_limits()
 LANES = 2
 SPEED = 8_500.0
 """Tokens a second of a lane."""
@@ -100,7 +100,7 @@ class _Machine:
         self._free += 1
         for number, length in batch:
             if call := self._calls.get(number):
-                call.ticket.progress(LIMITS.padded(length))
+                call.ticket.reduce(LIMITS.padded(length))
                 call.left -= 1
                 if not call.left:
                     self._calls.pop(number).room.close()

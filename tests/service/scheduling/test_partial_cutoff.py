@@ -13,7 +13,7 @@ from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import Missing, RankedDocument
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.scheduling.partial_cutoff import ALLOWANCE, MOST, Cutoff, margin
+from rerank_service.scheduling.partial_cutoff import MAX_RESERVED_SHARE, ROUND_TRIP_SECONDS, Cutoff, reserved_seconds
 from rerank_service.scheduling.score_cache import ScoreCache
 from support.limits import request_limits
 from support.running import Running, running
@@ -70,7 +70,7 @@ async def _ranked_after_two(core: Running, request: RerankRequest, *late: str, c
 
     stream = asyncio.create_task(core.rank_stream(request, chunks(), tell, cutoff))
     await come.wait()
-    cutoff.cut()
+    cutoff.trigger()
     return await stream
 
 
@@ -102,7 +102,7 @@ async def test_a_stream_that_nothing_came_of_is_answered(core: Running) -> None:
     """Before its first document, there is nothing to tell but that."""
     cutoff = _cutoff()
     stream = await _stream_of_nothing(core, cutoff)
-    cutoff.cut()
+    cutoff.trigger()
     ranking = await stream
     assert (list(ranking), ranking.missing) == ([], Missing([], 0))
     assert min(ranking.timing.queue, ranking.timing.inference) == 0.0
@@ -127,7 +127,7 @@ async def test_a_tokenizer_that_is_busy_does_not_hold_the_answer_up(core: Runnin
 
     stream = asyncio.create_task(core.rank_stream(REQUEST, one(), cutoff=cutoff))
     await began.wait()
-    cutoff.cut()
+    cutoff.trigger()
     assert (await stream).missing == Missing([], 0)
     free.set()
 
@@ -143,7 +143,7 @@ async def test_documents_that_were_read_count_before_they_are_tokenized(small_mo
 
         stream = asyncio.create_task(core.rank_stream(REQUEST, chunks(), cutoff=cutoff))
         await core.score.started()
-        cutoff.cut()
+        cutoff.trigger()
         assert (await stream).missing == Missing([range(50)], 50)
         assert core.idle()
 
@@ -163,7 +163,7 @@ async def test_a_stream_that_is_done_in_time_is_whole(core: Running) -> None:
         yield _documents("1", "2")
 
     ranking = await core.rank_stream(REQUEST, chunks(), cutoff=cutoff)
-    cutoff.cut()
+    cutoff.trigger()
     assert ([one.index for one in ranking], ranking.missing) == ([1, 0], None)
 
 
@@ -189,8 +189,8 @@ async def test_it_is_let_in_without_a_deadline(core: Running) -> None:
     cutoff = _cutoff()
     stream = await _stream_of_nothing(core, cutoff)
     (ticket,) = core.admission._live
-    assert ticket.load(0.0).seconds_left == math.inf
-    cutoff.cut()
+    assert ticket.remaining_work(0.0).seconds_left == math.inf
+    cutoff.trigger()
     await stream
 
 
@@ -211,7 +211,7 @@ async def test_a_part_may_come_of_what_others_scored(small_model: Bundle) -> Non
 
         stream = asyncio.create_task(core.rank_stream(REQUEST, chunks(), cutoff=cutoff))
         await come.wait()
-        cutoff.cut()
+        cutoff.trigger()
         ranking = await stream
         assert ([one.index for one in ranking], ranking.missing) == ([1], Missing([range(1)], 2))
         assert (ranking.usage.pairs, ranking.usage.shared_pairs) == (0, 1)
@@ -223,29 +223,29 @@ async def test_a_part_may_come_of_what_others_scored(small_model: Bundle) -> Non
 @pytest.mark.parametrize(
     ("seconds", "answer_bytes", "expected"),
     [
-        (60.0, 0, ALLOWANCE),
-        (60.0, 2_000_000, ALLOWANCE + 2.0),
-        (60.0, 50_000_000, 60.0 * MOST),
-        (1.0, 0, 1.0 * MOST),
+        (60.0, 0, ROUND_TRIP_SECONDS),
+        (60.0, 2_000_000, ROUND_TRIP_SECONDS + 2.0),
+        (60.0, 50_000_000, 60.0 * MAX_RESERVED_SHARE),
+        (1.0, 0, 1.0 * MAX_RESERVED_SHARE),
         (-1.0, 0, 0.0),
     ],
 )
-def test_the_margin_grows_with_the_answer(seconds: float, answer_bytes: int, expected: float) -> None:
+def test_the_reserved_seconds_grows_with_the_answer(seconds: float, answer_bytes: int, expected: float) -> None:
     """And leaves most of the time for scoring."""
-    assert margin(seconds, answer_bytes) == pytest.approx(expected)
+    assert reserved_seconds(seconds, answer_bytes) == pytest.approx(expected)
 
 
 async def test_a_cutoff_comes_by_itself() -> None:
     """In time before its deadline; not after the block that it was armed for."""
     loop, cut = asyncio.get_running_loop(), asyncio.Event()
     cutoff = Cutoff(Deadline(loop.time() + 1000))
-    with cutoff.armed(cut.set):
+    with cutoff.arm(cut.set):
         assert cutoff._timer is not None
-        assert cutoff._timer.when() == pytest.approx(loop.time() + 1000 - ALLOWANCE, abs=100)
+        assert cutoff._timer.when() == pytest.approx(loop.time() + 1000 - ROUND_TRIP_SECONDS, abs=100)
         cutoff.expect(200_000_000)
-        assert cutoff._timer.when() == pytest.approx(loop.time() + 800 - ALLOWANCE, abs=100)
-    cutoff.cut()
+        assert cutoff._timer.when() == pytest.approx(loop.time() + 800 - ROUND_TRIP_SECONDS, abs=100)
+    cutoff.trigger()
     assert cutoff._timer.cancelled()
     assert not cut.is_set()
-    with Cutoff(Deadline(loop.time())).armed(cut.set):
+    with Cutoff(Deadline(loop.time())).arm(cut.set):
         await cut.wait()

@@ -14,7 +14,8 @@ from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, 
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.submission import Submission
-from support.running import HeldScore, Stoppable
+from support.limits import batch_limits
+from support.running import CancellableScore, HeldScore
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
 _BAD = 666
@@ -36,7 +37,7 @@ def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
 @asynccontextmanager
 async def lanes(score: HeldScore, limits: BatchLimits | None = None, count: int = 1) -> AsyncIterator[Scheduler]:
     """A running scheduler."""
-    scheduler = Scheduler(score, limits or BatchLimits(length_multiple=1), pad_id=0, lanes=count)
+    scheduler = Scheduler(score, limits or batch_limits(length_multiple=1), pad_id=0, lanes=count)
     task = asyncio.create_task(scheduler.run())
     try:
         yield scheduler
@@ -87,7 +88,7 @@ async def test_requests_that_wait_share_a_batch() -> None:
 async def test_a_lower_priority_number_runs_first() -> None:
     """Of one priority the smaller request does: at equal shares it would be done first."""
     score = HeldScore(lengths)
-    async with lanes(score, BatchLimits(max_pairs=1, length_multiple=1)) as scheduler:
+    async with lanes(score, batch_limits(max_pairs=1, length_multiple=1)) as scheduler:
         score.hold()
         tasks = [asyncio.create_task(score_all(scheduler, [pair(9)]))]
         await score.started()
@@ -102,7 +103,7 @@ async def test_a_lower_priority_number_runs_first() -> None:
 async def test_a_weight_is_a_share_of_the_lanes() -> None:
     """Two requests wait at once, one of weight 3: while both have pairs left, it gets three batches for each other."""
     score = HeldScore(lengths)
-    async with lanes(score, BatchLimits(max_pairs=1, max_tokens=16, length_multiple=1)) as scheduler:
+    async with lanes(score, batch_limits(max_pairs=1, max_tokens=16, length_multiple=1)) as scheduler:
         score.hold()
         first = asyncio.create_task(score_all(scheduler, [pair(9)]))
         await score.started()
@@ -137,7 +138,7 @@ async def test_a_withdrawn_request_leaves_the_queue_at_once() -> None:
 
 async def test_a_batch_that_nobody_wants_is_stopped() -> None:
     """And not before the last of its owners has left; the lane goes on with the next."""
-    score = HeldScore(stoppable := Stoppable(lengths))
+    score = HeldScore(cancellable := CancellableScore(lengths))
     async with lanes(score) as scheduler:
         with scheduler._changed:  # so that both are there when the lane looks
             first, second = scheduler.submission(room=9), scheduler.submission(room=9)
@@ -146,11 +147,11 @@ async def test_a_batch_that_nobody_wants_is_stopped() -> None:
             await other.add([(0, pair(7))])
         await score.started()
         first.__exit__(None, None, None)
-        assert not stoppable.asked.is_set()
+        assert not cancellable.cancelled.is_set()
         second.__exit__(None, None, None)
-        assert stoppable.asked.is_set()
+        assert cancellable.cancelled.is_set()
         assert await score_all(scheduler, [pair(6)]) == [6]
-    assert stoppable.batches == [2, 1]
+    assert cancellable.batches == [2, 1]
 
 
 async def test_a_bad_pair_fails_its_own_request_only() -> None:
@@ -184,7 +185,7 @@ def _with_memory_for(tokens: int) -> Callable[[Batch, CancelToken], NDArray[np.f
 async def test_a_batch_without_memory_is_halved_and_later_ones_are_smaller() -> None:
     """Everybody is answered, and not each batch fails first."""
     score = HeldScore(_with_memory_for(40))
-    limits = BatchLimits(max_tokens=120, min_tokens=120, length_multiple=1)
+    limits = batch_limits(max_tokens=120, min_tokens=120, length_multiple=1)
     async with lanes(score, limits) as scheduler:
         assert await score_all(scheduler, [pair(10)] * 36) == [10] * 36
     sizes = [len(batch) for batch in score.batches]
@@ -195,7 +196,7 @@ async def test_a_batch_without_memory_is_halved_and_later_ones_are_smaller() -> 
 async def test_a_pair_that_no_memory_holds_fails_alone() -> None:
     """With an error that says so; the budget stays, since no smaller batch has it."""
     score = HeldScore(_with_memory_for(40))
-    async with lanes(score, BatchLimits(max_tokens=40, length_multiple=1)) as scheduler:
+    async with lanes(score, batch_limits(max_tokens=40, length_multiple=1)) as scheduler:
         with pytest.raises(OutOfMemory, match=r"no memory for documents\[0\], of 50 tokens"):
             await score_all(scheduler, [pair(50)])
         assert await score_all(scheduler, [pair(10)] * 4) == [10] * 4
@@ -224,7 +225,7 @@ async def test_scores_that_nobody_asks_for_hold_back_too() -> None:
     async with lanes(HeldScore(lengths)) as scheduler:
         with scheduler.submission(room=2) as submission:
             await submission.add([(0, pair(1)), (1, pair(2))])
-            submission.repeat([2], [9.0])
+            submission.add_known([2], [9.0])
             more = asyncio.create_task(submission.add([(3, pair(3))]))
             first = await anext(submission)
             for _ in range(20):  # turns of the event loop, in which one that is not held back would go on
@@ -239,7 +240,7 @@ async def test_scores_that_nobody_asks_for_hold_back_too() -> None:
 async def test_two_lanes_run_two_batches_at_once() -> None:
     """Both start before either ends."""
     score = HeldScore(lengths)
-    async with lanes(score, BatchLimits(max_pairs=1), count=2) as scheduler:
+    async with lanes(score, batch_limits(max_pairs=1), count=2) as scheduler:
         score.hold()
         task = asyncio.create_task(score_all(scheduler, [pair(1), pair(2)]))
         await score.started()
@@ -265,15 +266,15 @@ async def test_closing_ends_who_still_waits() -> None:
 
 async def test_a_batch_that_runs_at_the_end_is_stopped() -> None:
     """Who waits for it is told at once, however long it would have run."""
-    score = HeldScore(stoppable := Stoppable(lengths))
-    scheduler = Scheduler(score, BatchLimits(length_multiple=1), pad_id=0)
+    score = HeldScore(cancellable := CancellableScore(lengths))
+    scheduler = Scheduler(score, batch_limits(length_multiple=1), pad_id=0)
     running = asyncio.create_task(scheduler.run())
     waits = asyncio.create_task(score_all(scheduler, [pair(1)]))
     await score.started()
     running.cancel()
     with pytest.raises(NotReady):
         await waits
-    assert stoppable.asked.is_set()
+    assert cancellable.cancelled.is_set()
     with pytest.raises(asyncio.CancelledError):
         await running
 
@@ -285,7 +286,7 @@ async def test_a_lane_that_dies_is_heard() -> None:
         def observe(self, rows: int, length: int, seconds: float) -> None:
             raise SystemError("a bug in the lane")
 
-    scheduler = Scheduler(lengths, BatchLimits(), pad_id=0, cost=Broken())
+    scheduler = Scheduler(lengths, batch_limits(), pad_id=0, cost=Broken())
     task = asyncio.create_task(scheduler.run())
     with pytest.raises(NotReady):
         await score_all(scheduler, [pair(1)])

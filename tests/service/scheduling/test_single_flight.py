@@ -20,12 +20,12 @@ from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ENTRY_BYTES, ScoreCache
 from rerank_service.scheduling.submission import Scored, Submission
-from support.limits import request_limits
-from support.running import AsItIs, HeldScore, Running, Stoppable, running
+from support.limits import batch_limits, request_limits
+from support.running import CancellableScore, DocumentReader, HeldScore, Running, running
 from support.small import BOOM, NAN, logit
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
-ONE_BY_ONE = BatchLimits(max_pairs=1, length_multiple=1)
+ONE_BY_ONE = batch_limits(max_pairs=1, length_multiple=1)
 
 
 def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
@@ -79,7 +79,7 @@ def follows(scheduler: Scheduler, count: int) -> bool:
     """Whether so many pairs wait for one that runs."""
     with scheduler._changed:
         assert scheduler._single_flight is not None
-        return sum(len(flight.followers) for flight in scheduler._single_flight._flights.values()) == count
+        return sum(len(flight.waiters) for flight in scheduler._single_flight._flights.values()) == count
 
 
 def landed(scheduler: Scheduler) -> bool:
@@ -110,7 +110,7 @@ async def test_a_pair_that_runs_is_not_run_again(count: int) -> None:
 async def test_equal_pairs_that_wait_are_one_row() -> None:
     """Fifty requests with the same pairs at once: each pair runs once, and all are told."""
     score = HeldScore(lengths)
-    async with lanes(score, BatchLimits(length_multiple=1), count=2) as scheduler:
+    async with lanes(score, batch_limits(length_multiple=1), count=2) as scheduler:
         score.hold()
         tasks = [asyncio.create_task(score_all(scheduler, [3, 4, 5, 6])) for _ in range(50)]
         await score.started()
@@ -122,7 +122,7 @@ async def test_equal_pairs_that_wait_are_one_row() -> None:
 
 async def test_who_leaves_takes_nothing_along() -> None:
     """The batch of a request that is cancelled runs on for who waits for it, and is stopped when that leaves too."""
-    score = HeldScore(stoppable := Stoppable(lengths))
+    score = HeldScore(cancellable := CancellableScore(lengths))
     async with lanes(score, count=2) as scheduler:
         first = asyncio.create_task(score_all(scheduler, [7]))
         await score.started()
@@ -130,13 +130,13 @@ async def test_who_leaves_takes_nothing_along() -> None:
         await until(lambda: follows(scheduler, 1))
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
-        assert not stoppable.asked.is_set()
+        assert not cancellable.cancelled.is_set()
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
-        assert stoppable.asked.is_set()
+        assert cancellable.cancelled.is_set()
         assert logits(await score_all(scheduler, [7])) == {0: 7}
         await until(lambda: landed(scheduler))
-    assert stoppable.batches == [1, 1]
+    assert cancellable.batches == [1, 1]
 
 
 async def test_a_batch_about_to_be_stopped_is_not_followed() -> None:
@@ -202,7 +202,7 @@ async def test_an_urgent_request_does_not_wait_for_anothers_turn() -> None:
 async def test_room_for_one_score_is_enough() -> None:
     """What runs is shared without it; what is forgotten runs again."""
     score = HeldScore(lengths)
-    async with lanes(score, BatchLimits(length_multiple=1), count=2, entries=1) as scheduler:
+    async with lanes(score, batch_limits(length_multiple=1), count=2, entries=1) as scheduler:
         for _ in range(3):
             tasks = [asyncio.create_task(score_all(scheduler, [3, 4, 5])) for _ in range(20)]
             for told in await asyncio.gather(*tasks):
@@ -264,7 +264,7 @@ async def test_a_document_cut_to_the_same_tokens_is_the_same_pair(core: Running)
     await core.rank("0", "1 2")
     request = RerankRequest(query="0", max_tokens_per_doc=2)
     document = [Document("1 2 3")]
-    ranking = await core.reranker.rerank(request, document, reader=AsItIs(), deadline=Deadline.after(60))
+    ranking = await core.reranker.rerank(request, document, reader=DocumentReader(), deadline=Deadline.after(60))
     assert (ranking.usage.shared_pairs, [one.truncated for one in ranking]) == (1, [True])
 
 
@@ -279,7 +279,7 @@ async def test_a_ticket_comes_to_nothing_whoever_computed(core: Running) -> None
     await core.score.started()
     assert follows(core.model.scheduler, 2)
     tickets = list(core.admission._live)
-    assert sorted(ticket.tokens for ticket in tickets) == [16.0, 24.0]
+    assert sorted(ticket.remaining_tokens for ticket in tickets) == [16.0, 24.0]
     core.score.release()
     assert (await shares).usage.shared_pairs == 3
     await runs

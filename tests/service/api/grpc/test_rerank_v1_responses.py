@@ -17,7 +17,7 @@ def test_partial_ranking_fits_the_default_message_size() -> None:
     for index in range(0, count, 2):
         board.add(Document(""), truncated=False)
         board.add(Document(""), truncated=False)
-        board.settle(index, 1.0)
+        board.record(index, 1.0)
     usage, timing = Usage(), Timing(queue=0, tokenize=0, inference=0, total=0)
     missing = board.missing(count + 5)
     ranking = Ranking(model="m", order=board.order(), usage=usage, timing=timing, board=board, missing=missing)

@@ -19,11 +19,11 @@ from rerank_service.models.tuning.startup import EngineRequest, select, tuning_k
 from rerank_service.models.variants import derive
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import identity
-from rerank_service.scheduling.batching import BatchLimits
+from support.limits import batch_limits
 from support.small import write_small_model
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
-LIMITS = BatchLimits()
+LIMITS = batch_limits()
 
 
 def _options(folder: Path, cache: Path, requested: EngineRequest | None = None) -> ModelOptions:

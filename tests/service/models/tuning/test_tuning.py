@@ -19,12 +19,13 @@ from rerank_service.models.tuning.gate import Agreement
 from rerank_service.models.tuning.record import Trial
 from rerank_service.models.tuning.throughput import Score
 from rerank_service.models.tuning.trials import judge
-from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair
+from rerank_service.scheduling.batching import Batch, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
+from support.limits import batch_limits
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
 BF16 = Engine(Provider.OPENVINO, Precision.BF16)
-LIMITS = BatchLimits()
+LIMITS = batch_limits()
 
 
 @dataclass

@@ -77,7 +77,7 @@ async def test_refusals_are_counted_with_their_time(small_model: Bundle) -> None
         for address, kind in zip(addresses(edges), ("RESOURCE_EXHAUSTED", "HTTP 429"), strict=True):
             summary = summarise(await closed(_target(address), SMALL, Amount(requests=2), clients=1))
             assert summary.errors == {kind: 2}
-            assert "1 document, and takes on at most 2" in summary.messages[kind]
+            assert "1 document and accepts at most 2" in summary.messages[kind]
             assert summary.refusals.longest > 0
         core.score.release()
         await inside

@@ -1,0 +1,24 @@
+"""Return the beginning or the end of a long text, cut at a blank. Pure functions."""
+
+
+def text_start(text: str, chars: int) -> str:
+    """Return at most `chars` characters from the start of a text.
+
+    The cut is at the last blank in the second half of them; without a blank there, at exactly `chars` characters.
+    """
+    if len(text) <= chars:
+        return text
+    blank = text.rfind(" ", chars // 2, chars)
+    return text[: chars if blank < 0 else blank]
+
+
+def text_end(text: str, chars: int) -> str:
+    """Return at most `chars` characters from the end of a text.
+
+    The cut is at the first blank in the first half of them; without a blank there, at exactly `chars` characters.
+    """
+    if len(text) <= chars:
+        return text
+    start = len(text) - chars
+    blank = text.find(" ", start, start + chars // 2)
+    return text[start if blank < 0 else blank :]
