@@ -1,4 +1,7 @@
-"""Long documents through the whole flow, on the small model: its window leaves 28 tokens, its logit is a sum."""
+"""Long documents through the whole flow of a request, on the small model.
+
+Covers windows, preparer, duplicates and scoreboard together. The query leaves 28 tokens for a window.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -6,15 +9,12 @@ from typing import Any
 
 import pytest
 
-from rerank_service.encoding.windows import default_window_tokens
 from rerank_service.errors import InferenceFailed, Overloaded, TooLarge
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong, WindowScore
 from rerank_service.ranking.results import RankedDocument
-from rerank_service.ranking.scoreboard import Scoreboard
-from rerank_service.ranking.scores import Activation
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.score_cache import ScoreCache
 from support.limits import request_limits
@@ -24,7 +24,7 @@ from support.small import NAN
 _ONES = " ".join(["1"] * 28)
 _TWOS = " ".join(["2"] * 28)
 _LONG = f"{_ONES} {_TWOS} {_ONES} 1"
-"""85 tokens."""
+"""85 tokens: windows of 28, 28, 28 and 1."""
 
 
 async def _rank(core: Running, *texts: str, **options: Any) -> Ranking:
@@ -33,11 +33,11 @@ async def _rank(core: Running, *texts: str, **options: Any) -> Ranking:
     return await core.reranker.rerank(request, documents, reader=DocumentReader(), deadline=Deadline.after(60))
 
 
-async def test_the_best_window_is_the_score(core: Running) -> None:
-    """Its span says where it is; a short document has one window, and no span."""
+async def test_best_window_gives_the_score(core: Running) -> None:
+    """The result holds its span. A short document has one window, and no span."""
     ranking = await _rank(core, "60", _LONG, "5")
-    short, long, last = sorted(ranking, key=lambda one: one.index)
-    assert [one.index for one in ranking] == [0, 1, 2]
+    short, long, last = sorted(ranking, key=lambda result: result.index)
+    assert [result.index for result in ranking] == [0, 1, 2]
     assert (long.logit, long.windows, long.truncated) == (56.0, 4, False)
     assert long.best_window is not None
     assert _LONG[slice(*long.best_window)].strip() == _TWOS
@@ -46,27 +46,27 @@ async def test_the_best_window_is_the_score(core: Running) -> None:
     assert core.idle()
 
 
-async def test_the_mean_of_the_best_two_windows(core: Running) -> None:
-    """Of logits; a document of one window has its own."""
+async def test_best_two_is_the_mean_of_the_two_highest_logits(core: Running) -> None:
+    """A document with one window has the logit of that window."""
     ranking = await _rank(core, _LONG, "50", window_score=WindowScore.BEST_TWO)
-    assert [(one.index, one.logit) for one in ranking] == [(1, 50.0), (0, (56 + 28) / 2)]
+    assert [(result.index, result.logit) for result in ranking] == [(1, 50.0), (0, (56 + 28) / 2)]
 
 
-async def test_the_mean_of_a_single_window_is_its_logit(core: Running) -> None:
-    """A bound may leave one of several."""
+async def test_best_two_of_a_single_window_is_its_logit(core: Running) -> None:
+    """`max_chunks_per_doc` leaves one of several windows."""
     ranking = await _rank(core, _LONG, "50", max_chunks_per_doc=1, window_score=WindowScore.BEST_TWO)
-    assert [(one.index, one.logit, one.windows) for one in ranking] == [(1, 50.0, 1), (0, 28.0, 1)]
+    assert [(result.index, result.logit, result.windows) for result in ranking] == [(1, 50.0, 1), (0, 28.0, 1)]
 
 
-async def test_of_equal_windows_the_first_is_the_best(small_model: Bundle) -> None:
+async def test_first_of_equal_windows_is_the_best(small_model: Bundle) -> None:
     """In whatever order they are scored."""
     async with running(small_model, lanes=3) as core:
         (result,) = await _rank(core, " ".join(["1"] * 200))
         assert result.best_window == (0, 2 * 28 - 1)
 
 
-async def test_usage_counts_every_window(core: Running) -> None:
-    """What they share in each: three windows of 28, 28 and 12 tokens of 60, each beside 4 others."""
+async def test_usage_counts_each_window(core: Running) -> None:
+    """Shared tokens count in both windows: three windows of 28, 28 and 12 tokens of 60, each with 4 other tokens."""
     usage = (await _rank(core, " ".join(["1"] * 60), overlap_tokens=4)).usage
     assert (usage.pairs, usage.document_tokens, usage.prompt_tokens) == (3, 68, 68 + 3 * 4)
 
@@ -85,16 +85,16 @@ async def test_usage_counts_every_window(core: Running) -> None:
         ({"too_long": TooLong.WHOLE}, 56, 4, False),
     ],
 )
-async def test_what_is_scored_of_a_document_is_bounded(
+async def test_scored_part_of_a_document_is_limited(
     core: Running, options: dict[str, Any], logit: float, windows: int, truncated: bool
 ) -> None:
-    """By tokens and by windows, on either side; `truncated` says whether there is more."""
+    """By tokens and by windows, on either side. `truncated` is True if the document has more."""
     (result,) = await _rank(core, _LONG, **options)
     assert (result.logit, result.windows, result.truncated) == (logit, windows, truncated)
 
 
 @pytest.mark.parametrize("options", [{"max_tokens_per_doc": 60}, {"max_tokens_per_doc": 9}, {"max_chunks_per_doc": 3}])
-async def test_what_is_to_be_read_whole_is_refused_where_it_is_not(core: Running, options: dict[str, Any]) -> None:
+async def test_too_long_whole_rejects_a_document_that_would_be_cut(core: Running, options: dict[str, Any]) -> None:
     """The error names the document and the bound."""
     bound = "windows" if "max_chunks_per_doc" in options else "tokens"
     with pytest.raises(TooLarge, match=rf"documents\[1\] is too long: .* {bound} are read") as caught:
@@ -103,30 +103,24 @@ async def test_what_is_to_be_read_whole_is_refused_where_it_is_not(core: Running
     assert core.idle()
 
 
-async def test_what_a_server_reads_of_a_document_is_a_setting(small_model: Bundle) -> None:
-    """A request may ask for less, and for more; what is cut at the model's length is cut just there."""
+async def test_document_tokens_is_the_default_limit(small_model: Bundle) -> None:
+    """A request may set less or more. With `too_long=CUT`, the token limit of the model applies."""
     async with running(small_model, limits=request_limits(document_tokens=20)) as core:
-        assert [one.logit for one in await _rank(core, _LONG)] == [20]
-        assert [one.logit for one in await _rank(core, _LONG, max_tokens_per_doc=99)] == [56]
-        assert [one.logit for one in await _rank(core, _LONG, too_long=TooLong.CUT)] == [28]
+        assert [result.logit for result in await _rank(core, _LONG)] == [20]
+        assert [result.logit for result in await _rank(core, _LONG, max_tokens_per_doc=99)] == [56]
+        assert [result.logit for result in await _rank(core, _LONG, too_long=TooLong.CUT)] == [28]
 
 
-async def test_how_long_windows_are_is_a_setting(small_model: Bundle) -> None:
-    """No longer than the query leaves; a document that fits is scored whole."""
+async def test_window_tokens_limits_windows(small_model: Bundle) -> None:
+    """A window is never longer than the query allows. A document that fits is scored whole."""
     for tokens, windows in ((14, 7), (28, 4), (500, 4)):
         async with running(small_model, limits=request_limits(window_tokens=tokens)) as core:
             ranking = await _rank(core, _LONG, _ONES)
-            assert {one.index: one.windows for one in ranking} == {0: windows, 1: 1}
+            assert {result.index: result.windows for result in ranking} == {0: windows, 1: 1}
 
 
-@pytest.mark.parametrize(("max_tokens", "window"), [(32, 256), (512, 256), (8192, None)])
-def test_models_of_few_positions_have_windows_like_passages(max_tokens: int, window: int | None) -> None:
-    """Others as much as the query leaves."""
-    assert default_window_tokens(max_tokens) == window
-
-
-async def test_a_request_makes_no_more_windows_than_it_may(small_model: Bundle) -> None:
-    """Beyond the first of each document, so that many short ones are nobody's matter."""
+async def test_number_of_windows_of_a_request_is_limited(small_model: Bundle) -> None:
+    """The first window of each document does not count, so many short documents are allowed."""
     async with running(small_model, limits=request_limits(max_windows=5, part_documents=1)) as core:
         assert len(await _rank(core, *["1"] * 20, _LONG)) == 21
         with pytest.raises(TooLarge, match="more than 5 windows beyond") as caught:
@@ -135,56 +129,58 @@ async def test_a_request_makes_no_more_windows_than_it_may(small_model: Bundle) 
         assert core.idle()
 
 
-async def test_a_copy_of_a_long_document_is_not_scored_again(small_model: Bundle) -> None:
-    """Before and after its original is; it has the same best window. One with other blanks stands elsewhere."""
+async def test_duplicate_of_a_long_document_is_not_scored_again(small_model: Bundle) -> None:
+    """It has the best window of its original. A document with other blanks has other positions."""
     spread = _LONG.replace(" ", "  ")
     for chunk in (1, 100):
         async with running(small_model, limits=request_limits(part_documents=chunk)) as core:
             ranking = await _rank(core, _LONG, "3", _LONG, spread)
-            found = {one.index: one for one in ranking}
-            assert [one.index for one in ranking] == [0, 2, 3, 1]
+            results = {result.index: result for result in ranking}
+            assert [result.index for result in ranking] == [0, 2, 3, 1]
             assert (ranking.usage.pairs, ranking.windows) == (4 + 1 + 4, 13)
-            assert found[0].best_window == found[2].best_window != found[3].best_window
-            assert found[3].best_window is not None
-            assert spread[slice(*found[3].best_window)].split() == _TWOS.split()
+            assert results[0].best_window == results[2].best_window != results[3].best_window
+            assert results[3].best_window is not None
+            assert spread[slice(*results[3].best_window)].split() == _TWOS.split()
 
 
-async def test_the_score_cache_knows_windows(small_model: Bundle) -> None:
-    """A part of a document that was scored as a document of its own, or in another request, is not scored again."""
+async def test_windows_are_cached(small_model: Bundle) -> None:
+    """A window is cached like a document with its text, also for other requests."""
     async with running(small_model, scores=ScoreCache(1 << 20)) as core:
         await _rank(core, _TWOS)
         first = await _rank(core, _LONG)
         again = await _rank(core, _LONG)
-    assert [(one.logit, one.best_window) for one in first] == [(one.logit, one.best_window) for one in again]
-    # the first and the third window are alike: one of them runs, or both in one batch
+    assert [(result.logit, result.best_window) for result in first] == [
+        (result.logit, result.best_window) for result in again
+    ]
+    # the first and the third window are equal: one of them runs, or both in one batch
     assert (first.usage.pairs + first.usage.shared_pairs, again.usage.pairs, again.usage.shared_pairs) == (4, 0, 4)
     assert first.usage.shared_pairs >= 1
 
 
-async def test_a_window_that_fails_names_its_document(core: Running) -> None:
-    """And no other."""
+async def test_error_of_a_window_names_its_document(core: Running) -> None:
+    """The model fails on the last window of the second document."""
     with pytest.raises(InferenceFailed, match=r"documents\[1\]"):
         await _rank(core, "1", f"{_LONG} {NAN}")
     assert core.idle()
 
 
-async def test_a_stream_is_told_of_a_document_when_all_its_windows_are_scored(core: Running) -> None:
-    """Once, with its final score."""
-    told: list[tuple[int, float, int]] = []
+async def test_partial_score_of_a_long_document_is_sent_once(core: Running) -> None:
+    """It is sent when all windows are scored, with the final score."""
+    sent: list[tuple[int, float, int]] = []
 
     async def chunks() -> AsyncIterator[Sequence[Document]]:
         yield [Document(_LONG), Document("3")]
         yield [Document(_LONG), Document("4")]
 
-    async def tell(results: Iterator[RankedDocument]) -> None:
-        told.extend((one.index, one.logit, one.windows) for one in results)
+    async def on_scores(results: Iterator[RankedDocument]) -> None:
+        sent.extend((result.index, result.logit, result.windows) for result in results)
 
-    await core.rank_stream(RerankRequest(query="0", overlap_tokens=0), chunks(), tell)
-    assert sorted(told) == [(0, 56.0, 4), (1, 3.0, 1), (2, 56.0, 4), (3, 4.0, 1)]
+    await core.rank_stream(RerankRequest(query="0", overlap_tokens=0), chunks(), on_scores)
+    assert sorted(sent) == [(0, 56.0, 4), (1, 3.0, 1), (2, 56.0, 4), (3, 4.0, 1)]
 
 
-async def test_the_door_reckons_with_windows(small_model: Bundle) -> None:
-    """What is too much in windows is let in when it is cut."""
+async def test_admission_counts_the_tokens_of_all_windows(small_model: Bundle) -> None:
+    """The same documents are accepted if they are cut."""
     async with running(small_model, max_live_tokens=1_000) as core:
         core.score.hold()
         first = asyncio.create_task(_rank(core, "1"))
@@ -198,47 +194,34 @@ async def test_the_door_reckons_with_windows(small_model: Bundle) -> None:
         assert core.idle()
 
 
-def test_a_document_of_which_some_windows_are_scored_is_not_scored() -> None:
-    """The best of some is not the best of all: in a partial ranking it is among what is missing."""
-    board = Scoreboard(RerankRequest(query="0"), Activation.SIGMOID)
-    board.add(Document("short"), truncated=False)
-    board.add(Document("long"), truncated=False, spans=[(0, 2), (2, 4)])
-    assert board.record(0, 1.0)
-    assert not board.record(1, 9.0, 1)
-    assert board.missing(2).unscored == [range(1, 2)]
-    assert board.order().tolist() == [0]
-    assert board.record(1, 3.0, 0)
-    assert (board.logit(1), board.order().tolist()) == (9.0, [1, 0])
-
-
 _SUBJECTS = ("The harbour", "A bakery", "The school", "One of the mills", "The old bridge", "A chapel", "The market")
 _DEEDS = ("was widened", "closed its doors", "changed hands", "was painted white", "burned down", "was opened again")
 _ANSWER = "The cheetah is the fastest animal on land: it runs at up to 110 kilometres an hour."
 
 
 def _chronicle(seed: int, sentences: int, answer_at: int | None = None) -> str:
-    """So many sentences of 16 tokens on nothing that is asked for, and the answer among them."""
-    told = [
+    """Return sentences of 16 tokens that do not answer the query, with the answer among them."""
+    sentences = [
         f"{_SUBJECTS[at * seed % 7]} of the village {_DEEDS[(at + seed) % 6]} in the spring of {1400 + at}. "
         for at in range(sentences)
     ]
     if answer_at is not None:
-        told.insert(answer_at, f"{_ANSWER} ")
-    return "".join(told)
+        sentences.insert(answer_at, f"{_ANSWER} ")
+    return "".join(sentences)
 
 
-async def test_an_answer_is_found_wherever_it_is_hidden(starter: Bundle) -> None:
-    """At the start, in the middle and at the end of 8,000 tokens, on the bundled model, which takes 512. Of what is cut
-    at its length only the first holds it."""
+async def test_answer_is_found_anywhere_in_a_long_document(starter: Bundle) -> None:
+    """At the start, in the middle and at the end of 8,000 tokens, on the starter model with its limit of 512 tokens. If
+    documents are cut, only the first one keeps the answer."""
     hidden = [_chronicle(2, 60), *(_chronicle(3 + nth, 500, at) for nth, at in enumerate((0, 250, 500)))]
     query = "what is the fastest land animal"
     async with running(starter, lanes=2) as core:
-        found = list(await _rank(core, *hidden, query=query, overlap_tokens=None))
+        windowed = list(await _rank(core, *hidden, query=query, overlap_tokens=None))
         cut = list(await _rank(core, *hidden, query=query, too_long=TooLong.CUT))
-    assert {one.index for one in found[:3]} == {1, 2, 3}
+    assert {result.index for result in windowed[:3]} == {1, 2, 3}
     assert cut[0].index == 1
-    assert max(one.logit for one in cut[1:]) < min(one.logit for one in found[:3])
-    for result in found[:3]:
+    assert max(result.logit for result in cut[1:]) < min(result.logit for result in windowed[:3])
+    for result in windowed[:3]:
         assert result.best_window is not None
         assert _ANSWER in hidden[result.index][slice(*result.best_window)]
         assert (result.truncated, result.windows > 30) == (False, True)

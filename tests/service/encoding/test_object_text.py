@@ -1,4 +1,4 @@
-"""The text of a document: what is scored for each form that a caller may send."""
+"""The text of an object document, for each form that a caller may send."""
 
 from typing import Any
 
@@ -43,8 +43,8 @@ from rerank_service.errors import InvalidRequest
         ({"long": ["word " * 200 + "end"], "n": 1}, [], "long:\n- " + "word " * 200 + "end\nn: 1"),
     ],
 )
-def test_an_object_becomes_its_fields(value: dict[str, Any], rank_fields: list[str], text: str) -> None:
-    """`key: value` lines in order, a single field bare, nested values as block YAML of unlimited width."""
+def test_object_becomes_lines_of_its_fields(value: dict[str, Any], rank_fields: list[str], text: str) -> None:
+    """`key: value` lines in order, a single field without its key, nested values as block YAML of unlimited width."""
     assert object_text(value, rank_fields, field="documents[0]") == text
 
 
@@ -52,15 +52,15 @@ def test_an_object_becomes_its_fields(value: dict[str, Any], rank_fields: list[s
     ("value", "rank_fields"),
     [({}, []), ({"text": None}, []), ({"title": "A"}, ["text"]), ({"text": None}, ["text"])],
 )
-def test_an_object_without_anything_to_rank_is_refused(value: dict[str, Any], rank_fields: list[str]) -> None:
+def test_object_without_a_field_to_rank_is_rejected(value: dict[str, Any], rank_fields: list[str]) -> None:
     """The error names the document."""
     with pytest.raises(InvalidRequest, match=r"documents\[7\]") as caught:
         object_text(value, rank_fields, field="documents[7]")
     assert caught.value.field == "documents[7]"
 
 
-def test_an_object_nested_too_deeply_is_refused() -> None:
-    """It would otherwise exhaust the stack of the YAML writer."""
+def test_deeply_nested_object_is_rejected() -> None:
+    """Otherwise it would exhaust the stack of the YAML writer."""
     value: Any = "leaf"
     for _ in range(900):
         value = [value]
@@ -68,8 +68,8 @@ def test_an_object_nested_too_deeply_is_refused() -> None:
         object_text({"a": value, "b": 1}, [], field="documents[0]")
 
 
-def test_a_number_of_any_size_is_written_as_json_writes_it() -> None:
-    """Also beyond 64 bits, which a Struct's doubles reach."""
+def test_large_number_is_written_as_in_json() -> None:
+    """Also beyond 64 bits: the doubles of a Struct can be that large."""
     assert object_text({"a": 10**20, "b": 1}, [], field="documents[0]") == "a: 100000000000000000000\nb: 1"
 
 
@@ -79,7 +79,7 @@ def test_json_keeps_the_order_of_keys() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '"text"', "nan", b"\xff", '{"a": "\\ud800"}'])
-def test_json_that_is_no_object_is_refused(text: str | bytes) -> None:
-    """Broken JSON and other values alike."""
+def test_json_that_is_not_an_object_is_rejected(text: str | bytes) -> None:
+    """Both invalid JSON and other values."""
     with pytest.raises(InvalidRequest, match=r"documents\[0\]"):
         parse_object(text, field="documents[0]")

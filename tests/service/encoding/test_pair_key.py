@@ -1,4 +1,4 @@
-"""Keys of pairs: equal for equal tokens, and for nothing else."""
+"""Keys of pairs: equal for equal tokens only."""
 
 from itertools import combinations
 
@@ -29,15 +29,15 @@ def _key(parts: tuple[list[tuple[int, int]], list[int], list[tuple[int, int]], i
 
 
 @given(st.lists(PARTS, max_size=12))
-def test_keys_are_equal_where_everything_is(parts: list[tuple[object, ...]]) -> None:
-    """Where one part ends and the next begins matters too."""
-    for one, other in combinations(parts, 2):
-        assert (_key(one) == _key(other)) == (one == other)  # type: ignore[arg-type]
+def test_keys_are_equal_only_for_equal_pairs(parts: list[tuple[object, ...]]) -> None:
+    """The boundaries between the parts matter, too."""
+    for left, right in combinations(parts, 2):
+        assert (_key(left) == _key(right)) == (left == right)  # type: ignore[arg-type]
 
 
-def test_each_part_matters_by_itself() -> None:
-    """One thing changed at a time, token types too."""
-    one = ([(1, 0), (2, 0)], [3], [(2, 1)], 1, b"one model")
+def test_each_part_changes_the_key() -> None:
+    """One part is changed at a time, token types included."""
+    parts = ([(1, 0), (2, 0)], [3], [(2, 1)], 1, b"one model")
     others = [
         ([(1, 0), (3, 0)], [3], [(2, 1)], 1, b"one model"),
         ([(1, 0), (2, 1)], [3], [(2, 1)], 1, b"one model"),
@@ -48,11 +48,11 @@ def test_each_part_matters_by_itself() -> None:
         ([(1, 0), (2, 0)], [3], [(2, 1)], 0, b"one model"),
         ([(1, 0), (2, 0)], [3], [(2, 1)], 1, b"another"),
     ]
-    assert len({_key(one), *map(_key, others)}) == 1 + len(others)
+    assert len({_key(parts), *map(_key, others)}) == 1 + len(others)
 
 
-def test_a_pairs_own_flags_do_not_matter() -> None:
-    """A document that was cut has the score of what is left of it."""
+def test_truncated_flag_does_not_change_the_key() -> None:
+    """A cut document has the score of the tokens that remain."""
     query = EncodedQuery(head=_segment([(1, 0)]), tail=_segment([(2, 1)]), document_type=1, query_tokens=1, room=9)
     ids = np.arange(5, dtype=np.int64)
     whole, cut = (EncodedPair(query.head, ids[:4], query.tail, 1, truncated=truncated) for truncated in (False, True))

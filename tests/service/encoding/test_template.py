@@ -1,4 +1,4 @@
-"""Pairs that a bundle's template writes: what is tokenized with what, what is cut, who may instruct."""
+"""Templates: the tokens of a pair, cutting, and instructions."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,21 +20,21 @@ from rerank_service.ranking.request import CutSide
 from support.running import Served, running, served
 from support.small import write_small_model
 
-ASKED = Template(
+INSTRUCTED = Template(
     before=("<s>judge\n", "task: {instruction}\n", "query: {query}\n"),
     document="document: {document}",
     after=("</s>\n", "so?"),
     instruction="find",
 )
-SLOTLESS = Template(before=("{query} ",), after=(" .",))
+WITHOUT_SLOT = Template(before=("{query} ",), after=(" .",))
 TEXT = st.text(alphabet="ab .\n{}querydocumentinstruction🚀é", max_size=30)
 
 
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer whose every token is one character, so that ids can be read back."""
+    """Write a tokenizer with one token for each character, so that ids can be turned back into text."""
     characters = sorted({*map(chr, range(32, 127)), "\n", "🚀", "é", "?"})
-    tokenizer = Tokenizer(models.WordLevel({one: at for at, one in enumerate(characters)}, unk_token="?"))
+    tokenizer = Tokenizer(models.WordLevel({character: at for at, character in enumerate(characters)}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     path = tmp_path_factory.mktemp("letters") / "tokenizer.json"
     tokenizer.save(str(path))
@@ -43,7 +43,7 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _read(path: Path, ids: Any) -> str:
     tokenizer = Tokenizer.from_file(str(path))
-    return "".join(tokenizer.id_to_token(int(one)) or "" for one in ids)
+    return "".join(tokenizer.id_to_token(int(token)) or "" for token in ids)
 
 
 def _pair(
@@ -57,36 +57,36 @@ def _pair(
 
 
 @given(query=TEXT, document=TEXT)
-def test_a_pair_is_the_text_with_its_slots_filled(letters: Path, query: str, document: str) -> None:
-    """Whatever query and document look like: a slot in them is their own text."""
+def test_pair_is_the_template_with_filled_slots(letters: Path, query: str, document: str) -> None:
+    """A slot in the text of a query or a document is not filled."""
     expected = f"<s>judge\ntask: find\nquery: {query}\ndocument: {document}</s>\nso?"
-    assert _pair(letters, ASKED, query, document) == expected
+    assert _pair(letters, INSTRUCTED, query, document) == expected
 
 
 def test_only_the_document_is_cut(letters: Path) -> None:
-    """Query, lead and suffix stay, whatever the window and `max_tokens_per_doc`."""
+    """Query, lead and suffix stay complete, for any token limit and `max_tokens_per_doc`."""
     around = "<s>judge\ntask: find\nquery: q\ndocument: </s>\nso?"
     for kept in (1, 7):
-        written = _pair(letters, ASKED, "q", "x" * 1000, window=len(around) + kept)
+        written = _pair(letters, INSTRUCTED, "q", "x" * 1000, window=len(around) + kept)
         assert written == around.replace("document: ", f"document: {'x' * kept}")
-    pairs = PairTokenizer(letters, max_tokens=200, template=ASKED)
+    pairs = PairTokenizer(letters, max_tokens=200, template=INSTRUCTED)
     (pair,) = pairs.encode_documents(pairs.encode_query("q"), ["x" * 20], max_tokens_per_doc=3)
     assert (_read(letters, pair.document), pair.truncated) == ("document: xxx", True)
 
 
-def test_the_lead_stays_when_the_beginning_is_cut(letters: Path) -> None:
-    """It belongs to the template."""
-    pairs = PairTokenizer(letters, max_tokens=200, template=ASKED)
+def test_lead_stays_if_the_beginning_is_cut(letters: Path) -> None:
+    """The lead belongs to the template."""
+    pairs = PairTokenizer(letters, max_tokens=200, template=INSTRUCTED)
     query, left = pairs.encode_query("q"), CutSide.LEFT
     cut, whole = pairs.encode_documents(query, ["abcdef", "ab"], max_tokens_per_doc=3, cut_side=left)
     assert (_read(letters, cut.document), cut.truncated) == ("document: def", True)
     assert (_read(letters, whole.document), whole.truncated) == ("document: ab", False)
 
 
-def test_a_query_without_room_is_refused_whatever_stands_around(letters: Path) -> None:
-    """The longest query that is let in leaves one token; an instruction takes of the same room."""
+def test_query_that_leaves_no_room_beside_the_template_is_rejected(letters: Path) -> None:
+    """The longest accepted query leaves one token. An instruction takes room from the query."""
     around = len("<s>judge\ntask: find\nquery: \ndocument: </s>\nso?")
-    pairs = PairTokenizer(letters, max_tokens=around + 6, template=ASKED)
+    pairs = PairTokenizer(letters, max_tokens=around + 6, template=INSTRUCTED)
     assert pairs.encode_query("q" * 5).room == 1
     with pytest.raises(InvalidRequest, match=r"query has 6 tokens.*at most 5"):
         pairs.encode_query("q" * 6)
@@ -94,18 +94,18 @@ def test_a_query_without_room_is_refused_whatever_stands_around(letters: Path) -
         pairs.encode_query("q" * 5, "find!")
 
 
-def test_an_instruction_fills_its_slot(letters: Path) -> None:
-    """In place of the model's own; where neither is there, the text with the slot is left out."""
-    assert "task: seek {query}\nquery: q" in _pair(letters, ASKED, "q", "d", "seek {query}")
-    optional = ASKED.model_copy(update={"instruction": ""})
+def test_instruction_fills_its_slot(letters: Path) -> None:
+    """It replaces the default instruction. Without either, the text with the slot is left out."""
+    assert "task: seek {query}\nquery: q" in _pair(letters, INSTRUCTED, "q", "d", "seek {query}")
+    optional = INSTRUCTED.model_copy(update={"instruction": ""})
     assert _pair(letters, optional, "q", "d") == "<s>judge\nquery: q\ndocument: d</s>\nso?"
     assert "task: seek\n" in _pair(letters, optional, "q", "d", "seek")
 
 
-def test_an_instruction_without_a_slot_is_refused(letters: Path, small_model: Bundle) -> None:
-    """By the field's name, for a template without one and for a tokenizer's own form."""
+def test_instruction_without_a_slot_is_rejected(letters: Path, small_model: Bundle) -> None:
+    """For a template without the slot, and for the layout of a tokenizer. The error names the field."""
     for pairs in (
-        PairTokenizer(letters, max_tokens=99, template=SLOTLESS),
+        PairTokenizer(letters, max_tokens=99, template=WITHOUT_SLOT),
         PairTokenizer(small_model.tokenizer, max_tokens=32),
     ):
         assert pairs.encode_query("1").room > 0
@@ -130,68 +130,68 @@ def test_an_instruction_without_a_slot_is_refused(letters: Path, small_model: Bu
     ],
     ids=str,
 )
-def test_a_template_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
-    """Each slot stands where it belongs, once; what could be cut with the document does not."""
+def test_invalid_template_is_rejected(wrong: dict[str, Any]) -> None:
+    """Each slot must be in its place, at most once, and no text after the document may be cut with it."""
     with pytest.raises(ValidationError):
         Template.model_validate(wrong)
 
 
-def test_a_template_longer_than_the_window_is_refused(letters: Path) -> None:
-    """When the model is loaded, not when it is asked."""
+def test_template_longer_than_the_token_limit_is_rejected(letters: Path) -> None:
+    """When the model is loaded."""
     with pytest.raises(BundleInvalid, match="the template alone has 46 tokens"):
-        PairTokenizer(letters, max_tokens=40, template=ASKED)
+        PairTokenizer(letters, max_tokens=40, template=INSTRUCTED)
 
 
-def test_a_guess_counts_the_template(letters: Path) -> None:
-    """And the instruction."""
-    pairs = PairTokenizer(letters, max_tokens=200, template=ASKED)
-    plain, instructed = (pairs.token_estimator("q", ReadingPlan(99), instruction=one) for one in ("", "find " * 9))
+def test_token_estimate_counts_the_template(letters: Path) -> None:
+    """It counts the instruction, too."""
+    pairs = PairTokenizer(letters, max_tokens=200, template=INSTRUCTED)
+    plain, instructed = (pairs.token_estimator("q", ReadingPlan(99), instruction=text) for text in ("", "find " * 9))
     assert plain(40) > 46
     assert instructed(40) > plain(40) + 10
 
 
-def test_of_no_template_nothing_is_written(small_model: Bundle) -> None:
-    """So a bundle without one keeps its digest, and servers that know of none take it."""
+def test_manifest_without_a_template_does_not_mention_it(small_model: Bundle) -> None:
+    """So its digest stays, and older servers can read it."""
     assert b"template" not in (small_model.folder / "manifest.json").read_bytes()
 
 
-def test_a_template_is_part_of_what_scores_depend_on(small_model: Bundle) -> None:
-    """Another template, another digest; and it comes back as it was written."""
-    manifest = small_model.manifest.model_copy(update={"template": ASKED})
+def test_template_changes_the_digest(small_model: Bundle) -> None:
+    """The template is read back from the manifest unchanged."""
+    manifest = small_model.manifest.model_copy(update={"template": INSTRUCTED})
     assert manifest.digest != small_model.manifest.digest
-    assert Manifest.model_validate_json(manifest.model_dump_json()).template == ASKED
+    assert Manifest.model_validate_json(manifest.model_dump_json()).template == INSTRUCTED
 
 
 @pytest.fixture
 async def instructed(tmp_path: Path) -> AsyncIterator[Served]:
-    """The small model, which counts tokens of the type 1: with a template, of which there are none."""
+    """Serve the small model with a template. All tokens then have type 0, so the logit sums the whole pair."""
     template = Template(before=("{instruction} ", "{query} "), document="{document}", instruction="5")
     bundle = write_small_model(tmp_path / "model", template=template)
     async with running(open_bundle(bundle.folder)) as core, served(core) as edges:
         yield edges
 
 
-async def test_an_instruction_comes_with_a_request(instructed: Served) -> None:
-    """Over gRPC, as a stream too, and REST. The small model sums what the pair holds: instruction, query, document."""
+async def test_request_may_set_the_instruction(instructed: Served) -> None:
+    """Over gRPC, in a stream, and over REST. The logit is the sum of instruction, query and document."""
     client = instructed.client
     assert (await client.rerank("1", ["2"])).results[0].logit == 8
     assert (await client.rerank("1", ["2"], instruction="7")).results[0].logit == 10
     assert (await client.rerank_stream("1", ["2"], instruction="9")).results[0].logit == 12
     body = {"query": "1", "documents": ["2"], "instruction": "4", "raw_scores": True}
-    answer = await instructed.http.post("/v2/rerank", json=body)
-    assert answer.json()["results"][0]["relevance_score"] == 7
-    answer = await instructed.http.post("/v2/rerank", json=body | {"instruction": None})
-    assert answer.json()["results"][0]["relevance_score"] == 8
+    response = await instructed.http.post("/v2/rerank", json=body)
+    assert response.json()["results"][0]["relevance_score"] == 7
+    response = await instructed.http.post("/v2/rerank", json=body | {"instruction": None})
+    assert response.json()["results"][0]["relevance_score"] == 8
 
 
-async def test_an_instruction_that_the_model_does_not_take_is_refused(edges: Served) -> None:
-    """With the field's name, over gRPC and REST."""
+async def test_instruction_is_rejected_by_a_model_without_a_slot(edges: Served) -> None:
+    """Over gRPC and REST, with the name of the field."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await edges.client.rerank("1", ["2"], instruction="find")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "no slot" in (caught.value.details() or "")
-    answer = await edges.http.post("/v2/rerank", json={"query": "1", "documents": ["2"], "instruction": "find"})
-    assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == "instruction"
+    response = await edges.http.post("/v2/rerank", json={"query": "1", "documents": ["2"], "instruction": "find"})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "instruction"
     assert edges.core.idle()
     assert (await edges.client.rerank("1", ["2"], instruction="")).results[0].logit == 2

@@ -1,4 +1,4 @@
-"""Joining a query and a document by hand gives what the tokenizer gives for the pair."""
+"""The pair tokenizer: query and document tokenized separately give the tokens of the pair. Covers pair_layout, too."""
 
 from itertools import product
 from pathlib import Path
@@ -23,8 +23,8 @@ TEXT = st.text(max_size=80)
 
 @settings(max_examples=300)
 @given(TEXT, st.lists(TEXT, min_size=1, max_size=4))
-def test_joined_ids_are_those_of_the_pair(query: str, documents: list[str]) -> None:
-    """Ids and token types, for any text."""
+def test_pair_has_the_tokens_that_the_tokenizer_gives(query: str, documents: list[str]) -> None:
+    """Ids and token types are equal, for any text."""
     for document, pair in zip(documents, _PAIRS.encode_documents(_PAIRS.encode_query(query), documents), strict=True):
         expected = _STARTER.encode(query, document)
         types = [*pair.head.type_ids, *[pair.document_type] * len(pair.document), *pair.tail.type_ids]
@@ -32,7 +32,7 @@ def test_joined_ids_are_those_of_the_pair(query: str, documents: list[str]) -> N
         assert types == expected.type_ids
 
 
-def test_roberta_templates_are_read_off_the_tokenizer(tmp_path: Path) -> None:
+def test_roberta_layout_is_read_from_the_tokenizer(tmp_path: Path) -> None:
     """<s> query </s></s> document </s>, all of type 0."""
     tokenizer = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 2, "a": 5, "b": 6, "?": 3}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -45,8 +45,8 @@ def test_roberta_templates_are_read_off_the_tokenizer(tmp_path: Path) -> None:
     assert not pair.head.type_ids.any()
 
 
-def test_a_long_document_is_cut_and_says_so(small_model: Bundle) -> None:
-    """The query and the template are never cut."""
+def test_long_document_is_cut_and_marked(small_model: Bundle) -> None:
+    """The query and the special tokens are never cut."""
     pairs = PairTokenizer(small_model.tokenizer, max_tokens=10)
     query = pairs.encode_query("1 2 3")
     short, long = pairs.encode_documents(query, ["1 2 3 4", "1 2 3 4 5"])
@@ -60,8 +60,8 @@ def test_a_long_document_is_cut_and_says_so(small_model: Bundle) -> None:
     st.integers(1, 40),
     st.sampled_from(CutSide),
 )
-def test_of_a_long_document_only_one_side_is_tokenized(words: list[str], room: int, side: CutSide) -> None:
-    """And its ids are the first of the whole's, or the last."""
+def test_cut_document_keeps_the_first_or_last_tokens(words: list[str], room: int, side: CutSide) -> None:
+    """They are the first or last tokens of the whole document."""
     text = " ".join(words)
     (pair,) = _PAIRS.encode_documents(_PAIRS.encode_query("q"), [text], max_tokens_per_doc=room, cut_side=side)
     whole = _STARTER.encode(text, add_special_tokens=False).ids
@@ -78,8 +78,8 @@ class _CountedRate(TokenRate):
         self.chars += chars
 
 
-def test_a_document_of_a_million_characters_costs_no_more_than_its_window() -> None:
-    """A few thousand characters are read of it; all of it only where it has no end of a word."""
+def test_only_a_part_of_a_very_long_document_is_tokenized() -> None:
+    """A few thousand characters; all of them only if the text has no blank."""
     sides = product((("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)), CutSide)
     for (text, most), side in sides:
         read = _CountedRate()
@@ -88,8 +88,8 @@ def test_a_document_of_a_million_characters_costs_no_more_than_its_window() -> N
         assert read.chars < most
 
 
-def test_max_tokens_per_doc_cuts_further_and_never_less(small_model: Bundle) -> None:
-    """The smaller of the two bounds holds."""
+def test_max_tokens_per_doc_can_only_lower_the_limit(small_model: Bundle) -> None:
+    """The smaller of the two limits applies."""
     pairs = PairTokenizer(small_model.tokenizer, max_tokens=10)
     query = pairs.encode_query("1 2 3")
     for limit, kept in ((2, 2), (4, 4), (99, 4)):
@@ -97,8 +97,8 @@ def test_max_tokens_per_doc_cuts_further_and_never_less(small_model: Bundle) -> 
         assert (len(pair.document), pair.truncated) == (kept, True)
 
 
-def test_a_query_without_room_for_a_document_is_refused(small_model: Bundle) -> None:
-    """The longest query that is let in leaves one token."""
+def test_query_that_leaves_no_room_for_a_document_is_rejected(small_model: Bundle) -> None:
+    """The longest accepted query leaves one token."""
     pairs = PairTokenizer(small_model.tokenizer, max_tokens=10)
     assert pairs.encode_query("1 2 3 4 5 6").room == 1
     with pytest.raises(InvalidRequest, match=r"query has 7 tokens.*at most 6") as caught:
@@ -106,8 +106,8 @@ def test_a_query_without_room_for_a_document_is_refused(small_model: Bundle) -> 
     assert caught.value.field == "query"
 
 
-def test_a_guess_is_near_and_cannot_be_steered() -> None:
-    """Within two fifths for plain text, never more than the window, whatever odd texts others have sent."""
+def test_token_estimate_is_close_and_robust() -> None:
+    """It is within 40 % for plain text and never above the token limit, whatever other callers have sent."""
     pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
     query = "what is the capital of france"
     text = "Paris is the capital of France, a city on the river Seine. " * 4
@@ -115,20 +115,20 @@ def test_a_guess_is_near_and_cannot_be_steered() -> None:
         for _ in range(60):
             pairs.encode_documents(pairs.encode_query(query), [odd])
         (pair,) = pairs.encode_documents(pairs.encode_query(query), [text])
-        guess = pairs.token_estimator(query, ReadingPlan(8192, windows=False))
-        assert guess(len(text)) == pytest.approx(len(pair), rel=0.4)
-        assert guess(10**9) <= 512
+        estimate = pairs.token_estimator(query, ReadingPlan(8192, windows=False))
+        assert estimate(len(text)) == pytest.approx(len(pair), rel=0.4)
+        assert estimate(10**9) <= 512
     assert pairs.token_estimator("word " * 20_000, ReadingPlan(8192))(100) == 0.0
 
 
-def test_what_is_no_tokenizer_is_refused(small_model: Bundle) -> None:
+def test_file_that_is_not_a_tokenizer_is_rejected(small_model: Bundle) -> None:
     """The tokenizers library raises a bare Exception."""
     with pytest.raises(BundleInvalid, match="not a tokenizer"):
         PairTokenizer(small_model.folder / "config.json", max_tokens=10)
 
 
-def test_a_long_word_has_the_tokens_that_it_has_however_little_is_read(starter: Bundle) -> None:
-    """A word of more than a hundred characters is unknown to WordPiece; its first half might not be."""
+def test_long_word_tokens_do_not_depend_on_read_length(starter: Bundle) -> None:
+    """WordPiece does not know words of more than 100 characters. Half of such a word could be known."""
     pairs = PairTokenizer(starter.tokenizer, max_tokens=512)
     query = pairs.encode_query("q")
     word = "mars" * 40

@@ -1,4 +1,4 @@
-"""Long documents in windows: where they are cut, how they are tokenized, what of them counts."""
+"""Windows of long documents: ends, tokens and limits. Covers windows.py, and `encode_windows` of the tokenizer."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.tokenizer import EncodedWindows, PairTokenizer
-from rerank_service.encoding.windows import ReadingPlan, window_spans
+from rerank_service.encoding.windows import ReadingPlan, default_window_tokens, window_spans
 from rerank_service.models.files import STARTER
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
@@ -22,7 +22,7 @@ _PROSE = "The tower was built in 1889. It is made of iron! Who designed it? An e
 
 
 def _letters(text: str) -> list[Span]:
-    """A token a character."""
+    """Return the offsets of a tokenizer with one token for each character."""
     return [(at, at + 1) for at in range(len(text))]
 
 
@@ -47,13 +47,13 @@ def _cut(text: str, size: int, overlap: int = 0) -> list[str]:
         ("दिल्ली है। आगरा है।", 13, ["दिल्ली है।", " आगरा है।"]),
     ],
 )
-def test_windows_end_with_a_sentence_else_a_word_else_a_character(text: str, size: int, windows: list[str]) -> None:
-    """In the last quarter of what they have room for; marks stay with their characters."""
+def test_window_ends_with_a_sentence_else_a_word_else_a_character(text: str, size: int, windows: list[str]) -> None:
+    """In its last quarter. Combining marks stay with their characters."""
     assert _cut(text, size) == windows
 
 
-def test_a_window_begins_with_the_first_sentence_or_word_that_the_last_one_ends_with() -> None:
-    """So that what is shared is no more than asked for, and begins well."""
+def test_overlap_begins_with_a_sentence_or_a_word() -> None:
+    """The overlap is at most as long as requested."""
     assert _cut("A b. C d. E f. G h. I j. K l.", 15, 7) == ["A b. C d. E f. ", "E f. G h. I j. ", "I j. K l."]
     assert _cut("ab cd ef gh ij kl mn op", 12, 5) == ["ab cd ef gh ", "gh ij kl mn ", "mn op"]
     assert _cut("abcdefghij", 6, 2) == ["abcdef", "efghij"]
@@ -61,25 +61,25 @@ def test_a_window_begins_with_the_first_sentence_or_word_that_the_last_one_ends_
 
 @settings(max_examples=300)
 @given(st.text(alphabet="ab .\n,。、กิ", min_size=1, max_size=200), st.integers(1, 40), st.integers(0, 20))
-def test_windows_hold_all_of_the_text_and_no_more_than_they_may(text: str, size: int, overlap: int) -> None:
-    """Each goes on where the last one ended at the latest, shares no more than it may, and moves on."""
-    found = window_spans(text, np.array(_letters(text)), size=size, overlap=min(overlap, size // 2))
-    assert (found[0][0], found[-1][1]) == (0, len(text))
-    assert all(0 < end - start <= size for start, end in found)
-    for (start, end), (following, further) in pairwise(found):
+def test_windows_cover_the_text_within_their_limits(text: str, size: int, overlap: int) -> None:
+    """Each window starts at or before the end of the one before, within the overlap, and moves forward."""
+    windows = window_spans(text, np.array(_letters(text)), size=size, overlap=min(overlap, size // 2))
+    assert (windows[0][0], windows[-1][1]) == (0, len(text))
+    assert all(0 < end - start <= size for start, end in windows)
+    for (start, end), (following, further) in pairwise(windows):
         assert start < following <= end <= further
         assert end - following <= overlap
 
 
 @settings(max_examples=300)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=60), st.integers(1, 12), st.integers(0, 6))
-def test_a_character_of_several_tokens_is_in_one_piece(tokens: list[int], size: int, overlap: int) -> None:
-    """As bytes are, of which a character may have four: all of the text is there, and nothing beyond."""
+def test_character_of_several_tokens_stays_whole(tokens: list[int], size: int, overlap: int) -> None:
+    """A byte-level tokenizer may use four tokens for a character. The windows cover the text and nothing beyond."""
     offsets = [(at, at + 1) for at, count in enumerate(tokens) for _ in range(count)]
-    found = window_spans("東" * len(tokens), np.array(offsets), size=size, overlap=min(overlap, size // 2))
-    assert (found[0][0], found[-1][1]) == (0, len(tokens))
-    assert all(start < end for start, end in found)
-    assert all(start < following <= end for (start, end), (following, _) in pairwise(found))
+    windows = window_spans("東" * len(tokens), np.array(offsets), size=size, overlap=min(overlap, size // 2))
+    assert (windows[0][0], windows[-1][1]) == (0, len(tokens))
+    assert all(start < end for start, end in windows)
+    assert all(start < following <= end for (start, end), (following, _) in pairwise(windows))
 
 
 def _decoded(path: Path, encoded: EncodedWindows) -> list[str]:
@@ -87,21 +87,21 @@ def _decoded(path: Path, encoded: EncodedWindows) -> list[str]:
     return [tokenizer.decode(pair.document.tolist()) for pair in encoded.windows]
 
 
-def test_a_window_is_tokenized_as_a_document_of_its_own() -> None:
-    """So it scores alike; its span says where it stands in the text, whatever script that is."""
+def test_window_has_the_tokens_of_a_document_of_its_own() -> None:
+    """So it has the same score. Its span is its position in the text, in any script."""
     text = "🗼 " + _PROSE * 8 + "東京は日本の首都です。" * 12 + "東" * 70
     query = _STARTER.encode_query("tower")
     encoded = _STARTER.encode_windows(query, text, _WHOLE)
     alone = _STARTER.encode_documents(query, [text[start:end] for start, end in encoded.spans])
-    assert [one.document.tolist() for one in encoded.windows] == [one.document.tolist() for one in alone]
-    assert not any(one.truncated for one in alone)
-    assert [one.window for one in encoded.windows] == list(range(len(encoded.spans)))
+    assert [pair.document.tolist() for pair in encoded.windows] == [pair.document.tolist() for pair in alone]
+    assert not any(pair.truncated for pair in alone)
+    assert [pair.window for pair in encoded.windows] == list(range(len(encoded.spans)))
     assert not encoded.truncated
 
 
 @pytest.fixture(scope="module")
 def bytewise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A byte-level BPE, whose tokens may be parts of characters, and hold the blank before a word."""
+    """Write a byte-level BPE tokenizer: its tokens may be parts of characters, or include the blank before a word."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -120,8 +120,8 @@ def bytewise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     st.sampled_from(["", " "]),
     st.integers(12, 40),
 )
-def test_no_token_is_lost_to_a_tokenizer_of_bytes(bytewise: Path, words: list[str], blank: str, room: int) -> None:
-    """Windows that have more tokens by themselves than as a part are halved; together they hold the text."""
+def test_byte_level_tokenizer_loses_no_token(bytewise: Path, words: list[str], blank: str, room: int) -> None:
+    """A window with more tokens on its own than within the text is halved. All windows together hold the text."""
     template = Template(before=("{query}",), document=" Document: {document}", after=("?",))
     text = blank.join(words)
     pairs = PairTokenizer(bytewise, max_tokens=room + 20, template=template)
@@ -133,8 +133,8 @@ def test_no_token_is_lost_to_a_tokenizer_of_bytes(bytewise: Path, words: list[st
 
 
 @pytest.mark.parametrize("side", CutSide)
-def test_what_is_read_of_a_document_is_bounded(side: CutSide) -> None:
-    """By tokens, of the side that is kept; by windows, which are then those nearest to it."""
+def test_read_part_of_a_document_is_limited(side: CutSide) -> None:
+    """By tokens and by windows, counted from the side that is kept."""
     text = "".join(f"Sentence number {at} stands here. " for at in range(500))
     query = _STARTER.encode_query("q")
     tokens = _STARTER.encode_windows(query, text, ReadingPlan(200, cut_side=side))
@@ -150,17 +150,23 @@ def test_what_is_read_of_a_document_is_bounded(side: CutSide) -> None:
         assert end == windows.spans[-1][1] == len(text.rstrip())
 
 
-def test_the_guess_of_a_long_document_is_near() -> None:
-    """Within a quarter, for windows that overlap much and little; bounded as the document is."""
+def test_token_estimate_of_a_long_document_is_close() -> None:
+    """Within 25 %, for large and small overlaps, with and without a limit of windows."""
     pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
     text = "".join(f"In {1800 + at} the city was rebuilt, and {at} people came to see it. " for at in range(600))
     query = pairs.encode_query("when was the city rebuilt")
     for overlap in (0, None, 200):
         for most in (None, 3):
-            reading = ReadingPlan(8192, overlap=overlap, max_windows=most)
+            plan = ReadingPlan(8192, overlap=overlap, max_windows=most)
             for _ in range(40):
                 pairs.encode_documents(query, [text])
-            had = sum(map(len, pairs.encode_windows(query, text, reading).windows))
-            estimate = pairs.token_estimator("when was the city rebuilt", reading)
-            assert estimate(len(text)) == pytest.approx(had, rel=0.25)
+            tokens = sum(map(len, pairs.encode_windows(query, text, plan).windows))
+            estimate = pairs.token_estimator("when was the city rebuilt", plan)
+            assert estimate(len(text)) == pytest.approx(tokens, rel=0.25)
     assert pairs.token_estimator("q", ReadingPlan(1000))(10**6) < 2000
+
+
+@pytest.mark.parametrize(("max_tokens", "window"), [(32, 256), (512, 256), (8192, None)])
+def test_default_window_is_a_passage_for_models_with_a_low_token_limit(max_tokens: int, window: int | None) -> None:
+    """For other models it is as long as the query allows."""
+    assert default_window_tokens(max_tokens) == window

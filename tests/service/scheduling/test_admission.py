@@ -1,4 +1,4 @@
-"""Who is let in: room, time, the door."""
+"""Admission control: capacity, deadlines, draining."""
 
 import asyncio
 import math
@@ -14,7 +14,7 @@ SPEED = 1000.0
 
 
 class _Clock:
-    """Time that tests set."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -26,8 +26,8 @@ def _admission(*, documents: int = 100, tokens: float = math.inf, clock: _Clock 
     return Admission(documents, tokens, clock or _Clock())
 
 
-def test_room_is_given_back() -> None:
-    """Also when the request fails."""
+def test_capacity_is_released_at_the_end_of_a_request() -> None:
+    """The same holds for a request that fails."""
     admission = _admission()
     with pytest.raises(ZeroDivisionError), admission.admit(7, 1, Deadline(60), SPEED):
         assert (admission.live_documents, admission.live_requests) == (7, 1)
@@ -35,8 +35,8 @@ def test_room_is_given_back() -> None:
     assert (admission.live_documents, admission.live_requests) == (0, 0)
 
 
-def test_documents_and_tokens_are_bounded() -> None:
-    """Except for who is alone."""
+def test_live_documents_and_tokens_are_limited() -> None:
+    """A request without others is accepted whatever its size."""
     for admission in (_admission(documents=10), _admission(tokens=10)):
         with admission.admit(50, 50, Deadline(60), SPEED):
             with pytest.raises(Overloaded) as caught, admission.admit(1, 1, Deadline(60), SPEED):
@@ -44,8 +44,8 @@ def test_documents_and_tokens_are_bounded() -> None:
             assert caught.value.retry_after >= RETRY_AFTER
 
 
-def test_a_request_that_cannot_be_done_in_time_is_refused_with_the_time_that_is_missing() -> None:
-    """Three requests of two seconds fit in seven of their ten, not four; small ones still do."""
+def test_late_request_is_rejected_and_carries_the_retry_time() -> None:
+    """Of 10 s, admission plans with 7 s: three requests of 2 s fit, four do not. A small request still fits."""
     admission = _admission()
     with ExitStack() as stack:
         for _ in range(3):
@@ -56,9 +56,9 @@ def test_a_request_that_cannot_be_done_in_time_is_refused_with_the_time_that_is_
         stack.enter_context(admission.admit(1, 50, Deadline(10), SPEED))
 
 
-def test_nobody_is_refused_for_the_sake_of_who_cannot_be_late() -> None:
-    """A request that takes a part of its ranking has no deadline here; its tokens are in the way of others' all the
-    same."""
+def test_request_without_a_deadline_is_not_protected() -> None:
+    """A request with a cutoff has no deadline here. Its tokens still count when another request must meet its own
+    deadline."""
     for due, refused in ((Deadline(10), True), (Deadline(math.inf), False)):
         admission = _admission()
         with ExitStack() as stack:
@@ -70,8 +70,8 @@ def test_nobody_is_refused_for_the_sake_of_who_cannot_be_late() -> None:
                 stack.enter_context(admission.admit(1, 4000, Deadline(6), SPEED))
 
 
-def test_progress_makes_room() -> None:
-    """What was computed is no longer in the way."""
+def test_computed_tokens_free_capacity() -> None:
+    """Tokens that were computed no longer delay new requests."""
     clock = _Clock()
     admission = _admission(clock=clock)
     with admission.admit(1, 8000, Deadline(10), SPEED) as ticket:
@@ -83,8 +83,8 @@ def test_progress_makes_room() -> None:
             pass
 
 
-def test_a_forecast_keeps_nobody_out_of_an_idle_server_unless_it_is_hopeless() -> None:
-    """It may be wrong, and only batches that run can teach it better."""
+def test_idle_server_rejects_only_hopeless_requests() -> None:
+    """The forecast may be wrong, and only batches that run can correct it."""
     admission = _admission()
     with admission.admit(1, IDLE_FACTOR * 0.99 * 1000, Deadline(1), SPEED):
         pass
@@ -92,8 +92,8 @@ def test_a_forecast_keeps_nobody_out_of_an_idle_server_unless_it_is_hopeless() -
         pass
 
 
-async def test_a_closed_door_lets_nobody_in_and_waits_for_who_is_inside() -> None:
-    """That is a drain."""
+async def test_draining_rejects_new_requests_and_waits_for_live_ones() -> None:
+    """`drained` returns after the last live request."""
     admission = _admission()
     with admission.admit(1, 1, Deadline(60), SPEED):
         admission.close()

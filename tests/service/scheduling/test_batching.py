@@ -1,4 +1,4 @@
-"""Pairs as arrays."""
+"""Collating pairs into the arrays of a batch."""
 
 import numpy as np
 from hypothesis import given
@@ -20,8 +20,8 @@ def _pairs(draw: st.DrawFn) -> list[EncodedPair]:
 
 
 @given(_pairs(), st.sampled_from([1, 8]))
-def test_collate_lays_pairs_out_as_rows(pairs: list[EncodedPair], multiple: int) -> None:
-    """Each row holds head, document and tail, then the pad id with mask and type 0."""
+def test_collate_places_each_pair_in_a_row(pairs: list[EncodedPair], multiple: int) -> None:
+    """A row holds head, document and tail, then the pad id with mask 0 and type 0."""
     batch = collate(pairs, pad_id=77, limits=batch_limits(length_multiple=multiple))
     assert batch.length % multiple == 0
     assert batch.rows == len(pairs)

@@ -1,4 +1,4 @@
-"""The cost of a batch, learned from those that ran."""
+"""The cost model, fitted to batches with a known cost."""
 
 import random
 
@@ -11,8 +11,8 @@ def _truth(rows: int, length: int) -> float:
     return 0.002 + rows * length / 5000 + 3e-8 * rows * length * length
 
 
-def test_it_finds_what_a_machine_costs() -> None:
-    """Within a few per cent, from noisy batches of all shapes, whatever was believed before."""
+def test_cost_is_learned_from_noisy_batches() -> None:
+    """The estimate is within 10 %, from batches of all shapes, whatever the initial weights."""
     dice = random.Random(1)
     for believed in (100.0, 1_000_000.0):
         model = CostModel((0.0, 1e3 / believed, 0.0))
@@ -23,8 +23,8 @@ def test_it_finds_what_a_machine_costs() -> None:
             assert model.seconds(rows, length) == pytest.approx(_truth(rows, length), rel=0.1)
 
 
-def test_it_follows_a_machine_that_changes() -> None:
-    """A neighbour takes half of it: what was learned before is forgotten."""
+def test_cost_follows_a_machine_that_becomes_slower() -> None:
+    """Old batches are forgotten."""
     dice = random.Random(2)
     model = CostModel()
     for slower in (1, 2):
@@ -34,8 +34,9 @@ def test_it_follows_a_machine_that_changes() -> None:
     assert model.seconds(8, 128) == pytest.approx(2 * _truth(8, 128), rel=0.05)
 
 
-def test_batches_of_one_shape_do_not_spoil_what_is_known_of_others() -> None:
-    """A monitor repeats one document for days: without a bound the doubt about all else would grow for ever."""
+def test_batches_of_one_shape_do_not_change_the_estimate_of_others() -> None:
+    """A monitor may repeat one document for days. Without a bound, the variance of other shapes would grow without
+    end."""
     dice = random.Random(3)
     model = CostModel()
     for _ in range(300):
@@ -47,8 +48,8 @@ def test_batches_of_one_shape_do_not_spoil_what_is_known_of_others() -> None:
     assert model.seconds(20, 48) == pytest.approx(_truth(20, 48), rel=0.6)
 
 
-def test_it_never_promises_nothing() -> None:
-    """Whatever odd batches it was taught, a batch takes time."""
+def test_estimate_is_never_zero() -> None:
+    """Contradictory batches still give a positive duration."""
     model = CostModel()
     for rows, length, seconds in ((1, 8, 5.0), (64, 512, 0.001), (1, 512, 0.0), (64, 8, 3.0)):
         model.observe(rows, length, seconds)

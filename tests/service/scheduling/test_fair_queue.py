@@ -1,4 +1,4 @@
-"""The policy of the queue: limits kept, nothing lost, nothing starved, shares even, like lengths together."""
+"""The fair queue: limits, shares, waiting bound, similar lengths in a batch."""
 
 import itertools
 import math
@@ -26,7 +26,7 @@ def _filled(**requests: list[int]) -> FairQueue[str, Pair]:
     return queue
 
 
-def _drained(queue: FairQueue[str, Pair]) -> list[list[Pair]]:
+def _all_batches(queue: FairQueue[str, Pair]) -> list[list[Pair]]:
     batches = []
     while batch := queue.take():
         batches.append(batch)
@@ -34,10 +34,10 @@ def _drained(queue: FairQueue[str, Pair]) -> list[list[Pair]]:
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), LENGTHS, min_size=1))
-def test_every_pair_runs_once_within_the_limits(requests: dict[str, list[int]]) -> None:
-    """No batch has too many rows, nor too many padded tokens unless it is a single row, nor unlike lengths."""
+def test_each_pair_runs_once_in_a_batch_within_the_limits(requests: dict[str, list[int]]) -> None:
+    """No batch exceeds the limits of rows, padded tokens (unless it is a single row) and length ratio."""
     queue = _filled(**requests)
-    batches = _drained(queue)
+    batches = _all_batches(queue)
     ran = Counter(pair for batch in batches for pair in batch)
     assert ran == Counter((name, at, tokens) for name, all_ in requests.items() for at, tokens in enumerate(all_))
     for batch in batches:
@@ -48,16 +48,16 @@ def test_every_pair_runs_once_within_the_limits(requests: dict[str, list[int]]) 
     assert (queue.pairs, queue.tokens) == (0, 0)
 
 
-class Waiting(RuleBasedStateMachine):
-    """Requests come, add, leave and are served in any order; the queue's counts and its patience hold."""
+class QueueMachine(RuleBasedStateMachine):
+    """Requests enter, add pairs, leave and are served in any order. The counts and the waiting bound always hold."""
 
     def __init__(self) -> None:
         super().__init__()
         self.queue: FairQueue[int, int] = FairQueue(LIMITS, lanes=2)
         self.live: dict[int, set[int]] = {}
         self.lengths: dict[int, int] = {}
-        self.older: dict[int, int] = {}
-        """For each waiting pair, how many takes it may still see before it must have run."""
+        self.batches_left: dict[int, int] = {}
+        """Number of batches within which each waiting pair must run."""
         self.requests = self.pairs = 0
 
     @rule(priority=st.integers(-2, 2), weight=st.sampled_from([0.5, 1.0, 4.0]))
@@ -73,7 +73,7 @@ class Waiting(RuleBasedStateMachine):
         items = []
         for tokens in lengths:
             before = sum(map(len, self.live.values()))
-            self.older[self.pairs] = (before + 1) * OLDEST_EVERY
+            self.batches_left[self.pairs] = (before + 1) * OLDEST_EVERY
             self.lengths[self.pairs] = LIMITS.padded(tokens)
             self.live[request].add(self.pairs)
             items.append((tokens, self.pairs))
@@ -91,26 +91,26 @@ class Waiting(RuleBasedStateMachine):
 
     @rule(every=st.none() | st.integers(1, 4))
     def take(self, every: int | None) -> None:
-        """Of the pairs every so manieth need not run: each is told of once, and is gone like those that run."""
-        spared: list[int] = []
+        """Skip every n-th pair. Each skipped pair is offered once, and leaves the queue like those that run."""
+        skipped: list[int] = []
 
-        def is_spared(pair: int) -> bool:
+        def skip(pair: int) -> bool:
             if every is None or pair % every:
                 return False
-            spared.append(pair)
+            skipped.append(pair)
             return True
 
-        batch = self.queue.take(is_spared)
+        batch = self.queue.take(skip)
         waiting = {pair: owner for owner, pairs in self.live.items() for pair in pairs}
-        gone = [*batch, *spared]
-        assert len(set(gone)) == len(gone)
-        assert set(gone) <= waiting.keys()
-        assert bool(gone) == bool(waiting)
-        for pair in gone:
+        removed = [*batch, *skipped]
+        assert len(set(removed)) == len(removed)
+        assert set(removed) <= waiting.keys()
+        assert bool(removed) == bool(waiting)
+        for pair in removed:
             self.live[waiting[pair]].remove(pair)
-        for pair in waiting.keys() - set(gone):
-            self.older[pair] -= 1
-            assert self.older[pair] > 0, "starved"
+        for pair in waiting.keys() - set(removed):
+            self.batches_left[pair] -= 1
+            assert self.batches_left[pair] > 0, "starved"
 
     @invariant()
     def counts(self) -> None:
@@ -119,11 +119,11 @@ class Waiting(RuleBasedStateMachine):
         assert self.queue.tokens == sum(self.lengths[pair] for pair in waiting)
 
 
-TestWaiting = Waiting.TestCase
+TestWaiting = QueueMachine.TestCase
 
 
 def _shares(queue: FairQueue[str, Pair], takes: int) -> Counter[str]:
-    """Tokens that each request was given in so many batches."""
+    """Return the tokens that each request received in the next batches."""
     given_: Counter[str] = Counter()
     for _ in range(takes):
         for name, _, tokens in queue.take():
@@ -132,13 +132,13 @@ def _shares(queue: FairQueue[str, Pair], takes: int) -> Counter[str]:
 
 
 def test_equal_requests_get_equal_shares() -> None:
-    """Whatever the size of their pairs."""
+    """The lengths of their pairs do not matter."""
     shares = _shares(_filled(short=[8] * 4000, long=[256] * 400), takes=200)
     assert 0.85 < shares["short"] / shares["long"] < 1.15
 
 
-def test_a_weight_is_a_share() -> None:
-    """A request of weight 3 gets three times as much."""
+def test_shares_follow_weights() -> None:
+    """A request of weight 3 receives three times the tokens."""
     queue: FairQueue[str, Pair] = FairQueue(LIMITS)
     for name, weight, tokens in (("light", 1.0, 64), ("heavy", 3.0, 256)):
         queue.enter(name, weight=weight)
@@ -148,14 +148,14 @@ def test_a_weight_is_a_share() -> None:
 
 
 @given(st.lists(st.lists(st.integers(1, 512), min_size=1, max_size=40), min_size=2, max_size=8))
-def test_nobody_is_done_later_than_if_all_had_run_at_once(requests: list[list[int]]) -> None:
-    """But for the batches that go to who has waited longest, and a few."""
+def test_no_request_finishes_later_than_with_equal_sharing(requests: list[list[int]]) -> None:
+    """Apart from the batches that start with the oldest pair, and a few more."""
     queue = _filled(**{str(number): lengths for number, lengths in enumerate(requests)})
     work = [RemainingWork(sum(map(LIMITS.padded, lengths)), math.inf) for lengths in requests]
     at_once = finish_times(work, tokens_per_second=1.0)
     left = [len(lengths) for lengths in requests]
     computed = 0
-    for batch in _drained(queue):
+    for batch in _all_batches(queue):
         computed += len(batch) * max(LIMITS.padded(tokens) for _, _, tokens in batch)
         for name, _, _ in batch:
             left[int(name)] -= 1
@@ -163,16 +163,16 @@ def test_nobody_is_done_later_than_if_all_had_run_at_once(requests: list[list[in
                 assert computed <= at_once[int(name)] * OLDEST_EVERY / (OLDEST_EVERY - 1) + 6 * LIMITS.max_tokens
 
 
-def test_of_small_requests_the_first_is_done_before_the_last_begins() -> None:
-    """To run them all at once would make all of them wait for the last."""
+def test_small_requests_run_one_after_the_other() -> None:
+    """Run at the same time, all of them would finish with the last."""
     queue = _filled(**{str(number): [100] * 10 for number in range(20)})
-    order = [int(name) for batch in _drained(queue) for name, _, _ in batch]
+    order = [int(name) for batch in _all_batches(queue) for name, _, _ in batch]
     assert order.index(19) > max(at for at, name in enumerate(order) if name == 0)
     assert [name for name, _ in itertools.groupby(order)][:10] == list(range(10))
 
 
-def test_ten_documents_pass_ten_thousand() -> None:
-    """They run in the next few batches, and are not charged for having come late."""
+def test_small_request_overtakes_a_large_one() -> None:
+    """Its 10 documents run in the next few batches, although 10,000 others arrived earlier."""
     queue = _filled(bulk=[100] * 10_000)
     _shares(queue, takes=50)
     queue.enter("small")
@@ -181,8 +181,8 @@ def test_ten_documents_pass_ten_thousand() -> None:
     assert sum(name == "small" for batch in batches for name, _, _ in batch) == 10
 
 
-def test_a_request_that_was_away_does_not_catch_up() -> None:
-    """Shares not used are not saved: an old request that adds again takes turns with a new one."""
+def test_unused_share_is_not_saved() -> None:
+    """An old request that adds pairs again takes turns with a new one."""
     queue = _filled(idle=[8], busy=[64] * 4000)
     _shares(queue, takes=100)
     queue.enter("fresh")
@@ -192,8 +192,8 @@ def test_a_request_that_was_away_does_not_catch_up() -> None:
     assert min(shares[name] for name in ("idle", "busy", "fresh")) > 0.7 * max(shares.values())
 
 
-def test_what_need_not_run_costs_nothing() -> None:
-    """A request half of whose pairs are known gets as much computed as another, and its batches are as full."""
+def test_skipped_pairs_are_free() -> None:
+    """A request with half its pairs skipped gets as many tokens computed as another one, and its batches are full."""
     queue = _filled(half=[64] * 4000, none=[64] * 4000)
     given_: Counter[str] = Counter()
     for _ in range(200):
@@ -203,8 +203,8 @@ def test_what_need_not_run_costs_nothing() -> None:
     assert 0.85 < given_["half"] / given_["none"] < 1.15
 
 
-def test_no_more_than_so_many_are_passed_over_at_once() -> None:
-    """Whoever holds the queue's lock has it back soon, and the rest is still there."""
+def test_number_of_skipped_pairs_per_batch_is_limited() -> None:
+    """The caller gets its lock back soon; the other pairs keep waiting."""
     queue = _filled(known=[64] * (3 * MAX_SKIPPED))
     takes = 0
     while queue.pairs:
@@ -213,8 +213,8 @@ def test_no_more_than_so_many_are_passed_over_at_once() -> None:
     assert takes == 3
 
 
-def test_an_urgent_request_goes_first() -> None:
-    """But for the one batch in OLDEST_EVERY that goes to who has waited longest."""
+def test_lower_priority_number_is_served_first() -> None:
+    """One batch in OLDEST_EVERY still starts with the oldest pair."""
     queue = _filled(normal=[512] * 100)
     queue.enter("urgent", priority=-1)
     queue.add("urgent", [(512, ("urgent", at, 512)) for at in range(100)])
@@ -222,8 +222,8 @@ def test_an_urgent_request_goes_first() -> None:
     assert owners == ["urgent"] * (OLDEST_EVERY - 1) + ["normal"]
 
 
-def test_the_last_batches_are_small_enough_for_all_lanes() -> None:
-    """With little left each lane takes a part, instead of one taking all."""
+def test_last_batches_are_small_enough_for_all_lanes() -> None:
+    """When few pairs wait, each lane gets a part of them."""
     queue: FairQueue[str, int] = FairQueue(batch_limits(max_tokens=4096, min_tokens=64, length_multiple=1), lanes=2)
     queue.enter("only")
     queue.add("only", [(32, at) for at in range(40)])

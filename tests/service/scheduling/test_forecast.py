@@ -1,4 +1,4 @@
-"""When requests are finished that share the lanes, and whom a newcomer would make late."""
+"""The forecast of finish times, and the requests that a new one would make late."""
 
 import math
 
@@ -16,19 +16,19 @@ LOADS = st.lists(
 )
 
 
-def test_equal_shares_by_hand() -> None:
-    """1,000 and 3,000 tokens at 1,000 a second: both get half for two seconds, then the second has all of it."""
+def test_equal_weights_share_equally() -> None:
+    """1,000 and 3,000 tokens at 1,000 tokens/s: both get half for 2 s, then the second gets all."""
     assert finish_times([RemainingWork(3000, 0), RemainingWork(1000, 0)], SPEED) == [4.0, 2.0]
 
 
-def test_shares_by_weight_by_hand() -> None:
-    """3,000 tokens of weight 3 beside 3,000 of weight 1: three quarters for four seconds, then the other alone."""
+def test_weights_divide_the_speed() -> None:
+    """3,000 tokens of weight 3 beside 3,000 of weight 1: three quarters for 4 s, then the other one alone."""
     assert finish_times([RemainingWork(3000, 0, weight=3), RemainingWork(3000, 0)], SPEED) == [4.0, 6.0]
 
 
 @given(LOADS)
-def test_it_is_what_turns_of_one_token_give(loads: list[RemainingWork]) -> None:
-    """The reference gives each request that is left a small slice in turn."""
+def test_forecast_matches_round_robin(loads: list[RemainingWork]) -> None:
+    """The reference gives each unfinished request a small slice in turn."""
     left = [load.tokens for load in loads]
     done = [0.0] * len(loads)
     clock, slice_ = 0.0, 25.0
@@ -43,40 +43,40 @@ def test_it_is_what_turns_of_one_token_give(loads: list[RemainingWork]) -> None:
 
 
 @given(LOADS)
-def test_the_last_is_done_when_all_work_is(loads: list[RemainingWork]) -> None:
-    """Sharing neither adds work nor takes it away, and nobody is done before its own work is."""
+def test_last_request_finishes_with_all_work(loads: list[RemainingWork]) -> None:
+    """Sharing neither adds nor removes work, and no request finishes before its own work is done."""
     done = finish_times(loads, SPEED)
     assert max(done) == pytest.approx(sum(load.tokens for load in loads) / SPEED)
     assert all(time >= load.tokens / SPEED - 1e-9 for time, load in zip(done, loads, strict=True))
 
 
-def test_a_newcomer_that_fits_makes_nobody_late() -> None:
-    """Small beside large: each is done in time."""
+def test_small_request_beside_a_large_one_is_in_time() -> None:
+    """Both meet their deadlines."""
     assert deadline_overrun([RemainingWork(10_000, 60)], RemainingWork(100, 1), SPEED, 1.0) == 0
 
 
-def test_a_newcomer_that_cannot_be_done_is_late_itself() -> None:
-    """Two seconds of work in one second."""
+def test_new_request_with_too_much_work_is_late() -> None:
+    """It has 2 s of work and 1 s of time."""
     assert deadline_overrun([], RemainingWork(2000, 1), SPEED, 1.0) == pytest.approx(1.0)
 
 
-def test_a_newcomer_that_makes_another_late_is_refused_for_it() -> None:
-    """The other had ten seconds for ten seconds of work."""
+def test_new_request_may_make_a_live_one_late() -> None:
+    """The live request has 10 s of work and 10 s of time."""
     assert deadline_overrun([RemainingWork(10_000, 10)], RemainingWork(1000, math.inf), SPEED, 1.0) == pytest.approx(
         1.0
     )
 
 
-def test_who_is_late_anyway_refuses_nobody() -> None:
-    """Its deadline is lost with the newcomer or without."""
+def test_live_request_that_is_late_anyway_does_not_count() -> None:
+    """It misses its deadline with the new request or without it."""
     assert deadline_overrun([RemainingWork(10_000, 5)], RemainingWork(1000, 60), SPEED, 1.0) == 0
 
 
-def test_some_of_the_time_is_kept_back() -> None:
-    """Forecasts err; who is forecast to be in time, but not by much, is not delayed further."""
+def test_only_a_share_of_the_remaining_time_is_planned() -> None:
+    """A live request that would use more than the share is not delayed further."""
     assert deadline_overrun([], RemainingWork(2000, 3), SPEED, 0.5) == pytest.approx(0.5)
-    tight = RemainingWork(9_000, 10)
-    assert deadline_overrun([tight], RemainingWork(500, math.inf), SPEED, 0.5) == pytest.approx(9.5 - 5)
+    close = RemainingWork(9_000, 10)
+    assert deadline_overrun([close], RemainingWork(500, math.inf), SPEED, 0.5) == pytest.approx(9.5 - 5)
     assert (
-        deadline_overrun([RemainingWork(100, 0.15), tight], RemainingWork(500, math.inf, weight=0.01), SPEED, 1.0) == 0
+        deadline_overrun([RemainingWork(100, 0.15), close], RemainingWork(500, math.inf, weight=0.01), SPEED, 1.0) == 0
     )

@@ -1,4 +1,4 @@
-"""How many tokens a batch may have after one found no memory."""
+"""The token budget after a batch ran out of memory."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from rerank_service.scheduling.memory_budget import TokenBudget
 
 
-def test_half_of_what_found_no_memory_is_tried() -> None:
-    """Of two batches that fail at once, each says the same."""
+def test_budget_is_half_of_the_failed_batch() -> None:
+    """Two batches that fail at the same time give one result."""
     budget = TokenBudget(1000)
     budget.shrink(800)
     budget.shrink(800)
@@ -16,8 +16,8 @@ def test_half_of_what_found_no_memory_is_tried() -> None:
     assert budget.tokens == 150
 
 
-def test_what_runs_raises_it_slowly() -> None:
-    """Small batches show nothing; the first budget is never passed."""
+def test_large_batches_raise_the_budget_slowly() -> None:
+    """Small batches do not count. The budget never exceeds its initial value."""
     budget = TokenBudget(4096)
     budget.shrink(4096)
     budget.grow(10)
@@ -31,8 +31,8 @@ def test_what_runs_raises_it_slowly() -> None:
 
 
 @given(st.integers(1, 100_000), st.lists(st.tuples(st.booleans(), st.integers(1, 100_000))))
-def test_it_stays_between_a_row_and_the_most(most: int, batches: list[tuple[bool, int]]) -> None:
-    """Whatever happens."""
+def test_budget_stays_between_1_and_its_maximum(most: int, batches: list[tuple[bool, int]]) -> None:
+    """For any sequence of batches."""
     budget = TokenBudget(most)
     for ran, tokens in batches:
         (budget.grow if ran else budget.shrink)(tokens)

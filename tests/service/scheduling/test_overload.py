@@ -1,6 +1,7 @@
-"""More than two lanes can do, on a clock that stands still while nothing happens: who was let in is answered in time.
+"""Overload: accepted requests meet their deadlines, and the lanes stay busy.
 
-The queue, the forecast and the door are the real ones; the lanes only take as long as batches would.
+Covers admission, forecast and fair_queue together, on a simulated clock. The lanes are simulated, too: a batch only
+takes time.
 """
 
 import heapq
@@ -22,39 +23,39 @@ from support.limits import batch_limits
 LIMITS = batch_limits()
 LANES = 2
 SPEED = 8_500.0
-"""Tokens a second of a lane."""
+"""Speed of a lane in tokens per second."""
 BATCH = 0.0005
-"""Seconds of a batch, besides its tokens'."""
+"""Fixed seconds of each batch."""
 SECONDS, DEADLINE = 40.0, 5.0
 
 
 @dataclass(slots=True)
 class _Call:
-    """A request that was let in."""
+    """An accepted request."""
 
     lengths: Sequence[int]
     left: int
-    """Pairs not scored."""
+    """Number of pairs not scored yet."""
     ticket: Ticket
-    room: ExitStack
+    capacity: ExitStack
 
 
 @dataclass(slots=True)
-class _Told:
+class _Counts:
     answered: int = 0
     late: int = 0
     refused: int = 0
     tokens: int = 0
-    """Of answered requests."""
+    """Tokens of the answered requests."""
 
 
 class _Machine:
-    """Arrivals, batches that end and deadlines, in the order of their times."""
+    """Simulates arrivals, batches and deadlines in the order of their times."""
 
     def __init__(self, optimism: float) -> None:
-        """`optimism`: how many times its speed the machine is taken for."""
+        """`optimism` is the assumed speed divided by the real speed."""
         self.now = 0.0
-        self.told = _Told()
+        self.counts = _Counts()
         self._forecast = optimism * SPEED * LANES
         self._queue: FairQueue[int, tuple[int, int]] = FairQueue(LIMITS, lanes=LANES)
         self._admission = Admission(10_000, 1e9, lambda: self.now)
@@ -63,38 +64,38 @@ class _Machine:
         self._events: list[tuple[float, int, str, object]] = []
         self._number = itertools.count()
 
-    def run(self, requests: Sequence[Sequence[int]], rate: float) -> _Told:
-        """So many requests a second, for `SECONDS`."""
+    def run(self, requests: Sequence[Sequence[int]], rate: float) -> _Counts:
+        """Let `rate` requests arrive per second, for `SECONDS`."""
         for number, lengths in enumerate(requests[: round(rate * SECONDS)]):
             self._at(number / rate, "arrive", lengths)
         while self._events and self._events[0][0] <= SECONDS:
             self.now, _, kind, what = heapq.heappop(self._events)
             getattr(self, f"_{kind}")(what)
             self._start_batches()
-        return self.told
+        return self.counts
 
     def _at(self, time: float, kind: str, what: object) -> None:
         heapq.heappush(self._events, (time, next(self._number), kind, what))
 
     def _arrive(self, lengths: Sequence[int]) -> None:
-        number, tokens, room = next(self._number), sum(map(LIMITS.padded, lengths)), ExitStack()
+        number, tokens, capacity = next(self._number), sum(map(LIMITS.padded, lengths)), ExitStack()
         try:
-            ticket = room.enter_context(
+            ticket = capacity.enter_context(
                 self._admission.admit(len(lengths), tokens, Deadline(self.now + DEADLINE), self._forecast)
             )
         except Overloaded:
-            self.told.refused += 1
+            self.counts.refused += 1
             return
-        room.callback(self._queue.leave, number)
-        self._calls[number] = _Call(lengths, len(lengths), ticket, room)
+        capacity.callback(self._queue.leave, number)
+        self._calls[number] = _Call(lengths, len(lengths), ticket, capacity)
         self._queue.enter(number)
         self._queue.add(number, [(length, (number, length)) for length in lengths])
         self._at(self.now + DEADLINE, "expire", number)
 
     def _expire(self, number: int) -> None:
         if call := self._calls.pop(number, None):
-            call.room.close()
-            self.told.late += 1
+            call.capacity.close()
+            self.counts.late += 1
 
     def _end(self, batch: Sequence[tuple[int, int]]) -> None:
         self._free += 1
@@ -103,9 +104,9 @@ class _Machine:
                 call.ticket.reduce(LIMITS.padded(length))
                 call.left -= 1
                 if not call.left:
-                    self._calls.pop(number).room.close()
-                    self.told.answered += 1
-                    self.told.tokens += sum(map(LIMITS.padded, call.lengths))
+                    self._calls.pop(number).capacity.close()
+                    self.counts.answered += 1
+                    self.counts.tokens += sum(map(LIMITS.padded, call.lengths))
 
     def _start_batches(self) -> None:
         while self._free and (batch := self._queue.take()):
@@ -116,14 +117,14 @@ class _Machine:
 
 @pytest.mark.parametrize("sizes", [(10,), (3, 10, 25, 100)], ids=["small", "mixed"])
 @pytest.mark.parametrize(("optimism", "late", "done"), [(1.0, 0.01, 0.9), (1.15, 0.03, 0.85)])
-def test_at_twice_the_load_nearly_all_that_is_let_in_is_in_time(
+def test_accepted_requests_meet_their_deadlines_at_twice_the_capacity(
     sizes: Sequence[int], optimism: float, late: float, done: float
 ) -> None:
-    """And the lanes do as much for it as they can, though the machine is slower than it is taken for."""
+    """The lanes stay busy, also if the machine is slower than assumed."""
     dice, lengths = random.Random(1), Lengths()
     requests = [[lengths.draw(dice) for _ in range(dice.choice(sizes))] for _ in range(2_000)]
     tokens = sum(LIMITS.padded(length) for request in requests for length in request) / len(requests)
-    told = _Machine(optimism).run(requests, rate=2 * SPEED * LANES / tokens)
-    assert told.late <= late * told.answered
-    assert told.refused > 0
-    assert told.tokens >= done * SPEED * LANES * SECONDS
+    counts = _Machine(optimism).run(requests, rate=2 * SPEED * LANES / tokens)
+    assert counts.late <= late * counts.answered
+    assert counts.refused > 0
+    assert counts.tokens >= done * SPEED * LANES * SECONDS

@@ -1,4 +1,7 @@
-"""A stream that takes a part of its ranking: what is scored by the cutoff is ranked, and nothing is lost silently."""
+"""Partial rankings: documents scored by the cutoff are ranked, the others are listed.
+
+Covers partial_cutoff and the flow of a request.
+"""
 
 import asyncio
 import math
@@ -23,7 +26,7 @@ REQUEST = RerankRequest(query="0")
 
 
 def _cutoff() -> Cutoff:
-    """One that comes when the test says so."""
+    """Return a cutoff that the test triggers."""
     return Cutoff(Deadline.after(1000))
 
 
@@ -35,73 +38,73 @@ async def _never() -> None:
     await asyncio.Event().wait()
 
 
-async def _stream_of_nothing(core: Running, cutoff: Cutoff) -> asyncio.Task[Ranking]:
-    """One that has begun, and whose first document never comes."""
-    asked = asyncio.Event()
+async def _stream_without_documents(core: Running, cutoff: Cutoff) -> asyncio.Task[Ranking]:
+    """Start a stream whose first document never arrives."""
+    started = asyncio.Event()
 
     async def nothing() -> AsyncIterator[Sequence[Document]]:
-        asked.set()
+        started.set()
         await _never()
         yield []
 
     stream = asyncio.create_task(core.rank_stream(REQUEST, nothing(), cutoff=cutoff))
-    await asked.wait()
+    await started.wait()
     return stream
 
 
-async def _ranked_after_two(core: Running, request: RerankRequest, *late: str, cutoff: Cutoff | None = None) -> Ranking:
-    """Two documents are scored, then the model is held, then others come, then the time is up."""
+async def _partial_ranking(core: Running, request: RerankRequest, *late: str, cutoff: Cutoff | None = None) -> Ranking:
+    """Score two documents, hold the model, send the `late` documents, and trigger the cutoff."""
     cutoff = cutoff or _cutoff()
-    told: asyncio.Queue[int] = asyncio.Queue()
-    come = asyncio.Event()
+    scored: asyncio.Queue[int] = asyncio.Queue()
+    all_sent = asyncio.Event()
 
     async def chunks() -> AsyncIterator[Sequence[Document]]:
         yield _documents("5", "7 7")
-        while {await told.get(), await told.get()} != {0, 1}:
+        while {await scored.get(), await scored.get()} != {0, 1}:
             raise AssertionError
         core.score.hold()
         yield _documents(*late)
-        come.set()
+        all_sent.set()
         await _never()
 
-    async def tell(results: Iterator[RankedDocument]) -> None:
+    async def on_scores(results: Iterator[RankedDocument]) -> None:
         for result in results:
-            told.put_nowait(result.index)
+            scored.put_nowait(result.index)
 
-    stream = asyncio.create_task(core.rank_stream(request, chunks(), tell, cutoff))
-    await come.wait()
+    stream = asyncio.create_task(core.rank_stream(request, chunks(), on_scores, cutoff))
+    await all_sent.wait()
     cutoff.trigger()
     return await stream
 
 
-async def test_what_is_scored_is_ranked_and_what_is_not_is_told(core: Running) -> None:
-    """Usage counts what was scored; nothing of the request is left, though its last batch may still run."""
-    ranking = await _ranked_after_two(core, REQUEST, "1", "2", "3")
-    assert [(one.index, one.logit) for one in ranking] == [(1, 14.0), (0, 5.0)]
+async def test_partial_ranking_lists_unscored_documents(core: Running) -> None:
+    """Usage counts the scored documents. The request leaves nothing behind, though its last batch may still run."""
+    ranking = await _partial_ranking(core, REQUEST, "1", "2", "3")
+    assert [(result.index, result.logit) for result in ranking] == [(1, 14.0), (0, 5.0)]
     assert ranking.missing == Missing([range(2, 5)], 5)
     assert (ranking.usage.pairs, ranking.usage.document_tokens, ranking.usage.query_tokens) == (2, 3, 1)
     assert core.idle()
 
 
-async def test_copies_of_what_is_scored_are_scored(core: Running) -> None:
-    """And copies of what is not are not."""
-    ranking = await _ranked_after_two(core, REQUEST, "1", "5", "1", "7 7")
-    assert [one.index for one in ranking] == [1, 5, 0, 3]
+async def test_duplicates_of_scored_documents_are_scored(core: Running) -> None:
+    """Duplicates of unscored documents are not."""
+    ranking = await _partial_ranking(core, REQUEST, "1", "5", "1", "7 7")
+    assert [result.index for result in ranking] == [1, 5, 0, 3]
     assert ranking.missing == Missing([range(2, 3), range(4, 5)], 6)
 
 
-async def test_the_best_of_what_is_scored_come_with_their_documents(core: Running) -> None:
-    """What top_n leaves out is scored, so it is not told as missing."""
+async def test_partial_ranking_returns_documents_of_the_top_n(core: Running) -> None:
+    """A scored document outside the top n is not listed as unscored."""
     request = RerankRequest(query="0", top_n=1, return_documents=True)
-    ranking = await _ranked_after_two(core, request, "99")
-    assert [(one.index, one.document) for one in ranking] == [(1, "7 7")]
+    ranking = await _partial_ranking(core, request, "99")
+    assert [(result.index, result.document) for result in ranking] == [(1, "7 7")]
     assert ranking.missing == Missing([range(2, 3)], 3)
 
 
-async def test_a_stream_that_nothing_came_of_is_answered(core: Running) -> None:
-    """Before its first document, there is nothing to tell but that."""
+async def test_stream_without_documents_has_an_empty_partial_ranking(core: Running) -> None:
+    """The cutoff comes before the first document."""
     cutoff = _cutoff()
-    stream = await _stream_of_nothing(core, cutoff)
+    stream = await _stream_without_documents(core, cutoff)
     cutoff.trigger()
     ranking = await stream
     assert (list(ranking), ranking.missing) == ([], Missing([], 0))
@@ -109,31 +112,31 @@ async def test_a_stream_that_nothing_came_of_is_answered(core: Running) -> None:
     assert core.idle()
 
 
-async def test_a_tokenizer_that_is_busy_does_not_hold_the_answer_up(core: Running) -> None:
-    """Not even the query was read."""
-    cutoff, began = _cutoff(), asyncio.Event()
+async def test_busy_tokenizer_does_not_delay_the_response(core: Running) -> None:
+    """Not even the query was tokenized."""
+    cutoff, tokenizing = _cutoff(), asyncio.Event()
     encode, loop = core.model.tokenizer.encode_query, asyncio.get_running_loop()
     free = asyncio.Event()
 
     def slow(query: str, instruction: str) -> object:
-        loop.call_soon_threadsafe(began.set)
+        loop.call_soon_threadsafe(tokenizing.set)
         asyncio.run_coroutine_threadsafe(free.wait(), loop).result()
         return encode(query, instruction)
 
     core.model.tokenizer.encode_query = slow  # type: ignore[method-assign,assignment]
 
-    async def one() -> AsyncIterator[Sequence[Document]]:
+    async def documents() -> AsyncIterator[Sequence[Document]]:
         yield _documents("1")
 
-    stream = asyncio.create_task(core.rank_stream(REQUEST, one(), cutoff=cutoff))
-    await began.wait()
+    stream = asyncio.create_task(core.rank_stream(REQUEST, documents(), cutoff=cutoff))
+    await tokenizing.wait()
     cutoff.trigger()
     assert (await stream).missing == Missing([], 0)
     free.set()
 
 
-async def test_documents_that_were_read_count_before_they_are_tokenized(small_model: Bundle) -> None:
-    """A message may hold more than there is room for; all of it is received."""
+async def test_received_documents_count_before_they_are_tokenized(small_model: Bundle) -> None:
+    """A message may hold more documents than there is room for."""
     async with running(small_model, limits=request_limits(room=2, part_documents=2)) as core:
         core.score.hold()
         cutoff = _cutoff()
@@ -148,15 +151,15 @@ async def test_documents_that_were_read_count_before_they_are_tokenized(small_mo
         assert core.idle()
 
 
-async def test_all_that_is_scored_when_time_is_up_is_all_that_came(core: Running) -> None:
-    """More might come, so the ranking is a part though nothing is missing of what was received."""
-    ranking = await _ranked_after_two(core, REQUEST)
-    assert [one.index for one in ranking] == [1, 0]
+async def test_ranking_is_partial_if_more_documents_could_arrive(core: Running) -> None:
+    """All received documents are scored, but the stream has not ended."""
+    ranking = await _partial_ranking(core, REQUEST)
+    assert [result.index for result in ranking] == [1, 0]
     assert ranking.missing == Missing([], 2)
 
 
-async def test_a_stream_that_is_done_in_time_is_whole(core: Running) -> None:
-    """And a cutoff that comes later does nothing."""
+async def test_stream_that_ends_before_the_cutoff_is_complete(core: Running) -> None:
+    """A later cutoff has no effect."""
     cutoff = _cutoff()
 
     async def chunks() -> AsyncIterator[Sequence[Document]]:
@@ -164,11 +167,11 @@ async def test_a_stream_that_is_done_in_time_is_whole(core: Running) -> None:
 
     ranking = await core.rank_stream(REQUEST, chunks(), cutoff=cutoff)
     cutoff.trigger()
-    assert ([one.index for one in ranking], ranking.missing) == ([1, 0], None)
+    assert ([result.index for result in ranking], ranking.missing) == ([1, 0], None)
 
 
-async def test_what_is_wrong_is_an_error_all_the_same(core: Running) -> None:
-    """A part of a ranking is for time, not for mistakes."""
+async def test_cutoff_does_not_hide_errors(core: Running) -> None:
+    """An invalid stream and a failing document are errors, not partial rankings."""
 
     async def empty() -> AsyncIterator[Sequence[Document]]:
         yield []
@@ -184,39 +187,39 @@ async def test_what_is_wrong_is_an_error_all_the_same(core: Running) -> None:
     assert core.idle()
 
 
-async def test_it_is_let_in_without_a_deadline(core: Running) -> None:
-    """So that it is not told to be hopeless, and nobody is refused for being in its way."""
+async def test_stream_with_a_cutoff_is_admitted_without_a_deadline(core: Running) -> None:
+    """So it is not rejected as late, and no request is rejected to protect it."""
     cutoff = _cutoff()
-    stream = await _stream_of_nothing(core, cutoff)
+    stream = await _stream_without_documents(core, cutoff)
     (ticket,) = core.admission._live
     assert ticket.remaining_work(0.0).seconds_left == math.inf
     cutoff.trigger()
     await stream
 
 
-async def test_a_part_may_come_of_what_others_scored(small_model: Bundle) -> None:
-    """What another request runs just then is not scored in time either, and that one has it all the same."""
+async def test_partial_ranking_may_use_shared_scores(small_model: Bundle) -> None:
+    """A pair that runs for another request is not scored in time. That request still gets its score."""
     async with running(small_model, lanes=2, scores=ScoreCache(2**20)) as core:
         await core.rank("0", "1")
         await core.score.started()
         core.score.hold()
         other = asyncio.create_task(core.rank("0", "2 2"))
         await core.score.started()
-        cutoff, come = _cutoff(), asyncio.Event()
+        cutoff, all_sent = _cutoff(), asyncio.Event()
 
         async def chunks() -> AsyncIterator[Sequence[Document]]:
             yield _documents("2 2", "1")
-            come.set()
+            all_sent.set()
             await _never()
 
         stream = asyncio.create_task(core.rank_stream(REQUEST, chunks(), cutoff=cutoff))
-        await come.wait()
+        await all_sent.wait()
         cutoff.trigger()
         ranking = await stream
-        assert ([one.index for one in ranking], ranking.missing) == ([1], Missing([range(1)], 2))
+        assert ([result.index for result in ranking], ranking.missing) == ([1], Missing([range(1)], 2))
         assert (ranking.usage.pairs, ranking.usage.shared_pairs) == (0, 1)
         core.score.release()
-        assert [one.logit for one in await other] == [4.0]
+        assert [result.logit for result in await other] == [4.0]
         assert core.idle()
 
 
@@ -230,13 +233,13 @@ async def test_a_part_may_come_of_what_others_scored(small_model: Bundle) -> Non
         (-1.0, 0, 0.0),
     ],
 )
-def test_the_reserved_seconds_grows_with_the_answer(seconds: float, answer_bytes: int, expected: float) -> None:
-    """And leaves most of the time for scoring."""
+def test_reserved_time_grows_with_the_response(seconds: float, answer_bytes: int, expected: float) -> None:
+    """Most of the time remains for scoring."""
     assert reserved_seconds(seconds, answer_bytes) == pytest.approx(expected)
 
 
-async def test_a_cutoff_comes_by_itself() -> None:
-    """In time before its deadline; not after the block that it was armed for."""
+async def test_cutoff_has_a_timer() -> None:
+    """It triggers before the deadline, and not after the block for which it was armed."""
     loop, cut = asyncio.get_running_loop(), asyncio.Event()
     cutoff = Cutoff(Deadline(loop.time() + 1000))
     with cutoff.arm(cut.set):

@@ -1,4 +1,4 @@
-"""The queue and its lanes: batches across requests, priority, withdrawal, failures that stay where they belong."""
+"""The scheduler and its lanes. Covers scheduler, submission, batch_run and delivery."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,12 +22,12 @@ _BAD = 666
 
 
 def pair(length: int, *, bad: bool = False) -> EncodedPair:
-    """A pair of that many tokens."""
+    """Return a pair of that many tokens."""
     return EncodedPair(_EMPTY, np.full(length, _BAD if bad else 1, np.int64), _EMPTY, document_type=1)
 
 
 def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
-    """A model whose logit is the pair's length, and which fails on bad pairs."""
+    """Return the length of each pair as its logit; raise for a bad pair."""
     if (batch.input_ids == _BAD).any():
         raise ValueError("bad pair")
     logits: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
@@ -36,7 +36,7 @@ def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
 
 @asynccontextmanager
 async def lanes(score: HeldScore, limits: BatchLimits | None = None, count: int = 1) -> AsyncIterator[Scheduler]:
-    """A running scheduler."""
+    """Run a scheduler during the block."""
     scheduler = Scheduler(score, limits or batch_limits(length_multiple=1), pad_id=0, lanes=count)
     task = asyncio.create_task(scheduler.run())
     try:
@@ -48,11 +48,11 @@ async def lanes(score: HeldScore, limits: BatchLimits | None = None, count: int 
 
 
 async def collect(submission: Submission) -> list[float]:
-    """Logits in the order in which pairs were added."""
-    found: dict[int, float] = {}
+    """Return the logits in the order in which pairs were added."""
+    logits: dict[int, float] = {}
     async for part in submission:
-        found.update(zip(part.positions, part.logits, strict=True))
-    return [found[position] for position in sorted(found)]
+        logits.update(zip(part.positions, part.logits, strict=True))
+    return [logits[position] for position in sorted(logits)]
 
 
 async def score_all(
@@ -66,13 +66,13 @@ async def score_all(
 
 
 async def until(scheduler: Scheduler, waiting: int) -> None:
-    """Let other tasks run until so many pairs wait."""
+    """Let other tasks run until that many pairs wait."""
     while scheduler.waiting != waiting:
         await asyncio.sleep(0)
 
 
-async def test_requests_that_wait_share_a_batch() -> None:
-    """What queues while a lane is busy runs together, the pairs of like length side by side."""
+async def test_waiting_requests_share_a_batch() -> None:
+    """Pairs that queue while the lane is busy run together, similar lengths side by side."""
     score = HeldScore(lengths)
     async with lanes(score) as scheduler:
         score.hold()
@@ -85,8 +85,8 @@ async def test_requests_that_wait_share_a_batch() -> None:
     assert score.batches == [[7], [20, 20, 19, 19], [5, 5]]
 
 
-async def test_a_lower_priority_number_runs_first() -> None:
-    """Of one priority the smaller request does: at equal shares it would be done first."""
+async def test_lower_priority_number_runs_first() -> None:
+    """Within one priority the smaller request runs first, since it would finish first with equal shares."""
     score = HeldScore(lengths)
     async with lanes(score, batch_limits(max_pairs=1, length_multiple=1)) as scheduler:
         score.hold()
@@ -100,8 +100,8 @@ async def test_a_lower_priority_number_runs_first() -> None:
     assert score.batches == [[9], [2], [1], [3], [4]]
 
 
-async def test_a_weight_is_a_share_of_the_lanes() -> None:
-    """Two requests wait at once, one of weight 3: while both have pairs left, it gets three batches for each other."""
+async def test_lanes_are_shared_by_weight() -> None:
+    """While both requests have waiting pairs, the one of weight 3 gets three batches for each batch of the other."""
     score = HeldScore(lengths)
     async with lanes(score, batch_limits(max_pairs=1, max_tokens=16, length_multiple=1)) as scheduler:
         score.hold()
@@ -113,38 +113,38 @@ async def test_a_weight_is_a_share_of_the_lanes() -> None:
             await until(scheduler, waiting * 400)
         score.release()
         await asyncio.gather(*tasks)
-    # the first burst is allowed to a newcomer whatever the others have had
+    # the first round of a new request is not shared by weight
     both = [length for (length,) in score.batches[100:500]]
     assert 2.4 < both.count(8) * 8 / (both.count(7) * 7) < 3.6
 
 
-async def test_a_withdrawn_request_leaves_the_queue_at_once() -> None:
-    """Its pairs never reach a lane; those of others do."""
+async def test_cancelled_request_leaves_the_queue_at_once() -> None:
+    """Its pairs never run; those of other requests do."""
     score = HeldScore(lengths)
     async with lanes(score) as scheduler:
         score.hold()
         running = asyncio.create_task(score_all(scheduler, [pair(7)]))
         await score.started()
-        gone = asyncio.create_task(score_all(scheduler, [pair(5), pair(5)]))
+        cancelled = asyncio.create_task(score_all(scheduler, [pair(5), pair(5)]))
         stays = asyncio.create_task(score_all(scheduler, [pair(4)]))
         await until(scheduler, 3)
-        gone.cancel()
-        await asyncio.gather(gone, return_exceptions=True)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
         assert scheduler.waiting == 1
         score.release()
         assert list(await asyncio.gather(running, stays)) == [[7], [4]]
     assert score.batches == [[7], [4]]
 
 
-async def test_a_batch_that_nobody_wants_is_stopped() -> None:
-    """And not before the last of its owners has left; the lane goes on with the next."""
+async def test_batch_without_requests_is_cancelled() -> None:
+    """It is cancelled when its last request leaves, not earlier. The lane then takes the next batch."""
     score = HeldScore(cancellable := CancellableScore(lengths))
     async with lanes(score) as scheduler:
-        with scheduler._changed:  # so that both are there when the lane looks
+        with scheduler._changed:  # so that both are queued when the lane takes a batch
             first, second = scheduler.submission(room=9), scheduler.submission(room=9)
-            one, other = first.__enter__(), second.__enter__()
-            await one.add([(0, pair(7))])
-            await other.add([(0, pair(7))])
+            first_submission, second_submission = first.__enter__(), second.__enter__()
+            await first_submission.add([(0, pair(7))])
+            await second_submission.add([(0, pair(7))])
         await score.started()
         first.__exit__(None, None, None)
         assert not cancellable.cancelled.is_set()
@@ -154,8 +154,8 @@ async def test_a_batch_that_nobody_wants_is_stopped() -> None:
     assert cancellable.batches == [2, 1]
 
 
-async def test_a_bad_pair_fails_its_own_request_only() -> None:
-    """The batch is halved until the bad pair is alone; the error names its index."""
+async def test_bad_pair_fails_only_its_own_request() -> None:
+    """The batch is halved until the bad pair is alone. The error names its document."""
     score = HeldScore(lengths)
     async with lanes(score) as scheduler:
         score.hold()
@@ -172,7 +172,7 @@ async def test_a_bad_pair_fails_its_own_request_only() -> None:
 
 
 def _with_memory_for(tokens: int) -> Callable[[Batch, CancelToken], NDArray[np.float32]]:
-    """A device that holds that many padded tokens."""
+    """Return the score function of a device with memory for that many padded tokens."""
 
     def score(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
         if batch.rows * batch.length > tokens:
@@ -182,8 +182,8 @@ def _with_memory_for(tokens: int) -> Callable[[Batch, CancelToken], NDArray[np.f
     return score
 
 
-async def test_a_batch_without_memory_is_halved_and_later_ones_are_smaller() -> None:
-    """Everybody is answered, and not each batch fails first."""
+async def test_batch_without_memory_is_halved_and_later_batches_are_smaller() -> None:
+    """All pairs are scored, and not each batch fails first."""
     score = HeldScore(_with_memory_for(40))
     limits = batch_limits(max_tokens=120, min_tokens=120, length_multiple=1)
     async with lanes(score, limits) as scheduler:
@@ -193,8 +193,8 @@ async def test_a_batch_without_memory_is_halved_and_later_ones_are_smaller() -> 
     assert set(sizes[7:]) <= {2, 3, 4}
 
 
-async def test_a_pair_that_no_memory_holds_fails_alone() -> None:
-    """With an error that says so; the budget stays, since no smaller batch has it."""
+async def test_pair_that_exceeds_the_memory_fails_alone() -> None:
+    """The error says so. The budget stays, since no smaller batch can hold the pair."""
     score = HeldScore(_with_memory_for(40))
     async with lanes(score, batch_limits(max_tokens=40, length_multiple=1)) as scheduler:
         with pytest.raises(OutOfMemory, match=r"no memory for documents\[0\], of 50 tokens"):
@@ -203,8 +203,8 @@ async def test_a_pair_that_no_memory_holds_fails_alone() -> None:
         assert score.batches == [[50], [10] * 4]
 
 
-async def test_room_holds_back_who_adds() -> None:
-    """A request with its room full waits to add more until some of its pairs are scored."""
+async def test_add_waits_for_room() -> None:
+    """A request without room waits until some of its pairs are scored."""
     score = HeldScore(lengths)
     async with lanes(score) as scheduler:
         score.hold()
@@ -220,15 +220,15 @@ async def test_room_holds_back_who_adds() -> None:
             assert [*first.logits, *await collect(submission)] == [2, 1, 3]
 
 
-async def test_scores_that_nobody_asks_for_hold_back_too() -> None:
-    """Else a client that does not read its partial scores would fill the memory with them."""
+async def test_untaken_scores_use_room() -> None:
+    """Otherwise a client that does not read its partial scores would fill the memory."""
     async with lanes(HeldScore(lengths)) as scheduler:
         with scheduler.submission(room=2) as submission:
             await submission.add([(0, pair(1)), (1, pair(2))])
             submission.add_known([2], [9.0])
             more = asyncio.create_task(submission.add([(3, pair(3))]))
             first = await anext(submission)
-            for _ in range(20):  # turns of the event loop, in which one that is not held back would go on
+            for _ in range(20):  # turns of the event loop, in which an `add` that does not wait would return
                 await asyncio.sleep(0)
             assert not more.done()
             logits = [*first.logits, *(await anext(submission)).logits]
@@ -238,7 +238,7 @@ async def test_scores_that_nobody_asks_for_hold_back_too() -> None:
 
 
 async def test_two_lanes_run_two_batches_at_once() -> None:
-    """Both start before either ends."""
+    """Both batches start before either ends."""
     score = HeldScore(lengths)
     async with lanes(score, batch_limits(max_pairs=1), count=2) as scheduler:
         score.hold()
@@ -249,38 +249,38 @@ async def test_two_lanes_run_two_batches_at_once() -> None:
         assert await task == [1, 2]
 
 
-async def test_closing_ends_who_still_waits() -> None:
-    """Nobody waits for a scheduler that has stopped."""
+async def test_closed_scheduler_rejects_new_pairs() -> None:
+    """A batch that already runs still delivers its logits."""
     score = HeldScore(lengths)
     async with lanes(score) as scheduler:
         score.hold()
-        waits = asyncio.create_task(score_all(scheduler, [pair(1)]))
+        waiting = asyncio.create_task(score_all(scheduler, [pair(1)]))
         await score.started()
         scheduler.close()
         late = asyncio.create_task(score_all(scheduler, [pair(1)]))
         with pytest.raises(NotReady):
             await late
         score.release()
-        assert await waits == [1]
+        assert await waiting == [1]
 
 
-async def test_a_batch_that_runs_at_the_end_is_stopped() -> None:
-    """Who waits for it is told at once, however long it would have run."""
+async def test_cancelling_run_cancels_the_running_batch() -> None:
+    """The request that waits for it fails at once."""
     score = HeldScore(cancellable := CancellableScore(lengths))
     scheduler = Scheduler(score, batch_limits(length_multiple=1), pad_id=0)
     running = asyncio.create_task(scheduler.run())
-    waits = asyncio.create_task(score_all(scheduler, [pair(1)]))
+    waiting = asyncio.create_task(score_all(scheduler, [pair(1)]))
     await score.started()
     running.cancel()
     with pytest.raises(NotReady):
-        await waits
+        await waiting
     assert cancellable.cancelled.is_set()
     with pytest.raises(asyncio.CancelledError):
         await running
 
 
-async def test_a_lane_that_dies_is_heard() -> None:
-    """`run` raises what killed it, and live requests fail instead of waiting."""
+async def test_error_in_a_lane_ends_run() -> None:
+    """`run` raises the error, and live requests fail instead of waiting forever."""
 
     class Broken(CostModel):
         def observe(self, rows: int, length: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The cache of scores: exact, bounded by bytes, the least recently asked for goes."""
+"""The score cache: exact values, limited memory, least recently used entries dropped."""
 
 import os
 import threading
@@ -9,15 +9,15 @@ import pytest
 from rerank_service.scheduling.score_cache import ENTRY_BYTES, ScoreCache
 
 
-def test_a_score_comes_back_as_it_was_put() -> None:
-    """And what was never put is not there."""
+def test_get_returns_the_stored_logit() -> None:
+    """A key that was never stored returns None."""
     cache = ScoreCache(10 * ENTRY_BYTES)
     cache.put(b"a", 0.1)
     assert (cache.get(b"a"), cache.get(b"b")) == (0.1, None)
 
 
-def test_who_was_not_asked_for_the_longest_goes() -> None:
-    """Asking counts, so what is popular stays."""
+def test_least_recently_used_entry_is_dropped() -> None:
+    """Reading counts as use."""
     cache = ScoreCache(2 * ENTRY_BYTES)
     cache.put(b"a", 1.0)
     cache.put(b"b", 2.0)
@@ -26,17 +26,17 @@ def test_who_was_not_asked_for_the_longest_goes() -> None:
     assert [cache.get(key) for key in (b"a", b"b", b"c")] == [1.0, None, 3.0]
 
 
-def test_there_is_room_for_one_at_least() -> None:
-    """However few the bytes."""
+def test_cache_has_room_for_at_least_one_entry() -> None:
+    """Also with a memory of 1 byte."""
     cache = ScoreCache(1)
     cache.put(b"a", 1.0)
     cache.put(b"b", 2.0)
     assert (len(cache), cache.get(b"b")) == (1, 2.0)
 
 
-@pytest.mark.parametrize("entries", [10_000, 22_000])  # before and after the tables behind it have grown
-def test_it_takes_no_more_bytes_than_it_was_given(entries: int) -> None:
-    """Nor so much less that the number would mean nothing."""
+@pytest.mark.parametrize("entries", [10_000, 22_000])  # before and after the tables of the cache have grown
+def test_cache_stays_within_its_memory(entries: int) -> None:
+    """It also uses a good part of that memory."""
     max_bytes = entries * ENTRY_BYTES
     tracemalloc.start()
     try:
@@ -52,8 +52,8 @@ def test_it_takes_no_more_bytes_than_it_was_given(entries: int) -> None:
     assert after - before > 0.4 * max_bytes
 
 
-def test_threads_may_use_it_at_once() -> None:
-    """Whoever reads sees a score that belongs to the key."""
+def test_cache_is_thread_safe() -> None:
+    """Each read returns the logit of its own key."""
     cache = ScoreCache(50 * ENTRY_BYTES)
     wrong: list[tuple[int, float]] = []
 
@@ -61,9 +61,9 @@ def test_threads_may_use_it_at_once() -> None:
         for number in range(start, start + 3000):
             key = number % 100
             cache.put(key.to_bytes(2), float(key))
-            found = cache.get((key * 7 % 100).to_bytes(2))
-            if found is not None and found != key * 7 % 100:
-                wrong.append((key, found))
+            logit = cache.get((key * 7 % 100).to_bytes(2))
+            if logit is not None and logit != key * 7 % 100:
+                wrong.append((key, logit))
 
     threads = [threading.Thread(target=use, args=(start,)) for start in range(8)]
     for thread in threads:

@@ -1,4 +1,7 @@
-"""Scores that requests share: each computed once, nobody left waiting, nobody's turn lost."""
+"""Single-flight and the score cache: each pair is scored once.
+
+Covers single_flight, running_batches, and the flow of a request.
+"""
 
 import asyncio
 import random
@@ -29,7 +32,7 @@ ONE_BY_ONE = batch_limits(max_pairs=1, length_multiple=1)
 
 
 def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
-    """A model whose logit is the pair's length."""
+    """Return the length of each pair as its logit."""
     logits: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
     return logits
 
@@ -38,7 +41,7 @@ def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
 async def lanes(
     score: HeldScore, limits: BatchLimits = ONE_BY_ONE, *, count: int = 1, entries: int = 1000
 ) -> AsyncIterator[Scheduler]:
-    """A running scheduler whose requests share."""
+    """Run a scheduler with a score cache during the block."""
     scores = ScoreCache(entries * ENTRY_BYTES)
     scheduler = Scheduler(score, limits, pad_id=0, lanes=count, scores=scores)
     task = asyncio.create_task(scheduler.run())
@@ -51,12 +54,12 @@ async def lanes(
 
 
 async def parts(submission: Submission) -> list[Scored]:
-    """All that is told."""
+    """Return all parts that the submission delivers."""
     return [part async for part in submission]
 
 
 async def score_all(scheduler: Scheduler, sizes: Sequence[int], priority: int = 0) -> list[Scored]:
-    """Submit pairs of these lengths, of which equal ones are the same pair."""
+    """Submit pairs of these lengths. Pairs of one length are equal."""
     pairs = [EncodedPair(_EMPTY, np.ones(size, np.int64), _EMPTY, document_type=1) for size in sizes]
     with scheduler.submission(room=100, priority=priority) as submission:
         await submission.add(list(enumerate(pairs)), [size.to_bytes(16) for size in sizes])
@@ -64,70 +67,71 @@ async def score_all(scheduler: Scheduler, sizes: Sequence[int], priority: int = 
         return await parts(submission)
 
 
-def logits(told: Sequence[Scored]) -> dict[int, float]:
-    """Logits by position."""
-    return {at: value for part in told for at, value in zip(part.positions, part.logits, strict=True)}
+def logits(scored: Sequence[Scored]) -> dict[int, float]:
+    """Return the logits by position."""
+    return {at: value for part in scored for at, value in zip(part.positions, part.logits, strict=True)}
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until it holds."""
+    """Let other tasks run until the condition holds."""
     while not condition():
         await asyncio.sleep(0)
 
 
-def follows(scheduler: Scheduler, count: int) -> bool:
-    """Whether so many pairs wait for one that runs."""
+def has_waiters(scheduler: Scheduler, count: int) -> bool:
+    """Return True if that many pairs wait for a running pair."""
     with scheduler._changed:
         assert scheduler._single_flight is not None
         return sum(len(flight.waiters) for flight in scheduler._single_flight._flights.values()) == count
 
 
-def landed(scheduler: Scheduler) -> bool:
-    """Whether nothing is noted any more of pairs that ran; a lane does that just after it has told who wants them."""
+def has_no_flights(scheduler: Scheduler) -> bool:
+    """Return True if no pair is recorded as running. A lane removes its pairs just after it has delivered their
+    logits."""
     with scheduler._changed:
         assert scheduler._single_flight is not None
         return not scheduler._single_flight._flights
 
 
 @pytest.mark.parametrize("count", [1, 2])
-async def test_a_pair_that_runs_is_not_run_again(count: int) -> None:
-    """Whether the other's turn comes meanwhile, on another lane, or afterwards."""
+async def test_running_pair_does_not_run_again(count: int) -> None:
+    """The second request gets its turn during the run, on another lane, or after it."""
     score = HeldScore(lengths)
     async with lanes(score, count=count) as scheduler:
         score.hold()
         first = asyncio.create_task(score_all(scheduler, [7]))
         await score.started()
         second = asyncio.create_task(score_all(scheduler, [7]))
-        await until(lambda: follows(scheduler, 1) if count == 2 else scheduler.waiting == 1)
+        await until(lambda: has_waiters(scheduler, 1) if count == 2 else scheduler.waiting == 1)
         score.release()
         (ran,), (shared,) = await asyncio.gather(first, second)
     assert score.batches == [[7]]
     assert (ran.logits, len(ran.pairs), ran.shared, ran.padded_tokens, ran.own_tokens) == ([7.0], 1, 0, 7, 7)
     assert (shared.logits, shared.pairs, shared.shared, shared.padded_tokens) == ([7.0], (), 1, 0)
-    assert shared.own_tokens == 7  # what the admission's ticket has it down for
+    assert shared.own_tokens == 7  # as admission counted it
 
 
-async def test_equal_pairs_that_wait_are_one_row() -> None:
-    """Fifty requests with the same pairs at once: each pair runs once, and all are told."""
+async def test_equal_waiting_pairs_run_once() -> None:
+    """50 requests with the same pairs: each pair runs once, and all requests get all logits."""
     score = HeldScore(lengths)
     async with lanes(score, batch_limits(length_multiple=1), count=2) as scheduler:
         score.hold()
         tasks = [asyncio.create_task(score_all(scheduler, [3, 4, 5, 6])) for _ in range(50)]
         await score.started()
         score.release()
-        for told in await asyncio.gather(*tasks):
-            assert logits(told) == {0: 3, 1: 4, 2: 5, 3: 6}
+        for scored in await asyncio.gather(*tasks):
+            assert logits(scored) == {0: 3, 1: 4, 2: 5, 3: 6}
     assert sorted(length for batch in score.batches for length in batch) == [3, 4, 5, 6]
 
 
-async def test_who_leaves_takes_nothing_along() -> None:
-    """The batch of a request that is cancelled runs on for who waits for it, and is stopped when that leaves too."""
+async def test_batch_runs_on_while_another_request_waits_for_it() -> None:
+    """Its own request is cancelled. The batch stops when the last waiting request leaves, too."""
     score = HeldScore(cancellable := CancellableScore(lengths))
     async with lanes(score, count=2) as scheduler:
         first = asyncio.create_task(score_all(scheduler, [7]))
         await score.started()
         second = asyncio.create_task(score_all(scheduler, [7]))
-        await until(lambda: follows(scheduler, 1))
+        await until(lambda: has_waiters(scheduler, 1))
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         assert not cancellable.cancelled.is_set()
@@ -135,12 +139,12 @@ async def test_who_leaves_takes_nothing_along() -> None:
         await asyncio.gather(second, return_exceptions=True)
         assert cancellable.cancelled.is_set()
         assert logits(await score_all(scheduler, [7])) == {0: 7}
-        await until(lambda: landed(scheduler))
+        await until(lambda: has_no_flights(scheduler))
     assert cancellable.batches == [1, 1]
 
 
-async def test_a_batch_about_to_be_stopped_is_not_followed() -> None:
-    """It still runs, but for nobody: who comes now scores the pair anew."""
+async def test_cancelled_batch_is_not_shared() -> None:
+    """It still runs, but a new request scores the pair again."""
     score = HeldScore(lengths)
     async with lanes(score, count=2) as scheduler:
         score.hold()
@@ -155,8 +159,8 @@ async def test_a_batch_about_to_be_stopped_is_not_followed() -> None:
     assert score.batches == [[7], [7]]
 
 
-async def test_a_pair_whose_run_fails_is_run_by_who_waited_for_it() -> None:
-    """The error is its owner's alone. Nobody is told nothing, and nobody waits for a second time."""
+async def test_failed_pair_is_retried_by_each_waiting_request() -> None:
+    """The error belongs to the first request. The others run the pair themselves, and do not wait again."""
     failures = iter([True])
 
     def failing_once(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
@@ -170,20 +174,20 @@ async def test_a_pair_whose_run_fails_is_run_by_who_waited_for_it() -> None:
         tasks = [asyncio.create_task(score_all(scheduler, [7]))]
         await score.started()
         tasks += [asyncio.create_task(score_all(scheduler, [7])) for _ in range(3)]
-        await until(lambda: follows(scheduler, 3))
+        await until(lambda: has_waiters(scheduler, 3))
         tasks[2].cancel()
         score.release()
         first, *others = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(first, InferenceFailed)
         assert isinstance(others.pop(1), asyncio.CancelledError)
-        for told in others:
-            assert isinstance(told, list)
-            assert logits(told) == {0: 7}
-            assert len(told[0].pairs) == 1  # it ran for this one
+        for scored in others:
+            assert isinstance(scored, list)
+            assert logits(scored) == {0: 7}
+            assert len(scored[0].pairs) == 1  # it ran for this request
 
 
-async def test_an_urgent_request_does_not_wait_for_anothers_turn() -> None:
-    """Its pair runs when its own turn comes, though an earlier request has the same one waiting; that one is spared."""
+async def test_urgent_request_does_not_wait_for_the_turn_of_another() -> None:
+    """Its pair runs at its own turn, though an earlier request has the same pair waiting. That pair is then skipped."""
     score = HeldScore(lengths)
     async with lanes(score) as scheduler:
         score.hold()
@@ -199,18 +203,18 @@ async def test_an_urgent_request_does_not_wait_for_anothers_turn() -> None:
     assert (logits(slow), sum(part.shared for part in slow)) == ({0: 1, 1: 2}, 1)
 
 
-async def test_room_for_one_score_is_enough() -> None:
-    """What runs is shared without it; what is forgotten runs again."""
+async def test_cache_of_one_entry_is_enough_for_single_flight() -> None:
+    """Running pairs are shared without the cache; dropped logits are computed again."""
     score = HeldScore(lengths)
     async with lanes(score, batch_limits(length_multiple=1), count=2, entries=1) as scheduler:
         for _ in range(3):
             tasks = [asyncio.create_task(score_all(scheduler, [3, 4, 5])) for _ in range(20)]
-            for told in await asyncio.gather(*tasks):
-                assert logits(told) == {0: 3, 1: 4, 2: 5}
+            for scored in await asyncio.gather(*tasks):
+                assert logits(scored) == {0: 3, 1: 4, 2: 5}
 
 
-async def test_stopping_leaves_nobody_waiting() -> None:
-    """Neither who runs a pair nor who waits for it."""
+async def test_closing_fails_all_waiting_requests() -> None:
+    """Both the request that runs a pair and the one that waits for it fail."""
     score = HeldScore(lengths)
     async with lanes(score, count=2) as scheduler:
         score.hold()
@@ -228,13 +232,13 @@ async def test_stopping_leaves_nobody_waiting() -> None:
 
 @pytest.fixture
 async def core(small_model: Bundle) -> AsyncIterator[Running]:
-    """The small model on two lanes, with room for many scores."""
+    """Run the small model on two lanes, with a large score cache."""
     async with running(small_model, lanes=2, scores=ScoreCache(10_000 * ENTRY_BYTES)) as parts_:
         yield parts_
 
 
-async def test_a_second_request_computes_nothing(core: Running) -> None:
-    """The same ranking to the bit; usage counts what was computed only."""
+async def test_second_equal_request_computes_nothing(core: Running) -> None:
+    """Its ranking is identical. Usage counts only what was computed."""
     texts = ["5", "1 2", "5", "4 4 4"]
     first, second = [await core.rank("0 0", *texts) for _ in range(2)]
     assert list(second) == list(first)
@@ -247,29 +251,29 @@ async def test_a_second_request_computes_nothing(core: Running) -> None:
     assert core.idle()
 
 
-async def test_what_is_new_is_computed(core: Running) -> None:
-    """Another query makes other pairs; one document more is one pair more."""
+async def test_only_new_pairs_are_computed(core: Running) -> None:
+    """Another query makes other pairs; one more document is one more pair."""
     await core.rank("0", "5", "6")
     third = await core.rank("0", "7", "5", "6")
     assert (third.usage.pairs, third.usage.shared_pairs, third.usage.document_tokens) == (1, 2, 1)
-    assert [one.index for one in third] == [0, 2, 1]
+    assert [result.index for result in third] == [0, 2, 1]
     assert third.timing.queue >= 0
     assert third.timing.inference > 0
     other = await core.rank("1", "5", "6")
     assert other.usage.shared_pairs == 0
 
 
-async def test_a_document_cut_to_the_same_tokens_is_the_same_pair(core: Running) -> None:
-    """And is still told to be cut."""
+async def test_document_cut_to_the_same_tokens_is_the_same_pair(core: Running) -> None:
+    """The result still says that the document was cut."""
     await core.rank("0", "1 2")
     request = RerankRequest(query="0", max_tokens_per_doc=2)
     document = [Document("1 2 3")]
     ranking = await core.reranker.rerank(request, document, reader=DocumentReader(), deadline=Deadline.after(60))
-    assert (ranking.usage.shared_pairs, [one.truncated for one in ranking]) == (1, [True])
+    assert (ranking.usage.shared_pairs, [result.truncated for result in ranking]) == (1, [True])
 
 
-async def test_a_ticket_comes_to_nothing_whoever_computed(core: Running) -> None:
-    """Pairs that another request runs, pairs that are known, copies of either: none is expected any more."""
+async def test_ticket_reaches_zero_whichever_request_computes(core: Running) -> None:
+    """It counts pairs of other requests, cached pairs, and duplicates of both."""
     await core.rank("0", "3")
     await core.score.started()
     core.score.hold()
@@ -277,7 +281,7 @@ async def test_a_ticket_comes_to_nothing_whoever_computed(core: Running) -> None
     await core.score.started()
     shares = asyncio.create_task(core.rank("0", "2 2", "3", "1", "3", "1", "4 4 4"))
     await core.score.started()
-    assert follows(core.model.scheduler, 2)
+    assert has_waiters(core.model.scheduler, 2)
     tickets = list(core.admission._live)
     assert sorted(ticket.remaining_tokens for ticket in tickets) == [16.0, 24.0]
     core.score.release()
@@ -286,21 +290,21 @@ async def test_a_ticket_comes_to_nothing_whoever_computed(core: Running) -> None
     assert [ticket._tokens for ticket in tickets] == [0.0, 0.0]
 
 
-async def test_who_waits_for_anothers_run_keeps_its_deadline(core: Running) -> None:
-    """And leaves the other alone."""
+async def test_request_that_waits_for_another_keeps_its_deadline(core: Running) -> None:
+    """The other request continues."""
     core.score.hold()
     runs = asyncio.create_task(core.rank("0", "1"))
     await core.score.started()
     with pytest.raises(DeadlineExceeded):
         await core.rank("0", "1", seconds=0.01)
     core.score.release()
-    assert [one.logit for one in await runs] == [1.0]
+    assert [result.logit for result in await runs] == [1.0]
     assert core.idle()
 
 
 @pytest.mark.parametrize("word", [NAN, BOOM])
-async def test_a_failure_is_not_shared(core: Running, word: str) -> None:
-    """Each request is told of its own document, the next time too."""
+async def test_failures_are_not_shared(core: Running, word: str) -> None:
+    """Each request gets the error of its own document, also the next time."""
     core.score.hold()
     tasks = [asyncio.create_task(core.rank("0", *texts)) for texts in ((word, "1"), ("1", "2", word), ("2", "1"))]
     await core.score.started()
@@ -310,14 +314,14 @@ async def test_a_failure_is_not_shared(core: Running, word: str) -> None:
     assert isinstance(second, InferenceFailed)
     assert ("documents[0]" in str(first), "documents[2]" in str(second)) == (True, True)
     assert isinstance(third, Ranking)
-    assert [one.logit for one in third] == [2.0, 1.0]
+    assert [result.logit for result in third] == [2.0, 1.0]
     with pytest.raises(InferenceFailed, match=r"documents\[0\]"):
         await core.rank("0", word)
     assert core.idle()
 
 
-async def test_a_logit_that_is_not_finite_is_not_kept() -> None:
-    """It may have been a fault of the moment."""
+async def test_logit_that_is_not_finite_is_not_cached() -> None:
+    """The fault may be temporary."""
     values = iter([float("nan"), 2.0])
     score = HeldScore(lambda batch, stop: np.array([next(values)], np.float32))
     async with lanes(score) as scheduler:
@@ -325,8 +329,8 @@ async def test_a_logit_that_is_not_finite_is_not_kept() -> None:
         assert logits(await score_all(scheduler, [7])) == {0: 2.0}
 
 
-async def test_models_do_not_share(small_model: Bundle) -> None:
-    """Not even the same bundle loaded twice: it may run elsewhere, and round differently."""
+async def test_models_do_not_share_scores(small_model: Bundle) -> None:
+    """Two loads of one bundle do not share either: engines may round differently."""
     scores = ScoreCache(1000 * ENTRY_BYTES)
     for _ in range(2):
         async with running(small_model, scores=scores) as core:
@@ -334,30 +338,30 @@ async def test_models_do_not_share(small_model: Bundle) -> None:
     assert len(scores) == 2
 
 
-async def test_without_room_nothing_is_kept(small_model: Bundle) -> None:
-    """As it is unless the settings say otherwise."""
+async def test_scores_are_not_cached_by_default(small_model: Bundle) -> None:
+    """The same request runs again."""
     async with running(small_model) as core:
         for _ in range(2):
             assert (await core.rank("0", "5", "5")).usage.pairs == 1
 
 
 @pytest.mark.parametrize(("entries", "seed"), [(1, 1), (20, 2), (10_000, 3)])
-async def test_a_storm_of_equal_requests(small_model: Bundle, entries: int, seed: int) -> None:
-    """Requests that share nearly all come, are cancelled and expire in any order: who stays gets its own ranking, and
-    nothing is left of any."""
+async def test_many_equal_requests_that_are_cancelled_or_expire(small_model: Bundle, entries: int, seed: int) -> None:
+    """Requests with nearly equal pairs arrive, are cancelled and expire in any order. Each remaining request gets its
+    own ranking, and none leaves anything behind."""
     dice = random.Random(seed)
     limits = request_limits(room=8, part_documents=3)
     scores = ScoreCache(entries * ENTRY_BYTES)
     async with running(small_model, limits=limits, lanes=2, scores=scores) as core:
 
-        async def one() -> None:
+        async def rank() -> None:
             texts = [str(dice.randrange(20)) for _ in range(dice.randint(1, 30))]
             ranking = await core.rank("0", *texts, seconds=dice.choice([60, 60, 60, 0.005]))
-            assert [one.logit for one in ranking] == sorted(map(logit, texts), reverse=True)
+            assert [result.logit for result in ranking] == sorted(map(logit, texts), reverse=True)
             assert ranking.usage.pairs + ranking.usage.shared_pairs == len(set(texts))
 
-        async def fickle() -> None:
-            task = asyncio.create_task(one())
+        async def rank_and_maybe_cancel() -> None:
+            task = asyncio.create_task(rank())
             for _ in range(dice.randrange(40)):
                 await asyncio.sleep(0)
             if dice.random() < 0.5:
@@ -366,17 +370,17 @@ async def test_a_storm_of_equal_requests(small_model: Bundle, entries: int, seed
                 await task
 
         for _ in range(20):
-            await asyncio.gather(*(fickle() for _ in range(15)))
+            await asyncio.gather(*(rank_and_maybe_cancel() for _ in range(15)))
         assert core.idle()
-        await until(lambda: landed(core.model.scheduler))
+        await until(lambda: has_no_flights(core.model.scheduler))
 
 
 def _texts(count: int) -> Iterator[str]:
     yield from (f"{number % 90} {number // 90}" for number in range(count))
 
 
-async def test_a_large_request_that_is_known_is_held_back_like_others(small_model: Bundle) -> None:
-    """The room for scores that nobody has asked for yet is not passed by."""
+async def test_cached_request_waits_for_room_too(small_model: Bundle) -> None:
+    """Cached logits that are not taken yet use room."""
     async with running(
         small_model, limits=request_limits(room=16, part_documents=4), scores=ScoreCache(10_000 * ENTRY_BYTES)
     ) as core:
