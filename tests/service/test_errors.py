@@ -1,4 +1,4 @@
-"""Errors: the status of each, and the sentences that callers see."""
+"""Errors: status codes, and the messages that callers get."""
 
 import pytest
 from grpc import StatusCode
@@ -42,12 +42,12 @@ from rerank_service.errors import (
 def test_each_request_error_has_a_grpc_code_and_an_http_status(
     error: RequestError, code: StatusCode, status: int
 ) -> None:
-    """The message is what `str` gives."""
+    """`str` returns the message."""
     assert (error.code, error.http_status, str(error)) == (code, status, "m")
 
 
-def test_an_invalid_request_names_its_field_and_its_reason() -> None:
-    """Both are for programs; the defaults say the kind of error."""
+def test_invalid_request_has_a_field_and_a_reason() -> None:
+    """Both are for programs. The defaults state the kind of error."""
     for error, field, reason in (
         (InvalidRequest("m"), None, "invalid"),
         (InvalidRequest("m", field="top_n", reason="out_of_range"), "top_n", "out_of_range"),
@@ -59,20 +59,20 @@ def test_an_invalid_request_names_its_field_and_its_reason() -> None:
         assert (error.field, error.reason) == (field, reason)
 
 
-def test_errors_that_pass_say_when_to_try_again() -> None:
-    """Overloaded says the seconds that it was given."""
+def test_temporary_errors_carry_the_seconds_until_a_retry() -> None:
+    """Overloaded has the seconds that it was created with."""
     assert Overloaded("m", retry_after=2.5).retry_after == 2.5
     assert NotReady("m").retry_after > 0
 
 
-def test_a_missing_extra_is_named_with_the_package() -> None:
+def test_missing_extra_is_named_with_the_package() -> None:
     """The message says what to install."""
     message = str(ExtraMissing("matplotlib", "bench"))
     assert "matplotlib" in message
     assert "[bench]" in message
 
 
-def test_an_excerpt_is_short() -> None:
-    """A short text stays; a long one ends with an ellipsis."""
+def test_excerpt_is_short() -> None:
+    """A short text stays unchanged; a long one ends with an ellipsis."""
     assert excerpt("a" * 100) == "a" * 100
     assert excerpt("a" * 101) == "a" * 100 + "…"

@@ -19,13 +19,13 @@ from rerank_service.quantities import counted, duration, rounded
         (3, "pass", "3 passes"),
     ],
 )
-def test_a_count_has_its_noun_in_the_right_number(number: float, noun: str, words: str) -> None:
+def test_counted_uses_singular_and_plural(number: float, noun: str, words: str) -> None:
     """Only 1 is singular."""
     assert counted(number, noun) == words
 
 
-def test_an_irregular_plural_is_given() -> None:
-    """English has them."""
+def test_counted_accepts_an_irregular_plural() -> None:
+    """Such as indices."""
     assert [counted(number, "index", "indices") for number in (1, 2)] == ["1 index", "2 indices"]
 
 
@@ -42,11 +42,11 @@ def test_an_irregular_plural_is_given() -> None:
         (3600, "3,600 s"),
     ],
 )
-def test_a_duration_is_never_a_bare_zero(seconds: float, words: str) -> None:
-    """And has no digit that says nothing."""
+def test_duration_is_rounded_and_never_zero(seconds: float, words: str) -> None:
+    """It has no needless digit."""
     assert duration(seconds) == words
 
 
-def test_a_figure_has_three_digits() -> None:
+def test_rounded_has_three_significant_digits() -> None:
     """Such as a slope."""
     assert [rounded(value) for value in (0.3249644074344489, -1.5, 0.0)] == ["0.325", "-1.5", "0"]

@@ -1,4 +1,4 @@
-"""The flow of a request on the small model: right, bounded, cancelled, expired, refused, and nothing left behind."""
+"""The flow of a request on the small model: results, limits, cancellation, deadlines, and nothing left behind."""
 
 import asyncio
 import threading
@@ -29,58 +29,58 @@ from support.running import DocumentReader, Running, running
 from support.small import BOOM, NAN, logit
 
 
-async def test_documents_come_back_in_order_of_their_logit(core: Running) -> None:
-    """The small model's logit is the sum of the document's numbers."""
+async def test_results_are_sorted_by_logit(core: Running) -> None:
+    """The logit of the small model is the sum of the numbers in the document."""
     ranking = await core.rank("0", "1", "5 5", "3", "")
     assert [(result.index, result.logit) for result in ranking] == [(1, 10), (2, 3), (0, 1), (3, 0)]
     assert core.idle()
 
 
-async def test_usage_counts_the_tokens(core: Running) -> None:
-    """Three special tokens and the query's two with each of two documents of 1 and 3 tokens; rows padded to 8."""
+async def test_usage_counts_tokens(core: Running) -> None:
+    """Each pair has 3 special tokens and 2 of the query. The documents have 1 and 3 tokens; rows are padded to 8."""
     usage = (await core.rank("0 0", "1", "1 2 3")).usage
     assert (usage.query_tokens, usage.document_tokens, usage.prompt_tokens) == (2, 4, 14)
     assert (usage.pairs, usage.padded_tokens) == (2, 16)
 
 
-async def test_the_same_document_is_scored_once(small_model: Bundle) -> None:
-    """Within a chunk, across chunks, before and after its original is scored; each copy is a result of its own."""
+async def test_duplicates_are_scored_once(small_model: Bundle) -> None:
+    """Within a part and across parts, before and after the original is scored. Each duplicate has a result."""
     texts = ["5", "3", "5", "1 2", "5", "3", "4", "5"]
     for chunk in (1, 3, 100):
         async with running(small_model, limits=request_limits(part_documents=chunk)) as core:
             ranking = await core.rank("0", *texts)
-            assert [one.index for one in ranking] == sorted(range(8), key=lambda at: -logit(texts[at]))
-            assert [one.logit for one in ranking] == sorted(map(logit, texts), reverse=True)
+            assert [result.index for result in ranking] == sorted(range(8), key=lambda at: -logit(texts[at]))
+            assert [result.logit for result in ranking] == sorted(map(logit, texts), reverse=True)
             assert (ranking.usage.pairs, ranking.documents) == (4, 8)
             assert sum(map(len, core.score.batches)) == 4
 
 
-async def test_a_copy_that_comes_after_its_score_is_told_too(core: Running) -> None:
-    """Over a stream, whose later chunk repeats what is settled."""
-    told: asyncio.Queue[int] = asyncio.Queue()
+async def test_duplicate_of_a_scored_document_has_a_partial_score(core: Running) -> None:
+    """The duplicates arrive in a later chunk of a stream."""
+    partial: asyncio.Queue[int] = asyncio.Queue()
 
     async def chunks() -> AsyncIterator[Sequence[Document]]:
         yield [Document("5")]
-        assert await told.get() == 0
+        assert await partial.get() == 0
         yield [Document("5"), Document("5")]
 
-    async def tell(results: Iterator[RankedDocument]) -> None:
+    async def on_scores(results: Iterator[RankedDocument]) -> None:
         for result in results:
-            told.put_nowait(result.index)
+            partial.put_nowait(result.index)
 
-    ranking = await core.rank_stream(RerankRequest(query="0"), chunks(), tell)
-    assert [one.logit for one in ranking] == [5.0, 5.0, 5.0]
-    assert {await told.get(), await told.get()} == {1, 2}
+    ranking = await core.rank_stream(RerankRequest(query="0"), chunks(), on_scores)
+    assert [result.logit for result in ranking] == [5.0, 5.0, 5.0]
+    assert {await partial.get(), await partial.get()} == {1, 2}
 
 
-async def test_a_long_document_is_cut_on_the_side_asked_for_or_refused(core: Running) -> None:
-    """The window leaves 28 tokens; the error names the document and the bound."""
+async def test_long_document_is_cut_on_the_requested_side_or_rejected(core: Running) -> None:
+    """The query leaves 28 tokens. The error names the document and the limit."""
     texts = [Document("1"), Document(" ".join(["1"] * 20 + ["2"] * 20))]
 
     async def rank(**options: Any) -> list[float]:
         request = RerankRequest(query="0", **options)
         ranking = await core.reranker.rerank(request, texts, reader=DocumentReader(), deadline=Deadline.after(60))
-        return [one.logit for one in ranking]
+        return [result.logit for result in ranking]
 
     assert await rank(too_long=TooLong.CUT) == [20 + 2 * 8, 1]
     assert await rank(too_long=TooLong.CUT, cut_side=CutSide.LEFT) == [8 + 2 * 20, 1]
@@ -90,8 +90,8 @@ async def test_a_long_document_is_cut_on_the_side_asked_for_or_refused(core: Run
     assert core.idle()
 
 
-async def test_documents_are_read_off_the_event_loop(core: Running) -> None:
-    """A part at a time, so that ten thousand objects stop nobody."""
+async def test_documents_are_read_in_worker_threads(core: Running) -> None:
+    """In parts, so that 10,000 objects do not block the event loop."""
     parts: list[list[str]] = []
 
     class Slow(DocumentReader):
@@ -114,15 +114,15 @@ async def test_documents_are_read_off_the_event_loop(core: Running) -> None:
     assert parts[2] == ["documents[4]"]
 
 
-async def test_timing_adds_up(core: Running) -> None:
-    """No part is negative, and queue and inference fit in the whole."""
+async def test_times_add_up(core: Running) -> None:
+    """No time is negative; queue and inference are within the total."""
     timing = (await core.rank("0", "1", "2")).timing
     assert min(timing.queue, timing.tokenize, timing.inference) >= 0
     assert timing.queue + timing.inference <= timing.total
 
 
-async def test_a_nan_fails_its_own_request_only(core: Running) -> None:
-    """The index is named, the neighbour in the batch is answered, and the next request works."""
+async def test_nan_fails_only_its_own_request(core: Running) -> None:
+    """The error names the document. The other request in the batch is answered, and the next request works."""
     core.score.hold()
     first = asyncio.create_task(core.rank("0", "9"))
     await core.score.started()
@@ -137,8 +137,8 @@ async def test_a_nan_fails_its_own_request_only(core: Running) -> None:
     assert core.idle()
 
 
-async def test_an_error_of_the_runtime_fails_its_own_request_only(core: Running) -> None:
-    """onnxruntime refuses the whole batch; the halves tell whose document it was."""
+async def test_engine_error_fails_only_its_own_request(core: Running) -> None:
+    """onnxruntime rejects the whole batch; scoring its halves finds the document."""
     bad, good = asyncio.create_task(core.rank("0", "1", BOOM)), asyncio.create_task(core.rank("0", "2", "3"))
     with pytest.raises(InferenceFailed, match=r"documents\[1\]"):
         await bad
@@ -146,8 +146,8 @@ async def test_an_error_of_the_runtime_fails_its_own_request_only(core: Running)
     assert core.idle()
 
 
-async def test_a_cancelled_request_leaves_nothing(core: Running) -> None:
-    """Neither room, nor pairs, nor tasks."""
+async def test_cancelled_request_leaves_nothing_behind(core: Running) -> None:
+    """No capacity, no pairs and no tasks."""
     before = asyncio.all_tasks()
     core.score.hold()
     task = asyncio.create_task(core.rank("0", *map(str, range(90))))
@@ -159,7 +159,7 @@ async def test_a_cancelled_request_leaves_nothing(core: Running) -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_an_expired_request_leaves_nothing(core: Running) -> None:
+async def test_expired_request_leaves_nothing_behind(core: Running) -> None:
     """Its pairs do not run after its deadline; the next request does."""
     core.score.hold()
     first = asyncio.create_task(core.rank("0", "9"))
@@ -173,8 +173,8 @@ async def test_an_expired_request_leaves_nothing(core: Running) -> None:
     assert core.idle()
 
 
-async def test_what_is_too_much_is_refused(small_model: Bundle) -> None:
-    """Documents, characters of the query, characters of a document: each names its field."""
+async def test_request_beyond_its_limits_is_rejected(small_model: Bundle) -> None:
+    """Number of documents, characters of the query, characters of a document: the error names the field."""
     limits = request_limits(max_documents=2, max_query_chars=5, max_document_chars=4)
     async with running(small_model, limits=limits) as core:
         for query, texts, field in (
@@ -189,8 +189,8 @@ async def test_what_is_too_much_is_refused(small_model: Bundle) -> None:
         assert core.idle()
 
 
-async def test_a_full_server_refuses_and_says_when_to_return(small_model: Bundle) -> None:
-    """A request is let in whatever its size when nothing else is there."""
+async def test_overloaded_server_rejects_and_carries_the_retry_time(small_model: Bundle) -> None:
+    """Without other requests, a request of any size is accepted."""
     async with running(small_model, max_live_documents=2) as core:
         core.score.hold()
         large = asyncio.create_task(core.rank("0", "1", "2", "3"))
@@ -203,10 +203,10 @@ async def test_a_full_server_refuses_and_says_when_to_return(small_model: Bundle
         assert len(await core.rank("0", "1")) == 1
 
 
-async def test_a_draining_server_answers_who_is_in_and_refuses_who_comes(core: Running) -> None:
-    """`drained` waits for the last answer."""
+async def test_draining_server_finishes_live_requests_and_rejects_new_ones(core: Running) -> None:
+    """`drained` waits for the last response."""
     core.score.hold()
-    inside = asyncio.create_task(core.rank("0", "1"))
+    live = asyncio.create_task(core.rank("0", "1"))
     await core.score.started()
     core.admission.close()
     drained = asyncio.create_task(core.admission.drained())
@@ -214,7 +214,7 @@ async def test_a_draining_server_answers_who_is_in_and_refuses_who_comes(core: R
         await core.rank("0", "1")
     assert not drained.done()
     core.score.release()
-    assert len(await inside) == 1
+    assert len(await live) == 1
     await drained
 
 
@@ -223,8 +223,8 @@ async def _rank_with(core: Running, model: str) -> Ranking:
     return await core.reranker.rerank(request, [Document("1")], reader=DocumentReader(), deadline=Deadline.after(60))
 
 
-async def test_an_unknown_model_is_refused_with_the_names_served(core: Running) -> None:
-    """Empty and `default` mean the model served."""
+async def test_unknown_model_is_rejected_with_the_served_names(core: Running) -> None:
+    """An empty name and `default` mean the served model."""
     for name in ("", "default", "small"):
         assert (await _rank_with(core, name)).model == "small"
     with pytest.raises(UnknownModel, match="'other' is not served here; served: small"):
@@ -240,20 +240,20 @@ NUMBERS = st.lists(st.integers(0, 99).map(str), min_size=1, max_size=60)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(texts=NUMBERS, size=st.integers(1, 20), window=st.integers(1, 8), top_n=st.none() | st.integers(1, 70))
-def test_a_stream_ranks_as_a_unary_request_does(
-    small_model: Bundle, texts: list[str], size: int, window: int, top_n: int | None
+@given(texts=NUMBERS, size=st.integers(1, 20), room=st.integers(1, 8), top_n=st.none() | st.integers(1, 70))
+def test_stream_and_unary_request_have_equal_rankings(
+    small_model: Bundle, texts: list[str], size: int, room: int, top_n: int | None
 ) -> None:
-    """In whatever chunks the documents come, and however little room there is; partial scores are each told once."""
-    told: list[int] = []
+    """For any chunks and any room. Each partial score is sent once."""
+    partial: list[int] = []
 
-    async def tell(results: object) -> None:
-        told.extend(result.index for result in results)  # type: ignore[attr-defined]
+    async def on_scores(results: object) -> None:
+        partial.extend(result.index for result in results)  # type: ignore[attr-defined]
 
     async def both() -> tuple[list[RankedDocument], list[RankedDocument]]:
         request = RerankRequest(query="0", top_n=top_n, return_documents=True)
-        async with running(small_model, limits=request_limits(room=window, part_documents=3)) as core:
-            ranking = await core.rank_stream(request, _chunks(texts, size), tell)
+        async with running(small_model, limits=request_limits(room=room, part_documents=3)) as core:
+            ranking = await core.rank_stream(request, _chunks(texts, size), on_scores)
             documents = [Document(text, original=text, id=text) for text in texts]
             unary = await core.reranker.rerank(request, documents, reader=DocumentReader(), deadline=Deadline.after(60))
             assert core.idle()
@@ -261,19 +261,19 @@ def test_a_stream_ranks_as_a_unary_request_does(
 
     streamed, unary = asyncio.run(both())
     assert streamed == unary
-    assert [one.logit for one in streamed] == sorted((logit(text) for text in texts), reverse=True)[:top_n]
-    assert sorted(told) == list(range(len(texts)))
+    assert [result.logit for result in streamed] == sorted((logit(text) for text in texts), reverse=True)[:top_n]
+    assert sorted(partial) == list(range(len(texts)))
 
 
-async def test_a_stream_is_read_on_only_when_there_is_room(small_model: Bundle) -> None:
-    """With nothing scored, no more chunks are asked for than fill the window."""
-    asked = 0
+async def test_stream_is_read_only_while_there_is_room(small_model: Bundle) -> None:
+    """While no pair is scored, only as many chunks are read as there is room for."""
+    chunks_read = 0
 
     async def endless() -> AsyncIterator[Sequence[Document]]:
-        nonlocal asked
+        nonlocal chunks_read
         while True:
-            asked += 1
-            yield [Document(f"{asked} {number}") for number in range(10)]
+            chunks_read += 1
+            yield [Document(f"{chunks_read} {number}") for number in range(10)]
 
     async with running(small_model, limits=request_limits(room=30, part_documents=10)) as core:
         core.score.hold()
@@ -282,17 +282,17 @@ async def test_a_stream_is_read_on_only_when_there_is_room(small_model: Bundle) 
         await core.score.started()
         while len(core.score.batches[0]) + core.model.scheduler.waiting < 30:
             await asyncio.sleep(0)
-        for _ in range(100):  # turns of the event loop, in which a reader without bounds would read on
+        for _ in range(100):  # turns of the event loop, in which an unlimited reader would read on
             await asyncio.sleep(0)
-        asked_when_full = asked
+        read_when_full = chunks_read
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert asked_when_full == 4  # three fill the window, the fourth waits at its door
+        assert read_when_full == 4  # three fill the room, the fourth waits
         assert core.idle()
 
 
-async def test_a_stream_over_its_limit_is_refused(small_model: Bundle) -> None:
-    """The limit is the stream's own, beyond that of a unary request."""
+async def test_stream_beyond_its_limit_is_rejected(small_model: Bundle) -> None:
+    """The limit of streams is higher than that of unary requests."""
     limits = request_limits(max_documents=2, max_stream_documents=5)
     async with running(small_model, limits=limits) as core:
         request = RerankRequest(query="0")

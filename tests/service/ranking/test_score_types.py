@@ -1,4 +1,4 @@
-"""What relevance_score holds: of a calibrated bundle and of one that is not, over both protocols."""
+"""Score types over gRPC and REST, with and without a calibration. Covers scores, calibration_curve and both APIs."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ STEPS = Calibration(meaning="probability", curve=Isotonic(logits=(2, 3, 50, 60),
 
 @pytest.fixture
 async def calibrated(small_model: Bundle, tmp_path: Path) -> AsyncIterator[Served]:
-    """Both edges on a calibrated bundle."""
+    """Serve a calibrated bundle over gRPC and REST."""
     folder = Path(shutil.copytree(small_model.folder, tmp_path / "small"))
     bundle = write_manifest(folder, small_model.manifest.model_copy(update={"calibration": STEPS}))
     async with running(bundle) as core, served(core) as edges:
@@ -41,25 +41,25 @@ async def calibrated(small_model: Bundle, tmp_path: Path) -> AsyncIterator[Serve
         ("RAW", [70.0, 40.0, 30.0]),
     ],
 )
-async def test_a_request_chooses_what_its_scores_are(calibrated: Served, name: str, expected: list[float]) -> None:
-    """Never in which order; logits come along whatever is chosen, and JSON chooses by the same words."""
+async def test_request_chooses_its_score_type(calibrated: Served, name: str, expected: list[float]) -> None:
+    """The order and the logits stay the same. JSON uses the same names in lower case."""
     documents = ["30", "70", "40"]
     response = await calibrated.client.rerank("0", documents, score_type=pb.ScoreType.Value(f"SCORE_TYPE_{name}"))
-    assert [one.relevance_score for one in response.results] == expected
-    assert [one.logit for one in response.results] == [70, 40, 30]
+    assert [result.relevance_score for result in response.results] == expected
+    assert [result.logit for result in response.results] == [70, 40, 30]
     body = {"query": "0", "documents": documents, "score_type": None if name == "UNSPECIFIED" else name.lower()}
-    answer = (await calibrated.http.post("/v2/rerank", json={**body, "raw_scores": name == "RAW"})).json()
-    assert [one["relevance_score"] for one in answer["results"]] == expected
+    rest_response = (await calibrated.http.post("/v2/rerank", json={**body, "raw_scores": name == "RAW"})).json()
+    assert [result["relevance_score"] for result in rest_response["results"]] == expected
 
 
-async def test_min_score_is_of_the_type_asked_for(calibrated: Served) -> None:
+async def test_min_score_uses_the_score_type_of_the_request(calibrated: Served) -> None:
     """By default the calibrated one."""
     response = await calibrated.client.rerank("0", ["1", "4", "70"], min_score=0.5)
-    assert [one.index for one in response.results] == [2, 1]
+    assert [result.index for result in response.results] == [2, 1]
 
 
-async def test_a_model_says_how_it_is_calibrated(calibrated: Served, edges: Served) -> None:
-    """Nothing where it is not."""
+async def test_model_reports_its_calibration(calibrated: Served, edges: Served) -> None:
+    """Empty without a calibration."""
     for served_edges, expected in ((calibrated, "isotonic, probability"), (edges, "")):
         [model] = await served_edges.client.models()
         assert model.calibration == expected
@@ -67,8 +67,8 @@ async def test_a_model_says_how_it_is_calibrated(calibrated: Served, edges: Serv
         assert listed["data"][0]["calibration"] == expected
 
 
-async def test_calibrated_scores_of_a_model_that_is_not_are_refused(edges: Served) -> None:
-    """The field is named, over gRPC and JSON; all other types are there."""
+async def test_calibrated_scores_are_rejected_without_a_calibration(edges: Served) -> None:
+    """Over gRPC and REST, with the name of the field. All other score types work."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await edges.client.rerank("0", ["1"], score_type=pb.SCORE_TYPE_CALIBRATED)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -82,8 +82,8 @@ async def test_calibrated_scores_of_a_model_that_is_not_are_refused(edges: Serve
     assert edges.core.idle()
 
 
-async def test_an_unknown_score_type_is_refused(edges: Served) -> None:
-    """With those there are."""
+async def test_unknown_score_type_is_rejected(edges: Served) -> None:
+    """The error lists the known ones."""
     response = await edges.http.post("/v2/rerank", json={"query": "0", "documents": ["1"], "score_type": "logit"})
     assert response.status_code == 400
     assert "'raw'" in response.json()["message"]
@@ -97,7 +97,7 @@ PLATT = Calibration(meaning="grade", curve=Platt(slope=0.01, intercept=-2))
 def test_no_score_type_changes_the_order(
     logits: list[float], calibration: Calibration | None, score_type: ScoreType
 ) -> None:
-    """Levels and saturation flatten scores, and documents stay where their logits put them."""
+    """Constant parts of a curve and saturation flatten scores; documents stay in the order of their logits."""
     array = np.array(logits, np.float32)
     if calibration is None and score_type is ScoreType.CALIBRATED:
         return
@@ -107,14 +107,14 @@ def test_no_score_type_changes_the_order(
     assert (np.diff(scores[order]) <= 0).all()
 
 
-def test_a_model_that_gives_probabilities_is_calibrated_on_them() -> None:
-    """Its own activation is none; a calibration takes its place."""
+def test_calibration_replaces_the_activation() -> None:
+    """Also for a model that returns probabilities."""
     outputs = np.array([0.25, 0.75], np.float32)
     assert relevance(outputs, Activation.IDENTITY, ScoreType.SIGMOID, STEPS).tolist() == [0.25, 0.75]
     assert relevance(outputs, Activation.IDENTITY, ScoreType.PROBABILITY, STEPS).tolist() == [0.25, 0.25]
 
 
-def test_a_board_refuses_at_once_what_it_could_not_score() -> None:
-    """Before anything is read or computed."""
+def test_board_rejects_an_unavailable_score_type() -> None:
+    """Before any document is read."""
     with pytest.raises(InvalidRequest, match="score_type"):
         Scoreboard(RerankRequest(query="q", score_type=ScoreType.CALIBRATED), Activation.SIGMOID)
