@@ -163,7 +163,7 @@ class OutOfMemory(InferenceFailed):
 
 
 class OperatorError(Exception):
-    """A command or a start-up fails. `str(error)` is one line for the operator: what is wrong and what to do."""
+    """A command or a start-up fails. `str(error)` is one line for the operator: the fault and the remedy."""
 
 
 class SettingsInvalid(OperatorError):

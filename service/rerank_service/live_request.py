@@ -30,7 +30,7 @@ class LiveRequest:
     model: ServedModel
     reader: Reader
     plan: ReadingPlan
-    """How much of each document is scored, and in which windows."""
+    """The part of each document that is scored, and the size of its windows."""
     ticket: Ticket
     board: Scoreboard
     meter: UsageMeter

@@ -37,7 +37,7 @@ _SPARE_DIVISOR = 64
 
 @dataclass(frozen=True, slots=True)
 class ReadingPlan:
-    """How much of each document of a request is scored, and in which windows."""
+    """The part of each document that is scored, and the size of its windows."""
 
     max_tokens: int
     """Maximum tokens of a document; the rest is cut."""

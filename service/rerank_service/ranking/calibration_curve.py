@@ -75,7 +75,7 @@ Curve = Annotated[Platt | Isotonic, Field(discriminator="method")]
 
 
 class Calibration(BaseModel):
-    """The calibration in a manifest: how logits become scores, and what the scores mean."""
+    """The calibration in a manifest: the curve from logits to scores, and the meaning of the scores."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

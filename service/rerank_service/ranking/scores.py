@@ -13,7 +13,7 @@ class ScoreType(Enum):
     """The meaning of `relevance_score`."""
 
     PROBABILITY = "probability"
-    """As CALIBRATED if the bundle has a calibration, else as SIGMOID."""
+    """CALIBRATED if the bundle has a calibration, else SIGMOID."""
     RAW = "raw"
     """The logit."""
     SIGMOID = "sigmoid"

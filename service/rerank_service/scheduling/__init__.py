@@ -1,1 +1,1 @@
-"""Admission, and who runs next: deadlines, the fair queue, batches, lanes, shared scores."""
+"""Admission, deadlines, the fair queue, batches, lanes, and scores that requests share."""

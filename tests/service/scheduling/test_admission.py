@@ -45,7 +45,7 @@ def test_live_documents_and_tokens_are_limited() -> None:
 
 
 def test_late_request_is_rejected_and_carries_the_retry_time() -> None:
-    """Of 10 s, admission plans with 7 s: three requests of 2 s fit, four do not. A small request still fits."""
+    """Admission plans with 7 s of 10 s: three requests of 2 s fit, four do not. A small request still fits."""
     admission = _admission()
     with ExitStack() as stack:
         for _ in range(3):

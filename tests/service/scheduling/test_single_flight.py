@@ -238,7 +238,7 @@ async def core(small_model: Bundle) -> AsyncIterator[Running]:
 
 
 async def test_second_equal_request_computes_nothing(core: Running) -> None:
-    """Its ranking is identical. Usage counts only what was computed."""
+    """Its ranking is identical. Usage counts computed pairs only."""
     texts = ["5", "1 2", "5", "4 4 4"]
     first, second = [await core.rank("0 0", *texts) for _ in range(2)]
     assert list(second) == list(first)
