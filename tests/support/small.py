@@ -38,13 +38,13 @@ def _tokenizer() -> Tokenizer:
 
 def _graph() -> onnx.ModelProto:
     """Return a graph that sums the value of each document token from a table, and adds 0 / (1 - is any NAN)."""
-    values = [0.0] * _FIRST + [float(number) for number in range(WORDS)] + [0.0]  # the table has no entry for BOOM
+    worth = [0.0] * _FIRST + [float(number) for number in range(WORDS)] + [0.0]  # the table has no entry for BOOM
     isnan = [0.0] * (_FIRST + WORDS) + [1.0]
     nodes = [
-        helper.make_node("Gather", ["values", "input_ids"], ["token_values"]),
+        helper.make_node("Gather", ["worth", "input_ids"], ["worths"]),
         helper.make_node("Mul", ["attention_mask", "token_type_ids"], ["counted"]),
         helper.make_node("Cast", ["counted"], ["weight"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["token_values", "weight"], ["weighted"]),
+        helper.make_node("Mul", ["worths", "weight"], ["weighted"]),
         helper.make_node("ReduceSum", ["weighted", "axis"], ["sum"], keepdims=1),
         helper.make_node("Gather", ["isnan", "input_ids"], ["nans"]),
         helper.make_node("ReduceMax", ["nans", "axis"], ["any"], keepdims=1),
@@ -53,7 +53,7 @@ def _graph() -> onnx.ModelProto:
         helper.make_node("Add", ["sum", "nothing"], ["logits"]),
     ]
     constants = [
-        helper.make_tensor("values", TensorProto.FLOAT, [len(values)], values),
+        helper.make_tensor("worth", TensorProto.FLOAT, [len(worth)], worth),
         helper.make_tensor("isnan", TensorProto.FLOAT, [len(isnan)], isnan),
         helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
         helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
@@ -81,7 +81,7 @@ def write_small_model(folder: Path, *, template: Template | None = None, broken_
     (folder / "config.json").write_text('{"architectures": ["Small"], "id2label": {"0": "relevance"}}')
     variants = [Variant(file="model.onnx", precision="fp32", weights="fp32")]
     if broken_int8:
-        graph.graph.initializer[0].CopyFrom(helper.make_tensor("values", TensorProto.FLOAT, [1], [0.0]))
+        graph.graph.initializer[0].CopyFrom(helper.make_tensor("worth", TensorProto.FLOAT, [1], [0.0]))
         onnx.save(graph, folder / "broken.onnx")
         variants.append(Variant(file="broken.onnx", precision="int8", weights="int8", provider="cpu"))
     manifest = Manifest(

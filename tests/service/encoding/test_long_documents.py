@@ -199,11 +199,11 @@ _DEEDS = ("was widened", "closed its doors", "changed hands", "was painted white
 _ANSWER = "The cheetah is the fastest animal on land: it runs at up to 110 kilometres an hour."
 
 
-def _chronicle(seed: int, sentences: int, answer_at: int | None = None) -> str:
+def _chronicle(seed: int, count: int, answer_at: int | None = None) -> str:
     """Return sentences of 16 tokens that do not answer the query, with the answer among them."""
     sentences = [
         f"{_SUBJECTS[at * seed % 7]} of the village {_DEEDS[(at + seed) % 6]} in the spring of {1400 + at}. "
-        for at in range(sentences)
+        for at in range(count)
     ]
     if answer_at is not None:
         sentences.insert(answer_at, f"{_ANSWER} ")

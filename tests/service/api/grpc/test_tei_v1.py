@@ -66,8 +66,8 @@ async def test_cost_is_in_metadata_and_response(stub: Any) -> None:
         (unary_request(["1"], query=""), "query", "query must not be empty"),
         (unary_request(["1"], query=TOO_LONG), "query", "leaves no room"),
         (unary_request(["1"], truncation_direction=5), "truncation_direction", "no value 5"),
-        (unary_request(["1"] * 4), "texts", "texts has 4 entries; at most 3"),
-        (unary_request(["1", "2" * 101]), "texts[1]", "texts[1] has 101 characters; at most 100"),
+        (unary_request(["1"] * 4), "texts", "texts has 4 entries; the maximum is 3"),
+        (unary_request(["1", "2" * 101]), "texts[1]", "texts[1] has 101 characters; the maximum is 100"),
     ],
 )
 async def test_invalid_field_is_named(small_model: Bundle, request_: Any, field: str, words: str) -> None:
