@@ -58,9 +58,8 @@ class Scheduler:
         cost: CostModel | None = None,
         scores: ScoreCache | None = None,
     ) -> None:
-        """`score` runs a batch. `pad_id` is the token id of padding. `lanes` is the number of batches that run at once.
-        `clock` returns seconds. `cost` learns from each batch that runs. With `scores`, equal pairs of several requests
-        are scored once."""
+        """`pad_id` is the token id of padding, `lanes` the number of batches that run at once. `clock` returns seconds.
+        `cost` learns from each batch that runs. With `scores`, equal pairs of several requests are scored once."""
         self.clock = clock
         self.limits = limits
         self._runner = BatchRunner(score, limits, pad_id=pad_id, clock=clock)
@@ -82,7 +81,7 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """Number of pairs in the queue."""
-        return self._queue.pairs
+        return self._queue.pairs  # one int, so it needs no lock
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -259,8 +258,8 @@ class Scheduler:
         """Make later batches smaller than the one that ran out of memory, so that not each of them fails first."""
         with self._changed:
             self._budget.shrink(exceeded.tokens)
-            self._queue.max_tokens = self._budget.tokens
-        _log.warning("out of memory", error=str(exceeded.error), max_batch_tokens=self._budget.tokens)
+            self._queue.max_tokens = max_batch_tokens = self._budget.tokens
+        _log.warning("out of memory", error=str(exceeded.error), max_batch_tokens=max_batch_tokens)
 
     def _finish(self, entries: Sequence[WaitingPair], logits: Sequence[float], token: CancelToken) -> None:
         """End the runs of pairs, and deliver their logits to equal pairs of other requests that waited for them.
