@@ -42,7 +42,7 @@ def _export(arguments: argparse.Namespace, console: "Console") -> None:
     from rerank_export.command_options import read_request
     from rerank_export.exporter import export
     from rerank_export.reporter import Reporter
-    from rerank_service.cli.output.progress import progress
+    from rerank_service.progress import progress
 
     request = read_request(arguments)
     exported = export(request, Reporter(status=console.print, progress=progress))

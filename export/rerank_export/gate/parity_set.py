@@ -14,7 +14,7 @@ from rerank_service.models.bundle import file_digest
 from rerank_service.models.tuning import parity_set
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import EncodedPair
-from rerank_service.tools.input_files import objects
+from rerank_service.tools.input_files import read_objects
 
 BUILT_IN = "built-in"
 
@@ -82,7 +82,7 @@ def _built_in() -> tuple[Query, ...]:
 
 
 def _read(file: Path) -> tuple[Query, ...]:
-    queries = tuple(Query(line.query, _distinct(line.documents, place)) for place, line in objects(file, _Line))
+    queries = tuple(Query(line.query, _distinct(line.documents, place)) for place, line in read_objects(file, _Line))
     if not queries:
         raise FileInvalid(f"{file}: the file has no query")
     return queries

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import read_settings
-from rerank_service.tools.server_address import FORMS, ServerAddress, server_address
+from rerank_service.tools.server_address import ADDRESS_FORMS, ServerAddress, server_address
 
 _SERVER = "RERANK_SERVER"
 API_KEY = "RERANK_API_KEY"
@@ -32,7 +32,7 @@ def add_server_arguments(
     served_model: bool = True,
 ) -> None:
     """Add --server, --api-key and --served-model. `otherwise` is what holds without --server and RERANK_SERVER."""
-    parser.add_argument("--server", metavar="ADDRESS", help=f"{FORMS} (default: {_SERVER}, else {otherwise})")
+    parser.add_argument("--server", metavar="ADDRESS", help=f"{ADDRESS_FORMS} (default: {_SERVER}, else {otherwise})")
     parser.add_argument(
         "--api-key", metavar="KEY", help=f"a key of that server (default: {API_KEY}; a flag shows in `ps`)"
     )

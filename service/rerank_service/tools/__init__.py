@@ -1,1 +1,1 @@
-"""Offline and client-side use of the same parts: evaluation, calibration, load tests. The server imports none of it."""
+"""Offline tools: evaluation, calibration and load tests. They use the parts of the service and never import `api`."""

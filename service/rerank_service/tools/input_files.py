@@ -1,25 +1,27 @@
-"""Files that commands read line by line, plain or gzipped; what is wrong is told with the file and the line."""
+"""Input files of commands, read line by line, plain or gzipped. Errors name the file and the line."""
 
 import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from rerank_service.errors import FileInvalid, excerpt
 from rerank_service.quantities import counted
 
-Form = TypeVar("Form", bound=BaseModel)
+Row = TypeVar("Row", bound=BaseModel)
+RowId = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+"""An id: a string, or an integer that is read as a string."""
 
 
-def lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The lines that are not blank, each with its place, FILE:LINE.
+def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield each line that is not blank, with its place FILE:LINE. A name that ends in `.gz` is decompressed.
 
     Raises:
-        FileInvalid: it is damaged.
-        OSError: it cannot be read.
+        FileInvalid: the gzip data is damaged.
+        OSError: the file cannot be read.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0
@@ -29,40 +31,43 @@ def lines(path: Path) -> Iterator[tuple[str, bytes]]:
                 if line.strip():
                     yield f"{path}:{number}", line.rstrip(b"\r\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FileInvalid(f"{path}:{number + 1}: is not whole: {error}") from error
+        raise FileInvalid(f"{path}:{number + 1}: the gzip data is damaged or incomplete: {error}") from error
 
 
-def objects(path: Path, form: type[Form]) -> Iterator[tuple[str, Form]]:
-    """A JSON object a line, as `form` has it, each with its place.
+def read_objects(path: Path, row: type[Row]) -> Iterator[tuple[str, Row]]:
+    """Yield the JSON object of each line, validated as `row`, with its place FILE:LINE.
 
     Raises:
-        FileInvalid: a line is none.
-        OSError: it cannot be read.
+        FileInvalid: a line is not such an object.
+        OSError: the file cannot be read.
     """
-    for place, line in lines(path):
+    for place, line in read_lines(path):
         try:
-            value = form.model_validate_json(line)
+            value = row.model_validate_json(line)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise FileInvalid(f"{place}: {where and where + ': '}{first['msg']}") from error
+            field = ".".join(map(str, first["loc"]))
+            raise FileInvalid(f"{place}: {field and field + ': '}{first['msg']}") from error
         yield place, value
 
 
-def columns(path: Path, count: int, *, separator: bytes | None = None) -> Iterator[tuple[str, list[str]]]:
-    """Lines of so many columns, between blanks or a separator of which the last column may hold more.
+def read_columns(path: Path, count: int, *, separator: bytes | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Yield the columns of each line, with its place FILE:LINE.
+
+    Columns are split at `separator`, which the last column may contain. Without a separator they are split at white
+    space.
 
     Raises:
-        FileInvalid: a line has another number of them, or is not UTF-8.
-        OSError: it cannot be read.
+        FileInvalid: a line does not have `count` columns, or is not UTF-8.
+        OSError: the file cannot be read.
     """
-    for place, line in lines(path):
+    for place, line in read_lines(path):
         parts = line.split(separator, count - 1) if separator else line.split()
         try:
             texts = [part.decode() for part in parts]
         except UnicodeDecodeError as error:
-            raise FileInvalid(f"{place}: is not UTF-8 text") from error
+            raise FileInvalid(f"{place}: the line is not UTF-8 text") from error
         if len(texts) != count:
             shown = excerpt(line.decode(errors="replace"))
-            raise FileInvalid(f"{place}: has {counted(len(texts), 'column')}, not {count}: {shown!r}")
+            raise FileInvalid(f"{place}: the line has {counted(len(texts), 'column')}, not {count}: {shown!r}")
         yield place, texts

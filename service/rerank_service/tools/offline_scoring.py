@@ -1,6 +1,6 @@
-"""Scores of many queries' documents, for commands: by a model in this process, run as a server runs it, or by a server.
+"""Score the documents of many queries for commands, with a model in this process or with a running server.
 
-Rule: what a caller of the server would get is what is measured here: the same tokens, batches, lanes and engine.
+Rule: a command measures what a caller of the server gets: the same tokens, batches, lanes and engine.
 """
 
 import asyncio
@@ -31,16 +31,18 @@ from rerank_service.scheduling.deadline import Deadline
 from rerank_service.tools.rest_client import RestCallFailed, client_of
 from rerank_service.tools.server_address import ServerAddress
 
-IN_FLIGHT = 8
-"""Queries at once: enough that batches of like lengths can be formed of them."""
-_AGES = 365 * 24 * 3600.0
-_SERVER_SECONDS = 600.0
-"""A query of another's server may take."""
-_TOO_LONG = "query_too_long"
+CONCURRENT_QUERIES = 8
+"""Number of queries scored at the same time: enough to form batches of pairs with similar lengths."""
+_NO_DEADLINE_SECONDS = 365 * 24 * 3600.0
+_SERVER_TIMEOUT_SECONDS = 600.0
+"""Deadline of one query at a server."""
+_QUERY_TOO_LONG = "query_too_long"
 _REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
-"""Statuses of a request that is wrong in itself, so that others can be answered."""
+"""Statuses of a request that is invalid by itself. The server can still answer other requests."""
 
 Logits = NDArray[np.float32]
+OnScored = Callable[[int], object]
+"""Called with the number of documents after each scored query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,70 +50,72 @@ class Task:
     """A query with documents to score."""
 
     place: str
-    """Where it was read, for what is said of it."""
+    """Place in the input file, for messages."""
     query: str
     documents: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of a query's documents, each array of shape (documents,)."""
+    """Scores of a query's documents, in their order; each array has the shape (documents,)."""
 
     logits: Logits
     windows: NDArray[np.int64]
-    """In which each document was scored."""
-    cut: NDArray[np.bool_]
-    """Whether not all of it was."""
+    """Number of windows of each document."""
+    truncated: NDArray[np.bool_]
+    """True for a document that was not scored completely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that the server, or the model, does not take."""
+    """A request that the server or the model rejected."""
 
     reason: str
+    """Reason of a field violation, such as `query_too_long`."""
     message: str
 
     @property
     def query_too_long(self) -> bool:
-        """The query alone leaves no room for a document."""
-        return self.reason == _TOO_LONG
+        """True if the query alone leaves no tokens for a document."""
+        return self.reason == _QUERY_TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """What scores."""
+    """A model that is ready to score."""
 
     model: str
-    """Its name."""
+    """Name of the model."""
     engine: str
-    """What runs it."""
+    """Provider and precision, and the address of a server."""
     score: Callable[[str, Sequence[str]], Awaitable[Scores | Refusal]]
+    """Score documents for a query."""
 
 
-class _TextReader:
-    """Reads documents that are strings."""
+class _StringReader:
+    """A document reader for strings, which are always valid."""
 
     def chars(self, raw: str) -> int:
         return len(raw)
 
-    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - a string is never wrong
+    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - the name of a wrong field
         return Document(sent.raw)
 
 
 @asynccontextmanager
-async def in_process(
+async def local_scorer(
     options: ModelOptions,
     limits: RequestLimits,
     *,
     max_tokens_per_doc: int | None = None,
     too_long: TooLong = TooLong.WINDOWS,
 ) -> AsyncIterator[Scorer]:
-    """Load a model and run its lanes. Of the limits, those on numbers of documents and windows do not hold here.
+    """Load a model and run its lanes. The limits on the number of documents and windows do not apply.
 
     Raises:
-        BundleInvalid: it cannot be served.
+        BundleInvalid: the model cannot be served.
     """
-    os.environ.setdefault("RAYON_NUM_THREADS", str(usable_cores()))  # the tokenizer's, which it sizes to the host
+    os.environ.setdefault("RAYON_NUM_THREADS", str(usable_cores()))  # the tokenizer would start one per host core
     model = await asyncio.to_thread(load_selected, options)
     registry = Registry()
     registry.add(model)
@@ -121,8 +125,9 @@ async def in_process(
 
     async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
         request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc, too_long=too_long)
+        deadline = Deadline.after(_NO_DEADLINE_SECONDS)
         try:
-            ranking = await reranker.rerank(request, documents, reader=_TextReader(), deadline=Deadline.after(_AGES))
+            ranking = await reranker.rerank(request, documents, reader=_StringReader(), deadline=deadline)
         except InvalidRequest as error:
             return Refusal(error.reason, str(error))
         return _scores(ranking)
@@ -136,34 +141,33 @@ async def in_process(
 
 
 @asynccontextmanager
-async def by_server(
-    address: ServerAddress,
+async def server_scorer(
+    server: ServerAddress,
     *,
     api_key: str | None = None,
     model: str = "",
     max_tokens_per_doc: int | None = None,
     too_long: TooLong = TooLong.WINDOWS,
 ) -> AsyncIterator[Scorer]:
-    """Ask a running server, a request a query.
+    """Connect to a running server. Each query is one request.
 
     Raises:
-        grpc.aio.AioRpcError: a gRPC server does not answer.
-        RestCallFailed: an HTTP server does not answer.
+        grpc.aio.AioRpcError: a gRPC server does not respond.
+        RestCallFailed: an HTTP server does not respond.
     """
-    async with client_of(address, api_key=api_key, timeout=_SERVER_SECONDS) as client:
-        served = await client.models()
-        info = next((one for one in served if model in (one.name, *one.aliases)), served[0])
-
-        how = pb.TooLong.Value(f"TOO_LONG_{too_long.name}")
+    async with client_of(server, api_key=api_key, timeout=_SERVER_TIMEOUT_SECONDS) as client:
+        models = await client.models()
+        info = next((info for info in models if model in (info.name, *info.aliases)), models[0])
+        too_long_value = pb.TooLong.Value(f"TOO_LONG_{too_long.name}")
 
         async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
             try:
-                answer = await client.rerank(
+                response = await client.rerank(
                     query,
                     documents,
                     model=model,
                     max_tokens_per_doc=max_tokens_per_doc,
-                    too_long=how,
+                    too_long=too_long_value,
                     score_type=pb.SCORE_TYPE_RAW,
                 )
             except RestCallFailed as error:
@@ -174,51 +178,51 @@ async def by_server(
                 if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                     raise
                 return Refusal(next(iter(_reasons(error)), "invalid"), error.details() or "")
-            return _scores(answer.results)
+            return _scores(response.results)
 
-        yield Scorer(info.name, f"{info.provider} {info.precision}, at {address.target}", score)
+        yield Scorer(info.name, f"{info.provider} {info.precision}, at {server.target}", score)
 
 
 def _scores(results: Iterable[RankedDocument | pb.Result]) -> Scores:
-    ordered = sorted(results, key=lambda one: one.index)
+    by_index = sorted(results, key=lambda result: result.index)
     return Scores(
-        np.array([one.logit for one in ordered], np.float32),
-        np.array([one.windows for one in ordered], np.int64),
-        np.array([one.truncated for one in ordered], np.bool_),
+        np.array([result.logit for result in by_index], np.float32),
+        np.array([result.windows for result in by_index], np.int64),
+        np.array([result.truncated for result in by_index], np.bool_),
     )
 
 
 def _reasons(error: grpc.aio.AioRpcError) -> list[str]:
-    """Return a reason for each field that the server names."""
+    """Return the reason of each field violation (google.rpc.BadRequest) in an error's details."""
     metadata = dict(error.trailing_metadata() or ())
-    found: list[str] = []
+    reasons: list[str] = []
     for detail in status_pb2.Status.FromString(metadata.get("grpc-status-details-bin", b"")).details:
         request = error_details_pb2.BadRequest()
         if detail.Unpack(request):
-            found += [violation.reason.lower() for violation in request.field_violations]
-    return found
+            reasons += [violation.reason.lower() for violation in request.field_violations]
+    return reasons
 
 
-async def score_all(scorer: Scorer, tasks: Sequence[Task], scored: Callable[[int], None]) -> list[Scores | Refusal]:
-    """Return what became of each task; `scored` is told of how many documents more."""
-    results: dict[int, Scores | Refusal] = {}
-    waiting = iter(enumerate(tasks))
-    workers = [asyncio.create_task(_work(scorer, waiting, results, scored)) for _ in range(IN_FLIGHT)]
+async def score_all(scorer: Scorer, tasks: Sequence[Task], on_scored: OnScored) -> list[Scores | Refusal]:
+    """Score all tasks, a few at the same time. Return their outcomes in the order of the tasks."""
+    outcomes: dict[int, Scores | Refusal] = {}
+    queue = iter(enumerate(tasks))
+    workers = [asyncio.create_task(_work(scorer, queue, outcomes, on_scored)) for _ in range(CONCURRENT_QUERIES)]
     try:
         await asyncio.gather(*workers)
     finally:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-    return [results[at] for at in range(len(tasks))]
+    return [outcomes[position] for position in range(len(tasks))]
 
 
 async def _work(
     scorer: Scorer,
-    waiting: Iterator[tuple[int, Task]],
-    results: dict[int, Scores | Refusal],
-    scored: Callable[[int], None],
+    queue: Iterator[tuple[int, Task]],
+    outcomes: dict[int, Scores | Refusal],
+    on_scored: OnScored,
 ) -> None:
-    for at, task in waiting:
-        results[at] = await scorer.score(task.query, task.documents)
-        scored(len(task.documents))
+    for position, task in queue:
+        outcomes[position] = await scorer.score(task.query, task.documents)
+        on_scored(len(task.documents))

@@ -1,4 +1,4 @@
-"""Addresses of servers, in one form for every client command."""
+"""Addresses of servers, in the same form for every client command."""
 
 import re
 from dataclasses import dataclass
@@ -8,30 +8,31 @@ from urllib.parse import urlsplit
 from rerank_service.errors import SettingsInvalid
 
 _GRPC_NAME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract):.+")
-"""A name in gRPC's own syntax, such as dns:///rerank-headless:50051."""
-FORMS = "HOST:PORT or grpc://HOST:PORT for gRPC, http://HOST:PORT or https://HOST:PORT for REST"
+"""A target in gRPC's name syntax, such as dns:///rerank-headless:50051 (gRPC, "Name Resolution")."""
+ADDRESS_FORMS = "HOST:PORT or grpc://HOST:PORT for gRPC, http://HOST:PORT or https://HOST:PORT for REST"
+"""Accepted forms, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """A server and the protocol to use with it."""
+    """Address of a server and its protocol."""
 
     protocol: Literal["grpc", "http"]
     target: str
-    """HOST:PORT or a name in gRPC's syntax; for HTTP a URL."""
+    """HOST:PORT or a name in gRPC's syntax; a URL for HTTP."""
 
 
 def server_address(text: str, *, source: str = "--server") -> ServerAddress:
-    """Read an address. `source` is the flag or variable that gave it.
+    """Return the address in a text. `source` is its flag or variable, for messages.
 
     Raises:
-        SettingsInvalid: it is not an address.
+        SettingsInvalid: the text is not an address.
     """
     if _GRPC_NAME.fullmatch(text):
         return ServerAddress("grpc", text)
     scheme = text.partition("://")[0] if "://" in text else "grpc"
     if scheme not in ("grpc", "http", "https"):
-        raise SettingsInvalid(f"{source} {text} has the unknown scheme {scheme}://: give {FORMS}")
+        raise SettingsInvalid(f"{source} {text} has the unknown scheme {scheme}://: give {ADDRESS_FORMS}")
     rest = text.removeprefix(f"{scheme}://")
     try:
         text.encode()
@@ -40,9 +41,9 @@ def server_address(text: str, *, source: str = "--server") -> ServerAddress:
     except UnicodeEncodeError as error:
         raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
     except ValueError as error:
-        raise SettingsInvalid(f"{source} {text}: {error}; give {FORMS}") from error
+        raise SettingsInvalid(f"{source} {text}: {error}; give {ADDRESS_FORMS}") from error
     if not host:
-        raise SettingsInvalid(f"{source} {text!r} names no host: give {FORMS}")
+        raise SettingsInvalid(f"{source} {text!r} names no host: give {ADDRESS_FORMS}")
     if scheme != "grpc":
         return ServerAddress("http", text)
     if parsed.path.strip("/") or parsed.query:

@@ -1,4 +1,4 @@
-"""The REST client against our own server and one that speaks TEI's JSON."""
+"""REST client, with our own server and with a server that has TEI's JSON."""
 
 from typing import Any
 
@@ -17,34 +17,34 @@ from support.running import Running, Served, served
 DOCUMENTS = ("3", "5", "1")
 
 
-async def test_it_ranks_as_grpc_does(edges: Served) -> None:
-    """The same order, scores and windows."""
+async def test_rankings_equal_those_over_grpc(edges: Served) -> None:
+    """Order, scores and windows are equal."""
     long = ("1 " * 40).strip()
     async with RestClient(str(edges.http.base_url)) as client:
         for documents, top_n in ((DOCUMENTS, None), (DOCUMENTS, 2), ((*DOCUMENTS, long), None)):
-            ours = await client.rerank("0", documents, top_n=top_n, model="small")
-            theirs = await edges.client.rerank("0", documents, top_n=top_n)
-            for one, other in zip(ours.results, theirs.results, strict=True):
+            rest = await client.rerank("0", documents, top_n=top_n, model="small")
+            grpc = await edges.client.rerank("0", documents, top_n=top_n)
+            for one, other in zip(rest.results, grpc.results, strict=True):
                 assert (one.index, one.windows, one.best_window) == (other.index, other.windows, other.best_window)
                 assert one.relevance_score == pytest.approx(other.relevance_score)
-            assert ours.model == theirs.model == "small"
-            assert ours.usage.prompt_tokens == theirs.usage.prompt_tokens
+            assert rest.model == grpc.model == "small"
+            assert rest.usage.prompt_tokens == grpc.usage.prompt_tokens
         raw = await client.rerank("0", DOCUMENTS, score_type=pb.SCORE_TYPE_RAW)
-        assert [one.logit for one in raw.results] == [5.0, 3.0, 1.0]
+        assert [result.logit for result in raw.results] == [5.0, 3.0, 1.0]
         cut = await client.rerank("0", (long,), too_long=pb.TOO_LONG_CUT)
         assert cut.results[0].truncated
 
 
-async def test_it_lists_models(edges: Served) -> None:
-    """With the fields that REST has."""
+async def test_models_are_listed(edges: Served) -> None:
+    """They have the fields of the REST API."""
     async with RestClient(str(edges.http.base_url)) as client:
-        [ours] = await client.models()
-    [theirs] = await edges.client.models()
-    assert (ours.name, ours.max_tokens, ours.digest) == (theirs.name, theirs.max_tokens, theirs.digest)
+        [rest] = await client.models()
+    [grpc] = await edges.client.models()
+    assert (rest.name, rest.max_tokens, rest.digest) == (grpc.name, grpc.max_tokens, grpc.digest)
 
 
-async def test_an_error_has_the_servers_sentence(core: Running) -> None:
-    """And its stable word."""
+async def test_error_has_message_and_code_of_the_server(core: Running) -> None:
+    """Wrong key, unknown model, long query, and no connection."""
     async with served(core, keys=Keys(["sesame"])) as edges:
         url = str(edges.http.base_url)
         async with RestClient(url, api_key="wrong") as client:
@@ -64,8 +64,8 @@ async def test_an_error_has_the_servers_sentence(core: Running) -> None:
             await client.rerank("0", DOCUMENTS)
 
 
-async def test_teis_json_is_ranked() -> None:
-    """By trying the routes in turn."""
+async def test_tei_dialect_is_detected() -> None:
+    """The client tries the routes in turn."""
 
     async def rank(request: Request) -> JSONResponse:
         body: Any = await request.json()
@@ -76,27 +76,27 @@ async def test_teis_json_is_ranked() -> None:
     async with listening(Route("/rerank", rank, methods=["POST"])) as url, RestClient(url) as client:
         for _ in range(2):
             ranked = await client.rerank("0", DOCUMENTS)
-            assert [one.index for one in ranked.results] == [1, 0, 2]
+            assert [result.index for result in ranked.results] == [1, 0, 2]
         with pytest.raises(RestCallFailed, match="has no max_tokens_per_doc"):
             await client.rerank("0", DOCUMENTS, max_tokens_per_doc=1)
 
 
 @pytest.mark.parametrize("url", ["http://xn--:1", "http://a\x00:1"])
-def test_a_url_that_cannot_be_called_is_refused(url: str) -> None:
-    """By name, before any call."""
+def test_wrong_url_is_rejected(url: str) -> None:
+    """The error comes before any call."""
     with pytest.raises(SettingsInvalid, match="is not a URL"):
         RestClient(url)
 
 
-async def test_a_count_below_one_is_refused(edges: Served) -> None:
-    """As over gRPC."""
+async def test_top_n_below_one_is_rejected(edges: Served) -> None:
+    """The error equals that over gRPC."""
     async with RestClient(str(edges.http.base_url)) as client:
         with pytest.raises(InvalidRequest, match="top_n is 0"):
             await client.rerank("0", DOCUMENTS, top_n=0)
 
 
-async def test_a_wrong_answer_is_not_a_ranking() -> None:
-    """It is refused, and not shown."""
+async def test_wrong_response_is_an_error() -> None:
+    """It is never returned as a ranking."""
 
     async def rank(request: Request) -> JSONResponse:
         return JSONResponse({"results": [{"index": 0}]})

@@ -1,4 +1,4 @@
-"""Addresses of servers, as every client command takes them."""
+"""Addresses and keys of servers, for every client command (server_address, cli.server_arguments)."""
 
 import argparse
 
@@ -21,8 +21,8 @@ from rerank_service.tools.server_address import ServerAddress, server_address
         ("https://example.com/rerank", "http", "https://example.com/rerank"),
     ],
 )
-def test_addresses_are_read(text: str, protocol: str, target: str) -> None:
-    """For both protocols, and in gRPC's own syntax."""
+def test_valid_addresses(text: str, protocol: str, target: str) -> None:
+    """Both protocols, and gRPC's name syntax."""
     address = server_address(text)
     assert (address.protocol, address.target) == (protocol, target)
 
@@ -31,8 +31,8 @@ def test_addresses_are_read(text: str, protocol: str, target: str) -> None:
     "text",
     ["", "ftp://a", "grpc://", "http://", "http://a:b", "grpcs://a:1", "a", "a:99999", "grpc://a:1/rerank", "[::1"],
 )
-def test_a_wrong_address_is_refused(text: str) -> None:
-    """With the flag or variable that gave it."""
+def test_wrong_address_is_rejected(text: str) -> None:
+    """The message has its flag or variable."""
     for source in ("--server", "RERANK_SERVER"):
         with pytest.raises(SettingsInvalid, match=source):
             server_address(text, source=source)
@@ -60,22 +60,22 @@ def _arguments(*words: str) -> argparse.Namespace:
 def test_the_server_is_chosen_by_flag_then_variable_then_settings(
     variables: dict[str, str], words: tuple[str, ...], target: str, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that a client finds the server that was started with the same variables."""
+    """So a client finds a server that was started with the same variables."""
     for name, value in variables.items():
         monkeypatch.setenv(f"RERANK_{name}", value)
     chosen = chosen_server(_arguments(*words))
     assert (chosen.address, chosen.source) == (ServerAddress("grpc", target), source)
 
 
-def test_a_port_that_the_system_chose_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names what to set."""
+def test_port_0_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the flag and the variable to set."""
     monkeypatch.setenv("RERANK_GRPC_PORT", "0")
     with pytest.raises(SettingsInvalid, match="give it with --server or RERANK_SERVER"):
         chosen_server(_arguments())
 
 
-def test_a_key_comes_from_the_flag_or_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty variable is an unset one; an empty flag is a mistake."""
+def test_key_comes_from_flag_or_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable counts as unset; an empty flag is an error."""
     assert api_key(_arguments()) is None
     for value, key in (("sesame", "sesame"), ("", None)):
         monkeypatch.setenv("RERANK_API_KEY", value)

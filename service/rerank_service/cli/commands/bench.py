@@ -13,9 +13,7 @@ from rerank_service.installation import command_name
 from rerank_service.quantities import counted
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from rerank_service.tools.loadtest.load_report import Level, Report
+    from rerank_service.tools.loadtest.load_report import Level, LoadReport
     from rerank_service.tools.loadtest.target import Target
     from rerank_service.tools.loadtest.workload import Workload
 
@@ -47,60 +45,56 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.cli.output.load import error_console, failure_lines, load_table
+    from rerank_service.cli.output.loadtest import failure_lines, load_table
+    from rerank_service.progress import stderr_console
     from rerank_service.tools.loadtest.address import target
     from rerank_service.tools.loadtest.dialects import Dialect
-    from rerank_service.tools.loadtest.latency_plot import check_drawing, draw
+    from rerank_service.tools.loadtest.latency_plot import check_installed, draw_load
 
     levels, workload = _levels(arguments), _workload(arguments)
     if arguments.png:
-        check_drawing()
+        check_installed()
     for path in filter(None, (arguments.json, arguments.png)):
         _check_writable(path)
     dialect = None if arguments.dialect == "auto" else Dialect(arguments.dialect)
     address = chosen_server(arguments).address
     server = target(address, dialect=dialect, model=arguments.served_model, api_key=api_key(arguments))
-    console = error_console()
-    report = asyncio.run(_measure(arguments, address.target, server, workload, levels, console))
+    report = asyncio.run(_measure(arguments, address.target, server, workload, levels))
     served = report.served
     title = " · ".join(filter(None, (report.server, served.model, served.precision, served.provider, served.detail)))
     Console().print(load_table(title, report.levels))
+    errors = stderr_console()
     for line in failure_lines(report.levels):
-        console.print(line)
+        errors.print(line)
     if arguments.json:
         arguments.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
     if arguments.png:
-        draw(report, arguments.png)
+        draw_load(report, arguments.png)
     return 0 if any(level.summary.answered for level in report.levels) else 1
 
 
 async def _measure(
-    arguments: argparse.Namespace,
-    address: str,
-    server: "Target",
-    workload: "Workload",
-    levels: list[int],
-    console: "Console",
-) -> "Report":
-    from rerank_service.cli.output.load import level_line
-    from rerank_service.tools.loadtest.load_report import Report
+    arguments: argparse.Namespace, address: str, server: "Target", workload: "Workload", levels: list[int]
+) -> "LoadReport":
+    from rerank_service.cli.output.loadtest import level_line
+    from rerank_service.progress import stderr_console
+    from rerank_service.tools.loadtest.load_report import LoadReport
 
+    console = stderr_console()
     served = await server.probe()
     measured = []
     for clients in levels:
-        level = await _level(arguments, server, workload, clients, console)
+        level = await _level(arguments, server, workload, clients)
         measured.append(level)
         if not console.is_terminal:
             console.print(level_line(level), soft_wrap=True)
-    return Report(address, served, workload, arguments.deadline, measured)
+    return LoadReport(address, served, workload, arguments.deadline, measured)
 
 
-async def _level(
-    arguments: argparse.Namespace, server: "Target", workload: "Workload", clients: int, console: "Console"
-) -> "Level":
+async def _level(arguments: argparse.Namespace, server: "Target", workload: "Workload", clients: int) -> "Level":
     """One load level; `clients` is 0 for arrivals at a rate."""
-    from rerank_service.cli.output.load import progress
-    from rerank_service.tools.loadtest.generator import Amount, arriving, closed
+    from rerank_service.cli.output.loadtest import level_progress
+    from rerank_service.tools.loadtest.generator import Amount, closed_loop, open_loop
     from rerank_service.tools.loadtest.load_report import Level
     from rerank_service.tools.loadtest.summary import summarise
 
@@ -110,14 +104,14 @@ async def _level(
         load, expected = f"{rate:g}/s", round(rate * seconds)
     else:
         load, expected = counted(clients, "client"), arguments.requests
-    with progress(load, expected, console) as on_outcome:
+    with level_progress(load, expected) as on_outcome:
         if rate:
-            outcomes = await arriving(
+            outcomes = await open_loop(
                 server, workload, rate=rate, seconds=seconds, deadline=arguments.deadline, on_outcome=on_outcome
             )
         else:
             amount = Amount(requests=arguments.requests) if arguments.requests else Amount(seconds=seconds)
-            outcomes = await closed(
+            outcomes = await closed_loop(
                 server, workload, amount, clients=clients, deadline=arguments.deadline, on_outcome=on_outcome
             )
     return Level(load, clients or None, rate, summarise(outcomes))

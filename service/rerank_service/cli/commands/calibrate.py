@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rerank_service.models.bundle import Bundle
-    from rerank_service.tools.calibration.calibrate import Calibrated
-    from rerank_service.tools.calibration.labels_file import Labelled
+    from rerank_service.tools.calibration.calibrate import CalibrationResult
+    from rerank_service.tools.calibration.labels_file import LabelledQuery
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +41,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from rerank_service.cli.output.calibration import grades_table, quality_table
     from rerank_service.models.bundle import open_bundle
-    from rerank_service.tools.calibration.bundle_update import check_free
+    from rerank_service.tools.calibration.bundle_update import check_output_folder
     from rerank_service.tools.calibration.calibrate import calibrate, check_installed
-    from rerank_service.tools.calibration.calibration_report import report
-    from rerank_service.tools.calibration.reliability_plot import draw
+    from rerank_service.tools.calibration.calibration_report import calibration_report
+    from rerank_service.tools.calibration.reliability_plot import draw_reliability
 
     check_installed()
     if arguments.out is not None:
-        check_free(arguments.out)
+        check_output_folder(arguments.out)
     bundle = open_bundle(arguments.model)
     labelled = _labelled(arguments)
     found = calibrate(
@@ -63,34 +63,36 @@ def _run(arguments: argparse.Namespace) -> int:
     console.print(grades_table(found))
     console.print(_keep(arguments, bundle, found), highlight=False, markup=False, soft_wrap=True)
     picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
-    draw(found, picture)
+    draw_reliability(found, picture)
     console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report(found), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(calibration_report(found), indent=2) + "\n")
     return 0
 
 
-def _labelled(arguments: argparse.Namespace) -> "list[Labelled]":
-    from rerank_service.tools.calibration.labels_file import binary, check_enough, read_labels
+def _labelled(arguments: argparse.Namespace) -> "list[LabelledQuery]":
+    from rerank_service.tools.calibration.labels_file import binary_labels, check_enough_labels, read_labels
 
     labelled = read_labels(arguments.labels)
     if not arguments.graded:
-        labelled = binary(labelled, arguments.relevant_from)
-    check_enough(labelled, arguments.labels)
+        labelled = binary_labels(labelled, arguments.relevant_from)
+    check_enough_labels(labelled, arguments.labels)
     return labelled
 
 
-async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> "list[NDArray[np.float32]]":
-    from rerank_service.cli.output.progress import progress
+async def _logits(arguments: argparse.Namespace, labelled: "list[LabelledQuery]") -> "list[NDArray[np.float32]]":
     from rerank_service.errors import FileInvalid
+    from rerank_service.progress import progress
     from rerank_service.settings import read_settings
-    from rerank_service.tools.offline_scoring import Refusal, Task, in_process, score_all
+    from rerank_service.tools.offline_scoring import Refusal, Task, local_scorer, score_all
     from rerank_service.wiring import model_options, request_limits
 
     tasks = [Task(one.places[0], one.query, one.documents) for one in labelled]
     settings = read_settings(model=arguments.model)
     options = model_options(settings)
-    async with in_process(options, request_limits(settings), max_tokens_per_doc=arguments.max_tokens_per_doc) as scorer:
+    async with local_scorer(
+        options, request_limits(settings), max_tokens_per_doc=arguments.max_tokens_per_doc
+    ) as scorer:
         with progress("scoring labels", sum(len(task.documents) for task in tasks)) as scored:
             logits = []
             for task, found in zip(tasks, await score_all(scorer, tasks, scored), strict=True):
@@ -100,17 +102,17 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[Labelled]") -> 
             return logits
 
 
-def _keep(arguments: argparse.Namespace, bundle: "Bundle", found: "Calibrated") -> str:
-    from rerank_service.tools.calibration.bundle_update import keep_in_copy, keep_in_place
+def _keep(arguments: argparse.Namespace, bundle: "Bundle", found: "CalibrationResult") -> str:
+    from rerank_service.tools.calibration.bundle_update import update_copy, update_in_place
 
     numbers = found.calibration.curve.model_dump(exclude={"method"})
     curve = f"{found.calibration}: {', '.join(f'{name} {_figures(value)}' for name, value in numbers.items())}"
     if arguments.dry_run:
         return f"not kept: {_short(curve)}"
     if arguments.out is not None:
-        kept = keep_in_copy(bundle, found, arguments.labels, arguments.out)
+        kept = update_copy(bundle, found, arguments.labels, arguments.out)
     else:
-        kept = keep_in_place(bundle, found, arguments.labels)
+        kept = update_in_place(bundle, found, arguments.labels)
     return f"kept in {kept.folder}: {_short(curve)}"
 
 

@@ -15,9 +15,9 @@ from rerank_service.installation import command_name
 from rerank_service.quantities import counted, duration
 
 if TYPE_CHECKING:
-    from rerank_service.tools.evaluation.collection import Collection, Part
+    from rerank_service.tools.evaluation.collection import Collection, Subset
+    from rerank_service.tools.evaluation.evaluate import CollectionResult
     from rerank_service.tools.evaluation.measures import Measures
-    from rerank_service.tools.evaluation.run import Evaluated
     from rerank_service.tools.offline_scoring import Scorer
 
 
@@ -61,32 +61,32 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.cli.output.evaluation import evaluation_table, remarks
-    from rerank_service.tools.evaluation.collection import Part
-    from rerank_service.tools.evaluation.eval_report import report, run_lines
+    from rerank_service.cli.output.evaluation import evaluation_notes, evaluation_table
+    from rerank_service.tools.evaluation.collection import Subset
+    from rerank_service.tools.evaluation.eval_report import eval_report, run_lines
     from rerank_service.tools.evaluation.measures import Measures
 
-    collections = _collections(arguments, Part(arguments.depth, arguments.queries))
+    collections = _collections(arguments, Subset(arguments.depth, arguments.queries))
     measures = Measures(arguments.gain, arguments.relevant_from, arguments.recall_at)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
     console = Console()
     console.print(evaluation_table(evaluated, measures))
     seconds, pairs = sum(one.seconds for one in evaluated), sum(one.collection.pairs for one in evaluated)
-    said = [remark for one in evaluated for remark in remarks(one)]
-    for line in (*said, f"{scorer.model} on {scorer.engine}: {counted(pairs, 'pair')} in {duration(seconds)}"):
+    notes = [note for result in evaluated for note in evaluation_notes(result)]
+    for line in (*notes, f"{scorer.model} on {scorer.engine}: {counted(pairs, 'pair')} in {duration(seconds)}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report(scorer, measures, evaluated), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(eval_report(scorer, measures, evaluated), indent=2) + "\n")
     if arguments.ranked is not None:
         arguments.ranked.write_text("".join(f"{line}\n" for line in run_lines(evaluated[0])))
     return 0
 
 
-def _collections(arguments: argparse.Namespace, part: "Part") -> "list[Collection]":
+def _collections(arguments: argparse.Namespace, subset: "Subset") -> "list[Collection]":
     from rerank_service.errors import SettingsInvalid
     from rerank_service.tools.evaluation.beir import read_beir
     from rerank_service.tools.evaluation.jsonl import read_jsonl
-    from rerank_service.tools.evaluation.trec import Files, read_trec
+    from rerank_service.tools.evaluation.trec import TrecFiles, read_trec
 
     paths: list[Path] = arguments.collections
     trec = {name: getattr(arguments, name) for name in ("candidates", "qrels", "topics", "corpus")}
@@ -95,8 +95,8 @@ def _collections(arguments: argparse.Namespace, part: "Part") -> "list[Collectio
         if missing or paths:
             wrong = f"{', '.join(missing)} is missing" if missing else f"{paths[0]} is given too"
             raise SettingsInvalid(f"a collection in TREC's form is its four files alone: {wrong}")
-        files = Files(trec["candidates"], trec["qrels"], trec["topics"], trec["corpus"])
-        return [read_trec(files.qrels.name.partition(".")[0], files, part)]
+        files = TrecFiles(run=trec["candidates"], qrels=trec["qrels"], topics=trec["topics"], corpus=trec["corpus"])
+        return [read_trec(files.qrels.name.partition(".")[0], files, subset)]
     if not paths:
         raise SettingsInvalid("say which collection: a .jsonl file, a BEIR folder, or TREC's files (--help)")
     if arguments.ranked is not None and len(paths) > 1:
@@ -104,18 +104,18 @@ def _collections(arguments: argparse.Namespace, part: "Part") -> "list[Collectio
     if arguments.candidates is not None and (len(paths) > 1 or not paths[0].is_dir()):
         raise SettingsInvalid("--candidates goes with one BEIR folder, or with TREC's files")
     return [
-        read_beir(path, part, run=arguments.candidates, split=arguments.split)
+        read_beir(path, subset, run=arguments.candidates, split=arguments.split)
         if path.is_dir()
-        else read_jsonl(path, part)
+        else read_jsonl(path, subset)
         for path in paths
     ]
 
 
 async def _evaluated(
     arguments: argparse.Namespace, collections: "list[Collection]", measures: "Measures"
-) -> "tuple[Scorer, list[Evaluated]]":
-    from rerank_service.cli.output.progress import progress
-    from rerank_service.tools.evaluation.run import evaluate
+) -> "tuple[Scorer, list[CollectionResult]]":
+    from rerank_service.progress import progress
+    from rerank_service.tools.evaluation.evaluate import evaluate
 
     evaluated = []
     async with _scorer(arguments) as scorer:
@@ -130,7 +130,7 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     from rerank_service.errors import SettingsInvalid
     from rerank_service.ranking.request import TooLong
     from rerank_service.settings import read_settings
-    from rerank_service.tools.offline_scoring import by_server, in_process
+    from rerank_service.tools.offline_scoring import local_scorer, server_scorer
     from rerank_service.wiring import model_options, request_limits
 
     read: dict[str, Any] = {
@@ -145,11 +145,11 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     server = None if given else given_server(arguments)  # a flag wins over RERANK_SERVER
     if server is None:
         settings = read_settings(**given)
-        async with in_process(model_options(settings), request_limits(settings), **read) as scorer:
+        async with local_scorer(model_options(settings), request_limits(settings), **read) as scorer:
             yield scorer
         return
     try:
-        async with by_server(
+        async with server_scorer(
             server.address, api_key=api_key(arguments), model=arguments.served_model, **read
         ) as scorer:
             yield scorer

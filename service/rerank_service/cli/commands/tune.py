@@ -79,16 +79,11 @@ def _explain(options: "ModelOptions", console: "Console") -> None:
 
 
 def _tune(options: "ModelOptions") -> tuple["Tuned", bool]:
-    from rich.console import Console
-    from rich.status import Status
-
     from rerank_service.models.loading import tune
+    from rerank_service.progress import stages
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return tune(options, lambda what: console.print(what, highlight=False))
-    with Status("", console=console) as status:
-        return tune(options, status.update)
+    with stages() as report:
+        return tune(options, report)
 
 
 COMMAND = Command(

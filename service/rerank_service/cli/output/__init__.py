@@ -1,1 +1,1 @@
-"""What people see on a terminal."""
+"""Output of the commands: tables and lines for a terminal."""

@@ -1,4 +1,4 @@
-"""What an evaluation found, as a table."""
+"""Table and notes of `rerank eval`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,49 +6,49 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_service.quantities import counted
-from rerank_service.tools.evaluation.measures import CUTOFF, Figures, Measures, mean
-from rerank_service.tools.evaluation.run import Evaluated, Unscored
+from rerank_service.tools.evaluation.evaluate import CollectionResult, Unscored
+from rerank_service.tools.evaluation.measures import CUTOFF, Measures, MeasureValues, mean
 
 
-def evaluation_table(evaluated: Sequence[Evaluated], measures: Measures) -> Table:
-    """One row a collection, and their mean: each measure of the first stage's order, and of the model's."""
-    table = Table(caption="the order in which the candidates came → the model's", caption_justify="left")
+def evaluation_table(results: Sequence[CollectionResult], measures: Measures) -> Table:
+    """Return one row for each collection, and their mean: each measure of the first-stage order → of the model's."""
+    table = Table(caption="order of the candidates → order of the model", caption_justify="left")
     table.add_column("collection", overflow="fold")
     for name in ("queries", f"nDCG@{CUTOFF}", f"MRR@{CUTOFF}", f"recall@{measures.recall_at}"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in evaluated:
-        table.add_row(Text(one.collection.name), f"{len(one.results):,}", *_cells(one.before, one.after))
-    if len(evaluated) > 1:
+    for result in results:
+        table.add_row(Text(result.collection.name), f"{len(result.queries):,}", *_cells(result.before, result.after))
+    if len(results) > 1:
         table.add_section()
-        means = (mean([one.before for one in evaluated]), mean([one.after for one in evaluated]))
-        table.add_row(f"mean of {len(evaluated)}", "", *_cells(*means))
+        means = (mean([result.before for result in results]), mean([result.after for result in results]))
+        table.add_row(f"mean of {len(results)}", "", *_cells(*means))
     return table
 
 
-def remarks(evaluated: Evaluated) -> list[str]:
-    """Return a line for each kind of query or document that the figures alone do not show."""
-    collection, read = evaluated.collection, evaluated.read
-    found = [f"{done}: {counted(count, noun)}{why}" for done, count, noun, why in _counts(evaluated) if count]
-    if read.cut:
-        found.insert(0, f"cut: {counted(read.cut, 'document')}")
-    if read.in_windows:
-        pairs = f"{counted(read.windows, 'pair')} with them"
-        found.insert(0, f"longer than the model's window: {counted(read.in_windows, 'document')}, {pairs}")
-    return [f"{collection.name}: {line}" for line in found]
+def evaluation_notes(result: CollectionResult) -> list[str]:
+    """Return a line for each kind of query or document that needs attention when the measures are read."""
+    documents = result.documents
+    notes = [f"{treatment}: {counted(count, noun)}{why}" for treatment, count, noun, why in _counts(result) if count]
+    if documents.truncated:
+        notes.insert(0, f"cut: {counted(documents.truncated, 'document')}")
+    if documents.in_windows:
+        pairs = f"{counted(documents.windows, 'pair')} in all"
+        notes.insert(0, f"scored in windows: {counted(documents.in_windows, 'document')}, {pairs}")
+    return [f"{result.collection.name}: {note}" for note in notes]
 
 
-def _counts(evaluated: Evaluated) -> Iterator[tuple[str, int, str, str]]:
+def _counts(result: CollectionResult) -> Iterator[tuple[str, int, str, str]]:
     """Yield the treatment, the number, the noun and the reason of each kind."""
-    collection, unscored, kept = evaluated.collection, evaluated.unscored, "left in the order of the candidates"
+    collection, unscored, kept = result.collection, result.unscored, "left in the order of the candidates"
     yield "scored as empty texts", collection.candidates_without_text, "candidate", " without text"
     yield kept, unscored(Unscored.TOO_LONG), "query", " too long for the model"
     yield kept, unscored(Unscored.WITHOUT_TEXT), "query", " without text"
-    yield kept, unscored(Unscored.REFUSED), "query", f" refused ({evaluated.refusal})"
+    yield kept, unscored(Unscored.REFUSED), "query", f" refused ({result.refusal})"
     yield "counted with 0", unscored(Unscored.WITHOUT_CANDIDATES), "query", " without candidates"
     yield "counted with 0", collection.queries_without_relevant, "query", " without relevant documents"
     yield "left out", collection.unjudged, "query", " without judgements"
 
 
-def _cells(before: Figures, after: Figures) -> list[Text]:
-    pairs = [(getattr(before, name), getattr(after, name)) for name in Figures.__slots__]
-    return [Text(f"{one:.4f}→{other:.4f}", "green" if other > one else "") for one, other in pairs]
+def _cells(before: MeasureValues, after: MeasureValues) -> list[Text]:
+    pairs = [(getattr(before, name), getattr(after, name)) for name in MeasureValues.__slots__]
+    return [Text(f"{old:.4f}→{new:.4f}", "green" if new > old else "") for old, new in pairs]

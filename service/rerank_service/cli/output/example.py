@@ -1,4 +1,4 @@
-"""The example that a first start shows: Cohere's, so that it can be compared."""
+"""The example of a first start. It is the one of Cohere's documentation, so that results can be compared."""
 
 QUERY = "What is the capital of the United States?"
 DOCUMENTS = (

@@ -1,6 +1,7 @@
-"""Rankings and models as tables.
+"""Tables of rankings and models.
 
-Rule: what others wrote is shown as it is: no markup is read in it, and no control character reaches the terminal.
+Rule: text of queries, documents and servers is printed literally. Markup in it has no effect, and control characters
+are replaced.
 """
 
 from collections.abc import Sequence
@@ -11,16 +12,16 @@ from rich.text import Text
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.quantities import counted, duration
 
-_SHOWN = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000)), "\ufffd") | dict.fromkeys(
+_REPLACEMENTS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000)), "\ufffd") | dict.fromkeys(
     map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"), " "
 )
-"""Spaces for what moves to another line or column, and a replacement for all else that is not to be printed."""
-_DIGITS = 12
-"""Of a digest: enough to tell models apart."""
+"""Replacements of control characters: a space for those that move to another line or column, U+FFFD for others."""
+_DIGEST_DIGITS = 12
+"""Number of shown digits of a model's digest."""
 
 
 def ranking_table(query: str, documents: Sequence[str], response: pb.RerankResponse) -> Table:
-    """One row a result: its rank, its score, its place in the request, its text; of a long one the best window."""
+    """Return one row for each result: rank, score, index, and the document or its best window."""
     table = Table(
         title=_text(query, "bold"),
         title_justify="left",
@@ -31,26 +32,26 @@ def ranking_table(query: str, documents: Sequence[str], response: pb.RerankRespo
     table.add_column("relevance", justify="right", style="green")
     table.add_column("index", justify="right")
     table.add_column("document", overflow="fold")
-    for place, result in enumerate(response.results, 1):
+    for rank, result in enumerate(response.results, 1):
         cut = Text(" (cut)" if result.truncated else "", "dim")
         table.add_row(
-            str(place),
+            str(rank),
             f"{result.relevance_score:.4f}",
             str(result.index),
-            _passage(documents[result.index], result) + cut,
+            _document_text(documents[result.index], result) + cut,
         )
     return table
 
 
 def model_table(model: pb.Model) -> Table:
-    """One row a field."""
+    """Return one row for each field of a model."""
     table = Table("field", Column("value", overflow="fold"))
     rows = {
         "name": model.name,
         "aliases": ", ".join(model.aliases),
         "source": model.source,
         "revision": model.revision,
-        "digest": model.digest[:_DIGITS],
+        "digest": model.digest[:_DIGEST_DIGITS],
         "precision": model.precision,
         "provider": model.provider,
         "why": model.choice,
@@ -66,16 +67,16 @@ def model_table(model: pb.Model) -> Table:
     return table
 
 
-def shown(text: str) -> str:
-    """A text without what moves a terminal."""
-    return text.translate(_SHOWN)
+def printable(text: str) -> str:
+    """Return a text with its control characters replaced."""
+    return text.translate(_REPLACEMENTS)
 
 
 def _text(text: str, style: str = "") -> Text:
-    return Text(shown(text), style)
+    return Text(printable(text), style)
 
 
-def _passage(document: str, result: pb.Result) -> Text:
+def _document_text(document: str, result: pb.Result) -> Text:
     if not result.HasField("best_window"):
         return _text(document)
     start, end = result.best_window.start, result.best_window.end

@@ -1,4 +1,4 @@
-"""What a tuning found, as tables."""
+"""Tables of `rerank tune`."""
 
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +22,7 @@ def offer_table(explanation: Explanation) -> Table:
 
 
 def engines_table(tuned: Tuned) -> Table:
-    """One row an engine, the fastest first."""
+    """Return one row for each engine, the fastest first."""
     table = Table(title="engines", title_justify="left")
     table.add_column("engine")
     table.add_column("tokens/s", justify="right")
@@ -30,12 +30,12 @@ def engines_table(tuned: Tuned) -> Table:
     table.add_column("tau-b", justify="right")
     table.add_column("verdict", overflow="fold")
     speeds = {trial.engine: trial.tokens_per_second for trial in tuned.trials}
-    base = speeds[reference_of(tuple(speeds))]
+    fp32_speed = speeds[reference_of(tuple(speeds))]
     for trial in tuned.trials:
         table.add_row(
             str(trial.engine),
             f"{trial.tokens_per_second:,.0f}",
-            f"{trial.tokens_per_second / base:.2f}",
+            f"{trial.tokens_per_second / fp32_speed:.2f}",
             "" if trial.tau is None else f"{trial.tau:.4f}",
             trial.verdict,
             style="bold green" if trial.engine == tuned.engine else None,
@@ -44,7 +44,7 @@ def engines_table(tuned: Tuned) -> Table:
 
 
 def settings_table(tuned: Tuned) -> Table:
-    """One row a way to form and run batches, with the engine that was chosen."""
+    """Return one row for each measured combination of batch settings and lanes, on the chosen engine."""
     table = Table(title=f"settings of {tuned.engine}", title_justify="left")
     for name in ("batch tokens", "length multiple", "lanes", "tokens/s"):
         table.add_column(name, justify="right")

@@ -1,4 +1,4 @@
-"""What the first start shows: a ranking, made through the server itself, and where to go from there."""
+"""Output of a first start: a ranking by the new server, its addresses and the next steps."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ from rerank_service.server import Addresses
 
 
 async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
-    """Rank the built-in example over gRPC and print it with the addresses. That it cannot be shown is no reason not to
-    serve."""
+    """Rank the built-in example over gRPC and print it with the addresses. If it fails, print
+    the error: the server continues to serve."""
     console = Console()
     try:
         async with AsyncRerankClient(addresses.grpc, api_key=next(iter(api_keys), None)) as client:

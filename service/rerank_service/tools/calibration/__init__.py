@@ -1,1 +1,2 @@
-"""From logits to scores that mean something on somebody's labels. `curve` is all that serving needs; the rest fits."""
+"""Calibration: fit the curve that turns logits into probabilities or grades, on labelled documents, and add it to a
+bundle."""

@@ -1,4 +1,4 @@
-"""A calibration put into a bundle. All of it is in the manifest, so that one rename is enough."""
+"""Add a calibration to a bundle. Only the manifest changes, so that one rename publishes the whole change."""
 
 import shutil
 import tempfile
@@ -9,52 +9,57 @@ from typing import Any
 
 from rerank_service.errors import CalibrationFailed
 from rerank_service.models.bundle import Bundle, Manifest, file_digest, is_ignored, open_bundle, write_manifest
-from rerank_service.tools.calibration.calibrate import Calibrated
+from rerank_service.tools.calibration.calibrate import CalibrationResult
 
 
-def keep_in_place(bundle: Bundle, found: Calibrated, labels: Path) -> Bundle:
-    """In the bundle itself."""
-    return write_manifest(bundle.folder, _manifest(bundle, found, labels))
+def update_in_place(bundle: Bundle, result: CalibrationResult, labels: Path) -> Bundle:
+    """Write the calibration to the bundle itself. `labels` is the file that it was fitted to."""
+    return write_manifest(bundle.folder, _manifest(bundle, result, labels))
 
 
-def keep_in_copy(bundle: Bundle, found: Calibrated, labels: Path, out: Path) -> Bundle:
-    """In a copy; nothing is left at `out` unless it is whole.
+def update_copy(bundle: Bundle, result: CalibrationResult, labels: Path, out: Path) -> Bundle:
+    """Write a copy of the bundle with the calibration. `out` appears only when the copy is complete.
 
     Raises:
-        CalibrationFailed: something is there already.
+        CalibrationFailed: `out` exists and is not an empty folder.
     """
-    check_free(out)
+    check_output_folder(out)
     target = out.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
-        made = Path(work) / "bundle"
-        shutil.copytree(bundle.folder, made, ignore=_ignored)
-        made.chmod(0o755)  # the bundle may be read-only, as in an image
-        write_manifest(made, _manifest(bundle, found, labels))
-        open_bundle(made)
-        made.replace(target)
+        copy = Path(work) / "bundle"
+        shutil.copytree(bundle.folder, copy, ignore=_ignored)
+        copy.chmod(0o755)  # the bundle may be read-only, as in an image
+        write_manifest(copy, _manifest(bundle, result, labels))
+        open_bundle(copy)
+        copy.replace(target)
     return open_bundle(out)
 
 
-def check_free(out: Path) -> None:
-    """Raise CalibrationFailed where something would be lost."""
+def check_output_folder(out: Path) -> None:
+    """Check that nothing would be overwritten.
+
+    Raises:
+        CalibrationFailed: `out` exists and is not an empty folder.
+    """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise CalibrationFailed(f"{out} is there already: choose another folder, or remove it")
+        raise CalibrationFailed(f"--out {out} exists already; choose another folder, or remove it")
 
 
-def _manifest(bundle: Bundle, found: Calibrated, labels: Path) -> Manifest:
-    recipe = bundle.manifest.recipe | {"calibration": _evidence(found, labels)}
-    return bundle.manifest.model_copy(update={"calibration": found.calibration, "recipe": recipe})
+def _manifest(bundle: Bundle, result: CalibrationResult, labels: Path) -> Manifest:
+    recipe = bundle.manifest.recipe | {"calibration": _evidence(result, labels)}
+    return bundle.manifest.model_copy(update={"calibration": result.calibration, "recipe": recipe})
 
 
-def _evidence(found: Calibrated, labels: Path) -> dict[str, Any]:
-    """How it was made."""
+def _evidence(result: CalibrationResult, labels: Path) -> dict[str, Any]:
+    """Return the labels and the errors before and after, for the manifest."""
+    qualities = (result.before, result.after)
     return {
-        "labels": len(found.sample),
-        "queries": found.queries,
+        "labels": len(result.sample),
+        "queries": result.queries,
         "labels_sha256": file_digest(labels),
-        "squared_error": [round(one.squared_error, 6) for one in (found.before, found.after)],
-        "calibration_error": [round(one.calibration_error, 6) for one in (found.before, found.after)],
+        "squared_error": [round(quality.squared_error, 6) for quality in qualities],
+        "calibration_error": [round(quality.calibration_error, 6) for quality in qualities],
         "scikit-learn": version("scikit-learn"),
     }
 

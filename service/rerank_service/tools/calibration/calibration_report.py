@@ -1,30 +1,29 @@
-"""A calibration as JSON."""
+"""JSON report of a calibration."""
 
 from dataclasses import asdict
 from typing import Any
 
-from rerank_service.tools.calibration.calibrate import Calibrated
+from rerank_service.tools.calibration.calibrate import CalibrationResult
 from rerank_service.tools.calibration.method_choice import FOLDS
 from rerank_service.tools.calibration.quality import Quality
 
 
-def report(found: Calibrated) -> dict[str, Any]:
-    """All that the tables and the picture show, and the curve."""
+def calibration_report(result: CalibrationResult) -> dict[str, Any]:
+    """Return the curve, and all numbers of the tables and the reliability diagram."""
     return {
-        "calibration": found.calibration.model_dump(mode="json"),
-        "labels": len(found.sample),
-        "queries": found.queries,
+        "calibration": result.calibration.model_dump(mode="json"),
+        "labels": len(result.sample),
+        "queries": result.queries,
         "folds": FOLDS,
-        "before": _quality(found.before),
-        "held_out": {method: _quality(one.quality) for method, one in found.choice.tried.items()},
-        "grades": [asdict(grade) for grade in found.grades],
+        "before": _quality(result.before),
+        "held_out": {method: _quality(held_out.quality) for method, held_out in result.choice.held_out.items()},
+        "grades": [asdict(grade) for grade in result.grades],
     }
 
 
-def _quality(one: Quality) -> dict[str, Any]:
-    """Under the names of what is measured."""
+def _quality(quality: Quality) -> dict[str, Any]:
     return {
-        "squared_error": one.squared_error,
-        "calibration_error": one.calibration_error,
-        "bins": [asdict(part) for part in one.bins],
+        "squared_error": quality.squared_error,
+        "calibration_error": quality.calibration_error,
+        "bins": [asdict(part) for part in quality.bins],
     }

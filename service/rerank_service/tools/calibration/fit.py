@@ -1,4 +1,9 @@
-"""Curves fitted to labels, by scikit-learn. Needs the extra `calibrate`."""
+"""Fit calibration curves to labels with scikit-learn. Needs the extra `calibrate`.
+
+- Platt scaling: Platt, Probabilistic outputs for support vector machines, 1999.
+- Isotonic regression: Zadrozny and Elkan, Transforming classifier scores into accurate multiclass probability
+  estimates, 2002.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,58 +17,61 @@ from rerank_service.tools.calibration.quality import Values
 
 Method = Literal["platt", "isotonic"]
 
-_TELLS_NOTHING = (
-    "in these labels, or in a part of them, a higher logit does not mean more relevance: are they the right way round "
-    "(1 for relevant), and enough?"
+_NO_RELATION = (
+    "in the labels, or in one fold of them, a higher logit does not mean more relevance; check that 1 stands for "
+    "relevant, or add labels"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What a curve is fitted to; arrays of shape (n,)."""
+class LabelSample:
+    """The labels that a curve is fitted to; each array has the shape (n,)."""
 
     logits: Values
     targets: Values
-    """From 0 to 1."""
+    """Target scores from 0 to 1."""
     weights: Values
     queries: NDArray[np.int64]
-    """Which query each is of."""
+    """Number of the query that each label belongs to."""
 
     def __len__(self) -> int:
         return len(self.logits)
 
-    def at(self, positions: NDArray[np.int64]) -> "Sample":
-        """A part of it."""
-        return Sample(self.logits[positions], self.targets[positions], self.weights[positions], self.queries[positions])
+    def at(self, positions: NDArray[np.int64]) -> "LabelSample":
+        """Return the labels at these positions."""
+        return LabelSample(
+            self.logits[positions], self.targets[positions], self.weights[positions], self.queries[positions]
+        )
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """What a score may be at least and at most: so few labels never show that something is certain. Platt's
-        targets: one more label of each kind than there were."""
+    def score_bounds(self) -> tuple[float, float]:
+        """Smallest and largest score of a curve. Few labels never prove certainty, so the bounds are Platt's targets:
+        they add one label of each kind."""
         lowest, highest = np.count_nonzero(self.targets == 0), np.count_nonzero(self.targets == 1)
         return 1 / (lowest + 2), (highest + 1) / (highest + 2)
 
 
-def fit(method: Method, sample: Sample) -> Platt | Isotonic:
-    """A curve of a method.
+def fit(method: Method, sample: LabelSample) -> Platt | Isotonic:
+    """Fit a curve by a method.
 
     Raises:
-        CalibrationFailed: in these labels a higher logit does not mean more relevance.
+        CalibrationFailed: a higher logit does not mean more relevance in the labels.
     """
-    line = _platt(sample)
-    return line if method == "platt" else _isotonic(sample)
+    platt = _fit_platt(sample)  # also checks the labels for the isotonic curve
+    return platt if method == "platt" else _fit_isotonic(sample)
 
 
-def _platt(sample: Sample) -> Platt:
-    """Logistic regression on the logit, a label between 0 and 1 counting as a part of each."""
+def _fit_platt(sample: LabelSample) -> Platt:
+    """Fit a logistic regression on the logit. A target between 0 and 1 counts in part as relevant and in part as not
+    relevant."""
     from sklearn.linear_model import LogisticRegression
 
     middle, spread = float(sample.logits.mean()), float(sample.logits.std())
     if not spread:
-        raise CalibrationFailed(_TELLS_NOTHING)
-    low, high = sample.ends
+        raise CalibrationFailed(_NO_RELATION)
+    low, high = sample.score_bounds
     targets = low + sample.targets * (high - low)
-    standard = (sample.logits - middle) / spread  # whatever a model's logits are like, the solver sees the same
+    standard = (sample.logits - middle) / spread  # the solver sees the same range for every model
     regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=1000)
     regression.fit(
         np.concatenate([standard, standard])[:, None],
@@ -72,14 +80,14 @@ def _platt(sample: Sample) -> Platt:
     )
     slope = float(regression.coef_[0, 0]) / spread
     if not slope > 0:
-        raise CalibrationFailed(_TELLS_NOTHING)
+        raise CalibrationFailed(_NO_RELATION)
     return Platt(slope=slope, intercept=float(regression.intercept_[0]) - slope * middle)
 
 
-def _isotonic(sample: Sample) -> Isotonic:
+def _fit_isotonic(sample: LabelSample) -> Isotonic:
     from sklearn.isotonic import IsotonicRegression
 
-    low, high = sample.ends
+    low, high = sample.score_bounds
     regression = IsotonicRegression(y_min=low, y_max=high)
     regression.fit(sample.logits, sample.targets, sample_weight=sample.weights)
     return Isotonic(

@@ -1,12 +1,12 @@
-"""Labels: what is read of a file of judged documents.
+"""Labels file of `rerank calibrate`: judged documents in JSONL.
 
-Each line is an object in one of three forms; those of one query, wherever they stand, belong together:
+Each line has one of three forms. The lines of one query may stand anywhere in the file:
 
     {"query": …, "document": …, "label": 1}
     {"query": …, "documents": […, …], "labels": [1, 0]}
-    {"query": …, "documents": [{"text": …, "label": 2}, …]}    # as collections for `rerank eval`: `grade` for `label`
+    {"query": …, "documents": [{"text": …, "label": 2}, …]}    # as for `rerank eval`: `grade` instead of `label`
 
-A document is a string or an object with a `text`. A label is a whole number; one below 0 counts as 0.
+A document is a string or an object with a `text`. A label is an integer; a negative label counts as 0.
 """
 
 from collections import Counter
@@ -18,21 +18,21 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from rerank_service.errors import CalibrationFailed, FileInvalid
 from rerank_service.quantities import counted
-from rerank_service.tools.input_files import objects
+from rerank_service.tools.input_files import read_objects
 
-LEAST = 50
-"""Labels, for two numbers to be worth fitting."""
-LEAST_OF_EACH = 10
-"""Of relevant ones, of others, of each grade."""
+MIN_LABELS = 50
+"""Smallest number of labels for a curve with two parameters."""
+MIN_LABELS_OF_EACH_GRADE = 10
+"""Smallest number of labels of each grade; without grades: of relevant and of other documents."""
 
-_NAMES = AliasChoices("label", "grade")
+_LABEL_NAMES = AliasChoices("label", "grade")
 
 
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     text: str
-    label: int | None = Field(default=None, validation_alias=_NAMES)
+    label: int | None = Field(default=None, validation_alias=_LABEL_NAMES)
 
 
 class _Line(BaseModel):
@@ -40,89 +40,99 @@ class _Line(BaseModel):
 
     query: str = Field(min_length=1)
     document: str | _Document | None = None
-    label: int | None = Field(default=None, validation_alias=_NAMES)
+    label: int | None = Field(default=None, validation_alias=_LABEL_NAMES)
     documents: list[str | _Document] | None = None
     labels: list[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """A query with documents and what was said of each."""
+class LabelledQuery:
+    """A query with its labelled documents; the three tuples have the same length."""
 
     query: str
     documents: tuple[str, ...]
     labels: tuple[int, ...]
     places: tuple[str, ...]
-    """Where each was read."""
+    """Place of each label in the file, for messages."""
 
 
-def read_labels(path: Path) -> list[Labelled]:
-    """All of a file, a query once.
+def read_labels(path: Path) -> list[LabelledQuery]:
+    """Read a file. Return each query once, with all its documents.
 
     Raises:
-        FileInvalid: a line is of none of the forms.
-        OSError: it cannot be read.
+        FileInvalid: a line has none of the three forms.
+        OSError: the file cannot be read.
     """
     pairs: dict[str, list[tuple[str, int, str]]] = {}
-    for place, line in objects(path, _Line):
+    for place, line in read_objects(path, _Line):
         pairs.setdefault(line.query, []).extend((text, label, place) for text, label in _pairs(place, line))
-    return [Labelled(query, *zip(*some, strict=True)) for query, some in pairs.items()]
+    return [LabelledQuery(query, *zip(*of_query, strict=True)) for query, of_query in pairs.items()]
 
 
-def binary(labelled: list[Labelled], relevant_from: int | None) -> list[Labelled]:
-    """With 1 for what is relevant and 0 for all else.
+def binary_labels(labelled: list[LabelledQuery], relevant_from: int | None) -> list[LabelledQuery]:
+    """Replace labels by 1 for relevant documents and 0 for others.
+
+    Labels from `relevant_from` on are relevant. None: all labels are 0 or 1 already.
 
     Raises:
-        FileInvalid: there are grades, and nothing says which of them are relevant.
+        FileInvalid: `relevant_from` is None and a label is greater than 1.
     """
     if relevant_from is None:
-        for one in labelled:
-            for label, place in zip(one.labels, one.places, strict=True):
+        for query in labelled:
+            for label, place in zip(query.labels, query.places, strict=True):
                 if label > 1:
                     raise FileInvalid(
-                        f"{place}: a label is {label}, neither 0 nor 1: for grades give --graded, or --relevant-from N"
+                        f"{place}: label is {label}, not 0 or 1; for grades use --graded or --relevant-from N"
                     )
-    least = 1 if relevant_from is None else relevant_from
-    return [replace(one, labels=tuple(int(label >= least) for label in one.labels)) for one in labelled]
+    threshold = 1 if relevant_from is None else relevant_from
+    return [replace(query, labels=tuple(int(label >= threshold) for label in query.labels)) for query in labelled]
 
 
-def check_enough(labelled: list[Labelled], path: Path) -> None:
-    """Raise CalibrationFailed where no fit could be trusted."""
-    counts = Counter(label for one in labelled for label in one.labels)
+def check_enough_labels(labelled: list[LabelledQuery], path: Path) -> None:
+    """Check that there are enough labels to trust a fitted curve.
+
+    Raises:
+        CalibrationFailed: there are too few labels, too few of one grade, or all labels are equal.
+    """
+    counts = Counter(label for query in labelled for label in query.labels)
     if len(counts) < 2:
-        only = f"all {counts.total():,} are {next(iter(counts))}" if counts else "there is none"
-        raise CalibrationFailed(f"{path}: labels must differ for a calibration to be fitted, and {only}")
-    if counts.total() < LEAST:
+        only = f"all {counts.total():,} are {next(iter(counts))}" if counts else "the file has no labels"
+        raise CalibrationFailed(f"{path}: a calibration needs at least two different labels; {only}")
+    if counts.total() < MIN_LABELS:
         raise CalibrationFailed(
-            f"{path}: too few: {counted(counts.total(), 'label')}; a calibration takes at least {LEAST}"
+            f"{path}: too few labels: {counted(counts.total(), 'label')}; a calibration needs at least {MIN_LABELS}"
         )
     for label, count in sorted(counts.items()):
-        if count < LEAST_OF_EACH:
+        if count < MIN_LABELS_OF_EACH_GRADE:
             raise CalibrationFailed(
-                f"{path}: too few are {label}: {counted(count, 'label')}; "
-                f"a calibration takes {LEAST_OF_EACH} of each or more"
+                f"{path}: too few labels are {label}: {counted(count, 'label')}; "
+                f"a calibration needs at least {MIN_LABELS_OF_EACH_GRADE} of each"
             )
 
 
 def _pairs(place: str, line: _Line) -> Iterator[tuple[str, int]]:
+    """Yield the text and the label of each document of a line."""
     if (line.document is None) == (line.documents is None):
-        raise FileInvalid(f"{place}: give either document or documents")
+        raise FileInvalid(f"{place}: set either document or documents")
     if line.document is not None:
         yield _pair(place, "document", line.document, line.label)
         return
     documents = line.documents or []
     if not documents:
-        raise FileInvalid(f"{place}: documents is empty")
+        raise FileInvalid(f"{place}: documents is empty; give at least one document")
     labels: list[int | None] = [None] * len(documents) if line.labels is None else [*line.labels]
     if len(labels) != len(documents):
-        raise FileInvalid(f"{place}: {counted(len(documents), 'document')} and {counted(len(labels), 'label')}")
+        raise FileInvalid(
+            f"{place}: labels has {counted(len(labels), 'element')}, and documents has {len(documents)}; "
+            "give one label per document"
+        )
     for number, (document, label) in enumerate(zip(documents, labels, strict=True)):
         yield _pair(place, f"documents[{number}]", document, label)
 
 
 def _pair(place: str, field: str, document: str | _Document, label: int | None) -> tuple[str, int]:
-    text, own = (document, None) if isinstance(document, str) else (document.text, document.label)
-    said = label if label is not None else own
-    if said is None:
+    text, own_label = (document, None) if isinstance(document, str) else (document.text, document.label)
+    label = own_label if label is None else label
+    if label is None:
         raise FileInvalid(f"{place}: {field} has no label")
-    return text, max(0, said)
+    return text, max(0, label)

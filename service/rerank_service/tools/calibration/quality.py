@@ -1,10 +1,10 @@
-"""PURE: how far scores are from what they say.
+"""Quality of calibrated scores: squared error and expected calibration error. Pure functions.
 
-Squared error: the mean of (score - label)²; of probabilities and labels 0 and 1 that is the Brier score.
-Calibration error: the labels in order of their scores are cut into 15 bins of equal mass; the mean of |mean score -
-mean label| over the bins, by their mass (expected calibration error, with bins as in Nguyen and O'Connor, Posterior
-calibration and exploratory analysis for natural language processing models, 2015). Labels of one score are averaged
-first, so that the order in which they came says nothing.
+- Squared error: the mean of (score - label)². For probabilities and labels 0 and 1 this is the Brier score.
+- Expected calibration error: labels are sorted by score and cut into 15 bins of equal mass. The error is the mean of
+  |mean score - mean label| over the bins, weighted by mass (Nguyen and O'Connor, Posterior calibration and exploratory
+  analysis for natural language processing models, 2015). Labels with equal scores are averaged first, so that their
+  order has no effect.
 """
 
 from dataclasses import dataclass
@@ -19,50 +19,51 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Labels of like scores."""
+    """Labels with similar scores."""
 
     mass: float
-    """Its share of all."""
+    """Share of the total weight."""
     score: float
+    """Mean score."""
     label: float
-    """Means."""
+    """Mean label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Of scores on labels."""
+    """Errors of scores on labels."""
 
     squared_error: float
     calibration_error: float
     bins: tuple[Bin, ...]
 
 
-def quality(scores: Values, targets: Values, weights: Values) -> Quality:
-    """Of scores for labels from 0 to 1, all of shape (n,)."""
-    cut = bins(scores, targets, weights)
+def measure_quality(scores: Values, targets: Values, weights: Values) -> Quality:
+    """Return the errors of scores for target scores from 0 to 1; each array has the shape (n,)."""
+    bins = equal_mass_bins(scores, targets, weights)
     return Quality(
         squared_error=float(np.average((scores - targets) ** 2, weights=weights)),
-        calibration_error=sum(one.mass * abs(one.score - one.label) for one in cut),
-        bins=cut,
+        calibration_error=sum(part.mass * abs(part.score - part.label) for part in bins),
+        bins=bins,
     )
 
 
-def bins(scores: Values, targets: Values, weights: Values) -> tuple[Bin, ...]:
-    """Of equal mass, in order of their scores. A label lies in the bin where the middle of its own mass does."""
+def equal_mass_bins(scores: Values, targets: Values, weights: Values) -> tuple[Bin, ...]:
+    """Return bins of equal mass, in order of score. A label belongs to the bin that contains the middle of its mass."""
     order = np.argsort(scores, kind="stable")
     scores, weights = scores[order], weights[order] / weights.sum()
-    targets = _averaged_where_tied(scores, targets[order], weights)
+    targets = _averaged_over_ties(scores, targets[order], weights)
     middle = np.cumsum(weights) - weights / 2
-    which = np.minimum((middle * BINS).astype(int), BINS - 1)
-    mass = np.bincount(which, weights, BINS)
-    score = np.bincount(which, weights * scores, BINS)
-    target = np.bincount(which, weights * targets, BINS)
+    number = np.minimum((middle * BINS).astype(int), BINS - 1)
+    mass = np.bincount(number, weights, BINS)
+    score = np.bincount(number, weights * scores, BINS)
+    target = np.bincount(number, weights * targets, BINS)
     return tuple(
         Bin(float(mass[at]), float(score[at] / mass[at]), float(target[at] / mass[at])) for at in np.flatnonzero(mass)
     )
 
 
-def _averaged_where_tied(scores: Values, targets: Values, weights: Values) -> Values:
+def _averaged_over_ties(scores: Values, targets: Values, weights: Values) -> Values:
     _, group = np.unique(scores, return_inverse=True)
     means: Values = np.bincount(group, weights * targets) / np.bincount(group, weights)
     return means[group]

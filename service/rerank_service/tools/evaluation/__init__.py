@@ -1,1 +1,1 @@
-"""How well a model orders the candidates of relevance collections, beside the order that they came in."""
+"""Evaluation: how well a model ranks the candidates of judged collections, compared with their first-stage order."""

@@ -1,4 +1,4 @@
-"""An evaluation as JSON, and as a run that other tools read."""
+"""Output files of an evaluation: a JSON report, and the model's ranking as a TREC run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -6,70 +6,74 @@ from typing import Any
 
 import numpy as np
 
-from rerank_service.tools.evaluation.measures import CUTOFF, Figures, Measures, mean
-from rerank_service.tools.evaluation.run import Evaluated, QueryResult, Unscored
+from rerank_service.tools.evaluation.evaluate import CollectionResult, QueryResult, Unscored
+from rerank_service.tools.evaluation.measures import CUTOFF, Measures, MeasureValues, mean
 from rerank_service.tools.offline_scoring import Scorer
 
 _TAG = "rerank"
 
 
-def report(scorer: Scorer, measures: Measures, evaluated: Sequence[Evaluated]) -> dict[str, Any]:
-    """All figures, down to those of each query."""
+def eval_report(scorer: Scorer, measures: Measures, results: Sequence[CollectionResult]) -> dict[str, Any]:
+    """Return all measures as JSON, from the mean of the collections to each query."""
     return {
         "model": scorer.model,
         "engine": scorer.engine,
         "measures": {"cutoff": CUTOFF, **asdict(measures)},
-        "collections": [_collection(one, measures) for one in evaluated],
+        "collections": [_collection(result, measures) for result in results],
         "mean": {
-            "before": _named(mean([one.before for one in evaluated]), measures),
-            "after": _named(mean([one.after for one in evaluated]), measures),
+            "before": _named(mean([result.before for result in results]), measures),
+            "after": _named(mean([result.after for result in results]), measures),
         },
     }
 
 
-def _collection(one: Evaluated, measures: Measures) -> dict[str, Any]:
+def _collection(result: CollectionResult, measures: Measures) -> dict[str, Any]:
+    collection, documents = result.collection, result.documents
     return {
-        "name": one.collection.name,
-        "queries": len(one.results),
-        "pairs": one.collection.pairs,
-        "seconds": round(one.seconds, 3),
-        "windows": one.read.windows,
-        "documents_in_windows": one.read.in_windows,
-        "documents_cut": one.read.cut,
-        **{f"queries_{reason}": one.unscored(reason) for reason in Unscored},
-        "queries_without_relevant": one.collection.queries_without_relevant,
-        "queries_unjudged": one.collection.unjudged,
-        "candidates_without_text": one.collection.candidates_without_text,
-        "before": _named(one.before, measures),
-        "after": _named(one.after, measures),
+        "name": collection.name,
+        "queries": len(result.queries),
+        "pairs": collection.pairs,
+        "seconds": round(result.seconds, 3),
+        "windows": documents.windows,
+        "documents_in_windows": documents.in_windows,
+        "documents_cut": documents.truncated,
+        **{f"queries_{reason}": result.unscored(reason) for reason in Unscored},
+        "queries_without_relevant": collection.queries_without_relevant,
+        "queries_unjudged": collection.unjudged,
+        "candidates_without_text": collection.candidates_without_text,
+        "before": _named(result.before, measures),
+        "after": _named(result.after, measures),
         "by_query": {
-            result.query.qid: {"before": _named(result.before, measures), "after": _named(result.after, measures)}
-            for result in one.results
+            query.query.qid: {"before": _named(query.before, measures), "after": _named(query.after, measures)}
+            for query in result.queries
         },
     }
 
 
-def _named(figures: Figures, measures: Measures) -> dict[str, float]:
+def _named(values: MeasureValues, measures: Measures) -> dict[str, float]:
     return {
-        f"ndcg@{CUTOFF}": figures.ndcg,
-        f"mrr@{CUTOFF}": figures.mrr,
-        f"recall@{measures.recall_at}": figures.recall,
+        f"ndcg@{CUTOFF}": values.ndcg,
+        f"mrr@{CUTOFF}": values.mrr,
+        f"recall@{measures.recall_at}": values.recall,
     }
 
 
-def run_lines(evaluated: Evaluated) -> Iterator[str]:
-    """A TREC run. Scores are the logits; one that equals the one before is written the least bit lower, since tools
-    that read runs order ties by docid."""
-    for result in evaluated.results:
-        for place, (at, score) in enumerate(zip(result.order, _falling(result), strict=True), 1):
-            document = result.query.candidates[at]
-            yield f"{result.query.qid} Q0 {document.id} {place} {score:.9g} {_TAG}"
+def run_lines(result: CollectionResult) -> Iterator[str]:
+    """Yield the lines of a TREC run: `qid Q0 docid rank score tag`.
+
+    Scores are the logits. Tools that read runs order equal scores by docid, so a tied score is written as the next
+    smaller float32.
+    """
+    for query in result.queries:
+        for rank, (position, score) in enumerate(zip(query.order, _strictly_falling(query), strict=True), 1):
+            document = query.query.candidates[position]
+            yield f"{query.query.qid} Q0 {document.id} {rank} {score:.9g} {_TAG}"
 
 
-def _falling(result: QueryResult) -> Iterator[np.float32]:
-    """Scores in the order of the ranking, each below the one before, in the float32 that trec_eval computes with."""
+def _strictly_falling(result: QueryResult) -> Iterator[np.float32]:
+    """Yield scores in ranking order, each below the one before, in the float32 that trec_eval computes with."""
     before = np.float32(np.inf)
-    for place, at in enumerate(result.order):
-        score = np.float32(-place) if result.logits is None else result.logits[at]
+    for rank, position in enumerate(result.order):
+        score = np.float32(-rank) if result.logits is None else result.logits[position]
         before = min(score, np.nextafter(before, np.float32(-np.inf)))
         yield before

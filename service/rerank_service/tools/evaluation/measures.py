@@ -1,9 +1,12 @@
-"""PURE: what an order is worth, as trec_eval has it; a query without relevant documents is worth 0 in all.
+"""Effectiveness measures of a ranking, as in trec_eval. Pure functions.
 
-nDCG@k: the gain of the document at rank r, divided by log2(r + 1), summed, over the same of the ideal order (Järvelin
-and Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002). The gain is the grade, or 2^grade - 1.
-MRR@k: 1 over the rank of the first relevant document, 0 if there is none in the first k.
-Recall@k: how many of the relevant documents, found by the first stage or not, are in the first k.
+- nDCG@k: the sum of gain / log2(rank + 1) over the first k ranks, divided by the same sum of the ideal order
+  (Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002). The gain is the grade, or
+  2^grade - 1.
+- MRR@k: 1 / rank of the first relevant document, or 0 if the first k have none.
+- Recall@k: the share of all relevant documents, found by the first stage or not, that are in the first k.
+
+All measures of a query without relevant documents are 0.
 """
 
 import math
@@ -12,21 +15,35 @@ from dataclasses import dataclass
 from typing import Literal
 
 CUTOFF = 10
-"""Of nDCG and MRR."""
+"""The k of nDCG@k and MRR@k."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureValues:
+    """Measures of one ranking, or their mean over several; each from 0 to 1."""
+
+    ndcg: float
+    mrr: float
+    recall: float
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What is measured."""
+    """Options of the measures."""
 
     gain: Literal["grade", "exp2"] = "grade"
     relevant_from: float = 1.0
-    """The grade from which a document is relevant to MRR and recall."""
+    """Smallest grade that counts as relevant in MRR and recall."""
     recall_at: int = 10
+    """The k of recall@k."""
 
-    def of(self, grades: Sequence[float], ideal: Sequence[float]) -> "Figures":
-        """Of the grades of an order, the first rank first."""
-        return Figures(
+    def compute(self, grades: Sequence[float], ideal: Sequence[float]) -> MeasureValues:
+        """Return the measures of a ranking.
+
+        `grades` are the grades of its documents, rank 1 first. `ideal` are the grades of all judged documents in
+        descending order.
+        """
+        return MeasureValues(
             ndcg=self._ndcg(grades, ideal), mrr=self._reciprocal_rank(grades), recall=self._recall(grades, ideal)
         )
 
@@ -45,22 +62,14 @@ class Measures:
         return 1.0 / next(ranks, math.inf)
 
     def _recall(self, grades: Sequence[float], ideal: Sequence[float]) -> float:
-        relevant = self._relevant(ideal)
-        return self._relevant(grades[: self.recall_at]) / relevant if relevant else 0.0
+        relevant = self._count_relevant(ideal)
+        return self._count_relevant(grades[: self.recall_at]) / relevant if relevant else 0.0
 
-    def _relevant(self, grades: Sequence[float]) -> int:
+    def _count_relevant(self, grades: Sequence[float]) -> int:
         return sum(grade >= self.relevant_from for grade in grades)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Of one order, or the mean of several."""
-
-    ndcg: float
-    mrr: float
-    recall: float
-
-
-def mean(figures: Sequence[Figures]) -> Figures:
-    """Of at least one."""
-    return Figures(*(math.fsum(getattr(one, name) for one in figures) / len(figures) for name in Figures.__slots__))
+def mean(values: Sequence[MeasureValues]) -> MeasureValues:
+    """Return the mean of each measure. `values` has at least one element."""
+    names = MeasureValues.__slots__
+    return MeasureValues(*(math.fsum(getattr(value, name) for value in values) / len(values) for name in names))

@@ -1,7 +1,7 @@
-"""TREC's forms: a run, `qid Q0 docid rank score tag`, and qrels, `qid 0 docid grade`; texts come from other files.
+"""Collections in TREC's formats: a run, `qid Q0 docid rank score tag`, and qrels, `qid 0 docid grade`.
 
-The order of a run is trec_eval's: by score, the higher first, then by docid, the later in the alphabet first; the rank
-that it states is not read.
+Texts come from separate files. The order of a run is trec_eval's: by descending score, then by descending docid. The
+rank column is ignored.
 """
 
 import math
@@ -11,91 +11,112 @@ from itertools import islice
 from pathlib import Path
 
 from rerank_service.errors import FileInvalid
-from rerank_service.tools.evaluation.collection import Candidate, Collection, JudgedQuery, Part, best_first
-from rerank_service.tools.evaluation.texts import read_texts
-from rerank_service.tools.input_files import columns
+from rerank_service.tools.evaluation.collection import Candidate, Collection, JudgedQuery, Subset, descending_grades
+from rerank_service.tools.evaluation.text_files import read_texts
+from rerank_service.tools.input_files import read_columns
 
 Qrels = Mapping[str, Mapping[str, float]]
 """Grades by qid and docid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What a collection is read from."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrecFiles:
+    """The files of a collection."""
 
     run: Path
+    """Candidates: a TREC run."""
     qrels: Path
+    """Grades."""
     topics: Path
+    """Texts of the queries."""
     corpus: Path
+    """Texts of the documents."""
 
 
-def read_trec(name: str, files: Files, part: Part) -> Collection:
-    """A collection in TREC's forms.
+def read_trec(name: str, files: TrecFiles, subset: Subset) -> Collection:
+    """Read a collection in TREC's formats.
 
     Raises:
-        FileInvalid: a line is of another form, or the files belong to different collections.
+        FileInvalid: a line has another form, or the files belong to different collections.
         OSError: a file cannot be read.
     """
-    return assemble(name, files, read_qrels(files.qrels), part)
+    return assemble(name, files, read_qrels(files.qrels), subset)
 
 
-def assemble(name: str, files: Files, qrels: Qrels, part: Part) -> Collection:
-    """Return the judged queries, in the order of the qrels, with the candidates that the run has for each."""
+def assemble(name: str, files: TrecFiles, qrels: Qrels, subset: Subset) -> Collection:
+    """Return the judged queries, in the order of the qrels, each with its candidates from the run.
+
+    Raises:
+        FileInvalid: as `read_trec`.
+        OSError: as `read_trec`.
+    """
     run = read_run(files.run)
     if run.keys().isdisjoint(qrels):
-        raise FileInvalid(f"{files.run}: none of its queries is judged in {files.qrels}")
-    candidates = {qid: run.get(qid, [])[: part.depth] for qid in islice(qrels, part.queries)}
-    topics = read_texts(files.topics, {qid for qid, some in candidates.items() if some})
-    corpus = read_texts(files.corpus, {docid for some in candidates.values() for docid in some})
+        raise FileInvalid(
+            f"{files.run}: none of its queries is judged in {files.qrels}; check that the files belong together"
+        )
+    candidates = {qid: run.get(qid, [])[: subset.depth] for qid in islice(qrels, subset.queries)}
+    topics = read_texts(files.topics, {qid for qid, docids in candidates.items() if docids})
+    corpus = read_texts(files.corpus, {docid for docids in candidates.values() for docid in docids})
     queries = (
         JudgedQuery(
             f"{files.topics}: id {qid}",
             qid,
             topics.get(qid, ""),
-            tuple(Candidate(docid, corpus.get(docid, ""), max(0.0, qrels[qid].get(docid, 0.0))) for docid in some),
-            best_first(qrels[qid].values()),
+            tuple(Candidate(docid, corpus.get(docid, ""), max(0.0, qrels[qid].get(docid, 0.0))) for docid in docids),
+            descending_grades(qrels[qid].values()),
         )
-        for qid, some in candidates.items()
+        for qid, docids in candidates.items()
     )
     return Collection(name, tuple(queries), unjudged=len(run.keys() - qrels.keys()))
 
 
 def read_run(path: Path) -> dict[str, list[str]]:
-    """docids by qid, the best first."""
+    """Return the docids by qid, the best first.
+
+    Raises:
+        FileInvalid: a line has another form, or a docid is listed twice for a query.
+        OSError: the file cannot be read.
+    """
     scores: dict[str, dict[str, float]] = {}
-    for place, (qid, _, docid, _, score, _) in columns(path, 6):
+    for place, (qid, _, docid, _, score, _) in read_columns(path, 6):
         of_query = scores.setdefault(qid, {})
         if docid in of_query:
-            raise FileInvalid(f"{place}: {docid} stands twice for query {qid}")
-        of_query[docid] = number(place, score)
+            raise FileInvalid(f"{place}: document {docid} is listed twice for query {qid}")
+        of_query[docid] = read_number(place, score)
     return {qid: _ordered(of_query) for qid, of_query in scores.items()}
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Grades by qid and docid."""
-    return collected((place, qid, docid, grade) for place, (qid, _, docid, grade) in columns(path, 4))
+    """Return the grades by qid and docid.
+
+    Raises:
+        FileInvalid: a line has another form.
+        OSError: the file cannot be read.
+    """
+    return collect_qrels((place, qid, docid, grade) for place, (qid, _, docid, grade) in read_columns(path, 4))
 
 
-def collected(judgements: Iterator[tuple[str, str, str, str]]) -> Qrels:
-    """Of places, qids, docids and grades."""
+def collect_qrels(judgements: Iterator[tuple[str, str, str, str]]) -> Qrels:
+    """Return the grades by qid and docid. Each judgement is a place, a qid, a docid and a grade."""
     qrels: dict[str, dict[str, float]] = {}
     for place, qid, docid, grade in judgements:
-        qrels.setdefault(qid, {})[docid] = number(place, grade)
+        qrels.setdefault(qid, {})[docid] = read_number(place, grade)
     return qrels
 
 
-def number(place: str, text: str) -> float:
-    """A finite one.
+def read_number(place: str, text: str) -> float:
+    """Return a finite number.
 
     Raises:
-        FileInvalid: it is none.
+        FileInvalid: the text is not a finite number.
     """
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise FileInvalid(f"{place}: {text!r} is no number")
+        raise FileInvalid(f"{place}: {text!r} is not a finite number")
     return value
 
 

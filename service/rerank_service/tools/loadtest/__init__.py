@@ -1,9 +1,10 @@
-"""Load on a running server, and what came of it: `rerank bench`, and what `make bench` measures served contestants by.
+"""Load test of a running server: `rerank bench`. `make bench` measures served peers with it too.
 
-    workload     which requests: the same ones for the same seed
-    target       a server as its clients see it; grpc_target, http_target and dialects speak to it
-    generator    clients that wait for their answers, or arrivals that do not
-    summary      outcomes -> figures; picture draws them
+    workload       requests of a test; the same seed gives the same requests
+    target         protocols that a server under load implements; grpc_target, http_target and dialects implement them
+    generator      closed-loop and open-loop load
+    summary        outcomes of calls -> throughput, latency and errors
+    load_report    JSON report; latency_plot draws it
 
-Rule: a call that fails is an outcome like any other. It is counted by its kind, and never tried again.
+Rule: a failed call is an outcome. It is counted by its kind and never retried.
 """

@@ -1,4 +1,4 @@
-"""The target of a load test at an address."""
+"""Target of a load test at an address."""
 
 from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.loadtest.dialects import Dialect
@@ -14,10 +14,10 @@ def target(
     """Return the target at an address.
 
     Raises:
-        SettingsInvalid: a dialect is given for gRPC.
+        SettingsInvalid: `dialect` is set for a gRPC address.
     """
     if server.protocol == "http":
         return HttpTarget(server.target, dialect=dialect, model=model, api_key=api_key)
     if dialect is not None:
-        raise SettingsInvalid("--dialect is for http:// servers: gRPC has one, rerank.v1")
+        raise SettingsInvalid("--dialect applies to http:// servers only; over gRPC leave it out")
     return GrpcTarget(server.target, model=model, api_key=api_key)

@@ -1,4 +1,4 @@
-"""The JSON of rerank servers: what to send, and whether what came back is a ranking of it."""
+"""JSON dialects of rerank servers: build the request body, and check that the response ranks the documents."""
 
 import math
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from enum import Enum
 from typing import Any
 
 from rerank_service.quantities import counted
-from rerank_service.tools.loadtest.target import WRONG_ANSWER, Answer, CallFailed
+from rerank_service.tools.loadtest.target import WRONG_ANSWER, CallFailed, Usage
 from rerank_service.tools.loadtest.workload import Request
 
 
 class Dialect(Enum):
-    """Who speaks so."""
+    """JSON format of a server."""
 
     COHERE = "cohere"
     """`{query, documents, top_n}`: Cohere, Together, Jina, vLLM, Infinity, LocalAI, this server."""
@@ -22,7 +22,7 @@ class Dialect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A dialect and where it is spoken."""
+    """A path and the dialect of its requests."""
 
     dialect: Dialect
     path: str
@@ -34,49 +34,52 @@ ROUTES = (
     Route(Dialect.COHERE, "/rerank"),
     Route(Dialect.TEI, "/rerank"),
 )
-"""Tried in this order where neither path nor dialect is given."""
+"""Routes to try, in this order, if neither path nor dialect is given."""
 
 
 def routes(path: str, dialect: Dialect | None) -> list[Route]:
-    """What there is to try, for a path ("" or "/" for none) and a dialect, if they were given."""
+    """Return the routes to try for a path ("" or "/" for the usual ones) and a dialect (None for all)."""
     if path.strip("/"):
-        return [Route(one, path) for one in Dialect if dialect in (None, one)]
+        return [Route(candidate, path) for candidate in Dialect if dialect in (None, candidate)]
     return [route for route in ROUTES if dialect in (None, route.dialect)]
 
 
 def body(dialect: Dialect, request: Request, model: str) -> dict[str, Any]:
-    """What is sent. TEI serves one model and passes over its name, which this server does not; it fails on a long text
-    unless told to cut it."""
+    """Return the JSON of a request. An empty model name is left out.
+
+    TEI ignores the model name; this server's TEI route needs it. TEI rejects long texts without `truncate`.
+    """
     named = {"model": model} if model else {}
     if dialect is Dialect.TEI:
         return named | {"query": request.query, "texts": request.documents, "truncate": True}
     return named | {"query": request.query, "documents": request.documents, "top_n": len(request.documents)}
 
 
-def read(dialect: Dialect, request: Request, answer: Any) -> Answer:
-    """What came back.
+def read(dialect: Dialect, request: Request, response: Any) -> Usage:
+    """Check the JSON of a response and return its token counts.
 
     Raises:
-        CallFailed: it does not rank all the documents that were sent.
+        CallFailed: the response does not rank all documents of the request.
     """
+    is_tei = dialect is Dialect.TEI
     try:
-        results = answer if dialect is Dialect.TEI else answer["results"]
-        scores = [one["score" if dialect is Dialect.TEI else "relevance_score"] for one in results]
-        check_ranking([one["index"] for one in results], scores, len(request.documents))
-        return Answer(tokens=0 if dialect is Dialect.TEI else _tokens(answer))
+        results = response if is_tei else response["results"]
+        scores = [result["score" if is_tei else "relevance_score"] for result in results]
+        check_ranking([result["index"] for result in results], scores, len(request.documents))
+        return Usage() if is_tei else Usage(_prompt_tokens(response))
     except (KeyError, TypeError, AttributeError) as error:
-        raise CallFailed(WRONG_ANSWER, f"the answer is no ranking: {error!r}") from error
+        raise CallFailed(WRONG_ANSWER, f"the response is not a ranking: {error!r}") from error
 
 
 def check_ranking(indexes: Sequence[int], scores: Sequence[float], documents: int) -> None:
-    """Each document once, each with a score that is a number.
+    """Check that each document occurs once with a finite score.
 
     Raises:
-        CallFailed: it is not so.
+        CallFailed: a document is missing or repeated, or a score is not finite.
     """
     if sorted(indexes) != list(range(documents)) or not all(map(math.isfinite, scores)):
-        raise CallFailed(WRONG_ANSWER, f"the answer does not rank the {counted(documents, 'document')}")
+        raise CallFailed(WRONG_ANSWER, f"the response does not rank the {counted(documents, 'document')}")
 
 
-def _tokens(answer: dict[str, Any]) -> int:
-    return int((answer.get("usage") or {}).get("prompt_tokens") or 0)
+def _prompt_tokens(response: dict[str, Any]) -> int:
+    return int((response.get("usage") or {}).get("prompt_tokens") or 0)

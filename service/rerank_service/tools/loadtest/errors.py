@@ -1,7 +1,7 @@
-"""Why a server cannot be put under load at all; a single call that fails is an outcome (target.py)."""
+"""Error of a load test that cannot start. A single failed call is an outcome (`target.CallFailed`)."""
 
 from rerank_service.errors import OperatorError
 
 
 class LoadFailed(OperatorError):
-    """There is nothing to measure; the sentence says why, and what to do."""
+    """The load test cannot start. The message gives the reason and the next step."""

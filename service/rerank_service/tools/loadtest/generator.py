@@ -1,4 +1,4 @@
-"""Load: clients that wait for an answer before they ask again (closed), or arrivals that wait for nobody (open)."""
+"""Load generators: a closed loop, where each client waits for its response, and an open loop with a fixed rate."""
 
 import asyncio
 import itertools
@@ -7,35 +7,40 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from rerank_service.tools.loadtest.target import Answer, CallFailed, Client, Target
-from rerank_service.tools.loadtest.workload import Prepared, Request, Workload
+from rerank_service.tools.loadtest.target import CallFailed, Client, Target, Usage
+from rerank_service.tools.loadtest.workload import PreparedRequests, Request, Workload
 
-_CONNECTIONS = 16
-"""Among which arrivals are dealt."""
+_OPEN_LOOP_CONNECTIONS = 16
+"""Number of connections that share the requests of an open loop."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One call."""
+    """The outcome of one call."""
 
     begun: float
-    """Seconds on `time.perf_counter`."""
+    """Start, in seconds of `time.perf_counter`."""
     ended: float
+    """End, in seconds of `time.perf_counter`."""
     documents: int
-    """That it sent."""
-    answer: Answer | None = None
+    """Number of documents of the request."""
+    usage: Usage | None = None
+    """Token counts of a successful call; None if the call failed."""
     error: str | None = None
-    """The kind of its failure."""
+    """Kind of the failure; None if the call succeeded."""
     message: str = ""
+    """Message of the failure."""
     refused: bool = False
+    """True if the server rejected the call because it is overloaded or unavailable."""
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Duration of the call in seconds."""
         return self.ended - self.begun
 
 
-OnOutcome = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], object]
+"""Called after each call."""
 
 
 def _ignore(_: Outcome) -> None:
@@ -44,13 +49,13 @@ def _ignore(_: Outcome) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much load: begin calls for so many seconds, or so many calls; what has begun is always waited for."""
+    """Amount of load: a time during which calls start, or a number of calls. Started calls are always completed."""
 
     seconds: float | None = None
     requests: int | None = None
 
     def numbers(self) -> Iterator[int]:
-        """The numbers of the requests to send, until it is enough."""
+        """Yield the numbers of the requests to send, until the amount is reached."""
         ends = None if self.seconds is None else time.perf_counter() + self.seconds
         for number in itertools.count() if self.requests is None else range(self.requests):
             if ends is not None and time.perf_counter() >= ends:
@@ -58,9 +63,9 @@ class Amount:
             yield number
 
 
-async def closed(
+async def closed_loop(
     target: Target,
-    workload: Workload | Prepared,
+    workload: Workload | PreparedRequests,
     amount: Amount,
     *,
     clients: int,
@@ -68,8 +73,11 @@ async def closed(
     first: int = 0,
     on_outcome: OnOutcome = _ignore,
 ) -> list[Outcome]:
-    """So many clients at once, each waiting for its answer before it asks again. `first` is the number of the first
-    request, so that two runs need not send the same ones."""
+    """Run clients at the same time; each waits for its response before its next request.
+
+    `first` is the number of the first request: two runs with different numbers send different requests. `deadline` is
+    that of each call, in seconds.
+    """
     outcomes: list[Outcome] = []
 
     async def work(client: Client, numbers: Iterator[int]) -> None:
@@ -79,42 +87,42 @@ async def closed(
 
     async with AsyncExitStack() as stack:
         connected = await _connect(target, clients, deadline, stack)
-        numbers = amount.numbers()  # shared: a client takes the next one when it is free
+        numbers = amount.numbers()  # shared: a free client takes the next number
         async with asyncio.TaskGroup() as tasks:
             for client in connected:
                 tasks.create_task(work(client, numbers))
     return outcomes
 
 
-async def arriving(
+async def open_loop(
     target: Target,
-    workload: Workload | Prepared,
+    workload: Workload | PreparedRequests,
     *,
     rate: float,
     seconds: float,
     deadline: float | None = None,
     on_outcome: OnOutcome = _ignore,
 ) -> list[Outcome]:
-    """Requests that come at a steady rate a second, whether or not those before are answered."""
+    """Start `rate` requests per second for `seconds`, without waiting for earlier responses."""
     outcomes: list[Outcome] = []
-    requests = [workload.request(number) for number in range(max(1, round(rate * seconds)))]  # before time counts
+    requests = [workload.request(number) for number in range(max(1, round(rate * seconds)))]  # before the clock starts
 
-    async def arrive(client: Client, request: Request) -> None:
+    async def call(client: Client, request: Request) -> None:
         outcomes.append(await _call(client, request))
         on_outcome(outcomes[-1])
 
     async with AsyncExitStack() as stack:
-        clients = itertools.cycle(await _connect(target, _CONNECTIONS, deadline, stack))
+        clients = itertools.cycle(await _connect(target, _OPEN_LOOP_CONNECTIONS, deadline, stack))
         begun = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
             for number, request in enumerate(requests):
                 await asyncio.sleep(begun + number / rate - time.perf_counter())
-                tasks.create_task(arrive(next(clients), request))
+                tasks.create_task(call(next(clients), request))
     return outcomes
 
 
 async def _connect(target: Target, clients: int, deadline: float | None, stack: AsyncExitStack) -> list[Client]:
-    """Clients that are connected; one that cannot be will say so when it is asked to rank."""
+    """Return connected clients. A client that cannot connect fails in its first call."""
     made = [await stack.enter_async_context(target.client(deadline)) for _ in range(clients)]
     await asyncio.gather(*(client.connect() for client in made), return_exceptions=True)
     return made
@@ -124,8 +132,14 @@ async def _call(client: Client, request: Request) -> Outcome:
     documents = len(request.documents)
     begun = time.perf_counter()
     try:
-        answer = await client.rank(request)
+        usage = await client.rank(request)
     except CallFailed as error:
-        ended = time.perf_counter()
-        return Outcome(begun, ended, documents, error=error.kind, message=str(error), refused=error.refused)
-    return Outcome(begun, time.perf_counter(), documents, answer)
+        return Outcome(
+            begun=begun,
+            ended=time.perf_counter(),
+            documents=documents,
+            error=error.kind,
+            message=str(error),
+            refused=error.refused,
+        )
+    return Outcome(begun=begun, ended=time.perf_counter(), documents=documents, usage=usage)

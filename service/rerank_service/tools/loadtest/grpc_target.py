@@ -1,4 +1,4 @@
-"""A server of rerank.v1."""
+"""Load test target over gRPC: a server of rerank.v1."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,26 +8,26 @@ import grpc
 from rerank.client import AsyncRerankClient
 from rerank_service.tools.loadtest.dialects import check_ranking
 from rerank_service.tools.loadtest.errors import LoadFailed
-from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, Answer, CallFailed, Client, Served
+from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, CallFailed, Client, ServerInfo, Usage
 from rerank_service.tools.loadtest.workload import Request, Workload
 
 _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
-"""Else all clients of a process share one."""
+"""Channel option: without it, all channels of a process to one address share a connection."""
 _PROBE_SECONDS = 60.0
 _REFUSALS = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 
 
 class GrpcTarget:
-    """Reached by the typed client that callers use."""
+    """Target that uses the typed client `rerank.client`."""
 
     def __init__(self, address: str, *, model: str = "", api_key: str | None = None) -> None:
-        """`address` is HOST:PORT; without a model's name the default is meant."""
+        """`address` is HOST:PORT. An empty model name means the server's default model."""
         self._address = address
         self._model = model
         self._api_key = api_key
 
-    async def probe(self) -> Served:
-        """As in Target."""
+    async def probe(self) -> ServerInfo:
+        """Send one small request; see `Target.probe`."""
         try:
             async with self._connected(_PROBE_SECONDS) as client:
                 models = await client.models()
@@ -37,12 +37,12 @@ class GrpcTarget:
         except CallFailed as error:
             raise LoadFailed(f"grpc://{self._address}: {error.kind}: {error}") from error
         named = [model for model in models if self._model in (model.name, *model.aliases)]
-        served = (named or models)[0]
-        return Served(served.name, served.precision, served.provider, "rerank.v1")
+        model = (named or models)[0]
+        return ServerInfo(model.name, model.precision, model.provider, "rerank.v1")
 
     @asynccontextmanager
     async def client(self, deadline: float | None = None) -> AsyncIterator[Client]:
-        """As in Target. Without a deadline the server's default holds."""
+        """Return a new client; see `Target.client`."""
         async with self._connected(deadline) as client:
             yield _GrpcClient(client, self._model)
 
@@ -58,13 +58,13 @@ class _GrpcClient:
     async def connect(self) -> None:
         await self._client.models()
 
-    async def rank(self, request: Request) -> Answer:
+    async def rank(self, request: Request) -> Usage:
         try:
             response = await self._client.rerank(request.query, request.documents, model=self._model)
         except grpc.aio.AioRpcError as error:
             late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             kind = NO_ANSWER_IN_TIME if late else error.code().name
             raise CallFailed(kind, error.details() or "", refused=error.code() in _REFUSALS) from error
-        results = response.results
-        check_ranking([one.index for one in results], [one.logit for one in results], len(request.documents))
-        return Answer(response.usage.prompt_tokens, response.usage.padded_tokens)
+        indexes = [result.index for result in response.results]
+        check_ranking(indexes, [result.logit for result in response.results], len(request.documents))
+        return Usage(response.usage.prompt_tokens, response.usage.padded_tokens)

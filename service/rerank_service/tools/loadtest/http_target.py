@@ -1,4 +1,4 @@
-"""A server that speaks JSON over HTTP: this one, or another Cohere- or TEI-style one."""
+"""Load test target over HTTP: this server, or another one with Cohere's or TEI's JSON."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,74 +8,74 @@ from http import HTTPStatus
 import httpx
 
 from rerank_service.quantities import duration
-from rerank_service.tools.http_answers import (
-    NOT_SPOKEN_HERE,
-    base_of,
-    connected,
-    introduction,
-    json_of,
-    kind,
-    message_of,
-    parsed,
+from rerank_service.tools.http_responses import (
+    UNKNOWN_ROUTE,
+    base_url,
+    connect,
+    parse_url,
+    read_json,
+    read_message,
+    read_server_info,
+    status_kind,
 )
 from rerank_service.tools.loadtest.dialects import Dialect, Route, body, read, routes
 from rerank_service.tools.loadtest.errors import LoadFailed
-from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, NO_CONNECTION, Answer, CallFailed, Client, Served
+from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, NO_CONNECTION, CallFailed, Client, ServerInfo, Usage
 from rerank_service.tools.loadtest.workload import Request, Workload
 
 _REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _PROBE_SECONDS = 60.0
-_SECONDS_TO_HEAR_A_REFUSAL = 0.5
-"""Beyond the deadline, so that a server which keeps deadlines is heard saying so."""
+_DEADLINE_MARGIN_SECONDS = 0.5
+"""Wait beyond the deadline, so that the server's own deadline error arrives first."""
 
 
 class HttpTarget:
-    """Reached by httpx."""
+    """Target that uses httpx."""
 
     def __init__(
         self, url: str, *, dialect: Dialect | None = None, model: str = "", api_key: str | None = None
     ) -> None:
-        """Without a path in the URL the usual ones are tried, without a dialect both; without a model's name the
-        first that the server lists is asked for."""
-        self._base = base_of(url)
-        self._routes = routes(parsed(url).path, dialect)
+        """A URL without a path tries the usual paths, no dialect tries both, and no model name takes the first model
+        that the server lists."""
+        self._base = base_url(url)
+        self._routes = routes(parse_url(url).path, dialect)
         self._model = model
         self._api_key = api_key
         self._route = self._routes[0]
 
-    async def probe(self) -> Served:
-        """As in Target; afterwards clients speak as the server does."""
+    async def probe(self) -> ServerInfo:
+        """Send small requests to find the model and the route; see `Target.probe`. Later clients use both."""
         async with self._connected(_PROBE_SECONDS) as http:
             try:
-                said = await introduction(http)
+                info = await read_server_info(http)
             except httpx.HTTPError as error:
                 raise LoadFailed(f"{self._base}: {NO_CONNECTION}: {error or type(error).__name__}") from error
-            self._model = self._model or said.model
-            self._route = await self._spoken(http)
-        return Served(said.model, said.precision, said.provider, f"{self._route.dialect.value} {self._route.path}")
+            self._model = self._model or info.model
+            self._route = await self._find_route(http)
+        return ServerInfo(info.model, info.precision, info.provider, f"{self._route.dialect.value} {self._route.path}")
 
     @asynccontextmanager
     async def client(self, deadline: float | None = None) -> AsyncIterator[Client]:
-        """As in Target."""
+        """Return a new client; see `Target.client`."""
         async with self._connected(None) as http:
             yield _HttpClient(http, self._route, self._model, deadline)
 
     def _connected(self, timeout: float | None) -> httpx.AsyncClient:
-        return connected(str(self._base), self._api_key, timeout)
+        return connect(str(self._base), self._api_key, timeout)
 
-    async def _spoken(self, http: httpx.AsyncClient) -> Route:
-        """The first route on which a small request is ranked."""
-        heard: list[str] = []
+    async def _find_route(self, http: httpx.AsyncClient) -> Route:
+        """Return the first route that ranks a small request."""
+        failures: list[str] = []
         for route in self._routes:
             try:
                 await _HttpClient(http, route, self._model, _PROBE_SECONDS).rank(Workload(documents=2).request(0))
             except CallFailed as error:
-                heard.append(f"{route.path} ({route.dialect.value}): {error.kind}: {error}")
-                if error.kind not in map(kind, NOT_SPOKEN_HERE):
+                failures.append(f"{route.path} ({route.dialect.value}): {error.kind}: {error}")
+                if error.kind not in map(status_kind, UNKNOWN_ROUTE):
                     break
             else:
                 return route
-        raise LoadFailed(f"{self._base} does not rank; " + "; ".join(heard))
+        raise LoadFailed(f"{self._base} does not rank; " + "; ".join(failures))
 
 
 class _HttpClient:
@@ -84,24 +84,24 @@ class _HttpClient:
         self._route = route
         self._model = model
         self._deadline = deadline
-        self._headers = {"x-request-timeout": str(deadline)} if deadline else {}  # others than ours ignore it
+        self._headers = {"x-request-timeout": str(deadline)} if deadline else {}  # other servers ignore it
 
     async def connect(self) -> None:
         await self._http.get("/")
 
-    async def rank(self, request: Request) -> Answer:
+    async def rank(self, request: Request) -> Usage:
         dialect = self._route.dialect
         try:
-            async with asyncio.timeout(self._deadline and self._deadline + _SECONDS_TO_HEAR_A_REFUSAL):
+            async with asyncio.timeout(self._deadline and self._deadline + _DEADLINE_MARGIN_SECONDS):
                 content = body(dialect, request, self._model)
-                answer = await self._http.post(self._route.path, json=content, headers=self._headers)
+                response = await self._http.post(self._route.path, json=content, headers=self._headers)
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise CallFailed(NO_ANSWER_IN_TIME, f"none after {duration(self._deadline or 0.0)}") from error
+            raise CallFailed(NO_ANSWER_IN_TIME, f"no response after {duration(self._deadline or 0.0)}") from error
         except httpx.HTTPError as error:
             raise CallFailed(NO_CONNECTION, f"{error or type(error).__name__}") from error
-        if answer.status_code == HTTPStatus.GATEWAY_TIMEOUT:
-            raise CallFailed(NO_ANSWER_IN_TIME, message_of(answer))
-        if not answer.is_success:
-            refused = answer.status_code in _REFUSALS
-            raise CallFailed(kind(answer.status_code), message_of(answer), refused=refused)
-        return read(dialect, request, json_of(answer))
+        if response.status_code == HTTPStatus.GATEWAY_TIMEOUT:
+            raise CallFailed(NO_ANSWER_IN_TIME, read_message(response))
+        if not response.is_success:
+            refused = response.status_code in _REFUSALS
+            raise CallFailed(status_kind(response.status_code), read_message(response), refused=refused)
+        return read(dialect, request, read_json(response))

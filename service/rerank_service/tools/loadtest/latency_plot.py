@@ -1,4 +1,4 @@
-"""Load levels as a picture. Needs matplotlib, which no server has."""
+"""Draw throughput and latency by load level. Needs matplotlib, from the extra `bench`."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rerank_service.installation import install_command
 from rerank_service.tools.loadtest.errors import LoadFailed
-from rerank_service.tools.loadtest.load_report import Level, Report
+from rerank_service.tools.loadtest.load_report import Level, LoadReport
 
 
-def check_drawing() -> None:
-    """Before the work of having something to draw.
+def check_installed() -> None:
+    """Check the optional package before any work is done.
 
     Raises:
         LoadFailed: matplotlib is not installed.
@@ -21,8 +21,8 @@ def check_drawing() -> None:
         )
 
 
-def draw(report: Report, path: Path) -> None:
-    """Documents a second and latency by load level."""
+def draw_load(report: LoadReport, path: Path) -> None:
+    """Write a PNG with documents per second and latency in milliseconds by load level."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")

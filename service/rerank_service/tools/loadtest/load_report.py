@@ -1,4 +1,4 @@
-"""The outcome of a run of `rerank bench`, to keep."""
+"""JSON report of a load test."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,33 +7,37 @@ from typing import Any
 
 import rerank_service
 from rerank_service.tools.loadtest.summary import Summary
-from rerank_service.tools.loadtest.target import Served
+from rerank_service.tools.loadtest.target import ServerInfo
 from rerank_service.tools.loadtest.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One load level."""
+    """One load level and its measurements."""
 
     load: str
-    """What it was, for people: "16 clients", or "20/s"."""
+    """Description, such as "16 clients" or "20/s"."""
     clients: int | None
+    """Number of clients of a closed loop; None for an open loop."""
     rate: float | None
+    """Requests per second of an open loop; None for a closed loop."""
     summary: Summary
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All of a run."""
+class LoadReport:
+    """All levels of a load test."""
 
     server: str
-    served: Served
+    """Address, as given."""
+    served: ServerInfo
     workload: Workload
     deadline: float | None
+    """Deadline of each call in seconds; None if not set."""
     levels: Sequence[Level]
 
     def as_json(self) -> dict[str, Any]:
-        """With the figures that are derived; seconds everywhere."""
+        """Return the report with derived values. All times are in seconds."""
         return {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "rerank_bench": rerank_service.__version__,

@@ -1,4 +1,4 @@
-"""Outcomes as figures."""
+"""Summary of the calls of one load level: throughput, latency and errors."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +10,16 @@ from rerank_service.tools.loadtest.generator import Outcome
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The least of the values that so many percent do not exceed: always one that was really seen. 0 of none."""
+    """Return the smallest value that at least `percent` % of the values do not exceed; 0 without values.
+
+    The result is always one of the values (numpy's method `inverted_cdf`).
+    """
     return float(np.percentile(values, percent, method="inverted_cdf")) if values else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds of calls."""
+    """Percentiles of call durations, in seconds; 0 without calls."""
 
     p50: float
     p95: float
@@ -25,68 +28,72 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latency":
-        """Zeros of none."""
+        """Return the percentiles of durations in seconds."""
         return cls(*(percentile(seconds, percent) for percent in (50, 95, 99, 100)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What came of calls that ran beside one another."""
+    """Measurements of the calls of one load level. A call is answered if its response ranks all documents."""
 
     requests: int
-    """Calls, whatever came of them."""
+    """Number of calls."""
     answered: int
+    """Number of answered calls."""
     documents: int
-    """Of the calls that were answered."""
+    """Number of documents of the answered calls."""
     seconds: float
-    """From the begin of the first call to the end of the last."""
+    """Time from the start of the first call to the end of the last."""
     latency: Latency
-    """Of the calls that were answered."""
+    """Durations of the answered calls."""
     refusals: Latency
-    """Of the calls that were refused."""
+    """Durations of the calls that the server rejected because of overload or unavailability."""
     errors: dict[str, int]
-    """How many calls failed, by kind, the commonest first."""
+    """Number of failed calls by kind, the most frequent first."""
     messages: dict[str, str]
-    """What the first call of each kind was told."""
+    """Message of the first failed call of each kind."""
     tokens: int
-    """Of all answered pairs, without padding; 0 where the server does not say, as below."""
+    """Tokens of all answered pairs, without padding; 0 if the server does not report them."""
     padded_tokens: int
+    """Computed tokens of all answered pairs, with padding; 0 if the server does not report them."""
 
     @property
     def documents_per_second(self) -> float:
-        """Answered documents by all the time that was spent."""
+        """Answered documents per second of the whole time."""
         return self.documents / self.seconds if self.seconds else 0.0
 
     @property
     def requests_per_second(self) -> float:
-        """Likewise."""
+        """Answered calls per second of the whole time."""
         return self.answered / self.seconds if self.seconds else 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        """Likewise, without padding."""
+        """Tokens of answered pairs, without padding, per second of the whole time."""
         return self.tokens / self.seconds if self.seconds else 0.0
 
     @property
     def padding(self) -> float | None:
-        """Computed / real tokens; None where the server does not say."""
+        """Padded tokens / tokens; None if the server does not report them."""
         return self.padded_tokens / self.tokens if self.tokens and self.padded_tokens else None
 
 
 def summarise(outcomes: Sequence[Outcome]) -> Summary:
-    """All calls of one load level."""
-    answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
+    """Summarise the calls of one load level."""
+    usages = [outcome.usage for outcome in outcomes if outcome.usage is not None]
     answered = [outcome for outcome in outcomes if outcome.error is None]
     errors = Counter(outcome.error for outcome in outcomes if outcome.error is not None)
+    first = min((outcome.begun for outcome in outcomes), default=0.0)
+    last = max((outcome.ended for outcome in outcomes), default=0.0)
     return Summary(
         requests=len(outcomes),
         answered=len(answered),
         documents=sum(outcome.documents for outcome in answered),
-        seconds=max((one.ended for one in outcomes), default=0.0) - min((one.begun for one in outcomes), default=0.0),
+        seconds=last - first,
         latency=Latency.of([outcome.seconds for outcome in answered]),
         refusals=Latency.of([outcome.seconds for outcome in outcomes if outcome.refused]),
         errors=dict(errors.most_common()),
         messages={outcome.error: outcome.message for outcome in reversed(outcomes) if outcome.error is not None},
-        tokens=sum(answer.tokens for answer in answers),
-        padded_tokens=sum(answer.padded_tokens for answer in answers),
+        tokens=sum(usage.tokens for usage in usages),
+        padded_tokens=sum(usage.padded_tokens for usage in usages),
     )

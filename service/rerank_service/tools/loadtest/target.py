@@ -1,4 +1,4 @@
-"""A server as its clients see it."""
+"""Server under load, as its clients use it: protocols and values that gRPC and HTTP targets share."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -8,62 +8,68 @@ from rerank_service.tools.loadtest.workload import Request
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server told beside its ranking; 0 where it does not say."""
+class Usage:
+    """Token counts of one response; 0 if the server does not report them."""
 
     tokens: int = 0
-    """Of all pairs, without padding."""
+    """Tokens of all pairs, without padding."""
     padded_tokens: int = 0
-    """Computed for them, padding included."""
+    """Tokens computed for all pairs, with padding."""
 
 
 class CallFailed(Exception):
-    """A call that brought no ranking."""
+    """A call failed or returned no valid ranking."""
 
     def __init__(self, kind: str, message: str, *, refused: bool = False) -> None:
-        """`kind` is what failures are counted by, such as "HTTP 429"; `refused`: the server has too much to do, and
-        said so."""
+        """`kind` groups failures for counting, such as "HTTP 429". `refused`: the server rejected the call because it
+        is overloaded or unavailable."""
         super().__init__(message)
         self.kind = kind
         self.refused = refused
 
 
 WRONG_ANSWER = "wrong answer"
-"""The kind of an answer that is not a ranking of what was sent."""
+"""Kind of a response that does not rank the documents of the request."""
 NO_ANSWER_IN_TIME = "no answer in time"
+"""Kind of a call without a response before its deadline."""
 NO_CONNECTION = "no connection"
+"""Kind of a call whose connection failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """What a server says of itself; empty where it does not."""
+class ServerInfo:
+    """Information that a server reports about itself; empty if it does not."""
 
     model: str = ""
     precision: str = ""
     provider: str = ""
     detail: str = ""
-    """How it is spoken to, such as a dialect and a path."""
+    """Protocol of the requests, such as a dialect and a path."""
 
 
 class Client(Protocol):
-    """One client, with a connection of its own."""
+    """A client with a connection of its own."""
 
     async def connect(self) -> None:
-        """Make the connection, so that no call's time has it within."""
+        """Open the connection, so that no call's duration includes it."""
 
-    async def rank(self, request: Request) -> Answer:
-        """One call. Raises CallFailed."""
+    async def rank(self, request: Request) -> Usage:
+        """Send one request and check the response.
+
+        Raises:
+            CallFailed: the call failed, or the response is not a ranking.
+        """
 
 
 class Target(Protocol):
-    """Where load is put."""
+    """A server under load."""
 
-    async def probe(self) -> Served:
-        """One small ranking, and what the server says of itself.
+    async def probe(self) -> ServerInfo:
+        """Send one small request and return what the server reports about itself.
 
         Raises:
-            LoadFailed: there is no server, or it does not rank.
+            LoadFailed: no server responds, or it does not rank.
         """
 
     def client(self, deadline: float | None = None) -> AbstractAsyncContextManager[Client]:
-        """A new client, whose calls have that many seconds."""
+        """Return a new client. `deadline` is that of each call, in seconds; None for the server's default."""

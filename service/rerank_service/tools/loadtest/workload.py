@@ -1,4 +1,4 @@
-"""The requests of a run: mixed lengths, the same for the same seed, no two alike."""
+"""Requests of a load test: documents of mixed lengths. The same seed gives the same requests, and no two are equal."""
 
 import json
 import math
@@ -10,33 +10,33 @@ from itertools import accumulate
 
 _SHORTEST_WORD = 2
 _FLATTENED_RANKS = 100
-"""How many of the most common words are about as common as one another, so that "the" is not every tenth word."""
+"""Number of most common words with about the same frequency. Otherwise every tenth word would be "the"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """How long documents are, in words of the bundled vocabulary; each is one token of a BERT model.
+    """Distribution of text lengths, in words of the bundled vocabulary. Each word is one token of a BERT model.
 
-    Lognormal, as the lengths of paragraphs are: many short ones, few long ones. The bounds are two deviations from the
-    median; what lies beyond is drawn again.
+    Lognormal, like the lengths of paragraphs: many short texts, few long ones. The bounds are two standard deviations
+    from the median; values outside are drawn again.
     """
 
     shortest: int = 20
     longest: int = 400
 
-    def draw(self, dice: random.Random) -> int:
-        """One length."""
+    def draw(self, generator: random.Random) -> int:
+        """Return one length."""
         median = math.log(self.shortest * self.longest) / 2
         deviation = math.log(self.longest / self.shortest) / 4
         while True:
-            words = round(dice.lognormvariate(median, deviation))
+            words = round(generator.lognormvariate(median, deviation))
             if self.shortest <= words <= self.longest:
                 return words
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one call asks."""
+    """The query and the documents of one call."""
 
     query: str
     documents: tuple[str, ...]
@@ -44,61 +44,67 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Requests by their number."""
+    """A sequence of requests, addressed by number."""
 
     documents: int = 25
-    """Documents of each request."""
+    """Number of documents per request."""
     lengths: Lengths = Lengths()
     query_lengths: Lengths = Lengths(3, 12)
     seed: int = 0
 
     def request(self, number: int) -> Request:
-        """The request of that number; it depends on nothing else but the workload's own fields."""
-        dice = random.Random(f"{self.seed}/{number}")  # noqa: S311 - nothing here is a secret
-        query = _text(dice, self.query_lengths.draw(dice))
-        return Request(query, tuple(_text(dice, self.lengths.draw(dice)) for _ in range(self.documents)))
+        """Return the request with a number. It depends only on the number and the fields of the workload."""
+        generator = random.Random(f"{self.seed}/{number}")  # noqa: S311 - not used for secrets
+        query = _text(generator, self.query_lengths.draw(generator))
+        documents = (_text(generator, self.lengths.draw(generator)) for _ in range(self.documents))
+        return Request(query, tuple(documents))
 
-    def prepared(self, count: int, first: int = 0) -> "Prepared":
-        """`count` requests, from the one numbered `first`."""
-        return Prepared(tuple(self.request(number) for number in range(first, first + count)))
+    def prepared(self, count: int, first: int = 0) -> "PreparedRequests":
+        """Return `count` requests, starting at number `first`."""
+        return PreparedRequests(tuple(self.request(number) for number in range(first, first + count)))
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Requests made beforehand, over and over: making those of a thousand documents takes time that calls would seem
-    to take."""
+class PreparedRequests:
+    """Requests that are created before the test and repeat in turn.
+
+    Creating a request of a thousand documents takes time, which would be measured as part of the calls.
+    """
 
     requests: tuple[Request, ...]
 
     def request(self, number: int) -> Request:
-        """The request of that number."""
+        """Return the request with a number; numbers beyond the last start again at the first."""
         return self.requests[number % len(self.requests)]
 
-    def repeated(self, times: int) -> "Prepared":
-        """The same documents several times over, under queries that differ by a word: so that a server which keeps
-        the scores of pairs does not find them."""
+    def repeated(self, times: int) -> "PreparedRequests":
+        """Return the same documents several times, under queries that differ by one word. A score cache of the server
+        then has no matching pairs."""
         words, _ = _vocabulary()
-        again = (
-            replace(request, query=f"{words[turn]} {request.query.partition(' ')[2]}")
-            for turn in range(times - 1)
+        copies = (
+            replace(request, query=f"{words[copy]} {request.query.partition(' ')[2]}")
+            for copy in range(times - 1)
             for request in self.requests
         )
-        return Prepared((*self.requests, *again))
+        return PreparedRequests((*self.requests, *copies))
 
 
-def _text(dice: random.Random, words: int) -> str:
-    vocabulary, cumulated = _vocabulary()
-    return " ".join(dice.choices(vocabulary, cum_weights=cumulated, k=words))
+def _text(generator: random.Random, words: int) -> str:
+    vocabulary, cumulative_weights = _vocabulary()
+    return " ".join(generator.choices(vocabulary, cum_weights=cumulative_weights, k=words))
 
 
 @cache
 def _vocabulary() -> tuple[list[str], list[float]]:
-    """Whole words of the bundled model's vocabulary, which has the common ones first, and their cumulated weights:
-    about Zipf's law, since tokenizers are quick on words that come again."""
+    """Return the whole words of the bundled model's vocabulary, the most common first, and their cumulative weights.
+
+    The weights follow Zipf's law approximately, because tokenizers are faster on repeated words.
+    """
     tokenizer = json.loads((files("rerank_service") / "models/starter/tokenizer.json").read_bytes())
+    ids = tokenizer["model"]["vocab"]
     words = [
         word
-        for word in sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].__getitem__)
+        for word in sorted(ids, key=ids.__getitem__)
         if len(word) >= _SHORTEST_WORD and word.isascii() and word.isalpha()
     ]
     return words, list(accumulate(1 / (rank + _FLATTENED_RANKS) for rank in range(len(words))))

@@ -1,10 +1,16 @@
-"""Outcomes as figures, reckoned by hand."""
+"""Summaries of outcomes, compared with values computed by hand."""
+
+from typing import Any
 
 import pytest
 
 from rerank_service.tools.loadtest.generator import Outcome
 from rerank_service.tools.loadtest.summary import Latency, percentile, summarise
-from rerank_service.tools.loadtest.target import Answer
+from rerank_service.tools.loadtest.target import Usage
+
+
+def _outcome(begun: float, ended: float, **fields: Any) -> Outcome:
+    return Outcome(begun=begun, ended=ended, documents=5, **fields)
 
 
 @pytest.mark.parametrize(
@@ -19,20 +25,20 @@ from rerank_service.tools.loadtest.target import Answer
         ([1.0, 2.0], 99, 2.0),
     ],
 )
-def test_a_percentile_is_a_value_that_was_seen(values: list[float], percent: float, expected: float) -> None:
-    """The least that so many percent do not exceed."""
+def test_percentile_is_one_of_the_values(values: list[float], percent: float, expected: float) -> None:
+    """The smallest value that `percent` % of the values do not exceed."""
     assert percentile(values, percent) == expected
 
 
-def test_a_summary_counts_answers_by_all_the_time_and_failures_by_kind() -> None:
-    """Time that went by on failures counts; their latency does not."""
+def test_summary_counts_answered_calls_and_failures_by_kind() -> None:
+    """Throughput uses the whole time, failures included; latency uses answered calls only."""
     summary = summarise(
         [
-            Outcome(10.0, 11.0, 5, Answer(tokens=100, padded_tokens=105)),
-            Outcome(11.0, 14.0, 5, Answer(tokens=300, padded_tokens=315)),
-            Outcome(12.0, 12.5, 5, error="HTTP 429", message="later", refused=True),
-            Outcome(13.0, 13.25, 5, error="HTTP 429", message="again", refused=True),
-            Outcome(13.0, 15.0, 5, error="no connection", message="gone"),
+            _outcome(10.0, 11.0, usage=Usage(tokens=100, padded_tokens=105)),
+            _outcome(11.0, 14.0, usage=Usage(tokens=300, padded_tokens=315)),
+            _outcome(12.0, 12.5, error="HTTP 429", message="later", refused=True),
+            _outcome(13.0, 13.25, error="HTTP 429", message="again", refused=True),
+            _outcome(13.0, 15.0, error="no connection", message="gone"),
         ]
     )
     assert (summary.requests, summary.answered, summary.documents, summary.seconds) == (5, 2, 10, 5.0)
@@ -44,9 +50,9 @@ def test_a_summary_counts_answers_by_all_the_time_and_failures_by_kind() -> None
     assert summary.messages == {"HTTP 429": "later", "no connection": "gone"}
 
 
-def test_of_nothing_there_is_a_summary_too() -> None:
-    """Without a division by zero; and of a server that counts no tokens there is no padding."""
+def test_summary_without_calls_or_token_counts() -> None:
+    """Without calls all values are 0. Without token counts there is no padding."""
     summary = summarise([])
     assert (summary.requests, summary.documents_per_second, summary.requests_per_second) == (0, 0.0, 0.0)
     assert summary.padding is None
-    assert summarise([Outcome(0.0, 1.0, 2, Answer())]).padding is None
+    assert summarise([_outcome(0.0, 1.0, usage=Usage())]).padding is None

@@ -1,4 +1,4 @@
-"""Load on real servers: ours over both protocols, one that speaks TEI's JSON, and those that do not answer."""
+"""Load on real servers: ours over both protocols, one with TEI's JSON, and servers that fail (generator, targets)."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from rerank_service.api.auth import Keys
 from rerank_service.models.bundle import Bundle
 from rerank_service.tools.loadtest.address import target
 from rerank_service.tools.loadtest.errors import LoadFailed
-from rerank_service.tools.loadtest.generator import Amount, Outcome, arriving, closed
+from rerank_service.tools.loadtest.generator import Amount, Outcome, closed_loop, open_loop
 from rerank_service.tools.loadtest.summary import summarise
 from rerank_service.tools.loadtest.target import Target
 from rerank_service.tools.loadtest.workload import Lengths, Workload
@@ -29,70 +29,70 @@ def _target(address: str, *, model: str = "", api_key: str | None = None) -> Tar
 
 
 def addresses(edges: Served) -> list[str]:
-    """Of our server, over gRPC and over REST."""
+    """Return the addresses of our server for gRPC and for REST."""
     return [f"grpc://{edges.address}", str(edges.http.base_url)]
 
 
-async def test_clients_ask_one_after_another_until_it_is_enough(edges: Served) -> None:
-    """Over both protocols, with as many connections as clients, and each request once."""
+async def test_closed_loop_sends_the_given_number_of_requests(edges: Served) -> None:
+    """Over both protocols. Each request is sent once and each outcome is reported."""
     for address in addresses(edges):
         server = _target(address)
         assert (await server.probe()).model == "small"
-        heard: list[Outcome] = []
-        outcomes = await closed(server, SMALL, Amount(requests=7), clients=3, on_outcome=heard.append)
-        assert outcomes == heard
+        reported: list[Outcome] = []
+        outcomes = await closed_loop(server, SMALL, Amount(requests=7), clients=3, on_outcome=reported.append)
+        assert outcomes == reported
         summary = summarise(outcomes)
         assert (summary.requests, summary.answered, summary.documents, summary.errors) == (7, 7, 21, {})
         assert summary.tokens > 0
 
 
-async def test_arrivals_wait_for_nobody(edges: Served) -> None:
-    """As many as rate times seconds, though none is answered before the last has come."""
+async def test_open_loop_does_not_wait_for_responses(edges: Served) -> None:
+    """It sends rate * seconds requests, though none is answered before the last arrives."""
     for address in addresses(edges):
         edges.core.score.hold()
-        load = asyncio.create_task(arriving(_target(address), SMALL, rate=200, seconds=0.05))
+        load = asyncio.create_task(open_loop(_target(address), SMALL, rate=200, seconds=0.05))
         while edges.core.admission.live_requests < 10:
             await asyncio.sleep(0)
         edges.core.score.release()
         assert summarise(await load).answered == 10
 
 
-async def test_a_call_that_is_late_is_counted_as_that(edges: Served) -> None:
-    """Over both protocols by the same kind, and it is no refusal."""
+async def test_late_call_is_counted_as_late(edges: Served) -> None:
+    """Both protocols give the same kind, and it is not a refusal."""
     for address in addresses(edges):
         edges.core.score.hold()
-        outcomes = await closed(_target(address), SMALL, Amount(requests=1), clients=1, deadline=0.05)
+        outcomes = await closed_loop(_target(address), SMALL, Amount(requests=1), clients=1, deadline=0.05)
         edges.core.score.release()
         summary = summarise(outcomes)
         assert (summary.answered, summary.errors) == (0, {"no answer in time": 1})
         assert not summary.refusals.longest
 
 
-async def test_refusals_are_counted_with_their_time(small_model: Bundle) -> None:
-    """A server with room for two documents, which has some already."""
+async def test_refusals_are_counted_with_their_duration(small_model: Bundle) -> None:
+    """The server accepts two live documents and has them already."""
     async with running(small_model, max_live_documents=2) as core, served(core) as edges:
         core.score.hold()
-        inside = asyncio.create_task(core.rank("0", "1"))
+        live = asyncio.create_task(core.rank("0", "1"))
         await core.score.started()
         for address, kind in zip(addresses(edges), ("RESOURCE_EXHAUSTED", "HTTP 429"), strict=True):
-            summary = summarise(await closed(_target(address), SMALL, Amount(requests=2), clients=1))
+            summary = summarise(await closed_loop(_target(address), SMALL, Amount(requests=2), clients=1))
             assert summary.errors == {kind: 2}
             assert "1 document and accepts at most 2" in summary.messages[kind]
             assert summary.refusals.longest > 0
         core.score.release()
-        await inside
+        await live
 
 
-async def test_a_server_that_goes_away_is_an_outcome(core: Running) -> None:
-    """Not an exception in the midst of a run."""
+async def test_stopped_server_is_an_outcome(core: Running) -> None:
+    """The load test counts it and does not raise."""
     async with served(core) as edges:
         addressed = addresses(edges)
     for address, kind in zip(addressed, ("UNAVAILABLE", "no connection"), strict=True):
-        assert summarise(await closed(_target(address), SMALL, Amount(requests=2), clients=2)).errors == {kind: 2}
+        assert summarise(await closed_loop(_target(address), SMALL, Amount(requests=2), clients=2)).errors == {kind: 2}
 
 
-async def test_a_probe_says_why_there_is_nothing_to_measure(core: Running) -> None:
-    """No key, no server, no such model."""
+async def test_failed_probe_gives_the_reason(core: Running) -> None:
+    """A missing key, an unknown model, and no server."""
     async with served(core, keys=Keys(["sesame"])) as edges:
         over_grpc, over_rest = addresses(edges)
         for address, words in ((over_grpc, "UNAUTHENTICATED"), (over_rest, "HTTP 401")):
@@ -107,37 +107,37 @@ async def test_a_probe_says_why_there_is_nothing_to_measure(core: Running) -> No
             await _target(address).probe()
 
 
-def answering(answer: Callable[[Any], Response]) -> Route:
-    """A route /rerank that makes its answer of the body."""
+def rerank_route(respond: Callable[[Any], Response]) -> Route:
+    """Return a route /rerank that computes its response from the body."""
 
     async def rerank(request: HttpRequest) -> Response:
-        return answer(await request.json())
+        return respond(await request.json())
 
     return Route("/rerank", rerank, methods=["POST"])
 
 
-async def test_teis_json_is_found_out() -> None:
-    """A server that knows `texts` alone, and tells of itself at /info."""
+async def test_tei_dialect_is_detected() -> None:
+    """The server accepts `texts` only and describes itself at /info."""
 
     def rank(body: Any) -> Response:
         if "texts" not in body:
             return JSONResponse({"error": "missing field `texts`"}, 422)
         return JSONResponse([{"index": index, "score": 0.5} for index in range(len(body["texts"]))])
 
-    def info(_: HttpRequest) -> Response:
+    def describe(_: HttpRequest) -> Response:
         return JSONResponse({"model_id": "BAAI/bge-reranker-base", "model_dtype": "float16"})
 
-    async with listening(answering(rank), Route("/info", info)) as url:
+    async with listening(rerank_route(rank), Route("/info", describe)) as url:
         server = _target(url)
-        said = await server.probe()
-        assert (said.model, said.precision, said.detail) == ("BAAI/bge-reranker-base", "float16", "tei /rerank")
-        assert summarise(await closed(server, SMALL, Amount(requests=2), clients=1)).answered == 2
+        info = await server.probe()
+        assert (info.model, info.precision, info.detail) == ("BAAI/bge-reranker-base", "float16", "tei /rerank")
+        assert summarise(await closed_loop(server, SMALL, Amount(requests=2), clients=1)).answered == 2
 
 
-async def test_a_server_that_answers_nonsense_does_not_count_as_fast() -> None:
-    """It is refused at the probe, and counted where it begins later."""
-    async with listening(answering(lambda _: JSONResponse({"results": []}))) as url:
+async def test_wrong_responses_are_failed_calls() -> None:
+    """The probe rejects such a server; later wrong responses are counted."""
+    async with listening(rerank_route(lambda _: JSONResponse({"results": []}))) as url:
         with pytest.raises(LoadFailed, match="wrong answer"):
             await _target(f"{url}/rerank").probe()
-        summary = summarise(await closed(_target(f"{url}/rerank"), SMALL, Amount(requests=2), clients=1))
+        summary = summarise(await closed_loop(_target(f"{url}/rerank"), SMALL, Amount(requests=2), clients=1))
         assert summary.errors == {"wrong answer": 2}

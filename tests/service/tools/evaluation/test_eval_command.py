@@ -1,4 +1,4 @@
-"""`rerank eval` on a model whose logits can be reckoned by hand, in this process and by a server."""
+"""Flow of `rerank eval`: a model whose logits are known, in this process and behind a server."""
 
 import asyncio
 import json
@@ -18,18 +18,18 @@ RNG = np.random.default_rng(3)
 
 
 def _collection(path: Path, queries: int = 6, documents: int = 12) -> list[Qrel]:
-    """Documents of one number, so of that logit, some alike; gives what was judged."""
+    """Write a collection. Each document is a number, which is its logit; some are equal. Return the judgements."""
     qrels = []
     with path.open("w") as file:
         for query in range(queries):
             numbers, grades = RNG.integers(0, 20, documents).tolist(), RNG.integers(-1, 4, documents).tolist()
-            found = [
+            candidates = [
                 {"id": f"d{at}", "text": str(number), "grade": grade, "bm25": 0.5}
                 for at, (number, grade) in enumerate(zip(numbers, grades, strict=True))
             ]
             judged = [*grades, 3]
             qrels += [Qrel(str(query), f"d{at}", max(0, grade)) for at, grade in enumerate(judged)]
-            line = {"qid": str(query), "query": "0", "documents": found, "grades": judged}
+            line = {"qid": str(query), "query": "0", "documents": candidates, "grades": judged}
             file.write(json.dumps(line) + "\n")
     return qrels
 
@@ -40,25 +40,25 @@ def _read(name: str) -> Any:
 
 @pytest.fixture
 def rerank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """The command, in this process."""
+    """Run the command in this process, in a temporary folder."""
     monkeypatch.setenv("RERANK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: entry._main([str(one) for one in arguments])
+    return lambda *arguments: entry._main([str(argument) for argument in arguments])
 
 
-def test_figures_are_the_judges(
+def test_measures_equal_those_of_ir_measures(
     rerank: Callable[..., int], small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the table, in the JSON, and computed by ir-measures of the run that was written, ties and all."""
+    """The table and the JSON equal ir-measures on the written run, ties included."""
     qrels = _collection(tmp_path / "some.jsonl")
     arguments = ("some.jsonl", "--model", small_model.folder, "--json", "some.json", "--run", "some.run")
     assert rerank("eval", *arguments) == 0
     report = _read("some.json")
     [collection] = report["collections"]
-    said = calc_aggregate([nDCG @ 10, RR @ 10, R @ 10], qrels, list(read_trec_run("some.run")))
+    expected = calc_aggregate([nDCG @ 10, RR @ 10, R @ 10], qrels, list(read_trec_run("some.run")))
     for name, measure in (("ndcg@10", nDCG @ 10), ("mrr@10", RR @ 10), ("recall@10", R @ 10)):
-        assert collection["after"][name] == pytest.approx(said[measure], abs=1e-6)
+        assert collection["after"][name] == pytest.approx(expected[measure], abs=1e-6)
         assert report["mean"]["after"] == collection["after"]
     shown = capsys.readouterr()
     before, after = collection["before"]["ndcg@10"], collection["after"]["ndcg@10"]
@@ -67,16 +67,16 @@ def test_figures_are_the_judges(
     assert shown.err.splitlines()[-1] == "some: 72 of 72"
 
 
-def test_a_run_holds_the_order_of_the_server(rerank: Callable[..., int], small_model: Bundle, tmp_path: Path) -> None:
-    """Ties as they came, and scores that fall even there; what is too long stays in its order."""
+def test_run_file_has_the_order_of_the_server(rerank: Callable[..., int], small_model: Bundle, tmp_path: Path) -> None:
+    """Ties keep their order and get falling scores; a query that is too long keeps the order of its candidates."""
     documents = [{"id": name, "text": text} for name, text in (("a", "5"), ("b", "7"), ("c", "5"), ("d", "5"))]
     lines = [{"qid": qid, "query": query, "documents": documents} for qid, query in (("1", "0"), ("2", "0 " * 40))]
     (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert rerank("eval", "some.jsonl", "--model", small_model.folder, "--run", "some.run") == 0
     written = [line.split() for line in (tmp_path / "some.run").read_text().splitlines()]
     assert [(line[0], line[2], line[3]) for line in written] == [
-        *(("1", name, str(place)) for place, name in enumerate("bacd", 1)),
-        *(("2", name, str(place)) for place, name in enumerate("abcd", 1)),
+        *(("1", name, str(rank)) for rank, name in enumerate("bacd", 1)),
+        *(("2", name, str(rank)) for rank, name in enumerate("abcd", 1)),
     ]
     scores = [np.float32(line[4]) for line in written]
     assert scores[:2] == [7, 5]
@@ -86,7 +86,7 @@ def test_a_run_holds_the_order_of_the_server(rerank: Callable[..., int], small_m
 def test_several_collections_have_a_mean(
     rerank: Callable[..., int], small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each counts as one, however many queries it has; what was left out is said."""
+    """Each collection has the same weight, whatever its number of queries. Unscored queries are reported."""
     _collection(tmp_path / "one.jsonl", queries=2)
     _collection(tmp_path / "two.jsonl", queries=5)
     with (tmp_path / "two.jsonl").open("a") as file:
@@ -95,7 +95,7 @@ def test_several_collections_have_a_mean(
     assert rerank("eval", "one.jsonl", "two.jsonl", *arguments, "--json", "all.json") == 0
     report = _read("all.json")
     for name in ("ndcg@10", "mrr@10", "recall@3"):
-        both = [one["after"][name] for one in report["collections"]]
+        both = [collection["after"][name] for collection in report["collections"]]
         assert report["mean"]["after"][name] == pytest.approx(sum(both) / 2)
     assert report["measures"] == {"cutoff": 10, "gain": "exp2", "relevant_from": 2, "recall_at": 3}
     assert report["collections"][1]["queries_too_long"] == 1
@@ -107,7 +107,7 @@ def test_several_collections_have_a_mean(
 async def test_long_documents_are_evaluated_as_a_server_scores_them(
     rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In windows, or cut where that is asked for; what was done is said."""
+    """Documents are scored in windows, or cut with `--too-long cut`. The output gives the counts."""
     documents = [
         {"id": "short", "text": "30", "grade": 0},
         {"id": "long", "text": " ".join(["1"] * 28 + ["2"] * 28), "grade": 1},
@@ -118,40 +118,40 @@ async def test_long_documents_are_evaluated_as_a_server_scores_them(
         ("--server", edges.address),
         ("--server", str(edges.http.base_url)),
     ):
-        for how, mrr, read in (("windows", 1.0, (4, 1, 0)), ("cut", 0.5, (2, 0, 1))):
-            arguments = ("some.jsonl", *source, "--too-long", how, "--json", "some.json")
+        for mode, mrr, counts in (("windows", 1.0, (4, 1, 0)), ("cut", 0.5, (2, 0, 1))):
+            arguments = ("some.jsonl", *source, "--too-long", mode, "--json", "some.json")
             assert await asyncio.to_thread(rerank, "eval", *arguments) == 0
             (collection,) = _read("some.json")["collections"]
             assert collection["after"]["mrr@10"] == mrr
             names = ("windows", "documents_in_windows", "documents_cut")
-            assert tuple(collection[name] for name in names) == read
+            assert tuple(collection[name] for name in names) == counts
     shown = capsys.readouterr().out
-    assert "some: longer than the model's window: 1 document, 4 pairs with them" in shown
+    assert "some: scored in windows: 1 document, 4 pairs in all" in shown
     assert "some: cut: 1 document" in shown
 
 
 async def test_a_server_is_evaluated(
     rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path
 ) -> None:
-    """With the figures that its model has in this process; its refusal of a long query is not the end."""
+    """The measures equal those of the model in this process. A refused query does not end the evaluation."""
     _collection(tmp_path / "some.jsonl")
     with (tmp_path / "some.jsonl").open("a") as file:
         file.write(json.dumps({"qid": "x", "query": "0 " * 40, "documents": [{"id": "a", "text": "1", "grade": 1}]}))
-    ours = ("eval", "some.jsonl", "--model", small_model.folder, "--json", "ours.json")
-    assert await asyncio.to_thread(rerank, *ours) == 0
+    local = ("eval", "some.jsonl", "--model", small_model.folder, "--json", "local.json")
+    assert await asyncio.to_thread(rerank, *local) == 0
     for address in (edges.address, str(edges.http.base_url)):
-        theirs = ("eval", "some.jsonl", "--server", address, "--json", "theirs.json")
-        assert await asyncio.to_thread(rerank, *theirs) == 0
-        first, second = map(_read, ("ours.json", "theirs.json"))
+        remote = ("eval", "some.jsonl", "--server", address, "--json", "remote.json")
+        assert await asyncio.to_thread(rerank, *remote) == 0
+        first, second = map(_read, ("local.json", "remote.json"))
         assert first["mean"] == second["mean"]
         assert second["collections"][0]["queries_too_long"] == 1
         assert second["engine"].endswith(f"at {address}")
 
 
-async def test_a_variable_names_the_server_that_is_evaluated(
+async def test_variable_selects_the_evaluated_server(
     rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RERANK_SERVER is --server's variable; --model, a flag, wins over it."""
+    """RERANK_SERVER stands for --server. The flag --model overrides it."""
     _collection(tmp_path / "some.jsonl")
     monkeypatch.setenv("RERANK_SERVER", edges.address)
     for flags, remote in (((), True), (("--model", small_model.folder), False)):
@@ -160,14 +160,14 @@ async def test_a_variable_names_the_server_that_is_evaluated(
 
 
 @pytest.mark.parametrize("command", [("eval", "some.jsonl"), ("tune",)])
-def test_a_wrong_setting_is_told_in_a_line(
+def test_wrong_setting_is_reported_in_one_line(
     rerank: Callable[..., int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     command: tuple[str, ...],
 ) -> None:
-    """With its variable, its value and what is allowed."""
+    """The message has the variable, its value and the allowed values."""
     _collection(tmp_path / "some.jsonl")
     monkeypatch.setenv("RERANK_GRPC_PORT", "abc")
     assert rerank(*command) == 1
@@ -175,10 +175,10 @@ def test_a_wrong_setting_is_told_in_a_line(
     assert line == "rerank: --grpc-port or RERANK_GRPC_PORT is 'abc': give a whole number from 0 to 65535"
 
 
-async def test_a_query_that_cannot_be_scored_stops_no_other(
+async def test_unscorable_queries_do_not_end_the_evaluation(
     rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without candidates it counts with 0; without text, or refused, it keeps the order of its candidates."""
+    """A query without candidates counts with 0. Without text, or if refused, it keeps the order of its candidates."""
     good = {"id": "a", "text": "1", "grade": 1}
     lines = [
         {"qid": "1", "query": "0", "documents": [], "grades": [1]},
@@ -191,8 +191,8 @@ async def test_a_query_that_cannot_be_scored_stops_no_other(
     for source in (("--model", small_model.folder), ("--server", edges.address)):
         assert await asyncio.to_thread(rerank, "eval", "some.jsonl", *source, "--json", "some.json") == 0
         (collection,) = _read("some.json")["collections"]
-        figures = [query["after"]["ndcg@10"] for query in collection["by_query"].values()]
-        assert figures == [0, 1, 1, 0, 1]
+        ndcg = [query["after"]["ndcg@10"] for query in collection["by_query"].values()]
+        assert ndcg == [0, 1, 1, 0, 1]
         assert collection["after"]["ndcg@10"] == pytest.approx(3 / 5)
         counts = {name: collection[f"queries_{name}"] for name in ("too_long", "refused", "unjudged")}
         assert counts == {"too_long": 0, "refused": 1, "unjudged": 0}
@@ -215,19 +215,19 @@ async def test_a_query_that_cannot_be_scored_stops_no_other(
         (("--qrels", "x", "--corpus", "y"), "--candidates, --topics is missing"),
         (("some.jsonl", "--candidates", "x", "--qrels", "x", "--corpus", "y", "--topics", "z"), "is given too"),
         (("some.jsonl", "--server", "localhost:1", "--model", "x"), "--server and --model are mutually exclusive"),
-        ((".",), "there is no queries.jsonl"),
-        (("empty.jsonl",), "holds no query"),
+        ((".",), "queries.jsonl is missing"),
+        (("empty.jsonl",), "has no queries"),
         (("some.jsonl", "--server", "127.0.0.1:1", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(
+def test_wrong_input_is_reported_in_one_line(
     rerank: Callable[..., int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
     words: str,
 ) -> None:
-    """Before a model is loaded."""
+    """The error comes before a model is loaded."""
     _collection(tmp_path / "some.jsonl")
     (tmp_path / "empty.jsonl").write_text("\n")
     assert rerank("eval", *arguments) == 1

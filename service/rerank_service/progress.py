@@ -1,0 +1,81 @@
+"""Progress of long work on standard error: a bar or a spinner on a terminal, plain lines elsewhere.
+
+Every command uses this module: `eval`, `calibrate`, `tune`, `bench`, and the exporter. Standard output stays free for
+results, so that it can be piped. `progress` is for work of counted steps, `stages` for work in named stages.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINES = 10
+"""Number of lines that `progress` prints where standard error is not a terminal."""
+
+
+class Advance(Protocol):
+    """Report that more of the work is done."""
+
+    def __call__(self, amount: int, /, *, detail: str = "") -> None:
+        """Add `amount` steps. `detail` is shown beside the bar of a terminal."""
+
+
+@contextmanager
+def progress(description: str, total: int | None, *, lines: int = LINES) -> Iterator[Advance]:
+    """Show the progress of `total` steps while the block runs.
+
+    A terminal shows a bar; without a total it moves back and forth. Elsewhere `lines` lines are printed at even
+    intervals; none without a total.
+    """
+    console = stderr_console()
+    if console.is_terminal:
+        with _bar(console, total) as bar:
+            task = bar.add_task(description, total=total, detail="")
+            yield lambda amount, *, detail="": bar.update(task, advance=amount, detail=detail)
+    else:
+        yield _PlainLines(console, description, total or 0, lines if total else 0)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """Show the name of the current stage while the block runs: a spinner on a terminal, a line per stage elsewhere."""
+    console = stderr_console()
+    if console.is_terminal:
+        with console.status("") as status:
+            yield status.update
+    else:
+        yield lambda stage: console.print(stage, soft_wrap=True)
+
+
+def stderr_console() -> Console:
+    """Return a console on standard error that prints text unchanged, without markup."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+def _bar(console: Console, total: int | None) -> Progress:
+    counts = (MofNCompleteColumn(), TimeRemainingColumn()) if total else (TimeElapsedColumn(),)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        *counts,
+        TextColumn("{task.fields[detail]}", markup=False),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+class _PlainLines:
+    """Print `lines` lines at even intervals of the work."""
+
+    def __init__(self, console: Console, description: str, total: int, lines: int) -> None:
+        self._console = console
+        self._description = description
+        self._total = total
+        self._lines = lines
+        self._done = 0
+
+    def __call__(self, amount: int, /, *, detail: str = "") -> None:  # noqa: ARG002 - lines stay short
+        before, self._done = self._done, self._done + amount
+        if self._lines and self._lines * self._done // self._total > self._lines * before // self._total:
+            self._console.print(f"{self._description}: {self._done} of {self._total}", soft_wrap=True)

@@ -1,0 +1,48 @@
+"""Texts by id, of queries or of a corpus: TSV (`id<TAB>text`) or JSONL, by the ending of the file name."""
+
+from collections.abc import Collection as Ids
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from rerank_service.errors import FileInvalid
+from rerank_service.tools.input_files import RowId, read_columns, read_objects
+
+
+class _Line(BaseModel):
+    """A text, under the field names of BEIR, Anserini and MS MARCO."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: RowId = Field(validation_alias=AliasChoices("_id", "id", "qid", "docid", "pid"))
+    text: str = Field(validation_alias=AliasChoices("text", "contents", "query", "passage", "body"))
+    title: str | None = None
+
+
+def read_texts(path: Path, wanted: Ids[str]) -> dict[str, str]:
+    """Return the texts of the wanted ids that the file has. A title is put before its text, with a space between.
+
+    Raises:
+        FileInvalid: a line has another form, or the file has none of the wanted ids.
+        OSError: the file cannot be read.
+    """
+    texts = {text_id: text for text_id, text in _read_all(path) if text_id in wanted}
+    if wanted and not texts:
+        raise FileInvalid(
+            f"{path}: none of the {len(wanted)} ids that the other files refer to is here, such as "
+            f"{next(iter(wanted))}; check that the files belong together"
+        )
+    return texts
+
+
+def _read_all(path: Path) -> Iterator[tuple[str, str]]:
+    match path.name.removesuffix(".gz").rpartition(".")[2]:
+        case "jsonl" | "json":
+            for _, line in read_objects(path, _Line):
+                yield line.id, f"{line.title} {line.text}".strip() if line.title else line.text
+        case "tsv":
+            for _, (text_id, text) in read_columns(path, 2, separator=b"\t"):
+                yield text_id, text
+        case _:
+            raise FileInvalid(f"{path}: the name of a text file must end in .jsonl or .tsv, plain or .gz")

@@ -1,0 +1,142 @@
+"""Flow of `rerank calibrate`: labels file, bundle with a calibration, and reliability diagram."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rerank_service import __main__ as entry
+from rerank_service.installation import install_command
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.files import MANIFEST
+from rerank_service.models.variants.derive import identity
+from rerank_service.ranking.calibration_curve import Platt, sigmoid
+
+
+@pytest.fixture
+def folder(small_model: Bundle, tmp_path: Path) -> Path:
+    """Copy the bundle of the small model."""
+    return Path(shutil.copytree(small_model.folder, tmp_path / "small"))
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    """Write 100 queries. A document is a number; its probability of being relevant grows with it."""
+    rng = np.random.default_rng(2)
+    path = tmp_path / "labels.jsonl"
+    with path.open("w") as file:
+        for query in range(100):
+            numbers = rng.integers(0, 100, 8)
+            relevant = (rng.random(8) < sigmoid(np.asarray(0.1 * numbers - 5, np.float64))).astype(int).tolist()
+            line = {"query": str(query), "documents": [str(number) for number in numbers], "labels": relevant}
+            file.write(json.dumps(line) + "\n")
+    return path
+
+
+@pytest.fixture
+def rerank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Run the command in this process, in a temporary folder."""
+    monkeypatch.setenv("RERANK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: entry._main([str(argument) for argument in arguments])
+
+
+def test_wrong_setting_is_reported_in_one_line(
+    rerank: Callable[..., int],
+    folder: Path,
+    labels: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The message has the variable, its value and the allowed values."""
+    monkeypatch.setenv("RERANK_LANES", "many")
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "rerank: --lanes or RERANK_LANES is 'many': give a whole number from 1 to 1024"
+
+
+def test_calibration_is_written_to_the_bundle(
+    rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bundle opens with a new digest and the same graph. The diagram is beside it, and the errors are printed."""
+    before = open_bundle(folder)
+    assert rerank("calibrate", "--model", folder, "--labels", labels, "--json", "figures.json") == 0
+    after = open_bundle(folder)
+    curve = after.manifest.calibration and after.manifest.calibration.curve
+    assert isinstance(curve, Platt)
+    assert curve.slope == pytest.approx(0.1, abs=0.03)
+    assert curve.intercept == pytest.approx(-5, abs=1.5)
+    assert after.digest != before.digest
+    assert (after.manifest.files, identity(after)) == (before.manifest.files, identity(before))
+    assert after.manifest.recipe["calibration"]["labels"] == 800
+    assert {path.name for path in folder.iterdir()} == {path.name for path in before.folder.iterdir()}
+    assert (folder.parent / "small-reliability.png").read_bytes().startswith(b"\x89PNG")
+    figures = json.loads(Path("figures.json").read_text())
+    assert figures["held_out"]["platt"]["squared_error"] < figures["before"]["squared_error"]
+    shown = capsys.readouterr()
+    for words in ("Brier score", "expected calibration error", "platt, held out", "kept in"):
+        assert words in shown.out
+    assert shown.err.count("scoring labels") == 10
+
+
+def test_copy_leaves_the_bundle_unchanged(rerank: Callable[..., int], folder: Path, labels: Path) -> None:
+    """An existing folder is not overwritten, and no temporary files remain."""
+    written = (folder / MANIFEST).read_bytes()
+    (folder / "README.md").write_text("read me")
+    (folder / ".hidden").write_text("not the model's")
+    out = folder.parent / "models" / "calibrated"
+    arguments = ("calibrate", "--model", folder, "--labels", labels, "--out", out)
+    assert rerank(*arguments) == 0
+    assert open_bundle(out).manifest.calibration is not None
+    assert (folder / MANIFEST).read_bytes() == written
+    assert (out / "README.md").read_text() == "read me"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["calibrated", "calibrated-reliability.png"]
+    assert not (out / ".hidden").exists()
+    assert rerank(*arguments) == 1
+
+
+def test_dry_run_does_not_change_the_bundle(
+    rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tables and diagram are still written."""
+    written = (folder / MANIFEST).read_bytes()
+    arguments = ("--labels", labels, "--dry-run", "--picture", "x/a.png", "--graded")
+    assert rerank("calibrate", "--model", folder, *arguments) == 0
+    assert (folder / MANIFEST).read_bytes() == written
+    assert Path("x/a.png").exists()
+    assert "not kept: platt" in capsys.readouterr().out
+
+
+def test_folder_without_manifest_becomes_a_bundle(rerank: Callable[..., int], folder: Path, labels: Path) -> None:
+    """The calibration is in its new manifest."""
+    (folder / MANIFEST).unlink()
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 0
+    assert open_bundle(folder).manifest.calibration is not None
+
+
+def test_missing_extra_is_reported_with_its_install_command(
+    rerank: Callable[..., int],
+    folder: Path,
+    labels: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The error comes before any scoring."""
+    monkeypatch.setattr("rerank_service.tools.calibration.calibrate.find_spec", lambda name: None)
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
+    shown = capsys.readouterr().err
+    assert install_command("calibrate") in shown
+    assert "[calibrate]'" in shown
+
+
+def test_query_that_is_too_long_is_named_with_its_line(
+    rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A calibration needs all labels, so it stops."""
+    with labels.open("a") as file:
+        file.write(json.dumps({"query": "1 " * 40, "document": "1", "label": 1}))
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
+    assert f"rerank: {labels}:101: query has 40 tokens" in capsys.readouterr().err
