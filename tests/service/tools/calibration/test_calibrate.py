@@ -15,11 +15,9 @@ from rerank_service.tools.calibration.labels_file import LabelledQuery
 Probability = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def _labelled(
-    queries: int, probability: Probability, *, seed: int = 0
-) -> tuple[list[LabelledQuery], list[NDArray[np.float32]]]:
-    """Return queries of 20 documents with random logits. A document is relevant with the probability `probability(logit)`."""
-    rng = np.random.default_rng(seed)
+def _labelled(queries: int, probability: Probability) -> tuple[list[LabelledQuery], list[NDArray[np.float32]]]:
+    """Return queries of 20 documents with random logits. A document is relevant with `probability(logit)`."""
+    rng = np.random.default_rng(0)
     logits = [rng.normal(0, 3, 20).astype(np.float32) for _ in range(queries)]
     labels = [
         tuple((rng.random(20) < probability(values.astype(np.float64))).astype(int).tolist()) for values in logits
