@@ -1,16 +1,17 @@
-"""`make bench`: this server beside its own engine and beside the peers, on one model and the same documents.
+"""`make bench`: this server compared with its own engine and with peers, on one model and the same documents.
 
-Read in this order:
+A system is one configuration of this server or of a peer. Read in this order:
 
-    __main__      what is run, in which order, and what is written
-    options       how much of it: the full run and the quick one
-    contestants   who takes part, in which setting, and where it is installed
-    environments  a virtual environment for each peer, pinned by constraints/
-    model         the model: random weights of a known shape
-    processes     what is started is ended
-    runners/      a file a peer, run by that peer's own Python; they get requests and give seconds
-    figures/      a file a figure
-    table, picture
+    __main__             command line and output files
+    options              sizes of the full and of the quick benchmark
+    systems              all systems; running_systems are their processes, pool holds them with their measurements
+    environments         a virtual environment for each peer, pinned by constraints/
+    model                the model: random weights of a known shape
+    run                  order of the measurements
+    processes            child processes, which always end with the benchmark
+    runners/             one file for each peer, run by the peer's own Python
+    figures/             one file for each figure
+    performance_targets  figures and their targets; results_page and chart show them
 
-Rule: contestants take turns, and those that are not on turn are stopped (SIGSTOP), so that each has the whole machine.
+Rule: systems take turns. All others are stopped meanwhile (SIGSTOP), so each system has the whole machine.
 """

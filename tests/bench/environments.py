@@ -1,6 +1,6 @@
-"""A virtual environment for each peer, under .venv-bench/, pinned by constraints/<name>.txt.
+"""Virtual environments of the peers, under .venv-bench/, pinned by constraints/<name>.txt.
 
-python -m bench.environments renews the constraints from what the package index has now (make bench-lock).
+`python -m bench.environments` (make bench-lock) updates the constraints from the package index.
 """
 
 import hashlib
@@ -15,28 +15,32 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv-bench"
 _CONSTRAINTS = Path(__file__).parent / "constraints"
 _TORCH = "torch==2.13.0"
-"""Named with its version everywhere: any other spelling may bring the build for CUDA, gigabytes of it."""
+"""The exact version selects the CPU build; other forms may install gigabytes of CUDA libraries."""
 
 REQUIREMENTS: Mapping[str, Sequence[str]] = {
-    "sentence-transformers": (_TORCH, "sentence-transformers[onnx,openvino]", "datasets"),  # to quantise OpenVINO's
+    "sentence-transformers": (
+        _TORCH,
+        "sentence-transformers[onnx,openvino]",
+        "datasets",
+    ),  # datasets: needed to quantise for OpenVINO
     "infinity": (_TORCH, "infinity-emb[server,torch,optimum]"),
     "fastembed": ("fastembed",),
     "flashrank": ("flashrank",),
 }
-"""What pip is asked for, by environment."""
+"""Requirements for pip, by environment."""
 
 Say = Callable[[str], None]
 
 
 class NotInstalled(Exception):
-    """An environment cannot be made here, and why."""
+    """An environment cannot be created; the message gives the reason."""
 
 
 def python_of(name: str, say: Say) -> Path:
-    """The Python of an environment, made if it is not there as its constraints want it.
+    """Return the Python of an environment. The environment is created if it is missing or its constraints have changed.
 
     Raises:
-        NotInstalled: pip fails.
+        NotInstalled: pip failed.
     """
     folder = ENVIRONMENTS / name
     constraints = _CONSTRAINTS / f"{name}.txt"
@@ -50,15 +54,15 @@ def python_of(name: str, say: Say) -> Path:
 
 
 def versions_of(python: Path, packages: Sequence[str]) -> dict[str, str]:
-    """What is installed beside a Python."""
+    """Return the installed version of each package, for a Python."""
     code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
     return dict(zip(packages, _run([str(python), "-c", code, *packages]).split(), strict=True))
 
 
 def our_runtime() -> str:
-    """The package that brings onnxruntime here."""
-    named = {one.metadata["Name"] for one in distributions()}
-    return next(name for name in ("onnxruntime-openvino", "onnxruntime-gpu", "onnxruntime") if name in named)
+    """Return the name of the installed onnxruntime package."""
+    installed = {distribution.metadata["Name"] for distribution in distributions()}
+    return next(name for name in ("onnxruntime-openvino", "onnxruntime-gpu", "onnxruntime") if name in installed)
 
 
 def _make(folder: Path, arguments: Sequence[str]) -> None:
@@ -72,12 +76,12 @@ def _run(command: Sequence[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise NotInstalled((errors or done.stderr.splitlines() or ["pip says nothing"])[0])
+        raise NotInstalled((errors or done.stderr.splitlines() or ["pip failed without a message"])[0])
     return done.stdout
 
 
 def lock() -> None:
-    """Write the constraints anew: the versions that an empty environment gets."""
+    """Write the constraints: the versions that pip installs into an empty environment."""
     for name, requirements in REQUIREMENTS.items():
         folder = ENVIRONMENTS / f"{name}-lock"
         print(f"resolving {name}")

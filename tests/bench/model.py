@@ -1,8 +1,8 @@
-"""Make the model that all contestants run: python -m bench.model FOLDER, in the exporter's environment.
+"""Create the model that all systems run: `python -m bench.model FOLDER`, in the exporter's environment.
 
 The shape of cross-encoder/ms-marco-MiniLM-L6-v2 (6 layers, hidden 384, 12 heads, intermediate 1,536, BERT's
-vocabulary), random weights, always the same ones. Speed does not depend on what weights say, and this way nothing has
-to be fetched. What it writes is in folders.py.
+vocabulary) with random weights from a fixed seed. Speed does not depend on the weights, and no download is needed.
+model_folders.py lists the output.
 """
 
 import shutil
@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
-from bench.folders import (
+from bench.host import read_host
+from bench.model_folders import (
     BUNDLE,
     CALIBRATION,
     FP32_GRAPH,
@@ -23,7 +24,6 @@ from bench.folders import (
     SOURCE,
     TOKENIZER_FILES,
 )
-from bench.host import read_host
 from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
 from rerank_export.gate.gate_options import GateOptions
@@ -36,14 +36,14 @@ from rerank_service.tools.loadtest.workload import Workload
 
 SEED = 20_260
 _INITIALIZER_RANGE = 0.06
-"""Three times BERT's own: an untrained model of that spread hardly tells one pair from another."""
+"""Three times BERT's own, with which an untrained model gives nearly equal logits."""
 _LOGIT_SPREAD = 2.0
-"""Standard deviation of the logits over pairs of the workload; about that of a trained model."""
+"""Standard deviation of the logits over pairs of the workload, about that of a trained model."""
 _CALIBRATION_REQUESTS = 12
 
 
 def make(folder: Path) -> None:
-    """Write all of it."""
+    """Write the model in all forms."""
     source = folder / SOURCE
     tokenizer = BertTokenizerFast(tokenizer_file=str(STARTER / "tokenizer.json"), model_max_length=512)
     requests = Workload(seed=SEED).prepared(_CALIBRATION_REQUESTS).requests
@@ -54,7 +54,7 @@ def make(folder: Path) -> None:
     (folder / CALIBRATION).mkdir()
     lines = [f"{query} {document}\n" for query, document in pairs]
     (folder / CALIBRATION / "train.txt").write_text("".join(lines))
-    # ranks on random weights say nothing: that the graph is the model's shows on a few pairs
+    # rankings by random weights are arbitrary; a few pairs show that the graph equals the model
     export(ExportRequest(str(source), folder / BUNDLE, name="minilm-l6-random", gate=GateOptions(queries=2)))
     _peers_graphs(source)
     for name, graph in ((INFINITY_FP32, FP32_GRAPH), (INFINITY_INT8, INT8_GRAPH)):
@@ -81,8 +81,10 @@ def _random(tokenizer: BertTokenizerFast) -> BertForSequenceClassification:
 def _spread(
     model: BertForSequenceClassification, tokenizer: BertTokenizerFast, pairs: list[tuple[str, str]]
 ) -> BertForSequenceClassification:
-    """The same model, its last layer scaled and shifted so that logits lie around 0 and spread as those of a trained
-    one do: else all probabilities would be alike, and a peer with a wrong answer would not be noticed."""
+    """Scale and shift the last layer so that logits have mean 0 and the spread of a trained model.
+
+    Otherwise all probabilities would be nearly equal, and a peer with wrong scores would not be noticed.
+    """
     encoded: Any = tokenizer(*map(list, zip(*pairs, strict=True)), padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
         logits = model(**encoded).logits.flatten()
@@ -94,13 +96,13 @@ def _spread(
 
 
 def _peers_graphs(source: Path) -> None:
-    """The plain export, and the int8 one that sentence-transformers documents for this processor."""
+    """Write the plain graph, and the int8 graph that sentence-transformers documents for this processor."""
     from optimum.onnxruntime import ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
     graphs = source / "onnx"
-    made = ModelSource(source, source.name)
-    export_graph(made, resolve_scoring(made, read_json(source / "config.json"), ScoringOptions()), graphs)
+    model = ModelSource(source, source.name)
+    export_graph(model, resolve_scoring(model, read_json(source / "config.json"), ScoringOptions()), graphs)
     kind = "avx512_vnni" if "avx512_vnni" in read_host().features else "avx2"
     config = getattr(AutoQuantizationConfig, kind)(is_static=False)
     quantizer = ORTQuantizer.from_pretrained(graphs, file_name="model.onnx")
@@ -108,7 +110,7 @@ def _peers_graphs(source: Path) -> None:
     (graphs / "int8" / "model.onnx").replace(source / INT8_GRAPH)
     shutil.rmtree(graphs / "int8")
     for path in {*graphs.iterdir()} - {source / FP32_GRAPH, source / INT8_GRAPH}:
-        path.unlink()  # optimum's copies of what is in the source already
+        path.unlink()  # optimum copies files that the source already has
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How much is measured."""
+"""Sizes of the measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,36 +6,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The full run; minutes are those of two cores without AMX."""
+    """Sizes of a benchmark; the defaults are those of the full one."""
 
     rounds: int = 3
-    """Turns of every contestant."""
+    """Number of rounds. Each system has one turn per round."""
     turn_seconds: float = 3.0
-    """That the bare engine computes in a turn: what it does then is the work of all. More than there are in
-    `least_requests` on a fast machine only."""
+    """Duration of a turn of the bare engine; its work in that time is the work of all systems."""
     least_requests: int = 16
+    """Minimum number of requests of a turn."""
     documents: int = 10
-    """Of a request, where nothing else is said."""
+    """Documents per request, unless stated otherwise."""
     served_repeats: int = 4
-    """How often a served contestant has the work in a turn, since starting and ending take a share of it."""
+    """How often a server does the work in one turn. Repeating reduces the share of its start and end, when few clients
+    are active."""
     clients: int = 16
-    """Of a served contestant, where nothing else is said."""
+    """Clients of a server, unless stated otherwise."""
     batches: Sequence[int] = (4, 8, 16, 32)
-    """Batch sizes that are tried for peers."""
+    """Batch sizes to try for peers, in pairs."""
     served_batches: Sequence[int] = (8, 32)
-    """Likewise where a process has to be started for each."""
+    """Batch sizes to try for served peers, which restart for each size."""
     budgets: Sequence[int] = (256, 512, 1024, 2048, 4096)
-    """Padded tokens of a batch, tried for the bare engine."""
+    """Batch sizes to try for the bare engine, in padded tokens."""
     interactive_documents: int = 25
     interactive_requests: int = 20
-    """Of this server and the bare engine, in turn."""
+    """Interactive requests to this server and to the bare engine."""
     interactive_requests_of_peers: int = 4
     level_clients: Sequence[int] = (1, 4, 16, 64)
     level_seconds: float = 10.0
     level_deadline: float = 60.0
-    """Of each call there: Infinity was seen to leave some of 64 clients without an answer for good."""
+    """Deadline of each call, in seconds: Infinity sometimes never responds to some of 64 clients."""
     probes: int = 100
-    """Requests of ten documents, alone and beside bulk."""
+    """Small requests, alone and beside bulk requests."""
     bulk_documents: int = 1_000
     bulk_clients: int = 2
     overload_seconds: float = 30.0
@@ -61,4 +62,4 @@ QUICK = Options(
     memory_documents=1_000,
     cold_starts=2,
 )
-"""To see that all of it works; its figures are no measurement."""
+"""Sizes of `QUICK=1`, which checks that the benchmark works. Its figures are not meaningful."""

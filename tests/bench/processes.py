@@ -1,4 +1,4 @@
-"""What is started is ended: each child leads a process group of its own, which is killed when its block is left."""
+"""Child processes. Each one leads its own process group, which is killed at the end of its block."""
 
 import json
 import os
@@ -19,41 +19,41 @@ T = TypeVar("T")
 
 
 class Died(Exception):
-    """A child ended, hung, or said that it cannot do what it was asked."""
+    """A child process ended, hung, or reported an error."""
 
 
 class Child:
-    """A running process."""
+    """A child process and its log file."""
 
     def __init__(self, popen: subprocess.Popen[str], log: Path) -> None:
         self.popen = popen
         self.log = log
 
     def stop(self) -> None:
-        """Let none of it run until `go`."""
+        """Stop all its processes until `go`."""
         self._signal(signal.SIGSTOP)
 
     def go(self) -> None:
-        """Let it run again."""
+        """Let its processes run again."""
         self._signal(signal.SIGCONT)
 
-    def until(self, look: Callable[[], T | None], seconds: float) -> T:
-        """Wait until there is something to see.
+    def until(self, check: Callable[[], T | None], seconds: float) -> T:
+        """Wait until `check` returns a value, and return it.
 
         Raises:
-            Died: there will be nothing.
+            Died: the process ended, or `seconds` passed.
         """
         ends = time.perf_counter() + seconds
-        while (seen := look()) is None:
+        while (value := check()) is None:
             if self.popen.poll() is not None or time.perf_counter() > ends:
                 raise Died(self.last_words())
             time.sleep(_POLL_SECONDS)
-        return seen
+        return value
 
     def last_words(self) -> str:
-        """The end of its log, in a line."""
+        """Return the last line of its log."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1][-_LAST_LINE:] if lines else "it said nothing"
+        return lines[-1][-_LAST_LINE:] if lines else "it logged nothing"
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -68,7 +68,7 @@ def child(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Iterator[Child]:
-    """Run a command while the block does; its standard error goes to the log."""
+    """Run a command during the block. Its standard error goes to the log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w") as errors,
@@ -88,20 +88,20 @@ def child(
             yield started
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(popen.pid, signal.SIGKILL)  # also those that are stopped
+                os.killpg(popen.pid, signal.SIGKILL)  # works for stopped processes too
 
 
 class Runner:
-    """A child that speaks as runners/lines.py says."""
+    """A child process with the protocol of runners/protocol.py."""
 
     def __init__(self, process: Child) -> None:
         self.process = process
 
     def ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """Its answer.
+        """Send a message and return the response.
 
         Raises:
-            Died: there is none, or it is an error.
+            Died: the response is an error, or does not arrive within `seconds`.
         """
         popen = self.process.popen
         assert popen.stdin is not None
@@ -118,20 +118,20 @@ class Runner:
             hung.cancel()
         if not line:
             raise Died(f"it ended, or hung for {seconds:g} s: {self.process.last_words()}")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise Died(answer["error"][:_LAST_LINE])
-        return answer
+        response: dict[str, Any] = json.loads(line)
+        if "error" in response:
+            raise Died(response["error"][:_LAST_LINE])
+        return response
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that what it has started ends too."""
+    """Let SIGTERM and SIGHUP end the block like Ctrl-C, so that its child processes end too."""
 
-    def leave(number: int, frame: object) -> None:
+    def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -140,7 +140,7 @@ def interruptible() -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port that nobody has now, for servers that cannot be told to choose one."""
+    """Return a free port, for servers that cannot choose one themselves."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

@@ -1,33 +1,33 @@
-"""All that a run found, and its form as JSON."""
+"""Results of a benchmark and their JSON form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.contestants import Contestant
-from bench.field import Record
 from bench.figures.beside_bulk import BesideBulk
 from bench.figures.levels import LoadLevel
 from bench.figures.memory import Memory
 from bench.figures.overload import Overload
 from bench.host import Host
 from bench.options import Options
-from rerank_service.tools.loadtest.target import Served
+from bench.pool import Record
+from bench.systems import System
+from rerank_service.tools.loadtest.target import ServerInfo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """One run."""
+    """Results of one benchmark."""
 
     date: str
     host: Host
     options: Options
-    served: Served
-    """What our server said of itself: precision and provider are the variant that ran."""
+    served: ServerInfo
+    """Model, precision and provider that our server reported."""
     settings: Mapping[str, str]
-    """The RERANK_… variables it had."""
+    """Environment variables RERANK_… of our server."""
     work: int
-    """Documents of a turn."""
+    """Number of documents of a turn."""
     records: Sequence[Record]
     levels: Sequence[LoadLevel]
     beside_bulk: BesideBulk | None
@@ -35,10 +35,10 @@ class Results:
     memory: Memory | None
     cold_start: float | None
     failed: Mapping[str, str]
-    """Why one of these four is missing."""
+    """Reason for each of the four that is None, by field name."""
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, with what is derived of the contestants."""
+        """Return the results with derived values."""
         derived = {
             "beside_bulk_ratio": self.beside_bulk and self.beside_bulk.ratio,
             "overload_ratio": self.overload and self.overload.ratio,
@@ -48,7 +48,7 @@ class Results:
 
 
 def _record(record: Record) -> dict[str, Any]:
-    return _contestant(record.contestant) | {
+    return _system(record.system) | {
         "batch": record.batch,
         "documents_per_second": record.documents_per_second,
         "median_documents_per_second": record.speed,
@@ -61,10 +61,10 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
-def _contestant(contestant: Contestant) -> dict[str, Any]:
+def _system(system: System) -> dict[str, Any]:
     return {
-        "name": contestant.name,
-        "peer": contestant.peer,
-        "use": contestant.use.value,
-        "precision": contestant.precision,
+        "name": system.name,
+        "peer": system.peer,
+        "use": system.use.value,
+        "precision": system.precision,
     }

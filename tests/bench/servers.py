@@ -1,4 +1,4 @@
-"""Started servers: ours, and peers that are servers."""
+"""Start servers: ours, and peers that are servers."""
 
 import json
 import sys
@@ -13,12 +13,12 @@ from bench.processes import Child, child, free_port
 
 _READY_SECONDS = 180.0
 _POLL_SECONDS = 1.0
-_ASKS_NOBODY = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
 
 
 @dataclass(frozen=True, slots=True)
 class OurServer:
-    """A `rerank serve`."""
+    """A running `rerank serve`."""
 
     process: Child
     grpc: str
@@ -29,7 +29,7 @@ class OurServer:
 
 @contextmanager
 def our_server(log: Path, model: Path | None = None) -> Iterator[OurServer]:
-    """Serve a bundle, or the bundled model; what RERANK_… variables say else holds."""
+    """Serve a bundle, or the bundled model. Other settings come from RERANK_… variables."""
     serve = ("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json")
     chosen = ("--model", model) if model else ()
     with child([sys.executable, "-m", "rerank_service", *serve, *chosen], log) as process:
@@ -40,22 +40,22 @@ def our_server(log: Path, model: Path | None = None) -> Iterator[OurServer]:
 def _ready(log: Path) -> dict[str, str] | None:
     for line in log.read_text().splitlines(keepends=True):
         if line.endswith("\n") and '"event": "ready"' in line:
-            said: dict[str, str] = json.loads(line)
-            return said
+            event: dict[str, str] = json.loads(line)
+            return event
     return None
 
 
 @contextmanager
 def infinity(python: Path, log: Path, folder: Path, arguments: Sequence[str]) -> Iterator[tuple[Child, str]]:
-    """Infinity, serving the model in a folder; gives its URL too.
+    """Serve the model in a folder with Infinity. Yield the process and its URL.
 
-    It is started there and told ".": of a longer local path optimum 2 takes no graph that Infinity finds in it.
+    Infinity runs in the folder with the model id ".": optimum 2 does not find the graph under a longer local path.
     """
     port = free_port()
     served = ("v2", "--model-id", ".", "--host", "127.0.0.1", "--port", str(port))
     url = f"http://127.0.0.1:{port}"
     with child(
-        [python.with_name("infinity_emb"), *served, *arguments], log, environment=_ASKS_NOBODY, folder=folder
+        [python.with_name("infinity_emb"), *served, *arguments], log, environment=_OFFLINE, folder=folder
     ) as process:
         process.until(lambda: _healthy(url), _READY_SECONDS)
         yield process, url

@@ -1,4 +1,4 @@
-"""Parts of the benchmark that need no peer."""
+"""Parts of the benchmark that need no peer: host, processes, environments, and the batches of the bare engine."""
 
 import signal
 import sys
@@ -21,11 +21,11 @@ model name\t: AMD EPYC
 stepping\t: 1
 flags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16
 """
-"""As Linux writes it."""
+"""/proc/cpuinfo of Linux."""
 
 
-def test_the_host_is_read_off_cpuinfo() -> None:
-    """A product line's name says little: family, model and stepping stand beside it."""
+def test_host_is_read_from_cpuinfo() -> None:
+    """The name covers a whole product line, so family, model and stepping are added."""
     host = host_of(EPYC, 2)
     assert host.cpu == "AMD EPYC (25/17/1)"
     assert host.slug == "amd-epyc-25-17-1-2-cores"
@@ -34,13 +34,13 @@ def test_the_host_is_read_off_cpuinfo() -> None:
     assert host_of("model name : X\nflags : amx_bf16 amx_tile\n", 1).has_amx
 
 
-def test_a_host_without_cpuinfo_has_a_name_too() -> None:
-    """Another system, or another architecture."""
+def test_host_without_cpuinfo_has_a_name() -> None:
+    """Other operating systems and architectures have no /proc/cpuinfo."""
     assert host_of("", 4).slug.endswith("4-cores")
 
 
-def test_batches_of_the_bare_engine_keep_their_budget() -> None:
-    """The longest first, no pair twice; one that is too long runs alone."""
+def test_bare_engine_batches_stay_within_the_limits() -> None:
+    """The longest pairs come first, and each pair once. A pair beyond the limit runs alone."""
     limits = replace(CPU_LIMITS, max_tokens=40, max_pairs=3, length_multiple=4)
     lengths = [50, 20, 19, 10, 9, 8, 8, 8, 1]
     batches = plan(lengths, limits)
@@ -48,17 +48,17 @@ def test_batches_of_the_bare_engine_keep_their_budget() -> None:
 
 
 def test_every_peer_is_pinned() -> None:
-    """Whole environments, torch as the CPU's build and no other, and nothing of the machine that resolved them."""
+    """Whole environments are pinned: the CPU build of torch, and no local paths."""
     for name in REQUIREMENTS:
         lines = (_CONSTRAINTS / f"{name}.txt").read_text().splitlines()[1:]
         assert all("==" in line and "/" not in line and "+" not in line for line in lines), name
         assert not any(line.startswith("nvidia") for line in lines), name
 
 
-SPEAKER = """
+RUNNER = """
 import sys
 sys.path[:0] = [{tests!r}]
-from bench.runners.lines import serve
+from bench.runners.protocol import serve
 
 class Engine:
     def prepare(self, requests):
@@ -71,28 +71,28 @@ serve(lambda message: Engine(), ("numpy",))
 """
 
 
-def speaker() -> list[str]:
-    """A command that runs an engine of two lines."""
-    return [sys.executable, "-c", SPEAKER.format(tests=str(Path(__file__).parents[1]))]
+def runner_command() -> list[str]:
+    """Return a command that runs a trivial engine."""
+    return [sys.executable, "-c", RUNNER.format(tests=str(Path(__file__).parents[1]))]
 
 
-def test_a_runner_answers_in_lines(tmp_path: Path) -> None:
-    """What its libraries print goes to the log; what goes wrong is told, and it goes on."""
-    with child(speaker(), tmp_path / "log") as process:
+def test_runner_responds_in_json_lines(tmp_path: Path) -> None:
+    """Output of libraries goes to the log. An error is a response, and the runner continues."""
+    with child(runner_command(), tmp_path / "log") as process:
         runner = Runner(process)
         assert "numpy" in runner.ask({"do": "load"}, 60)["versions"]
         assert runner.ask({"do": "prepare", "requests": [["q", ["ab", "abcd"]]]}, 60) == {}
-        answer = runner.ask({"do": "run", "batch": 2}, 60)
-        assert answer["scores"] == [[1.0, 2.0]]
-        assert answer["seconds"] > 0
+        response = runner.ask({"do": "run", "batch": 2}, 60)
+        assert response["scores"] == [[1.0, 2.0]]
+        assert response["seconds"] > 0
         with pytest.raises(Died, match="ZeroDivisionError"):
             runner.ask({"do": "run", "batch": 0}, 60)
         assert runner.ask({"do": "run", "batch": 1}, 60)["scores"] == [[2.0, 4.0]]
     assert "a library prints" in (tmp_path / "log").read_text()
 
 
-def test_a_child_that_ends_hangs_or_is_stopped_is_ended(tmp_path: Path) -> None:
-    """With a reason where one was asked, and with its own children."""
+def test_child_that_ends_hangs_or_is_stopped_is_killed(tmp_path: Path) -> None:
+    """The error has the reason, and its own children are killed too."""
     ends = child([sys.executable, "-c", "raise SystemExit('no licence')"], tmp_path / "a")
     with ends as process, pytest.raises(Died, match="no licence"):
         Runner(process).ask({"do": "load"}, 60)
@@ -104,8 +104,8 @@ def test_a_child_that_ends_hangs_or_is_stopped_is_ended(tmp_path: Path) -> None:
     assert process.popen.poll() == -signal.SIGKILL
 
 
-def test_sigterm_ends_what_was_started(tmp_path: Path) -> None:
-    """As Ctrl-C does."""
+def test_sigterm_kills_child_processes(tmp_path: Path) -> None:
+    """SIGTERM has the effect of Ctrl-C."""
     with (
         pytest.raises(KeyboardInterrupt),
         interruptible(),
@@ -115,6 +115,6 @@ def test_sigterm_ends_what_was_started(tmp_path: Path) -> None:
     assert process.popen.poll() == -signal.SIGKILL
 
 
-def test_ports_are_free() -> None:
-    """Two of them differ."""
+def test_free_ports_differ() -> None:
+    """Two calls return different ports."""
     assert free_port() != free_port()

@@ -1,13 +1,13 @@
-"""A whole run without peers, on the tests' small model: what is started works together, and is ended."""
+"""Flow of a whole benchmark without peers, on the small test model."""
 
 import os
 from pathlib import Path
 
-from bench.field import Field
-from bench.folders import BUNDLE
+from bench.model_folders import BUNDLE
 from bench.options import Options
+from bench.pool import SystemPool
+from bench.results_page import page
 from bench.run import Run
-from bench.table import page
 from support.small import write_small_model
 
 TINY = Options(
@@ -31,11 +31,11 @@ TINY = Options(
 )
 
 
-def test_a_run_takes_every_figure_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Of this server over both protocols and of its bare engine; the two give the same scores."""
+def test_benchmark_measures_every_figure_and_leaves_no_process(tmp_path: Path) -> None:
+    """This server, over both protocols, and its bare engine give the same scores."""
     write_small_model(tmp_path / "models" / BUNDLE)
-    said: list[str] = []
-    results = Run(Field(TINY, said.append), tmp_path / "models", tmp_path / "logs", peers=()).results()
+    lines: list[str] = []
+    results = Run(SystemPool(TINY, lines.append), tmp_path / "models", tmp_path / "logs", peers=()).results()
     assert [record.failed for record in results.records] == [None] * 3
     assert [len(record.documents_per_second) for record in results.records] == [2] * 3
     assert [len(record.interactive_seconds) for record in results.records] == [2] * 3
@@ -47,6 +47,6 @@ def test_a_run_takes_every_figure_and_leaves_nothing_behind(tmp_path: Path) -> N
     assert results.overload is not None
     assert results.overload.overload.answered > 0
     assert (results.served.precision, results.served.provider) == ("fp32", "CPUExecutionProvider")
-    assert "fp32 on CPUExecutionProvider" in page(results, "picture.png")
+    assert "fp32 on CPUExecutionProvider" in page(results, "chart.png")
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     assert not children.exists() or not children.read_text()

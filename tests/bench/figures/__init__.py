@@ -1,1 +1,1 @@
-"""One file a figure: how it is taken. What it is compared with, and the bound, is in rows.py."""
+"""Measurements, one file for each figure. performance_targets.py has the comparisons and bounds."""

@@ -1,4 +1,4 @@
-"""Seconds from the command to a server that is ready, with the bundled model and nothing set."""
+"""Seconds from the command to a ready server, with the bundled model and default settings."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from bench.servers import our_server
 
 
 def take(log: Path, options: Options) -> float:
-    """Median of several starts. Files are in the page cache, as they are after an image was pulled."""
+    """Return the median of several starts. Files are in the page cache, as after the pull of an image."""
     seconds = []
     for _ in range(options.cold_starts):
         begun = time.perf_counter()

@@ -1,47 +1,52 @@
-"""Seconds of one request of 25 documents, alone on the machine."""
+"""Duration of one request of 25 documents, alone on the machine."""
 
 from collections.abc import Mapping
 from functools import partial
 from statistics import median
 
-from bench.contestants import OURS, Use
-from bench.entrants import Entrant
-from bench.field import Field, Record
-from rerank_service.tools.loadtest.workload import Prepared, Request
+from bench.pool import Record, SystemPool
+from bench.running_systems import RunningSystem
+from bench.systems import OURS, Use
+from rerank_service.tools.loadtest.workload import PreparedRequests, Request
 
 
-def take_turns(field: Field, requests: Prepared) -> None:
-    """Request by request, each contestant in turn; ours more often, since the ratio of those two is a narrow one. The
-    first request warms up, and its scores show that all run the same model."""
-    field.say("one interactive request at a time")
-    _compare_scores(field, requests.requests[0])
-    budgets: dict[int, list[float]] = {budget: [] for budget in field.options.budgets}
+def take_turns(pool: SystemPool, requests: PreparedRequests) -> None:
+    """Send one request at a time to each system in turn.
+
+    Our own systems get more requests, because their ratio is close to its bound. The first request warms up; its scores
+    show that all systems run the same model.
+    """
+    pool.say("one interactive request at a time")
+    _compare_scores(pool, requests.requests[0])
+    budgets: dict[int, list[float]] = {budget: [] for budget in pool.options.budgets}
     for number, request in enumerate(requests.requests[1:]):
-        for contestant in field.running():
-            if contestant.peer == OURS or number < field.options.interactive_requests_of_peers:
-                field.ask(contestant, partial(_rank, field.records[contestant], request, budgets))
-    field.only(Use.BARE).interactive_seconds = min(budgets.values(), key=median)
+        for system in pool.systems():
+            if system.peer == OURS or number < pool.options.interactive_requests_of_peers:
+                pool.ask(system, partial(_rank, pool.records[system], request, budgets))
+    pool.first(Use.BARE).interactive_seconds = min(budgets.values(), key=median)
 
 
-def _rank(record: Record, request: Request, budgets: Mapping[int, list[float]], entrant: Entrant) -> None:
-    """The bare engine with every budget: what is best for much work is not for little, whose lanes shall end
-    together."""
-    if record.contestant.use is Use.BARE:
+def _rank(record: Record, request: Request, budgets: Mapping[int, list[float]], running: RunningSystem) -> None:
+    """Measure one request; the bare engine with every batch size.
+
+    The best size for much work is not the best for one request, whose lanes should finish at the same time.
+    """
+    if record.system.use is Use.BARE:
         for budget, seconds in budgets.items():
-            seconds.append(entrant.rank(request, budget))
+            seconds.append(running.rank(request, budget))
     else:
-        record.interactive_seconds.append(entrant.rank(request, record.batch))
+        record.interactive_seconds.append(running.rank(request, record.batch))
 
 
-def _compare_scores(field: Field, request: Request) -> None:
+def _compare_scores(pool: SystemPool, request: Request) -> None:
     ours: list[float] = []
-    for contestant in field.running():
-        record = field.records[contestant]
-        scores = field.ask(contestant, partial(_scores, request, record.batch)) or []
+    for system in pool.systems():
+        record = pool.records[system]
+        scores = pool.ask(system, partial(_scores, request, record.batch)) or []
         ours = ours or scores
         if scores:
-            record.score_difference = max(abs(one - other) for one, other in zip(ours, scores, strict=True))
+            record.score_difference = max(abs(mine - theirs) for mine, theirs in zip(ours, scores, strict=True))
 
 
-def _scores(request: Request, batch: int | None, entrant: Entrant) -> list[float]:
-    return entrant.scores(request, batch)
+def _scores(request: Request, batch: int | None, running: RunningSystem) -> list[float]:
+    return running.scores(request, batch)

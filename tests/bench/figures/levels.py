@@ -1,36 +1,36 @@
-"""Latency by load level, of what is served."""
+"""Latency of served systems by load level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.entrants import ServedEntrant
-from bench.field import Field
-from bench.loop import run
-from rerank_service.tools.loadtest.generator import Amount, closed
+from bench.event_loop import run
+from bench.pool import SystemPool
+from bench.running_systems import ServedSystem
+from rerank_service.tools.loadtest.generator import Amount, closed_loop
 from rerank_service.tools.loadtest.summary import Summary, summarise
-from rerank_service.tools.loadtest.workload import Prepared
+from rerank_service.tools.loadtest.workload import PreparedRequests
 
 
 @dataclass(frozen=True, slots=True)
 class LoadLevel:
-    """One contestant under one load."""
+    """One served system under one load."""
 
-    contestant: str
+    system: str
     clients: int
     summary: Summary
 
 
-def take(field: Field, entrants: Sequence[ServedEntrant], requests: Prepared) -> list[LoadLevel]:
-    """Every level of every contestant, in turn by level; once, since a level lasts for many requests."""
+def take(pool: SystemPool, served: Sequence[ServedSystem], requests: PreparedRequests) -> list[LoadLevel]:
+    """Measure every level of every system once; each level lasts for many requests."""
     levels: list[LoadLevel] = []
-    amount = Amount(seconds=field.options.level_seconds)
-    for clients in field.options.level_clients:
-        for entrant in entrants:
-            field.say(f"{clients} clients of {entrant.contestant.name}")
-            with entrant.on_turn():
+    amount = Amount(seconds=pool.options.level_seconds)
+    for clients in pool.options.level_clients:
+        for running in served:
+            pool.say(f"{clients} clients of {running.system.name}")
+            with running.on_turn():
                 outcomes = run(
-                    closed(entrant.target, requests, amount, clients=clients, deadline=field.options.level_deadline)
+                    closed_loop(running.target, requests, amount, clients=clients, deadline=pool.options.level_deadline)
                 )
-            name = f"{entrant.contestant.name} {entrant.contestant.precision}".strip()
+            name = f"{running.system.name} {running.system.precision}".strip()
             levels.append(LoadLevel(name, clients, summarise(outcomes)))
     return levels

@@ -1,2 +1,4 @@
-"""One file a contestant that runs in a process of its own; each is run by its own environment's Python and imports
-nothing of ours but `lines`, which needs nothing but the standard library."""
+"""Runners: one file for each system that runs in its own process, with the Python of its own environment.
+
+A peer's runner imports only `protocol` from this project, which needs only the standard library.
+"""

@@ -1,7 +1,7 @@
-"""This server's engine without the server: tokens made beforehand, pairs sorted, every lane busy.
+"""This server's engine without the server: pairs are tokenized and sorted in advance, and every lane is busy.
 
-What the server can reach at best. It has the very session that the server would have with the same variables
-(RERANK_PRECISION and the like), so that both run the same variant.
+This is the upper bound of the server's throughput. The session is the one that the server has with the same RERANK_…
+variables, so both run the same variant.
 """
 
 import math
@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from bench.environments import our_runtime
-from bench.runners.lines import Requests, serve
+from bench.runners.protocol import Requests, serve
 from rerank_service.engine.host import usable_cores
 from rerank_service.models.loading import load_selected
 from rerank_service.models.served_model import ServedModel
@@ -26,17 +26,17 @@ from rerank_service.wiring import model_options
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Pairs in the order of their lengths, the longest first, and where each came from."""
+    """Pairs in descending order of length, with their positions in the requests."""
 
     pairs: Sequence[EncodedPair]
     places: Sequence[tuple[int, int]]
-    """Request and document of each pair."""
+    """Request number and document index of each pair."""
     documents: Sequence[int]
-    """Of each request."""
+    """Number of documents of each request."""
 
 
 class Engine:
-    """A loaded model."""
+    """A loaded model with its lanes."""
 
     def __init__(self, model: ServedModel) -> None:
         self._model = model
@@ -44,19 +44,19 @@ class Engine:
         self._pool = ThreadPoolExecutor(self._lanes)
 
     def prepare(self, requests: Requests) -> Prepared:
-        """Tokenize and sort."""
+        """Tokenize all pairs and sort them by length."""
         tokenizer = self._model.tokenizer
         encoded = [
             (pair, (at, index))
             for at, (query, documents) in enumerate(requests)
             for index, pair in enumerate(tokenizer.encode_documents(tokenizer.encode_query(query), documents))
         ]
-        encoded.sort(key=lambda one: -len(one[0]))
+        encoded.sort(key=lambda entry: -len(entry[0]))
         pairs, places = zip(*encoded, strict=True)
         return Prepared(pairs, places, [len(documents) for _, documents in requests])
 
     def run(self, prepared: Prepared, batch: int | None) -> list[list[float]]:
-        """`batch` is a budget of padded tokens."""
+        """Return the probabilities. `batch` is the maximum number of padded tokens; None for the server's setting."""
         limits = self._model.scheduler.limits
         limits = replace(limits, max_tokens=batch or limits.max_tokens)
         batches = plan([len(pair) for pair in prepared.pairs], limits)
@@ -76,7 +76,7 @@ class Engine:
 
 
 def plan(lengths: Sequence[int], limits: BatchLimits) -> list[slice]:
-    """Cut pairs, the longest first, into batches within the limits."""
+    """Split pairs, the longest first, into batches within the limits."""
     batches, start = [], 0
     while start < len(lengths):
         rows = max(1, min(limits.max_pairs, limits.max_tokens // limits.padded(lengths[start])))
@@ -91,7 +91,7 @@ def _next(waiting: Iterator[slice], taking: Lock) -> slice | None:
 
 
 def load(message: dict[str, Any]) -> Engine:
-    """`model` is the bundle."""
+    """Load the bundle `model`."""
     os.environ.setdefault("RAYON_NUM_THREADS", str(usable_cores()))
     return Engine(load_selected(model_options(Settings(model=Path(message["model"])))))
 

@@ -1,4 +1,4 @@
-"""fastembed's TextCrossEncoder with a model of one's own."""
+"""Runner of fastembed: TextCrossEncoder with a custom model."""
 
 import math
 from typing import Any
@@ -6,31 +6,31 @@ from typing import Any
 from fastembed.common.model_description import ModelSource
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 
-from bench.runners.lines import Requests, serve
+from bench.runners.protocol import Requests, serve
 
 _NAME = "bench/model"
 _DEFAULT_BATCH = 64
 
 
 class Engine:
-    """A TextCrossEncoder."""
+    """A loaded TextCrossEncoder."""
 
     def __init__(self, encoder: TextCrossEncoder) -> None:
         self._encoder = encoder
 
     def prepare(self, requests: Requests) -> Requests:
-        """Its input is text."""
+        """Return the requests: the input is text."""
         return requests
 
     def run(self, prepared: Requests, batch: int | None) -> list[list[float]]:
-        """A call for all pairs. It gives logits, and does not sort by length."""
+        """Score all pairs in one call. fastembed returns logits and does not sort by length."""
         pairs = [(query, document) for query, documents in prepared for document in documents]
         logits = iter(list(self._encoder.rerank_pairs(pairs, batch_size=batch or _DEFAULT_BATCH)))
         return [[1 / (1 + math.exp(-next(logits))) for _ in documents] for _, documents in prepared]
 
 
 def load(message: dict[str, Any]) -> Engine:
-    """`model` is the folder, `graph` the graph's path in it."""
+    """Load the graph with the path `graph` in the folder `model`."""
     TextCrossEncoder.add_custom_model(model=_NAME, sources=ModelSource(hf=_NAME), model_file=message["graph"])
     return Engine(TextCrossEncoder(_NAME, threads=message["threads"], specific_model_path=message["model"]))
 

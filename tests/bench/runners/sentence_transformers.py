@@ -1,7 +1,7 @@
-"""sentence-transformers' CrossEncoder.
+"""Runner of sentence-transformers: CrossEncoder.
 
-`together` gives it all pairs in one call, which it sorts by length: its best. Otherwise a call a request, as a service
-that uses it has to.
+`together` passes all pairs in one call, which sorts them by length: its best configuration. Otherwise each request is
+one call, as in a service that uses the library.
 """
 
 from pathlib import Path
@@ -9,26 +9,26 @@ from typing import Any
 
 from sentence_transformers import CrossEncoder, export_static_quantized_openvino_model
 
-from bench.runners.lines import Requests, serve
+from bench.runners.protocol import Requests, serve
 
 _DEFAULT_BATCH = 32
 _QUANTISED = "openvino/openvino_model_qint8_quantized.xml"
-"""What its own quantisation writes."""
+"""Graph that the library's own quantisation writes."""
 
 
 class Engine:
-    """A CrossEncoder."""
+    """A loaded CrossEncoder."""
 
     def __init__(self, encoder: CrossEncoder, *, together: bool) -> None:
         self._encoder = encoder
         self._together = together
 
     def prepare(self, requests: Requests) -> Requests:
-        """Its input is text."""
+        """Return the requests: the input is text."""
         return requests
 
     def run(self, prepared: Requests, batch: int | None) -> list[list[float]]:
-        """As in Engine of lines.py."""
+        """Score the requests; see `protocol.Engine.run`."""
         batch = batch or _DEFAULT_BATCH
         if not self._together:
             return [self._rank(query, documents, batch) for query, documents in prepared]
@@ -38,14 +38,17 @@ class Engine:
 
     def _rank(self, query: str, documents: list[str], batch: int) -> list[float]:
         scores = {
-            one["corpus_id"]: float(one["score"]) for one in self._encoder.rank(query, documents, batch_size=batch)
+            result["corpus_id"]: float(result["score"])
+            for result in self._encoder.rank(query, documents, batch_size=batch)
         }
         return [scores[index] for index in range(len(documents))]
 
 
 def load(message: dict[str, Any]) -> Engine:
-    """`model` is the folder; `backend` and `model_kwargs` are CrossEncoder's own. With `calibration`, a folder of
-    texts, the model is quantised first, into the folder `quantised`."""
+    """Load the folder `model`; `backend` and `model_kwargs` are arguments of CrossEncoder.
+
+    With `calibration`, a folder of texts, the model is quantised first, into the folder `quantised`.
+    """
     folder = message["model"]
     if calibration := message.get("calibration"):
         folder = message["quantised"]
@@ -56,7 +59,7 @@ def load(message: dict[str, Any]) -> Engine:
 
 
 def _quantise(model: str, calibration: str, quantised: str) -> None:
-    """As documented, but for the texts: the default ones would have to be fetched."""
+    """Quantise as documented, with our texts, because the default ones need a download."""
     encoder = CrossEncoder(model, backend="openvino")
     encoder.save_pretrained(quantised)
     export_static_quantized_openvino_model(

@@ -1,8 +1,8 @@
-"""Draw the figures of a run: throughput of every contestant, and latency by load level.
+"""Draw the figures of a run: throughput of every system, and latency by load level.
 
 `make bench` draws its results. To draw a committed run again without measuring, give its JSON file:
 
-    PYTHONPATH=tests .venv/bin/python -m bench.picture docs/bench/<processor>.json
+    PYTHONPATH=tests .venv/bin/python -m bench.chart docs/bench/<processor>.json
 """
 
 import json
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
-from bench.contestants import OURS, Use
+from bench.systems import OURS, Use
 
 Json = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ def draw(figures: Json, path: Path) -> None:
 
 
 def _draw_throughput(axes: Axes, figures: Json) -> None:
-    """Draw one bar for each contestant, the fastest at the top."""
+    """Draw one bar for each system, the fastest at the top."""
     measured = [record for record in figures["records"] if record["median_documents_per_second"]]
     measured.sort(key=lambda record: record["median_documents_per_second"])
     labels = [_label(record, figures["served"]["precision"]) for record in measured]
@@ -71,9 +71,9 @@ def _colour(record: Json) -> str:
 
 def _draw_latency(axes: Axes, figures: Json) -> None:
     """Draw p50 and p99 of each server by the number of clients."""
-    names = dict.fromkeys(level["contestant"] for level in figures["levels"])
+    names = dict.fromkeys(level["system"] for level in figures["levels"])
     for name, colour in zip(names, _LINES, strict=False):
-        levels = [level for level in figures["levels"] if level["contestant"] == name]
+        levels = [level for level in figures["levels"] if level["system"] == name]
         _draw_percentiles(axes, name, levels, colour)
     clients: Sequence[int] = figures["options"]["level_clients"]
     axes.set_xscale("log", base=2)

@@ -1,11 +1,11 @@
-"""The picture of a run: it can be drawn from the JSON file, without measuring."""
+"""Chart of a benchmark, drawn from its JSON file."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from bench.picture import draw
+from bench.chart import draw
 
 RUNS = sorted((Path(__file__).parents[2] / "docs" / "bench").glob("*.json"))
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from bench.contestants import Use
-from bench.field import Record
 from bench.figures.levels import LoadLevel
+from bench.performance_targets import Row, ratio, rows
+from bench.pool import Record
 from bench.results import Results
-from bench.rows import Row, ratio, rows
+from bench.systems import Use
 
 _HOW = {
     Use.OURS: "",
@@ -15,7 +15,7 @@ _HOW = {
     Use.AT_ITS_BEST: "best batch size",
 }
 
-_HOW_MEASURED = """- Work: the same {work} documents for each contestant, {rounds} rounds, one contestant at a time.
+_HOW_MEASURED = """- Work: the same {work} documents for each system, {rounds} rounds, one system at a time.
 - documents/s: median of the rounds. ours / it: median of the ratios within each round.
 - p50: requests of {documents} documents, one at a time."""
 _LOAD_LEVELS = """\
@@ -23,8 +23,8 @@ Requests of {documents} documents. Each client waits for its response before it 
 With fewer than 100 calls, p99 is the slowest call."""
 
 
-def page(results: Results, picture: str) -> str:
-    """Return the page that `make bench` writes. `picture` is the file name of the chart beside it."""
+def page(results: Results, chart: str) -> str:
+    """Return the page that `make bench` writes. `chart` is the file name of the chart beside it."""
     options = results.options
     parts = [
         f"# {results.host.cpu}, {results.host.cores} cores, {results.date}",
@@ -32,10 +32,10 @@ def page(results: Results, picture: str) -> str:
         _setting(results),
         "## Targets",
         _table(("figure", "value", "target", "met", "details"), map(_row, rows(results))),
-        "## Contestants",
+        "## Systems",
         _HOW_MEASURED.format(work=results.work, rounds=options.rounds, documents=options.interactive_documents),
-        _contestants(results),
-        f"![throughput and latency]({picture})",
+        _systems(results),
+        f"![throughput and latency]({chart})",
         "## Load levels",
         _LOAD_LEVELS.format(documents=options.documents),
         _levels(results.levels),
@@ -70,15 +70,15 @@ def _bound(row: Row) -> str:
     return f"{row.sense.value} {row.bound:g} {row.unit}".strip()
 
 
-def _contestants(results: Results) -> str:
+def _systems(results: Results) -> str:
     ours = results.records[0]
-    head = ("contestant", "precision", "how", "batch", "documents/s", "ours / it", "p50, ms", "max score difference")
-    return _table(head, (_contestant(record, ours, results.served.precision) for record in results.records))
+    head = ("system", "precision", "how", "batch", "documents/s", "ours / it", "p50, ms", "max score difference")
+    return _table(head, (_system(record, ours, results.served.precision) for record in results.records))
 
 
-def _contestant(record: Record, ours: Record, precision: str) -> Sequence[str]:
-    contestant = record.contestant
-    named = (contestant.name, contestant.precision or precision, _HOW[contestant.use])
+def _system(record: Record, ours: Record, precision: str) -> Sequence[str]:
+    system = record.system
+    named = (system.name, system.precision or precision, _HOW[system.use])
     if record.speed is None:
         return *named, "", f"did not run: {record.failed or 'no reason given'}", "", "", ""
     times = ratio(ours, record)
@@ -102,7 +102,7 @@ def _level(level: LoadLevel) -> Sequence[str]:
     times = (summary.latency.p50, summary.latency.p95, summary.latency.p99)
     return (
         str(level.clients),
-        level.contestant,
+        level.system,
         str(summary.requests),
         f"{summary.documents_per_second:.1f}",
         *(f"{seconds * 1000:.0f}" for seconds in times),
@@ -111,7 +111,7 @@ def _level(level: LoadLevel) -> Sequence[str]:
 
 
 def _versions(records: Iterable[Record]) -> str:
-    versions = {record.contestant.peer: record.versions for record in records if record.versions}
+    versions = {record.system.peer: record.versions for record in records if record.versions}
     return "\n".join(
         f"- {peer}: " + ", ".join(f"{name} {version}" for name, version in packages.items())
         for peer, packages in versions.items()

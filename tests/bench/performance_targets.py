@@ -1,17 +1,17 @@
-"""The figures that are demanded, each with its bound. Pure: results in, rows out."""
+"""Figures with a target: their values, bounds and details. Pure functions of the results."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from statistics import median
 
-from bench.contestants import Kind, Use
-from bench.field import Record
+from bench.pool import Record
 from bench.results import Results
+from bench.systems import Kind, Use
 
 
 class Sense(Enum):
-    """Which side of the bound is the right one."""
+    """Side of the bound that meets the target."""
 
     AT_LEAST = "≥"
     AT_MOST = "≤"
@@ -19,11 +19,11 @@ class Sense(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure."""
+    """One figure and its target."""
 
     figure: str
     value: float | None
-    """None where it could not be taken; `detail` says why."""
+    """None if it could not be measured; `detail` gives the reason."""
     sense: Sense
     bound: float
     unit: str = ""
@@ -31,14 +31,14 @@ class Row:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the bound is kept; None where there is no value."""
+        """True if the target is met; None without a value."""
         if self.value is None:
             return None
         return self.value >= self.bound if self.sense is Sense.AT_LEAST else self.value <= self.bound
 
 
 def rows(results: Results) -> list[Row]:
-    """All of them, in the order of docs/performance.md."""
+    """Return all rows, in the order of docs/performance.md."""
     return [
         *_throughput(results),
         *_peers(results),
@@ -72,23 +72,23 @@ def _throughput(results: Results) -> list[Row]:
 
 def _peers(results: Results) -> list[Row]:
     amx = results.host.has_amx
-    in_use = [record for record in results.records if record.contestant.use is Use.AS_USERS_DO]
-    at_best = [record for record in results.records if record.contestant.use is Use.AT_ITS_BEST]
-    peers = list(dict.fromkeys(record.contestant.peer for record in [*in_use, *at_best]))
+    in_use = [record for record in results.records if record.system.use is Use.AS_USERS_DO]
+    at_best = [record for record in results.records if record.system.use is Use.AT_ITS_BEST]
+    peers = list(dict.fromkeys(record.system.peer for record in [*in_use, *at_best]))
     least = {
         "sentence-transformers": ("as its users run it", in_use, 5.0 if amx else 2.5),
         "infinity": ("as its users run it", in_use, 5.0 if amx else 2.5),
         "fastembed": ("fp32, best batch size", _fp32(at_best), 3.0 if amx else 2.0),
         "flashrank": ("fp32, best batch size", _fp32(at_best), 3.0 if amx else 2.0),
     }
-    demanded = [
+    same_precision = [
         _beside(results, f"served / {peer}, {how}", _of(records, peer), bound)
         for peer, (how, records, bound) in least.items()
         if peer in peers
     ]
-    every = [*in_use, *at_best]
-    return demanded + [
-        _beside(results, f"served / {peer}, best documented CPU setting", _of(every, peer), 1.3) for peer in peers
+    all_records = [*in_use, *at_best]
+    return same_precision + [
+        _beside(results, f"served / {peer}, best documented CPU setting", _of(all_records, peer), 1.3) for peer in peers
     ]
 
 
@@ -104,38 +104,43 @@ def _interactive(results: Results) -> Row:
 
 def _beside_bulk(results: Results) -> Row:
     figure = "p99 of 10-document requests beside two 1,000-document clients / idle"
-    taken = results.beside_bulk
-    if taken is None:
+    measured = results.beside_bulk
+    if measured is None:
         return Row(figure, None, Sense.AT_MOST, 4.0, detail=results.failed["beside_bulk"])
-    times = f"{taken.busy.latency.p99 * 1000:.0f} ms and {taken.idle.latency.p99 * 1000:.0f} ms"
-    failed = [_errors(taken.busy.errors), _errors(taken.bulk.errors) and f"bulk clients: {_errors(taken.bulk.errors)}"]
-    return Row(figure, taken.ratio, Sense.AT_MOST, 4.0, detail=", ".join(filter(None, (times, *failed))))
+    times = f"{measured.busy.latency.p99 * 1000:.0f} ms and {measured.idle.latency.p99 * 1000:.0f} ms"
+    failed = [
+        _errors(measured.busy.errors),
+        _errors(measured.bulk.errors) and f"bulk clients: {_errors(measured.bulk.errors)}",
+    ]
+    return Row(figure, measured.ratio, Sense.AT_MOST, 4.0, detail=", ".join(filter(None, (times, *failed))))
 
 
 def _overload(results: Results) -> list[Row]:
     throughput, refusal = "documents/s at twice the saturation load / at saturation", "slowest rejection at that load"
-    taken = results.overload
-    if taken is None:
+    measured = results.overload
+    if measured is None:
         why = results.failed["overload"]
         return [
             Row(throughput, None, Sense.AT_LEAST, 0.95, detail=why),
             Row(refusal, None, Sense.AT_MOST, 50.0, "ms", why),
         ]
-    calls = f"{taken.overload.answered} of {taken.overload.requests} calls answered in time"
-    slowest = taken.overload.refusals.longest * 1000 or None
-    errors = _errors(taken.overload.errors) or "no call was rejected"
+    calls = f"{measured.overload.answered} of {measured.overload.requests} calls answered in time"
+    slowest = measured.overload.refusals.longest * 1000 or None
+    errors = _errors(measured.overload.errors) or "no call was rejected"
     return [
-        Row(throughput, taken.ratio, Sense.AT_LEAST, 0.95, detail=calls),
+        Row(throughput, measured.ratio, Sense.AT_LEAST, 0.95, detail=calls),
         Row(refusal, slowest, Sense.AT_MOST, 50.0, "ms", errors),
     ]
 
 
 def _memory(results: Results) -> Row:
-    taken, options = results.memory, results.options
+    measured, options = results.memory, results.options
     documents = f"{options.memory_documents:,} documents of {options.memory_tokens} tokens"
-    detail = f"{taken.before:.0f} MB before, {taken.peak:.0f} MB at the peak" if taken else results.failed["memory"]
+    detail = (
+        f"{measured.before:.0f} MB before, {measured.peak:.0f} MB at the peak" if measured else results.failed["memory"]
+    )
     figure = f"peak memory added by a gRPC request of {documents}"
-    return Row(figure, taken.added if taken else None, Sense.AT_MOST, 150.0, "MB", detail)
+    return Row(figure, measured.added if measured else None, Sense.AT_MOST, 150.0, "MB", detail)
 
 
 def _start(results: Results) -> Row:
@@ -144,36 +149,38 @@ def _start(results: Results) -> Row:
 
 
 def ratio(ours: Record, other: Record) -> float | None:
-    """Of documents a second: the median of the ratios of the rounds, since what is of one round was taken close
-    together."""
+    """Return the median over the rounds of the ratio of documents per second.
+
+    Values of one round are measured close together, so that changes of the machine cancel out.
+    """
     pairs = list(zip(ours.documents_per_second, other.documents_per_second, strict=False))
-    return median(one / two for one, two in pairs) if pairs else None
+    return median(mine / theirs for mine, theirs in pairs) if pairs else None
 
 
 def _beside(results: Results, figure: str, others: Sequence[Record], bound: float) -> Row:
-    """Beside the fastest of several."""
+    """Return the row that compares our server with the fastest of several systems."""
     measured = [record for record in others if record.speed is not None]
     if not measured:
         return Row(figure, None, Sense.AT_LEAST, bound, detail=_failed(*others))
     best = max(measured, key=lambda record: record.speed or 0.0)
-    detail = f"{best.contestant.name} {best.contestant.precision}"
+    detail = f"{best.system.name} {best.system.precision}"
     return Row(figure, ratio(_ours(results.records), best), Sense.AT_LEAST, bound, detail=detail)
 
 
 def _ours(records: Sequence[Record]) -> Record:
-    return next(record for record in records if record.contestant.kind is Kind.GRPC)
+    return next(record for record in records if record.system.kind is Kind.GRPC)
 
 
 def _first(records: Sequence[Record], use: Use) -> Record:
-    return next(record for record in records if record.contestant.use is use)
+    return next(record for record in records if record.system.use is use)
 
 
 def _of(records: Iterable[Record], peer: str) -> list[Record]:
-    return [record for record in records if record.contestant.peer == peer]
+    return [record for record in records if record.system.peer == peer]
 
 
 def _fp32(records: Iterable[Record]) -> list[Record]:
-    return [record for record in records if record.contestant.precision == "fp32"]
+    return [record for record in records if record.system.precision == "fp32"]
 
 
 def _failed(*records: Record) -> str:

@@ -1,5 +1,8 @@
-"""Which engine and settings this server and its bare engine run with: what `auto` means here for the bundled model,
-since the ranks of random weights say nothing."""
+"""Choose the engine of this server and its bare engine.
+
+It is the choice of `auto` for the bundled model: tuning needs meaningful rankings, and the benchmark's model has random
+weights.
+"""
 
 import os
 
@@ -16,8 +19,8 @@ from rerank_service.wiring import model_options
 _CHOOSING = ("RERANK_PROVIDER", "RERANK_PRECISION")
 
 
-def settle(say: Say) -> None:
-    """Set the variables that say so, unless the caller has."""
+def choose_engine(say: Say) -> None:
+    """Set the RERANK_… variables of the engine, unless the caller has set a provider or a precision."""
     os.environ["RERANK_TUNE"] = "off"
     if any(name in os.environ for name in _CHOOSING):
         return

@@ -1,0 +1,15 @@
+"""Files and folders in the output folder of bench.model."""
+
+SOURCE = "source"
+"""The model in the form of the Hugging Face hub: safetensors, tokenizer, config, and onnx/ for the peers."""
+FP32_GRAPH, INT8_GRAPH = "onnx/model.onnx", "onnx/model_qint8.onnx"
+"""Graphs in the source: optimum's export, and the int8 form that sentence-transformers documents."""
+TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+BUNDLE = "bundle"
+"""Bundle that `rerank export` writes from the source, for this server."""
+CALIBRATION = "calibration"
+"""Texts for peers whose quantisation needs them."""
+QUANTISED = "openvino-int8"
+"""Quantised model that the sentence-transformers runner writes."""
+INFINITY_FP32, INFINITY_INT8 = "infinity-fp32", "infinity-int8"
+"""Models for Infinity's optimum engine: it needs a single graph, beside the tokenizer."""
