@@ -1,6 +1,6 @@
-"""The real clients against a started server, each in an environment of its own: `make test-clients`.
+"""Real clients against a started server, each in its own environment: `make test-clients`.
 
-A folder an environment: what it holds (requirements.txt, pinned by constraints.txt), older releases that are tried on
-top of it (older.txt), and its tests. What runs in those environments imports nothing of ours but this package's
-`cases` and what that imports: the standard library and pytest.
+Each folder is an environment: its packages (requirements.txt, pinned by constraints.txt), older releases to test on top
+of them (older.txt), and its tests. Code in these environments imports only `cases` from this project, and modules that
+`cases` imports. These need only the standard library and pytest.
 """

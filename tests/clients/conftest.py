@@ -1,4 +1,4 @@
-"""The front, and the ground that tests of clients stand on."""
+"""Fixtures of client tests: the recording proxy and the harness."""
 
 import json
 import os
@@ -6,16 +6,16 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from clients import pairs, records
-from clients.front import Front, fronting
-from clients.ground import Ground
+from clients import golden_pairs, records
+from clients.harness import Harness
+from clients.recording_proxy import RecordingProxy, recording_proxy
 
 pytest.register_assert_rewrite("clients.cases")
 _PASSED = pytest.StashKey[bool]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the checks that a class inherits for each of its cases."""
+    """Run the inherited tests of a class for each of its cases."""
     if "case" in metafunc.fixturenames and metafunc.cls is not None:
         metafunc.parametrize("case", metafunc.cls.cases, ids=str)
 
@@ -30,19 +30,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def front() -> Iterator[Front]:
-    """One for all tests."""
-    with fronting(json.loads(os.environ["CLIENTS_SERVERS"])) as front:
-        yield front
+def recorder() -> Iterator[RecordingProxy]:
+    """Run one recording proxy for all tests."""
+    with recording_proxy(json.loads(os.environ["CLIENTS_SERVERS"])) as recorder:
+        yield recorder
 
 
 @pytest.fixture
-def ground(request: pytest.FixtureRequest, front: Front) -> Iterator[Ground]:
-    """Where a test opens its clients. Which they were and what passed is recorded once the test has passed."""
-    front.clear()
-    ground = Ground(front, os.environ["CLIENTS_KEY"], os.environ["CLIENTS_GRPC"])
-    yield ground
-    if ground.ways and request.node.stash.get(_PASSED, False):
-        told = [way.record for way in ground.ways]
-        records.add(told)
-        pairs.add(told[0], front.calls)
+def harness(request: pytest.FixtureRequest, recorder: RecordingProxy) -> Iterator[Harness]:
+    """Yield the harness of a test. Its setups and calls are recorded if the test passes."""
+    recorder.clear()
+    harness = Harness(recorder, os.environ["CLIENTS_KEY"], os.environ["CLIENTS_GRPC"])
+    yield harness
+    if harness.setups and request.node.stash.get(_PASSED, False):
+        used = [setup.record for setup in harness.setups]
+        records.add(used)
+        golden_pairs.add(used[0], recorder.calls)

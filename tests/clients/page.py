@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clients import pairs, records
+from clients import golden_pairs, records
 from clients.records import Record
 
 HERE = Path(__file__).parent
@@ -19,10 +19,10 @@ _HEAD = "| client | versions | language | dialect | setup line | notes |\n|---|-
 _PARTIAL = re.compile(r"\bpartial\(([\w.]+), (.*)\)$")
 
 
-def table(its: list[Record]) -> str:
+def table(tested_setups: list[Record]) -> str:
     """Return one row for each setup line, with all versions in which it was tested."""
     versions: dict[Record, list[str]] = {}
-    for record in its:
+    for record in tested_setups:
         versions.setdefault(replace(record, version=""), []).append(record.version)
     rows = sorted(versions.items(), key=_order)
     return _HEAD + "".join(_row(record, sorted(tested, key=_natural)) for record, tested in rows)
@@ -54,18 +54,18 @@ def _code(line: str) -> str:
     return f"`{line.replace('|', chr(92) + '|')}`" if line else ""
 
 
-def made(page: str, its: list[Record]) -> str:
+def made(page: str, tested_setups: list[Record]) -> str:
     """Return the page with a new table. All other text is written by hand and stays."""
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table(its)}\n{_END}{after}"
+    return f"{before}{_BEGIN}\n{table(tested_setups)}\n{_END}{after}"
 
 
 def keep(recorded: Path) -> None:
     """Copy records and golden pairs from the folder of a test run, and update the page."""
-    its = records.read(recorded / "records.jsonl")
-    RECORDS.write_text("".join(f"{records.as_line(record)}\n" for record in its), encoding="utf-8")
-    pairs.write(GOLDEN, pairs.by_client(recorded / "calls.jsonl"))
+    new = records.read(recorded / "records.jsonl")
+    RECORDS.write_text("".join(f"{records.as_line(record)}\n" for record in new), encoding="utf-8")
+    golden_pairs.write(GOLDEN, golden_pairs.by_client(recorded / "calls.jsonl"))
     write()
 
 

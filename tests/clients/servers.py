@@ -1,4 +1,4 @@
-"""The servers that clients are run against: started ones, and two that refuse what they are asked."""
+"""Servers for client tests: started processes, and two servers that refuse all requests."""
 
 import asyncio
 import threading
@@ -17,21 +17,23 @@ KEY = "a-key"
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Their addresses."""
+    """Addresses of the servers."""
 
     rest: dict[str, str]
-    """Roots by what the server is: ready, open (without keys), overloaded or draining."""
+    """Root URLs by kind of server: ready, open (without keys), overloaded or draining."""
     grpc: str
-    """Of the one that is ready."""
+    """gRPC address of the ready server."""
 
 
 @asynccontextmanager
 async def servers() -> AsyncIterator[Servers]:
-    """`rerank serve` with the bundled model, with a key and without; beside it the same edges, one with no room left
-    and one whose door is closed, so that refusals are the server's own."""
+    """Start `rerank serve` with the bundled model, with a key and without.
+
+    Beside them run an overloaded and a draining server in this process, so that refusals are real ones.
+    """
     bundle = open_bundle(STARTER)
     keys = Keys([KEY])
-    with _unread(RERANK_API_KEYS=KEY) as process, _unread() as keyless:
+    with _log_discarded(RERANK_API_KEYS=KEY) as process, _log_discarded() as keyless:
         async with (
             running(bundle, max_live_documents=1) as full,
             running(bundle) as closed,
@@ -50,8 +52,8 @@ async def servers() -> AsyncIterator[Servers]:
 
 
 @contextmanager
-def _unread(**variables: str) -> Iterator[Process]:
-    """A started server whose log is thrown away, lest it fill the pipe."""
+def _log_discarded(**variables: str) -> Iterator[Process]:
+    """Start a server and discard its log, because a full pipe would block it."""
     with started(**variables) as process:
         assert process.popen.stderr is not None
         threading.Thread(target=process.popen.stderr.read, daemon=True).start()
@@ -60,7 +62,7 @@ def _unread(**variables: str) -> Iterator[Process]:
 
 @asynccontextmanager
 async def _occupied(core: Running) -> AsyncIterator[None]:
-    """A request that takes all room, and stays."""
+    """Keep one live request, which uses all capacity."""
     core.score.hold()
     ranking = asyncio.create_task(core.rank("1", "2", seconds=3600))
     await core.score.started()

@@ -1,4 +1,4 @@
-"""The Dockerfile, read without Docker: at one with the project, the server's settings and the manifests."""
+"""Dockerfile, checked without Docker: consistent with the project, the settings and the Kubernetes manifests."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ PORTS = [Settings.model_fields[name].default for name in ("grpc_port", "rest_por
 
 
 class Instruction(NamedTuple):
-    """A line of the Dockerfile, with those that continue it."""
+    """An instruction of the Dockerfile, with its continuation lines."""
 
     name: str
     text: str
@@ -59,25 +59,24 @@ def _texts(stage: list[Instruction], name: str) -> list[str]:
 
 
 def _pairs(name: str) -> dict[str, str]:
-    """The keys and values that an instruction of the last stage sets."""
+    """Return the keys and values of an instruction in the last stage."""
     return dict(pair.split("=", 1) for text in _texts(LAST, name) for pair in shlex.split(text))
 
 
 def _words(name: str, stage: list[Instruction] = LAST) -> list[str]:
-    """The command of an instruction of a stage, in the form that needs no shell."""
+    """Return the command of an instruction, which has the exec form (a JSON array)."""
     (text,) = _texts(stage, name)
     words: list[str] = json.loads(text[text.index("[") :])
     return words
 
 
 def _copied() -> set[str]:
-    """What the build takes from the repository."""
+    """Return the paths that the build copies from the repository."""
     return {source for text in _texts(BUILD, "COPY") for source in text.split()[:-1]}
 
 
 def _is_ignored(path: PurePosixPath) -> bool:
-    """Whether .dockerignore keeps a path of the repository from the build: the last pattern that says anything
-    of it, or of a folder it lies in, decides."""
+    """Return whether .dockerignore excludes a path. The last pattern that matches it or one of its folders decides."""
     ignored = False
     for pattern in IGNORED:
         if any(_matches(part, pattern.removeprefix("!")) for part in (path, *path.parents[:-1])):
@@ -90,43 +89,43 @@ def _matches(path: PurePosixPath, pattern: str) -> bool:
 
 
 def test_every_stage_is_built_on_the_base_argument() -> None:
-    """One build argument chooses the base of all stages, so that the environment finds its Python in the last."""
+    """One build argument sets the base of all stages, so that the environment has the same Python in the last stage."""
     assert [text.split()[0] for text in _texts(INSTRUCTIONS, "FROM")] == ["${BASE}"] * 3
     first = takewhile(lambda instruction: instruction.name != "FROM", INSTRUCTIONS)
     assert [text.partition("=")[0] for text in _texts(list(first), "ARG")] == ["BASE"]
 
 
-def test_the_base_has_a_python_that_the_project_runs_on() -> None:
-    """The default base is new enough, and is the Makefile's."""
+def test_base_image_has_a_supported_python() -> None:
+    """The default base is new enough, and equals that of the Makefile."""
     image, _, tag = ARGUMENTS["BASE"].partition(":")
     assert image == "python"
     assert SpecifierSet(PROJECT["requires-python"]).contains(tag.partition("-")[0])
     assert f"\nBASE ?= {ARGUMENTS['BASE']}\n" in (ROOT / "Makefile").read_text()
 
 
-def test_the_extra_is_the_projects() -> None:
-    """By default the image serves on the CPU."""
+def test_default_extra_exists_in_the_project() -> None:
+    """The default image serves on the CPU."""
     assert ARGUMENTS["EXTRA"] == "cpu"
     assert "cpu" in PROJECT["optional-dependencies"]
 
 
-def test_the_build_takes_what_is_there() -> None:
-    """What is copied exists, and no file of it is ignored."""
+def test_copied_paths_exist_and_are_not_ignored() -> None:
+    """No file below a copied path is ignored."""
     for source in _copied():
         assert (ROOT / source).exists()
         inside = [path.relative_to(ROOT) for path in (ROOT / source).rglob("*") if "__pycache__" not in path.parts]
         assert not [path for path in (Path(source), *inside) if _is_ignored(PurePosixPath(path))]
 
 
-def test_the_build_takes_no_more_than_it_uses() -> None:
-    """Whatever is not copied is ignored, and so are caches in what is."""
+def test_paths_that_are_not_copied_are_ignored() -> None:
+    """Caches inside copied folders are ignored too."""
     sent = {path.name for path in ROOT.iterdir() if not _is_ignored(PurePosixPath(path.name))}
     assert sent == _copied()
     assert _is_ignored(PurePosixPath("service/rerank_service/__pycache__/errors.cpython-312.pyc"))
 
 
-def test_the_build_takes_all_that_the_wheel_is_made_of() -> None:
-    """The wheel's parts, and the constraints it is installed under, are copied."""
+def test_all_sources_of_the_wheel_are_copied() -> None:
+    """The constraints of its installation are copied too."""
     wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     constraints = re.findall(r"-c (\S+)", " ".join(_texts(BUILD, "RUN")))
     needed = ["pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], *wheel, *constraints]
@@ -135,15 +134,15 @@ def test_the_build_takes_all_that_the_wheel_is_made_of() -> None:
     assert all((ROOT / path).exists() for path in needed)
 
 
-def test_the_last_stage_takes_only_the_environment() -> None:
-    """No sources, no wheel, no cache."""
+def test_last_stage_copies_only_the_environment() -> None:
+    """It has no sources, no wheel and no cache."""
     assert _texts(BUILD, "FROM") == ["${BASE} AS build"]
     assert _texts(LAST, "COPY") == ["--from=build /opt/rerank /opt/rerank"]
     assert not {"ADD", "RUN", "VOLUME"} & {instruction.name for instruction in LAST}
 
 
-def test_torch_is_in_a_stage_of_its_own() -> None:
-    """The exporter's extra, under the exporter's constraints; the last stage has neither, and takes nothing of it."""
+def test_only_the_export_stage_has_torch() -> None:
+    """It installs the extra `export` under its constraints. The last stage copies nothing from it."""
     (install,) = _texts(EXPORT, "RUN")
     assert install.count("[export]") == 1
     assert {"--from=build /src/export/constraints.txt /tmp/constraints.txt", "--from=build /wheel /wheel"} == set(
@@ -155,20 +154,20 @@ def test_torch_is_in_a_stage_of_its_own() -> None:
     assert not [text for _, text in [*BUILD, *LAST] if "[export]" in text or "--from=export" in text]
 
 
-def test_the_stage_for_exports_runs_the_exporter() -> None:
-    """Without rights, in the folder that the caller gives; without a model it tells what it takes."""
+def test_export_stage_runs_the_exporter() -> None:
+    """It runs without root rights in the mounted folder; without arguments it prints its help."""
     (folder,), (user,) = _texts(EXPORT, "WORKDIR"), _texts(EXPORT, "USER")
     assert f"mkdir -m 1777 {folder}" in _texts(EXPORT, "RUN")[0]
     assert _texts(LAST, "USER") == [user]
     script, *arguments = _words("ENTRYPOINT", EXPORT) + _words("CMD", EXPORT)
     assert script in PROJECT["scripts"]
-    helped = subprocess.run([sys.executable, "-m", "rerank_service", *arguments], capture_output=True, text=True)
-    assert helped.returncode == 0
-    assert "--trust-remote-code" in helped.stdout
+    shown_help = subprocess.run([sys.executable, "-m", "rerank_service", *arguments], capture_output=True, text=True)
+    assert shown_help.returncode == 0
+    assert "--trust-remote-code" in shown_help.stdout
 
 
-def test_it_runs_as_a_user_without_rights() -> None:
-    """A number, so that Kubernetes can tell that it is not root; the one that the manifests name."""
+def test_image_runs_as_a_user_without_root_rights() -> None:
+    """The user is a number, so that Kubernetes can verify that it is not root. It equals that of the manifests."""
     (user,) = _texts(LAST, "USER")
     deployment = yaml.safe_load((ROOT / "deploy" / "base" / "deployment.yaml").read_text())
     context = deployment["spec"]["template"]["spec"]["securityContext"]
@@ -176,22 +175,22 @@ def test_it_runs_as_a_user_without_rights() -> None:
     assert 0 not in map(int, user.split(":"))
 
 
-def test_it_exposes_the_servers_ports() -> None:
-    """The ports are the settings' defaults."""
+def test_image_exposes_the_default_ports() -> None:
+    """The ports are the defaults of the settings."""
     assert [int(port) for text in _texts(LAST, "EXPOSE") for port in text.split()] == PORTS
 
 
-def test_it_starts_the_server() -> None:
-    """Entry point and command are a command line of the project's script."""
+def test_image_starts_the_server() -> None:
+    """Entry point and command form a valid command line."""
     script, *arguments = _words("ENTRYPOINT") + _words("CMD")
     assert script in PROJECT["scripts"]
     assert arguments == ["serve"]
-    helped = subprocess.run([sys.executable, "-m", "rerank_service", *arguments, "--help"], capture_output=True)
-    assert helped.returncode == 0
+    shown_help = subprocess.run([sys.executable, "-m", "rerank_service", *arguments, "--help"], capture_output=True)
+    assert shown_help.returncode == 0
 
 
-def test_its_environment_is_made_of_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every RERANK_ variable is one that the server reads, and lets it be reached from outside."""
+def test_environment_variables_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every RERANK_ variable is a setting. The server listens on all interfaces."""
     variables = {name: value for name, value in _pairs("ENV").items() if name.startswith("RERANK_")}
     assert set(variables) <= {f"RERANK_{name.upper()}" for name in Settings.model_fields}
     for name, value in variables.items():
@@ -199,14 +198,14 @@ def test_its_environment_is_made_of_settings(monkeypatch: pytest.MonkeyPatch) ->
     assert Settings().host == "0.0.0.0"
 
 
-def test_it_reports_to_nobody() -> None:
-    """onnxruntime's telemetry is off, and the environment's programs are found first."""
+def test_telemetry_is_off() -> None:
+    """onnxruntime sends no telemetry. The programs of the environment come first in PATH."""
     assert _pairs("ENV")["ORT_DISABLE_TELEMETRY"] == "1"
     assert _pairs("ENV")["PATH"].startswith("/opt/rerank/bin:")
 
 
-def test_its_labels_are_the_projects() -> None:
-    """Title, description and licence are pyproject.toml's."""
+def test_labels_equal_the_project_metadata() -> None:
+    """Title, description and licence come from pyproject.toml."""
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in _pairs("LABEL").items()}
     assert labels == {
         "title": PROJECT["name"],
@@ -216,8 +215,8 @@ def test_its_labels_are_the_projects() -> None:
 
 
 @pytest.mark.parametrize(("ready", "status"), [(True, 0), (False, 1)])
-async def test_its_health_check_follows_readiness(ready: bool, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command that Docker runs asks the REST port whether requests should come here, whatever the proxies."""
+async def test_health_check_follows_readiness(ready: bool, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command asks the REST port for readiness, and ignores proxy variables."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     registry = Registry()
     reranker = Reranker(registry, Admission(1, 1, time.monotonic), request_limits())
@@ -225,7 +224,7 @@ async def test_its_health_check_follows_readiness(ready: bool, status: int, monk
     routes.ready = ready
     python, *arguments = _words("HEALTHCHECK")
     assert python == "python3"
-    async with listening(build_app(routes), "127.0.0.1", 0) as edge:
-        asked = [argument.replace(f":{PORTS[1]}/", f":{edge.port}/") for argument in arguments]
-        check = await asyncio.create_subprocess_exec(sys.executable, *asked, stderr=asyncio.subprocess.DEVNULL)
+    async with listening(build_app(routes), "127.0.0.1", 0) as server:
+        arguments = [argument.replace(f":{PORTS[1]}/", f":{server.port}/") for argument in arguments]
+        check = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.DEVNULL)
         assert await check.wait() == status

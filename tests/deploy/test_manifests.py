@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: valid, at one with each other, with the server's settings and with their README."""
+"""Kubernetes manifests: valid, and consistent with each other, with the settings and with their README."""
 
 import json
 import re
@@ -41,7 +41,7 @@ PORTS = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
 
 
 def _settings(deployment: Manifest, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What the server makes of the container's environment."""
+    """Return the settings that the server reads from the container's environment."""
     known = {f"RERANK_{name.upper()}" for name in Settings.model_fields}
     for variable in deployment["spec"]["template"]["spec"]["containers"][0]["env"]:
         assert variable["name"] in known
@@ -51,18 +51,18 @@ def _settings(deployment: Manifest, monkeypatch: pytest.MonkeyPatch) -> Settings
 
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_kubernetes_takes_each_manifest(name: str, version: str) -> None:
-    """Each is valid, unknown fields included."""
+def test_manifest_is_valid(name: str, version: str) -> None:
+    """Unknown fields are errors."""
     kubernetes_validate.validate(MANIFESTS[name], version, strict=True)
 
 
-def test_the_kustomization_lists_every_manifest() -> None:
-    """What is there is applied, and what is applied is there."""
+def test_kustomization_lists_every_manifest() -> None:
+    """It lists no other files."""
     assert _read(BASE / "kustomization.yaml")["resources"] == sorted(MANIFESTS)
 
 
-def test_the_version_is_the_packages() -> None:
-    """The images' tags and the version's label follow the package."""
+def test_versions_equal_the_package_version() -> None:
+    """Image tags and the version label equal the version of the package."""
     base = _read(BASE / "kustomization.yaml")
     assert base["images"] == [{"name": CONTAINER["image"], "newTag": rerank_service.__version__}]
     assert base["labels"][0]["pairs"]["app.kubernetes.io/version"] == rerank_service.__version__
@@ -71,8 +71,8 @@ def test_the_version_is_the_packages() -> None:
     assert set(re.findall(r"rerank-service:([\w.]+)", README)) == {rerank_service.__version__}
 
 
-def test_every_selector_finds_the_pods() -> None:
-    """Deployment, services, budget, policy and spread mean the same pods."""
+def test_every_selector_matches_the_pods() -> None:
+    """Deployment, services, disruption budget, network policy and topology spread select the same pods."""
     pods = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
     assert [service["spec"]["selector"] for service in SERVICES] == [pods] * 2
     assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == pods
@@ -82,26 +82,26 @@ def test_every_selector_finds_the_pods() -> None:
         assert spread["labelSelector"]["matchLabels"] == pods
 
 
-def test_ports_are_the_servers_defaults() -> None:
-    """The container says which ports the server listens on."""
+def test_ports_equal_the_default_settings() -> None:
+    """The container lists the ports of the server."""
     assert list(PORTS.items()) == [("grpc", DEFAULTS["grpc_port"]), ("http", DEFAULTS["rest_port"])]
 
 
 @pytest.mark.parametrize(("name", "ports"), [("service.yaml", ["grpc", "http"]), ("service-headless.yaml", ["grpc"])])
-def test_a_service_leads_to_the_containers_ports(name: str, ports: list[str]) -> None:
-    """A service's ports have the names and numbers of the container's."""
+def test_service_ports_equal_the_container_ports(name: str, ports: list[str]) -> None:
+    """Names and numbers are equal."""
     served = MANIFESTS[name]["spec"]["ports"]
     assert [port["name"] for port in served] == [port["targetPort"] for port in served] == ports
     assert [port["port"] for port in served] == [PORTS[port] for port in ports]
 
 
-def test_the_headless_service_is_headless() -> None:
-    """Only then does DNS name the pods themselves."""
+def test_headless_service_has_no_cluster_ip() -> None:
+    """Without a cluster IP, DNS returns the addresses of the pods."""
     assert MANIFESTS["service-headless.yaml"]["spec"]["clusterIP"] == "None"
 
 
-def test_the_policy_opens_the_containers_ports_only() -> None:
-    """In on the container's ports, out to nowhere."""
+def test_network_policy_allows_only_the_container_ports() -> None:
+    """Ingress to the container's ports; no egress."""
     policy = MANIFESTS["network-policy.yaml"]["spec"]
     assert [port["port"] for port in policy["ingress"][0]["ports"]] == list(PORTS)
     assert policy["egress"] == []
@@ -111,36 +111,36 @@ def test_the_policy_opens_the_containers_ports_only() -> None:
 @pytest.mark.parametrize(
     ("probe", "service"), [("startup", READINESS), ("readiness", READINESS), ("liveness", LIVENESS)]
 )
-def test_probes_ask_for_what_the_server_tells(probe: str, service: str) -> None:
-    """Probes name health services that the server has, on its gRPC port."""
+def test_probes_use_health_services_of_the_server(probe: str, service: str) -> None:
+    """Each probe names a health service on the gRPC port."""
     assert CONTAINER[f"{probe}Probe"]["grpc"] == {"port": DEFAULTS["grpc_port"], "service": service}
 
 
 @pytest.mark.parametrize("folder", [BASE, GPU], ids=lambda folder: folder.name)
-def test_the_environment_is_made_of_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every variable is one that the server reads, with a value that it takes."""
+def test_environment_variables_are_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every variable is a setting with a valid value."""
     _settings(_read(folder / "deployment.yaml"), monkeypatch)
 
 
-def test_the_kubelet_reaches_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes come from outside the pod's loopback."""
+def test_server_listens_on_all_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes of the kubelet do not come from the loopback interface."""
     assert _settings(DEPLOYMENT, monkeypatch).host == "0.0.0.0"
 
 
-def test_a_pod_may_drain_before_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kubelet waits for longer than the server drains."""
+def test_pod_has_time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kubelet waits longer than drain delay and grace period together."""
     settings = _settings(DEPLOYMENT, monkeypatch)
     assert settings.drain_delay > 0
     assert POD["terminationGracePeriodSeconds"] > settings.drain_delay + settings.grace
 
 
-def test_no_service_can_set_the_servers_variables() -> None:
-    """Kubernetes would set RERANK_GRPC_PORT for a service called rerank-grpc."""
+def test_service_links_are_off() -> None:
+    """Otherwise Kubernetes sets RERANK_GRPC_PORT for a service named rerank-grpc."""
     assert POD["enableServiceLinks"] is False
 
 
-def test_the_pod_has_no_rights() -> None:
-    """No root, no capabilities, no writing, no token: what Pod Security calls restricted, and more."""
+def test_pod_has_minimal_rights() -> None:
+    """No root, no capabilities, a read-only root, no token: more than the Pod Security level `restricted`."""
     user = POD["securityContext"]
     assert user["runAsNonRoot"]
     assert user["runAsUser"] > 0
@@ -159,28 +159,28 @@ def _readme_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_readmes_addresses_are_of_services() -> None:
-    """Every name and port that the README tells callers is a service's."""
+def test_readme_addresses_are_services() -> None:
+    """Every name and port in the README belongs to a service."""
     ports = {service["metadata"]["name"]: [port["port"] for port in service["spec"]["ports"]] for service in SERVICES}
     addresses = re.findall(r"///?([\w-]+):(\d+)", README)
     assert {name for name, _ in addresses} == set(ports)
     assert all(int(port) in ports[name] for name, port in addresses)
 
 
-def test_the_readmes_service_config_asks_for_readiness() -> None:
-    """The health service that clients are told to watch is the server's."""
+def test_readme_service_config_uses_readiness() -> None:
+    """Clients watch the readiness service of the server."""
     (config,) = map(json.loads, _readme_blocks("json"))
     assert config["healthCheckConfig"]["serviceName"] == READINESS
 
 
 @pytest.fixture(scope="session")
 def kubectl() -> str:
-    """A kubectl that renders kustomizations as clusters get them."""
+    """Return the path of a kubectl that can render the kustomizations."""
     path = shutil.which("kubectl")
     if path is None:
         pytest.skip("kubectl is not installed")
-    told = subprocess.run([path, "version", "--client", "-o", "json"], capture_output=True, text=True, check=True)
-    version: str = json.loads(told.stdout)["clientVersion"]["gitVersion"]
+    output = subprocess.run([path, "version", "--client", "-o", "json"], capture_output=True, text=True, check=True)
+    version: str = json.loads(output.stdout)["clientVersion"]["gitVersion"]
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < (1, 27):
         pytest.skip(f"kubectl {version} is older than 1.27, the first with kustomize 5")
     return path
@@ -188,7 +188,7 @@ def kubectl() -> str:
 
 @pytest.fixture
 def overlays(tmp_path: Path) -> Path:
-    """The overlays, with the one that the README tells."""
+    """Copy the overlays, and add the example of the README."""
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     for block in _readme_blocks("yaml"):
         path = tmp_path / block.splitlines()[0].removeprefix("# ")
@@ -198,10 +198,10 @@ def overlays(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["../base", "gpu", "mine"])
-def test_kustomize_renders_what_kubernetes_takes(
+def test_kustomize_renders_valid_manifests(
     name: str, kubectl: str, overlays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The base, the overlays and the README's example render to valid manifests with known settings."""
+    """The base, the overlays and the README's example have valid manifests and known settings."""
     rendered = subprocess.run([kubectl, "kustomize", overlays / name], capture_output=True, text=True)
     assert rendered.returncode == 0, rendered.stderr
     manifests = list(yaml.safe_load_all(rendered.stdout))

@@ -1,4 +1,4 @@
-"""Started servers, as fixtures."""
+"""Fixtures: started servers and the bundle of the small model."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,12 +12,12 @@ from support.small import write_small_model
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts servers that end with the test."""
+    """Start servers that end with the test."""
     with ExitStack() as stack:
         yield lambda *arguments, **variables: stack.enter_context(started(*arguments, **variables))
 
 
 @pytest.fixture(scope="session")
 def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small model's bundle."""
+    """Write the bundle of the small model."""
     return write_small_model(tmp_path_factory.mktemp("models") / "small").folder

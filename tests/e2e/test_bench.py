@@ -1,4 +1,4 @@
-"""`rerank bench` as its users run it: against a started server, and where there is none."""
+"""Flow of `rerank bench`: against a started server, and without one."""
 
 import json
 import subprocess
@@ -12,33 +12,33 @@ SMALL_LOAD = ("--requests", "4", "--documents", "3", "--tokens", "2-5")
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run it, not on a terminal."""
+    """Run the command without a terminal."""
     return subprocess.run(command("bench", *arguments), capture_output=True, text=True, env=environment(), timeout=60)
 
 
-def test_it_measures_a_server_over_both_protocols(start: Start, small_folder: Path, tmp_path: Path) -> None:
-    """A line a level while it runs, a table of 80 columns at the end, all figures and a picture in files."""
+def test_bench_measures_a_server_over_both_protocols(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """It prints a line per level, then a table of 80 columns, and writes a JSON report and a chart."""
     server = start("--model", str(small_folder), RERANK_API_KEYS="sesame")
-    for address, spoken in ((f"grpc://{server.grpc}", "rerank.v1"), (server.rest, "cohere /v1/rerank")):
-        kept, drawn = tmp_path / "load.json", tmp_path / "load.png"
-        files = ("--json", str(kept), "--png", str(drawn))
+    for address, detail in ((f"grpc://{server.grpc}", "rerank.v1"), (server.rest, "cohere /v1/rerank")):
+        report_file, chart = tmp_path / "load.json", tmp_path / "load.png"
+        files = ("--json", str(report_file), "--png", str(chart))
         done = bench("--server", address, "--api-key", "sesame", "--clients", "1,3", *SMALL_LOAD, *files)
         assert done.returncode == 0, done.stderr
         assert "3 clients: " in done.stderr
         assert "small · fp32 · CPUExecutionProvider" in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert "…" not in done.stdout
-        report = json.loads(kept.read_text())
-        assert report["served"]["detail"] == spoken
+        report = json.loads(report_file.read_text())
+        assert report["served"]["detail"] == detail
         assert [(level["clients"], level["answered"], level["errors"]) for level in report["levels"]] == [
             (1, 4, {}),
             (3, 4, {}),
         ]
-        assert drawn.read_bytes().startswith(b"\x89PNG")
+        assert chart.read_bytes().startswith(b"\x89PNG")
 
 
-def test_calls_that_fail_are_shown_and_the_status_is_1_if_all_do(start: Start, small_folder: Path) -> None:
-    """The probe has two documents, which the server takes; the load has three."""
+def test_failed_calls_are_shown_and_exit_status_is_1_if_all_fail(start: Start, small_folder: Path) -> None:
+    """The server accepts the probe's two documents and rejects the load's three."""
     server = start("--model", str(small_folder), "--max-documents", "2")
     done = bench("--server", server.grpc, "--clients", "2", *SMALL_LOAD)
     assert done.returncode == 1
@@ -46,8 +46,8 @@ def test_calls_that_fail_are_shown_and_the_status_is_1_if_all_do(start: Start, s
     assert "2 clients: 4 calls, INVALID_ARGUMENT: documents has 3 entries" in " ".join(done.stderr.split())
 
 
-def test_requests_come_at_a_rate(start: Start, small_folder: Path) -> None:
-    """Instead of clients."""
+def test_rate_replaces_clients(start: Start, small_folder: Path) -> None:
+    """`--rate 50` for 0.2 s sends 10 requests."""
     server = start("--model", str(small_folder))
     done = bench("--server", server.grpc, "--rate", "50", "--seconds", "0.2", "--documents", "2", "--tokens", "3")
     assert done.returncode == 0, done.stderr
@@ -61,7 +61,7 @@ def test_requests_come_at_a_rate(start: Start, small_folder: Path) -> None:
         (("--server", "grpc://127.0.0.1:1"), "grpc://127.0.0.1:1: UNAVAILABLE"),
         (("--server", "http://127.0.0.1:1"), "no connection"),
         (("--server", "tcp://127.0.0.1:1"), "--server tcp://127.0.0.1:1 has the unknown scheme"),
-        (("--dialect", "tei"), "--dialect is for http://"),
+        (("--dialect", "tei"), "--dialect applies to http://"),
         (("--clients", "0"), "--clients must be numbers above 0"),
         (("--clients", "a"), "--clients must be numbers above 0"),
         (("--seconds", "-1"), "--seconds must be above 0"),
@@ -75,8 +75,8 @@ def test_requests_come_at_a_rate(start: Start, small_folder: Path) -> None:
         (("--tokens", "many"), "--tokens must be"),
     ],
 )
-def test_what_cannot_be_measured_is_told_in_a_line(arguments: tuple[str, ...], words: str) -> None:
-    """With exit status 1 and no trace."""
+def test_wrong_arguments_are_reported_in_one_line(arguments: tuple[str, ...], words: str) -> None:
+    """The exit status is 1, without a traceback."""
     done = bench(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
@@ -84,8 +84,8 @@ def test_what_cannot_be_measured_is_told_in_a_line(arguments: tuple[str, ...], w
     assert words in line
 
 
-def test_a_key_that_is_wrong_is_told(start: Start, small_folder: Path) -> None:
-    """Before any load."""
+def test_missing_key_is_reported(start: Start, small_folder: Path) -> None:
+    """The error comes before any load."""
     server = start("--model", str(small_folder), RERANK_API_KEYS="sesame")
     for address, words in ((server.grpc, "UNAUTHENTICATED"), (server.rest, "HTTP 401")):
         done = bench("--server", address)

@@ -1,6 +1,6 @@
-"""What the real clients sent is answered as it was when they parsed it; their page is what their tests recorded.
+"""Replay of requests that real clients sent: the responses still have the form that the clients parsed.
 
-The clients themselves run in `make test-clients`. Replayed here, a change that would break one is seen without it.
+The clients themselves run in `make test-clients`. The table in docs/clients.md must equal their records.
 """
 
 from collections.abc import AsyncIterator
@@ -10,42 +10,42 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from clients import page, pairs, records
+from clients import golden_pairs, page, records
 from clients.servers import Servers, servers
 
-_GOLDEN = pairs.read(page.GOLDEN)
+_GOLDEN = golden_pairs.read(page.GOLDEN)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Servers]:
-    """The servers that were recorded."""
-    async with servers() as its:
-        yield its
+async def started() -> AsyncIterator[Servers]:
+    """Start the servers of the recordings."""
+    async with servers() as running:
+        yield running
 
 
 @pytest.mark.parametrize("client", _GOLDEN)
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_client_gets_what_it_parsed(running: Servers, client: str) -> None:
-    """The status, the headers, the shape of the body, and the order of its results."""
+async def test_client_gets_the_response_that_it_parsed(started: Servers, client: str) -> None:
+    """Check the status, the headers, the shape of the body, and the order of the results."""
     async with httpx.AsyncClient(timeout=60) as http:
         for pair in _GOLDEN[client]:
-            got = await _replay(http, running.rest[pair["server"]], pair["request"])
-            assert got == pair["answer"] | {"body": pairs.shape(pair["answer"]["body"])}, pair["request"]
+            response = await _replay(http, started.rest[pair["server"]], pair["request"])
+            assert response == pair["answer"] | {"body": golden_pairs.shape(pair["answer"]["body"])}, pair["request"]
 
 
 async def _replay(http: httpx.AsyncClient, root: str, request: dict[str, Any]) -> dict[str, Any]:
     url = root + request["path"]
-    answer = await http.request(request["method"], url, headers=request["headers"], json=request["body"])
-    body = pairs.normal(answer.json()) if answer.content else None
+    response = await http.request(request["method"], url, headers=request["headers"], json=request["body"])
+    body = golden_pairs.normal(response.json()) if response.content else None
     return {
-        "status": answer.status_code,
-        "headers": pairs.told(answer.headers),
-        "body": pairs.shape(body),
+        "status": response.status_code,
+        "headers": golden_pairs.response_headers(response.headers),
+        "body": golden_pairs.shape(body),
     }
 
 
-def test_the_page_is_what_the_tests_recorded() -> None:
-    """`make docs` makes it."""
+def test_page_equals_the_records() -> None:
+    """`make docs` updates the table."""
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.made(text, records.read(page.RECORDS)) == text
 

@@ -1,4 +1,4 @@
-"""The served logits are those that transformers computes."""
+"""Golden scores: the served logits equal those of transformers."""
 
 import asyncio
 from itertools import groupby
@@ -13,15 +13,15 @@ from support.process import Start
 
 async def _check(client: AsyncRerankClient, query: str, cases: list[Case]) -> None:
     documents = [case.document for case in cases]
-    response = await client.rerank(query, documents, too_long=pb.TOO_LONG_CUT)  # as transformers does
+    response = await client.rerank(query, documents, too_long=pb.TOO_LONG_CUT)  # like transformers
     for result in response.results:
         case = cases[result.index]
         assert result.logit == pytest.approx(case.logit, abs=1e-4), case
         assert result.truncated == case.truncated, case
 
 
-async def test_the_served_logits_are_golden(start: Start) -> None:
-    """All 200 pairs over gRPC, every query's documents at once with those of the others."""
+async def test_served_logits_equal_the_golden_ones(start: Start) -> None:
+    """All 200 pairs over gRPC, with all queries at the same time."""
     server = start()
     by_query = [(query, list(cases)) for query, cases in groupby(golden_cases(), key=lambda case: case.query)]
     async with AsyncRerankClient(server.grpc) as client:

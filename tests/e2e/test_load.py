@@ -1,4 +1,4 @@
-"""Many clients at once: every answer is the one that its request would get alone."""
+"""Many clients at the same time: every response equals that of the request alone."""
 
 import asyncio
 import math
@@ -19,32 +19,35 @@ CLIENTS = 64
 REQUESTS = 20
 
 
-def _documents(dice: random.Random) -> list[str]:
-    """1 to 200 documents of 0 to 20 numbers."""
-    return [" ".join(str(dice.randrange(10)) for _ in range(dice.randrange(21))) for _ in range(dice.randint(1, 200))]
+def _documents(generator: random.Random) -> list[str]:
+    """Return 1 to 200 documents of 0 to 20 numbers."""
+    return [
+        " ".join(str(generator.randrange(10)) for _ in range(generator.randrange(21)))
+        for _ in range(generator.randint(1, 200))
+    ]
 
 
-def _solo(documents: list[str]) -> list[tuple[int, float]]:
-    """The ranking that the small model must give, reckoned by hand: index and logit, ties in input order."""
+def _expected(documents: list[str]) -> list[tuple[int, float]]:
+    """Return the ranking of the small model, computed here: index and logit, ties in input order."""
     logits = [logit(document) for document in documents]
     return [(index, logits[index]) for index in sorted(range(len(logits)), key=lambda index: -logits[index])]
 
 
 async def _over_grpc(client: AsyncRerankClient, documents: list[str]) -> None:
     response = await client.rerank("0", documents)
-    assert [(one.index, one.logit) for one in response.results] == _solo(documents)
+    assert [(result.index, result.logit) for result in response.results] == _expected(documents)
 
 
 async def _over_rest(client: httpx.AsyncClient, documents: list[str]) -> None:
-    answer = (await client.post("/v2/rerank", json={"query": "0", "documents": documents})).json()
-    expected = _solo(documents)
-    assert [one["index"] for one in answer["results"]] == [index for index, _ in expected]
-    for one, (_, raw) in zip(answer["results"], expected, strict=True):
-        assert one["relevance_score"] == pytest.approx(1 / (1 + math.exp(-raw)), abs=1e-5)
+    response = (await client.post("/v2/rerank", json={"query": "0", "documents": documents})).json()
+    expected = _expected(documents)
+    assert [result["index"] for result in response["results"]] == [index for index, _ in expected]
+    for result, (_, logit_) in zip(response["results"], expected, strict=True):
+        assert result["relevance_score"] == pytest.approx(1 / (1 + math.exp(-logit_)), abs=1e-5)
 
 
 async def _cancelled(client: AsyncRerankClient, documents: list[str]) -> None:
-    """A client that changes its mind at once."""
+    """Send a request and cancel it immediately."""
     stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(client._channel)
     call = stub.Rerank(pb.RerankRequest(query="0", documents=[pb.Document(text=text) for text in documents]))
     call.cancel()
@@ -53,7 +56,7 @@ async def _cancelled(client: AsyncRerankClient, documents: list[str]) -> None:
 
 
 async def _slow_stream(client: AsyncRerankClient, ticks: "asyncio.Queue[str | None]") -> None:
-    """A stream whose documents come one by one while the others work."""
+    """Send a stream whose documents arrive one by one while other clients work."""
     sent: list[str] = []
 
     async def documents() -> AsyncIterator[str]:
@@ -62,26 +65,26 @@ async def _slow_stream(client: AsyncRerankClient, ticks: "asyncio.Queue[str | No
             yield document
 
     ranking = await client.rerank_stream("0", documents())
-    assert [(one.index, one.logit) for one in ranking.results] == _solo(sent)
+    assert [(result.index, result.logit) for result in ranking.results] == _expected(sent)
     assert len(sent) == CLIENTS * REQUESTS
 
 
 async def _client(seed: int, address: str, url: str, ticks: "asyncio.Queue[str | None]") -> None:
-    dice = random.Random(seed)
+    generator = random.Random(seed)
     async with AsyncRerankClient(address) as over_grpc, httpx.AsyncClient(base_url=url, timeout=120) as over_rest:
         for turn in range(REQUESTS):
-            documents = _documents(dice)
+            documents = _documents(generator)
             if turn % 5 == 4:
                 await _cancelled(over_grpc, documents)
             elif seed % 2:
                 await _over_grpc(over_grpc, documents)
             else:
                 await _over_rest(over_rest, documents)
-            ticks.put_nowait(str(dice.randrange(100)))
+            ticks.put_nowait(str(generator.randrange(100)))
 
 
-async def test_every_answer_under_load_is_the_solo_answer(small_folder: Path) -> None:
-    """64 clients with 20 requests each over gRPC and REST, some cancelled, and a slow stream through it all."""
+async def test_every_response_under_load_equals_the_response_alone(small_folder: Path) -> None:
+    """64 clients send 20 requests each over gRPC and REST, some cancelled, beside a slow stream."""
     with started("--model", str(small_folder)) as server:
         ticks: asyncio.Queue[str | None] = asyncio.Queue()
         async with AsyncRerankClient(server.grpc) as client:

@@ -1,4 +1,4 @@
-"""The process: start, answers, errors at the start, and an end that loses nothing."""
+"""Flow of a server process: start, responses, errors at the start, and graceful shutdown."""
 
 import io
 import json
@@ -26,7 +26,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def test_the_bundled_model_ranks_the_built_in_example(start: Start) -> None:
-    """`rerank serve --example` shows a table with Washington first, the addresses, and goes on serving."""
+    """`rerank serve --example` shows a table with Washington first and the addresses, and continues to serve."""
     server = start("--example")
     shown = server.shown("Ctrl-C")
     assert re.search(r"│ +1 │ +0\.\d+ │ +2 │ Washington", shown)
@@ -36,15 +36,15 @@ def test_the_bundled_model_ranks_the_built_in_example(start: Start) -> None:
     assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
 
 
-def test_reading_output_fails_when_it_ends_without_the_text() -> None:
-    """The error shows what was read, so that a server that ended early is not waited for."""
+def test_read_until_fails_if_the_output_ends_without_the_text() -> None:
+    """The error has the output, and a server that ended early does not block the test."""
     assert read_until(io.StringIO("one\ntwo\nthree\n"), "tw") == "one\ntwo\n"
     with pytest.raises(AssertionError, match=r"before 'four'.*one.*three"):
         read_until(io.StringIO("one\ntwo\nthree\n"), "four")
 
 
-def test_a_first_start_is_tuned_and_the_next_one_knows(start: Start, tmp_path: Path) -> None:
-    """In the background, while it answers; what was found is told by the next start, at once."""
+def test_first_start_is_tuned_and_the_next_start_uses_the_result(start: Start, tmp_path: Path) -> None:
+    """Tuning runs in the background while the server responds. The next start uses its result at once."""
     tuning = {"RERANK_TUNE": "auto", "RERANK_CACHE": str(tmp_path), "RERANK_TUNE_SECONDS": "3600"}
     server = start(**tuning)
     ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
@@ -60,8 +60,8 @@ def test_a_first_start_is_tuned_and_the_next_one_knows(start: Start, tmp_path: P
     assert model.precision in tuned["engine"]
 
 
-def test_an_engine_that_fails_writes_no_native_lines(start: Start, tmp_path: Path) -> None:
-    """onnxruntime fails to run the graph for int8, and would print an error: the log has JSON lines only."""
+def test_failing_engine_writes_no_native_log_lines(start: Start, tmp_path: Path) -> None:
+    """onnxruntime fails to run the int8 graph and would print an error. The log has JSON lines only."""
     folder = write_small_model(tmp_path / "model", broken_int8=True).folder
     server = start("--model", str(folder), "--log-level", "debug", RERANK_TUNE="auto", RERANK_TUNE_SECONDS="3600")
     assert server.popen.stderr is not None
@@ -73,7 +73,7 @@ def test_an_engine_that_fails_writes_no_native_lines(start: Start, tmp_path: Pat
 
 
 def test_tune_explains_without_measuring(tmp_path: Path) -> None:
-    """The engines that work here, those that do not and why, what is remembered, and what would be used."""
+    """`tune --explain` shows all engines, why some do not work, the remembered result and the choice of `serve`."""
     done = subprocess.run(
         command("tune", "--explain"), capture_output=True, text=True, env=environment(RERANK_CACHE=str(tmp_path))
     )
@@ -85,16 +85,16 @@ def test_tune_explains_without_measuring(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_stop_ends_a_tuning(start: Start, tmp_path: Path) -> None:
-    """It is not waited for."""
+def test_shutdown_ends_tuning(start: Start, tmp_path: Path) -> None:
+    """The server does not wait for it."""
     server = start(RERANK_TUNE="auto", RERANK_CACHE=str(tmp_path))
     server.popen.send_signal(signal.SIGTERM)
     assert server.ended() == 0
     assert not list(tmp_path.glob("tuning/*"))
 
 
-def test_a_stream_in_flight_is_answered_after_sigterm(start: Start, small_folder: Path) -> None:
-    """Readiness goes off, liveness stays, new calls are refused, the open stream is read to its end, exit is 0."""
+def test_open_stream_is_answered_after_sigterm(start: Start, small_folder: Path) -> None:
+    """The server is not ready but live, refuses new calls, answers the open stream, and exits with 0."""
     server = start("--model", str(small_folder))
     parts: queue.SimpleQueue[pb.RerankStreamRequest | None] = queue.SimpleQueue()
     with grpc.insecure_channel(server.grpc) as channel:
@@ -122,13 +122,13 @@ def test_a_stream_in_flight_is_answered_after_sigterm(start: Start, small_folder
         parts.put(None)
         responses = list(stream)
         watch.cancel()
-    assert [(one.index, one.logit) for one in responses[-1].ranking.results] == [(1, 7.0), (0, 1.0)]
+    assert [(result.index, result.logit) for result in responses[-1].ranking.results] == [(1, 7.0), (0, 1.0)]
     assert server.ended() == 0
     assert [line["event"] for line in server.log()][-1] == "stopped"
 
 
-def test_an_answer_that_is_read_slowly_is_read_to_its_end_after_sigterm(start: Start, small_folder: Path) -> None:
-    """A ranking of 20 MB, of which nothing is read before the server drains."""
+def test_slowly_read_response_is_completed_after_sigterm(start: Start, small_folder: Path) -> None:
+    """The client starts to read a ranking of 20 MB after the server drains."""
     server = start("--model", str(small_folder))
     with grpc.insecure_channel(server.grpc) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
@@ -149,8 +149,8 @@ def test_an_answer_that_is_read_slowly_is_read_to_its_end_after_sigterm(start: S
     assert server.ended() == 0
 
 
-def test_a_second_signal_cuts_the_grace_of_a_request_that_never_comes_whole(start: Start, small_folder: Path) -> None:
-    """An upload that stalls would hold a grace of minutes."""
+def test_second_signal_ends_the_grace_period_of_an_incomplete_request(start: Start, small_folder: Path) -> None:
+    """Otherwise a stalled upload delays shutdown for the whole grace period."""
     server = start("--model", str(small_folder), RERANK_GRACE="600")
     port = int(server.rest.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as upload, grpc.insecure_channel(server.grpc) as channel:
@@ -165,8 +165,8 @@ def test_a_second_signal_cuts_the_grace_of_a_request_that_never_comes_whole(star
         assert server.ended() == 0
 
 
-def test_the_example_is_shown_whatever_the_key(start: Start, small_folder: Path) -> None:
-    """And that it cannot be shown is no reason not to serve."""
+def test_example_is_shown_with_an_api_key(start: Start, small_folder: Path) -> None:
+    """If the example fails, the server serves nevertheless."""
     for options, words in (
         ({"RERANK_API_KEYS": "sesame"}, "relevance"),
         ({"RERANK_MAX_DOCUMENTS": "2"}, "could not be ranked"),
@@ -182,7 +182,7 @@ def _chunk(*texts: str) -> pb.RerankStreamRequest:
 
 
 def _held_open(server: Process) -> tuple[grpc.Channel, Iterator[pb.RerankStreamResponse]]:
-    """A stream that its client never ends."""
+    """Open a stream that the client never ends."""
     parts: queue.SimpleQueue[pb.RerankStreamRequest] = queue.SimpleQueue()
     header = pb.RerankHeader(request=pb.RerankRequest(query="0"), partial_scores=True)
     parts.put(pb.RerankStreamRequest(header=header))
@@ -194,10 +194,10 @@ def _held_open(server: Process) -> tuple[grpc.Channel, Iterator[pb.RerankStreamR
 
 
 @pytest.mark.parametrize(("grace", "signals"), [("0.1", 1), ("60", 2)])
-def test_the_grace_ends_by_time_or_by_a_second_signal(
+def test_grace_period_ends_by_time_or_by_a_second_signal(
     start: Start, small_folder: Path, grace: str, signals: int
 ) -> None:
-    """A call that never ends is cancelled, its client told, and the exit status is 0 all the same."""
+    """An endless call is cancelled, its client gets an error, and the exit status is 0."""
     server = start("--model", str(small_folder), RERANK_GRACE=grace)
     channel, stream = _held_open(server)
     health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
@@ -212,8 +212,8 @@ def test_the_grace_ends_by_time_or_by_a_second_signal(
     channel.close()
 
 
-def test_what_callers_send_is_not_logged_and_a_misspelt_variable_is(start: Start, small_folder: Path) -> None:
-    """Documents stay where they are; a key in RERANK_API_KEY would leave the door open."""
+def test_request_content_is_not_logged_and_a_misspelt_variable_is(start: Start, small_folder: Path) -> None:
+    """Documents never reach the log. RERANK_API_KEY instead of RERANK_API_KEYS leaves the server open."""
     server = start("--model", str(small_folder), RERANK_API_KEY="sesame")
     httpx.post(f"{server.rest}/v2/rerank", json={"query": ["Jane Doe"], "documents": ["Jane Doe"]})
     httpx.post(f"{server.rest}/v2/rerank", json={"documents": ["Jane Doe"]})
@@ -228,7 +228,7 @@ def test_what_callers_send_is_not_logged_and_a_misspelt_variable_is(start: Start
 
 
 def test_keys_of_a_file_and_a_score_cache(start: Start, small_folder: Path, tmp_path: Path) -> None:
-    """Who is refused is in the log by the name of the key, never by the key; what was scored is not scored again."""
+    """The log names the key of a refused caller, never the key itself. Scored pairs come from the cache."""
     keys = tmp_path / "keys.yaml"
     keys.write_text("- {name: search, key: sesame, weight: 3}\n")
     server = start(
@@ -248,21 +248,21 @@ def test_keys_of_a_file_and_a_score_cache(start: Start, small_folder: Path, tmp_
     assert "sesame" not in str(log)
 
 
-def test_a_file_of_keys_that_is_wrong_ends_the_start(small_folder: Path, tmp_path: Path) -> None:
-    """Rather than that the door stands open; the line says where, not what."""
+def test_wrong_api_keys_file_ends_the_start(small_folder: Path, tmp_path: Path) -> None:
+    """Otherwise the server would be open. The message has the place and not the key."""
     keys = tmp_path / "keys.yaml"
     keys.write_text("- {name: search, key: sesame, weight: much}\n")
-    said = _failing("serve", "--model", str(small_folder), "--api-keys-file", str(keys))
-    assert "entry 1: weight" in said
-    assert "sesame" not in said
+    message = _failing("serve", "--model", str(small_folder), "--api-keys-file", str(keys))
+    assert "entry 1: weight" in message
+    assert "sesame" not in message
 
 
 @pytest.mark.parametrize("variable", ["RERANK_API_KEYS", "RERANK_API_KEYS_FILE"])
-def test_an_empty_key_setting_ends_the_start(variable: str) -> None:
-    """Rather than that every caller is let in; by variable and by flag, with one line."""
+def test_empty_key_setting_ends_the_start(variable: str) -> None:
+    """Otherwise the server would be open. The variable and the flag give one line each."""
     flag = f"--{variable.removeprefix('RERANK_').replace('_', '-').lower()}"
-    for said in (_failing("serve", **{variable: ""}), _failing("serve", flag, "")):
-        [line] = said.splitlines()
+    for output in (_failing("serve", **{variable: ""}), _failing("serve", flag, "")):
+        [line] = output.splitlines()
         assert line.startswith(f"rerank: {flag} or {variable} ")
 
 
@@ -274,10 +274,10 @@ def test_an_empty_key_setting_ends_the_start(variable: str) -> None:
         ({}, "off", False),
     ],
 )
-def test_the_log_says_whether_keys_are_on(
+def test_log_shows_whether_keys_are_required(
     start: Start, small_folder: Path, options: dict[str, str], keys: str, warned: bool
 ) -> None:
-    """And warns where other machines are let in without one. Variables of client commands are no mistake."""
+    """It warns if other machines can connect without a key. Variables of client commands are valid."""
     server = start("--model", str(small_folder), RERANK_SERVER="127.0.0.1:1", **options)
     assert server.ready["keys"] == keys
     warnings = [(line["event"], line["host"]) for line in server.before if line["level"] == "warning"]
@@ -285,56 +285,56 @@ def test_the_log_says_whether_keys_are_on(
 
 
 def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Path) -> None:
-    """SIGINT is as good as SIGTERM."""
+    """SIGINT has the effect of SIGTERM."""
     server = start("--model", str(small_folder))
     server.popen.send_signal(signal.SIGINT)
     assert server.ended() == 0
 
 
 def _failing(*arguments: str, **variables: str) -> str:
-    """What a command that must fail prints, without a trace."""
+    """Run a command that must fail, and return its message, which has no traceback."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(**variables), timeout=60)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    assert "running task" not in done.stderr  # of which uvicorn would tell though there are none
+    assert "running task" not in done.stderr  # uvicorn may report tasks that do not exist
     return done.stderr
 
 
-def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path) -> None:
-    """No model there, or an address that is taken."""
+def test_failed_start_gives_its_reason_in_one_line(tmp_path: Path) -> None:
+    """A missing model, an address in use, a missing file, and a wrong setting."""
     assert "rerank export" in _failing("serve", "--model", str(tmp_path), "--grpc-port", "0", "--rest-port", "0")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for flag, other in (("--rest-port", "--grpc-port"), ("--grpc-port", "--rest-port")):
-            said = _failing("serve", flag, port, other, "0")
-            assert said == (
+            message = _failing("serve", flag, port, other, "0")
+            assert message == (
                 f"rerank: cannot listen on 127.0.0.1:{port}: Address already in use; choose another with {flag}\n"
             )
     assert "choose another with --host" in _failing("serve", "--host", "192.0.2.1", "--grpc-port", "0")
-    said = _failing("serve", "--model", "some/model", "--grpc-port", "0", "--rest-port", "0")
-    assert "make export MODEL=some/model OUT=out/model" in said
+    message = _failing("serve", "--model", "some/model", "--grpc-port", "0", "--rest-port", "0")
+    assert "make export MODEL=some/model OUT=out/model" in message
     assert f"127.0.0.1:{port} (--server): UNAVAILABLE" in _failing("rank", "a", "b", "--server", f"127.0.0.1:{port}")
     assert _failing("eval", "none.jsonl") == "rerank: none.jsonl: No such file or directory\n"
     assert "lanes" in _failing("serve", "--lanes", "0")
     assert "lanes" in _failing("tune", RERANK_LANES="0")
 
 
-def test_the_command_line_ranks_and_lists(start: Start, small_folder: Path) -> None:
+def test_rank_and_models_use_a_running_server(start: Start, small_folder: Path) -> None:
     """`rerank rank` and `rerank models` against a running server with a key, over both protocols."""
     server = start("--model", str(small_folder), "--aliases", "also", RERANK_API_KEYS="sesame")
     port = server.grpc.rpartition(":")[2]
-    for found in (
+    for variables in (
         {"RERANK_SERVER": f"grpc://{server.grpc}"},
         {"RERANK_SERVER": server.rest},
         {"RERANK_GRPC_PORT": port},
     ):
-        _check_commands(**found)
+        _check_commands(**variables)
     with RerankClient(server.grpc) as stranger, pytest.raises(grpc.RpcError):
         stranger.rerank("0", ["1"])
 
 
-def _check_commands(**found: str) -> None:
-    variables = environment(RERANK_API_KEY="sesame", **found)
+def _check_commands(**server: str) -> None:
+    variables = environment(RERANK_API_KEY="sesame", **server)
 
     def run(*arguments: str, stdin: str | None = None) -> str:
         done = subprocess.run(
@@ -350,8 +350,8 @@ def _check_commands(**found: str) -> None:
     assert long["best_window"] == {"start": 0, "end": 55}
 
 
-def test_help_teaches() -> None:
-    """The command's own and each subcommand's."""
+def test_help_shows_the_usage() -> None:
+    """For the command and each subcommand."""
     for arguments in ((), ("serve",), ("rank",), ("models",), ("bench",), ("export",)):
         done = subprocess.run(command(*arguments, "--help"), capture_output=True, text=True, env=environment())
         assert done.returncode == 0

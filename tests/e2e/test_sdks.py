@@ -1,4 +1,4 @@
-"""The real SDKs, unchanged but for their base URL, against a started server."""
+"""Real SDKs against a started server; only their base URL is changed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ OBJECTS = [{"title": "Rome", "text": "Rome is the capital of Italy."}, {"title":
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Process]:
-    """The bundled model, with room for few documents a request so that a refusal can be had."""
+    """Serve the bundled model, with a low limit of documents per request."""
     with started("--max-documents", "100") as process:
         yield process
 
@@ -24,7 +24,7 @@ def server() -> Iterator[Process]:
 @pytest.mark.parametrize("base", ["", "/v1"])
 @pytest.mark.parametrize("kind", [cohere.Client, cohere.ClientV2])
 def test_cohere(server: Process, kind: type[cohere.Client] | type[cohere.ClientV2], base: str) -> None:
-    """Client and ClientV2, with the server's root or with /v1 behind it."""
+    """Client and ClientV2, with the root URL of the server or with /v1."""
     with kind(api_key="any", base_url=server.rest + base) as client:
         response = client.rerank(model="starter", query=example.QUERY, documents=list(example.DOCUMENTS), top_n=3)
         assert next(result.index for result in response.results) == 2
@@ -36,8 +36,8 @@ def test_cohere(server: Process, kind: type[cohere.Client] | type[cohere.ClientV
         assert response.meta.billed_units.search_units == 1
 
 
-def test_cohere_v1_takes_objects_and_gives_them_back(server: Process) -> None:
-    """With rank_fields and return_documents."""
+def test_cohere_v1_ranks_and_returns_objects(server: Process) -> None:
+    """rank_fields and return_documents are set."""
     with cohere.Client(api_key="any", base_url=server.rest) as client:
         response = client.rerank(
             model="default",
@@ -52,7 +52,7 @@ def test_cohere_v1_takes_objects_and_gives_them_back(server: Process) -> None:
 
 
 async def test_cohere_async(server: Process) -> None:
-    """AsyncClientV2."""
+    """AsyncClientV2 sends several requests at the same time."""
     async with cohere.AsyncClientV2(api_key="any", base_url=server.rest) as client:
         calls = (
             client.rerank(model="starter", query="capital of France", documents=["Rome", "Paris"]) for _ in range(8)
@@ -62,7 +62,7 @@ async def test_cohere_async(server: Process) -> None:
 
 
 def test_cohere_raises_its_own_errors(server: Process) -> None:
-    """400 and 404 with our sentence in the body."""
+    """400 and 404 have the message of the server."""
     with cohere.ClientV2(api_key="any", base_url=server.rest) as client:
         with pytest.raises(cohere.BadRequestError, match="at most 100"):
             client.rerank(model="starter", query="q", documents=["x"] * 101)
@@ -70,8 +70,8 @@ def test_cohere_raises_its_own_errors(server: Process) -> None:
             client.rerank(model="other", query="q", documents=["x"])
 
 
-def test_names_of_hosted_models_mean_the_one_served(server: Process) -> None:
-    """From the start, without any setting; the answer says which it was."""
+def test_hosted_model_names_select_the_served_model(server: Process) -> None:
+    """It works with default settings."""
     with cohere.ClientV2(api_key="any", base_url=server.rest) as client:
         for name in ("rerank-v3.5", "Salesforce/Llama-Rank-V1", "jina-reranker-v2-base-multilingual"):
             assert client.rerank(model=name, query="q", documents=["x"]).results[0].index == 0
@@ -79,7 +79,7 @@ def test_names_of_hosted_models_mean_the_one_served(server: Process) -> None:
 
 @pytest.mark.parametrize("base", ["", "/v1"])
 def test_together(server: Process, base: str) -> None:
-    """Strings and objects, documents returned."""
+    """Strings, and objects with return_documents."""
     with together.Together(api_key="any", base_url=server.rest + base) as client:
         response = client.rerank.create(
             model="starter", query=example.QUERY, documents=list(example.DOCUMENTS), top_n=2
@@ -101,7 +101,7 @@ def test_together(server: Process, base: str) -> None:
 
 
 def test_together_raises_its_own_errors(server: Process) -> None:
-    """400 and 404."""
+    """400 and 404 have the message of the server."""
     with together.Together(api_key="any", base_url=server.rest) as client:
         with pytest.raises(together.BadRequestError, match="must not be empty"):
             client.rerank.create(model="starter", query="", documents=["x"])
@@ -109,8 +109,8 @@ def test_together_raises_its_own_errors(server: Process) -> None:
             client.rerank.create(model="other", query="q", documents=["x"])
 
 
-def test_a_plain_http_call(server: Process) -> None:
-    """What curl would do, without any header."""
+def test_plain_http_call(server: Process) -> None:
+    """A request like curl's, without headers."""
     body = b'{"query": "capital of France", "documents": ["Rome", "Paris"]}'
-    answer = httpx.post(f"{server.rest}/v1/rerank", content=body).json()
-    assert [result["index"] for result in answer["results"]] == [1, 0]
+    response = httpx.post(f"{server.rest}/v1/rerank", content=body).json()
+    assert [result["index"] for result in response["results"]] == [1, 0]

@@ -1,4 +1,4 @@
-"""Golden scores and token ids of the bundled model, as transformers computed them; make_golden.py writes them."""
+"""Golden scores and token ids of the bundled model, computed by transformers (make_golden.py)."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ TOKENS = Path(__file__).with_name("starter_tokens.json")
 
 
 class Repeated(TypedDict):
-    """A long text in few words."""
+    """A long text, stored in a short form."""
 
     repeat: str
     times: int
@@ -21,20 +21,20 @@ Text = str | Repeated
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Queries, each paired with each of the documents."""
+    """Queries and documents; each query is paired with each document."""
 
     name: str
     queries: list[Text]
     documents: list[Text]
 
     def pairs(self) -> list[tuple[str, str]]:
-        """The texts of the pairs, query by query."""
+        """Return the texts of the pairs, query by query."""
         return [(expand(query), expand(document)) for query in self.queries for document in self.documents]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A pair with what is right for it."""
+    """A pair with its expected logit and truncation."""
 
     group: str
     query: str
@@ -44,12 +44,12 @@ class Case:
 
 
 def expand(text: Text) -> str:
-    """The text itself."""
+    """Return the full text."""
     return text if isinstance(text, str) else text["repeat"] * text["times"]
 
 
 def golden_cases() -> list[Case]:
-    """All pairs, those of one query next to one another."""
+    """Return all pairs, grouped by query."""
     return [case for entry in json.loads(SCORES.read_text()) for case in _cases(entry)]
 
 
@@ -62,5 +62,5 @@ def _cases(entry: dict[str, Any]) -> list[Case]:
 
 
 def golden_tokens() -> list[tuple[str, list[int]]]:
-    """Texts with their token ids, special tokens left out."""
+    """Return texts with their token ids, without special tokens."""
     return [(text, ids) for text, ids in json.loads(TOKENS.read_text())]

@@ -1,4 +1,4 @@
-"""Write the golden files anew: what transformers computes for golden/texts.py, with the starter in its own format.
+"""Write the golden files: transformers scores golden/texts.py with the starter model in its original format.
 
 python tests/golden/make_golden.py FOLDER       (in the export environment)
 """
@@ -17,7 +17,7 @@ from rerank_export.library_output import silence_libraries
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
 
-WINDOW = 512
+MAX_TOKENS = 512
 
 
 def main(folder: Path) -> None:
@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
     source = ModelSource(folder, folder.name)
     with silence_libraries():
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = TorchReference(source, Scoring(), WINDOW)
+        model = TorchReference(source, Scoring(), MAX_TOKENS)
         scores = [_scored(group, model, tokenizer) for group in GROUPS]
         tokens = [[text, tokenizer(text, add_special_tokens=False).input_ids] for text in token_texts()]
     _write(SCORES, scores)
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
 
 
 def _scored(group: Group, model: TorchReference, tokenizer: Any) -> dict[str, Any]:
-    """The group with its logits, and with the positions of the pairs that are cut."""
+    """Return the group with its logits and the positions of truncated pairs."""
     pairs = group.pairs()
     logits = model.logits(pairs)
     lengths = [len(tokenizer([query], [document]).input_ids[0]) for query, document in pairs]
@@ -45,12 +45,12 @@ def _scored(group: Group, model: TorchReference, tokenizer: Any) -> dict[str, An
         "queries": group.queries,
         "documents": group.documents,
         "logits": [round(float(logit), 6) for logit in logits],
-        "truncated": [at for at, length in enumerate(lengths) if length > WINDOW],
+        "truncated": [at for at, length in enumerate(lengths) if length > MAX_TOKENS],
     }
 
 
 def _write(path: Path, entries: list[Any]) -> None:
-    """As ASCII: editors and diffs leave characters alone that they do not see."""
+    """Write JSON in ASCII, so that editors and diffs do not change invisible characters."""
     lines = ",\n".join(json.dumps(entry) for entry in entries)
     path.write_text(f"[\n{lines}\n]\n")
 

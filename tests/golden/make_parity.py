@@ -1,7 +1,7 @@
-"""Give each query of the parity set its candidates: python tests/golden/make_parity.py
+"""Select the candidates of each query of the parity set: `python tests/golden/make_parity.py`
 
-The 20 passages that BM25 finds for it among all passages of the set, as a first-stage retriever would.
-Reads and rewrites service/rerank_service/tuning/parity.jsonl; only what is called "candidates" changes.
+They are the 20 best documents by BM25 among all documents of the set, as in a first stage. The script rewrites the
+field "candidates" of service/rerank_service/models/tuning/parity.jsonl.
 """
 
 import json
@@ -19,7 +19,7 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]+")
 
 
 def terms(text: str) -> Counter[str]:
-    """Words; of scripts without spaces, pairs of neighbouring characters."""
+    """Return the words of a text; for scripts without spaces, pairs of neighbouring characters."""
     text = text.lower()
     runs = _UNSPACED.findall(text)
     pairs = [run[at : at + 2] for run in runs for at in range(max(1, len(run) - 1))]
@@ -27,22 +27,22 @@ def terms(text: str) -> Counter[str]:
 
 
 class Bm25:
-    """Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009."""
+    """BM25 (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009)."""
 
     def __init__(self, documents: list[str]) -> None:
         self._documents = [terms(document) for document in documents]
-        self._holding = Counter(term for document in self._documents for term in document)
+        self._document_counts = Counter(term for document in self._documents for term in document)
         self._lengths = np.array([document.total() for document in self._documents])
 
     def best(self, query: str) -> list[int]:
-        """Numbers of the best documents, best first; equals keep their order."""
+        """Return the numbers of the best documents, best first; ties keep their order."""
         scores = np.zeros(len(self._documents))
         norm = _K1 * (1 - _B + _B * self._lengths / self._lengths.mean())
         for term in terms(query):
-            holding = self._holding[term]
-            rarity = math.log(1 + (len(self._documents) - holding + 0.5) / (holding + 0.5))
+            containing = self._document_counts[term]
+            idf = math.log(1 + (len(self._documents) - containing + 0.5) / (containing + 0.5))
             counts = np.array([document[term] for document in self._documents])
-            scores += rarity * counts * (_K1 + 1) / (counts + norm)
+            scores += idf * counts * (_K1 + 1) / (counts + norm)
         return [int(number) for number in np.argsort(-scores, kind="stable")[:CANDIDATES]]
 
 

@@ -1,5 +1,5 @@
-"""What is scored for the golden file: made up for it, and as unlike one another as what a reranker meets."""
-# ruff: noqa: RUF001  (the letters that look alike are meant)
+"""Texts of the golden files: invented, and as varied as the texts that a reranker receives."""
+# ruff: noqa: RUF001  (similar letters are intended)
 
 from golden.cases import Group, Repeated, Text, expand
 

@@ -1,7 +1,7 @@
-"""The architectures that tests export and compare with torch. docs/models.md is made of these lists, and tests run by
-them: what is in neither was not verified.
+"""Architectures that tests export and compare with torch.
 
-Rule: data alone, so that the page can be made where there is no torch.
+Tests run for these lists, and docs/models.md is generated from them. An architecture that is missing here is not
+verified. Rule: this module has data only, so that the page can be generated without torch.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A cross-encoder whose head is part of the model."""
+    """A cross-encoder with a classification head."""
 
     name: str
-    """As its authors call it."""
+    """Name that its authors use."""
     kind: str
     """`model_type` in config.json."""
     pad_id: int
@@ -26,16 +26,16 @@ class Decoder:
     """A decoder with a one-label head."""
 
     family: str
-    """As transformers' classes begin."""
+    """Prefix of its classes in transformers."""
     kind: str
     size: Mapping[str, Any] = field(default_factory=dict)
-    """What differs from the other small decoders."""
+    """Differences to the configuration of the other small decoders."""
     notes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """A decoder that is asked for a score in words, by a recipe of its family."""
+    """A decoder whose score comes from the logits of answer tokens, by the recipe of its family."""
 
     family: str
     kind: str
@@ -74,4 +74,4 @@ GENERATORS = {
 }
 
 LONG = {"modernbert-long": "ModernBERT", "qwen3": "Qwen3"}
-"""Scored with documents of 8,000 tokens over gRPC."""
+"""Architectures that are tested with documents of 8,000 tokens over gRPC."""

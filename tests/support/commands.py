@@ -1,4 +1,4 @@
-"""The `rerank` command as a process of its own."""
+"""Run the `rerank` command as a process."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def rerank(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run the command and wait until it ends."""
     return subprocess.run(
         [sys.executable, "-m", "rerank_service", *argv],
         cwd=cwd,
@@ -19,7 +19,7 @@ def rerank(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
 
 
 def start_rerank(*argv: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """Run the command, to be waited for or stopped."""
+    """Start the command without waiting for it."""
     return subprocess.Popen(
         [sys.executable, "-m", "rerank_service", *argv],
         cwd=cwd,

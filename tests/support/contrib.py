@@ -1,5 +1,7 @@
-"""What onnxruntime's fused operators compute, written down for ONNX's reference evaluator: those that take padding out
-have CUDA kernels only. From their descriptions in onnxruntime's ContribOperators.md."""
+"""Reference implementations of onnxruntime's fused operators, for ONNX's reference evaluator.
+
+The operators that remove padding have CUDA kernels only. Source: ContribOperators.md of onnxruntime.
+"""
 
 import itertools
 import math
@@ -50,14 +52,14 @@ class PackedAttention(OpRun):
     ) -> tuple[Array]:
         assert num_heads is not None
         parts = np.split(tokens @ weights + bias, 3, axis=-1)
-        found = np.empty_like(parts[2])
+        output = np.empty_like(parts[2])
         for start, end in itertools.pairwise(starts):
             query, key, value = (part[start:end].reshape(end - start, num_heads, -1).swapaxes(0, 1) for part in parts)
             scores = query @ key.swapaxes(1, 2) / math.sqrt(query.shape[-1])
             shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
             shares /= shares.sum(axis=-1, keepdims=True)
-            found[start:end] = (shares @ value).swapaxes(0, 1).reshape(end - start, -1)
-        return (found,)
+            output[start:end] = (shares @ value).swapaxes(0, 1).reshape(end - start, -1)
+        return (output,)
 
 
 class SkipLayerNormalization(OpRun):
@@ -103,7 +105,7 @@ _OPERATORS: list[type[OpRun]] = [
 
 
 def reference_logits(model: onnx.ModelProto, feed: Feed) -> Array:
-    """What a graph of these operators gives, computed by numpy."""
+    """Return the logits of a graph with these operators, computed by numpy."""
     evaluator = ReferenceEvaluator(model, new_ops=_OPERATORS)
     results = evaluator.run(None, {put.name: feed[put.name] for put in model.graph.input})
     assert isinstance(results, list)

@@ -1,4 +1,4 @@
-"""Small random decoders with a byte-level BPE tokenizer like Qwen's, made here."""
+"""Small random decoders with a byte-level BPE tokenizer like Qwen's."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""Where Qwen2's and Qwen3's tokenizers split before they merge."""
+"""Pre-tokenization pattern of Qwen2 and Qwen3."""
 _CORPUS = [
     "what is the capital of the united states? yes no Yes No 1 0",
     "Yes\nNo\nyes\nno\n" * 9,
@@ -34,7 +34,7 @@ SIZE: dict[str, Any] = {
 
 
 def tokenizer() -> Any:
-    """A tokenizer as Qwen's: byte-level BPE, no special tokens around a text."""
+    """Return a tokenizer like Qwen's: byte-level BPE, no special tokens around a text."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -67,7 +67,7 @@ def tokenizer() -> Any:
 def write_decoder(
     folder: Path, family: str, *, head: str, labels: Mapping[int, str] | None = None, **size: Any
 ) -> Path:
-    """A model of a family, with weights that are always the same and logits that differ, and its tokenizer."""
+    """Write a model of a family and its tokenizer. The weights have a fixed seed, and logits differ between pairs."""
     import torch
     import transformers
 

@@ -1,4 +1,4 @@
-"""Requests to a served reranker, and other servers."""
+"""HTTP requests to a served reranker, and small HTTP servers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,20 +15,20 @@ from support.running import Served
 
 
 async def post(edges: Served, body: Any, path: str = "/v2/rerank", **headers: str) -> httpx.Response:
-    """Send a body as JSON, or as it is when it is bytes."""
+    """Send a body as JSON; bytes are sent unchanged."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     return await edges.http.post(path, content=content, headers=headers)
 
 
 async def works(edges: Served) -> bool:
-    """Whether the next request is answered, and nothing is left of those before."""
+    """Return whether the next request succeeds and no earlier request is live."""
     response = await post(edges, {"query": "0", "documents": ["1"]})
     return response.status_code == 200 and edges.core.idle()
 
 
 @asynccontextmanager
 async def listening(*routes: Route) -> AsyncIterator[str]:
-    """A server with these routes; gives its URL."""
+    """Run a server with these routes and yield its URL."""
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=list(routes)), port=0, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server._serve())
     while not server.started:

@@ -1,4 +1,4 @@
-"""A hub with one model, on loopback: as much of it as huggingface_hub asks for, so that the real download runs."""
+"""Local Hugging Face hub with one model: the part of its API that huggingface_hub uses, so that real downloads run."""
 
 import json
 from collections.abc import Iterator
@@ -13,32 +13,32 @@ from urllib.parse import urlsplit
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL = "org/small"
 GATED = "org/gated"
-"""The same model, for those who have the token."""
+"""The same model, but its files need the token."""
 TOKEN = "hf_accepted"
 
 
 @dataclass
 class Hub:
-    """What it does, and what it was asked for."""
+    """Behaviour of the hub, and the requests that it received."""
 
     folder: Path
     url: str = ""
     breaks: set[str] = field(default_factory=set)
-    """Files whose connection ends half-way, and the rest of which is not to be had."""
+    """Files whose connection breaks after half of the bytes; the rest is unavailable."""
     stalls: str = ""
-    """A file that is sent half, and the rest when `go_on` is set."""
+    """File of which the second half is sent when `go_on` is set."""
     stalled: Event = field(default_factory=Event)
     go_on: Event = field(default_factory=Event)
     fails: bool = False
-    """Whether every request is answered with 503."""
+    """True to respond to every request with 503."""
     fetched: list[str] = field(default_factory=list)
-    """Names of the files that were sent."""
+    """Names of the sent files."""
     hosts: set[str] = field(default_factory=set)
-    """That requests were meant for; others than ours where it is used as a proxy."""
+    """Host headers of the requests; other hosts if the hub is used as a proxy."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead there, and those of the machine's own put aside."""
+        """Return the variables that select this hub and hide those of the machine."""
         return {"HF_ENDPOINT": self.url, "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1", "HF_TOKEN": ""}
 
 
@@ -47,56 +47,56 @@ class _Handler(BaseHTTPRequestHandler):
     hub: Hub
 
     def do_HEAD(self) -> None:
-        """What a file is."""
+        """Return the headers of a file."""
         self.do_GET()
 
     def do_GET(self) -> None:
-        """A repository's list of files, a file, or why not."""
+        """Return a list of files, a file, or an error."""
         url = urlsplit(self.path)
         self.hub.hosts.add(self.headers["Host"])
         path = url.path.removeprefix("/api/models")
         model = next((name for name in (MODEL, GATED) if path.startswith(f"/{name}/")), None)
         token = self.headers.get("Authorization")
         if self.hub.fails:
-            self._answer(503)
+            self._respond(503)
         elif token not in (None, f"Bearer {TOKEN}"):
-            self._answer(401, message="Invalid credentials in Authorization header")
+            self._respond(401, message="Invalid credentials in Authorization header")
         elif model is None:
-            self._answer(401, code="RepoNotFound")
+            self._respond(401, code="RepoNotFound")
         elif path != url.path:
             self._list(path.removeprefix(f"/{model}/revision/"), model)
         elif model == GATED and token is None:
-            self._answer(401, code="GatedRepo")  # its list of files is public
+            self._respond(401, code="GatedRepo")  # the list of files is public
         else:
             self._file(path.removeprefix(f"/{model}/"))
 
     def _list(self, revision: str, model: str) -> None:
         if revision not in (COMMIT, "main", "refs%2Fpr%2F1", "v1"):
-            self._answer(404, code="RevisionNotFound")
+            self._respond(404, code="RevisionNotFound")
             return
         files = [path for path in self.hub.folder.rglob("*") if path.is_file()]
         siblings = [{"rfilename": path.relative_to(self.hub.folder).as_posix()} for path in files]
-        self._answer(200, json.dumps({"id": model, "sha": COMMIT, "siblings": siblings}).encode())
+        self._respond(200, json.dumps({"id": model, "sha": COMMIT, "siblings": siblings}).encode())
 
     def _file(self, path: str) -> None:
-        """Large ones by way of a redirect to where the bytes are, as the hub has it."""
+        """Send a file. Weights are redirected to their storage, as on the real hub."""
         name = path.removeprefix("stored/").removeprefix(f"resolve/{COMMIT}/")
         content = (self.hub.folder / name).read_bytes()
         if name.endswith((".safetensors", ".bin")) and not path.startswith("stored/"):
-            where = urlsplit(self.path).path.replace(f"resolve/{COMMIT}/", "stored/")
-            self._answer(302, content, linked=content, location=f"http://{self.headers['Host']}{where}")
+            location = urlsplit(self.path).path.replace(f"resolve/{COMMIT}/", "stored/")
+            self._respond(302, content, linked=content, location=f"http://{self.headers['Host']}{location}")
             return
         if name in self.hub.breaks and self.headers["Range"]:
-            self._answer(503)
+            self._respond(503)
             return
         if self.command == "GET":
             self.hub.fetched.append(name)
-        self._answer(200, content, half=name in self.hub.breaks or name == self.hub.stalls)
+        self._respond(200, content, half=name in self.hub.breaks or name == self.hub.stalls)
         if self.command == "GET" and name == self.hub.stalls:
             self.hub.stalled.set()
             self.hub.go_on.wait()
 
-    def _answer(
+    def _respond(
         self,
         status: int,
         content: bytes = b"",
@@ -130,12 +130,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the answers are what is looked at."""
+        """Log nothing: tests check the responses."""
 
 
 @contextmanager
 def hub_of(folder: Path) -> Iterator[Hub]:
-    """A hub whose model has the files of a folder."""
+    """Run a hub whose model has the files of a folder."""
     hub = Hub(folder)
     handler = type("Handler", (_Handler,), {"hub": hub})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

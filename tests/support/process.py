@@ -1,4 +1,4 @@
-"""A server as its users start it: a process of its own."""
+"""Start a server as a process, like its users."""
 
 import json
 import os
@@ -18,30 +18,30 @@ class Process:
     grpc: str
     rest: str
     before: list[dict[str, object]]
-    """What it logged before it was ready."""
+    """Log events before the event `ready`."""
     ready: dict[str, object]
-    """The line that said ready."""
+    """The log event `ready`."""
 
     def ended(self) -> int:
-        """Wait for its end; gives the exit status."""
+        """Wait until it ends, and return the exit status."""
         return self.popen.wait(timeout=60)
 
     def shown(self, text: str) -> str:
-        """What it has written to standard output, up to the line that holds a text; fails if that never comes."""
+        """Return its standard output up to the line with a text. Fail if the output ends before it."""
         assert self.popen.stdout is not None
         return read_until(self.popen.stdout, text)
 
     def log(self) -> list[dict[str, object]]:
-        """What it logged since the line that said ready, once it has ended."""
+        """Return the log events after `ready`. The process must have ended."""
         assert self.popen.stderr is not None
         return [json.loads(line) for line in self.popen.stderr]
 
 
 def read_until(stream: IO[str], text: str) -> str:
-    """Return what a process writes up to the end of the line that holds a text.
+    """Return the output of a process up to the end of the line with a text.
 
     Raises:
-        AssertionError: the stream ends before; the message holds what was read.
+        AssertionError: the stream ends before; the message has the output.
     """
     read = ""
     for line in stream:
@@ -52,23 +52,23 @@ def read_until(stream: IO[str], text: str) -> str:
 
 
 Start = Callable[..., Process]
-"""Takes what `started` takes."""
+"""Function with the arguments of `started`."""
 
 
 def command(*arguments: str) -> list[str]:
-    """A command line of `rerank`."""
+    """Return a command line of `rerank`."""
     return [sys.executable, "-m", "rerank_service", *arguments]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Ours, without settings that the machine may have, untuned."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
-    return ours | {"RERANK_TUNE": "off", "RERANK_CACHE": os.devnull} | variables  # nothing of this machine's user
+    """Return the environment without RERANK_ settings of this machine, with tuning off."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
+    return inherited | {"RERANK_TUNE": "off", "RERANK_CACHE": os.devnull} | variables  # no cache of this user
 
 
 @contextmanager
 def started(*arguments: str, **variables: str) -> Iterator[Process]:
-    """Run `rerank serve` on ports of the system's choice; killed at the end if it still runs."""
+    """Run `rerank serve` on free ports, and kill it at the end of the block."""
     serve = command("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json", *arguments)
     with subprocess.Popen(
         serve, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(**variables)
@@ -84,6 +84,6 @@ def started(*arguments: str, **variables: str) -> Iterator[Process]:
                     break
                 before.append(logged)
             else:
-                raise AssertionError(f"it ended before it was ready: {before}")
+                raise AssertionError(f"the server ended before it was ready: {before}")
         finally:
             popen.kill()

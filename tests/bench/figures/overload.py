@@ -23,7 +23,7 @@ class Overload:
 
     @property
     def ratio(self) -> float | None:
-        """Documents per second in overload / in saturation. The mean of both saturations cancels a drift of the machine."""
+        """Documents per second in overload / in saturation; the mean of both saturations cancels a drift."""
         saturated = sum(summary.documents_per_second for summary in self.saturation) / len(self.saturation)
         return self.overload.documents_per_second / saturated if saturated else None
 

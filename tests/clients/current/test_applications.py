@@ -1,4 +1,4 @@
-"""The calls of Open WebUI, Dify and RAGFlow, replayed as their sources make them, with what they read of an answer."""
+"""Open WebUI, Dify and RAGFlow: their calls, replayed from their sources, and the fields that they read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Any, ClassVar
 
 import requests
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Ranks, expect
-from clients.ground import Ground
-from clients.ways import way
+from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, expect
+from clients.harness import Harness
+from clients.setups import client_setup
 
-Ask = Callable[["Settings", Asked], list[tuple[int, float]]]
+Ask = Callable[["Settings", RankRequest], list[tuple[int, float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the application is given in its settings."""
+    """Settings of the application."""
 
     url: str
     key: str
@@ -32,33 +32,35 @@ def results(answer: Any) -> list[tuple[int, float]]:
     return [(one["index"], one["relevance_score"]) for one in answer["results"]]
 
 
-@way("Open WebUI", package="", dialect="Cohere v1", note="sets `top_n` to the number of documents")
+@client_setup("Open WebUI", package="", dialect="Cohere v1", note="sets `top_n` to the number of documents")
 def open_webui(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_open_webui(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
-    """It takes scores by position, once sorted by index."""
+def ask_open_webui(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
+    """Open WebUI reads scores by position, after sorting by index."""
     top_n = len(DOCUMENTS)
-    answer = post(settings, {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": top_n})
+    answer = post(settings, {"model": request.model, "query": request.query, "documents": DOCUMENTS, "top_n": top_n})
     scores = [one["relevance_score"] for one in sorted(answer["results"], key=lambda one: one["index"])]
     assert len(scores) == top_n
     return sorted(enumerate(scores), key=lambda one: -one[1])
 
 
-@way("Dify, OpenAI-compatible", package="", dialect="Jina", note="rescales the scores: lowest to 0, highest to 1")
+@client_setup(
+    "Dify, OpenAI-compatible", package="", dialect="Jina", note="rescales the scores: lowest to 0, highest to 1"
+)
 def dify(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_dify(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
+def ask_dify(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
     answer = post(
         settings,
         {
-            "model": asked.model,
-            "query": asked.query,
+            "model": request.model,
+            "query": request.query,
             "documents": DOCUMENTS,
-            "top_n": asked.top_n,
+            "top_n": request.top_n,
             "return_documents": True,
         },
     )
@@ -68,31 +70,36 @@ def ask_dify(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
     return results(answer)
 
 
-@way("Dify, LocalAI and GPUStack", package="", dialect="Jina")
+@client_setup("Dify, LocalAI and GPUStack", package="", dialect="Jina")
 def dify_localai(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/rerank", key=k)
 
 
-def ask_dify_localai(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
-    """The text is read wherever there is a document at all."""
+def ask_dify_localai(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
+    """Dify reads the text of every document."""
     answer = post(
         settings,
-        {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": asked.top_n or len(DOCUMENTS)},
+        {
+            "model": request.model,
+            "query": request.query,
+            "documents": DOCUMENTS,
+            "top_n": request.top_n or len(DOCUMENTS),
+        },
     )
     assert all("document" not in one or one["document"]["text"] for one in answer["results"])
     return results(answer)
 
 
-@way("Dify, Voyage", package="", dialect="Voyage")
+@client_setup("Dify, Voyage", package="", dialect="Voyage")
 def dify_voyage(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_dify_voyage(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
-    top_k = asked.top_n or len(DOCUMENTS)
+def ask_dify_voyage(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
+    top_k = request.top_n or len(DOCUMENTS)
     body = {
-        "model": asked.model,
-        "query": asked.query,
+        "model": request.model,
+        "query": request.query,
         "documents": DOCUMENTS,
         "top_k": top_k,
         "return_documents": True,
@@ -102,58 +109,58 @@ def ask_dify_voyage(settings: Settings, asked: Asked) -> list[tuple[int, float]]
     return [(one["index"], one["relevance_score"]) for one in answer["data"]]
 
 
-@way("Dify, TEI", package="", dialect="TEI", note="requests `/info` first")
+@client_setup("Dify, TEI", package="", dialect="TEI", note="requests `/info` first")
 def dify_tei(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/rerank", key=k)
 
 
-def ask_dify_tei(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
+def ask_dify_tei(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
     info = requests.get(
         settings.url.replace("/rerank", "/info"), headers={"Authorization": f"Bearer {settings.key}"}, timeout=60
     )
     assert next(iter(info.json()["model_type"])) == "reranker"
     assert info.json()["max_input_length"] > 0
-    answer = post(settings, {"query": asked.query, "texts": DOCUMENTS, "return_text": True})
+    answer = post(settings, {"query": request.query, "texts": DOCUMENTS, "return_text": True})
     assert [one["text"] for one in answer] == [DOCUMENTS[one["index"]] for one in answer]
     return [(one["index"], one["score"]) for one in answer]
 
 
-@way("Dify, Ollama", package="", dialect="Jina")
+@client_setup("Dify, Ollama", package="", dialect="Jina")
 def dify_ollama(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/api/rerank", key=k)
 
 
-@way("RAGFlow, Jina", package="", dialect="Jina")
+@client_setup("RAGFlow, Jina", package="", dialect="Jina")
 def ragflow_jina(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_ragflow(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
-    top_n = asked.top_n or len(DOCUMENTS)
-    answer = post(settings, {"model": asked.model, "query": asked.query, "documents": DOCUMENTS, "top_n": top_n})
+def ask_ragflow(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
+    top_n = request.top_n or len(DOCUMENTS)
+    answer = post(settings, {"model": request.model, "query": request.query, "documents": DOCUMENTS, "top_n": top_n})
     assert answer["usage"]["total_tokens"] > 0
     return results(answer)
 
 
-@way("RAGFlow, LocalAI", package="", dialect="Jina")
+@client_setup("RAGFlow, LocalAI", package="", dialect="Jina")
 def ragflow_localai(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/rerank", key=k)
 
 
-@way("RAGFlow, SiliconFlow", package="", dialect="SiliconFlow")
+@client_setup("RAGFlow, SiliconFlow", package="", dialect="SiliconFlow")
 def ragflow_siliconflow(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 
 
-def ask_ragflow_siliconflow(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
+def ask_ragflow_siliconflow(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
     return results(
         post(
             settings,
             {
-                "model": asked.model,
-                "query": asked.query,
+                "model": request.model,
+                "query": request.query,
                 "documents": DOCUMENTS,
-                "top_n": asked.top_n or len(DOCUMENTS),
+                "top_n": request.top_n or len(DOCUMENTS),
                 "return_documents": False,
                 "max_chunks_per_doc": 1024,
                 "overlap_tokens": 80,
@@ -162,31 +169,37 @@ def ask_ragflow_siliconflow(settings: Settings, asked: Asked) -> list[tuple[int,
     )
 
 
-@way("RAGFlow, NVIDIA", package="", dialect="NVIDIA", note="scores are logits")
+@client_setup("RAGFlow, NVIDIA", package="", dialect="NVIDIA", note="scores are logits")
 def ragflow_nvidia(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/reranking", key=k)
 
 
-@way("RAGFlow, NVIDIA", package="", dialect="NVIDIA", note="scores are logits")
+@client_setup("RAGFlow, NVIDIA", package="", dialect="NVIDIA", note="scores are logits")
 def ragflow_nvidia_mistral(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/nv-rerankqa-mistral-4b-v3/reranking", key=k)
 
 
-def ask_ragflow_nvidia(settings: Settings, asked: Asked) -> list[tuple[int, float]]:
+def ask_ragflow_nvidia(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
     passages = [{"text": text} for text in DOCUMENTS]
-    body = {"model": asked.model, "query": {"text": asked.query}, "passages": passages, "truncate": "END", "top_n": 3}
+    body = {
+        "model": request.model,
+        "query": {"text": request.query},
+        "passages": passages,
+        "truncate": "END",
+        "top_n": 3,
+    }
     return [(one["index"], one["logit"]) for one in post(settings, body)["rankings"]]
 
 
-@way(
+@client_setup(
     "RAGFlow, Xinference", package="", dialect="Xinference", note="sends booleans as words; older releases send no key"
 )
 def ragflow_xinference(H: str, k: str, M: str) -> Settings:
     return Settings(url=H + "/v1/rerank", key=k)
 
 
-class TestApplications(Ranks):
-    """Each call of theirs."""
+class TestApplications(RankingTests):
+    """Calls of the applications."""
 
     cases: ClassVar = [
         Case(open_webui, ask_open_webui, "/v1/rerank", {}, cuts=False),
@@ -209,9 +222,9 @@ class TestApplications(Ranks):
         ),
     ]
 
-    def test_ragflow_xinference(self, ground: Ground) -> None:
-        """Without a key, so of a server that asks for none; "true" is true."""
-        ground.front.next("open")
+    def test_ragflow_xinference(self, harness: Harness) -> None:
+        """It sends no key, so the server has none. It sends "true" as a string."""
+        harness.recorder.next("open")
         body = {
             "model": MODEL,
             "query": QUERY,
@@ -219,7 +232,7 @@ class TestApplications(Ranks):
             "return_len": "true",
             "documents": DOCUMENTS,
         }
-        answer = requests.post(ground.open(ragflow_xinference).url, json=body, timeout=60).json()
+        answer = requests.post(harness.open(ragflow_xinference).url, json=body, timeout=60).json()
         expect(results(answer))
         assert [one["document"]["text"] for one in answer["results"]] == [
             DOCUMENTS[one["index"]] for one in answer["results"]

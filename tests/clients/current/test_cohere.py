@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 import cohere
 import pytest
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, Ranks, expect, wait
-from clients.ground import Ground
-from clients.ways import way
+from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.harness import Harness
+from clients.setups import client_setup
 
 RAISES = {
     400: cohere.BadRequestError,
@@ -18,50 +18,50 @@ RAISES = {
 }
 
 
-@way("cohere", dialect="Cohere v1")
+@client_setup("cohere", dialect="Cohere v1")
 def v1(H: str, k: str, M: str) -> cohere.Client:
     return cohere.Client(api_key=k, base_url=H)
 
 
-@way("cohere", dialect="Cohere v1", note="the form in Together's quick start; requests go to `/v1/v1/rerank`")
+@client_setup("cohere", dialect="Cohere v1", note="the form in Together's quick start; requests go to `/v1/v1/rerank`")
 def v1_below_v1(H: str, k: str, M: str) -> cohere.Client:
     return cohere.Client(api_key=k, base_url=H + "/v1")
 
 
-@way("cohere", dialect="Cohere v2")
+@client_setup("cohere", dialect="Cohere v2")
 def v2(H: str, k: str, M: str) -> cohere.ClientV2:
     return cohere.ClientV2(api_key=k, base_url=H)
 
 
-@way("cohere", dialect="Cohere v2", note="requests go to `/v1/v2/rerank`")
+@client_setup("cohere", dialect="Cohere v2", note="requests go to `/v1/v2/rerank`")
 def v2_below_v1(H: str, k: str, M: str) -> cohere.ClientV2:
     return cohere.ClientV2(api_key=k, base_url=H + "/v1")
 
 
-@way("cohere", dialect="Cohere v1")
+@client_setup("cohere", dialect="Cohere v1")
 def async_v1(H: str, k: str, M: str) -> cohere.AsyncClient:
     return cohere.AsyncClient(api_key=k, base_url=H)
 
 
-@way("cohere", dialect="Cohere v2")
+@client_setup("cohere", dialect="Cohere v2")
 def async_v2(H: str, k: str, M: str) -> cohere.AsyncClientV2:
     return cohere.AsyncClientV2(api_key=k, base_url=H)
 
 
-def ask(client: Any, asked: Asked) -> list[tuple[int, float]]:
-    answer = client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
+    answer = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
     assert answer.meta.billed_units.search_units == 1
     assert answer.meta.api_version.version == ("2" if isinstance(client, cohere.ClientV2) else "1")
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-def ask_async(client: Any, asked: Asked) -> list[tuple[int, float]]:
-    answer = wait(client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n))
+def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
+    answer = wait(client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n))
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-class TestOtherWays(Ranks):
-    """What differs in its base URL or in how it is called only."""
+class TestOtherSetups(RankingTests):
+    """Other base URLs and other kinds of calls."""
 
     cases: ClassVar = [
         Case(v1_below_v1, ask, "/v1/v1/rerank", RAISES),
@@ -70,8 +70,8 @@ class TestOtherWays(Ranks):
     ]
 
 
-class TestCohere(Checks):
-    """The SDK's clients."""
+class TestCohere(RetryTests):
+    """Clients of the SDK."""
 
     cases: ClassVar = [
         Case(v1, ask, "/v1/rerank", RAISES, retries=True),
@@ -79,10 +79,10 @@ class TestCohere(Checks):
         Case(async_v2, ask_async, "/v2/rerank", RAISES, retries=True),
     ]
 
-    def test_objects_come_back(self, ground: Ground) -> None:
-        """With rank_fields and return_documents, which v1 has; whole, and `text` as it was."""
+    def test_objects_come_back(self, harness: Harness) -> None:
+        """v1 has rank_fields and return_documents: objects come back complete, with an unchanged `text`."""
         documents = [{"text": text, "page": str(page)} for page, text in enumerate(DOCUMENTS)]
-        answer = ground.open(v1).rerank(
+        answer = harness.open(v1).rerank(
             model=MODEL, query=QUERY, documents=documents, rank_fields=["text"], return_documents=True
         )
         expect((one.index, one.relevance_score) for one in answer.results)
@@ -91,8 +91,8 @@ class TestCohere(Checks):
         assert first.model_dump() == {"text": DOCUMENTS[1], "page": "1"}
 
     @pytest.mark.parametrize(("status", "server"), [(429, "overloaded"), (503, "draining")])
-    def test_a_refusal_without_retries(self, ground: Ground, status: int, server: str) -> None:
-        """What is raised when there is no other try."""
-        ground.front.next(server)
+    def test_refusal_without_retries(self, harness: Harness, status: int, server: str) -> None:
+        """Check the exception without retries."""
+        harness.recorder.next(server)
         with pytest.raises(RAISES[status]):
-            ground.open(v2).rerank(model=MODEL, query=QUERY, documents=DOCUMENTS, request_options={"max_retries": 0})
+            harness.open(v2).rerank(model=MODEL, query=QUERY, documents=DOCUMENTS, request_options={"max_retries": 0})

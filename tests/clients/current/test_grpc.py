@@ -1,4 +1,4 @@
-"""gRPC stubs generated from our proto, as a service in another repository would."""
+"""gRPC stubs generated from our proto, as in another repository."""
 
 import importlib
 import sys
@@ -12,20 +12,20 @@ import pytest
 from grpc_tools import protoc
 
 from clients.cases import DOCUMENTS, MODEL, QUERY, expect
-from clients.ground import Ground
-from clients.ways import way
+from clients.harness import Harness
+from clients.setups import client_setup
 
 PROTO = Path(__file__).parents[3] / "proto"
 
 
-@way("grpcio", dialect="rerank.v1")
+@client_setup("grpcio", dialect="rerank.v1")
 def channel(H: str, k: str, M: str) -> grpc.Channel:
     return grpc.insecure_channel(H)
 
 
 @pytest.fixture(scope="module")
 def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The generated modules."""
+    """Generate the modules."""
     folder = tmp_path_factory.mktemp("stubs")
     google = Path(protoc.__file__).parent / "_proto"
     out = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
@@ -40,16 +40,16 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         sys.path.remove(str(folder))
 
 
-def test_it_ranks(ground: Ground, stubs: Any) -> None:
-    """Order, top_n, usage; with the key as metadata."""
-    with ground.at(channel, H=ground.grpc, k=ground.key) as open_channel:
+def test_it_ranks(harness: Harness, stubs: Any) -> None:
+    """Check order, top_n and usage, with the key as metadata."""
+    with harness.at(channel, H=harness.grpc, k=harness.key) as open_channel:
         request = stubs.messages.RerankRequest(
             model=MODEL,
             query=QUERY,
             documents=[stubs.messages.Document(text=text) for text in DOCUMENTS],
             top_n=2,
         )
-        metadata = [("authorization", f"Bearer {ground.key}")]
+        metadata = [("authorization", f"Bearer {harness.key}")]
         answer = stubs.services.RerankStub(open_channel).Rerank(request, metadata=metadata, timeout=60)
     expect([(one.index, one.relevance_score) for one in answer.results], top_n=2)
     assert answer.usage.prompt_tokens > 0
@@ -64,15 +64,15 @@ def test_it_ranks(ground: Ground, stubs: Any) -> None:
     ],
 )
 def test_errors_have_their_codes(
-    ground: Ground, stubs: Any, code: grpc.StatusCode, model: str, query: str, key: str
+    harness: Harness, stubs: Any, code: grpc.StatusCode, model: str, query: str, key: str
 ) -> None:
-    """The same as over REST."""
-    with ground.at(channel, H=ground.grpc, k=ground.key) as open_channel:
+    """The errors correspond to those of REST."""
+    with harness.at(channel, H=harness.grpc, k=harness.key) as open_channel:
         request = stubs.messages.RerankRequest(
             model=model, query=query, documents=[stubs.messages.Document(text=text) for text in DOCUMENTS]
         )
         with pytest.raises(grpc.RpcError) as caught:
             stubs.services.RerankStub(open_channel).Rerank(
-                request, metadata=[("authorization", f"Bearer {key or ground.key}")], timeout=60
+                request, metadata=[("authorization", f"Bearer {key or harness.key}")], timeout=60
             )
     assert caught.value.code() is code

@@ -8,8 +8,8 @@ from haystack.utils import Secret
 from haystack_integrations.components.rankers.cohere import CohereRanker
 from haystack_integrations.components.rankers.jina import JinaRanker
 
-from clients.cases import DOCUMENTS, Asked, Case, Checks
-from clients.ways import way
+from clients.cases import DOCUMENTS, Case, RankRequest, RetryTests
+from clients.setups import client_setup
 
 COHERE_RAISES = {
     400: cohere.BadRequestError,
@@ -20,26 +20,26 @@ COHERE_RAISES = {
 }
 
 
-@way("cohere-haystack", dialect="Cohere v2")
+@client_setup("cohere-haystack", dialect="Cohere v2")
 def of_cohere(H: str, k: str, M: str) -> CohereRanker:
     return CohereRanker(model=M, api_key=Secret.from_token(k), api_base_url=H)
 
 
-@way("jina-haystack", dialect="Jina", note="every error is a RuntimeError with the server's message")
+@client_setup("jina-haystack", dialect="Jina", note="every error is a RuntimeError with the server's message")
 def of_jina(H: str, k: str, M: str) -> JinaRanker:
     return JinaRanker(model=M, api_key=Secret.from_token(k), base_url=H + "/v1/rerank")
 
 
-def ask(ranker: Any, asked: Asked) -> list[tuple[int, float]]:
+def ask(ranker: Any, request: RankRequest) -> list[tuple[int, float]]:
     documents = [Document(id=str(index), content=text) for index, text in enumerate(DOCUMENTS)]
-    answer = ranker.run(query=asked.query, documents=documents, top_k=asked.top_n or len(documents))
+    answer = ranker.run(query=request.query, documents=documents, top_k=request.top_n or len(documents))
     if isinstance(ranker, JinaRanker):
         assert answer["meta"]["usage"]["total_tokens"] > 0
     return [(int(one.id), one.score) for one in answer["documents"]]
 
 
-class TestHaystack(Checks):
-    """Both."""
+class TestHaystack(RetryTests):
+    """Both rankers."""
 
     cases: ClassVar = [
         Case(of_cohere, ask, "/v2/rerank", COHERE_RAISES, retries=True),

@@ -5,9 +5,9 @@ from typing import ClassVar
 import mixedbread
 import pytest
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, expect, wait
-from clients.ground import Ground
-from clients.ways import way
+from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankRequest, RetryTests, expect, wait
+from clients.harness import Harness
+from clients.setups import client_setup
 
 RAISES = {
     400: mixedbread.BadRequestError,
@@ -18,45 +18,45 @@ RAISES = {
 }
 
 
-@way("mixedbread", dialect="mixedbread")
+@client_setup("mixedbread", dialect="mixedbread")
 def blocking(H: str, k: str, M: str) -> mixedbread.Mixedbread:
     return mixedbread.Mixedbread(api_key=k, base_url=H)
 
 
-@way("mixedbread", dialect="mixedbread")
+@client_setup("mixedbread", dialect="mixedbread")
 def asynchronous(H: str, k: str, M: str) -> mixedbread.AsyncMixedbread:
     return mixedbread.AsyncMixedbread(api_key=k, base_url=H)
 
 
-def ask(client: mixedbread.Mixedbread | mixedbread.AsyncMixedbread, asked: Asked) -> list[tuple[int, float]]:
-    top_k = mixedbread.omit if asked.top_n is None else asked.top_n
-    called = client.rerank(model=asked.model, query=asked.query, input=DOCUMENTS, top_k=top_k)
+def ask(client: mixedbread.Mixedbread | mixedbread.AsyncMixedbread, request: RankRequest) -> list[tuple[int, float]]:
+    top_k = mixedbread.omit if request.top_n is None else request.top_n
+    called = client.rerank(model=request.model, query=request.query, input=DOCUMENTS, top_k=top_k)
     answer = wait(called) if isinstance(client, mixedbread.AsyncMixedbread) else called
     assert answer.model == MODEL
     assert answer.usage.total_tokens > 0
     return [(one.index, one.score) for one in answer.data]
 
 
-class TestMixedbread(Checks):
-    """The SDK."""
+class TestMixedbread(RetryTests):
+    """Clients of the SDK."""
 
     cases: ClassVar = [
         Case(blocking, ask, "/v1/reranking", RAISES, retries=True),
         Case(asynchronous, ask, "/v1/reranking", RAISES, retries=True),
     ]
 
-    def test_objects_come_back(self, ground: Ground) -> None:
-        """As they were sent."""
+    def test_objects_come_back(self, harness: Harness) -> None:
+        """Objects are returned unchanged."""
         documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = ground.open(blocking).rerank(
+        answer = harness.open(blocking).rerank(
             model=MODEL, query=QUERY, input=documents, rank_fields=["title"], return_input=True
         )
         expect((one.index, one.score) for one in answer.data)
         assert [one.input for one in answer.data] == [documents[one.index] for one in answer.data]
 
     @pytest.mark.parametrize(("status", "server"), [(429, "overloaded"), (503, "draining")])
-    def test_a_refusal_without_retries(self, ground: Ground, status: int, server: str) -> None:
-        """What is raised when there is no other try."""
-        ground.front.next(server)
+    def test_refusal_without_retries(self, harness: Harness, status: int, server: str) -> None:
+        """Check the exception without retries."""
+        harness.recorder.next(server)
         with pytest.raises(RAISES[status]):
-            ask(ground.open(blocking).with_options(max_retries=0), Asked())
+            ask(harness.open(blocking).with_options(max_retries=0), RankRequest())

@@ -1,50 +1,50 @@
-"""rerankers: its providers of APIs. It looks at no status: what is missing in an error is a KeyError, or a TypeError
-where a list is expected."""
+"""rerankers: its API providers. It ignores the status: an error response raises KeyError for a missing field, or
+TypeError for a missing list."""
 
 from typing import ClassVar
 
 from rerankers.models.api_rankers import APIRanker
 
-from clients.cases import DOCUMENTS, Asked, Case, Checks
-from clients.ways import way
+from clients.cases import DOCUMENTS, Case, RankRequest, RetryTests
+from clients.setups import client_setup
 
 NOTE = "does not check the status: every error is a {}"
 STATUSES = (400, 401, 404, 429, 503)
 
 
-@way("rerankers", dialect="Cohere v1", note=NOTE.format("KeyError"))
+@client_setup("rerankers", dialect="Cohere v1", note=NOTE.format("KeyError"))
 def cohere(H: str, k: str, M: str) -> APIRanker:
     return APIRanker(M, k, "cohere", url=H + "/v1/rerank")
 
 
-@way("rerankers", dialect="Jina", note=NOTE.format("KeyError"))
+@client_setup("rerankers", dialect="Jina", note=NOTE.format("KeyError"))
 def jina(H: str, k: str, M: str) -> APIRanker:
     return APIRanker(M, k, "jina", url=H + "/v1/rerank")
 
 
-@way("rerankers", dialect="Voyage", note=NOTE.format("KeyError"))
+@client_setup("rerankers", dialect="Voyage", note=NOTE.format("KeyError"))
 def voyage(H: str, k: str, M: str) -> APIRanker:
     return APIRanker(M, k, "voyage", url=H + "/v1/rerank")
 
 
-@way("rerankers", dialect="mixedbread", note=NOTE.format("KeyError"))
+@client_setup("rerankers", dialect="mixedbread", note=NOTE.format("KeyError"))
 def mixedbread(H: str, k: str, M: str) -> APIRanker:
     return APIRanker(M, k, "mixedbread.ai", url=H + "/v1/reranking")
 
 
-@way("rerankers", dialect="TEI", note=NOTE.format("TypeError"))
+@client_setup("rerankers", dialect="TEI", note=NOTE.format("TypeError"))
 def tei(H: str, k: str, M: str) -> APIRanker:
     return APIRanker(M, k, "text-embeddings-inference", url=H + "/rerank")
 
 
-def ask(ranker: APIRanker, asked: Asked) -> list[tuple[int, float]]:
-    ranked = ranker.rank(asked.query, DOCUMENTS)
+def ask(ranker: APIRanker, request: RankRequest) -> list[tuple[int, float]]:
+    ranked = ranker.rank(request.query, DOCUMENTS)
     assert [one.text for one in ranked.results] == [DOCUMENTS[one.doc_id] for one in ranked.results]
     return [(one.doc_id, one.score) for one in ranked.results]
 
 
-class TestRerankers(Checks):
-    """Every provider for which there is a dialect."""
+class TestRerankers(RetryTests):
+    """Every provider with a dialect of this server."""
 
     cases: ClassVar = [
         Case(provider, ask, path, dict.fromkeys(STATUSES, error), cuts=False)

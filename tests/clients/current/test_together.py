@@ -5,9 +5,9 @@ from typing import ClassVar
 import pytest
 import together
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, Ranks, expect, wait
-from clients.ground import Ground
-from clients.ways import way
+from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.harness import Harness
+from clients.setups import client_setup
 
 RAISES = {
     400: together.BadRequestError,
@@ -18,24 +18,24 @@ RAISES = {
 }
 
 
-@way("together", dialect="Together")
+@client_setup("together", dialect="Together")
 def root(H: str, k: str, M: str) -> together.Together:
     return together.Together(api_key=k, base_url=H)
 
 
-@way("together", dialect="Together", note="requests go to `/v1/v1/rerank`")
+@client_setup("together", dialect="Together", note="requests go to `/v1/v1/rerank`")
 def below_v1(H: str, k: str, M: str) -> together.Together:
     return together.Together(api_key=k, base_url=H + "/v1")
 
 
-@way("together", dialect="Together")
+@client_setup("together", dialect="Together")
 def asynchronous(H: str, k: str, M: str) -> together.AsyncTogether:
     return together.AsyncTogether(api_key=k, base_url=H)
 
 
-def ask(client: together.Together, asked: Asked) -> list[tuple[int, float]]:
-    top_n = together.omit if asked.top_n is None else asked.top_n
-    answer = client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=top_n)
+def ask(client: together.Together, request: RankRequest) -> list[tuple[int, float]]:
+    top_n = together.omit if request.top_n is None else request.top_n
+    answer = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=top_n)
     assert answer.object == "rerank"
     assert answer.model == MODEL
     assert answer.usage is not None
@@ -44,31 +44,31 @@ def ask(client: together.Together, asked: Asked) -> list[tuple[int, float]]:
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-def ask_async(client: together.AsyncTogether, asked: Asked) -> list[tuple[int, float]]:
-    top_n = together.omit if asked.top_n is None else asked.top_n
-    answer = wait(client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=top_n))
+def ask_async(client: together.AsyncTogether, request: RankRequest) -> list[tuple[int, float]]:
+    top_n = together.omit if request.top_n is None else request.top_n
+    answer = wait(client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=top_n))
     assert answer.results is not None
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-class TestOtherWays(Ranks):
-    """What differs in its base URL only."""
+class TestOtherSetups(RankingTests):
+    """Another base URL."""
 
     cases: ClassVar = [Case(below_v1, ask, "/v1/v1/rerank", RAISES)]
 
 
-class TestTogether(Checks):
-    """The SDK."""
+class TestTogether(RetryTests):
+    """Clients of the SDK."""
 
     cases: ClassVar = [
         Case(root, ask, "/v1/rerank", RAISES, retries=True),
         Case(asynchronous, ask_async, "/v1/rerank", RAISES, retries=True),
     ]
 
-    def test_objects_come_back_as_json(self, ground: Ground) -> None:
-        """Any object is ranked by the fields chosen; those without `text` carry the JSON of the whole in it."""
+    def test_objects_come_back_as_json(self, harness: Harness) -> None:
+        """Objects are ranked by the chosen fields. An object without `text` is returned with its JSON as `text`."""
         documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = ground.open(root).rerank.create(
+        answer = harness.open(root).rerank.create(
             model=MODEL, query=QUERY, documents=documents, rank_fields=["title"], return_documents=True
         )
         assert answer.results is not None
@@ -78,8 +78,8 @@ class TestTogether(Checks):
         assert first.text == f'{{"title":"{DOCUMENTS[1]}","page":1}}'
 
     @pytest.mark.parametrize(("status", "server"), [(429, "overloaded"), (503, "draining")])
-    def test_a_refusal_without_retries(self, ground: Ground, status: int, server: str) -> None:
-        """What is raised when there is no other try."""
-        ground.front.next(server)
+    def test_refusal_without_retries(self, harness: Harness, status: int, server: str) -> None:
+        """Check the exception without retries."""
+        harness.recorder.next(server)
         with pytest.raises(RAISES[status]):
-            ask(ground.open(root).with_options(max_retries=0), Asked())
+            ask(harness.open(root).with_options(max_retries=0), RankRequest())

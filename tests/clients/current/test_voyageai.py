@@ -1,12 +1,12 @@
-"""voyageai: blocking and asynchronous. It tries again only if asked to, and then after waits of its own."""
+"""voyageai: blocking and asynchronous. It retries only if configured, with its own delays."""
 
 from typing import ClassVar
 
 import voyageai
 from voyageai import error
 
-from clients.cases import DOCUMENTS, Asked, Case, Checks, wait
-from clients.ways import way
+from clients.cases import DOCUMENTS, Case, RankRequest, RetryTests, wait
+from clients.setups import client_setup
 
 RAISES = {
     400: error.InvalidRequestError,
@@ -17,26 +17,26 @@ RAISES = {
 }
 
 
-@way("voyageai", dialect="Voyage")
+@client_setup("voyageai", dialect="Voyage")
 def blocking(H: str, k: str, M: str) -> voyageai.Client:
     return voyageai.Client(api_key=k, base_url=H + "/v1")
 
 
-@way("voyageai", dialect="Voyage")
+@client_setup("voyageai", dialect="Voyage")
 def asynchronous(H: str, k: str, M: str) -> voyageai.AsyncClient:
     return voyageai.AsyncClient(api_key=k, base_url=H + "/v1")
 
 
-def ask(client: voyageai.Client | voyageai.AsyncClient, asked: Asked) -> list[tuple[int, float]]:
-    called = client.rerank(asked.query, DOCUMENTS, model=asked.model, top_k=asked.top_n)
+def ask(client: voyageai.Client | voyageai.AsyncClient, request: RankRequest) -> list[tuple[int, float]]:
+    called = client.rerank(request.query, DOCUMENTS, model=request.model, top_k=request.top_n)
     answer = wait(called) if isinstance(client, voyageai.AsyncClient) else called
     assert answer.total_tokens > 0
     assert [one.document for one in answer.results] == [DOCUMENTS[one.index] for one in answer.results]
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-class TestVoyage(Checks):
-    """The SDK."""
+class TestVoyage(RetryTests):
+    """Clients of the SDK."""
 
     cases: ClassVar = [
         Case(blocking, ask, "/v1/rerank", RAISES),

@@ -1,4 +1,4 @@
-"""LangChain's rerankers of Cohere, Jina, Voyage and NVIDIA, and cohere 5.21, which it brings."""
+"""LangChain's rerankers of Cohere, Jina, Voyage and NVIDIA, and cohere 5.21, its dependency."""
 
 from typing import Any, ClassVar
 
@@ -11,9 +11,9 @@ from langchain_nvidia_ai_endpoints import NVIDIARerank
 from langchain_voyageai import VoyageAIRerank
 from voyageai import error as voyage
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, Ranks, expect
-from clients.ground import Ground
-from clients.ways import way
+from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect
+from clients.harness import Harness
+from clients.setups import client_setup
 
 STATUSES = (400, 401, 404, 429, 503)
 OF_COHERE = {
@@ -32,17 +32,17 @@ OF_VOYAGE = {
 }
 
 
-@way("cohere", dialect="Cohere v1")
+@client_setup("cohere", dialect="Cohere v1")
 def cohere_v1(H: str, k: str, M: str) -> cohere.Client:
     return cohere.Client(api_key=k, base_url=H)
 
 
-@way("langchain-cohere", dialect="Cohere v2")
+@client_setup("langchain-cohere", dialect="Cohere v2")
 def of_cohere(H: str, k: str, M: str) -> CohereRerank:
     return CohereRerank(model=M, cohere_api_key=k, base_url=H)
 
 
-@way(
+@client_setup(
     "langchain-community",
     dialect="Jina",
     note="the URL can be set only by this constant; every error is a RuntimeError with the server's message",
@@ -52,45 +52,45 @@ def of_jina(H: str, k: str, M: str) -> JinaRerank:
     return JinaRerank(model=M, jina_api_key=k)
 
 
-@way("langchain-voyageai", dialect="Voyage")
+@client_setup("langchain-voyageai", dialect="Voyage")
 def of_voyage(H: str, k: str, M: str) -> VoyageAIRerank:
     return VoyageAIRerank(model=M, voyage_api_key=k, base_url=H + "/v1")
 
 
-@way("langchain-nvidia-ai-endpoints", dialect="NVIDIA", note="scores are logits; every error is an Exception")
+@client_setup("langchain-nvidia-ai-endpoints", dialect="NVIDIA", note="scores are logits; every error is an Exception")
 def of_nvidia(H: str, k: str, M: str) -> NVIDIARerank:
     return NVIDIARerank(model=M, base_url=H + "/v1", api_key=k)
 
 
-def ask_sdk(client: Any, asked: Asked) -> list[tuple[int, float]]:
-    answer = client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+def ask_sdk(client: Any, request: RankRequest) -> list[tuple[int, float]]:
+    answer = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-def ask(reranker: CohereRerank | JinaRerank, asked: Asked) -> list[tuple[int, float]]:
-    answer = reranker.rerank(DOCUMENTS, asked.query, model=asked.model, top_n=asked.top_n)
+def ask(reranker: CohereRerank | JinaRerank, request: RankRequest) -> list[tuple[int, float]]:
+    answer = reranker.rerank(DOCUMENTS, request.query, model=request.model, top_n=request.top_n)
     return [(one["index"], one["relevance_score"]) for one in answer]
 
 
-def compressed(compressor: Any, asked: Asked) -> list[tuple[int, float]]:
-    """By the interface that all compressors have, which keeps what a document is known by."""
+def compressed(compressor: Any, request: RankRequest) -> list[tuple[int, float]]:
+    """Rank by the interface of all compressors, which keeps the metadata of documents."""
     documents = [Document(text, metadata={"index": index}) for index, text in enumerate(DOCUMENTS)]
-    answer = compressor.compress_documents(documents, asked.query)
+    answer = compressor.compress_documents(documents, request.query)
     return [(one.metadata["index"], one.metadata["relevance_score"]) for one in answer]
 
 
-def ask_voyage(compressor: VoyageAIRerank, asked: Asked) -> list[tuple[int, float]]:
-    compressor.top_k = asked.top_n
-    return compressed(compressor, asked)
+def ask_voyage(compressor: VoyageAIRerank, request: RankRequest) -> list[tuple[int, float]]:
+    compressor.top_k = request.top_n
+    return compressed(compressor, request)
 
 
-def ask_nvidia(compressor: NVIDIARerank, asked: Asked) -> list[tuple[int, float]]:
-    compressor.top_n = asked.top_n or len(DOCUMENTS)
-    return compressed(compressor, asked)
+def ask_nvidia(compressor: NVIDIARerank, request: RankRequest) -> list[tuple[int, float]]:
+    compressor.top_n = request.top_n or len(DOCUMENTS)
+    return compressed(compressor, request)
 
 
-class TestLangChain(Checks):
-    """Its rerankers."""
+class TestLangChain(RetryTests):
+    """Rerankers of LangChain."""
 
     cases: ClassVar = [
         Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=True),
@@ -100,18 +100,18 @@ class TestLangChain(Checks):
     ]
 
     @pytest.mark.parametrize("made", [of_cohere, of_jina], ids=str)
-    def test_it_compresses(self, ground: Ground, made: Any) -> None:
-        """Documents keep their metadata; three are returned, as both do unless told else."""
-        expect(compressed(ground.open(made), Asked()))
+    def test_it_compresses(self, harness: Harness, made: Any) -> None:
+        """Documents keep their metadata; three are returned by default."""
+        expect(compressed(harness.open(made), RankRequest()))
 
-    def test_fields_of_objects(self, ground: Ground) -> None:
+    def test_fields_of_objects(self, harness: Harness) -> None:
         """LangChain's Cohere sends objects as YAML."""
         documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = ground.open(of_cohere).rerank(documents, QUERY, rank_fields=["title"], model=MODEL)
+        answer = harness.open(of_cohere).rerank(documents, QUERY, rank_fields=["title"], model=MODEL)
         expect((one["index"], one["relevance_score"]) for one in answer)
 
 
-class TestCohere(Ranks):
-    """Its Cohere SDK."""
+class TestCohere(RankingTests):
+    """The Cohere SDK that it depends on."""
 
     cases: ClassVar = [Case(cohere_v1, ask_sdk, "/v1/rerank", OF_COHERE)]

@@ -1,62 +1,62 @@
-"""cohere 4.57: blocking and asynchronous. Every error is a CohereAPIError, whose `http_status` tells them apart."""
+"""cohere 4.57: blocking and asynchronous. Every error is a CohereAPIError, with an `http_status`."""
 
 from typing import Any, ClassVar
 
 import cohere
 import pytest
 
-from clients.cases import DOCUMENTS, QUERY, Asked, Case, Checks, Ranks, expect, wait
-from clients.ground import Ground
-from clients.ways import way
+from clients.cases import DOCUMENTS, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.harness import Harness
+from clients.setups import client_setup
 
 NOTE = "every error is a CohereAPIError; read its `http_status`"
 RAISES = dict.fromkeys((400, 401, 404), cohere.CohereAPIError)
 
 
-@way("cohere", dialect="Cohere v1", note=NOTE)
+@client_setup("cohere", dialect="Cohere v1", note=NOTE)
 def blocking(H: str, k: str, M: str) -> Any:
     return cohere.Client(k, api_url=H)
 
 
-@way("cohere", dialect="Cohere v1", note=NOTE)
+@client_setup("cohere", dialect="Cohere v1", note=NOTE)
 def asynchronous(H: str, k: str, M: str) -> Any:
     return cohere.AsyncClient(k, api_url=H)
 
 
-def ask(client: Any, asked: Asked) -> list[tuple[int, float]]:
-    answer = client.rerank(query=asked.query, documents=DOCUMENTS, model=asked.model, top_n=asked.top_n)
+def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
+    answer = client.rerank(query=request.query, documents=DOCUMENTS, model=request.model, top_n=request.top_n)
     assert answer.meta["billed_units"]["search_units"] == 1
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-def ask_async(client: Any, asked: Asked) -> list[tuple[int, float]]:
+def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
     async def asking() -> Any:
-        return await client.rerank(query=asked.query, documents=DOCUMENTS, model=asked.model, top_n=asked.top_n)
+        return await client.rerank(query=request.query, documents=DOCUMENTS, model=request.model, top_n=request.top_n)
 
     return [(one.index, one.relevance_score) for one in wait(asking()).results]
 
 
-class TestCohere(Checks):
+class TestCohere(RetryTests):
     """The blocking client."""
 
     cases: ClassVar = [Case(blocking, ask, "/v1/rerank", RAISES, retries=True)]
 
-    def test_statuses(self, ground: Ground) -> None:
-        """400 and 404, and the server's sentence."""
-        for asked, status in ((Asked(query=""), 400), (Asked(model="other"), 404)):
+    def test_statuses(self, harness: Harness) -> None:
+        """Check 400 and 404, with the message of the server."""
+        for request, status in ((RankRequest(query=""), 400), (RankRequest(model="other"), 404)):
             with pytest.raises(cohere.CohereAPIError) as caught:
-                ask(ground.open(blocking), asked)
+                ask(harness.open(blocking), request)
             assert caught.value.http_status == status
             assert "must not be empty" in str(caught.value) or "served: starter" in str(caught.value)
 
-    def test_objects(self, ground: Ground) -> None:
-        """It wraps strings, and sends objects with `text` as they are."""
+    def test_objects(self, harness: Harness) -> None:
+        """The client wraps strings, and sends objects with `text` unchanged."""
         documents = [{"text": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = ground.open(blocking).rerank(query=QUERY, documents=documents, model="starter")
+        answer = harness.open(blocking).rerank(query=QUERY, documents=documents, model="starter")
         expect((one.index, one.relevance_score) for one in answer.results)
 
 
-class TestAsynchronous(Ranks):
-    """The other one."""
+class TestAsynchronous(RankingTests):
+    """The asynchronous client."""
 
     cases: ClassVar = [Case(asynchronous, ask_async, "/v1/rerank", RAISES)]

@@ -6,27 +6,27 @@ from infinity_client import AuthenticatedClient
 from infinity_client.api.default import rerank
 from infinity_client.models import RerankInput
 
-from clients.cases import DOCUMENTS, MODEL, Asked, Case, Checks, Refused
-from clients.ways import way
+from clients.cases import DOCUMENTS, MODEL, Case, RankRequest, ReportedError, RetryTests
+from clients.setups import client_setup
 
 
-@way("infinity_client", dialect="Infinity", note="returns None for every error")
+@client_setup("infinity_client", dialect="Infinity", note="returns None for every error")
 def client(H: str, k: str, M: str) -> Any:
     return AuthenticatedClient(base_url=H, token=k)
 
 
-def ask(client: Any, asked: Asked) -> list[tuple[int, float]]:
-    body = RerankInput(query=asked.query, documents=DOCUMENTS, model=asked.model, top_n=asked.top_n)
+def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
+    body = RerankInput(query=request.query, documents=DOCUMENTS, model=request.model, top_n=request.top_n)
     answer = rerank.sync(client=client, body=body)
     if answer is None:
-        raise Refused
+        raise ReportedError
     assert answer.object_.value == "rerank"
     assert answer.model == MODEL
     assert answer.usage.total_tokens > 0
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-class TestInfinity(Checks):
-    """The client."""
+class TestInfinity(RetryTests):
+    """The generated client."""
 
-    cases: ClassVar = [Case(client, ask, "/rerank", dict.fromkeys((400, 401, 404, 429, 503), Refused))]
+    cases: ClassVar = [Case(client, ask, "/rerank", dict.fromkeys((400, 401, 404, 429, 503), ReportedError))]

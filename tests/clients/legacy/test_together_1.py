@@ -1,13 +1,13 @@
-"""together 1.5: blocking and asynchronous. It waits as `retry-after` says only where that is sent in lower case."""
+"""together 1.5: blocking and asynchronous. It obeys `retry-after` only if the header name is in lower case."""
 
 from typing import Any, ClassVar
 
 import together
 from together import error
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Asked, Case, Checks, Ranks, expect, wait
-from clients.ground import Ground
-from clients.ways import way
+from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.harness import Harness
+from clients.setups import client_setup
 
 RAISES = {
     400: error.InvalidRequestError,
@@ -19,28 +19,28 @@ RAISES = {
 BROKEN = "does not retry; under `asyncio.run` the repr of its errors raises"
 
 
-@way("together", dialect="Together", note="404 is an InvalidRequestError")
+@client_setup("together", dialect="Together", note="404 is an InvalidRequestError")
 def below_v1(H: str, k: str, M: str) -> Any:
     return together.Together(api_key=k, base_url=H + "/v1")
 
 
-@way("together", dialect="Together", note="requests go to `/rerank`")
+@client_setup("together", dialect="Together", note="requests go to `/rerank`")
 def root(H: str, k: str, M: str) -> Any:
     return together.Together(api_key=k, base_url=H)
 
 
-@way("together", dialect="Together", note=BROKEN)
+@client_setup("together", dialect="Together", note=BROKEN)
 def asynchronous(H: str, k: str, M: str) -> Any:
     return together.AsyncTogether(api_key=k, base_url=H + "/v1")
 
 
-def ask(client: Any, asked: Asked) -> list[tuple[int, float]]:
-    answer = client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
+    answer = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
     return ranked(answer)
 
 
-def ask_async(client: Any, asked: Asked) -> list[tuple[int, float]]:
-    called = client.rerank.create(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
+    called = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
     return ranked(wait(called))
 
 
@@ -50,24 +50,24 @@ def ranked(answer: Any) -> list[tuple[int, float]]:
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-class TestOtherWays(Ranks):
-    """What differs in its base URL only."""
+class TestOtherSetups(RankingTests):
+    """Another base URL."""
 
     cases: ClassVar = [Case(root, ask, "/rerank", RAISES)]
 
 
-class TestTogether(Checks):
-    """The SDK."""
+class TestTogether(RetryTests):
+    """Clients of the SDK."""
 
     cases: ClassVar = [
         Case(below_v1, ask, "/v1/rerank", RAISES, retries=True),
         Case(asynchronous, ask_async, "/v1/rerank", RAISES),
     ]
 
-    def test_objects_come_back(self, ground: Ground) -> None:
-        """With rank_fields."""
+    def test_objects_come_back(self, harness: Harness) -> None:
+        """Objects are ranked by rank_fields and returned."""
         documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = ground.open(below_v1).rerank.create(
+        answer = harness.open(below_v1).rerank.create(
             model=MODEL, query=QUERY, documents=documents, rank_fields=["title"], return_documents=True
         )
         expect((one.index, one.relevance_score) for one in answer.results)

@@ -1,4 +1,4 @@
-"""litellm asks the network for prices when it is imported, unless told not to."""
+"""Settings of litellm: without this variable, its import downloads a price list."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The litellm proxy as a process, before this server: its providers, called over HTTP and by cohere's SDK."""
+"""The litellm proxy as a process in front of this server: its providers, called over HTTP and with cohere's SDK."""
 
 import json
 import os
@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from clients.cases import DOCUMENTS, QUERY, expect
-from clients.front import Front
-from clients.ground import Ground
-from clients.ways import Way, way
+from clients.harness import Harness
+from clients.recording_proxy import RecordingProxy
+from clients.setups import ClientSetup, client_setup
 
 MASTER_KEY = "sk-proxy"
 PROVIDERS = {
@@ -29,34 +29,36 @@ PROVIDERS = {
     "huggingface": "",
     "voyage": "/v1",
 }
-"""What comes behind the server's root."""
+"""Path behind the root URL of the server, by provider."""
 
 
-@way("litellm proxy", package="litellm", dialect="all of litellm's", note="set the same `api_base` as in litellm's SDK")
+@client_setup(
+    "litellm proxy", package="litellm", dialect="all of litellm's", note="set the same `api_base` as in litellm's SDK"
+)
 def over_http(H: str, k: str, M: str) -> Any:
     return partial(httpx.post, H + "/rerank", headers={"Authorization": "Bearer " + k})
 
 
-@way("litellm proxy", package="litellm", dialect="all of litellm's")
+@client_setup("litellm proxy", package="litellm", dialect="all of litellm's")
 def by_cohere_v1(H: str, k: str, M: str) -> cohere.Client:
     return cohere.Client(api_key=k, base_url=H)
 
 
-@way("litellm proxy", package="litellm", dialect="all of litellm's")
+@client_setup("litellm proxy", package="litellm", dialect="all of litellm's")
 def by_cohere_v2(H: str, k: str, M: str) -> cohere.ClientV2:
     return cohere.ClientV2(api_key=k, base_url=H)
 
 
 @pytest.fixture(scope="module")
-def proxy(front: Front, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its root, once it answers."""
+def proxy(recorder: RecordingProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start the proxy and yield its root URL."""
     config = tmp_path_factory.mktemp("proxy") / "config.json"
     models = [
         {
             "model_name": provider,
             "litellm_params": {
                 "model": f"{provider}/starter",
-                "api_base": front.url + below,
+                "api_base": recorder.url + below,
                 "api_key": os.environ["CLIENTS_KEY"],
             },
         }
@@ -75,7 +77,7 @@ def proxy(front: Front, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 def _free_port() -> int:
-    """It cannot be told to let the system choose."""
+    """Return a free port: the proxy cannot choose one itself."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -92,17 +94,17 @@ def _running(process: subprocess.Popen[str], port: int) -> str:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_it_ranks_by_every_provider(ground: Ground, proxy: str, provider: str) -> None:
-    """Over plain HTTP."""
-    call = ground.at(over_http, H=proxy, k=MASTER_KEY)
+def test_it_ranks_by_every_provider(harness: Harness, proxy: str, provider: str) -> None:
+    """Rank over plain HTTP."""
+    call = harness.at(over_http, H=proxy, k=MASTER_KEY)
     answer = call(json={"model": provider, "query": QUERY, "documents": DOCUMENTS, "top_n": 3}, timeout=60)
     assert answer.status_code == 200, answer.text
     expect((one["index"], one["relevance_score"]) for one in answer.json()["results"])
 
 
 @pytest.mark.parametrize("made", [by_cohere_v1, by_cohere_v2], ids=str)
-def test_it_ranks_for_cohere(ground: Ground, proxy: str, made: Way[Any]) -> None:
-    """By its SDK, to the proxy's `/v1/rerank` and `/v2/rerank`."""
-    client = ground.at(made, H=proxy, k=MASTER_KEY)
+def test_it_ranks_for_cohere(harness: Harness, proxy: str, made: ClientSetup[Any]) -> None:
+    """Rank with the SDK, over `/v1/rerank` and `/v2/rerank` of the proxy."""
+    client = harness.at(made, H=proxy, k=MASTER_KEY)
     answer = client.rerank(model="cohere", query=QUERY, documents=DOCUMENTS, top_n=2)
     expect([(one.index, one.relevance_score) for one in answer.results], top_n=2)

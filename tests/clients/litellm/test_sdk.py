@@ -1,4 +1,4 @@
-"""litellm.rerank: all its providers that a self-hosted server can be reached by. It never tries again by itself."""
+"""litellm.rerank: all its providers that work with a self-hosted server. It never retries by itself."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import litellm
 import pytest
 
-from clients.cases import DOCUMENTS, QUERY, Asked, Case, Checks, expect, wait
-from clients.ground import Ground
-from clients.ways import Way, way
+from clients.cases import DOCUMENTS, QUERY, Case, RankRequest, RetryTests, expect, wait
+from clients.harness import Harness
+from clients.setups import ClientSetup, client_setup
 
 RAISES = {
     400: litellm.BadRequestError,
@@ -19,63 +19,63 @@ RAISES = {
 }
 
 
-@way("litellm", dialect="Together")
+@client_setup("litellm", dialect="Together")
 def together_ai(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="together_ai/" + M, api_base=H + "/v1", api_key=k)
 
 
-@way("litellm", dialect="Cohere v2")
+@client_setup("litellm", dialect="Cohere v2")
 def cohere(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="cohere/" + M, api_base=H, api_key=k)
 
 
-@way("litellm", dialect="Jina")
+@client_setup("litellm", dialect="Jina")
 def jina_ai(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="jina_ai/" + M, api_base=H, api_key=k)
 
 
-@way("litellm", dialect="vLLM")
+@client_setup("litellm", dialect="vLLM")
 def hosted_vllm(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="hosted_vllm/" + M, api_base=H, api_key=k)
 
 
-@way("litellm", dialect="Infinity", note="has its own path, because its parser requires documents as strings")
+@client_setup("litellm", dialect="Infinity", note="has its own path, because its parser requires documents as strings")
 def infinity(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="infinity/" + M, api_base=H + "/infinity", api_key=k)
 
 
-@way("litellm", dialect="TEI", note="sends no model and no `top_n`")
+@client_setup("litellm", dialect="TEI", note="sends no model and no `top_n`")
 def huggingface(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="huggingface/" + M, api_base=H, api_key=k)
 
 
-@way("litellm", dialect="Voyage")
+@client_setup("litellm", dialect="Voyage")
 def voyage(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="voyage/" + M, api_base=H + "/v1", api_key=k)
 
 
-@way("litellm", dialect="Cohere v1")
+@client_setup("litellm", dialect="Cohere v1")
 def litellm_proxy(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="litellm_proxy/" + M, api_base=H, api_key=k)
 
 
-@way("litellm", dialect="Cohere v2")
+@client_setup("litellm", dialect="Cohere v2")
 def asynchronous(H: str, k: str, M: str) -> Any:
     return partial(litellm.arerank, model="cohere/" + M, api_base=H, api_key=k)
 
 
-def ask(rerank: Any, asked: Asked) -> list[tuple[int, float]]:
-    answer = rerank(query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+def ask(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
+    answer = rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n)
     return [(one["index"], one["relevance_score"]) for one in answer.results]
 
 
-def ask_async(rerank: Any, asked: Asked) -> list[tuple[int, float]]:
-    answer = wait(rerank(query=asked.query, documents=DOCUMENTS, top_n=asked.top_n))
+def ask_async(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
+    answer = wait(rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n))
     return [(one["index"], one["relevance_score"]) for one in answer.results]
 
 
-class TestLiteLLM(Checks):
-    """Its providers."""
+class TestLiteLLM(RetryTests):
+    """Providers of litellm."""
 
     cases: ClassVar = [
         Case(together_ai, ask, "/v1/rerank", RAISES),
@@ -96,17 +96,17 @@ class TestLiteLLM(Checks):
     ]
 
     @pytest.mark.parametrize("made", [together_ai, cohere, jina_ai, hosted_vllm, infinity, litellm_proxy], ids=str)
-    def test_objects(self, ground: Ground, made: Way[Any]) -> None:
-        """It sends objects, rank_fields and return_documents whatever the provider."""
+    def test_objects(self, harness: Harness, made: ClientSetup[Any]) -> None:
+        """litellm sends objects, rank_fields and return_documents for every provider."""
         documents = [{"title": text, "page": "1"} for text in DOCUMENTS]
-        answer = ground.open(made)(query=QUERY, documents=documents, rank_fields=["title"], return_documents=True)
+        answer = harness.open(made)(query=QUERY, documents=documents, rank_fields=["title"], return_documents=True)
         expect((one["index"], one["relevance_score"]) for one in answer.results)
         assert DOCUMENTS[1] in answer.results[0]["document"]["text"]
 
     @pytest.mark.parametrize("made", [together_ai, cohere, jina_ai, hosted_vllm, infinity, voyage], ids=str)
-    def test_documents_come_back(self, ground: Ground, made: Way[Any]) -> None:
-        """Which it asks for unless told not to."""
-        answer = ground.open(made)(query=QUERY, documents=DOCUMENTS)
+    def test_documents_come_back(self, harness: Harness, made: ClientSetup[Any]) -> None:
+        """litellm requests the documents by default."""
+        answer = harness.open(made)(query=QUERY, documents=DOCUMENTS)
         assert [one["document"]["text"] for one in answer.results] == [
             DOCUMENTS[one["index"]] for one in answer.results
         ]

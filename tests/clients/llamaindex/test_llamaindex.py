@@ -1,4 +1,4 @@
-"""LlamaIndex's rerankers of Cohere, Jina, TEI and Xinference, and cohere 6.1, which goes with them."""
+"""LlamaIndex's rerankers of Cohere, Jina, TEI and Xinference, and cohere 6.1, their dependency."""
 
 from typing import Any, ClassVar
 
@@ -9,9 +9,9 @@ from llama_index.postprocessor.jinaai_rerank import JinaRerank
 from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
 from llama_index.postprocessor.xinference_rerank import XinferenceRerank
 
-from clients.cases import DOCUMENTS, Asked, Case, Checks, Ranks, expect
-from clients.ground import Ground
-from clients.ways import way
+from clients.cases import DOCUMENTS, Case, RankingTests, RankRequest, RetryTests, expect
+from clients.harness import Harness
+from clients.setups import client_setup
 
 STATUSES = (400, 401, 404, 429, 503)
 OF_COHERE = {
@@ -25,17 +25,17 @@ LOOP = "adds its own retries to those of the SDK: up to 10 tries on 500, 503 and
 NO_STATUS = "does not check the status: every error is an AssertionError; `auth_token` is `Bearer KEY` or the bare key"
 
 
-@way("cohere", dialect="Cohere v2")
+@client_setup("cohere", dialect="Cohere v2")
 def cohere_v2(H: str, k: str, M: str) -> cohere.ClientV2:
     return cohere.ClientV2(api_key=k, base_url=H)
 
 
-@way("llama-index-postprocessor-cohere-rerank", dialect="Cohere v2", note=LOOP)
+@client_setup("llama-index-postprocessor-cohere-rerank", dialect="Cohere v2", note=LOOP)
 def of_cohere(H: str, k: str, M: str) -> CohereRerank:
     return CohereRerank(model=M, api_key=k, base_url=H)
 
 
-@way(
+@client_setup(
     "llama-index-postprocessor-jinaai-rerank",
     dialect="Jina",
     note="every error is a RuntimeError with the server's message",
@@ -44,17 +44,17 @@ def of_jina(H: str, k: str, M: str) -> JinaRerank:
     return JinaRerank(model=M, api_key=k, base_url=H + "/v1")
 
 
-@way("llama-index-postprocessor-tei-rerank", dialect="TEI", note=NO_STATUS)
+@client_setup("llama-index-postprocessor-tei-rerank", dialect="TEI", note=NO_STATUS)
 def of_tei(H: str, k: str, M: str) -> TextEmbeddingInference:
     return TextEmbeddingInference(base_url=H, auth_token="Bearer " + k)
 
 
-@way("llama-index-postprocessor-tei-rerank", dialect="TEI", note=NO_STATUS)
+@client_setup("llama-index-postprocessor-tei-rerank", dialect="TEI", note=NO_STATUS)
 def of_tei_by_bare_key(H: str, k: str, M: str) -> TextEmbeddingInference:
     return TextEmbeddingInference(base_url=H, auth_token=k)
 
 
-@way(
+@client_setup(
     "llama-index-postprocessor-xinference-rerank",
     dialect="Xinference",
     note="sends no key: use it with a server that has none",
@@ -63,19 +63,19 @@ def of_xinference(H: str, k: str, M: str) -> XinferenceRerank:
     return XinferenceRerank(model=M, base_url=H)
 
 
-def ask_sdk(client: cohere.ClientV2, asked: Asked) -> list[tuple[int, float]]:
-    answer = client.rerank(model=asked.model, query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+def ask_sdk(client: cohere.ClientV2, request: RankRequest) -> list[tuple[int, float]]:
+    answer = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
     return [(one.index, one.relevance_score) for one in answer.results]
 
 
-def ask(reranker: Any, asked: Asked) -> list[tuple[int, float]]:
+def ask(reranker: Any, request: RankRequest) -> list[tuple[int, float]]:
     nodes = [NodeWithScore(node=TextNode(id_=str(index), text=text)) for index, text in enumerate(DOCUMENTS)]
-    reranker.top_n = asked.top_n or len(nodes)
-    return [(int(one.node.id_), one.score) for one in reranker.postprocess_nodes(nodes, query_str=asked.query)]
+    reranker.top_n = request.top_n or len(nodes)
+    return [(int(one.node.id_), one.score) for one in reranker.postprocess_nodes(nodes, query_str=request.query)]
 
 
-class TestOtherWays(Ranks):
-    """What differs in how it is made only."""
+class TestOtherSetups(RankingTests):
+    """Other setups."""
 
     cases: ClassVar = [
         Case(cohere_v2, ask_sdk, "/v2/rerank", OF_COHERE),
@@ -83,8 +83,8 @@ class TestOtherWays(Ranks):
     ]
 
 
-class TestLlamaIndex(Checks):
-    """Its rerankers."""
+class TestLlamaIndex(RetryTests):
+    """Rerankers of LlamaIndex."""
 
     cases: ClassVar = [
         Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=True),
@@ -93,11 +93,11 @@ class TestLlamaIndex(Checks):
     ]
 
 
-def test_xinference_sends_no_key(ground: Ground) -> None:
-    """It works with a server that asks for none."""
-    ground.front.next("open", "open")
-    reranker = ground.open(of_xinference)
-    expect(ask(reranker, Asked()))
-    expect(ask(reranker, Asked(top_n=2)), top_n=2)
-    assert ground.last.path == "/v1/rerank"
-    assert "authorization" not in ground.last.sent_headers
+def test_xinference_sends_no_key(harness: Harness) -> None:
+    """The client works with a server without keys."""
+    harness.recorder.next("open", "open")
+    reranker = harness.open(of_xinference)
+    expect(ask(reranker, RankRequest()))
+    expect(ask(reranker, RankRequest(top_n=2)), top_n=2)
+    assert harness.last.path == "/v1/rerank"
+    assert "authorization" not in harness.last.sent_headers

@@ -1,4 +1,4 @@
-"""The command line: others' texts are shown as they are, and what is wrong with an argument is a line."""
+"""Output of commands: tables show texts literally, and wrong arguments are reported in one line."""
 
 import io
 import subprocess
@@ -26,27 +26,27 @@ def _ranking(query: str, *documents: str, model: str = "small", truncated: bool 
 
 
 @pytest.mark.parametrize("text", ["see [/docs]", "arr[/i]", "[red]x[/red] list[int]", ":smile: [link=a]b", r"a\[b]"])
-def test_markup_in_texts_is_shown(text: str) -> None:
-    """In the query, in a document and in the model's name."""
+def test_markup_in_texts_is_shown_literally(text: str) -> None:
+    """In the query, in a document and in the model name."""
     shown = _ranking(text, text, model=text)
     assert shown.count(text) == 3
 
 
-def test_a_row_is_a_line_whatever_its_document_holds() -> None:
-    """What moves to another line or column is a space; other control characters, escapes too, are replaced."""
+def test_control_characters_in_documents_are_replaced() -> None:
+    """Line breaks and tabs become spaces; other control characters become U+FFFD."""
     assert "│ a b c d  e f g" in _ranking("q", "a\nb\rc\td\r\ne\x85f\u2028g")
     shown = _ranking("\x1b]0;title\x07", "\x1b[31mred\x1b[0m \x00 \x9b1m", "\ud800", model="\x1b[2J")
     assert not set(shown) & set(map(chr, (*range(10), *range(11, 32), *range(0x7F, 0xA0), 0xD800)))
     assert "\ufffd[31mred\ufffd[0m \ufffd \ufffd1m" in shown
 
 
-def test_a_cut_document_says_so() -> None:
-    """After its text, which is shown whole."""
+def test_truncated_document_is_marked() -> None:
+    """The mark follows the complete text."""
     assert "text[0] (cut)" in _ranking("q", "text[0]", truncated=True)
 
 
-def test_a_long_document_shows_its_best_window() -> None:
-    """And where that stands; the caption tells how many windows there were."""
+def test_long_document_shows_its_best_window() -> None:
+    """The row has its position, and the caption the number of windows."""
     result = pb.Result(windows=3, best_window=pb.Span(start=6, end=9))
     usage = pb.Usage(windows=3, prompt_tokens=9)
     shown = _shown(ranking_table("q", ["first [b] third"], pb.RerankResponse(model="m", results=[result], usage=usage)))
@@ -54,8 +54,8 @@ def test_a_long_document_shows_its_best_window() -> None:
     assert "m: 1 document, 3 windows, 9 tokens, less than 1 ms" in shown
 
 
-def test_a_model_is_legible_on_a_narrow_terminal() -> None:
-    """A field a row, nothing left out at 80 columns, the digest short, markup shown."""
+def test_model_table_fits_into_80_columns() -> None:
+    """Each field is complete except the digest, and markup is shown literally."""
     model = pb.Model(
         name="cross-encoder/ms-marco-MiniLM-L6-v2",
         aliases=["minilm", "list[int]"],
@@ -108,8 +108,8 @@ def test_a_model_is_legible_on_a_narrow_terminal() -> None:
         (("rank", "a", "b", "--server", "localhost"), "--server localhost has no port: give localhost:50051"),
     ],
 )
-def test_a_wrong_argument_is_told_in_a_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    """With exit status 1, before any server is asked."""
+def test_wrong_argument_is_reported_in_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    """The exit status is 1, and no server is contacted."""
     latin = b"caf\xe9\n"
     (tmp_path / "latin.txt").write_bytes(latin)
     (tmp_path / "blank.txt").write_text("\n \n")
@@ -122,8 +122,8 @@ def test_a_wrong_argument_is_told_in_a_line(tmp_path: Path, arguments: tuple[str
     assert words in line
 
 
-def test_help_says_what_values_mean() -> None:
-    """Not of which Python type they are."""
+def test_help_shows_the_meaning_of_values() -> None:
+    """It shows no Python types."""
     done = subprocess.run(command("serve", "--help"), capture_output=True, text=True, env=environment(), timeout=60)
     for flag in ("--model FOLDER", "--aliases NAME,NAME", "--api-keys KEY,KEY", "--lanes N", "--grace SECONDS"):
         assert flag in done.stdout
@@ -149,8 +149,8 @@ def test_help_says_what_values_mean() -> None:
         (("serve", "--lanes"), "rerank serve", "argument --lanes: expected one argument"),
     ],
 )
-def test_a_mistyped_option_is_answered_with_the_nearest(arguments: tuple[str, ...], usage: str, words: str) -> None:
-    """Under one line of the command's own usage, with exit status 2."""
+def test_unknown_option_is_reported_with_a_suggestion(arguments: tuple[str, ...], usage: str, words: str) -> None:
+    """The error follows one line of usage, and the exit status is 2."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     first, second = done.stderr.splitlines()
@@ -158,8 +158,8 @@ def test_a_mistyped_option_is_answered_with_the_nearest(arguments: tuple[str, ..
     assert words in second
 
 
-def test_values_that_look_like_options_are_values() -> None:
-    """After `--`, and texts with blanks."""
+def test_values_may_start_with_dashes() -> None:
+    """After `--`, and in texts with spaces."""
     for arguments in (("rank", "--server", "127.0.0.1:1", "--", "--query", "--text"), ("rank", "--what is", "--a b")):
         done = subprocess.run(
             command(*arguments),

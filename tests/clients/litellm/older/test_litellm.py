@@ -1,30 +1,30 @@
-"""A litellm whose requirements no package index satisfies together with the proxy's: its SDK."""
+"""The SDK of a litellm release whose requirements conflict with those of its proxy."""
 
 from functools import partial
 from typing import Any, ClassVar
 
 import litellm
 
-from clients.cases import DOCUMENTS, Asked, Case, Ranks
-from clients.ways import way
+from clients.cases import DOCUMENTS, Case, RankingTests, RankRequest
+from clients.setups import client_setup
 
 
-@way("litellm", dialect="Together")
+@client_setup("litellm", dialect="Together")
 def together_ai(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="together_ai/" + M, api_base=H + "/v1", api_key=k)
 
 
-@way("litellm", dialect="Cohere v2")
+@client_setup("litellm", dialect="Cohere v2")
 def cohere(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="cohere/" + M, api_base=H, api_key=k)
 
 
-def ask(rerank: Any, asked: Asked) -> list[tuple[int, float]]:
-    answer = rerank(query=asked.query, documents=DOCUMENTS, top_n=asked.top_n)
+def ask(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
+    answer = rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n)
     return [(one["index"], one["relevance_score"]) for one in answer.results]
 
 
-class TestLiteLLM(Ranks):
-    """Two of its providers."""
+class TestLiteLLM(RankingTests):
+    """Two providers of litellm."""
 
     cases: ClassVar = [Case(together_ai, ask, "/v1/rerank", {}), Case(cohere, ask, "/v2/rerank", {})]

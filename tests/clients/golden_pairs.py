@@ -1,4 +1,5 @@
-"""What clients sent and got, kept as golden files: a change that breaks a client is seen without its environment."""
+"""Requests of real clients and their responses, stored in golden files. Replaying them finds a change that breaks a
+client, without the client's environment."""
 
 import json
 import os
@@ -8,20 +9,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from clients.front import Call
+from clients.recording_proxy import Call
 from clients.records import Record
 
 FILE = "CLIENTS_CALLS"
-"""The variable that names the JSON-lines file which tests add their calls to."""
+"""Environment variable with the path of the JSON-lines file to which tests append their calls."""
 
-_SENT = ("accept", "api-key", "authorization", "content-type", "x-api-key")
-_GOT = ("content-type", "retry-after")
+_REQUEST_HEADERS = ("accept", "api-key", "authorization", "content-type", "x-api-key")
+_RESPONSE_HEADERS = ("content-type", "retry-after")
 _NAMES = {"id", "request_id"}
 _TIMES = {"created"}
 
 
 def add(record: Record, calls: Iterable[Call]) -> None:
-    """Write the calls of a client where the variable says; nowhere without it."""
+    """Append the calls of a client to the file of the variable, if it is set."""
     if target := os.environ.get(FILE):
         client = f"{record.language} {record.client} {record.version}"
         with Path(target).open("a", encoding="utf-8") as file:
@@ -29,26 +30,26 @@ def add(record: Record, calls: Iterable[Call]) -> None:
 
 
 def pair(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A request and its answer without what differs from run to run."""
+    """Return a request and its response, without parts that differ from run to run."""
     return {
         "server": call["server"],
         "request": {
             "method": call["method"],
             "path": call["path"],
-            "headers": _only(call["sent_headers"], _SENT),
+            "headers": _only(call["sent_headers"], _REQUEST_HEADERS),
             "body": json.loads(call["sent"]) if call["sent"] else None,
         },
         "answer": {
             "status": call["status"],
-            "headers": told(call["headers"]),
+            "headers": response_headers(call["headers"]),
             "body": normal(json.loads(call["body"])) if call["body"] else None,
         },
     }
 
 
-def told(headers: Mapping[str, str]) -> dict[str, str]:
-    """Of an answer's headers those that clients look at."""
-    return _only(headers, _GOT)
+def response_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the response headers that clients read."""
+    return _only(headers, _RESPONSE_HEADERS)
 
 
 def _only(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
@@ -56,11 +57,11 @@ def _only(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
 
 
 def normal(value: Any, key: str = "") -> Any:
-    """JSON without ids, times and scores."""
+    """Return JSON with ids, times and scores replaced by constants."""
     if isinstance(value, dict):
-        return {name: normal(one, name) for name, one in value.items()}
+        return {name: normal(field, name) for name, field in value.items()}
     if isinstance(value, list):
-        return [normal(one) for one in value]
+        return [normal(item) for item in value]
     if isinstance(value, float):
         return 0.0
     if key in _NAMES and isinstance(value, str):
@@ -69,33 +70,36 @@ def normal(value: Any, key: str = "") -> Any:
 
 
 def shape(value: Any, key: str = "") -> Any:
-    """JSON with types in the place of values, but for what a parser compares: the order of results and `object`."""
+    """Return JSON with types instead of values, except for values that parsers compare: indexes and `object`."""
     if isinstance(value, dict):
-        return {name: shape(one, name) for name, one in value.items()}
+        return {name: shape(field, name) for name, field in value.items()}
     if isinstance(value, list):
-        return [shape(one) for one in value]
+        return [shape(item) for item in value]
     return value if key in {"index", "object", "model_type"} else type(value).__name__
 
 
 def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The golden pairs by client."""
+    """Return the golden pairs by client."""
     return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
 
 
 def by_client(file: Path) -> dict[str, list[dict[str, Any]]]:
-    """What tests wrote, each request once, by the names of their golden files."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    """Return the pairs of a test run, each request once, by the name of their golden file."""
+    by_name: dict[str, dict[str, dict[str, Any]]] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         call = json.loads(line)
-        one = pair(call)
+        golden = pair(call)
         name = re.sub(r"[^a-z0-9.]+", "-", call["client"].lower()).strip("-")
-        found.setdefault(name, {})[json.dumps([one["server"], one["request"]], sort_keys=True)] = one
-    return {name: [its[key] for key in sorted(its)] for name, its in sorted(found.items())}
+        key = json.dumps([golden["server"], golden["request"]], sort_keys=True)
+        by_name.setdefault(name, {})[key] = golden
+    return {name: [pairs[key] for key in sorted(pairs)] for name, pairs in sorted(by_name.items())}
 
 
 def write(folder: Path, pairs: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Keep them in a folder's golden files, and no others."""
+    """Replace the golden files of a folder."""
     for file in folder.glob("*.json"):
         file.unlink()
-    for name, its in pairs.items():
-        (folder / f"{name}.json").write_text(f"{json.dumps(its, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
+    for name, of_client in pairs.items():
+        (folder / f"{name}.json").write_text(
+            f"{json.dumps(of_client, indent=1, ensure_ascii=False)}\n", encoding="utf-8"
+        )
