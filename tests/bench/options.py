@@ -17,8 +17,10 @@ class Options:
     documents: int = 10
     """Documents per request, unless stated otherwise."""
     served_repeats: int = 4
-    """How often a server does the work in one turn. Repeating reduces the share of its start and end, when few clients
-    are active."""
+    """Number of times that a server does the work in one turn.
+
+    Repeating reduces the share of start and end, when few clients are active.
+    """
     clients: int = 16
     """Clients of a server, unless stated otherwise."""
     batches: Sequence[int] = (4, 8, 16, 32)

@@ -139,8 +139,8 @@ class Run:
                 for _ in range(2):  # the first one warms up
                     turn = running.work(part, repeats=1, clients=self._options.clients, batch=size)
                 speeds[size] = turn.documents_per_second
-        found = ", ".join(f"{size}: {speed:.1f}" for size, speed in speeds.items())
-        self._pool.say(f"{system.name} {system.precision}: documents/s by batch {found}")
+        listed = ", ".join(f"{size}: {speed:.1f}" for size, speed in speeds.items())
+        self._pool.say(f"{system.name} {system.precision}: documents/s by batch {listed}")
         return max(speeds, key=speeds.__getitem__)
 
     def _fastest_infinity(self) -> list[ServedSystem]:

@@ -180,4 +180,4 @@ def running_infinity(
 def served_systems(server: OurServer, systems: Sequence[System], versions: dict[str, str]) -> list[ServedSystem]:
     """Return one running system for each protocol of our server, which is one process."""
     addresses = {Kind.GRPC: f"grpc://{server.grpc}", Kind.REST: server.rest}
-    return [ServedSystem(one, server.process, addresses[one.kind], versions) for one in systems]
+    return [ServedSystem(system, server.process, addresses[system.kind], versions) for system in systems]

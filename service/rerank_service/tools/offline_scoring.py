@@ -1,6 +1,6 @@
 """Score the documents of many queries for commands, with a model in this process or with a running server.
 
-Rule: a command measures what a caller of the server gets: the same tokens, batches, lanes and engine.
+Rule: a command measures the behaviour of the server: the same tokens, batches, lanes and engine.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ def take_turns(pool: SystemPool, requests: PreparedRequests) -> None:
     Our own systems get more requests, because their ratio is close to its bound. The first request warms up; its scores
     show that all systems run the same model.
     """
-    pool.say("one interactive request at a time")
+    pool.say("interactive requests, one at a time")
     _compare_scores(pool, requests.requests[0])
     budgets: dict[int, list[float]] = {budget: [] for budget in pool.options.budgets}
     for number, request in enumerate(requests.requests[1:]):

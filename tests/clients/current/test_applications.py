@@ -23,13 +23,13 @@ class Settings:
 
 def post(settings: Settings, body: dict[str, Any]) -> Any:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {settings.key}"}
-    answer = requests.post(settings.url, headers=headers, json=body, timeout=60)
-    answer.raise_for_status()
-    return answer.json()
+    response = requests.post(settings.url, headers=headers, json=body, timeout=60)
+    response.raise_for_status()
+    return response.json()
 
 
-def results(answer: Any) -> list[tuple[int, float]]:
-    return [(one["index"], one["relevance_score"]) for one in answer["results"]]
+def results(response: Any) -> list[tuple[int, float]]:
+    return [(result["index"], result["relevance_score"]) for result in response["results"]]
 
 
 @client_setup("Open WebUI", package="", dialect="Cohere v1", note="sets `top_n` to the number of documents")
@@ -40,10 +40,10 @@ def open_webui(H: str, k: str, M: str) -> Settings:
 def ask_open_webui(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
     """Open WebUI reads scores by position, after sorting by index."""
     top_n = len(DOCUMENTS)
-    answer = post(settings, {"model": request.model, "query": request.query, "documents": DOCUMENTS, "top_n": top_n})
-    scores = [one["relevance_score"] for one in sorted(answer["results"], key=lambda one: one["index"])]
+    response = post(settings, {"model": request.model, "query": request.query, "documents": DOCUMENTS, "top_n": top_n})
+    scores = [result["relevance_score"] for result in sorted(response["results"], key=lambda result: result["index"])]
     assert len(scores) == top_n
-    return sorted(enumerate(scores), key=lambda one: -one[1])
+    return sorted(enumerate(scores), key=lambda result: -result[1])
 
 
 @client_setup(
@@ -54,7 +54,7 @@ def dify(H: str, k: str, M: str) -> Settings:
 
 
 def ask_dify(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
-    answer = post(
+    response = post(
         settings,
         {
             "model": request.model,
@@ -64,10 +64,10 @@ def ask_dify(settings: Settings, request: RankRequest) -> list[tuple[int, float]
             "return_documents": True,
         },
     )
-    for one in answer["results"]:
-        document = one.get("document", {})
-        assert (document if isinstance(document, str) else document.get("text")) == DOCUMENTS[one["index"]]
-    return results(answer)
+    for result in response["results"]:
+        document = result.get("document", {})
+        assert (document if isinstance(document, str) else document.get("text")) == DOCUMENTS[result["index"]]
+    return results(response)
 
 
 @client_setup("Dify, LocalAI and GPUStack", package="", dialect="Jina")
@@ -77,7 +77,7 @@ def dify_localai(H: str, k: str, M: str) -> Settings:
 
 def ask_dify_localai(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
     """Dify reads the text of every document."""
-    answer = post(
+    response = post(
         settings,
         {
             "model": request.model,
@@ -86,8 +86,8 @@ def ask_dify_localai(settings: Settings, request: RankRequest) -> list[tuple[int
             "top_n": request.top_n or len(DOCUMENTS),
         },
     )
-    assert all("document" not in one or one["document"]["text"] for one in answer["results"])
-    return results(answer)
+    assert all("document" not in result or result["document"]["text"] for result in response["results"])
+    return results(response)
 
 
 @client_setup("Dify, Voyage", package="", dialect="Voyage")
@@ -104,9 +104,11 @@ def ask_dify_voyage(settings: Settings, request: RankRequest) -> list[tuple[int,
         "top_k": top_k,
         "return_documents": True,
     }
-    answer = post(settings, body)
-    assert [one["document"] for one in answer["data"]] == [DOCUMENTS[one["index"]] for one in answer["data"]]
-    return [(one["index"], one["relevance_score"]) for one in answer["data"]]
+    response = post(settings, body)
+    assert [result["document"] for result in response["data"]] == [
+        DOCUMENTS[result["index"]] for result in response["data"]
+    ]
+    return [(result["index"], result["relevance_score"]) for result in response["data"]]
 
 
 @client_setup("Dify, TEI", package="", dialect="TEI", note="requests `/info` first")
@@ -120,9 +122,9 @@ def ask_dify_tei(settings: Settings, request: RankRequest) -> list[tuple[int, fl
     )
     assert next(iter(info.json()["model_type"])) == "reranker"
     assert info.json()["max_input_length"] > 0
-    answer = post(settings, {"query": request.query, "texts": DOCUMENTS, "return_text": True})
-    assert [one["text"] for one in answer] == [DOCUMENTS[one["index"]] for one in answer]
-    return [(one["index"], one["score"]) for one in answer]
+    response = post(settings, {"query": request.query, "texts": DOCUMENTS, "return_text": True})
+    assert [result["text"] for result in response] == [DOCUMENTS[result["index"]] for result in response]
+    return [(result["index"], result["score"]) for result in response]
 
 
 @client_setup("Dify, Ollama", package="", dialect="Jina")
@@ -137,9 +139,9 @@ def ragflow_jina(H: str, k: str, M: str) -> Settings:
 
 def ask_ragflow(settings: Settings, request: RankRequest) -> list[tuple[int, float]]:
     top_n = request.top_n or len(DOCUMENTS)
-    answer = post(settings, {"model": request.model, "query": request.query, "documents": DOCUMENTS, "top_n": top_n})
-    assert answer["usage"]["total_tokens"] > 0
-    return results(answer)
+    response = post(settings, {"model": request.model, "query": request.query, "documents": DOCUMENTS, "top_n": top_n})
+    assert response["usage"]["total_tokens"] > 0
+    return results(response)
 
 
 @client_setup("RAGFlow, LocalAI", package="", dialect="Jina")
@@ -188,7 +190,7 @@ def ask_ragflow_nvidia(settings: Settings, request: RankRequest) -> list[tuple[i
         "truncate": "END",
         "top_n": 3,
     }
-    return [(one["index"], one["logit"]) for one in post(settings, body)["rankings"]]
+    return [(result["index"], result["logit"]) for result in post(settings, body)["rankings"]]
 
 
 @client_setup(
@@ -232,9 +234,9 @@ class TestApplications(RankingTests):
             "return_len": "true",
             "documents": DOCUMENTS,
         }
-        answer = requests.post(harness.open(ragflow_xinference).url, json=body, timeout=60).json()
-        expect(results(answer))
-        assert [one["document"]["text"] for one in answer["results"]] == [
-            DOCUMENTS[one["index"]] for one in answer["results"]
+        response = requests.post(harness.open(ragflow_xinference).url, json=body, timeout=60).json()
+        expect(results(response))
+        assert [result["document"]["text"] for result in response["results"]] == [
+            DOCUMENTS[result["index"]] for result in response["results"]
         ]
-        assert answer["meta"]["tokens"]["input_tokens"] > 0
+        assert response["meta"]["tokens"]["input_tokens"] > 0

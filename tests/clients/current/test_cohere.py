@@ -49,15 +49,15 @@ def async_v2(H: str, k: str, M: str) -> cohere.AsyncClientV2:
 
 
 def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
-    assert answer.meta.billed_units.search_units == 1
-    assert answer.meta.api_version.version == ("2" if isinstance(client, cohere.ClientV2) else "1")
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
+    assert response.meta.billed_units.search_units == 1
+    assert response.meta.api_version.version == ("2" if isinstance(client, cohere.ClientV2) else "1")
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = wait(client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n))
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = wait(client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n))
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 class TestOtherSetups(RankingTests):
@@ -82,11 +82,11 @@ class TestCohere(RetryTests):
     def test_objects_come_back(self, harness: Harness) -> None:
         """v1 has rank_fields and return_documents: objects come back complete, with an unchanged `text`."""
         documents = [{"text": text, "page": str(page)} for page, text in enumerate(DOCUMENTS)]
-        answer = harness.open(v1).rerank(
+        response = harness.open(v1).rerank(
             model=MODEL, query=QUERY, documents=documents, rank_fields=["text"], return_documents=True
         )
-        expect((one.index, one.relevance_score) for one in answer.results)
-        first = answer.results[0].document
+        expect((result.index, result.relevance_score) for result in response.results)
+        first = response.results[0].document
         assert first is not None
         assert first.model_dump() == {"text": DOCUMENTS[1], "page": "1"}
 

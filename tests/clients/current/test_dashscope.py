@@ -28,23 +28,23 @@ def asynchronous(H: str, k: str, M: str) -> Any:
 
 
 def ask(call: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = call(request.model, request.query, DOCUMENTS, return_documents=True, top_n=request.top_n)
-    return ranked(answer)
+    response = call(request.model, request.query, DOCUMENTS, return_documents=True, top_n=request.top_n)
+    return ranked(response)
 
 
 def ask_async(call: Any, request: RankRequest) -> list[tuple[int, float]]:
     return ranked(wait(call(request.model, request.query, DOCUMENTS, return_documents=True, top_n=request.top_n)))
 
 
-def ranked(answer: Any) -> list[tuple[int, float]]:
-    if answer.status_code != 200:
-        assert answer.code
-        raise ReportedError(answer.message)
-    assert answer.usage["total_tokens"] > 0
-    assert answer.request_id
-    for one in answer.output.results:
-        assert one["document"]["text"] == DOCUMENTS[one["index"]]
-    return [(one.index, one.relevance_score) for one in answer.output.results]
+def ranked(response: Any) -> list[tuple[int, float]]:
+    if response.status_code != 200:
+        assert response.code
+        raise ReportedError(response.message)
+    assert response.usage["total_tokens"] > 0
+    assert response.request_id
+    for result in response.output.results:
+        assert result["document"]["text"] == DOCUMENTS[result["index"]]
+    return [(result.index, result.relevance_score) for result in response.output.results]
 
 
 class TestDashScope(RetryTests):

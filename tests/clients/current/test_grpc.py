@@ -50,9 +50,9 @@ def test_it_ranks(harness: Harness, stubs: Any) -> None:
             top_n=2,
         )
         metadata = [("authorization", f"Bearer {harness.key}")]
-        answer = stubs.services.RerankStub(open_channel).Rerank(request, metadata=metadata, timeout=60)
-    expect([(one.index, one.relevance_score) for one in answer.results], top_n=2)
-    assert answer.usage.prompt_tokens > 0
+        response = stubs.services.RerankStub(open_channel).Rerank(request, metadata=metadata, timeout=60)
+    expect([(result.index, result.relevance_score) for result in response.results], top_n=2)
+    assert response.usage.prompt_tokens > 0
 
 
 @pytest.mark.parametrize(

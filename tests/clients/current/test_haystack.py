@@ -32,10 +32,10 @@ def of_jina(H: str, k: str, M: str) -> JinaRanker:
 
 def ask(ranker: Any, request: RankRequest) -> list[tuple[int, float]]:
     documents = [Document(id=str(index), content=text) for index, text in enumerate(DOCUMENTS)]
-    answer = ranker.run(query=request.query, documents=documents, top_k=request.top_n or len(documents))
+    response = ranker.run(query=request.query, documents=documents, top_k=request.top_n or len(documents))
     if isinstance(ranker, JinaRanker):
-        assert answer["meta"]["usage"]["total_tokens"] > 0
-    return [(int(one.id), one.score) for one in answer["documents"]]
+        assert response["meta"]["usage"]["total_tokens"] > 0
+    return [(int(result.id), result.score) for result in response["documents"]]
 
 
 class TestHaystack(RetryTests):

@@ -31,10 +31,10 @@ def asynchronous(H: str, k: str, M: str) -> mixedbread.AsyncMixedbread:
 def ask(client: mixedbread.Mixedbread | mixedbread.AsyncMixedbread, request: RankRequest) -> list[tuple[int, float]]:
     top_k = mixedbread.omit if request.top_n is None else request.top_n
     called = client.rerank(model=request.model, query=request.query, input=DOCUMENTS, top_k=top_k)
-    answer = wait(called) if isinstance(client, mixedbread.AsyncMixedbread) else called
-    assert answer.model == MODEL
-    assert answer.usage.total_tokens > 0
-    return [(one.index, one.score) for one in answer.data]
+    response = wait(called) if isinstance(client, mixedbread.AsyncMixedbread) else called
+    assert response.model == MODEL
+    assert response.usage.total_tokens > 0
+    return [(result.index, result.score) for result in response.data]
 
 
 class TestMixedbread(RetryTests):
@@ -48,11 +48,11 @@ class TestMixedbread(RetryTests):
     def test_objects_come_back(self, harness: Harness) -> None:
         """Objects are returned unchanged."""
         documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = harness.open(blocking).rerank(
+        response = harness.open(blocking).rerank(
             model=MODEL, query=QUERY, input=documents, rank_fields=["title"], return_input=True
         )
-        expect((one.index, one.score) for one in answer.data)
-        assert [one.input for one in answer.data] == [documents[one.index] for one in answer.data]
+        expect((result.index, result.score) for result in response.data)
+        assert [result.input for result in response.data] == [documents[result.index] for result in response.data]
 
     @pytest.mark.parametrize(("status", "server"), [(429, "overloaded"), (503, "draining")])
     def test_refusal_without_retries(self, harness: Harness, status: int, server: str) -> None:

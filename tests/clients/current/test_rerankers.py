@@ -39,8 +39,8 @@ def tei(H: str, k: str, M: str) -> APIRanker:
 
 def ask(ranker: APIRanker, request: RankRequest) -> list[tuple[int, float]]:
     ranked = ranker.rank(request.query, DOCUMENTS)
-    assert [one.text for one in ranked.results] == [DOCUMENTS[one.doc_id] for one in ranked.results]
-    return [(one.doc_id, one.score) for one in ranked.results]
+    assert [result.text for result in ranked.results] == [DOCUMENTS[result.doc_id] for result in ranked.results]
+    return [(result.doc_id, result.score) for result in ranked.results]
 
 
 class TestRerankers(RetryTests):

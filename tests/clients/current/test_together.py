@@ -35,20 +35,20 @@ def asynchronous(H: str, k: str, M: str) -> together.AsyncTogether:
 
 def ask(client: together.Together, request: RankRequest) -> list[tuple[int, float]]:
     top_n = together.omit if request.top_n is None else request.top_n
-    answer = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=top_n)
-    assert answer.object == "rerank"
-    assert answer.model == MODEL
-    assert answer.usage is not None
-    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
-    assert answer.results is not None
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=top_n)
+    assert response.object == "rerank"
+    assert response.model == MODEL
+    assert response.usage is not None
+    assert response.usage.prompt_tokens == response.usage.total_tokens > 0
+    assert response.results is not None
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 def ask_async(client: together.AsyncTogether, request: RankRequest) -> list[tuple[int, float]]:
     top_n = together.omit if request.top_n is None else request.top_n
-    answer = wait(client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=top_n))
-    assert answer.results is not None
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = wait(client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=top_n))
+    assert response.results is not None
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 class TestOtherSetups(RankingTests):
@@ -68,12 +68,12 @@ class TestTogether(RetryTests):
     def test_objects_come_back_as_json(self, harness: Harness) -> None:
         """Objects are ranked by the chosen fields. An object without `text` is returned with its JSON as `text`."""
         documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = harness.open(root).rerank.create(
+        response = harness.open(root).rerank.create(
             model=MODEL, query=QUERY, documents=documents, rank_fields=["title"], return_documents=True
         )
-        assert answer.results is not None
-        expect((one.index, one.relevance_score) for one in answer.results)
-        first = answer.results[0].document
+        assert response.results is not None
+        expect((result.index, result.relevance_score) for result in response.results)
+        first = response.results[0].document
         assert first is not None
         assert first.text == f'{{"title":"{DOCUMENTS[1]}","page":1}}'
 

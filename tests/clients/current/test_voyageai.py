@@ -29,10 +29,10 @@ def asynchronous(H: str, k: str, M: str) -> voyageai.AsyncClient:
 
 def ask(client: voyageai.Client | voyageai.AsyncClient, request: RankRequest) -> list[tuple[int, float]]:
     called = client.rerank(request.query, DOCUMENTS, model=request.model, top_k=request.top_n)
-    answer = wait(called) if isinstance(client, voyageai.AsyncClient) else called
-    assert answer.total_tokens > 0
-    assert [one.document for one in answer.results] == [DOCUMENTS[one.index] for one in answer.results]
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = wait(called) if isinstance(client, voyageai.AsyncClient) else called
+    assert response.total_tokens > 0
+    assert [result.document for result in response.results] == [DOCUMENTS[result.index] for result in response.results]
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 class TestVoyage(RetryTests):

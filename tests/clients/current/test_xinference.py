@@ -20,10 +20,10 @@ def client(H: str, k: str, M: str) -> Any:
 def test_it_ranks(harness: Harness) -> None:
     """Check order, top_n, documents and tokens. The client sends the key, because the server says that it has keys."""
     model = harness.open(client).get_model(MODEL)
-    answer = model.rerank(DOCUMENTS, QUERY, top_n=2, return_documents=True, return_len=True)
-    expect([(one["index"], one["relevance_score"]) for one in answer["results"]], top_n=2)
-    assert answer["results"][0]["document"]["text"] == DOCUMENTS[1]
-    assert answer["meta"]["tokens"]["input_tokens"] > 0
+    response = model.rerank(DOCUMENTS, QUERY, top_n=2, return_documents=True, return_len=True)
+    expect([(result["index"], result["relevance_score"]) for result in response["results"]], top_n=2)
+    assert response["results"][0]["document"]["text"] == DOCUMENTS[1]
+    assert response["meta"]["tokens"]["input_tokens"] > 0
     assert [call.path for call in harness.recorder.calls] == ["/v1/cluster/auth", f"/v1/models/{MODEL}", "/v1/rerank"]
     assert harness.last.sent_headers["authorization"] == f"Bearer {harness.key}"
 
@@ -31,8 +31,8 @@ def test_it_ranks(harness: Harness) -> None:
 def test_no_key_is_sent_to_a_server_without_keys(harness: Harness) -> None:
     """The server reports that it has no keys."""
     harness.recorder.next("open", "open", "open")
-    answer = harness.open(client).get_model(MODEL).rerank(DOCUMENTS, QUERY)
-    expect((one["index"], one["relevance_score"]) for one in answer["results"])
+    response = harness.open(client).get_model(MODEL).rerank(DOCUMENTS, QUERY)
+    expect((result["index"], result["relevance_score"]) for result in response["results"])
     assert "authorization" not in harness.last.sent_headers
 
 

@@ -63,20 +63,20 @@ def of_nvidia(H: str, k: str, M: str) -> NVIDIARerank:
 
 
 def ask_sdk(client: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 def ask(reranker: CohereRerank | JinaRerank, request: RankRequest) -> list[tuple[int, float]]:
-    answer = reranker.rerank(DOCUMENTS, request.query, model=request.model, top_n=request.top_n)
-    return [(one["index"], one["relevance_score"]) for one in answer]
+    response = reranker.rerank(DOCUMENTS, request.query, model=request.model, top_n=request.top_n)
+    return [(result["index"], result["relevance_score"]) for result in response]
 
 
 def compressed(compressor: Any, request: RankRequest) -> list[tuple[int, float]]:
     """Rank by the interface of all compressors, which keeps the metadata of documents."""
     documents = [Document(text, metadata={"index": index}) for index, text in enumerate(DOCUMENTS)]
-    answer = compressor.compress_documents(documents, request.query)
-    return [(one.metadata["index"], one.metadata["relevance_score"]) for one in answer]
+    response = compressor.compress_documents(documents, request.query)
+    return [(result.metadata["index"], result.metadata["relevance_score"]) for result in response]
 
 
 def ask_voyage(compressor: VoyageAIRerank, request: RankRequest) -> list[tuple[int, float]]:
@@ -107,8 +107,8 @@ class TestLangChain(RetryTests):
     def test_fields_of_objects(self, harness: Harness) -> None:
         """LangChain's Cohere sends objects as YAML."""
         documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = harness.open(of_cohere).rerank(documents, QUERY, rank_fields=["title"], model=MODEL)
-        expect((one["index"], one["relevance_score"]) for one in answer)
+        response = harness.open(of_cohere).rerank(documents, QUERY, rank_fields=["title"], model=MODEL)
+        expect((result["index"], result["relevance_score"]) for result in response)
 
 
 class TestCohere(RankingTests):

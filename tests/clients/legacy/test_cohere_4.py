@@ -24,16 +24,16 @@ def asynchronous(H: str, k: str, M: str) -> Any:
 
 
 def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = client.rerank(query=request.query, documents=DOCUMENTS, model=request.model, top_n=request.top_n)
-    assert answer.meta["billed_units"]["search_units"] == 1
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = client.rerank(query=request.query, documents=DOCUMENTS, model=request.model, top_n=request.top_n)
+    assert response.meta["billed_units"]["search_units"] == 1
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
     async def asking() -> Any:
         return await client.rerank(query=request.query, documents=DOCUMENTS, model=request.model, top_n=request.top_n)
 
-    return [(one.index, one.relevance_score) for one in wait(asking()).results]
+    return [(result.index, result.relevance_score) for result in wait(asking()).results]
 
 
 class TestCohere(RetryTests):
@@ -52,8 +52,8 @@ class TestCohere(RetryTests):
     def test_objects(self, harness: Harness) -> None:
         """The client wraps strings, and sends objects with `text` unchanged."""
         documents = [{"text": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = harness.open(blocking).rerank(query=QUERY, documents=documents, model="starter")
-        expect((one.index, one.relevance_score) for one in answer.results)
+        response = harness.open(blocking).rerank(query=QUERY, documents=documents, model="starter")
+        expect((result.index, result.relevance_score) for result in response.results)
 
 
 class TestAsynchronous(RankingTests):

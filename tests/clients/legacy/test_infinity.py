@@ -17,13 +17,13 @@ def client(H: str, k: str, M: str) -> Any:
 
 def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
     body = RerankInput(query=request.query, documents=DOCUMENTS, model=request.model, top_n=request.top_n)
-    answer = rerank.sync(client=client, body=body)
-    if answer is None:
+    response = rerank.sync(client=client, body=body)
+    if response is None:
         raise ReportedError
-    assert answer.object_.value == "rerank"
-    assert answer.model == MODEL
-    assert answer.usage.total_tokens > 0
-    return [(one.index, one.relevance_score) for one in answer.results]
+    assert response.object_.value == "rerank"
+    assert response.model == MODEL
+    assert response.usage.total_tokens > 0
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 class TestInfinity(RetryTests):

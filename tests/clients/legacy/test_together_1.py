@@ -35,8 +35,8 @@ def asynchronous(H: str, k: str, M: str) -> Any:
 
 
 def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
-    return ranked(answer)
+    response = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
+    return ranked(response)
 
 
 def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
@@ -44,10 +44,10 @@ def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
     return ranked(wait(called))
 
 
-def ranked(answer: Any) -> list[tuple[int, float]]:
-    assert answer.object == "rerank"
-    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
-    return [(one.index, one.relevance_score) for one in answer.results]
+def ranked(response: Any) -> list[tuple[int, float]]:
+    assert response.object == "rerank"
+    assert response.usage.prompt_tokens == response.usage.total_tokens > 0
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 class TestOtherSetups(RankingTests):
@@ -67,8 +67,8 @@ class TestTogether(RetryTests):
     def test_objects_come_back(self, harness: Harness) -> None:
         """Objects are ranked by rank_fields and returned."""
         documents = [{"title": text, "page": page} for page, text in enumerate(DOCUMENTS)]
-        answer = harness.open(below_v1).rerank.create(
+        response = harness.open(below_v1).rerank.create(
             model=MODEL, query=QUERY, documents=documents, rank_fields=["title"], return_documents=True
         )
-        expect((one.index, one.relevance_score) for one in answer.results)
-        assert answer.results[0].document["title"] == DOCUMENTS[1]
+        expect((result.index, result.relevance_score) for result in response.results)
+        assert response.results[0].document["title"] == DOCUMENTS[1]

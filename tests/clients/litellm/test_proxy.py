@@ -85,26 +85,26 @@ def _free_port() -> int:
 
 def _running(process: subprocess.Popen[str], port: int) -> str:
     assert process.stdout is not None
-    said = []
+    lines = []
     for line in process.stdout:
-        said.append(line)
+        lines.append(line)
         if "Uvicorn running" in line:
             return f"http://127.0.0.1:{port}"
-    raise AssertionError("".join(said))
+    raise AssertionError("".join(lines))
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_it_ranks_by_every_provider(harness: Harness, proxy: str, provider: str) -> None:
     """Rank over plain HTTP."""
     call = harness.at(over_http, H=proxy, k=MASTER_KEY)
-    answer = call(json={"model": provider, "query": QUERY, "documents": DOCUMENTS, "top_n": 3}, timeout=60)
-    assert answer.status_code == 200, answer.text
-    expect((one["index"], one["relevance_score"]) for one in answer.json()["results"])
+    response = call(json={"model": provider, "query": QUERY, "documents": DOCUMENTS, "top_n": 3}, timeout=60)
+    assert response.status_code == 200, response.text
+    expect((result["index"], result["relevance_score"]) for result in response.json()["results"])
 
 
 @pytest.mark.parametrize("made", [by_cohere_v1, by_cohere_v2], ids=str)
 def test_it_ranks_for_cohere(harness: Harness, proxy: str, made: ClientSetup[Any]) -> None:
     """Rank with the SDK, over `/v1/rerank` and `/v2/rerank` of the proxy."""
     client = harness.at(made, H=proxy, k=MASTER_KEY)
-    answer = client.rerank(model="cohere", query=QUERY, documents=DOCUMENTS, top_n=2)
-    expect([(one.index, one.relevance_score) for one in answer.results], top_n=2)
+    response = client.rerank(model="cohere", query=QUERY, documents=DOCUMENTS, top_n=2)
+    expect([(result.index, result.relevance_score) for result in response.results], top_n=2)

@@ -65,13 +65,13 @@ def asynchronous(H: str, k: str, M: str) -> Any:
 
 
 def ask(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n)
-    return [(one["index"], one["relevance_score"]) for one in answer.results]
+    response = rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n)
+    return [(result["index"], result["relevance_score"]) for result in response.results]
 
 
 def ask_async(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = wait(rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n))
-    return [(one["index"], one["relevance_score"]) for one in answer.results]
+    response = wait(rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n))
+    return [(result["index"], result["relevance_score"]) for result in response.results]
 
 
 class TestLiteLLM(RetryTests):
@@ -99,14 +99,14 @@ class TestLiteLLM(RetryTests):
     def test_objects(self, harness: Harness, made: ClientSetup[Any]) -> None:
         """litellm sends objects, rank_fields and return_documents for every provider."""
         documents = [{"title": text, "page": "1"} for text in DOCUMENTS]
-        answer = harness.open(made)(query=QUERY, documents=documents, rank_fields=["title"], return_documents=True)
-        expect((one["index"], one["relevance_score"]) for one in answer.results)
-        assert DOCUMENTS[1] in answer.results[0]["document"]["text"]
+        response = harness.open(made)(query=QUERY, documents=documents, rank_fields=["title"], return_documents=True)
+        expect((result["index"], result["relevance_score"]) for result in response.results)
+        assert DOCUMENTS[1] in response.results[0]["document"]["text"]
 
     @pytest.mark.parametrize("made", [together_ai, cohere, jina_ai, hosted_vllm, infinity, voyage], ids=str)
     def test_documents_come_back(self, harness: Harness, made: ClientSetup[Any]) -> None:
         """litellm requests the documents by default."""
-        answer = harness.open(made)(query=QUERY, documents=DOCUMENTS)
-        assert [one["document"]["text"] for one in answer.results] == [
-            DOCUMENTS[one["index"]] for one in answer.results
+        response = harness.open(made)(query=QUERY, documents=DOCUMENTS)
+        assert [result["document"]["text"] for result in response.results] == [
+            DOCUMENTS[result["index"]] for result in response.results
         ]

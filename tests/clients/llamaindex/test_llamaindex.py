@@ -64,14 +64,16 @@ def of_xinference(H: str, k: str, M: str) -> XinferenceRerank:
 
 
 def ask_sdk(client: cohere.ClientV2, request: RankRequest) -> list[tuple[int, float]]:
-    answer = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 def ask(reranker: Any, request: RankRequest) -> list[tuple[int, float]]:
     nodes = [NodeWithScore(node=TextNode(id_=str(index), text=text)) for index, text in enumerate(DOCUMENTS)]
     reranker.top_n = request.top_n or len(nodes)
-    return [(int(one.node.id_), one.score) for one in reranker.postprocess_nodes(nodes, query_str=request.query)]
+    return [
+        (int(result.node.id_), result.score) for result in reranker.postprocess_nodes(nodes, query_str=request.query)
+    ]
 
 
 class TestOtherSetups(RankingTests):

@@ -17,8 +17,10 @@ from rerank_service.tools.offline_scoring import Logits, OnScored, Refusal, Scor
 
 
 class Unscored(StrEnum):
-    """Reason why the model did not score a query. Its first-stage order is measured, since that is what a caller
-    keeps."""
+    """Reason why the model did not score a query.
+
+    Its first-stage order is measured, because a caller keeps that order.
+    """
 
     WITHOUT_CANDIDATES = "without_candidates"
     WITHOUT_TEXT = "without_text"

@@ -65,7 +65,7 @@ class Target(Protocol):
     """A server under load."""
 
     async def probe(self) -> ServerInfo:
-        """Send one small request and return what the server reports about itself.
+        """Send one small request, and return the self-description of the server.
 
         Raises:
             LoadFailed: no server responds, or it does not rank.

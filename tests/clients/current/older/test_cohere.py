@@ -28,9 +28,9 @@ def v2(H: str, k: str, M: str) -> Any:
 
 
 def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
-    assert answer.meta.billed_units.search_units == 1
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = client.rerank(model=request.model, query=request.query, documents=DOCUMENTS, top_n=request.top_n)
+    assert response.meta.billed_units.search_units == 1
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 class TestCohere(RankingTests):

@@ -20,9 +20,9 @@ def root(H: str, k: str, M: str) -> together.Together:
 
 def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
     top_n = {} if request.top_n is None else {"top_n": request.top_n}
-    answer = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, **top_n)
-    assert answer.usage.total_tokens > 0
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = client.rerank.create(model=request.model, query=request.query, documents=DOCUMENTS, **top_n)
+    assert response.usage.total_tokens > 0
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 class TestTogether(RankingTests):

@@ -15,9 +15,9 @@ def client(H: str, k: str, M: str) -> voyageai.Client:
 
 
 def ask(client: voyageai.Client, request: RankRequest) -> list[tuple[int, float]]:
-    answer = client.rerank(request.query, DOCUMENTS, model=request.model, top_k=request.top_n)
-    assert answer.total_tokens > 0
-    return [(one.index, one.relevance_score) for one in answer.results]
+    response = client.rerank(request.query, DOCUMENTS, model=request.model, top_k=request.top_n)
+    assert response.total_tokens > 0
+    return [(result.index, result.relevance_score) for result in response.results]
 
 
 class TestVoyage(ErrorTests):

@@ -20,8 +20,8 @@ def cohere(H: str, k: str, M: str) -> Any:
 
 
 def ask(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
-    answer = rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n)
-    return [(one["index"], one["relevance_score"]) for one in answer.results]
+    response = rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n)
+    return [(result["index"], result["relevance_score"]) for result in response.results]
 
 
 class TestLiteLLM(RankingTests):
