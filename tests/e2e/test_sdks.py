@@ -64,7 +64,7 @@ async def test_cohere_async(server: Process) -> None:
 def test_cohere_raises_its_own_errors(server: Process) -> None:
     """400 and 404 have the message of the server."""
     with cohere.ClientV2(api_key="any", base_url=server.rest) as client:
-        with pytest.raises(cohere.BadRequestError, match="at most 100"):
+        with pytest.raises(cohere.BadRequestError, match="the maximum is 100"):
             client.rerank(model="starter", query="q", documents=["x"] * 101)
         with pytest.raises(cohere.NotFoundError, match="served: starter"):
             client.rerank(model="other", query="q", documents=["x"])

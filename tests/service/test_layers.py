@@ -30,7 +30,7 @@ LAYERS = (
     "ranking",
     ("settings", "observability"),
     "settings_errors",
-    ("installation", "quantities"),
+    ("installation", "progress", "quantities"),
 )
 """From the outside in. A package imports only packages of later lines, and none of its own line."""
 _KNOW_THE_SETTINGS = {"rerank_service.server", "rerank_service.wiring", "rerank_service.settings"}

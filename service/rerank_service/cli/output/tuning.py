@@ -16,8 +16,8 @@ def offer_table(explanation: Explanation) -> Table:
     for engine in explanation.offered.engines:
         why = explanation.lacking.get(engine)
         table.add_row(str(engine), "yes" if why is None else "no memory", Text(why or ""))
-    for one in explanation.offered.skipped:
-        table.add_row(str(one.engine), "no", Text(one.why))
+    for skipped in explanation.offered.skipped:
+        table.add_row(str(skipped.engine), "no", Text(skipped.why))
     return table
 
 
