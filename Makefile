@@ -128,7 +128,7 @@ export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python -m pytest tests/export
 
 openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
-	$(OPENVINO_VENV)/bin/python -m pytest tests/service/engine tests/service/tuning tests/service/test_golden.py tests/service/test_invariance.py
+	$(OPENVINO_VENV)/bin/python -m pytest tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py
 
 gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU (gigabytes of libraries)
 	$(GPU_VENV)/bin/python -m pytest tests/gpu

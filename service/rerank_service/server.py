@@ -27,7 +27,8 @@ from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.engine.host import usable_cores
 from rerank_service.lifecycle.hot_swap import improving, running
 from rerank_service.lifecycle.shutdown import drain, stop_signals, unless_stopped
-from rerank_service.models.loading import load_better, load_selected
+from rerank_service.models.faster_engine import load_faster
+from rerank_service.models.loading import load_selected
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.reranker import Reranker
@@ -81,7 +82,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             _log_ready(addresses, model.info, time.perf_counter() - started, keys=core.keys)
             del model  # a better one may replace it, and then its memory is freed
             await on_ready(addresses)
-            better = partial(load_better, model_options(settings))
+            better = partial(load_faster, model_options(settings))
             async with improving(core.registry, lanes, better) if settings.tune == "auto" else nullcontext():
                 await stop.get()
             await edges.set_ready(ready=False)

@@ -9,9 +9,9 @@ import os
 from bench.environments import Say
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.files import STARTER
-from rerank_service.models.loading import tune
-from rerank_service.models.tuning.record import Tuned
-from rerank_service.models.tuning.startup import remembered
+from rerank_service.models.tune_command import tune
+from rerank_service.models.tuning.record import TuningRecord
+from rerank_service.models.tuning.startup import cached_tuning
 from rerank_service.models.variants.cache import Cache
 from rerank_service.settings import Settings
 from rerank_service.wiring import model_options
@@ -35,10 +35,10 @@ def choose_engine(say: Say) -> None:
     for name, value in chosen.items():
         if value is not None:
             os.environ.setdefault(f"RERANK_{name}", str(value))
-    say(f"auto chose {tuned.engine} for the bundled model: {tuned.why()}")
+    say(f"auto chose {tuned.engine} for the bundled model: {tuned.explanation()}")
 
 
-def _tuned(say: Say) -> Tuned:
+def _tuned(say: Say) -> TuningRecord:
     options = model_options(Settings(model=STARTER))
-    known = remembered(open_bundle(STARTER), options.requested, Cache(options.cache))
+    known = cached_tuning(open_bundle(STARTER), options.requested, Cache(options.cache))
     return known if known is not None and known.form == "full" else tune(options, say)[0]

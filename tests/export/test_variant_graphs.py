@@ -22,7 +22,8 @@ from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, open_bundle
-from rerank_service.models.loading import ModelOptions, load_selected
+from rerank_service.models.loading import load_selected
+from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.startup import EngineRequest
 from rerank_service.models.variants.cache import Cache
@@ -155,7 +156,9 @@ def test_engine_runs_the_graph_exported_for_it(bundle: Bundle, tmp_path: Path) -
 
 def test_server_scores_with_the_exported_int8_graph(bundle: Bundle, tmp_path: Path) -> None:
     """The scores are bit for bit those of the graph, and the verdict is that of the report."""
-    options = ModelOptions(bundle.folder, tmp_path / "cache", EngineRequest(Provider.CPU, Precision.INT8))
+    options = ModelOptions(
+        folder=bundle.folder, cache=tmp_path / "cache", requested=EngineRequest(Provider.CPU, Precision.INT8)
+    )
     served = load_selected(options)
     assert (served.info.precision, served.info.verdict) == ("int8", "passed")
     assert not (tmp_path / "cache").exists()

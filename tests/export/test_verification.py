@@ -19,7 +19,8 @@ from rerank_export.gate.tolerance import Tolerance
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
 from rerank_service.models.bundle import Bundle, open_bundle
-from rerank_service.models.loading import ModelOptions, load_selected
+from rerank_service.models.loading import load_selected
+from rerank_service.models.model_options import ModelOptions
 
 Refuse = Callable[..., str]
 NEVER = Tolerance(difference=None, tau=2.0, top_10=None, invariance=1.0)
@@ -93,4 +94,6 @@ def test_allowed_drift_is_marked(
     assert done.verified.report["verdict"] == "drift allowed"
     _, int8 = done.verified.report["variants"]
     assert (int8["verdict"], int8["products_left_out"]) == ("drift", [])
-    assert load_selected(ModelOptions(tmp_path / "out", tmp_path / "cache")).info.verdict == "drift allowed"
+    assert (
+        load_selected(ModelOptions(folder=tmp_path / "out", cache=tmp_path / "cache")).info.verdict == "drift allowed"
+    )

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cuda
 from rerank_service.engine.batch_defaults import default_limits
-from rerank_service.engine.io_binding import Bound, Replayed
+from rerank_service.engine.io_binding import BoundSession, CudaGraphSession
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import OutOfMemory
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
-from rerank_service.models.tuning.gate import LEAST_TAU
+from rerank_service.models.tuning.ranking_comparison import MIN_TAU
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import EncodedPair, Segment, collate
 from support.limits import batch_limits
 
-_WHY = cuda.missing(Precision.FP16)
+_WHY = cuda.unavailable_reason(Precision.FP16)
 pytestmark = pytest.mark.skipif(_WHY is not None, reason=str(_WHY))
 
 FP32 = Engine(Provider.CUDA, Precision.FP32)
@@ -45,7 +45,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 @pytest.fixture(scope="module")
 def queries(starter: Bundle) -> list[list[EncodedPair]]:
     """Pairs of the parity set, of all lengths."""
-    return parity_set.encoded(PairTokenizer(starter.tokenizer, max_tokens=starter.manifest.max_tokens), most=_QUERIES)
+    return parity_set.encoded(
+        PairTokenizer(starter.tokenizer, max_tokens=starter.manifest.max_tokens), max_queries=_QUERIES
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def exact(starter: Bundle, queries: list[list[EncodedPair]]) -> list[Logits]:
 
 
 def _encoder(bundle: Bundle, engine: Engine, cache: Cache) -> CrossEncoder:
-    return CrossEncoder(graph_for(bundle, engine, cache), engine, lanes=cuda.LANES)
+    return CrossEncoder(graph_for(bundle, engine, cache), engine, lanes=cuda.DEFAULT_LANES)
 
 
 def _scored(bundle: Bundle, encoder: CrossEncoder, queries: list[list[EncodedPair]]) -> list[Logits]:
@@ -78,12 +80,12 @@ def test_fp16_ranks_as_fp32(
 ) -> None:
     """Without padding, and replayed; a second time as well, when all shapes are recorded."""
     encoder = _encoder(starter, engine, cache)
-    assert isinstance(encoder._runner, Replayed if engine.cuda_graphs else Bound)
+    assert isinstance(encoder._runner, CudaGraphSession if engine.cuda_graphs else BoundSession)
     for _ in range(2):
         found = _scored(starter, encoder, queries)
         np.testing.assert_allclose(np.concatenate(found), np.concatenate(exact), rtol=0, atol=_CLOSE_FP16)
         taus = [parity_set.kendall_tau_b(*both) for both in zip(found, exact, strict=True)]
-        assert np.mean(taus) >= LEAST_TAU
+        assert np.mean(taus) >= MIN_TAU
 
 
 @pytest.mark.parametrize("engine", [FP32, FP16, GRAPHS], ids=str)
@@ -107,7 +109,7 @@ def test_lanes_do_not_disturb_each_other(
     encoder = _encoder(starter, engine, cache)
     batches = [collate(pairs, pad_id=0, limits=default_limits(engine)) for pairs in queries]
     one_by_one = [encoder.score(batch) for batch in batches]
-    with ThreadPoolExecutor(cuda.LANES) as lanes:
+    with ThreadPoolExecutor(cuda.DEFAULT_LANES) as lanes:
         for _ in range(5):
             for found, expected in zip(lanes.map(encoder.score, batches), one_by_one, strict=True):
                 np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
@@ -118,7 +120,7 @@ def test_after_a_batch_without_memory_smaller_ones_run(starter: Bundle, cache: C
     graph = graph_for(starter, FP16, cache)
     assert isinstance(graph, Path)
     options = cuda.provider_options(FP16) | {"gpu_mem_limit": str(256 * 1024 * 1024)}
-    small = Bound(cuda._session(graph, options), "cuda")
+    small = BoundSession(cuda._session(graph, options), "cuda")
     encoder = CrossEncoder(graph, FP16, open_with=lambda graph, engine, lanes: small)
     nothing = Segment(np.array([], np.int64), np.array([], np.int64))
     pair = EncodedPair(nothing, np.full(500, 2000, np.int64), nothing, document_type=1)

@@ -7,7 +7,8 @@ from onnx import TensorProto, helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from rerank_service.encoding.template import Template
-from rerank_service.models.bundle import Bundle, Manifest, Variant, write_manifest
+from rerank_service.models.bundle import Bundle, write_manifest
+from rerank_service.models.manifest import Manifest, Variant
 
 WORDS = 100
 """The small model knows the words "0" to "99". The logit of a document is the sum of its numbers."""

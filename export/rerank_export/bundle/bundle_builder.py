@@ -13,9 +13,10 @@ from rerank_export.graph.passes.pass_runner import apply_passes
 from rerank_export.graph.weight_storage import halve_weights, save_graph
 from rerank_export.inspection import InspectedModel
 from rerank_export.variants.precisions import FP32
-from rerank_service.models.bundle import Bundle, Manifest, Variant
+from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import CONFIG, GRAPH, TOKENIZER, WEIGHTS
-from rerank_service.models.hub_config import check_lower_case, window
+from rerank_service.models.hub_config import check_lower_case, token_limit
+from rerank_service.models.manifest import Manifest, Variant
 
 _RECORDED_PACKAGES = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
 
@@ -63,7 +64,7 @@ def build_bundle(
 def _manifest(model: InspectedModel, name: str) -> Manifest:
     """Return the manifest with all fields that do not depend on the graph."""
     source, config, scoring = model.source, model.config, model.scoring
-    most = window(source.folder, config)
+    most = token_limit(source.folder, config)
     return Manifest(
         name=name,
         source=source.id,

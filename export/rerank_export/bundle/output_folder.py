@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rerank_export.errors import ExportFailed
-from rerank_service.models.bundle import Manifest
 from rerank_service.models.files import MANIFEST
+from rerank_service.models.manifest import Manifest
 
 _open_work_folders: set[Path] = set()
 

@@ -10,7 +10,8 @@ from rerank_export.gate.edge_pairs import EdgeComparison
 from rerank_export.gate.graph_finding import GraphFinding
 from rerank_export.gate.parity_set import ParitySet
 from rerank_service.engine.host import cpu, usable_cores
-from rerank_service.models.bundle import Bundle, Variant
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.manifest import Variant
 
 Verdict = Literal["passed", "drift allowed"]
 

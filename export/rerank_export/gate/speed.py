@@ -5,7 +5,7 @@ from functools import partial
 
 from rerank_service.engine.batch_defaults import default_lanes, default_limits
 from rerank_service.engine.kinds import CPU_FP32
-from rerank_service.models.tuning.throughput import Score, in_turn, throughput
+from rerank_service.models.tuning.throughput import Score, measure_in_turn, throughput
 from rerank_service.scheduling.batching import EncodedPair
 
 ROUNDS = 3
@@ -17,7 +17,7 @@ def pairs_per_second(scores: Mapping[str, Score], pairs: Sequence[EncodedPair], 
     """Return the median over the rounds for each name, with all lanes, on an even selection of the pairs."""
     some = pairs[:: max(1, len(pairs) // PAIRS)][:PAIRS]
     measure = partial(_speed, pairs=some, pad_id=pad_id)
-    return in_turn({name: partial(measure, score) for name, score in scores.items()}, ROUNDS)
+    return measure_in_turn({name: partial(measure, score) for name, score in scores.items()}, ROUNDS)
 
 
 def _speed(score: Score, pairs: Sequence[EncodedPair], pad_id: int) -> float:

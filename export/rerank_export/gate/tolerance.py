@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.models.tuning.gate import LEAST_TAU
+from rerank_service.models.tuning.ranking_comparison import MIN_TAU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,9 @@ class Tolerance:
 FP32 = Tolerance(difference=1e-4, tau=None, top_10=None, invariance=1e-4)
 """Sums in another order differ by 8e-6 on six layers (docs/performance.md), more on more layers. A wrong mask, epsilon
 or weight causes 1e-3 and more. Ranks have no limit: nearly equal documents change their rank by rounding alone."""
-FP16 = Tolerance(difference=0.1, tau=LEAST_TAU, top_10=0.98, invariance=0.02)
+FP16 = Tolerance(difference=0.1, tau=MIN_TAU, top_10=0.98, invariance=0.02)
 """fp16 has 11 bits: a weight changes by up to 5e-4 of its size, a logit of many layers by hundredths."""
-INT8 = Tolerance(difference=None, tau=LEAST_TAU, top_10=0.98, invariance=0.02)
+INT8 = Tolerance(difference=None, tau=MIN_TAU, top_10=0.98, invariance=0.02)
 """int8 has 8 bits: single logits change by tenths. Neighbours only change fp32 sums, which can move a value from one
 of 255 steps to the next."""
 

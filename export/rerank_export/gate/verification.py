@@ -20,7 +20,8 @@ from rerank_export.variants.int8_sensitivity import SAMPLE_DOCUMENT_TOKENS, SAMP
 from rerank_export.variants.precisions import FP16, FP32, INT8
 from rerank_export.variants.variant_graphs import BundleGraph, Fp16Graphs, fp16_graphs, int8_graphs
 from rerank_service.errors import excerpt
-from rerank_service.models.bundle import Bundle, Manifest, Variant
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.manifest import Manifest, Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from rerank_export.errors import ExportFailed
-from rerank_service.models.label_names import named, relevant_of
+from rerank_service.models.label_names import list_labels, relevant_label
 from rerank_service.quantities import counted
 
 
@@ -19,17 +19,18 @@ def relevant_first(model: str, labels: Mapping[int, str], wanted: str | None) ->
         return (0,)
     if set(labels) != {0, 1}:
         raise ExportFailed(
-            f"{model} has {counted(len(labels), 'label')} ({named(labels)}); only one or two labels can be exported"
+            f"{model} has {counted(len(labels), 'label')} ({list_labels(labels)}); "
+            "only one or two labels can be exported"
         )
     if wanted is None:
-        relevant = relevant_of(labels)
+        relevant = relevant_label(labels)
         if relevant is None:
             raise ExportFailed(
-                f"{model} has two labels ({named(labels)}), and their names do not show which one means relevant: "
-                "set --relevant"
+                f"{model} has two labels ({list_labels(labels)}), and their names do not show which one means "
+                "relevant: set --relevant"
             )
     else:
         relevant = next((index for index, label in labels.items() if wanted in (label, str(index))), None)
         if relevant is None:
-            raise ExportFailed(f"{model} has no label {wanted!r}: set --relevant to one of {named(labels)}")
+            raise ExportFailed(f"{model} has no label {wanted!r}: set --relevant to one of {list_labels(labels)}")
     return (relevant, 1 - relevant)

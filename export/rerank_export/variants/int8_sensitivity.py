@@ -23,8 +23,8 @@ from rerank_export.reporter import Progress, no_progress
 from rerank_service.engine.batch_defaults import CPU_LIMITS
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.tuning.gate import LEAST_TAU
 from rerank_service.models.tuning.parity_set import kendall_tau_b
+from rerank_service.models.tuning.ranking_comparison import MIN_TAU
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.int8 import products, quantize_rows
 from rerank_service.scheduling.batching import EncodedPair
@@ -37,7 +37,7 @@ SECONDS = 900.0
 """Time limit for measuring the products. A product that was not measured in time is left out first."""
 LEAST_SHARE = 0.1
 """Least share of the multiplications by weights in int8. With less, int8 is not faster (docs/performance.md)."""
-SAMPLE_LEAST_TAU = LEAST_TAU + 0.001
+SAMPLE_MIN_TAU = MIN_TAU + 0.001
 """Least mean Kendall tau-b on the sample. It is stricter than the gate, since short documents agree a little better."""
 _PAIRS = 2
 """Pairs of each query that a single product is measured on."""
@@ -70,7 +70,7 @@ class Sensitivity:
         *,
         progress: Progress = no_progress,
         seconds: float = SECONDS,
-        least_tau: float = SAMPLE_LEAST_TAU,
+        least_tau: float = SAMPLE_MIN_TAU,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Measure on a sample: the pairs of some queries. `clock` counts seconds."""

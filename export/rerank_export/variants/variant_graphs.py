@@ -9,9 +9,10 @@ from rerank_export.errors import ExportFailed, one_line
 from rerank_export.graph.weight_storage import save_graph, share_weights
 from rerank_export.variants.int8_sensitivity import write_int8
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.bundle import Bundle, Variant
-from rerank_service.models.variants.fp16 import halved, halved_and_packed
-from rerank_service.models.variants.fused import ATTENTION
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.manifest import Variant
+from rerank_service.models.variants.fp16 import rewrite_fp16, rewrite_fp16_packed
+from rerank_service.models.variants.fusion import ATTENTION
 from rerank_service.models.variants.packing import PACKED
 
 _INT8_GRAPH, _FP16_GRAPH, _PACKED_GRAPH = "model.int8.onnx", "model.fp16.onnx", "model.fp16-packed.onnx"
@@ -60,10 +61,10 @@ def fp16_graphs(bundle: Bundle) -> Fp16Graphs:
     """
     padded = Variant(file=_FP16_GRAPH, precision="fp16", weights="fp16", provider="cuda")
     packed = Variant(file=_PACKED_GRAPH, precision="fp16", weights="fp16", provider="cuda", layout="packed")
-    model = _rewritten(bundle, halved)
+    model = _rewritten(bundle, rewrite_fp16)
     fused = _operators(model) & {ATTENTION}
     _write(bundle, model, padded)
-    model = _rewritten(bundle, halved_and_packed)
+    model = _rewritten(bundle, rewrite_fp16_packed)
     if PACKED not in _operators(model):
         reason = "its attention cannot be packed" if fused else "no attention could be fused"
         return Fp16Graphs((BundleGraph(padded),), (f"{_PACKED_GRAPH}: {reason}",))

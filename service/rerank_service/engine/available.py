@@ -1,4 +1,4 @@
-"""Which engines this machine has, and why not the others."""
+"""The engines that work on this machine, and why the others do not."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Graph, Runner
 from rerank_service.errors import BundleInvalid
 
 
-class _Module(Protocol):
-    """What each provider's module has."""
+class _ProviderModule(Protocol):
+    """The interface of cpu.py, openvino.py and cuda.py."""
 
-    def missing(self, precision: Precision) -> str | None: ...
+    def unavailable_reason(self, precision: Precision) -> str | None: ...
 
     def open_runner(self, graph: Graph, engine: Engine, lanes: int) -> Runner: ...
 
 
-_PROVIDERS: dict[Provider, _Module] = {Provider.CPU: cpu, Provider.OPENVINO: openvino, Provider.CUDA: cuda}
+_PROVIDERS: dict[Provider, _ProviderModule] = {Provider.CPU: cpu, Provider.OPENVINO: openvino, Provider.CUDA: cuda}
 
 ENGINES = (
     Engine(Provider.CUDA, Precision.FP16),
@@ -29,73 +29,74 @@ ENGINES = (
     Engine(Provider.CPU, Precision.FP32),
     Engine(Provider.OPENVINO, Precision.FP32),
 )
-"""All there are, the likely fastest first."""
+"""All supported engines, in the order of their expected speed, the fastest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """An engine that does not work here."""
+class SkippedEngine:
+    """An engine that cannot be used on this machine."""
 
     engine: Engine
-    why: str
-    passing: bool = False
-    """True if another start may find otherwise: there was no memory or no time, say."""
+    reason: str
+    transient: bool = False
+    """True if another start may succeed, for example after a lack of memory or time."""
 
 
-def reasons(skipped: Iterable[Skipped]) -> tuple[str, ...]:
-    """A line for each reason, with all the engines that it keeps out."""
+def reasons(skipped: Iterable[SkippedEngine]) -> tuple[str, ...]:
+    """Return one line for each reason, with all engines that it excludes."""
     by_reason: dict[str, list[str]] = {}
-    for one in skipped:
-        by_reason.setdefault(one.why, []).append(str(one.engine))
-    return tuple(f"{', '.join(engines)}: {why}" for why, engines in by_reason.items())
+    for skipped_engine in skipped:
+        by_reason.setdefault(skipped_engine.reason, []).append(str(skipped_engine.engine))
+    return tuple(f"{', '.join(engines)}: {reason}" for reason, engines in by_reason.items())
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What there is to choose from."""
+class AvailableEngines:
+    """The requested engines that work on this machine, and those that do not."""
 
     engines: tuple[Engine, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedEngine, ...]
 
 
-def offer(provider: Provider, precision: Precision) -> Offer:
-    """The engines that were asked for and work here; `auto` asks for all.
+def available_engines(provider: Provider, precision: Precision) -> AvailableEngines:
+    """Return the engines of a provider and a precision that work on this machine. `auto` selects all.
 
     Raises:
-        BundleInvalid: none of them does. There is no silent fall-back: onnxruntime by itself would only log it and
+        BundleInvalid: none of them works. There is no silent fallback: onnxruntime by itself would log a warning and
             compute on the CPU.
     """
-    wanted = [
+    requested = [
         engine
         for engine in ENGINES
         if provider in (Provider.AUTO, engine.provider) and precision in (Precision.AUTO, engine.precision)
     ]
-    answers = [(engine, _why_not(engine)) for engine in wanted]
-    working = tuple(engine for engine, why in answers if why is None)
-    skipped = tuple(Skipped(engine, why) for engine, why in answers if why is not None)
+    checked = [(engine, _unavailable_reason(engine)) for engine in requested]
+    working = tuple(engine for engine, reason in checked if reason is None)
+    skipped = tuple(SkippedEngine(engine, reason) for engine, reason in checked if reason is not None)
     if not working:
         raise BundleInvalid(
             f"--provider {provider.value} --precision {precision.value} does not work here: "
-            f"{'; '.join(reasons(skipped)) or 'there is no such engine'}"
-            f" (this onnxruntime has {', '.join(BUILT_IN_PROVIDERS)})"
+            f"{'; '.join(reasons(skipped)) or 'there is no such engine'}. "
+            f"This onnxruntime has {', '.join(BUILT_IN_PROVIDERS)}. "
+            "Choose another --provider or --precision; `rerank tune --explain` lists the engines that work"
         )
-    return Offer(working, skipped)
+    return AvailableEngines(working, skipped)
 
 
 def works(engine: Engine) -> bool:
-    """Whether there is such an engine, and it works here."""
-    return engine in ENGINES and _why_not(engine) is None
+    """Return whether an engine is supported and works on this machine."""
+    return engine in ENGINES and _unavailable_reason(engine) is None
 
 
-def _why_not(engine: Engine) -> str | None:
-    return _PROVIDERS[engine.provider].missing(engine.precision)
+def _unavailable_reason(engine: Engine) -> str | None:
+    return _PROVIDERS[engine.provider].unavailable_reason(engine.precision)
 
 
 def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:
     """Load a graph on an engine.
 
     Raises:
-        BundleInvalid: the engine does not work here, or refuses the graph.
+        BundleInvalid: the engine does not work on this machine, or ONNX Runtime rejects the graph.
     """
-    offer(engine.provider, engine.precision)
+    available_engines(engine.provider, engine.precision)
     return _PROVIDERS[engine.provider].open_runner(graph, engine, lanes)

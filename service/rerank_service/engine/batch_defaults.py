@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rerank_service.engine.cuda import LANES
+from rerank_service.engine.cuda import DEFAULT_LANES
 from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.scheduling.batching import BatchLimits
@@ -10,25 +10,25 @@ from rerank_service.scheduling.batching import BatchLimits
 CPU_LIMITS = BatchLimits(max_tokens=512, min_tokens=256, max_pairs=64, min_length_ratio=0.85, length_multiple=4)
 GPU_LIMITS = BatchLimits(
     max_tokens=16_384,
-    min_tokens=2_048,  # a smaller batch takes a GPU as long
+    min_tokens=2_048,  # a GPU takes the same time for smaller batches
     max_pairs=512,
     # A launch costs as much as some thousand tokens, and a row without padding costs no more than its own tokens. The
     # ratio is not lower because `max_tokens` counts padded tokens: one long row with many short ones would fill a batch
     # that computes little.
     min_length_ratio=0.25,
-    length_multiple=8,  # of tensor cores
+    length_multiple=8,  # tensor cores compute multiples of 8
 )
-_GRAPH_LENGTHS = 32
-"""Tokens between the lengths for which CUDA graphs are recorded."""
+_CUDA_GRAPH_LENGTH_MULTIPLE = 32
+"""Tokens between two lengths for which CUDA graphs are recorded."""
 
 
 def default_limits(engine: Engine) -> BatchLimits:
     """Return the batch limits of an engine, if neither the operator nor tuning sets them."""
     if engine.provider is Provider.CUDA:
-        return replace(GPU_LIMITS, length_multiple=_GRAPH_LENGTHS) if engine.cuda_graphs else GPU_LIMITS
+        return replace(GPU_LIMITS, length_multiple=_CUDA_GRAPH_LENGTH_MULTIPLE) if engine.cuda_graphs else GPU_LIMITS
     return CPU_LIMITS
 
 
 def default_lanes(engine: Engine) -> int:
-    """Return the number of batches that run at once: one for each core, or as many as keep a GPU busy."""
-    return LANES if engine.provider is Provider.CUDA else usable_cores()
+    """Return the number of batches that run at once: one for each usable core, or as many as keep a GPU busy."""
+    return DEFAULT_LANES if engine.provider is Provider.CUDA else usable_cores()

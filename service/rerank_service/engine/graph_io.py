@@ -1,6 +1,6 @@
-"""What a graph takes and gives, and why one is no cross-encoder's.
+"""The inputs and the output of a graph, and the check that they are those of a cross-encoder.
 
-Rule: our own graphs take int64 and give one float32 a pair; others come from many tools, and differ in names and types.
+Exported bundles take int64 and return one float32 logit per pair. Graphs of other tools differ in names and types.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,67 +12,77 @@ import numpy as np
 from rerank_service.errors import BundleInvalid
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_KINDS: Mapping[str, type[np.generic]] = {
+_INPUT_TYPES: Mapping[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
     "tensor(float)": np.float32,
     "tensor(bool)": np.bool_,
 }
-_NUMBERS = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
-"""What logits may be given as."""
+_LOGIT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
 _LOGITS = "logits"
-_SHOWN = 4
-"""Names in a message."""
+_MAX_NAMES_SHOWN = 4
+"""Maximum number of input names in a message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """A graph's inputs with their types, and the output that holds the logits."""
+class GraphIO:
+    """The interface of a graph."""
 
     inputs: Mapping[str, type[np.generic]]
+    """Input names with their numpy types. Each input has the shape (pairs, tokens)."""
     output: str
+    """Name of the output with the logits."""
 
 
-def ports_of(session: Any) -> Ports:
-    """Of a loaded onnxruntime session.
+def read_graph_io(session: Any) -> GraphIO:
+    """Return inputs and output of a loaded onnxruntime session.
 
     Raises:
-        BundleInvalid: it is no cross-encoder that takes any number of pairs of any length.
+        BundleInvalid: the graph is not a cross-encoder, or has fixed shapes.
     """
     inputs = session.get_inputs()
     _check_inputs(inputs)
     outputs = session.get_outputs()
-    output = next((one for one in outputs if one.name == _LOGITS), outputs[0])
-    if output.type not in _NUMBERS:
-        raise BundleInvalid(f"the graph gives {output.name} as {output.type}, which logits are not")
+    output = next((output for output in outputs if output.name == _LOGITS), outputs[0])
+    if output.type not in _LOGIT_TYPES:
+        raise BundleInvalid(
+            f"the graph's output {output.name} has the type {output.type}; logits need one of {', '.join(_LOGIT_TYPES)}"
+        )
     _check_output(output.name, output.shape)
-    return Ports({one.name: _KINDS[one.type] for one in inputs}, output.name)
+    return GraphIO({graph_input.name: _INPUT_TYPES[graph_input.type] for graph_input in inputs}, output.name)
 
 
 def _check_inputs(inputs: Sequence[Any]) -> None:
-    unknown = [one.name for one in inputs if one.name not in INPUTS]
-    if unknown:
-        shown = ", ".join(unknown[:_SHOWN]) + (", …" if len(unknown) > _SHOWN else "")
-        raise BundleInvalid(f"the graph wants inputs that a cross-encoder has not: {shown}")
-    for one in inputs:
-        if one.type not in _KINDS:
-            raise BundleInvalid(f"the graph wants {one.name} as {one.type}, which token ids are not")
-        if any(isinstance(size, int) for size in one.shape):
+    unsupported = [graph_input.name for graph_input in inputs if graph_input.name not in INPUTS]
+    if unsupported:
+        shown = ", ".join(unsupported[:_MAX_NAMES_SHOWN]) + (", …" if len(unsupported) > _MAX_NAMES_SHOWN else "")
+        raise BundleInvalid(
+            f"the graph has unsupported inputs: {shown}; the inputs of a cross-encoder are {', '.join(INPUTS)}"
+        )
+    for graph_input in inputs:
+        if graph_input.type not in _INPUT_TYPES:
             raise BundleInvalid(
-                f"the graph was made for {one.name} of the shape {_shape(one.shape)} alone: export it with dynamic axes"
+                f"the graph's input {graph_input.name} has the unsupported type {graph_input.type}; "
+                f"supported: {', '.join(_INPUT_TYPES)}"
+            )
+        if any(isinstance(size, int) for size in graph_input.shape):
+            raise BundleInvalid(
+                f"the graph's input {graph_input.name} has the fixed shape {_shape(graph_input.shape)}: "
+                "export the graph with dynamic axes"
             )
 
 
 def _check_output(name: str, shape: Sequence[int | str]) -> None:
-    """A last axis of more than two is a vector or scores of many kinds; three axes are something for each token."""
+    """Reject vectors, scores of several classes, and outputs with one row per token (three axes)."""
     if len(shape) > 2 and shape[-1] != 1:
         raise BundleInvalid(
-            f"the graph gives {name} of the shape {_shape(shape)}, something for each token, as embedding models and "
-            "text generators do: a cross-encoder gives one logit a pair"
+            f"the graph's output {name} has the shape {_shape(shape)}, values for each token. It is an embedding model "
+            "or a text generator; a cross-encoder returns one logit per pair"
         )
     if len(shape) > 1 and isinstance(shape[-1], int) and shape[-1] > 2:
         raise BundleInvalid(
-            f"the graph gives {name} of the shape {_shape(shape)}: a cross-encoder gives one logit a pair, or two"
+            f"the graph's output {name} has the shape {_shape(shape)}; a cross-encoder returns one or two logits per "
+            "pair"
         )
 
 

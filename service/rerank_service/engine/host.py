@@ -1,4 +1,4 @@
-"""What of this machine's processors is ours."""
+"""Processor and usable cores of this machine."""
 
 import math
 import os
@@ -14,30 +14,31 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """The processor."""
+    """A processor."""
 
     name: str
     features: frozenset[str]
-    """As Linux names them, such as avx512_bf16 or amx_bf16; empty elsewhere."""
+    """Linux names of instruction sets, such as avx512_bf16 or amx_bf16; empty on other systems."""
 
 
 @cache
 def cpu() -> Cpu:
-    """The processor of this machine."""
+    """Return the processor of this machine."""
     try:
         lines = [line.partition(":") for line in _CPUINFO.read_text().splitlines()]
     except OSError:
         lines = []
-    said = {name.strip().lower(): value.strip() for name, _, value in reversed(lines)}  # the first core's
-    features = said.get("flags") or said.get("features") or ""  # x86-64 or Arm
-    return Cpu(said.get("model name") or platform.processor() or platform.machine(), frozenset(features.split()))
+    fields = {name.strip().lower(): value.strip() for name, _, value in reversed(lines)}  # of the first core
+    features = fields.get("flags") or fields.get("features") or ""  # x86-64 or Arm
+    return Cpu(fields.get("model name") or platform.processor() or platform.machine(), frozenset(features.split()))
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and no more than its cgroup's quota, rounded up.
+    """Return the number of cores that this process may use, at least 1.
 
-    ONNX Runtime and rayon size their threads to the host's cores instead, which throttles a container that
-    has two of sixty-four (https://github.com/microsoft/onnxruntime/issues/29510).
+    It is the smaller of the CPU affinity and the cgroup's quota, rounded up. ONNX Runtime and rayon count the host's
+    cores instead: in a container with 2 of 64 cores, so many threads are throttled
+    (https://github.com/microsoft/onnxruntime/issues/29510).
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -45,6 +46,7 @@ def usable_cores() -> int:
 
 
 def _quota() -> float:
+    """Return the CPU quota of the cgroup, in cores; infinity without one."""
     try:
         if _CGROUP_V2.exists():
             quota, period = _CGROUP_V2.read_text().split()

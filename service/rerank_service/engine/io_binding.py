@@ -1,9 +1,9 @@
-"""Sessions whose inputs are put on their device by us, not by onnxruntime.
+"""Sessions that place inputs in device memory themselves, with onnxruntime's IOBinding.
 
-Bound      new places for each batch, and any shape
-Replayed   places that stay, a set for each of few shapes, so that what the GPU did for one can be replayed
+- BoundSession: new buffers for each batch, any shape.
+- CudaGraphSession: fixed buffers for each of a few shapes. CUDA records a graph for each shape and replays it.
 
-The device is a parameter, so that all of this runs on a CPU too; what is recorded there is nothing.
+The device is a parameter, so both classes also run on a CPU. Nothing is recorded there.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,127 +13,134 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.engine.graph_io import ports_of
+from rerank_service.engine.graph_io import read_graph_io
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Feed, ort
 
 _ARENA = {"cuda": "gpu:0", "cpu": "cpu:0"}
-"""What run options call the memory of a device."""
+"""Names of the devices' memory arenas in run options."""
 
-GRAPH_TOKENS = 4_096
-"""Padded tokens up to which a shape is recorded: beyond, kernels run longer than their launch takes."""
-MOST_GRAPHS = 96
-"""Shapes that are recorded. With lengths in steps of 32 up to 512, all within GRAPH_TOKENS are fewer."""
+MAX_GRAPH_TOKENS = 4_096
+"""Maximum padded tokens of a recorded shape. For larger batches the kernels take longer than their launch."""
+MAX_GRAPHS = 96
+"""Maximum number of recorded shapes. Lengths in steps of 32 up to 512 tokens give fewer within MAX_GRAPH_TOKENS."""
 _NOT_RECORDED = "-1"
 
 
-class Bound:
-    """A session that several threads may run at once."""
+class BoundSession:
+    """A session that several threads may run at the same time."""
 
     def __init__(self, session: ort.InferenceSession, device: str) -> None:
         self._session = session
         self._device = device
-        self._full = False
-        self.ports = ports_of(session)
+        self._ran_out_of_memory = False
+        self.graph_io = read_graph_io(session)
 
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
-        """As Runner has it. After a run that found no memory, the next one gives back what the arena does not use: it
-        keeps what it has got, in pieces of the sizes that were asked for."""
-        if self._full:
+        """Return the logits of a batch. See `Runner.run`.
+
+        The run after one that was out of memory shrinks the arena. Otherwise the arena keeps its memory in pieces of
+        the sizes that were requested before, which other sizes cannot use.
+        """
+        if self._ran_out_of_memory:
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", _ARENA[self._device])
         try:
             result = self._run(feed, options)
         except Exception as error:
-            self._full = is_out_of_memory(error)
+            self._ran_out_of_memory = is_out_of_memory(error)
             raise
-        self._full = False
+        self._ran_out_of_memory = False
         return result
 
     def _run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         binding = self._session.io_binding()
-        for name in self.ports.inputs:
+        for name in self.graph_io.inputs:
             value = ort.OrtValue.ortvalue_from_numpy(feed[name], self._device, 0)
             binding.bind_ortvalue_input(name, value)
-        binding.bind_output(self.ports.output)  # on the CPU: a few numbers
+        binding.bind_output(self.graph_io.output)  # in CPU memory: a few numbers
         self._session.run_with_iobinding(binding, options)
         result: NDArray[Any] = binding.copy_outputs_to_cpu()[0]
         return result
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """Where batches of one shape lie, each time at the same address."""
+class _GraphBuffers:
+    """The buffers of one recorded shape. A replay reads and writes the addresses of the recording."""
 
-    number: int
+    graph_id: int
     binding: Any
     inputs: dict[str, Any]
     output: Any
 
 
-class Replayed:
-    """A session with CUDA graphs. Rows are filled up to a power of two; lengths are few already, by the limits.
+class CudaGraphSession:
+    """A session with CUDA graphs. Rows are padded to a power of two; the batch limits leave only a few lengths.
 
-    A recording belongs to the thread that made it (onnxruntime keeps them in a context for each thread), and two
-    batches of one shape would share their places. So one thread of its own runs them all, in turn.
+    One thread of its own runs all batches, one after the other, for two reasons: onnxruntime keeps recordings in a
+    context of the thread that made them, and two batches of one shape would share their buffers.
     """
 
     def __init__(self, session: ort.InferenceSession, device: str) -> None:
         self._session = session
         self._device = device
-        self._any = Bound(session, device)
-        self.ports = self._any.ports
-        self._places: dict[tuple[int, int], _Places] = {}
+        self._unrecorded = BoundSession(session, device)
+        self.graph_io = self._unrecorded.graph_io
+        self._buffers: dict[tuple[int, int], _GraphBuffers] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda-graphs")
 
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
-        """As Runner has it."""
+        """Return the logits of a batch. See `Runner.run`."""
         return self._thread.submit(self._run, feed, options).result()
 
-    def recorded(self) -> list[tuple[int, int]]:
-        """Shapes that have places of their own."""
-        return list(self._places)
+    def recorded_shapes(self) -> list[tuple[int, int]]:
+        """Return the recorded shapes as (rows, tokens)."""
+        return list(self._buffers)
 
     def _run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
-        rows, length = feed[next(iter(self.ports.inputs))].shape
-        places = self._of(*recorded_shape(rows, length))
-        if places is None:
+        rows, length = feed[next(iter(self.graph_io.inputs))].shape
+        buffers = self._buffers_of(*recorded_shape(rows, length))
+        if buffers is None:
             options.add_run_config_entry("gpu_graph_id", _NOT_RECORDED)
-            return self._any.run(feed, options)
-        for name, value in places.inputs.items():
-            value.update_inplace(filled_up(feed[name], value.shape()[0]))
-        options.add_run_config_entry("gpu_graph_id", str(places.number))
-        self._session.run_with_iobinding(places.binding, options)
-        places.binding.synchronize_outputs()
-        result: NDArray[Any] = places.output.numpy()[:rows]
+            return self._unrecorded.run(feed, options)
+        for name, value in buffers.inputs.items():
+            value.update_inplace(repeat_last_row(feed[name], value.shape()[0]))
+        options.add_run_config_entry("gpu_graph_id", str(buffers.graph_id))
+        self._session.run_with_iobinding(buffers.binding, options)
+        buffers.binding.synchronize_outputs()
+        result: NDArray[Any] = buffers.output.numpy()[:rows]
         return result
 
-    def _of(self, rows: int, length: int) -> _Places | None:
+    def _buffers_of(self, rows: int, length: int) -> _GraphBuffers | None:
+        """Return the buffers of a shape; None if the shape is not recorded."""
         shape = rows, length
-        if shape not in self._places:
-            if rows * length > GRAPH_TOKENS or len(self._places) == MOST_GRAPHS:
+        if shape not in self._buffers:
+            if rows * length > MAX_GRAPH_TOKENS or len(self._buffers) == MAX_GRAPHS:
                 return None
-            self._places[shape] = self._made(rows, length)
-        return self._places[shape]
+            self._buffers[shape] = self._new_buffers(rows, length)
+        return self._buffers[shape]
 
-    def _made(self, rows: int, length: int) -> _Places:
-        output = next(one for one in self._session.get_outputs() if one.name == self.ports.output)
+    def _new_buffers(self, rows: int, length: int) -> _GraphBuffers:
+        output = next(output for output in self._session.get_outputs() if output.name == self.graph_io.output)
         binding = self._session.io_binding()
-        inputs = {name: self._value((rows, length), kind) for name, kind in self.ports.inputs.items()}
+        inputs = {name: self._value((rows, length), dtype) for name, dtype in self.graph_io.inputs.items()}
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)
         logits = self._value((rows, *output.shape[1:]), np.float32)
         binding.bind_ortvalue_output(output.name, logits)
-        return _Places(len(self._places) + 1, binding, inputs, logits)
+        return _GraphBuffers(len(self._buffers) + 1, binding, inputs, logits)
 
-    def _value(self, shape: tuple[int, ...], kind: type[np.generic]) -> Any:
-        return ort.OrtValue.ortvalue_from_shape_and_type(shape, kind, self._device, 0)
+    def _value(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+        return ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._device, 0)
 
 
 def recorded_shape(rows: int, length: int) -> tuple[int, int]:
-    """Rows and length of the recording that a batch is replayed by."""
+    """Return rows and tokens of the recording that a batch of this shape replays."""
     return 1 << (rows - 1).bit_length(), length
 
 
-def filled_up(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """A batch's array with its last row repeated: one of padding alone would be a row without tokens."""
+def repeat_last_row(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """Return an array of shape (rows, tokens) whose new rows repeat the last one.
+
+    A row of padding would have no token to attend to.
+    """
     return np.pad(array, ((0, rows - len(array)), (0, 0)), mode="edge")

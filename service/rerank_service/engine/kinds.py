@@ -1,11 +1,11 @@
-"""The words for what computes."""
+"""Names of providers, precisions and engines."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Provider(Enum):
-    """Where ONNX Runtime computes."""
+    """The part of ONNX Runtime that computes."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -14,7 +14,7 @@ class Provider(Enum):
 
 
 class Precision(Enum):
-    """What the products with weights are computed in."""
+    """The number format in which products with weights are computed."""
 
     AUTO = "auto"
     FP32 = "fp32"
@@ -25,23 +25,23 @@ class Precision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One way to compute a model's logits. Neither part is `auto`."""
+    """A provider with a precision. Neither of them is `auto`."""
 
     provider: Provider
     precision: Precision
     cuda_graphs: bool = False
-    """On a GPU: small batches are padded to few shapes, of which each is recorded once and replayed."""
+    """CUDA only: pad small batches to a few shapes, record each shape once as a CUDA graph, and replay it."""
 
     def __str__(self) -> str:
         return f"{self.provider.value} {self.precision.value}{' with CUDA graphs' if self.cuda_graphs else ''}"
 
 
 CPU_FP32 = Engine(Provider.CPU, Precision.FP32)
-"""Works everywhere; what all others are compared with."""
+"""The engine that works on every machine. Other engines are compared with it."""
 
 ORT_NAME = {
     Provider.CPU: "CPUExecutionProvider",
     Provider.OPENVINO: "OpenVINOExecutionProvider",
     Provider.CUDA: "CUDAExecutionProvider",
 }
-"""What ONNX Runtime calls them."""
+"""Provider names in the API of ONNX Runtime."""

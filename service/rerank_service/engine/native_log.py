@@ -1,6 +1,6 @@
-"""Native libraries' own log lines, which go to the process's stderr and belong in no JSON log.
+"""Keep log lines of native libraries off stderr, where the server writes its own log.
 
-onnxruntime logs an error that it also raises, so nothing is lost: the exception says the same.
+No information is lost: onnxruntime logs an error and raises it as an exception with the same text.
 """
 
 import os
@@ -8,26 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 FATAL = 4
-"""onnxruntime's severity that logs nothing but what ends the process."""
+"""Log severity of onnxruntime at which only errors that end the process are logged."""
 _STDERR = 2
 
 
 @contextmanager
-def discarded() -> Iterator[None]:
-    """Discard all output to the process's stderr, by any thread, while the block runs.
+def discard_stderr() -> Iterator[None]:
+    """Discard everything that any thread of the process writes to stderr while the block runs.
 
-    Needed where a library logs before its log level can be set: onnxruntime looks for GPUs when it is imported.
+    This is for libraries that log before their log level can be set: onnxruntime searches for GPUs during its import.
     """
     try:
-        kept = os.dup(_STDERR)
-    except OSError:  # stderr is closed, as `2>&-` leaves it
+        original = os.dup(_STDERR)
+    except OSError:  # stderr is closed, for example by `2>&-`
         yield
         return
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, _STDERR)
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, _STDERR)
+        os.close(null)
         yield
     finally:
-        os.dup2(kept, _STDERR)
-        os.close(kept)
+        os.dup2(original, _STDERR)
+        os.close(original)

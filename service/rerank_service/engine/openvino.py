@@ -1,7 +1,9 @@
-"""OpenVINO as a provider of ONNX Runtime: bf16 where the processor has it.
+"""The OpenVINO provider of ONNX Runtime. It computes in bf16 if the processor supports it.
 
-It comes in two forms. `onnxruntime-ep-openvino` is a plugin beside the stock onnxruntime, and claims Intel's
-processors only. `onnxruntime-openvino` is an onnxruntime of its own with OpenVINO built in, and takes any x86-64.
+Two packages contain it:
+
+- `onnxruntime-ep-openvino` is a plugin for the stock onnxruntime. It supports Intel processors only.
+- `onnxruntime-openvino` is another build of onnxruntime with OpenVINO inside. It supports any x86-64 processor.
 """
 
 import json
@@ -12,21 +14,21 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rerank_service.engine.cpu import Shared
-from rerank_service.engine.graph_io import ports_of
+from rerank_service.engine.cpu import SharedSession
+from rerank_service.engine.graph_io import read_graph_io
 from rerank_service.engine.host import cpu
 from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Feed, Graph, Runner, open_session, ort, session_options
 
 _NAME = ORT_NAME[Provider.OPENVINO]
-_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+_PRECISION_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
 _BF16_FEATURES = frozenset({"amx_bf16", "avx512_bf16"})
-_registering = threading.Lock()
+_register_lock = threading.Lock()
 
 
-def missing(precision: Precision) -> str | None:
-    """Why this provider cannot compute in a precision here; None if it can."""
-    if precision not in _HINTS:
+def unavailable_reason(precision: Precision) -> str | None:
+    """Return why this provider cannot compute in a precision on this machine; None if it can."""
+    if precision not in _PRECISION_HINTS:
         return f"OpenVINO is not used with {precision.value}"
     if precision is Precision.BF16 and not cpu().features & _BF16_FEATURES:
         return "this processor has neither amx_bf16 nor avx512_bf16"
@@ -39,32 +41,32 @@ def missing(precision: Precision) -> str | None:
         return "onnxruntime-ep-openvino is not installed"
     return (
         f"the OpenVINO plugin offers no device on this processor ({cpu().name}); "
-        "the extra openvino brings an onnxruntime that does"
+        "install the extra openvino, whose onnxruntime supports it"
     )
 
 
 def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:
-    """A session for each lane: of several threads in one OpenVINO session all but one would wait.
+    """Return one session per lane: an OpenVINO session runs one thread at a time.
 
     Raises:
-        BundleInvalid: OpenVINO refuses the graph, or a part of it.
+        BundleInvalid: OpenVINO rejects the graph, or a part of it.
     """
-    return PerLane([_session(graph, engine.precision) for _ in range(lanes)])
+    return SessionPool([_session(graph, engine.precision) for _ in range(lanes)])
 
 
 def _session(graph: Graph, precision: Precision) -> ort.InferenceSession:
     options = session_options()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # OpenVINO knows its own fusions
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")  # what it cannot do is an error
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # OpenVINO fuses by itself
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")  # unsupported nodes are an error
     config = {
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
         "INFERENCE_NUM_THREADS": 1,
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # with pinning, the threads of two sessions share one core
     }
     if _is_built_in():
-        chosen = {"device_type": "CPU", "load_config": json.dumps({"CPU": config})}
-        return open_session(graph, options, providers=[(_NAME, chosen)])
+        provider_config = {"device_type": "CPU", "load_config": json.dumps({"CPU": config})}
+        return open_session(graph, options, providers=[(_NAME, provider_config)])
     options.add_provider_for_devices(_plugin_devices()[:1], {"load_config": json.dumps({"CPU": config})})
     return open_session(graph, options)
 
@@ -84,26 +86,28 @@ def _plugin_library() -> str | None:
 
 @cache
 def _plugin_devices() -> list[Any]:
-    """The processors that the plugin claims. Registers it, which a process may do once."""
-    with _registering:
+    """Return the CPU devices that the plugin supports. Registers the plugin, which a process may do only once."""
+    with _register_lock:
         library = _plugin_library()
         if library is None:
             return []
         ort.register_execution_provider_library(_NAME, library)
-        return [one for one in ort.get_ep_devices() if one.ep_name == _NAME and one.device.type.name == "CPU"]
+        return [
+            device for device in ort.get_ep_devices() if device.ep_name == _NAME and device.device.type.name == "CPU"
+        ]
 
 
-class PerLane:
-    """Sessions that one thread at a time may run."""
+class SessionPool:
+    """A pool of sessions, each of which one thread at a time may run."""
 
     def __init__(self, sessions: list[ort.InferenceSession]) -> None:
-        self._free: SimpleQueue[Shared] = SimpleQueue()
+        self._free: SimpleQueue[SharedSession] = SimpleQueue()
         for session in sessions:
-            self._free.put(Shared(session))
-        self.ports = ports_of(sessions[0])
+            self._free.put(SharedSession(session))
+        self.graph_io = read_graph_io(sessions[0])
 
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
-        """As Runner has it; waits while all sessions run."""
+        """Return the logits of a batch; wait while all sessions are in use. See `Runner.run`."""
         session = self._free.get()
         try:
             return session.run(feed, options)

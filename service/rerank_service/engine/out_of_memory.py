@@ -1,8 +1,8 @@
-"""Whether a run failed for want of memory. onnxruntime has no class for that, only words."""
+"""Recognize runs that failed for lack of memory. onnxruntime has no exception class for them, only messages."""
 
 _SIGNS = (
     "failed to allocate memory",  # BFCArena: the device is full
-    "smaller than requested bytes",  # BFCArena: its own limit is
+    "smaller than requested bytes",  # BFCArena: its own limit is reached
     "out of memory",  # CUDA failure 2
     "cudaerrormemoryallocation",
     "cublas_status_alloc_failed",
@@ -13,6 +13,6 @@ _SIGNS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch might run where this one did not."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(sign in said for sign in _SIGNS)
+    """Return whether an error means a lack of memory, so that a smaller batch may run."""
+    message = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in message for sign in _SIGNS)

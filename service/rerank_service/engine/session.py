@@ -1,4 +1,4 @@
-"""The cross-encoder: arrays in, logits out, whatever computes them."""
+"""The cross-encoder: a batch of token ids in, one logit per pair out, on any engine."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,16 +17,19 @@ from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch
 
 _WRONG_NUMBER = (
-    "the graph gives logits of the shape {shape} for {pairs}, and its config.json tells of {expected} a pair: "
-    "name its labels there as id2label, or export the model"
+    "the graph returns logits of the shape {shape} for {pairs}, but its config.json describes {expected} per pair: "
+    "list the labels in id2label of config.json, or export the model"
 )
 
 OpenRunner = Callable[[Graph, Engine, int], Runner]
-"""Load a graph on an engine for a number of lanes."""
+"""Loads a graph on an engine for a number of lanes."""
 
 
 class CrossEncoder:
-    """A graph that scores batches. `score` blocks, releases the GIL and may be called from several threads."""
+    """A loaded graph that scores batches.
+
+    `score` blocks, releases the GIL, and may be called from several threads at the same time.
+    """
 
     def __init__(
         self,
@@ -37,28 +40,32 @@ class CrossEncoder:
         difference: tuple[int, int] | None = None,
         open_with: OpenRunner = open_runner,
     ) -> None:
-        """Load a graph, for as many threads at once as there are lanes. `difference`: of a graph with two logits a
-        pair, whose is the pair's, and whose is taken from it.
+        """Load a graph on an engine.
+
+        `lanes` is the number of threads that call `score` at the same time. `difference` is for a graph with two logits
+        per pair: the score is the logit at the first position minus the logit at the second one.
 
         Raises:
-            BundleInvalid: ONNX Runtime refuses the graph, the engine does not work here, or the graph is no
-                cross-encoder's.
+            BundleInvalid: ONNX Runtime rejects the graph, the engine does not work on this machine, or the graph is not
+                a cross-encoder.
         """
         self.engine = engine
         self.provider = ORT_NAME[engine.provider]
         self._runner = open_with(graph, engine, lanes)
-        self._inputs = self._runner.ports.inputs
+        self._inputs = self._runner.graph_io.inputs
         self._difference = difference
 
     def score(self, batch: Batch, token: CancelToken | None = None) -> NDArray[np.float32]:
-        """Logits, float32 of shape (rows,). Raises, what is not said, when it is stopped: between two nodes of the
-        graph, so where a provider runs all of it as one node it is not.
+        """Return the logits of a batch, float32 of shape (rows,).
+
+        Cancelling `token` stops the run between two nodes of the graph, and `score` raises an exception of onnxruntime,
+        of no documented class. A provider that runs the whole graph as one node, such as OpenVINO, does not stop.
 
         Raises:
-            OutOfMemory: a smaller batch may run.
-            BundleInvalid: the graph gives another number of logits.
+            OutOfMemory: there is no memory for this batch; a smaller one may run.
+            BundleInvalid: the graph returns another number of logits than expected.
         """
-        feed = {name: getattr(batch, name).astype(kind, copy=False) for name, kind in self._inputs.items()}
+        feed = {name: getattr(batch, name).astype(dtype, copy=False) for name, dtype in self._inputs.items()}
         options = ort.RunOptions()
         if token is not None:
             token.on_cancel(partial(setattr, options, "terminate", True))
@@ -67,20 +74,20 @@ class CrossEncoder:
         except Exception as error:
             if is_out_of_memory(error):
                 raise OutOfMemory(
-                    f"there is no memory for {counted(batch.rows, 'row')} of {counted(batch.length, 'token')}"
+                    f"there is no memory for {counted(batch.rows, 'pair')} of {counted(batch.length, 'token')}"
                 ) from error
             raise
-        return self._one_each(logits, batch.rows)
+        return self._logit_per_row(logits, batch.rows)
 
-    def _one_each(self, logits: NDArray[Any], rows: int) -> NDArray[np.float32]:
-        """Whatever shape and precision the graph gives them in."""
+    def _logit_per_row(self, logits: NDArray[Any], rows: int) -> NDArray[np.float32]:
+        """Convert the graph's output, of any shape and precision, to float32 of shape (rows,)."""
         expected = 1 if self._difference is None else 2
         if logits.size != rows * expected:
             raise BundleInvalid(
                 _WRONG_NUMBER.format(shape=logits.shape, pairs=counted(rows, "pair"), expected=expected)
             )
-        wide = logits.reshape(rows, expected).astype(np.float32, copy=False)
+        columns = logits.reshape(rows, expected).astype(np.float32, copy=False)
         if self._difference is None:
-            return wide[:, 0]
+            return columns[:, 0]
         relevant, other = self._difference
-        return wide[:, relevant] - wide[:, other]
+        return columns[:, relevant] - columns[:, other]

@@ -42,11 +42,13 @@ def build_model(
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks.
 
-    `graph` is what the engine runs; None: the bundle's own graph. `lanes` is the number of batches that run at once;
-    None: one for each usable core, two on a GPU. `choice` says why this engine,
-    `reason` the same in short. `cost` is the known speed of batches.
-    `scores` caches logits for later requests. `wrap_score` returns the score function that the scheduler calls in place
-    of the model's own; the warm-up does not call it.
+    - `graph`: the graph that the engine runs; None: the reference graph of the bundle.
+    - `lanes`: number of batches that run at once; None: one per usable core, two on a GPU.
+    - `choice`, `reason`: see `ModelInfo`.
+    - `cost`: a cost model that already knows the speed of batches.
+    - `scores`: cache of logits for later requests.
+    - `wrap_score`: returns the score function that the scheduler calls in place of the model's own. The warm-up does
+      not call it.
 
     Raises:
         BundleInvalid: the bundle cannot be served.

@@ -1,188 +1,85 @@
-"""The model folder: what the exporter writes and the server trusts.
+"""The bundle: the model folder that the exporter writes and the server verifies and loads.
 
-    manifest.json     what this page calls Manifest
+    manifest.json     see `Manifest`
     tokenizer.json    config.json
-    model.onnx        the reference graph; its weights beside it in model.onnx.data
-    model.*.onnx      variants for other engines; weights that they share lie in model.onnx.data
-    report.json       how the graphs compare with their source
+    model.onnx        the reference graph, with its weights in model.onnx.data
+    model.*.onnx      variants for other engines; weights that they share are in model.onnx.data
+    report.json       the comparison of the graphs with the source model
 
-A folder without a manifest, as the Hugging Face hub and its tools have them, is read too (foreign.py).
+A hub folder, which has no manifest, is read as well (hub_folder.py).
 
-Rule: every file in the folder of a manifest is in that manifest, since a graph names further files itself; but for
-the manifest, *.md, and what is hidden or the system's, such as the ..data of a Kubernetes volume.
+Rule: the manifest lists every file of its folder, because a graph may name further files. Exceptions are the manifest
+itself, *.md, hidden files, and files of the system, such as the ..data of a Kubernetes volume.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from rerank_service.encoding.template import Template
 from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.files import (
-    MANIFEST,
-    MAX_PAD_ID,
-    MAX_TOKENS,
-    MIN_TOKENS,
-    REPORT,
-    TOKENIZER,
-    checked,
-    read_json,
-)
-from rerank_service.models.hub_folder import read_foreign
-from rerank_service.ranking.calibration_curve import Calibration
-from rerank_service.ranking.scores import Activation
-
-_NOT_SCORING = {"name", "source", "revision", "recipe", "verdict"}
-"""Fields of a manifest that say where a model came from, what it is called, and how it did in tests."""
-_MEASURED = {"parity", "speed"}
-"""Such fields of a variant."""
+from rerank_service.models.files import MANIFEST, REPORT, TOKENIZER, read_json, validate
+from rerank_service.models.hub_folder import read_hub_folder
+from rerank_service.models.manifest import Manifest
 
 NOT_VERIFIED = "not verified"
-"""Of a folder whose report says nothing of its scores."""
-
-
-class Variant(BaseModel):
-    """One graph of a bundle."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: str
-    """The graph's name in the bundle."""
-    precision: Literal["fp32", "fp16", "bf16", "int8"]
-    """What it computes in."""
-    weights: Literal["fp32", "fp16", "bf16", "int8"]
-    """What its weights are stored as; those of a graph that computes in fp32 as fp16 where that loses nothing, or where
-    it was asked for."""
-    provider: Literal["cpu", "cuda"] | None = None
-    """What it was made for; None: any."""
-    layout: Literal["packed"] | None = None
-    """packed: padding is taken out, so that it runs on CUDA alone, and without CUDA graphs."""
-    parity: float | None = None
-    """Mean Kendall tau-b with the source; None where it was not measured."""
-    speed: float | None = None
-    """Pairs a second, times the reference's, where it was exported."""
-
-    def runs(self, engine: Engine) -> bool:
-        """Whether it was made for an engine."""
-        fits = self.provider in (None, engine.provider.value) and self.precision == engine.precision.value
-        return fits and not (self.layout == "packed" and engine.cuda_graphs)
-
-
-class Manifest(BaseModel):
-    """What the server needs to know of a model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = 1
-    """Of this form. A server refuses one that it does not know."""
-    name: str = Field(min_length=1)
-    """What the model is called where it is served."""
-    source: str
-    """Hub id, or the name of the folder, that it was exported from."""
-    revision: str = ""
-    """Commit of the hub's repository."""
-    architecture: str = ""
-    max_tokens: int = Field(ge=MIN_TOKENS, le=MAX_TOKENS)
-    """Tokens of a pair, special tokens included."""
-    pad_id: int = Field(ge=0, le=MAX_PAD_ID)
-    activation: Activation = Activation.SIGMOID
-    calibration: Calibration | None = None
-    template: Template | None = None
-    """How a pair is written; None: as the tokenizer lays it out."""
-    difference: tuple[int, int] | None = None
-    """Of a graph that gives two logits a pair: the place of relevance, and of the other, whose logit is taken from it.
-    None: it gives one."""
-    variants: tuple[Variant, ...] = Field(min_length=1)
-    files: dict[str, str]
-    """sha256 of each file of the bundle, by its name."""
-    verdict: Literal["passed", "drift allowed"] | None = None
-    """What the report says of the comparison with the source; None where there was none."""
-    recipe: dict[str, Any] = {}
-    """How it was made: versions and options."""
-
-    @field_validator("files")
-    @classmethod
-    def _inside_the_bundle(cls, files: dict[str, str]) -> dict[str, str]:
-        for name in files:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts:
-                raise ValueError(f"{name} lies outside the bundle")
-        return files
-
-    @property
-    def digest(self) -> str:
-        """sha256 over all that scores may depend on, the files' digests among it: equal digests, equal scores."""
-        return self._digest_without(_NOT_SCORING)
-
-    @property
-    def logits_digest(self) -> str:
-        """The same of what logits may depend on: what was derived from a graph, or measured, holds as long as that."""
-        return self._digest_without(_NOT_SCORING | {"calibration"})
-
-    def _digest_without(self, fields: set[str]) -> str:
-        # without what is None: a bundle keeps its digest when this form gets one more field
-        left_out: dict[str, Any] = dict.fromkeys(fields, True)
-        left_out |= {"variants": {"__all__": _MEASURED}, "files": {REPORT}}
-        covered = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
-        return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+"""Verdict of a folder without a report that compares its scores with the source model."""
+_EXPORT_AGAIN = "export the model again, or download the bundle again"
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A folder that can be served."""
+    """A verified model folder."""
 
     folder: Path
+    """The folder that contains the graph, the tokenizer and the configuration."""
     manifest: Manifest
+    """The contents of manifest.json; for a hub folder, the equivalent read from its other files."""
 
     @property
     def graph(self) -> Path:
-        """The graph to run."""
+        """Path of the reference graph."""
         return self.folder / self.manifest.variants[0].file
 
     def variant(self, engine: Engine) -> Path | None:
-        """The graph that was exported for an engine, one without padding before one with."""
-        found = [variant for variant in self.manifest.variants if variant.runs(engine)]
-        found.sort(key=lambda variant: variant.layout != "packed")
-        return self.folder / found[0].file if found else None
+        """Return the path of the graph that was exported for an engine, the packed one first; None without one."""
+        matching = [variant for variant in self.manifest.variants if variant.runs(engine)]
+        matching.sort(key=lambda variant: variant.layout != "packed")
+        return self.folder / matching[0].file if matching else None
 
     @property
     def verdict(self) -> str:
-        """What the exporter's report says of its scores."""
+        """Outcome of the comparison with the source model at export: passed, drift allowed, or not verified."""
         return self.manifest.verdict or NOT_VERIFIED
 
     @property
     def precision(self) -> str:
-        """What the graph computes in, run as it is; another than fp32 only where a folder of the hub has no other."""
+        """Precision of the reference graph: fp32, except for a hub folder that has only a quantized graph."""
         return self.manifest.variants[0].precision
 
     @property
     def tokenizer(self) -> Path:
-        """The tokenizer of the Hugging Face library of that name."""
+        """Path of tokenizer.json, in the format of the Hugging Face library `tokenizers`."""
         return self.folder / TOKENIZER
 
     @property
     def digest(self) -> str:
-        """The manifest's digest; empty for a folder without a manifest."""
+        """`Manifest.digest`; empty for a hub folder."""
         return self.manifest.digest if self.manifest.files else ""
 
     @property
     def logits_digest(self) -> str:
-        """Likewise."""
+        """`Manifest.logits_digest`; empty for a hub folder."""
         return self.manifest.logits_digest if self.manifest.files else ""
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Read a model folder and check it; of a folder without a manifest, a graph in it may be named instead.
+    """Read and verify a model folder. For a hub folder, `folder` may be the path of a graph in it.
 
     Raises:
-        BundleInvalid: a file is missing, altered, not listed, not readable or not understood.
+        BundleInvalid: a file is missing, altered, not listed in the manifest, not readable, or not valid.
     """
     try:
         return _open(folder)
@@ -192,59 +89,59 @@ def open_bundle(folder: Path) -> Bundle:
 
 def _open(folder: Path) -> Bundle:
     if os.path.lexists(folder / MANIFEST):
-        bundle = Bundle(folder, checked(Manifest, read_json(folder / MANIFEST), folder / MANIFEST))
+        bundle = Bundle(folder, validate(Manifest, read_json(folder / MANIFEST), folder / MANIFEST))
         _check_all_are_listed(bundle)
         _check_digests(bundle)
         _check_verdict(bundle)
     else:
-        foreign = read_foreign(folder)
-        bundle = Bundle(foreign.folder, checked(Manifest, foreign.manifest, foreign.folder))
-    for needed in (bundle.graph, bundle.tokenizer):
-        if not needed.is_file():
-            raise BundleInvalid(f"{folder} has no {needed.relative_to(bundle.folder)}")
+        hub_folder = read_hub_folder(folder)
+        bundle = Bundle(hub_folder.folder, validate(Manifest, hub_folder.manifest, hub_folder.folder))
+    for required in (bundle.graph, bundle.tokenizer):
+        if not required.is_file():
+            raise BundleInvalid(f"{folder} has no {required.relative_to(bundle.folder)}")
     return bundle
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
-    """Write the manifest of a folder whose other files are all there; their digests are taken here."""
+    """Write the manifest of a folder, after all other files. `files` is computed from the folder."""
     complete = manifest.model_copy(
-        update={"files": {name: file_digest(folder / name) for name in sorted(_to_be_listed(folder))}}
+        update={"files": {name: file_digest(folder / name) for name in sorted(_names_to_list(folder))}}
     )
     _replace(folder / MANIFEST, complete.model_dump_json(indent=2, exclude_none=True) + "\n")
     return Bundle(folder, complete)
 
 
 def _replace(path: Path, content: str) -> None:
-    """All of it or nothing, and never a name that the folder's manifest lacks."""
-    begun = path.with_name(f".{path.name}.{os.getpid()}")
+    """Replace a file atomically. The name of the temporary file is hidden, so a manifest need not list it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        begun.write_text(content)
-        begun.replace(path)
+        temporary.write_text(content)
+        temporary.replace(path)
     finally:
-        begun.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file, in hex."""
+    """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _to_be_listed(folder: Path) -> Iterator[str]:
-    """Names of all files that a manifest has to list. Links to folders are followed: a Kubernetes volume has them."""
-    seen: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
-        if (where := os.path.realpath(here)) in seen:  # by a link: its files are listed already
+def _names_to_list(folder: Path) -> Iterator[str]:
+    """Yield the names of all files that a manifest must list. Follows links to folders, as in a Kubernetes volume."""
+    visited: set[str] = set()
+    for directory, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        if (resolved := os.path.realpath(directory)) in visited:  # reached by a link
             folders.clear()
             continue
-        seen.add(where)
+        visited.add(resolved)
         folders[:] = sorted(name for name in folders if not is_ignored(name))
-        names = [(Path(here) / name).relative_to(folder).as_posix() for name in files if not is_ignored(name)]
+        names = [(Path(directory) / name).relative_to(folder).as_posix() for name in files if not is_ignored(name)]
         yield from (name for name in names if name != MANIFEST and not name.endswith(".md"))
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file or folder of that name is none of the bundle's."""
+    """Return whether a file or folder of this name is not part of a bundle."""
     return name.startswith(".") or name in ("__pycache__", "lost+found")
 
 
@@ -254,14 +151,13 @@ def _raise(error: OSError) -> None:
 
 def _check_all_are_listed(bundle: Bundle) -> None:
     listed = bundle.manifest.files.keys()
-    unlisted = {TOKENIZER, *(variant.file for variant in bundle.manifest.variants)} - listed
+    without_digest = {TOKENIZER, *(variant.file for variant in bundle.manifest.variants)} - listed
+    if without_digest:
+        raise BundleInvalid(f"{bundle.folder / MANIFEST} has no digest for {', '.join(sorted(without_digest))}")
+    unlisted = sorted(set(_names_to_list(bundle.folder)) - listed)
     if unlisted:
-        raise BundleInvalid(f"{bundle.folder / MANIFEST} gives no digest for {', '.join(sorted(unlisted))}")
-    beside = sorted(set(_to_be_listed(bundle.folder)) - listed)
-    if beside:
         raise BundleInvalid(
-            f"{bundle.folder / beside[0]} is not in {MANIFEST}, so nothing says whether it is the model's: "
-            "remove it, export the model again, or fetch the bundle anew"
+            f"{bundle.folder / unlisted[0]} is not in {MANIFEST}, so it cannot be verified: remove it, {_EXPORT_AGAIN}"
         )
 
 
@@ -269,22 +165,18 @@ def _check_digests(bundle: Bundle) -> None:
     for name, digest in bundle.manifest.files.items():
         path = bundle.folder / name
         if not path.is_file():
-            raise BundleInvalid(f"{bundle.folder} lacks {name}, which its manifest names")
+            raise BundleInvalid(f"{bundle.folder} lacks {name}, which {MANIFEST} lists: {_EXPORT_AGAIN}")
         if file_digest(path) != digest:
-            raise BundleInvalid(
-                f"{path} is not the file that the manifest was written for (sha256 differs): "
-                "export the model again, or fetch the bundle anew"
-            )
+            raise BundleInvalid(f"{path} was altered: its sha256 differs from {MANIFEST}. Either {_EXPORT_AGAIN}")
 
 
 def _check_verdict(bundle: Bundle) -> None:
-    """A verdict stands in the manifest and in the report, which has a digest: neither can be changed alone."""
-    said = bundle.manifest.verdict
-    if said is None:
+    """Check that manifest and report have the same verdict, so that editing only one of them is an error."""
+    verdict = bundle.manifest.verdict
+    if verdict is None:
         return
     reported = read_json(bundle.folder / REPORT).get("verdict") if REPORT in bundle.manifest.files else None
-    if reported != said:
+    if reported != verdict:
         raise BundleInvalid(
-            f"{bundle.folder / MANIFEST} says that the export was {said!r}, and {REPORT} says {reported!r}: "
-            "export the model again, or fetch the bundle anew"
+            f"{bundle.folder / MANIFEST} has the verdict {verdict!r}, but {REPORT} has {reported!r}: {_EXPORT_AGAIN}"
         )

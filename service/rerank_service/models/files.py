@@ -1,4 +1,4 @@
-"""The files of a model folder: what they are called, and how its JSON is read."""
+"""Names of the files of a model folder, and how its JSON files are read."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.quantities import counted
 
 STARTER = Path(__file__).parent / "starter"
-"""Folder of the bundled model."""
+"""Folder of the starter model."""
 
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
@@ -20,34 +20,35 @@ WEIGHTS = "model.onnx.data"
 REPORT = "report.json"
 
 MIN_TOKENS = 8
+"""Minimum token limit of a model."""
 MAX_TOKENS = 2**20
-"""Bounds of a window."""
+"""Maximum token limit of a model."""
 MAX_PAD_ID = 2**31 - 1
 _MAX_JSON_BYTES = 8 * 1024 * 1024
-"""Of a manifest or a config; a hub's tokenizer_config.json may have a megabyte."""
+"""Maximum size of a JSON file. A tokenizer_config.json of the hub may have a megabyte."""
 
-_Form = TypeVar("_Form", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
-def checked(form: type[_Form], value: dict[str, Any], path: Path) -> _Form:
-    """A value in a form.
+def validate(model: type[_Model], value: dict[str, Any], path: Path) -> _Model:
+    """Return the contents of a JSON file as a pydantic model.
 
     Raises:
-        BundleInvalid: it is not; the path and the field are named.
+        BundleInvalid: a field is wrong; the message names the file and the field.
     """
     try:
-        return form.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleInvalid(f"{path}: {where}: {first['msg']}") from error
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleInvalid(f"{path}: {field}: {first['msg']}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """Return the JSON object in a file.
 
     Raises:
-        BundleInvalid: there is none.
+        BundleInvalid: the file is missing, unreadable, larger than 8 MiB, or not a JSON object.
     """
     try:
         value = json.loads(_content(path))
@@ -59,7 +60,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _content(path: Path) -> bytes:
-    """A small file's bytes. What is no regular file is not opened: one that nobody writes to would block."""
+    """Return the bytes of a small file. Opens regular files only, because opening a FIFO would block."""
     if not path.exists():
         raise BundleInvalid(f"{path} is missing")
     if not path.is_file():
@@ -71,6 +72,6 @@ def _content(path: Path) -> bytes:
         raise BundleInvalid(f"{path} cannot be read: {error.strerror}") from error
     if len(content) > _MAX_JSON_BYTES:
         raise BundleInvalid(
-            f"{path} has more than {counted(_MAX_JSON_BYTES, 'byte')}, too many for a JSON file of a model"
+            f"{path} has more than {counted(_MAX_JSON_BYTES, 'byte')}, the maximum for a JSON file of a model"
         )
     return content

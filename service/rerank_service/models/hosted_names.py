@@ -1,6 +1,6 @@
-"""Names of hosted rerankers, which clients have in their code: they mean the default model, whatever that is.
+"""Names of hosted rerankers. Clients have them in their code, so each name means the default model here.
 
-From the vendors' lists of models and from the defaults in the clients of docs/clients.md.
+Sources: the vendors' lists of models, and the defaults of the clients in docs/clients.md.
 """
 
 _COHERE = (
@@ -62,7 +62,7 @@ _SILICONFLOW = (
     "Qwen/Qwen3-Reranker-8B",
 )
 _DEFAULTS = ("default/not-specified", "API", "reranker", "rerank", "bge-reranker-v2-m3", "bge-reranker-base")
-"""What infinity_client, LocalAI, GPUStack, Xinference and Open WebUI send, or are told to, where nobody says more."""
+"""Default names of infinity_client, LocalAI, GPUStack, Xinference and Open WebUI, and the names in their docs."""
 
 HOSTED_NAMES = frozenset(
     (*_COHERE, *_TOGETHER, *_JINA, *_VOYAGE, *_MIXEDBREAD, *_NVIDIA, *_DASHSCOPE, *_SILICONFLOW, *_DEFAULTS)

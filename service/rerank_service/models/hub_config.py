@@ -1,4 +1,4 @@
-"""What a folder of the hub says of its model: config.json, and what other files of its add to it."""
+"""Read config.json of a hub folder, and the other files that add to it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,21 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, normalizers
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.files import CONFIG, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, checked, read_json
+from rerank_service.models.files import CONFIG, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, read_json, validate
 from rerank_service.quantities import counted
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TRANSFORMER_CONFIG = "sentence_bert_config.json"
-"""Of the first step of a model of sentence-transformers."""
+"""File of sentence-transformers: the configuration of the first step of a model."""
 
 MODULES = "modules.json"
-"""The steps of one."""
-_HEEDS_NOTHING = "PreTrainedTokenizerFast"
-"""The class of transformers that takes tokenizer.json as it is."""
+"""File of sentence-transformers: the steps of a model."""
+_IGNORES_TOKENIZER_CONFIG = "PreTrainedTokenizerFast"
+"""Tokenizer class of transformers that uses tokenizer.json unchanged."""
 
 DEFAULT_MAX_TOKENS = 512
-"""The window of a folder that does not say."""
-_NUMBERED_FROM_PAD_ID = (
+"""Token limit of a folder that does not state one."""
+_POSITIONS_AFTER_PAD_ID = (
     "camembert",
     "data2vec-text",
     "ibert",
@@ -33,21 +33,22 @@ _NUMBERED_FROM_PAD_ID = (
     "xlm-roberta",
     "xlm-roberta-xl",
 )
-"""RoBERTa and its kin: position ids begin at pad_token_id + 1, so that as many are never used."""
-_THEIR_PAD_ID = 1
-"""What transformers takes for granted of them."""
+"""`model_type` of RoBERTa and similar models. Their position ids start at pad_token_id + 1, so the positions up to
+pad_token_id are never used."""
+_ROBERTA_PAD_ID = 1
+"""Default pad_token_id of these models in transformers."""
 
 
-_Form = TypeVar("_Form", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
-class Config(BaseModel):
-    """What is read of a model's config.json."""
+class HubConfig(BaseModel):
+    """The fields of config.json that are used."""
 
     model_config = ConfigDict(frozen=True)
 
     name_or_path: str | None = Field(default=None, alias="_name_or_path")
-    kind: str | None = Field(default=None, alias="model_type")
+    model_type: str | None = None
     architectures: list[str] | None = None
     max_position_embeddings: int | None = Field(default=None, ge=0)
     pad_token_id: int | None = Field(default=None, ge=0, le=MAX_PAD_ID)
@@ -56,124 +57,135 @@ class Config(BaseModel):
 
     @property
     def architecture(self) -> str:
-        """The first; empty where none is stated."""
+        """The first entry of `architectures`; empty without one."""
         return next(iter(self.architectures or [""]))
 
     @property
     def labels(self) -> Mapping[int, str]:
-        """Names of the logits that a pair has, by their places; one where nothing is said."""
+        """Names of the labels by their positions in the output; one label if the file does not state them."""
         if self.id2label and self.num_labels in (None, len(self.id2label)):
-            return {place: str(name) for place, name in self.id2label.items()}
-        return {place: f"LABEL_{place}" for place in range(1 if self.num_labels is None else self.num_labels)}
+            return {position: str(name) for position, name in self.id2label.items()}
+        return {position: f"LABEL_{position}" for position in range(1 if self.num_labels is None else self.num_labels)}
 
 
 class _TokenizerConfig(BaseModel):
-    """What is read of a model's tokenizer_config.json."""
+    """The fields of tokenizer_config.json that are used."""
 
     model_max_length: float | None = Field(default=None, ge=0)
-    """Not a whole number, since those without a bound have 1e30."""
+    """Maximum tokens of a pair. Not an int, because models without a limit have 1e30."""
     pad_token: Any = None
-    """Its text, or an object with that as `content`."""
+    """Text of the padding token, or an object with the text in `content`."""
     do_lower_case: Any = None
     tokenizer_class: Any = None
 
 
-class _Transformer(BaseModel):
-    """What is read of sentence_bert_config.json."""
+class _TransformerConfig(BaseModel):
+    """The fields of sentence_bert_config.json that are used."""
 
     max_seq_length: int | None = Field(default=None, ge=0)
     do_lower_case: Any = None
-    """Before the tokenizer; read by a model whose steps modules.json names."""
+    """True: sentence-transformers lower-cases texts before the tokenizer. Ignored without modules.json."""
 
 
-def read_config(folder: Path) -> Config:
-    """config.json.
+def read_config(folder: Path) -> HubConfig:
+    """Read config.json.
 
     Raises:
-        BundleInvalid: it is missing, or says nonsense.
+        BundleInvalid: the file is missing, or a field is wrong.
     """
-    return checked(Config, read_json(folder / CONFIG), folder / CONFIG)
+    return validate(HubConfig, read_json(folder / CONFIG), folder / CONFIG)
 
 
-def pad_id(folder: Path, config: Config) -> int:
-    """The id that rows are padded with. Where config.json does not say: the tokenizer's. RoBERTa's kin count positions
-    by it, so that 0 would not do for all."""
+def pad_id(folder: Path, config: HubConfig) -> int:
+    """Return the token id of padding: that of config.json, else the tokenizer's, else the default of transformers.
+
+    RoBERTa and similar models compute positions from it, so 0 would be wrong for them.
+    """
     if config.pad_token_id is not None:
         return config.pad_token_id
-    found = _pad_id_of_the_tokenizer(folder)
-    if found is not None:
-        return found
-    return _THEIR_PAD_ID if config.kind in _NUMBERED_FROM_PAD_ID else 0
+    tokenizer_pad_id = _tokenizer_pad_id(folder)
+    if tokenizer_pad_id is not None:
+        return tokenizer_pad_id
+    return _ROBERTA_PAD_ID if config.model_type in _POSITIONS_AFTER_PAD_ID else 0
 
 
-def _pad_id_of_the_tokenizer(folder: Path) -> int | None:
+def _tokenizer_pad_id(folder: Path) -> int | None:
     try:
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    except Exception:  # noqa: BLE001 - whoever loads it to tokenize says what is wrong with it
+    except Exception:  # noqa: BLE001 - PairTokenizer reports the error when it loads the file
         return None
     if tokenizer.padding:
         return int(tokenizer.padding["pad_id"])
-    token = _optional(_TokenizerConfig, folder / TOKENIZER_CONFIG).pad_token
+    token = _read_optional(_TokenizerConfig, folder / TOKENIZER_CONFIG).pad_token
     text = token.get("content") if isinstance(token, dict) else token
     return tokenizer.token_to_id(text) if isinstance(text, str) else None
 
 
 def check_lower_case(folder: Path, tokenizer: Path | None = None) -> None:
-    """See that texts are lower-cased by the tokenizer where the folder's other files say so, and not where they say
-    that they are not; `tokenizer` is that of the folder, unless it is one in which tokenizer_config.json is heeded.
+    """Check that tokenizer.json lower-cases texts exactly if the other files of the folder say so.
+
+    `tokenizer` replaces the folder's tokenizer.json by one that already follows tokenizer_config.json.
 
     Raises:
-        BundleInvalid: the tokenizer alone would read other words than the model.
+        BundleInvalid: tokenizer.json alone would produce other tokens than the model was trained on.
     """
-    steps = (folder / MODULES).is_file() and _optional(_Transformer, folder / TRANSFORMER_CONFIG).do_lower_case is True
-    said = _optional(_TokenizerConfig, folder / TOKENIZER_CONFIG)
-    heeded = tokenizer is None and isinstance(said.do_lower_case, bool) and said.tokenizer_class != _HEEDS_NOTHING
-    if not steps and not heeded:
+    modules_lower = (folder / MODULES).is_file() and (
+        _read_optional(_TransformerConfig, folder / TRANSFORMER_CONFIG).do_lower_case is True
+    )
+    config = _read_optional(_TokenizerConfig, folder / TOKENIZER_CONFIG)
+    config_applies = (
+        tokenizer is None
+        and isinstance(config.do_lower_case, bool)
+        and config.tokenizer_class != _IGNORES_TOKENIZER_CONFIG
+    )
+    if not modules_lower and not config_applies:
         return
     try:
         normalizer = Tokenizer.from_file(str(tokenizer or folder / TOKENIZER)).normalizer
-    except Exception:  # noqa: BLE001 - whoever loads it to tokenize says what is wrong with it
+    except Exception:  # noqa: BLE001 - PairTokenizer reports the error when it loads the file
         return
     lowers = normalizer is not None and "A" not in normalizer.normalize_str("A")
-    if heeded and isinstance(normalizer, normalizers.BertNormalizer) and lowers != said.do_lower_case:
+    if config_applies and isinstance(normalizer, normalizers.BertNormalizer) and lowers != config.do_lower_case:
         raise BundleInvalid(
-            f"{folder / TOKENIZER_CONFIG} says that do_lower_case is {str(said.do_lower_case).lower()}, and "
-            f"{TOKENIZER} does otherwise: export the model, or write {TOKENIZER} with transformers' "
+            f"{folder / TOKENIZER_CONFIG} has do_lower_case {str(config.do_lower_case).lower()}, but {TOKENIZER} does "
+            f"the opposite: export the model, or write {TOKENIZER} with transformers' "
             "AutoTokenizer.from_pretrained(…).save_pretrained(…)"
         )
-    if steps and not lowers:
+    if modules_lower and not lowers:
         raise BundleInvalid(
-            f"{folder / TRANSFORMER_CONFIG} says that texts are lower-cased (do_lower_case), which {TOKENIZER} does "
-            "not do: put a normalizer Lowercase into it, or take do_lower_case out if the model was not trained so"
+            f"{folder / TRANSFORMER_CONFIG} has do_lower_case true, but {TOKENIZER} does not lower-case texts: "
+            f"add a Lowercase normalizer to {TOKENIZER}, or remove do_lower_case if the model was trained without it"
         )
 
 
-def window(folder: Path, config: Mapping[str, Any] | None = None) -> int:
-    """Tokens that a pair may have, by the folder's files; `config` is its config.json with what transformers takes for
-    granted filled in, where that is known.
+def token_limit(folder: Path, config: Mapping[str, Any] | None = None) -> int:
+    """Return the token limit of the model: the smallest of the limits in the folder's files.
+
+    `config` replaces config.json, for a caller that has it with the defaults of transformers filled in.
 
     Raises:
-        BundleInvalid: one of them says nonsense.
+        BundleInvalid: a field is wrong, or the limit is below 8 tokens.
     """
-    known = read_config(folder) if config is None else checked(Config, dict(config), folder / CONFIG)
+    known = read_config(folder) if config is None else validate(HubConfig, dict(config), folder / CONFIG)
     positions = known.max_position_embeddings
-    if positions and known.kind in _NUMBERED_FROM_PAD_ID:
+    if positions and known.model_type in _POSITIONS_AFTER_PAD_ID:
         positions -= pad_id(folder, known) + 1
-    said = (
-        _optional(_TokenizerConfig, folder / TOKENIZER_CONFIG).model_max_length,
-        _optional(_Transformer, folder / TRANSFORMER_CONFIG).max_seq_length,
+    stated = (
+        _read_optional(_TokenizerConfig, folder / TOKENIZER_CONFIG).model_max_length,
+        _read_optional(_TransformerConfig, folder / TRANSFORMER_CONFIG).max_seq_length,
     )
-    bounds = [one for one in said if one and one <= MAX_TOKENS]
-    if positions is not None or not bounds:
-        bounds.append(DEFAULT_MAX_TOKENS if positions is None else positions)
-    tokens = int(min(*bounds, MAX_TOKENS))
+    limits = [limit for limit in stated if limit and limit <= MAX_TOKENS]
+    if positions is not None or not limits:
+        limits.append(DEFAULT_MAX_TOKENS if positions is None else positions)
+    tokens = int(min(*limits, MAX_TOKENS))
     if tokens < MIN_TOKENS:
         raise BundleInvalid(
-            f"{folder / CONFIG}, with {TOKENIZER_CONFIG} and {TRANSFORMER_CONFIG}, leaves a window of "
-            f"{counted(tokens, 'token')}; a pair needs {MIN_TOKENS}"
+            f"{folder / CONFIG}, {TOKENIZER_CONFIG} and {TRANSFORMER_CONFIG} give a token limit of {tokens}; "
+            f"the minimum is {counted(MIN_TOKENS, 'token')}: correct max_position_embeddings, model_max_length or "
+            "max_seq_length"
         )
     return tokens
 
 
-def _optional(form: type[_Form], path: Path) -> _Form:
-    return checked(form, read_json(path) if path.exists() else {}, path)
+def _read_optional(model: type[_Model], path: Path) -> _Model:
+    return validate(model, read_json(path) if path.exists() else {}, path)

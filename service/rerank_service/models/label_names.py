@@ -1,4 +1,4 @@
-"""Which of two labels means relevant, by their names."""
+"""Find the label that means relevant, by the names of a model's labels."""
 
 from collections.abc import Mapping
 
@@ -6,20 +6,20 @@ _RELEVANT = {"relevant", "relevance", "yes", "true", "positive", "match"}
 _IRRELEVANT = {"irrelevant", "not relevant", "non relevant", "no", "false", "negative", "no match"}
 
 
-def relevant_of(labels: Mapping[int, str]) -> int | None:
-    """Its place, 0 or 1; None where the names do not tell."""
-    found = [
-        place
-        for place, label in labels.items()
-        if _plain(label) in _RELEVANT or _plain(labels[1 - place]) in _IRRELEVANT
+def relevant_label(labels: Mapping[int, str]) -> int | None:
+    """Return the position, 0 or 1, of the relevant one of two labels; None if the names do not show it."""
+    positions = [
+        position
+        for position, label in labels.items()
+        if _normalized(label) in _RELEVANT or _normalized(labels[1 - position]) in _IRRELEVANT
     ]
-    return found[0] if len(found) == 1 else None
+    return positions[0] if len(positions) == 1 else None
 
 
-def named(labels: Mapping[int, str]) -> str:
-    """All of them, for a person."""
-    return ", ".join(f"{place} {label}" for place, label in sorted(labels.items()))
+def list_labels(labels: Mapping[int, str]) -> str:
+    """Return all labels with their positions, for a message."""
+    return ", ".join(f"{position} {label}" for position, label in sorted(labels.items()))
 
 
-def _plain(label: str) -> str:
+def _normalized(label: str) -> str:
     return label.lower().replace("_", " ").replace("-", " ").strip()

@@ -1,4 +1,4 @@
-"""A model that is served, and what callers can learn about it."""
+"""A served model, and the facts about it that callers can read."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -23,11 +23,13 @@ class ModelInfo:
     revision: str
     """Commit of the hub repository; empty where there is none."""
     digest: str
-    """sha256 over everything that scores depend on; empty for a folder without a manifest."""
+    """sha256 over everything that scores depend on; empty for a hub folder."""
     precision: str
+    """Precision of the engine, such as int8."""
     provider: str
+    """Provider of the engine by its name in ONNX Runtime, such as CPUExecutionProvider."""
     choice: str
-    """Why this provider and this precision, and why not the others."""
+    """Why this engine was chosen, and why each other one was not."""
     reason: str
     """The first part of `choice`, short enough for a log line."""
     max_tokens: int
@@ -35,7 +37,7 @@ class ModelInfo:
     max_batch_tokens: int
     """Maximum padded tokens of a batch."""
     calibration: str = ""
-    """Calibration method, and what the scores mean; empty without a calibration."""
+    """Method of the calibration and meaning of its scores; empty without a calibration."""
     verdict: str = NOT_VERIFIED
     """Result of the comparison with the source model at export."""
 
@@ -52,5 +54,6 @@ class ServedModel:
     activation: Activation
     calibration: Calibration | None = None
     identity: bytes = field(default_factory=partial(secrets.token_bytes, 32), repr=False)
-    """A random secret of this load; part of each pair's key. A digest would not do: a folder without a manifest has
-    none, and the same bundle on another provider rounds differently."""
+    """A random secret of this load, which is part of the key of each pair.
+
+    A digest would not do: a hub folder has none, and the same bundle on another provider rounds differently."""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import usable_cores
 from rerank_service.errors import InvalidRequest
-from rerank_service.models.loading import ModelOptions, load_selected
+from rerank_service.models.loading import load_selected
+from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
 from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.limits import RequestLimits

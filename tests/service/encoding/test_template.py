@@ -15,7 +15,8 @@ from rerank_service.encoding.template import Template
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.encoding.windows import ReadingPlan
 from rerank_service.errors import BundleInvalid, InvalidRequest
-from rerank_service.models.bundle import Bundle, Manifest, open_bundle
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.manifest import Manifest
 from rerank_service.ranking.request import CutSide
 from support.running import Served, running, served
 from support.small import write_small_model

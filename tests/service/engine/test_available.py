@@ -1,4 +1,4 @@
-"""Which engines there are here, and what is said of the others."""
+"""The engines of this machine, and the reasons why others are not available."""
 
 import platform
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ import pytest
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cpu as cpu_provider
 from rerank_service.engine import openvino
-from rerank_service.engine.available import ENGINES, Skipped, offer, reasons
+from rerank_service.engine.available import ENGINES, SkippedEngine, available_engines, reasons
 from rerank_service.engine.host import Cpu
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
@@ -23,17 +23,17 @@ from support.limits import batch_limits
 
 LIMITS = batch_limits(min_length_ratio=0.0)
 DRIFT = {Precision.FP32: 1e-4, Precision.BF16: 0.2, Precision.INT8: 0.6}
-"""Of a logit, from fp32."""
-NEIGHBOURS = {Precision.FP32: 1e-5, Precision.BF16: 0.05, Precision.INT8: 1e-5}
-"""Of a logit, by what else is in the batch."""
+"""Maximum difference of a logit from fp32."""
+BATCH_EFFECT = {Precision.FP32: 1e-5, Precision.BF16: 0.05, Precision.INT8: 1e-5}
+"""Maximum difference of a logit between a pair alone and in a batch."""
 
 
-def test_every_engine_is_offered_or_skipped_with_a_reason() -> None:
-    """fp32 on the CPU always works."""
-    found = offer(Provider.AUTO, Precision.AUTO)
-    assert {*found.engines, *(one.engine for one in found.skipped)} == set(ENGINES)
-    assert CPU_FP32 in found.engines
-    assert all(one.why for one in found.skipped)
+def test_each_engine_is_available_or_skipped_with_a_reason() -> None:
+    """fp32 on the CPU is always available."""
+    available = available_engines(Provider.AUTO, Precision.AUTO)
+    assert {*available.engines, *(skipped.engine for skipped in available.skipped)} == set(ENGINES)
+    assert CPU_FP32 in available.engines
+    assert all(skipped.reason for skipped in available.skipped)
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_every_engine_is_offered_or_skipped_with_a_reason() -> None:
         (Provider.OPENVINO, Precision.INT8, "there is no such engine"),
     ],
 )
-def test_what_was_asked_for_and_is_not_there_is_an_error(provider: Provider, precision: Precision, why: str) -> None:
-    """It says what this onnxruntime has."""
+def test_unavailable_requested_engine_is_an_error(provider: Provider, precision: Precision, why: str) -> None:
+    """The message lists the providers of this onnxruntime."""
     with pytest.raises(BundleInvalid, match=why) as caught:
-        offer(provider, precision)
+        available_engines(provider, precision)
     assert "CPUExecutionProvider" in str(caught.value)
 
 
@@ -59,7 +59,7 @@ OPENVINO = ("OpenVINOExecutionProvider", "CPUExecutionProvider")
 NO_BF16 = "this processor has neither amx_bf16 nor avx512_bf16"
 NO_DEVICE = (
     "the OpenVINO plugin offers no device on this processor (AMD EPYC); "
-    "the extra openvino brings an onnxruntime that does"
+    "install the extra openvino, whose onnxruntime supports it"
 )
 NO_PLUGIN = "onnxruntime-ep-openvino is not installed"
 
@@ -76,7 +76,7 @@ NO_PLUGIN = "onnxruntime-ep-openvino is not installed"
         (ZEN4, OPENVINO, None, [], None, None),
     ],
 )
-def test_openvino_on_each_kind_of_processor(
+def test_openvino_reports_why_a_processor_is_not_supported(
     monkeypatch: pytest.MonkeyPatch,
     cpu: Cpu,
     built_in: tuple[str, ...],
@@ -90,39 +90,39 @@ def test_openvino_on_each_kind_of_processor(
     monkeypatch.setattr(openvino, "BUILT_IN_PROVIDERS", built_in)
     monkeypatch.setattr(openvino, "_plugin_devices", lambda: devices)
     monkeypatch.setattr(openvino, "_plugin_library", lambda: library)
-    assert openvino.missing(Precision.BF16) == bf16
-    assert openvino.missing(Precision.FP32) == fp32
+    assert openvino.unavailable_reason(Precision.BF16) == bf16
+    assert openvino.unavailable_reason(Precision.FP32) == fp32
 
 
-def test_a_registered_plugin_is_not_taken_for_a_built_in_provider() -> None:
-    """onnxruntime lists it among the available ones, where it offers a device or not."""
+def test_registered_plugin_is_not_a_built_in_provider() -> None:
+    """onnxruntime lists a registered plugin as available even if it offers no device."""
     before = openvino._is_built_in()
-    openvino.missing(Precision.FP32)  # registers the plugin
+    openvino.unavailable_reason(Precision.FP32)  # registers the plugin
     assert openvino._is_built_in() == before
     if openvino._plugin_library() is not None:
         assert not openvino._is_built_in()
 
 
-def test_a_plugin_that_does_not_load_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no error of all engines."""
+def test_plugin_that_does_not_load_is_reported_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error does not prevent the use of other engines."""
     monkeypatch.setattr(openvino, "BUILT_IN_PROVIDERS", STOCK)
     monkeypatch.setattr(openvino, "_plugin_devices", openvino._plugin_devices.__wrapped__)
     monkeypatch.setattr(openvino, "_plugin_library", lambda: "/nowhere/none.so")
-    assert "the OpenVINO plugin does not load: " in (openvino.missing(Precision.FP32) or "")
+    assert "the OpenVINO plugin does not load: " in (openvino.unavailable_reason(Precision.FP32) or "")
 
 
-def test_arm_computes_in_bf16_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the CPU provider, x86-64 cannot."""
+def test_cpu_provider_has_bf16_on_arm_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor must have the feature bf16."""
     monkeypatch.setattr(cpu_provider, "cpu", lambda: Cpu("Neoverse", frozenset({"bf16"})))
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    assert cpu_provider.missing(Precision.BF16) is None
+    assert cpu_provider.unavailable_reason(Precision.BF16) is None
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    assert cpu_provider.missing(Precision.BF16) == "onnxruntime's CPU provider has bf16 on Arm only"
+    assert cpu_provider.unavailable_reason(Precision.BF16) == "onnxruntime's CPU provider has bf16 on Arm only"
 
 
-@pytest.mark.parametrize("engine", offer(Provider.AUTO, Precision.AUTO).engines, ids=str)
-def test_every_engine_that_is_offered_scores(engine: Engine, starter: Bundle, tmp_path: Path) -> None:
-    """From two threads at once, near to fp32, and the same alone as in a padded batch."""
+@pytest.mark.parametrize("engine", available_engines(Provider.AUTO, Precision.AUTO).engines, ids=str)
+def test_each_available_engine_scores_close_to_fp32(engine: Engine, starter: Bundle, tmp_path: Path) -> None:
+    """Two threads score at the same time. A pair has the same score alone and in a padded batch."""
     encoder = CrossEncoder(graph_for(starter, engine, Cache(tmp_path)), engine, lanes=2)
     tokenizer = PairTokenizer(starter.tokenizer, max_tokens=64)
     documents = ["Paris is the capital of France.", "Rome", "a " * 40, "The capital of Peru is Lima. " * 3]
@@ -133,11 +133,13 @@ def test_every_engine_that_is_offered_scores(engine: Engine, starter: Bundle, tm
     alone = [float(logits(encoder.score, [pair], LIMITS, 0)[0]) for pair in pairs]
     for run in runs:
         assert np.abs(run.result() - exact).max() < DRIFT[engine.precision]
-        assert np.abs(run.result() - alone).max() < NEIGHBOURS[engine.precision]
+        assert np.abs(run.result() - alone).max() < BATCH_EFFECT[engine.precision]
 
 
-def test_a_reason_is_said_once_for_all_that_it_keeps_out() -> None:
-    """Else a line of the log has it for each precision."""
-    fp16, fp32, bf16 = (Engine(Provider.CUDA, one) for one in (Precision.FP16, Precision.FP32, Precision.BF16))
-    told = reasons([Skipped(fp16, "no GPU"), Skipped(bf16, "no bf16"), Skipped(fp32, "no GPU")])
-    assert told == ("cuda fp16, cuda fp32: no GPU", "cuda bf16: no bf16")
+def test_engines_with_the_same_reason_share_one_line() -> None:
+    """Otherwise a log line would repeat the reason for each precision."""
+    fp16, fp32, bf16 = (
+        Engine(Provider.CUDA, precision) for precision in (Precision.FP16, Precision.FP32, Precision.BF16)
+    )
+    lines = reasons([SkippedEngine(fp16, "no GPU"), SkippedEngine(bf16, "no bf16"), SkippedEngine(fp32, "no GPU")])
+    assert lines == ("cuda fp16, cuda fp32: no GPU", "cuda bf16: no bf16")

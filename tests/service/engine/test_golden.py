@@ -1,4 +1,4 @@
-"""The bundled model scores as transformers does: 200 pairs, and the token ids of their texts."""
+"""The starter model has the logits and token ids of transformers, for 200 pairs."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,13 @@ GROUPS = list(dict.fromkeys(case.group for case in CASES))
 
 @pytest.fixture(scope="module")
 def session(starter: Bundle) -> CrossEncoder:
-    """The bundled model, as it is served."""
+    """The starter model, loaded as in the server."""
     return CrossEncoder(starter.graph)
 
 
 @pytest.fixture(scope="module")
 def tokenizer(starter: Bundle) -> PairTokenizer:
-    """The bundled model's tokenizer, as it is served."""
+    """The tokenizer of the starter model, loaded as in the server."""
     return PairTokenizer(starter.tokenizer, max_tokens=starter.manifest.max_tokens)
 
 
@@ -39,27 +39,27 @@ def _assert_golden(cases: list[Case], logits: NDArray[np.float32]) -> None:
     assert differences[worst] <= TOLERANCE, f"{cases[worst]!r} has the logit {logits[worst]}"
 
 
-def test_there_are_two_hundred_pairs() -> None:
-    """The golden file holds what it promises, cut pairs and whole ones."""
+def test_golden_file_has_200_pairs() -> None:
+    """Some pairs are cut and some are whole."""
     assert len(CASES) == 200
     assert {case.truncated for case in CASES} == {True, False}
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_each_pair_alone_has_its_golden_logit(
+def test_single_pair_has_its_golden_logit(
     group: str, session: CrossEncoder, tokenizer: PairTokenizer, starter: Bundle
 ) -> None:
-    """A pair that runs by itself scores as in transformers."""
+    """A pair in a batch of its own has the logit of transformers."""
     cases = [case for case in CASES if case.group == group]
     limits = batch_limits()
     batches = [collate([pair], pad_id=starter.manifest.pad_id, limits=limits) for pair in _encode(tokenizer, cases)]
     _assert_golden(cases, np.concatenate([session.score(batch) for batch in batches]))
 
 
-def test_planned_batches_give_the_golden_logits(
+def test_padded_batches_have_the_golden_logits(
     session: CrossEncoder, tokenizer: PairTokenizer, starter: Bundle
 ) -> None:
-    """Pairs of all groups that run together, padded, score as in transformers."""
+    """Pairs of all groups, in the batches of the fair queue, have the logits of transformers."""
     pairs, limits = _encode(tokenizer, CASES), batch_limits()
     logits = np.full(len(pairs), np.nan, np.float32)
     queue: FairQueue[str, int] = FairQueue(limits)
@@ -71,15 +71,15 @@ def test_planned_batches_give_the_golden_logits(
     _assert_golden(CASES, logits)
 
 
-def test_truncated_is_told_of_just_the_pairs_that_are_cut(tokenizer: PairTokenizer) -> None:
-    """A pair counts as truncated where the whole of it is longer than the window, and by one token is enough."""
+def test_truncated_is_set_for_cut_pairs_only(tokenizer: PairTokenizer) -> None:
+    """A pair is cut if it exceeds the token limit by one token or more."""
     pairs = _encode(tokenizer, CASES)
     assert [pair.truncated for pair in pairs] == [case.truncated for case in CASES]
     assert {len(pair) for pair in pairs if pair.truncated} == {tokenizer.max_tokens}
 
 
-def test_token_ids_are_those_of_transformers(tokenizer: PairTokenizer) -> None:
-    """The tokenizer of this environment splits texts as the exporter's did; its tests hold the same."""
+def test_token_ids_equal_those_of_transformers(tokenizer: PairTokenizer) -> None:
+    """The tests of the exporter check the same ids with transformers."""
     texts, ids = zip(*golden_tokens(), strict=True)
     pairs = tokenizer.encode_documents(tokenizer.encode_query("?"), texts)
     assert [pair.document.tolist() for pair in pairs] == list(ids)

@@ -1,4 +1,4 @@
-"""How many cores are ours."""
+"""The number of usable cores."""
 
 import os
 from pathlib import Path
@@ -12,17 +12,17 @@ from rerank_service.engine import host
     ("content", "cores"),
     [("max 100000", 64), ("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("unreadable", 64)],
 )
-def test_the_quota_bounds_the_affinity(
+def test_usable_cores_are_bounded_by_the_quota(
     content: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A quota is rounded up; none leaves the affinity."""
+    """The quota is rounded up. Without a quota the affinity counts."""
     (tmp_path / "cpu.max").write_text(content)
     monkeypatch.setattr(host, "_CGROUP_V2", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     assert host.usable_cores() == cores
 
 
-def test_an_old_cgroup_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cgroup_version_1_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Version 1 keeps quota and period in two files."""
     (tmp_path / "cpu.cfs_quota_us").write_text("300000")
     (tmp_path / "cpu.cfs_period_us").write_text("100000")

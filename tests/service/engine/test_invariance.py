@@ -1,4 +1,4 @@
-"""The same pair has the same score: alone, in a batch, padded, in any order."""
+"""A pair has the same score alone and in a batch, with any padding and order. Covers session and tokenizer."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -23,7 +23,7 @@ TEXT = st.text(max_size=200) | st.lists(
 @given(
     query=TEXT, documents=st.lists(TEXT, min_size=2, max_size=8), multiple=st.sampled_from([1, 8, 64]), data=st.data()
 )
-def test_a_score_does_not_depend_on_its_neighbours(
+def test_score_does_not_depend_on_the_batch(
     query: str, documents: list[str], multiple: int, data: st.DataObject
 ) -> None:
     """Within 1e-5, in fp32."""

@@ -1,4 +1,4 @@
-"""Lines of native libraries stay off stderr."""
+"""Log lines of native libraries do not reach stderr."""
 
 import os
 import subprocess
@@ -16,12 +16,12 @@ from rerank_service.scheduling.batching import Batch
 
 
 def _failing_batch() -> Batch:
-    ids = np.full((1, 4), 1_000_000, np.int64)  # beyond any table
+    ids = np.full((1, 4), 1_000_000, np.int64)  # beyond any vocabulary
     return Batch(ids, np.ones_like(ids), np.zeros_like(ids))
 
 
-def test_a_run_that_fails_raises_and_prints_nothing(small_model: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
-    """By default onnxruntime prints an error for it, as the last line shows."""
+def test_failed_run_raises_and_prints_nothing(small_model: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
+    """With its default log level onnxruntime prints an error, as the last line shows."""
     with pytest.raises(Exception, match="out of data bounds"):
         CrossEncoder(small_model.graph).score(_failing_batch())
     assert capfd.readouterr().err == ""
@@ -35,8 +35,8 @@ def test_a_run_that_fails_raises_and_prints_nothing(small_model: Bundle, capfd: 
     assert "[E:onnxruntime:" in capfd.readouterr().err
 
 
-def test_a_graph_or_a_plugin_that_does_not_load_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """The reason is in the exception."""
+def test_failed_load_of_a_graph_or_plugin_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """The exception contains the reason."""
     with pytest.raises(BundleInvalid, match="parsing failed"):
         open_session(b"no graph", session_options(), providers=["CPUExecutionProvider"])
     with pytest.raises(Exception, match="Failed to load library"):
@@ -44,16 +44,16 @@ def test_a_graph_or_a_plugin_that_does_not_load_prints_nothing(capfd: pytest.Cap
     assert capfd.readouterr().err == ""
 
 
-def test_the_block_prints_nothing_and_what_follows_does(capfd: pytest.CaptureFixture[str]) -> None:
-    """By the number of the stream, as native code writes."""
-    with native_log.discarded():
+def test_stderr_is_discarded_only_inside_the_block(capfd: pytest.CaptureFixture[str]) -> None:
+    """The test writes to the file descriptor, as native code does."""
+    with native_log.discard_stderr():
         os.write(2, b"inside\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
 
 
-def test_it_imports_without_stderr() -> None:
-    """A process that was started with `2>&-` has none."""
+def test_import_works_without_stderr() -> None:
+    """A process that is started with `2>&-` has no stderr."""
     code = "import os; os.close(2); import rerank_service.engine.runtime; print('imported')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "imported\n"

@@ -1,4 +1,4 @@
-"""The session: stopped between two nodes, and good for the next batch."""
+"""Cancellation of a running batch."""
 
 import threading
 from collections.abc import Callable
@@ -17,8 +17,8 @@ def _batch(rows: int) -> Batch:
     return Batch(ids, np.ones_like(ids), np.zeros_like(ids))
 
 
-class _Told(CancelToken):
-    """A stop that is asked for as soon as the batch runs."""
+class _CancelWhenRunning(CancelToken):
+    """A token that is cancelled as soon as the batch runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,23 +28,23 @@ class _Told(CancelToken):
         super().on_cancel(how)
         self._runs.set()
 
-    def ask_when_it_runs(self) -> None:
+    def cancel_when_running(self) -> None:
         self._runs.wait()
         self.cancel()
 
 
-def test_a_stopped_batch_raises_and_the_next_one_runs(starter: Bundle) -> None:
-    """Asked for before, and while it runs: seconds of work end at once."""
+def test_cancelled_batch_raises_and_the_next_one_runs(starter: Bundle) -> None:
+    """Cancelled before the run and during it: seconds of work end at once."""
     session = CrossEncoder(starter.graph)
     before = CancelToken()
     before.cancel()
     with pytest.raises(Exception, match="terminate"):
         session.score(_batch(1), before)
 
-    while_it_runs = _Told()
-    asker = threading.Thread(target=while_it_runs.ask_when_it_runs)
-    asker.start()
+    while_it_runs = _CancelWhenRunning()
+    canceller = threading.Thread(target=while_it_runs.cancel_when_running)
+    canceller.start()
     with pytest.raises(Exception, match="terminate"):
         session.score(_batch(64), while_it_runs)
-    asker.join()
+    canceller.join()
     assert np.isfinite(session.score(_batch(1), CancelToken())).all()

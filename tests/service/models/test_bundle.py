@@ -1,4 +1,4 @@
-"""Opening a model folder: what is right is served, what is not is refused in one line."""
+"""Open a model folder: valid bundles are served, others are rejected with a message of one line."""
 
 import json
 import os
@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.bundle import Bundle, Manifest, Variant, open_bundle, write_manifest
+from rerank_service.models.bundle import Bundle, open_bundle, write_manifest
 from rerank_service.models.files import MANIFEST, REPORT
+from rerank_service.models.manifest import Manifest, Variant
 from support.small import write_small_model
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A bundle of its own, to be spoiled."""
+    """A bundle that a test may change."""
     return write_small_model(tmp_path / "small").folder
 
 
@@ -25,26 +26,26 @@ def _change(path: Path, **change: object) -> None:
 
 
 def _manifest(folder: Path) -> Manifest:
-    """The manifest that a folder has, unchecked."""
+    """Return the manifest of a folder without verifying the folder."""
     return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
 
 
 def _weights(folder: Path, name: str) -> None:
-    """A file that a graph could name, beside it."""
+    """Write a file that a graph could read."""
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(b"1")
 
 
-def test_the_starter_is_whole(starter: Bundle) -> None:
-    """Its digests hold, its export passed, and it is as small as it was to be."""
+def test_starter_model_is_verified(starter: Bundle) -> None:
+    """Its digests match, its export passed, and it is smaller than 48 MB."""
     assert starter.verdict == "passed"
     assert (starter.manifest.name, starter.manifest.max_tokens) == ("starter", 512)
     assert sum(path.stat().st_size for path in starter.folder.iterdir()) < 48_000_000
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
-def test_an_altered_file_is_refused(folder: Path, name: str) -> None:
-    """Named, with what to do."""
+def test_altered_file_is_rejected(folder: Path, name: str) -> None:
+    """The message names the file."""
     with (folder / name).open("ab") as file:
         file.write(b" ")
     with pytest.raises(BundleInvalid, match=rf"{name}.*sha256"):
@@ -52,8 +53,8 @@ def test_an_altered_file_is_refused(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
-def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
-    """Named."""
+def test_missing_file_is_rejected(folder: Path, name: str) -> None:
+    """The message names the file."""
     (folder / name).unlink()
     with pytest.raises(BundleInvalid, match=name):
         open_bundle(folder)
@@ -68,13 +69,13 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
         ({"pad_id": 2**31}, "pad_id"),
         ({"pad_id": "\ud800"}, "pad_id"),
         ({"variants": []}, "variants"),
-        ({"surprise": 1}, "surprise"),
+        ({"unknown": 1}, "unknown"),
         ({"files": {"../model.onnx": "0"}}, "outside the bundle"),
-        ({"files": {}}, "gives no digest for model.onnx, tokenizer.json"),
+        ({"files": {}}, "has no digest for model.onnx, tokenizer.json"),
     ],
 )
-def test_a_manifest_that_is_not_understood_is_refused(folder: Path, change: dict[str, object], words: str) -> None:
-    """The error names the manifest and what is wrong in it."""
+def test_invalid_manifest_is_rejected(folder: Path, change: dict[str, object], words: str) -> None:
+    """The message names the wrong field."""
     _change(folder / MANIFEST, **change)
     with pytest.raises(BundleInvalid, match=words):
         open_bundle(folder)
@@ -95,8 +96,8 @@ CALIBRATION = {"meaning": "probability", "curve": {"method": "platt", "slope": 2
         {"calibration": CALIBRATION},
     ],
 )
-def test_the_digest_covers_what_scores_depend_on(folder: Path, change: dict[str, object]) -> None:
-    """Equal digests, equal scores: a manifest that changes them has another one."""
+def test_digest_covers_everything_that_scores_depend_on(folder: Path, change: dict[str, object]) -> None:
+    """Equal digests mean equal scores."""
     before = open_bundle(folder).digest
     _change(folder / MANIFEST, **change)
     assert open_bundle(folder).digest != before
@@ -107,8 +108,8 @@ def test_the_digest_covers_what_scores_depend_on(folder: Path, change: dict[str,
     [{"verdict": "passed"}, {"variants": [VARIANT | {"parity": 0.999, "speed": 1.5}]}],
     ids=["verdict", "measured"],
 )
-def test_the_digest_leaves_out_how_a_bundle_did_in_tests(folder: Path, change: dict[str, object]) -> None:
-    """Nor does the report count: speed changes with each export, and scores do not."""
+def test_digest_does_not_cover_test_results(folder: Path, change: dict[str, object]) -> None:
+    """The report and the speed change with each export, the scores do not."""
     (folder / REPORT).write_text('{"verdict": "passed"}')
     before = write_manifest(
         folder, _manifest(folder).model_copy(update={"variants": (Variant.model_validate(VARIANT),)})
@@ -120,54 +121,54 @@ def test_the_digest_leaves_out_how_a_bundle_did_in_tests(folder: Path, change: d
 
 
 @pytest.mark.parametrize("reported", ['{"verdict": "drift allowed"}', "{}", None])
-def test_a_verdict_that_the_report_does_not_bear_out_is_refused(folder: Path, reported: str | None) -> None:
-    """Neither can be changed alone: the report has a digest in the manifest."""
+def test_verdict_that_differs_from_the_report_is_rejected(folder: Path, reported: str | None) -> None:
+    """The manifest has a digest of the report, so editing only one of them is an error."""
     (folder / REPORT).unlink(missing_ok=True)
     if reported is not None:
         (folder / REPORT).write_text(reported)
     write_manifest(folder, _manifest(folder).model_copy(update={"verdict": "passed"}))
-    with pytest.raises(BundleInvalid, match=r"manifest\.json says that the export was 'passed', and report\.json says"):
+    with pytest.raises(BundleInvalid, match=r"manifest\.json has the verdict 'passed', but report\.json has"):
         open_bundle(folder)
 
 
-def test_a_bundle_without_a_verdict_is_not_verified(folder: Path) -> None:
-    """As those of earlier versions, and folders of others."""
+def test_bundle_without_a_verdict_is_not_verified(folder: Path) -> None:
+    """Bundles of earlier versions and hub folders have no verdict."""
     (folder / REPORT).write_text('{"verdict": "pass"}')
     assert write_manifest(folder, _manifest(folder)).verdict == "not verified"
     assert open_bundle(folder).verdict == "not verified"
 
 
-def test_a_calibration_leaves_what_logits_depend_on(folder: Path) -> None:
-    """So what was derived from the graph and measured on it holds."""
+def test_calibration_does_not_change_the_logits_digest(folder: Path) -> None:
+    """Derived graphs and tunings stay valid."""
     before = open_bundle(folder)
     _change(folder / MANIFEST, calibration=CALIBRATION)
     after = open_bundle(folder)
     assert after.logits_digest == before.logits_digest == before.digest
 
 
-def test_a_digest_outlives_the_manifests_form(starter: Bundle) -> None:
-    """A field that came later does not count where it is not set: else every cache would be void with each release."""
+def test_digest_is_stable_across_versions_of_the_manifest(starter: Bundle) -> None:
+    """New fields that are not set do not count; otherwise each release would invalidate all caches."""
     assert starter.digest == "d2701ca4338dc36ad6b0c9f88d952ee09fa9d3c9a91e53762f3bde7003e4fb62"
 
 
-def test_a_field_that_is_not_set_is_not_written(folder: Path) -> None:
-    """Servers that do not know it take the bundle."""
+def test_unset_fields_are_not_written(folder: Path) -> None:
+    """Servers that do not know the field can read the bundle."""
     write_manifest(folder, open_bundle(folder).manifest)
     assert "calibration" not in json.loads((folder / MANIFEST).read_text())
 
 
-def test_the_digest_is_that_of_the_model_whatever_it_is_called(folder: Path) -> None:
-    """Names and where it came from are left out, and the order of keys in the manifest says nothing."""
+def test_digest_does_not_cover_names_and_origin(folder: Path) -> None:
+    """The order of keys in the manifest does not matter either."""
     before = open_bundle(folder).digest
     _change(folder / MANIFEST, name="other", source="elsewhere", revision="1", recipe={"opset": 18})
-    turned = dict(reversed(json.loads((folder / MANIFEST).read_text()).items()))
-    (folder / MANIFEST).write_text(json.dumps(turned))
+    reversed_keys = dict(reversed(json.loads((folder / MANIFEST).read_text()).items()))
+    (folder / MANIFEST).write_text(json.dumps(reversed_keys))
     assert open_bundle(folder).digest == before
 
 
 @pytest.mark.parametrize("name", ["model.onnx.data", "onnx/model.onnx.data", "onnx/manifest.json", "a.md/vocab.txt"])
-def test_a_file_that_the_manifest_does_not_list_is_refused(folder: Path, name: str) -> None:
-    """Named: the graph might read it."""
+def test_unlisted_file_is_rejected(folder: Path, name: str) -> None:
+    """The graph may read any file. The message names the file."""
     _weights(folder, name)
     with pytest.raises(BundleInvalid, match=rf"{name} is not in manifest\.json"):
         open_bundle(folder)
@@ -176,15 +177,15 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(folder: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["README.md", ".gitattributes", ".cache/file", "__pycache__/file", "lost+found/file"])
-def test_what_is_never_the_models_may_lie_beside_it(folder: Path, name: str) -> None:
-    """Pages to read, hidden files, and what systems leave in folders."""
+def test_ignored_files_need_not_be_listed(folder: Path, name: str) -> None:
+    """Markdown, hidden files, and files of the system."""
     _weights(folder, name)
     write_manifest(folder, _manifest(folder))
     assert name not in open_bundle(folder).manifest.files
 
 
-def test_a_volume_of_kubernetes_is_served(folder: Path, tmp_path: Path) -> None:
-    """Its files, and folders, are links into a hidden folder of the day."""
+def test_kubernetes_volume_is_served(folder: Path, tmp_path: Path) -> None:
+    """Its files and folders are links into a hidden folder."""
     _weights(folder, "onnx/model.onnx.data")
     write_manifest(folder, _manifest(folder))
     volume = tmp_path / "volume"
@@ -199,8 +200,8 @@ def test_a_volume_of_kubernetes_is_served(folder: Path, tmp_path: Path) -> None:
         open_bundle(volume)
 
 
-def test_a_link_to_a_folder_above_ends(folder: Path) -> None:
-    """It adds no files, and is not followed for ever."""
+def test_cyclic_link_is_followed_once(folder: Path) -> None:
+    """It adds no files."""
     (folder / "again").symlink_to(".")
     (folder / "onnx").mkdir()
     (folder / "onnx" / "again").symlink_to("..")
@@ -208,7 +209,7 @@ def test_a_link_to_a_folder_above_ends(folder: Path) -> None:
 
 
 def _unreadable(path: Path) -> None:
-    """A regular file whose reading fails, for root too."""
+    """Link to a regular file whose reads fail, for root as well."""
     path.symlink_to("/proc/self/mem")
 
 
@@ -241,10 +242,8 @@ def _latin(path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", [MANIFEST, "config.json"])
-def test_a_json_file_that_cannot_be_read_is_refused(
-    folder: Path, name: str, make: Callable[[Path], object], words: str
-) -> None:
-    """In one line, and without waiting for one that nobody writes to; a plain folder's config likewise."""
+def test_unreadable_json_file_is_rejected(folder: Path, name: str, make: Callable[[Path], object], words: str) -> None:
+    """The message is one line. A FIFO does not block. The config.json of a hub folder is checked as well."""
     (folder / MANIFEST).unlink()
     (folder / name).unlink(missing_ok=True)
     make(folder / name)
@@ -255,10 +254,8 @@ def test_a_json_file_that_cannot_be_read_is_refused(
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
 @pytest.mark.parametrize(("make", "words"), [(os.mkfifo, "lacks {}"), (_unreadable, "cannot be read")])
-def test_a_model_file_that_cannot_be_read_is_refused(
-    folder: Path, name: str, make: Callable[[Path], object], words: str
-) -> None:
-    """Likewise."""
+def test_unreadable_model_file_is_rejected(folder: Path, name: str, make: Callable[[Path], object], words: str) -> None:
+    """A FIFO and a file whose reads fail."""
     (folder / name).unlink()
     make(folder / name)
     with pytest.raises(BundleInvalid, match=words.format(name)):

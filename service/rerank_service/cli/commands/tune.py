@@ -12,8 +12,8 @@ from rerank_service.quantities import counted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rerank_service.models.loading import ModelOptions
-    from rerank_service.models.tuning.record import Tuned
+    from rerank_service.models.model_options import ModelOptions
+    from rerank_service.models.tuning.record import TuningRecord
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add("--provider", choices=[one.value for one in Provider], help="choose among this provider's engines")
     add("--precision", choices=[one.value for one in Precision], help="choose among this precision's engines")
     add(
-        "--explain", action="store_true", help="measure nothing: show the engines, what is remembered and would be used"
+        "--explain",
+        action="store_true",
+        help="measure nothing: show the engines, what is remembered and would be used",
     )
     add("--cache", type=Path, metavar="FOLDER", help="where the result is kept (default: ~/.cache/rerank)")
 
@@ -61,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _explain(options: "ModelOptions", console: "Console") -> None:
     from rerank_service.cli.output.tuning import engines_table, offer_table, settings_table
-    from rerank_service.models.loading import explain
+    from rerank_service.models.tune_command import explain
 
     explanation = explain(options)
     selection = explanation.selection
@@ -78,8 +80,8 @@ def _explain(options: "ModelOptions", console: "Console") -> None:
     console.print(f"`rerank serve` starts with {selection.engine}: {selection.reason}", highlight=False, markup=False)
 
 
-def _tune(options: "ModelOptions") -> tuple["Tuned", bool]:
-    from rerank_service.models.loading import tune
+def _tune(options: "ModelOptions") -> tuple["TuningRecord", bool]:
+    from rerank_service.models.tune_command import tune
     from rerank_service.progress import stages
 
     with stages() as report:

@@ -3,8 +3,8 @@
 from rich.table import Table
 from rich.text import Text
 
-from rerank_service.models.loading import Explanation
-from rerank_service.models.tuning.record import Tuned, reference_of
+from rerank_service.models.tune_command import Explanation
+from rerank_service.models.tuning.record import TuningRecord, reference_engine
 
 
 def offer_table(explanation: Explanation) -> Table:
@@ -13,15 +13,15 @@ def offer_table(explanation: Explanation) -> Table:
     table.add_column("engine")
     table.add_column("works here")
     table.add_column("why not", overflow="fold")
-    for engine in explanation.offered.engines:
-        why = explanation.lacking.get(engine)
+    for engine in explanation.available.engines:
+        why = explanation.short_of_memory.get(engine)
         table.add_row(str(engine), "yes" if why is None else "no memory", Text(why or ""))
-    for skipped in explanation.offered.skipped:
-        table.add_row(str(skipped.engine), "no", Text(skipped.why))
+    for skipped in explanation.available.skipped:
+        table.add_row(str(skipped.engine), "no", Text(skipped.reason))
     return table
 
 
-def engines_table(tuned: Tuned) -> Table:
+def engines_table(tuned: TuningRecord) -> Table:
     """Return one row for each engine, the fastest first."""
     table = Table(title="engines", title_justify="left")
     table.add_column("engine")
@@ -30,7 +30,7 @@ def engines_table(tuned: Tuned) -> Table:
     table.add_column("tau-b", justify="right")
     table.add_column("verdict", overflow="fold")
     speeds = {trial.engine: trial.tokens_per_second for trial in tuned.trials}
-    fp32_speed = speeds[reference_of(tuple(speeds))]
+    fp32_speed = speeds[reference_engine(tuple(speeds))]
     for trial in tuned.trials:
         table.add_row(
             str(trial.engine),
@@ -43,7 +43,7 @@ def engines_table(tuned: Tuned) -> Table:
     return table
 
 
-def settings_table(tuned: Tuned) -> Table:
+def settings_table(tuned: TuningRecord) -> Table:
     """Return one row for each measured combination of batch settings and lanes, on the chosen engine."""
     table = Table(title=f"settings of {tuned.engine}", title_justify="left")
     for name in ("batch tokens", "length multiple", "lanes", "tokens/s"):

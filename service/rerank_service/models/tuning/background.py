@@ -1,6 +1,6 @@
-"""In the background after a first start: seconds, one thread, beside the requests.
+"""The short tuning: some seconds in the background after a first start, on one thread, beside requests.
 
-It chooses the engine and nothing else: budgets and lanes are `rerank tune`'s, which has the machine for itself.
+It chooses the engine only. `rerank tune`, which has the machine for itself, also chooses batch sizes and lanes.
 """
 
 import threading
@@ -8,97 +8,108 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from rerank_service.engine.available import Skipped
+from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import Engine
-from rerank_service.models.tuning.candidates import Contest, NotLoaded
-from rerank_service.models.tuning.gate import Agreement
+from rerank_service.models.tuning.engine_choice import (
+    ReferenceLogits,
+    TuningOutcome,
+    choose_engine,
+    measure_beside_base,
+)
+from rerank_service.models.tuning.engine_loader import EngineNotLoaded, EngineSet
+from rerank_service.models.tuning.ranking_comparison import RankingComparison
 from rerank_service.models.tuning.throughput import Clock, Score, throughput
-from rerank_service.models.tuning.trials import Found, Reference, judge, speeds_beside
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 
-SECONDS = 10.0
-"""Maximum time of a short tuning, loading the engines included."""
-_FOR_SPEED = 0.3
-"""Share of its time, at most, that is spent on speeds."""
+_SPEED_SHARE = 0.3
+"""Maximum share of the time that is spent on measuring speeds."""
 _ROUNDS = 3
 QUERIES = 16
-"""Of the parity set, that agreement is measured on."""
+"""Number of queries of the parity set whose rankings are compared."""
 DOCUMENT_TOKENS = 64
-"""Of each of their documents: the whole ones would take too long."""
+"""Tokens to which each document of these queries is cut. Whole documents would take too long."""
 
 
-class Halted(Exception):
-    """The server is stopping."""
+class TuningCancelled(Exception):
+    """The server is shutting down."""
 
 
 @dataclass(frozen=True, slots=True)
-class Time:
-    """The end of a tuning: a moment on a clock, or the server's stop."""
+class TuningTime:
+    """The deadline of a tuning, and its cancellation by a shutdown."""
 
-    ends: float
+    deadline: float
+    """A time of `clock`, in seconds."""
     halt: threading.Event
+    """Set when the server shuts down."""
     clock: Clock = time.perf_counter
 
     @property
     def is_over(self) -> bool:
-        """True once the moment has passed."""
-        return self.clock() > self.ends
+        """True after the deadline."""
+        return self.clock() > self.deadline
 
     def check(self) -> None:
-        """Raise Halted if the server is stopping."""
+        """Raise TuningCancelled if the server is shutting down."""
         if self.halt.is_set():
-            raise Halted
+            raise TuningCancelled
 
 
 def tune_short(
-    contest: Contest, queries: list[list[EncodedPair]], *, limits: BatchLimits, pad_id: int, time: Time
-) -> Found:
-    """Find the engine to use from now on, at the latest a query and the loading of an engine after the time is over.
+    engines: EngineSet, queries: list[list[EncodedPair]], *, limits: BatchLimits, pad_id: int, time: TuningTime
+) -> TuningOutcome:
+    """Choose the engine to serve with.
+
+    It may exceed the deadline by the ranking of one query and the loading of one engine.
 
     Raises:
-        Halted: the server is stopping.
+        TuningCancelled: the server is shutting down.
     """
-    contest = _in_time(contest, time)
+    engines = _load_until_deadline(engines, time)
     sample = [pair for number, query in enumerate(queries) for pair in query[number % len(query) :][:1]]
 
-    share = _FOR_SPEED * (time.ends - time.clock()) / max(1, len(contest.others))
+    seconds_per_engine = _SPEED_SHARE * (time.deadline - time.clock()) / max(1, len(engines.others))
 
     def speeds(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
-        return _best(
+        return _best_speeds(
             scores,
             lambda score: throughput(score, sample, limits, pad_id=pad_id, lanes=1, clock=time.clock),
-            replace(time, ends=time.clock() + share),
+            replace(time, deadline=time.clock() + seconds_per_engine),
         )
 
-    measured, skipped = speeds_beside(contest, speeds)
-    reference = Reference(contest.base_score, queries, limits, pad_id)
+    measured, skipped = measure_beside_base(engines, speeds)
+    reference = ReferenceLogits(engines.base_score, queries, limits, pad_id)
 
-    def agreement(engine: Engine) -> Agreement:
-        seen = Agreement(len(queries))
+    def compare(engine: Engine) -> RankingComparison:
+        comparison = RankingComparison(len(queries))
         for number in range(len(queries)):
             time.check()
-            if seen.holds is False or time.is_over:
+            if comparison.passes is False or time.is_over:
                 break
-            seen = seen.and_(reference.tau(number, contest.score_of(engine)))
-        return seen
+            comparison = comparison.with_tau(reference.tau(number, engines.score_of(engine)))
+        return comparison
 
-    return Found(*judge(measured, contest.base, agreement), skipped)
+    return TuningOutcome(*choose_engine(measured, engines.base, compare), skipped)
 
 
-def _in_time(contest: Contest, time: Time) -> Contest:
-    """The same, with nothing loaded once the time is over."""
+def _load_until_deadline(engines: EngineSet, time: TuningTime) -> EngineSet:
+    """Return the same engines, which no longer load after the deadline."""
 
     def score_of(engine: Engine) -> Score:
         time.check()
         if time.is_over:
-            raise NotLoaded(Skipped(engine, "no time left to measure it: run `rerank tune`", passing=True))
-        return contest.score_of(engine)
+            raise EngineNotLoaded(
+                SkippedEngine(engine, "no time left to measure it: run `rerank tune`", transient=True)
+            )
+        return engines.score_of(engine)
 
-    return replace(contest, score_of=score_of)
+    return replace(engines, score_of=score_of)
 
 
-def _best(scores: Mapping[Engine, Score], speed: Callable[[Score], float], time: Time) -> dict[Engine, float]:
-    """Measure in turn for a few rounds, and keep the best of each: what disturbs only slows."""
+def _best_speeds(
+    scores: Mapping[Engine, Score], speed: Callable[[Score], float], time: TuningTime
+) -> dict[Engine, float]:
+    """Measure all alternately for some rounds, and return the best speed of each: other load only slows them down."""
     best = dict.fromkeys(scores, 0.0)
     for _ in range(_ROUNDS):
         for engine, score in scores.items():

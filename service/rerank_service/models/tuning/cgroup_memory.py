@@ -1,4 +1,4 @@
-"""Memory limits of the process's cgroup and of those above it, version 1 or 2."""
+"""Read the memory limits of the process's cgroup and of those above it, version 1 or 2."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _NO_LIMIT = 2**60
-"""Version 1 writes a number near 2**63 where there is no limit."""
+"""Version 1 writes a number near 2**63 if there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """The names of a version's files and fields."""
+    """Names of files and fields in one version."""
 
     controller: str
     folder: str
@@ -37,24 +37,24 @@ _VERSIONS = (
 
 
 def memory_limits(root: Path = _ROOT, own: Path = _OWN) -> tuple[Limit, ...]:
-    """Return the memory limits that apply to this process; none outside Linux, or where nothing limits it."""
+    """Return the memory limits that apply to this process; none on other systems than Linux."""
     return tuple(
         limit for names in _VERSIONS for folder in _folders(names, root, own) for limit in _read(names, folder)
     )
 
 
 def memory_limit() -> int | None:
-    """Return the smallest limit in bytes, None without one."""
-    return min((one.limit for one in memory_limits()), default=None)
+    """Return the smallest limit in bytes; None without a limit."""
+    return min((limit.limit for limit in memory_limits()), default=None)
 
 
 def memory_left() -> int | None:
-    """Return the bytes that this process may still take, None without a limit."""
-    return min((one.left for one in memory_limits()), default=None)
+    """Return the bytes that this process may still take; None without a limit."""
+    return min((limit.left for limit in memory_limits()), default=None)
 
 
 def _folders(names: _Names, root: Path, own: Path) -> Iterator[Path]:
-    """Yield the process's cgroup and those above it. Inside a container only the root may be visible."""
+    """Yield the folders of the process's cgroup and of those above it. In a container only the root may be visible."""
     top = root / names.folder
     folder = top / _path(names.controller, own).lstrip("/")
     while folder != top and top in folder.parents:
@@ -74,7 +74,7 @@ def _path(controller: str, own: Path) -> str:
 
 def _read(names: _Names, folder: Path) -> Iterator[Limit]:
     try:
-        limit = int((folder / names.limit).read_text())  # "max" is no number: no limit
+        limit = int((folder / names.limit).read_text())  # "max" means no limit and is not an int
         used = int((folder / names.used).read_text())
     except (OSError, ValueError):
         return

@@ -1,7 +1,7 @@
-"""`rerank tune`: engines, then batch budget, length rounding and lanes, with the machine for itself.
+"""The full tuning of `rerank tune`: the engine, then batch size, length rounding and lanes. Takes minutes.
 
-Settings are searched one after the other, each with the best of those before: together they would take an hour, and
-they hardly depend on each other (docs/performance.md).
+Settings are searched one after the other, each with the best values of those before. All combinations would take an
+hour, and the settings hardly depend on each other (docs/performance.md).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,16 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.engine.available import Offer, Skipped, reasons
+from rerank_service.engine.available import AvailableEngines, SkippedEngine, reasons
 from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
-from rerank_service.models.tuning.candidates import Candidates, Contest, Lacking, NotLoaded
-from rerank_service.models.tuning.gate import Agreement
-from rerank_service.models.tuning.record import MOST, Setting, Trial, Tuned, reference_of
-from rerank_service.models.tuning.throughput import Score, in_turn, throughput
-from rerank_service.models.tuning.trials import Found, Reference, judge, speeds_beside
+from rerank_service.models.tuning.engine_choice import (
+    ReferenceLogits,
+    TuningOutcome,
+    choose_engine,
+    measure_beside_base,
+)
+from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet, MemoryCheck
+from rerank_service.models.tuning.ranking_comparison import RankingComparison
+from rerank_service.models.tuning.record import (
+    MAX_COUNT,
+    BatchSetting,
+    EngineMeasurement,
+    TuningRecord,
+    reference_engine,
+)
+from rerank_service.models.tuning.throughput import Score, measure_in_turn, throughput
 from rerank_service.models.variants.cache import Cache
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
@@ -26,57 +37,64 @@ from rerank_service.scheduling.cost_model import CostModel
 
 ROUNDS = 3
 QUERIES = 8
-"""Of the parity set, that speed is measured on; agreement is on all."""
-NEAR = 0.97
-"""Share of the best speed that is as good: of such settings the smallest is taken, since small batches wait less."""
-_BUDGETS = (0.5, 1, 2, 4)
-"""Times the budget that would be taken without tuning."""
-_MULTIPLES = (1, 4, 8, 16)
+"""Number of queries of the parity set for measurements of speed. Rankings are compared on all queries."""
+MIN_SPEED_SHARE = 0.97
+"""Share of the best speed that is good enough. The smallest setting that reaches it is chosen, because small batches
+start earlier."""
+_BUDGET_FACTORS = (0.5, 1, 2, 4)
+"""Batch sizes to measure, as multiples of the default."""
+_LENGTH_MULTIPLES = (1, 4, 8, 16)
 
-Told = Callable[[str], None]
-"""Told what is measured now."""
+ReportProgress = Callable[[str], None]
+"""Receives a line about the current measurement."""
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """What is tuned."""
+class TuningInput:
+    """The model to tune, and the defaults that the tuning starts from."""
 
     bundle: Bundle
-    tokenizer: PairTokenizer
     cache: Cache
     lanes: int
+    """Maximum number of lanes."""
     limits: BatchLimits
-    """Taken without tuning."""
+    """Batch limits without a tuning."""
     queries: tuple[tuple[EncodedPair, ...], ...]
+    """The pairs of each query of the parity set."""
+
+    @classmethod
+    def read(cls, bundle: Bundle, cache: Cache, limits: BatchLimits, *, lanes: int) -> "TuningInput":
+        """Encode the parity set for a bundle."""
+        manifest = bundle.manifest
+        tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
+        queries = tuple(tuple(query) for query in parity_set.encoded(tokenizer))
+        return cls(bundle, cache, lanes, replace(limits, max_length=manifest.max_tokens), queries)
 
     @property
-    def pairs(self) -> list[EncodedPair]:
-        """That speed is measured on."""
+    def speed_pairs(self) -> list[EncodedPair]:
+        """The pairs with which speed is measured."""
         return [pair for query in self.queries[:QUERIES] for pair in query]
 
 
-def machine(bundle: Bundle, cache: Cache, limits: BatchLimits, *, lanes: int) -> Machine:
-    """Read what tuning needs."""
-    manifest = bundle.manifest
-    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
-    queries = tuple(tuple(query) for query in parity_set.encoded(tokenizer))
-    return Machine(bundle, tokenizer, cache, lanes, replace(limits, max_length=bundle.manifest.max_tokens), queries)
-
-
-def tune_full(here: Machine, offer: Offer, told: Told, lacking: Lacking = lambda _: None) -> Tuned:
-    """Measure, and choose. Beside fp32 one engine at a time is loaded, where memory allows it.
+def tune_full(
+    model: TuningInput,
+    available: AvailableEngines,
+    report_progress: ReportProgress,
+    memory_check: MemoryCheck = lambda _: None,
+) -> TuningRecord:
+    """Measure the available engines and choose. One engine at a time is loaded beside fp32, if memory allows it.
 
     Raises:
-        BundleInvalid: no engine runs it.
+        BundleInvalid: no engine loads the model.
     """
-    told("loading the engines")
-    candidates = Candidates(here.bundle, here.cache, lanes=here.lanes, lacking=lacking)
-    contest, failed = _contest(here, offer.engines, candidates)
-    found = _found(here, contest, told)
-    chosen = found.chosen
-    score = contest.base_score if chosen == contest.base else candidates.score_of(chosen)
-    best, tried, cost = _settings(here, score, told)
-    return Tuned(
+    report_progress("loading the engines")
+    loader = EngineLoader(model.bundle, model.cache, lanes=model.lanes, memory_check=memory_check)
+    engines, failed = _load_base(model, available.engines, loader)
+    outcome = _choose(model, engines, report_progress)
+    chosen = outcome.chosen
+    score = engines.base_score if chosen == engines.base else loader.score_of(chosen)
+    best, settings, cost = _search_settings(model, score, report_progress)
+    return TuningRecord(
         form="full",
         provider=chosen.provider,
         precision=chosen.precision,
@@ -84,92 +102,101 @@ def tune_full(here: Machine, offer: Offer, told: Told, lacking: Lacking = lambda
         max_batch_tokens=best.max_batch_tokens,
         length_multiple=best.length_multiple,
         cost=cost.weights,
-        trials=found.trials,
-        settings=tried,
-        skipped=reasons((*offer.skipped, *failed, *found.skipped)),
+        trials=outcome.trials,
+        settings=settings,
+        skipped=reasons((*available.skipped, *failed, *outcome.skipped)),
     )
 
 
-def _contest(here: Machine, engines: tuple[Engine, ...], candidates: Candidates) -> tuple[Contest, tuple[Skipped, ...]]:
-    """All others beside the base, and those that would be the base and do not load.
+def _load_base(
+    model: TuningInput, engines: tuple[Engine, ...], loader: EngineLoader
+) -> tuple[EngineSet, tuple[SkippedEngine, ...]]:
+    """Load the base engine. Return it with the others, and the engines that were tried as base and did not load.
 
     Raises:
-        BundleInvalid: none loads.
+        BundleInvalid: no engine loads the model.
     """
-    failed: list[Skipped] = []
+    failed: list[SkippedEngine] = []
     while engines:
-        base = reference_of(engines)
-        engines = tuple(one for one in engines if one != base)
+        base = reference_engine(engines)
+        engines = tuple(engine for engine in engines if engine != base)
         try:
-            encoder = candidates.load(base)
-        except NotLoaded as error:
+            encoder = loader.load(base)
+        except EngineNotLoaded as error:
             failed.append(error.skipped)
         else:
-            return Contest(base, encoder.score, engines, candidates.score_of), tuple(failed)
-    raise BundleInvalid(f"no engine runs {here.bundle.folder}: {'; '.join(reasons(failed))}")
+            return EngineSet(base, encoder.score, engines, loader.score_of), tuple(failed)
+    raise BundleInvalid(f"no engine runs {model.bundle.folder}: {'; '.join(reasons(failed))}")
 
 
-def _found(here: Machine, contest: Contest, told: Told) -> Found:
-    untuned = Setting.of(here.limits, here.lanes)
+def _choose(model: TuningInput, engines: EngineSet, report_progress: ReportProgress) -> TuningOutcome:
+    untuned = BatchSetting.of(model.limits, model.lanes)
 
-    def in_rounds(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
-        told(f"speed of {' and '.join(map(str, scores))}")
-        return in_turn({engine: _speed(here, score, untuned) for engine, score in scores.items()}, ROUNDS)
+    def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
+        report_progress(f"speed of {' and '.join(map(str, scores))}")
+        return measure_in_turn({engine: _speed(model, score, untuned) for engine, score in scores.items()}, ROUNDS)
 
-    speeds, skipped = speeds_beside(contest, in_rounds)
-    return Found(*_judged(here, contest, speeds, told), skipped)
+    speeds, skipped = measure_beside_base(engines, measure)
+    return TuningOutcome(*_compare_rankings(model, engines, speeds, report_progress), skipped)
 
 
-def _judged(
-    here: Machine, contest: Contest, speeds: dict[Engine, float], told: Told
-) -> tuple[Engine, tuple[Trial, ...]]:
-    base, pad_id = contest.base, here.bundle.manifest.pad_id
-    reference = Reference(contest.base_score, [list(query) for query in here.queries], here.limits, pad_id)
+def _compare_rankings(
+    model: TuningInput, engines: EngineSet, speeds: dict[Engine, float], report_progress: ReportProgress
+) -> tuple[Engine, tuple[EngineMeasurement, ...]]:
+    base, total = engines.base, len(model.queries)
+    reference = ReferenceLogits(
+        engines.base_score, [list(query) for query in model.queries], model.limits, model.bundle.manifest.pad_id
+    )
 
-    def agreement(engine: Engine) -> Agreement:
-        seen, score = Agreement(len(here.queries)), contest.score_of(engine)
-        with ThreadPoolExecutor(here.lanes) as pool:
-            for at in range(0, len(here.queries), here.lanes):
-                told(f"ranking of {engine} beside {base}: {at} of {counted(len(here.queries), 'query')}")
-                some = range(at, min(at + here.lanes, len(here.queries)))
-                for tau in pool.map(lambda number: reference.tau(number, score), some):
-                    seen = seen.and_(tau)
-                if seen.holds is False:
+    def compare(engine: Engine) -> RankingComparison:
+        comparison, score = RankingComparison(total), engines.score_of(engine)
+        with ThreadPoolExecutor(model.lanes) as pool:
+            for start in range(0, total, model.lanes):
+                report_progress(f"ranking of {engine} compared with {base}: {start} of {counted(total, 'query')}")
+                numbers = range(start, min(start + model.lanes, total))
+                for tau in pool.map(lambda number: reference.tau(number, score), numbers):
+                    comparison = comparison.with_tau(tau)
+                if comparison.passes is False:
                     break
-        return seen
+        return comparison
 
-    return judge(speeds, base, agreement)
+    return choose_engine(speeds, base, compare)
 
 
-def _settings(here: Machine, score: Score, told: Told) -> tuple[Setting, tuple[Setting, ...], CostModel]:
-    """The settings to use, all that were measured, and what batches cost."""
-    best = Setting.of(here.limits, here.lanes)
-    tried: list[Setting] = []
-    for what, values in _grid(here):
-        told(f"{what.replace('_', ' ')}: {', '.join(map(str, values))}")
-        contestants = [best.model_copy(update={what: value}) for value in values]
-        measured = _measured(here, score, contestants)
-        tried += measured
-        enough = NEAR * max(setting.tokens_per_second for setting in measured)
-        best = next(setting for setting in measured if setting.tokens_per_second >= enough)
+def _search_settings(
+    model: TuningInput, score: Score, report_progress: ReportProgress
+) -> tuple[BatchSetting, tuple[BatchSetting, ...], CostModel]:
+    """Return the best setting, all measured settings, and the cost model of batches with the best one."""
+    best = BatchSetting.of(model.limits, model.lanes)
+    settings: list[BatchSetting] = []
+    for field, values in _values_to_measure(model):
+        report_progress(f"{field.replace('_', ' ')}: {', '.join(map(str, values))}")
+        measured = _measure(model, score, [best.model_copy(update={field: value}) for value in values])
+        settings += measured
+        good_enough = MIN_SPEED_SHARE * max(setting.tokens_per_second for setting in measured)
+        best = next(setting for setting in measured if setting.tokens_per_second >= good_enough)
     cost = CostModel()
     for _ in range(ROUNDS):
-        _speed(here, score, best, cost)()
-    return best, tuple(tried), cost
+        _speed(model, score, best, cost)()
+    return best, tuple(settings), cost
 
 
-def _grid(here: Machine) -> Iterable[tuple[str, list[int]]]:
-    yield "max_batch_tokens", sorted({min(max(1, int(here.limits.max_tokens * times)), MOST) for times in _BUDGETS})
-    yield "length_multiple", list(_MULTIPLES)
-    yield "lanes", sorted({1, max(1, here.lanes // 2), here.lanes})
+def _values_to_measure(model: TuningInput) -> Iterable[tuple[str, list[int]]]:
+    """Yield the fields of BatchSetting with their values, the smallest first."""
+    budgets = {min(max(1, int(model.limits.max_tokens * factor)), MAX_COUNT) for factor in _BUDGET_FACTORS}
+    yield "max_batch_tokens", sorted(budgets)
+    yield "length_multiple", list(_LENGTH_MULTIPLES)
+    yield "lanes", sorted({1, max(1, model.lanes // 2), model.lanes})
 
 
-def _measured(here: Machine, score: Score, contestants: list[Setting]) -> list[Setting]:
-    speeds = in_turn({setting: _speed(here, score, setting) for setting in contestants}, ROUNDS)
+def _measure(model: TuningInput, score: Score, settings: list[BatchSetting]) -> list[BatchSetting]:
+    speeds = measure_in_turn({setting: _speed(model, score, setting) for setting in settings}, ROUNDS)
     return [setting.model_copy(update={"tokens_per_second": round(speed, 1)}) for setting, speed in speeds.items()]
 
 
-def _speed(here: Machine, score: Score, setting: Setting, cost: CostModel | None = None) -> Callable[[], float]:
-    limits = replace(here.limits, max_tokens=setting.max_batch_tokens, length_multiple=setting.length_multiple)
-    pad_id = here.bundle.manifest.pad_id
-    return lambda: throughput(score, here.pairs, limits, pad_id=pad_id, lanes=setting.lanes, cost=cost)
+def _speed(
+    model: TuningInput, score: Score, setting: BatchSetting, cost: CostModel | None = None
+) -> Callable[[], float]:
+    limits = replace(model.limits, max_tokens=setting.max_batch_tokens, length_multiple=setting.length_multiple)
+    pad_id = model.bundle.manifest.pad_id
+    return lambda: throughput(score, model.speed_pairs, limits, pad_id=pad_id, lanes=setting.lanes, cost=cost)

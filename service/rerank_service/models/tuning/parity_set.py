@@ -1,7 +1,7 @@
-"""The parity set, and how alike two rankings of it are.
+"""The parity set, and Kendall's tau-b of two rankings.
 
-200 queries in 13 languages, each with the 20 candidates that BM25 finds for it among 800 passages, from titles to
-pages; written for this project. tests/golden/make_parity.py chose the candidates.
+The set has 200 queries in 13 languages. Each has the 20 candidates that BM25 finds for it among 800 passages, from
+titles to whole pages. It was written for this project; tests/golden/make_parity.py selected the candidates.
 """
 
 import hashlib
@@ -30,47 +30,56 @@ class Query:
 
 
 def queries() -> tuple[Query, ...]:
-    """The parity set. Neighbours are of different topics, so that a few stand for all."""
+    """Return the parity set. Neighbouring queries have different topics, so a short prefix is representative."""
     topics = [json.loads(line) for line in _content().splitlines()]
     passages = [passage for topic in topics for passage in topic["documents"]]
     return tuple(
         Query(query["text"], topic["language"], tuple(passages[number] for number in query["candidates"]))
-        for of_each_topic in zip(*(topic["queries"] for topic in topics), strict=True)
-        for topic, query in zip(topics, of_each_topic, strict=True)
+        for query_per_topic in zip(*(topic["queries"] for topic in topics), strict=True)
+        for topic, query in zip(topics, query_per_topic, strict=True)
     )
 
 
 def digest() -> str:
-    """sha256 of the parity set, in hex."""
+    """Return the sha256 of the parity set, in hex."""
     return hashlib.sha256(_content()).hexdigest()
 
 
 def encoded(
-    tokenizer: PairTokenizer, *, most: int | None = None, max_tokens_per_doc: int | None = None
+    tokenizer: PairTokenizer, *, max_queries: int | None = None, max_tokens_per_doc: int | None = None
 ) -> list[list[EncodedPair]]:
-    """The pairs of each query, of the first `most` of them; without queries too long for the model's window."""
+    """Return the pairs of each of the first `max_queries` queries.
+
+    Queries that exceed the token limit of the model are left out.
+    """
     pairs = []
-    for query in queries()[:most]:
+    for query in queries()[:max_queries]:
         with suppress(InvalidRequest):
-            head = tokenizer.encode_query(query.text)
-            pairs.append(tokenizer.encode_documents(head, query.documents, max_tokens_per_doc=max_tokens_per_doc))
+            encoded_query = tokenizer.encode_query(query.text)
+            pairs.append(
+                tokenizer.encode_documents(encoded_query, query.documents, max_tokens_per_doc=max_tokens_per_doc)
+            )
     return pairs
 
 
 def kendall_tau_b(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Agreement of two scorings of the same n documents, both of shape (n,), from -1 to 1: concordant minus
-    discordant pairs of documents over those that are not tied (Kendall, The treatment of ties in ranking problems,
-    Biometrika 1945). One that ties all documents agrees with nothing: 0, unless both do: 1; nor does one that is not
-    finite: 0."""
+    """Return the rank correlation, from -1 to 1, of two scorings of the same n documents, both of shape (n,).
+
+    It is the number of concordant minus discordant pairs of documents, divided by the geometric mean of the numbers of
+    pairs that each scoring does not tie (Kendall, The treatment of ties in ranking problems, Biometrika 1945).
+
+    Two special cases: scores that are not finite give 0. If one scoring ties all documents, the result is 1 if the
+    other one does so as well, else 0.
+    """
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return 0.0
     upper = np.triu_indices(len(first), 1)
-    ours = np.sign(np.subtract.outer(first, first))[upper]
-    theirs = np.sign(np.subtract.outer(second, second))[upper]
-    untied = int(np.count_nonzero(ours)), int(np.count_nonzero(theirs))
+    first_order = np.sign(np.subtract.outer(first, first))[upper]
+    second_order = np.sign(np.subtract.outer(second, second))[upper]
+    untied = int(np.count_nonzero(first_order)), int(np.count_nonzero(second_order))
     if not all(untied):
         return float(untied == (0, 0))
-    return float((ours * theirs).sum() / np.sqrt(untied[0] * untied[1]))
+    return float((first_order * second_order).sum() / np.sqrt(untied[0] * untied[1]))
 
 
 def _content() -> bytes:

@@ -1,4 +1,4 @@
-"""What was found on this machine, as it is kept and told."""
+"""The record of a tuning, as the cache keeps it and `rerank tune` shows it."""
 
 from typing import Annotated, Any
 
@@ -7,37 +7,38 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.scheduling.batching import BatchLimits
 
-MOST = 2**20
-Count = Annotated[int, Field(ge=1, le=MOST)]
+MAX_COUNT = 2**20
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Lanes = Annotated[int, Field(ge=1, le=1024)]
-"""Each is a thread: a record that says a million would start that many."""
+"""Number of lanes. The maximum protects the server from a wrong record: each lane is a thread."""
 
 
-class Trial(BaseModel):
-    """One engine that was measured."""
+class EngineMeasurement(BaseModel):
+    """Speed and ranking of one engine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: Provider
     precision: Precision
     tokens_per_second: float
-    """Of one lane in the short form, of all in the full one."""
+    """Speed of one lane in a short tuning, of all lanes together in a full one."""
     tau: float | None = None
-    """Mean Kendall tau-b with fp32 over `queries` of the parity set; None where it was not measured."""
+    """Mean Kendall tau-b with fp32, from -1 to 1, over `queries` of the parity set; None: not measured."""
     queries: int = 0
+    """Number of compared queries."""
     undecided: bool = False
-    """Whether time was over before its ranking was compared to the end."""
+    """True if the time was over before enough queries were compared."""
     verdict: str
-    """Why it was chosen or not."""
+    """Why the engine was chosen or not."""
 
     @property
     def engine(self) -> Engine:
-        """What was measured."""
+        """The measured engine."""
         return Engine(self.provider, self.precision)
 
 
-class Setting(BaseModel):
-    """How batches are formed and run, and how fast that was."""
+class BatchSetting(BaseModel):
+    """Batch size, length rounding and lanes, with the speed that they give."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,20 +46,21 @@ class Setting(BaseModel):
     max_batch_tokens: Count
     length_multiple: Count
     tokens_per_second: float = 0.0
+    """Speed of all lanes together; 0: not measured."""
 
     @classmethod
-    def of(cls, limits: BatchLimits, lanes: int) -> "Setting":
-        """Not measured yet."""
+    def of(cls, limits: BatchLimits, lanes: int) -> "BatchSetting":
+        """Return a setting that is not measured yet."""
         return cls(lanes=lanes, max_batch_tokens=limits.max_tokens, length_multiple=limits.length_multiple)
 
 
-class Tuned(BaseModel):
-    """What a tuning chose, and from what."""
+class TuningRecord(BaseModel):
+    """The choice of a tuning, and the measurements behind it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     form: str
-    """short or full."""
+    """short: in the background after a start. full: by `rerank tune`."""
     provider: Provider
     precision: Precision
     lanes: Lanes | None = None
@@ -66,36 +68,37 @@ class Tuned(BaseModel):
     length_multiple: Count | None = None
     cost: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     """Weights of the cost model."""
-    trials: tuple[Trial, ...]
-    settings: tuple[Setting, ...] = ()
-    """Measured with the engine that was chosen."""
+    trials: tuple[EngineMeasurement, ...]
+    """Measurements of the engines, the fastest first."""
+    settings: tuple[BatchSetting, ...] = ()
+    """Measurements of batch settings with the chosen engine."""
     skipped: tuple[str, ...] = ()
+    """Engines that were not measured, each line with the reason."""
 
     @property
     def engine(self) -> Engine:
-        """What was chosen."""
+        """The chosen engine."""
         return Engine(self.provider, self.precision)
 
     def reason(self) -> str:
-        """Say why this engine was chosen, without the others."""
+        """Return why this engine was chosen, without the other engines."""
         verdict = next((trial.verdict for trial in self.trials if trial.engine == self.engine), "the only engine")
         return f"{verdict} ({self.form} tuning)"
 
-    def why(self) -> str:
-        """Say why this engine was chosen, and why none of the others."""
+    def explanation(self) -> str:
+        """Return why this engine was chosen, and why each other one was not."""
         others = [f"{trial.engine}: {trial.verdict}" for trial in self.trials if trial.engine != self.engine]
         return "; ".join((self.reason(), *others, *self.skipped))
 
 
-def read(value: dict[str, Any] | None) -> Tuned | None:
-    """What was kept, if it is of a form that this version knows."""
+def parse_record(value: dict[str, Any] | None) -> TuningRecord | None:
+    """Return a record from the cache; None if there is none, or if its format is not that of this version."""
     try:
-        return None if value is None else Tuned.model_validate(value)
+        return None if value is None else TuningRecord.model_validate(value)
     except ValidationError:
         return None
 
 
-def reference_of(engines: tuple[Engine, ...]) -> Engine:
-    """The engine that others are compared with: fp32, on the GPU where there is one; the first where none is fp32,
-    since another precision was asked for."""
+def reference_engine(engines: tuple[Engine, ...]) -> Engine:
+    """Return the base engine of comparisons: the first one with fp32, on a GPU if there is one; else the first one."""
     return next((engine for engine in engines if engine.precision is Precision.FP32), engines[0])

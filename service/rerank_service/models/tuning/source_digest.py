@@ -1,4 +1,4 @@
-"""The version of the code that loads, derives and measures engines."""
+"""Identify the version of the code that loads, derives and measures engines."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,15 +9,15 @@ from importlib.resources.abc import Traversable
 from rerank_service import __version__
 
 PACKAGES = ("rerank_service.engine", "rerank_service.models.variants", "rerank_service.models.tuning")
-"""Their source decides what a tuning finds."""
+"""Packages whose source code affects the result of a tuning."""
 
 
 @cache
 def code_version() -> str:
     """Return the package's version with a digest of the source of PACKAGES.
 
-    The version alone does not change between two commits, so a fault that was fixed would stay in the cache. Where a
-    package has no source files, as some installers leave it, the version alone is used.
+    The version alone does not change between two commits, so the result of a fixed fault would stay in the cache. If an
+    installer removed the source files, only the version counts.
     """
     return f"{__version__} {source_digest(map(resources.files, PACKAGES))}"
 
@@ -26,8 +26,8 @@ def source_digest(folders: Iterable[Traversable]) -> str:
     """Return the sha256, in hex, of the names and contents of the Python files in folders."""
     digest = hashlib.sha256()
     for folder in folders:
-        sources = [one for one in folder.iterdir() if one.name.endswith(".py")]
-        for source in sorted(sources, key=lambda one: one.name):
+        sources = [file for file in folder.iterdir() if file.name.endswith(".py")]
+        for source in sorted(sources, key=lambda file: file.name):
             digest.update(f"{folder.name}/{source.name}\n".encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()

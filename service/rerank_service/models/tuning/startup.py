@@ -1,17 +1,17 @@
-"""At start: what was asked for, what is remembered, what is sure."""
+"""Choose the engine at start: requested by a setting, cached from an earlier tuning, or the safe default."""
 
 import importlib.metadata
 from dataclasses import dataclass
 
-from rerank_service.engine.available import offer, reasons, works
-from rerank_service.engine.cuda import gpus
+from rerank_service.engine.available import available_engines, reasons, works
+from rerank_service.engine.cuda import gpu_names
 from rerank_service.engine.host import cpu, usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.cgroup_memory import memory_limit
-from rerank_service.models.tuning.record import Tuned, read, reference_of
+from rerank_service.models.tuning.record import TuningRecord, parse_record, reference_engine
 from rerank_service.models.tuning.source_digest import code_version
 from rerank_service.models.variants.cache import Cache, key
 from rerank_service.models.variants.derive import identity
@@ -19,81 +19,89 @@ from rerank_service.models.variants.recipes import recipe
 
 _UNTUNED = "exact, and not tuned on this machine yet"
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino")
+"""Packages whose versions affect the result of a tuning."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """What the operator asked for."""
+    """The provider and the precision that the settings request."""
 
     provider: Provider = Provider.AUTO
     precision: Precision = Precision.AUTO
 
     @property
     def is_open(self) -> bool:
-        """Whether it leaves a choice to be measured."""
+        """True if several engines may match, so that a tuning can choose."""
         return Provider.AUTO is self.provider or Precision.AUTO is self.precision
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What runs, and why."""
+    """The engine to start with, and why."""
 
     engine: Engine
-    why: str
-    """The reason, and what speaks against each other engine."""
+    explanation: str
+    """The reason, and why each other engine was not chosen."""
     reason: str
-    tuned: Tuned | None = None
-    """The record of an earlier tuning."""
+    """The reason, short enough for a log line."""
+    tuned: TuningRecord | None = None
+    """The record of an earlier tuning; None without one."""
 
     @classmethod
-    def of(cls, tuned: Tuned) -> "Selection":
-        """Return what a tuning chose."""
-        return cls(tuned.engine, tuned.why(), tuned.reason(), tuned)
+    def of(cls, tuned: TuningRecord) -> "Selection":
+        """Return the choice of a tuning."""
+        return cls(tuned.engine, tuned.explanation(), tuned.reason(), tuned)
 
 
 def runnable_request(bundle: Bundle, requested: EngineRequest) -> EngineRequest:
-    """What can be asked of a bundle: of one that is quantised already, to run it as it is.
+    """Return the request that a bundle can serve. A quantized graph runs unchanged, on the CPU only.
 
     Raises:
-        BundleInvalid: something else was asked for.
+        BundleInvalid: the graph is quantized, and another provider or precision is requested.
     """
-    made = Precision(bundle.precision)
-    if made is Precision.FP32:
+    precision = Precision(bundle.precision)
+    if precision is Precision.FP32:
         return requested
-    if requested.precision not in (Precision.AUTO, made) or requested.provider not in (Provider.AUTO, Provider.CPU):
-        asked = f"--provider {requested.provider.value} --precision {requested.precision.value}"
+    if requested.precision not in (Precision.AUTO, precision) or requested.provider not in (
+        Provider.AUTO,
+        Provider.CPU,
+    ):
         raise BundleInvalid(
-            f"{bundle.graph} is quantised to {made.value} and runs on the CPU only: "
-            f"{asked} needs the model's fp32 graph"
+            f"{bundle.graph} is quantized to {precision.value} and runs on the CPU only: "
+            f"--provider {requested.provider.value} --precision {requested.precision.value} needs the "
+            "model's fp32 graph"
         )
-    return EngineRequest(Provider.CPU, made)
+    return EngineRequest(Provider.CPU, precision)
 
 
 def select(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Selection:
-    """The engine to start with. What is not known to rank as fp32 does is not taken unasked.
+    """Return the engine to start with. An engine whose ranking may differ from fp32 is used only on request.
 
     Raises:
-        BundleInvalid: what was asked for does not work here.
+        BundleInvalid: the requested engine does not work on this machine.
     """
-    tuned = remembered(bundle, requested, cache)
+    tuned = cached_tuning(bundle, requested, cache)
     if tuned is not None:
         return Selection.of(tuned)
-    if requested == EngineRequest():  # without looking at every provider, which takes a while
-        return Selection(_sure(), _UNTUNED, _UNTUNED)
-    found = offer(requested.provider, requested.precision)
-    engine = reference_of(found.engines) if requested.precision is Precision.AUTO else found.engines[0]
-    asked = f"asked for: provider {requested.provider.value}, precision {requested.precision.value}"
-    return Selection(engine, "; ".join((asked, *reasons(found.skipped))), asked)
+    if requested == EngineRequest():  # does not check every provider, which takes a while
+        return Selection(_safe_default(), _UNTUNED, _UNTUNED)
+    available = available_engines(requested.provider, requested.precision)
+    engine = reference_engine(available.engines) if requested.precision is Precision.AUTO else available.engines[0]
+    reason = f"requested: provider {requested.provider.value}, precision {requested.precision.value}"
+    return Selection(engine, "; ".join((reason, *reasons(available.skipped))), reason)
 
 
-def remembered(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Tuned | None:
-    """What a tuning of this bundle on this machine has found for this requested; None if that no longer works."""
-    tuned = read(cache.tuning(tuning_key(bundle, requested)))
+def cached_tuning(bundle: Bundle, requested: EngineRequest, cache: Cache) -> TuningRecord | None:
+    """Return the record of an earlier tuning for this bundle, machine and request.
+
+    None if there is no record, or if its engine no longer works.
+    """
+    tuned = parse_record(cache.tuning(tuning_key(bundle, requested)))
     return tuned if tuned is not None and works(tuned.engine) else None
 
 
 def tuning_key(bundle: Bundle, requested: EngineRequest) -> str:
-    """A name for all that the outcome of a tuning depends on."""
+    """Return a key of everything that the result of a tuning depends on."""
     machine = cpu()
     return key(
         identity(bundle),
@@ -103,16 +111,16 @@ def tuning_key(bundle: Bundle, requested: EngineRequest) -> str:
         " ".join(sorted(machine.features)),
         str(usable_cores()),
         " ".join(f"{name} {_version(name)}" for name in _RUNTIMES),
-        " ".join(gpus()),
+        " ".join(gpu_names()),
         recipe(Engine(Provider.CPU, Precision.INT8)),
         recipe(Engine(Provider.CUDA, Precision.FP16)),
         parity_set.digest(),
         code_version(),
-        str(memory_limit()),  # which keeps engines out
+        str(memory_limit()),  # engines that exceed it are not measured
     )
 
 
-def _sure() -> Engine:
+def _safe_default() -> Engine:
     cuda = Engine(Provider.CUDA, Precision.FP32)
     return cuda if works(cuda) else CPU_FP32
 

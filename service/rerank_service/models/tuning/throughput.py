@@ -1,4 +1,4 @@
-"""Tokens a second, by the code that serves."""
+"""Measure tokens per second with the batching code of the server."""
 
 import statistics
 import threading
@@ -15,13 +15,15 @@ from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.fair_queue import FairQueue
 
 Score = Callable[[Batch], NDArray[np.float32]]
+"""Returns the logits of a batch, float32 of shape (rows,)."""
 Clock = Callable[[], float]
+"""Returns a time in seconds."""
 
 Name = TypeVar("Name")
 
 
 def batches(pairs: Sequence[EncodedPair], limits: BatchLimits, *, lanes: int) -> Iterator[list[int]]:
-    """Positions of the pairs of each batch, as the fair queue forms them when all wait at once."""
+    """Yield the positions of the pairs of each batch, as the fair queue forms them when all pairs wait."""
     queue: FairQueue[str, int] = FairQueue(limits, lanes=lanes)
     queue.enter("")
     queue.add("", [(len(pair), position) for position, pair in enumerate(pairs)])
@@ -30,10 +32,11 @@ def batches(pairs: Sequence[EncodedPair], limits: BatchLimits, *, lanes: int) ->
 
 
 def logits(score: Score, pairs: Sequence[EncodedPair], limits: BatchLimits, pad_id: int) -> NDArray[np.float32]:
-    """Logits of pairs, float32 of shape (pairs,), computed in batches as the lanes would."""
+    """Return the logits of pairs, float32 of shape (pairs,), computed in batches."""
     result = np.empty(len(pairs), np.float32)
-    for batch in batches(pairs, limits, lanes=1):
-        result[batch] = score(collate([pairs[at] for at in batch], pad_id=pad_id, limits=limits))
+    for positions in batches(pairs, limits, lanes=1):
+        batch = collate([pairs[position] for position in positions], pad_id=pad_id, limits=limits)
+        result[positions] = score(batch)
     return result
 
 
@@ -47,7 +50,10 @@ def throughput(
     cost: CostModel | None = None,
     clock: Clock = time.perf_counter,
 ) -> float:
-    """Real tokens a second when all pairs wait at once, of all lanes together; `cost` is taught each batch."""
+    """Return the tokens per second, without padding, of all lanes together when all pairs wait.
+
+    `cost` learns from each batch.
+    """
     waiting = batches(pairs, limits, lanes=lanes)
     lock = threading.Lock()
 
@@ -57,25 +63,28 @@ def throughput(
                 positions = next(waiting, None)
             if positions is None:
                 return
-            batch = collate([pairs[at] for at in positions], pad_id=pad_id, limits=limits)
-            begun = clock()
+            batch = collate([pairs[position] for position in positions], pad_id=pad_id, limits=limits)
+            started = clock()
             score(batch)
-            seconds = clock() - begun
+            seconds = clock() - started
             if cost is not None:
                 with lock:
                     cost.observe(batch.rows, batch.length, seconds)
 
-    begun = clock()
+    started = clock()
     with ThreadPoolExecutor(lanes) as pool:
         for running in [pool.submit(lane) for _ in range(lanes)]:
             running.result()
-    return sum(map(len, pairs)) / (clock() - begun)
+    return sum(map(len, pairs)) / (clock() - started)
 
 
-def in_turn(contestants: Mapping[Name, Callable[[], float]], rounds: int) -> dict[Name, float]:
-    """The median of each, measured A B A B, so that what else the machine does falls on all."""
-    seen: dict[Name, list[float]] = {name: [] for name in contestants}
+def measure_in_turn(measurements: Mapping[Name, Callable[[], float]], rounds: int) -> dict[Name, float]:
+    """Run all measurements alternately (A B A B) and return the median of each.
+
+    Other load on the machine then affects all of them.
+    """
+    results: dict[Name, list[float]] = {name: [] for name in measurements}
     for _ in range(rounds):
-        for name, measure in contestants.items():
-            seen[name].append(measure())
-    return {name: statistics.median(values) for name, values in seen.items()}
+        for name, measure in measurements.items():
+            results[name].append(measure())
+    return {name: statistics.median(values) for name, values in results.items()}

@@ -1,9 +1,9 @@
-"""What was derived or measured on this machine, kept between starts.
+"""Cache derived graphs and tunings of this machine between starts.
 
     <folder>/graphs/<key>/model.onnx, model.onnx.data, digests.json
     <folder>/tuning/<key>.json
 
-Rule: the cache is never needed. What cannot be read is made again, what cannot be written is done without.
+Rule: the server works without the cache. Unreadable entries are made again, and a failed write is only logged.
 """
 
 import hashlib
@@ -24,62 +24,62 @@ from rerank_service.models.files import GRAPH
 
 _DIGESTS = "digests.json"
 _ABANDONED = 24 * 60 * 60.0
-"""Seconds after which a folder that was begun is nobody's: its process was killed."""
+"""Age in seconds after which a temporary folder is removed: its process was killed."""
 
 _log = structlog.get_logger()
 
 
 def key(*parts: str) -> str:
-    """A name for what depends on these parts and on nothing else."""
+    """Return a key of 32 hex digits for an entry that depends on these parts only."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 class Cache:
-    """A folder of this user's. Several processes may use it at once: what is there is whole."""
+    """A cache folder of one user. Several processes may use it at the same time: entries appear complete."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def graph(self, name: str, make: Callable[[Path], None]) -> Path | None:
-        """The graph of that name; `make` writes it to a path if it is not there. None where nothing can be kept.
+        """Return the path of a cached graph. `make` writes it to a path if it is missing.
 
-        Raises what `make` raises, but for OSError.
+        None if the cache cannot be written. Exceptions of `make` other than OSError are raised.
         """
-        place = self._folder / "graphs" / name
-        if _is_whole(place):
-            return place / GRAPH
+        entry = self._folder / "graphs" / name
+        if _is_complete(entry):
+            return entry / GRAPH
         try:
-            with _beside(place) as begun:
-                make(begun / GRAPH)
-                digests = {path.name: file_digest(path) for path in begun.iterdir()}
-                (begun / _DIGESTS).write_text(json.dumps(digests))
-                if not _is_whole(place):  # another process may have been quicker
-                    shutil.rmtree(place, ignore_errors=True)
-                    begun.rename(place)
+            with _temporary_folder(entry) as temporary:
+                make(temporary / GRAPH)
+                digests = {path.name: file_digest(path) for path in temporary.iterdir()}
+                (temporary / _DIGESTS).write_text(json.dumps(digests))
+                if not _is_complete(entry):  # another process may have been faster
+                    shutil.rmtree(entry, ignore_errors=True)
+                    temporary.rename(entry)
         except OSError as error:
-            if _is_whole(place):
-                return place / GRAPH
-            _log.warning("not kept", what=str(place), why=str(error))
+            if _is_complete(entry):
+                return entry / GRAPH
+            _log_failed_write(entry, error)
             return None
-        return place / GRAPH
+        return entry / GRAPH
 
     def tuning(self, name: str) -> dict[str, Any] | None:
-        """What was measured under that name."""
+        """Return a cached tuning; None if there is none."""
         try:
             value = orjson.loads(self._tuning(name).read_bytes())
         except (OSError, ValueError):
             return None
         return value if isinstance(value, dict) else None
 
-    def keep_tuning(self, name: str, value: dict[str, Any]) -> bool:
-        """Keep what was measured; tells whether that could be done."""
+    def store_tuning(self, name: str, value: dict[str, Any]) -> bool:
+        """Store a tuning. Return whether it was written."""
         path = self._tuning(name)
         try:
-            with _beside(path) as begun:
-                (begun / path.name).write_text(json.dumps(value, indent=2) + "\n")
-                (begun / path.name).replace(path)
+            with _temporary_folder(path) as temporary:
+                (temporary / path.name).write_text(json.dumps(value, indent=2) + "\n")
+                (temporary / path.name).replace(path)
         except OSError as error:
-            _log.warning("not kept", what=str(path), why=str(error))
+            _log_failed_write(path, error)
             return False
         return True
 
@@ -87,26 +87,30 @@ class Cache:
         return self._folder / "tuning" / f"{name}.json"
 
 
+def _log_failed_write(path: Path, error: OSError) -> None:
+    _log.warning("cache not written", path=str(path), error=str(error))
+
+
 @contextmanager
-def _beside(place: Path) -> Iterator[Path]:
-    """A new folder next to a place, so that what is in it can be moved there in one step; gone at the end."""
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for other in place.parent.glob(".*"):
-        with suppress(OSError):  # its process has just moved it
+def _temporary_folder(entry: Path) -> Iterator[Path]:
+    """Yield a new folder next to an entry, from which a file moves there in one step. Removed afterwards."""
+    entry.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for other in entry.parent.glob(".*"):
+        with suppress(OSError):  # another process has just moved it
             if time.time() - other.stat().st_mtime > _ABANDONED:
                 shutil.rmtree(other, ignore_errors=True)
-    begun = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".", dir=entry.parent))
     try:
-        yield begun
+        yield temporary
     finally:
-        shutil.rmtree(begun, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _is_whole(place: Path) -> bool:
-    """Whether a graph is there as it was written: a disk may have been full, and others may write here too."""
+def _is_complete(entry: Path) -> bool:
+    """Return whether a graph is unchanged since it was written. The disk may have been full, or others may write."""
     try:
-        digests = json.loads((place / _DIGESTS).read_bytes())
-        present = {path.name for path in place.iterdir()} - {_DIGESTS}
-        return present == set(digests) and all(file_digest(place / name) == digests[name] for name in digests)
+        digests = json.loads((entry / _DIGESTS).read_bytes())
+        present = {path.name for path in entry.iterdir()} - {_DIGESTS}
+        return present == set(digests) and all(file_digest(entry / name) == digests[name] for name in digests)
     except (OSError, ValueError, TypeError):
         return False

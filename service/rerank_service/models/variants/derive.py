@@ -1,4 +1,4 @@
-"""A bundle and an engine in, the graph to run out."""
+"""Find or derive the graph that an engine runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
-    """The graph that an engine runs: the bundle's own, or one derived from it and kept.
+    """Return the graph that an engine runs: one of the bundle's, or one that is derived and cached.
 
     Raises:
-        BundleInvalid: it cannot be derived.
+        BundleInvalid: the graph cannot be derived.
     """
     name = recipe(engine)
     if not name:
@@ -28,27 +28,33 @@ def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
 
 
 def identity(bundle: Bundle) -> str:
-    """The digest of what the bundle's logits depend on; for a folder without one, that of its tokenizer, its graph and
-    the graph's weights."""
+    """Return a digest of everything that the logits of a bundle depend on.
+
+    A hub folder has no such digest: there it covers the tokenizer, the graph and the files with its weights.
+    """
     if bundle.logits_digest:
         return bundle.logits_digest
     return key(*(f"{path.name} {file_digest(path)}" for path in (bundle.tokenizer, *graph_files(bundle.graph))))
 
 
 def graph_files(graph: Path) -> list[Path]:
-    """A graph, and the files beside it that hold its weights."""
+    """Return the file of a graph, and the files beside it that hold its weights.
+
+    Raises:
+        BundleInvalid: the graph is not ONNX, or a file with weights is missing.
+    """
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
     try:
         model = onnx.load(graph, load_external_data=False)
     except Exception as error:
-        raise BundleInvalid(f"{graph} is no ONNX graph: {error}") from error
-    outside = (ExternalDataInfo(one).location for one in model.graph.initializer if uses_external_data(one))
-    beside = [graph.parent / name for name in sorted(set(outside))]
-    if missing := [path.name for path in beside if not path.is_file()]:
-        raise BundleInvalid(f"{graph} has its weights in {', '.join(missing)}, which is not there")
-    return [graph, *beside]
+        raise BundleInvalid(f"{graph} is not an ONNX graph: {error}") from error
+    external = (ExternalDataInfo(tensor).location for tensor in model.graph.initializer if uses_external_data(tensor))
+    weights = [graph.parent / name for name in sorted(set(external))]
+    if missing := [path.name for path in weights if not path.is_file()]:
+        raise BundleInvalid(f"{graph} has its weights in {', '.join(missing)}, which is missing: download it")
+    return [graph, *weights]
 
 
 def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:
@@ -57,11 +63,12 @@ def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:
     def write(path: Path) -> None:
         _save(_rewritten(bundle, rewrite), path)
 
-    kept = cache.graph(key(identity(bundle), name), write)
-    return kept or _rewritten(bundle, rewrite).SerializeToString()
+    cached = cache.graph(key(identity(bundle), name), write)
+    return cached or _rewritten(bundle, rewrite).SerializeToString()
 
 
 Rewrite = Callable[["onnx.ModelProto"], int]
+"""Rewrites a graph in place, and returns the number of changed nodes."""
 
 
 def _int8_rows() -> Rewrite:
@@ -71,19 +78,19 @@ def _int8_rows() -> Rewrite:
 
 
 def _fp16() -> Rewrite:
-    from rerank_service.models.variants.fp16 import halved
+    from rerank_service.models.variants.fp16 import rewrite_fp16
 
-    return halved
+    return rewrite_fp16
 
 
 def _fp16_packed() -> Rewrite:
-    from rerank_service.models.variants.fp16 import halved_and_packed
+    from rerank_service.models.variants.fp16 import rewrite_fp16_packed
 
-    return halved_and_packed
+    return rewrite_fp16_packed
 
 
 _REWRITES: dict[str, Callable[[], Rewrite]] = {INT8_ROWS: _int8_rows, FP16: _fp16, FP16_PACKED: _fp16_packed}
-"""What each recipe does; onnx is imported where one is asked for."""
+"""Functions that import onnx and return the rewrite of a recipe."""
 
 
 def _rewritten(bundle: Bundle, rewrite: Rewrite) -> "onnx.ModelProto":
@@ -95,7 +102,7 @@ def _rewritten(bundle: Bundle, rewrite: Rewrite) -> "onnx.ModelProto":
     except Exception as error:
         raise BundleInvalid(f"{bundle.graph} cannot be rewritten: {error}") from error
     if not changed:
-        raise BundleInvalid(f"{bundle.graph} has no product with constant weights that could be rewritten")
+        raise BundleInvalid(f"{bundle.graph} has no product with constant weights to rewrite")
     return model
 
 

@@ -1,20 +1,22 @@
-"""Names of the ways in which graphs are derived: another way, another name, other scores.
+"""Names of the recipes by which variants are derived. A recipe that gives other scores gets a new name.
 
-Apart from what they name, since every start asks for the names, and few for the doing, which imports onnx.
+They are in a module of their own because every start needs the names, but only a derivation needs to import onnx.
 """
 
 from rerank_service.engine.kinds import Engine, Precision
 
 INT8_ROWS = "rows-1"
 FP16 = "fp16-1"
-"""With padding left in."""
+"""With padding."""
 FP16_PACKED = "fp16-packed-1"
-"""With padding taken out."""
+"""Without padding."""
 
 
 def recipe(engine: Engine) -> str:
-    """What names the way an engine's graph is made; engines of equal recipe and digest run the same graph. Empty where
-    the bundle's own is run."""
+    """Return the recipe of an engine's graph; empty if the engine runs the graph of the bundle.
+
+    Engines with the same recipe run the same graph of a bundle.
+    """
     if engine.precision is Precision.INT8:
         return INT8_ROWS
     if engine.precision is Precision.FP16:

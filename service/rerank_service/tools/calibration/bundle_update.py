@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rerank_service.errors import CalibrationFailed
-from rerank_service.models.bundle import Bundle, Manifest, file_digest, is_ignored, open_bundle, write_manifest
+from rerank_service.models.bundle import Bundle, file_digest, is_ignored, open_bundle, write_manifest
+from rerank_service.models.manifest import Manifest
 from rerank_service.tools.calibration.calibrate import CalibrationResult
 
 

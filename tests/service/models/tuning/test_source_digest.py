@@ -1,4 +1,4 @@
-"""The version of our own code, which is part of the key of a tuning."""
+"""The version of the code, which is part of the key of a tuning."""
 
 import shutil
 from importlib import resources
@@ -8,8 +8,8 @@ from rerank_service import __version__
 from rerank_service.models.tuning.source_digest import PACKAGES, code_version, source_digest
 
 
-def test_a_change_in_any_source_file_is_another_version(tmp_path: Path) -> None:
-    """A line, or a file that is new."""
+def test_source_digest_changes_with_any_source_file(tmp_path: Path) -> None:
+    """A changed line, or a new file."""
     with resources.as_file(resources.files(PACKAGES[0])) as source:
         copy = shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__"))
     digests = [source_digest([resources.files(PACKAGES[0])]), source_digest([copy])]
@@ -22,8 +22,8 @@ def test_a_change_in_any_source_file_is_another_version(tmp_path: Path) -> None:
     assert len(set(digests)) == 3
 
 
-def test_the_packages_have_source_files() -> None:
-    """Else their change would go unnoticed."""
+def test_digested_packages_have_source_files() -> None:
+    """Otherwise a change would not be noticed."""
     assert code_version().startswith(f"{__version__} ")
     nothing = source_digest([])
     assert all(source_digest([resources.files(package)]) != nothing for package in PACKAGES)

@@ -1,4 +1,4 @@
-"""What is kept between starts is whole, and never needed."""
+"""The cache of derived graphs and tunings: entries are complete, and the server works without it."""
 
 import json
 import os
@@ -28,27 +28,27 @@ class _Maker:
         Path(f"{path}.data").write_bytes(b"weights")
 
 
-def test_a_graph_is_made_once(tmp_path: Path) -> None:
-    """And found by the next start."""
+def test_graph_is_made_once(tmp_path: Path) -> None:
+    """The next start finds it."""
     make = _Maker()
     first, second = Cache(tmp_path).graph("a", make), Cache(tmp_path).graph("a", make)
     assert first == second
     assert (make.made, first is not None and first.read_bytes()) == (1, b"graph")
 
 
-@pytest.mark.parametrize("harm", ["altered", "gone", "more", "no digests", "digests that are none"])
-def test_a_graph_that_is_not_whole_is_made_again(tmp_path: Path, harm: str) -> None:
-    """A disk was full, or somebody else wrote there."""
+@pytest.mark.parametrize("damage", ["altered", "missing", "additional", "no digests", "invalid digests"])
+def test_incomplete_graph_is_made_again(tmp_path: Path, damage: str) -> None:
+    """For example after a full disk, or a change by another program."""
     make = _Maker()
     path = Cache(tmp_path).graph("a", make)
     assert path is not None
-    if harm == "altered":
+    if damage == "altered":
         path.write_bytes(b"another")
-    elif harm == "gone":
+    elif damage == "missing":
         Path(f"{path}.data").unlink()
-    elif harm == "more":
+    elif damage == "additional":
         (path.parent / "more").write_bytes(b"")
-    elif harm == "no digests":
+    elif damage == "no digests":
         (path.parent / "digests.json").unlink()
     else:
         (path.parent / "digests.json").write_text("[]")
@@ -56,8 +56,8 @@ def test_a_graph_that_is_not_whole_is_made_again(tmp_path: Path, harm: str) -> N
     assert (make.made, again is not None and again.read_bytes()) == (2, b"graph")
 
 
-def test_nothing_is_left_of_a_graph_that_fails(tmp_path: Path) -> None:
-    """Half-written, say."""
+def test_failed_write_leaves_no_files(tmp_path: Path) -> None:
+    """The graph was partly written."""
 
     def fail(path: Path) -> None:
         path.write_bytes(b"half")
@@ -67,8 +67,8 @@ def test_nothing_is_left_of_a_graph_that_fails(tmp_path: Path) -> None:
     assert list((tmp_path / "graphs").iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    """After a day; until then it may be at work."""
+def test_abandoned_temporary_folders_are_removed(tmp_path: Path) -> None:
+    """After a day. Until then their process may still write."""
     graphs = tmp_path / "graphs"
     for name, hours in ((".left", 25), (".begun", 1)):
         (graphs / name).mkdir(parents=True)
@@ -77,19 +77,19 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     assert {path.name for path in graphs.iterdir()} == {".begun", "a"}
 
 
-def test_a_cache_that_cannot_be_written_costs_the_cache_only(tmp_path: Path, starter: Bundle) -> None:
+def test_unwritable_cache_is_not_an_error(tmp_path: Path, starter: Bundle) -> None:
     """The graph is derived in memory."""
     (tmp_path / "file").write_text("")
     cache = Cache(tmp_path / "file" / "cache")
     graph = graph_for(starter, INT8, cache)
     assert isinstance(graph, bytes)
     assert CrossEncoder(graph, INT8).engine == INT8
-    assert not cache.keep_tuning("a", {"some": "thing"})
+    assert not cache.store_tuning("a", {"some": "thing"})
     assert cache.tuning("a") is None
 
 
-def test_a_derived_graph_is_loaded_from_the_cache(tmp_path: Path, starter: Bundle) -> None:
-    """fp32 needs none."""
+def test_derived_graph_is_loaded_from_the_cache(tmp_path: Path, starter: Bundle) -> None:
+    """fp32 needs no derived graph."""
     cache = Cache(tmp_path)
     assert graph_for(starter, CPU_FP32, cache) == starter.graph
     graph = graph_for(starter, INT8, cache)
@@ -98,23 +98,23 @@ def test_a_derived_graph_is_loaded_from_the_cache(tmp_path: Path, starter: Bundl
     assert CrossEncoder(graph, INT8).provider == "CPUExecutionProvider"
 
 
-def test_a_model_without_products_cannot_be_derived(tmp_path: Path, small_model: Bundle) -> None:
-    """It says so, and does not serve fp32 in its place."""
+def test_model_without_products_has_no_int8_graph(tmp_path: Path, small_model: Bundle) -> None:
+    """The error is raised, and fp32 is not served instead."""
     with pytest.raises(BundleInvalid, match="no product with constant weights"):
         graph_for(small_model, INT8, Cache(tmp_path))
 
 
-def test_what_was_measured_is_kept(tmp_path: Path) -> None:
-    """What is not JSON counts as nothing."""
+def test_tuning_is_stored(tmp_path: Path) -> None:
+    """Invalid JSON counts as no tuning."""
     cache = Cache(tmp_path)
     assert cache.tuning("a") is None
-    assert cache.keep_tuning("a", {"lanes": 2})
+    assert cache.store_tuning("a", {"lanes": 2})
     assert cache.tuning("a") == {"lanes": 2}
     for content in ("{", json.dumps([1]), '{"a":' * 10_000, r'{"why": "\ud800"}'):
         (tmp_path / "tuning" / "a.json").write_text(content)
         assert cache.tuning("a") is None
 
 
-def test_keys_differ_where_a_part_does() -> None:
-    """Parts do not run into each other."""
+def test_keys_separate_their_parts() -> None:
+    """The same characters in other parts give another key."""
     assert key("ab", "c") != key("a", "bc")

@@ -1,4 +1,4 @@
-"""Products in 8 bits: close to fp32, and the same whatever else is in the batch."""
+"""int8 products: close to fp32, and independent of the other pairs in the batch."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ _SIDE = 64
 
 
 def _model(*, opset: int = 18, stored: type[np.floating] = np.float32, side: int = _SIDE) -> onnx.ModelProto:
-    """Two products that share their input, as a layer's query and key do, added up."""
-    dice = np.random.default_rng(1)
-    weights = [dice.normal(size=(side, side)).astype(np.float16).astype(stored) for _ in range(2)]
-    tensors = [numpy_helper.from_array(one, f"stored{number}") for number, one in enumerate(weights)]
+    """Return a graph that adds two products with the same input, as query and key of a layer have."""
+    rng = np.random.default_rng(1)
+    wint8_model = [rng.normal(size=(side, side)).astype(np.float16).astype(stored) for _ in range(2)]
+    tensors = [numpy_helper.from_array(one, f"stored{number}") for number, one in enumerate(wint8_model)]
     nodes = [helper.make_node("Cast", [f"stored{number}"], [f"w{number}"], to=TensorProto.FLOAT) for number in range(2)]
     nodes += [helper.make_node("MatMul", ["x", f"w{number}"], [f"y{number}"]) for number in range(2)]
     nodes.append(helper.make_node("Add", ["y0", "y1"], ["y"]))
@@ -47,8 +47,8 @@ def _run(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("opset", [14, 17, 18, 21])
 @pytest.mark.parametrize("stored", [np.float32, np.float16])
-def test_products_are_close_to_those_of_fp32(opset: int, stored: type[np.floating]) -> None:
-    """Whatever the opset, and however the weights are stored."""
+def test_int8_products_are_close_to_fp32(opset: int, stored: type[np.floating]) -> None:
+    """For each opset, and for fp32 and fp16 wint8_model."""
     x = np.random.default_rng(2).normal(size=(3, 5, _SIDE)).astype(np.float32)
     expected = _run(_model(opset=opset, stored=stored), x)
     model = _model(opset=opset, stored=stored)
@@ -58,7 +58,7 @@ def test_products_are_close_to_those_of_fp32(opset: int, stored: type[np.floatin
 
 
 def _without_contrib(model: onnx.ModelProto) -> onnx.ModelProto:
-    """For the checker, which knows no node of onnxruntime's own."""
+    """Return a copy without the operators of onnxruntime, which the checker does not know."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for node in copy.graph.node:
@@ -67,8 +67,8 @@ def _without_contrib(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def test_what_two_products_share_is_quantised_once() -> None:
-    """And the weights as they were are gone."""
+def test_shared_activations_are_quantized_once() -> None:
+    """The original wint8_model are removed."""
     model = _model()
     quantize_rows(model)
     kinds = [node.op_type for node in model.graph.node]
@@ -77,8 +77,8 @@ def test_what_two_products_share_is_quantised_once() -> None:
     assert not {"stored0", "stored1"} & {tensor.name for tensor in model.graph.initializer}
 
 
-def test_small_products_keep_their_precision() -> None:
-    """A classifier's."""
+def test_small_products_are_not_quantized() -> None:
+    """For example the product of a classifier."""
     model = _model(side=16)
     before = model.SerializeToString()
     assert quantize_rows(model) == 0
@@ -86,7 +86,7 @@ def test_small_products_keep_their_precision() -> None:
 
 
 def test_products_can_be_left_out() -> None:
-    """By their names, which they are listed under; the others are in 8 bits."""
+    """By the names under which `products` lists them."""
     model = _model()
     assert products(model) == {"y0": (_SIDE, _SIDE), "y1": (_SIDE, _SIDE)}
     assert quantize_rows(model, left_out=["y0"]) == 1
@@ -94,21 +94,21 @@ def test_products_can_be_left_out() -> None:
     assert "stored0" in {tensor.name for tensor in model.graph.initializer}
 
 
-def test_weights_may_lie_in_a_file(tmp_path: Path) -> None:
-    """Only those that are put in 8 bits are read, and none stays in the model."""
+def test_external_wint8_model_are_read_from_the_folder(tmp_path: Path) -> None:
+    """Only wint8_model to quantize are read, and none stays in the model."""
     x = np.random.default_rng(2).normal(size=(3, 5, _SIDE)).astype(np.float32)
     whole = _model()
     quantize_rows(whole, left_out=["y0"])
-    onnx.save_model(_model(), tmp_path / "m.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    onnx.save_model(_model(), tmp_path / "m.onnx", save_as_external_data=True, location="wint8_model", size_threshold=0)
     model = onnx.load(tmp_path / "m.onnx", load_external_data=False)
     assert quantize_rows(model, tmp_path, ["y0"]) == 1
-    outside = [one for one in model.graph.initializer if one.external_data]
-    assert [(one.name, one.HasField("raw_data")) for one in outside] == [("stored0", False)]
+    outside = [tensor for tensor in model.graph.initializer if tensor.external_data]
+    assert [(tensor.name, tensor.HasField("raw_data")) for tensor in outside] == [("stored0", False)]
     onnx.load_external_data_for_model(model, str(tmp_path))
     np.testing.assert_array_equal(_run(model, x), _run(whole, x))
 
 
-def test_rows_of_nothing_stay_nothing() -> None:
+def test_rows_of_zeros_stay_zero() -> None:
     """No scale is zero."""
     model = _model()
     quantize_rows(model)
@@ -119,26 +119,26 @@ _SIDES = st.tuples(st.integers(1, 6), st.integers(1, 6))
 _MATRICES = arrays.arrays(np.float32, _SIDES, elements=st.floats(-8, 8, width=32))
 
 
-@given(weights=_MATRICES)
-def test_columns_are_rounded_to_half_a_step(weights: NDArray[np.float32]) -> None:
-    """Each by its own scale, and no weight is clipped."""
-    values, scales = quantize_columns(weights)
+@given(wint8_model=_MATRICES)
+def test_columns_are_rounded_to_half_a_step(wint8_model: NDArray[np.float32]) -> None:
+    """Each column has its own scale, and no weight is clipped."""
+    values, scales = quantize_columns(wint8_model)
     assert values.dtype == np.int8
-    assert (np.abs(values * scales - weights) <= 0.5001 * scales).all()
+    assert (np.abs(values * scales - wint8_model) <= 0.5001 * scales).all()
 
 
 @pytest.fixture(scope="module")
-def eights(starter: Bundle) -> CrossEncoder:
-    """The bundled model in 8 bits."""
+def int8_model(starter: Bundle) -> CrossEncoder:
+    """The starter model in int8."""
     model = onnx.load(starter.graph)
     assert quantize_rows(model) == 36
     return CrossEncoder(model.SerializeToString())
 
 
-def test_a_score_does_not_depend_on_its_neighbours(eights: CrossEncoder) -> None:
-    """To the bit: what dynamic quantisation with one scale a batch cannot give."""
+def test_score_does_not_depend_on_the_batch(int8_model: CrossEncoder) -> None:
+    """Scores are equal to the bit. Dynamic quantization with one scale per batch cannot achieve that."""
     ids = np.random.default_rng(3).integers(1000, 20000, (8, 48))
     batch = Batch(ids, np.ones_like(ids), np.zeros_like(ids))
-    together = eights.score(batch)
-    alone = [eights.score(Batch(ids[[row]], np.ones_like(ids[:1]), np.zeros_like(ids[:1]))) for row in range(8)]
+    together = int8_model.score(batch)
+    alone = [int8_model.score(Batch(ids[[row]], np.ones_like(ids[:1]), np.zeros_like(ids[:1]))) for row in range(8)]
     assert together.tolist() == np.concatenate(alone).tolist()

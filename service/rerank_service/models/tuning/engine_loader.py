@@ -1,11 +1,11 @@
-"""Loading the engines that are measured: one at a time, and only where memory is left for it."""
+"""Load the engines to measure, one at a time, and only if memory allows it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from rerank_service.engine.available import Skipped
+from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import Engine
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.session import CrossEncoder
@@ -18,79 +18,79 @@ from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.batching import Batch
 
 _PAIR = Batch(*(np.ones((1, MIN_TOKENS), np.int64) for _ in range(3)))
-"""Any tokens do, to see that a graph runs."""
+"""A pair that shows whether a graph runs. Its tokens do not matter."""
 
-Lacking = Callable[[Engine], str | None]
-"""Says why memory does not allow an engine; None if it does."""
+MemoryCheck = Callable[[Engine], str | None]
+"""Returns why an engine is not loaded for lack of memory; None if there is enough."""
 
 
-class NotLoaded(Exception):
+class EngineNotLoaded(Exception):
     """An engine cannot be measured."""
 
-    def __init__(self, skipped: Skipped) -> None:
-        super().__init__(skipped.why)
+    def __init__(self, skipped: SkippedEngine) -> None:
+        super().__init__(skipped.reason)
         self.skipped = skipped
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class EngineSet:
     """The engines to measure: a base that stays loaded, and others that are compared with it."""
 
     base: Engine
     base_score: Score
     others: tuple[Engine, ...]
     score_of: Callable[[Engine], Score]
-    """Loads one of the others, and raises NotLoaded. The one that it loaded before may be gone then, so callers keep
-    no other score."""
+    """Loads one of the others, or raises EngineNotLoaded. It may release the engine that it loaded before, so callers
+    keep no other score function."""
 
 
-class Candidates:
-    """Loads a bundle on one engine after the other. The former is released before the next one is loaded."""
+class EngineLoader:
+    """Loads a bundle on one engine after the other. It releases an engine before it loads the next one."""
 
-    def __init__(self, bundle: Bundle, cache: Cache, *, lanes: int, lacking: Lacking) -> None:
+    def __init__(self, bundle: Bundle, cache: Cache, *, lanes: int, memory_check: MemoryCheck) -> None:
         self._bundle = bundle
         self._cache = cache
         self._lanes = lanes
-        self._lacking = lacking
+        self._memory_check = memory_check
         self._loaded: tuple[Engine, CrossEncoder] | None = None
 
     def score_of(self, engine: Engine) -> Score:
-        """Return the score function of an engine, loaded if it is not the one that is.
+        """Return the score function of an engine; load the engine unless it is the loaded one.
 
         Raises:
-            NotLoaded: memory does not allow it, or it does not load.
+            EngineNotLoaded: there is not enough memory, or the engine does not load.
         """
         if self._loaded is None or self._loaded[0] != engine:
             self.release()
-            if (why := self._lacking(engine)) is not None:
-                raise NotLoaded(Skipped(engine, why))  # for this limit, which is part of the key of what is kept
+            if (reason := self._memory_check(engine)) is not None:
+                raise EngineNotLoaded(SkippedEngine(engine, reason))  # not transient: the limit is in the tuning's key
             self._loaded = engine, self.load(engine)
         return self._loaded[1].score
 
     def load(self, engine: Engine) -> CrossEncoder:
-        """Load an engine, whatever memory is left, and score a pair with it.
+        """Load an engine without the memory check, and score a pair with it.
 
         Raises:
-            NotLoaded: it does not load, or does not run.
+            EngineNotLoaded: the engine does not load, or does not run.
         """
         try:
             graph = graph_for(self._bundle, engine, self._cache)
             encoder = CrossEncoder(graph, engine, lanes=self._lanes, difference=self._bundle.manifest.difference)
             encoder.score(_PAIR)
-        except Exception as error:  # whatever one engine fails with, the others are measured
-            raise NotLoaded(Skipped(engine, str(error), passing=_passes(error))) from error
+        except Exception as error:  # whatever the error is, the other engines are measured
+            raise EngineNotLoaded(SkippedEngine(engine, str(error), transient=_is_transient(error))) from error
         return encoder
 
     def release(self) -> None:
-        """Let go of the engine that is loaded."""
+        """Release the loaded engine, if there is one."""
         self._loaded = None
 
 
-def _passes(error: BaseException) -> bool:
-    """Return whether a later start may load what this one could not.
+def _is_transient(error: BaseException) -> bool:
+    """Return whether a later start may load an engine that failed with this error.
 
-    That an engine refuses a graph lasts. For want of memory, disk or open files it may fail once, and what we do not
-    know is not to be remembered.
+    A graph that an engine rejects stays rejected. A lack of memory, disk space or file handles may end. Unknown errors
+    count as transient, so that they are not remembered.
     """
     lasting = isinstance(error, BundleInvalid)
     cause: BaseException | None = error

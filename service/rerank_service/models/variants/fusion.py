@@ -1,8 +1,8 @@
-"""Attention, norms and activations of a BERT-like encoder as the fused operators that onnxruntime has for them.
+"""Fuse attention, norms and activations of a BERT-like encoder into operators of onnxruntime.
 
-onnxruntime fuses some of this by itself when it loads a graph, but not attention as PyTorch exports it now, and packing
-(packing.py) needs attention as one node. The patterns are those of `onnxruntime.transformers`; it drops the factor that
-is written into a graph and the mask's form, believing that both are BERT's. So the logits are compared afterwards.
+onnxruntime fuses some of them by itself when it loads a graph, but not the attention that current versions of PyTorch
+export, and packing.py needs attention as one node. The patterns are those of `onnxruntime.transformers`. It assumes the
+scale and the mask of BERT without reading them from the graph, so the logits are compared after the fusion.
 
 Rule: padding is on the right. The fused attention takes the number of tokens of a row, not a mask.
 """
@@ -23,50 +23,58 @@ from rerank_service.errors import BundleInvalid
 
 ATTENTION = "Attention"
 CONTRIB = "com.microsoft"
-"""The domain of onnxruntime's own operators."""
+"""Domain of the operators that only onnxruntime has."""
 
-_CLOSE = 1e-4
-"""How far a logit may be from that of the graph before it was fused, absolute and as a share of the logit."""
-_ROWS = (24, 7, 16, 3)
-"""Tokens of the rows that are compared."""
+_TOLERANCE = 1e-4
+"""Maximum difference of a logit after the fusion, absolute and relative to the logit."""
+_ROW_TOKENS = (24, 7, 16, 3)
+"""Number of tokens of each row that is compared."""
 
 
-def fused(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with fused operators where patterns are found; the model given is used up.
+def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with fused operators wherever a pattern matches. Changes the given model.
 
-    A last layer that computes its first token only keeps its attention as it is: the fused one has as many queries as
+    A last layer that computes only its first token keeps its attention: the fused operator needs as many queries as
     keys.
 
     Raises:
-        BundleInvalid: the logits are not as before.
+        BundleInvalid: the fused graph returns other logits.
     """
     from onnxruntime.transformers.fusion_options import FusionOptions
     from onnxruntime.transformers.optimizer import optimize_by_fusion
 
-    plain(model)
-    feed = sample(model)
+    remove_casts(model)
+    feed = sample_feed(model)
     before = cpu_logits(model, feed)
-    options = FusionOptions("bert")  # of every model of the BERT kind; heads and width are read from the graph
-    options.enable_embed_layer_norm = False  # it wants BERT's embeddings exactly, and costs a first layer nothing
-    options.enable_shape_inference = False  # needs sympy, and tells nothing that the comparison does not
+    options = FusionOptions("bert")  # for BERT-like models; heads and width are read from the graph
+    options.enable_embed_layer_norm = False  # matches the embeddings of BERT only, and saves little
+    options.enable_shape_inference = False  # needs sympy, and the comparison below checks the result
     with _quiet():
         result: onnx.ModelProto = optimize_by_fusion(model, "bert", optimization_options=options).model
-    if all(one.domain != CONTRIB for one in result.opset_import):
+    if all(opset.domain != CONTRIB for opset in result.opset_import):
         result.opset_import.append(helper.make_opsetid(CONTRIB, 1))
     after = cpu_logits(result, feed)
-    if not np.allclose(before, after, rtol=_CLOSE, atol=_CLOSE, equal_nan=True):
-        raise BundleInvalid(f"fused, its logits differ by {np.abs(before - after).max():.1e}")
+    if not np.allclose(before, after, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True):
+        difference = np.abs(before - after).max()
+        raise BundleInvalid(
+            f"the logits of the fused graph differ by {difference:.1e}; the maximum is {_TOLERANCE:.0e}"
+        )
     return result
 
 
 def attentions(model: onnx.ModelProto) -> list[NodeProto]:
-    """Nodes that are a whole attention, with its products."""
+    """Return the nodes that compute a whole attention."""
     return [node for node in model.graph.node if node.op_type == ATTENTION and node.domain == CONTRIB]
 
 
-def plain(model: onnx.ModelProto) -> None:
-    """Take out, in place, what stands between operators and hides patterns: casts that widen stored weights, and casts
-    to the type that a cast has just made."""
+def remove_casts(model: onnx.ModelProto) -> None:
+    """Remove, in place, casts that hide the patterns of the fusion.
+
+    These are casts of stored weights to fp32, and casts to the type that the cast before them produced.
+
+    Raises:
+        BundleInvalid: an output of the graph is such a cast.
+    """
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
@@ -84,41 +92,46 @@ def plain(model: onnx.ModelProto) -> None:
         node.input[:] = [renamed.get(name, name) for name in node.input]
     for output in graph.output:
         if output.name in renamed:
-            raise BundleInvalid(f"the graph's output {output.name} is a cast that does nothing")
+            raise BundleInvalid(f"the graph's output {output.name} is a cast without effect, which cannot be removed")
     del graph.node[:]
     graph.node.extend(nodes)
     _drop_unread(graph)
 
 
 def cpu_logits(model: onnx.ModelProto, feed: Feed) -> NDArray[np.float32]:
-    """What a graph gives on the CPU."""
+    """Return the first output of a graph, computed on the CPU."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        onnx.save_model(model, path, save_as_external_data=True, location="data")  # takes the weights out of it
+        onnx.save_model(model, path, save_as_external_data=True, location="data")  # removes the weights from the model
         onnx.load_external_data_for_model(model, folder)
         session = open_session(path, session_options(), providers=["CPUExecutionProvider"])
-        result: NDArray[np.float32] = session.run(None, {put.name: feed[put.name] for put in session.get_inputs()})[0]
+        result: NDArray[np.float32] = session.run(
+            None, {graph_input.name: feed[graph_input.name] for graph_input in session.get_inputs()}
+        )[0]
     return result
 
 
-def sample(model: onnx.ModelProto) -> Feed:
-    """Rows of random ids that a graph knows, padded on the right, all arrays int64 of shape (rows, tokens)."""
-    lengths = np.array(_ROWS)[:, None]
-    places = np.arange(max(_ROWS))[None, :]
-    mask = (places < lengths).astype(np.int64)
+def sample_feed(model: onnx.ModelProto) -> Feed:
+    """Return random token ids within the vocabulary of a graph, padded on the right.
+
+    All arrays are int64 of shape (rows, tokens).
+    """
+    lengths = np.array(_ROW_TOKENS)[:, None]
+    positions = np.arange(max(_ROW_TOKENS))[None, :]
+    mask = (positions < lengths).astype(np.int64)
     ids = np.random.default_rng(0).integers(2, _vocabulary(model), mask.shape) * mask
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(mask)}
 
 
 def _vocabulary(model: onnx.ModelProto) -> int:
-    """Rows of the table that ids are looked up in."""
+    """Return the number of rows of the embedding table."""
     sizes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
-    looked_up = (node for node in model.graph.node if node.op_type == "Gather" and node.input[1] == "input_ids")
-    return min((int(sizes[node.input[0]][0]) for node in looked_up if node.input[0] in sizes), default=3)
+    lookups = (node for node in model.graph.node if node.op_type == "Gather" and node.input[1] == "input_ids")
+    return min((int(sizes[node.input[0]][0]) for node in lookups if node.input[0] in sizes), default=3)
 
 
 def _target(node: NodeProto) -> int:
-    return next(one.i for one in node.attribute if one.name == "to")
+    return next(attribute.i for attribute in node.attribute if attribute.name == "to")
 
 
 def _is_cast_to(node: NodeProto | None, target: int) -> bool:
@@ -134,7 +147,7 @@ def _drop_unread(graph: onnx.GraphProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """It warns of the shape inference that it was told to leave out."""
+    """Suppress the optimizer's warning that shape inference is off."""
     logger = logging.getLogger("fusion_skiplayernorm")
     level = logger.level
     logger.setLevel(logging.ERROR)

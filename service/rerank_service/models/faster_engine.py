@@ -1,0 +1,86 @@
+"""Improve a running server in the background: tune, and load the model on the chosen engine."""
+
+import threading
+import time
+from dataclasses import replace
+
+import structlog
+
+from rerank_service.engine.available import AvailableEngines, available_engines, reasons
+from rerank_service.models.loading import load_on
+from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.served_model import ServedModel
+from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, TuningCancelled, TuningTime, tune_short
+from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
+from rerank_service.models.tuning.engine_choice import TuningOutcome
+from rerank_service.models.tuning.engine_loader import EngineLoader, EngineSet
+from rerank_service.models.tuning.memory_estimate import MemoryLeft
+from rerank_service.models.tuning.record import TuningRecord
+from rerank_service.models.tuning.startup import Selection, cached_tuning, runnable_request, tuning_key
+from rerank_service.models.variants.cache import Cache
+
+_log = structlog.get_logger()
+
+
+def load_faster(
+    options: ModelOptions, running: ServedModel, halt: threading.Event, memory_left: MemoryLeft = cgroup_memory_left
+) -> ServedModel | None:
+    """Choose the fastest engine whose ranking matches fp32, keep the result, and load the model on it. Blocks.
+
+    Returns the running model with a new `info.choice` if its engine is the chosen one. Returns None if the settings
+    leave no choice, if a tuning is cached already, or after `halt` is set.
+
+    Raises:
+        BundleInvalid: the model does not load on the chosen engine.
+    """
+    bundle, cache = running.bundle, Cache(options.cache)  # the bundle was verified when it was loaded
+    if (
+        not runnable_request(bundle, options.requested).is_open
+        or cached_tuning(bundle, options.requested, cache) is not None
+    ):
+        return None
+    deadline = TuningTime(time.perf_counter() + options.tune_seconds, halt)
+    available = available_engines(options.requested.provider, options.requested.precision)
+    try:
+        outcome = _tune(options, running, available, deadline, memory_left)
+    except TuningCancelled:
+        return None
+    tuned = TuningRecord(
+        form="short",
+        provider=outcome.chosen.provider,
+        precision=outcome.chosen.precision,
+        trials=outcome.trials,
+        skipped=reasons((*available.skipped, *outcome.skipped)),
+    )
+    if outcome.final:  # otherwise the next start tunes again, and may find more
+        cache.store_tuning(tuning_key(bundle, options.requested), tuned.model_dump(mode="json"))
+    _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
+    _log.debug("tuning results", why=tuned.explanation())
+    if options.on_engine(tuned.engine) == running.encoder.engine:
+        return replace(running, info=replace(running.info, choice=tuned.explanation(), reason=tuned.reason()))
+    return load_on(bundle, options, Selection.of(tuned), cache)
+
+
+def _tune(
+    options: ModelOptions,
+    running: ServedModel,
+    available: AvailableEngines,
+    deadline: TuningTime,
+    memory_left: MemoryLeft,
+) -> TuningOutcome:
+    """Measure all other available engines beside the running one.
+
+    Raises:
+        TuningCancelled: the server is shutting down.
+    """
+    bundle, base = running.bundle, running.encoder.engine
+    engines = tuple(options.on_engine(engine) for engine in available.engines)
+    loader = EngineLoader(bundle, Cache(options.cache), lanes=1, memory_check=options.memory_check(bundle, memory_left))
+    return tune_short(
+        EngineSet(base, running.encoder.score, tuple(engine for engine in engines if engine != base), loader.score_of),
+        parity_set.encoded(running.tokenizer, max_queries=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
+        limits=replace(options.batch_limits(base), max_length=bundle.manifest.max_tokens),
+        pad_id=bundle.manifest.pad_id,
+        time=deadline,
+    )

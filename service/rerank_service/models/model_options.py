@@ -1,0 +1,64 @@
+"""The settings of a model, and what follows from them for an engine."""
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rerank_service.engine.batch_defaults import default_lanes, default_limits
+from rerank_service.engine.kinds import Engine, Provider
+from rerank_service.models.build import Names
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning.engine_loader import MemoryCheck
+from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_shortage
+from rerank_service.models.tuning.record import TuningRecord
+from rerank_service.models.tuning.startup import EngineRequest
+from rerank_service.scheduling.batching import BatchLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """The model to load, and how to run it. None: the tuned value, else the default of the engine."""
+
+    folder: Path
+    """The model folder."""
+    cache: Path
+    """Folder for derived graphs and tunings."""
+    requested: EngineRequest = field(default_factory=EngineRequest)
+    lanes: int | None = None
+    """Number of batches that run at once."""
+    max_batch_tokens: int | None = None
+    """Maximum padded tokens of a batch."""
+    length_multiple: int | None = None
+    """Pad batches to a multiple of so many tokens."""
+    max_batch_pairs: int | None = None
+    cuda_graphs: bool = False
+    """Use CUDA graphs. Ignored by other providers."""
+    names: Names = field(default_factory=Names)
+    score_cache_bytes: int = 0
+    """Memory for the score cache; 0: no cache."""
+    tune_seconds: float = math.inf
+    """Maximum seconds of a tuning in the background."""
+
+    def on_engine(self, engine: Engine) -> Engine:
+        """Return an engine, with CUDA graphs if they are set and the engine is CUDA."""
+        return replace(engine, cuda_graphs=self.cuda_graphs and engine.provider is Provider.CUDA)
+
+    def batch_limits(self, engine: Engine, tuned: TuningRecord | None = None) -> BatchLimits:
+        """Return the batch limits on an engine: the settings, else the tuned values, else the defaults."""
+        limits: dict[str, int] = {}
+        if tuned and tuned.max_batch_tokens:
+            limits["max_tokens"] = tuned.max_batch_tokens
+        if tuned and tuned.length_multiple and not engine.cuda_graphs:  # CUDA graphs need few different lengths
+            limits["length_multiple"] = tuned.length_multiple
+        settings = {
+            "max_tokens": self.max_batch_tokens,
+            "max_pairs": self.max_batch_pairs,
+            "length_multiple": self.length_multiple,
+        }
+        limits |= {name: value for name, value in settings.items() if value}
+        return replace(default_limits(engine), **limits)
+
+    def memory_check(self, bundle: Bundle, memory_left: MemoryLeft) -> MemoryCheck:
+        """Return a memory check for the number of lanes that would serve: a chosen engine is loaded with all of them,
+        beside the engine that is running."""
+        return lambda engine: memory_shortage(bundle, engine, self.lanes or default_lanes(engine), memory_left)

@@ -1,0 +1,155 @@
+"""Measure engines beside a base engine, and choose the fastest one whose ranking matches fp32."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_service.engine.available import SkippedEngine
+from rerank_service.engine.kinds import Engine, Precision
+from rerank_service.models.tuning.engine_loader import EngineNotLoaded, EngineSet
+from rerank_service.models.tuning.parity_set import kendall_tau_b
+from rerank_service.models.tuning.ranking_comparison import MIN_TAU, RankingComparison
+from rerank_service.models.tuning.record import EngineMeasurement
+from rerank_service.models.tuning.throughput import Score, logits
+from rerank_service.quantities import counted
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair
+
+MIN_SPEEDUP = 1.05
+"""Minimum speed of an engine, as a multiple of the base engine's. A smaller gain does not justify rounding."""
+
+Measure = Callable[[Mapping[Engine, Score]], Mapping[Engine, float]]
+"""Measures engines alternately. Returns tokens per second."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningOutcome:
+    """The chosen engine and all measurements."""
+
+    chosen: Engine
+    trials: tuple[EngineMeasurement, ...]
+    """Measurements of all engines that loaded, the fastest first."""
+    skipped: tuple[SkippedEngine, ...]
+    """Engines that could not be measured."""
+
+    @property
+    def final(self) -> bool:
+        """False if another start may come to another result, so that this one is not kept."""
+        return not any(trial.undecided for trial in self.trials) and not any(
+            skipped.transient for skipped in self.skipped
+        )
+
+
+def measure_beside_base(engines: EngineSet, measure: Measure) -> tuple[dict[Engine, float], tuple[SkippedEngine, ...]]:
+    """Measure each engine alternately with the base (A B A B), so that other load on the machine affects both.
+
+    Returns the tokens per second of each engine, and the engines that did not load. Engines are measured at different
+    times, so each speed is the engine's ratio to the base, times the best speed of the base.
+    """
+    base_speed, ratios, skipped = 0.0, {}, []
+    for engine in engines.others:
+        try:
+            speeds = _measure_with_base(engines, engine, measure)
+        except EngineNotLoaded as error:
+            skipped.append(error.skipped)
+        else:
+            ratios[engine] = speeds[engine] / speeds[engines.base]
+            base_speed = max(base_speed, speeds[engines.base])
+    if not ratios:
+        base_speed = measure({engines.base: engines.base_score})[engines.base]
+    return {engines.base: base_speed} | {engine: ratio * base_speed for engine, ratio in ratios.items()}, tuple(skipped)
+
+
+def _measure_with_base(engines: EngineSet, engine: Engine, measure: Measure) -> Mapping[Engine, float]:
+    # A function of its own, so that no variable references the engine when the next one is loaded.
+    return measure({engines.base: engines.base_score, engine: engines.score_of(engine)})
+
+
+class ReferenceLogits:
+    """The logits of the base engine, computed once per query."""
+
+    def __init__(self, score: Score, queries: list[list[EncodedPair]], limits: BatchLimits, pad_id: int) -> None:
+        self.queries = queries
+        self._score = score
+        self._limits = limits
+        self._pad_id = pad_id
+        self._computed: dict[int, NDArray[np.float32]] = {}
+
+    def tau(self, number: int, score: Score) -> float:
+        """Return the tau-b of another engine with the base engine on the query of this number."""
+        if number not in self._computed:
+            self._computed[number] = self._logits(self._score, number)
+        return kendall_tau_b(self._computed[number], self._logits(score, number))
+
+    def _logits(self, score: Score, number: int) -> NDArray[np.float32]:
+        return logits(score, self.queries[number], self._limits, self._pad_id)
+
+
+def choose_engine(
+    speeds: Mapping[Engine, float], base: Engine, compare: Callable[[Engine], RankingComparison]
+) -> tuple[Engine, tuple[EngineMeasurement, ...]]:
+    """Return the fastest engine whose ranking matches the base engine's, and a verdict on each engine.
+
+    `compare` compares the ranking of an engine with the base's. It is called from the fastest engine on, until one is
+    chosen.
+    """
+    chosen = base
+    trials = []
+    for engine in sorted(speeds, key=lambda engine: -speeds[engine]):
+        ratio = speeds[engine] / speeds[base]
+        speed = f"{ratio:.2f} times {base}"
+        comparison = RankingComparison(0)
+        undecided = False
+        if engine == base:
+            verdict = _base_verdict(base, is_chosen=chosen == base)
+        elif chosen != base:
+            verdict = f"{speed}: slower than {chosen}"
+        elif ratio < MIN_SPEEDUP:
+            verdict = f"{speed}: less than {MIN_SPEEDUP}, not worth the rounding"
+        else:
+            comparison, result = _compare(engine, compare)
+            undecided = comparison.passes is None
+            verdict = f"{speed}, {result}"
+            chosen = engine if comparison.passes else base
+        trials.append(_measurement(engine, speeds[engine], comparison, verdict, undecided=undecided))
+    return chosen, tuple(trials)
+
+
+def _base_verdict(base: Engine, *, is_chosen: bool) -> str:
+    name = "exact" if base.precision is Precision.FP32 else "the base of the comparison"
+    return f"{name}, and no faster engine has the same ranking" if is_chosen else name
+
+
+def _compare(engine: Engine, compare: Callable[[Engine], RankingComparison]) -> tuple[RankingComparison, str]:
+    """Return the comparison of an engine's ranking, and the same in words."""
+    try:
+        comparison = compare(engine)
+    except EngineNotLoaded as error:  # it did load before, when its speed was measured
+        return RankingComparison(1), f"ranking not compared, because the engine did not load again: {error}"
+    return comparison, _in_words(comparison)
+
+
+def _in_words(comparison: RankingComparison) -> str:
+    if not comparison.queries:
+        return "ranking not compared: no query of the parity set fits the token limit of the model"
+    if not comparison.taus:
+        return "ranking not compared: no time left, run `rerank tune`"
+    tau = f"tau-b {comparison.mean:.4f} over {counted(len(comparison.taus), 'query')}"
+    if comparison.passes is None:
+        return f"{tau}: not enough queries to decide, run `rerank tune`"
+    return tau if comparison.passes else f"{tau}: less than {MIN_TAU}"
+
+
+def _measurement(
+    engine: Engine, speed: float, comparison: RankingComparison, verdict: str, *, undecided: bool
+) -> EngineMeasurement:
+    return EngineMeasurement(
+        undecided=undecided,
+        provider=engine.provider,
+        precision=engine.precision,
+        tokens_per_second=round(speed, 1),
+        tau=round(comparison.mean, 6) if comparison.taus else None,
+        queries=len(comparison.taus),
+        verdict=verdict,
+    )

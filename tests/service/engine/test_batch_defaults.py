@@ -1,0 +1,33 @@
+"""Default batch limits of each kind of engine."""
+
+from rerank_service.engine.batch_defaults import CPU_LIMITS, default_limits
+from rerank_service.engine.io_binding import (
+    MAX_GRAPH_TOKENS,
+    MAX_GRAPHS,
+)
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+
+_GPU = Engine(Provider.CUDA, Precision.FP16)
+
+
+_GRAPHS = Engine(Provider.CUDA, Precision.FP16, cuda_graphs=True)
+
+
+def test_gpu_has_larger_batches_than_cpu() -> None:
+    """CUDA graphs round lengths to multiples of 32 tokens."""
+    assert default_limits(CPU_FP32) == CPU_LIMITS
+    assert default_limits(_GPU).max_tokens > CPU_LIMITS.max_tokens
+    assert default_limits(_GPU).length_multiple == 8
+    assert default_limits(_GRAPHS).length_multiple == 32
+
+
+def test_all_shapes_up_to_512_tokens_fit_into_max_graphs() -> None:
+    """Lengths are the multiples that the batch limits allow."""
+    step = default_limits(_GRAPHS).length_multiple
+    shapes = [
+        (1 << power, length)
+        for length in range(step, 512 + 1, step)
+        for power in range(10)
+        if length << power <= MAX_GRAPH_TOKENS
+    ]
+    assert len(shapes) <= MAX_GRAPHS

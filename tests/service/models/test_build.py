@@ -1,0 +1,38 @@
+"""Building a served model from a bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.errors import BundleInvalid
+from rerank_service.models.build import Names, build_model
+from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.served_model import ServedModel
+from support.limits import batch_limits
+from support.small import write_small_model
+
+
+def _load(bundle: Bundle, engine: Engine = CPU_FP32, names: Names | None = None) -> ServedModel:
+    return build_model(bundle, limits=batch_limits(), engine=engine, lanes=1, names=names)
+
+
+def test_batches_are_not_padded_beyond_the_token_limit(small_model: Bundle) -> None:
+    """The model has no positions beyond it, whatever the length multiple is."""
+    model = build_model(small_model, limits=batch_limits(length_multiple=100), lanes=1)
+    assert model.scheduler.limits.padded(30) == small_model.manifest.max_tokens
+
+
+def test_unavailable_engine_is_an_error(small_model: Bundle) -> None:
+    """There is no silent fallback to the CPU."""
+    with pytest.raises(BundleInvalid, match=r"--provider cuda --precision fp16 does not work.*CPUExecutionProvider"):
+        _load(small_model, Engine(Provider.CUDA, Precision.FP16))
+
+
+def test_invalid_graph_is_rejected(tmp_path: Path) -> None:
+    """The message names the graph."""
+    folder = write_small_model(tmp_path / "small").folder
+    (folder / "manifest.json").unlink()
+    (folder / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleInvalid, match=r"onnxruntime cannot load .*model\.onnx"):
+        _load(open_bundle(folder))

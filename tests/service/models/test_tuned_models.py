@@ -1,0 +1,157 @@
+"""Tune real models, cache the result, and start with it. Covers loading, faster_engine and tune_command."""
+
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rerank_service.engine.available import available_engines
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.errors import BundleInvalid
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.faster_engine import load_faster
+from rerank_service.models.loading import load_selected
+from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.tune_command import explain, tune
+from rerank_service.models.tuning.full import TuningInput, tune_full
+from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord
+from rerank_service.models.tuning.startup import EngineRequest, tuning_key
+from rerank_service.models.variants import derive
+from rerank_service.models.variants.cache import Cache
+from support.limits import batch_limits
+
+INT8 = Engine(Provider.CPU, Precision.INT8)
+LIMITS = batch_limits()
+
+
+def _options(folder: Path, cache: Path, requested: EngineRequest | None = None) -> ModelOptions:
+    return ModelOptions(folder=folder, cache=cache, requested=requested or EngineRequest())  # without a time limit
+
+
+def _tuned(engine: Engine, **more: Any) -> TuningRecord:
+    trial = EngineMeasurement(
+        provider=engine.provider, precision=engine.precision, tokens_per_second=1.0, verdict="fast"
+    )
+    return TuningRecord(form="full", provider=engine.provider, precision=engine.precision, trials=(trial,), **more)
+
+
+def test_requested_engine_is_used(starter: Bundle, tmp_path: Path) -> None:
+    """int8 is used on request, even if `auto` would not choose it."""
+    requested = EngineRequest(precision=Precision.INT8)
+    model = load_selected(_options(starter.folder, tmp_path, requested))
+    assert (model.info.precision, model.info.provider) == ("int8", "CPUExecutionProvider")
+    assert "requested: provider auto, precision int8" in model.info.choice
+    assert model.info.reason == "requested: provider auto, precision int8"
+    with pytest.raises(BundleInvalid, match="does not work here"):
+        load_selected(_options(starter.folder, tmp_path, EngineRequest(Provider.CUDA)))
+
+
+def test_next_start_uses_the_tuned_values(starter: Bundle, tmp_path: Path) -> None:
+    """Engine, lanes, limits and cost. Settings take precedence."""
+    cost = (0.001, 0.2, 0.0)
+    tuned = _tuned(INT8, lanes=1, max_batch_tokens=1024, length_multiple=8, cost=cost)
+    Cache(tmp_path).store_tuning(tuning_key(starter, EngineRequest()), tuned.model_dump(mode="json"))
+    model = load_selected(_options(starter.folder, tmp_path))
+    assert model.encoder.engine == INT8
+    assert model.info.choice == model.info.reason == "fast (full tuning)"
+    limits = model.scheduler.limits
+    assert (limits.max_tokens, limits.length_multiple, model.scheduler._lanes) == (1024, 8, 1)
+    explicit = load_selected(replace(_options(starter.folder, tmp_path), max_batch_tokens=256, lanes=2))
+    assert (explicit.scheduler.limits.max_tokens, explicit.scheduler._lanes) == (256, 2)
+
+
+def test_model_that_no_engine_runs_is_an_error(small_model: Bundle, tmp_path: Path) -> None:
+    """The message has the reason of each engine."""
+    folder = shutil.copytree(small_model.folder, tmp_path / "plain")
+    (folder / "manifest.json").unlink()
+    (folder / "model.onnx").write_text("no graph")
+    with pytest.raises(BundleInvalid, match=r"no engine runs .*cpu fp32"):
+        tune(_options(folder, tmp_path / "cache"), lambda _: None)
+
+
+def test_short_tuning_runs_once(small_model: Bundle, tmp_path: Path) -> None:
+    """The result is cached. A model with fp32 only stays on fp32."""
+    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
+    running = load_selected(options)
+    same = load_faster(options, running, threading.Event())
+    assert same is not None
+    assert same.scheduler is running.scheduler
+    assert "no product" in same.info.choice
+    assert same.info.reason == "exact, and no faster engine has the same ranking (short tuning)"
+    assert load_faster(options, running, threading.Event()) is None
+    kept = Cache(tmp_path).tuning(tuning_key(small_model, options.requested))
+    assert kept is not None
+    assert any("no product with constant weights" in reason for reason in kept["skipped"])
+    assert "no product" in load_selected(options).info.choice
+
+    halted = threading.Event()
+    halted.set()
+    assert load_faster(_options(small_model.folder, tmp_path / "other"), running, halted) is None
+    assert not (tmp_path / "other" / "tuning").exists()
+
+
+def test_engine_that_exceeds_the_memory_limit_is_not_loaded(small_model: Bundle, tmp_path: Path) -> None:
+    """The result is cached, because the limit is part of the key."""
+    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
+    same = load_faster(options, load_selected(options), threading.Event(), memory_left=lambda: 50 * 10**6)
+    assert same is not None
+    assert "cpu int8: needs about 100 MB, and the memory limit leaves 50 MB" in same.info.choice
+    assert load_faster(options, same, threading.Event()) is None
+
+
+def test_full_tuning_skips_engines_that_exceed_the_memory_limit(small_model: Bundle, tmp_path: Path) -> None:
+    """fp32 is loaded in any case: the server needs it as well."""
+    options = replace(_options(small_model.folder, tmp_path, EngineRequest(Provider.CPU)), lanes=1)
+    tuned, _ = tune(options, lambda _: None, memory_left=lambda: 0)
+    assert tuned.engine == CPU_FP32
+    assert [line for line in tuned.skipped if "needs about" in line] == [
+        "cpu int8: needs about 100 MB, and the memory limit leaves 0 MB"
+    ]
+
+
+def test_out_of_memory_is_not_cached(small_model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start tries the engine again."""
+    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
+    running = load_selected(options)
+    with monkeypatch.context() as patch:
+        patch.setitem(derive._REWRITES, "rows-1", lambda: _no_memory)
+        same = load_faster(options, running, threading.Event())
+    assert same is not None
+    assert "cannot be rewritten" in same.info.choice
+    assert Cache(tmp_path).tuning(tuning_key(small_model, options.requested)) is None
+    assert load_faster(options, running, threading.Event()) is not None
+
+
+def _no_memory(_model: object) -> int:
+    raise MemoryError
+
+
+def test_explain_measures_nothing(small_model: Bundle, tmp_path: Path) -> None:
+    """Before a tuning, and after it."""
+    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
+    before = explain(options, memory_left=lambda: 0)
+    assert before.selection.tuned is None
+    assert before.available == available_engines(Provider.CPU, Precision.AUTO)
+    assert before.short_of_memory[INT8] == "needs about 100 MB, and the memory limit leaves 0 MB"
+    load_faster(options, load_selected(options), threading.Event())
+    after = explain(options)
+    assert after.selection.tuned is not None
+    assert after.selection.engine == CPU_FP32
+    assert after.short_of_memory == {}
+
+
+def test_full_tuning_measures_settings_of_the_chosen_engine(small_model: Bundle, tmp_path: Path) -> None:
+    """It keeps cost, lanes and limits for the next start."""
+    model = TuningInput.read(small_model, Cache(tmp_path), batch_limits(), lanes=2)
+    progress: list[str] = []
+    tuned = tune_full(model, available_engines(Provider.CPU, Precision.FP32), progress.append)
+    assert tuned.engine == CPU_FP32
+    assert {setting.max_batch_tokens for setting in tuned.settings} >= {256, 512, 1024, 2048}
+    assert {setting.length_multiple for setting in tuned.settings} >= {1, 4, 8, 16}
+    assert {setting.lanes for setting in tuned.settings} == {1, 2}
+    assert tuned.lanes in (1, 2)
+    assert tuned.cost is not None
+    assert progress[0] == "loading the engines"

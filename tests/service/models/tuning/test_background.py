@@ -1,0 +1,164 @@
+"""The short tuning, with engines whose speed is simulated by a clock."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning import parity_set
+from rerank_service.models.tuning.background import TuningCancelled, TuningTime, tune_short
+from rerank_service.models.tuning.engine_loader import EngineSet
+from rerank_service.models.tuning.record import EngineMeasurement
+from rerank_service.models.tuning.throughput import Score
+from rerank_service.scheduling.batching import Batch, EncodedPair
+from support.limits import batch_limits
+
+INT8 = Engine(Provider.CPU, Precision.INT8)
+BF16 = Engine(Provider.OPENVINO, Precision.BF16)
+LIMITS = batch_limits()
+
+
+@dataclass
+class FakeTime:
+    """A clock that only scoring advances."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class FakeEngine:
+    """Scores a pair by its length, at a simulated speed. `sign` -1 reverses the ranking."""
+
+    time: FakeTime
+    tokens_per_second: float
+    sign: int = 1
+    on_batch: Callable[[], None] = field(default=lambda: None)
+
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+        self.on_batch()
+        self.time.now += batch.rows * batch.length / self.tokens_per_second
+        lengths: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
+        return self.sign * lengths
+
+
+@pytest.fixture(scope="module")
+def queries(starter: Bundle) -> list[list[EncodedPair]]:
+    """Four queries of the parity set."""
+    return parity_set.encoded(PairTokenizer(starter.tokenizer, max_tokens=512), max_queries=4, max_tokens_per_doc=16)
+
+
+def _short(
+    scores: dict[Engine, FakeEngine], queries: list[list[EncodedPair]], time: FakeTime, *, seconds: float = 1e6
+) -> tuple[Engine, dict[Engine, EngineMeasurement]]:
+    outcome = tune_short(
+        _engine_set(scores),
+        queries,
+        limits=LIMITS,
+        pad_id=0,
+        time=TuningTime(time.now + seconds, threading.Event(), time),
+    )
+    return outcome.chosen, {trial.engine: trial for trial in outcome.trials}
+
+
+def _engine_set(scores: Mapping[Engine, Score]) -> EngineSet:
+    others = tuple(engine for engine in scores if engine != CPU_FP32)
+    return EngineSet(CPU_FP32, scores[CPU_FP32], others, scores.__getitem__)
+
+
+def test_fastest_engine_with_the_ranking_of_fp32_is_chosen(queries: list[list[EncodedPair]]) -> None:
+    """The fastest engine of all has another ranking."""
+    time = FakeTime()
+    engines = {CPU_FP32: FakeEngine(time, 100), INT8: FakeEngine(time, 300, sign=-1), BF16: FakeEngine(time, 200)}
+    chosen, trials = _short(engines, queries, time)
+    assert chosen == BF16
+    assert trials[INT8].verdict == "3.00 times cpu fp32, tau-b -1.0000 over 1 query: less than 0.995"
+    assert trials[BF16].verdict == "2.00 times cpu fp32, tau-b 1.0000 over 4 queries"
+    assert trials[CPU_FP32].verdict == "exact"
+
+
+def test_speedup_below_the_minimum_is_not_chosen(queries: list[list[EncodedPair]]) -> None:
+    """1.04 times the speed of fp32 does not justify rounding."""
+    time = FakeTime()
+    chosen, trials = _short({CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 104)}, queries, time)
+    assert chosen == CPU_FP32
+    assert trials[BF16].verdict == "1.04 times cpu fp32: less than 1.05, not worth the rounding"
+    assert trials[CPU_FP32].verdict == "exact, and no faster engine has the same ranking"
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.0, "no time left"), (0.8, "not enough queries to decide, run `rerank tune`")]
+)
+def test_tuning_ends_at_its_deadline(queries: list[list[EncodedPair]], share: float, verdict: str) -> None:
+    """It does not choose an engine whose ranking is not fully compared."""
+    tokens = sum(len(pair) for query in queries for pair in query)
+    seconds = tokens / 100 * (1 + 0.5) * share
+    time = FakeTime()
+    chosen, trials = _short(
+        {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 200)}, queries, time, seconds=seconds
+    )
+    assert chosen == CPU_FP32
+    assert verdict in trials[BF16].verdict
+    assert trials[BF16].undecided
+    longest = max(sum(len(pair) for pair in query) for query in queries) / 100
+    assert time.now < seconds + 3 * longest
+
+
+@pytest.mark.parametrize("batches", [1, 40])
+def test_shutdown_cancels_a_tuning(queries: list[list[EncodedPair]], batches: int) -> None:
+    """While it measures speed, and while it compares rankings."""
+    halt, time, ran = threading.Event(), FakeTime(), [0]
+
+    def count() -> None:
+        ran[0] += 1
+        if ran[0] >= batches:
+            halt.set()
+
+    scores = {CPU_FP32: FakeEngine(time, 100, on_batch=count), BF16: FakeEngine(time, 200, on_batch=count)}
+    with pytest.raises(TuningCancelled):
+        tune_short(_engine_set(scores), queries * 20, limits=LIMITS, pad_id=0, time=TuningTime(1e9, halt, time))
+    assert ran[0] < batches + 60
+
+
+def test_engine_not_measured_in_time_is_skipped(
+    queries: list[list[EncodedPair]],
+) -> None:
+    """The first engine uses all the time. The outcome is not final."""
+    time = FakeTime()
+    scores = {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 1), INT8: FakeEngine(time, 300)}
+    outcome = tune_short(
+        _engine_set(scores), queries, limits=LIMITS, pad_id=0, time=TuningTime(0.1, threading.Event(), time)
+    )
+    assert outcome.chosen == CPU_FP32
+    assert [(skipped.engine, skipped.reason) for skipped in outcome.skipped] == [
+        (INT8, "no time left to measure it: run `rerank tune`")
+    ]
+    assert not outcome.final
+
+
+def test_slow_machine_affects_the_base_as_well(queries: list[list[EncodedPair]]) -> None:
+    """The machine is three times slower for the second engine. Its ratio to the base stays the same."""
+    time = FakeTime()
+    scores = {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 150), INT8: FakeEngine(time, 300)}
+
+    def score_of(engine: Engine) -> FakeEngine:
+        slower = 3 if engine == INT8 else 1
+        for slowed, speed in ((CPU_FP32, 100), (BF16, 150), (INT8, 300)):
+            scores[slowed].tokens_per_second = speed / slower
+        return scores[engine]
+
+    engines = replace(_engine_set(scores), score_of=score_of)
+    outcome = tune_short(engines, queries, limits=LIMITS, pad_id=0, time=TuningTime(1e9, threading.Event(), time))
+    assert [trial.verdict[:21] for trial in outcome.trials] == [
+        "3.00 times cpu fp32, ",
+        "1.50 times cpu fp32: ",
+        "exact",
+    ]
