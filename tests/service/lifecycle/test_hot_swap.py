@@ -1,19 +1,13 @@
-"""Parts of the composition root that need no process."""
+"""Hot swap of the served model, with real lanes and requests."""
 
 import asyncio
 import gc
-import signal
 import threading
 import weakref
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-import pytest
-
-from rerank_service.errors import BundleInvalid
-from rerank_service.lifecycle.background import abandoned, aside
-from rerank_service.lifecycle.hot_swap import improving, running
-from rerank_service.lifecycle.shutdown import unless_stopped
+from rerank_service.lifecycle.hot_swap import serve_model, swap_in_background
 from rerank_service.models.build import Names
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.registry import Registry
@@ -27,40 +21,6 @@ from support.limits import batch_limits, request_limits
 from support.running import DocumentReader, HeldScore, build_held
 
 
-async def test_a_signal_ends_a_start_that_takes_long() -> None:
-    """Gigabytes are read in a thread that the process does not wait for."""
-    stop: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    release = threading.Event()
-    loading = asyncio.create_task(unless_stopped(stop, release.wait))
-    await asyncio.sleep(0)
-    stop.put_nowait(signal.SIGTERM)
-    assert await loading is None
-    release.set()
-
-
-async def test_what_is_loaded_or_goes_wrong_comes_through() -> None:
-    """As if it had been called here."""
-
-    def fail() -> None:
-        raise BundleInvalid("no model")
-
-    assert await unless_stopped(asyncio.Queue(), lambda: 7) == 7
-    with pytest.raises(BundleInvalid, match="no model"):
-        await unless_stopped(asyncio.Queue(), fail)
-
-
-async def test_work_that_goes_on_when_the_server_has_ended_is_known() -> None:
-    """The process then ends without waiting for native code to give way."""
-    release = threading.Event()
-    working = aside(release.wait)
-    assert abandoned()
-    release.set()
-    await working
-    async with asyncio.timeout(10):
-        while abandoned():
-            await asyncio.sleep(0)
-
-
 def _loaded(bundle: Bundle, choice: str) -> tuple[ServedModel, HeldScore]:
     return build_held(bundle, limits=batch_limits(), lanes=1, names=Names("small"), choice=choice)
 
@@ -69,8 +29,8 @@ def _is_open(model: ServedModel) -> bool:
     return not model.scheduler._closed
 
 
-async def test_a_better_model_takes_over_and_nothing_is_lost(small_model: Bundle) -> None:
-    """Requests inside are answered by the one they began with, whose lanes then end; later ones go to the new one."""
+async def test_requests_finish_on_the_model_that_accepted_them(small_model: Bundle) -> None:
+    """New requests go to the new model. The lanes of the old model end after its last request."""
     registry = Registry()
     admission = Admission(100, 1e9, asyncio.get_running_loop().time)
     reranker = Reranker(registry, admission, request_limits())
@@ -80,66 +40,66 @@ async def test_a_better_model_takes_over_and_nothing_is_lost(small_model: Bundle
         ranking = await reranker.rerank(request, documents, reader=DocumentReader(), deadline=Deadline.after(60))
         return [result.logit for result in ranking]
 
-    former, held = _loaded(small_model, "exact")
-    better, quick = _loaded(small_model, "faster")
-    async with running(registry, former) as lanes, AsyncExitStack() as exits:
-        exits.callback(held.release)  # should the test fail
-        held.hold()
-        inside = asyncio.create_task(rank())
-        await held.started()
-        lanes.serve(better)
+    old, old_score = _loaded(small_model, "exact")
+    new, new_score = _loaded(small_model, "faster")
+    async with serve_model(registry, old) as hot_swap, AsyncExitStack() as exits:
+        exits.callback(old_score.release)  # if the test fails
+        old_score.hold()
+        accepted = asyncio.create_task(rank())
+        await old_score.started()
+        hot_swap.serve(new)
         assert registry.get("").info.choice == "faster"
         assert await rank() == [2.0, 1.0]
-        assert len(quick.batches) == 1
-        assert _is_open(former)
-        held.release()
-        assert await inside == [2.0, 1.0]
-        assert not _is_open(former)
-    assert len(held.batches) == 1
+        assert len(new_score.batches) == 1
+        assert _is_open(old)
+        old_score.release()
+        assert await accepted == [2.0, 1.0]
+        assert not _is_open(old)
+    assert len(old_score.batches) == 1
 
 
-async def test_a_model_without_requests_ends_when_another_takes_over(small_model: Bundle) -> None:
-    """At once, and its memory is free then."""
+async def test_an_idle_model_ends_at_the_swap(small_model: Bundle) -> None:
+    """Its lanes end at once, and its memory is freed."""
     registry = Registry()
-    former, better = _loaded(small_model, "exact")[0], _loaded(small_model, "faster")[0]
-    gone = weakref.ref(former)
-    async with running(registry, former) as lanes:
-        lanes.serve(better)
-        assert not _is_open(former)
-        assert registry.models() == [better]
-        del former
+    old, new = _loaded(small_model, "exact")[0], _loaded(small_model, "faster")[0]
+    reference = weakref.ref(old)
+    async with serve_model(registry, old) as hot_swap:
+        hot_swap.serve(new)
+        assert not _is_open(old)
+        assert registry.models() == [new]
+        del old
         async with asyncio.timeout(10):
-            while gone() is not None:  # until its lanes have ended
+            while reference() is not None:  # until its lanes end
                 await asyncio.sleep(0.01)
                 gc.collect()
 
 
-async def test_a_model_that_stays_says_why(small_model: Bundle) -> None:
-    """What a tuning found out is told of the model that runs, which runs on."""
+async def test_a_tuning_updates_the_reason_of_the_served_model(small_model: Bundle) -> None:
+    """The model stays if it is the fastest, and its description gets the reason."""
     registry = Registry()
     model = _loaded(small_model, "not tuned yet")[0]
-    async with running(registry, model) as lanes:
+    async with serve_model(registry, model) as hot_swap:
         same = replace(model, info=replace(model.info, choice="the fastest"))
-        async with improving(registry, lanes, lambda *_: same), asyncio.timeout(10):
+        async with swap_in_background(registry, hot_swap, lambda *_: same), asyncio.timeout(10):
             while registry.get("").info.choice != "the fastest":
                 await asyncio.sleep(0.01)
         assert registry.models() == [same]
-        assert len(lanes._running) == 1
+        assert len(hot_swap._lane_tasks) == 1
         assert _is_open(model)
 
 
-async def test_a_stop_does_not_wait_for_a_tuning(small_model: Bundle) -> None:
-    """Deriving a large graph takes minutes, and draining has to begin."""
-    release, halts = threading.Event(), []
+async def test_a_shutdown_does_not_wait_for_the_tuning(small_model: Bundle) -> None:
+    """Deriving a large graph takes minutes, and the drain has to begin."""
+    release, events = threading.Event(), []
 
-    def derive(_running: ServedModel, halt: threading.Event) -> None:
-        halts.append(halt)
+    def derive(_served: ServedModel, give_up: threading.Event) -> None:
+        events.append(give_up)
         release.wait()
 
     registry = Registry()
-    async with running(registry, _loaded(small_model, "exact")[0]) as lanes, asyncio.timeout(10):
-        async with improving(registry, lanes, derive):
-            while not halts:
+    async with serve_model(registry, _loaded(small_model, "exact")[0]) as hot_swap, asyncio.timeout(10):
+        async with swap_in_background(registry, hot_swap, derive):
+            while not events:
                 await asyncio.sleep(0.01)
-        assert halts[0].is_set()
+        assert events[0].is_set()
     release.set()

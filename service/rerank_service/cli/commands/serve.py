@@ -53,7 +53,7 @@ def _add(parser: Any, *names: str, **options: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rerank_service.lifecycle.background import abandoned
+    from rerank_service.lifecycle.background import background_work_is_running
     from rerank_service.observability.logs import configure_logging
     from rerank_service.server import Addresses, serve
 
@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
 
     asyncio.run(serve(settings, on_ready))
-    if abandoned():
+    if background_work_is_running():
         sys.stdout.flush()
         os._exit(0)
     return 0
