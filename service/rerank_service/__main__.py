@@ -4,6 +4,7 @@ import argparse
 import importlib
 import pkgutil
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from rerank_service.installation import command_name, install_command
 
 if TYPE_CHECKING:
     from rerank_service.cli.commands import Command
+    from rerank_service.cli.parser import Parser
 
 _INSTALL_HINT = (
     "rerank: {missing} is not installed. The server and the command line need the extra [cpu], or [gpu] for CUDA:\n"
@@ -31,6 +33,11 @@ def main() -> int:
 
 
 def _main(argv: list[str]) -> int:
+    return _run(build_parser(commands()).parse_args(argv))
+
+
+def build_parser(commands: "Mapping[str, Command]") -> "Parser":
+    """Return the parser of the command line, with a subparser for each command."""
     import rerank_service
     from rerank_service.cli.help_format import examples_text
     from rerank_service.cli.parser import Parser
@@ -42,7 +49,7 @@ def _main(argv: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"rerank-service {rerank_service.__version__}")
     subparsers = parser.add_subparsers(required=True, title="commands", metavar="COMMAND")
-    for name, command in _commands().items():
+    for name, command in commands.items():
         subparser = subparsers.add_parser(
             name, help=command.help, description=command.description, renamed=command.renamed
         )
@@ -50,17 +57,16 @@ def _main(argv: list[str]) -> int:
         if command.examples:
             subparser.epilog = "\n\n".join(filter(None, (examples_text(command.examples), subparser.epilog)))
         subparser.set_defaults(run=command.run)
-    arguments = parser.parse_args(argv)
-    return _run(arguments)
+    return parser
 
 
-def _commands() -> dict[str, "Command"]:
+def commands() -> dict[str, "Command"]:
     """Return the subcommands by name: the modules of `cli.commands` with a `COMMAND`, and those of other packages."""
-    from rerank_service.cli import commands
+    from rerank_service.cli import commands as package
 
     modules = [
-        importlib.import_module(f"{commands.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(commands.__path__)
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
     ]
     own = {module.__name__.rpartition(".")[2]: module.COMMAND for module in modules if hasattr(module, "COMMAND")}
     return own | {point.name: point.load() for point in entry_points(group="rerank.commands")}

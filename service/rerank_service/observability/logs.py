@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _LossyFile(io.FileIO):
-    """A file that drops what it cannot write: a log without a reader loses lines, and no request fails.
+    """A file that drops bytes it cannot write: a log without a reader loses lines, and no request fails.
 
     It is not buffered, because a buffer that cannot be flushed at exit changes the exit status.
     """

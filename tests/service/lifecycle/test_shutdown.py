@@ -22,7 +22,7 @@ async def test_a_signal_ends_a_long_start() -> None:
 
 
 async def test_results_and_errors_of_the_start_are_passed_on() -> None:
-    """As if the work ran in the caller."""
+    """The caller gets the result, or the exception."""
 
     def fail() -> None:
         raise BundleInvalid("no model")
