@@ -21,16 +21,16 @@ def _positional(action: argparse.Action) -> str:
     return f"[{name} ...]" if action.nargs == "*" else f"{name} ..." if action.nargs == argparse.PARSER else name
 
 
+def _capitalized(heading: str) -> str:
+    return heading[:1].upper() + heading[1:]
+
+
 class HelpFormatter(RichHelpFormatter):
     """Formatter of `--help`. Brackets in help texts are plain text, not markup."""
 
     help_markup = False
     text_markup = False
-
-    @staticmethod
-    def group_name_formatter(name: str) -> str:
-        """Return the heading of a group with a capital first letter."""
-        return name[:1].upper() + name[1:]
+    group_name_formatter = staticmethod(_capitalized)  # type: ignore[assignment]  # mypy takes it for a method
 
     def add_usage(
         self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None
