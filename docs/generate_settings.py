@@ -2,7 +2,7 @@
 
 from rerank_service.cli.settings_help import default_text, groups
 from rerank_service.settings import Settings
-from rerank_service.tools.server_address import FORMS
+from rerank_service.tools.server_address import ADDRESS_FORMS
 
 _INTRODUCTION = """# Settings
 
@@ -21,7 +21,7 @@ _CLIENT_COMMANDS = f"""## Client commands
 
 {_TABLE_HEAD}
 | `--server` | `RERANK_SERVER` | `RERANK_HOST` and `RERANK_GRPC_PORT`, else `127.0.0.1:50051`; `eval`: no server, the \
-model runs in its own process | Server to call: {FORMS}. |
+model runs in its own process | Server to call: {ADDRESS_FORMS}. |
 | `--api-key` | `RERANK_API_KEY` | none | API key to send. Prefer the variable, since flags are visible in `ps`. |
 | `--served-model` | | the first model of the server | Name of the model at the server. |"""
 
