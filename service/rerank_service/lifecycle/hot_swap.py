@@ -1,4 +1,4 @@
-"""Hot swap: replace the served model by a faster variant while requests continue.
+"""Hot swap: change to a faster engine while requests continue.
 
 New requests go to the new model. Requests that the old model has accepted finish there; then its lanes end.
 """
@@ -17,8 +17,8 @@ from rerank_service.models.served_model import ServedModel
 
 _log = structlog.get_logger()
 
-LoadBetter = Callable[[ServedModel, threading.Event], ServedModel | None]
-"""Blocking function that looks for a faster variant of the served model. It gives up when the event is set.
+LoadFaster = Callable[[ServedModel, threading.Event], ServedModel | None]
+"""Blocking function that loads the served model on a faster engine. It gives up when the event is set.
 
 It returns the model to serve from now on, or None to change nothing. A model with the same scheduler updates the
 description of the served model only, such as the reason for its engine."""
@@ -65,10 +65,10 @@ async def serve_model(registry: Registry, model: ServedModel) -> AsyncIterator[H
 
 
 @asynccontextmanager
-async def swap_in_background(registry: Registry, hot_swap: HotSwap, load_better: LoadBetter) -> AsyncIterator[None]:
-    """Look for a faster variant during the block, and serve it. The end of the block does not wait for the search."""
+async def swap_in_background(registry: Registry, hot_swap: HotSwap, load_faster: LoadFaster) -> AsyncIterator[None]:
+    """Look for a faster engine during the block, and change to it. The end of the block does not wait for that."""
     give_up = threading.Event()
-    task = asyncio.create_task(_swap(registry, hot_swap, partial(load_better, registry.get(""), give_up)))
+    task = asyncio.create_task(_swap(registry, hot_swap, partial(load_faster, registry.get(""), give_up)))
     try:
         yield
     finally:
@@ -77,15 +77,15 @@ async def swap_in_background(registry: Registry, hot_swap: HotSwap, load_better:
         await asyncio.wait([task])
 
 
-async def _swap(registry: Registry, hot_swap: HotSwap, load_better: Callable[[], ServedModel | None]) -> None:
+async def _swap(registry: Registry, hot_swap: HotSwap, load_faster: Callable[[], ServedModel | None]) -> None:
     try:
-        better = await run_in_background(load_better)
+        faster = await run_in_background(load_faster)
     except Exception as error:  # noqa: BLE001 - the server continues with the model that it serves
         _log.warning("tuning failed", error=str(error))
         return
-    if better is None:
+    if faster is None:
         return
-    swapped = better.scheduler is not registry.get("").scheduler
-    hot_swap.serve(better)
+    swapped = faster.scheduler is not registry.get("").scheduler
+    hot_swap.serve(faster)
     if swapped:
-        _log.info("model swapped", provider=better.info.provider, precision=better.info.precision)
+        _log.info("model swapped", provider=faster.info.provider, precision=faster.info.precision)
