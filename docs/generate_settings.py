@@ -1,48 +1,42 @@
-"""Print docs/settings.md from the settings themselves: `make docs`."""
+"""Print docs/settings.md, generated from the settings: `make docs`."""
 
-from pydantic.fields import FieldInfo
-
+from rerank_service.cli.settings_help import default_text, groups
 from rerank_service.settings import Settings
-from rerank_service.tools.server_address import FORMS
+from rerank_service.tools.server_address import ADDRESS_FORMS
 
-_NO_SERVER = "`RERANK_HOST` and `RERANK_GRPC_PORT`, else `127.0.0.1:50051`; `eval`: a model in its own process"
+_INTRODUCTION = """# Settings
+
+Settings of `rerank serve`. This page is generated from `service/rerank_service/settings.py` by `make docs`.
+
+- Every setting is a flag and an environment variable. A flag overrides its variable.
+- Switches have a `--no-…` form: `--no-hosted-names`. Their variables take `true` and `false`.
+- Lists are separated by commas.
+- An empty variable is unset, with one exception: with an empty `RERANK_API_KEYS` or `RERANK_API_KEYS_FILE`, the server
+  does not start, because an empty value must not switch the check of keys off.
+"""
+_TABLE_HEAD = "| flag | variable | default | description |\n|---|---|---|---|"
+_CLIENT_COMMANDS = f"""## Client commands
+
+`rerank rank`, `models`, `bench` and `eval` call a running server. `rerank serve` ignores these variables.
+
+{_TABLE_HEAD}
+| `--server` | `RERANK_SERVER` | `RERANK_HOST` and `RERANK_GRPC_PORT`, else `127.0.0.1:50051`; `eval`: no server, the \
+model runs in its own process | Server to call: {ADDRESS_FORMS}. |
+| `--api-key` | `RERANK_API_KEY` | none | API key to send. Prefer the variable, since flags are visible in `ps`. |
+| `--served-model` | | the first model of the server | Name of the model at the server. |"""
 
 
 def page() -> str:
-    """A table with a row for each setting."""
-    rows = [_row(name, field) for name, field in Settings.model_fields.items()]
-    return "\n".join(
-        (
-            "# Settings",
-            "",
-            "Of `rerank serve`. Made from `service/rerank_service/settings.py` by `make docs`; a flag wins over its",
-            "variable. Switches have a `--no-…` form; lists are separated by commas.",
-            "",
-            "An empty variable counts as unset, except for keys: an empty `RERANK_API_KEYS` or `RERANK_API_KEYS_FILE`",
-            "ends the start, since it would switch keys off.",
-            "",
-            "| flag | variable | default | what it does |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            "## Client commands",
-            "",
-            "`rerank rank`, `models`, `bench` and `eval` call a running server. `rerank serve` ignores these",
-            "variables.",
-            "",
-            "| flag | variable | default | what it does |",
-            "|---|---|---|---|",
-            f"| `--server` | `RERANK_SERVER` | {_NO_SERVER} | The server to call: {FORMS}. |",
-            "| `--api-key` | `RERANK_API_KEY` | none | Key to send. A flag shows in `ps`, a variable does not. |",
-            "| `--served-model` | | the server's first | Name of the model at the server. |",
-        )
-    )
+    """Return the page: a table for each group of settings, and one for the client commands."""
+    tables = ["\n".join((f"## {heading}\n", _TABLE_HEAD, *map(_row, names), "")) for heading, names in groups().items()]
+    return "\n".join((_INTRODUCTION, *tables, _CLIENT_COMMANDS))
 
 
-def _row(name: str, field: FieldInfo) -> str:
-    default = "none" if field.default in (None, ()) else f"`{str(field.default).lower()}`"
-    help_line = " ".join((field.description or "").split())
-    return f"| `--{name.replace('_', '-')}` | `RERANK_{name.upper()}` | {default} | {help_line} |"
+def _row(name: str) -> str:
+    default = default_text(name)
+    shown = f"`{default}`" if default else "none"
+    description = " ".join((Settings.model_fields[name].description or "").split())
+    return f"| `--{name.replace('_', '-')}` | `RERANK_{name.upper()}` | {shown} | {description} |"
 
 
 if __name__ == "__main__":

@@ -57,6 +57,10 @@ COMMAND = Command(
     help="export a cross-encoder to a bundle",
     description="Export a cross-encoder from the Hugging Face hub or a folder to ONNX, check that it scores like the "
     f"original, and write a bundle for `{command_name()} serve --model`. {_REQUIREMENTS}",
+    examples=(
+        ("a model from the Hugging Face hub", f"{command_name()} export BAAI/bge-reranker-v2-m3 --out out/m3"),
+        ("a local folder with two labels", f"{command_name()} export ./my-model --relevant LABEL_1"),
+    ),
     configure=add_options,
     run=_run,
 )

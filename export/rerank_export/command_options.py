@@ -4,14 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_service.installation import command_name
-
 if TYPE_CHECKING:
     from rerank_export.export_request import ExportRequest
 
 _EPILOG = (
-    f"Examples: `{command_name()} export BAAI/bge-reranker-v2-m3 --out out/m3`, "
-    f"`{command_name()} export ./my-model --relevant LABEL_1`. "
     "The Hugging Face hub client downloads only the files that are needed. Its variables apply: HF_TOKEN (for gated "
     "models), HTTPS_PROXY, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE. Exit status 0: the bundle is written. Exit status 1: "
     "nothing is written, and the last line gives the reason."

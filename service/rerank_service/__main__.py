@@ -1,9 +1,10 @@
-"""The `rerank` command."""
+"""The `rerank` command: `python -m rerank_service`."""
 
 import argparse
 import importlib
 import pkgutil
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,17 @@ from rerank_service.installation import command_name, install_command
 
 if TYPE_CHECKING:
     from rerank_service.cli.commands import Command
+    from rerank_service.cli.parser import Parser
 
 _INSTALL_HINT = (
-    "rerank: {missing} is not installed. The server and the command line come with an extra:\n"
-    "    {install}    # or [gpu], for CUDA"
+    "rerank: {missing} is not installed. The server and the command line need the extra [cpu], or [gpu] for CUDA:\n"
+    "    {install}"
 )
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 
 def main() -> int:
-    """Run the subcommand that the command line names."""
+    """Run the command line, and return the exit status."""
     try:
         return _main(sys.argv[1:])
     except ModuleNotFoundError as error:
@@ -31,41 +33,55 @@ def main() -> int:
 
 
 def _main(argv: list[str]) -> int:
+    return _run(build_parser(commands()).parse_args(argv))
+
+
+def build_parser(commands: "Mapping[str, Command]") -> "Parser":
+    """Return the parser of the command line, with a subparser for each command."""
     import rerank_service
+    from rerank_service.cli.help_format import examples_text
     from rerank_service.cli.parser import Parser
 
-    rerank = command_name()
     parser = Parser(
         prog="rerank",
-        description="A self-hosted reranker: cross-encoders on ONNX Runtime behind gRPC and REST.",
-        epilog=f"Begin with `{rerank} serve`; in another terminal: {rerank} rank 'a question' 'a text' 'another text'",
+        description="A self-hosted reranker: cross-encoders on ONNX Runtime, served over gRPC and REST.",
+        epilog=examples_text(_first_steps()),
     )
     parser.add_argument("--version", action="version", version=f"rerank-service {rerank_service.__version__}")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command in _commands().items():
+    subparsers = parser.add_subparsers(required=True, title="commands", metavar="COMMAND")
+    for name, command in commands.items():
         subparser = subparsers.add_parser(
             name, help=command.help, description=command.description, renamed=command.renamed
         )
         command.configure(subparser)
+        if command.examples:
+            subparser.epilog = "\n\n".join(filter(None, (examples_text(command.examples), subparser.epilog)))
         subparser.set_defaults(run=command.run)
-    arguments = parser.parse_args(argv)
-    return _run(arguments)
+    return parser
 
 
-def _commands() -> dict[str, "Command"]:
-    """Our own subcommands, each a module of `commands` with a `COMMAND`, and those of other packages."""
-    from rerank_service.cli import commands
+def commands() -> dict[str, "Command"]:
+    """Return the subcommands by name: the modules of `cli.commands` with a `COMMAND`, and those of other packages."""
+    from rerank_service.cli import commands as package
 
     modules = [
-        importlib.import_module(f"{commands.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(commands.__path__)
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
     ]
     own = {module.__name__.rpartition(".")[2]: module.COMMAND for module in modules if hasattr(module, "COMMAND")}
     return own | {point.name: point.load() for point in entry_points(group="rerank.commands")}
 
 
+def _first_steps() -> list[tuple[str, str]]:
+    rerank = command_name()
+    return [
+        ("start a server with the bundled starter model", f"{rerank} serve --example"),
+        ("in another terminal: rank two documents", f"{rerank} rank 'capital of France' 'Rome' 'Paris'"),
+    ]
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    """Run a subcommand; what a person can do something about is one line, not a trace."""
+    """Run a subcommand. Print expected errors, such as a wrong setting, as one line without a traceback."""
     import grpc
 
     from rerank_service.errors import OperatorError, RequestError
@@ -74,17 +90,17 @@ def _run(arguments: argparse.Namespace) -> int:
         status: int = arguments.run(arguments)
         return status
     except (OperatorError, RequestError, OSError) as error:
-        print(f"rerank: {_said(error)}", file=sys.stderr)
+        print(f"rerank: {_message(error)}", file=sys.stderr)
     except grpc.RpcError as error:
-        where = _where(arguments) if error.code() is grpc.StatusCode.UNAVAILABLE else ""
-        print(f"rerank: {where}{error.code().name}: {error.details()}", file=sys.stderr)
+        server = _called_server(arguments) if error.code() is grpc.StatusCode.UNAVAILABLE else ""
+        print(f"rerank: {server}{error.code().name}: {error.details()}", file=sys.stderr)
     except KeyboardInterrupt:
         return _INTERRUPTED
     return 1
 
 
-def _where(arguments: argparse.Namespace) -> str:
-    """Name the server that a command called, and the flag or variable that chose it."""
+def _called_server(arguments: argparse.Namespace) -> str:
+    """Return the address that a command called, and the flag or variable that set it, as the beginning of a message."""
     from rerank_service.cli.server_arguments import chosen_server
 
     if "server" not in arguments:
@@ -93,8 +109,8 @@ def _where(arguments: argparse.Namespace) -> str:
     return f"{server.address.target} ({server.source}): "
 
 
-def _said(error: Exception) -> str:
-    """Of a file what is wrong with it, without the number of the error."""
+def _message(error: Exception) -> str:
+    """Return the message of an error. For errors of a file, leave out the number of the error."""
     if isinstance(error, OSError) and error.filename is not None and error.filename2 is None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -1,7 +1,7 @@
-"""Commands that work with this installation, for hints.
+"""Commands in hints, such as `rerank serve` and `pip install …`, in a form that works with this installation.
 
-The package is on no index: an extra comes from where the package itself came from. The installer keeps that in
-`direct_url.json` (PEP 610).
+The package is on no index, so an extra is installed from the same source as the package. The installer records the
+source in `direct_url.json` (PEP 610).
 """
 
 import json
@@ -20,28 +20,28 @@ _COMMAND = "rerank"
 
 
 def command_name() -> str:
-    """Return `rerank` as a person can type it here: the name where PATH leads to it, else the path of the script."""
+    """Return the command that starts `rerank` in this shell: the name if PATH finds it, else the path of the script."""
     started = Path(sys.argv[0])
     script = started if started.name == _COMMAND else Path(sys.executable).with_name(_COMMAND)
     if not script.is_file():
-        return f"{_typed(Path(sys.executable))} -m rerank_service"
+        return f"{_quoted(Path(sys.executable))} -m rerank_service"
     return _by_name_or_path(script)
 
 
 def install_command(extra: str) -> str:
-    """Return the command that adds an extra to this installation."""
+    """Return the command that adds an extra, such as `cpu`, to this installation."""
     editable, source = _source(extra)
     return f"{_pip_install()} {'-e ' if editable else ''}{shlex.quote(source)}"
 
 
 def _source(extra: str) -> tuple[bool, str]:
-    """Return whether this is an editable installation, and what an installer takes to install it again."""
+    """Return whether this installation is editable, and its source with the extra, as an argument of pip."""
     origin = _origin()
     url = str(origin.get("url", ""))
     if url.startswith("file:"):
         path = Path(unquote(urlsplit(url).path))
         if path.exists():
-            return bool(origin.get("dir_info", {}).get("editable")), f"{_from_here(path)}[{extra}]"
+            return bool(origin.get("dir_info", {}).get("editable")), f"{_relative_path(path)}[{extra}]"
     elif "vcs_info" in origin:
         vcs = origin["vcs_info"]
         return False, f"{_PACKAGE}[{extra}] @ {vcs['vcs']}+{url}@{vcs['commit_id']}"
@@ -51,7 +51,7 @@ def _source(extra: str) -> tuple[bool, str]:
 
 
 def _origin() -> dict[str, Any]:
-    """The record of where the package came from; empty where there is none."""
+    """Return the record of the package's source. It is empty if the installer kept none."""
     try:
         record = distribution(_PACKAGE).read_text("direct_url.json")
     except PackageNotFoundError:
@@ -65,23 +65,23 @@ def _pip_install() -> str:
     if script.is_file():
         return f"{_by_name_or_path(script)} install"
     if find_spec("pip") is None:
-        return f"uv pip install --python {_typed(python)}"
-    return f"{_typed(python)} -m pip install"
+        return f"uv pip install --python {_quoted(python)}"
+    return f"{_quoted(python)} -m pip install"
 
 
 def _by_name_or_path(script: Path) -> str:
-    found = shutil.which(script.name)
-    return script.name if found and Path(found).samefile(script) else _typed(script)
+    on_path = shutil.which(script.name)
+    return script.name if on_path and Path(on_path).samefile(script) else _quoted(script)
 
 
-def _typed(path: Path) -> str:
-    return shlex.quote(_from_here(path))
+def _quoted(path: Path) -> str:
+    return shlex.quote(_relative_path(path))
 
 
-def _from_here(path: Path) -> str:
-    """Return a path that starts at the current folder where it lies in there."""
-    absolute, here = Path(os.path.abspath(path)), Path.cwd()  # noqa: PTH100 - resolve() would leave the environment
-    if not absolute.is_relative_to(here):
+def _relative_path(path: Path) -> str:
+    """Return a path relative to the current folder if it is below that folder, else the absolute path."""
+    absolute, current = Path(os.path.abspath(path)), Path.cwd()  # noqa: PTH100 - resolve() would leave the environment
+    if not absolute.is_relative_to(current):
         return str(absolute)
-    below = absolute.relative_to(here)
+    below = absolute.relative_to(current)
     return str(below) if len(below.parts) > 1 or not below.parts else f"./{below}"

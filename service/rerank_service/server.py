@@ -1,7 +1,7 @@
 """The composition root: build the parts, start them, wait for a signal, shut down.
 
-Rule 1: only this file, wiring.py, __main__.py and the commands know `Settings`.
-Rule 2: each part that is started is stopped by the exit stack, in reverse order. When a part dies, the process ends.
+Rule 1: only this file, wiring.py and the commands read `Settings`.
+Rule 2: the exit stack stops each started part, in reverse order. When a part fails, the process ends.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.engine.host import usable_cores
-from rerank_service.lifecycle.hot_swap import improving, running
-from rerank_service.lifecycle.shutdown import drain, stop_signals, unless_stopped
+from rerank_service.lifecycle.hot_swap import HotSwap, serve_model, swap_in_background
+from rerank_service.lifecycle.shutdown import StopSignals, drain, receive_stop_signals, run_unless_stopped
 from rerank_service.models.faster_engine import load_faster
 from rerank_service.models.loading import load_selected
 from rerank_service.models.registry import Registry
@@ -49,44 +49,44 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a running server is reached."""
+    """Addresses of a running server, and the name of its model."""
 
     grpc: str
+    """`host:port` of gRPC."""
     rest: str
+    """Base URL of REST."""
     model: str
-    """Name of the model served."""
+    """Name of the served model."""
 
 
 OnReady = Callable[[Addresses], Awaitable[None]]
 
 
 async def serve(settings: Settings, on_ready: OnReady) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM or SIGINT, then drain. Await `on_ready` once, when the server accepts requests.
 
     Raises:
         BundleInvalid: the model cannot be served.
         SettingsInvalid: the file of API keys is wrong.
-        OSError: an address is in use.
+        OSError: an address cannot be listened on.
     """
     started = time.perf_counter()
-    stop = stop_signals()
+    signals = receive_stop_signals()
     async with AsyncExitStack() as running_parts:
         core = _build_core(settings, running_parts)
         edges = await _listen(settings, core, running_parts)
-        model = await unless_stopped(stop, partial(load_selected, model_options(settings)))
+        model = await run_unless_stopped(partial(load_selected, model_options(settings)), signals)
         if model is not None:
-            gc.freeze()  # the objects of the start stay: without this, parsing a large body scans all of them
-            lanes = await running_parts.enter_async_context(running(core.registry, model))
-            addresses = edges.addresses(settings.host, model.info.name)
+            gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
+            hot_swap = await running_parts.enter_async_context(serve_model(core.registry, model))
             await edges.set_ready(ready=True)
+            addresses = edges.addresses(settings.host, model.info.name)
             _log_ready(addresses, model.info, time.perf_counter() - started, keys=core.keys)
-            del model  # a better one may replace it, and then its memory is freed
+            del model  # a hot swap may replace it, and then its memory is freed
             await on_ready(addresses)
-            better = partial(load_faster, model_options(settings))
-            async with improving(core.registry, lanes, better) if settings.tune == "auto" else nullcontext():
-                await stop.get()
+            await _wait_for_signal(settings, core.registry, hot_swap, signals)
             await edges.set_ready(ready=False)
-            await drain(core.admission, (edges.rest, edges.grpc), stop, shutdown_timeouts(settings))
+            await drain(core.admission, (edges.rest, edges.grpc), signals, shutdown_timeouts(settings))
     _log.info("stopped")
 
 
@@ -102,7 +102,7 @@ class _Core:
 
 @dataclass(frozen=True, slots=True)
 class _Edges:
-    """Both servers, listening."""
+    """The servers of both protocols. They listen from the start, and reject requests until they are ready."""
 
     rest: rest_server.RestEdge
     grpc: grpc_server.GrpcEdge
@@ -117,17 +117,29 @@ class _Edges:
 
 
 def _build_core(settings: Settings, running_parts: AsyncExitStack) -> _Core:
+    keys = _read_keys(settings)
+    registry = empty_registry(settings)
+    admission = Admission(settings.max_live_documents, settings.max_live_tokens, asyncio.get_running_loop().time)
+    tokenizer_threads = running_parts.enter_context(_tokenizer_threads())
+    reranker = Reranker(registry, admission, request_limits(settings), tokenizer_threads)
+    return _Core(registry, admission, reranker, keys)
+
+
+def _read_keys(settings: Settings) -> Keys:
     keys = api_keys(settings)
     if not keys.required and not is_loopback(settings.host):
         _log.warning("no API keys", host=settings.host, why="every caller that reaches this address is admitted")
+    return keys
+
+
+def _tokenizer_threads() -> ThreadPoolExecutor:
+    """Return a pool with one thread for each core that the process may use.
+
+    The tokenizers library has a thread pool of its own, Rayon's. Its default size is the number of cores of the host.
+    """
     cores = usable_cores()
-    os.environ.setdefault("RAYON_NUM_THREADS", str(cores))  # the tokenizer's threads; its default is the host's cores
-    registry = empty_registry(settings)
-    clock = asyncio.get_running_loop().time
-    admission = Admission(settings.max_live_documents, settings.max_live_tokens, clock)
-    tokenizing = running_parts.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="tokenizer"))
-    reranker = Reranker(registry, admission, request_limits(settings), tokenizing)
-    return _Core(registry, admission, reranker, keys)
+    os.environ.setdefault("RAYON_NUM_THREADS", str(cores))
+    return ThreadPoolExecutor(cores, thread_name_prefix="tokenizer")
 
 
 async def _listen(settings: Settings, core: _Core, running_parts: AsyncExitStack) -> _Edges:
@@ -142,6 +154,13 @@ async def _listen(settings: Settings, core: _Core, running_parts: AsyncExitStack
         grpc_server.listening((methods.service, *tei.services), core.keys, options)
     )
     return _Edges(rest, grpc, routes)
+
+
+async def _wait_for_signal(settings: Settings, registry: Registry, hot_swap: HotSwap, signals: StopSignals) -> None:
+    """Wait for the first signal. With `--tune auto`, look for a faster engine meanwhile and change to it."""
+    load = partial(load_faster, model_options(settings))
+    async with swap_in_background(registry, hot_swap, load) if settings.tune == "auto" else nullcontext():
+        await signals.get()
 
 
 def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: Keys) -> None:

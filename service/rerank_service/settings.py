@@ -1,4 +1,7 @@
-"""Every knob, once: its flag, its variable RERANK_…, its help and its line in docs/settings.md are this page."""
+"""All settings of the server, the only place with their defaults.
+
+Each field is a flag, a variable RERANK_…, and a line in docs/settings.md. Its docstring is the help text.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +17,10 @@ from pydantic_settings import (
 )
 
 from rerank_service.errors import SettingsInvalid
-from rerank_service.settings_errors import sentence
+from rerank_service.settings_errors import describe_errors
 
 KEY_SETTINGS = ("api_keys", "api_keys_file")
-"""Settings that protect the server. Present but empty, they are an error: an empty value must not switch keys off."""
+"""Settings of API keys. An empty value is an error, because it must not switch the check of keys off."""
 
 
 def _split(value: object) -> object:
@@ -27,18 +30,18 @@ def _split(value: object) -> object:
 def _keys(value: object) -> object:
     keys = _split(value)
     if isinstance(value, str) and not keys:
-        raise ValueError("holds no key: give at least one, or leave the setting out to serve without keys")
+        raise ValueError("contains no key: give at least one key, or remove the setting to serve without keys")
     return keys
 
 
 def _key_file(value: object) -> object:
     if isinstance(value, str) and not value.strip():
-        raise ValueError("is empty: name a file, or leave the setting out to serve without keys")
+        raise ValueError("is empty: give the path of a file, or remove the setting to serve without keys")
     return value
 
 
-def _iec(value: object) -> object:
-    """As Kubernetes writes it: 64Mi is 64MiB."""
+def _kubernetes_size(value: object) -> object:
+    """Convert a size in the notation of Kubernetes, such as 64Mi, to the notation of pydantic, 64MiB."""
     return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
 
 
@@ -49,26 +52,26 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=_YEAR)]
 Lanes = Annotated[int, Field(ge=1, le=1024)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
-Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_iec)]
+Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_kubernetes_size)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
 
 
 def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out empty values, which mean "unset", as compose files and charts write them. Those of keys stay."""
+    """Remove empty values: compose files and Helm charts write them for unset settings. Empty key settings stay."""
     return {name: value for name, value in values.items() if value != "" or name in KEY_SETTINGS}
 
 
 class _Variables(EnvSettingsSource):
-    """The settings as variables."""
+    """Settings from environment variables. An empty variable is unset."""
 
     def __call__(self) -> dict[str, Any]:
         return without_empty(super().__call__())
 
 
 class Settings(BaseSettings):
-    """Serve a reranker over gRPC and REST."""
+    """Settings of `rerank serve`."""
 
     model_config = SettingsConfigDict(
         env_prefix="RERANK_",
@@ -80,7 +83,7 @@ class Settings(BaseSettings):
         cli_implicit_flags=True,
         cli_hide_none_type=True,
         cli_avoid_json=True,
-        # a field may be called model: nothing of pydantic's own is meant
+        # allow fields whose names begin with model: they hide nothing of pydantic
         protected_namespaces=(),
     )
 
@@ -89,122 +92,126 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced by ours
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - none is read
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced by _Variables
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env file is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no secret file is read
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments, then variables."""
+        """Read arguments first, then variables."""
         return init_settings, _Variables(settings_cls)
 
     model: Path | None = None
-    """Folder of the model: one that `rerank export` wrote, or one with model.onnx, tokenizer.json and config.json as
-    the hub, optimum and sentence-transformers have them; or of several graphs in such a folder the one to serve. Unset:
-    the bundled starter."""
+    """Model to serve: a bundle that `rerank export` wrote, a hub folder (model.onnx, tokenizer.json and config.json),
+    or one of the graphs in a hub folder. Unset: the bundled starter model. Example: out/my-model."""
     model_name: str | None = None
-    """What the model is called in requests and answers. Unset: what its manifest says."""
+    """Name of the model in requests and responses. Unset: the name in its manifest."""
     aliases: Names = ()
-    """Other names that requests may use for the model, separated by commas."""
+    """Other names for the model in requests, separated by commas. Example: reranker,bge."""
     hosted_names: bool = True
-    """Let the names of well-known hosted rerankers, such as rerank-v3.5 or Salesforce/Llama-Rank-V1, mean the model
-    served: clients have them in their code."""
+    """Accept the names of well-known hosted rerankers, such as rerank-v3.5, for the served model. Many clients have
+    such a name in their code."""
     any_model: bool = False
-    """Let every model name mean the model served, instead of refusing unknown ones."""
+    """Accept every model name for the served model. Otherwise, unknown names are rejected (404)."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 to be reached from other machines."""
+    """Address to listen on. 0.0.0.0 accepts connections from other machines."""
     grpc_port: Port = 50051
-    """Port of gRPC; 0 lets the system choose."""
+    """TCP port of gRPC, from 0 to 65535. 0: the system chooses a free port."""
     rest_port: Port = 8080
-    """Port of REST; 0 lets the system choose."""
+    """TCP port of REST, from 0 to 65535. 0: the system chooses a free port."""
     max_connection_age: PositiveSeconds | None = None
-    """Seconds after which a gRPC connection is asked to come again, calls on it finished first, so that clients
-    find replicas that were added. Unset: it may stay for ever."""
+    """Maximum age of a gRPC connection, in seconds. An older connection is closed gracefully (GOAWAY): its calls
+    finish, and clients that reconnect find new replicas. Unset: no maximum. Example: 300."""
     api_keys: Secrets = ()
-    """Keys that callers must send as `Authorization: Bearer KEY`, separated by commas. Unset: every caller is
-    let in. Set but empty: the server does not start."""
+    """API keys, separated by commas. Callers send one as `Authorization: Bearer KEY`. Unset, and without
+    --api-keys-file: no key is required. Empty: the server does not start."""
     api_keys_file: KeyFile | None = None
-    """YAML or JSON file with further keys: a list of entries with `name`, `key` or `sha256` (of the key, in hex), and
-    `weight` (1 unless given): what share of the lanes each of its requests gets. Read at the start."""
+    """YAML or JSON file with more API keys, read at the start: a list of entries with `name`, `key` or `sha256` (of the
+    key, in hex), and optionally `weight`, from 0.01 to 100. With weight 2, a request gets twice the share of the lanes
+    that it gets with weight 1, the default."""
 
     provider: Literal["auto", "cpu", "openvino", "cuda"] = "auto"
-    """Where ONNX Runtime computes: cpu, openvino, cuda, or auto for the fastest that ranks as fp32 does. One asked for
-    by name that does not work is an error."""
+    """Part of ONNX Runtime that computes. auto: the provider of the fastest engine whose ranking matches fp32. A
+    provider that is set and does not work here is an error."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    """What it computes in; likewise. `rerank tune` shows what each brings here."""
+    """Number format of the computation. auto: the precision of the fastest engine whose ranking matches fp32. `rerank
+    tune` shows the speed of each one on this machine."""
     tune: Literal["auto", "off"] = "auto"
-    """Whether a first start measures, in the background, what auto should mean on this machine. What `rerank tune`
-    found before is used either way."""
+    """auto: the first start measures the engines in the background, to find the fastest for `auto`. off: no
+    measurement. Results of earlier measurements and of `rerank tune` are used in both cases."""
     tune_seconds: PositiveSeconds = 10.0
-    """Maximum number of seconds for that measurement. More help a large model, for which 10 seconds decide nothing."""
+    """Maximum time of that measurement, in seconds. A large model may need more than the default for a result."""
     cache: Path = Path("~/.cache/rerank")
-    """Folder for derived graphs and what was measured. Where it cannot be written, that is done again at each start."""
+    """Folder for tuning results and derived graphs. If it cannot be written, each start measures and derives again."""
     lanes: Lanes | None = None
-    """Batches that run at once. Unset: what was tuned, else one a core of this process's quota; two on a GPU."""
+    """Number of batches that run at the same time, from 1 to 1024. Unset: the tuned number, else one per core that the
+    process may use; on a GPU 2."""
     max_batch_tokens: PositiveInt | None = None
-    """Padded tokens in one batch: rows times the longest row. On a CPU few hundred keep waits short and cost nothing; a
-    GPU wants many more. Unset: what was tuned, else 512; on a GPU 16384. Where the GPU has no memory for a batch, it is
-    halved, and later ones are smaller."""
+    """Maximum size of a batch in padded tokens: pairs times tokens of the longest pair. A small batch keeps waiting
+    times short. Unset: the tuned number, else 512; on a GPU 16,384. On a GPU without enough memory for a batch, the
+    server halves the batch, and makes later batches smaller."""
     max_batch_pairs: PositiveInt | None = None
-    """Rows in one batch. Unset: 64; on a GPU 512."""
+    """Maximum number of pairs in a batch. Unset: 64; on a GPU 512."""
     length_multiple: PositiveInt | None = None
-    """Rows are padded to a multiple of this many tokens. A CPU takes any; a GPU may want 8 or 16. Unset: what was
-    tuned, else 4; on a GPU 8, with CUDA graphs 32."""
+    """Pairs are padded to a multiple of this number of tokens. A GPU may be faster with 8 or 16. Unset: the tuned
+    number, else 4; on a GPU 8, with CUDA graphs 32."""
     cuda_graphs: bool = False
-    """On a GPU: record what it does for small batches, once for each of few shapes, and replay that. It saves launches,
-    which is most of what a small model costs; padding is then computed, too."""
+    """On a GPU, record the computation of small batches once per shape as a CUDA graph, and replay it. This saves
+    kernel launches, most of the time of a small model, but computes the padding, too."""
 
     max_documents: PositiveInt = 10_000
-    """Documents in one unary request."""
+    """Maximum number of documents in a unary request."""
     max_stream_documents: PositiveInt = 1_000_000
-    """Documents in one stream."""
+    """Maximum number of documents in a stream."""
     max_live_documents: PositiveInt = 100_000
-    """Documents of all unary requests being ranked; beyond it requests are refused with a time to come back."""
+    """Maximum number of documents in all unary requests that are not finished. The server rejects a request beyond it
+    as overloaded (429), with the time to retry after. It bounds memory, about 1 KiB per short document."""
     max_live_tokens: PositiveInt = 20_000_000
-    """Tokens of all requests that are not computed yet; likewise."""
+    """Maximum number of tokens that are not computed yet, over all requests. The server rejects a request beyond it as
+    overloaded (429), with the time to retry after. It bounds waiting time."""
     max_query_chars: PositiveInt = 100_000
-    """Characters of a query."""
+    """Maximum length of a query, in characters."""
     max_document_chars: PositiveInt = 1_000_000
-    """Characters of a document."""
+    """Maximum length of a document, in characters."""
     document_tokens: PositiveInt = 8192
-    """Tokens that are read of a document where a request does not say (`max_tokens_per_doc`); the rest is cut. What the
-    model's length does not hold is scored in several windows."""
+    """Token limit per document for requests that do not set `max_tokens_per_doc`. The rest of the document is cut. A
+    document that exceeds the token limit of the model is scored in windows."""
     window_tokens: PositiveInt | None = None
-    """Tokens of a document in one of them, at most. Unset: 256 for models that take up to 512, what is left beside the
-    query for others."""
+    """Maximum size of a window, in tokens of the document. Unset: 256 for models of up to 512 tokens; for other models,
+    the space beside the query."""
     max_windows: PositiveInt = 10_000
-    """Windows that the documents of one unary request may make, beyond the first of each."""
+    """Maximum number of windows in a unary request, not counting the first window of each document."""
     max_message_bytes: MessageBytes = 32 * 1024 * 1024
-    """Bytes of a gRPC message or an HTTP body; at most 1 GiB."""
+    """Maximum size of a gRPC message or an HTTP body, in bytes, up to 1 GiB."""
 
     score_cache_bytes: Bytes = ByteSize(0)
-    """Memory for scores that were computed, as 64MiB or a number of bytes: a pair asked for again is not computed
-    again, nor is one that another request has running. 64MiB hold about 140,000 scores. 0: nothing is kept."""
+    """Memory for scores of earlier pairs: a number of bytes, or a size such as 64MiB, which holds about 140,000 scores.
+    With a cache, a pair that two requests need at the same time is computed once. 0: no cache."""
 
     default_timeout: PositiveSeconds = 60.0
-    """Seconds that a request may take when it brings no deadline of its own."""
+    """Deadline of requests that set none, in seconds after their arrival."""
     grace: Seconds = 25.0
-    """Seconds that requests in flight get to finish after SIGTERM. Keep it below the pod's
-    terminationGracePeriodSeconds."""
+    """Grace period: time for accepted requests to finish after SIGTERM and --drain-delay, in seconds. Keep the sum of
+    both below terminationGracePeriodSeconds of the pod."""
     drain_delay: Seconds = 0.0
-    """Seconds between SIGTERM (readiness goes off) and the first refusal of new requests, for load balancers
-    to notice."""
+    """Time between SIGTERM, when the server stops being ready, and the first rejection of a new request, in seconds.
+    Load balancers need it to notice. Example: 5."""
 
     log_format: Literal["auto", "console", "json"] = "auto"
-    """How log lines look: console for people, json for machines, auto by whether stderr is a terminal."""
+    """Format of log lines: console for people, json for machines. auto: console if stderr is a terminal, else json."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least important lines that are logged."""
+    """Minimum level of log lines."""
     example: bool = False
-    """After the start, rank a built-in example through the server and show it."""
+    """After the start, rank a built-in example through the server and print the result."""
 
 
 def read_settings(**given: Any) -> Settings:
-    """Return the settings: what is given, else what the environment says.
+    """Return the settings: the given values, then those of the environment, then the defaults.
 
     Raises:
-        SettingsInvalid: some of it is wrong; each wrong setting is named with its value and what is allowed.
+        SettingsInvalid: a value is wrong. The message names each wrong setting, its value and the allowed values.
     """
     try:
         return Settings(**given)
     except ValidationError as error:
         properties = Settings.model_json_schema()["properties"]
-        raise SettingsInvalid(sentence(error, properties, KEY_SETTINGS)) from error
+        raise SettingsInvalid(describe_errors(error, properties, KEY_SETTINGS)) from error

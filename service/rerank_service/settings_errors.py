@@ -1,4 +1,4 @@
-"""The message about a wrong setting: its flag and variable, its value, and the values that are allowed."""
+"""Error messages about settings: the flag and the variable, the value, and the allowed values."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from pydantic import ValidationError
 
 
-def sentence(error: ValidationError, properties: Mapping[str, Any], secret: Collection[str]) -> str:
-    """Describe every wrong setting. `properties` is the settings' JSON schema; values of `secret` ones stay hidden."""
-    found = {}
-    for one in error.errors(include_url=False):
-        name = str(one["loc"][0])
-        # our own validators say themselves what is wrong
-        own = one["type"] == "value_error" and str(one.get("ctx", {}).get("error", one["msg"]))
-        shown = "has a wrong value" if name in secret else f"is {one['input']!r}"
-        found[name] = own or f"{shown}: give {allowed(properties.get(name, {}))}"
-    return "; ".join(f"{flag(name)} or {variable(name)} {wrong}" for name, wrong in found.items())
+def describe_errors(error: ValidationError, properties: Mapping[str, Any], secret: Collection[str]) -> str:
+    """Describe every wrong setting. `properties` is the JSON schema of the settings. Values of `secret` stay hidden."""
+    problems = {}
+    for details in error.errors(include_url=False):
+        name = str(details["loc"][0])
+        # the validators in settings.py write complete messages
+        message = details["type"] == "value_error" and str(details.get("ctx", {}).get("error", details["msg"]))
+        value = "has a wrong value" if name in secret else f"is {details['input']!r}"
+        problems[name] = message or f"{value}: give {allowed_values(properties.get(name, {}))}"
+    return "; ".join(f"{flag(name)} or {variable(name)} {problem}" for name, problem in problems.items())
 
 
 def flag(name: str) -> str:
@@ -28,9 +28,9 @@ def variable(name: str) -> str:
     return f"RERANK_{name.upper()}"
 
 
-def allowed(schema: Mapping[str, Any]) -> str:
-    """Describe the values that a setting's JSON schema allows."""
-    form = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
+def allowed_values(schema: Mapping[str, Any]) -> str:
+    """Describe the values that the JSON schema of a setting allows."""
+    form = next((variant for variant in schema.get("anyOf", ()) if variant.get("type") != "null"), schema)
     if "enum" in form:
         *others, last = form["enum"]
         return f"{', '.join(others)} or {last}"
@@ -46,7 +46,7 @@ def allowed(schema: Mapping[str, Any]) -> str:
         case "array":
             return "values separated by commas"
         case _:
-            return "a path" if form.get("format") == "path" else "a text"
+            return "a path" if form.get("format") == "path" else "text"
 
 
 def _bounds(form: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""Turn the settings into the values that each part takes.
+"""Convert the settings into the values that each part takes.
 
-Rule: no FastAPI, uvicorn or gRPC server is imported here, so that `rerank eval`, `calibrate` and `tune` start quickly.
+Rule: this file imports no FastAPI, uvicorn or gRPC server, so that `rerank eval`, `calibrate` and `tune` start fast.
 """
 
 import os
@@ -23,7 +23,7 @@ from rerank_service.settings import Settings
 
 
 def model_options(settings: Settings) -> ModelOptions:
-    """Return which model to load, and how."""
+    """Return the model to load, and the engine and batch sizes to load it with."""
     return ModelOptions(
         folder=settings.model or STARTER,
         cache=_expanded(settings.cache),
@@ -53,7 +53,7 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 
 def empty_registry(settings: Settings) -> Registry:
-    """Return the registry, without a model yet."""
+    """Return a registry without models."""
     return Registry(any_model=settings.any_model, defaults=HOSTED_NAMES if settings.hosted_names else ())
 
 
@@ -84,12 +84,12 @@ def rest_options(settings: Settings) -> RestOptions:
 
 
 def shutdown_timeouts(settings: Settings) -> ShutdownTimeouts:
-    """Return how long a shutdown may take."""
+    """Return the times of a graceful shutdown."""
     return ShutdownTimeouts(delay=settings.drain_delay, grace=settings.grace)
 
 
 def _expanded(folder: Path) -> Path:
-    """Expand `~`. A user without a home directory, as in a container, gets a cache that keeps nothing."""
+    """Expand `~`. Without a home directory, as in some containers, return a path that cannot be written: no cache."""
     try:
         return folder.expanduser()
     except RuntimeError:

@@ -80,7 +80,7 @@ def test_tune_explains_without_measuring(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"cpu fp32 +│ yes", done.stdout)
     assert re.search(r"cuda fp16 +│ no ", done.stdout)
-    assert "remembered: nothing" in done.stdout
+    assert "saved tuning: none" in done.stdout
     assert "`rerank serve` starts with cpu fp32: exact, and not tuned on this machine yet" in done.stdout
     assert not list(tmp_path.iterdir())
 
@@ -220,9 +220,9 @@ def test_request_content_is_not_logged_and_a_misspelt_variable_is(start: Start, 
     server.popen.send_signal(signal.SIGTERM)
     assert server.ended() == 0
     log = server.log()
-    assert [line["reason"] for line in log if line["event"] == "refused"] == ["invalid", "missing"]
+    assert [line["reason"] for line in log if line["event"] == "request refused"] == ["invalid", "missing"]
     assert "Jane" not in str(log)
-    warnings = {line["name"]: line["meant"] for line in server.before if line["event"] == "unknown variable"}
+    warnings = {line["name"]: line["did_you_mean"] for line in server.before if line["event"] == "unknown variable"}
     assert warnings == {"RERANK_API_KEY": "RERANK_API_KEYS"}
     assert "sesame" not in str(server.before)
 
@@ -244,7 +244,7 @@ def test_keys_of_a_file_and_a_score_cache(start: Start, small_folder: Path, tmp_
     server.popen.send_signal(signal.SIGTERM)
     assert server.ended() == 0
     log = server.log()
-    assert [line["caller"] for line in log if line["event"] == "refused"] == ["search", ""]
+    assert [line["caller"] for line in log if line["event"] == "request refused"] == ["search", ""]
     assert "sesame" not in str(log)
 
 

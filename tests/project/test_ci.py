@@ -16,7 +16,7 @@ _CI = yaml.safe_load((_ROOT / ".github" / "workflows" / "ci.yml").read_text())
 
 
 def _made(text: str) -> list[str]:
-    """The targets of each `make …` in a text."""
+    """Return the targets of each `make …` in a text."""
     commands = re.findall(r"\bmake ((?:[a-z][a-z-]*(?: |$|(?=[`'\n])))+)", text)
     return [target for command in commands for target in command.split()]
 
@@ -26,16 +26,16 @@ def _hooks() -> list[dict[str, Any]]:
     return [hook for repository in config["repos"] for hook in repository["hooks"]]
 
 
-def test_ci_runs_on_the_versions_of_python_that_the_classifiers_name() -> None:
-    """They begin with the oldest that the project allows."""
+def test_ci_runs_on_every_python_version_of_the_classifiers() -> None:
+    """The first one is the oldest version that the project supports."""
     prefix = "Programming Language :: Python :: 3."
-    versions = [one.rpartition(" ")[2] for one in _PROJECT["classifiers"] if one.startswith(prefix)]
+    versions = [name.rpartition(" ")[2] for name in _PROJECT["classifiers"] if name.startswith(prefix)]
     assert _CI["jobs"]["run"]["strategy"]["matrix"]["python"] == versions
     assert _PROJECT["requires-python"] == f">={versions[0]}"
 
 
 def test_the_required_job_waits_for_all_others() -> None:
-    """Its check has a result for each of them."""
+    """It fails unless each of them succeeded."""
     required = _CI["jobs"]["required"]
     assert set(required["needs"]) == _CI["jobs"].keys() - {"required"}
     assert required["if"] == "always()"
@@ -45,7 +45,7 @@ def test_the_required_job_waits_for_all_others() -> None:
 
 @pytest.mark.parametrize("path", _WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_use_only_githubs_own_actions(path: Path) -> None:
-    """Nobody else's code sees the repository, and none may write to it."""
+    """No other code gets access to the repository, and no workflow may write to it."""
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
@@ -53,7 +53,7 @@ def test_workflows_use_only_githubs_own_actions(path: Path) -> None:
 
 
 def test_ci_and_hooks_run_targets_of_the_makefile() -> None:
-    """Everyone can repeat a failure by the command in its log."""
+    """Everyone can repeat a failure with the command in the log."""
     (default,) = re.findall(r"set -- (.*)", (_ROOT / ".ci" / "run").read_text())
     assert set(default.split()) <= _TARGETS
     for job in _CI["jobs"]["run"]["strategy"]["matrix"]["include"]:
@@ -75,8 +75,8 @@ def test_the_guide_names_targets_and_paths_that_exist() -> None:
     assert not missing
 
 
-def test_modules_whose_coverage_is_demanded_exist_with_their_tests() -> None:
-    """A misspelt name in COVERED would pass: there is nothing to measure."""
+def test_modules_in_covered_exist_with_their_tests() -> None:
+    """The coverage gate would pass with a misspelt name in COVERED, because it would measure nothing."""
     (covered,) = re.findall(r"^COVERED := (.*)$", (_ROOT / "Makefile").read_text(), re.MULTILINE)
     for name in map(Path, covered.split()):
         module, tests = _ROOT / "service" / "rerank_service" / name, _ROOT / "tests" / "service" / name

@@ -1,4 +1,4 @@
-"""Variables on the command line of make: known ones are taken, others refused."""
+"""Variables on the command line of make: unknown ones are rejected."""
 
 import os
 import re
@@ -11,9 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make without doing anything, and without the variables of a make that runs this test."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, env=ours, timeout=60)
+    """Run `make -n`, which executes nothing, without the variables of a make that runs this test."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, env=variables, timeout=60
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,8 +28,8 @@ def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("help", "NOTHING_LIKE_THAT=1"), "unknown variable NOTHING_LIKE_THAT; known: "),
     ],
 )
-def test_an_unknown_variable_is_refused(arguments: tuple[str, ...], words: str) -> None:
-    """Before anything is done, with one line that names the nearest."""
+def test_unknown_variables_are_rejected(arguments: tuple[str, ...], words: str) -> None:
+    """Before any recipe runs, with one line that names the nearest known variable."""
     done = _make(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
@@ -35,13 +37,13 @@ def test_an_unknown_variable_is_refused(arguments: tuple[str, ...], words: str) 
 
 
 @pytest.mark.parametrize("variable", ["MODEL=a/b", "OPTIONS=--name x --no-pass=y", "RERANK_GRPC_PORT=1", "HF_TOKEN=x"])
-def test_known_variables_are_taken(variable: str) -> None:
-    """The Makefile reads some of them and passes others on to commands."""
+def test_known_variables_are_accepted(variable: str) -> None:
+    """The Makefile reads some of them and passes others to commands."""
     assert _make("help", variable).returncode == 0
 
 
-def test_every_variable_of_the_recipes_is_known() -> None:
-    """One that a recipe reads and the list lacks would be refused."""
+def test_every_variable_of_a_recipe_is_known() -> None:
+    """A variable that is missing in the list would be rejected although a recipe reads it."""
     text = (ROOT / "Makefile").read_text()
     optional = set(re.findall(r"^([A-Z_]+) \?=", text, re.MULTILINE)) | set(re.findall(r"\$\(if \$\(([A-Z]+)\)", text))
     for name in optional - {"NEAREST"}:

@@ -1,4 +1,4 @@
-"""Files, functions and constructors stay small enough to read."""
+"""Upper bounds for the size of files, functions and constructors."""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _FILES = [
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 MAX_POSITIONAL_PARAMETERS = 6
-"""Of a constructor, `self` left out. Beyond, arguments are easy to swap: make them keyword-only."""
+"""Limit for constructors, without `self`. More positional arguments are easy to swap: make them keyword-only."""
 
 
 def _nodes(path: Path) -> Iterator[ast.AST]:
@@ -24,8 +24,8 @@ def _nodes(path: Path) -> Iterator[ast.AST]:
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: str(path.relative_to(_ROOT)))
-def test_shape(path: Path) -> None:
-    """The bounds above hold in each file."""
+def test_file_is_within_the_size_limits(path: Path) -> None:
+    """The file and each function and constructor in it are small enough."""
     assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
     for node in _nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -37,7 +37,7 @@ def test_shape(path: Path) -> None:
 
 
 def _positional_parameters(node: ast.ClassDef) -> int:
-    """Count the arguments that a constructor takes by position: of `__init__`, or of a dataclass's fields."""
+    """Count the positional parameters of a constructor: those of `__init__`, or the fields of a dataclass."""
     for part in node.body:
         if isinstance(part, ast.FunctionDef) and part.name == "__init__":
             return len(part.args.args) + len(part.args.posonlyargs) - 1

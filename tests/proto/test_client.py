@@ -1,4 +1,7 @@
-"""The typed clients against a real server: errors are the ones that happened, and nothing is left of a call."""
+"""rerank.client against a real server: callers get the original error, and no call stays open.
+
+Covers client.py and the private modules _channel, _messages and _async_stream.
+"""
 
 import asyncio
 import itertools
@@ -12,7 +15,8 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from rerank.client import AsyncRerankClient, RerankClient, _channel_options
+from rerank._channel import channel_options
+from rerank.client import AsyncRerankClient, RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.deadline import Deadline
@@ -21,9 +25,9 @@ from support.limits import request_limits
 from support.running import Running, Served, running, served
 
 TIMES = 30
-"""How often a race is run."""
+"""Number of runs of each race."""
 MANY = 4000
-"""Documents that no window holds, so that the client is still writing when the server refuses."""
+"""More documents than gRPC's flow control accepts: the client is still writing when the server rejects the call."""
 
 Method = Callable[..., Coroutine[Any, Any, pb.RerankResponse]]
 
@@ -34,7 +38,7 @@ def _in_thread(method: Callable[..., pb.RerankResponse]) -> Method:
 
 @pytest.fixture(params=["asyncio", "blocking"])
 async def methods(request: pytest.FixtureRequest, edges: Served) -> AsyncIterator[tuple[Method, Method]]:
-    """Rerank and rerank_stream of either client."""
+    """Return rerank and rerank_stream of each client."""
     with RerankClient(edges.address) as blocking:
         if request.param == "asyncio":
             yield edges.client.rerank, edges.client.rerank_stream
@@ -44,18 +48,18 @@ async def methods(request: pytest.FixtureRequest, edges: Served) -> AsyncIterato
 
 @pytest.fixture
 def stream(methods: tuple[Method, Method]) -> Method:
-    """rerank_stream of either client."""
+    """Return rerank_stream of each client."""
     return methods[1]
 
 
-async def _gone(core: Running) -> None:
-    """Wait until nothing is left of any request."""
+async def _finished(core: Running) -> None:
+    """Wait until the server has no live request."""
     while not core.idle():
         await asyncio.sleep(0.001)
 
 
 def _field(error: grpc.RpcError) -> str:
-    """The field that an error's details name."""
+    """Return the field that the details of an error name."""
     metadata: Any = error.trailing_metadata()
     packed = dict(metadata)["grpc-status-details-bin"]
     bad_request = error_details_pb2.BadRequest()
@@ -64,45 +68,45 @@ def _field(error: grpc.RpcError) -> str:
 
 
 class Broken(BaseException):
-    """What no `except Exception` sees."""
+    """An error that `except Exception` does not catch."""
 
 
-def _then(error: BaseException, *documents: str) -> Iterator[str]:
+def _raise_after(error: BaseException, *documents: str) -> Iterator[str]:
     yield from documents
     raise error
 
 
-async def _then_async(error: BaseException, *documents: Any) -> AsyncIterator[Any]:
+async def _raise_after_async(error: BaseException, *documents: Any) -> AsyncIterator[Any]:
     for document in documents:
         yield document
     raise error
 
 
 @pytest.mark.parametrize("error", [KeyError("mine"), Broken("mine")])
-async def test_what_the_documents_raise_is_raised(edges: Served, stream: Method, error: BaseException) -> None:
-    """The very same exception, with its own cause, and the call is cancelled."""
+async def test_errors_of_the_documents_are_raised(edges: Served, stream: Method, error: BaseException) -> None:
+    """The same exception with its cause. The call is cancelled."""
     error.__cause__ = cause = ValueError("why")
     with pytest.raises(type(error), match="mine") as caught:
-        await stream("0", _then(error, *map(str, range(MANY))))
+        await stream("0", _raise_after(error, *map(str, range(MANY))))
     assert caught.value is error
     assert caught.value.__cause__ is cause
-    await _gone(edges.core)
+    await _finished(edges.core)
 
 
 @pytest.mark.parametrize("error", [KeyError("mine"), grpc.RpcError("mine"), Broken("mine")])
-async def test_what_an_asynchronous_source_raises_is_raised(edges: Served, error: BaseException) -> None:
-    """Also where it is an error of a call that the source makes."""
+async def test_errors_of_an_asynchronous_source_are_raised(edges: Served, error: BaseException) -> None:
+    """Even an RpcError of a call that the source makes."""
     with pytest.raises(type(error), match="mine") as caught:
-        await edges.client.rerank_stream("0", _then_async(error, "1", "2"))
+        await edges.client.rerank_stream("0", _raise_after_async(error, "1", "2"))
     assert caught.value is error
-    await _gone(edges.core)
+    await _finished(edges.core)
 
 
-async def test_a_source_that_was_cancelled_ends_the_call(edges: Served) -> None:
-    """Its CancelledError is an error like others, and the call does not wait for more."""
+async def test_a_cancelled_source_ends_the_call(edges: Served) -> None:
+    """The CancelledError of the source is raised, and the call does not wait for more documents."""
     with pytest.raises(asyncio.CancelledError):
-        await edges.client.rerank_stream("0", _then_async(asyncio.CancelledError(), "1"))
-    await _gone(edges.core)
+        await edges.client.rerank_stream("0", _raise_after_async(asyncio.CancelledError(), "1"))
+    await _finished(edges.core)
 
 
 @pytest.mark.parametrize(
@@ -115,16 +119,16 @@ async def test_a_source_that_was_cancelled_ends_the_call(edges: Served) -> None:
     ],
     ids=["number", "none", "bytes", "surrogate"],
 )
-async def test_a_document_that_is_no_text_is_refused_here(
+async def test_documents_of_a_wrong_type_are_rejected_by_the_client(
     edges: Served, methods: tuple[Method, Method], document: object, error: type[Exception], words: str
 ) -> None:
-    """In words of its own, in every method."""
+    """With the same message in every method."""
     for method in methods:
         with pytest.raises(error, match=words):
             await method("0", ["1", document])
     with pytest.raises(error, match=words):
-        await edges.client.rerank_stream("0", _then_async(AssertionError(), "1", document))
-    await _gone(edges.core)
+        await edges.client.rerank_stream("0", _raise_after_async(AssertionError(), "1", document))
+    await _finished(edges.core)
 
 
 @pytest.mark.parametrize(
@@ -137,17 +141,17 @@ async def test_a_document_that_is_no_text_is_refused_here(
     ],
     ids=["number", "surrogate", "unknown", "type"],
 )
-async def test_a_wrong_query_or_option_is_refused_here(
+async def test_wrong_queries_and_options_are_rejected_by_the_client(
     methods: tuple[Method, Method], query: object, options: dict[str, object], error: type[Exception], words: str
 ) -> None:
-    """Before there is a call."""
+    """Before the client starts a call."""
     for method in methods:
         with pytest.raises(error, match=words):
             await method(query, ["1"], **options)
 
 
-async def test_a_refusal_while_the_client_writes_is_heard(stream: Method) -> None:
-    """The server's status with its details, however the write and the status race."""
+async def test_a_rejection_during_a_write_is_raised(stream: Method) -> None:
+    """With status and details of the server, in every order of write and status."""
     for _ in range(TIMES):
         with pytest.raises(grpc.RpcError, match="served: small") as unknown:
             await stream("0", ["1 " * 500] * MANY, model="other")
@@ -158,10 +162,8 @@ async def test_a_refusal_while_the_client_writes_is_heard(stream: Method) -> Non
         assert _field(invalid.value) == "top_n"
 
 
-async def test_a_write_that_fails_ahead_of_the_status_is_not_the_error(
-    edges: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """grpc puts INTERNAL in the place of a status that has yet to come."""
+async def test_a_failed_write_does_not_hide_the_status(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """grpc sets INTERNAL if a write fails before the status of the server arrives."""
     start = edges.client._stub.RerankStream
 
     def failing(**options: Any) -> Any:
@@ -187,8 +189,8 @@ async def test_a_write_that_fails_ahead_of_the_status_is_not_the_error(
         assert _field(caught.value) == "top_n"
 
 
-async def test_a_refusal_while_the_source_waits_is_heard(edges: Served) -> None:
-    """The source is cancelled, for nobody takes what it brings."""
+async def test_a_rejection_cancels_a_waiting_source(edges: Served) -> None:
+    """The error is raised, and the source is cancelled."""
     left = asyncio.Event()
 
     async def documents() -> AsyncIterator[str]:
@@ -203,8 +205,8 @@ async def test_a_refusal_while_the_source_waits_is_heard(edges: Served) -> None:
     await left.wait()
 
 
-async def test_a_deadline_while_the_client_writes_is_heard(small_model: Bundle) -> None:
-    """DEADLINE_EXCEEDED from both clients while the server has no room for more."""
+async def test_a_deadline_during_a_write_is_raised(small_model: Bundle) -> None:
+    """Both clients raise DEADLINE_EXCEEDED while the server has no capacity for more documents."""
     limits = request_limits(room=16)
     async with running(small_model, limits=limits) as core, served(core) as edges:
         core.score.hold()
@@ -216,19 +218,19 @@ async def test_a_deadline_while_the_client_writes_is_heard(small_model: Bundle) 
             errors += await asyncio.gather(last, return_exceptions=True)
         codes = [error.code() for error in errors if isinstance(error, grpc.RpcError)]
         assert codes == [grpc.StatusCode.DEADLINE_EXCEEDED] * len(errors)
-        await _gone(core)
+        await _finished(core)
 
 
-async def test_a_part_of_a_ranking_while_the_client_writes_is_no_error(small_model: Bundle) -> None:
-    """From both clients, from documents that do not end and from a source that brings no more."""
+async def test_a_partial_ranking_during_a_write_is_returned(small_model: Bundle) -> None:
+    """By both clients, for endless documents and for a source that waits."""
     limits = request_limits(room=16)
     cutoffs: asyncio.Queue[Cutoff] = asyncio.Queue()
 
-    def noted(deadline: Deadline) -> Cutoff:
+    def recorded(deadline: Deadline) -> Cutoff:
         cutoffs.put_nowait(cutoff := Cutoff(deadline))
         return cutoff
 
-    async with running(small_model, limits=limits) as core, served(core, cutoff=noted) as edges:
+    async with running(small_model, limits=limits) as core, served(core, cutoff=recorded) as edges:
         core.score.hold()
         with RerankClient(edges.address) as blocking:
             for _ in range(TIMES):
@@ -247,12 +249,12 @@ async def test_a_part_of_a_ranking_while_the_client_writes_is_no_error(small_mod
                     cutoff.trigger()
                 for response in await asyncio.gather(*calls):
                     assert response.partial
-                    assert response.received == sum(one.end - one.start for one in response.unscored)
-        await _gone(core)
+                    assert response.received == sum(span.end - span.start for span in response.unscored)
+        await _finished(core)
 
 
-async def test_no_server_is_unavailable() -> None:
-    """With documents still to write."""
+async def test_a_missing_server_is_unavailable() -> None:
+    """Even while the client still has documents to write."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         async with AsyncRerankClient(f"127.0.0.1:{nobody.getsockname()[1]}") as client:
@@ -262,7 +264,7 @@ async def test_no_server_is_unavailable() -> None:
 
 
 def _tasks() -> Counter[str]:
-    """What runs; the server's own tasks make way for others of the same name."""
+    """Count the running tasks by name. The server may replace a task by another one of the same name."""
     return Counter(getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
 
 
@@ -272,10 +274,10 @@ async def _stalled() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("source", [partial(itertools.repeat, "1"), _stalled], ids=["writing", "waiting"])
-async def test_a_caller_that_is_cancelled_leaves_nothing(small_model: Bundle, source: Callable[[], Any]) -> None:
-    """Neither the request nor a task."""
+async def test_cancellation_leaves_no_request_and_no_task(small_model: Bundle, source: Callable[[], Any]) -> None:
+    """The request ends in the server, and the tasks of the client end."""
     async with running(small_model, limits=request_limits(room=16)) as core, served(core) as edges:
-        await edges.client.rerank_stream("0", ["1"])  # whatever the channel keeps is there
+        await edges.client.rerank_stream("0", ["1"])  # creates the tasks that the channel keeps
         core.score.hold()
         before = _tasks()
         call = asyncio.create_task(edges.client.rerank_stream("0", source()))
@@ -283,14 +285,14 @@ async def test_a_caller_that_is_cancelled_leaves_nothing(small_model: Bundle, so
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await _gone(core)
+        await _finished(core)
         core.score.release()
         while _tasks() - before:
             await asyncio.sleep(0.001)
 
 
-async def test_what_on_scores_raises_is_raised(edges: Served, stream: Method) -> None:
-    """Also where it is an error of another call; and ours is cancelled."""
+async def test_errors_of_on_scores_are_raised(edges: Served, stream: Method) -> None:
+    """Even an RpcError of another call. The call of the client is cancelled."""
 
     def refuse(scores: pb.PartialScores) -> None:
         raise error
@@ -299,25 +301,25 @@ async def test_what_on_scores_raises_is_raised(edges: Served, stream: Method) ->
         with pytest.raises(type(error), match="mine") as caught:
             await stream("0", itertools.repeat("1"), on_scores=refuse)
         assert caught.value is error
-        await _gone(edges.core)
+        await _finished(edges.core)
 
 
-async def test_messages_are_cut_by_bytes(stream: Method) -> None:
-    """300 documents of 40,000 characters pass a server that takes 1 MiB; so does one document of nearly that."""
+async def test_documents_are_split_into_messages_by_bytes(stream: Method) -> None:
+    """A server with a limit of 1 MiB accepts 300 documents of 40,000 characters, and one document of almost 1 MiB."""
     documents = ["1" * 40_000] * 299 + ["5 " + "é" * 510_000]
     response = await stream("0", documents, top_n=1)
     assert response.results[0].index == 299
 
 
-async def test_messages_are_cut_by_number(stream: Method) -> None:
-    """Indexes count on over the messages."""
+async def test_documents_are_split_into_messages_by_number(stream: Method) -> None:
+    """The index of a document counts over all messages."""
     response = await stream("0", (f"{number % 100} {number // 100}" for number in range(1000)))
     assert sorted(result.index for result in response.results) == list(range(1000))
     assert [result.index for result in response.results[:2]] == [999, 899]
 
 
-async def test_a_proxy_does_not_stand_before_our_own_host(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where http_proxy is set and no_proxy is not."""
+async def test_loopback_addresses_bypass_the_proxy(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If http_proxy is set and no_proxy is not."""
     for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY", "grpc_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
@@ -340,12 +342,12 @@ async def test_a_proxy_does_not_stand_before_our_own_host(edges: Served, monkeyp
         ("dns:///rerank-headless:50051", False),
     ],
 )
-def test_loopback_addresses_are_known(address: str, direct: bool) -> None:
-    """Any other is reached as the environment says."""
-    assert (("grpc.enable_http_proxy", 0) in _channel_options(address, ())) is direct
+def test_only_loopback_addresses_bypass_the_proxy(address: str, direct: bool) -> None:
+    """Other addresses use the proxy of the environment."""
+    assert (("grpc.enable_http_proxy", 0) in channel_options(address, ())) is direct
 
 
-async def test_channel_options_of_the_caller_win(edges: Served) -> None:
+async def test_channel_options_of_the_caller_override_the_defaults(edges: Served) -> None:
     """In both clients."""
     options = [("grpc.max_receive_message_length", 8)]
     async with AsyncRerankClient(edges.address, options=options) as client:
@@ -358,8 +360,8 @@ async def test_channel_options_of_the_caller_win(edges: Served) -> None:
 
 
 @pytest.mark.parametrize("single", ["a text", b"bytes", pb.Document(text="1")])
-async def test_a_single_document_is_no_list_of_documents(single: Any) -> None:
-    """A text is iterable, and would be ranked letter by letter."""
+async def test_a_single_document_is_rejected(single: Any) -> None:
+    """A string is iterable, and each letter would be ranked as a document."""
     with RerankClient("127.0.0.1:9") as client:
         for rank in (client.rerank, client.rerank_stream):
             with pytest.raises(TypeError, match="several documents"):

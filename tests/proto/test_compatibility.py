@@ -1,4 +1,4 @@
-"""The contract only grows: no field, value or method is removed, renumbered or changed."""
+"""The contract only grows: no field, enum value or method is removed, renumbered or changed."""
 
 import re
 from collections.abc import Callable
@@ -14,14 +14,14 @@ _ACCEPT = (
 )
 
 
-def test_nothing_that_callers_rely_on_is_removed_or_changed() -> None:
+def test_the_contract_has_no_breaking_change() -> None:
     """Compare proto/ with the baseline."""
     broken = breaking(read_baseline(), compiled())
     assert not broken, "the change breaks callers:\n" + "\n".join(broken)
 
 
-def test_the_baseline_holds_the_whole_contract() -> None:
-    """Else an addition of today could be removed tomorrow without a failure."""
+def test_the_baseline_contains_the_whole_contract() -> None:
+    """Otherwise a new field could be removed later without a failing test."""
     assert contract(read_baseline()) == contract(compiled()), _ACCEPT
 
 
@@ -91,16 +91,16 @@ def _unary(file: FileDescriptorProto) -> None:
         (_unary, r"returns \(stream .* and is .* returns \(rerank"),
     ],
 )
-def test_a_change_that_breaks_callers_is_named(change: Callable[[FileDescriptorProto], object], words: str) -> None:
-    """One line names the change and the remedy."""
+def test_a_breaking_change_is_reported(change: Callable[[FileDescriptorProto], object], words: str) -> None:
+    """One line names the change and how to repair it."""
     before, after = compiled(), compiled()
     change(after.file[0])
     (line,) = breaking(before, after)
     assert re.search(words, line), line
 
 
-def test_a_removed_number_is_reserved_for_ever() -> None:
-    """Then callers that still send it are not misread."""
+def test_the_number_of_a_removed_field_stays_reserved() -> None:
+    """Otherwise a new field could get the number, and messages of old callers would be misread."""
     before, reserved, freed = compiled(), compiled(), compiled()
     number = _remove(reserved.file[0], "RerankRequest", "top_n")
     _message(reserved.file[0], "RerankRequest").reserved_range.add(start=number, end=number + 1)
@@ -109,8 +109,8 @@ def test_a_removed_number_is_reserved_for_ever() -> None:
     assert breaking(reserved, freed) == [f"rerank.v1.RerankRequest: `reserved {number};` was removed: restore it"]
 
 
-def test_only_a_contract_that_breaks_nobody_becomes_the_baseline(tmp_path: Path) -> None:
-    """An addition is accepted; after a removal the file stays as it was."""
+def test_a_breaking_contract_does_not_become_the_baseline(tmp_path: Path) -> None:
+    """An addition is written. After a removal, the file stays unchanged."""
     path = tmp_path / "baseline.json"
     assert write_baseline(path) == []
     added: FileDescriptorSet = compiled()

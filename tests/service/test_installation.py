@@ -1,4 +1,4 @@
-"""Hints name commands that work with this installation."""
+"""Commands in hints work with this installation."""
 
 import importlib.metadata
 import json
@@ -12,12 +12,12 @@ from rerank_service.installation import command_name, install_command
 
 
 def _installed_from(folder: Path, record: object) -> Path:
-    """Write what an installer keeps of a package, in a folder that comes first on the path."""
-    kept = folder / "rerank_service-1.0.dist-info"
-    kept.mkdir(parents=True)
-    (kept / "METADATA").write_text("Metadata-Version: 2.1\nName: rerank-service\nVersion: 1.0\n")
+    """Write the metadata that an installer keeps of a package into a folder, and return the folder."""
+    metadata = folder / "rerank_service-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rerank-service\nVersion: 1.0\n")
     if record is not None:
-        (kept / "direct_url.json").write_text(json.dumps(record))
+        (metadata / "direct_url.json").write_text(json.dumps(record))
     return folder
 
 
@@ -36,10 +36,10 @@ def _installed_from(folder: Path, record: object) -> Path:
         (None, "'CHECKOUT_OR_WHEEL[gpu]'"),
     ],
 )
-def test_an_extra_comes_from_where_the_package_came_from(
+def test_an_extra_is_installed_from_the_source_of_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: dict[str, object] | None, source: str
 ) -> None:
-    """PEP 610's record says it; without one the line says what to give."""
+    """PEP 610 records the source. Without a record, the command has a placeholder."""
     here = tmp_path / "here"
     (here / "check out").mkdir(parents=True)
     (here / "dist").mkdir()
@@ -54,8 +54,8 @@ def test_an_extra_comes_from_where_the_package_came_from(
     assert "pip" in command
 
 
-def test_the_command_is_named_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its path, from the current folder where that is shorter; by its name where PATH leads to it."""
+def test_the_command_name_works_in_the_current_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name if PATH finds the script, else its path, relative to the current folder if it is below that folder."""
     script = tmp_path / "venv" / "bin" / "rerank"
     script.parent.mkdir(parents=True)
     script.write_text("#!/bin/sh\n")
@@ -72,8 +72,8 @@ def test_the_command_is_named_as_it_can_be_typed(tmp_path: Path, monkeypatch: py
     assert command_name() == "rerank"
 
 
-def test_help_shows_the_command_that_was_typed() -> None:
-    """In its examples."""
+def test_help_shows_a_command_name_that_works() -> None:
+    """The examples contain it."""
     script = Path(sys.executable).with_name("rerank")
     done = subprocess.run([script, "eval", "--help"], capture_output=True, text=True, timeout=60, check=True)
     assert "rerank eval data/trec-dl19.jsonl.gz --depth 100" in " ".join(done.stdout.split())

@@ -1,4 +1,4 @@
-"""The import direction between packages, and who may import what. docs/design.md draws it."""
+"""The import direction between packages, and the imports that are forbidden. docs/design.md shows the diagram."""
 
 import ast
 import os
@@ -32,36 +32,38 @@ LAYERS = (
     "settings_errors",
     ("installation", "progress", "quantities"),
 )
-"""From the outside in. A package imports only packages of later lines, and none of its own line."""
-_KNOW_THE_SETTINGS = {"rerank_service.server", "rerank_service.wiring", "rerank_service.settings"}
+"""Packages from the outside to the inside. A package imports only from later lines, and not from its own line.
+
+Plain names are modules. `errors` has no line: every package imports it."""
+_READERS_OF_SETTINGS = {"rerank_service.server", "rerank_service.wiring", "rerank_service.settings"}
 
 
 def _imports(path: Path) -> set[str]:
-    """Return the modules of ours that a module imports, wherever in it."""
-    found: set[str] = set()
+    """Return all names that a file imports, also inside functions."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
-    """The imports between all modules."""
+    """Return the imports between all modules."""
     return grimp.build_graph("rerank_service", cache_dir=None)
 
 
 def test_packages_import_in_one_direction(graph: grimp.ImportGraph) -> None:
-    """So there is no cycle among packages."""
+    """LAYERS has the order, so packages have no import cycle."""
     layers = [grimp.Layer(*((layer,) if isinstance(layer, str) else layer), independent=True) for layer in LAYERS]
     wrong = graph.find_illegal_dependencies_for_layers(layers, containers={"rerank_service"})
     assert not wrong, [f"{arrow.importer} -> {arrow.imported}" for arrow in wrong]
 
 
 def test_every_package_has_a_layer() -> None:
-    """A new package has to be placed; errors.py is imported by all."""
+    """A new package needs a line in LAYERS."""
     placed = {name for layer in LAYERS for name in ((layer,) if isinstance(layer, str) else layer)}
     assert placed | {"errors", "__init__"} == {path.stem for path in _ROOT.iterdir() if path.suffix == ".py"} | {
         path.parent.name for path in _ROOT.glob("*/__init__.py")
@@ -69,30 +71,30 @@ def test_every_package_has_a_layer() -> None:
 
 
 def test_modules_have_no_cycle(graph: grimp.ImportGraph) -> None:
-    """Each module can be understood after the modules that it imports."""
+    """A reader can understand each module after the modules that it imports."""
     edges = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
     while leaves := [module for module, targets in edges.items() if not targets & edges.keys()]:
         for leaf in leaves:
             del edges[leaf]
-    assert not edges, f"a cycle among {sorted(edges)}"
+    assert not edges, f"import cycle: {sorted(edges)}"
 
 
-def test_only_the_composition_root_knows_the_settings() -> None:
-    """Parts receive values."""
+def test_only_the_composition_root_reads_the_settings() -> None:
+    """Each part takes plain values, so that it can be tested without settings."""
     for name, path in _MODULES.items():
-        if name not in _KNOW_THE_SETTINGS and not name.startswith("rerank_service.cli"):
+        if name not in _READERS_OF_SETTINGS and not name.startswith("rerank_service.cli"):
             assert "rerank_service.settings" not in _imports(path), name
 
 
 def test_the_service_never_imports_the_exporter() -> None:
-    """torch stays out of the serving image."""
+    """The exporter needs torch, and the serving image does not contain torch."""
     for name, path in _MODULES.items():
         assert not any(module.startswith("rerank_export") for module in _imports(path)), name
 
 
 @pytest.mark.parametrize("name", ["batching", "memory_budget", "fair_queue"])
 def test_the_scheduling_policy_is_pure(name: str) -> None:
-    """No clock, no lock, no socket."""
+    """The policy imports no clock, lock or socket, so that a test can run it step by step."""
     allowed = (
         "collections",
         "dataclasses",
@@ -102,17 +104,17 @@ def test_the_scheduling_policy_is_pure(name: str) -> None:
         "typing",
         "rerank_service.scheduling.batching",
     )
-    foreign = {
+    forbidden = {
         module
         for module in _imports(_MODULES[f"rerank_service.scheduling.{name}"])
         if not module.startswith((*allowed, "rerank_service.quantities"))
     }
-    assert not foreign, f"{name} imports {foreign}"
+    assert not forbidden, f"{name} imports {forbidden}"
 
 
 @pytest.mark.parametrize("command", ["eval", "calibrate", "tune", "rank"])
-def test_commands_that_serve_nothing_import_no_server(command: str) -> None:
-    """FastAPI, uvicorn and the gRPC server take half a second to import."""
+def test_commands_without_a_server_import_none(command: str) -> None:
+    """The import of FastAPI, uvicorn and the gRPC server takes half a second."""
     code = (
         "import sys, ast, importlib, pathlib\n"
         f"import rerank_service.cli.commands.{command} as module\n"
@@ -124,8 +126,8 @@ def test_commands_that_serve_nothing_import_no_server(command: str) -> None:
     assert ran.stdout == "\n"
 
 
-def test_onnxruntime_does_not_report_to_its_vendor() -> None:
-    """onnxruntime reads the variable when it is imported, so the module that imports it sets it before."""
+def test_telemetry_of_onnxruntime_is_off() -> None:
+    """onnxruntime reads the variable at import, so the only module that imports it sets the variable before."""
     importers = [name for name, path in _MODULES.items() if "onnxruntime" in _imports(path)]
     assert importers == ["rerank_service.engine.runtime"]
     code = "import os, rerank_service.engine.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"

@@ -1,8 +1,9 @@
-"""Settings: flags and variables."""
+"""Settings from flags and environment variables. Covers settings.py, settings_errors.py and cli/settings_help.py."""
 
 import pytest
 from pydantic import ValidationError
 
+from rerank_service.cli import settings_help
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import KEY_SETTINGS, Settings, read_settings
 
@@ -10,7 +11,7 @@ SECONDS = ("max_connection_age", "default_timeout", "grace", "drain_delay")
 
 
 def test_a_variable_sets_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RERANK_ and its name; lists are separated by commas."""
+    """RERANK_ and the name of the setting. Lists are separated by commas."""
     monkeypatch.setenv("RERANK_GRPC_PORT", "1234")
     monkeypatch.setenv("RERANK_API_KEYS", "a, b")
     monkeypatch.setenv("RERANK_ANY_MODEL", "true")
@@ -19,19 +20,19 @@ def test_a_variable_sets_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [key.get_secret_value() for key in settings.api_keys] == ["a", "b"]
 
 
-def test_a_flag_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As everywhere."""
+def test_a_flag_overrides_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable applies only without the flag."""
     monkeypatch.setenv("RERANK_GRPC_PORT", "1234")
     assert Settings(_cli_parse_args=["--grpc-port", "99", "--aliases", "x,y"]).grpc_port == 99
 
 
 def test_keys_are_not_printed() -> None:
-    """Neither in logs nor in traces."""
+    """So that they appear in no log line and no traceback."""
     assert "sesame" not in repr(Settings(api_keys=("sesame",)))
 
 
-def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As compose files and charts leave those that nobody filled in."""
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files and Helm charts leave variables without a value empty."""
     for name in Settings.model_fields.keys() - set(KEY_SETTINGS):
         monkeypatch.setenv(f"RERANK_{name.upper()}", "")
     assert Settings() == Settings.model_construct()
@@ -39,11 +40,11 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("value", ["", " ", ",", " , ,", "\n"])
-def test_key_settings_that_are_empty_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unlike other variables: an empty value must not switch keys off."""
+def test_empty_key_settings_are_rejected(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty value must not switch the check of keys off."""
     for name in KEY_SETTINGS:
         monkeypatch.setenv(f"RERANK_{name.upper()}", value)
-    with pytest.raises(SettingsInvalid, match="--api-keys or RERANK_API_KEYS holds no key"):
+    with pytest.raises(SettingsInvalid, match="--api-keys or RERANK_API_KEYS contains no key"):
         read_settings()
     monkeypatch.delenv("RERANK_API_KEYS")
     if not value.strip():
@@ -64,10 +65,10 @@ def test_key_settings_that_are_empty_are_refused(value: str, monkeypatch: pytest
         ("score_cache_bytes", "much", "a number of bytes, or a size such as 64MiB, from 0 to 1099511627776 bytes"),
     ],
 )
-def test_a_wrong_value_is_shown_with_what_is_allowed(
+def test_a_wrong_value_is_reported_with_the_allowed_values(
     name: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the flag and the variable."""
+    """The message begins with the flag and the variable."""
     monkeypatch.setenv(f"RERANK_{name.upper()}", value)
     with pytest.raises(SettingsInvalid) as caught:
         read_settings()
@@ -90,14 +91,14 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(
         *({name: value} for name in SECONDS for value in ("nan", "inf", "-inf", "1e400")),
     ],
 )
-def test_a_value_out_of_bounds_is_refused(wrong: dict[str, object]) -> None:
+def test_values_out_of_bounds_are_rejected(wrong: dict[str, object]) -> None:
     """At the start, not at the first request."""
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_largest_values_are_taken() -> None:
-    """The bounds are inside."""
+def test_the_largest_values_are_accepted() -> None:
+    """The bounds belong to the range."""
     settings = Settings(max_connection_age=365 * 24 * 60 * 60, max_message_bytes=2**30)
     assert (settings.max_connection_age, settings.max_message_bytes) == (31_536_000, 1_073_741_824)
 
@@ -105,12 +106,27 @@ def test_the_largest_values_are_taken() -> None:
 @pytest.mark.parametrize(
     ("value", "count"), [("1024", 1024), ("64MiB", 64 * 1024**2), ("64Mi", 64 * 1024**2), ("2 GB", 2 * 10**9)]
 )
-def test_bytes_are_taken_in_every_form(value: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers, and units as people and as Kubernetes write them."""
+def test_sizes_are_accepted_in_each_notation(value: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number of bytes, and sizes with units, also in the notation of Kubernetes."""
     monkeypatch.setenv("RERANK_SCORE_CACHE_BYTES", value)
     assert Settings().score_cache_bytes == count
 
 
-def test_every_setting_is_explained() -> None:
-    """--help and docs/settings.md are made of these."""
+def test_every_setting_has_a_description() -> None:
+    """--help and docs/settings.md show it."""
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_every_setting_is_in_a_group_of_the_help() -> None:
+    """The groups keep the order of settings.py."""
+    groups = settings_help.groups()
+    assert [name for names in groups.values() for name in names] == list(Settings.model_fields)
+    assert "" not in groups
+
+
+@pytest.mark.parametrize(
+    ("name", "default"), [("model", ""), ("aliases", ""), ("any_model", "false"), ("grace", "25"), ("lanes", "")]
+)
+def test_defaults_are_shown_as_a_variable_takes_them(name: str, default: str) -> None:
+    """Without the notation of Python, such as True or ()."""
+    assert settings_help.default_text(name) == default

@@ -20,7 +20,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def bound(host: str, port: int, *, flag: str) -> socket.socket:
+def listening_socket(host: str, port: int, *, flag: str) -> socket.socket:
     """Return a TCP socket that listens on an address. `flag` is the setting of the port, such as `--rest-port`.
 
     Raises:

@@ -1,1 +1,1 @@
-"""The `rerank` command line: its commands, and what they print."""
+"""The `rerank` command line: its commands and their output."""

@@ -1,4 +1,4 @@
-"""The arguments of every command that calls a running server: which server, which key, which model."""
+"""Arguments of all commands that call a running server: address, API key and model name."""
 
 import argparse
 import os
@@ -11,40 +11,50 @@ from rerank_service.tools.server_address import ADDRESS_FORMS, ServerAddress, se
 _SERVER = "RERANK_SERVER"
 API_KEY = "RERANK_API_KEY"
 CLIENT_VARIABLES = (_SERVER, API_KEY)
-"""Variables of client commands. `rerank serve` does not read them."""
-_UNPRINTABLE = "has characters that no header can carry: only printable ASCII is allowed"
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Environment variables of client commands. `rerank serve` ignores them."""
+_UNPRINTABLE = "has characters that are not allowed in a header: use printable ASCII only"
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Loopback address of each address that means all interfaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenServer:
-    """The server to call."""
+    """The server to call, and where its address comes from."""
 
     address: ServerAddress
     source: str
-    """The flag or variables that chose it."""
+    """The flag or variables that set the address."""
 
 
 def add_server_arguments(
     parser: argparse._ActionsContainer,
     *,
-    otherwise: str = "RERANK_HOST and RERANK_GRPC_PORT, else 127.0.0.1:50051",
+    default: str = "RERANK_HOST and RERANK_GRPC_PORT, else 127.0.0.1:50051",
     served_model: bool = True,
 ) -> None:
-    """Add --server, --api-key and --served-model. `otherwise` is what holds without --server and RERANK_SERVER."""
-    parser.add_argument("--server", metavar="ADDRESS", help=f"{ADDRESS_FORMS} (default: {_SERVER}, else {otherwise})")
+    """Add --server, --api-key and --served-model. `default` describes the default of --server in its help."""
     parser.add_argument(
-        "--api-key", metavar="KEY", help=f"a key of that server (default: {API_KEY}; a flag shows in `ps`)"
+        "--server", metavar="ADDRESS", help=f"server to call: {ADDRESS_FORMS} (default: {_SERVER}, else {default})"
+    )
+    parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help=f"API key to send; prefer the variable {API_KEY}, since flags are visible in `ps` (default: {API_KEY})",
     )
     if served_model:
-        parser.add_argument("--served-model", default="", metavar="NAME", help="model name there (default: its first)")
+        parser.add_argument(
+            "--served-model",
+            default="",
+            metavar="NAME",
+            help="name of the model at the server (default: the first model of the server)",
+        )
 
 
 def given_server(arguments: argparse.Namespace) -> ChosenServer | None:
-    """Return the server that --server or RERANK_SERVER names.
+    """Return the server that --server or RERANK_SERVER names, or None without both.
 
     Raises:
-        SettingsInvalid: it is not an address.
+        SettingsInvalid: the value is not an address.
     """
     if arguments.server is not None:
         return ChosenServer(server_address(arguments.server), "--server")
@@ -54,29 +64,28 @@ def given_server(arguments: argparse.Namespace) -> ChosenServer | None:
 
 
 def chosen_server(arguments: argparse.Namespace) -> ChosenServer:
-    """Return the server that is named, else the one that `rerank serve` starts with the same variables.
+    """Return the given server, else the one that `rerank serve` starts with the same environment variables.
 
     Raises:
-        SettingsInvalid: it is not an address.
-        SettingsInvalid: a setting is wrong.
+        SettingsInvalid: the value is not an address, a setting is wrong, or RERANK_GRPC_PORT is 0.
     """
     if given := given_server(arguments):
         return given
     settings = read_settings()
     if settings.grpc_port == 0:
         raise SettingsInvalid(
-            "RERANK_GRPC_PORT is 0, so the system chose the port: give it with --server or RERANK_SERVER"
+            "RERANK_GRPC_PORT is 0, so the system chose the port: set --server or RERANK_SERVER to the address"
         )
-    host = _ANY_HOST.get(settings.host, settings.host)
+    host = _LOOPBACK_OF.get(settings.host, settings.host)
     bracketed = f"[{host}]" if ":" in host else host
     return ChosenServer(ServerAddress("grpc", f"{bracketed}:{settings.grpc_port}"), "RERANK_HOST, RERANK_GRPC_PORT")
 
 
 def api_key(arguments: argparse.Namespace) -> str | None:
-    """Return the key to send.
+    """Return the API key to send, or None.
 
     Raises:
-        SettingsInvalid: no header can carry it.
+        SettingsInvalid: the key is empty or has characters that are not allowed in a header.
     """
     source = API_KEY if arguments.api_key is None else "--api-key"
     key: str | None = (os.environ.get(API_KEY) or None) if arguments.api_key is None else arguments.api_key

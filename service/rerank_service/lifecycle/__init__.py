@@ -1,1 +1,1 @@
-"""How the server changes while it runs, and how it ends: hot swap, background work, shutdown."""
+"""Changes of a running server, and its end: background work, hot swap, graceful shutdown."""

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop that nobody has to wait for."""
+"""Blocking work in a daemon thread, which the end of the process does not wait for."""
 
 import asyncio
 import threading
@@ -8,13 +8,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_NAME = "aside"
+_THREAD_NAME = "background"
 
 
-def aside(work: Callable[[], T]) -> asyncio.Future[T]:
-    """What a thread makes of some work.
+def run_in_background(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run blocking work in a daemon thread, and return a future of its result or exception.
 
-    The thread is a daemon: a process that was told to end does not wait for gigabytes to be read.
+    A daemon thread does not delay the end of the process, for example while it reads a model of several gigabytes.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
@@ -23,19 +23,22 @@ def aside(work: Callable[[], T]) -> asyncio.Future[T]:
         try:
             result = work()
         except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
-            tell(outcome.set_exception, error)
+            settle(outcome.set_exception, error)
         else:
-            tell(outcome.set_result, result)
+            settle(outcome.set_result, result)
 
-    def tell(settle: Callable[..., None], what: object) -> None:
+    def settle(set_outcome: Callable[..., None], value: object) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(lambda: None if outcome.cancelled() else settle(what))
+            loop.call_soon_threadsafe(lambda: None if outcome.cancelled() else set_outcome(value))
 
-    threading.Thread(target=run, name=_NAME, daemon=True).start()
+    threading.Thread(target=run, name=_THREAD_NAME, daemon=True).start()
     return outcome
 
 
-def abandoned() -> bool:
-    """Whether such work goes on still. A process that ends then must end at once: native code in the midst of reading
-    a model takes the interpreter's own way to end for a fault, and aborts."""
-    return any(thread.name == _NAME for thread in threading.enumerate())
+def background_work_is_running() -> bool:
+    """Return True while a background thread is alive.
+
+    The process must then end with `os._exit`: native code that is loading a model may abort during interpreter
+    shutdown.
+    """
+    return any(thread.name == _THREAD_NAME for thread in threading.enumerate())

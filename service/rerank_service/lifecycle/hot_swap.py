@@ -1,4 +1,7 @@
-"""The lanes of the model that is served, and how another takes its place while requests go on."""
+"""Hot swap: change to a faster engine while requests continue.
+
+New requests go to the new model. Requests that the old model has accepted finish there; then its lanes end.
+"""
 
 import asyncio
 import threading
@@ -8,78 +11,81 @@ from functools import partial
 
 import structlog
 
-from rerank_service.lifecycle.background import aside
+from rerank_service.lifecycle.background import run_in_background
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
 
 _log = structlog.get_logger()
 
-LoadBetter = Callable[[ServedModel, threading.Event], ServedModel | None]
-"""Blocks; given what runs and what is set when it should give up, what should run instead of it, if anything,
-or the same with more said of it."""
+LoadFaster = Callable[[ServedModel, threading.Event], ServedModel | None]
+"""Blocking function that loads the served model on a faster engine. It gives up when the event is set.
+
+It returns the model to serve from now on, or None to change nothing. A model with the same scheduler updates the
+description of the served model only, such as the reason for its engine."""
 
 
-class Lanes:
-    """The lanes of the model served, and of those before it until their last request is answered."""
+class HotSwap:
+    """The lanes of the served model, and those of earlier models until their last request is finished."""
 
     def __init__(self, registry: Registry, tasks: asyncio.TaskGroup) -> None:
         self._registry = registry
         self._tasks = tasks
-        self._running: list[asyncio.Task[None]] = []
+        self._lane_tasks: list[asyncio.Task[None]] = []
 
     def serve(self, model: ServedModel) -> None:
-        """Let requests that come from now on go to this model, which may be the one that runs with more said of it."""
-        schedulers = [one.scheduler for one in self._registry.models()]
+        """Send new requests to this model, and retire the models before it."""
+        schedulers = [registered.scheduler for registered in self._registry.models()]
         if model.scheduler not in schedulers:
-            self._running.append(self._tasks.create_task(model.scheduler.run()))
+            self._lane_tasks.append(self._tasks.create_task(model.scheduler.run()))
         self._registry.add(model)
-        for one in schedulers:
-            if one is not model.scheduler:
-                one.retire()
+        for scheduler in schedulers:
+            if scheduler is not model.scheduler:
+                scheduler.retire()
 
-    def end(self) -> None:
-        """Let no lane take another batch."""
-        for task in self._running:
+    def stop_lanes(self) -> None:
+        """Stop all lanes. A batch that is running finishes; no lane takes another one."""
+        for task in self._lane_tasks:
             task.cancel()
 
 
 @asynccontextmanager
-async def running(registry: Registry, model: ServedModel) -> AsyncIterator[Lanes]:
-    """Serve a model beside the block; if a lane dies the block is cancelled, and its error raised."""
+async def serve_model(registry: Registry, model: ServedModel) -> AsyncIterator[HotSwap]:
+    """Run the lanes of a model during the block. If a lane fails, cancel the block and raise the error of the lane."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            lanes = Lanes(registry, tasks)
-            lanes.serve(model)
-            del model  # it may be replaced
+            hot_swap = HotSwap(registry, tasks)
+            hot_swap.serve(model)
+            del model  # a hot swap may replace it, and then its memory is freed
             try:
-                yield lanes
+                yield hot_swap
             finally:
-                lanes.end()
+                hot_swap.stop_lanes()
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
 
 
 @asynccontextmanager
-async def improving(registry: Registry, lanes: Lanes, load_better: LoadBetter) -> AsyncIterator[None]:
-    """Beside the block, find out what runs best here, and change to it. The block's end does not wait for that."""
-    halt = threading.Event()
-
-    async def improve() -> None:
-        try:
-            better = await aside(partial(load_better, registry.get(""), halt))
-        except Exception as error:  # noqa: BLE001 - what runs, runs on
-            _log.warning("tuning failed", error=str(error))
-        else:
-            if better is not None:
-                changed = better.scheduler is not registry.get("").scheduler
-                lanes.serve(better)
-                if changed:
-                    _log.info("changed", provider=better.info.provider, precision=better.info.precision)
-
-    task = asyncio.create_task(improve())
+async def swap_in_background(registry: Registry, hot_swap: HotSwap, load_faster: LoadFaster) -> AsyncIterator[None]:
+    """Look for a faster engine during the block, and change to it. The end of the block does not wait for that."""
+    give_up = threading.Event()
+    task = asyncio.create_task(_swap(registry, hot_swap, partial(load_faster, registry.get(""), give_up)))
     try:
         yield
     finally:
-        halt.set()
+        give_up.set()
         task.cancel()
         await asyncio.wait([task])
+
+
+async def _swap(registry: Registry, hot_swap: HotSwap, load_faster: Callable[[], ServedModel | None]) -> None:
+    try:
+        faster = await run_in_background(load_faster)
+    except Exception as error:  # noqa: BLE001 - the server continues with the model that it serves
+        _log.warning("tuning failed", error=str(error))
+        return
+    if faster is None:
+        return
+    swapped = faster.scheduler is not registry.get("").scheduler
+    hot_swap.serve(faster)
+    if swapped:
+        _log.info("model swapped", provider=faster.info.provider, precision=faster.info.precision)

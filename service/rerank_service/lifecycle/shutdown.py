@@ -1,5 +1,8 @@
-"""The end of a server, by a signal: before it is ready at once; later what is in flight is answered first, within a
-grace or until somebody is in a hurry."""
+"""Graceful shutdown by SIGTERM or SIGINT.
+
+Before the server is ready, a signal ends the start at once. After that, the server drains: it finishes the accepted
+requests until the grace period is over or a second signal arrives.
+"""
 
 import asyncio
 import signal
@@ -9,74 +12,78 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from rerank_service.lifecycle.background import aside
+from rerank_service.lifecycle.background import run_in_background
 from rerank_service.scheduling.admission import Admission
 
 _log = structlog.get_logger()
 
 T = TypeVar("T")
-Signals = asyncio.Queue[signal.Signals]
+StopSignals = asyncio.Queue[signal.Signals]
+"""SIGTERM and SIGINT in order of arrival."""
 
 
-def stop_signals() -> Signals:
-    """Each SIGTERM and SIGINT from now on: the first asks to drain, the second to make haste."""
+def receive_stop_signals() -> StopSignals:
+    """Return a queue of all SIGTERM and SIGINT from now on. The first starts to drain, the second ends the drain."""
     loop = asyncio.get_running_loop()
-    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    signals: StopSignals = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
     return signals
 
 
-async def unless_stopped(stop: Signals, load: Callable[[], T]) -> T | None:
-    """Load in a thread; None if a signal comes before that is done."""
-    loaded = aside(load)
-    signalled = asyncio.create_task(stop.get())
-    waiting: list[asyncio.Future[Any]] = [loaded, signalled]
+async def run_unless_stopped(work: Callable[[], T], signals: StopSignals) -> T | None:
+    """Run blocking work in a background thread and return its result, or None if a signal arrives before that."""
+    result = run_in_background(work)
+    signalled = asyncio.create_task(signals.get())
+    waiting: list[asyncio.Future[Any]] = [result, signalled]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     if signalled.done():
-        loaded.cancel()
+        result.cancel()
         return None
     signalled.cancel()
-    return loaded.result()
+    return result.result()
 
 
 @dataclass(frozen=True, slots=True)
 class ShutdownTimeouts:
-    """How long an end may take."""
+    """Times of a graceful shutdown, in seconds."""
 
     delay: float
-    """Seconds in which requests still come, since not everybody knows yet."""
+    """Time in which new requests are still accepted: load balancers need it to notice that the server is not ready."""
     grace: float
-    """Seconds after that, for all that is in flight."""
+    """Time after `delay` for all accepted requests."""
 
 
-class Edge(Protocol):
-    """What listens."""
+class Listener(Protocol):
+    """A server of one protocol that listens on a port."""
 
     async def stop(self, grace: float) -> None:
-        """End when the requests that are here have ended, or the grace has."""
+        """Stop when all responses are sent, after `grace` seconds at the latest."""
 
 
-async def drain(admission: Admission, edges: Sequence[Edge], stop: Signals, patience: ShutdownTimeouts) -> None:
-    """Answer what is in flight, and see the answers out, within one grace for all or until a second signal."""
-    _log.info("draining", requests=admission.live_requests, grace=patience.grace)
-    hurry = asyncio.create_task(stop.get())
-    await asyncio.wait([hurry], timeout=patience.delay)
+async def drain(
+    admission: Admission, listeners: Sequence[Listener], signals: StopSignals, timeouts: ShutdownTimeouts
+) -> None:
+    """Finish the accepted requests and send their responses, within one grace period or until a second signal."""
+    _log.info("draining", live_requests=admission.live_requests, grace_seconds=timeouts.grace)
+    second_signal = asyncio.create_task(signals.get())
+    await asyncio.wait([second_signal], timeout=timeouts.delay)
     admission.close()
-    ends = asyncio.get_running_loop().time() + patience.grace
-    if not await _before(hurry, admission.drained(), ends):
-        _log.warning("grace is over", requests=admission.live_requests)
-    left = 0.0 if hurry.done() else max(0.0, ends - asyncio.get_running_loop().time())
-    await asyncio.gather(*(_before(hurry, edge.stop(left), ends) for edge in edges))
-    hurry.cancel()
+    clock = asyncio.get_running_loop().time
+    end = clock() + timeouts.grace
+    if not await _finishes(admission.drained(), end, second_signal):
+        _log.warning("grace period over", live_requests=admission.live_requests)
+    grace_left = 0.0 if second_signal.done() else max(0.0, end - clock())
+    await asyncio.gather(*(_finishes(listener.stop(grace_left), end, second_signal) for listener in listeners))
+    second_signal.cancel()
 
 
-async def _before(hurry: asyncio.Task[signal.Signals], work: Coroutine[Any, Any, None], ends: float) -> bool:
-    """Whether the work was done before a second signal, and before its time was over."""
+async def _finishes(work: Coroutine[Any, Any, None], end: float, second_signal: asyncio.Task[signal.Signals]) -> bool:
+    """Return True if the work finishes before `end`, a time of the loop, and before the second signal."""
     task = asyncio.create_task(work)
-    left = max(0.0, ends - asyncio.get_running_loop().time())
-    await asyncio.wait([hurry, task], timeout=left, return_when=asyncio.FIRST_COMPLETED)
-    done = task.done()
+    seconds_left = max(0.0, end - asyncio.get_running_loop().time())
+    await asyncio.wait([second_signal, task], timeout=seconds_left, return_when=asyncio.FIRST_COMPLETED)
+    finished = task.done()
     task.cancel()
     await asyncio.wait([task])
-    return done
+    return finished

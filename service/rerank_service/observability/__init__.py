@@ -1,1 +1,1 @@
-"""What operators see of a running server: log lines."""
+"""Observability of a running server: its log."""

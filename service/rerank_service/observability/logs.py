@@ -1,4 +1,4 @@
-"""How log lines look."""
+"""Format and destination of the log."""
 
 import io
 import logging
@@ -14,20 +14,25 @@ if TYPE_CHECKING:
 
 
 class _LossyFile(io.FileIO):
-    """A file that loses what it cannot write, so that a log whose reader is gone costs a line, never a request.
+    """A file that drops bytes it cannot write: a log without a reader loses lines, and no request fails.
 
-    It has no buffer: what one held at the end would fail there again, and change the exit status.
+    It is not buffered, because a buffer that cannot be flushed at exit changes the exit status.
     """
 
     def write(self, content: "ReadableBuffer") -> int:
-        """Write what can be written, and claim that it was all."""
+        """Write as much as possible, and report that everything was written."""
         with suppress(OSError):
             super().write(content)
         return memoryview(content).nbytes
 
 
 def configure_logging(form: Literal["auto", "console", "json"], level: str) -> None:
-    """Log to stderr: for people on a terminal, as JSON lines elsewhere. The libraries' own logs go the same way."""
+    """Log to stderr, including the logs of libraries.
+
+    Args:
+        form: `console` for people, `json` for one JSON object per line, `auto` for `console` if stderr is a terminal.
+        level: minimum level of our own log lines, such as `info`. Libraries log from `warning`.
+    """
     stream = _stderr()
     console = form == "console" or (form == "auto" and stream.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -36,7 +41,7 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str) -> N
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    # structlog's own defaults show the local variables of each frame, and those hold what callers sent
+    # by default, structlog shows the local variables of each frame, and they may contain texts of callers
     without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     render: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
@@ -60,6 +65,6 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str) -> N
 
 
 def _stderr() -> TextIO:
-    closed = sys.stderr is None  # as `2>&-` leaves it; the number 2 is then free for any file
+    closed = sys.stderr is None  # by `2>&-`; descriptor 2 may then belong to any other file
     file = _LossyFile(os.devnull, "w") if closed else _LossyFile(sys.stderr.fileno(), "w", closefd=False)
     return io.TextIOWrapper(file, "utf-8", errors="backslashreplace", write_through=True)

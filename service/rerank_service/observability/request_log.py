@@ -1,6 +1,6 @@
-"""Log lines about single requests.
+"""Log lines about rejected and failed requests.
 
-Rule: no text of a caller is logged. Messages about bad input quote what was sent, so their causes are left out.
+Rule: no text of a caller is logged. The causes of errors about invalid input may quote it, so they are not logged.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,19 @@ _log = structlog.get_logger()
 
 
 def log_refusal(error: RequestError, request: Mapping[str, str], *, status: int | str) -> None:
-    """Log that a request was refused. `request` has the fields that identify it, `status` is the answer's.
+    """Log a rejected request.
 
-    The cause is logged for a failure of the model only.
+    Args:
+        error: the reason. Its cause is logged only if the model failed.
+        request: fields that identify the request, such as `request_id` and `caller`.
+        status: status of the response: an HTTP status code, or the name of a gRPC code.
     """
     cause = {"cause": repr(error.__cause__)} if isinstance(error, InferenceFailed) and error.__cause__ else {}
-    _log.info("refused", **request, status=status, reason=error.reason, field=error.field, error=str(error), **cause)
+    _log.info(
+        "request refused", **request, status=status, reason=error.reason, field=error.field, error=str(error), **cause
+    )
 
 
 def log_internal_error(request: Mapping[str, str]) -> None:
-    """Log the exception that is being handled, which no request should cause."""
+    """Log an unexpected exception, with its traceback. Call it in an `except` block."""
     _log.exception("internal error", **request)

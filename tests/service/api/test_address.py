@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from rerank_service.api.address import address, bound, is_loopback
+from rerank_service.api.address import address, is_loopback, listening_socket
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_unusable_address_names_the_setting() -> None:
         with pytest.raises(
             OSError, match=rf"127.0.0.1:{port}: Address already in use; choose another with --some-port"
         ):
-            bound("127.0.0.1", port, flag="--some-port")
+            listening_socket("127.0.0.1", port, flag="--some-port")
     with pytest.raises(OSError, match="choose another with --host"):
-        bound("192.0.2.1", 0, flag="--some-port")
+        listening_socket("192.0.2.1", 0, flag="--some-port")
 
 
 def test_ipv6_address_has_brackets() -> None:

@@ -1,4 +1,4 @@
-"""Logs: a line that cannot be written costs nothing else."""
+"""The log: its format, and a log that cannot be written harms no request."""
 
 import os
 import signal
@@ -24,8 +24,8 @@ print("done")
 
 
 @pytest.fixture
-def broken() -> Iterator[int]:
-    """A pipe whose reader is gone."""
+def broken_pipe() -> Iterator[int]:
+    """Return the write end of a pipe without a reader."""
     read, write = os.pipe()
     os.close(read)
     yield write
@@ -39,16 +39,16 @@ def _run(code: str, stderr: int) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr or ""
 
 
-def test_our_lines_and_the_libraries_are_written() -> None:
-    """Each once, in order, as JSON."""
+def test_own_and_library_lines_are_written_as_json() -> None:
+    """Each line once, in order."""
     status, out, err = _run(LOG_TWICE, subprocess.PIPE)
     assert (status, out) == (0, "done\n")
     assert [line[:16] for line in err.splitlines()] == ['{"event": "ours"', '{"event": "\\ud80']
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_a_traceback_does_not_show_what_callers_sent(form: str) -> None:
-    """Ours and the libraries' alike: where it went wrong, not the variables that were there."""
+def test_tracebacks_show_no_local_variables(form: str) -> None:
+    """Local variables may contain documents. The lines of code are shown, for own and library errors."""
     code = f"""
 import logging, structlog
 from rerank_service.observability.logs import configure_logging
@@ -68,19 +68,19 @@ except ValueError:
     assert "Jane Doe" not in err
 
 
-def test_a_reader_that_is_gone_does_not_matter(broken: int) -> None:
-    """No error, and the exit status is 0: nothing is left to be written at the end."""
-    assert _run(LOG_TWICE, broken) == (0, "done\n", "")
+def test_a_log_without_a_reader_is_no_error(broken_pipe: int) -> None:
+    """The exit status is 0, because no buffer is left to flush at exit."""
+    assert _run(LOG_TWICE, broken_pipe) == (0, "done\n", "")
 
 
-def test_a_full_disk_does_not_matter() -> None:
-    """Any error of the file is the log's own."""
+def test_a_full_disk_is_no_error() -> None:
+    """Lines are lost, and the process continues."""
     with Path("/dev/full").open("wb") as full:
         assert _run(LOG_TWICE, full.fileno()) == (0, "done\n", "")
 
 
-def test_a_closed_stderr_does_not_matter() -> None:
-    """Its number is then free for another file, in which no log belongs."""
+def test_a_closed_stderr_is_no_error() -> None:
+    """Descriptor 2 may then belong to another file, and the log does not write to it."""
     code = f"import os, sys\nsys.stderr = None\nos.close(2)\nread, write = os.pipe()\n{LOG_TWICE}"
     code += (
         "os.set_blocking(read, False)\ntry:\n    print(os.read(read, 1))\nexcept BlockingIOError:\n    print('none')"
@@ -88,8 +88,8 @@ def test_a_closed_stderr_does_not_matter() -> None:
     assert _run(code, subprocess.PIPE) == (0, "done\nnone\n", "")
 
 
-def test_a_server_without_a_reader_answers_and_drains(small_model: Bundle) -> None:
-    """Exit status 0, as with one."""
+def test_a_server_without_a_log_reader_ranks_and_drains(small_model: Bundle) -> None:
+    """The exit status is 0."""
     with started("--model", str(small_model.folder)) as server:
         assert server.popen.stderr is not None
         server.popen.stderr.close()

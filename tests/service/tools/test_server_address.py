@@ -70,7 +70,7 @@ def test_the_server_is_chosen_by_flag_then_variable_then_settings(
 def test_port_0_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message has the flag and the variable to set."""
     monkeypatch.setenv("RERANK_GRPC_PORT", "0")
-    with pytest.raises(SettingsInvalid, match="give it with --server or RERANK_SERVER"):
+    with pytest.raises(SettingsInvalid, match="set --server or RERANK_SERVER"):
         chosen_server(_arguments())
 
 

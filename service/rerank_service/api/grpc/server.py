@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from rerank_service.api.address import address, bound
+from rerank_service.api.address import address, listening_socket
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.handlers import Service
 from rerank_service.api.grpc.options import GrpcOptions
@@ -87,7 +87,7 @@ async def listening(services: Sequence[Service], keys: Keys, options: GrpcOption
         OSError: the address is in use.
     """
     # grpc writes the reason to stderr in its own form, and raises an error without it
-    bound(options.host, options.port, flag="--grpc-port").close()
+    listening_socket(options.host, options.port, flag="--grpc-port").close()
     server = grpc.aio.server(options=_channel_arguments(options))
     server.add_generic_rpc_handlers(tuple(service.handler(keys, options.default_timeout) for service in services))
     checks = health.aio.HealthServicer()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rerank_service.api.address import bound
+from rerank_service.api.address import listening_socket
 
 
 class _Server(uvicorn.Server):
@@ -53,7 +53,7 @@ async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[RestEdg
         lifespan="off",
         server_header=False,
     )
-    listener = bound(host, port, flag="--rest-port")
+    listener = listening_socket(host, port, flag="--rest-port")
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     edge = RestEdge(server, serving, listener.getsockname()[1])

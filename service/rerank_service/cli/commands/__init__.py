@@ -1,33 +1,38 @@
-"""The subcommands of `rerank`, one file each; other packages bring more through the entry points
-`rerank.commands`."""
+"""The subcommands of `rerank`, one file each. Other packages add theirs as entry points of `rerank.commands`."""
 
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A subcommand. Its module is imported to list it, so what is heavy is imported when it runs."""
+    """A subcommand. `rerank --help` imports its module, so the module imports large packages inside functions only."""
 
     help: str
-    """One line."""
+    """One line for `rerank --help`."""
     description: str
-    """What it does, and how to begin; shown by `--help`."""
+    """One paragraph for the --help of the command."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """Examples for the --help of the command: the purpose and the command line of each."""
     configure: Callable[[argparse.ArgumentParser], None]
-    """Add its arguments."""
+    """Add the arguments to a parser."""
     run: Callable[[argparse.Namespace], int]
-    """Do it; gives the exit status."""
+    """Run the command and return its exit status."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Options of earlier versions, and what to use instead."""
+    """Options of earlier versions, and the options that replace them."""
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, as the type of an argument."""
+    """Convert an argument to an integer of at least 1.
+
+    Raises:
+        ArgumentTypeError: it is not one.
+    """
     try:
         value = int(text)
     except ValueError:
         value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return value

@@ -1,4 +1,4 @@
-"""`rerank bench`: load on a running server."""
+"""`rerank bench`: measure a running server under load."""
 
 import argparse
 import asyncio
@@ -24,22 +24,43 @@ _SECONDS = 10.0
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_server_arguments(parser)
     parser.add_argument(
-        "--dialect", choices=("auto", "cohere", "tei"), default="auto", help="the JSON spoken (default: found out)"
+        "--dialect",
+        choices=("auto", "cohere", "tei"),
+        default="auto",
+        help="JSON format of a REST server; auto tries both (default: %(default)s)",
     )
     load = parser.add_argument_group("load")
-    load.add_argument("--clients", metavar="N,N", help=f"load levels: clients at once (default: {_CLIENTS})")
-    load.add_argument("--rate", type=float, metavar="N", help="instead of clients: requests a second, come what may")
     load.add_argument(
-        "--seconds", type=float, metavar="S", help=f"how long each level begins requests (default: {_SECONDS:g})"
+        "--clients", metavar="N,N", help=f"load levels: numbers of concurrent clients (default: {_CLIENTS})"
     )
-    load.add_argument("--requests", type=int, metavar="N", help="instead of seconds: how many requests a level has")
-    load.add_argument("--documents", type=int, default=25, metavar="N", help="of a request (default: %(default)s)")
-    load.add_argument("--tokens", default="20-400", metavar="N-N", help="of a document (default: %(default)s)")
-    load.add_argument("--deadline", type=float, metavar="S", help="of each request, in seconds")
-    load.add_argument("--seed", type=int, default=0, metavar="N", help="other texts of the same kind")
-    kept = parser.add_argument_group("what is kept")
-    kept.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
-    kept.add_argument("--png", type=Path, metavar="FILE", help="draw them (needs the extra `bench`)")
+    load.add_argument(
+        "--rate",
+        type=float,
+        metavar="N",
+        help="requests per second, sent on schedule even if the server is slow; replaces --clients",
+    )
+    load.add_argument(
+        "--seconds", type=float, metavar="S", help=f"duration of each level, in seconds (default: {_SECONDS:g})"
+    )
+    load.add_argument("--requests", type=int, metavar="N", help="number of requests per level; replaces --seconds")
+    load.add_argument(
+        "--documents", type=int, default=25, metavar="N", help="documents per request (default: %(default)s)"
+    )
+    load.add_argument(
+        "--tokens",
+        default="20-400",
+        metavar="N-N",
+        help="tokens per document, at least and at most (default: %(default)s)",
+    )
+    load.add_argument(
+        "--deadline", type=float, metavar="S", help="deadline of each request, in seconds (default: that of the server)"
+    )
+    load.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the generated texts (default: %(default)s)"
+    )
+    output = parser.add_argument_group("output files")
+    output.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a JSON file")
+    output.add_argument("--png", type=Path, metavar="FILE", help="write a plot (requires the extra `bench`)")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -82,17 +103,17 @@ async def _measure(
 
     console = stderr_console()
     served = await server.probe()
-    measured = []
+    levels_measured = []
     for clients in levels:
         level = await _level(arguments, server, workload, clients)
-        measured.append(level)
+        levels_measured.append(level)
         if not console.is_terminal:
             console.print(level_line(level), soft_wrap=True)
-    return LoadReport(address, served, workload, arguments.deadline, measured)
+    return LoadReport(address, served, workload, arguments.deadline, levels_measured)
 
 
 async def _level(arguments: argparse.Namespace, server: "Target", workload: "Workload", clients: int) -> "Level":
-    """One load level; `clients` is 0 for arrivals at a rate."""
+    """Measure one load level. `clients` is 0 for requests at a fixed rate."""
     from rerank_service.cli.output.loadtest import level_progress
     from rerank_service.tools.loadtest.generator import Amount, closed_loop, open_loop
     from rerank_service.tools.loadtest.load_report import Level
@@ -118,16 +139,20 @@ async def _level(arguments: argparse.Namespace, server: "Target", workload: "Wor
 
 
 def _levels(arguments: argparse.Namespace) -> list[int]:
-    """Clients of each level, after a look at all that must be above 0."""
+    """Return the number of clients of each level: 0 for requests at a fixed rate.
+
+    Raises:
+        SettingsInvalid: a number is not positive, or two options contradict each other.
+    """
     for name in ("rate", "seconds", "requests", "documents", "deadline"):
         value = getattr(arguments, name)
         if value is not None and not 0 < value < float("inf"):
-            raise SettingsInvalid(f"--{name} must be above 0, not {value:g}")
+            raise SettingsInvalid(f"--{name} is {value:g}: give a number above 0")
     if arguments.seconds and arguments.requests:
-        raise SettingsInvalid("give --seconds or --requests, not both")
+        raise SettingsInvalid("--seconds and --requests are mutually exclusive: give one of them")
     if arguments.rate:
         if arguments.clients or arguments.requests:
-            raise SettingsInvalid("--rate comes instead of --clients and --requests: leave those out, or --rate")
+            raise SettingsInvalid("--rate replaces --clients and --requests: remove these, or remove --rate")
         return [0]
     clients = arguments.clients or _CLIENTS
     try:
@@ -135,12 +160,18 @@ def _levels(arguments: argparse.Namespace) -> list[int]:
     except ValueError:
         levels = []
     if not levels or min(levels) < 1:
-        raise SettingsInvalid(f"--clients must be numbers above 0 with commas between, not {clients!r}")
+        raise SettingsInvalid(
+            f"--clients is {clients!r}: give whole numbers above 0, separated by commas, such as {_CLIENTS}"
+        )
     return levels
 
 
 def _check_writable(path: Path) -> None:
-    """Before the minutes of having something to write."""
+    """Check that a file can be written, before the measurement of several minutes.
+
+    Raises:
+        SettingsInvalid: it cannot be written.
+    """
     try:
         with path.open("a"):
             pass
@@ -157,17 +188,21 @@ def _workload(arguments: argparse.Namespace) -> "Workload":
     except ValueError:
         lengths = Lengths(0, 0)
     if not 0 < lengths.shortest <= lengths.longest:
-        raise SettingsInvalid(f"--tokens must be a number above 0, or two like 20-400, not {arguments.tokens!r}")
+        raise SettingsInvalid(f"--tokens is {arguments.tokens!r}: give a number above 0, or a range such as 20-400")
     return Workload(arguments.documents, lengths, seed=arguments.seed)
 
 
 COMMAND = Command(
-    help="put load on a running server and measure it",
-    description="Put load on a running server, ours or another Cohere- or TEI-style one, and show documents a second, "
-    "latency and errors at each load level. The requests are made up, of mixed lengths, and the same for the same "
-    f"--seed. For example, this server at four load levels: {command_name()} bench; and another one over HTTP "
-    f"with 16 clients, the figures in a file: {command_name()} bench --server http://localhost:7997/rerank "
-    "--clients 16 --json infinity.json",
+    help="measure a running server under load",
+    description="Send generated requests to a running server, and show documents per second, latency and errors at "
+    "each load level. Any server with a Cohere or TEI API works. The same --seed generates the same requests.",
+    examples=(
+        ("the server on this machine, at four load levels", f"{command_name()} bench"),
+        (
+            "another server, 16 clients, figures in a file",
+            f"{command_name()} bench --server http://localhost:7997/rerank --clients 16 --json f.json",
+        ),
+    ),
     configure=_configure,
     run=_run,
     renamed={"--model": "--served-model"},

@@ -1,4 +1,4 @@
-"""`rerank calibrate`: make a bundle's scores mean something on labels."""
+"""`rerank calibrate`: fit the scores of a bundle to labelled documents."""
 
 import argparse
 import asyncio
@@ -21,19 +21,44 @@ if TYPE_CHECKING:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", type=Path, metavar="FOLDER", required=True, help="the model's folder")
-    add("--labels", type=Path, metavar="FILE", required=True, help="judged documents, JSONL (docs/evaluation.md)")
-    add("--method", choices=("auto", "platt", "isotonic"), default="auto", help="the curve (default: %(default)s)")
-    meaning = parser.add_mutually_exclusive_group()
-    meaning.add_argument("--graded", action="store_true", help="labels are grades: make scores an even scale of them")
-    meaning.add_argument("--relevant-from", type=int, metavar="N", help="labels are grades: relevant is N and above")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--in-place", action="store_true", help="keep it in the bundle itself (the default)")
-    where.add_argument("--out", type=Path, metavar="FOLDER", help="keep it in a copy of the bundle")
-    where.add_argument("--dry-run", action="store_true", help="keep nothing")
-    add("--picture", type=Path, metavar="FILE", help="reliability diagram (default: <model>-reliability.png)")
-    add("--json", type=Path, metavar="FILE", help="write all figures as JSON")
-    add("--max-tokens-per-doc", type=positive, metavar="N", help="cut each document to so many tokens")
+    add("--model", type=Path, metavar="FOLDER", required=True, help="bundle to calibrate")
+    add(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="JSONL file with labelled documents; docs/evaluation.md describes it",
+    )
+    add(
+        "--method",
+        choices=("auto", "platt", "isotonic"),
+        default="auto",
+        help="type of the calibration curve; auto compares both (default: %(default)s)",
+    )
+    labels = parser.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--graded", action="store_true", help="labels are grades: scores become grades on an even scale from 0 to 1"
+    )
+    labels.add_argument(
+        "--relevant-from", type=int, metavar="N", help="labels are grades: documents of grade N or higher are relevant"
+    )
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--in-place", action="store_true", help="save the curve in the bundle (the default)")
+    target.add_argument("--out", type=Path, metavar="FOLDER", help="save the curve in a copy of the bundle")
+    target.add_argument("--dry-run", action="store_true", help="save nothing")
+    add(
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="file for the reliability diagram (default: <model>-reliability.png)",
+    )
+    add("--json", type=Path, metavar="FILE", help="write all figures to a JSON file")
+    add(
+        "--max-tokens-per-doc",
+        type=positive,
+        metavar="N",
+        help="token limit per document (default: RERANK_DOCUMENT_TOKENS, else 8192)",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -51,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
         check_output_folder(arguments.out)
     bundle = open_bundle(arguments.model)
     labelled = _labelled(arguments)
-    found = calibrate(
+    calibrated = calibrate(
         labelled,
         asyncio.run(_logits(arguments, labelled)),
         graded=arguments.graded,
@@ -59,14 +84,14 @@ def _run(arguments: argparse.Namespace) -> int:
         method=None if arguments.method == "auto" else arguments.method,
     )
     console = Console()
-    console.print(quality_table(found))
-    console.print(grades_table(found))
-    console.print(_keep(arguments, bundle, found), highlight=False, markup=False, soft_wrap=True)
+    console.print(quality_table(calibrated))
+    console.print(grades_table(calibrated))
+    console.print(_save(arguments, bundle, calibrated), highlight=False, markup=False, soft_wrap=True)
     picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
-    draw_reliability(found, picture)
+    draw_reliability(calibrated, picture)
     console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(calibration_report(found), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(calibration_report(calibrated), indent=2) + "\n")
     return 0
 
 
@@ -87,7 +112,7 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[LabelledQuery]"
     from rerank_service.tools.offline_scoring import Refusal, Task, local_scorer, score_all
     from rerank_service.wiring import model_options, request_limits
 
-    tasks = [Task(one.places[0], one.query, one.documents) for one in labelled]
+    tasks = [Task(query.places[0], query.query, query.documents) for query in labelled]
     settings = read_settings(model=arguments.model)
     options = model_options(settings)
     async with local_scorer(
@@ -95,41 +120,47 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[LabelledQuery]"
     ) as scorer:
         with progress("scoring labels", sum(len(task.documents) for task in tasks)) as scored:
             logits = []
-            for task, found in zip(tasks, await score_all(scorer, tasks, scored), strict=True):
-                if isinstance(found, Refusal):
-                    raise FileInvalid(f"{task.place}: {found.message}")
-                logits.append(found.logits)
+            for task, result in zip(tasks, await score_all(scorer, tasks, scored), strict=True):
+                if isinstance(result, Refusal):
+                    raise FileInvalid(f"{task.place}: {result.message}")
+                logits.append(result.logits)
             return logits
 
 
-def _keep(arguments: argparse.Namespace, bundle: "Bundle", found: "CalibrationResult") -> str:
+def _save(arguments: argparse.Namespace, bundle: "Bundle", calibrated: "CalibrationResult") -> str:
     from rerank_service.tools.calibration.bundle_update import update_copy, update_in_place
 
-    numbers = found.calibration.curve.model_dump(exclude={"method"})
-    curve = f"{found.calibration}: {', '.join(f'{name} {_figures(value)}' for name, value in numbers.items())}"
+    numbers = calibrated.calibration.curve.model_dump(exclude={"method"})
+    curve = f"{calibrated.calibration}: {', '.join(f'{name} {_figures(value)}' for name, value in numbers.items())}"
     if arguments.dry_run:
-        return f"not kept: {_short(curve)}"
+        return f"not saved: {_short(curve)}"
     if arguments.out is not None:
-        kept = update_copy(bundle, found, arguments.labels, arguments.out)
+        saved = update_copy(bundle, calibrated, arguments.labels, arguments.out)
     else:
-        kept = update_in_place(bundle, found, arguments.labels)
-    return f"kept in {kept.folder}: {_short(curve)}"
+        saved = update_in_place(bundle, calibrated, arguments.labels)
+    return f"saved in {saved.folder}: {_short(curve)}"
 
 
 def _figures(value: "float | tuple[float, ...]") -> str:
     return f"({', '.join(map(rounded, value))})" if isinstance(value, tuple) else rounded(value)
 
 
-def _short(text: str, most: int = 120) -> str:
-    return text if len(text) <= most else f"{text[:most]}…"
+def _short(text: str, max_chars: int = 120) -> str:
+    return text if len(text) <= max_chars else f"{text[:max_chars]}…"
 
 
 COMMAND = Command(
-    help="calibrate a model's scores on labels",
-    description="Fit how a model's logits become scores, so that a score is the probability that a document is "
-    "relevant, or with --graded its grade on an even scale from 0 to 1, on the labels given; keep it in the bundle. "
-    f"The order of results never changes. For example: {command_name()} calibrate --model out/my-model "
-    "--labels labels.jsonl",
+    help="fit the scores of a bundle to labelled documents",
+    description="Fit a curve from logits to scores on labelled documents, and save it in the bundle. A score then is "
+    "the probability that a document is relevant, or with --graded its grade on an even scale from 0 to 1. The "
+    "order of results does not change.",
+    examples=(
+        ("labels 0 and 1", f"{command_name()} calibrate --model out/my-model --labels labels.jsonl"),
+        (
+            "grades, without saving the curve",
+            f"{command_name()} calibrate --model out/my-model --labels grades.jsonl --graded --dry-run",
+        ),
+    ),
     configure=_configure,
     run=_run,
     renamed={"--bundle": "--model"},

@@ -1,4 +1,4 @@
-"""`rerank eval`: how well a model ranks collections that people have judged."""
+"""`rerank eval`: measure how well a model ranks judged collections."""
 
 import argparse
 import asyncio
@@ -22,39 +22,87 @@ if TYPE_CHECKING:
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("collections", nargs="*", type=Path, metavar="COLLECTION", help="a .jsonl(.gz) file or a folder as BEIR's")
-    add("--candidates", type=Path, metavar="RUN", help="TREC run with the first stage's order, for BEIR's and TREC's")
-    add("--split", default="test", metavar="NAME", help="of a BEIR folder's qrels (default: %(default)s)")
-    trec = parser.add_argument_group("qrels and texts", "a collection in TREC's forms: --candidates and these")
-    trec.add_argument("--qrels", type=Path, metavar="FILE", help="what was judged")
-    trec.add_argument("--topics", type=Path, metavar="FILE", help="the queries: .tsv (id, text) or .jsonl")
-    trec.add_argument("--corpus", type=Path, metavar="FILE", help="the documents, likewise")
-    model = parser.add_argument_group("what is evaluated")
-    model.add_argument("--model", type=Path, metavar="FOLDER", help="folder of a model (default: the bundled starter)")
-    model.add_argument("--provider", choices=[one.value for one in Provider], help="as for rerank serve")
-    model.add_argument("--precision", choices=[one.value for one in Precision], help="as for rerank serve")
-    add_server_arguments(model, otherwise="no server, but a model in this process")
-    model.add_argument("--max-tokens-per-doc", type=positive, metavar="N", help="cut each document to so many tokens")
-    model.add_argument(
-        "--too-long",
-        choices=("windows", "cut"),
-        default="windows",
-        help="score documents longer than the model's window in several, or cut them (default: %(default)s)",
+    parser.add_argument(
+        "collections", nargs="*", type=Path, metavar="COLLECTION", help="a .jsonl or .jsonl.gz file, or a BEIR folder"
     )
-    how = parser.add_argument_group("how much, and what is measured")
-    how.add_argument("--depth", type=positive, metavar="N", help="candidates of each query (default: all)")
-    how.add_argument("--queries", type=positive, metavar="N", help="the first N of each collection (default: all)")
-    how.add_argument("--gain", choices=("grade", "exp2"), default="grade", help="of nDCG: the grade, or 2^grade - 1")
-    how.add_argument("--relevant-from", type=positive, default=1, metavar="GRADE", help="for MRR, recall (default: 1)")
-    how.add_argument("--recall-at", type=positive, default=10, metavar="K", help="(default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write all figures, those of each query too")
-    add(
+    _add_collection_arguments(parser)
+    _add_model_arguments(parser.add_argument_group("model or server to evaluate"))
+    _add_measure_arguments(parser.add_argument_group("measures"))
+    output = parser.add_argument_group("output files")
+    output.add_argument("--json", type=Path, metavar="FILE", help="write all figures, including those of each query")
+    output.add_argument(
         "--run",
         type=Path,
         dest="ranked",
         metavar="FILE",
-        help="write the model's order as a TREC run; of one collection",
+        help="write the order of the model as a TREC run (one collection)",
+    )
+
+
+def _add_collection_arguments(parser: argparse.ArgumentParser) -> None:
+    beir = parser.add_argument_group("BEIR folder and TREC files")
+    beir.add_argument(
+        "--candidates", type=Path, metavar="RUN", help="TREC run with the candidates in the order of the first stage"
+    )
+    beir.add_argument("--split", default="test", metavar="NAME", help="qrels of a BEIR folder (default: %(default)s)")
+    trec = parser.add_argument_group(
+        "TREC files", "A collection in TREC format needs --candidates and these three files."
+    )
+    trec.add_argument("--qrels", type=Path, metavar="FILE", help="judgements")
+    trec.add_argument("--topics", type=Path, metavar="FILE", help="queries: .tsv (id, text) or .jsonl")
+    trec.add_argument("--corpus", type=Path, metavar="FILE", help="documents: .tsv (id, text) or .jsonl")
+
+
+def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model",
+        type=Path,
+        metavar="FOLDER",
+        help="model folder (default: RERANK_MODEL, else the bundled starter model)",
+    )
+    group.add_argument(
+        "--provider", choices=[provider.value for provider in Provider], help="the same as for rerank serve"
+    )
+    group.add_argument(
+        "--precision", choices=[precision.value for precision in Precision], help="the same as for rerank serve"
+    )
+    add_server_arguments(group, default="no server: the model runs in this process")
+    group.add_argument(
+        "--max-tokens-per-doc",
+        type=positive,
+        metavar="N",
+        help="token limit per document (default: that of the server, or RERANK_DOCUMENT_TOKENS, else 8192)",
+    )
+    group.add_argument(
+        "--too-long",
+        choices=("windows", "cut"),
+        default="windows",
+        help="score long documents in windows, or cut them (default: %(default)s)",
+    )
+
+
+def _add_measure_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--depth", type=positive, metavar="N", help="number of candidates per query (default: all)")
+    group.add_argument("--queries", type=positive, metavar="N", help="number of queries per collection (default: all)")
+    group.add_argument(
+        "--gain",
+        choices=("grade", "exp2"),
+        default="grade",
+        help="gain of nDCG: grade, or 2^grade - 1 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--relevant-from",
+        type=positive,
+        default=1,
+        metavar="GRADE",
+        help="lowest grade of a relevant document, for MRR and recall (default: %(default)s)",
+    )
+    group.add_argument(
+        "--recall-at",
+        type=positive,
+        default=10,
+        metavar="K",
+        help="number of results for recall (default: %(default)s)",
     )
 
 
@@ -71,7 +119,7 @@ def _run(arguments: argparse.Namespace) -> int:
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
     console = Console()
     console.print(evaluation_table(evaluated, measures))
-    seconds, pairs = sum(one.seconds for one in evaluated), sum(one.collection.pairs for one in evaluated)
+    seconds, pairs = sum(result.seconds for result in evaluated), sum(result.collection.pairs for result in evaluated)
     notes = [note for result in evaluated for note in evaluation_notes(result)]
     for line in (*notes, f"{scorer.model} on {scorer.engine}: {counted(pairs, 'pair')} in {duration(seconds)}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -93,16 +141,18 @@ def _collections(arguments: argparse.Namespace, subset: "Subset") -> "list[Colle
     if arguments.qrels is not None or arguments.topics is not None or arguments.corpus is not None:
         missing = [f"--{name}" for name, path in trec.items() if path is None]
         if missing or paths:
-            wrong = f"{', '.join(missing)} is missing" if missing else f"{paths[0]} is given too"
-            raise SettingsInvalid(f"a collection in TREC's form is its four files alone: {wrong}")
+            problem = f"{', '.join(missing)} missing" if missing else f"remove {paths[0]}"
+            raise SettingsInvalid(
+                f"a collection in TREC format consists of --candidates, --qrels, --topics and --corpus: {problem}"
+            )
         files = TrecFiles(run=trec["candidates"], qrels=trec["qrels"], topics=trec["topics"], corpus=trec["corpus"])
         return [read_trec(files.qrels.name.partition(".")[0], files, subset)]
     if not paths:
-        raise SettingsInvalid("say which collection: a .jsonl file, a BEIR folder, or TREC's files (--help)")
+        raise SettingsInvalid("no collection: give a .jsonl file, a BEIR folder, or TREC files (see --help)")
     if arguments.ranked is not None and len(paths) > 1:
-        raise SettingsInvalid(f"--run takes one collection, and {len(paths)} are given")
+        raise SettingsInvalid(f"--run needs exactly one collection, not {len(paths)}")
     if arguments.candidates is not None and (len(paths) > 1 or not paths[0].is_dir()):
-        raise SettingsInvalid("--candidates goes with one BEIR folder, or with TREC's files")
+        raise SettingsInvalid("--candidates needs exactly one BEIR folder, or TREC files")
     return [
         read_beir(path, subset, run=arguments.candidates, split=arguments.split)
         if path.is_dir()
@@ -133,7 +183,7 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     from rerank_service.tools.offline_scoring import local_scorer, server_scorer
     from rerank_service.wiring import model_options, request_limits
 
-    read: dict[str, Any] = {
+    reading: dict[str, Any] = {
         "max_tokens_per_doc": arguments.max_tokens_per_doc,
         "too_long": TooLong(arguments.too_long),
     }
@@ -142,15 +192,15 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     }
     if given and arguments.server is not None:
         raise SettingsInvalid(f"--server and --{next(iter(given))} are mutually exclusive: give one of them")
-    server = None if given else given_server(arguments)  # a flag wins over RERANK_SERVER
+    server = None if given else given_server(arguments)  # flags override RERANK_SERVER
     if server is None:
         settings = read_settings(**given)
-        async with local_scorer(model_options(settings), request_limits(settings), **read) as scorer:
+        async with local_scorer(model_options(settings), request_limits(settings), **reading) as scorer:
             yield scorer
         return
     try:
         async with server_scorer(
-            server.address, api_key=api_key(arguments), model=arguments.served_model, **read
+            server.address, api_key=api_key(arguments), model=arguments.served_model, **reading
         ) as scorer:
             yield scorer
     except UnicodeEncodeError as error:
@@ -159,9 +209,18 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
 
 COMMAND = Command(
     help="measure how well a model ranks judged collections",
-    description="Rank the candidates of relevance collections with a model, as `rerank serve` would run it, or with a "
-    "running server, and measure nDCG@10, MRR@10 and recall before and after. For example: "
-    f"{command_name()} eval data/trec-dl19.jsonl.gz --depth 100",
+    description="Rank the candidates of judged collections, and measure nDCG@10, MRR@10 and recall before and after. "
+    "The model runs in this process with the settings of `rerank serve`, or in a running server (--server).",
+    examples=(
+        (
+            "the bundled starter model, 100 candidates per query",
+            f"{command_name()} eval data/trec-dl19.jsonl.gz --depth 100",
+        ),
+        (
+            "a running server, all figures in a file",
+            f"{command_name()} eval beir/scifact --server 10.0.0.7:50051 --json f.json",
+        ),
+    ),
     configure=_configure,
     run=_run,
     renamed={"--served-name": "--served-model"},

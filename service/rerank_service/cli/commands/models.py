@@ -1,4 +1,4 @@
-"""`rerank models`: what a server serves."""
+"""`rerank models`: list the models of a server."""
 
 import argparse
 import asyncio
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
+from rerank_service.installation import command_name
 
 if TYPE_CHECKING:
     from rerank.v1 import rerank_pb2 as pb
@@ -37,7 +38,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 COMMAND = Command(
     help="list the models of a running server",
-    description="List the models of a running server, the default first, with their limits.",
+    description="List the models of a running server with their names, engine and limits. The first is the default.",
+    examples=(
+        ("a server on this machine", f"{command_name()} models"),
+        ("another server, over REST", f"{command_name()} models --server http://10.0.0.7:8080"),
+    ),
     configure=_configure,
     run=_run,
 )

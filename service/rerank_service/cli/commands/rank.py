@@ -13,34 +13,34 @@ from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
 
 _MAX_TOP_N = 2**31 - 1
-"""What the message has room for."""
+"""Largest value of the field in the message, an int32."""
 _PREFIX = "SCORE_TYPE_"
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("query", help="what is asked")
-    parser.add_argument("documents", nargs="*", help="the candidates, one an argument")
-    parser.add_argument("--file", metavar="FILE", help="read candidates from a file, one a line; - is standard input")
+    parser.add_argument("query", metavar="QUERY", help="text to rank the documents by")
+    parser.add_argument("documents", nargs="*", metavar="DOCUMENT", help="document to rank; give any number of them")
+    parser.add_argument("--file", metavar="FILE", help="file with one document per line; - reads standard input")
     add_server_arguments(parser)
-    parser.add_argument("--top-n", type=int, metavar="N", help="show the best N only")
+    parser.add_argument("--top-n", type=int, metavar="N", help="number of results (default: all documents)")
     parser.add_argument(
         "--score-type",
         choices=[name.removeprefix(_PREFIX).lower() for name in pb.ScoreType.keys()[1:]],
-        help="what scores say (default: calibrated where the model is, else its sigmoid)",
+        help="type of the scores (default: calibrated for a calibrated model, else sigmoid)",
     )
-    parser.add_argument("--json", action="store_true", help="print the results as JSON, one a line")
+    parser.add_argument("--json", action="store_true", help="print each result as a line of JSON")
 
 
 def _documents(arguments: argparse.Namespace) -> list[str]:
     documents = [*arguments.documents, *(_lines(arguments.file) if arguments.file else ())]
     if not documents:
-        empty = f"--file {arguments.file} has no line with text: " if arguments.file else ""
-        raise SettingsInvalid(f"{empty}give documents, --file or standard input (--file -)")
+        problem = f"--file {arguments.file} has no line with text: " if arguments.file else ""
+        raise SettingsInvalid(f"{problem}give documents, --file or standard input (--file -)")
     return documents
 
 
 def _lines(file: str) -> list[str]:
-    """Read the lines of a file that are not blank."""
+    """Return the lines of a file, without blank ones."""
     content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         return [line for line in content.decode().splitlines() if line.strip()]
@@ -52,7 +52,7 @@ async def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.Reran
     from rerank_service.tools.rest_client import client_of
 
     if arguments.top_n is not None and abs(arguments.top_n) > _MAX_TOP_N:
-        raise SettingsInvalid(f"--top-n is {arguments.top_n}, and at most {_MAX_TOP_N} can be asked for")
+        raise SettingsInvalid(f"--top-n is {arguments.top_n}: give at most {_MAX_TOP_N}")
     try:
         async with client_of(chosen_server(arguments).address, api_key=api_key(arguments)) as client:
             return await client.rerank(
@@ -79,27 +79,33 @@ def _run(arguments: argparse.Namespace) -> int:
     response = asyncio.run(_rank(arguments, documents))
     if arguments.json:
         for result in response.results:
-            print(json.dumps(_shown(result, documents), ensure_ascii=False))
+            print(json.dumps(_as_json(result, documents), ensure_ascii=False))
     else:
         Console().print(ranking_table(arguments.query, documents, response))
     return 0
 
 
-def _shown(result: pb.Result, documents: list[str]) -> dict[str, object]:
-    shown: dict[str, object] = {
+def _as_json(result: pb.Result, documents: list[str]) -> dict[str, object]:
+    fields: dict[str, object] = {
         "index": result.index,
         "relevance_score": result.relevance_score,
         "document": documents[result.index],
     }
     if result.HasField("best_window"):
-        shown["best_window"] = {"start": result.best_window.start, "end": result.best_window.end}
-    return shown
+        fields["best_window"] = {"start": result.best_window.start, "end": result.best_window.end}
+    return fields
 
 
 COMMAND = Command(
     help="rank documents with a running server",
-    description="Rank documents with a running server and show them as a table, the best first. For example: "
-    f"{command_name()} rank 'capital of France' 'Paris is in France.' 'Rome is in Italy.'",
+    description="Rank documents with a running server, and print them as a table in order of relevance.",
+    examples=(
+        ("two documents", f"{command_name()} rank 'capital of France' 'Paris is in France.' 'Rome is in Italy.'"),
+        (
+            "the best 3 lines of a file, as JSON",
+            f"{command_name()} rank 'reset password' --file faq.txt --top-n 3 --json",
+        ),
+    ),
     configure=_configure,
     run=_run,
     renamed={"--model": "--served-model"},

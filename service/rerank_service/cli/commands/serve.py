@@ -1,9 +1,8 @@
-"""`rerank serve`: the server."""
+"""`rerank serve`: run the server."""
 
 import argparse
 import asyncio
 import os
-import re
 import sys
 from contextlib import suppress
 from difflib import get_close_matches
@@ -14,6 +13,8 @@ from pydantic_settings import CliSettingsSource
 
 from rerank_service.cli.commands import Command
 from rerank_service.cli.server_arguments import API_KEY, CLIENT_VARIABLES
+from rerank_service.cli.settings_help import default_text, groups
+from rerank_service.installation import command_name
 from rerank_service.settings import Settings, read_settings, without_empty
 
 _METAVARS = {
@@ -25,65 +26,68 @@ _METAVARS = {
     "tuple[str,...]": "NAME,NAME",
     "tuple[SecretStr,...]": "KEY,KEY",
 }
-"""What a value is called in --help, by its type."""
-_NOTHING = re.compile(r" \(default: (None|\(\))\)$")
-"""Of settings that are unset, whose help says what that means."""
+"""Name of a value in --help, by its Python type."""
 
 
 class _Flags(CliSettingsSource[Settings]):
-    """The settings as flags."""
+    """Settings from flags."""
 
     def _metavar_format(self, obj: Any) -> str:
-        """Types of Python say little on a command line."""
-        form = super()._metavar_format(obj)
-        return _METAVARS.get(form, form)
+        """Return the name of a value, such as SECONDS instead of float."""
+        type_name = super()._metavar_format(obj)
+        return _METAVARS.get(type_name, type_name)
 
-    def _help_format(self, field_name: str, *arguments: Any, **options: Any) -> str:
-        return _NOTHING.sub("", super()._help_format(field_name, *arguments, **options))
+    def _help_format(self, field_name: str, *_arguments: Any, **_options: Any) -> str:
+        """Return the docstring of a setting with its default. The docstring of an unset setting explains it."""
+        description, default = Settings.model_fields[field_name].description or "", default_text(field_name)
+        return f"{description} (default: {default})".replace("%", "%%") if default else description.replace("%", "%%")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(settings=_Flags(Settings, root_parser=parser, add_argument_method=_add))
+    group_of = {}
+    for heading, names in groups().items():
+        group_of.update(dict.fromkeys(names, parser.add_argument_group(heading)))
 
+    def add_flag(_parser: Any, *flags: str, dest: str, **options: Any) -> None:
+        if dest == "api_keys_file":  # the only path of a file: the others are folders
+            options["metavar"] = "FILE"
+        group_of[dest].add_argument(*flags, dest=dest, **options)
 
-def _add(parser: Any, *names: str, **options: Any) -> None:
-    if options.get("dest") == "api_keys_file":  # the one path of a file
-        options["metavar"] = "FILE"
-    parser.add_argument(*names, **options)
+    parser.set_defaults(settings=_Flags(Settings, root_parser=parser, add_argument_method=add_flag))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rerank_service.lifecycle.background import abandoned
+    from rerank_service.lifecycle.background import background_work_is_running
     from rerank_service.observability.logs import configure_logging
     from rerank_service.server import Addresses, serve
 
     settings = _settings(arguments)
     configure_logging(settings.log_format, settings.log_level)
-    _warn_of_strange_variables(settings)
+    _warn_of_unknown_variables(settings)
 
     async def on_ready(addresses: Addresses) -> None:
         if settings.example:
             from rerank_service.cli.output.welcome import welcome
 
-            with suppress(OSError):  # nobody reads what is printed
+            with suppress(OSError):  # stdout has no reader
                 await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
 
     asyncio.run(serve(settings, on_ready))
-    if abandoned():
+    if background_work_is_running():
         sys.stdout.flush()
         os._exit(0)
     return 0
 
 
-def _warn_of_strange_variables(settings: Settings) -> None:
-    """Warn about variables that set nothing: RERANK_API_KEY for RERANK_API_KEYS would leave the server open."""
+def _warn_of_unknown_variables(settings: Settings) -> None:
+    """Warn about variables without effect. RERANK_API_KEY instead of RERANK_API_KEYS would leave the server open."""
     known = {f"RERANK_{name.upper()}" for name in Settings.model_fields}
     has_keys = bool(settings.api_keys or settings.api_keys_file)
     ignored = known.union(CLIENT_VARIABLES) - (set() if has_keys else {API_KEY})
     for name in sorted(os.environ.keys() - ignored):
         if name.startswith("RERANK_"):
-            meant = get_close_matches(name, known, n=1)
-            structlog.get_logger().warning("unknown variable", name=name, meant=meant[0] if meant else None)
+            nearest = get_close_matches(name, known, n=1)
+            structlog.get_logger().warning("unknown variable", name=name, did_you_mean=nearest[0] if nearest else None)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -92,8 +96,15 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 COMMAND = Command(
     help="serve a model over gRPC and REST",
-    description="Serve a model over gRPC and REST until SIGTERM or Ctrl-C, then answer what is in flight and end. "
-    "Every option is also a variable, RERANK_ and its name in capitals: --grpc-port is RERANK_GRPC_PORT.",
+    description="Serve a model over gRPC and REST until SIGTERM or Ctrl-C, then finish the accepted requests and stop. "
+    "Every option is also an environment variable: --grpc-port is RERANK_GRPC_PORT. A flag overrides its variable.",
+    examples=(
+        ("the bundled starter model, with a first ranking", f"{command_name()} serve --example"),
+        (
+            "your own model on all interfaces, with an API key",
+            f"RERANK_API_KEYS=secret {command_name()} serve --model out/my-model --host 0.0.0.0",
+        ),
+    ),
     configure=_configure,
     run=_run,
 )

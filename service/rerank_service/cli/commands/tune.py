@@ -1,4 +1,4 @@
-"""`rerank tune`: find out what runs a model best on this machine, and keep it."""
+"""`rerank tune`: measure the fastest engine and batch size for a model on this machine, and save the result."""
 
 import argparse
 from pathlib import Path
@@ -18,15 +18,33 @@ if TYPE_CHECKING:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", type=Path, metavar="FOLDER", help="folder of the model (default: the bundled starter)")
-    add("--provider", choices=[one.value for one in Provider], help="choose among this provider's engines")
-    add("--precision", choices=[one.value for one in Precision], help="choose among this precision's engines")
+    add(
+        "--model",
+        type=Path,
+        metavar="FOLDER",
+        help="model folder (default: RERANK_MODEL, else the starter model)",
+    )
+    add(
+        "--provider",
+        choices=[provider.value for provider in Provider],
+        help="compare only engines of this provider (default: RERANK_PROVIDER, else all)",
+    )
+    add(
+        "--precision",
+        choices=[precision.value for precision in Precision],
+        help="compare only engines of this precision (default: RERANK_PRECISION, else all)",
+    )
     add(
         "--explain",
         action="store_true",
-        help="measure nothing: show the engines, what is remembered and would be used",
+        help="measure nothing; show the engines, the saved tuning, and the engine of the next start",
     )
-    add("--cache", type=Path, metavar="FOLDER", help="where the result is kept (default: ~/.cache/rerank)")
+    add(
+        "--cache",
+        type=Path,
+        metavar="FOLDER",
+        help="folder to save the result in (default: RERANK_CACHE, else ~/.cache/rerank)",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -47,18 +65,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.explain:
         _explain(options, console)
         return 0
-    tuned, kept = _tune(options)
+    tuned, saved = _tune(options)
     console.print(engines_table(tuned))
     console.print(settings_table(tuned))
-    for one in tuned.skipped:
-        console.print(f"skipped {one}", highlight=False, markup=False)
+    for skipped in tuned.skipped:
+        console.print(f"skipped {skipped}", highlight=False, markup=False)
     batches = f"batches of {counted(tuned.max_batch_tokens or 0, 'token')}"
     console.print(f"chosen: {tuned.engine}, {counted(tuned.lanes or 0, 'lane')}, {batches}")
     if options.requested != EngineRequest():
-        console.print(f"`{command_name()} serve` finds it when started with the same --provider and --precision")
-    if not kept:
-        console.print("it could not be kept, so `rerank serve` will not find it: see the warning above")
-    return 0 if kept else 1
+        console.print(f"`{command_name()} serve` uses it if started with the same --provider and --precision")
+    if not saved:
+        console.print("not saved, so `rerank serve` cannot use it: the warning above gives the reason")
+    return 0 if saved else 1
 
 
 def _explain(options: "ModelOptions", console: "Console") -> None:
@@ -69,14 +87,14 @@ def _explain(options: "ModelOptions", console: "Console") -> None:
     selection = explanation.selection
     console.print(offer_table(explanation))
     if selection.tuned is None:
-        console.print("remembered: nothing")
+        console.print("saved tuning: none")
     else:
-        console.print(f"remembered: a {selection.tuned.form} tuning")
+        console.print(f"saved tuning: {selection.tuned.form}")
         console.print(engines_table(selection.tuned))
         if selection.tuned.settings:
             console.print(settings_table(selection.tuned))
-        for one in selection.tuned.skipped:
-            console.print(f"skipped {one}", highlight=False, markup=False)
+        for skipped in selection.tuned.skipped:
+            console.print(f"skipped {skipped}", highlight=False, markup=False)
     console.print(f"`rerank serve` starts with {selection.engine}: {selection.reason}", highlight=False, markup=False)
 
 
@@ -89,10 +107,14 @@ def _tune(options: "ModelOptions") -> tuple["TuningRecord", bool]:
 
 
 COMMAND = Command(
-    help="find out what runs a model best on this machine",
-    description="Measure which provider, precision, batch budget, length rounding and number of lanes are the fastest "
-    "on this machine of those that rank as fp32 does, and keep that for `rerank serve`. It takes some minutes; let "
-    f"nothing else run. For example: {command_name()} tune --model out/my-model. With --explain nothing is measured.",
+    help="measure the fastest engine for a model on this machine",
+    description="Measure the engines (provider and precision), batch sizes, length multiples and numbers of lanes on "
+    "this machine, and save the fastest whose ranking matches fp32. `rerank serve` uses the saved result. This takes "
+    "some minutes. Stop other programs meanwhile.",
+    examples=(
+        ("the bundled starter model", f"{command_name()} tune"),
+        ("show which engine a model gets, and why", f"{command_name()} tune --model out/my-model --explain"),
+    ),
     configure=_configure,
     run=_run,
 )

@@ -77,7 +77,7 @@ def test_calibration_is_written_to_the_bundle(
     figures = json.loads(Path("figures.json").read_text())
     assert figures["held_out"]["platt"]["squared_error"] < figures["before"]["squared_error"]
     shown = capsys.readouterr()
-    for words in ("Brier score", "expected calibration error", "platt, held out", "kept in"):
+    for words in ("Brier score", "expected calibration error", "platt, held out", "saved in"):
         assert words in shown.out
     assert shown.err.count("scoring labels") == 10
 
@@ -107,7 +107,7 @@ def test_dry_run_does_not_change_the_bundle(
     assert rerank("calibrate", "--model", folder, *arguments) == 0
     assert (folder / MANIFEST).read_bytes() == written
     assert Path("x/a.png").exists()
-    assert "not kept: platt" in capsys.readouterr().out
+    assert "not saved: platt" in capsys.readouterr().out
 
 
 def test_folder_without_manifest_becomes_a_bundle(rerank: Callable[..., int], folder: Path, labels: Path) -> None:

@@ -208,12 +208,12 @@ async def test_unscorable_queries_do_not_end_the_evaluation(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "say which collection"),
+        ((), "no collection: give"),
         (("absent.jsonl",), "absent.jsonl"),
-        (("some.jsonl", "some.jsonl", "--run", "x"), "--run takes one collection, and 2 are given"),
-        (("some.jsonl", "--candidates", "x"), "--candidates goes with one BEIR folder"),
-        (("--qrels", "x", "--corpus", "y"), "--candidates, --topics is missing"),
-        (("some.jsonl", "--candidates", "x", "--qrels", "x", "--corpus", "y", "--topics", "z"), "is given too"),
+        (("some.jsonl", "some.jsonl", "--run", "x"), "--run needs exactly one collection, not 2"),
+        (("some.jsonl", "--candidates", "x"), "--candidates needs exactly one BEIR folder"),
+        (("--qrels", "x", "--corpus", "y"), "--candidates, --topics missing"),
+        (("some.jsonl", "--candidates", "x", "--qrels", "x", "--corpus", "y", "--topics", "z"), "remove some.jsonl"),
         (("some.jsonl", "--server", "localhost:1", "--model", "x"), "--server and --model are mutually exclusive"),
         ((".",), "queries.jsonl is missing"),
         (("empty.jsonl",), "has no queries"),

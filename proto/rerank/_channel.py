@@ -1,0 +1,30 @@
+"""Options of the gRPC channel and the metadata of each call. Private: import from rerank.client."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_CHANNEL_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", -1),  # the default limit is 4 MiB, and a response with documents can exceed it
+    # send calls to all replicas of a headless service in turn, except replicas that are shutting down
+    (
+        "grpc.service_config",
+        '{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "rerank.v1.Rerank"}}',
+    ),
+]
+_LOOPBACK = re.compile(r"(dns:///|ipv[46]:)?(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
+
+
+def channel_options(address: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return the channel options of the client, overridden by those of the caller.
+
+    The proxy is off for loopback addresses: if http_proxy is set, gRPC would ask the proxy for the local machine.
+    """
+    direct = [("grpc.enable_http_proxy", 0)] if _LOOPBACK.fullmatch(address) else []
+    # gRPC uses the first of two options with the same name, so each name is passed once
+    return list(dict([*_CHANNEL_OPTIONS, *direct, *options]).items())
+
+
+def call_metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of each call: the API key as `authorization: Bearer KEY`, or nothing."""
+    return (("authorization", f"Bearer {api_key}"),) if api_key else ()

@@ -1,0 +1,115 @@
+"""Messages of rerank.v1, built from query, documents and options. Private: import from rerank.client."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
+from typing import TypedDict
+
+from rerank.v1 import rerank_pb2 as pb
+
+Content = str | pb.Document
+"""A document: plain text, or a Document message with an object, JSON or an id."""
+OnScores = Callable[[pb.PartialScores], None]
+"""Callback that receives the scores that the server sends before the final ranking of a stream."""
+
+_CHUNK_DOCUMENTS = 256
+_CHUNK_BYTES = 1_000_000
+
+
+class Options(TypedDict, total=False):
+    """Optional fields of RerankRequest. rerank.proto describes each field."""
+
+    model: str
+    top_n: int | None
+    return_documents: bool
+    rank_fields: Sequence[str]
+    max_tokens_per_doc: int | None
+    max_chunks_per_doc: int | None
+    overlap_tokens: int | None
+    window_score: pb.WindowScore.ValueType
+    too_long: pb.TooLong.ValueType
+    cut_side: pb.CutSide.ValueType
+    score_type: pb.ScoreType.ValueType
+    min_score: float | None
+    priority: int
+    instruction: str | None
+
+
+def reject_single(documents: object) -> None:
+    """Reject a single document. A string is iterable, and each letter would be ranked as a document.
+
+    Raises:
+        TypeError: `documents` is one document instead of several.
+    """
+    if isinstance(documents, str | bytes | pb.Document):
+        raise TypeError(f"documents must be several documents, not one {type(documents).__name__}: pass a list")
+
+
+def rerank_request(query: str, documents: Iterable[Content], options: Options) -> pb.RerankRequest:
+    """Return the message of a unary call.
+
+    Raises:
+        TypeError: `query`, a document or an option has the wrong type.
+        ValueError: an option has an unknown name.
+    """
+    reject_single(documents)
+    if not isinstance(query, str):
+        raise TypeError(f"query must be a str, not {type(query).__name__}")
+    return pb.RerankRequest(query=query, documents=map(_document, documents), **options)
+
+
+def stream_header(query: str, options: Options, *, partial_scores: bool, partial_ok: bool) -> pb.RerankStreamRequest:
+    """Return the first message of a stream. Errors are those of rerank_request."""
+    request = rerank_request(query, (), options)
+    header = pb.RerankHeader(request=request, partial_scores=partial_scores, partial_ok=partial_ok)
+    return pb.RerankStreamRequest(header=header)
+
+
+def document_chunks(documents: Iterable[Content]) -> Iterator[pb.RerankStreamRequest]:
+    """Split documents into messages of at most 256 documents and 1 MB. A larger document gets its own message."""
+    chunk: list[pb.Document] = []
+    chunk_bytes = 0
+    for document in map(_document, documents):
+        document_bytes = document.ByteSize()
+        if chunk and (len(chunk) == _CHUNK_DOCUMENTS or chunk_bytes + document_bytes > _CHUNK_BYTES):
+            yield _chunk(chunk)
+            chunk, chunk_bytes = [], 0
+        chunk.append(document)
+        chunk_bytes += document_bytes
+    if chunk:
+        yield _chunk(chunk)
+
+
+async def stream_messages(
+    header: pb.RerankStreamRequest, documents: Iterable[Content] | AsyncIterable[Content]
+) -> AsyncGenerator[pb.RerankStreamRequest]:
+    """Yield the header, then the documents.
+
+    Each document of an asynchronous source is a message of its own: it is sent at once, because the next document may
+    take long to arrive.
+    """
+    yield header
+    if isinstance(documents, AsyncIterable):
+        async for content in documents:
+            yield _chunk([_document(content)])
+    else:
+        for message in document_chunks(documents):
+            yield message
+
+
+def merge_response(ranking: pb.RerankResponse, response: pb.RerankStreamResponse, on_scores: OnScores | None) -> None:
+    """Add a message of the server to the ranking, or pass its scores to `on_scores`."""
+    if response.WhichOneof("part") == "ranking":
+        ranking.MergeFrom(response.ranking)
+    elif on_scores is not None:
+        on_scores(response.scores)
+
+
+def _document(content: Content) -> pb.Document:
+    if isinstance(content, pb.Document):
+        return content
+    if not isinstance(content, str):
+        raise TypeError(f"a document must be a str or a Document, not {type(content).__name__}")
+    return pb.Document(text=content)
+
+
+def _chunk(documents: Sequence[pb.Document]) -> pb.RerankStreamRequest:
+    return pb.RerankStreamRequest(documents=pb.DocumentChunk(documents=documents))
