@@ -96,4 +96,4 @@ async def test_every_response_under_load_equals_the_response_alone(small_folder:
         assert server.ended() == 0
         log = {line["event"]: line for line in server.log()}
     assert "internal error" not in log
-    assert log["draining"]["requests"] == 0
+    assert log["draining"]["live_requests"] == 0
