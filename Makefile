@@ -41,7 +41,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph changelog nightly lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +52,7 @@ run: $(VENV)/.serving  ## serve the bundled model on :50051 (gRPC) and :8080 (RE
 test: $(VENV)/.dev  ## run the tests (without torch)
 	$(BIN)/python -m pytest
 
-check: lint type proto-drift proto-compat docs-drift changelog coverage  ## run all quick checks of CI
+check: lint type proto-drift proto-compat docs-drift project-check coverage  ## run all quick checks of CI
 
 coverage: $(VENV)/.dev  ## fail unless the tests of the modules in COVERED cover all their lines and branches
 	$(BIN)/python -m pytest $(foreach name,$(COVERED),$(wildcard tests/service/$(dir $(name))test_$(notdir $(name)).py tests/service/$(name))) \
@@ -101,7 +101,7 @@ proto-compat: $(VENV)/.dev  ## fail when a change of proto/ breaks callers, or i
 proto-baseline: $(VENV)/.dev  ## accept additions to proto/ in the baseline that proto-compat compares with
 	PYTHONPATH=tests $(BIN)/python -m support.proto_contract
 
-changelog: $(VENV)/.dev  ## check that CHANGELOG.md, the version, the metadata and the workflows agree
+project-check: $(VENV)/.dev  ## check the shape of the code, and that changelog, version, metadata, Makefile and workflows agree
 	$(BIN)/python -m pytest tests/project
 
 docs: $(VENV)/.serving  ## write the pages that are made from code

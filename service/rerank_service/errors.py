@@ -59,6 +59,8 @@ class RequestError(Exception):
     """Stable identifier for programs; the message is for people."""
     field: str | None = None
     """Field of the request that is wrong, such as `documents[3]`. None: no single field."""
+    retry_after: float | None = None
+    """Seconds until the client should retry. None: a retry does not help."""
 
     @property
     def http_status(self) -> int:
@@ -127,10 +129,11 @@ class Overloaded(RequestError):
     code = StatusCode.RESOURCE_EXHAUSTED
     reason = "overloaded"
 
+    retry_after: float
+
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        """Seconds until the client should retry."""
 
 
 class NotReady(RequestError):
@@ -138,7 +141,7 @@ class NotReady(RequestError):
 
     code = StatusCode.UNAVAILABLE
     reason = "not_ready"
-    retry_after = 1.0
+    retry_after: float = 1.0
     """Seconds until the client should retry: by then the model is loaded, or another replica serves."""
 
 

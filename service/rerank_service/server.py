@@ -84,7 +84,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             _log_ready(addresses, model.info, time.perf_counter() - started, keys=core.keys)
             del model  # a hot swap may replace it, and then its memory is freed
             await on_ready(addresses)
-            await _wait_for_signal(settings, core.registry, hot_swap, signals)
+            await _tune_until_signal(settings, hot_swap, signals)
             await edges.set_ready(ready=False)
             await drain(core.admission, (edges.rest, edges.grpc), signals, shutdown_timeouts(settings))
     _log.info("stopped")
@@ -143,23 +143,20 @@ def _tokenizer_threads() -> ThreadPoolExecutor:
 
 
 async def _listen(settings: Settings, core: _Core, running_parts: AsyncExitStack) -> _Edges:
-    routes = RerankRoutes(core.reranker, core.registry, core.keys, rest_options(settings))
-    options = grpc_options(settings)
-    methods = RerankMethods(core.reranker, core.registry, options)
+    rest, grpc = rest_options(settings), grpc_options(settings)
+    routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
+    methods = RerankMethods(core.reranker, core.registry, grpc)
     tei = TeiMethods(core.reranker, core.registry)
-    rest = await running_parts.enter_async_context(
-        rest_server.listening(build_app(routes), settings.host, settings.rest_port)
-    )
-    grpc = await running_parts.enter_async_context(
-        grpc_server.listening((methods.service, *tei.services), core.keys, options)
-    )
-    return _Edges(rest, grpc, routes)
+    rest_edge = await running_parts.enter_async_context(rest_server.listening(build_app(routes), rest))
+    services = (methods.service, *tei.services)
+    grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc))
+    return _Edges(rest_edge, grpc_edge, routes)
 
 
-async def _wait_for_signal(settings: Settings, registry: Registry, hot_swap: HotSwap, signals: StopSignals) -> None:
-    """Wait for the first signal. With `--tune auto`, look for a faster engine meanwhile and change to it."""
+async def _tune_until_signal(settings: Settings, hot_swap: HotSwap, signals: StopSignals) -> None:
+    """Look for a faster engine and change to it, unless `--tune off`, until the first signal arrives."""
     load = partial(load_faster, model_options(settings))
-    async with swap_in_background(registry, hot_swap, load) if settings.tune == "auto" else nullcontext():
+    async with swap_in_background(hot_swap, load) if settings.tune == "auto" else nullcontext():
         await signals.get()
 
 

@@ -80,7 +80,12 @@ def grpc_options(settings: Settings) -> GrpcOptions:
 
 def rest_options(settings: Settings) -> RestOptions:
     """Return the options of the REST server."""
-    return RestOptions(max_body_bytes=settings.max_message_bytes, default_timeout=settings.default_timeout)
+    return RestOptions(
+        host=settings.host,
+        port=settings.rest_port,
+        max_body_bytes=settings.max_message_bytes,
+        default_timeout=settings.default_timeout,
+    )
 
 
 def shutdown_timeouts(settings: Settings) -> ShutdownTimeouts:

@@ -224,7 +224,7 @@ async def test_health_check_follows_readiness(ready: bool, status: int, monkeypa
     routes.ready = ready
     python, *arguments = _words("HEALTHCHECK")
     assert python == "python3"
-    async with listening(build_app(routes), "127.0.0.1", 0) as server:
+    async with listening(build_app(routes), rest_options()) as server:
         arguments = [argument.replace(f":{PORTS[1]}/", f":{server.port}/") for argument in arguments]
         check = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.DEVNULL)
         assert await check.wait() == status

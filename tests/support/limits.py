@@ -26,7 +26,7 @@ def grpc_options(**changes: Any) -> GrpcOptions:
 
 def rest_options(**changes: Any) -> RestOptions:
     """Return the default options of the REST server, with changes."""
-    return replace(wiring.rest_options(_DEFAULTS), **changes)
+    return replace(wiring.rest_options(_DEFAULTS), port=0, **changes)
 
 
 def batch_limits(**changes: Any) -> BatchLimits:

@@ -222,10 +222,11 @@ async def served(
     options = grpc_options(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
     methods = RerankMethods(core.reranker, core.registry, options, cutoff)
     tei = TeiMethods(core.reranker, core.registry)
-    routes = RerankRoutes(core.reranker, core.registry, keys, rest_options(max_body_bytes=MAX_MESSAGE_BYTES))
+    rest_settings = rest_options(max_body_bytes=MAX_MESSAGE_BYTES)
+    routes = RerankRoutes(core.reranker, core.registry, keys, rest_settings)
     async with (
         grpc_server.listening((methods.service, *tei.services), keys, options) as grpc,
-        rest_listening(build_app(routes), "127.0.0.1", 0) as rest,
+        rest_listening(build_app(routes), rest_settings) as rest,
         AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):

@@ -29,3 +29,8 @@ class RequestContext:
             "request_id": self.id,
             "caller": self.caller.name,
         }
+
+
+def internal_error_message(request_id: str) -> str:
+    """Return the message for an error that no request should cause. It has no details: they could quote a caller."""
+    return f"internal error: see request id {request_id} in the server's log"

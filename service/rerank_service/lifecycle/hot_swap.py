@@ -32,6 +32,11 @@ class HotSwap:
         self._tasks = tasks
         self._lane_tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def served(self) -> ServedModel:
+        """The model that new requests go to."""
+        return self._registry.get("")
+
     def serve(self, model: ServedModel) -> None:
         """Send new requests to this model, and retire the models before it."""
         schedulers = [registered.scheduler for registered in self._registry.models()]
@@ -65,10 +70,10 @@ async def serve_model(registry: Registry, model: ServedModel) -> AsyncIterator[H
 
 
 @asynccontextmanager
-async def swap_in_background(registry: Registry, hot_swap: HotSwap, load_faster: LoadFaster) -> AsyncIterator[None]:
+async def swap_in_background(hot_swap: HotSwap, load_faster: LoadFaster) -> AsyncIterator[None]:
     """Look for a faster engine during the block, and change to it. The end of the block does not wait for that."""
     give_up = threading.Event()
-    task = asyncio.create_task(_swap(registry, hot_swap, partial(load_faster, registry.get(""), give_up)))
+    task = asyncio.create_task(_swap(hot_swap, partial(load_faster, hot_swap.served, give_up)))
     try:
         yield
     finally:
@@ -77,7 +82,7 @@ async def swap_in_background(registry: Registry, hot_swap: HotSwap, load_faster:
         await asyncio.wait([task])
 
 
-async def _swap(registry: Registry, hot_swap: HotSwap, load_faster: Callable[[], ServedModel | None]) -> None:
+async def _swap(hot_swap: HotSwap, load_faster: Callable[[], ServedModel | None]) -> None:
     try:
         faster = await run_in_background(load_faster)
     except Exception as error:  # noqa: BLE001 - the server continues with the model that it serves
@@ -85,7 +90,7 @@ async def _swap(registry: Registry, hot_swap: HotSwap, load_faster: Callable[[],
         return
     if faster is None:
         return
-    swapped = faster.scheduler is not registry.get("").scheduler
+    swapped = faster.scheduler is not hot_swap.served.scheduler
     hot_swap.serve(faster)
     if swapped:
         _log.info("model swapped", provider=faster.info.provider, precision=faster.info.precision)

@@ -80,7 +80,7 @@ async def test_a_tuning_updates_the_reason_of_the_served_model(small_model: Bund
     model = _loaded(small_model, "not tuned yet")[0]
     async with serve_model(registry, model) as hot_swap:
         same = replace(model, info=replace(model.info, choice="the fastest"))
-        async with swap_in_background(registry, hot_swap, lambda *_: same), asyncio.timeout(10):
+        async with swap_in_background(hot_swap, lambda *_: same), asyncio.timeout(10):
             while registry.get("").info.choice != "the fastest":
                 await asyncio.sleep(0.01)
         assert registry.models() == [same]
@@ -98,7 +98,7 @@ async def test_a_shutdown_does_not_wait_for_the_tuning(small_model: Bundle) -> N
 
     registry = Registry()
     async with serve_model(registry, _loaded(small_model, "exact")[0]) as hot_swap, asyncio.timeout(10):
-        async with swap_in_background(registry, hot_swap, derive):
+        async with swap_in_background(hot_swap, derive):
             while not events:
                 await asyncio.sleep(0.01)
         assert events[0].is_set()

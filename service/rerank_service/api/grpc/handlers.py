@@ -16,9 +16,9 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from rerank_service.api.auth import Keys
-from rerank_service.api.request_context import RequestContext
+from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_id import request_id_from
-from rerank_service.errors import InvalidRequest, NotReady, Overloaded, RequestError
+from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.observability.request_log import log_internal_error, log_refusal
 from rerank_service.scheduling.deadline import Deadline
 
@@ -70,7 +70,7 @@ class Service:
         behaviour: Any = self.methods[method.name]
 
         def authenticated(context: Context) -> AbstractAsyncContextManager[RequestContext]:
-            return _authenticated(context, _request_context(context, method, default_timeout), keys, self.codes)
+            return _guarded(context, _request_context(context, method, default_timeout), keys, self.codes)
 
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
             async with authenticated(context) as request:
@@ -136,7 +136,7 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
 
 
 @asynccontextmanager
-async def _authenticated(
+async def _guarded(
     context: Context, request: RequestContext, keys: Keys, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
 ) -> AsyncIterator[RequestContext]:
     """Check the API key, and yield the request with its caller. Turn an error of the block into the call's status."""
@@ -149,9 +149,7 @@ async def _authenticated(
         await _abort(context, code, str(error), _details(error))
     except Exception:  # noqa: BLE001 - every request gets a response
         log_internal_error(request.log_fields())
-        await _abort(
-            context, grpc.StatusCode.INTERNAL, f"internal error: see request id {request.id} in the server's log", []
-        )
+        await _abort(context, grpc.StatusCode.INTERNAL, internal_error_message(request.id), [])
 
 
 def _details(error: RequestError) -> list[Message]:
@@ -161,7 +159,7 @@ def _details(error: RequestError) -> list[Message]:
             field=error.field, description=str(error)[:_MESSAGE_CHARS], reason=error.reason.upper()
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if isinstance(error, Overloaded | NotReady):
+    if error.retry_after is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(int(error.retry_after * 1e9))
         details.append(retry)

@@ -34,7 +34,7 @@ class RerankMethods:
         options: GrpcOptions,
         cutoff: Callable[[Deadline], Cutoff] = Cutoff,
     ) -> None:
-        """`cutoff` returns the time at which a stream with `partial_ok` gets its partial ranking."""
+        """`cutoff` makes the timer by which a stream with `partial_ok` gets its partial ranking."""
         self._cutoff = cutoff
         self._reranker = reranker
         self._registry = registry

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 class RestOptions:
     """Limits and timeouts of the REST server. All values are settings (settings.py)."""
 
+    host: str
+    port: int
+    """0: the system chooses a port."""
     max_body_bytes: int
     """Maximum size of a request body, in bytes."""
     default_timeout: float

@@ -1,4 +1,4 @@
-"""Routes of the REST server: rank, look up, health. app.py puts them on paths, server.py listens."""
+"""Routes of the REST server: rank, look up, health. api/http/app.py puts them on paths, api/http/server.py listens."""
 
 import asyncio
 import math
@@ -18,9 +18,9 @@ from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, E
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.options import RestOptions
-from rerank_service.api.request_context import RequestContext
+from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_id import request_id_from
-from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, Overloaded, RequestError, excerpt
+from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, RequestError, excerpt
 from rerank_service.models.registry import Registry
 from rerank_service.observability.request_log import log_internal_error, log_refusal
 from rerank_service.quantities import counted
@@ -44,7 +44,7 @@ class RerankRoutes:
         self._keys = keys
         self._options = options
         self.ready = False
-        """True if the server accepts requests. server.py sets it."""
+        """True if the server accepts requests. rerank_service/server.py sets it."""
 
     def facts(self) -> ServerFacts:
         """Return the current state and the limits of the server."""
@@ -66,7 +66,7 @@ class RerankRoutes:
         """
         context = self._context(request)
         exchange = Exchange(context.id, context.call, created=int(time.time()))
-        dialect = UNIFIED if UNIFIED in dialects else dialects[0]
+        dialect = UNIFIED if UNIFIED in dialects else dialects[0]  # until the keys of the body show the dialect
         try:
             async with context.deadline.enforced():
                 exchange = replace(exchange, body=_parsed(await self._body(request)))
@@ -78,14 +78,8 @@ class RerankRoutes:
             return _response(dialect.encode(ranking, exchange), exchange)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_DISCONNECTED)
-        except RequestError as error:
-            response = error_response(error, dialect, exchange)
-            log_refusal(error, context.log_fields(), status=response.status_code)
-            return response
-        except Exception:  # noqa: BLE001 - every request gets a response
-            log_internal_error(context.log_fields())
-            internal = RequestError(f"internal error: see request id {context.id} in the server's log")
-            return error_response(internal, dialect, exchange)
+        except Exception as error:  # noqa: BLE001 - every request gets a response
+            return _failure(error, context, dialect, exchange)
 
     def _context(self, request: Request) -> RequestContext:
         return RequestContext(
@@ -106,13 +100,14 @@ class RerankRoutes:
 
     async def look_up(self, request: Request, look_up: LookUp) -> Response:
         """Respond to a GET request."""
-        exchange = Exchange(request_id_from(request.headers), request.url.path)
+        context = self._context(request)
+        exchange = Exchange(context.id, context.call)
         try:
             if not look_up.public:
-                self._keys.check(request.headers)
+                context = replace(context, caller=self._keys.check(request.headers))
             return _response(look_up.respond(self.facts(), request.path_params.get("model", "")), exchange)
-        except RequestError as error:
-            return error_response(error, UNIFIED, exchange)
+        except Exception as error:  # noqa: BLE001 - every request gets a response
+            return _failure(error, context, UNIFIED, exchange)
 
     async def live(self) -> Response:
         """Return 200 while the process runs."""
@@ -122,7 +117,7 @@ class RerankRoutes:
         """Return 200 if the server accepts requests, else 503."""
         if self.ready:
             return _json(200, {"status": "ready"})
-        return _json(503, {"status": "not ready"}, {"retry-after": "1"})
+        return _json(503, {"status": "not ready"}, {"retry-after": f"{NotReady.retry_after:.0f}"})
 
     async def _body(self, request: Request) -> bytes:
         """Read the body. Without a valid API key, read only its beginning.
@@ -146,10 +141,20 @@ class RerankRoutes:
         return bytes(body)
 
 
+def _failure(error: Exception, context: RequestContext, dialect: Dialect, exchange: Exchange) -> Response:
+    """Log an error that ended a request, and return its response."""
+    if not isinstance(error, RequestError):
+        log_internal_error(context.log_fields())
+        return error_response(RequestError(internal_error_message(context.id)), dialect, exchange)
+    response = error_response(error, dialect, exchange)
+    log_refusal(error, context.log_fields(), status=response.status_code)
+    return response
+
+
 def error_response(error: RequestError, dialect: Dialect, exchange: Exchange) -> Response:
     """Return the response for an error. If a retry makes sense, `retry-after` has the seconds until then."""
     response = dialect.encode_error(error, exchange)
-    if isinstance(error, Overloaded | NotReady):
+    if error.retry_after is not None:
         # uvicorn sends header names in lower case, as together 1.x requires
         response = replace(response, headers={**response.headers, "retry-after": str(math.ceil(error.retry_after))})
     return _response(response, exchange)

@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.address import listening_socket
+from rerank_service.api.http.options import RestOptions
 
 
 class _Server(uvicorn.Server):
@@ -37,7 +38,7 @@ class RestEdge:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[RestEdge]:
+async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdge]:
     """Listen while the block runs. At the end, cancel running requests.
 
     Raises:
@@ -45,15 +46,15 @@ async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[RestEdg
     """
     config = uvicorn.Config(
         _TidyPaths(app),
-        host=host,
-        port=port,
+        host=options.host,
+        port=options.port,
         http="h11",  # unlike httptools, it limits the size of headers
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
     )
-    listener = listening_socket(host, port, flag="--rest-port")
+    listener = listening_socket(options.host, options.port, flag="--rest-port")
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     edge = RestEdge(server, serving, listener.getsockname()[1])

@@ -8,12 +8,13 @@ import pytest
 
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.server import listening
+from support.limits import rest_options
 from support.running import Served
 
 
 async def test_response_does_not_wait_for_acknowledgements(edges: Served) -> None:
     """A response has two parts. Without TCP_NODELAY, the second would arrive 40 ms after the first."""
-    async with listening(build_app(edges.routes), "127.0.0.1", 0) as edge:
+    async with listening(build_app(edges.routes), rest_options()) as edge:
         reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
         writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
