@@ -46,6 +46,6 @@ def test_errors_are_runtime_errors(harness: Harness) -> None:
     with pytest.raises(RuntimeError, match="key"):
         harness.open(client, k="wrong").get_model(MODEL)
     harness.recorder.next("overloaded", "draining")
-    for match in ("being ranked", "draining"):
+    for match in ("accepts at most", "draining"):
         with pytest.raises(RuntimeError, match=match):
             model.rerank(DOCUMENTS, QUERY)
