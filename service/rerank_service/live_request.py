@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rerank_service.encoding.duplicates import Duplicates
-from rerank_service.encoding.preparer import KeyedPair, PreparedDocument
+from rerank_service.encoding.preparer import PreparedDocument
 from rerank_service.encoding.windows import ReadingPlan
 from rerank_service.errors import TooLarge
 from rerank_service.models.served_model import ServedModel
@@ -14,6 +14,7 @@ from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import RankedDocument
 from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.scheduling.admission import Ticket
+from rerank_service.scheduling.batching import KeyedPair
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Scored, Submission
 from rerank_service.scheduling.usage_meter import UsageMeter
@@ -99,24 +100,24 @@ class LiveRequest:
 
     def _use_cached_logits(self, originals: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
         """Deliver the pairs whose logits are cached, and return the others."""
-        pairs = [pair for document in originals for pair in document.pairs]
-        logits = self.model.scheduler.cached_logits([key for *_, key in pairs])
-        cached = [(pair, logit) for pair, logit in zip(pairs, logits, strict=True) if logit is not None]
+        pairs = [keyed for document in originals for keyed in document.pairs]
+        logits = self.model.scheduler.cached_logits([keyed.key for keyed in pairs])
+        cached = [(keyed, logit) for keyed, logit in zip(pairs, logits, strict=True) if logit is not None]
         if not cached:
             return pairs
         submission.add_known(
-            [index for (index, *_), _ in cached],
+            [keyed.index for keyed, _ in cached],
             [logit for _, logit in cached],
-            windows=[pair.window for (_, pair, _), _ in cached],
+            windows=[keyed.pair.window for keyed, _ in cached],
             shared=len(cached),
         )
-        return [pair for pair, logit in zip(pairs, logits, strict=True) if logit is None]
+        return [keyed for keyed, logit in zip(pairs, logits, strict=True) if logit is None]
 
     def _correct_estimate(self, prepared: Sequence[PreparedDocument], unscored: Sequence[KeyedPair]) -> None:
         """Replace the estimated tokens on the ticket by the tokens of the pairs that must be scored."""
         estimate = self.estimate_tokens
         estimated = sum(estimate(document.chars) for document in prepared) if estimate else 0.0
-        self.ticket.reduce(estimated - sum(self.model.scheduler.padded(len(pair)) for _, pair, _ in unscored))
+        self.ticket.reduce(estimated - sum(self.model.scheduler.padded(len(keyed.pair)) for keyed in unscored))
 
     async def record(self, scored: Scored) -> None:
         """Record the logits of pairs, also for their duplicates, and pass new results to `on_scores`."""

@@ -162,8 +162,7 @@ class Reranker:
             for part in _parts(sent, self.limits):
                 with live.meter.tokenizing():
                     prepared = await self._blocking(partial(preparer.prepare, part, len(live.board)))
-                unscored = live.add(prepared, submission)
-                await submission.add([(index, pair) for index, pair, _ in unscored], [key for *_, key in unscored])
+                await submission.add(live.add(prepared, submission))
 
     def _preparer(self, live: LiveRequest) -> Preparer:
         """Encode the query, and return the preparer of the request's documents. Blocks."""

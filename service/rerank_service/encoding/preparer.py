@@ -11,10 +11,7 @@ from rerank_service.errors import TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Document, Reader, SentDocument, Span
 from rerank_service.ranking.request import RerankRequest, TooLong
-from rerank_service.scheduling.batching import EncodedPair
-
-KeyedPair = tuple[int, EncodedPair, bytes]
-"""Index of the document, a pair of it, and the key of the pair."""
+from rerank_service.scheduling.batching import EncodedPair, KeyedPair
 
 _REJECT_IF_CUT = {TooLong.REFUSE, TooLong.WHOLE}
 
@@ -110,20 +107,20 @@ class Preparer:
             index=read.index,
             chars=read.chars,
             document=read.document,
-            pairs=((read.index, pair, key),),
+            pairs=(KeyedPair(read.index, pair, key),),
             key=key,
             truncated=pair.truncated,
         )
 
     def _in_windows(self, read: _ReadDocument) -> PreparedDocument:
         encoded = self.tokenizer.encode_windows(self.query, read.document.text, self.plan)
-        pairs = [(read.index, pair, self.keys.of(pair)) for pair in encoded.windows]
+        pairs = [KeyedPair(read.index, pair, self.keys.of(pair)) for pair in encoded.windows]
         return PreparedDocument(
             index=read.index,
             chars=read.chars,
             document=read.document,
             pairs=pairs,
-            key=windows_key([key for *_, key in pairs], encoded.spans),
+            key=windows_key([keyed.key for keyed in pairs], encoded.spans),
             truncated=encoded.truncated,
             spans=encoded.spans,
         )

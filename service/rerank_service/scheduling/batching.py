@@ -45,6 +45,17 @@ class EncodedPair:
         return len(self.head) + len(self.document) + len(self.tail)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyedPair:
+    """A pair with its place in the request."""
+
+    index: int
+    """Position of the document in the request, from 0."""
+    pair: EncodedPair
+    key: bytes
+    """Digest of the pair's tokens: with a score cache, equal pairs of several requests are scored once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLimits:
     """Maximum size of a batch. The defaults of each engine are in `engine/batch_defaults.py`."""

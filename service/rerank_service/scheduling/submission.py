@@ -4,11 +4,10 @@ Rule: a Submission is used on the event loop only.
 """
 
 import asyncio
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rerank_service.scheduling.batching import EncodedPair
+from rerank_service.scheduling.batching import EncodedPair, KeyedPair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +45,7 @@ class WaitingPair:
     """Position of the document in the request, from 0."""
     pair: EncodedPair
     key: bytes | None
-    """Digest of the pair's tokens: equal pairs of several requests are scored once. None: the pair is not shared."""
+    """Key of the pair. None: the pair is not shared with other requests."""
 
 
 Enqueue = Callable[["Submission", Sequence[WaitingPair]], None]
@@ -76,8 +75,8 @@ class Submission:
         self.first_added: float | None = None
         """Time when the first pair entered the queue, in seconds on the scheduler's clock."""
 
-    async def add(self, pairs: Sequence[tuple[int, EncodedPair]], keys: Sequence[bytes] = ()) -> None:
-        """Queue pairs, each with the position of its document. `keys` are the pairs' keys, if they may be shared.
+    async def add(self, pairs: Sequence[KeyedPair]) -> None:
+        """Queue pairs.
 
         Waits while `room` pairs of this submission are in progress: not scored, or scored but not yet taken by the
         iteration.
@@ -91,8 +90,7 @@ class Submission:
         self._added += len(pairs)
         if pairs and self.first_added is None:
             self.first_added = self._clock()
-        keyed = zip(pairs, keys or itertools.repeat(None), strict=False)
-        self._enqueue(self, [WaitingPair(self, position, pair, key) for (position, pair), key in keyed])
+        self._enqueue(self, [WaitingPair(self, keyed.index, keyed.pair, keyed.key) for keyed in pairs])
 
     def add_known(
         self, positions: Sequence[int], logits: Sequence[float], *, windows: Sequence[int] = (), shared: int = 0

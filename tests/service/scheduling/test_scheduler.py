@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
 from rerank_service.scheduling.batch_cancellation import CancelToken
-from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, Segment
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, KeyedPair, Segment
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.submission import Submission
@@ -24,6 +24,11 @@ _BAD = 666
 def pair(length: int, *, bad: bool = False) -> EncodedPair:
     """Return a pair of that many tokens."""
     return EncodedPair(_EMPTY, np.full(length, _BAD if bad else 1, np.int64), _EMPTY, document_type=1)
+
+
+def keyed(*pairs: EncodedPair, first: int = 0) -> list[KeyedPair]:
+    """Return pairs of consecutive documents. Their keys are not used without a score cache."""
+    return [KeyedPair(index, pair, b"") for index, pair in enumerate(pairs, first)]
 
 
 def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
@@ -60,7 +65,7 @@ async def score_all(
 ) -> list[float]:
     """Submit pairs and wait for their logits."""
     with scheduler.submission(priority=priority, weight=weight, room=100) as submission:
-        await submission.add(list(enumerate(pairs)))
+        await submission.add(keyed(*pairs))
         submission.finish()
         return await collect(submission)
 
@@ -143,8 +148,8 @@ async def test_batch_without_requests_is_cancelled() -> None:
         with scheduler._changed:  # so that both are queued when the lane takes a batch
             first, second = scheduler.submission(room=9), scheduler.submission(room=9)
             first_submission, second_submission = first.__enter__(), second.__enter__()
-            await first_submission.add([(0, pair(7))])
-            await second_submission.add([(0, pair(7))])
+            await first_submission.add(keyed(pair(7)))
+            await second_submission.add(keyed(pair(7)))
         await score.started()
         first.__exit__(None, None, None)
         assert not cancellable.cancelled.is_set()
@@ -209,8 +214,8 @@ async def test_add_waits_for_room() -> None:
     async with lanes(score) as scheduler:
         score.hold()
         with scheduler.submission(room=2) as submission:
-            await submission.add([(0, pair(1)), (1, pair(2))])
-            more = asyncio.create_task(submission.add([(2, pair(3))]))
+            await submission.add(keyed(pair(1), pair(2)))
+            more = asyncio.create_task(submission.add(keyed(pair(3), first=2)))
             await score.started()
             assert not more.done()
             score.release()
@@ -224,9 +229,9 @@ async def test_untaken_scores_use_room() -> None:
     """Otherwise a client that does not read its partial scores would fill the memory."""
     async with lanes(HeldScore(lengths)) as scheduler:
         with scheduler.submission(room=2) as submission:
-            await submission.add([(0, pair(1)), (1, pair(2))])
+            await submission.add(keyed(pair(1), pair(2)))
             submission.add_known([2], [9.0])
-            more = asyncio.create_task(submission.add([(3, pair(3))]))
+            more = asyncio.create_task(submission.add(keyed(pair(3), first=3)))
             first = await anext(submission)
             for _ in range(20):  # turns of the event loop, in which an `add` that does not wait would return
                 await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.scheduling.batch_cancellation import CancelToken
-from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, Segment
+from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, KeyedPair, Segment
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ENTRY_BYTES, ScoreCache
@@ -60,9 +60,12 @@ async def parts(submission: Submission) -> list[Scored]:
 
 async def score_all(scheduler: Scheduler, sizes: Sequence[int], priority: int = 0) -> list[Scored]:
     """Submit pairs of these lengths. Pairs of one length are equal."""
-    pairs = [EncodedPair(_EMPTY, np.ones(size, np.int64), _EMPTY, document_type=1) for size in sizes]
+    pairs = [
+        KeyedPair(index, EncodedPair(_EMPTY, np.ones(size, np.int64), _EMPTY, document_type=1), size.to_bytes(16))
+        for index, size in enumerate(sizes)
+    ]
     with scheduler.submission(room=100, priority=priority) as submission:
-        await submission.add(list(enumerate(pairs)), [size.to_bytes(16) for size in sizes])
+        await submission.add(pairs)
         submission.finish()
         return await parts(submission)
 
