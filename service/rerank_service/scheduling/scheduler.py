@@ -159,11 +159,10 @@ class Scheduler:
         try:
             await asyncio.gather(*map(asyncio.shield, lanes))
         finally:
-            self.close()
+            self.close()  # from now on no pair can be queued
             self._fail_live()  # the requests leave, which cancels the running batches
             await asyncio.wait(lanes)
             pool.shutdown()
-            self._fail_live()  # requests whose pairs were queued in between
 
     def _fail_live(self) -> None:
         for submission in self._live:
