@@ -242,7 +242,7 @@ async def _feeding(feed: Awaitable[None], submission: Submission) -> AsyncIterat
         try:
             await feed
         except Exception as error:  # noqa: BLE001 - the iteration over the submission raises it
-            submission.finish(error)
+            submission.fail(error)
         else:
             submission.finish()
 

@@ -166,7 +166,7 @@ class Scheduler:
 
     def _fail_live(self) -> None:
         for submission in self._live:
-            submission.finish(NotReady("the server is stopping"))
+            submission.fail(NotReady("the server is stopping"))
 
     def close(self) -> None:
         """Let each lane end after its current batch. Waiting pairs do not run."""
@@ -244,7 +244,7 @@ class Scheduler:
             case MemoryExceeded():
                 self._shrink(outcome)
             case PairFailed():
-                self._call(outcome.entry.owner.finish, outcome.error)
+                self._call(outcome.entry.owner.fail, outcome.error)
                 self._finish([outcome.entry], [math.nan], token)
 
     def _learn(self, batch: BatchScored) -> None:

@@ -56,7 +56,7 @@ class Submission:
     """The pairs of one request.
 
     Iterate over it for `Scored` parts. The iteration ends when `finish` was called and all pairs are scored, or when
-    `end_early` was called.
+    `end_early` was called. It raises the error if `fail` was called.
     """
 
     def __init__(self, enqueue: Enqueue, clock: Callable[[], float], room: int) -> None:
@@ -69,7 +69,7 @@ class Submission:
         self._scored: list[Scored] = []
         self._finished = False
         self._ended_early = False
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
         self.first_added: float | None = None
@@ -112,9 +112,13 @@ class Submission:
             )
         )
 
-    def finish(self, error: BaseException | None = None) -> None:
-        """Declare that no more pairs will be added. With an error, the iteration raises it."""
+    def finish(self) -> None:
+        """Declare that no more pairs will be added."""
         self._finished = True
+        self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """Let the iteration raise the error, after the parts that are scored by now. Only the first error counts."""
         self._error = self._error or error
         self._changed.set()
         self._has_room.set()
