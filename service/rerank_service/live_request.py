@@ -124,7 +124,7 @@ class LiveRequest:
         self.meter.count(scored)
         self.ticket.reduce(scored.own_tokens)
         finished: list[int] = []
-        for index, window, logit in zip(scored.positions, scored.windows, scored.logits, strict=True):
+        for index, window, logit in zip(scored.indexes, scored.windows, scored.logits, strict=True):
             if self.board.record(index, logit, window):
                 finished.append(index)
                 for duplicate in self._duplicates.pop_waiting(index):

@@ -106,7 +106,7 @@ class BatchRunner:
 def _failure(entry: WaitingPair, error: Exception) -> InferenceFailed:
     if isinstance(error, OutOfMemory):
         return OutOfMemory(
-            f"there is no memory for documents[{entry.position}], of {counted(len(entry.pair), 'token')}: "
+            f"there is no memory for documents[{entry.index}], of {counted(len(entry.pair), 'token')}: "
             "send a shorter document"
         )
-    return InferenceFailed(f"the model failed on documents[{entry.position}]")
+    return InferenceFailed(f"the model failed on documents[{entry.index}]")

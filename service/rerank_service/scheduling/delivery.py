@@ -15,7 +15,7 @@ def parts_of_batch(batch: BatchScored, padded: Padded) -> Iterator[tuple[Submiss
         yield (
             owner,
             Scored(
-                positions=[entry.position for entry, _ in pairs],
+                indexes=[entry.index for entry, _ in pairs],
                 windows=[entry.pair.window for entry, _ in pairs],
                 logits=[logit for _, logit in pairs],
                 pairs=[entry.pair for entry, _ in pairs],
@@ -38,7 +38,7 @@ def parts_of_known(
         yield (
             owner,
             Scored(
-                positions=[entry.position for entry, _ in pairs],
+                indexes=[entry.index for entry, _ in pairs],
                 windows=[entry.pair.window for entry, _ in pairs],
                 logits=[logit for _, logit in pairs],
                 own_tokens=sum(padded(len(entry.pair)) for entry, _ in pairs),

@@ -17,7 +17,7 @@ class Scored:
     All sequences have one length; only `pairs` may be empty.
     """
 
-    positions: Sequence[int]
+    indexes: Sequence[int]
     """Position of each pair's document in the request, from 0."""
     windows: Sequence[int]
     """Window of each pair within its document, from 0."""
@@ -41,7 +41,7 @@ class WaitingPair:
     """A pair in the queue."""
 
     owner: "Submission"
-    position: int
+    index: int
     """Position of the document in the request, from 0."""
     pair: EncodedPair
     key: bytes | None
@@ -93,18 +93,18 @@ class Submission:
         self._enqueue(self, [WaitingPair(self, keyed.index, keyed.pair, keyed.key) for keyed in pairs])
 
     def add_known(
-        self, positions: Sequence[int], logits: Sequence[float], *, windows: Sequence[int] = (), shared: int = 0
+        self, indexes: Sequence[int], logits: Sequence[float], *, windows: Sequence[int] = (), shared: int = 0
     ) -> None:
         """Deliver pairs whose logits are known. Without `windows`, each pair is the first window of its document.
 
         `shared` is the number of pairs that ran for another request.
         """
         now = self._clock()
-        self._added += len(positions)
+        self._added += len(indexes)
         self.deliver(
             Scored(
-                positions=positions,
-                windows=windows or [0] * len(positions),
+                indexes=indexes,
+                windows=windows or [0] * len(indexes),
                 logits=logits,
                 started=now,
                 ended=now,
@@ -150,6 +150,6 @@ class Submission:
             self._changed.clear()
             await self._changed.wait()
         part = self._scored.pop(0)
-        self._settled += len(part.positions)
+        self._settled += len(part.indexes)
         self._has_room.set()
         return part

@@ -56,8 +56,8 @@ async def collect(submission: Submission) -> list[float]:
     """Return the logits in the order in which pairs were added."""
     logits: dict[int, float] = {}
     async for part in submission:
-        logits.update(zip(part.positions, part.logits, strict=True))
-    return [logits[position] for position in sorted(logits)]
+        logits.update(zip(part.indexes, part.logits, strict=True))
+    return [logits[index] for index in sorted(logits)]
 
 
 async def score_all(

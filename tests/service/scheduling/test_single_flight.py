@@ -71,8 +71,8 @@ async def score_all(scheduler: Scheduler, sizes: Sequence[int], priority: int = 
 
 
 def logits(scored: Sequence[Scored]) -> dict[int, float]:
-    """Return the logits by position."""
-    return {at: value for part in scored for at, value in zip(part.positions, part.logits, strict=True)}
+    """Return the logits by the index of the document."""
+    return {index: value for part in scored for index, value in zip(part.indexes, part.logits, strict=True)}
 
 
 async def until(condition: Callable[[], bool]) -> None:
