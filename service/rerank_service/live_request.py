@@ -53,7 +53,7 @@ class LiveRequest:
         """Count documents that arrived."""
         self.received += documents
         if self.cutoff is not None:
-            self.cutoff.expect(self.board.response_bytes(self.received))
+            self.cutoff.reserve_for(self.board.response_bytes(self.received))
 
     def add(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
         """Put documents on the board, and return the pairs that must be scored.

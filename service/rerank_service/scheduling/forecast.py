@@ -38,17 +38,17 @@ def finish_times(work: Sequence[RemainingWork], tokens_per_second: float) -> lis
 
 
 def deadline_overrun(
-    live: Sequence[RemainingWork], new: RemainingWork, tokens_per_second: float, time_share: float
+    live: Sequence[RemainingWork], new: RemainingWork, tokens_per_second: float, time_factor: float
 ) -> float:
     """Return by how many seconds some request would finish too late if `new` were accepted; 0 if all are in time.
 
-    A request is in time if it finishes within `time_share` of its remaining time. The check covers the new request and
-    each live request that it delays. A live request that would miss its deadline anyway does not count.
+    A request is in time if it finishes within `time_factor` times its remaining time. The check covers the new request
+    and each live request that it delays. A live request that would miss its deadline anyway does not count.
     """
     without = finish_times(live, tokens_per_second)
     *with_new, new_finish = finish_times([*live, new], tokens_per_second)
-    overrun = new_finish - time_share * new.seconds_left
+    overrun = new_finish - time_factor * new.seconds_left
     for request, before, after in zip(live, without, with_new, strict=True):
         if before <= request.seconds_left and after > before:
-            overrun = max(overrun, after - time_share * request.seconds_left)
+            overrun = max(overrun, after - time_factor * request.seconds_left)
     return max(overrun, 0.0)

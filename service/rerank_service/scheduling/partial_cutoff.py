@@ -45,15 +45,15 @@ class Cutoff:
     def arm(self, end: Callable[[], None]) -> Iterator[None]:
         """Call `end` at the cutoff, unless the block ends first."""
         self._end = end
-        self.expect(0)
+        self.reserve_for(0)
         try:
             yield
         finally:
             self._end = None
             self._stop_timer()
 
-    def expect(self, response_bytes: int) -> None:
-        """Set the timer again, for a response of this size."""
+    def reserve_for(self, response_bytes: int) -> None:
+        """Set the timer again, so that time remains to send a response of this size."""
         self._stop_timer()
         at = self._deadline.at - reserved_seconds(self._timeout, response_bytes)
         self._timer = self._loop.call_at(at, self.trigger)

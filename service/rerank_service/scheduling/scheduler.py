@@ -177,7 +177,7 @@ class Scheduler:
     def _lane(self) -> None:
         while entries := self._next(token := CancelToken()):
             for outcome in self._runner.run(entries, token):
-                self._settle(outcome, token)
+                self._deliver_outcome(outcome, token)
             with self._changed:
                 self._running.end(token)
 
@@ -191,7 +191,7 @@ class Scheduler:
                 if self._closed:
                     return []
                 entries = self._take(token, known)
-            self._deliver(parts_of_known(known, self.padded, self.clock()))
+            self._deliver_parts(parts_of_known(known, self.padded, self.clock()))
             if entries:
                 return entries
 
@@ -232,12 +232,12 @@ class Scheduler:
         flights.start(entry.key, token)
         return False
 
-    def _settle(self, outcome: Outcome, token: CancelToken) -> None:
+    def _deliver_outcome(self, outcome: Outcome, token: CancelToken) -> None:
         """Deliver the outcome of a batch, or of a part of it, to the requests."""
         match outcome:
             case BatchScored():
                 self._learn(outcome)
-                self._deliver(parts_of_batch(outcome, self.padded))
+                self._deliver_parts(parts_of_batch(outcome, self.padded))
                 self._finish(outcome.entries, outcome.logits, token)
             case BatchCancelled():
                 self._finish(outcome.entries, [math.nan] * len(outcome.entries), token)
@@ -277,7 +277,7 @@ class Scheduler:
                     known.extend((waiter, logit) for waiter in waiters)
                 else:
                     self._queue_again(waiters)
-        self._deliver(parts_of_known(known, self.padded, self.clock()))
+        self._deliver_parts(parts_of_known(known, self.padded, self.clock()))
 
     def _queue_again(self, waiters: Sequence[WaitingPair]) -> None:
         """Queue pairs without their keys, so that they are not shared again. Called under the lock."""
@@ -286,7 +286,7 @@ class Scheduler:
                 self._queue.add(waiter.owner, [(len(waiter.pair), replace(waiter, key=None))])
         self._changed.notify_all()
 
-    def _deliver(self, parts: Iterable[tuple[Submission, Scored]]) -> None:
+    def _deliver_parts(self, parts: Iterable[tuple[Submission, Scored]]) -> None:
         for owner, part in parts:
             self._call(owner.deliver, part)
 

@@ -21,44 +21,45 @@ from typing import Generic, TypeVar
 
 from rerank_service.scheduling.score_cache import ScoreCache
 
-Batch = TypeVar("Batch", bound=Hashable)
+Token = TypeVar("Token", bound=Hashable)
 Waiter = TypeVar("Waiter")
 
 
 @dataclass(frozen=True, slots=True)
-class _Flight(Generic[Batch, Waiter]):
+class _Flight(Generic[Token, Waiter]):
     """A pair that runs."""
 
-    batch: Batch
+    token: Token
+    """Stands for the batch in which the pair runs."""
     waiters: list[Waiter] = field(default_factory=list)
     """Equal pairs of other requests, which get the logit of this run."""
 
 
-class SingleFlight(Generic[Batch, Waiter]):
+class SingleFlight(Generic[Token, Waiter]):
     """The pairs that run, by their keys, and the logits of pairs that ran."""
 
     def __init__(self, scores: ScoreCache) -> None:
         self._scores = scores
-        self._flights: dict[bytes, _Flight[Batch, Waiter]] = {}
+        self._flights: dict[bytes, _Flight[Token, Waiter]] = {}
 
     def cached_logit(self, key: bytes) -> float | None:
         """Return the logit of a pair that ran before; None if the cache has none. Thread-safe."""
         return self._scores.get(key)
 
-    def running_batch(self, key: bytes) -> Batch | None:
-        """Return the batch in which a pair runs; None if it does not run."""
+    def running_batch(self, key: bytes) -> Token | None:
+        """Return the token of the batch in which a pair runs; None if it does not run."""
         flight = self._flights.get(key)
-        return None if flight is None else flight.batch
+        return None if flight is None else flight.token
 
     def follow(self, key: bytes, waiter: Waiter) -> None:
         """Let a pair wait for the equal pair that runs."""
         self._flights[key].waiters.append(waiter)
 
-    def start(self, key: bytes, batch: Batch) -> None:
+    def start(self, key: bytes, token: Token) -> None:
         """Record that a pair runs in a batch. A cancelled run of the same pair is forgotten."""
-        self._flights[key] = _Flight(batch)
+        self._flights[key] = _Flight(token)
 
-    def finish(self, key: bytes, batch: Batch, logit: float = math.nan) -> list[Waiter]:
+    def finish(self, key: bytes, token: Token, logit: float = math.nan) -> list[Waiter]:
         """Record the end of a pair in a batch, and return the pairs that waited for it.
 
         `logit` is NaN if the pair failed or its batch was cancelled.
@@ -66,7 +67,7 @@ class SingleFlight(Generic[Batch, Waiter]):
         if math.isfinite(logit):
             self._scores.put(key, logit)
         flight = self._flights.get(key)
-        if flight is None or flight.batch is not batch:
+        if flight is None or flight.token is not token:
             return []
         del self._flights[key]
         return flight.waiters

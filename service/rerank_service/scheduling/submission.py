@@ -65,7 +65,7 @@ class Submission:
         self._clock = clock
         self._room = room
         self._added = 0
-        self._settled = 0
+        self._taken = 0
         self._scored: list[Scored] = []
         self._finished = False
         self._ended_early = False
@@ -84,7 +84,7 @@ class Submission:
         Raises:
             NotReady: the scheduler has stopped.
         """
-        while self._added - self._settled >= self._room and self._error is None:
+        while self._added - self._taken >= self._room and self._error is None:
             self._has_room.clear()
             await self._has_room.wait()
         self._added += len(pairs)
@@ -131,7 +131,7 @@ class Submission:
     @property
     def is_complete(self) -> bool:
         """True when `finish` was called and all pairs were scored and taken."""
-        return self._finished and self._settled == self._added
+        return self._finished and self._taken == self._added
 
     def deliver(self, part: Scored) -> None:
         """Accept the logits of some pairs from the scheduler."""
@@ -150,6 +150,6 @@ class Submission:
             self._changed.clear()
             await self._changed.wait()
         part = self._scored.pop(0)
-        self._settled += len(part.indexes)
+        self._taken += len(part.indexes)
         self._has_room.set()
         return part

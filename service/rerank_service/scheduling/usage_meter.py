@@ -18,7 +18,7 @@ class UsageMeter:
         self._tokenize = 0.0
         self._started = math.inf
         self._ended = 0.0
-        self._settled = 0.0
+        self._last_scored = 0.0
         self._document_tokens = 0
         self._prompt_tokens = 0
         self._padded_tokens = 0
@@ -38,7 +38,7 @@ class UsageMeter:
 
     def count(self, part: Scored) -> None:
         """Count pairs that were scored."""
-        self._settled = max(self._settled, part.ended)
+        self._last_scored = max(self._last_scored, part.ended)
         self._shared_pairs += part.shared
         if not part.pairs:
             return
@@ -63,7 +63,7 @@ class UsageMeter:
     def timing(self, first_added: float | None) -> Timing:
         """Return the times of the request until now. `first_added` is the time when its first pair was queued."""
         # if no pair ran for this request, its pairs waited until those of other requests had run
-        queued_until = min(self._started, self._settled)
+        queued_until = min(self._started, self._last_scored)
         return Timing(
             queue=max(0.0, queued_until - first_added) if first_added is not None else 0.0,
             tokenize=self._tokenize,

@@ -245,7 +245,7 @@ async def test_cutoff_has_a_timer() -> None:
     with cutoff.arm(cut.set):
         assert cutoff._timer is not None
         assert cutoff._timer.when() == pytest.approx(loop.time() + 1000 - ROUND_TRIP_SECONDS, abs=100)
-        cutoff.expect(200_000_000)
+        cutoff.reserve_for(200_000_000)
         assert cutoff._timer.when() == pytest.approx(loop.time() + 800 - ROUND_TRIP_SECONDS, abs=100)
     cutoff.trigger()
     assert cutoff._timer.cancelled()
