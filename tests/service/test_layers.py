@@ -103,6 +103,7 @@ def test_the_scheduling_policy_is_pure(name: str) -> None:
         "numpy",
         "typing",
         "rerank_service.scheduling.batching",
+        "rerank_service.scheduling.memory_budget",
     )
     forbidden = {
         module

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from rerank_service.scheduling.batching import BatchLimits
+from rerank_service.scheduling.memory_budget import TokenBudget
 
 Request = TypeVar("Request", bound=Hashable)
 Item = TypeVar("Item")
@@ -90,8 +91,8 @@ class FairQueue(Generic[Request, Item]):
         self._batches_taken = 0
         self._virtual_time = 0.0
         """Padded tokens that a request of weight 1 would have received by now, had it waited from the beginning."""
-        self.max_tokens = limits.max_tokens
-        """Maximum padded tokens of the next batches. The scheduler lowers it when memory runs out."""
+        self.budget = TokenBudget(limits.max_tokens)
+        """Maximum padded tokens of the next batches. The scheduler reports to it how batches ran."""
         self.tokens = 0
         """Padded tokens of all waiting pairs."""
         self.pairs = 0
@@ -156,8 +157,8 @@ class FairQueue(Generic[Request, Item]):
         (guided self-scheduling, Polychronopoulos and Kuck, 1987).
         """
         guided = max(self._limits.min_tokens, self.tokens // (2 * self._lanes))
-        budget = min(self.max_tokens, guided)
-        return max(1, min(self._limits.max_pairs, budget // length))
+        tokens = min(self.budget.tokens, guided)
+        return max(1, min(self._limits.max_pairs, tokens // length))
 
     def _fill(
         self, longest: int, rows: int, shares: Sequence[_Share[Item]], skip: Callable[[Item], bool] | None

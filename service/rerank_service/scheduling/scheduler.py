@@ -4,7 +4,7 @@ A lane is a thread. As soon as it is free, it takes the next batch: pairs of sim
 There is no timer: under load, batches grow because pairs wait; without load, a pair runs at once.
 
 Rule 1: `fair_queue.py` chooses the next batch and `batch_run.py` runs it. This file connects them to the requests.
-Rule 2: `_queue`, `_running`, `_single_flight`, `_cost`, `_budget` and `_closed` are used under the lock `_changed`. All
+Rule 2: `_queue`, `_running`, `_single_flight`, `_cost` and `_closed` are used under the lock `_changed`. All
 other state, and every Submission, is used on the event loop only.
 """
 
@@ -35,7 +35,6 @@ from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.delivery import parts_of_batch, parts_of_known
 from rerank_service.scheduling.fair_queue import FairQueue
-from rerank_service.scheduling.memory_budget import TokenBudget
 from rerank_service.scheduling.running_batches import RunningBatches
 from rerank_service.scheduling.score_cache import ScoreCache
 from rerank_service.scheduling.single_flight import SingleFlight
@@ -66,7 +65,6 @@ class Scheduler:
         self._lanes = lanes
         self._cost = cost or CostModel()
         self._queue: FairQueue[Submission, WaitingPair] = FairQueue(limits, lanes=lanes)
-        self._budget = TokenBudget(limits.max_tokens)
         self._changed = threading.Condition()
         self._closed = False
         self._retired = False
@@ -145,7 +143,7 @@ class Scheduler:
         """Return the expected speed of all lanes in padded tokens per second, for pairs of `length` tokens."""
         row = self.limits.padded(max(1, round(length)))
         with self._changed:
-            rows = max(1, min(self.limits.max_pairs, self._queue.max_tokens // row))
+            rows = max(1, min(self.limits.max_pairs, self._queue.budget.tokens // row))
             return self._lanes * rows * row / self._cost.seconds(rows, row)
 
     async def run(self) -> None:
@@ -250,14 +248,13 @@ class Scheduler:
     def _learn(self, batch: BatchScored) -> None:
         with self._changed:
             self._cost.observe(batch.rows, batch.length, batch.ended - batch.started)
-            self._budget.grow(batch.rows * batch.length)
-            self._queue.max_tokens = self._budget.tokens
+            self._queue.budget.grow(batch.rows * batch.length)
 
     def _shrink(self, exceeded: MemoryExceeded) -> None:
         """Make later batches smaller than the one that ran out of memory, so that not each of them fails first."""
         with self._changed:
-            self._budget.shrink(exceeded.tokens)
-            self._queue.max_tokens = max_batch_tokens = self._budget.tokens
+            self._queue.budget.shrink(exceeded.tokens)
+            max_batch_tokens = self._queue.budget.tokens
         _log.warning("out of memory", error=str(exceeded.error), max_batch_tokens=max_batch_tokens)
 
     def _finish(self, entries: Sequence[WaitingPair], logits: Sequence[float], token: CancelToken) -> None:
