@@ -244,7 +244,7 @@ async def test_a_partial_ranking_during_a_write_is_returned(small_model: Bundle)
                 ]
                 for _ in calls:
                     cutoff = await cutoffs.get()
-                    while not cutoff.armed:
+                    while cutoff._end is None:  # not armed yet
                         await asyncio.sleep(0)
                     cutoff.trigger()
                 for response in await asyncio.gather(*calls):

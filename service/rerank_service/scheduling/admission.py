@@ -71,16 +71,21 @@ class Admission:
 
     @contextmanager
     def admit(
-        self, documents: int, tokens: float, deadline: Deadline, tokens_per_second: float, weight: float = 1.0
+        self, documents: int, tokens: float, deadline: Deadline, tokens_per_second: float, weight: float
     ) -> Iterator[Ticket]:
         """Accept a request and reserve its capacity until the block ends.
 
-        Without other live requests, a request of any size is accepted if it can meet its deadline.
+        `tokens` is the estimated work in padded tokens, `tokens_per_second` the expected speed of all lanes, `weight`
+        the request's share of them. The forecast time of a request must stay within a multiple of its remaining time:
+
+        - Without other live requests: `IDLE_FACTOR` (4). The capacity is not checked, so any size is accepted.
+        - Beside other requests: `ALONE_SHARE` (0.9) for the request on its own, and `SHARED_SHARE` (0.7) for the
+          request and each request that it delays, when they share the lanes.
 
         Raises:
             NotReady: the server is draining.
-            Overloaded: the capacity is used up, or this or another request would miss its deadline.
-            DeadlineExceeded: the request would miss its deadline even on its own, so a retry does not help.
+            Overloaded: the capacity is used up, or the request or one that it delays would be late.
+            DeadlineExceeded: the request would be late even on its own, so a retry does not help.
         """
         if self._draining:
             raise NotReady("the server is draining: send the request to another replica")

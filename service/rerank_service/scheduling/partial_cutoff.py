@@ -36,11 +36,6 @@ class Cutoff:
         self._end: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def armed(self) -> bool:
-        """True while a request can be ended."""
-        return self._end is not None
-
     @contextmanager
     def arm(self, end: Callable[[], None]) -> Iterator[None]:
         """Call `end` at the cutoff, unless the block ends first."""

@@ -78,7 +78,7 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """Number of pairs in the queue."""
+        """Number of pairs in the queue. For tests, and for the queue depth metric that the README announces."""
         return self._queue.pairs  # one int, so it needs no lock
 
     @contextmanager
@@ -101,7 +101,7 @@ class Scheduler:
             self.close()
 
     @contextmanager
-    def submission(self, *, room: int, priority: int = 0, weight: float = 1.0) -> Iterator[Submission]:
+    def submission(self, *, room: int, priority: int, weight: float) -> Iterator[Submission]:
         """Register a request in the queue. At the end of the block its waiting pairs leave the queue, and a running
         batch that no other request needs is cancelled.
 

@@ -17,9 +17,6 @@ class ScoreCache:
         self._lock = threading.Lock()
         self._scores: LRUCache[bytes, float] = LRUCache(max(1, max_bytes // ENTRY_BYTES))
 
-    def __len__(self) -> int:
-        return len(self._scores)
-
     def get(self, key: bytes) -> float | None:
         """Return the logit of a pair; None if the cache has none."""
         with self._lock:

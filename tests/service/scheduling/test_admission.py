@@ -29,7 +29,7 @@ def _admission(*, documents: int = 100, tokens: float = math.inf, clock: _Clock 
 def test_capacity_is_released_at_the_end_of_a_request() -> None:
     """The same holds for a request that fails."""
     admission = _admission()
-    with pytest.raises(ZeroDivisionError), admission.admit(7, 1, Deadline(60), SPEED):
+    with pytest.raises(ZeroDivisionError), admission.admit(7, 1, Deadline(60), SPEED, 1.0):
         assert (admission.live_documents, admission.live_requests) == (7, 1)
         raise ZeroDivisionError
     assert (admission.live_documents, admission.live_requests) == (0, 0)
@@ -38,8 +38,8 @@ def test_capacity_is_released_at_the_end_of_a_request() -> None:
 def test_live_documents_and_tokens_are_limited() -> None:
     """A request without others is accepted whatever its size."""
     for admission in (_admission(documents=10), _admission(tokens=10)):
-        with admission.admit(50, 50, Deadline(60), SPEED):
-            with pytest.raises(Overloaded) as caught, admission.admit(1, 1, Deadline(60), SPEED):
+        with admission.admit(50, 50, Deadline(60), SPEED, 1.0):
+            with pytest.raises(Overloaded) as caught, admission.admit(1, 1, Deadline(60), SPEED, 1.0):
                 pass
             assert caught.value.retry_after >= RETRY_AFTER
 
@@ -49,11 +49,11 @@ def test_late_request_is_rejected_and_carries_the_retry_time() -> None:
     admission = _admission()
     with ExitStack() as stack:
         for _ in range(3):
-            stack.enter_context(admission.admit(1, 2000, Deadline(10), SPEED))
+            stack.enter_context(admission.admit(1, 2000, Deadline(10), SPEED, 1.0))
         with pytest.raises(Overloaded, match="deadline") as caught:
-            stack.enter_context(admission.admit(1, 2000, Deadline(10), SPEED))
+            stack.enter_context(admission.admit(1, 2000, Deadline(10), SPEED, 1.0))
         assert caught.value.retry_after == pytest.approx(max(RETRY_AFTER, 1.0))
-        stack.enter_context(admission.admit(1, 50, Deadline(10), SPEED))
+        stack.enter_context(admission.admit(1, 50, Deadline(10), SPEED, 1.0))
 
 
 def test_request_without_a_deadline_is_not_protected() -> None:
@@ -62,42 +62,42 @@ def test_request_without_a_deadline_is_not_protected() -> None:
     for due, refused in ((Deadline(10), True), (Deadline(math.inf), False)):
         admission = _admission()
         with ExitStack() as stack:
-            stream = stack.enter_context(admission.admit(0, 0, due, SPEED))
+            stream = stack.enter_context(admission.admit(0, 0, due, SPEED, 1.0))
             stream.reduce(-7000)
             with pytest.raises(Overloaded) if refused else nullcontext():
-                stack.enter_context(admission.admit(1, 4000, Deadline(60), SPEED))
+                stack.enter_context(admission.admit(1, 4000, Deadline(60), SPEED, 1.0))
             with pytest.raises(Overloaded):
-                stack.enter_context(admission.admit(1, 4000, Deadline(6), SPEED))
+                stack.enter_context(admission.admit(1, 4000, Deadline(6), SPEED, 1.0))
 
 
 def test_computed_tokens_free_capacity() -> None:
     """Tokens that were computed no longer delay new requests."""
     clock = _Clock()
     admission = _admission(clock=clock)
-    with admission.admit(1, 8000, Deadline(10), SPEED) as ticket:
+    with admission.admit(1, 8000, Deadline(10), SPEED, 1.0) as ticket:
         clock.now = 4.0
-        with pytest.raises(Overloaded), admission.admit(1, 3000, Deadline(10), SPEED):
+        with pytest.raises(Overloaded), admission.admit(1, 3000, Deadline(10), SPEED, 1.0):
             pass
         ticket.reduce(7000)
-        with admission.admit(1, 3000, Deadline(10), SPEED):
+        with admission.admit(1, 3000, Deadline(10), SPEED, 1.0):
             pass
 
 
 def test_idle_server_rejects_only_hopeless_requests() -> None:
     """The forecast may be wrong, and only batches that run can correct it."""
     admission = _admission()
-    with admission.admit(1, IDLE_FACTOR * 0.99 * 1000, Deadline(1), SPEED):
+    with admission.admit(1, IDLE_FACTOR * 0.99 * 1000, Deadline(1), SPEED, 1.0):
         pass
-    with pytest.raises(DeadlineExceeded), admission.admit(1, IDLE_FACTOR * 1.01 * 1000, Deadline(1), SPEED):
+    with pytest.raises(DeadlineExceeded), admission.admit(1, IDLE_FACTOR * 1.01 * 1000, Deadline(1), SPEED, 1.0):
         pass
 
 
 async def test_draining_rejects_new_requests_and_waits_for_live_ones() -> None:
     """`drained` returns after the last live request."""
     admission = _admission()
-    with admission.admit(1, 1, Deadline(60), SPEED):
+    with admission.admit(1, 1, Deadline(60), SPEED, 1.0):
         admission.close()
-        with pytest.raises(NotReady), admission.admit(1, 1, Deadline(60), SPEED):
+        with pytest.raises(NotReady), admission.admit(1, 1, Deadline(60), SPEED, 1.0):
             pass
         drained = asyncio.create_task(admission.drained())
         await asyncio.sleep(0)

@@ -81,7 +81,7 @@ class _Machine:
         number, tokens, capacity = next(self._number), sum(map(LIMITS.padded, lengths)), ExitStack()
         try:
             ticket = capacity.enter_context(
-                self._admission.admit(len(lengths), tokens, Deadline(self.now + DEADLINE), self._forecast)
+                self._admission.admit(len(lengths), tokens, Deadline(self.now + DEADLINE), self._forecast, 1.0)
             )
         except Overloaded:
             self.counts.refused += 1

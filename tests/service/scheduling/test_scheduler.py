@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 import numpy as np
 import pytest
@@ -58,6 +58,11 @@ async def collect(submission: Submission) -> list[float]:
     async for part in submission:
         logits.update(zip(part.indexes, part.logits, strict=True))
     return [logits[index] for index in sorted(logits)]
+
+
+def submit(scheduler: Scheduler, *, room: int) -> AbstractContextManager[Submission]:
+    """Register a request with the default priority and weight."""
+    return scheduler.submission(room=room, priority=0, weight=1.0)
 
 
 async def score_all(
@@ -146,7 +151,7 @@ async def test_batch_without_requests_is_cancelled() -> None:
     score = HeldScore(cancellable := CancellableScore(lengths))
     async with lanes(score) as scheduler:
         with scheduler._changed:  # so that both are queued when the lane takes a batch
-            first, second = scheduler.submission(room=9), scheduler.submission(room=9)
+            first, second = submit(scheduler, room=9), submit(scheduler, room=9)
             first_submission, second_submission = first.__enter__(), second.__enter__()
             await first_submission.add(keyed(pair(7)))
             await second_submission.add(keyed(pair(7)))
@@ -213,7 +218,7 @@ async def test_add_waits_for_room() -> None:
     score = HeldScore(lengths)
     async with lanes(score) as scheduler:
         score.hold()
-        with scheduler.submission(room=2) as submission:
+        with submit(scheduler, room=2) as submission:
             await submission.add(keyed(pair(1), pair(2)))
             more = asyncio.create_task(submission.add(keyed(pair(3), first=2)))
             await score.started()
@@ -228,7 +233,7 @@ async def test_add_waits_for_room() -> None:
 async def test_untaken_scores_use_room() -> None:
     """Otherwise a client that does not read its partial scores would fill the memory."""
     async with lanes(HeldScore(lengths)) as scheduler:
-        with scheduler.submission(room=2) as submission:
+        with submit(scheduler, room=2) as submission:
             await submission.add(keyed(pair(1), pair(2)))
             submission.add_known([2], [9.0])
             more = asyncio.create_task(submission.add(keyed(pair(3), first=3)))

@@ -64,7 +64,7 @@ async def score_all(scheduler: Scheduler, sizes: Sequence[int], priority: int = 
         KeyedPair(index, EncodedPair(_EMPTY, np.ones(size, np.int64), _EMPTY, document_type=1), size.to_bytes(16))
         for index, size in enumerate(sizes)
     ]
-    with scheduler.submission(room=100, priority=priority) as submission:
+    with scheduler.submission(room=100, priority=priority, weight=1.0) as submission:
         await submission.add(pairs)
         submission.finish()
         return await parts(submission)
@@ -338,7 +338,7 @@ async def test_models_do_not_share_scores(small_model: Bundle) -> None:
     for _ in range(2):
         async with running(small_model, scores=scores) as core:
             assert (await core.rank("0", "5")).usage.shared_pairs == 0
-    assert len(scores) == 2
+    assert len(scores._scores) == 2
 
 
 async def test_scores_are_not_cached_by_default(small_model: Bundle) -> None:
