@@ -115,9 +115,9 @@ class LiveRequest:
 
     def _correct_estimate(self, prepared: Sequence[PreparedDocument], unscored: Sequence[KeyedPair]) -> None:
         """Replace the estimated tokens on the ticket by the tokens of the pairs that must be scored."""
-        estimate = self.estimate_tokens
+        estimate, limits = self.estimate_tokens, self.model.scheduler.limits
         estimated = sum(estimate(document.chars) for document in prepared) if estimate else 0.0
-        self.ticket.reduce(estimated - sum(self.model.scheduler.padded(len(keyed.pair)) for keyed in unscored))
+        self.ticket.reduce(estimated - sum(limits.padded(len(keyed.pair)) for keyed in unscored))
 
     async def record(self, scored: Scored) -> None:
         """Record the logits of pairs, also for their duplicates, and pass new results to `on_scores`."""

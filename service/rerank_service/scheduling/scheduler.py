@@ -52,18 +52,18 @@ class Scheduler:
         limits: BatchLimits,
         *,
         pad_id: int,
-        lanes: int = 1,
+        lanes: int,
+        cost: CostModel,
+        scores: ScoreCache | None,
         clock: Callable[[], float] = time.perf_counter,
-        cost: CostModel | None = None,
-        scores: ScoreCache | None = None,
     ) -> None:
-        """`pad_id` is the token id of padding, `lanes` the number of batches that run at once. `clock` returns seconds.
-        `cost` learns from each batch that runs. With `scores`, equal pairs of several requests are scored once."""
+        """`pad_id` is the token id of padding, `lanes` the number of batches that run at once. `cost` learns from each
+        batch that runs. With `scores`, equal pairs of several requests are scored once. `clock` returns seconds."""
         self.clock = clock
         self.limits = limits
         self._runner = BatchRunner(score, limits, pad_id=pad_id, clock=clock)
         self._lanes = lanes
-        self._cost = cost or CostModel()
+        self._cost = cost
         self._queue: FairQueue[Submission, WaitingPair] = FairQueue(limits, lanes=lanes)
         self._changed = threading.Condition()
         self._closed = False
@@ -135,10 +135,6 @@ class Scheduler:
             return [None] * len(keys)
         return [self._single_flight.cached_logit(key) for key in keys]
 
-    def padded(self, length: int) -> int:
-        """Return the tokens of a pair of `length` tokens when it is padded alone."""
-        return self.limits.padded(length)
-
     def tokens_per_second(self, length: float) -> float:
         """Return the expected speed of all lanes in padded tokens per second, for pairs of `length` tokens."""
         row = self.limits.padded(max(1, round(length)))
@@ -189,7 +185,7 @@ class Scheduler:
                 if self._closed:
                     return []
                 entries = self._take(token, known)
-            self._deliver_parts(parts_of_known(known, self.padded, self.clock()))
+            self._deliver_parts(parts_of_known(known, self.limits, self.clock()))
             if entries:
                 return entries
 
@@ -235,7 +231,7 @@ class Scheduler:
         match outcome:
             case BatchScored():
                 self._learn(outcome)
-                self._deliver_parts(parts_of_batch(outcome, self.padded))
+                self._deliver_parts(parts_of_batch(outcome, self.limits))
                 self._finish(outcome.entries, outcome.logits, token)
             case BatchCancelled():
                 self._finish(outcome.entries, [math.nan] * len(outcome.entries), token)
@@ -274,7 +270,7 @@ class Scheduler:
                     known.extend((waiter, logit) for waiter in waiters)
                 else:
                     self._queue_again(waiters)
-        self._deliver_parts(parts_of_known(known, self.padded, self.clock()))
+        self._deliver_parts(parts_of_known(known, self.limits, self.clock()))
 
     def _queue_again(self, waiters: Sequence[WaitingPair]) -> None:
         """Queue pairs without their keys, so that they are not shared again. Called under the lock."""

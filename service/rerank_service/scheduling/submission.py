@@ -48,6 +48,9 @@ class WaitingPair:
     """Key of the pair. None: the pair is not shared with other requests."""
 
 
+ScoredPair = tuple[WaitingPair, float]
+"""A pair with its logit."""
+
 Enqueue = Callable[["Submission", Sequence[WaitingPair]], None]
 """Put pairs of a submission into the queue."""
 

@@ -42,7 +42,9 @@ def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
 @asynccontextmanager
 async def lanes(score: HeldScore, limits: BatchLimits | None = None, count: int = 1) -> AsyncIterator[Scheduler]:
     """Run a scheduler during the block."""
-    scheduler = Scheduler(score, limits or batch_limits(length_multiple=1), pad_id=0, lanes=count)
+    scheduler = Scheduler(
+        score, limits or batch_limits(length_multiple=1), pad_id=0, lanes=count, cost=CostModel(), scores=None
+    )
     task = asyncio.create_task(scheduler.run())
     try:
         yield scheduler
@@ -277,7 +279,7 @@ async def test_closed_scheduler_rejects_new_pairs() -> None:
 async def test_cancelling_run_cancels_the_running_batch() -> None:
     """The request that waits for it fails at once."""
     score = HeldScore(cancellable := CancellableScore(lengths))
-    scheduler = Scheduler(score, batch_limits(length_multiple=1), pad_id=0)
+    scheduler = Scheduler(score, batch_limits(length_multiple=1), pad_id=0, lanes=1, cost=CostModel(), scores=None)
     running = asyncio.create_task(scheduler.run())
     waiting = asyncio.create_task(score_all(scheduler, [pair(1)]))
     await score.started()
@@ -296,7 +298,7 @@ async def test_error_in_a_lane_ends_run() -> None:
         def observe(self, rows: int, length: int, seconds: float) -> None:
             raise SystemError("a bug in the lane")
 
-    scheduler = Scheduler(lengths, batch_limits(), pad_id=0, cost=Broken())
+    scheduler = Scheduler(lengths, batch_limits(), pad_id=0, lanes=1, cost=Broken(), scores=None)
     task = asyncio.create_task(scheduler.run())
     with pytest.raises(NotReady):
         await score_all(scheduler, [pair(1)])

@@ -19,6 +19,7 @@ from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, KeyedPair, Segment
+from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ENTRY_BYTES, ScoreCache
@@ -43,7 +44,7 @@ async def lanes(
 ) -> AsyncIterator[Scheduler]:
     """Run a scheduler with a score cache during the block."""
     scores = ScoreCache(entries * ENTRY_BYTES)
-    scheduler = Scheduler(score, limits, pad_id=0, lanes=count, scores=scores)
+    scheduler = Scheduler(score, limits, pad_id=0, lanes=count, cost=CostModel(), scores=scores)
     task = asyncio.create_task(scheduler.run())
     try:
         yield scheduler
