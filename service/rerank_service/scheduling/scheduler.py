@@ -3,9 +3,11 @@
 A lane is a thread. As soon as it is free, it takes the next batch: pairs of similar length from all live requests.
 There is no timer: under load, batches grow because pairs wait; without load, a pair runs at once.
 
-Rule 1: `fair_queue.py` chooses the next batch and `batch_run.py` runs it. This file connects them to the requests.
-Rule 2: `_queue`, `_running`, `_single_flight`, `_cost` and `_closed` are used under the lock `_changed`. All
-other state, and every Submission, is used on the event loop only.
+Rule 1: `fair_queue.py` chooses the next batch, `shared_pairs.py` skips pairs that another request scores, and
+`batch_run.py` runs the batch. This file connects them to the requests.
+Rule 2: `_queue`, `_running`, `_shared`, `_cost` and `_closed` are used under the lock `_changed`, with two exceptions:
+`waiting` reads one integer, and `cached_logits` uses the score cache, which has a lock of its own. All other state, and
+every Submission, is used on the event loop only.
 """
 
 import asyncio
@@ -15,8 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 
 import structlog
 
@@ -37,8 +37,8 @@ from rerank_service.scheduling.delivery import parts_of_batch, parts_of_known
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.scheduling.running_batches import RunningBatches
 from rerank_service.scheduling.score_cache import ScoreCache
-from rerank_service.scheduling.single_flight import SingleFlight
-from rerank_service.scheduling.submission import Scored, Submission, WaitingPair
+from rerank_service.scheduling.shared_pairs import SharedPairs
+from rerank_service.scheduling.submission import Scored, ScoredPair, Submission, WaitingPair
 
 _log = structlog.get_logger()
 
@@ -71,9 +71,7 @@ class Scheduler:
         self._users = 0
         self._live: set[Submission] = set()
         self._running: RunningBatches[Submission] = RunningBatches()
-        self._single_flight: SingleFlight[CancelToken, WaitingPair] | None = (
-            None if scores is None else SingleFlight(scores)
-        )
+        self._shared = None if scores is None else SharedPairs(scores, self._running)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -131,9 +129,9 @@ class Scheduler:
 
     def cached_logits(self, keys: Sequence[bytes]) -> list[float | None]:
         """Return the cached logit of each pair; None for pairs without one."""
-        if self._single_flight is None:
+        if self._shared is None:
             return [None] * len(keys)
-        return [self._single_flight.cached_logit(key) for key in keys]
+        return [self._shared.cached_logit(key) for key in keys]
 
     def tokens_per_second(self, length: float) -> float:
         """Return the expected speed of all lanes in padded tokens per second, for pairs of `length` tokens."""
@@ -178,53 +176,28 @@ class Scheduler:
     def _next(self, token: CancelToken) -> list[WaitingPair]:
         """Wait for the next batch, and return its pairs; an empty list when the scheduler is closed."""
         while True:
-            known: list[tuple[WaitingPair, float]] = []
             with self._changed:
                 while not self._queue.pairs and not self._closed:
                     self._changed.wait()
                 if self._closed:
                     return []
-                entries = self._take(token, known)
-            self._deliver_parts(parts_of_known(known, self.limits, self.clock()))
+                entries, cached = self._take(token)
+            self._deliver_parts(parts_of_known(cached, self.limits, self.clock()))
             if entries:
                 return entries
 
-    def _take(self, token: CancelToken, known: list[tuple[WaitingPair, float]]) -> list[WaitingPair]:
-        """Take the next batch from the queue. Append pairs whose logits are cached to `known`. Called under the lock.
+    def _take(self, token: CancelToken) -> tuple[list[WaitingPair], list[ScoredPair]]:
+        """Take the next batch from the queue. Called under the lock.
 
-        The list is empty if no pair must run.
+        Returns the pairs that must run, perhaps none, and the pairs whose logits are cached.
         """
-        flights = self._single_flight
-        skip = None if flights is None else partial(self._skip, flights, token, known)
         self._running.start(token)
-        entries = self._queue.take(skip)
+        entries, cached = self._shared.take(self._queue, token) if self._shared else (self._queue.take(), [])
         if entries:
             self._running.need(token, {entry.owner for entry in entries})
         else:
             self._running.end(token)
-        return entries
-
-    def _skip(
-        self,
-        flights: SingleFlight[CancelToken, WaitingPair],
-        token: CancelToken,
-        known: list[tuple[WaitingPair, float]],
-        entry: WaitingPair,
-    ) -> bool:
-        """Return True if a pair need not run: its logit is cached, or a running batch computes it."""
-        if entry.key is None:
-            return False
-        if (logit := flights.cached_logit(entry.key)) is not None:
-            known.append((entry, logit))
-            return True
-        batch = flights.running_batch(entry.key)
-        # the batch that is being filled has no requests yet; any other batch without requests is being cancelled
-        if batch is not None and (batch is token or self._running.is_needed(batch)):
-            self._running.need(batch, [entry.owner])
-            flights.follow(entry.key, entry)
-            return True
-        flights.start(entry.key, token)
-        return False
+        return entries, cached
 
     def _deliver_outcome(self, outcome: Outcome, token: CancelToken) -> None:
         """Deliver the outcome of a batch, or of a part of it, to the requests."""
@@ -232,14 +205,14 @@ class Scheduler:
             case BatchScored():
                 self._learn(outcome)
                 self._deliver_parts(parts_of_batch(outcome, self.limits))
-                self._finish(outcome.entries, outcome.logits, token)
+                self._finish_flights(outcome.entries, outcome.logits, token)
             case BatchCancelled():
-                self._finish(outcome.entries, [math.nan] * len(outcome.entries), token)
+                self._finish_flights(outcome.entries, [math.nan] * len(outcome.entries), token)
             case MemoryExceeded():
                 self._shrink(outcome)
             case PairFailed():
                 self._call(outcome.entry.owner.fail, outcome.error)
-                self._finish([outcome.entry], [math.nan], token)
+                self._finish_flights([outcome.entry], [math.nan], token)
 
     def _learn(self, batch: BatchScored) -> None:
         with self._changed:
@@ -253,31 +226,19 @@ class Scheduler:
             max_batch_tokens = self._queue.budget.tokens
         _log.warning("out of memory", error=str(exceeded.error), max_batch_tokens=max_batch_tokens)
 
-    def _finish(self, entries: Sequence[WaitingPair], logits: Sequence[float], token: CancelToken) -> None:
-        """End the runs of pairs, and deliver their logits to equal pairs of other requests that waited for them.
-
-        Without a finite logit, the waiting pairs are queued again: each request retries its own pair.
-        """
-        if self._single_flight is None:
+    def _finish_flights(self, entries: Sequence[WaitingPair], logits: Sequence[float], token: CancelToken) -> None:
+        """End the runs of pairs. Equal pairs of other requests that waited for them get the logits; those without a
+        finite logit are queued again."""
+        if self._shared is None:
             return
-        known: list[tuple[WaitingPair, float]] = []
         with self._changed:
-            for entry, logit in zip(entries, logits, strict=True):
-                if entry.key is None:
-                    continue
-                waiters = self._single_flight.finish(entry.key, token, logit)
-                if math.isfinite(logit):
-                    known.extend((waiter, logit) for waiter in waiters)
-                else:
-                    self._queue_again(waiters)
-        self._deliver_parts(parts_of_known(known, self.limits, self.clock()))
-
-    def _queue_again(self, waiters: Sequence[WaitingPair]) -> None:
-        """Queue pairs without their keys, so that they are not shared again. Called under the lock."""
-        for waiter in waiters:
-            if waiter.owner in self._queue:
-                self._queue.add(waiter.owner, [(len(waiter.pair), replace(waiter, key=None))])
-        self._changed.notify_all()
+            finished = self._shared.finish(entries, logits, token)
+            for entry in finished.unscored:
+                if entry.owner in self._queue:
+                    self._queue.add(entry.owner, [(len(entry.pair), entry)])
+            if finished.unscored:
+                self._changed.notify_all()
+        self._deliver_parts(parts_of_known(finished.scored, self.limits, self.clock()))
 
     def _deliver_parts(self, parts: Iterable[tuple[Submission, Scored]]) -> None:
         for owner, part in parts:

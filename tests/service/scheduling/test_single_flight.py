@@ -1,6 +1,6 @@
 """Single-flight and the score cache: each pair is scored once.
 
-Covers single_flight, running_batches, and the flow of a request.
+Covers single_flight, shared_pairs, running_batches, and the flow of a request.
 """
 
 import asyncio
@@ -85,16 +85,16 @@ async def until(condition: Callable[[], bool]) -> None:
 def has_waiters(scheduler: Scheduler, count: int) -> bool:
     """Return True if that many pairs wait for a running pair."""
     with scheduler._changed:
-        assert scheduler._single_flight is not None
-        return sum(len(flight.waiters) for flight in scheduler._single_flight._flights.values()) == count
+        assert scheduler._shared is not None
+        return sum(len(flight.waiters) for flight in scheduler._shared._flights._flights.values()) == count
 
 
 def has_no_flights(scheduler: Scheduler) -> bool:
     """Return True if no pair is recorded as running. A lane removes its pairs just after it has delivered their
     logits."""
     with scheduler._changed:
-        assert scheduler._single_flight is not None
-        return not scheduler._single_flight._flights
+        assert scheduler._shared is not None
+        return not scheduler._shared._flights._flights
 
 
 @pytest.mark.parametrize("count", [1, 2])
