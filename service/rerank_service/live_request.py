@@ -17,7 +17,7 @@ from rerank_service.scheduling.admission import Ticket
 from rerank_service.scheduling.batching import KeyedPair
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Scored, Submission
-from rerank_service.scheduling.usage_meter import UsageMeter
+from rerank_service.usage_meter import UsageMeter
 
 OnScores = Callable[[Iterator[RankedDocument]], Awaitable[None]]
 """Receives the results of documents as soon as they are scored, before the ranking."""

@@ -27,7 +27,7 @@ from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Submission
-from rerank_service.scheduling.usage_meter import UsageMeter
+from rerank_service.usage_meter import UsageMeter
 
 T = TypeVar("T")
 
