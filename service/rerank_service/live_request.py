@@ -55,10 +55,12 @@ class LiveRequest:
         if self.cutoff is not None:
             self.cutoff.reserve_for(self.board.response_bytes(self.received))
 
-    def add(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
-        """Put documents on the board, and return the pairs that must be scored.
+    def add_documents(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
+        """Put documents on the board, deliver the logits that are already known, and correct the ticket. Return the
+        pairs that must be scored.
 
-        A duplicate of an earlier document needs no pair, nor does a pair whose logit is in the score cache.
+        Logits are known for duplicates of scored documents, and for pairs in the score cache. A duplicate of a document
+        that is not scored yet waits for it.
 
         Raises:
             TooLarge: the documents have too many windows.

@@ -162,7 +162,7 @@ class Reranker:
             for part in _parts(sent, self.limits):
                 with live.meter.tokenizing():
                     prepared = await self._blocking(partial(preparer.prepare, part, len(live.board)))
-                await submission.add(live.add(prepared, submission))
+                await submission.add(live.add_documents(prepared, submission))
 
     def _preparer(self, live: LiveRequest) -> Preparer:
         """Encode the query, and return the preparer of the request's documents. Blocks."""
