@@ -33,21 +33,29 @@ class LiveRequest:
     plan: ReadingPlan
     """The part of each document that is scored, and the size of its windows."""
     ticket: Ticket
-    board: Scoreboard
-    meter: UsageMeter
-    weight: float = 1.0
+    weight: float
     """Share of the lanes, relative to the weights of other requests."""
     estimate_tokens: Callable[[int], float] | None = None
     """Estimated tokens of a document by its number of characters, as admission counted them. None: admission counted no
     documents."""
     max_windows: int | None = None
     """Maximum number of windows beyond the first window of each document. None: no limit."""
+    max_kept_bytes: int | None = None
+    """Maximum memory of documents to return, in bytes. None: no limit."""
     on_scores: OnScores | None = None
     cutoff: Cutoff | None = None
     """The cutoff of a request that accepts a partial ranking."""
-    received: int = 0
+    received: int = field(init=False, default=0)
     """Number of documents received, whether or not they are on the board yet."""
-    _duplicates: Duplicates = field(default_factory=Duplicates)
+    board: Scoreboard = field(init=False)
+    meter: UsageMeter = field(init=False)
+    _duplicates: Duplicates = field(init=False, default_factory=Duplicates)
+
+    def __post_init__(self) -> None:
+        self.board = Scoreboard(
+            self.request, self.model.activation, self.model.calibration, max_kept_bytes=self.max_kept_bytes
+        )
+        self.meter = UsageMeter(self.model.scheduler.clock)
 
     def receive(self, documents: int) -> None:
         """Count documents that arrived."""

@@ -22,12 +22,10 @@ from rerank_service.ranking.document import Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
-from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Submission
-from rerank_service.usage_meter import UsageMeter
 
 T = TypeVar("T")
 
@@ -75,8 +73,6 @@ class Reranker:
                 reader=reader,
                 plan=plan,
                 ticket=ticket,
-                board=Scoreboard(request, model.activation, model.calibration),
-                meter=UsageMeter(model.scheduler.clock),
                 weight=weight,
                 estimate_tokens=estimate_tokens,
                 max_windows=self.limits.max_windows,
@@ -112,7 +108,6 @@ class Reranker:
         model = self._registry.get(request.model)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
         due = deadline if cutoff is None else Deadline(math.inf)
-        max_kept_bytes = self.limits.max_kept_bytes
         with model.scheduler.in_use(), self._admission.admit(0, 0.0, due, speed, weight) as ticket:
             live = LiveRequest(
                 request=request,
@@ -120,9 +115,8 @@ class Reranker:
                 reader=reader,
                 plan=reading_plan(request, self.limits, model.tokenizer.max_tokens),
                 ticket=ticket,
-                board=Scoreboard(request, model.activation, model.calibration, max_kept_bytes=max_kept_bytes),
-                meter=UsageMeter(model.scheduler.clock),
                 weight=weight,
+                max_kept_bytes=self.limits.max_kept_bytes,
                 on_scores=on_scores,
                 cutoff=cutoff,
             )
