@@ -81,7 +81,7 @@ class _Share(Generic[Item]):
 class FairQueue(Generic[Request, Item]):
     """The waiting pairs of all live requests."""
 
-    def __init__(self, limits: BatchLimits, *, lanes: int = 1) -> None:
+    def __init__(self, limits: BatchLimits, *, lanes: int) -> None:
         """`lanes` is the number of batches that run at once."""
         self._limits = limits
         self._lanes = lanes

@@ -59,7 +59,7 @@ class SingleFlight(Generic[Token, Waiter]):
         """Record that a pair runs in a batch. A cancelled run of the same pair is forgotten."""
         self._flights[key] = _Flight(token)
 
-    def finish(self, key: bytes, token: Token, logit: float = math.nan) -> list[Waiter]:
+    def finish(self, key: bytes, token: Token, logit: float) -> list[Waiter]:
         """Record the end of a pair in a batch, and return the pairs that waited for it.
 
         `logit` is NaN if the pair failed or its batch was cancelled.

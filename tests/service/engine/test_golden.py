@@ -62,7 +62,7 @@ def test_padded_batches_have_the_golden_logits(
     """Pairs of all groups, in the batches of the fair queue, have the logits of transformers."""
     pairs, limits = _encode(tokenizer, CASES), batch_limits()
     logits = np.full(len(pairs), np.nan, np.float32)
-    queue: FairQueue[str, int] = FairQueue(limits)
+    queue: FairQueue[str, int] = FairQueue(limits, lanes=1)
     queue.enter("all")
     queue.add("all", [(len(pair), at) for at, pair in enumerate(pairs)])
     while positions := queue.take():

@@ -19,7 +19,7 @@ Pair = tuple[str, int, int]
 
 
 def _filled(**requests: list[int]) -> FairQueue[str, Pair]:
-    queue: FairQueue[str, Pair] = FairQueue(LIMITS)
+    queue: FairQueue[str, Pair] = FairQueue(LIMITS, lanes=1)
     for name, lengths in requests.items():
         queue.enter(name)
         queue.add(name, [(tokens, (name, number, tokens)) for number, tokens in enumerate(lengths)])
@@ -139,7 +139,7 @@ def test_equal_requests_get_equal_shares() -> None:
 
 def test_shares_follow_weights() -> None:
     """A request of weight 3 receives three times the tokens."""
-    queue: FairQueue[str, Pair] = FairQueue(LIMITS)
+    queue: FairQueue[str, Pair] = FairQueue(LIMITS, lanes=1)
     for name, weight, tokens in (("light", 1.0, 64), ("heavy", 3.0, 256)):
         queue.enter(name, weight=weight)
         queue.add(name, [(tokens, (name, at, tokens)) for at in range(2000)])
