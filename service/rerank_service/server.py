@@ -27,10 +27,10 @@ from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.engine.host import usable_cores
 from rerank_service.lifecycle.hot_swap import HotSwap, serve_model, swap_in_background
 from rerank_service.lifecycle.shutdown import StopSignals, drain, receive_stop_signals, run_unless_stopped
-from rerank_service.models.faster_engine import load_faster
 from rerank_service.models.loading import load_selected
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
+from rerank_service.models.tuning.improve import load_faster
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
 from rerank_service.settings import Settings

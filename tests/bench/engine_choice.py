@@ -9,7 +9,7 @@ import os
 from bench.environments import Say
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.files import STARTER
-from rerank_service.models.tune_command import tune
+from rerank_service.models.tuning.full_run import tune
 from rerank_service.models.tuning.record import TuningRecord
 from rerank_service.models.tuning.startup import cached_tuning
 from rerank_service.models.variants.cache import Cache

@@ -1,4 +1,4 @@
-"""Tune real models, cache the result, and start with it. Covers loading, faster_engine and tune_command."""
+"""Tune real models, cache the result, and start with it. Covers loading, improve, full_run and explain."""
 
 import shutil
 import threading
@@ -12,11 +12,12 @@ from rerank_service.engine.available import available_engines
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.faster_engine import load_faster
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.tune_command import explain, tune
+from rerank_service.models.tuning.explain import explain
 from rerank_service.models.tuning.full import TuningInput, tune_full
+from rerank_service.models.tuning.full_run import tune
+from rerank_service.models.tuning.improve import load_faster
 from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
 from rerank_service.models.variants import derive

@@ -81,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _explain(options: "ModelOptions", console: "Console") -> None:
     from rerank_service.cli.output.tuning import engines_table, offer_table, settings_table
-    from rerank_service.models.tune_command import explain
+    from rerank_service.models.tuning.explain import explain
 
     explanation = explain(options)
     selection = explanation.selection
@@ -99,7 +99,7 @@ def _explain(options: "ModelOptions", console: "Console") -> None:
 
 
 def _tune(options: "ModelOptions") -> tuple["TuningRecord", bool]:
-    from rerank_service.models.tune_command import tune
+    from rerank_service.models.tuning.full_run import tune
     from rerank_service.progress import stages
 
     with stages() as report:

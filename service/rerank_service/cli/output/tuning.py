@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from rerank_service.models.tune_command import Explanation
+from rerank_service.models.tuning.explain import Explanation
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
 
 

@@ -12,10 +12,10 @@ from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.faster_engine import load_faster
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded
+from rerank_service.models.tuning.improve import load_faster
 from rerank_service.models.variants.cache import Cache
 from rerank_service.scheduling.batching import Batch
 

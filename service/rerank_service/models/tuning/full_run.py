@@ -1,17 +1,16 @@
-"""`rerank tune`: tune a model and keep the result, or explain the choice of the next start."""
+"""Tune a model fully and keep the result for the next start."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from rerank_service.engine.available import AvailableEngines, available_engines
+from rerank_service.engine.available import available_engines
 from rerank_service.engine.batch_defaults import default_lanes
-from rerank_service.engine.kinds import Engine
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
 from rerank_service.models.tuning.full import ReportProgress, TuningInput, tune_full
 from rerank_service.models.tuning.memory_estimate import MemoryLeft
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
-from rerank_service.models.tuning.startup import Selection, runnable_request, select, tuning_key
+from rerank_service.models.tuning.startup import runnable_request, tuning_key
 from rerank_service.models.variants.cache import Cache
 
 
@@ -32,27 +31,3 @@ def tune(
     memory_check = replace(options, lanes=lanes).memory_check(bundle, memory_left)
     tuned = tune_full(model, available, report_progress, memory_check)
     return tuned, cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The engines that a start chooses from, and its choice."""
-
-    available: AvailableEngines
-    short_of_memory: dict[Engine, str]
-    """Engines that work on this machine but exceed the memory limit, with the reason."""
-    selection: Selection
-
-
-def explain(options: ModelOptions, memory_left: MemoryLeft = cgroup_memory_left) -> Explanation:
-    """Return the available engines, the cached tuning and the choice of the next start. Measures nothing.
-
-    Raises:
-        BundleInvalid: the model cannot be served.
-    """
-    bundle, cache = open_bundle(options.folder), Cache(options.cache)
-    requested = runnable_request(bundle, options.requested)
-    available = available_engines(requested.provider, requested.precision)
-    check = options.memory_check(bundle, memory_left)
-    short_of_memory = {engine: reason for engine in available.engines if (reason := check(engine)) is not None}
-    return Explanation(available, short_of_memory, select(bundle, requested, cache))
