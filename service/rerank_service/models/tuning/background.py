@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import Engine
 from rerank_service.models.tuning.engine_choice import (
+    MIN_SPEEDUP,
     ReferenceLogits,
     TuningOutcome,
     choose_engine,
@@ -19,11 +20,16 @@ from rerank_service.models.tuning.engine_choice import (
 from rerank_service.models.tuning.engine_loader import EngineNotLoaded, EngineSet
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
 from rerank_service.models.tuning.throughput import Clock, Score, throughput
+from rerank_service.models.tuning.undecided import explain_undecided
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 
 _SPEED_SHARE = 0.3
 """Maximum share of the time that is spent on measuring speeds."""
-_ROUNDS = 3
+_MIN_ROUNDS = 2
+"""Minimum rounds of a measurement of speed: the first run of an engine is slower, since it allocates memory."""
+_MAX_ROUNDS = 3
+_CLEAR_FACTOR = 1.25
+"""A speed is clear if it differs from the minimum speedup by this factor. Then no further round is measured."""
 QUERIES = 16
 """Number of queries of the parity set whose rankings are compared."""
 DOCUMENT_TOKENS = 64
@@ -38,11 +44,18 @@ class TuningCancelled(Exception):
 class TuningTime:
     """The deadline of a tuning, and its cancellation by a shutdown."""
 
+    seconds: float
+    """Maximum duration."""
     deadline: float
     """A time of `clock`, in seconds."""
     halt: threading.Event
     """Set when the server shuts down."""
     clock: Clock = time.perf_counter
+
+    @classmethod
+    def start(cls, seconds: float, halt: threading.Event, clock: Clock = time.perf_counter) -> "TuningTime":
+        """Return the time of a tuning that starts now."""
+        return cls(seconds, clock() + seconds, halt, clock)
 
     @property
     def is_over(self) -> bool:
@@ -60,36 +73,72 @@ def tune_short(
 ) -> TuningOutcome:
     """Choose the engine to serve with.
 
-    It may exceed the deadline by the ranking of one query and the loading of one engine.
+    Engines are measured in the order of `engines.others`. The ranking of a clearly faster engine is compared at once,
+    while the engine is loaded, so that the most promising one is decided first.
+
+    It may exceed the deadline by the loading of one engine and one round of measurements, or by the ranking of one
+    query.
 
     Raises:
         TuningCancelled: the server is shutting down.
     """
     engines = _load_until_deadline(engines, time)
     sample = [pair for number, query in enumerate(queries) for pair in query[number % len(query) :][:1]]
-
     seconds_per_engine = _SPEED_SHARE * (time.deadline - time.clock()) / max(1, len(engines.others))
+    rankings = _Rankings(ReferenceLogits(engines.base_score, queries, limits, pad_id), engines, time)
 
-    def speeds(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
-        return _best_speeds(
+    def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
+        speeds = _best_speeds(
             scores,
             lambda score: throughput(score, sample, limits, pad_id=pad_id, lanes=1, clock=time.clock),
-            replace(time, deadline=time.clock() + seconds_per_engine),
+            replace(time, deadline=min(time.deadline, time.clock() + seconds_per_engine)),
         )
+        for engine, speed in speeds.items():
+            if engine != engines.base:
+                rankings.compare_if_promising(engine, speed / speeds[engines.base])
+        return speeds
 
-    measured, skipped = measure_beside_base(engines, speeds)
-    reference = ReferenceLogits(engines.base_score, queries, limits, pad_id)
+    measured, skipped = measure_beside_base(engines, measure)
+    outcome = TuningOutcome(*choose_engine(measured, engines.base, rankings.compare), skipped)
+    return explain_undecided(outcome, engines.base, time.seconds if time.is_over else None)
 
-    def compare(engine: Engine) -> RankingComparison:
-        comparison = RankingComparison(len(queries))
-        for number in range(len(queries)):
-            time.check()
-            if comparison.passes is False or time.is_over:
+
+class _Rankings:
+    """The comparisons of rankings with the base engine, each done once."""
+
+    def __init__(self, reference: ReferenceLogits, engines: EngineSet, time: TuningTime) -> None:
+        self._reference = reference
+        self._engines = engines
+        self._time = time
+        self._comparisons: dict[Engine, RankingComparison] = {}
+        self._best_speedup = _CLEAR_FACTOR * MIN_SPEEDUP
+        """Speed that an engine must exceed to be promising, as a multiple of the base engine's."""
+
+    def compare_if_promising(self, engine: Engine, speedup: float) -> None:
+        """Compare the ranking of an engine that is clearly faster than the base and all engines that match so far."""
+        if speedup > self._best_speedup and self.compare(engine).passes:
+            self._best_speedup = speedup
+
+    def compare(self, engine: Engine) -> RankingComparison:
+        """Return the comparison of an engine's ranking. It is incomplete after the deadline.
+
+        Raises:
+            EngineNotLoaded: the engine does not load again.
+            TuningCancelled: the server is shutting down.
+        """
+        if engine not in self._comparisons:
+            self._comparisons[engine] = self._compare(engine)
+        return self._comparisons[engine]
+
+    def _compare(self, engine: Engine) -> RankingComparison:
+        total = len(self._reference.queries)
+        comparison = RankingComparison(total)
+        for number in range(total):
+            self._time.check()
+            if comparison.passes is False or self._time.is_over:
                 break
-            comparison = comparison.with_tau(reference.tau(number, engines.score_of(engine)))
+            comparison = comparison.with_tau(self._reference.tau(number, self._engines.score_of(engine)))
         return comparison
-
-    return TuningOutcome(*choose_engine(measured, engines.base, compare), skipped)
 
 
 def _load_until_deadline(engines: EngineSet, time: TuningTime) -> EngineSet:
@@ -109,12 +158,21 @@ def _load_until_deadline(engines: EngineSet, time: TuningTime) -> EngineSet:
 def _best_speeds(
     scores: Mapping[Engine, Score], speed: Callable[[Score], float], time: TuningTime
 ) -> dict[Engine, float]:
-    """Measure all alternately for some rounds, and return the best speed of each: other load only slows them down."""
+    """Measure all alternately until the ratio is clear, and return the best speed of each.
+
+    The best speed counts, because other load on the machine only slows engines down.
+    """
     best = dict.fromkeys(scores, 0.0)
-    for _ in range(_ROUNDS):
+    for round_number in range(1, _MAX_ROUNDS + 1):
         for engine, score in scores.items():
             time.check()
             best[engine] = max(best[engine], speed(score))
-        if time.is_over:
+        if time.is_over or (round_number >= _MIN_ROUNDS and _is_clear(list(best.values()))):
             break
     return best
+
+
+def _is_clear(speeds: list[float]) -> bool:
+    """Return whether the speeds of the base and of another engine differ clearly from the minimum speedup."""
+    base, *others = speeds
+    return all(not MIN_SPEEDUP / _CLEAR_FACTOR <= other / base <= MIN_SPEEDUP * _CLEAR_FACTOR for other in others)

@@ -1,7 +1,7 @@
 """Measure engines beside a base engine, and choose the fastest one whose ranking matches fp32."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,13 @@ class TuningOutcome:
         return not any(trial.undecided for trial in self.trials) and not any(
             skipped.transient for skipped in self.skipped
         )
+
+    def with_verdict(self, engine: Engine, verdict: str) -> "TuningOutcome":
+        """Return the outcome with another verdict on an engine."""
+        trials = (
+            trial.model_copy(update={"verdict": verdict}) if trial.engine == engine else trial for trial in self.trials
+        )
+        return replace(self, trials=tuple(trials))
 
 
 def measure_beside_base(engines: EngineSet, measure: Measure) -> tuple[dict[Engine, float], tuple[SkippedEngine, ...]]:
@@ -117,8 +124,12 @@ def choose_engine(
 
 
 def _base_verdict(base: Engine, *, is_chosen: bool) -> str:
-    name = "exact" if base.precision is Precision.FP32 else "the base of the comparison"
-    return f"{name}, and no faster engine has the same ranking" if is_chosen else name
+    return f"{base_name(base)}, and no faster engine has the same ranking" if is_chosen else base_name(base)
+
+
+def base_name(base: Engine) -> str:
+    """Return the words for a base engine at the start of its verdict."""
+    return "exact" if base.precision is Precision.FP32 else "the base of the comparison"
 
 
 def _compare(engine: Engine, compare: Callable[[Engine], RankingComparison]) -> tuple[RankingComparison, str]:

@@ -1,7 +1,6 @@
 """Improve a running server in the background: tune, and load the model on the chosen engine."""
 
 import threading
-import time
 from dataclasses import replace
 
 import structlog
@@ -40,7 +39,7 @@ def load_faster(
         or cached_tuning(bundle, options.requested, cache) is not None
     ):
         return None
-    deadline = TuningTime(time.perf_counter() + options.tune_seconds, halt)
+    deadline = TuningTime.start(options.tune_seconds, halt)
     available = available_engines(options.requested.provider, options.requested.precision)
     try:
         outcome = _tune(options, running, available, deadline, memory_left)

@@ -1,5 +1,6 @@
 """The short tuning, with engines whose speed is simulated by a clock."""
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.background import TuningCancelled, TuningTime, tune_short
 from rerank_service.models.tuning.engine_loader import EngineSet
 from rerank_service.models.tuning.record import EngineMeasurement
-from rerank_service.models.tuning.throughput import Score
+from rerank_service.models.tuning.throughput import Score, throughput
 from rerank_service.scheduling.batching import Batch, EncodedPair
 from support.limits import batch_limits
 
@@ -64,7 +65,7 @@ def _short(
         queries,
         limits=LIMITS,
         pad_id=0,
-        time=TuningTime(time.now + seconds, threading.Event(), time),
+        time=TuningTime.start(seconds, threading.Event(), time),
     )
     return outcome.chosen, {trial.engine: trial for trial in outcome.trials}
 
@@ -112,6 +113,50 @@ def test_tuning_ends_at_its_deadline(queries: list[list[EncodedPair]], share: fl
     assert time.now < seconds + 3 * longest
 
 
+def test_reason_names_the_undecided_engines(queries: list[list[EncodedPair]]) -> None:
+    """fp32 is kept for lack of time, not because no engine is better."""
+    tokens, time = sum(len(pair) for query in queries for pair in query), FakeTime()
+    _, trials = _short(
+        {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 200), INT8: FakeEngine(time, 300)},
+        queries,
+        time,
+        seconds=tokens / 100,
+    )
+    assert re.fullmatch(
+        rf"exact; not decided within {tokens / 100:g} s: openvino bf16 2\.00 times as fast, "
+        r"ranking compared on \d quer(y|ies) only, cpu int8 not measured: "
+        r"run `rerank tune`, or raise RERANK_TUNE_SECONDS",
+        trials[CPU_FP32].verdict,
+    )
+
+
+def test_most_promising_engine_is_decided_before_the_others_are_measured(queries: list[list[EncodedPair]]) -> None:
+    """There is time for the first of the engines only, and its comparison is complete."""
+    tokens, time = sum(len(pair) for query in queries for pair in query), FakeTime()
+    scores = {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 200), INT8: FakeEngine(time, 1)}
+    chosen, trials = _short(scores, queries, time, seconds=tokens / 100 * 2.4)
+    assert chosen == BF16
+    assert trials[BF16].verdict == "2.00 times cpu fp32, tau-b 1.0000 over 4 queries"
+
+
+@pytest.mark.parametrize(("tokens_per_second", "rounds"), [(200, 2), (110, 3), (50, 2)])
+def test_speed_is_measured_until_the_ratio_is_clear(
+    queries: list[list[EncodedPair]], tokens_per_second: float, rounds: int
+) -> None:
+    """Two rounds suffice far from the minimum speedup; three are measured near it."""
+    time, batches = FakeTime(), [0]
+
+    def count() -> None:
+        batches[0] += 1
+
+    engines = {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, tokens_per_second, on_batch=count)}
+    one_pair_per_query = [[query[0]] for query in queries]
+    throughput(engines[BF16], [query[0] for query in queries], LIMITS, pad_id=0, lanes=1, clock=time)
+    batches_per_round, batches[0] = batches[0], 0
+    _, trials = _short(engines, one_pair_per_query, time)
+    assert batches[0] == rounds * batches_per_round + trials[BF16].queries
+
+
 @pytest.mark.parametrize("batches", [1, 40])
 def test_shutdown_cancels_a_tuning(queries: list[list[EncodedPair]], batches: int) -> None:
     """While it measures speed, and while it compares rankings."""
@@ -124,7 +169,7 @@ def test_shutdown_cancels_a_tuning(queries: list[list[EncodedPair]], batches: in
 
     scores = {CPU_FP32: FakeEngine(time, 100, on_batch=count), BF16: FakeEngine(time, 200, on_batch=count)}
     with pytest.raises(TuningCancelled):
-        tune_short(_engine_set(scores), queries * 20, limits=LIMITS, pad_id=0, time=TuningTime(1e9, halt, time))
+        tune_short(_engine_set(scores), queries * 20, limits=LIMITS, pad_id=0, time=TuningTime.start(1e9, halt, time))
     assert ran[0] < batches + 60
 
 
@@ -135,7 +180,7 @@ def test_engine_not_measured_in_time_is_skipped(
     time = FakeTime()
     scores = {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 1), INT8: FakeEngine(time, 300)}
     outcome = tune_short(
-        _engine_set(scores), queries, limits=LIMITS, pad_id=0, time=TuningTime(0.1, threading.Event(), time)
+        _engine_set(scores), queries, limits=LIMITS, pad_id=0, time=TuningTime.start(0.1, threading.Event(), time)
     )
     assert outcome.chosen == CPU_FP32
     assert [(skipped.engine, skipped.reason) for skipped in outcome.skipped] == [
@@ -156,7 +201,7 @@ def test_slow_machine_affects_the_base_as_well(queries: list[list[EncodedPair]])
         return scores[engine]
 
     engines = replace(_engine_set(scores), score_of=score_of)
-    outcome = tune_short(engines, queries, limits=LIMITS, pad_id=0, time=TuningTime(1e9, threading.Event(), time))
+    outcome = tune_short(engines, queries, limits=LIMITS, pad_id=0, time=TuningTime.start(1e9, threading.Event(), time))
     assert [trial.verdict[:21] for trial in outcome.trials] == [
         "3.00 times cpu fp32, ",
         "1.50 times cpu fp32: ",
