@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.engine.batch_defaults import default_lanes
 from rerank_service.engine.kinds import CPU_FP32, Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.engine.session import CrossEncoder
@@ -30,9 +29,9 @@ def build_model(
     bundle: Bundle,
     *,
     limits: BatchLimits,
+    lanes: int,
     engine: Engine = CPU_FP32,
     graph: Graph | None = None,
-    lanes: int | None = None,
     names: Names | None = None,
     choice: str = "",
     reason: str = "",
@@ -43,7 +42,7 @@ def build_model(
     """Load a bundle and warm it up. Blocks.
 
     - `graph`: the graph that the engine runs; None: the reference graph of the bundle.
-    - `lanes`: number of batches that run at once; None: one per usable core, two on a GPU.
+    - `lanes`: number of batches that run at once.
     - `choice`, `reason`: see `ModelInfo`.
     - `cost`: a cost model that already knows the speed of batches.
     - `scores`: cache of logits for later requests.
@@ -55,7 +54,6 @@ def build_model(
     """
     manifest = bundle.manifest
     limits = replace(limits, max_length=manifest.max_tokens)
-    lanes = lanes or default_lanes(engine)
     encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes, difference=manifest.difference)
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
     cost = cost or CostModel()

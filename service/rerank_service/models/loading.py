@@ -38,7 +38,7 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
         limits=options.batch_limits(engine, tuned),
         engine=engine,
         graph=graph_for(bundle, engine, cache),
-        lanes=options.lanes or (tuned.lanes if tuned else None),
+        lanes=options.lanes_on(engine, tuned),
         names=options.names,
         choice=selection.explanation,
         reason=selection.reason,

@@ -7,9 +7,6 @@ from pathlib import Path
 from rerank_service.engine.batch_defaults import default_lanes, default_limits
 from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.models.build import Names
-from rerank_service.models.bundle import Bundle
-from rerank_service.models.tuning.engine_loader import MemoryCheck
-from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_shortage
 from rerank_service.models.tuning.record import TuningRecord
 from rerank_service.models.tuning.startup import EngineRequest
 from rerank_service.scheduling.batching import BatchLimits
@@ -58,7 +55,13 @@ class ModelOptions:
         limits |= {name: value for name, value in settings.items() if value}
         return replace(default_limits(engine), **limits)
 
-    def memory_check(self, bundle: Bundle, memory_left: MemoryLeft) -> MemoryCheck:
-        """Return a memory check for the number of lanes that would serve: a chosen engine is loaded with all of them,
-        beside the engine that is running."""
-        return lambda engine: memory_shortage(bundle, engine, self.lanes or default_lanes(engine), memory_left)
+    def lanes_on(self, engine: Engine, tuned: TuningRecord | None = None) -> int:
+        """Return the number of lanes on an engine: the setting, else the tuned number, else the default of the engine.
+
+        The tuned number counts only for the engine that the tuning chose.
+        """
+        if self.lanes:
+            return self.lanes
+        if tuned and tuned.lanes and (tuned.provider, tuned.precision) == (engine.provider, engine.precision):
+            return tuned.lanes
+        return default_lanes(engine)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rerank_service.engine.available import available_engines
+from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
@@ -142,6 +143,15 @@ def test_explain_measures_nothing(small_model: Bundle, tmp_path: Path) -> None:
     assert after.selection.tuned is not None
     assert after.selection.engine == CPU_FP32
     assert after.short_of_memory == {}
+
+
+def test_tuned_lanes_are_those_of_the_chosen_engine(tmp_path: Path) -> None:
+    """The setting takes precedence. Other engines have their default."""
+    options = ModelOptions(folder=tmp_path, cache=tmp_path)
+    tuned = _tuned(INT8, lanes=7)
+    assert options.lanes_on(INT8, tuned) == 7
+    assert options.lanes_on(CPU_FP32, tuned) == options.lanes_on(CPU_FP32) == usable_cores()
+    assert replace(options, lanes=3).lanes_on(INT8, tuned) == 3
 
 
 def test_full_tuning_measures_settings_of_the_chosen_engine(small_model: Bundle, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import MIN_TOKENS
+from rerank_service.models.tuning.memory_estimate import MemoryCheck
 from rerank_service.models.tuning.throughput import Score
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
@@ -19,9 +20,6 @@ from rerank_service.scheduling.batching import Batch
 
 _PAIR = Batch(*(np.ones((1, MIN_TOKENS), np.int64) for _ in range(3)))
 """A pair that shows whether a graph runs. Its tokens do not matter."""
-
-MemoryCheck = Callable[[Engine], str | None]
-"""Returns why an engine is not loaded for lack of memory; None if there is enough."""
 
 
 class EngineNotLoaded(Exception):

@@ -7,7 +7,7 @@ from rerank_service.engine.kinds import Engine
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
-from rerank_service.models.tuning.memory_estimate import MemoryLeft
+from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
 from rerank_service.models.tuning.startup import Selection, runnable_request, select
 from rerank_service.models.variants.cache import Cache
 
@@ -31,6 +31,7 @@ def explain(options: ModelOptions, memory_left: MemoryLeft = cgroup_memory_left)
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
     requested = runnable_request(bundle, options.requested)
     available = available_engines(requested.provider, requested.precision)
-    check = options.memory_check(bundle, memory_left)
+    selection = select(bundle, requested, cache)
+    check = memory_check(bundle, lambda engine: options.lanes_on(engine, selection.tuned), memory_left)
     short_of_memory = {engine: reason for engine in available.engines if (reason := check(engine)) is not None}
-    return Explanation(available, short_of_memory, select(bundle, requested, cache))
+    return Explanation(available, short_of_memory, selection)

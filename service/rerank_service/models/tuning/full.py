@@ -20,7 +20,8 @@ from rerank_service.models.tuning.engine_choice import (
     choose_engine,
     measure_beside_base,
 )
-from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet, MemoryCheck
+from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet
+from rerank_service.models.tuning.memory_estimate import MemoryCheck
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
 from rerank_service.models.tuning.record import (
     MAX_COUNT,

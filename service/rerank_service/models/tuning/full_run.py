@@ -1,14 +1,11 @@
 """Tune a model fully and keep the result for the next start."""
 
-from dataclasses import replace
-
 from rerank_service.engine.available import available_engines
-from rerank_service.engine.batch_defaults import default_lanes
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
 from rerank_service.models.tuning.full import ReportProgress, TuningInput, tune_full
-from rerank_service.models.tuning.memory_estimate import MemoryLeft
+from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
 from rerank_service.models.tuning.startup import runnable_request, tuning_key
 from rerank_service.models.variants.cache import Cache
@@ -26,8 +23,8 @@ def tune(
     requested = runnable_request(bundle, options.requested)
     available = available_engines(requested.provider, requested.precision)
     base = reference_engine(available.engines)
-    lanes = options.lanes or default_lanes(base)
+    lanes = options.lanes_on(base)
     model = TuningInput.read(bundle, cache, options.batch_limits(base), lanes=lanes)
-    memory_check = replace(options, lanes=lanes).memory_check(bundle, memory_left)
-    tuned = tune_full(model, available, report_progress, memory_check)
+    check = memory_check(bundle, lambda _: lanes, memory_left)  # all engines are measured with the lanes of the base
+    tuned = tune_full(model, available, report_progress, check)
     return tuned, cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))

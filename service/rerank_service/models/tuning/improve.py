@@ -14,7 +14,7 @@ from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, Tu
 from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
 from rerank_service.models.tuning.engine_choice import TuningOutcome
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineSet
-from rerank_service.models.tuning.memory_estimate import MemoryLeft
+from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
 from rerank_service.models.tuning.record import TuningRecord
 from rerank_service.models.tuning.startup import Selection, cached_tuning, runnable_request, tuning_key
 from rerank_service.models.variants.cache import Cache
@@ -75,7 +75,9 @@ def _tune(
     """
     bundle, base = running.bundle, running.encoder.engine
     engines = tuple(options.on_engine(engine) for engine in available.engines)
-    loader = EngineLoader(bundle, Cache(options.cache), lanes=1, memory_check=options.memory_check(bundle, memory_left))
+    # a chosen engine is loaded with all lanes, beside the engine that is running
+    check = memory_check(bundle, options.lanes_on, memory_left)
+    loader = EngineLoader(bundle, Cache(options.cache), lanes=1, memory_check=check)
     return tune_short(
         EngineSet(base, running.encoder.score, tuple(engine for engine in engines if engine != base), loader.score_of),
         parity_set.encoded(running.tokenizer, max_queries=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),

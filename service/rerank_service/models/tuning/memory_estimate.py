@@ -12,6 +12,8 @@ from rerank_service.models.variants.recipes import recipe
 
 MemoryLeft = Callable[[], int | None]
 """Returns the bytes that this process may still take; None: no limit."""
+MemoryCheck = Callable[[Engine], str | None]
+"""Returns why an engine is not loaded for lack of memory; None if there is enough."""
 
 _LOADED = 2.0
 """Bytes taken for a byte of weights: as read, and in the layout of the engine."""
@@ -30,6 +32,11 @@ def estimated_bytes(bundle: Bundle, engine: Engine, lanes: int) -> int:
     sessions = lanes if engine.provider is Provider.OPENVINO else 1  # OpenVINO has a session per lane
     derives = bool(recipe(engine)) and bundle.variant(engine) is None
     return int(weights * max(_LOADED * sessions, _DERIVED * derives)) + _FIXED
+
+
+def memory_check(bundle: Bundle, lanes_on: Callable[[Engine], int], memory_left: MemoryLeft) -> MemoryCheck:
+    """Return a memory check for a bundle. `lanes_on` returns the number of lanes that an engine is loaded with."""
+    return lambda engine: memory_shortage(bundle, engine, lanes_on(engine), memory_left)
 
 
 def memory_shortage(bundle: Bundle, engine: Engine, lanes: int, memory_left: MemoryLeft) -> str | None:
