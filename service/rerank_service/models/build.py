@@ -1,6 +1,6 @@
 """Build a served model from a bundle: session, tokenizer, scheduler, warm-up."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.kinds import CPU_FP32, Engine
@@ -41,6 +41,7 @@ def build_model(
 ) -> ServedModel:
     """Load a bundle and warm it up. Blocks.
 
+    - `limits`: batch limits of the engine, with the token limit of the model.
     - `graph`: the graph that the engine runs; None: the reference graph of the bundle.
     - `lanes`: number of batches that run at once.
     - `choice`, `reason`: see `ModelInfo`.
@@ -53,7 +54,6 @@ def build_model(
         BundleInvalid: the bundle cannot be served.
     """
     manifest = bundle.manifest
-    limits = replace(limits, max_length=manifest.max_tokens)
     encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes, difference=manifest.difference)
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
     cost = cost or CostModel()

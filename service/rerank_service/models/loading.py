@@ -35,7 +35,7 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
     _log.debug("loading", engine=str(engine), why=selection.explanation)
     return build_model(
         bundle,
-        limits=options.batch_limits(engine, tuned),
+        limits=options.batch_limits(bundle, engine, tuned),
         engine=engine,
         graph=graph_for(bundle, engine, cache),
         lanes=options.lanes_on(engine, tuned),

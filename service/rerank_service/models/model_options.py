@@ -7,6 +7,7 @@ from pathlib import Path
 from rerank_service.engine.batch_defaults import default_lanes, default_limits
 from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.models.build import Names
+from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.record import TuningRecord
 from rerank_service.models.tuning.startup import EngineRequest
 from rerank_service.scheduling.batching import BatchLimits
@@ -40,8 +41,11 @@ class ModelOptions:
         """Return an engine, with CUDA graphs if they are set and the engine is CUDA."""
         return replace(engine, cuda_graphs=self.cuda_graphs and engine.provider is Provider.CUDA)
 
-    def batch_limits(self, engine: Engine, tuned: TuningRecord | None = None) -> BatchLimits:
-        """Return the batch limits on an engine: the settings, else the tuned values, else the defaults."""
+    def batch_limits(self, bundle: Bundle, engine: Engine, tuned: TuningRecord | None = None) -> BatchLimits:
+        """Return the batch limits on an engine: the settings, else the tuned values, else the defaults.
+
+        Rows are not padded beyond the token limit of the model.
+        """
         limits: dict[str, int] = {}
         if tuned and tuned.max_batch_tokens:
             limits["max_tokens"] = tuned.max_batch_tokens
@@ -53,7 +57,7 @@ class ModelOptions:
             "length_multiple": self.length_multiple,
         }
         limits |= {name: value for name, value in settings.items() if value}
-        return replace(default_limits(engine), **limits)
+        return replace(default_limits(engine), max_length=bundle.manifest.max_tokens, **limits)
 
     def lanes_on(self, engine: Engine, tuned: TuningRecord | None = None) -> int:
         """Return the number of lanes on an engine: the setting, else the tuned number, else the default of the engine.

@@ -1,4 +1,4 @@
-"""Building a served model from a bundle."""
+"""Building a served model from a bundle, with the limits of its options."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.build import Names, build_model
 from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.loading import load_selected
+from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
 from support.limits import batch_limits
 from support.small import write_small_model
@@ -17,9 +19,10 @@ def _load(bundle: Bundle, engine: Engine = CPU_FP32, names: Names | None = None)
     return build_model(bundle, limits=batch_limits(), engine=engine, lanes=1, names=names)
 
 
-def test_batches_are_not_padded_beyond_the_token_limit(small_model: Bundle) -> None:
+def test_batches_are_not_padded_beyond_the_token_limit(small_model: Bundle, tmp_path: Path) -> None:
     """The model has no positions beyond it, whatever the length multiple is."""
-    model = build_model(small_model, limits=batch_limits(length_multiple=100), lanes=1)
+    options = ModelOptions(folder=small_model.folder, cache=tmp_path, length_multiple=100)
+    model = load_selected(options)
     assert model.scheduler.limits.padded(30) == small_model.manifest.max_tokens
 
 

@@ -69,7 +69,7 @@ class TuningInput:
         manifest = bundle.manifest
         tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
         queries = tuple(tuple(query) for query in parity_set.encoded(tokenizer))
-        return cls(bundle, cache, lanes, replace(limits, max_length=manifest.max_tokens), queries)
+        return cls(bundle, cache, lanes, limits, queries)
 
     @property
     def speed_pairs(self) -> list[EncodedPair]:

@@ -81,7 +81,7 @@ def _tune(
     return tune_short(
         EngineSet(base, running.encoder.score, tuple(engine for engine in engines if engine != base), loader.score_of),
         parity_set.encoded(running.tokenizer, max_queries=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
-        limits=replace(options.batch_limits(base), max_length=bundle.manifest.max_tokens),
+        limits=options.batch_limits(bundle, base),
         pad_id=bundle.manifest.pad_id,
         time=deadline,
     )
