@@ -7,21 +7,22 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.models.registry import Registry
-from rerank_service.models.served_model import ServedModel
+from rerank_service.models.served_model import ModelInfo, ServedModel
+from rerank_service.models.tuning.improve import FasterModel, Improvement, SameEngine
 
 _log = structlog.get_logger()
 
-LoadFaster = Callable[[ServedModel, threading.Event], ServedModel | None]
+LoadFaster = Callable[[ServedModel, threading.Event], Improvement | None]
 """Blocking function that loads the served model on a faster engine. It gives up when the event is set.
 
-It returns the model to serve from now on, or None to change nothing. A model with the same scheduler updates the
-description of the served model only, such as the reason for its engine."""
+Returns None to change nothing."""
 
 
 class HotSwap:
@@ -39,13 +40,15 @@ class HotSwap:
 
     def serve(self, model: ServedModel) -> None:
         """Send new requests to this model, and retire the models before it."""
-        schedulers = [registered.scheduler for registered in self._registry.models()]
-        if model.scheduler not in schedulers:
-            self._lane_tasks.append(self._tasks.create_task(model.scheduler.run()))
+        retired = self._registry.models()
+        self._lane_tasks.append(self._tasks.create_task(model.scheduler.run()))
         self._registry.add(model)
-        for scheduler in schedulers:
-            if scheduler is not model.scheduler:
-                scheduler.retire()
+        for earlier in retired:
+            earlier.scheduler.retire()
+
+    def describe(self, info: ModelInfo) -> None:
+        """Replace the facts about the served model, such as the reason for its engine. The model stays."""
+        self._registry.add(replace(self.served, info=info))
 
     def stop_lanes(self) -> None:
         """Stop all lanes. A batch that is running finishes; no lane takes another one."""
@@ -82,15 +85,15 @@ async def swap_in_background(hot_swap: HotSwap, load_faster: LoadFaster) -> Asyn
         await asyncio.wait([task])
 
 
-async def _swap(hot_swap: HotSwap, load_faster: Callable[[], ServedModel | None]) -> None:
+async def _swap(hot_swap: HotSwap, load_faster: Callable[[], Improvement | None]) -> None:
     try:
-        faster = await run_in_background(load_faster)
+        improvement = await run_in_background(load_faster)
     except Exception as error:  # noqa: BLE001 - the server continues with the model that it serves
         _log.warning("tuning failed", error=str(error))
         return
-    if faster is None:
-        return
-    swapped = faster.scheduler is not hot_swap.served.scheduler
-    hot_swap.serve(faster)
-    if swapped:
-        _log.info("model swapped", provider=faster.info.provider, precision=faster.info.precision)
+    match improvement:
+        case FasterModel(model):
+            hot_swap.serve(model)
+            _log.info("model swapped", provider=model.info.provider, precision=model.info.precision)
+        case SameEngine(info):
+            hot_swap.describe(info)

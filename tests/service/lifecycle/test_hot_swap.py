@@ -12,6 +12,7 @@ from rerank_service.models.build import Names
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
+from rerank_service.models.tuning.improve import SameEngine
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.reranker import Reranker
@@ -79,11 +80,11 @@ async def test_a_tuning_updates_the_reason_of_the_served_model(small_model: Bund
     registry = Registry()
     model = _loaded(small_model, "not tuned yet")[0]
     async with serve_model(registry, model) as hot_swap:
-        same = replace(model, info=replace(model.info, choice="the fastest"))
+        same = SameEngine(replace(model.info, choice="the fastest"))
         async with swap_in_background(hot_swap, lambda *_: same), asyncio.timeout(10):
             while registry.get("").info.choice != "the fastest":
                 await asyncio.sleep(0.01)
-        assert registry.models() == [same]
+        assert registry.models() == [replace(model, info=same.info)]
         assert len(hot_swap._lane_tasks) == 1
         assert _is_open(model)
 

@@ -18,7 +18,7 @@ from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.explain import explain
 from rerank_service.models.tuning.full import TuningInput, tune_full
 from rerank_service.models.tuning.full_run import tune
-from rerank_service.models.tuning.improve import load_faster
+from rerank_service.models.tuning.improve import SameEngine, load_faster
 from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
 from rerank_service.models.variants import derive
@@ -79,8 +79,7 @@ def test_short_tuning_runs_once(small_model: Bundle, tmp_path: Path) -> None:
     options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
     running = load_selected(options)
     same = load_faster(options, running, threading.Event())
-    assert same is not None
-    assert same.scheduler is running.scheduler
+    assert isinstance(same, SameEngine)
     assert "no product" in same.info.choice
     assert same.info.reason == "exact, and no faster engine has the same ranking (short tuning)"
     assert load_faster(options, running, threading.Event()) is None
@@ -98,10 +97,11 @@ def test_short_tuning_runs_once(small_model: Bundle, tmp_path: Path) -> None:
 def test_engine_that_exceeds_the_memory_limit_is_not_loaded(small_model: Bundle, tmp_path: Path) -> None:
     """The result is cached, because the limit is part of the key."""
     options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
-    same = load_faster(options, load_selected(options), threading.Event(), memory_left=lambda: 50 * 10**6)
-    assert same is not None
+    running = load_selected(options)
+    same = load_faster(options, running, threading.Event(), memory_left=lambda: 50 * 10**6)
+    assert isinstance(same, SameEngine)
     assert "cpu int8: needs about 100 MB, and the memory limit leaves 50 MB" in same.info.choice
-    assert load_faster(options, same, threading.Event()) is None
+    assert load_faster(options, running, threading.Event()) is None
 
 
 def test_full_tuning_skips_engines_that_exceed_the_memory_limit(small_model: Bundle, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_out_of_memory_is_not_cached(small_model: Bundle, tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setitem(derive._REWRITES, "rows-1", lambda: _no_memory)
         same = load_faster(options, running, threading.Event())
-    assert same is not None
+    assert isinstance(same, SameEngine)
     assert "cannot be rewritten" in same.info.choice
     assert Cache(tmp_path).tuning(tuning_key(small_model, options.requested)) is None
     assert load_faster(options, running, threading.Event()) is not None

@@ -1,14 +1,14 @@
-"""Improve a running server in the background: tune, and load the model on the chosen engine."""
+"""Improve a running server in the background: choose an engine, store the choice, and load the model on it."""
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
 from rerank_service.engine.available import AvailableEngines, available_engines, reasons
 from rerank_service.models.loading import load_on
 from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.served_model import ServedModel
+from rerank_service.models.served_model import ModelInfo, ServedModel
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, TuningCancelled, TuningTime, tune_short
 from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
@@ -22,51 +22,69 @@ from rerank_service.models.variants.cache import Cache
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class FasterModel:
+    """The running model, loaded on a faster engine."""
+
+    model: ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class SameEngine:
+    """The running model has the chosen engine, and now there is a reason for it."""
+
+    info: ModelInfo
+    """The facts about the running model, with the new reason."""
+
+
+Improvement = FasterModel | SameEngine
+
+
 def load_faster(
     options: ModelOptions, running: ServedModel, halt: threading.Event, memory_left: MemoryLeft = cgroup_memory_left
-) -> ServedModel | None:
+) -> Improvement | None:
     """Choose the fastest engine whose ranking matches fp32, keep the result, and load the model on it. Blocks.
 
-    Returns the running model with a new `info.choice` if its engine is the chosen one. Returns None if the settings
-    leave no choice, if a tuning is cached already, or after `halt` is set.
+    Returns None if the settings leave no choice, if a tuning is cached already, or after `halt` is set.
 
     Raises:
         BundleInvalid: the model does not load on the chosen engine.
     """
     bundle, cache = running.bundle, Cache(options.cache)  # the bundle was verified when it was loaded
-    if (
-        not runnable_request(bundle, options.requested).is_open
-        or cached_tuning(bundle, options.requested, cache) is not None
-    ):
+    requested = runnable_request(bundle, options.requested)
+    if not requested.is_open or cached_tuning(bundle, requested, cache) is not None:
         return None
-    deadline = TuningTime.start(options.tune_seconds, halt)
-    available = available_engines(options.requested.provider, options.requested.precision)
+    time = TuningTime.start(options.tune_seconds, halt)
+    available = available_engines(requested.provider, requested.precision)
+    # a chosen engine is loaded with all lanes, beside the engine that is running
+    check = memory_check(bundle, options.lanes_on, memory_left)
+    loader = EngineLoader(bundle, cache, lanes=1, memory_check=check)
     try:
-        outcome = _tune(options, running, available, deadline, memory_left)
+        outcome = _tune(options, running, available, loader, time)
     except TuningCancelled:
         return None
-    tuned = TuningRecord(
+    tuned = _record(outcome, available)
+    if outcome.final:  # otherwise the next start tunes again, and may find more
+        cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
+    _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
+    _log.debug("tuning results", why=tuned.explanation())
+    if options.on_engine(tuned.engine) == running.encoder.engine:
+        return SameEngine(replace(running.info, choice=tuned.explanation(), reason=tuned.reason()))
+    return FasterModel(load_on(bundle, options, Selection.of(tuned), cache))
+
+
+def _record(outcome: TuningOutcome, available: AvailableEngines) -> TuningRecord:
+    return TuningRecord(
         form="short",
         provider=outcome.chosen.provider,
         precision=outcome.chosen.precision,
         trials=outcome.trials,
         skipped=reasons((*available.skipped, *outcome.skipped)),
     )
-    if outcome.final:  # otherwise the next start tunes again, and may find more
-        cache.store_tuning(tuning_key(bundle, options.requested), tuned.model_dump(mode="json"))
-    _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
-    _log.debug("tuning results", why=tuned.explanation())
-    if options.on_engine(tuned.engine) == running.encoder.engine:
-        return replace(running, info=replace(running.info, choice=tuned.explanation(), reason=tuned.reason()))
-    return load_on(bundle, options, Selection.of(tuned), cache)
 
 
 def _tune(
-    options: ModelOptions,
-    running: ServedModel,
-    available: AvailableEngines,
-    deadline: TuningTime,
-    memory_left: MemoryLeft,
+    options: ModelOptions, running: ServedModel, available: AvailableEngines, loader: EngineLoader, time: TuningTime
 ) -> TuningOutcome:
     """Measure all other available engines beside the running one.
 
@@ -75,13 +93,10 @@ def _tune(
     """
     bundle, base = running.bundle, running.encoder.engine
     engines = tuple(options.on_engine(engine) for engine in available.engines)
-    # a chosen engine is loaded with all lanes, beside the engine that is running
-    check = memory_check(bundle, options.lanes_on, memory_left)
-    loader = EngineLoader(bundle, Cache(options.cache), lanes=1, memory_check=check)
     return tune_short(
         EngineSet(base, running.encoder.score, tuple(engine for engine in engines if engine != base), loader.score_of),
         parity_set.encoded(running.tokenizer, max_queries=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
         limits=options.batch_limits(bundle, base),
         pad_id=bundle.manifest.pad_id,
-        time=deadline,
+        time=time,
     )
