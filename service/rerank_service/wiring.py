@@ -54,7 +54,7 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 def empty_registry(settings: Settings) -> Registry:
     """Return a registry without models."""
-    return Registry(any_model=settings.any_model, defaults=HOSTED_NAMES if settings.hosted_names else ())
+    return Registry(any_model=settings.any_model, default_names=HOSTED_NAMES if settings.hosted_names else ())
 
 
 def api_keys(settings: Settings) -> Keys:

@@ -36,7 +36,7 @@ class HotSwap:
     @property
     def served(self) -> ServedModel:
         """The model that new requests go to."""
-        return self._registry.get("")
+        return self._registry.default()
 
     def serve(self, model: ServedModel) -> None:
         """Send new requests to this model, and retire the models before it."""

@@ -49,7 +49,7 @@ async def test_requests_finish_on_the_model_that_accepted_them(small_model: Bund
         accepted = asyncio.create_task(rank())
         await old_score.started()
         hot_swap.serve(new)
-        assert registry.get("").info.choice == "faster"
+        assert registry.default().info.choice == "faster"
         assert await rank() == [2.0, 1.0]
         assert len(new_score.batches) == 1
         assert _is_open(old)
@@ -82,7 +82,7 @@ async def test_a_tuning_updates_the_reason_of_the_served_model(small_model: Bund
     async with serve_model(registry, model) as hot_swap:
         same = SameEngine(replace(model.info, choice="the fastest"))
         async with swap_in_background(hot_swap, lambda *_: same), asyncio.timeout(10):
-            while registry.get("").info.choice != "the fastest":
+            while registry.default().info.choice != "the fastest":
                 await asyncio.sleep(0.01)
         assert registry.models() == [replace(model, info=same.info)]
         assert len(hot_swap._lane_tasks) == 1

@@ -21,9 +21,12 @@ def test_model_is_found_by_each_of_its_names(small_model: Bundle) -> None:
     registry = Registry()
     with pytest.raises(NotReady):
         registry.get("")
+    with pytest.raises(NotReady):
+        registry.default()
     model = _load(small_model, names=Names("mine", ("also",)))
     registry.add(model)
     assert all(registry.get(name) is model for name in ("mine", "also", "default", ""))
+    assert registry.default() is model
     assert registry.models() == [model]
     with pytest.raises(UnknownModel, match="'small' is not served here; served: mine, also"):
         registry.get("small")
@@ -38,7 +41,7 @@ def test_any_model_maps_unknown_names_to_the_default(small_model: Bundle) -> Non
 
 def test_hosted_names_mean_the_default_model(small_model: Bundle) -> None:
     """A model that has such a name itself takes precedence. The error for other names does not list them."""
-    registry = Registry(defaults=HOSTED_NAMES)
+    registry = Registry(default_names=HOSTED_NAMES)
     registry.add(_load(small_model))
     registry.add(_load(small_model, names=Names("rerank-v3.5")))
     for name in ("rerank-english-v3.0", "Salesforce/Llama-Rank-V1", "jina-reranker-v2-base-multilingual", "rerank-2.5"):

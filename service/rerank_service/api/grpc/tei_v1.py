@@ -44,7 +44,7 @@ class TeiMethods:
     async def info(self, call: Call[pb.InfoRequest]) -> pb.InfoResponse:
         """Return the served model and the limits of the server."""
         await anext(call.messages)
-        model, limits = self._registry.get(""), self._reranker.limits
+        model, limits = self._registry.default(), self._reranker.limits
         return pb.InfoResponse(
             version=rerank_service.__version__,
             model_id=model.info.name,

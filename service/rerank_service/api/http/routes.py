@@ -49,7 +49,7 @@ class RerankRoutes:
     def facts(self) -> ServerFacts:
         """Return the current state and the limits of the server."""
         models = self._registry.models()
-        template = models[0].bundle.manifest.template if models else None
+        template = self._registry.default().bundle.manifest.template if models else None
         return ServerFacts(
             models=[model.info for model in models],
             find=lambda name: self._registry.get(name).info,
