@@ -33,7 +33,7 @@ def build_model(
     engine: Engine = CPU_FP32,
     graph: Graph | None = None,
     names: Names | None = None,
-    choice: str = "",
+    explanation: str = "",
     reason: str = "",
     cost: CostModel | None = None,
     scores: ScoreCache | None = None,
@@ -44,7 +44,7 @@ def build_model(
     - `limits`: batch limits of the engine, with the token limit of the model.
     - `graph`: the graph that the engine runs; None: the reference graph of the bundle.
     - `lanes`: number of batches that run at once.
-    - `choice`, `reason`: see `ModelInfo`.
+    - `explanation`, `reason`: see `ModelInfo`.
     - `cost`: a cost model that already knows the speed of batches.
     - `scores`: cache of logits for later requests.
     - `wrap_score`: returns the score function that the scheduler calls in place of the model's own. The warm-up does
@@ -61,7 +61,7 @@ def build_model(
     score = wrap_score(encoder.score) if wrap_score else encoder.score
     scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
     return ServedModel(
-        info=_info(bundle, encoder, limits, names or Names(), choice=choice, reason=reason or choice),
+        info=_info(bundle, encoder, limits, names or Names(), explanation=explanation, reason=reason or explanation),
         bundle=bundle,
         tokenizer=tokenizer,
         encoder=encoder,
@@ -72,7 +72,7 @@ def build_model(
 
 
 def _info(
-    bundle: Bundle, encoder: CrossEncoder, limits: BatchLimits, names: Names, choice: str, reason: str
+    bundle: Bundle, encoder: CrossEncoder, limits: BatchLimits, names: Names, explanation: str, reason: str
 ) -> ModelInfo:
     manifest = bundle.manifest
     return ModelInfo(
@@ -83,7 +83,7 @@ def _info(
         digest=bundle.digest,
         precision=encoder.engine.precision.value,
         provider=encoder.provider,
-        choice=choice,
+        explanation=explanation,
         reason=reason,
         max_tokens=manifest.max_tokens,
         max_batch_tokens=limits.max_tokens,

@@ -40,7 +40,7 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
         graph=graph_for(bundle, engine, cache),
         lanes=options.lanes_on(engine, tuned),
         names=options.names,
-        choice=selection.explanation,
+        explanation=selection.explanation,
         reason=selection.reason,
         cost=CostModel(tuned.cost) if tuned and tuned.cost else None,
         scores=ScoreCache(options.score_cache_bytes) if options.score_cache_bytes else None,

@@ -28,10 +28,10 @@ class ModelInfo:
     """Precision of the engine, such as int8."""
     provider: str
     """Provider of the engine by its name in ONNX Runtime, such as CPUExecutionProvider."""
-    choice: str
-    """Why this engine was chosen, and why each other one was not."""
+    explanation: str
+    """Why this engine was chosen, and why each other one was not. `choice` in the APIs."""
     reason: str
-    """The first part of `choice`, short enough for a log line."""
+    """The first part of `explanation`, short enough for a log line."""
     max_tokens: int
     """Maximum tokens of a pair, special tokens included."""
     max_batch_tokens: int

@@ -22,8 +22,8 @@ from support.limits import batch_limits, request_limits
 from support.running import DocumentReader, HeldScore, build_held
 
 
-def _loaded(bundle: Bundle, choice: str) -> tuple[ServedModel, HeldScore]:
-    return build_held(bundle, limits=batch_limits(), lanes=1, names=Names("small"), choice=choice)
+def _loaded(bundle: Bundle, explanation: str) -> tuple[ServedModel, HeldScore]:
+    return build_held(bundle, limits=batch_limits(), lanes=1, names=Names("small"), explanation=explanation)
 
 
 def _is_open(model: ServedModel) -> bool:
@@ -49,7 +49,7 @@ async def test_requests_finish_on_the_model_that_accepted_them(small_model: Bund
         accepted = asyncio.create_task(rank())
         await old_score.started()
         hot_swap.serve(new)
-        assert registry.default().info.choice == "faster"
+        assert registry.default().info.explanation == "faster"
         assert await rank() == [2.0, 1.0]
         assert len(new_score.batches) == 1
         assert _is_open(old)
@@ -80,9 +80,9 @@ async def test_a_tuning_updates_the_reason_of_the_served_model(small_model: Bund
     registry = Registry()
     model = _loaded(small_model, "not tuned yet")[0]
     async with serve_model(registry, model) as hot_swap:
-        same = SameEngine(replace(model.info, choice="the fastest"))
+        same = SameEngine(replace(model.info, explanation="the fastest"))
         async with swap_in_background(hot_swap, lambda *_: same), asyncio.timeout(10):
-            while registry.default().info.choice != "the fastest":
+            while registry.default().info.explanation != "the fastest":
                 await asyncio.sleep(0.01)
         assert registry.models() == [replace(model, info=same.info)]
         assert len(hot_swap._lane_tasks) == 1

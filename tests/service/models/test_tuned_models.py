@@ -45,7 +45,7 @@ def test_requested_engine_is_used(starter: Bundle, tmp_path: Path) -> None:
     requested = EngineRequest(precision=Precision.INT8)
     model = load_selected(_options(starter.folder, tmp_path, requested))
     assert (model.info.precision, model.info.provider) == ("int8", "CPUExecutionProvider")
-    assert "requested: provider auto, precision int8" in model.info.choice
+    assert "requested: provider auto, precision int8" in model.info.explanation
     assert model.info.reason == "requested: provider auto, precision int8"
     with pytest.raises(BundleInvalid, match="does not work here"):
         load_selected(_options(starter.folder, tmp_path, EngineRequest(Provider.CUDA)))
@@ -58,7 +58,7 @@ def test_next_start_uses_the_tuned_values(starter: Bundle, tmp_path: Path) -> No
     Cache(tmp_path).store_tuning(tuning_key(starter, EngineRequest()), tuned.model_dump(mode="json"))
     model = load_selected(_options(starter.folder, tmp_path))
     assert model.encoder.engine == INT8
-    assert model.info.choice == model.info.reason == "fast (full tuning)"
+    assert model.info.explanation == model.info.reason == "fast (full tuning)"
     limits = model.scheduler.limits
     assert (limits.max_tokens, limits.length_multiple, model.scheduler._lanes) == (1024, 8, 1)
     explicit = load_selected(replace(_options(starter.folder, tmp_path), max_batch_tokens=256, lanes=2))
@@ -80,13 +80,13 @@ def test_short_tuning_runs_once(small_model: Bundle, tmp_path: Path) -> None:
     running = load_selected(options)
     same = load_faster(options, running, threading.Event())
     assert isinstance(same, SameEngine)
-    assert "no product" in same.info.choice
+    assert "no product" in same.info.explanation
     assert same.info.reason == "exact, and no faster engine has the same ranking (short tuning)"
     assert load_faster(options, running, threading.Event()) is None
     kept = Cache(tmp_path).tuning(tuning_key(small_model, options.requested))
     assert kept is not None
     assert any("no product with constant weights" in reason for reason in kept["skipped"])
-    assert "no product" in load_selected(options).info.choice
+    assert "no product" in load_selected(options).info.explanation
 
     halted = threading.Event()
     halted.set()
@@ -100,7 +100,7 @@ def test_engine_that_exceeds_the_memory_limit_is_not_loaded(small_model: Bundle,
     running = load_selected(options)
     same = load_faster(options, running, threading.Event(), memory_left=lambda: 50 * 10**6)
     assert isinstance(same, SameEngine)
-    assert "cpu int8: needs about 100 MB, and the memory limit leaves 50 MB" in same.info.choice
+    assert "cpu int8: needs about 100 MB, and the memory limit leaves 50 MB" in same.info.explanation
     assert load_faster(options, running, threading.Event()) is None
 
 
@@ -122,7 +122,7 @@ def test_out_of_memory_is_not_cached(small_model: Bundle, tmp_path: Path, monkey
         patch.setitem(derive._REWRITES, "rows-1", lambda: _no_memory)
         same = load_faster(options, running, threading.Event())
     assert isinstance(same, SameEngine)
-    assert "cannot be rewritten" in same.info.choice
+    assert "cannot be rewritten" in same.info.explanation
     assert Cache(tmp_path).tuning(tuning_key(small_model, options.requested)) is None
     assert load_faster(options, running, threading.Event()) is not None
 

@@ -132,7 +132,7 @@ def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int
         digest=info.digest,
         precision=info.precision,
         provider=info.provider,
-        choice=info.choice,
+        choice=info.explanation,
         calibration=info.calibration,
         verdict=info.verdict,
         max_tokens=info.max_tokens,

@@ -69,7 +69,7 @@ def load_faster(
     _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
     _log.debug("tuning results", why=tuned.explanation())
     if options.on_engine(tuned.engine) == running.encoder.engine:
-        return SameEngine(replace(running.info, choice=tuned.explanation(), reason=tuned.reason()))
+        return SameEngine(replace(running.info, explanation=tuned.explanation(), reason=tuned.reason()))
     return FasterModel(load_on(bundle, options, Selection.of(tuned), cache))
 
 

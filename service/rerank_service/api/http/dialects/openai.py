@@ -59,7 +59,7 @@ def model(info: ModelInfo) -> Model:
         "max_tokens": info.max_tokens,
         "precision": info.precision,
         "provider": info.provider,
-        "choice": info.choice,
+        "choice": info.explanation,
         "calibration": info.calibration,
         "verdict": info.verdict,
         "digest": info.digest,
