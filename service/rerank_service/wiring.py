@@ -12,11 +12,11 @@ from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.http.options import RestOptions
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.lifecycle.shutdown import ShutdownTimeouts
-from rerank_service.models.build import Names
 from rerank_service.models.files import STARTER
 from rerank_service.models.hosted_names import HOSTED_NAMES
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
+from rerank_service.models.served_model import Names
 from rerank_service.models.tuning.startup import EngineRequest
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.settings import Settings

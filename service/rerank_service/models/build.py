@@ -1,28 +1,17 @@
 """Build a served model from a bundle: session, tokenizer, scheduler, warm-up."""
 
-from dataclasses import dataclass
-
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.kinds import CPU_FP32, Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.served_model import ModelInfo, ServedModel
+from rerank_service.models.served_model import ModelInfo, Names, ServedModel
 from rerank_service.models.warm_up import warm_up
 from rerank_service.scheduling.batch_run import WrapScore
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ScoreCache
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names of a model at the server."""
-
-    name: str | None = None
-    """None: the name in the manifest."""
-    aliases: tuple[str, ...] = ()
 
 
 def build_model(

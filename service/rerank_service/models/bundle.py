@@ -31,7 +31,7 @@ _EXPORT_AGAIN = "export the model again, or download the bundle again"
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified model folder."""
+    """A model folder: one with a manifest whose digests were verified, or a hub folder, which has no digests."""
 
     folder: Path
     """The folder that contains the graph, the tokenizer and the configuration."""

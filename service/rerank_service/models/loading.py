@@ -31,7 +31,7 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
     Raises:
         BundleInvalid: the model cannot be served on this engine.
     """
-    tuned, engine = selection.tuned, options.on_engine(selection.engine)
+    tuned, engine = selection.tuned, options.with_cuda_graphs(selection.engine)
     _log.debug("loading", engine=str(engine), why=selection.explanation)
     return build_model(
         bundle,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rerank_service.engine.batch_defaults import default_lanes, default_limits
 from rerank_service.engine.kinds import Engine, Provider
-from rerank_service.models.build import Names
 from rerank_service.models.bundle import Bundle
+from rerank_service.models.served_model import Names
 from rerank_service.models.tuning.record import TuningRecord
 from rerank_service.models.tuning.startup import EngineRequest
 from rerank_service.scheduling.batching import BatchLimits
@@ -37,7 +37,7 @@ class ModelOptions:
     tune_seconds: float = math.inf
     """Maximum seconds of a tuning in the background."""
 
-    def on_engine(self, engine: Engine) -> Engine:
+    def with_cuda_graphs(self, engine: Engine) -> Engine:
         """Return an engine, with CUDA graphs if they are set and the engine is CUDA."""
         return replace(engine, cuda_graphs=self.cuda_graphs and engine.provider is Provider.CUDA)
 

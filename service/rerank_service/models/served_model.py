@@ -1,4 +1,4 @@
-"""A served model, and the facts about it that callers can read."""
+"""A served model, its names, and the facts about it that callers can read."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -10,6 +10,15 @@ from rerank_service.models.bundle import NOT_VERIFIED, Bundle
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.scores import Activation
 from rerank_service.scheduling.scheduler import Scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a model at the server."""
+
+    name: str | None = None
+    """None: the name in the manifest."""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from rerank_service.lifecycle.hot_swap import serve_model, swap_in_background
-from rerank_service.models.build import Names
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.registry import Registry
-from rerank_service.models.served_model import ServedModel
+from rerank_service.models.served_model import Names, ServedModel
 from rerank_service.models.tuning.improve import SameEngine
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.request import RerankRequest

@@ -6,11 +6,11 @@ import pytest
 
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.build import Names, build_model
+from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.served_model import ServedModel
+from rerank_service.models.served_model import Names, ServedModel
 from support.limits import batch_limits
 from support.small import write_small_model
 

@@ -4,11 +4,11 @@ import pytest
 
 from rerank_service.engine.kinds import CPU_FP32, Engine
 from rerank_service.errors import NotReady, UnknownModel
-from rerank_service.models.build import Names, build_model
+from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.hosted_names import HOSTED_NAMES
 from rerank_service.models.registry import Registry
-from rerank_service.models.served_model import ServedModel
+from rerank_service.models.served_model import Names, ServedModel
 from support.limits import batch_limits
 
 

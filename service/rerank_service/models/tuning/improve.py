@@ -68,7 +68,7 @@ def load_faster(
         cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
     _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
     _log.debug("tuning results", why=tuned.explanation())
-    if options.on_engine(tuned.engine) == running.encoder.engine:
+    if options.with_cuda_graphs(tuned.engine) == running.encoder.engine:
         return SameEngine(replace(running.info, explanation=tuned.explanation(), reason=tuned.reason()))
     return FasterModel(load_on(bundle, options, Selection.of(tuned), cache))
 
@@ -92,7 +92,7 @@ def _tune(
         TuningCancelled: the server is shutting down.
     """
     bundle, base = running.bundle, running.encoder.engine
-    engines = tuple(options.on_engine(engine) for engine in available.engines)
+    engines = tuple(options.with_cuda_graphs(engine) for engine in available.engines)
     return tune_short(
         EngineSet(base, running.encoder.score, tuple(engine for engine in engines if engine != base), loader.score_of),
         parity_set.encoded(running.tokenizer, max_queries=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
