@@ -8,7 +8,7 @@ from rerank_export.export_request import ExportRequest
 from rerank_export.gate.parity_set import ParitySet, read_parity_set
 from rerank_export.graph.passes.pass_runner import PASSES
 from rerank_export.variants.precisions import parse_precisions
-from rerank_service.models.files import MIN_TOKENS
+from rerank_service.models.token_limits import MIN_TOKENS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,6 @@ GRAPH = "model.onnx"
 WEIGHTS = "model.onnx.data"
 REPORT = "report.json"
 
-MIN_TOKENS = 8
-"""Minimum token limit of a model."""
-MAX_TOKENS = 2**20
-"""Maximum token limit of a model."""
-MAX_PAD_ID = 2**31 - 1
 _MAX_JSON_BYTES = 8 * 1024 * 1024
 """Maximum size of a JSON file. A tokenizer_config.json of the hub may have a megabyte."""
 

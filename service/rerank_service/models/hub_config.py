@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, normalizers
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.files import CONFIG, MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, TOKENIZER, read_json, validate
+from rerank_service.models.files import CONFIG, TOKENIZER, read_json, validate
+from rerank_service.models.token_limits import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS
 from rerank_service.quantities import counted
 
 TOKENIZER_CONFIG = "tokenizer_config.json"

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rerank_service.encoding.template import Template
 from rerank_service.engine.kinds import Engine
-from rerank_service.models.files import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS, REPORT
+from rerank_service.models.files import REPORT
+from rerank_service.models.token_limits import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.scores import Activation
 

@@ -11,7 +11,7 @@ from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.files import MIN_TOKENS
+from rerank_service.models.token_limits import MIN_TOKENS
 from rerank_service.models.tuning.memory_estimate import MemoryCheck
 from rerank_service.models.tuning.throughput import Score
 from rerank_service.models.variants.cache import Cache
