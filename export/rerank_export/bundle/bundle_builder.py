@@ -15,7 +15,7 @@ from rerank_export.inspection import InspectedModel
 from rerank_export.variants.precisions import FP32
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import CONFIG, GRAPH, TOKENIZER, WEIGHTS
-from rerank_service.models.hub_config import check_lower_case, token_limit
+from rerank_service.models.hub_config import HubFiles, check_lower_case, token_limit
 from rerank_service.models.manifest import Manifest, Variant
 
 _RECORDED_PACKAGES = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
@@ -47,7 +47,7 @@ def build_bundle(
     folder = work / "bundle"
     folder.mkdir()
     write_tokenizer(model.source, folder / TOKENIZER)
-    check_lower_case(model.source.folder, folder / TOKENIZER)
+    check_lower_case(HubFiles(model.source.folder), folder / TOKENIZER)
     shutil.copyfile(model.source.folder / CONFIG, folder / CONFIG)
     batches = sample_batches(Bundle(folder, manifest))
     graph = export_graph(model.source, model.scoring, work / "exported")
@@ -64,7 +64,7 @@ def build_bundle(
 def _manifest(model: InspectedModel, name: str) -> Manifest:
     """Return the manifest with all fields that do not depend on the graph."""
     source, config, scoring = model.source, model.config, model.scoring
-    most = token_limit(source.folder, config)
+    most = token_limit(HubFiles(source.folder, config))
     return Manifest(
         name=name,
         source=source.id,

@@ -1,6 +1,7 @@
-"""Read config.json of a hub folder, and the other files that add to it."""
+"""Read config.json of a hub folder, and the other files that add to it: token limit, padding, lower-casing."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,41 +89,71 @@ class _TransformerConfig(BaseModel):
     """True: sentence-transformers lower-cases texts before the tokenizer. Ignored without modules.json."""
 
 
-def read_config(folder: Path) -> HubConfig:
-    """Read config.json.
+class HubFiles:
+    """The files of a hub folder that describe its model. Each is read when it is first needed, and only once.
 
-    Raises:
-        BundleInvalid: the file is missing, or a field is wrong.
+    Each property raises BundleInvalid if its file is missing, unless it is optional, or if a field is wrong.
     """
-    return validate(HubConfig, read_json(folder / CONFIG), folder / CONFIG)
+
+    def __init__(self, folder: Path, config: Mapping[str, Any] | None = None) -> None:
+        """`config` replaces config.json, for a caller that has it with the defaults of transformers filled in."""
+        self.folder = folder
+        self._config = config
+
+    @cached_property
+    def config(self) -> HubConfig:
+        """The contents of config.json."""
+        path = self.folder / CONFIG
+        return validate(HubConfig, read_json(path) if self._config is None else dict(self._config), path)
+
+    @cached_property
+    def tokenizer_config(self) -> _TokenizerConfig:
+        """The contents of tokenizer_config.json, which is optional."""
+        return _read_optional(_TokenizerConfig, self.folder / TOKENIZER_CONFIG)
+
+    @cached_property
+    def transformer_config(self) -> _TransformerConfig:
+        """The contents of sentence_bert_config.json, which is optional."""
+        return _read_optional(_TransformerConfig, self.folder / TRANSFORMER_CONFIG)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer in tokenizer.json; None if it does not load."""
+        return _load_tokenizer(self.folder / TOKENIZER)
 
 
-def pad_id(folder: Path, config: HubConfig) -> int:
+def _load_tokenizer(path: Path) -> Tokenizer | None:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception:  # noqa: BLE001 - PairTokenizer reports the error when it loads the file
+        return None
+
+
+def pad_id(files: HubFiles) -> int:
     """Return the token id of padding: that of config.json, else the tokenizer's, else the default of transformers.
 
     RoBERTa and similar models compute positions from it, so 0 would be wrong for them.
     """
-    if config.pad_token_id is not None:
-        return config.pad_token_id
-    tokenizer_pad_id = _tokenizer_pad_id(folder)
+    if files.config.pad_token_id is not None:
+        return files.config.pad_token_id
+    tokenizer_pad_id = _tokenizer_pad_id(files)
     if tokenizer_pad_id is not None:
         return tokenizer_pad_id
-    return _ROBERTA_PAD_ID if config.model_type in _POSITIONS_AFTER_PAD_ID else 0
+    return _ROBERTA_PAD_ID if files.config.model_type in _POSITIONS_AFTER_PAD_ID else 0
 
 
-def _tokenizer_pad_id(folder: Path) -> int | None:
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    except Exception:  # noqa: BLE001 - PairTokenizer reports the error when it loads the file
+def _tokenizer_pad_id(files: HubFiles) -> int | None:
+    tokenizer = files.tokenizer
+    if tokenizer is None:
         return None
     if tokenizer.padding:
         return int(tokenizer.padding["pad_id"])
-    token = _read_optional(_TokenizerConfig, folder / TOKENIZER_CONFIG).pad_token
+    token = files.tokenizer_config.pad_token
     text = token.get("content") if isinstance(token, dict) else token
     return tokenizer.token_to_id(text) if isinstance(text, str) else None
 
 
-def check_lower_case(folder: Path, tokenizer: Path | None = None) -> None:
+def check_lower_case(files: HubFiles, tokenizer: Path | None = None) -> None:
     """Check that tokenizer.json lower-cases texts exactly if the other files of the folder say so.
 
     `tokenizer` replaces the folder's tokenizer.json by one that already follows tokenizer_config.json.
@@ -130,10 +161,8 @@ def check_lower_case(folder: Path, tokenizer: Path | None = None) -> None:
     Raises:
         BundleInvalid: tokenizer.json alone would produce other tokens than the model was trained on.
     """
-    modules_lower = (folder / MODULES).is_file() and (
-        _read_optional(_TransformerConfig, folder / TRANSFORMER_CONFIG).do_lower_case is True
-    )
-    config = _read_optional(_TokenizerConfig, folder / TOKENIZER_CONFIG)
+    folder, config = files.folder, files.tokenizer_config
+    modules_lower = (folder / MODULES).is_file() and files.transformer_config.do_lower_case is True
     config_applies = (
         tokenizer is None
         and isinstance(config.do_lower_case, bool)
@@ -141,10 +170,10 @@ def check_lower_case(folder: Path, tokenizer: Path | None = None) -> None:
     )
     if not modules_lower and not config_applies:
         return
-    try:
-        normalizer = Tokenizer.from_file(str(tokenizer or folder / TOKENIZER)).normalizer
-    except Exception:  # noqa: BLE001 - PairTokenizer reports the error when it loads the file
+    loaded = files.tokenizer if tokenizer is None else _load_tokenizer(tokenizer)
+    if loaded is None:
         return
+    normalizer = loaded.normalizer
     lowers = normalizer is not None and "A" not in normalizer.normalize_str("A")
     if config_applies and isinstance(normalizer, normalizers.BertNormalizer) and lowers != config.do_lower_case:
         raise BundleInvalid(
@@ -159,29 +188,23 @@ def check_lower_case(folder: Path, tokenizer: Path | None = None) -> None:
         )
 
 
-def token_limit(folder: Path, config: Mapping[str, Any] | None = None) -> int:
+def token_limit(files: HubFiles) -> int:
     """Return the token limit of the model: the smallest of the limits in the folder's files.
-
-    `config` replaces config.json, for a caller that has it with the defaults of transformers filled in.
 
     Raises:
         BundleInvalid: a field is wrong, or the limit is below 8 tokens.
     """
-    known = read_config(folder) if config is None else validate(HubConfig, dict(config), folder / CONFIG)
-    positions = known.max_position_embeddings
-    if positions and known.model_type in _POSITIONS_AFTER_PAD_ID:
-        positions -= pad_id(folder, known) + 1
-    stated = (
-        _read_optional(_TokenizerConfig, folder / TOKENIZER_CONFIG).model_max_length,
-        _read_optional(_TransformerConfig, folder / TRANSFORMER_CONFIG).max_seq_length,
-    )
+    positions = files.config.max_position_embeddings
+    if positions and files.config.model_type in _POSITIONS_AFTER_PAD_ID:
+        positions -= pad_id(files) + 1
+    stated = (files.tokenizer_config.model_max_length, files.transformer_config.max_seq_length)
     limits = [limit for limit in stated if limit and limit <= MAX_TOKENS]
     if positions is not None or not limits:
         limits.append(DEFAULT_MAX_TOKENS if positions is None else positions)
     tokens = int(min(*limits, MAX_TOKENS))
     if tokens < MIN_TOKENS:
         raise BundleInvalid(
-            f"{folder / CONFIG}, {TOKENIZER_CONFIG} and {TRANSFORMER_CONFIG} give a token limit of {tokens}; "
+            f"{files.folder / CONFIG}, {TOKENIZER_CONFIG} and {TRANSFORMER_CONFIG} give a token limit of {tokens}; "
             f"the minimum is {counted(MIN_TOKENS, 'token')}: correct max_position_embeddings, model_max_length or "
             "max_seq_length"
         )

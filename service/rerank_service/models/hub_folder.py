@@ -10,7 +10,7 @@ from typing import Any
 
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.files import CONFIG, GRAPH, MANIFEST, TOKENIZER
-from rerank_service.models.hub_config import MODULES, HubConfig, check_lower_case, pad_id, read_config, token_limit
+from rerank_service.models.hub_config import MODULES, HubConfig, HubFiles, check_lower_case, pad_id, token_limit
 from rerank_service.models.label_names import list_labels, relevant_label
 from rerank_service.quantities import counted
 
@@ -46,11 +46,12 @@ def read_hub_folder(path: Path) -> HubFolder:
         BundleInvalid: the folder cannot be served without an export; the message says why.
     """
     folder, graph = _around(path) if path.suffix == _ONNX and path.is_file() else (path, _graph(path))
-    config = read_config(folder)
+    files = HubFiles(folder)
+    config = files.config
     _check_task(folder, config)
     difference = _difference(folder, config)
     _check_tokenizer(folder)
-    check_lower_case(folder)
+    check_lower_case(files)
     precision, weights = _precision(graph.name)
     name = folder.resolve().name
     return HubFolder(
@@ -59,8 +60,8 @@ def read_hub_folder(path: Path) -> HubFolder:
             "name": name,
             "source": config.name_or_path or name,
             "architecture": config.architecture,
-            "max_tokens": token_limit(folder),
-            "pad_id": pad_id(folder, config),
+            "max_tokens": token_limit(files),
+            "pad_id": pad_id(files),
             "difference": difference,
             "variants": [
                 {"file": graph.relative_to(folder).as_posix(), "precision": precision, "weights": weights},

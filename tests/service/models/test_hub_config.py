@@ -8,7 +8,7 @@ import pytest
 
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import open_bundle
-from rerank_service.models.hub_config import token_limit
+from rerank_service.models.hub_config import HubFiles, token_limit
 from support.hub_folder import rejection, write_hub_folder, write_json
 
 
@@ -118,13 +118,13 @@ def test_token_limit_is_the_smallest_of_the_stated_limits(
     write_json(tmp_path / "config.json", **config)
     write_json(tmp_path / "tokenizer_config.json", **tokenizer_config)
     write_json(tmp_path / "sentence_bert_config.json", **transformer)
-    assert token_limit(tmp_path) == tokens
+    assert token_limit(HubFiles(tmp_path)) == tokens
 
 
 def test_invalid_config_has_no_token_limit(tmp_path: Path) -> None:
     """The exporter calls the function with a config as well."""
     with pytest.raises(BundleInvalid, match=r"config\.json: max_position_embeddings"):
-        token_limit(tmp_path, {"max_position_embeddings": "abc"})
+        token_limit(HubFiles(tmp_path, {"max_position_embeddings": "abc"}))
 
 
 @pytest.mark.parametrize(
