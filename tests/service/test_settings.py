@@ -4,10 +4,18 @@ import pytest
 from pydantic import ValidationError
 
 from rerank_service.cli import settings_help
+from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import KEY_SETTINGS, Settings, read_settings
 
 SECONDS = ("max_connection_age", "default_timeout", "grace", "drain_delay")
+
+
+def test_provider_and_precision_have_the_values_of_the_engines() -> None:
+    """The settings have a literal of their own, because they import no package."""
+    properties = Settings.model_json_schema()["properties"]
+    assert properties["provider"]["enum"] == [provider.value for provider in Provider]
+    assert properties["precision"]["enum"] == [precision.value for precision in Precision]
 
 
 def test_a_variable_sets_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:

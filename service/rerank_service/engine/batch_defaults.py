@@ -1,5 +1,6 @@
 """Default batch limits and lanes of each engine, until `rerank tune` has measured better ones."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from rerank_service.engine.cuda import DEFAULT_LANES
@@ -21,14 +22,20 @@ GPU_LIMITS = BatchLimits(
 _CUDA_GRAPH_LENGTH_MULTIPLE = 32
 """Tokens between two lengths for which CUDA graphs are recorded."""
 
+_LIMITS = {Provider.CPU: CPU_LIMITS, Provider.OPENVINO: CPU_LIMITS, Provider.CUDA: GPU_LIMITS}
+_LANES: dict[Provider, Callable[[], int]] = {
+    Provider.CPU: usable_cores,
+    Provider.OPENVINO: usable_cores,
+    Provider.CUDA: lambda: DEFAULT_LANES,
+}
+
 
 def default_limits(engine: Engine) -> BatchLimits:
     """Return the batch limits of an engine, if neither the operator nor tuning sets them."""
-    if engine.provider is Provider.CUDA:
-        return replace(GPU_LIMITS, length_multiple=_CUDA_GRAPH_LENGTH_MULTIPLE) if engine.cuda_graphs else GPU_LIMITS
-    return CPU_LIMITS
+    limits = _LIMITS[engine.provider]
+    return replace(limits, length_multiple=_CUDA_GRAPH_LENGTH_MULTIPLE) if engine.cuda_graphs else limits
 
 
 def default_lanes(engine: Engine) -> int:
     """Return the number of batches that run at once: one for each usable core, or as many as keep a GPU busy."""
-    return DEFAULT_LANES if engine.provider is Provider.CUDA else usable_cores()
+    return _LANES[engine.provider]()

@@ -20,6 +20,8 @@ from rerank_service.engine.host import cpu
 from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Feed, Graph, Runner, open_session, ort, session_options
 
+PACKAGES = ("onnxruntime-openvino", "onnxruntime-ep-openvino")
+SESSION_PER_LANE = True
 _NAME = ORT_NAME[Provider.OPENVINO]
 _PRECISION_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
 _BF16_FEATURES = frozenset({"amx_bf16", "avx512_bf16"})

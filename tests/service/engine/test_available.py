@@ -1,6 +1,8 @@
 """The engines of this machine, and the reasons why others are not available."""
 
 import platform
+import re
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,9 +12,9 @@ import pytest
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cpu as cpu_provider
 from rerank_service.engine import openvino
-from rerank_service.engine.available import ENGINES, SkippedEngine, available_engines, reasons
+from rerank_service.engine.available import ENGINES, SkippedEngine, available_engines, reasons, runtime_packages
 from rerank_service.engine.host import Cpu
-from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
@@ -21,11 +23,32 @@ from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
 from support.limits import batch_limits
 
+ROOT = Path(__file__).parents[3]
 LIMITS = batch_limits(min_length_ratio=0.0)
 DRIFT = {Precision.FP32: 1e-4, Precision.BF16: 0.2, Precision.INT8: 0.6}
 """Maximum difference of a logit from fp32."""
 BATCH_EFFECT = {Precision.FP32: 1e-5, Precision.BF16: 0.05, Precision.INT8: 1e-5}
 """Maximum difference of a logit between a pair alone and in a batch."""
+
+
+def test_each_precision_has_bounds() -> None:
+    """Without a bound, a new engine could not be tested. tests/gpu has the bounds of CUDA."""
+    precisions = {engine.precision for engine in ENGINES if engine.provider is not Provider.CUDA}
+    assert precisions == DRIFT.keys() == BATCH_EFFECT.keys()
+
+
+def test_every_provider_has_an_engine() -> None:
+    """A provider or a precision that no engine has would be accepted as a setting and fail."""
+    assert {engine.provider for engine in ENGINES} == set(Provider) - {Provider.AUTO} == ORT_NAME.keys()
+    assert {engine.precision for engine in ENGINES} == set(Precision) - {Precision.AUTO}
+
+
+def test_packages_of_onnxruntime_are_those_of_the_providers() -> None:
+    """Their versions are part of the key of a tuning. The extras of pyproject.toml install them."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    requirements = [re.match(r"[\w.-]+", line) for name in ("cpu", "openvino", "gpu") for line in extras[name]]
+    names = {match[0] for match in requirements if match is not None}
+    assert {name for name in names if name.startswith("onnxruntime")} == set(runtime_packages())
 
 
 def test_each_engine_is_available_or_skipped_with_a_reason() -> None:

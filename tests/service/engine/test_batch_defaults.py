@@ -1,6 +1,9 @@
 """Default batch limits of each kind of engine."""
 
-from rerank_service.engine.batch_defaults import CPU_LIMITS, default_limits
+import pytest
+
+from rerank_service.engine.available import ENGINES
+from rerank_service.engine.batch_defaults import CPU_LIMITS, default_lanes, default_limits
 from rerank_service.engine.io_binding import (
     MAX_GRAPH_TOKENS,
     MAX_GRAPHS,
@@ -19,6 +22,13 @@ def test_gpu_has_larger_batches_than_cpu() -> None:
     assert default_limits(_GPU).max_tokens > CPU_LIMITS.max_tokens
     assert default_limits(_GPU).length_multiple == 8
     assert default_limits(_GRAPHS).length_multiple == 32
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=str)
+def test_each_engine_has_defaults(engine: Engine) -> None:
+    """A new provider does not get those of the CPU by accident."""
+    assert default_limits(engine).max_tokens >= CPU_LIMITS.max_tokens
+    assert default_lanes(engine) >= 1
 
 
 def test_all_shapes_up_to_512_tokens_fit_into_max_graphs() -> None:

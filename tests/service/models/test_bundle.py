@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, open_bundle, write_manifest
 from rerank_service.models.files import MANIFEST, REPORT
@@ -34,6 +35,14 @@ def _weights(folder: Path, name: str) -> None:
     """Write a file that a graph could read."""
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(b"1")
+
+
+def test_a_graph_may_have_each_precision() -> None:
+    """The manifest names precisions and providers as the engines do."""
+    properties = Variant.model_json_schema()["properties"]
+    precisions = {precision.value for precision in Precision} - {"auto"}
+    assert set(properties["precision"]["enum"]) == set(properties["weights"]["enum"]) == precisions
+    assert set(properties["provider"]["anyOf"][0]["enum"]) <= {provider.value for provider in Provider}
 
 
 def test_starter_model_is_verified(starter: Bundle) -> None:

@@ -5,7 +5,8 @@ The factors are upper bounds of measurements with the starter model (docs/decisi
 
 from collections.abc import Callable
 
-from rerank_service.engine.kinds import Engine, Provider
+from rerank_service.engine.available import session_count
+from rerank_service.engine.kinds import Engine
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.variants.derive import graph_files
 from rerank_service.models.variants.recipes import recipe
@@ -29,9 +30,8 @@ _MB = 10**6
 def estimated_bytes(bundle: Bundle, engine: Engine, lanes: int) -> int:
     """Estimate the bytes that serving a bundle on an engine takes, deriving its graph included."""
     weights = weight_bytes(bundle)
-    sessions = lanes if engine.provider is Provider.OPENVINO else 1  # OpenVINO has a session per lane
     derives = bool(recipe(engine)) and bundle.variant(engine) is None
-    return int(weights * max(_LOADED * sessions, _DERIVED * derives)) + _FIXED
+    return int(weights * max(_LOADED * session_count(engine, lanes), _DERIVED * derives)) + _FIXED
 
 
 def memory_check(bundle: Bundle, lanes_on: Callable[[Engine], int], memory_left: MemoryLeft) -> MemoryCheck:

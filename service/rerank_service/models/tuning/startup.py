@@ -3,7 +3,7 @@
 import importlib.metadata
 from dataclasses import dataclass
 
-from rerank_service.engine.available import available_engines, reasons, works
+from rerank_service.engine.available import ENGINES, available_engines, reasons, runtime_packages, works
 from rerank_service.engine.cuda import gpu_names
 from rerank_service.engine.host import cpu, usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
@@ -18,8 +18,6 @@ from rerank_service.models.variants.derive import identity
 from rerank_service.models.variants.recipes import recipe
 
 _UNTUNED = "exact, and not tuned on this machine yet"
-_RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino")
-"""Packages whose versions affect the result of a tuning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +108,9 @@ def tuning_key(bundle: Bundle, requested: EngineRequest) -> str:
         machine.name,
         " ".join(sorted(machine.features)),
         str(usable_cores()),
-        " ".join(f"{name} {_version(name)}" for name in _RUNTIMES),
+        " ".join(f"{name} {_version(name)}" for name in runtime_packages()),
         " ".join(gpu_names()),
-        recipe(Engine(Provider.CPU, Precision.INT8)),
-        recipe(Engine(Provider.CUDA, Precision.FP16)),
+        " ".join(sorted({recipe(engine) for engine in ENGINES})),
         parity_set.digest(),
         code_version(),
         str(memory_limit()),  # engines that exceed it are not measured
