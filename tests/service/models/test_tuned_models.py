@@ -123,6 +123,7 @@ def test_out_of_memory_is_not_cached(small_model: Bundle, tmp_path: Path, monkey
         same = load_faster(options, running, threading.Event())
     assert isinstance(same, SameEngine)
     assert "cannot be rewritten" in same.info.explanation
+    assert same.info.reason.startswith("exact; not decided: cpu int8 not measured")
     assert Cache(tmp_path).tuning(tuning_key(small_model, options.requested)) is None
     assert load_faster(options, running, threading.Event()) is not None
 

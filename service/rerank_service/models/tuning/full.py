@@ -31,6 +31,7 @@ from rerank_service.models.tuning.record import (
     reference_engine,
 )
 from rerank_service.models.tuning.throughput import Score, measure_in_turn, throughput
+from rerank_service.models.tuning.undecided import explain_undecided
 from rerank_service.models.variants.cache import Cache
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
@@ -138,7 +139,8 @@ def _choose(model: TuningInput, engines: EngineSet, report_progress: ReportProgr
         return measure_in_turn({engine: _speed(model, score, untuned) for engine, score in scores.items()}, ROUNDS)
 
     speeds, skipped = measure_beside_base(engines, measure)
-    return TuningOutcome(*_compare_rankings(model, engines, speeds, report_progress), skipped)
+    outcome = TuningOutcome(*_compare_rankings(model, engines, speeds, report_progress), skipped)
+    return explain_undecided(outcome, engines.base, seconds=None)
 
 
 def _compare_rankings(

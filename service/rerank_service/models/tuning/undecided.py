@@ -14,9 +14,9 @@ def explain_undecided(outcome: TuningOutcome, base: Engine, seconds: float | Non
     """
     if outcome.final or outcome.chosen != base:
         return outcome
-    limit, next_step = "", "run `rerank tune`"
+    limit, next_step = "", "run `rerank tune` to try again"
     if seconds is not None:
-        limit, next_step = f" within {seconds:g} s", f"{next_step}, or raise RERANK_TUNE_SECONDS"
+        limit, next_step = f" within {seconds:g} s", "run `rerank tune`, or raise RERANK_TUNE_SECONDS"
     verdict = f"{base_name(base)}; not decided{limit}: {', '.join(_undecided(outcome, base))}: {next_step}"
     return outcome.with_verdict(base, verdict)
 
