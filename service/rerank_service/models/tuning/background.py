@@ -89,7 +89,7 @@ def tune_short(
             comparison = comparison.with_tau(reference.tau(number, engines.score_of(engine)))
         return comparison
 
-    return TuningOutcome(*choose_engine(measured, engines.base, compare), skipped)
+    return TuningOutcome(*choose_engine(measured, engines.base, compare, skipped), skipped)
 
 
 def _load_until_deadline(engines: EngineSet, time: TuningTime) -> EngineSet:

@@ -1,6 +1,6 @@
 """Measure engines beside a base engine, and choose the fastest one whose ranking matches fp32."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,14 +87,18 @@ class ReferenceLogits:
 
 
 def choose_engine(
-    speeds: Mapping[Engine, float], base: Engine, compare: Callable[[Engine], RankingComparison]
+    speeds: Mapping[Engine, float],
+    base: Engine,
+    compare: Callable[[Engine], RankingComparison],
+    skipped: Iterable[SkippedEngine] = (),
 ) -> tuple[Engine, tuple[EngineMeasurement, ...]]:
     """Return the fastest engine whose ranking matches the base engine's, and a verdict on each engine.
 
     `compare` compares the ranking of an engine with the base's. It is called from the fastest engine on, until one is
-    chosen.
+    chosen. `skipped` are the engines that were not measured.
     """
     chosen = base
+    any_undecided = any(engine.transient for engine in skipped)
     trials = []
     for engine in sorted(speeds, key=lambda engine: -speeds[engine]):
         ratio = speeds[engine] / speeds[base]
@@ -102,7 +106,7 @@ def choose_engine(
         comparison = RankingComparison(0)
         undecided = False
         if engine == base:
-            verdict = _base_verdict(base, is_chosen=chosen == base)
+            verdict = _base_verdict(base, is_chosen=chosen == base, undecided=any_undecided)
         elif chosen != base:
             verdict = f"{speed}: slower than {chosen}"
         elif ratio < MIN_SPEEDUP:
@@ -110,15 +114,20 @@ def choose_engine(
         else:
             comparison, result = _compare(engine, compare)
             undecided = comparison.passes is None
+            any_undecided |= undecided
             verdict = f"{speed}, {result}"
             chosen = engine if comparison.passes else base
         trials.append(_measurement(engine, speeds[engine], comparison, verdict, undecided=undecided))
     return chosen, tuple(trials)
 
 
-def _base_verdict(base: Engine, *, is_chosen: bool) -> str:
+def _base_verdict(base: Engine, *, is_chosen: bool, undecided: bool) -> str:
     name = "exact" if base.precision is Precision.FP32 else "the base of the comparison"
-    return f"{name}, and no faster engine has the same ranking" if is_chosen else name
+    if not is_chosen:
+        return name
+    if undecided:
+        return f"{name}; undecided whether a faster engine has the same ranking: run `rerank tune`"
+    return f"{name}, and no faster engine has the same ranking"
 
 
 def _compare(engine: Engine, compare: Callable[[Engine], RankingComparison]) -> tuple[RankingComparison, str]:

@@ -137,11 +137,15 @@ def _choose(model: TuningInput, engines: EngineSet, report_progress: ReportProgr
         return measure_in_turn({engine: _speed(model, score, untuned) for engine, score in scores.items()}, ROUNDS)
 
     speeds, skipped = measure_beside_base(engines, measure)
-    return TuningOutcome(*_compare_rankings(model, engines, speeds, report_progress), skipped)
+    return TuningOutcome(*_compare_rankings(model, engines, speeds, skipped, report_progress), skipped)
 
 
 def _compare_rankings(
-    model: TuningInput, engines: EngineSet, speeds: dict[Engine, float], report_progress: ReportProgress
+    model: TuningInput,
+    engines: EngineSet,
+    speeds: dict[Engine, float],
+    skipped: Iterable[SkippedEngine],
+    report_progress: ReportProgress,
 ) -> tuple[Engine, tuple[EngineMeasurement, ...]]:
     base, total = engines.base, len(model.queries)
     reference = ReferenceLogits(
@@ -160,7 +164,7 @@ def _compare_rankings(
                     break
         return comparison
 
-    return choose_engine(speeds, base, compare)
+    return choose_engine(speeds, base, compare, skipped)
 
 
 def _search_settings(

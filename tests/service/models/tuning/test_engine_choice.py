@@ -55,3 +55,16 @@ def test_engine_that_does_not_load_again_is_not_chosen() -> None:
         "3.00 times cpu fp32, ranking not compared, because the engine did not load again: bad allocation"
     )
     assert trials[0].undecided
+
+
+def test_verdict_on_the_base_is_undecided_until_all_faster_engines_are_compared() -> None:
+    """Otherwise it would claim that no faster engine has the same ranking."""
+    undecided = "exact; undecided whether a faster engine has the same ranking: run `rerank tune`"
+    _, trials = choose_engine({CPU_FP32: 100, INT8: 300}, CPU_FP32, lambda _: RankingComparison(2, (1.0,)))
+    assert trials[1].verdict == undecided
+    unmeasured = SkippedEngine(INT8, "no time left to measure it", transient=True)
+    _, [trial] = choose_engine({CPU_FP32: 100}, CPU_FP32, lambda _: RankingComparison(1), [unmeasured])
+    assert trial.verdict == undecided
+    never = SkippedEngine(INT8, "no such provider")
+    _, [trial] = choose_engine({CPU_FP32: 100}, CPU_FP32, lambda _: RankingComparison(1), [never])
+    assert trial.verdict == "exact, and no faster engine has the same ranking"
