@@ -7,6 +7,8 @@ import re
 import signal
 import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -289,6 +291,28 @@ def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Pa
     server = start("--model", str(small_folder))
     server.popen.send_signal(signal.SIGINT)
     assert server.ended() == 0
+
+
+def test_signal_after_the_end_keeps_status_0(start: Start, small_folder: Path) -> None:
+    """Native libraries take a moment to end. The second Ctrl-C of an impatient person arrives in that time."""
+    server = start("--model", str(small_folder))
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.popen.stderr is not None
+    read_until(server.popen.stderr, '"stopped"')
+    while server.popen.poll() is None:
+        server.popen.send_signal(signal.SIGTERM)
+        server.popen.send_signal(signal.SIGINT)
+        time.sleep(0.001)
+    assert server.ended() == 0
+
+
+def test_ctrl_c_during_the_first_imports_prints_no_traceback() -> None:
+    """The exit status is 130, the convention of shells."""
+    interrupt = "import sys, rerank_service.__main__ as m; m.commands = lambda: signal.raise_signal(signal.SIGINT); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"import signal; {interrupt} sys.exit(m.main())"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def _failing(*arguments: str, **variables: str) -> str:
