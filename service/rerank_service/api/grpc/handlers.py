@@ -99,8 +99,8 @@ class Service:
 class _Sender:
     """Sends the messages and the error of one call.
 
-    gRPC sends one message at a time and cannot stop: a write that the deadline cancels continues until the client reads.
-    The status of the call must wait for it.
+    gRPC sends one message at a time and cannot stop: a write that the deadline cancels continues until the client
+    reads. The status of the call must wait for it.
     """
 
     def __init__(self, context: Context) -> None:
