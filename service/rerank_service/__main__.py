@@ -30,6 +30,8 @@ def main() -> int:
             raise
         print(_INSTALL_HINT.format(missing=error.name, install=install_command("cpu")), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # also while modules are imported
+        return _INTERRUPTED
 
 
 def _main(argv: list[str]) -> int:
@@ -94,8 +96,6 @@ def _run(arguments: argparse.Namespace) -> int:
     except grpc.RpcError as error:
         server = _called_server(arguments) if error.code() is grpc.StatusCode.UNAVAILABLE else ""
         print(f"rerank: {server}{error.code().name}: {error.details()}", file=sys.stderr)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
     return 1
 
 

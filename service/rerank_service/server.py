@@ -26,7 +26,13 @@ from rerank_service.api.http.app import build_app
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.engine.host import usable_cores
 from rerank_service.lifecycle.hot_swap import HotSwap, serve_model, swap_in_background
-from rerank_service.lifecycle.shutdown import StopSignals, drain, receive_stop_signals, run_unless_stopped
+from rerank_service.lifecycle.shutdown import (
+    StopSignals,
+    drain,
+    ignore_stop_signals,
+    receive_stop_signals,
+    run_unless_stopped,
+)
 from rerank_service.models.loading import load_selected
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
@@ -87,6 +93,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             await _tune_until_signal(settings, hot_swap, signals)
             await edges.set_ready(ready=False)
             await drain(core.admission, (edges.rest, edges.grpc), signals, shutdown_timeouts(settings))
+    ignore_stop_signals()
     _log.info("stopped")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -31,7 +31,19 @@ def _keys(value: object) -> object:
     keys = _split(value)
     if isinstance(value, str) and not keys:
         raise ValueError("contains no key: give at least one key, or remove the setting to serve without keys")
+    if isinstance(keys, list) and not all(key.isascii() and key.isprintable() for key in keys):
+        raise ValueError(
+            "contains a key that no header can carry: use printable ASCII only, and separate keys by commas"
+        )
     return keys
+
+
+def _utf8(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"is {value!r}: give UTF-8 text") from None
+    return value
 
 
 def _key_file(value: object) -> object:
@@ -50,10 +62,13 @@ _YEAR = 365 * 24 * 60 * 60.0
 Seconds = Annotated[float, Field(ge=0, le=_YEAR)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=_YEAR)]
 Lanes = Annotated[int, Field(ge=1, le=1024)]
+Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
+"""A positive number that fits every message, for example int32 in gRPC."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_kubernetes_size)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Text = Annotated[str, AfterValidator(_utf8)]
+Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
 
@@ -102,7 +117,7 @@ class Settings(BaseSettings):
     model: Path | None = None
     """Model to serve: a bundle that `rerank export` wrote, a hub folder (model.onnx, tokenizer.json and config.json),
     or one of the graphs in a hub folder. Unset: the bundled starter model. Example: out/my-model."""
-    model_name: str | None = None
+    model_name: Text | None = None
     """Name of the model in requests and responses. Unset: the name in its manifest."""
     aliases: Names = ()
     """Other names for the model in requests, separated by commas. Example: reranker,bge."""
@@ -112,7 +127,7 @@ class Settings(BaseSettings):
     any_model: bool = False
     """Accept every model name for the served model. Otherwise, unknown names are rejected (404)."""
 
-    host: str = "127.0.0.1"
+    host: Text = "127.0.0.1"
     """Address to listen on. 0.0.0.0 accepts connections from other machines."""
     grpc_port: Port = 50051
     """TCP port of gRPC, from 0 to 65535. 0: the system chooses a free port."""
@@ -145,40 +160,40 @@ class Settings(BaseSettings):
     lanes: Lanes | None = None
     """Number of batches that run at the same time, from 1 to 1024. Unset: the tuned number, else one per core that the
     process may use; on a GPU 2."""
-    max_batch_tokens: PositiveInt | None = None
+    max_batch_tokens: Count | None = None
     """Maximum size of a batch in padded tokens: pairs times tokens of the longest pair. A small batch keeps waiting
     times short. Unset: the tuned number, else 512; on a GPU 16,384. On a GPU without enough memory for a batch, the
     server halves the batch, and makes later batches smaller."""
-    max_batch_pairs: PositiveInt | None = None
+    max_batch_pairs: Count | None = None
     """Maximum number of pairs in a batch. Unset: 64; on a GPU 512."""
-    length_multiple: PositiveInt | None = None
+    length_multiple: Count | None = None
     """Pairs are padded to a multiple of this number of tokens. A GPU may be faster with 8 or 16. Unset: the tuned
     number, else 4; on a GPU 8, with CUDA graphs 32."""
     cuda_graphs: bool = False
     """On a GPU, record the computation of small batches once per shape as a CUDA graph, and replay it. This saves
     kernel launches, most of the time of a small model, but computes the padding, too."""
 
-    max_documents: PositiveInt = 10_000
+    max_documents: Count = 10_000
     """Maximum number of documents in a unary request."""
-    max_stream_documents: PositiveInt = 1_000_000
+    max_stream_documents: Count = 1_000_000
     """Maximum number of documents in a stream."""
-    max_live_documents: PositiveInt = 100_000
+    max_live_documents: Count = 100_000
     """Maximum number of documents in all unary requests that are not finished. The server rejects a request beyond it
     as overloaded (429), with the time to retry after. It bounds memory, about 1 KiB per short document."""
-    max_live_tokens: PositiveInt = 20_000_000
+    max_live_tokens: Count = 20_000_000
     """Maximum number of tokens that are not computed yet, over all requests. The server rejects a request beyond it as
     overloaded (429), with the time to retry after. It bounds waiting time."""
-    max_query_chars: PositiveInt = 100_000
+    max_query_chars: Count = 100_000
     """Maximum length of a query, in characters."""
-    max_document_chars: PositiveInt = 1_000_000
+    max_document_chars: Count = 1_000_000
     """Maximum length of a document, in characters."""
-    document_tokens: PositiveInt = 8192
+    document_tokens: Count = 8192
     """Token limit per document for requests that do not set `max_tokens_per_doc`. The rest of the document is cut. A
     document that exceeds the token limit of the model is scored in windows."""
-    window_tokens: PositiveInt | None = None
+    window_tokens: Count | None = None
     """Maximum size of a window, in tokens of the document. Unset: 256 for models of up to 512 tokens; for other models,
     the space beside the query."""
-    max_windows: PositiveInt = 10_000
+    max_windows: Count = 10_000
     """Maximum number of windows in a unary request, not counting the first window of each document."""
     max_message_bytes: MessageBytes = 32 * 1024 * 1024
     """Maximum size of a gRPC message or an HTTP body, in bytes, up to 1 GiB."""

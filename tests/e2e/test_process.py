@@ -7,6 +7,8 @@ import re
 import signal
 import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -291,6 +293,28 @@ def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Pa
     assert server.ended() == 0
 
 
+def test_signal_after_the_end_keeps_status_0(start: Start, small_folder: Path) -> None:
+    """Native libraries take a moment to end. The second Ctrl-C of an impatient person arrives in that time."""
+    server = start("--model", str(small_folder))
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.popen.stderr is not None
+    read_until(server.popen.stderr, '"stopped"')
+    while server.popen.poll() is None:
+        server.popen.send_signal(signal.SIGTERM)
+        server.popen.send_signal(signal.SIGINT)
+        time.sleep(0.001)
+    assert server.ended() == 0
+
+
+def test_ctrl_c_during_the_first_imports_prints_no_traceback() -> None:
+    """The exit status is 130, the convention of shells."""
+    interrupt = "import sys, rerank_service.__main__ as m; m.commands = lambda: signal.raise_signal(signal.SIGINT); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"import signal; {interrupt} sys.exit(m.main())"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def _failing(*arguments: str, **variables: str) -> str:
     """Run a command that must fail, and return its message, which has no traceback."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(**variables), timeout=60)
@@ -346,6 +370,8 @@ def _check_commands(**server: str) -> None:
     assert "small" in run("models")
     assert re.search(r"1 │ +0\.\d+ │ +1 │ 5", run("rank", "0", "3", "5", "--served-model", "also"))
     assert run("rank", "0", "--file", "-", "--json", "--top-n", "1", stdin="3\n5\n").count("\n") == 1
+    lines = run("rank", "0", "--file", "-", "--json", stdin="3\u2028\x0c4\r\n5\n").strip().split("\n")
+    assert [json.loads(line)["document"] for line in lines] == ["3\u2028\x0c4", "5"]
     long = json.loads(run("rank", "0", " ".join(["1"] * 40), "--json"))
     assert long["best_window"] == {"start": 0, "end": 55}
 

@@ -60,12 +60,27 @@ def test_empty_key_settings_are_rejected(value: str, monkeypatch: pytest.MonkeyP
             read_settings()
 
 
+@pytest.mark.parametrize("key", ["first\nsecond", "ключ", "a\0b", "\udcff"])
+def test_keys_that_no_header_can_carry_are_rejected(key: str) -> None:
+    """No client could send them. The message hides the key."""
+    with pytest.raises(SettingsInvalid, match="contains a key that no header can carry") as caught:
+        read_settings(api_keys=f"good,{key}")
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model_name", "aliases", "host"])
+def test_text_that_is_not_utf8_is_rejected(name: str) -> None:
+    """Every response with this text would fail. Python reads a wrong byte of a variable as a surrogate."""
+    with pytest.raises(SettingsInvalid, match="give UTF-8 text"):
+        read_settings(**{name: "\udcff"})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
         ("grpc_port", "abc", "a whole number from 0 to 65535"),
         ("grpc_port", "70000", "a whole number from 0 to 65535"),
-        ("max_documents", "0", "a whole number above 0"),
+        ("max_documents", "0", "a whole number above 0 and at most 2147483647"),
         ("grace", "nan", "a number from 0 to 31536000"),
         ("max_connection_age", "0", "a number above 0 and at most 31536000"),
         ("any_model", "perhaps", "true or false"),
@@ -95,6 +110,7 @@ def test_a_wrong_value_is_reported_with_the_allowed_values(
         {"max_connection_age": 366 * 24 * 60 * 60},
         {"max_message_bytes": 0},
         {"max_message_bytes": 2**30 + 1},
+        {"max_documents": 2**31},
         *({"score_cache_bytes": value} for value in (-1, "64 miles", 2**40 + 1)),
         *({name: value} for name in SECONDS for value in ("nan", "inf", "-inf", "1e400")),
     ],

@@ -22,9 +22,13 @@ _WORDS = {
     "extra_forbidden": "has an unknown field: the fields are name, key, sha256 and weight",
     "model_type": "must be an entry with name and either key or sha256",
     "list_type": "must be a list of entries, each with name and either key or sha256",
+    "invalid_key": "has a field whose name is not text",
+    **dict.fromkeys(("float_type", "greater_than_equal", "less_than_equal"), "must be a number from 0.01 to 100"),
     "too_short": "has no entry: add one, or unset --api-keys-file to require no key",
 }
-"""Messages by the type of a pydantic error. Other errors are about numbers and keep the message of pydantic."""
+"""Messages by the type of a pydantic error."""
+_UNKNOWN_FIELDS = ("extra_forbidden", "invalid_key")
+"""Types of errors about the name of a field, which may be a key by mistake."""
 
 
 class _Entry(BaseModel):
@@ -93,12 +97,12 @@ def _check_unique(path: Path, what: str, values: Sequence[object]) -> None:
 
 
 def _complaint(error: Any) -> str:
-    """Return the message for a pydantic error. It omits the name of an unknown field, which may be a key by mistake."""
+    """Return the message for a pydantic error. It omits the name of an unknown field."""
     place, words = list(error["loc"]), _WORDS.get(error["type"], error["msg"])
-    if error["type"] == "extra_forbidden":
+    if error["type"] in _UNKNOWN_FIELDS:
         place.pop()
     entry = f"entry {place[0] + 1}: " if place else ""
-    return " ".join([f"{entry}{'.'.join(map(str, place[1:]))}".rstrip(), words])
+    return " ".join([f"{entry}{'.'.join(map(str, place[1:]))}".rstrip(), words]).lstrip()
 
 
 def _refusal(path: Path, why: str) -> SettingsInvalid:

@@ -82,7 +82,7 @@ def chosen_server(arguments: argparse.Namespace) -> ChosenServer:
 
 
 def api_key(arguments: argparse.Namespace) -> str | None:
-    """Return the API key to send, or None.
+    """Return the API key to send, without white space around it, or None.
 
     Raises:
         SettingsInvalid: the key is empty or has characters that are not allowed in a header.
@@ -97,4 +97,4 @@ def api_key(arguments: argparse.Namespace) -> str | None:
         raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
     if not key.strip() or not (key.isascii() and key.isprintable()):
         raise SettingsInvalid(f"{source} {'is empty' if not key.strip() else _UNPRINTABLE}")
-    return key
+    return key.strip()

@@ -17,6 +17,8 @@ from rerank_service.scheduling.admission import Admission
 
 _log = structlog.get_logger()
 
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 T = TypeVar("T")
 StopSignals = asyncio.Queue[signal.Signals]
 """SIGTERM and SIGINT in order of arrival."""
@@ -26,9 +28,17 @@ def receive_stop_signals() -> StopSignals:
     """Return a queue of all SIGTERM and SIGINT from now on. The first starts to drain, the second ends the drain."""
     loop = asyncio.get_running_loop()
     signals: StopSignals = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, signals.put_nowait, number)
     return signals
+
+
+def ignore_stop_signals() -> None:
+    """Ignore all SIGTERM and SIGINT from now on, so that a late one does not change the exit status."""
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 async def run_unless_stopped(work: Callable[[], T], signals: StopSignals) -> T | None:

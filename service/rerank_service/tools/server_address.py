@@ -42,12 +42,12 @@ def server_address(text: str, *, source: str = "--server") -> ServerAddress:
         raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
     except ValueError as error:
         raise SettingsInvalid(f"{source} {text}: {error}; give {ADDRESS_FORMS}") from error
-    if not host:
+    if not host or not host.strip():
         raise SettingsInvalid(f"{source} {text!r} names no host: give {ADDRESS_FORMS}")
     if scheme != "grpc":
         return ServerAddress("http", text)
     if parsed.path.strip("/") or parsed.query:
         raise SettingsInvalid(f"{source} {text}: a gRPC address has no path: give grpc://{parsed.netloc}")
     if port is None:
-        raise SettingsInvalid(f"{source} {text} has no port: give {parsed.netloc}:50051, for example")
+        raise SettingsInvalid(f"{source} {text} has no port: give {parsed.netloc.removesuffix(':')}:50051, for example")
     return ServerAddress("grpc", parsed.netloc)

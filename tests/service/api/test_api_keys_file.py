@@ -49,13 +49,14 @@ def test_json_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "must be a list"),
+        ("", "keys.yaml: must be a list"),
         ("[]", "has no entry"),
         (f"{SECRET}", "must be a list"),
         (f"{SECRET}: 3", "must be a list"),
         (f"- {SECRET}", "entry 1: must be an entry"),
         (f"- {{name: a, key: {SECRET}}}\n- {SECRET}: 3", "entry 2"),
         (f"- name: a\n  {SECRET}: 3", "entry 1: has an unknown field"),
+        ("- name: a\n  123: 3", "entry 1: has a field whose name is not text$"),
         (f"- key: {SECRET}", "entry 1: name is missing"),
         ("- name: a", "entry 1: set either key or sha256"),
         ("- {name: a, key: null}", "set either"),
@@ -69,7 +70,7 @@ def test_json_is_read(tmp_path: Path) -> None:
         (f"- {{name: a, sha256: {SECRET}}}", "entry 1: sha256 has invalid characters"),
         (f"- {{name: a, sha256: {digest('').hex()}}}", "entry 1: sha256 is the hash of an empty key"),
         *(
-            (f"- {{name: a, key: {SECRET}, weight: {weight}}}", "entry 1: weight")
+            (f"- {{name: a, key: {SECRET}, weight: {weight}}}", "entry 1: weight must be a number from 0.01 to 100")
             for weight in ("0", "-1", "0.001", "101", ".nan", ".inf", f"'{SECRET}'", "true", "null")
         ),
         (f"- {{name: a, key: {SECRET}}}\n- {{name: a, key: b}}", "entry 2: has the same name as entry 1"),

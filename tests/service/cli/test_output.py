@@ -1,6 +1,7 @@
 """Output of commands: tables show texts literally, and wrong arguments are reported in one line."""
 
 import io
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -106,6 +107,8 @@ def test_model_table_fits_into_80_columns() -> None:
         (("models", "--api-key", "clé"), "--api-key has characters"),
         (("models", "--server", "ftp://localhost:1"), "--server ftp://localhost:1 has the unknown scheme ftp://"),
         (("rank", "a", "b", "--server", "localhost"), "--server localhost has no port: give localhost:50051"),
+        (("rank", "a", "b", "--server", "localhost:"), "--server localhost: has no port: give localhost:50051"),
+        (("rank", "a", "b", "--server", " "), "--server ' ' names no host"),
     ],
 )
 def test_wrong_argument_is_reported_in_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -120,6 +123,14 @@ def test_wrong_argument_is_reported_in_one_line(tmp_path: Path, arguments: tuple
     [line] = done.stderr.decode().splitlines()
     assert line.startswith("rerank: ")
     assert words in line
+
+
+def test_closed_standard_input_is_reported_in_one_line() -> None:
+    """A shell closes it with `<&-`."""
+    words = shlex.join(command("rank", "a", "--file", "-"))
+    done = subprocess.run(["sh", "-c", f"{words} <&-"], capture_output=True, text=True, env=environment(), timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "rerank: --file - needs standard input, which is closed\n"
 
 
 def test_help_shows_the_meaning_of_values() -> None:

@@ -4,6 +4,7 @@ A handler receives bytes and decodes them, so that invalid bytes are an InvalidR
 grpc.aio would respond with UNKNOWN.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -69,16 +70,19 @@ class Service:
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         behaviour: Any = self.methods[method.name]
 
-        def authenticated(context: Context) -> AbstractAsyncContextManager[RequestContext]:
-            return _guarded(context, _request_context(context, method, default_timeout), keys, self.codes)
+        def authenticated(sender: _Sender) -> AbstractAsyncContextManager[RequestContext]:
+            request = _request_context(sender.context, method, default_timeout)
+            return _guarded(sender, request, keys, self.codes)
 
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
-            async with authenticated(context) as request:
-                await behaviour(_call(method, messages, context, request))
+            sender = _Sender(context)
+            async with authenticated(sender) as request:
+                await behaviour(_call(method, messages, sender, request))
 
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
-            async with authenticated(context) as request:
-                response: Message = await behaviour(_call(method, messages, context, request))
+            sender = _Sender(context)
+            async with authenticated(sender) as request:
+                response: Message = await behaviour(_call(method, messages, sender, request))
                 return response.SerializeToString()
             raise AssertionError("unreachable: _authenticated passes or aborts the call")
 
@@ -90,6 +94,35 @@ class Service:
         if method.client_streaming:
             return grpc.stream_unary_rpc_method_handler(single)
         return grpc.unary_unary_rpc_method_handler(unary)
+
+
+class _Sender:
+    """Sends the messages and the error of one call.
+
+    gRPC sends one message at a time and cannot stop: a write that the deadline cancels continues until the client
+    reads. The status of the call must wait for it.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._writing: asyncio.Future[None] | None = None
+
+    async def write(self, message: Message) -> None:
+        """Send one message. It is sent even if the wait for it is cancelled."""
+        self._writing = asyncio.ensure_future(self.context.write(message.SerializeToString()))
+        self._writing.add_done_callback(lambda writing: writing.cancelled() or writing.exception())  # seen
+        await asyncio.wait([self._writing])
+        self._writing.result()
+
+    async def abort(self, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
+        """End the call with an error, after the message that is being sent."""
+        message = message[:_MESSAGE_CHARS]
+        status = status_pb2.Status(code=code.value[0], message=message)
+        for detail in details:
+            status.details.add().Pack(detail)
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        await self.context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
 def _metadata(context: Context) -> dict[str, str]:
@@ -107,15 +140,12 @@ def _request_context(context: Context, method: MethodDescriptor, default_timeout
 
 
 def _call(
-    method: MethodDescriptor, messages: AsyncIterator[bytes], context: Context, request: RequestContext
+    method: MethodDescriptor, messages: AsyncIterator[bytes], sender: _Sender, request: RequestContext
 ) -> Call[Any]:
-    async def write(message: Message) -> None:
-        await context.write(message.SerializeToString())
-
     async def send_metadata(metadata: Mapping[str, str]) -> None:
-        await context.send_initial_metadata(tuple(metadata.items()))
+        await sender.context.send_initial_metadata(tuple(metadata.items()))
 
-    return Call(request, _decoded(method.input_type, messages), write, send_metadata)
+    return Call(request, _decoded(method.input_type, messages), sender.write, send_metadata)
 
 
 async def _single(message: bytes) -> AsyncIterator[bytes]:
@@ -137,19 +167,19 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
 
 @asynccontextmanager
 async def _guarded(
-    context: Context, request: RequestContext, keys: Keys, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
+    sender: _Sender, request: RequestContext, keys: Keys, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
 ) -> AsyncIterator[RequestContext]:
     """Check the API key, and yield the request with its caller. Turn an error of the block into the call's status."""
     try:
-        request = replace(request, caller=keys.check(_metadata(context)))
+        request = replace(request, caller=keys.check(_metadata(sender.context)))
         yield request
     except RequestError as error:
         code = codes.get(error.code, error.code)
         log_refusal(error, request.log_fields(), status=code.name)
-        await _abort(context, code, str(error), _details(error))
+        await sender.abort(code, str(error), _details(error))
     except Exception:  # noqa: BLE001 - every request gets a response
         log_internal_error(request.log_fields())
-        await _abort(context, grpc.StatusCode.INTERNAL, internal_error_message(request.id), [])
+        await sender.abort(grpc.StatusCode.INTERNAL, internal_error_message(request.id), [])
 
 
 def _details(error: RequestError) -> list[Message]:
@@ -164,11 +194,3 @@ def _details(error: RequestError) -> list[Message]:
         retry.retry_delay.FromNanoseconds(int(error.retry_after * 1e9))
         details.append(retry)
     return details
-
-
-async def _abort(context: Context, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
-    message = message[:_MESSAGE_CHARS]
-    status = status_pb2.Status(code=code.value[0], message=message)
-    for detail in details:
-        status.details.add().Pack(detail)
-    await context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))

@@ -19,6 +19,8 @@ LIVENESS = "live"
 """Name of the health service for liveness probes: SERVING while the process runs, so that Kubernetes does not restart
 a draining pod. The empty name and the name of each service report readiness."""
 
+_MAX_MILLISECONDS = 2**31 - 1
+"""Largest number of milliseconds in an argument of gRPC: 24 days. gRPC takes it as no limit."""
 _MAX_PENDING_CALLS = 100_000
 """Above this number of pending calls, gRPC cancels new calls without a message. Its default is 1,000. Admission rejects
 requests much earlier, with a message."""
@@ -61,7 +63,8 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
     ]
     if options.max_connection_age is not None:
-        arguments.append(("grpc.max_connection_age_ms", round(options.max_connection_age * 1000)))
+        milliseconds = min(round(options.max_connection_age * 1000), _MAX_MILLISECONDS)
+        arguments.append(("grpc.max_connection_age_ms", milliseconds))
     return arguments
 
 

@@ -40,10 +40,12 @@ def _documents(arguments: argparse.Namespace) -> list[str]:
 
 
 def _lines(file: str) -> list[str]:
-    """Return the lines of a file, without blank ones."""
+    """Return the lines of a file, without blank ones. A line ends with LF or CR LF: other separators may be text."""
+    if file == "-" and sys.stdin is None:
+        raise SettingsInvalid("--file - needs standard input, which is closed")
     content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
-        return [line for line in content.decode().splitlines() if line.strip()]
+        return [line.removesuffix("\r") for line in content.decode().split("\n") if line.strip()]
     except UnicodeDecodeError as error:
         raise SettingsInvalid(f"--file {file} is not UTF-8 text, at byte {error.start}") from error
 

@@ -184,3 +184,24 @@ async def test_stream_with_partial_ok_gets_a_partial_ranking(core: Running) -> N
         assert await call.read() == grpc.aio.EOF
         assert await call.code() is grpc.StatusCode.OK
         await until_idle(core)
+
+
+async def test_deadline_reaches_a_client_that_reads_late(core: Running) -> None:
+    """The deadline passes while a message waits for the client. The status follows when the client reads."""
+    header = pb.RerankHeader(request=pb.RerankRequest(query="0"), partial_scores=True)
+    chunk = pb.DocumentChunk(documents=[pb.Document(text="1", id="x" * MAX_ID_CHARS)] * 500)
+    async with (
+        served(core, default_timeout=0.5) as edges,
+        grpc.aio.insecure_channel(edges.address, [("grpc.http2.bdp_probe", 0)]) as channel,
+    ):
+        stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(channel)
+        call = stub.RerankStream()
+        for message in _messages(header, chunk):
+            await call.write(message)
+        await asyncio.sleep(0.1)
+        await until_idle(core)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async with asyncio.timeout(10):
+                while await call.read() is not grpc.aio.EOF:
+                    pass
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

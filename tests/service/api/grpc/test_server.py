@@ -5,6 +5,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.server import listening
+from support.limits import grpc_options
 from support.running import Served
 
 
@@ -70,3 +73,9 @@ async def _described(channel: grpc.aio.Channel, symbol: str) -> DescriptorPool:
     for file in reversed(response.file_descriptor_response.file_descriptor_proto):
         pool.AddSerializedFile(file)
     return pool
+
+
+async def test_server_starts_with_the_longest_connection_age() -> None:
+    """gRPC takes milliseconds as an int32, which is less than the maximum of the setting."""
+    async with listening((), Keys(), grpc_options(max_connection_age=365 * 24 * 60 * 60.0)) as edge:
+        assert edge.port > 0
