@@ -70,21 +70,21 @@ class Service:
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         behaviour: Any = self.methods[method.name]
 
-        def authenticated(sender: _Sender) -> AbstractAsyncContextManager[RequestContext]:
+        def guarded(sender: _Sender) -> AbstractAsyncContextManager[RequestContext]:
             request = _request_context(sender.context, method, default_timeout)
             return _guarded(sender, request, keys, self.codes)
 
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
             sender = _Sender(context)
-            async with authenticated(sender) as request:
+            async with guarded(sender) as request:
                 await behaviour(_call(method, messages, sender, request))
 
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
             sender = _Sender(context)
-            async with authenticated(sender) as request:
+            async with guarded(sender) as request:
                 response: Message = await behaviour(_call(method, messages, sender, request))
                 return response.SerializeToString()
-            raise AssertionError("unreachable: _authenticated passes or aborts the call")
+            raise AssertionError("unreachable: _guarded passes or aborts the call")
 
         async def unary(message: bytes, context: Context) -> bytes:
             return await single(_single(message), context)
