@@ -115,13 +115,15 @@ class _Sender:
         self._writing.result()
 
     async def abort(self, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
-        """End the call with an error, after the message that is being sent."""
+        """End the call with an error, after the message that is being sent. Without a client, only end the call."""
         message = message[:_MESSAGE_CHARS]
         status = status_pb2.Status(code=code.value[0], message=message)
         for detail in details:
             status.details.add().Pack(detail)
         if self._writing is not None:
             await asyncio.wait([self._writing])
+            if self._writing.exception() is not None:
+                raise asyncio.CancelledError  # the client has cancelled the call
         await self.context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
