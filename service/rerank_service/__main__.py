@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Mapping
@@ -91,6 +92,9 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         status: int = arguments.run(arguments)
         return status
+    except BrokenPipeError:  # the reader of the output ended, as in `rerank rank … | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (OperatorError, RequestError, OSError) as error:
         print(f"rerank: {_message(error)}", file=sys.stderr)
     except grpc.RpcError as error:

@@ -52,6 +52,11 @@ def _key_file(value: object) -> object:
     return value
 
 
+def _without_brackets(host: str) -> str:
+    """Accept an IPv6 address in brackets, as in a URL."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
 def _kubernetes_size(value: object) -> object:
     """Convert a size in the notation of Kubernetes, such as 64Mi, to the notation of pydantic, 64MiB."""
     return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
@@ -68,6 +73,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_kubernetes_size)]
 Text = Annotated[str, AfterValidator(_utf8)]
+Host = Annotated[Text, AfterValidator(_without_brackets)]
 Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
@@ -127,7 +133,7 @@ class Settings(BaseSettings):
     any_model: bool = False
     """Accept every model name for the served model. Otherwise, unknown names are rejected (404)."""
 
-    host: Text = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on. 0.0.0.0 accepts connections from other machines."""
     grpc_port: Port = 50051
     """TCP port of gRPC, from 0 to 65535. 0: the system chooses a free port."""

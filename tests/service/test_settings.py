@@ -154,3 +154,8 @@ def test_every_setting_is_in_a_group_of_the_help() -> None:
 def test_defaults_are_shown_as_a_variable_takes_them(name: str, default: str) -> None:
     """Without the notation of Python, such as True or ()."""
     assert settings_help.default_text(name) == default
+
+
+def test_ipv6_host_may_have_brackets() -> None:
+    """A URL writes the address so."""
+    assert read_settings(host="[::1]").host == "::1"

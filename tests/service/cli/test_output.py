@@ -1,6 +1,7 @@
 """Output of commands: tables show texts literally, and wrong arguments are reported in one line."""
 
 import io
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -185,3 +186,21 @@ def test_values_may_start_with_dashes() -> None:
         )
         assert done.returncode == 1
         assert "UNAVAILABLE" in done.stderr
+
+
+def test_output_whose_reader_ended_is_no_error() -> None:
+    """`rerank --help | head -1` prints nothing on standard error. The pipe has no reader from the start."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(command("--help"), stdout=writer, stderr=subprocess.PIPE, text=True, env=environment())
+    os.close(writer)
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("arguments", [("eval", "--json"), ("eval", "--run"), ("bench", "--json")])
+def test_output_file_is_checked_before_the_work(arguments: tuple[str, str], tmp_path: Path) -> None:
+    """A folder that is missing ends the command in one line."""
+    name, flag = arguments
+    path = tmp_path / "missing" / "out.json"
+    ran = subprocess.run(command(name, flag, str(path)), capture_output=True, text=True, env=environment())
+    assert (ran.returncode, ran.stderr) == (1, f"rerank: cannot write {path}: No such file or directory\n")

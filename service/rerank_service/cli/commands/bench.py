@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command
+from rerank_service.cli.output_file import check_writable
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
@@ -75,8 +76,8 @@ def _run(arguments: argparse.Namespace) -> int:
     levels, workload = _levels(arguments), _workload(arguments)
     if arguments.png:
         check_installed()
-    for path in filter(None, (arguments.json, arguments.png)):
-        _check_writable(path)
+    for path in (arguments.json, arguments.png):
+        check_writable(path)
     dialect = None if arguments.dialect == "auto" else Dialect(arguments.dialect)
     address = chosen_server(arguments).address
     server = target(address, dialect=dialect, model=arguments.served_model, api_key=api_key(arguments))
@@ -164,19 +165,6 @@ def _levels(arguments: argparse.Namespace) -> list[int]:
             f"--clients is {clients!r}: give whole numbers above 0, separated by commas, such as {_CLIENTS}"
         )
     return levels
-
-
-def _check_writable(path: Path) -> None:
-    """Check that a file can be written, before the measurement of several minutes.
-
-    Raises:
-        SettingsInvalid: it cannot be written.
-    """
-    try:
-        with path.open("a"):
-            pass
-    except OSError as error:
-        raise SettingsInvalid(f"cannot write {path}: {error.strerror}") from error
 
 
 def _workload(arguments: argparse.Namespace) -> "Workload":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command, positive
+from rerank_service.cli.output_file import check_writable
 from rerank_service.installation import command_name
 from rerank_service.quantities import rounded
 
@@ -74,6 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
     check_installed()
     if arguments.out is not None:
         check_output_folder(arguments.out)
+    check_writable(arguments.json)
     bundle = open_bundle(arguments.model)
     labelled = _labelled(arguments)
     calibrated = calibrate(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_service.cli.commands import Command, positive
+from rerank_service.cli.output_file import check_writable
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, given_server
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.installation import command_name
@@ -114,6 +115,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.tools.evaluation.eval_report import eval_report, run_lines
     from rerank_service.tools.evaluation.measures import Measures
 
+    for path in (arguments.json, arguments.ranked):
+        check_writable(path)
     collections = _collections(arguments, Subset(arguments.depth, arguments.queries))
     measures = Measures(arguments.gain, arguments.relevant_from, arguments.recall_at)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))

@@ -45,7 +45,7 @@ def _lines(file: str) -> list[str]:
         raise SettingsInvalid("--file - needs standard input, which is closed")
     content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
-        return [line.removesuffix("\r") for line in content.decode().split("\n") if line.strip()]
+        return [line.removesuffix("\r") for line in content.decode("utf-8-sig").split("\n") if line.strip()]
     except UnicodeDecodeError as error:
         raise SettingsInvalid(f"--file {file} is not UTF-8 text, at byte {error.start}") from error
 
