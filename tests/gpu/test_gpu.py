@@ -1,4 +1,4 @@
-"""What a GPU has to show: `make gpu-test`, on a machine that has one. Elsewhere all of this is skipped."""
+"""The CUDA provider on a real GPU: scores, ranking, lanes and memory. Run by `make gpu-test`; skipped without a GPU."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,18 +33,18 @@ Logits = NDArray[np.float32]
 _QUERIES = 16
 _CLOSE_FP32 = 1e-4
 _CLOSE_FP16 = 5e-2
-"""Of logits that spread over ten; the CPU, with fp16 between operators only, differs by 2e-3."""
+"""Maximum difference of a logit, where logits spread over ten. A CPU with fp16 between operators differs by 2e-3."""
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    """For derived graphs."""
+    """Return an empty cache for derived graphs."""
     return Cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def queries(starter: Bundle) -> list[list[EncodedPair]]:
-    """Pairs of the parity set, of all lengths."""
+    """Return pairs of the parity set, of all lengths."""
     return parity_set.encoded(
         PairTokenizer(starter.tokenizer, max_tokens=starter.manifest.max_tokens), max_queries=_QUERIES
     )
@@ -52,7 +52,7 @@ def queries(starter: Bundle) -> list[list[EncodedPair]]:
 
 @pytest.fixture(scope="module")
 def exact(starter: Bundle, queries: list[list[EncodedPair]]) -> list[Logits]:
-    """Their logits in fp32 on the CPU."""
+    """Return the logits of these pairs in fp32 on the CPU."""
     encoder = CrossEncoder(starter.graph, CPU_FP32)
     return [logits(encoder.score, pairs, batch_limits(), starter.manifest.pad_id) for pairs in queries]
 
@@ -66,33 +66,33 @@ def _scored(bundle: Bundle, encoder: CrossEncoder, queries: list[list[EncodedPai
     return [logits(encoder.score, pairs, limits, bundle.manifest.pad_id) for pairs in queries]
 
 
-def test_fp32_is_as_on_the_cpu(
+def test_fp32_equals_the_cpu(
     starter: Bundle, cache: Cache, queries: list[list[EncodedPair]], exact: list[Logits]
 ) -> None:
-    """No TF32."""
-    found = _scored(starter, _encoder(starter, FP32, cache), queries)
-    np.testing.assert_allclose(np.concatenate(found), np.concatenate(exact), rtol=0, atol=_CLOSE_FP32)
+    """The provider does not use TF32."""
+    scored = _scored(starter, _encoder(starter, FP32, cache), queries)
+    np.testing.assert_allclose(np.concatenate(scored), np.concatenate(exact), rtol=0, atol=_CLOSE_FP32)
 
 
 @pytest.mark.parametrize("engine", [FP16, GRAPHS], ids=str)
-def test_fp16_ranks_as_fp32(
+def test_ranking_in_fp16_matches_fp32(
     engine: Engine, starter: Bundle, cache: Cache, queries: list[list[EncodedPair]], exact: list[Logits]
 ) -> None:
-    """Without padding, and replayed; a second time as well, when all shapes are recorded."""
+    """Covers graphs without padding, and CUDA graphs: the second round replays the recorded shapes."""
     encoder = _encoder(starter, engine, cache)
     assert isinstance(encoder._runner, CudaGraphSession if engine.cuda_graphs else BoundSession)
     for _ in range(2):
-        found = _scored(starter, encoder, queries)
-        np.testing.assert_allclose(np.concatenate(found), np.concatenate(exact), rtol=0, atol=_CLOSE_FP16)
-        taus = [parity_set.kendall_tau_b(*both) for both in zip(found, exact, strict=True)]
+        scored = _scored(starter, encoder, queries)
+        np.testing.assert_allclose(np.concatenate(scored), np.concatenate(exact), rtol=0, atol=_CLOSE_FP16)
+        taus = [parity_set.kendall_tau_b(*both) for both in zip(scored, exact, strict=True)]
         assert np.mean(taus) >= MIN_TAU
 
 
 @pytest.mark.parametrize("engine", [FP32, FP16, GRAPHS], ids=str)
-def test_a_score_depends_little_on_its_neighbours(
+def test_score_depends_little_on_the_other_pairs_of_a_batch(
     engine: Engine, starter: Bundle, cache: Cache, queries: list[list[EncodedPair]]
 ) -> None:
-    """Alone, and with longer ones. cuBLAS chooses its kernels by shape, so it is not to the bit."""
+    """cuBLAS chooses kernels by shape, so scores are close, but not bit-identical."""
     encoder = _encoder(starter, engine, cache)
     limits = default_limits(engine)
     pairs = [query[0] for query in queries]
@@ -105,25 +105,25 @@ def test_a_score_depends_little_on_its_neighbours(
 def test_lanes_do_not_disturb_each_other(
     engine: Engine, starter: Bundle, cache: Cache, queries: list[list[EncodedPair]]
 ) -> None:
-    """Two threads, other batches each, the same scores as one after the other."""
+    """Two threads with different batches get the same scores as one after the other."""
     encoder = _encoder(starter, engine, cache)
     batches = [collate(pairs, pad_id=0, limits=default_limits(engine)) for pairs in queries]
     one_by_one = [encoder.score(batch) for batch in batches]
     with ThreadPoolExecutor(cuda.DEFAULT_LANES) as lanes:
         for _ in range(5):
-            for found, expected in zip(lanes.map(encoder.score, batches), one_by_one, strict=True):
-                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+            for scored, expected in zip(lanes.map(encoder.score, batches), one_by_one, strict=True):
+                np.testing.assert_allclose(scored, expected, rtol=0, atol=1e-3)
 
 
-def test_after_a_batch_without_memory_smaller_ones_run(starter: Bundle, cache: Cache) -> None:
-    """Of which later ones are as large as those before."""
+def test_smaller_batches_run_after_out_of_memory(starter: Bundle, cache: Cache) -> None:
+    """A batch of 1,024 rows exceeds the memory limit. Batches of 16 and 32 rows run before and after it."""
     graph = graph_for(starter, FP16, cache)
     assert isinstance(graph, Path)
     options = cuda.provider_options(FP16) | {"gpu_mem_limit": str(256 * 1024 * 1024)}
     small = BoundSession(cuda._session(graph, options), "cuda")
     encoder = CrossEncoder(graph, FP16, open_with=lambda graph, engine, lanes: small)
-    nothing = Segment(np.array([], np.int64), np.array([], np.int64))
-    pair = EncodedPair(nothing, np.full(500, 2000, np.int64), nothing, document_type=1)
+    empty = Segment(np.array([], np.int64), np.array([], np.int64))
+    pair = EncodedPair(empty, np.full(500, 2000, np.int64), empty, document_type=1)
     for rows in (16, 1024, 16, 1024, 32):
         batch = collate([pair] * rows, pad_id=0, limits=default_limits(FP16))
         if rows < 1024:

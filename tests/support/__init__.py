@@ -1,1 +1,1 @@
-"""What many tests stand on."""
+"""Shared parts of the tests: small models, running servers, processes and commands."""
