@@ -37,8 +37,14 @@ ROUTES = (
 """Routes to try, in this order, if neither path nor dialect is given."""
 
 
+_BASE_PATHS = ("/v1", "/v2")
+"""Paths of base URLs, as Cohere's and Together's clients take them. Rankings are at /rerank below."""
+
+
 def routes(path: str, dialect: Dialect | None) -> list[Route]:
     """Return the routes to try for a path ("" or "/" for the usual ones) and a dialect (None for all)."""
+    if path.rstrip("/") in _BASE_PATHS:
+        path = f"{path.rstrip('/')}/rerank"
     if path.strip("/"):
         return [Route(candidate, path) for candidate in Dialect if dialect in (None, candidate)]
     return [route for route in ROUTES if dialect in (None, route.dialect)]

@@ -54,3 +54,4 @@ def test_routes_follow_the_given_path_and_dialect() -> None:
     assert routes("/x", Dialect.TEI) == [Route(Dialect.TEI, "/x")]
     assert routes("/", Dialect.TEI) == routes("", Dialect.TEI) == [Route(Dialect.TEI, "/rerank")]
     assert routes("", None)[0] == Route(Dialect.COHERE, "/v1/rerank")
+    assert routes("/v1/", Dialect.COHERE) == [Route(Dialect.COHERE, "/v1/rerank")]  # a base URL of the SDKs
