@@ -36,6 +36,7 @@ from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
+from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ScoreCache
 from support.limits import batch_limits, grpc_options, request_limits, rest_options
 
@@ -167,6 +168,18 @@ class Running:
 
 
 @asynccontextmanager
+async def running_lanes(scheduler: Scheduler, score: HeldScore) -> AsyncIterator[None]:
+    """Run the lanes of a scheduler during the block. At its end, release held batches and wait for the lanes."""
+    task = asyncio.create_task(scheduler.run())
+    try:
+        yield
+    finally:
+        score.release()
+        scheduler.close()
+        await task
+
+
+@asynccontextmanager
 async def running(
     bundle: Bundle,
     *,
@@ -183,13 +196,8 @@ async def running(
     clock = asyncio.get_running_loop().time
     admission = Admission(max_live_documents, max_live_tokens, clock)
     reranker = Reranker(registry, admission, limits or request_limits())
-    lanes_task = asyncio.create_task(model.scheduler.run())
-    try:
+    async with running_lanes(model.scheduler, score):
         yield Running(reranker, registry, admission, model, score)
-    finally:
-        score.release()
-        model.scheduler.close()
-        await lanes_task
 
 
 @dataclass(frozen=True, slots=True)

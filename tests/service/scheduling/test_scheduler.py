@@ -15,7 +15,7 @@ from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.submission import Submission
 from support.limits import batch_limits
-from support.running import CancellableScore, HeldScore
+from support.running import CancellableScore, HeldScore, running_lanes
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
 _BAD = 666
@@ -45,13 +45,8 @@ async def lanes(score: HeldScore, limits: BatchLimits | None = None, count: int 
     scheduler = Scheduler(
         score, limits or batch_limits(length_multiple=1), pad_id=0, lanes=count, cost=CostModel(), scores=None
     )
-    task = asyncio.create_task(scheduler.run())
-    try:
+    async with running_lanes(scheduler, score):
         yield scheduler
-    finally:
-        score.release()
-        scheduler.close()
-        await task
 
 
 async def collect(submission: Submission) -> list[float]:

@@ -25,7 +25,7 @@ from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ENTRY_BYTES, ScoreCache
 from rerank_service.scheduling.submission import Scored, Submission
 from support.limits import batch_limits, request_limits
-from support.running import CancellableScore, DocumentReader, HeldScore, Running, running
+from support.running import CancellableScore, DocumentReader, HeldScore, Running, running, running_lanes
 from support.small import BOOM, NAN, logit
 
 _EMPTY = Segment(np.array([], np.int64), np.array([], np.int64))
@@ -45,13 +45,8 @@ async def lanes(
     """Run a scheduler with a score cache during the block."""
     scores = ScoreCache(entries * ENTRY_BYTES)
     scheduler = Scheduler(score, limits, pad_id=0, lanes=count, cost=CostModel(), scores=scores)
-    task = asyncio.create_task(scheduler.run())
-    try:
+    async with running_lanes(scheduler, score):
         yield scheduler
-    finally:
-        score.release()
-        scheduler.close()
-        await task
 
 
 async def parts(submission: Submission) -> list[Scored]:
