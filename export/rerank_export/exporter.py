@@ -15,7 +15,9 @@ from rerank_export.inspection import InspectedModel, inspect_model, notices
 from rerank_export.library_output import silence_libraries
 from rerank_export.reporter import PRINTED, Reporter
 from rerank_export.source.model_source import ModelSource, fetch
+from rerank_export.threads import limit_threads
 from rerank_export.validation import ExportPlan, validate
+from rerank_service.engine.host import cores
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle
 
@@ -37,6 +39,7 @@ def export(request: ExportRequest, reporter: Reporter = PRINTED) -> Exported:
         ExportFailed: the message is one line with the cause and the next step.
     """
     with _system_errors_as_export_failed(request.out):
+        limit_threads(cores())
         plan = validate(request)
         source = _fetch(plan, reporter)
         with silence_libraries(), work_folder(plan.output) as work, _work_folder_unnamed(work):

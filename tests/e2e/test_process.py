@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rerank.client import RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
+from rerank_service.engine.host import usable_cores
 from support.process import Process, Start, command, environment, read_until
 from support.small import write_small_model
 
@@ -276,12 +277,13 @@ def test_empty_key_setting_ends_the_start(variable: str) -> None:
         ({}, "off", False),
     ],
 )
-def test_log_shows_whether_keys_are_required(
+def test_log_shows_the_cores_and_whether_keys_are_required(
     start: Start, small_folder: Path, options: dict[str, str], keys: str, warned: bool
 ) -> None:
     """It warns if other machines can connect without a key. Variables of client commands are valid."""
     server = start("--model", str(small_folder), RERANK_SERVER="127.0.0.1:1", **options)
     assert server.ready["keys"] == keys
+    assert server.ready["cores"] == usable_cores()
     warnings = [(line["event"], line["host"]) for line in server.before if line["level"] == "warning"]
     assert warnings == ([("no API keys", "0.0.0.0")] if warned else [])
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
-_CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+from rerank_service.engine.cgroup_limits import cpu_quota
+from rerank_service.engine.cgroups import SYSTEM
+
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -33,26 +34,40 @@ def cpu() -> Cpu:
     return Cpu(fields.get("model name") or platform.processor() or platform.machine(), frozenset(features.split()))
 
 
-def usable_cores() -> int:
-    """Return the number of cores that this process may use, at least 1.
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """The cores that this process may use."""
 
-    It is the smaller of the CPU affinity and the cgroup's quota, rounded up. ONNX Runtime and rayon count the host's
-    cores instead: in a container with 2 of 64 cores, so many threads are throttled
-    (https://github.com/microsoft/onnxruntime/issues/29510).
+    usable: int
+    """The smaller of affinity and quota, rounded up; at least 1."""
+    affinity: int
+    """Number of cores that the scheduler may run this process on."""
+    quota: float | None
+    """CPU time per time, in cores; None without a quota."""
+
+
+def cores(system: Path = SYSTEM) -> Cores:
+    """Return the cores that this process may use, from its CPU affinity and the quotas of its cgroups.
+
+    ONNX Runtime, torch and rayon count the host's cores instead: with a quota of 2 of 64 cores, so many threads are
+    throttled (https://github.com/microsoft/onnxruntime/issues/29510).
     """
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota())))
+    scheduled = getattr(os, "sched_getaffinity", None)  # Linux only
+    affinity = len(scheduled(0)) if scheduled else os.cpu_count() or 1
+    quota = cpu_quota(system)
+    return Cores(affinity if quota is None else max(1, min(affinity, math.ceil(quota))), affinity, quota)
 
 
-def _quota() -> float:
-    """Return the CPU quota of the cgroup, in cores; infinity without one."""
-    try:
-        if _CGROUP_V2.exists():
-            quota, period = _CGROUP_V2.read_text().split()
-        else:
-            quota = (_CGROUP_V1 / "cpu.cfs_quota_us").read_text().strip()
-            period = (_CGROUP_V1 / "cpu.cfs_period_us").read_text().strip()
-    except (OSError, ValueError):
-        return math.inf
-    return math.inf if quota in ("max", "-1") else int(quota) / int(period)
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, at least 1. See `cores`."""
+    return cores().usable
+
+
+def limit_tokenizer_threads() -> int:
+    """Give the tokenizers library one thread per usable core, unless RAYON_NUM_THREADS is set. Return the cores.
+
+    Its thread pool, Rayon's, counts the cores of the host. It starts with the first batch of texts.
+    """
+    count = usable_cores()
+    os.environ.setdefault("RAYON_NUM_THREADS", str(count))
+    return count

@@ -1,11 +1,15 @@
 """Load a model on the engine that the settings request, an earlier tuning chose, or the safe default."""
 
+from collections.abc import Callable, Sequence
+
 import structlog
 
+from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
+from rerank_service.models.start_memory import check_memory
 from rerank_service.models.tuning.startup import Selection, runnable_request, select
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
@@ -15,14 +19,19 @@ from rerank_service.scheduling.score_cache import ScoreCache
 _log = structlog.get_logger()
 
 
-def load_selected(options: ModelOptions) -> ServedModel:
+def load_selected(
+    options: ModelOptions, read_limits: Callable[[], Sequence[MemoryLimit]] = memory_limits
+) -> ServedModel:
     """Load the model on the engine that `select` chooses. Blocks.
 
     Raises:
         BundleInvalid: the model cannot be served.
+        MemoryTooSmall: its weights exceed the memory limit.
     """
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
-    return load_on(bundle, options, select(bundle, runnable_request(bundle, options.requested), cache), cache)
+    selection = select(bundle, runnable_request(bundle, options.requested), cache)
+    check_memory(bundle, selection.engine, options.lanes_on(selection.engine, selection.tuned), read_limits())
+    return load_on(bundle, options, selection, cache)
 
 
 def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Cache) -> ServedModel:

@@ -4,7 +4,6 @@ Rule: a command measures the behaviour of the server: the same tokens, batches, 
 """
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from numpy.typing import NDArray
 
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.engine.host import usable_cores
+from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.errors import InvalidRequest
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
@@ -115,8 +114,9 @@ async def local_scorer(
 
     Raises:
         BundleInvalid: the model cannot be served.
+        MemoryTooSmall: its weights exceed the memory limit.
     """
-    os.environ.setdefault("RAYON_NUM_THREADS", str(usable_cores()))  # the tokenizer would start one per host core
+    limit_tokenizer_threads()
     model = await asyncio.to_thread(load_selected, options)
     registry = Registry()
     registry.add(model)

@@ -5,7 +5,6 @@ variables, so both run the same variant.
 """
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any
 
 from bench.environments import our_runtime
 from bench.runners.protocol import Requests, serve
-from rerank_service.engine.host import usable_cores
+from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.models.loading import load_selected
 from rerank_service.models.served_model import ServedModel
 from rerank_service.scheduling.batch_cancellation import CancelToken
@@ -92,7 +91,7 @@ def _next(waiting: Iterator[slice], taking: Lock) -> slice | None:
 
 def load(message: dict[str, Any]) -> Engine:
     """Load the bundle `model`."""
-    os.environ.setdefault("RAYON_NUM_THREADS", str(usable_cores()))
+    limit_tokenizer_threads()
     return Engine(load_selected(model_options(Settings(model=Path(message["model"])))))
 
 

@@ -1,32 +1,55 @@
 """The number of usable cores."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from rerank_service.engine import host
+from rerank_service.engine.host import Cores, cores, usable_cores
+from support.cgroup_tree import CgroupTree
 
 
 @pytest.mark.parametrize(
-    ("content", "cores"),
-    [("max 100000", 64), ("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("unreadable", 64)],
+    ("quota", "affinity", "usable"),
+    [
+        ("max 100000", 64, 64),
+        ("200000 100000", 64, 2),
+        ("150000 100000", 64, 2),
+        ("50000 100000", 64, 1),
+        ("50000 100000", 2, 1),
+        ("300000 100000", 2, 2),
+        ("unreadable", 64, 64),
+    ],
 )
-def test_usable_cores_are_bounded_by_the_quota(
-    content: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_usable_cores_are_bounded_by_quota_and_affinity(
+    quota: str, affinity: int, usable: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The quota is rounded up. Without a quota the affinity counts."""
-    (tmp_path / "cpu.max").write_text(content)
-    monkeypatch.setattr(host, "_CGROUP_V2", tmp_path / "cpu.max")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    assert host.usable_cores() == cores
+    """A service of systemd with `CPUQuota=`. The quota is rounded up. Without a quota the affinity counts."""
+    tree = CgroupTree(tmp_path)
+    tree.process("0::/system.slice/rerank.service")
+    tree.group("system.slice/rerank.service", {"cpu.max": quota})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(affinity)))
+    found = cores(tmp_path)
+    assert (found.usable, found.affinity) == (usable, affinity)
 
 
-def test_cgroup_version_1_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version 1 keeps quota and period in two files."""
-    (tmp_path / "cpu.cfs_quota_us").write_text("300000")
-    (tmp_path / "cpu.cfs_period_us").write_text("100000")
-    monkeypatch.setattr(host, "_CGROUP_V2", tmp_path / "absent")
-    monkeypatch.setattr(host, "_CGROUP_V1", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    assert host.usable_cores() == 3
+def test_systems_without_cgroups_and_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    count = os.cpu_count() or 1
+    assert cores(tmp_path) == Cores(count, count, None)
+
+
+@pytest.mark.parametrize(("variable", "expected"), [("", usable_cores()), ("7", 7)])
+def test_tokenizer_threads_are_limited_unless_the_operator_sets_them(variable: str, expected: int) -> None:
+    """Rayon reads the variable when the first batch of texts arrives."""
+    code = (
+        "import os; from rerank_service.engine.host import limit_tokenizer_threads as limit; limit();"
+        "print(os.environ['RAYON_NUM_THREADS'])"
+    )
+    others = {name: value for name, value in os.environ.items() if name != "RAYON_NUM_THREADS"}
+    environment = others | ({"RAYON_NUM_THREADS": variable} if variable else {})
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert int(ran.stdout) == expected

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from rerank_service.engine.available import AvailableEngines, available_engines
+from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_left
 from rerank_service.engine.kinds import Engine
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
 from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
 from rerank_service.models.tuning.startup import Selection, runnable_request, select
 from rerank_service.models.variants.cache import Cache

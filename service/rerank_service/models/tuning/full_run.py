@@ -1,9 +1,10 @@
 """Tune a model fully and keep the result for the next start."""
 
 from rerank_service.engine.available import available_engines
+from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_left
+from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
 from rerank_service.models.tuning.full import ReportProgress, TuningInput, tune_full
 from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
@@ -19,6 +20,7 @@ def tune(
     Raises:
         BundleInvalid: the model cannot be served.
     """
+    limit_tokenizer_threads()
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
     requested = runnable_request(bundle, options.requested)
     available = available_engines(requested.provider, requested.precision)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import structlog
 
 from rerank_service.engine.available import AvailableEngines, available_engines, reasons
+from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_left
 from rerank_service.models.loading import load_on
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ModelInfo, ServedModel
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, TuningCancelled, TuningTime, tune_short
-from rerank_service.models.tuning.cgroup_memory import memory_left as cgroup_memory_left
 from rerank_service.models.tuning.engine_choice import TuningOutcome
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineSet
 from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check

@@ -27,9 +27,12 @@ _WEIGHTS_INSIDE = 64 * 2**20
 _MB = 10**6
 
 
-def estimated_bytes(bundle: Bundle, engine: Engine, lanes: int) -> int:
-    """Estimate the bytes that serving a bundle on an engine takes, deriving its graph included."""
-    weights = weight_bytes(bundle)
+def estimated_bytes(bundle: Bundle, engine: Engine, lanes: int, weights: int | None = None) -> int:
+    """Estimate the bytes that serving a bundle on an engine takes, deriving its graph included.
+
+    `weights`: bytes of the weights, if they are known. Otherwise the graph is read.
+    """
+    weights = weight_bytes(bundle) if weights is None else weights
     derives = bool(recipe(engine)) and bundle.variant(engine) is None
     return int(weights * max(_LOADED * session_count(engine, lanes), _DERIVED * derives)) + _FIXED
 

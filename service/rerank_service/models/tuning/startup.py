@@ -4,13 +4,13 @@ import importlib.metadata
 from dataclasses import dataclass
 
 from rerank_service.engine.available import ENGINES, available_engines, reasons, runtime_packages, works
+from rerank_service.engine.cgroup_limits import memory_limit
 from rerank_service.engine.cuda import gpu_names
 from rerank_service.engine.host import cpu, usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
-from rerank_service.models.tuning.cgroup_memory import memory_limit
 from rerank_service.models.tuning.record import TuningRecord, parse_record, reference_engine
 from rerank_service.models.tuning.source_digest import code_version
 from rerank_service.models.variants.cache import Cache, key

@@ -1,0 +1,84 @@
+"""The memory limit at the start of a server, read from folders that look like /proc and /sys."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from rerank_service.engine.cgroup_limits import memory_limits
+from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.errors import MemoryTooSmall
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.loading import load_selected
+from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.served_model import ServedModel
+from rerank_service.models.start_memory import check_memory
+from support.cgroup_tree import CgroupTree
+
+MB = 10**6
+WARNING = ("memory may be too small", "cpu fp32")
+
+
+def _tree(system: Path, **files: str) -> CgroupTree:
+    """Write the limits of a service of systemd that uses 30 MB."""
+    tree = CgroupTree(system)
+    tree.process("0::/system.slice/rerank.service")
+    used = {"memory.current": str(30 * MB)}
+    tree.group("system.slice/rerank.service", used | {f"memory.{name}": content for name, content in files.items()})
+    return tree
+
+
+def _load(bundle: Bundle, tree: CgroupTree) -> ServedModel:
+    options = ModelOptions(folder=bundle.folder, cache=tree.system / "cache", lanes=1)
+    return load_selected(options, partial(memory_limits, tree.system))
+
+
+def test_model_whose_weights_exceed_the_limit_is_refused(starter: Bundle, tmp_path: Path) -> None:
+    """The message has the need, the limit, the file of the limit, and what to do."""
+    tree = _tree(tmp_path, max=str(40 * MB))
+    with pytest.raises(MemoryTooSmall) as refused:
+        _load(starter, tree)
+    assert str(refused.value) == (
+        f"{starter.folder} needs about 191 MB of memory on cpu fp32, at least 45 MB of it for weights, and the limit "
+        f"in {tmp_path}/sys/fs/cgroup/system.slice/rerank.service/memory.max is 40 MB: raise the limit "
+        "(resources.limits.memory of a pod, --memory of docker, MemoryMax= of systemd), or serve a smaller model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "warned"),
+    [
+        ({"max": str(100 * MB)}, True),
+        ({"max": "max", "high": str(40 * MB)}, True),  # slows the process down
+        ({"max": str(40 * MB), "swap.max": str(10 * MB)}, True),  # the rest moves to swap
+        ({"max": str(4000 * MB)}, False),
+        ({"max": "max"}, False),
+    ],
+)
+def test_model_that_may_fit_is_served(limits: dict[str, str], warned: bool, starter: Bundle, tmp_path: Path) -> None:
+    """The estimate is an upper bound, so it only warns."""
+    tree = _tree(tmp_path, **limits)
+    tree.write("proc", meminfo="SwapTotal: 99999999 kB\n")
+    with capture_logs() as logged:
+        model = _load(starter, tree)
+    assert model.encoder.engine == CPU_FP32
+    warnings = [line for line in logged if line["log_level"] == "warning"]
+    assert [(line["event"], line["engine"]) for line in warnings] == ([WARNING] if warned else [])
+    assert all("needs about 191 MB, and the memory limit leaves" in line["why"] for line in warnings)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        Engine(Provider.CUDA, Precision.FP32),
+        Engine(Provider.OPENVINO, Precision.BF16),
+        Engine(Provider.CPU, Precision.INT8),
+    ],
+)
+def test_engine_with_unknown_need_is_not_refused(engine: Engine, starter: Bundle, tmp_path: Path) -> None:
+    """CUDA holds weights in the memory of the device, OpenVINO rounds them, and an int8 graph may be in the cache."""
+    tree = _tree(tmp_path, max=str(40 * MB))
+    with capture_logs() as logged:
+        check_memory(starter, engine, 1, memory_limits(tree.system))
+    assert [line["event"] for line in logged] == ["memory may be too small"]
