@@ -39,6 +39,7 @@ _CASES = (
     ("/v1/reranking", _MIXEDBREAD, {"return_input": False, "rewrite_query": False, "documents": [], "texts": None}),
     ("/v1/ranking", _NVIDIA, {"top_n": 0, "model": ""}),
     ("/v1/reranking", _NVIDIA, {"documents": [], "input": []}),
+    ("/v1/ranking", _NVIDIA, {"passages": [{"text": text, "image": None, "video": ""} for text in ("1", "3", "2")]}),
     (_DASHSCOPE_PATH, _DASHSCOPE, {"parameters": {}}),
     (_DASHSCOPE_PATH, _DASHSCOPE, {"parameters": []}),
     (_DASHSCOPE_PATH, _DASHSCOPE, {"parameters": {"top_n": 0, "return_documents": False, "instruct": ""}, "model": ""}),

@@ -34,7 +34,11 @@ _EXAMPLE: Body = {
 }
 _PASSAGE = {
     "anyOf": [
-        {"type": "object", "properties": {"text": {"type": "string"}, "image": False}, "required": ["text"]},
+        {
+            "type": "object",
+            "properties": {"text": {"type": "string"}, "image": {"enum": [None, ""]}},
+            "required": ["text"],
+        },
         {"type": "string"},
     ]
 }
