@@ -128,8 +128,17 @@ class Settings(BaseSettings):
     aliases: Names = ()
     """Other names for the model in requests, separated by commas. Example: reranker,bge."""
     hosted_names: bool = True
-    """Accept the names of well-known hosted rerankers, such as rerank-v3.5, for the served model. Many clients have
-    such a name in their code."""
+    """Accept the names of hosted rerankers, such as rerank-v3.5, for the served model: well-known names, and names that
+    match --hosted-name-patterns. Many clients have such a name in their code."""
+    hosted_name_patterns: Names = (
+        "*rerank*[0-9]*",
+        "*zerank-[0-9]*",
+        "*llama-rank-v[0-9]*",
+        "*semantic-ranker-*",
+        "*jina-colbert-v[0-9]*",
+    )
+    """Patterns of hosted names, separated by commas: `*` stands for any characters, `[0-9]` for a digit. Upper and
+    lower case are equal. A typo of a name of the served model is rejected (404), even if it matches."""
     any_model: bool = False
     """Accept every model name for the served model. Otherwise, unknown names are rejected (404)."""
 

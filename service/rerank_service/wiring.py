@@ -54,7 +54,13 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 def empty_registry(settings: Settings) -> Registry:
     """Return a registry without models."""
-    return Registry(any_model=settings.any_model, default_names=HOSTED_NAMES if settings.hosted_names else ())
+    if not settings.hosted_names:
+        return Registry(any_model=settings.any_model)
+    return Registry(
+        any_model=settings.any_model,
+        default_names=HOSTED_NAMES,
+        hosted_patterns=settings.hosted_name_patterns,
+    )
 
 
 def api_keys(settings: Settings) -> Keys:

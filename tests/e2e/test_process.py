@@ -372,6 +372,7 @@ def _check_commands(**server: str) -> None:
     assert "small" in run("models")
     assert re.search(r"1 │ +0\.\d+ │ +1 │ 5", run("rank", "0", "3", "5", "--served-model", "also"))
     assert run("rank", "0", "--file", "-", "--json", "--top-n", "1", stdin="3\n5\n").count("\n") == 1
+    assert run("rank", "0", "--file", "-", "--json", "--top-n", "0", stdin="3\n5\n").count("\n") == 2  # 0 means all
     lines = run("rank", "0", "--file", "-", "--json", stdin="3\u2028\x0c4\r\n5\n").strip().split("\n")
     assert [json.loads(line)["document"] for line in lines] == ["3\u2028\x0c4", "5"]
     long = json.loads(run("rank", "0", " ".join(["1"] * 40), "--json"))

@@ -73,7 +73,8 @@ def test_cohere_raises_its_own_errors(server: Process) -> None:
 def test_hosted_model_names_select_the_served_model(server: Process) -> None:
     """It works with default settings."""
     with cohere.ClientV2(api_key="any", base_url=server.rest) as client:
-        for name in ("rerank-v3.5", "Salesforce/Llama-Rank-V1", "jina-reranker-v2-base-multilingual"):
+        listed = ("rerank-v3.5", "Salesforce/Llama-Rank-V1", "jina-reranker-v3", "zerank-2", "zerank-1")
+        for name in (*listed, "rerank-v99-pro", "voyage/rerank-99", "zeroentropy/zerank-99"):
             assert client.rerank(model=name, query="q", documents=["x"]).results[0].index == 0
 
 

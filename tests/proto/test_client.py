@@ -157,7 +157,7 @@ async def test_a_rejection_during_a_write_is_raised(stream: Method) -> None:
             await stream("0", ["1 " * 500] * MANY, model="other")
         assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
         with pytest.raises(grpc.RpcError) as invalid:
-            await stream("0", ["1 " * 500] * MANY, top_n=0)
+            await stream("0", ["1 " * 500] * MANY, top_n=-1)
         assert invalid.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert _field(invalid.value) == "top_n"
 
@@ -185,7 +185,7 @@ async def test_a_failed_write_does_not_hide_the_status(edges: Served, monkeypatc
         with pytest.raises(grpc.aio.AioRpcError, match="served: small"):
             await edges.client.rerank_stream("0", ["1"], model="other")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await edges.client.rerank_stream("0", ["1"], top_n=0)
+            await edges.client.rerank_stream("0", ["1"], top_n=-1)
         assert _field(caught.value) == "top_n"
 
 

@@ -149,7 +149,18 @@ def test_every_setting_is_in_a_group_of_the_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "default"), [("model", ""), ("aliases", ""), ("any_model", "false"), ("grace", "25"), ("lanes", "")]
+    ("name", "default"),
+    [
+        ("model", ""),
+        ("aliases", ""),
+        ("any_model", "false"),
+        ("grace", "25"),
+        ("lanes", ""),
+        (
+            "hosted_name_patterns",
+            "*rerank*[0-9]*,*zerank-[0-9]*,*llama-rank-v[0-9]*,*semantic-ranker-*,*jina-colbert-v[0-9]*",
+        ),
+    ],
 )
 def test_defaults_are_shown_as_a_variable_takes_them(name: str, default: str) -> None:
     """Without the notation of Python, such as True or ()."""

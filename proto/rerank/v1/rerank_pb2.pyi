@@ -248,18 +248,20 @@ class RerankRequest(_message.Message):
     model length.
     """
     top_n: _builtins.int
-    """Maximum number of results, at least 1. Default: all documents. A value above the number of documents returns all."""
+    """Maximum number of results. Default, and 0: all documents. A value above the number of documents returns all.
+    A negative value is an error.
+    """
     return_documents: _builtins.bool
     """Return each document, as it was sent, with its result. Default: false."""
     max_tokens_per_doc: _builtins.int
-    """Maximum number of tokens to read of each document, at least 1; the rest is cut. Default: 8,192, or the server's
-    `--document-tokens`.
+    """Maximum number of tokens to read of each document; the rest is cut. Default, and 0: 8,192, or the server's
+    `--document-tokens`. A negative value is an error.
     """
     score_type: Global___ScoreType.ValueType
     """Kind of score in `relevance_score`. Default: SCORE_TYPE_PROBABILITY."""
     min_score: _builtins.float
     """Omit results with a `relevance_score` (of the requested score type) below this value. Applied before `top_n`.
-    Default: no minimum. NaN is an error.
+    Default: no minimum. 0 is a minimum: it omits negative logits. NaN is an error.
     """
     priority: _builtins.int
     """Priority of the request. Lower values run earlier, as in the APIs of Cohere and vLLM. Default: 0."""
@@ -268,13 +270,13 @@ class RerankRequest(_message.Message):
     the model's own instruction. INVALID_ARGUMENT if the template of the model has no place for an instruction.
     """
     max_chunks_per_doc: _builtins.int
-    """Maximum number of windows to score of each document, at least 1. Default: no limit per document. In addition, the
-    documents of a unary call may have at most 10,000 windows beyond the first window of each document (the server's
-    `--max-windows`).
+    """Maximum number of windows to score of each document. Default, and 0: no limit per document. A negative value is an
+    error. In addition, the documents of a unary call may have at most 10,000 windows beyond the first window of each
+    document (the server's `--max-windows`).
     """
     overlap_tokens: _builtins.int
     """Maximum number of tokens that two neighbouring windows share, at least 0. Default: an eighth of a window.
-    A value above half a window counts as half a window.
+    0 is not the default: windows then share no tokens. A value above half a window counts as half a window.
     """
     window_score: Global___WindowScore.ValueType
     """Score of a document that is scored in several windows. Default: WINDOW_SCORE_BEST."""

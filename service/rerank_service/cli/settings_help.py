@@ -29,4 +29,6 @@ def default_text(name: str) -> str:
     default = Settings.model_fields[name].default
     if default in (None, ()):
         return ""
+    if isinstance(default, tuple):
+        return ",".join(default)
     return f"{default:g}" if isinstance(default, float) else str(default).lower()

@@ -1,5 +1,8 @@
 """Names of hosted rerankers. Clients have them in their code, so each name means the default model here.
 
+Newer names are accepted by their form (hosted_patterns.py). A name needs a line here if no pattern matches it, or if a
+server with several models should accept it.
+
 Sources: the vendors' lists of models, and the defaults of the clients in docs/clients.md.
 """
 
@@ -13,6 +16,7 @@ _COHERE = (
     "rerank-v4.0-fast",
     "rerank-v4.0-pro",
     "cohere.rerank-v3-5:0",
+    "cohere-rerank-3.5",
 )
 _TOGETHER = (
     "Salesforce/Llama-Rank-V1",
@@ -27,10 +31,15 @@ _JINA = (
     "jina-reranker-v2-base-multilingual",
     "jina-reranker-m0",
     "jina-reranker-v3",
+    "jina-reranker-v3.5",
     "jina-colbert-v1-en",
     "jina-colbert-v2",
 )
 _VOYAGE = ("rerank-1", "rerank-lite-1", "rerank-2", "rerank-2-lite", "rerank-2.5", "rerank-2.5-lite")
+_ZEROENTROPY = ("zerank-2", "zerank-1", "zerank-1-small")
+_AMAZON = ("amazon.rerank-v1:0",)
+_GOOGLE = ("semantic-ranker-default@latest", "semantic-ranker-fast@latest")
+_PINECONE = ("pinecone-rerank-v0",)
 _MIXEDBREAD = (
     "mixedbread-ai/mxbai-rerank-xsmall-v1",
     "mixedbread-ai/mxbai-rerank-base-v1",
@@ -65,5 +74,8 @@ _DEFAULTS = ("default/not-specified", "API", "reranker", "rerank", "bge-reranker
 """Default names of infinity_client, LocalAI, GPUStack, Xinference and Open WebUI, and the names in their docs."""
 
 HOSTED_NAMES = frozenset(
-    (*_COHERE, *_TOGETHER, *_JINA, *_VOYAGE, *_MIXEDBREAD, *_NVIDIA, *_DASHSCOPE, *_SILICONFLOW, *_DEFAULTS)
+    (
+        *(*_COHERE, *_TOGETHER, *_JINA, *_VOYAGE, *_ZEROENTROPY, *_AMAZON, *_GOOGLE, *_PINECONE),
+        *(*_MIXEDBREAD, *_NVIDIA, *_DASHSCOPE, *_SILICONFLOW, *_DEFAULTS),
+    )
 )

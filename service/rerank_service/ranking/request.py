@@ -7,7 +7,8 @@ from enum import Enum
 from rerank_service.errors import InvalidRequest
 from rerank_service.ranking.scores import ScoreType
 
-_MINIMUM = {"top_n": 1, "max_tokens_per_doc": 1, "max_chunks_per_doc": 1, "overlap_tokens": 0}
+_LIMITS = ("top_n", "max_tokens_per_doc", "max_chunks_per_doc")
+"""Fields in which 0 has the meaning of None: generated clients send 0 for an unset number (docs/decisions/0027)."""
 
 
 class TooLong(Enum):
@@ -53,12 +54,12 @@ class RerankRequest:
     model: str = ""
     """Name of the model; empty for the served model."""
     top_n: int | None = None
-    """Maximum number of results; at least 1. None: all documents."""
+    """Maximum number of results. None or 0: all documents. A 0 is stored as None, here and in the next two fields."""
     return_documents: bool = False
     max_tokens_per_doc: int | None = None
-    """Maximum tokens read of each document; at least 1. None: the server's default."""
+    """Maximum tokens read of each document. None or 0: the server's default."""
     max_chunks_per_doc: int | None = None
-    """Maximum number of windows scored of each document; at least 1. None: no limit."""
+    """Maximum number of windows scored of each document. None or 0: no limit."""
     overlap_tokens: int | None = None
     """Maximum tokens that two neighbouring windows share; at most half a window. None: an eighth of a window."""
     window_score: WindowScore = WindowScore.BEST
@@ -75,10 +76,11 @@ class RerankRequest:
     def __post_init__(self) -> None:
         if not self.query:
             raise InvalidRequest("query must not be empty", field="query", reason="empty_query")
-        for field, minimum in _MINIMUM.items():
+        for field in (*_LIMITS, "overlap_tokens"):
             value = getattr(self, field)
-            if value is not None and value < minimum:
-                message = f"{field} must be at least {minimum}, not {value}"
-                raise InvalidRequest(message, field=field, reason="out_of_range")
+            if value is not None and value < 0:
+                raise InvalidRequest(f"{field} must be at least 0, not {value}", field=field, reason="out_of_range")
+        for field in _LIMITS:
+            object.__setattr__(self, field, getattr(self, field) or None)
         if self.min_score is not None and math.isnan(self.min_score):
             raise InvalidRequest("min_score must be a number, not NaN", field="min_score", reason="out_of_range")

@@ -88,11 +88,11 @@ class RestClient:
         """Rank documents.
 
         Raises:
-            InvalidRequest: `top_n` is below 1.
+            InvalidRequest: `top_n` is negative.
             RestCallFailed: the call failed, or the response is not a ranking.
         """
-        if top_n is not None and top_n < 1:
-            raise InvalidRequest(f"top_n is {top_n}: give a whole number from 1 on", field="top_n")
+        if top_n is not None and top_n < 0:
+            raise InvalidRequest(f"top_n must be at least 0, not {top_n}", field="top_n")
         name = model or await self._first_model()
         options = _options(max_tokens_per_doc, too_long, score_type)
         failures: list[RestCallFailed] = []
@@ -105,7 +105,7 @@ class RestClient:
                     break
             else:
                 self._routes = [route]
-                del ranked.results[len(documents) if top_n is None else top_n :]
+                del ranked.results[top_n or len(documents) :]  # 0: all, as for this server
                 return ranked
         # a failure of an existing path describes the error better than 404 of a path that is not served
         raise next((failure for failure in reversed(failures) if failure.status != HTTPStatus.NOT_FOUND), failures[-1])

@@ -72,7 +72,7 @@ async def test_truncation_false_rejects_a_cut(edges: Served) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "param"),
-    [({"max_chunks_per_doc": 0}, "max_chunks_per_doc"), ({"overlap_tokens": -1}, "overlap_tokens")],
+    [({"max_chunks_per_doc": -1}, "max_chunks_per_doc"), ({"overlap_tokens": -1}, "overlap_tokens")],
 )
 async def test_bound_of_a_field_is_named(edges: Served, fields: dict[str, Any], param: str) -> None:
     """Over gRPC and REST."""

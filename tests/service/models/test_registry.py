@@ -1,6 +1,7 @@
 """Find models by name."""
 
 import pytest
+import structlog
 
 from rerank_service.engine.kinds import CPU_FP32, Engine
 from rerank_service.errors import NotReady, UnknownModel
@@ -47,5 +48,43 @@ def test_hosted_names_mean_the_default_model(small_model: Bundle) -> None:
     for name in ("rerank-english-v3.0", "Salesforce/Llama-Rank-V1", "jina-reranker-v2-base-multilingual", "rerank-2.5"):
         assert registry.get(name).info.name == "small"
     assert registry.get("rerank-v3.5").info.name == "rerank-v3.5"
+    for name in ("zerank-2", "zerank-1", "jina-reranker-v3"):
+        assert registry.get(name).info.name == "small"
     with pytest.raises(UnknownModel, match=r"'gpt' is not served here; served: small, rerank-v3\.5$"):
         registry.get("gpt")
+
+
+def test_hosted_patterns_need_a_single_model(small_model: Bundle) -> None:
+    """With several models, a wrong name stays an error that lists the served names."""
+    registry = Registry(hosted_patterns=("*rerank*[0-9]*",))
+    registry.add(_load(small_model))
+    assert registry.get("cohere/rerank-v9").info.name == "small"
+    registry.add(_load(small_model, names=Names("my-reranker-v1")))
+    with pytest.raises(UnknownModel, match=r"'cohere/rerank-v9' is not served here; served: small, my-reranker-v1$"):
+        registry.get("cohere/rerank-v9")
+
+
+def test_typo_of_an_alias_is_unknown(small_model: Bundle) -> None:
+    """A hosted name beside it is accepted."""
+    registry = Registry(hosted_patterns=("*rerank*[0-9]*",))
+    registry.add(_load(small_model, names=Names("mine", ("my-reranker-v1",))))
+    assert registry.get("rerank-v9").info.name == "mine"
+    with pytest.raises(UnknownModel, match="served: mine, my-reranker-v1"):
+        registry.get("my-rerankr-v1")
+
+
+def test_accepted_hosted_name_is_logged_once(small_model: Bundle) -> None:
+    """Its form alone may mislead. The number of logged names is bounded."""
+    registry = Registry(hosted_patterns=("*rerank*[0-9]*",))
+    registry.add(_load(small_model))
+    with structlog.testing.capture_logs() as lines:
+        for number in range(300):
+            for _ in range(2):
+                registry.get(f"rerank-v{number}")
+    assert len(lines) == 100
+    assert lines[0] == {
+        "event": "hosted name accepted",
+        "log_level": "info",
+        "name": "rerank-v0",
+        "model": "small",
+    }

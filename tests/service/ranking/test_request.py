@@ -8,13 +8,25 @@ from rerank_service.errors import InvalidRequest
 from rerank_service.ranking.request import RerankRequest
 
 
+@pytest.mark.parametrize("field", ["top_n", "max_tokens_per_doc", "max_chunks_per_doc"])
+def test_limit_of_zero_is_no_limit(field: str) -> None:
+    """Generated clients send 0 for an unset number."""
+    assert RerankRequest(**{"query": "q", field: 0}) == RerankRequest(query="q")  # type: ignore[arg-type]
+
+
+def test_overlap_of_zero_is_an_overlap() -> None:
+    """It is not the default."""
+    assert RerankRequest(query="q", overlap_tokens=0).overlap_tokens == 0
+
+
 @pytest.mark.parametrize(
     ("values", "field"),
     [
         ({"query": ""}, "query"),
-        ({"query": "q", "top_n": 0}, "top_n"),
         ({"query": "q", "top_n": -3}, "top_n"),
-        ({"query": "q", "max_tokens_per_doc": 0}, "max_tokens_per_doc"),
+        ({"query": "q", "max_tokens_per_doc": -1}, "max_tokens_per_doc"),
+        ({"query": "q", "max_chunks_per_doc": -1}, "max_chunks_per_doc"),
+        ({"query": "q", "overlap_tokens": -1}, "overlap_tokens"),
         ({"query": "q", "min_score": math.nan}, "min_score"),
     ],
 )

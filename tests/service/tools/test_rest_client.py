@@ -88,11 +88,12 @@ def test_wrong_url_is_rejected(url: str) -> None:
         RestClient(url)
 
 
-async def test_top_n_below_one_is_rejected(edges: Served) -> None:
-    """The error equals that over gRPC."""
+async def test_negative_top_n_is_rejected(edges: Served) -> None:
+    """The error equals that over gRPC. 0 means all, as over gRPC."""
     async with RestClient(str(edges.http.base_url)) as client:
-        with pytest.raises(InvalidRequest, match="top_n is 0"):
-            await client.rerank("0", DOCUMENTS, top_n=0)
+        with pytest.raises(InvalidRequest, match="top_n must be at least 0, not -1"):
+            await client.rerank("0", DOCUMENTS, top_n=-1)
+        assert len((await client.rerank("0", DOCUMENTS, top_n=0)).results) == len(DOCUMENTS)
 
 
 async def test_wrong_response_is_an_error() -> None:

@@ -55,7 +55,8 @@ def _json_chars(value: Any) -> int:
 def reject_media(raw: Mapping[str, Any], field: str, *, with_text: bool = False) -> None:
     """Reject an image, a video or audio, in the forms of vLLM, Jina and NVIDIA. As text, it would be only a URL.
 
-    `with_text` also rejects a document that has a text beside the media, as NVIDIA's passages may.
+    `with_text` also rejects a document that has a text beside the media, as NVIDIA's passages may. A field that is null
+    or "" has no media: generated clients send it for a text.
 
     Raises:
         InvalidRequest: the document is an image, a video or audio. The error names `field`.
@@ -64,7 +65,7 @@ def reject_media(raw: Mapping[str, Any], field: str, *, with_text: bool = False)
     listed = isinstance(parts, list) and any(
         isinstance(part, dict) and any(kind in str(part.get("type")) for kind in _MEDIA) for part in parts
     )
-    named = raw.keys() & set(_MEDIA)
+    named = {kind for kind in _MEDIA if raw.get(kind) not in (None, "")}
     bare = bool(named) and (with_text or named == raw.keys())
     if listed or bare:
         raise InvalidRequest(

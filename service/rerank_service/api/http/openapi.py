@@ -18,9 +18,9 @@ from rerank_service.api.http.errors import ErrorBody
 from rerank_service.ranking.scores import ScoreType
 
 _HEADERS = (
-    "Optional headers: `X-Request-Timeout` is the deadline of the request in seconds, greater than 0. `X-Request-Id` "
-    "is its id in the response and in the log, at most 128 characters. The API key is in `Authorization: Bearer KEY`, "
-    "`X-Api-Key` or `Api-Key`."
+    "Optional headers: `X-Request-Timeout` is the deadline of the request in seconds. Empty or 0: the default of the "
+    "server. `X-Request-Id` is its id in the response and in the log, at most 128 characters. The API key is in "
+    "`Authorization: Bearer KEY`, `X-Api-Key` or `Api-Key`."
 )
 _DESCRIPTIONS = {
     400: "A field is invalid. The error names it.",

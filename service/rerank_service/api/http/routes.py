@@ -86,7 +86,7 @@ class RerankRoutes:
             id=request_id_from(request.headers),
             protocol="rest",
             call=request.url.path,
-            deadline=Deadline.after(_seconds(request) or self._options.default_timeout),
+            deadline=Deadline.after(_timeout(request) or self._options.default_timeout),
         )
 
     async def _rank(self, decoded: DecodedRequest, context: RequestContext) -> Ranking:
@@ -160,19 +160,20 @@ def error_response(error: RequestError, dialect: Dialect, exchange: Exchange) ->
     return _response(response, exchange)
 
 
-def _seconds(request: Request) -> float | None:
-    """Return the timeout in the header, in seconds. None: absent or invalid."""
+def _timeout(request: Request) -> float | None:
+    """Return the timeout in the header, in seconds: 0 if it is absent or empty, None if it is invalid."""
+    sent = request.headers.get(_TIMEOUT, "").strip() or "0"
     with suppress(ValueError):
-        if (seconds := float(request.headers.get(_TIMEOUT, ""))) > 0 and math.isfinite(seconds):
+        if (seconds := float(sent)) >= 0 and math.isfinite(seconds):
             return seconds
     return None
 
 
 def _check_timeout(request: Request) -> None:
-    sent = request.headers.get(_TIMEOUT)
-    if sent is not None and _seconds(request) is None:
+    if _timeout(request) is None:
+        sent = request.headers[_TIMEOUT]
         raise InvalidRequest(
-            f"{_TIMEOUT} must be a number of seconds greater than 0, not {excerpt(sent)!r}",
+            f"{_TIMEOUT} must be a number of seconds from 0 on, not {excerpt(sent)!r}",
             field=_TIMEOUT,
             reason="out_of_range",
         )

@@ -6,7 +6,7 @@ Source: vLLM, vllm/entrypoints/pooling.
 from typing import Annotated, Literal
 
 from rerank_service.api.http.body import JsonBody
-from rerank_service.api.http.field_types import Priority, only
+from rerank_service.api.http.field_types import Priority, Zero, only
 from rerank_service.ranking.request import CutSide, TooLong
 from rerank_service.ranking.scores import ScoreType
 
@@ -33,13 +33,17 @@ class VllmFields(JsonBody):
         ),
     ] = None
     """-1 cuts documents at the model's token limit. By default, long documents are scored in windows."""
-    truncation_side: Literal["left", "right"] | None = None
-    """The end of a document that a cut removes. Default: "right"."""
+    truncation_side: Literal["left", "right", ""] | None = None
+    """The end of a document that a cut removes. Default, and "": "right"."""
     max_tokens_per_query: Annotated[
-        None,
-        only(rule="is not supported: leave it out. A query is never cut, and a query that is too long is an error"),
+        Zero | None,
+        only(
+            0,
+            0.0,
+            rule="is not supported: leave it out. A query is never cut, and a query that is too long is an error",
+        ),
     ] = None
-    """Not supported: must be absent or null. A query is never cut."""
+    """Not supported: must be 0, null or absent. A query is never cut."""
 
     @property
     def activation_type(self) -> ScoreType:

@@ -22,7 +22,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("documents", nargs="*", metavar="DOCUMENT", help="document to rank; give any number of them")
     parser.add_argument("--file", metavar="FILE", help="file with one document per line; - reads standard input")
     add_server_arguments(parser)
-    parser.add_argument("--top-n", type=int, metavar="N", help="number of results (default: all documents)")
+    parser.add_argument("--top-n", type=int, metavar="N", help="number of results (default, and 0: all documents)")
     parser.add_argument(
         "--score-type",
         choices=[name.removeprefix(_PREFIX).lower() for name in pb.ScoreType.keys()[1:]],

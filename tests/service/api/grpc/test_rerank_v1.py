@@ -62,7 +62,7 @@ async def test_return_documents_keeps_the_form_of_each_document(edges: Served) -
             "documents[0]",
             "none of the rank_fields b",
         ),
-        (pb.RerankRequest(query="0", documents=[pb.Document(text="1")], top_n=0), "top_n", "at least 1"),
+        (pb.RerankRequest(query="0", documents=[pb.Document(text="1")], top_n=-1), "top_n", "at least 0"),
         (
             pb.RerankRequest(query="0", documents=[pb.Document(text="1", id="i" * (MAX_ID_CHARS + 1))]),
             "documents[0].id",
@@ -71,7 +71,7 @@ async def test_return_documents_keeps_the_form_of_each_document(edges: Served) -
         (
             pb.RerankRequest(query="0", documents=[pb.Document(text="1")], max_tokens_per_doc=-1),
             "max_tokens_per_doc",
-            "at least 1",
+            "at least 0",
         ),
         (
             pb.RerankRequest(query="0", documents=[pb.Document(text="1")], score_type=pb.ScoreType.ValueType(9)),

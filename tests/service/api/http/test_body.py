@@ -11,12 +11,12 @@ from rerank_service.errors import InvalidRequest
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"top_n": 0}, "top_n must be greater than or equal to 1, not 0"),
+        ({"top_n": -1}, "top_n must be greater than or equal to 0, not -1"),
         ({"top_n": True}, "top_n must be a valid integer, not true"),
         ({"top_n": "private"}, "top_n must be a valid integer, not a string"),
         ({"query": None}, "query must be a valid string, not null"),
         ({"documents": {}}, "documents must be a valid list, not an object"),
-        ({"truncation_side": "private"}, "truncation_side must be 'left' or 'right'"),
+        ({"truncation_side": "private"}, "truncation_side must be 'left', 'right' or ''"),
         ({"kwargs": "private"}, "kwargs must be empty: send its entries as fields of the body"),
     ],
 )

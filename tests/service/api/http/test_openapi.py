@@ -1,6 +1,7 @@
 """The OpenAPI page: every dialect, reference, example and API key."""
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -68,3 +69,24 @@ async def test_fields_that_the_model_does_not_support_are_marked(tmp_path: Path,
         for name, field in (("UnifiedBody", "instruction"), ("DashScopeParameters", "instruct")):
             assert ("maxLength" in schemas[name]["properties"][field]) is not slot
         assert "calibrated" not in str(schemas["UnifiedBody"]["properties"]["score_type"]["anyOf"])
+
+
+async def test_neutral_values_are_on_the_page(edges: Served) -> None:
+    """0 for a limit, and an empty text for a choice."""
+    schemas = (await edges.http.get("/openapi.json")).json()["components"]["schemas"]
+
+    def types(body: str, field: str) -> list[dict[str, Any]]:
+        return list(schemas[body]["properties"][field]["anyOf"])
+
+    for name in ("top_n", "top_k", "max_tokens_per_doc", "max_chunks_per_doc"):
+        assert types("UnifiedBody", name)[0] == {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**31}
+    for body, name in (("MixedbreadBody", "top_k"), ("NvidiaBody", "top_n"), ("DashScopeParameters", "top_n")):
+        assert types(body, name)[0]["minimum"] == 0
+    for body, name in (
+        ("UnifiedBody", "window_score"),
+        ("UnifiedBody", "score_type"),
+        ("ScoreBody", "truncation_side"),
+        ("TeiBody", "truncation_direction"),
+    ):
+        assert "" in types(body, name)[0]["enum"]
+    assert {"type": "array", "maxItems": 0} in types("DashScopeBody", "parameters")

@@ -55,7 +55,7 @@ async def test_deadline_of_the_header_applies(edges: Served) -> None:
     assert edges.core.idle()
 
 
-@pytest.mark.parametrize("sent", ["0", "-1", "soon", "nan", "inf", ""])
+@pytest.mark.parametrize("sent", ["-1", "soon", "nan", "inf", "-0.5"])
 async def test_invalid_deadline_is_rejected(edges: Served, sent: str) -> None:
     """The status is 400, and the message names the header."""
     response = await post(edges, {"query": "0", "documents": ["1"]}, **{"x-request-timeout": sent})

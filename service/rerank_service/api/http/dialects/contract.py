@@ -12,6 +12,18 @@ from rerank_service.ranking.request import RerankRequest
 
 Body = Mapping[str, Any]
 """A parsed JSON object."""
+_DOCUMENT_KEYS = ("documents", "texts", "input", "passages")
+"""Keys of the documents in dialects that share paths. Earlier keys have precedence."""
+
+
+def documents_key(body: Body) -> str | None:
+    """Return the key that has the documents in a body. It selects the dialect.
+
+    Generated clients send null or an empty list for a key that they do not use. So a key with documents has precedence
+    over an empty list, and an empty list over null. None: the body has none of the keys.
+    """
+    keys = [key for key in _DOCUMENT_KEYS if key in body]
+    return max(keys, key=lambda key: (bool(body[key]), body[key] is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """DashScope (Alibaba): bodies with `input` and `parameters`, on its own path."""
 
 from collections.abc import Mapping
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from rerank_service.api.document_names import with_document_name
@@ -11,7 +11,7 @@ from rerank_service.api.http.body import CONFIG, JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.documents import JsonReader, as_object
 from rerank_service.api.http.errors import STATUSES
-from rerank_service.api.http.field_types import Count, Documents, Flag, Text
+from rerank_service.api.http.field_types import Documents, Flag, Limit, Text
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -49,12 +49,16 @@ class DashScopeParameters(BaseModel):
 
     model_config = CONFIG
 
-    top_n: Count | None = None
-    """Maximum number of results, at least 1. Default: all."""
+    top_n: Limit | None = None
+    """Maximum number of results. Default, and 0: all."""
     return_documents: Flag = None
     """If true, each result contains its document. Default: false."""
     instruct: str | None = None
     """Replaces the model's own instruction. An error if the model's template has no place for an instruction."""
+
+
+def _allow_empty_list(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"type": "array", "maxItems": 0})
 
 
 class DashScopeBody(JsonBody):
@@ -62,8 +66,12 @@ class DashScopeBody(JsonBody):
 
     input: DashScopeInput
     """The query and the documents."""
-    parameters: DashScopeParameters | None = None
-    """Options of the ranking."""
+    parameters: Annotated[
+        DashScopeParameters | None,
+        BeforeValidator(lambda value: None if value == [] else value),
+        Field(json_schema_extra=_allow_empty_list),
+    ] = None
+    """Options of the ranking. PHP sends an empty list for an empty object."""
 
 
 @documented

@@ -10,11 +10,11 @@ from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import JsonBody, documented
-from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.paths import RERANKING_PATHS
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
-from rerank_service.api.http.field_types import Count, Documents, Flag, Text, only, ranked_by_fields
+from rerank_service.api.http.field_types import Documents, Flag, Limit, Text, only, ranked_by_fields
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
@@ -32,8 +32,8 @@ class MixedbreadBody(JsonBody):
     """The query: a string, or `{"text": query}`. Must not be empty."""
     input: Documents
     """The documents: strings, or objects whose fields are ranked in their order."""
-    top_k: Count | None = None
-    """Maximum number of results, at least 1. Default: all."""
+    top_k: Limit | None = None
+    """Maximum number of results. Default, and 0: all."""
     rank_fields: list[str] | None = None
     """The fields of objects that are ranked, in this order. Default, and if empty: all fields."""
     return_input: Flag = None
@@ -86,8 +86,8 @@ class Mixedbread:
     example = _EXAMPLE
 
     def matches(self, body: Body) -> bool:
-        """Return whether the body has `input`, and no `documents`."""
-        return "input" in body and "documents" not in body
+        """Return whether the documents of the body are `input`."""
+        return documents_key(body) == "input"
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""

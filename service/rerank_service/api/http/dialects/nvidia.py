@@ -12,11 +12,11 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import JsonBody, documented
-from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.paths import RERANKING_PATHS
 from rerank_service.api.http.documents import reject_media
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
-from rerank_service.api.http.field_types import Count, Text
+from rerank_service.api.http.field_types import Limit, Text
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.text_reader import TextReader
 from rerank_service.errors import RequestError
@@ -34,7 +34,11 @@ _EXAMPLE: Body = {
 }
 _PASSAGE = {
     "anyOf": [
-        {"type": "object", "properties": {"text": {"type": "string"}, "image": False}, "required": ["text"]},
+        {
+            "type": "object",
+            "properties": {"text": {"type": "string"}, "image": {"enum": [None, ""]}},
+            "required": ["text"],
+        },
         {"type": "string"},
     ]
 }
@@ -50,8 +54,8 @@ class NvidiaBody(JsonBody):
     truncate: Literal["NONE", "END"] | None = None
     """Treatment of a passage that exceeds the model's token limit: "END" cuts it, "NONE" makes it an error. Default:
     it is scored in windows."""
-    top_n: Count | None = None
-    """Maximum number of results, at least 1. Default: all. Sent by RAGFlow."""
+    top_n: Limit | None = None
+    """Maximum number of results. Default, and 0: all. Sent by RAGFlow."""
 
 
 @documented
@@ -100,8 +104,8 @@ class Nvidia:
     example = _EXAMPLE
 
     def matches(self, body: Body) -> bool:
-        """Return whether the body has `passages`, and no `documents`."""
-        return "passages" in body and "documents" not in body
+        """Return whether the documents of the body are `passages`."""
+        return documents_key(body) == "passages"
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""

@@ -35,19 +35,23 @@ def _as_list(value: Any) -> Any:
     return value if value is None or isinstance(value, list) else [value]
 
 
-def _side(text: Mapping[str, Any]) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [text, {"type": "array", "items": text, "minItems": 1}, {"type": "null"}]})
-
-
-Queries = Annotated[list[str] | None, BeforeValidator(_as_list), _side({"type": "string", "minLength": 1})]
-Texts = Annotated[list[str] | None, BeforeValidator(_as_list), _side({"type": "string"})]
+Side = Annotated[
+    list[str] | None,
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}),
+]
+"""A text, several texts, or nothing. `_pair_schema` has the rules for the sides that a request uses."""
 
 
 def _pair_schema(first: str, second: str) -> dict[str, Any]:
-    """Return the schema of a body with one text on the left. JSON Schema cannot compare the lengths of two lists."""
-    single = {"anyOf": [{"type": "string"}, {"type": "array", "maxItems": 1}]}
-    others: dict[str, Any] = {name: {"type": "null"} for name in _SIDES - {first, second}}
-    pair = {first: single, second: {"type": ["string", "array"]}}
+    """Return the schema of a body with one text on the left. JSON Schema cannot compare the lengths of two lists.
+
+    The other sides are unused: null, or the empty text or list that a generated client sends for an unset field.
+    """
+    query = {"type": "string", "minLength": 1}
+    single = {"anyOf": [query, {"type": "array", "items": query, "minItems": 1, "maxItems": 1}]}
+    others: dict[str, Any] = {name: {"enum": [None, "", []]} for name in _SIDES - {first, second}}
+    pair = {first: single, second: {"type": ["string", "array"], "minItems": 1}}
     return {"required": [first, second], "properties": others | pair}
 
 
@@ -55,24 +59,24 @@ class ScoreBody(VllmFields):
     """Pairs of texts: one and one, one and many, or two lists of the same length.
 
     Set one of these pairs of fields: `text_1` and `text_2`, `queries` and `documents`, `queries` and `items`, or
-    `data_1` and `data_2`.
+    `data_1` and `data_2`. The others must be null, an empty text or an empty list.
     """
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [_pair_schema(*pair) for pair in _PAIRS]})
 
-    text_1: Queries = None
+    text_1: Side = None
     """The query, or a list with one query per text in `text_2`. A query must not be empty."""
-    text_2: Texts = None
+    text_2: Side = None
     """The texts that are scored for `text_1`."""
-    queries: Queries = None
+    queries: Side = None
     """Other name of `text_1`, with `documents` or `items`."""
-    documents: Texts = None
+    documents: Side = None
     """Other name of `text_2`, with `queries`."""
-    items: Texts = None
+    items: Side = None
     """Other name of `text_2`, with `queries`."""
-    data_1: Queries = None
+    data_1: Side = None
     """Other name of `text_1`, with `data_2`."""
-    data_2: Texts = None
+    data_2: Side = None
     """Other name of `text_2`, with `data_1`."""
 
 
@@ -155,7 +159,7 @@ class Scores:
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
         body = exchange.body
-        documents = "documents" if body.get("documents") is not None else _names(body)[1]
+        documents = "documents" if body.get("documents") else _names(body)[1]
         return JsonResponse(error_body(error, body, documents=documents), error.http_status)
 
 
@@ -174,13 +178,21 @@ class _PairReader:
 
 
 def _names(body: Body) -> tuple[str, str]:
-    """Return the names of both sides in a body: the pair of which the most fields are set, the older pair if equal."""
-    return max(_PAIRS, key=lambda pair: sum(body.get(name) is not None for name in pair))
+    """Return the names of both sides in a body: the pair of which the most fields have texts, the older pair if equal.
+
+    Fields with an empty text or list decide between pairs with equally many texts.
+    """
+
+    def texts_and_fields(pair: tuple[str, str]) -> tuple[int, int]:
+        values = [body.get(name) for name in pair]
+        return sum(map(bool, values)), sum(value is not None for value in values)
+
+    return max(_PAIRS, key=texts_and_fields)
 
 
 def _check_single_pair(body: Body, first: str, second: str) -> None:
     for name in sorted(_SIDES - {first, second}):
-        if body.get(name) is not None:
+        if body.get(name):
             others = [side for side in (first, second) if {name, side} not in map(set, _PAIRS)]
             raise InvalidRequest(f"Set either {name} or {' and '.join(others)}, not both.", field=name)
 

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 import rerank_service
 from rerank_service.api.document_names import with_document_name
 from rerank_service.api.http.body import JsonBody, documented
-from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS
 from rerank_service.api.http.errors import STATUSES
@@ -46,8 +46,8 @@ class TeiBody(JsonBody):
     """The texts that are ranked."""
     truncate: Flag = None
     """If true, a text that exceeds the model's token limit is cut. If false, it is an error. Default: true."""
-    truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
-    """The end of a text that a cut removes. Default: "Right"."""
+    truncation_direction: Literal["Left", "Right", "left", "right", ""] | None = None
+    """The end of a text that a cut removes. Default, and "": "Right"."""
     raw_scores: Flag = None
     """If true, scores are logits. If false, they are probabilities. Default: false."""
     return_text: Flag = None
@@ -87,8 +87,8 @@ class Tei:
     example = _EXAMPLE
 
     def matches(self, body: Body) -> bool:
-        """Return whether the body has `texts`, and no `documents`."""
-        return "texts" in body and "documents" not in body
+        """Return whether the documents of the body are `texts`."""
+        return documents_key(body) == "texts"
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""

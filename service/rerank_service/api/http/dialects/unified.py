@@ -12,11 +12,11 @@ from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import documented
-from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS, RERANK_PATHS, RERANKING_PATHS
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
-from rerank_service.api.http.field_types import Count, Documents, Flag, Size, Text, only, ranked_by_fields
+from rerank_service.api.http.field_types import Documents, EmptyObject, Flag, Limit, Size, Text, only, ranked_by_fields
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
 from rerank_service.errors import RequestError
@@ -45,34 +45,34 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin re
     """The query: a string, or `{"text": query}`. Must not be empty."""
     documents: Documents
     """The documents: strings, or objects whose fields are ranked in their order."""
-    top_n: Count | None = None
-    """Maximum number of results, at least 1. Default: all."""
-    top_k: Count | None = None
-    """Voyage's name of `top_n`. `top_n` overrides it."""
+    top_n: Limit | None = None
+    """Maximum number of results. Default, and 0: all."""
+    top_k: Limit | None = None
+    """Voyage's name of `top_n`. A `top_n` above 0 overrides it."""
     return_documents: Flag = None
     """If true, each result contains its document. Default: false."""
     rank_fields: list[str] | None = None
     """The fields of objects that are ranked, in this order. Default, and if empty: all fields."""
-    max_tokens_per_doc: Count | None = None
-    """Maximum number of tokens per document, at least 1. A longer document is cut. Default: 4,096 on Cohere's v2 paths,
-    else the limit of the server, normally 8,192. A document that exceeds the model's token limit is scored in windows.
+    max_tokens_per_doc: Limit | None = None
+    """Maximum number of tokens per document. A longer document is cut. Default, and 0: 4,096 on Cohere's v2 paths, else
+    the limit of the server, normally 8,192. A document that exceeds the model's token limit is scored in windows.
     """
-    max_chunks_per_doc: Count | None = None
-    """Maximum number of windows per document, at least 1. Default: no limit."""
+    max_chunks_per_doc: Limit | None = None
+    """Maximum number of windows per document. Default, and 0: no limit."""
     overlap_tokens: Size | None = None
-    """Tokens that two neighbouring windows share, at most half of a window. Default: an eighth of a window."""
-    window_score: Literal["best", "best_two"] | None = None
-    """Score of a document in windows: "best" takes the best window, "best_two" the mean logit of the best two. Default:
-    "best"."""
+    """Tokens that two neighbouring windows share, at most half of a window. 0: none. Default: an eighth of a window."""
+    window_score: Literal["best", "best_two", ""] | None = None
+    """Score of a document in windows: "best" takes the best window, "best_two" the mean logit of the best two. Default,
+    and "": "best"."""
     truncation: Flag = None
     """Voyage's field. If false, a document that would be cut is an error. Default: true."""
     instruct: str | None = None
     """DashScope's name of `instruction`. `instruction` overrides it."""
     raw_scores: bool | None = None
     """Infinity's field. If true, scores are logits. Default: false."""
-    score_type: Literal["probability", "raw", "sigmoid", "calibrated"] | None = None
+    score_type: Literal["probability", "raw", "sigmoid", "calibrated", ""] | None = None
     """Type of `relevance_score`, as in rerank.proto: "raw" is a logit. Overrides `raw_scores`, `use_activation`,
-    `activation` and `softmax`. Default: "probability"."""
+    `activation` and `softmax`. "" does not. Default: "probability"."""
     min_score: FiniteFloat | None = None
     """Minimum `relevance_score` of a result, as in rerank.proto. Default: no minimum."""
     return_len: Flag = None
@@ -87,9 +87,10 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin re
     ] = None
     """Not supported: must be false, null or absent. A cross-encoder has no embeddings."""
     kwargs: Annotated[
-        Literal["{}", ""] | None, only("{}", "", rule="must be empty: send its entries as fields of the body")
+        Literal["{}", ""] | EmptyObject | None,
+        only("{}", "", {}, rule="must be empty: send its entries as fields of the body"),
     ] = None
-    """Xinference's additional arguments, as JSON. Must be "{}", "", null or absent."""
+    """Xinference's additional arguments, as JSON. Must be "{}", "", {}, null or absent."""
 
 
 @documented
@@ -163,8 +164,8 @@ class Unified:
     example = _EXAMPLE
 
     def matches(self, body: Body) -> bool:
-        """Return whether the body has `documents`."""
-        return "documents" in body
+        """Return whether the documents of the body are `documents`."""
+        return documents_key(body) == "documents"
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""
@@ -233,7 +234,7 @@ def _coverage(ranked: RankedDocument) -> dict[str, Any]:
 
 
 def _score_type(body: UnifiedBody) -> ScoreType:
-    if body.score_type is not None:
+    if body.score_type:
         return ScoreType(body.score_type)
     return ScoreType.RAW if body.raw_scores else body.activation_type
 

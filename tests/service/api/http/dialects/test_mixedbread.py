@@ -35,7 +35,7 @@ async def test_inputs_may_be_objects(edges: Served) -> None:
     ("extra", "param", "words"),
     [
         ({"rewrite_query": True}, "rewrite_query", "is not supported"),
-        ({"top_k": 0}, "top_k", "greater than or equal to 1"),
+        ({"top_k": -1}, "top_k", "greater than or equal to 0"),
         ({"input": []}, "input", "input must not be empty"),
         ({"input": ["1", 2]}, "input[1]", "must be a string or an object"),
         ({"query": ""}, "query", "must not be empty"),

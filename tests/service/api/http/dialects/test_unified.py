@@ -120,7 +120,7 @@ async def test_fields_that_clients_send_are_accepted(edges: Served, extra: dict[
         ({"query": "0", "documents": ["1", None]}, "documents[1]", "must be a string or an object"),
         ({"query": "0", "documents": ["1", {}]}, "documents[1]", "no field"),
         ({"query": "0", "documents": [{"a": "1"}], "rank_fields": ["b"]}, "documents[0]", "none of the rank_fields"),
-        ({"query": "0", "documents": ["1"], "top_n": 0}, "top_n", "greater than or equal to 1"),
+        ({"query": "0", "documents": ["1"], "top_n": -1}, "top_n", "greater than or equal to 0"),
         ({"query": "0", "documents": ["1"], "top_n": 1.5}, "top_n", "must be a valid integer"),
         ({"query": "0", "documents": ["1"], "top_n": True}, "top_n", "must be a valid integer"),
         ({"query": "0", "documents": ["1"], "top_n": "2"}, "top_n", "must be a valid integer"),
