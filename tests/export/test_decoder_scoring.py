@@ -11,7 +11,7 @@ from rerank_export.errors import ExportFailed
 from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
 from rerank_export.reporter import Reporter
-from rerank_export.scoring.recipes import recipe_named
+from rerank_export.scoring.recipe_choice import recipe_named
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.request import TooLong
@@ -84,10 +84,16 @@ def _gemma(ids: Ids, document: str) -> Parts:
     return ids("<bos>") + ids(f"A: {QUERY}") + ids("\n"), ids(f"B: {document}"), ids("\n") + ids(task)
 
 
+def _zerank(ids: Ids, document: str) -> Parts:
+    head = ids(f"<|im_start|>system\n{QUERY}<|im_end|>\n")
+    return head, ids(f"<|im_start|>user\n{document}"), ids("<|im_end|>\n<|im_start|>assistant\n")
+
+
 _PROMPTS: dict[str, tuple[Callable[[Ids, str], Parts], str, str]] = {
     "Qwen3": (_qwen3, "yes", "no"),
     "mxbai": (_mxbai, "1", "0"),
     "bge": (_gemma, "Yes", ""),
+    "zerank": (_zerank, "Yes", ""),
 }
 
 
@@ -143,7 +149,7 @@ async def test_one_label_version_uses_the_template_of_the_generator(tmp_path: Pa
 
 
 async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
-    """It is the relevant logit minus the other. A status line says that no template is known."""
+    """It is the relevant logit minus the other. A status line says that the user asked for no template."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -151,8 +157,9 @@ async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
         tmp_path / "two", "Llama", head="SequenceClassification", labels={0: "relevant", 1: "not_relevant"}
     )
     lines: list[str] = []
-    bundle = export(ExportRequest(str(source), tmp_path / "out"), Reporter(status=lines.append)).bundle
-    assert any("no template is known" in line for line in lines)
+    request = ExportRequest(str(source), tmp_path / "out", scoring=ScoringOptions(template="none"))
+    bundle = export(request, Reporter(status=lines.append)).bundle
+    assert "pairs have the tokenizer's own format (--template none)" in lines
     tokenizer = AutoTokenizer.from_pretrained(source)
     model = AutoModelForSequenceClassification.from_pretrained(source).eval()
     with torch.inference_mode():
@@ -176,7 +183,7 @@ async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
             ScoringOptions(template="{query} {document}", yes="yes no", no="no"),
             "'yes no' is not exactly one token of generator",
         ),
-        (ScoringOptions(template="nothing of that name"), "is neither a known name (pair, qwen3-reranker, "),
+        (ScoringOptions(template="nothing of that name"), "is neither a known name (none, qwen3-reranker, "),
         (ScoringOptions(template="{document} for {query}", yes="yes", no="no"), "{query}"),
         (ScoringOptions(instruction="find"), "--instruction needs a template, and none is known for generator"),
     ],
