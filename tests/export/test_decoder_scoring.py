@@ -124,9 +124,7 @@ async def test_generator_scores_like_its_own_code(name: str, tmp_path: Path) -> 
 
 
 async def test_one_label_version_uses_the_template_of_the_generator(tmp_path: Path) -> None:
-    """The name selects the recipe. The token ids are those of the whole formatted string."""
-    from transformers import AutoTokenizer
-
+    """The name selects the recipe."""
     source = write_decoder(tmp_path / "Qwen3-Reranker-0.6B-seq-cls", "Qwen3", head="SequenceClassification")
     lines: list[str] = []
     bundle = export(ExportRequest(str(source), tmp_path / "out"), Reporter(status=lines.append)).bundle
@@ -134,18 +132,6 @@ async def test_one_label_version_uses_the_template_of_the_generator(tmp_path: Pa
     recipe = recipe_named("qwen3-reranker")
     assert recipe
     assert bundle.manifest.template == recipe.template
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    from rerank_service.encoding.tokenizer import PairTokenizer
-
-    pairs = PairTokenizer(bundle.tokenizer, max_tokens=1024, template=bundle.manifest.template)
-    for query in ("what is the capital", "is it? ", "ends in a line\n", "🚀"):
-        encoded = pairs.encode_documents(
-            pairs.encode_query(query), [" x", "Washington", "", "ends.\n", "(a) 1", "\n\nb"]
-        )
-        for document, pair in zip([" x", "Washington", "", "ends.\n", "(a) 1", "\n\nb"], encoded, strict=True):
-            text = "".join(recipe.template.head(query)) + recipe.template.lead + document + recipe.template.after[0]
-            whole = tokenizer(text, add_special_tokens=False).input_ids
-            assert [*pair.head.ids, *pair.document, *pair.tail.ids] == whole, (query, document)
 
 
 async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def check_pair_format(model: str, kind: str, architecture: str, tokenizer: Path)
     cause = f"is a decoder ({kind})" if decoder else f"needs a template ({kind})"
     raise ExportFailed(
         f"{model} {cause}, and neither its files nor a recipe give the template that it was trained with: its "
-        f"tokenizer puts {found} between query and document. {template_advice(kind)}, or to {NONE} if the model was trained "
-        "with the tokenizer's pair format"
+        f"tokenizer puts {found} between query and document. {template_advice(kind)}, or to {NONE} if the model was "
+        "trained with the tokenizer's pair format"
     )
 
 

@@ -49,7 +49,7 @@ class UnsupportedFamily:
     """A family of rerankers whose prompt the server cannot write."""
 
     models: str
-    """As in Recipe."""
+    """Regular expression for hub ids and folder names, as in Recipe."""
     reason: str
     """Why not, as the end of a sentence that starts with the model's name."""
     source: str
