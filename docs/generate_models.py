@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "export")]
 
-from rerank_export.scoring.recipes import recipe_named  # noqa: E402 - the tests are no package of ours
+from rerank_export.scoring.recipe_choice import recipe_named  # noqa: E402 - the tests are no package of ours
 from support.architectures import DECODERS, ENCODERS, GENERATORS, LONG, Generator  # noqa: E402
 
 VERSIONS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers", "huggingface_hub")

@@ -66,7 +66,7 @@ def _add_scoring_options(group: argparse._ArgumentGroup) -> None:
         "--template",
         metavar="NAME|FILE|TEXT",
         help="template of a pair: the name of a recipe, or a file or text with {query}, {document} and optionally "
-        "{instruction}; `pair` is the tokenizer's own layout",
+        "{instruction}; `none` is the tokenizer's own format of a pair",
     )
     group.add_argument("--instruction", metavar="TEXT", help="default instruction of the template")
     group.add_argument("--yes", metavar="TOKEN", help="for a text generator: the token that means relevant")

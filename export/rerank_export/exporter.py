@@ -14,6 +14,7 @@ from rerank_export.gate.verification import GateSubject, VerifiedBundle, verify
 from rerank_export.inspection import InspectedModel, inspect_model, notices
 from rerank_export.library_output import silence_libraries
 from rerank_export.reporter import PRINTED, Reporter
+from rerank_export.scoring.pair_format_check import missing_begin
 from rerank_export.source.model_source import ModelSource, fetch
 from rerank_export.threads import limit_threads
 from rerank_export.validation import ExportPlan, validate
@@ -71,9 +72,15 @@ def _inspect(source: ModelSource, plan: ExportPlan, reporter: Reporter) -> Inspe
 
 def _build(model: InspectedModel, plan: ExportPlan, work: Path, reporter: Reporter) -> BuiltBundle:
     reporter.status("exporting the graph (several minutes for a large model)")
-    return build_bundle(
+    built = build_bundle(
         model, work, name=plan.name, precisions=plan.precisions, without_passes=plan.request.without_passes
     )
+    template = model.scoring.template
+    if template and (begin := missing_begin(template, built.bundle.tokenizer)):
+        reporter.status(
+            f"the template does not begin with {begin}, as other texts of this tokenizer do: is it complete?"
+        )
+    return built
 
 
 def _verify(built: BuiltBundle, model: InspectedModel, plan: ExportPlan, reporter: Reporter) -> VerifiedBundle:

@@ -38,8 +38,8 @@ def notices(scoring: Scoring) -> Iterator[str]:
     """Yield the choices that the user should check: they decide the meaning of a score."""
     if scoring.template:
         yield f"the template comes from {scoring.template_origin}"
-    elif scoring.decoder:
-        yield "no template is known for this decoder: pairs have the tokenizer's own layout (--template sets one)"
+    elif scoring.template_origin:
+        yield f"pairs have the tokenizer's own format ({scoring.template_origin})"
     if scoring.activation is Activation.IDENTITY:
         yield "relevance scores are logits (--activation identity)"
     elif scoring.configured is Activation.IDENTITY:

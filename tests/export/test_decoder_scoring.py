@@ -11,7 +11,7 @@ from rerank_export.errors import ExportFailed
 from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
 from rerank_export.reporter import Reporter
-from rerank_export.scoring.recipes import recipe_named
+from rerank_export.scoring.recipe_choice import recipe_named
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.request import TooLong
@@ -84,10 +84,16 @@ def _gemma(ids: Ids, document: str) -> Parts:
     return ids("<bos>") + ids(f"A: {QUERY}") + ids("\n"), ids(f"B: {document}"), ids("\n") + ids(task)
 
 
+def _zerank(ids: Ids, document: str) -> Parts:
+    head = ids(f"<|im_start|>system\n{QUERY}<|im_end|>\n")
+    return head, ids(f"<|im_start|>user\n{document}"), ids("<|im_end|>\n<|im_start|>assistant\n")
+
+
 _PROMPTS: dict[str, tuple[Callable[[Ids, str], Parts], str, str]] = {
     "Qwen3": (_qwen3, "yes", "no"),
     "mxbai": (_mxbai, "1", "0"),
     "bge": (_gemma, "Yes", ""),
+    "zerank": (_zerank, "Yes", ""),
 }
 
 
@@ -118,9 +124,7 @@ async def test_generator_scores_like_its_own_code(name: str, tmp_path: Path) -> 
 
 
 async def test_one_label_version_uses_the_template_of_the_generator(tmp_path: Path) -> None:
-    """The name selects the recipe. The token ids are those of the whole formatted string."""
-    from transformers import AutoTokenizer
-
+    """The name selects the recipe."""
     source = write_decoder(tmp_path / "Qwen3-Reranker-0.6B-seq-cls", "Qwen3", head="SequenceClassification")
     lines: list[str] = []
     bundle = export(ExportRequest(str(source), tmp_path / "out"), Reporter(status=lines.append)).bundle
@@ -128,22 +132,10 @@ async def test_one_label_version_uses_the_template_of_the_generator(tmp_path: Pa
     recipe = recipe_named("qwen3-reranker")
     assert recipe
     assert bundle.manifest.template == recipe.template
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    from rerank_service.encoding.tokenizer import PairTokenizer
-
-    pairs = PairTokenizer(bundle.tokenizer, max_tokens=1024, template=bundle.manifest.template)
-    for query in ("what is the capital", "is it? ", "ends in a line\n", "🚀"):
-        encoded = pairs.encode_documents(
-            pairs.encode_query(query), [" x", "Washington", "", "ends.\n", "(a) 1", "\n\nb"]
-        )
-        for document, pair in zip([" x", "Washington", "", "ends.\n", "(a) 1", "\n\nb"], encoded, strict=True):
-            text = "".join(recipe.template.head(query)) + recipe.template.lead + document + recipe.template.after[0]
-            whole = tokenizer(text, add_special_tokens=False).input_ids
-            assert [*pair.head.ids, *pair.document, *pair.tail.ids] == whole, (query, document)
 
 
 async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
-    """It is the relevant logit minus the other. A status line says that no template is known."""
+    """It is the relevant logit minus the other. A status line says that the user asked for no template."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -151,8 +143,9 @@ async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
         tmp_path / "two", "Llama", head="SequenceClassification", labels={0: "relevant", 1: "not_relevant"}
     )
     lines: list[str] = []
-    bundle = export(ExportRequest(str(source), tmp_path / "out"), Reporter(status=lines.append)).bundle
-    assert any("no template is known" in line for line in lines)
+    request = ExportRequest(str(source), tmp_path / "out", scoring=ScoringOptions(template="none"))
+    bundle = export(request, Reporter(status=lines.append)).bundle
+    assert "pairs have the tokenizer's own format (--template none)" in lines
     tokenizer = AutoTokenizer.from_pretrained(source)
     model = AutoModelForSequenceClassification.from_pretrained(source).eval()
     with torch.inference_mode():
@@ -176,7 +169,7 @@ async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
             ScoringOptions(template="{query} {document}", yes="yes no", no="no"),
             "'yes no' is not exactly one token of generator",
         ),
-        (ScoringOptions(template="nothing of that name"), "is neither a known name (pair, qwen3-reranker, "),
+        (ScoringOptions(template="nothing of that name"), "is neither a known name (none, qwen3-reranker, "),
         (ScoringOptions(template="{document} for {query}", yes="yes", no="no"), "{query}"),
         (ScoringOptions(instruction="find"), "--instruction needs a template, and none is known for generator"),
     ],

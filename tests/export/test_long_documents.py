@@ -39,7 +39,7 @@ def _logit(folder: Path, bundle: Bundle, query: str, document: str) -> float:
 def long_decoder(tmp_path: Path) -> Path:
     """The folder of a Qwen3 with 8,192 positions."""
     size: dict[str, Any] = {"max_position_embeddings": 8192, "num_attention_heads": 1, "num_key_value_heads": 1}
-    folder = write_decoder(tmp_path / "Qwen3-Reranker-small", "Qwen3", head="SequenceClassification", **size)
+    folder = write_decoder(tmp_path / "Qwen3-Reranker-0.6B", "Qwen3", head="SequenceClassification", **size)
     (folder / "tokenizer_config.json").write_text(
         (folder / "tokenizer_config.json").read_text().replace('"model_max_length": 1024', '"model_max_length": 8192')
     )

@@ -12,6 +12,7 @@ from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
 from rerank_export.graph.passes import pass_runner
 from rerank_export.graph.passes.node_lists import needed_nodes, topologically_sorted
+from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_service.models.bundle import Bundle
 from support.decoders import write_decoder
 
@@ -68,7 +69,8 @@ def test_passes_need_no_weights(bundles: Callable[[str], Bundle]) -> None:
 def test_wide_decoder_is_shortened(tmp_path: Path) -> None:
     """Its large weights are in a file, too."""
     folder = write_decoder(tmp_path / "wide", "Qwen3", head="SequenceClassification", hidden_size=320)
-    notes = export(ExportRequest(str(folder), tmp_path / "out")).bundle.manifest.recipe["passes"]
+    request = ExportRequest(str(folder), tmp_path / "out", scoring=ScoringOptions(template="none"))
+    notes = export(request).bundle.manifest.recipe["passes"]
     assert notes["last_token_last_layer"] == "5 matrix products for one token"
 
 

@@ -71,6 +71,7 @@ GENERATORS = {
     "Qwen3-Reranker-0.6B": Generator("Qwen3", "qwen3", "qwen3-reranker"),
     "mxbai-rerank-base-v2": Generator("Qwen2", "qwen2", "mxbai-rerank-v2"),
     "bge-reranker-v2-gemma": Generator("Gemma", "gemma", "bge-reranker-v2-gemma"),
+    "zerank-1-small": Generator("Qwen3", "qwen3", "zerank"),
 }
 
 LONG = {"modernbert-long": "ModernBERT", "qwen3": "Qwen3"}

@@ -89,3 +89,13 @@ def write_small_model(folder: Path, *, template: Template | None = None, broken_
         name="small", source="tests", max_tokens=32, pad_id=0, template=template, variants=tuple(variants), files={}
     )
     return write_manifest(folder, manifest)
+
+
+def set_pair_format(folder: Path, pair: str) -> None:
+    """Change the pair format of a folder's tokenizer, such as "[CLS] $A [SEP] $B:1"."""
+    path = str(folder / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair=pair, special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    tokenizer.save(path)

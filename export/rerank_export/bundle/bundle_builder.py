@@ -12,6 +12,7 @@ from rerank_export.graph.graph_export import OPSET, export_graph
 from rerank_export.graph.passes.pass_runner import apply_passes
 from rerank_export.graph.weight_storage import halve_weights, save_graph
 from rerank_export.inspection import InspectedModel
+from rerank_export.scoring.pair_format_check import PAIR_FORMAT, check_pair_format
 from rerank_export.variants.precisions import FP32
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import CONFIG, GRAPH, TOKENIZER, WEIGHTS
@@ -39,7 +40,7 @@ def build_bundle(
     in `without_passes` do not run.
 
     Raises:
-        ExportFailed: the tokenizer or the graph cannot be exported.
+        ExportFailed: the tokenizer or the graph cannot be exported, or the prompt of the model is not known.
         BundleInvalid: the model's files contradict each other.
         OSError: the disk is full.
     """
@@ -48,6 +49,8 @@ def build_bundle(
     folder.mkdir()
     write_tokenizer(model.source, folder / TOKENIZER)
     check_lower_case(HubFiles(model.source.folder), folder / TOKENIZER)
+    if not model.scoring.template_origin:
+        check_pair_format(model.source.id, model.config["model_type"], manifest.architecture, folder / TOKENIZER)
     shutil.copyfile(model.source.folder / CONFIG, folder / CONFIG)
     batches = sample_batches(Bundle(folder, manifest))
     graph = export_graph(model.source, model.scoring, work / "exported")
@@ -83,5 +86,7 @@ def _manifest(model: InspectedModel, name: str) -> Manifest:
 def _recipe(model: InspectedModel) -> dict[str, Any]:
     scoring = model.scoring
     versions = {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES}
-    recipe = {"task": scoring.task, "rows": scoring.rows, "opset": OPSET, "versions": versions}
+    origin = scoring.template_origin or PAIR_FORMAT
+    recipe = {"task": scoring.task, "rows": scoring.rows, "template_origin": origin, "opset": OPSET}
+    recipe |= {"versions": versions}
     return recipe | ({"configured_activation": scoring.configured.value} if scoring.configured else {})

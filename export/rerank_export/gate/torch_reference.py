@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_export.errors import ExportFailed
 from rerank_export.graph.torch_decoder import load_decoder
 from rerank_export.graph.torch_encoder import load_encoder
 from rerank_export.reporter import Advance
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
 from rerank_service.encoding.template import Template
+from rerank_service.errors import excerpt
 
 _BATCH_TOKENS = 2048
 """Maximum number of tokens in a batch."""
@@ -23,6 +25,9 @@ class TorchReference:
 
     def __init__(self, source: ModelSource, scoring: Scoring, max_tokens: int) -> None:
         """Load the model and its tokenizer. Pairs are cut to `max_tokens`.
+
+        The prompt of a recipe is written as the family's own code writes it, in one string: an independent check of the
+        template, which the server writes in parts.
 
         Raises:
             ExportFailed: weights are missing or not finite.
@@ -39,6 +44,9 @@ class TorchReference:
 
         No pair is padded: a batch holds pairs of equal length. Pairs of a decoder are computed one by one, since
         transformers finds its last token by the id of the padding. `advance` is called with the size of each batch.
+
+        Raises:
+            ExportFailed: the template gives other tokens than the published prompt of its recipe.
         """
         import torch
 
@@ -63,7 +71,7 @@ class TorchReference:
 
         template = self._scoring.template
         if template:
-            ids = torch.tensor([self._template_ids(template, query, document)])
+            ids = torch.tensor([self._prompt_ids(template, query, document)])
             return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         # lists, since the tokenizer treats a bare "" as a missing second text
         encoded = self._tokenizer(
@@ -72,6 +80,24 @@ class TorchReference:
         return {
             name: value for name, value in encoded.items() if not (self._scoring.decoder and name == "token_type_ids")
         }
+
+    def _prompt_ids(self, template: Template, query: str, document: str) -> list[int]:
+        """Return a pair's token ids: those of the published prompt if there is one and the pair is not cut."""
+        split = self._template_ids(template, query, document)
+        published = self._scoring.published
+        if published is None:
+            return split
+        text = published.filled(query, document, template.instruction)
+        whole: list[int] = self._tokenizer(text, add_special_tokens=published.special_tokens).input_ids
+        if len(whole) > self._max_tokens:
+            return split
+        if whole != split:
+            raise ExportFailed(
+                f"the template ({self._scoring.template_origin}) does not fit the tokenizer: its parts have other "
+                f"tokens than the published prompt, for example for the query “{query}” and the document "
+                f"“{excerpt(document)}”. Set --template to the text that the model was trained with"
+            )
+        return whole
 
     def _template_ids(self, template: Template, query: str, document: str) -> list[int]:
         """Return a pair's token ids. Each text of the template is tokenized by itself."""

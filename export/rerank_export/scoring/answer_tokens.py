@@ -1,7 +1,8 @@
 """The answer tokens of a text generator: the tokens whose logits make the score, such as "yes" and "no"."""
 
 from rerank_export.errors import ExportFailed
-from rerank_export.scoring.recipes import RECIPES, Recipe
+from rerank_export.scoring.recipe import Recipe
+from rerank_export.scoring.recipe_choice import recipes_of_kind
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_export.source.model_source import ModelSource
 from rerank_service.encoding.template import DOCUMENT, QUERY
@@ -9,6 +10,7 @@ from rerank_service.encoding.template import DOCUMENT, QUERY
 
 def answer_tokens(
     source: ModelSource,
+    kind: str,
     options: ScoringOptions,
     files_tokens: tuple[int, ...] | None,
     recipe: Recipe | None,
@@ -17,18 +19,19 @@ def answer_tokens(
 ) -> tuple[int, ...]:
     """Return one or two token ids: "relevant" first, then "not relevant" if the score is a difference.
 
-    The options come first, then the ids in the model's files, then the recipe.
+    `kind` is the `model_type` in config.json. The options come first, then the ids in the model's files, then the
+    recipe.
 
     Raises:
         ExportFailed: nothing names the tokens, or a word is not exactly one token.
     """
     yes = options.yes or (recipe.yes if recipe else None)
     if not has_template or not (yes or files_tokens):
+        known = " or ".join(f"--template {recipe.name}" for recipe in recipes_of_kind(kind))
         raise ExportFailed(
             f"{source.id} generates text, and neither its files nor a recipe define its prompt and answer: set "
-            f"--template (a text or file with {QUERY} and {DOCUMENT}, or one of "
-            f"{', '.join(recipe.name for recipe in RECIPES)}), --yes and --no (the score is the difference of their "
-            "logits)"
+            f"--template (a text or file with {QUERY} and {DOCUMENT}), --yes and --no (the score is the difference of "
+            f"their logits){f', or only {known} if it is such a model' if known else ''}"
         )
     if files_tokens and not options.yes:
         return files_tokens

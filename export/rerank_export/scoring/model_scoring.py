@@ -8,7 +8,8 @@ from rerank_export.errors import ExportFailed
 from rerank_export.scoring.answer_tokens import answer_tokens
 from rerank_export.scoring.label_rows import relevant_first
 from rerank_export.scoring.pair_template import choose_template
-from rerank_export.scoring.recipes import recipe_for
+from rerank_export.scoring.recipe import PublishedPrompt
+from rerank_export.scoring.recipe_choice import recipe_for, recipe_named, unsupported_family
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_export.scoring.sentence_transformers_files import Overridden, read_cross_encoder
 from rerank_export.source.model_source import ModelSource
@@ -35,8 +36,11 @@ class Scoring:
     activation: Activation = Activation.SIGMOID
     """The function from the logit to the relevance score."""
     template: Template | None = None
-    """None: the tokenizer's own layout of a pair."""
+    """None: the tokenizer's own format of a pair."""
     template_origin: str = ""
+    """The origin of the template in words; empty if nothing names one (scoring/pair_format_check.py)."""
+    published: PublishedPrompt | None = None
+    """The prompt in one string, if the template is that of a recipe that has one."""
     max_tokens: int | None = None
     """Upper limit of the window; None: the model's own limit."""
     configured: Activation | None = None
@@ -59,18 +63,19 @@ def resolve_scoring(source: ModelSource, config: Mapping[str, Any], options: Sco
     """
     architecture = next(iter(config.get("architectures") or [""]))
     kind = str(config.get("model_type"))
-    recipe = recipe_for(_names(source), kind)
+    _check_family(source, options)
+    recipe = recipe_named(options.template or "") or recipe_for(_names(source), kind)
     overridden = Overridden(
         activation=options.activation is not None,
         template=options.template is not None,
         answers=options.yes is not None,
     )
     files = read_cross_encoder(source.folder, source.id, overridden)
-    template, origin = choose_template(source.id, options, files.template, recipe)
+    chosen = choose_template(source.id, options, files.template, recipe)
     generative = architecture.endswith(_GENERATOR)
     if generative:
         _check_generator(source, kind)
-        rows = answer_tokens(source, options, files.answers, recipe, has_template=template is not None)
+        rows = answer_tokens(source, kind, options, files.answers, recipe, has_template=chosen.template is not None)
     elif architecture.endswith(_CLASSIFIER):
         rows = relevant_first(source.id, _labels(config), options.relevant)
     else:
@@ -83,8 +88,9 @@ def resolve_scoring(source: ModelSource, config: Mapping[str, Any], options: Sco
         generative=generative,
         rows=rows,
         activation=options.activation or Activation.SIGMOID,
-        template=template,
-        template_origin=origin,
+        template=chosen.template,
+        template_origin=chosen.origin,
+        published=chosen.published,
         max_tokens=options.max_tokens or (recipe.max_tokens if recipe else None),
         configured=files.activation,
     )
@@ -98,6 +104,12 @@ def _names(source: ModelSource) -> list[str]:
 
 def _labels(config: Mapping[str, Any]) -> dict[int, str]:
     return {int(index): str(label) for index, label in config["id2label"].items()}
+
+
+def _check_family(source: ModelSource, options: ScoringOptions) -> None:
+    family = unsupported_family(_names(source))
+    if family and not options.template:
+        raise ExportFailed(f"{source.id} {family.reason}: it cannot be exported (see {family.source})")
 
 
 def _check_generator(source: ModelSource, kind: str) -> None:

@@ -7,22 +7,28 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from rerank_export.errors import ExportFailed
-from rerank_export.scoring.recipes import RECIPES, Recipe, recipe_named
+from rerank_export.scoring.recipe import PublishedPrompt, Recipe
+from rerank_export.scoring.recipe_choice import recipe_named
+from rerank_export.scoring.recipes import RECIPES
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
 from rerank_service.errors import excerpt
 
-PAIR = "pair"
-"""The value of --template for the tokenizer's own layout of a pair."""
+NONE = "none"
+"""The value of --template for the tokenizer's own format of a pair."""
+_NO_TEMPLATE = (NONE, "pair")
+"""`pair` is an older name of `none`."""
 
 
 class TemplateChoice(NamedTuple):
     """A template and its origin."""
 
     template: Template | None
-    """None: the tokenizer's own layout of a pair."""
+    """None: the tokenizer's own format of a pair."""
     origin: str
     """The origin in words; empty if nothing names a template."""
+    published: PublishedPrompt | None = None
+    """The prompt in one string, if the template is that of a recipe that has one."""
 
 
 def choose_template(
@@ -34,34 +40,33 @@ def choose_template(
         ExportFailed: --template is invalid, or --instruction has no template.
     """
     choice = _base_template(options, files_template, recipe)
-    if not options.instruction or options.template == PAIR:
+    if not options.instruction or options.template in _NO_TEMPLATE:
         return choice
     if choice.template is None:
         raise ExportFailed(f"--instruction needs a template, and none is known for {model}: set --template")
     changed = choice.template.model_dump() | {"instruction": options.instruction}
-    return TemplateChoice(_validated(changed), choice.origin)
+    return choice._replace(template=_validated(changed))
 
 
 def _base_template(options: ScoringOptions, files_template: Template | None, recipe: Recipe | None) -> TemplateChoice:
-    if options.template == PAIR:
-        return TemplateChoice(None, "--template")
+    if options.template in _NO_TEMPLATE:
+        return TemplateChoice(None, f"--template {NONE}")
+    if options.template and (named := recipe_named(options.template)):
+        return TemplateChoice(named.template, f"--template {named.name}", named.published)
     if options.template:
         return TemplateChoice(_parse_option(options.template), "--template")
     if files_template:
         return TemplateChoice(files_template, "the folder's chat template")
     if recipe:
-        return TemplateChoice(recipe.template, f"the recipe {recipe.name}")
+        return TemplateChoice(recipe.template, f"the recipe {recipe.name}", recipe.published)
     return TemplateChoice(None, "")
 
 
 def _parse_option(value: str) -> Template:
-    """Return the template that --template gives as a recipe's name, a file or a text."""
-    recipe = recipe_named(value)
-    if recipe:
-        return recipe.template
+    """Return the template that --template gives as a file or a text."""
     text = value if DOCUMENT in value else _file_or_text(value)
     if DOCUMENT not in text or QUERY not in text:
-        known = ", ".join((PAIR, *(recipe.name for recipe in RECIPES)))
+        known = ", ".join((NONE, *(recipe.name for recipe in RECIPES)))
         raise ExportFailed(
             f"--template {excerpt(value)!r} is neither a known name ({known}) nor a file or text that contains "
             f"{QUERY} and {DOCUMENT} (optionally {INSTRUCTION})"

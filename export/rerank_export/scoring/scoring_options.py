@@ -10,7 +10,7 @@ class ScoringOptions:
     """Values that override the model's files and its family's recipe. None: not overridden."""
 
     template: str | None = None
-    """Name of a recipe, path of a file, "pair", or the template itself with {query}, {document} and optionally
+    """Name of a recipe, path of a file, "none", or the template itself with {query}, {document} and optionally
     {instruction}."""
     instruction: str | None = None
     """Default instruction of the template."""

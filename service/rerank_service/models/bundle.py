@@ -18,9 +18,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rerank_service.encoding.pair_format import pair_format
 from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.files import MANIFEST, REPORT, TOKENIZER, read_json, validate
+from rerank_service.models.decoders import is_decoder
+from rerank_service.models.files import CONFIG, MANIFEST, REPORT, TOKENIZER, read_json, validate
+from rerank_service.models.hub_config import HubFiles
 from rerank_service.models.hub_folder import read_hub_folder
 from rerank_service.models.manifest import Manifest
 
@@ -93,6 +96,7 @@ def _open(folder: Path) -> Bundle:
         _check_all_are_listed(bundle)
         _check_digests(bundle)
         _check_verdict(bundle)
+        _check_template(bundle)
     else:
         hub_folder = read_hub_folder(folder)
         bundle = Bundle(hub_folder.folder, validate(Manifest, hub_folder.manifest, hub_folder.folder))
@@ -179,4 +183,21 @@ def _check_verdict(bundle: Bundle) -> None:
     if reported != verdict:
         raise BundleInvalid(
             f"{bundle.folder / MANIFEST} has the verdict {verdict!r}, but {REPORT} has {reported!r}: {_EXPORT_AGAIN}"
+        )
+
+
+def _check_template(bundle: Bundle) -> None:
+    """Reject a bundle of version 0.1 that has no template and needs one: that exporter did not check it.
+
+    Later exporters write into the manifest why a bundle has no template.
+    """
+    manifest, files = bundle.manifest, HubFiles(bundle.folder)
+    if manifest.template is not None or manifest.template_origin or not bundle.tokenizer.is_file():
+        return
+    kind = read_json(bundle.folder / CONFIG).get("model_type") if CONFIG in manifest.files else None
+    found = pair_format(files.tokenizer) if files.tokenizer else None
+    if found is not None and (is_decoder(kind, manifest.architecture) or not found.separates):
+        raise BundleInvalid(
+            f"{bundle.folder} has no template, and its tokenizer puts {found} between query and document. So its "
+            "scores are probably wrong: export the model again; --template none keeps this format"
         )

@@ -16,6 +16,8 @@ from rerank_service.quantities import counted
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TRANSFORMER_CONFIG = "sentence_bert_config.json"
 """File of sentence-transformers: the configuration of the first step of a model."""
+CROSS_ENCODER_CONFIG = "config_sentence_transformers.json"
+"""File of sentence-transformers: the settings of the whole model."""
 
 MODULES = "modules.json"
 """File of sentence-transformers: the steps of a model."""
@@ -87,6 +89,15 @@ class _TransformerConfig(BaseModel):
     max_seq_length: int | None = Field(default=None, ge=0)
     do_lower_case: Any = None
     """True: sentence-transformers lower-cases texts before the tokenizer. Ignored without modules.json."""
+    modality_config: dict[str, Any] | None = None
+    """Kinds of input of the model. With `message`, a chat template writes each pair."""
+
+
+class _CrossEncoderConfig(BaseModel):
+    """The fields of config_sentence_transformers.json that are used."""
+
+    default_prompt_name: str | None = None
+    """Name of the text that the model expects in each pair; None: no such text."""
 
 
 class HubFiles:
@@ -115,6 +126,11 @@ class HubFiles:
     def transformer_config(self) -> _TransformerConfig:
         """The contents of sentence_bert_config.json, which is optional."""
         return _read_optional(_TransformerConfig, self.folder / TRANSFORMER_CONFIG)
+
+    @cached_property
+    def cross_encoder_config(self) -> _CrossEncoderConfig:
+        """The contents of config_sentence_transformers.json, which is optional."""
+        return _read_optional(_CrossEncoderConfig, self.folder / CROSS_ENCODER_CONFIG)
 
     @cached_property
     def tokenizer(self) -> Tokenizer | None:

@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rerank_service.encoding.pair_format import pair_format
 from rerank_service.errors import BundleInvalid
+from rerank_service.models.decoders import is_decoder
 from rerank_service.models.files import CONFIG, GRAPH, MANIFEST, TOKENIZER
-from rerank_service.models.hub_config import MODULES, HubConfig, HubFiles, check_lower_case, pad_id, token_limit
+from rerank_service.models.hub_config import (
+    CROSS_ENCODER_CONFIG,
+    MODULES,
+    TRANSFORMER_CONFIG,
+    HubConfig,
+    HubFiles,
+    check_lower_case,
+    pad_id,
+    token_limit,
+)
 from rerank_service.models.label_names import list_labels, relevant_label
 from rerank_service.quantities import counted
 
@@ -22,8 +33,6 @@ _SLOW_TOKENIZERS = ("vocab.txt", "vocab.json", "spiece.model", "spm.model", "sen
 _QUANTIZED = re.compile(r"(quantized|q?u?int8|_q8|_q4|bnb4)", re.IGNORECASE)
 """Names of quantized graphs of optimum, sentence-transformers and transformers.js. q4f16 is quantized as well."""
 _FP16 = re.compile(r"(fp16|float16)", re.IGNORECASE)
-_DECODERS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3")
-"""`model_type` of models that need a template."""
 _OTHER_TASKS = ("ForMaskedLM", "ForQuestionAnswering", "ForTokenClassification", "ForConditionalGeneration")
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 _EXPORT = "make a bundle with `rerank export` (make export MODEL=… OUT=…)"
@@ -52,6 +61,8 @@ def read_hub_folder(path: Path) -> HubFolder:
     difference = _difference(folder, config)
     _check_tokenizer(folder)
     check_lower_case(files)
+    _check_pair_format(files)
+    _check_prompt(files)
     precision, weights = _precision(graph.name)
     name = folder.resolve().name
     return HubFolder(
@@ -121,7 +132,7 @@ def _check_task(folder: Path, config: HubConfig) -> None:
         )
     if config.architecture.endswith(_OTHER_TASKS):
         raise BundleInvalid(f"{folder} is a {config.architecture}, which does not score pairs: use a cross-encoder")
-    if config.model_type in _DECODERS or config.architecture.endswith("ForCausalLM"):
+    if is_decoder(config.model_type, config.architecture):
         raise BundleInvalid(
             f"{folder} is a decoder ({config.architecture or config.model_type}). It needs a template, which its files "
             f"do not state: {_EXPORT}"
@@ -160,6 +171,30 @@ def _check_tokenizer(folder: Path) -> None:
             "model, or write the file with transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…)"
         )
     raise BundleInvalid(f"{folder} has no {TOKENIZER}")
+
+
+def _check_pair_format(files: HubFiles) -> None:
+    """Reject a tokenizer that does not separate query and document: the model needs a template."""
+    found = pair_format(files.tokenizer) if files.tokenizer else None
+    if found is not None and not found.separates:
+        raise BundleInvalid(
+            f"{files.folder / TOKENIZER} puts {found} between the query and the document of a pair. So the model needs "
+            f"a template, which its files do not state: {_EXPORT}"
+        )
+
+
+def _check_prompt(files: HubFiles) -> None:
+    """Reject a model of sentence-transformers that adds a text to each pair: a graph does not contain it."""
+    if not (files.folder / MODULES).is_file():
+        return
+    if files.cross_encoder_config.default_prompt_name:
+        raise BundleInvalid(
+            f"{files.folder / CROSS_ENCODER_CONFIG} has a default prompt, which needs a template: {_EXPORT}"
+        )
+    if "message" in (files.transformer_config.modality_config or {}):
+        raise BundleInvalid(
+            f"{files.folder / TRANSFORMER_CONFIG} writes pairs with a chat template, which needs a template: {_EXPORT}"
+        )
 
 
 def _precision(name: str) -> tuple[str, str]:

@@ -93,6 +93,11 @@ class Manifest(BaseModel):
         return files
 
     @property
+    def template_origin(self) -> str:
+        """Origin of `template`, or the reason for having none; empty in bundles of version 0.1 and hub folders."""
+        return str(self.recipe.get("template_origin", ""))
+
+    @property
     def digest(self) -> str:
         """sha256, in hex, of everything that scores depend on, the digests of the files included.
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, open_bundle, write_manifest
 from rerank_service.models.files import MANIFEST, REPORT
 from rerank_service.models.manifest import Manifest, Variant
-from support.small import write_small_model
+from support.small import set_pair_format, write_small_model
 
 
 @pytest.fixture
@@ -268,4 +269,31 @@ def test_unreadable_model_file_is_rejected(folder: Path, name: str, make: Callab
     (folder / name).unlink()
     make(folder / name)
     with pytest.raises(BundleInvalid, match=words.format(name)):
+        open_bundle(folder)
+
+
+def test_bundle_of_version_01_that_needs_a_template_is_rejected(folder: Path) -> None:
+    """Its exporter did not check the prompt. A later one writes why a bundle has no template."""
+    set_pair_format(folder, "[CLS] $A [CLS] $B:1")
+    manifest = write_manifest(folder, _manifest(folder)).manifest
+    with pytest.raises(BundleInvalid, match=r"has no template, and its tokenizer puts only \[CLS\] between query"):
+        open_bundle(folder)
+    recipe = manifest.recipe | {"template_origin": "--template none"}
+    write_manifest(folder, manifest.model_copy(update={"recipe": recipe}))
+    assert open_bundle(folder).manifest.template_origin == "--template none"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"architectures": ["Phi3ForSequenceClassification"], "model_type": "phi3"},
+        {"architectures": ["LlamaBidirectionalForSequenceClassification"], "model_type": "llama_bidirec"},
+    ],
+    ids=["phi3", "nemotron"],
+)
+def test_decoder_of_version_01_without_a_template_is_rejected(config: dict[str, Any], folder: Path) -> None:
+    """Also if its tokenizer separates query and document: that is the format of its base model."""
+    (folder / "config.json").write_text(json.dumps(config))
+    write_manifest(folder, _manifest(folder).model_copy(update={"architecture": config["architectures"][0]}))
+    with pytest.raises(BundleInvalid, match=r"export the model again; --template none keeps this format"):
         open_bundle(folder)

@@ -25,7 +25,7 @@ from support.hub_folder import (
     write_hub_folder,
     write_json,
 )
-from support.small import logit, write_small_model
+from support.small import logit, set_pair_format, write_small_model
 
 
 @pytest.fixture
@@ -154,6 +154,12 @@ async def test_score_of_two_labels_is_the_softmax_of_the_relevant_one(folder: Pa
         ),
         ({"architectures": ["GPT2LMHeadForCausalLM"]}, "is a decoder (GPT2LMHeadForCausalLM). It needs a template"),
         ({"model_type": "qwen3"}, "is a decoder (qwen3). It needs a template, which its files do not state: make a"),
+        ({"model_type": "smollm3"}, "is a decoder (smollm3). It needs a template"),
+        ({"model_type": "qwen3_moe"}, "is a decoder (qwen3_moe). It needs a template"),
+        (
+            {"model_type": "own", "architectures": ["LlamaBidirectionalForSequenceClassification"]},
+            "is a decoder (LlamaBidirectionalForSequenceClassification). It needs a template",
+        ),
     ],
     ids=str,
 )
@@ -169,6 +175,45 @@ def test_embedding_model_of_sentence_transformers_is_rejected(folder: Path) -> N
     assert open_bundle(folder)
     (folder / "modules.json").write_text('[{"type": "sentence_transformers.models.Pooling"}]')
     assert "is an embedding model (modules.json pools tokens)" in rejection(folder)
+
+
+@pytest.mark.parametrize(
+    ("pair", "between"), [("$A $B:1", "nothing"), ("[CLS] $A [CLS] $B:1", "only [CLS]")], ids=["nothing", "first token"]
+)
+def test_tokenizer_that_joins_query_and_document_is_rejected(pair: str, between: str, folder: Path) -> None:
+    """Whatever the type of the model: it was trained with a template that the folder does not have."""
+    set_pair_format(folder, pair)
+    assert f"tokenizer.json puts {between} between the query and the document of a pair. So the model needs a " in (
+        rejection(folder)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (
+            "config_sentence_transformers.json",
+            {"prompts": {"q": "Find"}, "default_prompt_name": "q"},
+            "a default prompt",
+        ),
+        (
+            "sentence_bert_config.json",
+            {"modality_config": {"text": {}, "message": {}}},
+            "writes pairs with a chat templ",
+        ),
+    ],
+    ids=["prompt", "chat template"],
+)
+def test_prompt_of_sentence_transformers_is_rejected(
+    name: str, content: Mapping[str, Any], reason: str, folder: Path
+) -> None:
+    """The graph does not contain it. Without modules.json the files are not used."""
+    write_json(folder / name, **content)
+    assert open_bundle(folder)
+    (folder / "modules.json").write_text('[{"type": "sentence_transformers.base.modules.transformer.Transformer"}]')
+    assert reason in rejection(folder)
+    write_json(folder / name, default_prompt_name=None, modality_config=None)
+    assert open_bundle(folder)
 
 
 def test_missing_graph_or_tokenizer_has_its_own_message(folder: Path) -> None:
