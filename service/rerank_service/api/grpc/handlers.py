@@ -159,7 +159,7 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
     message_class = message_factory.GetMessageClass(descriptor)
     async for message in messages:
         try:
-            decoded = _parsed(message_class, message)
+            decoded = _parsed(message_class, descriptor, message)
         except DecodeError as error:
             raise InvalidRequest(
                 f"The request is not a valid {descriptor.full_name} message ({error}). "
@@ -169,11 +169,11 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
         yield decoded
 
 
-def _parsed(message_class: type[Message], data: bytes) -> Message:
+def _parsed(message_class: type[Message], descriptor: Descriptor, data: bytes) -> Message:
     try:
         return message_class.FromString(data)
     except DecodeError:
-        repaired = repair_message(data, message_class.DESCRIPTOR)
+        repaired = repair_message(data, descriptor)
         if repaired is None:
             raise
     return message_class.FromString(repaired)

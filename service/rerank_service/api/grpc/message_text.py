@@ -68,7 +68,7 @@ class _Repair:
             return
         if field.type == FieldDescriptor.TYPE_STRING:
             self.data[start:end] = _SURROGATE.sub(_REPLACEMENT, self.data[start:end])
-        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+        elif field.message_type is not None:
             self.message(field.message_type, start, end, depth + 1)
 
     def _varint(self, position: int) -> tuple[int, int]:
