@@ -5,13 +5,13 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
-from starlette.routing import Match
+from starlette.routing import Match, Route
 
 import rerank_service
-from rerank_service.api.http.compression import CompressedResponses
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.dialects.contract import Dialect, Exchange
 from rerank_service.api.http.dialects.look_up import LookUp
@@ -51,7 +51,6 @@ def build_app(routes: RerankRoutes) -> FastAPI:
     ):
         _add_get(app, path, endpoint, options=True, summary=summary, tags=["server"])
     app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
-    app.add_middleware(CompressedResponses)
     app.add_exception_handler(HTTPException, _unknown_route)
     page = openapi_page(app, documented, look_ups, routes.facts)
     app.openapi = page  # type: ignore[method-assign]  # as FastAPI's documentation does, "Extending OpenAPI"
@@ -121,8 +120,10 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods of all routes with the path of the request, with OPTIONS, and with HEAD beside GET."""
-    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    methods = {method for route in matching for method in getattr(route, "methods", None) or ()}
+    routes = [route for route in request.app.routes if isinstance(route, Route | APIRoute)]
+    path = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    methods = {method for route in routes if route.path == path for method in route.methods or ()}
+    methods = methods or {"GET"}  # a file of the page /docs
     return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
 

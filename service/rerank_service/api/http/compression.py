@@ -1,36 +1,42 @@
 """Compression of responses: gzip, for large responses and clients that accept it."""
 
-from starlette.datastructures import Headers
+from collections.abc import Iterable
+from functools import lru_cache
+
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 _MIN_BYTES = 16 * 1024
 """Size from which a response is compressed. Most HTTP clients accept gzip unasked, and a smaller response would wait
 longer for its compression than for a network."""
 _LEVEL = 1
 """The fastest level of zlib. JSON with documents shrinks by half or more."""
-_ACCEPT_ENCODING = "accept-encoding"
+_ACCEPT_ENCODING = b"accept-encoding"
 
 
-class CompressedResponses:
-    """Middleware: Starlette's, with the preferences (q-values) of the client, which Starlette's ignores."""
+class CompressibleJson(Response):
+    """A JSON response. A large one is compressed by Starlette's middleware, as the client prefers."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = GZipMiddleware(app, minimum_size=_MIN_BYTES, compresslevel=_LEVEL)
+    media_type = "application/json"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "headers": _with_gzip_only(scope)}
-        await self._app(scope, receive, send)
+        if len(self.body) < _MIN_BYTES:
+            await super().__call__(scope, receive, send)
+            return
+        compressed = GZipMiddleware(super().__call__, minimum_size=_MIN_BYTES, compresslevel=_LEVEL)
+        # Starlette ignores q-values
+        await compressed({**scope, "headers": _negotiated(scope["headers"])}, receive, send)
 
 
-def _with_gzip_only(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Return the headers with `Accept-Encoding: gzip` if the client accepts it, else without the header."""
-    wanted = accepts_gzip(", ".join(Headers(scope=scope).getlist(_ACCEPT_ENCODING)))
-    others = [(name, value) for name, value in scope["headers"] if name != _ACCEPT_ENCODING.encode()]
-    return [*others, (_ACCEPT_ENCODING.encode(), b"gzip")] if wanted else others
+def _negotiated(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers with `Accept-Encoding: gzip` if the client accepts it, else without `Accept-Encoding`."""
+    sent = b",".join(value for name, value in headers if name == _ACCEPT_ENCODING)
+    others = [header for header in headers if header[0] != _ACCEPT_ENCODING]
+    return [*others, (_ACCEPT_ENCODING, b"gzip")] if accepts_gzip(sent.decode("latin-1")) else others
 
 
+@lru_cache(maxsize=128)  # clients always send the same
 def accepts_gzip(accept_encoding: str) -> bool:
     """Return whether a client accepts gzip, and does not prefer uncompressed responses (RFC 9110, 12.5.3)."""
     weights = dict(map(_weight, accept_encoding.lower().split(",")))

@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.http.compression import CompressibleJson
 from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
@@ -191,4 +192,4 @@ def _response(response: JsonResponse, exchange: Exchange) -> Response:
 
 
 def _json(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+    return CompressibleJson(orjson.dumps(content), status, headers)
