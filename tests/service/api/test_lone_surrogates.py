@@ -53,7 +53,7 @@ async def test_request_with_half_an_emoji_is_ranked(edges: Served) -> None:
     ],
 )
 async def test_every_dialect_accepts_lone_surrogates(edges: Served, path: str, body: dict[str, Any]) -> None:
-    """As escapes and as the bytes of CESU-8: in fields that are ranked, not ranked or unknown, and in keys."""
+    """Escapes and the bytes of CESU-8 are accepted in keys, and in fields that are ranked, not ranked or unknown."""
     escaped = await post(edges, _sent(body), path)
     raw = await post(edges, json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), path)
     assert (escaped.status_code, raw.status_code) == (200, 200), escaped.text

@@ -74,14 +74,14 @@ async def test_unsupported_coding_is_415(edges: Served, path: str) -> None:
     ids=["uncompressed", "truncated", "corrupt", "empty", "not JSON"],
 )
 async def test_body_that_is_not_what_its_header_says_is_400(edges: Served, content: bytes, words: str) -> None:
-    """The message says what is wrong."""
+    """The message names the fault."""
     response = await _post(edges, content, "gzip")
     assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
     assert response.json()["message"].startswith(words)
 
 
 async def test_lone_surrogate_in_a_compressed_body_is_repaired(edges: Served) -> None:
-    """As in any other body."""
+    """Decompression comes before the repair."""
     assert (await _post(edges, gzip.compress(rb'{"query": "0", "documents": ["\ud83d"]}'), "gzip")).status_code == 200
 
 
