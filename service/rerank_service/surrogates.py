@@ -11,10 +11,12 @@ from typing import Any
 
 import orjson
 
-_SURROGATE_ESCAPE = re.compile(
-    r"(?<!\\)(?P<backslashes>(?:\\\\)*)"  # escaped backslashes: an odd number before the u starts an escape
-    r"(?:(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_LONE = re.compile("[\ud800-\udfff]")
+_ESCAPE = re.compile(
+    r"\\u[dD](?:(?P<pair>[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|[89a-fA-F][0-9a-fA-F]{2})"
 )
+"""The escape of a surrogate or of a pair, unless the backslash is escaped itself."""
 
 
 def decode_text(data: bytes | bytearray) -> str:
@@ -26,8 +28,7 @@ def decode_text(data: bytes | bytearray) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        units = data.decode(errors="surrogatepass").encode("utf-16-le", "surrogatepass")
-        return units.decode("utf-16-le", "replace")
+        return _well_formed(data.decode(errors="surrogatepass"))
 
 
 def parse_json(text: bytes | bytearray | str) -> Any:
@@ -55,10 +56,34 @@ def repair_json(text: bytes | bytearray | str) -> str | None:
         decoded = text if isinstance(text, str) else decode_text(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"the text is not UTF-8, at byte {error.start}") from error
-    repaired = _SURROGATE_ESCAPE.sub(_keep_pair, decoded)
+    repaired = _without_lone_escapes(decoded)
     same = repaired == decoded if isinstance(text, str) else repaired.encode() == text
     return None if same else repaired
 
 
-def _keep_pair(escape: re.Match[str]) -> str:
-    return escape[0] if escape["pair"] else escape["backslashes"] + r"\ufffd"
+def _without_lone_escapes(text: str) -> str:
+    parts: list[str] = []
+    copied = position = 0
+    while found := _ESCAPE.search(text, position):
+        start, position = found.span()
+        if _backslashes_before(text, start) % 2:  # the backslash is escaped, and "ud83d" is text
+            position = start + 1
+        elif not found["pair"]:
+            parts += (text[copied:start], r"\ufffd")
+            copied = position
+    return "".join((*parts, text[copied:]))
+
+
+def _backslashes_before(text: str, end: int) -> int:
+    start = end
+    while start and text[start - 1] == "\\":
+        start -= 1
+    return end - start
+
+
+def _well_formed(text: str) -> str:
+    return _LONE.sub("\ufffd", _PAIR.sub(_character, text))
+
+
+def _character(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")

@@ -90,3 +90,13 @@ def test_result_is_that_of_to_well_formed(units: list[int]) -> None:
     text = "".join(map(chr, units))
     assert parse_json(json.dumps([text]).encode()) == [_replaced(units)]
     assert decode_text(text.encode("utf-8", "surrogatepass")) == _replaced(units)
+
+
+_PARTS = ["\\\\", r"\ud83d", r"\uDE00", "ud83d", "ude00", r"\n", r"\u0041", "a", "é"]
+
+
+@given(st.lists(st.sampled_from(_PARTS)).map("".join))
+def test_escaped_backslash_starts_no_escape(text: str) -> None:
+    """The parser of the standard library keeps lone surrogates, and decides what an escape is."""
+    sent = f'["{text}"]'
+    assert parse_json(sent.encode()) == [_replaced(list(map(ord, json.loads(sent)[0])))]

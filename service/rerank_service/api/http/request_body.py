@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from fastapi import Request
 
 from rerank_service.api.http.body import json_type
@@ -73,16 +74,23 @@ async def _decompressed(parts: AsyncIterator[bytes], coded: CodedBody, limits: B
     coded.finish()
 
 
-def parse_body(body: bytearray) -> Mapping[str, Any]:
-    """Return the JSON object of a body. Lone surrogates in it become U+FFFD.
+async def parse_body(body: bytearray) -> Mapping[str, Any]:
+    """Return the JSON object of a body. A body that is invalid as sent is repaired in a thread (surrogates.py).
 
     Raises:
         InvalidRequest: the body is not a JSON object.
     """
     try:
-        parsed = parse_json(body)
-    except ValueError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}", reason="invalid_json") from error
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        parsed = await _repaired(body)
     if not isinstance(parsed, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {json_type(parsed)}.", reason="wrong_type")
     return parsed
+
+
+async def _repaired(body: bytearray) -> Any:
+    try:
+        return await asyncio.to_thread(parse_json, body)
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}", reason="invalid_json") from error

@@ -67,7 +67,7 @@ class RerankRoutes:
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]  # until the keys of the body show the dialect
         try:
             async with context.deadline.enforced():
-                exchange = replace(exchange, body=parse_body(await read_body(request, self._limits(request))))
+                exchange = replace(exchange, body=await parse_body(await read_body(request, self._limits(request))))
             dialect = next((candidate for candidate in dialects if candidate.matches(exchange.body)), dialect)
             # not earlier: the form of an error depends on the keys of the body
             context = replace(context, caller=self._keys.check(request.headers))
