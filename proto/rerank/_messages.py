@@ -1,7 +1,7 @@
 """Messages of rerank.v1, built from query, documents and options. Private: import from rerank.client."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from rerank.v1 import rerank_pb2 as pb
 
@@ -44,7 +44,7 @@ def reject_single(documents: object) -> None:
 
 
 def rerank_request(query: str, documents: Iterable[Content], options: Options) -> pb.RerankRequest:
-    """Return the message of a unary call.
+    """Return the message of a unary call. Lone surrogates in its texts become U+FFFD.
 
     Raises:
         TypeError: `query`, a document or an option has the wrong type.
@@ -53,7 +53,11 @@ def rerank_request(query: str, documents: Iterable[Content], options: Options) -
     reject_single(documents)
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, not {type(query).__name__}")
-    return pb.RerankRequest(query=query, documents=map(_document, documents), **options)
+    sent = list(map(_document, documents))
+    try:
+        return pb.RerankRequest(query=query, documents=sent, **options)
+    except UnicodeEncodeError:
+        return pb.RerankRequest(query=_well_formed(query), documents=sent, **_well_formed_options(options))
 
 
 def stream_header(query: str, options: Options, *, partial_scores: bool, partial_ok: bool) -> pb.RerankStreamRequest:
@@ -108,7 +112,29 @@ def _document(content: Content) -> pb.Document:
         return content
     if not isinstance(content, str):
         raise TypeError(f"a document must be a str or a Document, not {type(content).__name__}")
-    return pb.Document(text=content)
+    try:
+        return pb.Document(text=content)
+    except UnicodeEncodeError:
+        return pb.Document(text=_well_formed(content))
+
+
+def _well_formed(text: str) -> str:
+    """Return a text with U+FFFD for each lone surrogate, which UTF-8 cannot have. Pairs become their character.
+
+    `json.loads` returns such texts for JSON of JavaScript programs, which cut strings inside an emoji.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _well_formed_options(options: Options) -> dict[str, Any]:
+    """Return the options with U+FFFD for the lone surrogates in their strings."""
+    return {name: _well_formed_option(value) for name, value in options.items()}
+
+
+def _well_formed_option(value: object) -> object:
+    if isinstance(value, str):
+        return _well_formed(value)
+    return list(map(_well_formed, value)) if isinstance(value, list | tuple) else value
 
 
 def _chunk(documents: Sequence[pb.Document]) -> pb.RerankStreamRequest:

@@ -4,6 +4,7 @@
     ├── InvalidRequest       a field is wrong; the error names it
     │   ├── TooLarge         a list or a text exceeds its bound
     │   │   └── BodyTooLarge an HTTP body exceeds its bound
+    │   ├── UnsupportedCoding the HTTP body is compressed in a way that the server does not support
     │   └── UnknownRoute     the HTTP path or method is not served
     ├── Unauthenticated      the API key is missing or wrong
     ├── UnknownModel         no model has this name
@@ -94,6 +95,20 @@ class BodyTooLarge(TooLarge):
     def http_status(self) -> int:
         """HTTP status 413; gRPC has no code of its own for this error."""
         return 413
+
+
+class UnsupportedCoding(InvalidRequest):
+    """The server cannot decompress an HTTP body."""
+
+    def __init__(self, message: str, *, field: str, accepted: str) -> None:
+        super().__init__(message, field=field, reason="unsupported_content_encoding")
+        self.accepted = accepted
+        """The supported codings, as the value of the header `Accept-Encoding`."""
+
+    @property
+    def http_status(self) -> int:
+        """HTTP status 415; gRPC has no code of its own for this error."""
+        return 415
 
 
 class UnknownRoute(InvalidRequest):

@@ -29,7 +29,7 @@ LAYERS = (
     ("scheduling", "ranking"),
     ("settings", "observability"),
     "settings_errors",
-    ("installation", "progress", "quantities"),
+    ("installation", "progress", "quantities", "surrogates"),
 )
 """Packages from the outside to the inside. A package imports only from later lines, and not from its own line.
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 import yaml
 
 from rerank_service.errors import InvalidRequest, excerpt
 from rerank_service.quantities import counted
+from rerank_service.surrogates import parse_json
 
 MAX_DEPTH = 24
 """Maximum nesting depth of an object, in levels. The parsers of protobuf stop at about 30 levels of a Struct."""
@@ -88,14 +88,15 @@ def _dumped(value: Any, dumper: Any) -> str:
 
 
 def parse_object(text: str | bytes, *, field: str) -> dict[str, Any]:
-    """Return the object in a JSON text, with its keys in the sender's order. `field` names the text in errors.
+    """Return the object in a JSON text, with its keys in the sender's order. Lone surrogates become
+    U+FFFD. `field` names the text in errors.
 
     Raises:
         InvalidRequest: the text is not valid JSON, or not an object.
     """
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        value = parse_json(text)
+    except ValueError as error:
         raise InvalidRequest(f"{field} is not valid JSON: {error}", field=field, reason="invalid_json") from error
     if not isinstance(value, dict):
         raise InvalidRequest(f"{field} must be a JSON object", field=field, reason="wrong_type")

@@ -1,8 +1,12 @@
-"""Input files of commands, read line by line, plain or gzipped. Errors name the file and the line."""
+"""Input files of commands, read line by line, plain or gzipped. Errors name the file and the line.
+
+Lone surrogates in the lines become U+FFFD (surrogates.py).
+"""
 
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -10,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from rerank_service.errors import FileInvalid, excerpt
 from rerank_service.quantities import counted
+from rerank_service.surrogates import decode_text, repair_json
 
 Row = TypeVar("Row", bound=BaseModel)
 RowId = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
@@ -43,12 +48,28 @@ def read_objects(path: Path, row: type[Row]) -> Iterator[tuple[str, Row]]:
     """
     for place, line in read_lines(path):
         try:
-            value = row.model_validate_json(line)
+            value = _validated(row, line)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             field = ".".join(map(str, first["loc"]))
             raise FileInvalid(f"{place}: {field and field + ': '}{first['msg']}") from error
         yield place, value
+
+
+def _validated(row: type[Row], line: bytes) -> Row:
+    try:
+        return row.model_validate_json(line)
+    except ValidationError as error:
+        repaired = _repaired(line) if error.errors()[0]["type"] == "json_invalid" else None
+        if repaired is None:
+            raise
+    return row.model_validate_json(repaired)
+
+
+def _repaired(line: bytes) -> str | None:
+    with suppress(ValueError):  # not UTF-8: pydantic's message says so
+        return repair_json(line)
+    return None
 
 
 def read_columns(path: Path, count: int, *, separator: bytes | None = None) -> Iterator[tuple[str, list[str]]]:
@@ -64,7 +85,7 @@ def read_columns(path: Path, count: int, *, separator: bytes | None = None) -> I
     for place, line in read_lines(path):
         parts = line.split(separator, count - 1) if separator else line.split()
         try:
-            texts = [part.decode() for part in parts]
+            texts = [decode_text(part) for part in parts]
         except UnicodeDecodeError as error:
             raise FileInvalid(f"{place}: the line is not UTF-8 text") from error
         if len(texts) != count:

@@ -78,7 +78,7 @@ def test_json_keeps_the_order_of_keys() -> None:
     assert list(parse_object('{"z": 1, "a": 2}', field="documents[0]")) == ["z", "a"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '"text"', "nan", b"\xff", '{"a": "\\ud800"}'])
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"text"', "nan", b"\xff"])
 def test_json_that_is_not_an_object_is_rejected(text: str | bytes) -> None:
     """Both invalid JSON and other values."""
     with pytest.raises(InvalidRequest, match=r"documents\[0\]"):

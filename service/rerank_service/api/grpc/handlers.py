@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.message_text import repair_message
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_id import request_id_from
 from rerank_service.errors import InvalidRequest, RequestError
@@ -158,13 +159,24 @@ async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> As
     message_class = message_factory.GetMessageClass(descriptor)
     async for message in messages:
         try:
-            yield message_class.FromString(message)
+            decoded = _parsed(message_class, descriptor, message)
         except DecodeError as error:
             raise InvalidRequest(
                 f"The request is not a valid {descriptor.full_name} message ({error}). "
                 "Generate the client from the server's proto file.",
                 reason="undecodable",
             ) from error
+        yield decoded
+
+
+def _parsed(message_class: type[Message], descriptor: Descriptor, data: bytes) -> Message:
+    try:
+        return message_class.FromString(data)
+    except DecodeError:
+        repaired = repair_message(data, descriptor)
+        if repaired is None:
+            raise
+    return message_class.FromString(repaired)
 
 
 @asynccontextmanager

@@ -1,11 +1,15 @@
 """The REST application: dialects and look-ups on their paths, health checks, and the OpenAPI page at /docs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
+from starlette.routing import Match, Route
 
 import rerank_service
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
@@ -40,17 +44,26 @@ def build_app(routes: RerankRoutes) -> FastAPI:
             include_in_schema=path in documented,
         )
     for look_up in look_ups:
-        app.add_api_route(look_up.path, _look_up_endpoint(routes, look_up), methods=["GET"], response_class=Response)
+        _add_get(app, look_up.path, _look_up_endpoint(routes, look_up), options=look_up.public)
     for path, endpoint, summary in (
         ("/health/live", routes.live, "Report liveness: 200 while the process runs"),
         ("/health/ready", routes.readiness, "Report readiness: 200 if the server accepts requests, else 503"),
     ):
-        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, summary=summary, tags=["server"])
+        _add_get(app, path, endpoint, options=True, summary=summary, tags=["server"])
     app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _unknown_route)
     page = openapi_page(app, documented, look_ups, routes.facts)
     app.openapi = page  # type: ignore[method-assign]  # as FastAPI's documentation does, "Extending OpenAPI"
     return app
+
+
+def _add_get(
+    app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Response]], *, options: bool, **documentation: Any
+) -> None:
+    """Add a route for GET, and for OPTIONS if `options` is true: HAProxy checks health by OPTIONS."""
+    app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, **documentation)
+    if options:
+        app.add_api_route(path, endpoint, methods=["OPTIONS"], response_class=Response, include_in_schema=False)
 
 
 def _dialects_by_path() -> dict[str, list[Dialect]]:
@@ -86,16 +99,32 @@ def _look_up_endpoint(routes: RerankRoutes, look_up: LookUp) -> Endpoint:
 
 
 async def _unknown_route(request: Request, error: Exception) -> Response:
-    """Return an unknown route or method in the form of all other errors, which clients can parse."""
+    """Return an unknown route or method in the form of all other errors, which clients can parse.
+
+    OPTIONS of a known path is 204. `allow` has the methods of the path. There are no CORS headers, so browsers send
+    no request of another origin.
+    """
     assert isinstance(error, HTTPException)
+    allowed = {"allow": ", ".join(_methods(request))} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else {}
+    if allowed and request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=allowed)
     path = excerpt(request.url.path)
     unknown = UnknownRoute(
         f"{request.method} {path} is not served ({error.detail}): the page /docs lists all paths",
         status=error.status_code,
     )
     response = error_response(unknown, UNIFIED, Exchange(request_id_from(request.headers), path))
-    response.headers.update(error.headers or {})
+    response.headers.update(allowed)
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of all routes with the path of the request, with OPTIONS, and with HEAD beside GET."""
+    routes = [route for route in request.app.routes if isinstance(route, Route | APIRoute)]
+    path = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    methods = {method for route in routes if route.path == path for method in route.methods or ()}
+    methods = methods or {"GET"}  # a file of the page /docs
+    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
 
 def _redirect_to_docs() -> Response:

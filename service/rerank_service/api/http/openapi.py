@@ -27,6 +27,7 @@ _DESCRIPTIONS = {
     401: "The API key is missing or invalid.",
     404: "The server does not serve this model.",
     413: "The body is too large.",
+    415: "The coding of the body is not supported. `accept-encoding` has the supported ones.",
     422: "A field is invalid.",
     424: "The model failed on a text.",
     429: "The server is overloaded. `retry-after` has the seconds until a retry makes sense.",

@@ -13,23 +13,21 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from rerank_service.api.auth import Keys
-from rerank_service.api.http.body import json_type
+from rerank_service.api.http.compression import CompressibleJson
 from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.options import RestOptions
+from rerank_service.api.http.request_body import BodyLimits, parse_body, read_body
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_id import request_id_from
-from rerank_service.errors import BodyTooLarge, InvalidRequest, NotReady, RequestError, excerpt
+from rerank_service.errors import InvalidRequest, NotReady, RequestError, UnsupportedCoding, excerpt
 from rerank_service.models.registry import Registry
 from rerank_service.observability.request_log import log_internal_error, log_refusal
-from rerank_service.quantities import counted
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
 
-_UNAUTHENTICATED_BYTES = 64 * 1024
-"""Size up to which a body is read before its API key is checked: the form of a 401 depends on the keys of the body."""
 _TIMEOUT = "X-Request-Timeout"
 _CLIENT_DISCONNECTED = 499
 """The status that nginx uses for a client that closed the connection. No client receives it."""
@@ -69,7 +67,7 @@ class RerankRoutes:
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]  # until the keys of the body show the dialect
         try:
             async with context.deadline.enforced():
-                exchange = replace(exchange, body=_parsed(await self._body(request)))
+                exchange = replace(exchange, body=await parse_body(await read_body(request, self._limits(request))))
             dialect = next((candidate for candidate in dialects if candidate.matches(exchange.body)), dialect)
             # not earlier: the form of an error depends on the keys of the body
             context = replace(context, caller=self._keys.check(request.headers))
@@ -88,6 +86,9 @@ class RerankRoutes:
             call=request.url.path,
             deadline=Deadline.after(_timeout(request) or self._options.default_timeout),
         )
+
+    def _limits(self, request: Request) -> BodyLimits:
+        return BodyLimits(self._options.max_body_bytes, lambda: self._keys.check(request.headers))
 
     async def _rank(self, decoded: DecodedRequest, context: RequestContext) -> Ranking:
         return await self._reranker.rerank(
@@ -119,27 +120,6 @@ class RerankRoutes:
             return _json(200, {"status": "ready"})
         return _json(503, {"status": "not ready"}, {"retry-after": f"{NotReady.retry_after:.0f}"})
 
-    async def _body(self, request: Request) -> bytes:
-        """Read the body. Without a valid API key, read only its beginning.
-
-        Raises:
-            Unauthenticated: the body is longer than 64 KiB, and the request has no valid key.
-            BodyTooLarge: the body exceeds `max_body_bytes`.
-        """
-        limit = self._options.max_body_bytes
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > _UNAUTHENTICATED_BYTES:
-                self._keys.check(request.headers)
-            if len(body) > limit:
-                raise BodyTooLarge(
-                    f"The body has more than {counted(limit, 'byte')}, the limit of the server: "
-                    "send fewer or shorter documents.",
-                    reason="body_too_large",
-                )
-        return bytes(body)
-
 
 def _failure(error: Exception, context: RequestContext, dialect: Dialect, exchange: Exchange) -> Response:
     """Log an error that ended a request, and return its response."""
@@ -152,8 +132,13 @@ def _failure(error: Exception, context: RequestContext, dialect: Dialect, exchan
 
 
 def error_response(error: RequestError, dialect: Dialect, exchange: Exchange) -> Response:
-    """Return the response for an error. If a retry makes sense, `retry-after` has the seconds until then."""
+    """Return the response for an error. If a retry makes sense, `retry-after` has the seconds until then.
+
+    If the coding of the body is not supported, `accept-encoding` has the supported ones.
+    """
     response = dialect.encode_error(error, exchange)
+    if isinstance(error, UnsupportedCoding):
+        response = replace(response, headers={**response.headers, "accept-encoding": error.accepted})
     if error.retry_after is not None:
         # uvicorn sends header names in lower case, as together 1.x requires
         response = replace(response, headers={**response.headers, "retry-after": str(math.ceil(error.retry_after))})
@@ -177,16 +162,6 @@ def _check_timeout(request: Request) -> None:
             field=_TIMEOUT,
             reason="out_of_range",
         )
-
-
-def _parsed(body: bytes) -> Mapping[str, Any]:
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}", reason="invalid_json") from error
-    if not isinstance(parsed, dict):
-        raise InvalidRequest(f"The body must be a JSON object, not {json_type(parsed)}.", reason="wrong_type")
-    return parsed
 
 
 async def _until_disconnect(request: Request, work: Coroutine[Any, Any, Ranking]) -> Ranking:
@@ -218,4 +193,4 @@ def _response(response: JsonResponse, exchange: Exchange) -> Response:
 
 
 def _json(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+    return CompressibleJson(orjson.dumps(content), status, headers)

@@ -45,7 +45,7 @@ async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdg
         OSError: the address is in use.
     """
     config = uvicorn.Config(
-        _TidyPaths(app),
+        _TidyRequests(app),
         host=options.host,
         port=options.port,
         http="h11",  # unlike httptools, it limits the size of headers
@@ -64,8 +64,11 @@ async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdg
         await edge.stop(0.0)
 
 
-class _TidyPaths:
-    """Serves `//v1/rerank` and `/v1/rerank/` as `/v1/rerank`: clients join base URLs and paths in different ways."""
+class _TidyRequests:
+    """Serves `//v1/rerank` and `/v1/rerank/` as `/v1/rerank`: clients join base URLs and paths in different ways.
+
+    Serves HEAD as GET: uvicorn sends no body to a HEAD request.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -73,5 +76,6 @@ class _TidyPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             tidy = "/" + "/".join(part for part in scope["path"].split("/") if part)
-            scope = {**scope, "path": tidy, "raw_path": tidy.encode()}
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            scope = {**scope, "method": method, "path": tidy, "raw_path": tidy.encode()}
         await self._app(scope, receive, send)

@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import codecs
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from rerank_service.cli.commands import Command
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
+from rerank_service.surrogates import decode_text
 
 _MAX_TOP_N = 2**31 - 1
 """Largest value of the field in the message, an int32."""
@@ -32,7 +35,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _documents(arguments: argparse.Namespace) -> list[str]:
-    documents = [*arguments.documents, *(_lines(arguments.file) if arguments.file else ())]
+    documents = [*map(_utf8, arguments.documents), *(_lines(arguments.file) if arguments.file else ())]
     if not documents:
         problem = f"--file {arguments.file} has no line with text: " if arguments.file else ""
         raise SettingsInvalid(f"{problem}give documents, --file or standard input (--file -)")
@@ -45,12 +48,13 @@ def _lines(file: str) -> list[str]:
         raise SettingsInvalid("--file - needs standard input, which is closed")
     content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
-        return [line.removesuffix("\r") for line in content.decode("utf-8-sig").split("\n") if line.strip()]
+        lines = decode_text(content.removeprefix(codecs.BOM_UTF8)).split("\n")
     except UnicodeDecodeError as error:
         raise SettingsInvalid(f"--file {file} is not UTF-8 text, at byte {error.start}") from error
+    return [line.removesuffix("\r") for line in lines if line.strip()]
 
 
-async def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.RerankResponse:
+async def _rank(arguments: argparse.Namespace, query: str, documents: list[str]) -> pb.RerankResponse:
     from rerank_service.tools.rest_client import client_of
 
     if arguments.top_n is not None and abs(arguments.top_n) > _MAX_TOP_N:
@@ -58,13 +62,25 @@ async def _rank(arguments: argparse.Namespace, documents: list[str]) -> pb.Reran
     try:
         async with client_of(chosen_server(arguments).address, api_key=api_key(arguments)) as client:
             return await client.rerank(
-                arguments.query,
+                query,
                 documents,
-                model=arguments.served_model,
+                model=_utf8(arguments.served_model),
                 top_n=arguments.top_n,
                 score_type=_score_type(arguments.score_type),
             )
-    except UnicodeEncodeError as error:
+    except UnicodeEncodeError as error:  # the API key
+        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
+
+
+def _utf8(argument: str) -> str:
+    """Return an argument as the system passed it: Python has surrogates for its bytes that are not UTF-8.
+
+    Raises:
+        SettingsInvalid: the argument is not UTF-8.
+    """
+    try:
+        return decode_text(os.fsencode(argument))
+    except UnicodeError as error:
         raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
 
 
@@ -77,13 +93,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from rerank_service.cli.output.tables import ranking_table
 
-    documents = _documents(arguments)
-    response = asyncio.run(_rank(arguments, documents))
+    query, documents = _utf8(arguments.query), _documents(arguments)
+    response = asyncio.run(_rank(arguments, query, documents))
     if arguments.json:
         for result in response.results:
             print(json.dumps(_as_json(result, documents), ensure_ascii=False))
     else:
-        Console().print(ranking_table(arguments.query, documents, response))
+        Console().print(ranking_table(query, documents, response))
     return 0
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from support.running import Served
+from rerank_service.api.auth import Keys
+from support.running import Running, Served, served
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/v1/rerank", 405)])
@@ -21,3 +22,57 @@ async def test_openapi_page_needs_no_other_host(edges: Served) -> None:
     assert (await edges.http.get("/")).headers["location"] == "/docs"
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert (await edges.http.get(f"/static-offline-docs/{asset}")).status_code == 200
+
+
+_LOOK_UPS = ["/v1/models", "/info", "/v1/cluster/auth", "/docs", "/openapi.json"]
+_HEALTH = ["/health", "/ping", "/health/live", "/health/ready"]
+
+
+@pytest.mark.parametrize("path", [*_LOOK_UPS, *_HEALTH])
+async def test_head_is_get_without_a_body(edges: Served, path: str) -> None:
+    """Load balancers check health by HEAD."""
+    edges.routes.ready = True
+    get, head = await edges.http.get(path), await edges.http.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"") == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/health/ready", 503), ("/health", 503), ("/ping", 503), ("/health/live", 200)]
+)
+async def test_health_has_its_status_for_every_method(edges: Served, method: str, path: str, status: int) -> None:
+    """HAProxy checks health by OPTIONS: before the server is ready, the check must fail."""
+    assert (await edges.http.request(method, path)).status_code == status
+    edges.routes.ready = True
+    assert (await edges.http.request(method, path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/rerank", "OPTIONS, POST"),
+        ("/", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/models", "GET, HEAD, OPTIONS"),
+        ("/v1/models/rerank", "OPTIONS, POST"),
+        ("/info", "GET, HEAD, OPTIONS"),
+        ("/static-offline-docs/swagger-ui.css", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_options_lists_the_methods_of_a_path(core: Running, path: str, methods: str) -> None:
+    """Without a key, as a browser asks. There are no CORS headers, so it sends nothing from another origin."""
+    async with served(core, keys=Keys(["sesame"])) as edges:
+        preflight = {"origin": "https://example.com", "access-control-request-method": "POST"}
+        response = await edges.http.options(path, headers=preflight)
+        assert (response.status_code, response.headers["allow"], response.content) == (204, methods, b"")
+        assert not [name for name in response.headers if name.startswith("access-control")]
+        refused = await edges.http.request("DELETE", path)
+        assert (refused.status_code, refused.headers["allow"]) == (405, methods)
+        assert (await edges.http.options("/nowhere")).status_code == 404
+
+
+async def test_head_requires_a_key_like_get(core: Running) -> None:
+    """For look-ups that are not public."""
+    async with served(core, keys=Keys(["sesame"])) as edges:
+        assert (await edges.http.head("/v1/models")).status_code == 401
+        assert (await edges.http.head("/v1/models", headers={"x-api-key": "sesame"})).status_code == 200

@@ -12,7 +12,7 @@ from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b'"text"', b'{"query": NaN}', b'{"a": "\\ud800"}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b'"text"', b'{"query": NaN}'])
 async def test_body_that_is_not_a_json_object_is_rejected(edges: Served, body: bytes) -> None:
     """The status is 400, in the unified form."""
     response = await post(edges, body)

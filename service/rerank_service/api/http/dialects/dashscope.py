@@ -22,6 +22,7 @@ _CODES = {
     401: "InvalidApiKey",
     404: "ModelNotFound",
     413: "RequestTooLarge",
+    415: "UnsupportedMediaType",
     429: "Throttling",
     503: "ServiceUnavailable",
     504: "RequestTimeOut",

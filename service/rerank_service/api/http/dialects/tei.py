@@ -28,6 +28,7 @@ from rerank_service.errors import (
     Overloaded,
     RequestError,
     UnknownRoute,
+    UnsupportedCoding,
 )
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
@@ -124,7 +125,7 @@ class Tei:
 def _status_and_type(error: RequestError) -> tuple[int, ErrorType]:
     """Return TEI's HTTP status and type of an error: invalid input is 422, empty input 400, a failed model 424."""
     match error:
-        case BodyTooLarge() | UnknownRoute():
+        case BodyTooLarge() | UnsupportedCoding() | UnknownRoute():
             return error.http_status, "Validation"
         case InvalidRequest():
             return (400, "Empty") if error.reason.startswith("empty_") else (422, "Validation")

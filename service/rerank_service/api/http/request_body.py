@@ -1,0 +1,96 @@
+"""Body of a request: read it within its limits, decompress it, and parse its JSON."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import Request
+
+from rerank_service.api.http.body import json_type
+from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, codings_of
+from rerank_service.errors import BodyTooLarge, InvalidRequest
+from rerank_service.quantities import counted
+from rerank_service.surrogates import parse_json
+
+_UNAUTHENTICATED_BYTES = 64 * 1024
+"""Size up to which a body is read before its API key is checked: the form of a 401 depends on the keys of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """Limits of a body. They apply to the sent bytes, and to the decompressed ones."""
+
+    max_bytes: int
+    check_key: Callable[[], object]
+    """Raises Unauthenticated if the request has no valid API key. Called for a body of more than 64 KiB."""
+
+    def check(self, size: int) -> None:
+        """Check a number of bytes.
+
+        Raises:
+            Unauthenticated: more than 64 KiB, and the request has no valid key.
+            BodyTooLarge: more than `max_bytes`.
+        """
+        if size > _UNAUTHENTICATED_BYTES:
+            self.check_key()
+        if size > self.max_bytes:
+            raise BodyTooLarge(
+                f"The body has more than {counted(self.max_bytes, 'byte')}, the limit of the server: "
+                "send fewer or shorter documents.",
+                reason="body_too_large",
+            )
+
+
+async def read_body(request: Request, limits: BodyLimits) -> bytearray:
+    """Return the body, decompressed as `Content-Encoding` says.
+
+    Raises:
+        Unauthenticated: the body is longer than 64 KiB, and the request has no valid key.
+        BodyTooLarge: the body exceeds a limit, as sent or decompressed.
+        UnsupportedCoding: the server does not support a coding.
+        InvalidRequest: the body is not data of its coding.
+    """
+    parts: AsyncIterator[bytes] = request.stream()
+    for coding in reversed(codings_of(request.headers.getlist(CONTENT_ENCODING))):
+        parts = _decompressed(parts, CodedBody(coding), limits)
+    body = bytearray()
+    async for part in parts:
+        body += part
+        limits.check(len(body))
+    return body
+
+
+async def _decompressed(parts: AsyncIterator[bytes], coded: CodedBody, limits: BodyLimits) -> AsyncIterator[bytes]:
+    sent = 0
+    async for part in parts:
+        sent += len(part)
+        limits.check(sent)
+        for piece in coded.pieces(part):
+            yield piece
+            if len(piece) >= PIECE_BYTES:
+                await asyncio.sleep(0)  # other requests get a turn
+    coded.finish()
+
+
+async def parse_body(body: bytearray) -> Mapping[str, Any]:
+    """Return the JSON object of a body. A body that is invalid as sent is repaired in a thread (surrogates.py).
+
+    Raises:
+        InvalidRequest: the body is not a JSON object.
+    """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        parsed = await _repaired(body)
+    if not isinstance(parsed, dict):
+        raise InvalidRequest(f"The body must be a JSON object, not {json_type(parsed)}.", reason="wrong_type")
+    return parsed
+
+
+async def _repaired(body: bytearray) -> Any:
+    try:
+        return await asyncio.to_thread(parse_json, body)
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}", reason="invalid_json") from error

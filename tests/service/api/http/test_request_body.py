@@ -1,0 +1,133 @@
+"""Compressed bodies over a real port: each coding, stacked ones, bombs and faults."""
+
+import gzip
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import brotli
+import orjson
+import pytest
+
+from rerank_service.api.auth import Keys
+from support.http import post, works
+from support.running import MAX_MESSAGE_BYTES, Running, Served, served
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_BODY = orjson.dumps({"query": "0", "documents": ["1", "2"]})
+
+
+def _raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data)[2:-4]
+
+
+async def _post(edges: Served, content: bytes, coding: str, path: str = "/v2/rerank", **headers: str) -> Any:
+    return await post(edges, content, path, **{"content-encoding": coding, **headers})
+
+
+@pytest.mark.parametrize(
+    ("coding", "content"),
+    [
+        ("gzip", gzip.compress(_BODY)),
+        ("x-gzip", gzip.compress(_BODY)),
+        ("deflate", zlib.compress(_BODY)),
+        ("deflate", _raw_deflate(_BODY)),
+        ("br", brotli.compress(_BODY)),
+        ("zstd", zstd.compress(_BODY)),
+        ("identity", _BODY),
+        ("", _BODY),
+        ("gzip, br", brotli.compress(gzip.compress(_BODY))),
+        ("identity, zstd, deflate", zlib.compress(zstd.compress(_BODY))),
+    ],
+)
+async def test_compressed_body_is_ranked(edges: Served, coding: str, content: bytes) -> None:
+    """Codings are applied in the order of the header."""
+    response = await _post(edges, content, coding)
+    assert response.status_code == 200, response.text
+    assert [result["index"] for result in response.json()["results"]] == [1, 0]
+
+
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/ranking", "/api/v1/services/rerank/text-rerank/text-rerank", "/"])
+async def test_unsupported_coding_is_415(edges: Served, path: str) -> None:
+    """Each dialect has the header with the supported codings. The unified error is not of type 400."""
+    response = await _post(edges, _BODY, "compress", path)
+    assert (response.status_code, response.headers["accept-encoding"]) == (415, "gzip, deflate, br, zstd")
+    assert "invalid_request_error" not in response.text
+    assert await works(edges)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (_BODY, "The body is not valid gzip data, although Content-Encoding names gzip: compress it, or leave"),
+        (gzip.compress(_BODY)[:-1], "The body ends before the end of its gzip data"),
+        (gzip.compress(_BODY)[:-8] + b"\0" * 8, "The body is not valid gzip data"),
+        (b"", "The body ends before the end of its gzip data"),
+        (gzip.compress(b"{"), "The body is not valid JSON"),
+    ],
+    ids=["uncompressed", "truncated", "corrupt", "empty", "not JSON"],
+)
+async def test_body_that_is_not_what_its_header_says_is_400(edges: Served, content: bytes, words: str) -> None:
+    """The message names the fault."""
+    response = await _post(edges, content, "gzip")
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert response.json()["message"].startswith(words)
+
+
+async def test_lone_surrogate_in_a_compressed_body_is_repaired(edges: Served) -> None:
+    """Decompression comes before the repair."""
+    assert (await _post(edges, gzip.compress(rb'{"query": "0", "documents": ["\ud83d"]}'), "gzip")).status_code == 200
+
+
+_BOMB_BYTES = 256 * MAX_MESSAGE_BYTES
+_CODERS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("deflate", _raw_deflate),
+    ("br", lambda data: brotli.compress(data, quality=1)),
+    ("zstd", zstd.compress),
+    ("gzip, gzip", lambda data: gzip.compress(gzip.compress(data))),
+]
+
+
+@pytest.mark.parametrize(("coding", "compress"), _CODERS, ids=[coding for coding, _ in _CODERS])
+async def test_bomb_is_rejected_before_it_is_in_memory(
+    edges: Served, coding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    """256 MiB in a small body: 413, and the memory of the process stays below a fraction of it."""
+    bomb = compress(b" " * _BOMB_BYTES)
+    assert len(bomb) < MAX_MESSAGE_BYTES
+    tracemalloc.start()
+    try:
+        response = await _post(edges, bomb, coding)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (response.status_code, response.json()["error"]["type"]) == (413, "request_too_large")
+    assert peak < 16 * MAX_MESSAGE_BYTES
+    assert await works(edges)
+
+
+async def test_compressed_data_is_limited_too(edges: Served) -> None:
+    """Empty members decompress to nothing, and would otherwise never end."""
+    member = gzip.compress(b"")
+    assert (await _post(edges, member * (MAX_MESSAGE_BYTES // len(member) + 1), "gzip")).status_code == 413
+    hidden = gzip.compress(member * (MAX_MESSAGE_BYTES // len(member) + 1))
+    assert (await _post(edges, hidden, "gzip, gzip")).status_code == 413
+
+
+async def test_body_without_a_key_is_decompressed_to_64_kib_only(core: Running) -> None:
+    """The status is 401, in the form of the body's dialect if it could be read."""
+    async with served(core, keys=Keys(["sesame"])) as edges:
+        assert (await _post(edges, gzip.compress(b" " * 500_000), "gzip")).status_code == 401
+        voyage = orjson.dumps({"query": "0", "documents": ["1"], "top_k": 1})
+        response = await _post(edges, gzip.compress(voyage), "gzip")
+        assert (response.status_code, sorted(response.json())) == (401, ["detail", "message"])
+        members = gzip.compress(b"") * 10_000
+        assert (await _post(edges, members, "gzip")).status_code == 401
+        assert (await _post(edges, members, "gzip", **{"x-api-key": "sesame"})).status_code == 400
