@@ -6,6 +6,12 @@ from typing import Any
 
 _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", -1),  # the default limit is 4 MiB, and a response with documents can exceed it
+    # detect a lost connection within 50 s, also during a long call and before the next one. Proxies and NAT drop idle
+    # connections without a message. The server allows a ping every 5 s (RERANK_MIN_PING_INTERVAL)
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
     # send calls to all replicas of a headless service in turn, except replicas that are shutting down
     (
         "grpc.service_config",

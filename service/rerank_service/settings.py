@@ -151,6 +151,12 @@ class Settings(BaseSettings):
     max_connection_age: PositiveSeconds | None = None
     """Maximum age of a gRPC connection, in seconds. An older connection is closed gracefully (GOAWAY): its calls
     finish, and clients that reconnect find new replicas. Unset: no maximum. Example: 300."""
+    min_ping_interval: Seconds = 5.0
+    """Minimum time between two keepalive pings of a gRPC client, in seconds, with and without running calls. A client
+    that pings more often is disconnected with `too_many_pings`. 0: no minimum."""
+    keepalive_time: PositiveSeconds | None = None
+    """Time without traffic after which the server pings a gRPC client, in seconds. A client that does not respond
+    within 20 s is disconnected. Unset: 2 hours. Set it below the idle timeout of a load balancer. Example: 60."""
     api_keys: Secrets = ()
     """API keys, separated by commas. Callers send one as `Authorization: Bearer KEY`. Unset, and without
     --api-keys-file: no key is required. Empty: the server does not start."""

@@ -81,6 +81,8 @@ def grpc_options(settings: Settings) -> GrpcOptions:
         max_message_bytes=settings.max_message_bytes,
         default_timeout=settings.default_timeout,
         max_connection_age=settings.max_connection_age,
+        min_ping_interval=settings.min_ping_interval,
+        keepalive_time=settings.keepalive_time,
     )
 
 

@@ -16,3 +16,7 @@ class GrpcOptions:
     """Deadline of a call that sets none, in seconds."""
     max_connection_age: float | None
     """Seconds after which a connection is closed gracefully (GOAWAY). None: never."""
+    min_ping_interval: float
+    """Minimum seconds between two pings of a client. A client that pings more often is disconnected. 0: no minimum."""
+    keepalive_time: float | None
+    """Seconds without traffic after which the server pings a client. None: 2 hours."""
