@@ -18,13 +18,14 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
         '{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "rerank.v1.Rerank"}}',
     ),
 ]
-_LOOPBACK = re.compile(r"(dns:///|ipv[46]:)?(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
+_LOOPBACK = re.compile(r"(dns:///|ipv[46]:)?(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])(:\d+)?")
 
 
 def channel_options(address: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Return the channel options of the client, overridden by those of the caller.
 
-    The proxy is off for loopback addresses: if http_proxy is set, gRPC would ask the proxy for the local machine.
+    The proxy is off for loopback addresses, and for 0.0.0.0 and [::], which mean the local machine too: if http_proxy
+    is set, gRPC would ask the proxy for them.
     """
     direct = [("grpc.enable_http_proxy", 0)] if _LOOPBACK.fullmatch(address) else []
     # gRPC uses the first of two options with the same name, so each name is passed once

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
+from rerank_service.api.address import ListenAddress
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpcOptions:
-    """Address, limits and timeouts of the gRPC server. All values are settings (settings.py)."""
+    """Addresses, limits and timeouts of the gRPC server. All values are settings (settings.py)."""
 
-    host: str
+    addresses: tuple[ListenAddress, ...]
     port: int
-    """0: the system chooses a port."""
+    """Port of all TCP addresses. 0: the system chooses one."""
     max_message_bytes: int
     """Maximum size of one received message, in bytes."""
     default_timeout: float

@@ -1,4 +1,4 @@
-"""gRPC server: services, health checks (grpc.health.v1) and reflection on one port."""
+"""gRPC server: services, health checks (grpc.health.v1) and reflection on the same addresses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from rerank_service.api.address import address, listening_socket
 from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.binding import bind
 from rerank_service.api.grpc.handlers import Service
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.grpc.reflection import add_reflection
@@ -28,13 +28,17 @@ class GrpcEdge:
     """The running server."""
 
     def __init__(
-        self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer, services: Sequence[str]
+        self, server: grpc.aio.Server, checks: health.aio.HealthServicer, services: Sequence[str], options: GrpcOptions
     ) -> None:
-        """`services` are the names whose health status reports the readiness of the server."""
+        """Listen on the addresses. `services` are the names whose health status reports the readiness of the server.
+
+        Raises:
+            OSError: an address is in use or not allowed.
+        """
         self._server = server
         self._checks = checks
         self._services = services
-        self.port = port
+        self.port, self.targets = bind(server, options.addresses, options.port)
 
     async def stop(self, grace: float) -> None:
         """Accept no new calls, and wait until running calls end. After `grace` seconds, cancel them.
@@ -80,10 +84,8 @@ async def listening(services: Sequence[Service], keys: Keys, options: GrpcOption
     """Listen while the block runs: live from the start, ready after `set_ready`. At the end, cancel running calls.
 
     Raises:
-        OSError: the address is in use.
+        OSError: an address is in use or not allowed.
     """
-    # grpc writes the reason to stderr in its own form, and raises an error without it
-    listening_socket(options.host, options.port, flag="--grpc-port").close()
     server = grpc.aio.server(options=_channel_arguments(options))
     server.add_generic_rpc_handlers(tuple(service.handler(keys, options.default_timeout) for service in services))
     checks = health.aio.HealthServicer()
@@ -91,14 +93,8 @@ async def listening(services: Sequence[Service], keys: Keys, options: GrpcOption
     names = [service.descriptor.full_name for service in services]
     files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR]
     add_reflection(server, (*names, health.SERVICE_NAME), files)
-    try:
-        port = server.add_insecure_port(address(options.host, options.port))
-    except RuntimeError as error:
-        raise OSError(
-            f"cannot listen on {address(options.host, options.port)}: {error}; choose another with --grpc-port"
-        ) from error
+    edge = GrpcEdge(server, checks, names, options)
     await server.start()
-    edge = GrpcEdge(server, port, checks, names)
     await edge.set_ready(ready=False)
     await checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     try:
