@@ -32,6 +32,7 @@ def channel_options(address: str, options: Sequence[tuple[str, Any]]) -> list[tu
     return list(dict([*_CHANNEL_OPTIONS, *direct, *options]).items())
 
 
-def call_metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the metadata of each call: the API key as `authorization: Bearer KEY`, or nothing."""
-    return (("authorization", f"Bearer {api_key}"),) if api_key else ()
+def call_metadata(api_key: str | None, *, compress: bool = False) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of each call: the API key as `authorization: Bearer KEY`, and the wish for gzip."""
+    key = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+    return (*key, ("x-accept-encoding", "gzip")) if compress else key

@@ -13,7 +13,7 @@ from rerank._channel import channel_options
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.settings import Settings
-from support.ping_counter import PingCounter, ping_counter
+from support.http2_proxy import Http2Proxy, http2_proxy
 from support.running import Running, served
 
 PINGS = 5
@@ -27,8 +27,8 @@ _OPTIONS = [
 _REQUEST = pb.RerankRequest(query="0", documents=[pb.Document(text="1")])
 
 
-def _channel(counter: PingCounter, options: Any = _OPTIONS) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(f"127.0.0.1:{counter.port}", options=options)
+def _channel(proxy: Http2Proxy, options: Any = _OPTIONS) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(f"127.0.0.1:{proxy.port}", options=options)
 
 
 async def _receive(pings: asyncio.Queue[bool]) -> None:
@@ -41,30 +41,30 @@ async def test_call_survives_pings(core: Running) -> None:
     core.score.hold()
     async with (
         served(core, min_ping_interval=0.0) as edges,
-        ping_counter(edges.grpc.port) as counter,
-        _channel(counter) as channel,
+        http2_proxy(edges.grpc.port) as proxy,
+        _channel(proxy) as channel,
     ):
         call = pb_grpc.RerankStub(channel).Rerank(_REQUEST)
         await core.score.started()
-        await _receive(counter.client_pings)
+        await _receive(proxy.client.pings)
         core.score.release()
         response = await call
     assert [result.index for result in response.results] == [0]
-    assert counter.connections == 1
+    assert proxy.connections == 1
 
 
 async def test_idle_connection_survives_pings(core: Running) -> None:
     """The next call needs no new connection."""
     async with (
         served(core, min_ping_interval=0.0) as edges,
-        ping_counter(edges.grpc.port) as counter,
-        _channel(counter) as channel,
+        http2_proxy(edges.grpc.port) as proxy,
+        _channel(proxy) as channel,
     ):
         stub = pb_grpc.RerankStub(channel)
         await stub.Rerank(_REQUEST)
-        await _receive(counter.client_pings)
+        await _receive(proxy.client.pings)
         await stub.Rerank(_REQUEST)
-    assert counter.connections == 1
+    assert proxy.connections == 1
 
 
 async def test_client_that_pings_too_often_is_disconnected(core: Running) -> None:
@@ -72,8 +72,8 @@ async def test_client_that_pings_too_often_is_disconnected(core: Running) -> Non
     core.score.hold()
     async with (
         served(core) as edges,
-        ping_counter(edges.grpc.port) as counter,
-        _channel(counter) as channel,
+        http2_proxy(edges.grpc.port) as proxy,
+        _channel(proxy) as channel,
     ):
         with pytest.raises(grpc.aio.AioRpcError, match="Too many pings") as caught:
             await pb_grpc.RerankStub(channel).Rerank(_REQUEST)
@@ -85,14 +85,14 @@ async def test_server_pings_an_idle_client(core: Running) -> None:
     """With `keepalive_time`, so that load balancers keep the connection, and lost clients are noticed."""
     async with (
         served(core, keepalive_time=0.01) as edges,
-        ping_counter(edges.grpc.port) as counter,
-        _channel(counter, [("grpc.use_local_subchannel_pool", 1)]) as channel,
+        http2_proxy(edges.grpc.port) as proxy,
+        _channel(proxy, [("grpc.use_local_subchannel_pool", 1)]) as channel,
     ):
         stub = pb_grpc.RerankStub(channel)
         await stub.Rerank(_REQUEST)
-        await _receive(counter.server_pings)
+        await _receive(proxy.server.pings)
         await stub.Rerank(_REQUEST)
-    assert counter.connections == 1
+    assert proxy.connections == 1
 
 
 def test_default_policy_allows_a_ping_every_10_seconds() -> None:
