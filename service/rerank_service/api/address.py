@@ -22,7 +22,7 @@ class TcpAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can connect."""
+        """Return whether only this machine can connect."""
         return ipaddress.ip_address(self.ip).is_loopback
 
     @property
@@ -43,7 +43,7 @@ class UnixAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Only this machine can connect."""
+        """Return True: only this machine can connect."""
         return True
 
     def path(self, protocol: str) -> Path:

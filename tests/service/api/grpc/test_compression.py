@@ -12,7 +12,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.grpc.compression import ASK
 from support.http2_proxy import Http2Proxy, http2_proxy
-from support.running import MAX_MESSAGE_BYTES, Served
+from support.running import MAX_MESSAGE_BYTES, Running, Served, served
 from support.tei_calls import unary_request
 
 TEXT = "1 " * 10_000
@@ -93,6 +93,21 @@ async def test_small_response_and_error_of_a_call_that_asks(proxy: Http2Proxy) -
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Rerank(pb.RerankRequest(query=""), metadata=ASKED)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_large_response_is_not_compressed(core: Running) -> None:
+    """Other calls would wait while gRPC compresses it."""
+    text = "1 " * 200_000
+    request = pb.RerankRequest(query="0", too_long=pb.TOO_LONG_CUT, return_documents=True)
+    request.documents.extend(pb.Document(text=f"{at} {text}") for at in range(11))
+    async with (
+        served(core, max_message_bytes=2 * 1024 * 1024 * 11) as edges,
+        http2_proxy(edges.grpc.port) as proxy,
+        _channel(proxy) as channel,
+    ):
+        response = await pb_grpc.RerankStub(channel).Rerank(request, metadata=ASKED)
+    assert len(response.results) == 11
+    assert proxy.server.bytes > 11 * len(text)
 
 
 async def test_python_client_compresses_both_directions(proxy: Http2Proxy) -> None:
