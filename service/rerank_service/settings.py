@@ -153,9 +153,9 @@ class Settings(BaseSettings):
     """Accept every model name for the served model. Otherwise, unknown names are rejected (404)."""
 
     host: Hosts = ("127.0.0.1",)
-    """Addresses to listen on, for gRPC and REST, separated by commas. ::, all interfaces by IPv6 and IPv4. 0.0.0.0, all
-    interfaces by IPv4 only. localhost, 127.0.0.1 and ::1. unix:FOLDER, the Unix sockets grpc.sock and rest.sock in an
-    existing folder. Example: 127.0.0.1,unix:/run/rerank."""
+    """Addresses to listen on, for gRPC and REST, separated by commas: IP addresses, host names, and unix:FOLDER for the
+    Unix sockets grpc.sock and rest.sock in an existing folder. :: means all interfaces by IPv6 and IPv4, 0.0.0.0 all
+    interfaces by IPv4, localhost both loopback addresses. Example: 127.0.0.1,unix:/run/rerank."""
     grpc_port: Port = 50051
     """TCP port of gRPC on all addresses, from 0 to 65535. 0: the system chooses a free port."""
     rest_port: Port = 8080
@@ -169,6 +169,9 @@ class Settings(BaseSettings):
     keepalive_time: PositiveSeconds | None = None
     """Time without traffic after which the server pings a gRPC client, in seconds. A client that does not respond
     within 20 s is disconnected. Unset: 2 hours. Set it below the idle timeout of a load balancer. Example: 60."""
+    rest_idle_timeout: PositiveSeconds = 75.0
+    """Time without a request after which a REST connection is closed, in seconds. Set it above the idle timeout of a
+    load balancer, which otherwise sends requests on connections that are just being closed."""
     api_keys: Secrets = ()
     """API keys, separated by commas. Callers send one as `Authorization: Bearer KEY`. Unset, and without
     --api-keys-file: no key is required. Empty: the server does not start."""

@@ -8,7 +8,15 @@ from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import KEY_SETTINGS, Settings, read_settings
 
-SECONDS = ("max_connection_age", "min_ping_interval", "keepalive_time", "default_timeout", "grace", "drain_delay")
+SECONDS = (
+    "max_connection_age",
+    "min_ping_interval",
+    "keepalive_time",
+    "rest_idle_timeout",
+    "default_timeout",
+    "grace",
+    "drain_delay",
+)
 
 
 def test_provider_and_precision_have_the_values_of_the_engines() -> None:

@@ -16,3 +16,5 @@ class RestOptions:
     """Maximum size of a request body, in bytes."""
     default_timeout: float
     """Deadline of a request that sets none, in seconds."""
+    idle_timeout: float
+    """Seconds without a request after which a connection is closed."""

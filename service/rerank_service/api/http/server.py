@@ -58,6 +58,7 @@ async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdg
         access_log=False,
         lifespan="off",
         server_header=False,
+        timeout_keep_alive=math.ceil(options.idle_timeout),
     )
     with ExitStack() as files:
         sockets = _sockets(options.addresses, options.port, files)
