@@ -190,15 +190,6 @@ def test_several_hosts(text: str, hosts: tuple[str, ...], monkeypatch: pytest.Mo
     assert Settings().host == hosts
 
 
-def test_host_flag_may_be_repeated() -> None:
-    """Like the flags of other lists."""
-    assert Settings(_cli_parse_args=["--host", "127.0.0.1", "--host", "::1,localhost"]).host == (
-        "127.0.0.1",
-        "::1",
-        "localhost",
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "problem"), [(",", "contains no address"), ("unix:", "give a folder"), ("::1,unix:///", "give a folder")]
 )
