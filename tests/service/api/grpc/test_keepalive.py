@@ -16,8 +16,8 @@ from rerank_service.settings import Settings
 from support.http2_proxy import Http2Proxy, http2_proxy
 from support.running import Running, served
 
-PINGS = 5
-"""More than gRPC's number of tolerated violations, which is 2."""
+PINGS = 6
+"""A server with gRPC's default policy closes the connection at the fifth ping at the latest."""
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 10),
     ("grpc.keepalive_permit_without_calls", 1),
