@@ -49,11 +49,11 @@ ENV ORT_DISABLE_TELEMETRY=1 \
     PATH=/opt/rerank/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    RERANK_HOST=0.0.0.0
+    RERANK_HOST=::
 USER 65532:65532
 EXPOSE 50051 8080
-# an opener without proxies: Docker hands its own to containers, and they would be asked for 127.0.0.1
+# Both ports. An opener without proxies: Docker hands its own to containers, and they would be asked for localhost
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5m --retries=3 \
-  CMD ["python3", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8080/health/ready')"]
+  CMD ["python3", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://localhost:8080/health/ready'); from socket import create_connection; create_connection(('localhost', 50051))"]
 ENTRYPOINT ["rerank"]
 CMD ["serve"]

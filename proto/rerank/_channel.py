@@ -6,25 +6,33 @@ from typing import Any
 
 _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", -1),  # the default limit is 4 MiB, and a response with documents can exceed it
+    # detect a lost connection within 50 s, also during a long call and before the next one. Proxies and NAT drop idle
+    # connections without a message. The server allows a ping every 5 s (RERANK_MIN_PING_INTERVAL)
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
     # send calls to all replicas of a headless service in turn, except replicas that are shutting down
     (
         "grpc.service_config",
         '{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "rerank.v1.Rerank"}}',
     ),
 ]
-_LOOPBACK = re.compile(r"(dns:///|ipv[46]:)?(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
+_LOOPBACK = re.compile(r"(dns:///|ipv[46]:)?(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])(:\d+)?")
 
 
 def channel_options(address: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Return the channel options of the client, overridden by those of the caller.
 
-    The proxy is off for loopback addresses: if http_proxy is set, gRPC would ask the proxy for the local machine.
+    The proxy is off for loopback addresses, and for 0.0.0.0 and [::], which mean the local machine too: if http_proxy
+    is set, gRPC would ask the proxy for them.
     """
     direct = [("grpc.enable_http_proxy", 0)] if _LOOPBACK.fullmatch(address) else []
     # gRPC uses the first of two options with the same name, so each name is passed once
     return list(dict([*_CHANNEL_OPTIONS, *direct, *options]).items())
 
 
-def call_metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the metadata of each call: the API key as `authorization: Bearer KEY`, or nothing."""
-    return (("authorization", f"Bearer {api_key}"),) if api_key else ()
+def call_metadata(api_key: str | None, *, compress: bool = False) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of each call: the API key as `authorization: Bearer KEY`, and the wish for gzip."""
+    key = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+    return (*key, ("x-accept-encoding", "gzip")) if compress else key

@@ -28,6 +28,7 @@ class RerankClient:
         api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = None,
+        compress: bool = False,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """Create a client that connects on its first call.
@@ -37,16 +38,18 @@ class RerankClient:
             api_key: key to send as `authorization: Bearer KEY`.
             credentials: TLS credentials. None: a connection without TLS.
             timeout: deadline of each call, in seconds. None: the default of the server (60 s unless configured).
+            compress: compress requests with gzip, and ask for compressed responses. For slow networks.
             options: more gRPC channel options. They override the options of this client.
         """
         all_options = channel_options(address, options)
+        compression = grpc.Compression.Gzip if compress else None
         self._channel = (
-            grpc.secure_channel(address, credentials, all_options)
+            grpc.secure_channel(address, credentials, all_options, compression)
             if credentials
-            else grpc.insecure_channel(address, all_options)
+            else grpc.insecure_channel(address, all_options, compression)
         )
         self._stub = pb_grpc.RerankStub(self._channel)
-        self._metadata = call_metadata(api_key)
+        self._metadata = call_metadata(api_key, compress=compress)
         self._timeout = timeout
 
     def rerank(self, query: str, documents: Iterable[Content], **options: Unpack[Options]) -> pb.RerankResponse:
@@ -109,17 +112,19 @@ class AsyncRerankClient:
         api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = None,
+        compress: bool = False,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """Create a client. The parameters are the same as those of RerankClient."""
         all_options = channel_options(address, options)
+        compression = grpc.Compression.Gzip if compress else None
         self._channel = (
-            grpc.aio.secure_channel(address, credentials, all_options)
+            grpc.aio.secure_channel(address, credentials, all_options, compression)
             if credentials
-            else grpc.aio.insecure_channel(address, all_options)
+            else grpc.aio.insecure_channel(address, all_options, compression)
         )
         self._stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(self._channel)
-        self._metadata = call_metadata(api_key)
+        self._metadata = call_metadata(api_key, compress=compress)
         self._timeout = timeout
 
     async def rerank(self, query: str, documents: Iterable[Content], **options: Unpack[Options]) -> pb.RerankResponse:

@@ -7,7 +7,7 @@ Rule 2: the exit stack stops each started part, in reverse order. When a part fa
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from functools import partial
 
 import structlog
 
-from rerank_service.api.address import address, is_loopback
+from rerank_service.api.address import ListenAddress, listen_addresses
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc import server as grpc_server
 from rerank_service.api.grpc.rerank_v1 import RerankMethods
@@ -56,10 +56,10 @@ _log = structlog.get_logger()
 class Addresses:
     """Addresses of a running server, and the name of its model."""
 
-    grpc: str
-    """`host:port` of gRPC."""
-    rest: str
-    """Base URL of REST."""
+    grpc: tuple[str, ...]
+    """Targets of gRPC: `host:port` or `unix:FILE`."""
+    rest: tuple[str, ...]
+    """Addresses of REST: base URLs, or `unix:FILE`."""
     model: str
     """Name of the served model."""
 
@@ -79,17 +79,18 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     started = time.perf_counter()
     signals = receive_stop_signals()
     async with AsyncExitStack() as running_parts:
-        core = _build_core(settings, running_parts)
-        edges = await _listen(settings, core, running_parts)
+        addresses = listen_addresses(settings.host)
+        core = _build_core(settings, addresses, running_parts)
+        edges = await _listen(settings, addresses, core, running_parts)
         model = await run_unless_stopped(partial(load_selected, model_options(settings)), signals)
         if model is not None:
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
             hot_swap = await running_parts.enter_async_context(serve_model(core.registry, model))
             await edges.set_ready(ready=True)
-            addresses = edges.addresses(settings.host, model.info.name)
-            _log_ready(addresses, model.info, time.perf_counter() - started, keys=core.keys)
+            served = Addresses(edges.grpc.targets, edges.rest.urls, model.info.name)
+            _log_ready(served, model.info, time.perf_counter() - started, keys=core.keys)
             del model  # a hot swap may replace it, and then its memory is freed
-            await on_ready(addresses)
+            await on_ready(served)
             await _tune_until_signal(settings, hot_swap, signals)
             await edges.set_ready(ready=False)
             await drain(core.admission, (edges.rest, edges.grpc), signals, shutdown_timeouts(settings))
@@ -115,16 +116,13 @@ class _Edges:
     grpc: grpc_server.GrpcEdge
     routes: RerankRoutes
 
-    def addresses(self, host: str, model: str) -> Addresses:
-        return Addresses(address(host, self.grpc.port), f"http://{address(host, self.rest.port)}", model)
-
     async def set_ready(self, *, ready: bool) -> None:
         self.routes.ready = ready
         await self.grpc.set_ready(ready=ready)
 
 
-def _build_core(settings: Settings, running_parts: AsyncExitStack) -> _Core:
-    keys = _read_keys(settings)
+def _build_core(settings: Settings, addresses: Sequence[ListenAddress], running_parts: AsyncExitStack) -> _Core:
+    keys = _read_keys(settings, addresses)
     registry = empty_registry(settings)
     admission = Admission(settings.max_live_documents, settings.max_live_tokens, asyncio.get_running_loop().time)
     tokenizer_threads = running_parts.enter_context(_tokenizer_threads())
@@ -132,10 +130,12 @@ def _build_core(settings: Settings, running_parts: AsyncExitStack) -> _Core:
     return _Core(registry, admission, reranker, keys)
 
 
-def _read_keys(settings: Settings) -> Keys:
+def _read_keys(settings: Settings, addresses: Sequence[ListenAddress]) -> Keys:
     keys = api_keys(settings)
-    if not keys.required and not is_loopback(settings.host):
-        _log.warning("no API keys", host=settings.host, why="every caller that reaches this address is admitted")
+    if not keys.required and not all(each.is_loopback for each in addresses):
+        _log.warning(
+            "no API keys", host=",".join(settings.host), why="every caller that reaches this address is admitted"
+        )
     return keys
 
 
@@ -144,8 +144,10 @@ def _tokenizer_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(limit_tokenizer_threads(), thread_name_prefix="tokenizer")
 
 
-async def _listen(settings: Settings, core: _Core, running_parts: AsyncExitStack) -> _Edges:
-    rest, grpc = rest_options(settings), grpc_options(settings)
+async def _listen(
+    settings: Settings, addresses: tuple[ListenAddress, ...], core: _Core, running_parts: AsyncExitStack
+) -> _Edges:
+    rest, grpc = rest_options(settings, addresses), grpc_options(settings, addresses)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)
     tei = TeiMethods(core.reranker, core.registry)
@@ -166,8 +168,8 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
     available = cores()
     _log.info(
         "ready",
-        grpc=addresses.grpc,
-        rest=addresses.rest,
+        grpc=",".join(addresses.grpc),
+        rest=",".join(addresses.rest),
         keys="on" if keys.required else "off",
         model=model.name,
         provider=model.provider,

@@ -52,8 +52,17 @@ def _key_file(value: object) -> object:
     return value
 
 
-def _without_brackets(host: str) -> str:
-    """Accept an IPv6 address in brackets, as in a URL."""
+def _hosts(value: object) -> object:
+    hosts = _split(value)
+    if isinstance(value, str) and not hosts:
+        raise ValueError("contains no address: give at least one, such as 127.0.0.1")
+    return hosts
+
+
+def _host(host: str) -> str:
+    """Accept an IPv6 address in brackets, as in a URL. Require the folder of Unix sockets."""
+    if host.startswith("unix:") and not host.removeprefix("unix:").strip("/"):
+        raise ValueError(f"is {host!r}: give a folder, such as unix:/run/rerank")
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
@@ -73,7 +82,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_kubernetes_size)]
 Text = Annotated[str, AfterValidator(_utf8)]
-Host = Annotated[Text, AfterValidator(_without_brackets)]
+Host = Annotated[Text, AfterValidator(_host)]
+Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
 Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
@@ -142,15 +152,26 @@ class Settings(BaseSettings):
     any_model: bool = False
     """Accept every model name for the served model. Otherwise, unknown names are rejected (404)."""
 
-    host: Host = "127.0.0.1"
-    """Address to listen on. 0.0.0.0 accepts connections from other machines."""
+    host: Hosts = ("127.0.0.1",)
+    """Addresses to listen on, for gRPC and REST, separated by commas: IP addresses, host names, and unix:FOLDER for the
+    Unix sockets grpc.sock and rest.sock in an existing folder. :: means all interfaces by IPv6 and IPv4, 0.0.0.0 all
+    interfaces by IPv4, localhost both loopback addresses. Example: 127.0.0.1,unix:/run/rerank."""
     grpc_port: Port = 50051
-    """TCP port of gRPC, from 0 to 65535. 0: the system chooses a free port."""
+    """TCP port of gRPC on all addresses, from 0 to 65535. 0: the system chooses a free port."""
     rest_port: Port = 8080
-    """TCP port of REST, from 0 to 65535. 0: the system chooses a free port."""
+    """TCP port of REST on all addresses, from 0 to 65535. 0: the system chooses a free port."""
     max_connection_age: PositiveSeconds | None = None
     """Maximum age of a gRPC connection, in seconds. An older connection is closed gracefully (GOAWAY): its calls
     finish, and clients that reconnect find new replicas. Unset: no maximum. Example: 300."""
+    min_ping_interval: Seconds = 5.0
+    """Minimum time between two keepalive pings of a gRPC client, in seconds, with and without running calls. A client
+    that pings more often is disconnected with `too_many_pings`. 0: no minimum."""
+    keepalive_time: PositiveSeconds | None = None
+    """Time without traffic after which the server pings a gRPC client, in seconds. A client that does not respond
+    within 20 s is disconnected. Unset: 2 hours. Set it below the idle timeout of a load balancer. Example: 60."""
+    rest_idle_timeout: PositiveSeconds = 75.0
+    """Time without a request after which a REST connection is closed, in seconds. Set it above the idle timeout of a
+    load balancer, which otherwise sends requests on connections that are just being closed."""
     api_keys: Secrets = ()
     """API keys, separated by commas. Callers send one as `Authorization: Bearer KEY`. Unset, and without
     --api-keys-file: no key is required. Empty: the server does not start."""

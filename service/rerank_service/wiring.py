@@ -6,6 +6,7 @@ Rule: this file imports no FastAPI, uvicorn or gRPC server, so that `rerank eval
 import os
 from pathlib import Path
 
+from rerank_service.api.address import ListenAddress
 from rerank_service.api.api_keys_file import read_keys
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.options import GrpcOptions
@@ -73,24 +74,27 @@ def api_keys(settings: Settings) -> Keys:
     return Keys([key.get_secret_value() for key in settings.api_keys], from_file)
 
 
-def grpc_options(settings: Settings) -> GrpcOptions:
-    """Return the options of the gRPC server."""
+def grpc_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> GrpcOptions:
+    """Return the options of the gRPC server. `addresses` are those of `settings.host`."""
     return GrpcOptions(
-        host=settings.host,
+        addresses=addresses,
         port=settings.grpc_port,
         max_message_bytes=settings.max_message_bytes,
         default_timeout=settings.default_timeout,
         max_connection_age=settings.max_connection_age,
+        min_ping_interval=settings.min_ping_interval,
+        keepalive_time=settings.keepalive_time,
     )
 
 
-def rest_options(settings: Settings) -> RestOptions:
-    """Return the options of the REST server."""
+def rest_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> RestOptions:
+    """Return the options of the REST server. `addresses` are those of `settings.host`."""
     return RestOptions(
-        host=settings.host,
+        addresses=addresses,
         port=settings.rest_port,
         max_body_bytes=settings.max_message_bytes,
         default_timeout=settings.default_timeout,
+        idle_timeout=settings.rest_idle_timeout,
     )
 
 

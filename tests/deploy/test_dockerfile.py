@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
+from rerank_service.api.address import listen_addresses
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.routes import RerankRoutes
@@ -190,12 +192,12 @@ def test_image_starts_the_server() -> None:
 
 
 def test_environment_variables_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every RERANK_ variable is a setting. The server listens on all interfaces."""
+    """Every RERANK_ variable is a setting. The server listens on all interfaces, by IPv6 and IPv4."""
     variables = {name: value for name, value in _pairs("ENV").items() if name.startswith("RERANK_")}
     assert set(variables) <= {f"RERANK_{name.upper()}" for name in Settings.model_fields}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert Settings().host == "0.0.0.0"
+    assert Settings().host == ("::",)
 
 
 def test_telemetry_is_off() -> None:
@@ -214,17 +216,40 @@ def test_labels_equal_the_project_metadata() -> None:
     }
 
 
-@pytest.mark.parametrize(("ready", "status"), [(True, 0), (False, 1)])
-async def test_health_check_follows_readiness(ready: bool, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command asks the REST port for readiness, and ignores proxy variables."""
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+def _routes(*, ready: bool) -> RerankRoutes:
     registry = Registry()
     reranker = Reranker(registry, Admission(1, 1, time.monotonic), request_limits())
     routes = RerankRoutes(reranker, registry, Keys(), rest_options())
     routes.ready = ready
+    return routes
+
+
+async def _health_check(grpc_port: int, rest_port: int) -> int:
+    """Run the command for other ports, and return its exit status."""
     python, *arguments = _words("HEALTHCHECK")
     assert python == "python3"
-    async with listening(build_app(routes), rest_options()) as server:
-        arguments = [argument.replace(f":{PORTS[1]}/", f":{server.port}/") for argument in arguments]
-        check = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.DEVNULL)
-        assert await check.wait() == status
+    for default, port in zip(PORTS, (grpc_port, rest_port), strict=True):
+        arguments = [argument.replace(str(default), str(port)) for argument in arguments]
+    check = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.DEVNULL)
+    return await check.wait()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+@pytest.mark.parametrize(("ready", "status"), [(True, 0), (False, 1)])
+async def test_health_check_follows_readiness(
+    ready: bool, status: int, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command asks the REST port for readiness, and ignores proxy variables."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    options = rest_options(addresses=listen_addresses([host]))
+    async with listening(build_app(_routes(ready=ready)), options) as rest:
+        assert await _health_check(rest.port, rest.port) == status
+
+
+async def test_health_check_covers_both_ports() -> None:
+    """Without the gRPC port, the container is unhealthy."""
+    async with listening(build_app(_routes(ready=True)), rest_options()) as rest:
+        with socket.create_server(("127.0.0.1", 0)) as grpc:
+            port = grpc.getsockname()[1]
+            assert await _health_check(port, rest.port) == 0
+        assert await _health_check(port, rest.port) == 1

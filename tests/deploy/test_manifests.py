@@ -108,12 +108,20 @@ def test_network_policy_allows_only_the_container_ports() -> None:
     assert policy["policyTypes"] == ["Ingress", "Egress"]
 
 
-@pytest.mark.parametrize(
-    ("probe", "service"), [("startup", READINESS), ("readiness", READINESS), ("liveness", LIVENESS)]
-)
+@pytest.mark.parametrize(("probe", "service"), [("startup", READINESS), ("liveness", LIVENESS)])
 def test_probes_use_health_services_of_the_server(probe: str, service: str) -> None:
-    """Each probe names a health service on the gRPC port."""
+    """Each of these probes names a health service on the gRPC port."""
     assert CONTAINER[f"{probe}Probe"]["grpc"] == {"port": DEFAULTS["grpc_port"], "service": service}
+
+
+def test_probes_cover_both_ports() -> None:
+    """A pod whose REST port is dead is not ready."""
+    assert CONTAINER["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "http"}
+
+
+def test_services_have_all_families_of_the_cluster() -> None:
+    """The default would be the first family of the cluster."""
+    assert {service["spec"]["ipFamilyPolicy"] for service in SERVICES} == {"PreferDualStack"}
 
 
 @pytest.mark.parametrize("folder", [BASE, GPU], ids=lambda folder: folder.name)
@@ -123,8 +131,8 @@ def test_environment_variables_are_settings(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_server_listens_on_all_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes of the kubelet do not come from the loopback interface."""
-    assert _settings(DEPLOYMENT, monkeypatch).host == "0.0.0.0"
+    """Probes of the kubelet do not come from the loopback interface. A cluster may have IPv4, IPv6 or both."""
+    assert _settings(DEPLOYMENT, monkeypatch).host == ("::",)
 
 
 def test_pod_has_time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:

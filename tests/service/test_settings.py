@@ -8,7 +8,15 @@ from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import KEY_SETTINGS, Settings, read_settings
 
-SECONDS = ("max_connection_age", "default_timeout", "grace", "drain_delay")
+SECONDS = (
+    "max_connection_age",
+    "min_ping_interval",
+    "keepalive_time",
+    "rest_idle_timeout",
+    "default_timeout",
+    "grace",
+    "drain_delay",
+)
 
 
 def test_provider_and_precision_have_the_values_of_the_engines() -> None:
@@ -167,6 +175,25 @@ def test_defaults_are_shown_as_a_variable_takes_them(name: str, default: str) ->
     assert settings_help.default_text(name) == default
 
 
-def test_ipv6_host_may_have_brackets() -> None:
-    """A URL writes the address so."""
-    assert read_settings(host="[::1]").host == "::1"
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("[::1]", ("::1",)),
+        ("127.0.0.1, [::1]", ("127.0.0.1", "::1")),
+        ("localhost,unix:/run/rerank", ("localhost", "unix:/run/rerank")),
+        ("", ("127.0.0.1",)),
+    ],
+)
+def test_several_hosts(text: str, hosts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are separated by commas. An IPv6 address may have brackets, as in a URL."""
+    monkeypatch.setenv("RERANK_HOST", text)
+    assert Settings().host == hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [(",", "contains no address"), ("unix:", "give a folder"), ("::1,unix:///", "give a folder")]
+)
+def test_wrong_hosts_are_rejected(text: str, problem: str) -> None:
+    """The message has the flag."""
+    with pytest.raises(SettingsInvalid, match=f"--host or RERANK_HOST .*{problem}"):
+        read_settings(host=text)

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -67,9 +67,9 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(*arguments: str, **variables: str) -> Iterator[Process]:
-    """Run `rerank serve` on free ports, and kill it at the end of the block."""
-    serve = command("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json", *arguments)
+def started(*arguments: str, prefix: Sequence[str] = (), **variables: str) -> Iterator[Process]:
+    """Run `rerank serve` on free ports, and kill it at the end of the block. `prefix` is a command that runs it."""
+    serve = [*prefix, *command("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json", *arguments)]
     with subprocess.Popen(
         serve, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(**variables)
     ) as popen:

@@ -224,10 +224,13 @@ async def served(
     keys: Keys | None = None,
     default_timeout: float = 60.0,
     cutoff: Callable[[Deadline], Cutoff] = Cutoff,
+    **grpc_changes: Any,
 ) -> AsyncIterator[Served]:
-    """Serve a reranker over gRPC and REST, on ports that the system chooses."""
+    """Serve a reranker over gRPC and REST, on ports that the system chooses. `grpc_changes` are options of gRPC."""
     keys = keys or Keys()
-    options = grpc_options(max_message_bytes=MAX_MESSAGE_BYTES, default_timeout=default_timeout)
+    options = grpc_options(
+        **{"max_message_bytes": MAX_MESSAGE_BYTES, "default_timeout": default_timeout, **grpc_changes}
+    )
     methods = RerankMethods(core.reranker, core.registry, options, cutoff)
     tei = TeiMethods(core.reranker, core.registry)
     rest_settings = rest_options(max_body_bytes=MAX_MESSAGE_BYTES)

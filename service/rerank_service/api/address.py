@@ -1,11 +1,57 @@
-"""Network addresses that the server listens on."""
+"""Addresses that both servers listen on, from the setting `--host`."""
 
-import errno
 import ipaddress
 import socket
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
-_PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
+ANY_IPV4 = "0.0.0.0"
+ANY = "::"
+"""Every interface, by IPv6 and by IPv4."""
+UNIX = "unix:"
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """An IP address of this machine."""
+
+    ip: str
+    """Without brackets. A link-local address has a zone, such as fe80::1%eth0."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Return whether only this machine can connect."""
+        return ipaddress.ip_address(self.ip).is_loopback
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """AF_INET or AF_INET6."""
+        return socket.AF_INET6 if ":" in self.ip else socket.AF_INET
+
+    def text(self, port: int) -> str:
+        """Return `ip:port`, with an IPv6 address in brackets."""
+        return address(self.ip, port)
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A folder with one Unix socket for each protocol."""
+
+    folder: Path
+
+    @property
+    def is_loopback(self) -> bool:
+        """Return True: only this machine can connect."""
+        return True
+
+    def path(self, protocol: str) -> Path:
+        """Return the file of a protocol, `grpc` or `rest`: `grpc.sock` or `rest.sock`."""
+        return self.folder / f"{protocol}.sock"
+
+
+ListenAddress = TcpAddress | UnixAddress
 
 
 def address(host: str, port: int) -> str:
@@ -13,31 +59,77 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can connect to a host: 127.0.0.0/8, ::1 or localhost."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+def unix_address(host: str) -> UnixAddress:
+    """Return the address of `unix:FOLDER` or `unix://FOLDER`."""
+    return UnixAddress(Path(host.removeprefix(UNIX).removeprefix("//")).absolute())
 
 
-def listening_socket(host: str, port: int, *, flag: str) -> socket.socket:
-    """Return a TCP socket that listens on an address. `flag` is the setting of the port, such as `--rest-port`.
+def client_target(host: str, grpc_port: int) -> str:
+    """Return the gRPC target by which a client on this machine reaches a server that listens on `host`."""
+    if host.startswith(UNIX):
+        return f"{UNIX}{unix_address(host).path('grpc')}"
+    # `::` accepts IPv4 as well, and means 0.0.0.0 where the kernel has no IPv6
+    return address("127.0.0.1" if host in (ANY, ANY_IPV4) else host, grpc_port)
+
+
+def listen_addresses(hosts: Sequence[str]) -> tuple[ListenAddress, ...]:
+    """Return the addresses of hosts, each once, and none that another one includes.
+
+    `::` means IPv6 and IPv4, or IPv4 only if the kernel has no IPv6. `localhost` means both loopback addresses. Another
+    name means all its addresses. Of the addresses of a name, those that this machine does not have are left out.
 
     Raises:
-        OSError: the address is in use or not allowed. The message has the address, the reason and the setting.
+        OSError: a name has no address of this machine.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only if the socket names its protocol. Without it, the second part of a response waits
-    # 40 ms for the client's delayed acknowledgement
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found = dict.fromkeys(each for host in hosts for each in _addresses(host))
+    ips = {each.ip for each in found if isinstance(each, TcpAddress)}
+
+    def is_included(each: ListenAddress) -> bool:
+        if not isinstance(each, TcpAddress) or each.ip == ANY:
+            return False
+        return ANY in ips or (ANY_IPV4 in ips and each.family is socket.AF_INET and each.ip != ANY_IPV4)
+
+    return tuple(each for each in found if not is_included(each))
+
+
+def _addresses(host: str) -> Iterator[ListenAddress]:
+    if host.startswith(UNIX):
+        yield unix_address(host)
+        return
+    with suppress(ValueError):
+        yield _literal(host)
+        return
+    usable = [each for each in _resolved(host) if _is_usable(each)]
+    if not usable:
+        raise OSError(f"cannot listen on {host}: this machine has no such address; choose another with --host")
+    yield from usable
+
+
+def _literal(host: str) -> TcpAddress:
+    ip = ipaddress.ip_address(host)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    if str(ip) == ANY and not _is_usable(TcpAddress(ANY)):
+        return TcpAddress(ANY_IPV4)
+    return TcpAddress(str(ip))
+
+
+def _resolved(name: str) -> list[TcpAddress]:
+    if name == "localhost":  # some hosts files have only one of its addresses
+        return [TcpAddress("127.0.0.1"), TcpAddress("::1")]
     try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        setting = flag if error.errno in _PORT_ERRORS else "--host"
-        raise OSError(
-            f"cannot listen on {address(host, port)}: {error.strerror}; choose another with {setting}"
-        ) from error
-    return listener
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OSError(f"cannot listen on {name}: {reason}; choose another with --host") from error
+    return [TcpAddress(str(sockaddr[0])) for _, _, _, _, sockaddr in found]
+
+
+def _is_usable(tried: TcpAddress) -> bool:
+    """Return whether this machine has an address. A kernel without IPv6 has no IPv6 address."""
+    try:
+        with socket.socket(tried.family, socket.SOCK_STREAM) as probe:
+            probe.bind((tried.ip, 0))
+    except OSError:
+        return False
+    return True

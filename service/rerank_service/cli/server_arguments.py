@@ -4,6 +4,7 @@ import argparse
 import os
 from dataclasses import dataclass
 
+from rerank_service.api.address import UNIX, client_target
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import read_settings
 from rerank_service.tools.server_address import ADDRESS_FORMS, ServerAddress, server_address
@@ -13,8 +14,6 @@ API_KEY = "RERANK_API_KEY"
 CLIENT_VARIABLES = (_SERVER, API_KEY)
 """Environment variables of client commands. `rerank serve` ignores them."""
 _UNPRINTABLE = "has characters that are not allowed in a header: use printable ASCII only"
-_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Loopback address of each address that means all interfaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +71,14 @@ def chosen_server(arguments: argparse.Namespace) -> ChosenServer:
     if given := given_server(arguments):
         return given
     settings = read_settings()
+    host = settings.host[0]
+    if host.startswith(UNIX):
+        return ChosenServer(ServerAddress("grpc", client_target(host, 0)), "RERANK_HOST")
     if settings.grpc_port == 0:
         raise SettingsInvalid(
             "RERANK_GRPC_PORT is 0, so the system chose the port: set --server or RERANK_SERVER to the address"
         )
-    host = _LOOPBACK_OF.get(settings.host, settings.host)
-    bracketed = f"[{host}]" if ":" in host else host
-    return ChosenServer(ServerAddress("grpc", f"{bracketed}:{settings.grpc_port}"), "RERANK_HOST, RERANK_GRPC_PORT")
+    return ChosenServer(ServerAddress("grpc", client_target(host, settings.grpc_port)), "RERANK_HOST, RERANK_GRPC_PORT")
 
 
 def api_key(arguments: argparse.Namespace) -> str | None:

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,3 +77,25 @@ def test_errors_have_their_codes(
                 request, metadata=[("authorization", f"Bearer {key or harness.key}")], timeout=60
             )
     assert caught.value.code() is code
+
+
+def test_a_long_call_survives_pings_every_10_seconds(harness: Harness, stubs: Any) -> None:
+    """A server with gRPC's default policy closes the connection at the fifth ping. The call lasts 55 s."""
+    options = [
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    messages = stubs.messages
+
+    def parts() -> Iterator[Any]:
+        yield messages.RerankStreamRequest(header=messages.RerankHeader(request=messages.RerankRequest(query=QUERY)))
+        time.sleep(55)
+        documents = [messages.Document(text=text) for text in DOCUMENTS]
+        yield messages.RerankStreamRequest(documents=messages.DocumentChunk(documents=documents))
+
+    with grpc.insecure_channel(harness.grpc, options) as open_channel:
+        metadata = [("authorization", f"Bearer {harness.key}")]
+        stream = stubs.services.RerankStub(open_channel).RerankStream(parts(), metadata=metadata, timeout=110)
+        responses = list(stream)
+    expect([(result.index, result.relevance_score) for result in responses[-1].ranking.results])

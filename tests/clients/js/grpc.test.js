@@ -119,3 +119,27 @@ test("tei.v1 tells what is served", calling(async (call) => {
   assert.equal(answer.model_type, "MODEL_TYPE_RERANKER");
   assert.equal(answer.max_input_length, 512);
 }));
+
+// a server with gRPC's default policy closes the connection at the fifth ping
+const LONG = 55_000;
+const KEEPALIVE = {
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.keepalive_permit_without_calls": 1,
+};
+
+test("a long call survives pings every 10 s", { timeout: 2 * LONG }, async () => {
+  const client = new rerank.v1.Rerank(GRPC, credentials.createInsecure(), KEEPALIVE);
+  const metadata = new Metadata();
+  metadata.set("authorization", `Bearer ${KEY}`);
+  const answered = new Promise((resolve, failed) => {
+    const stream = client.RerankStream(metadata, { deadline: Date.now() + 2 * LONG }).on("data", resolve).on("error", failed);
+    stream.write({ header: { request: { query: QUERY } } });
+    setTimeout(() => {
+      stream.write({ documents: { documents } });
+      stream.end();
+    }, LONG);
+  });
+  expectOrder(ranked((await answered).ranking));
+  client.close();
+});

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.compression import Compression
 from rerank_service.api.grpc.message_text import repair_message
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_id import request_id_from
@@ -84,7 +85,7 @@ class Service:
             sender = _Sender(context)
             async with guarded(sender) as request:
                 response: Message = await behaviour(_call(method, messages, sender, request))
-                return response.SerializeToString()
+                return await sender.last(response)
             raise AssertionError("unreachable: _guarded passes or aborts the call")
 
         async def unary(message: bytes, context: Context) -> bytes:
@@ -106,11 +107,24 @@ class _Sender:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._compression = Compression(context, _metadata(context))
         self._writing: asyncio.Future[None] | None = None
+
+    async def send_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Send the initial metadata."""
+        await self._compression.announce(metadata)
+
+    async def last(self, message: Message) -> bytes:
+        """Return the message of a unary response, for gRPC to send."""
+        data = message.SerializeToString()
+        await self._compression.before_message(len(data))
+        return data
 
     async def write(self, message: Message) -> None:
         """Send one message. It is sent even if the wait for it is cancelled."""
-        self._writing = asyncio.ensure_future(self.context.write(message.SerializeToString()))
+        data = message.SerializeToString()
+        await self._compression.before_message(len(data))
+        self._writing = asyncio.ensure_future(self.context.write(data))
         self._writing.add_done_callback(lambda writing: writing.cancelled() or writing.exception())  # seen
         await asyncio.wait([self._writing])
         self._writing.result()
@@ -145,10 +159,7 @@ def _request_context(context: Context, method: MethodDescriptor, default_timeout
 def _call(
     method: MethodDescriptor, messages: AsyncIterator[bytes], sender: _Sender, request: RequestContext
 ) -> Call[Any]:
-    async def send_metadata(metadata: Mapping[str, str]) -> None:
-        await sender.context.send_initial_metadata(tuple(metadata.items()))
-
-    return Call(request, _decoded(method.input_type, messages), sender.write, send_metadata)
+    return Call(request, _decoded(method.input_type, messages), sender.write, sender.send_metadata)
 
 
 async def _single(message: bytes) -> AsyncIterator[bytes]:

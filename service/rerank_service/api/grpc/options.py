@@ -2,17 +2,23 @@
 
 from dataclasses import dataclass
 
+from rerank_service.api.address import ListenAddress
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpcOptions:
-    """Address, limits and timeouts of the gRPC server. All values are settings (settings.py)."""
+    """Addresses, limits and timeouts of the gRPC server. All values are settings (settings.py)."""
 
-    host: str
+    addresses: tuple[ListenAddress, ...]
     port: int
-    """0: the system chooses a port."""
+    """Port of all TCP addresses. 0: the system chooses one."""
     max_message_bytes: int
     """Maximum size of one received message, in bytes."""
     default_timeout: float
     """Deadline of a call that sets none, in seconds."""
     max_connection_age: float | None
     """Seconds after which a connection is closed gracefully (GOAWAY). None: never."""
+    min_ping_interval: float
+    """Minimum seconds between two pings of a client. A client that pings more often is disconnected. 0: no minimum."""
+    keepalive_time: float | None
+    """Seconds without traffic after which the server pings a client. None: 2 hours."""

@@ -1,19 +1,17 @@
-"""gRPC server: services, health checks (grpc.health.v1) and reflection on one port."""
+"""gRPC server: services, health checks (grpc.health.v1) and reflection on the same addresses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import grpc
-from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from rerank_service.api.address import address, listening_socket
 from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.binding import bind
 from rerank_service.api.grpc.handlers import Service
 from rerank_service.api.grpc.options import GrpcOptions
+from rerank_service.api.grpc.reflection import add_reflection
 
 LIVENESS = "live"
 """Name of the health service for liveness probes: SERVING while the process runs, so that Kubernetes does not restart
@@ -30,13 +28,17 @@ class GrpcEdge:
     """The running server."""
 
     def __init__(
-        self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer, services: Sequence[str]
+        self, server: grpc.aio.Server, checks: health.aio.HealthServicer, services: Sequence[str], options: GrpcOptions
     ) -> None:
-        """`services` are the names whose health status reports the readiness of the server."""
+        """Listen on the addresses. `services` are the names whose health status reports the readiness of the server.
+
+        Raises:
+            OSError: an address is in use or not allowed.
+        """
         self._server = server
         self._checks = checks
         self._services = services
-        self.port = port
+        self.port, self.targets = bind(server, options.addresses, options.port)
 
     async def stop(self, grace: float) -> None:
         """Accept no new calls, and wait until running calls end. After `grace` seconds, cancel them.
@@ -61,25 +63,20 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # a second server on the port is an error
         ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+        # both ends may ping a connection without calls. Otherwise, gRPC expects 2 hours between such pings of a client
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(options.min_ping_interval)),
+        ("grpc.http2.max_pings_without_data", 0),  # the server pings as often as keepalive_time says
     ]
+    if options.keepalive_time is not None:
+        arguments.append(("grpc.keepalive_time_ms", _milliseconds(options.keepalive_time)))
     if options.max_connection_age is not None:
-        milliseconds = min(round(options.max_connection_age * 1000), _MAX_MILLISECONDS)
-        arguments.append(("grpc.max_connection_age_ms", milliseconds))
+        arguments.append(("grpc.max_connection_age_ms", _milliseconds(options.max_connection_age)))
     return arguments
 
 
-def _described(files: Iterable[FileDescriptor]) -> DescriptorPool:
-    """Return one pool with the files, which may come from different pools, and with their imports."""
-    pool = DescriptorPool()
-
-    def add(file: FileDescriptor) -> None:
-        for imported in file.dependencies:
-            add(imported)
-        pool.AddSerializedFile(file.serialized_pb)
-
-    for file in files:
-        add(file)
-    return pool
+def _milliseconds(seconds: float) -> int:
+    return min(round(seconds * 1000), _MAX_MILLISECONDS)
 
 
 @asynccontextmanager
@@ -87,27 +84,17 @@ async def listening(services: Sequence[Service], keys: Keys, options: GrpcOption
     """Listen while the block runs: live from the start, ready after `set_ready`. At the end, cancel running calls.
 
     Raises:
-        OSError: the address is in use.
+        OSError: an address is in use or not allowed.
     """
-    # grpc writes the reason to stderr in its own form, and raises an error without it
-    listening_socket(options.host, options.port, flag="--grpc-port").close()
     server = grpc.aio.server(options=_channel_arguments(options))
     server.add_generic_rpc_handlers(tuple(service.handler(keys, options.default_timeout) for service in services))
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = [service.descriptor.full_name for service in services]
-    files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
-    reflection.enable_server_reflection(
-        (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server, pool=_described(files)
-    )
-    try:
-        port = server.add_insecure_port(address(options.host, options.port))
-    except RuntimeError as error:
-        raise OSError(
-            f"cannot listen on {address(options.host, options.port)}: {error}; choose another with --grpc-port"
-        ) from error
+    files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR]
+    add_reflection(server, (*names, health.SERVICE_NAME), files)
+    edge = GrpcEdge(server, checks, names, options)
     await server.start()
-    edge = GrpcEdge(server, port, checks, names)
     await edge.set_ready(ready=False)
     await checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     try:

@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 
+from rerank_service.api.address import ListenAddress
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestOptions:
-    """Limits and timeouts of the REST server. All values are settings (settings.py)."""
+    """Addresses, limits and timeouts of the REST server. All values are settings (settings.py)."""
 
-    host: str
+    addresses: tuple[ListenAddress, ...]
     port: int
-    """0: the system chooses a port."""
+    """Port of all TCP addresses. 0: the system chooses one."""
     max_body_bytes: int
     """Maximum size of a request body, in bytes."""
     default_timeout: float
     """Deadline of a request that sets none, in seconds."""
+    idle_timeout: float
+    """Seconds without a request after which a connection is closed."""

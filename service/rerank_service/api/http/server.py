@@ -1,15 +1,18 @@
-"""REST server: listens on a port and runs an application until it is stopped."""
+"""REST server: listens on addresses and runs an application until it is stopped."""
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rerank_service.api.address import listening_socket
+from rerank_service.api.address import UNIX, ListenAddress, TcpAddress, address
 from rerank_service.api.http.options import RestOptions
+from rerank_service.api.tcp_sockets import listening_sockets
+from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_end
 
 
 class _Server(uvicorn.Server):
@@ -20,10 +23,14 @@ class _Server(uvicorn.Server):
 class RestEdge:
     """The running server."""
 
-    def __init__(self, server: _Server, serving: asyncio.Task[None], port: int) -> None:
+    def __init__(self, server: _Server, serving: asyncio.Task[None], sockets: Sequence[socket.socket]) -> None:
         self._server = server
         self._serving = serving
-        self.port = port
+        names = [listener.getsockname() for listener in sockets]
+        self.port: int = next((name[1] for name in names if not isinstance(name, str)), 0)
+        """Port of all TCP addresses; 0 without any."""
+        self.urls = tuple(map(_url, names))
+        """Base URL of each TCP address, and `unix:FILE` of each Unix socket."""
 
     async def stop(self, grace: float) -> None:
         """Accept no new connections, and wait until running requests end. After `grace` seconds, cancel them.
@@ -42,26 +49,43 @@ async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdg
     """Listen while the block runs. At the end, cancel running requests.
 
     Raises:
-        OSError: the address is in use.
+        OSError: an address is in use or not allowed.
     """
     config = uvicorn.Config(
         _TidyRequests(app),
-        host=options.host,
-        port=options.port,
         http="h11",  # unlike httptools, it limits the size of headers
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
+        timeout_keep_alive=math.ceil(options.idle_timeout),
     )
-    listener = listening_socket(options.host, options.port, flag="--rest-port")
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    edge = RestEdge(server, serving, listener.getsockname()[1])
-    try:
-        yield edge
-    finally:
-        await edge.stop(0.0)
+    with ExitStack() as files:
+        sockets = _sockets(options.addresses, options.port, files)
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=sockets))
+        edge = RestEdge(server, serving, sockets)
+        try:
+            yield edge
+        finally:
+            await edge.stop(0.0)
+
+
+def _sockets(addresses: Sequence[ListenAddress], port: int, files: ExitStack) -> list[socket.socket]:
+    """Listen on all addresses. `files` removes the files of Unix sockets."""
+    tcp = [each for each in addresses if isinstance(each, TcpAddress)]
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(each) for each in listening_sockets(tcp, port, flag="--rest-port")]
+        for path in (each.path("rest") for each in addresses if not isinstance(each, TcpAddress)):
+            sockets.append(opened.enter_context(listening_unix_socket(path)))
+            files.enter_context(removed_at_end(path))
+        opened.pop_all()
+    return sockets
+
+
+def _url(name: tuple[str, int] | str) -> str:
+    """Return the URL of a socket's name."""
+    return f"{UNIX}{name}" if isinstance(name, str) else f"http://{address(name[0], name[1])}"
 
 
 class _TidyRequests:

@@ -27,6 +27,8 @@ _METAVARS = {
     "tuple[SecretStr,...]": "KEY,KEY",
 }
 """Name of a value in --help, by its Python type."""
+_METAVAR_OF = {"api_keys_file": "FILE", "host": "ADDRESS,ADDRESS"}
+"""Name of the value of a setting for which the type says too little."""
 
 
 class _Flags(CliSettingsSource[Settings]):
@@ -49,8 +51,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         group_of.update(dict.fromkeys(names, parser.add_argument_group(heading)))
 
     def add_flag(_parser: Any, *flags: str, dest: str, **options: Any) -> None:
-        if dest == "api_keys_file":  # the only path of a file: the others are folders
-            options["metavar"] = "FILE"
+        if dest in _METAVAR_OF:
+            options["metavar"] = _METAVAR_OF[dest]
         group_of[dest].add_argument(*flags, dest=dest, **options)
 
     parser.set_defaults(settings=_Flags(Settings, root_parser=parser, add_argument_method=add_flag))
@@ -102,7 +104,7 @@ COMMAND = Command(
         ("the bundled starter model, with a first ranking", f"{command_name()} serve --example"),
         (
             "your own model on all interfaces, with an API key",
-            f"RERANK_API_KEYS=secret {command_name()} serve --model out/my-model --host 0.0.0.0",
+            f"RERANK_API_KEYS=secret {command_name()} serve --model out/my-model --host ::",
         ),
     ),
     configure=_configure,

@@ -16,16 +16,21 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
     the error: the server continues to serve."""
     console = Console()
     try:
-        async with AsyncRerankClient(addresses.grpc, api_key=next(iter(api_keys), None)) as client:
+        async with AsyncRerankClient(addresses.grpc[0], api_key=next(iter(api_keys), None)) as client:
             response = await client.rerank(example.QUERY, example.DOCUMENTS)
         console.print()
         console.print(ranking_table(example.QUERY, example.DOCUMENTS, response))
     except grpc.aio.AioRpcError as error:
         console.print(f"\nThe example could not be ranked: {error.details()}", markup=False)
     console.print(
-        f"\n[bold]gRPC[/]  {addresses.grpc}   rerank.v1.Rerank, with reflection and health"
-        f"\n[bold]REST[/]  {addresses.rest}   POST /v2/rerank; try it at {addresses.rest}/docs"
+        f"\n[bold]gRPC[/]  {', '.join(addresses.grpc)}   rerank.v1.Rerank, with reflection and health"
+        f"\n[bold]REST[/]  {', '.join(addresses.rest)}   POST /v2/rerank; {_docs(addresses.rest[0])}"
         "\n\nServing until Ctrl-C.\n",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _docs(rest: str) -> str:
+    """Return where to find the description of REST, which a browser shows only by TCP."""
+    return f"try it at {rest}/docs" if rest.startswith("http") else "described at /docs"

@@ -3,12 +3,15 @@
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.server import listening
 from support.limits import grpc_options
 from support.running import Served
+
+VERSIONS = ("v1", "v1alpha")
+"""Versions of the reflection protocol, which have the same messages."""
 
 
 async def test_readiness_and_liveness_differ(edges: Served) -> None:
@@ -28,12 +31,17 @@ async def test_readiness_and_liveness_differ(edges: Served) -> None:
 
 
 async def test_reflection_lists_the_services(edges: Served) -> None:
-    """grpcurl needs no proto file."""
-    stub = reflection_pb2_grpc.ServerReflectionStub(edges.client._channel)
-    responses = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-    response = await anext(aiter(responses))
-    names = {service.name for service in response.list_services_response.service}
-    assert {"rerank.v1.Rerank", "grpc.health.v1.Health"} <= names
+    """grpcurl needs no proto file. Newer clients ask for v1 and older ones for v1alpha."""
+    async with grpc.aio.insecure_channel(edges.address) as channel:
+        for version in VERSIONS:
+            assert await _listed(channel, version) == {
+                "rerank.v1.Rerank",
+                "tei.v1.Rerank",
+                "tei.v1.Info",
+                "grpc.health.v1.Health",
+                "grpc.reflection.v1.ServerReflection",
+                "grpc.reflection.v1alpha.ServerReflection",
+            }
 
 
 async def test_health_and_reflection_have_all_services(edges: Served) -> None:
@@ -45,30 +53,40 @@ async def test_health_and_reflection_have_all_services(edges: Served) -> None:
             for name in ("tei.v1.Rerank", "tei.v1.Info"):
                 response = await health.Check(health_pb2.HealthCheckRequest(service=name))
                 assert health_pb2.HealthCheckResponse.ServingStatus.Name(response.status) == status
-        assert {"tei.v1.Rerank", "tei.v1.Info", "rerank.v1.Rerank"} <= await _listed(channel)
         for symbol, names in (
             ("tei.v1.Rerank", {"tei.proto"}),
             ("rerank.v1.Rerank", {"google/protobuf/duration.proto", "google/protobuf/struct.proto"}),
             ("grpc.health.v1.Health", set()),
+            ("grpc.reflection.v1.ServerReflection", {"grpc/reflection/v1/reflection.proto"}),
+            ("grpc.reflection.v1alpha.ServerReflection", set()),
         ):
-            pool = await _described(channel, symbol)
-            for name in names:
-                pool.FindFileByName(name)
-            pool.FindServiceByName(symbol)
+            for version in VERSIONS:
+                pool = await _described(channel, symbol, version)
+                for name in names:
+                    pool.FindFileByName(name)
+                pool.FindServiceByName(symbol)
 
 
-async def _listed(channel: grpc.aio.Channel) -> set[str]:
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    response = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
+async def _reflected(
+    channel: grpc.aio.Channel, version: str, request: reflection_pb2.ServerReflectionRequest
+) -> reflection_pb2.ServerReflectionResponse:
+    info = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return await anext(aiter(info(iter([request]))))
+
+
+async def _listed(channel: grpc.aio.Channel, version: str) -> set[str]:
+    response = await _reflected(channel, version, reflection_pb2.ServerReflectionRequest(list_services=""))
     return {service.name for service in response.list_services_response.service}
 
 
-async def _described(channel: grpc.aio.Channel, symbol: str) -> DescriptorPool:
+async def _described(channel: grpc.aio.Channel, symbol: str, version: str) -> DescriptorPool:
     """Return the descriptors that a client such as grpcurl builds from the response."""
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    response = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
+    response = await _reflected(channel, version, request)
     pool = DescriptorPool()
     for file in reversed(response.file_descriptor_response.file_descriptor_proto):
         pool.AddSerializedFile(file)

@@ -1,0 +1,41 @@
+"""Let a gRPC server listen on addresses, with the meaning that they have for REST."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import grpc
+
+from rerank_service.api.address import ANY_IPV4, UNIX, ListenAddress, TcpAddress
+from rerank_service.api.tcp_sockets import ipv6_in_use, reserved_port
+from rerank_service.api.unix_sockets import allow_connections, claim
+
+
+def bind(server: grpc.aio.Server, addresses: Sequence[ListenAddress], port: int) -> tuple[int, tuple[str, ...]]:
+    """Listen on all addresses. Return the port of TCP (0 without any), and the target of each address for clients.
+
+    `port` 0 lets the system choose. gRPC removes the files of Unix sockets when the server stops.
+
+    Raises:
+        OSError: an address is in use or not allowed.
+    """
+    tcp = [each for each in addresses if isinstance(each, TcpAddress)]
+    # gRPC alone would write the reason of an error to stderr in its own form, and choose a port for each address
+    with reserved_port(tcp, port, flag="--grpc-port") as chosen:
+        for each in tcp:
+            # gRPC takes 0.0.0.0 as `::`, and listens on IPv4 only if `::` is in use
+            with ipv6_in_use(chosen) if each.ip == ANY_IPV4 else nullcontext():
+                _add(server, each.text(chosen), "--grpc-port")
+    targets = [each.text(chosen) for each in tcp]
+    for path in (each.path("grpc") for each in addresses if not isinstance(each, TcpAddress)):
+        claim(path)
+        _add(server, f"{UNIX}{path}", "--host")
+        allow_connections(path)
+        targets.append(f"{UNIX}{path}")
+    return chosen if tcp else 0, tuple(targets)
+
+
+def _add(server: grpc.aio.Server, target: str, flag: str) -> None:
+    try:
+        server.add_insecure_port(target)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {target}: {error}; choose another with {flag}") from error
