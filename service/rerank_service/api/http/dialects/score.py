@@ -133,6 +133,8 @@ class Scores:
             model=parsed.model or "",
             too_long=parsed.too_long,
             cut_side=parsed.cut_side,
+            max_pair_tokens=parsed.max_pair_tokens,
+            max_query_tokens=parsed.max_tokens_per_query,
             score_type=parsed.activation_type,
             priority=parsed.priority or 0,
             instruction=parsed.instruction or "",
