@@ -1,6 +1,6 @@
 """Types of fields in JSON bodies: strict, with the exceptions that some clients need."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
