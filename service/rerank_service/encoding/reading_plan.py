@@ -1,4 +1,4 @@
-"""How the documents of a request are read: which part of each one, and in how many windows. Pure.
+"""The part of each document that is read, and the number and size of its windows. Pure.
 
 Admission and the tokenizer both take the number of windows from `ReadingPlan.window_count`.
 """

@@ -112,9 +112,7 @@ def test_several_collections_have_a_mean(
     assert report["collections"][1]["queries_refused"] == 1
     shown = capsys.readouterr().out
     assert "mean of 2" in shown
-    assert (
-        "two: left in the order of the candidates: 1 query refused (two.jsonl:6: query has" in shown
-    )
+    assert "two: left in the order of the candidates: 1 query refused (two.jsonl:6: query has" in shown
 
 
 async def test_long_documents_are_evaluated_as_a_server_scores_them(
