@@ -27,6 +27,8 @@ class Options(TypedDict, total=False):
     window_score: pb.WindowScore.ValueType
     too_long: pb.TooLong.ValueType
     cut_side: pb.CutSide.ValueType
+    query_too_long: pb.QueryTooLong.ValueType
+    max_query_tokens: int | None
     score_type: pb.ScoreType.ValueType
     min_score: float | None
     priority: int

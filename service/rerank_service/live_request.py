@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rerank_service.encoding.duplicates import Duplicates
 from rerank_service.encoding.preparer import PreparedDocument
-from rerank_service.encoding.windows import ReadingPlan
+from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.errors import TooLarge
 from rerank_service.models.served_model import ServedModel
 from rerank_service.quantities import counted
@@ -47,6 +47,8 @@ class LiveRequest:
     """The cutoff of a request that accepts a partial ranking."""
     received: int = field(init=False, default=0)
     """Number of documents received, whether or not they are on the board yet."""
+    query_truncated: bool = field(init=False, default=False)
+    """True if a query was cut: the request's, or a document's own."""
     board: Scoreboard = field(init=False)
     meter: UsageMeter = field(init=False)
     _duplicates: Duplicates = field(init=False, default_factory=Duplicates)
@@ -73,6 +75,7 @@ class LiveRequest:
         Raises:
             TooLarge: the documents have too many windows.
         """
+        self.query_truncated |= any(document.query_truncated for document in prepared)
         originals = self._add_to_board(prepared, submission)
         self._check_windows()
         unscored = self._use_cached_logits(originals, submission)

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 
 from rerank_service.encoding.pair_key import PairKeys
 from rerank_service.encoding.preparer import Preparer, check_chars
-from rerank_service.encoding.windows import reading_plan
+from rerank_service.encoding.reading_plan import ReadingPlan, reading_plan
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.live_request import LiveRequest, OnScores
 from rerank_service.models.registry import Registry
+from rerank_service.models.served_model import ServedModel
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
@@ -61,7 +62,7 @@ class Reranker:
         _check_count(len(documents), self.limits.max_documents)
         self._check_texts(request)
         model = self._registry.get(request.model)
-        plan = reading_plan(request, self.limits, model.tokenizer.max_tokens)
+        plan = self._plan(request, model)
         sent = _with_chars(documents, reader)
         estimate_tokens = model.tokenizer.token_estimator(request.query, plan, instruction=request.instruction)
         tokens = sum(estimate_tokens(document.chars) for document in sent)
@@ -113,7 +114,7 @@ class Reranker:
                 request=request,
                 model=model,
                 reader=reader,
-                plan=reading_plan(request, self.limits, model.tokenizer.max_tokens),
+                plan=self._plan(request, model),
                 ticket=ticket,
                 weight=weight,
                 max_kept_bytes=self.limits.max_kept_bytes,
@@ -142,6 +143,7 @@ class Reranker:
             timing=live.meter.timing(submission.first_added),
             board=live.board,
             missing=missing,
+            query_truncated=live.query_truncated,
         )
 
     async def _feed(
@@ -160,7 +162,7 @@ class Reranker:
 
     def _preparer(self, live: LiveRequest) -> Preparer:
         """Encode the query, and return the preparer of the request's documents. Blocks."""
-        query = live.model.tokenizer.encode_query(live.request.query, live.request.instruction)
+        query = live.model.tokenizer.encode_query(live.request.query, live.request.instruction, live.plan.pair)
         return Preparer(
             request=live.request,
             plan=live.plan,
@@ -170,6 +172,10 @@ class Reranker:
             keys=PairKeys(query, live.model.identity),
             max_chars=self.limits.max_document_chars,
         )
+
+    def _plan(self, request: RerankRequest, model: ServedModel) -> ReadingPlan:
+        tokenizer = model.tokenizer
+        return reading_plan(request, self.limits, max_tokens=tokenizer.max_tokens, template=tokenizer.template_tokens)
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call)

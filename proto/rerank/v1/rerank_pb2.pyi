@@ -126,6 +126,40 @@ TOO_LONG_REFUSE: TooLong.ValueType  # 4
 """Reject the request with INVALID_ARGUMENT. The error names the document."""
 Global___TooLong: _TypeAlias = TooLong  # noqa: Y015
 
+class _QueryTooLong:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QueryTooLongEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QueryTooLong.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QUERY_TOO_LONG_UNSPECIFIED: _QueryTooLong.ValueType  # 0
+    """Default. Same as QUERY_TOO_LONG_REFUSE if `too_long` is TOO_LONG_WHOLE or TOO_LONG_REFUSE, otherwise the same as
+    QUERY_TOO_LONG_CUT.
+    """
+    QUERY_TOO_LONG_CUT: _QueryTooLong.ValueType  # 1
+    """Cut the query on the side that `cut_side` names, so that a quarter of the model length is left for a document.
+    `RerankResponse.query_truncated` is true.
+    """
+    QUERY_TOO_LONG_REFUSE: _QueryTooLong.ValueType  # 2
+    """Reject the request with INVALID_ARGUMENT. The error names the query."""
+
+class QueryTooLong(_QueryTooLong, metaclass=_QueryTooLongEnumTypeWrapper):
+    """Treatment of a query that leaves a document less than a quarter of the model length. If documents that do not fit are
+    rejected (TOO_LONG_REFUSE) and the query must not be cut, a query may use the whole model length except for one token.
+    """
+
+QUERY_TOO_LONG_UNSPECIFIED: QueryTooLong.ValueType  # 0
+"""Default. Same as QUERY_TOO_LONG_REFUSE if `too_long` is TOO_LONG_WHOLE or TOO_LONG_REFUSE, otherwise the same as
+QUERY_TOO_LONG_CUT.
+"""
+QUERY_TOO_LONG_CUT: QueryTooLong.ValueType  # 1
+"""Cut the query on the side that `cut_side` names, so that a quarter of the model length is left for a document.
+`RerankResponse.query_truncated` is true.
+"""
+QUERY_TOO_LONG_REFUSE: QueryTooLong.ValueType  # 2
+"""Reject the request with INVALID_ARGUMENT. The error names the query."""
+Global___QueryTooLong: _TypeAlias = QueryTooLong  # noqa: Y015
+
 class _CutSide:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -135,19 +169,19 @@ class _CutSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CutSide.Value
     CUT_SIDE_UNSPECIFIED: _CutSide.ValueType  # 0
     """Default. Same as CUT_SIDE_RIGHT."""
     CUT_SIDE_RIGHT: _CutSide.ValueType  # 1
-    """Cut the end of the document."""
+    """Cut the end."""
     CUT_SIDE_LEFT: _CutSide.ValueType  # 2
-    """Cut the beginning of the document."""
+    """Cut the beginning."""
 
 class CutSide(_CutSide, metaclass=_CutSideEnumTypeWrapper):
-    """Side of a document that is cut."""
+    """Side of a query or a document that is cut."""
 
 CUT_SIDE_UNSPECIFIED: CutSide.ValueType  # 0
 """Default. Same as CUT_SIDE_RIGHT."""
 CUT_SIDE_RIGHT: CutSide.ValueType  # 1
-"""Cut the end of the document."""
+"""Cut the end."""
 CUT_SIDE_LEFT: CutSide.ValueType  # 2
-"""Cut the beginning of the document."""
+"""Cut the beginning."""
 Global___CutSide: _TypeAlias = CutSide  # noqa: Y015
 
 class _WindowScore:
@@ -241,11 +275,13 @@ class RerankRequest(_message.Message):
     WINDOW_SCORE_FIELD_NUMBER: _builtins.int
     TOO_LONG_FIELD_NUMBER: _builtins.int
     CUT_SIDE_FIELD_NUMBER: _builtins.int
+    QUERY_TOO_LONG_FIELD_NUMBER: _builtins.int
+    MAX_QUERY_TOKENS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model, or one of its aliases. Default: empty. Empty or "default" selects the default model."""
     query: _builtins.str
-    """The query. Required, not empty, at most 100,000 characters by default. It must leave room for a document within the
-    model length.
+    """The query. Required, not empty, at most 100,000 characters by default. A query that leaves a document less than a
+    quarter of the model length is cut or rejected, see `query_too_long`.
     """
     top_n: _builtins.int
     """Maximum number of results. Default, and 0: all documents. A value above the number of documents returns all.
@@ -283,8 +319,14 @@ class RerankRequest(_message.Message):
     too_long: Global___TooLong.ValueType
     """Treatment of a document that exceeds the model length. Default: TOO_LONG_WINDOWS."""
     cut_side: Global___CutSide.ValueType
-    """Side of a document that is cut by `max_tokens_per_doc`, `max_chunks_per_doc` or TOO_LONG_CUT. Default:
-    CUT_SIDE_RIGHT.
+    """Side of a query or a document that is cut by `max_query_tokens`, QUERY_TOO_LONG_CUT, `max_tokens_per_doc`,
+    `max_chunks_per_doc` or TOO_LONG_CUT. Default: CUT_SIDE_RIGHT.
+    """
+    query_too_long: Global___QueryTooLong.ValueType
+    """Treatment of a query that is too long. Default: it follows `too_long`."""
+    max_query_tokens: _builtins.int
+    """Maximum number of tokens of the query. A longer query is treated as `query_too_long` says. Default, also if 0: the
+    query may use up to three quarters of the model length.
     """
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
@@ -315,15 +357,19 @@ class RerankRequest(_message.Message):
         window_score: Global___WindowScore.ValueType = ...,
         too_long: Global___TooLong.ValueType = ...,
         cut_side: Global___CutSide.ValueType = ...,
+        query_too_long: Global___QueryTooLong.ValueType = ...,
+        max_query_tokens: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "overlap_tokens", b"overlap_tokens", "top_n", b"top_n"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_query_tokens", b"_max_query_tokens", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_query_tokens", b"max_query_tokens", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "overlap_tokens", b"overlap_tokens", "top_n", b"top_n"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "cut_side", b"cut_side", "documents", b"documents", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "model", b"model", "overlap_tokens", b"overlap_tokens", "priority", b"priority", "query", b"query", "rank_fields", b"rank_fields", "return_documents", b"return_documents", "score_type", b"score_type", "too_long", b"too_long", "top_n", b"top_n", "window_score", b"window_score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_query_tokens", b"_max_query_tokens", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "cut_side", b"cut_side", "documents", b"documents", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_query_tokens", b"max_query_tokens", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "model", b"model", "overlap_tokens", b"overlap_tokens", "priority", b"priority", "query", b"query", "query_too_long", b"query_too_long", "rank_fields", b"rank_fields", "return_documents", b"return_documents", "score_type", b"score_type", "too_long", b"too_long", "top_n", b"top_n", "window_score", b"window_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__instruction: _TypeAlias = _typing.Literal["instruction"]  # noqa: Y015
     _WhichOneofArgType__instruction: _TypeAlias = _typing.Literal["_instruction", b"_instruction"]  # noqa: Y015
     _WhichOneofReturnType__max_chunks_per_doc: _TypeAlias = _typing.Literal["max_chunks_per_doc"]  # noqa: Y015
     _WhichOneofArgType__max_chunks_per_doc: _TypeAlias = _typing.Literal["_max_chunks_per_doc", b"_max_chunks_per_doc"]  # noqa: Y015
+    _WhichOneofReturnType__max_query_tokens: _TypeAlias = _typing.Literal["max_query_tokens"]  # noqa: Y015
+    _WhichOneofArgType__max_query_tokens: _TypeAlias = _typing.Literal["_max_query_tokens", b"_max_query_tokens"]  # noqa: Y015
     _WhichOneofReturnType__max_tokens_per_doc: _TypeAlias = _typing.Literal["max_tokens_per_doc"]  # noqa: Y015
     _WhichOneofArgType__max_tokens_per_doc: _TypeAlias = _typing.Literal["_max_tokens_per_doc", b"_max_tokens_per_doc"]  # noqa: Y015
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
@@ -336,6 +382,8 @@ class RerankRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__instruction) -> _WhichOneofReturnType__instruction | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_chunks_per_doc) -> _WhichOneofReturnType__max_chunks_per_doc | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_query_tokens) -> _WhichOneofReturnType__max_query_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens_per_doc) -> _WhichOneofReturnType__max_tokens_per_doc | None: ...
     @_typing.overload
@@ -541,6 +589,7 @@ class RerankResponse(_message.Message):
     PARTIAL_FIELD_NUMBER: _builtins.int
     UNSCORED_FIELD_NUMBER: _builtins.int
     RECEIVED_FIELD_NUMBER: _builtins.int
+    QUERY_TRUNCATED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the request, also in the server's log. It is the `x-request-id` metadata of the call if the client sent it;
     otherwise the server creates one.
@@ -555,6 +604,8 @@ class RerankResponse(_message.Message):
     """Number of documents that the server read from the stream. Set if `partial` is true. Later documents are neither in
     `results` nor in `unscored`, because the server does not know them.
     """
+    query_truncated: _builtins.bool
+    """True if the query was cut, so that its end (or its beginning, see `cut_side`) has no influence on the scores."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
         """The results, best first."""
@@ -585,10 +636,11 @@ class RerankResponse(_message.Message):
         partial: _builtins.bool = ...,
         unscored: _abc.Iterable[Global___IndexRange] | None = ...,
         received: _builtins.int = ...,
+        query_truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "partial", b"partial", "received", b"received", "results", b"results", "timing", b"timing", "unscored", b"unscored", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "partial", b"partial", "query_truncated", b"query_truncated", "received", b"received", "results", b"results", "timing", b"timing", "unscored", b"unscored", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -797,7 +849,7 @@ class RerankStreamResponse(_message.Message):
     @_builtins.property
     def ranking(self) -> Global___RerankResponse:
         """A part of the final ranking. The messages hold the results in order, best first, and after them the unscored
-        documents. `id`, `model` and `partial` are in each message; `usage`, `timing` and `received` are in the last one.
+        documents. `id`, `model`, `partial` and `query_truncated` are in each message; `usage`, `timing` and `received` are in the last one.
         """
 
     def __init__(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from rerank_service.encoding.tokenizer import EncodedQuery
+from rerank_service.encoding.encoded_query import EncodedQuery
 from rerank_service.ranking.document import Span
 from rerank_service.scheduling.batching import EncodedPair
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from rerank_service.encoding.encoded_query import EncodedQuery
 from rerank_service.encoding.pair_key import PairKeys, windows_key
-from rerank_service.encoding.tokenizer import EncodedQuery, PairTokenizer
-from rerank_service.encoding.windows import ReadingPlan
+from rerank_service.encoding.reading_plan import ReadingPlan
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.errors import TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Document, Reader, SentDocument, Span
@@ -40,6 +41,8 @@ class PreparedDocument:
     """Key of the document: documents with equal keys are duplicates."""
     truncated: bool
     """True if the document was cut."""
+    query_truncated: bool
+    """True if the query was cut."""
     spans: Sequence[Span] = ()
     """Positions of its windows in its text, if it has several."""
 
@@ -81,7 +84,7 @@ class Preparer:
         """Return the preparer for documents with this query. None: the request's query."""
         if query is None:
             return self
-        encoded = self.tokenizer.encode_query(query, self.request.instruction)
+        encoded = self.tokenizer.encode_query(query, self.request.instruction, self.plan.pair)
         return replace(self, query=encoded, keys=self.keys.with_query(encoded))
 
     def encode(self, documents: Sequence[_ReadDocument]) -> list[PreparedDocument]:
@@ -110,6 +113,7 @@ class Preparer:
             pairs=(KeyedPair(read.index, pair, key),),
             key=key,
             truncated=pair.truncated,
+            query_truncated=self.query.truncated,
         )
 
     def _in_windows(self, read: _ReadDocument) -> PreparedDocument:
@@ -122,6 +126,7 @@ class Preparer:
             pairs=pairs,
             key=windows_key([keyed.key for keyed in pairs], encoded.spans),
             truncated=encoded.truncated,
+            query_truncated=self.query.truncated,
             spans=encoded.spans,
         )
 

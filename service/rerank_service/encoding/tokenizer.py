@@ -10,24 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from rerank_service.encoding.encoded_query import EncodedQuery, fit_query
 from rerank_service.encoding.pair_layout import Layout, template_layout, token_ids, tokenizer_layout
+from rerank_service.encoding.pair_limits import PairLimits
+from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.text_ends import text_end, text_start
 from rerank_service.encoding.token_rate import TokenRate
-from rerank_service.encoding.windows import ReadingPlan, window_spans
-from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.encoding.windows import window_spans
+from rerank_service.errors import BundleInvalid
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
-from rerank_service.scheduling.batching import EncodedPair, Segment
+from rerank_service.scheduling.batching import EncodedPair
 
 _CHARS_PER_TOKEN = 16
 """Characters that are read for each token needed. Few words are longer, so that reading once is nearly always
 enough."""
 _MIN_CHARS = 2_048
 """Minimum characters read of a text. A tokenizer may know a long word only in part, so a word must be read whole."""
-_MIN_ROOM_SHARE = 0.25
-"""Minimum share of a pair that the estimate leaves for the document."""
 _EMPTY = ("", Encoding())
 
 Encode = Callable[[Sequence[str]], list[Encoding]]
@@ -42,26 +43,6 @@ class EncodedWindows:
     """Position of each window in the text."""
     truncated: bool
     """True if the windows do not hold the whole document."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedQuery:
-    """A query with the layout around it."""
-
-    head: Segment
-    """The part of a pair before the document: the query and the tokens around it."""
-    tail: Segment
-    """The part of a pair after the document."""
-    document_type: int
-    """Token type id of a document's tokens."""
-    query_tokens: int
-    """Tokens of the query alone."""
-    room: int
-    """Tokens left for a document; at least 1."""
-    lead: str = ""
-    """Text before each document that is tokenized together with it."""
-    lead_tokens: int = 0
-    """Tokens of the lead alone."""
 
 
 class PairTokenizer:
@@ -92,55 +73,34 @@ class PairTokenizer:
         self._rate = rate or TokenRate()
         self.max_tokens = max_tokens
 
+    @property
+    def template_tokens(self) -> int:
+        """Tokens of a pair whose query and document are empty, without an instruction of the request."""
+        return self._layout.size
+
     def token_estimator(self, query: str, plan: ReadingPlan, *, instruction: str = "") -> Callable[[int], float]:
         """Return a function that estimates the tokens of all pairs of a document from its number of characters.
 
-        For a query that is too long for the model the estimate is 0, since the request will fail. The function keeps
-        the token rate of now.
+        For a request that will be rejected, because the query or the instruction is too long, the estimate is 0. The
+        function keeps the token rate of now.
         """
-        rate = self._rate.tokens_per_char
-        fixed = self._layout.size + rate * (len(query) + len(instruction))
-        if fixed > 2 * self.max_tokens:
+        rate, limits = self._rate.tokens_per_char, plan.pair
+        template = self._layout.size + rate * len(instruction)
+        query_tokens, longest = rate * len(query), limits.longest_query(template)
+        if query_tokens > longest and not limits.cut_query and template + query_tokens > 2 * limits.tokens:
             return lambda _: 0.0
-        fixed = min(fixed, self.max_tokens - 1)
-        room = self.max_tokens - fixed
+        fixed = min(template + max(1.0, min(query_tokens, longest)), limits.tokens - 1)
+        return lambda chars: plan.pair_tokens(rate * chars, fixed)
 
-        def estimate(chars: int) -> float:
-            document = min(rate * chars, plan.max_tokens)
-            if not plan.windows or document <= room:
-                return fixed + min(document, room)
-            # very little room is more likely an error of the estimate than a query that long
-            return plan.estimated_tokens(document, fixed, max(room, _MIN_ROOM_SHARE * self.max_tokens))
-
-        return estimate
-
-    def encode_query(self, query: str, instruction: str = "") -> EncodedQuery:
-        """Encode a query. An empty `instruction` stands for the model's own.
+    def encode_query(self, query: str, instruction: str = "", limits: PairLimits | None = None) -> EncodedQuery:
+        """Encode a query. An empty `instruction` stands for the model's own. None for `limits`: only the model's limit
+        on the tokens of a pair applies.
 
         Raises:
-            InvalidRequest: the query leaves no room for a document, or there is no slot for the instruction.
+            InvalidRequest: the query or the instruction is too long, or there is no slot for the instruction.
         """
-        layout = self._layout
-        head = layout.head(query, instruction)
-        fixed = len(head.segment) - head.query_tokens + layout.lead_tokens + len(layout.tail)
-        room = self.max_tokens - fixed - head.query_tokens
-        if room < 1:
-            raise InvalidRequest(
-                f"query has {counted(head.query_tokens, 'token')} and leaves no room for a document: a pair has at "
-                f"most {counted(self.max_tokens, 'token')}, so shorten the query to at most "
-                f"{max(0, self.max_tokens - fixed - 1):,}",
-                field="query",
-                reason="query_too_long",
-            )
-        return EncodedQuery(
-            head=head.segment,
-            tail=layout.tail,
-            document_type=layout.document_type,
-            query_tokens=head.query_tokens,
-            room=room,
-            lead=layout.lead,
-            lead_tokens=layout.lead_tokens,
-        )
+        limits = limits or PairLimits(tokens=self.max_tokens)
+        return fit_query(self._tokenizer, self._layout, query, instruction, limits)
 
     def encode_documents(
         self,
@@ -165,20 +125,21 @@ class PairTokenizer:
     def encode_windows(self, query: EncodedQuery, text: str, plan: ReadingPlan) -> EncodedWindows:
         """Return the windows of a text that exceeds the room. Each window is tokenized separately, so its score is that
         of the same text as a document of its own."""
-        ((part, encoding),) = self._read([text], plan.max_tokens, plan.cut_side, self._encode_with_offsets)
+        most = plan.readable_tokens(query.room)
+        ((part, encoding),) = self._read([text], most, plan.cut_side, self._encode_with_offsets)
         offsets = np.array(encoding.offsets, np.int64)
         if plan.cut_side is CutSide.LEFT:
             offsets += len(text) - len(part)
-        read, size = plan.kept_tokens(offsets), plan.window_size(query.room)
-        spans = window_spans(text, read, size=size, overlap=plan.overlap_for(size))
-        planned = plan.kept_windows(spans)
-        fitting = list(self._fitting_windows(query, text, planned))
+        read, size = plan.kept_tokens(offsets, query.room), plan.window_size(query.room)
+        count = plan.window_count(len(read), query.room)
+        spans = window_spans(text, read, size=size, overlap=plan.overlap_for(size), count=count)
+        fitting = list(self._fitting_windows(query, text, spans))
         kept = plan.kept_windows(fitting)
         pairs = [
             EncodedPair(query.head, ids, query.tail, query.document_type, window=window)
             for window, (_, ids) in enumerate(kept)
         ]
-        truncated = len(read) < len(offsets) or len(planned) < len(spans) or len(kept) < len(fitting)
+        truncated = len(read) < len(offsets) or len(kept) < len(fitting)
         return EncodedWindows(pairs, [span for span, _ in kept], truncated)
 
     def _fitting_windows(

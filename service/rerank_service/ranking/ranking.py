@@ -23,6 +23,8 @@ class Ranking:
     board: Scoreboard
     missing: Missing | None = None
     """The documents without a score, in a partial ranking. None: the ranking is complete."""
+    query_truncated: bool = False
+    """True if the query was cut."""
 
     def __len__(self) -> int:
         """Return the number of results."""

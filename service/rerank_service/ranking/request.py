@@ -7,7 +7,7 @@ from enum import Enum
 from rerank_service.errors import InvalidRequest
 from rerank_service.ranking.scores import ScoreType
 
-_LIMITS = ("top_n", "max_tokens_per_doc", "max_chunks_per_doc")
+_LIMITS = ("top_n", "max_tokens_per_doc", "max_chunks_per_doc", "max_query_tokens", "max_pair_tokens")
 """Fields in which 0 has the meaning of None: generated clients send 0 for an unset number (docs/decisions/0027)."""
 
 
@@ -24,6 +24,15 @@ class TooLong(Enum):
     """Reject the request with an InvalidRequest that names the document."""
 
 
+class QueryTooLong(Enum):
+    """The treatment of a query that leaves a document too little room (`encoding/pair_limits.py`)."""
+
+    CUT = "cut"
+    """Cut it, and mark the ranking."""
+    REFUSE = "refuse"
+    """Reject the request with an InvalidRequest that names the query."""
+
+
 class WindowScore(Enum):
     """The score of a document with several windows."""
 
@@ -34,7 +43,7 @@ class WindowScore(Enum):
 
 
 class CutSide(Enum):
-    """The side on which a document is cut."""
+    """The side on which a query or a document is cut."""
 
     RIGHT = "right"
     """Remove the end."""
@@ -64,6 +73,12 @@ class RerankRequest:
     """Maximum tokens that two neighbouring windows share; at most half a window. None: an eighth of a window."""
     window_score: WindowScore = WindowScore.BEST
     too_long: TooLong = TooLong.WINDOWS
+    query_too_long: QueryTooLong | None = None
+    """None: REFUSE if `too_long` rejects documents that would be cut, else CUT."""
+    max_query_tokens: int | None = None
+    """Maximum tokens of the query. None or 0: as many as the model allows."""
+    max_pair_tokens: int | None = None
+    """Maximum tokens of a pair. None, 0, or more than the model's limit: the model's limit."""
     cut_side: CutSide = CutSide.RIGHT
     score_type: ScoreType = ScoreType.PROBABILITY
     min_score: float | None = None
@@ -84,3 +99,10 @@ class RerankRequest:
             object.__setattr__(self, field, getattr(self, field) or None)
         if self.min_score is not None and math.isnan(self.min_score):
             raise InvalidRequest("min_score must be a number, not NaN", field="min_score", reason="out_of_range")
+
+    @property
+    def cuts_query(self) -> bool:
+        """True if a query that is too long is cut, False if the request is rejected."""
+        if self.query_too_long is None:
+            return self.too_long not in {TooLong.WHOLE, TooLong.REFUSE}
+        return self.query_too_long is QueryTooLong.CUT

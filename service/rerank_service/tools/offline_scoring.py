@@ -12,7 +12,6 @@ from http import HTTPStatus
 
 import grpc
 import numpy as np
-from google.rpc import error_details_pb2, status_pb2
 from numpy.typing import NDArray
 
 from rerank.v1 import rerank_pb2 as pb
@@ -36,7 +35,6 @@ CONCURRENT_QUERIES = 8
 _NO_DEADLINE_SECONDS = 365 * 24 * 3600.0
 _SERVER_TIMEOUT_SECONDS = 600.0
 """Deadline of one query at a server."""
-_QUERY_TOO_LONG = "query_too_long"
 _REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 """Statuses of a request that is invalid by itself. The server can still answer other requests."""
 
@@ -64,20 +62,15 @@ class Scores:
     """Number of windows of each document."""
     truncated: NDArray[np.bool_]
     """True for a document that was not scored completely."""
+    query_truncated: bool
+    """True if the query was cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A request that the server or the model rejected."""
 
-    reason: str
-    """Reason of a field violation, such as `query_too_long`."""
     message: str
-
-    @property
-    def query_too_long(self) -> bool:
-        """True if the query alone leaves no tokens for a document."""
-        return self.reason == _QUERY_TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +123,8 @@ async def local_scorer(
         try:
             ranking = await reranker.rerank(request, documents, reader=_StringReader(), deadline=deadline)
         except InvalidRequest as error:
-            return Refusal(error.reason, str(error))
-        return _scores(ranking)
+            return Refusal(str(error))
+        return _scores(ranking, query_truncated=ranking.query_truncated)
 
     lanes = asyncio.create_task(model.scheduler.run())
     try:
@@ -174,34 +167,24 @@ async def server_scorer(
             except RestCallFailed as error:
                 if error.status not in _REFUSED:
                     raise
-                return Refusal(error.server_reason or "invalid", str(error))
+                return Refusal(str(error))
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                     raise
-                return Refusal(next(iter(_reasons(error)), "invalid"), error.details() or "")
-            return _scores(response.results)
+                return Refusal(error.details() or "")
+            return _scores(response.results, query_truncated=response.query_truncated)
 
         yield Scorer(info.name, f"{info.provider} {info.precision}, at {server.target}", score)
 
 
-def _scores(results: Iterable[RankedDocument | pb.Result]) -> Scores:
+def _scores(results: Iterable[RankedDocument | pb.Result], *, query_truncated: bool) -> Scores:
     by_index = sorted(results, key=lambda result: result.index)
     return Scores(
         np.array([result.logit for result in by_index], np.float32),
         np.array([result.windows for result in by_index], np.int64),
         np.array([result.truncated for result in by_index], np.bool_),
+        query_truncated,
     )
-
-
-def _reasons(error: grpc.aio.AioRpcError) -> list[str]:
-    """Return the reason of each field violation (google.rpc.BadRequest) in an error's details."""
-    metadata = dict(error.trailing_metadata() or ())
-    reasons: list[str] = []
-    for detail in status_pb2.Status.FromString(metadata.get("grpc-status-details-bin", b"")).details:
-        request = error_details_pb2.BadRequest()
-        if detail.Unpack(request):
-            reasons += [violation.reason.lower() for violation in request.field_violations]
-    return reasons
 
 
 async def score_all(scorer: Scorer, tasks: Sequence[Task], on_scored: OnScored) -> list[Scores | Refusal]:

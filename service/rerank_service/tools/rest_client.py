@@ -183,6 +183,7 @@ def _ranking(dialect: Dialect, value: Any, request: Request, model: str) -> pb.R
         response.model = str(value.get("model") or model)
         usage = value.get("usage") or {}
         response.usage.prompt_tokens = int(usage.get("prompt_tokens") or usage.get("total_tokens") or 0)
+        response.query_truncated = bool(value.get("query_truncated"))
         response.usage.windows = sum(result.windows for result in response.results)
     return response
 

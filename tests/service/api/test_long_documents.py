@@ -9,11 +9,9 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.http.dialects import all_dialects
 from support.running import Served
 
-_ONES, _TWOS = " ".join(["1"] * 28), " ".join(["2"] * 28)
-
-
-_LONG = f"{_ONES} {_TWOS} {_ONES} 1"
-"""85 tokens, of which the small model's length holds 28."""
+_ONES, _TWOS = " ".join(["1"] * 20), " ".join(["2"] * 20)
+_LONG = f"{_ONES} {_TWOS} {_ONES} {_ONES}"
+"""80 tokens: four windows of 20 on the small model, where the query leaves 28."""
 
 
 async def _post(edges: Served, path: str = "/v1/rerank", **body: Any) -> Any:
@@ -23,10 +21,10 @@ async def _post(edges: Served, path: str = "/v1/rerank", **body: Any) -> Any:
 
 async def test_json_reports_windows_and_cuts(edges: Served) -> None:
     """Documents with one window, and without a cut, have no additional fields."""
-    content = await _post(edges, documents=[_LONG, "60", f"{_LONG} 1"], max_tokens_per_doc=84)
+    content = await _post(edges, documents=[f"{_LONG} 1", "60", f"{_LONG} 3 3"], max_tokens_per_doc=80)
     start = len(_ONES) + 1
-    window = {"start": start, "end": start + len(_TWOS)}
-    of_long = {"relevance_score": 56.0, "windows": 3, "best_window": window, "truncated": True}
+    window = {"start": start, "end": start + len(_TWOS) + 1}
+    of_long = {"relevance_score": 40.0, "windows": 4, "best_window": window, "truncated": True}
     assert content["results"] == [
         {"index": 1, "relevance_score": 60.0},
         {"index": 0, **of_long},
@@ -43,15 +41,15 @@ async def test_search_units_count_windows(edges: Served) -> None:
 @pytest.mark.parametrize(
     ("fields", "score"),
     [
-        ({}, 56),
-        ({"max_chunks_per_doc": 1}, 28),
-        ({"max_chunks_per_doc": 1024, "overlap_tokens": 80}, 56),
-        ({"overlap_tokens": 14, "window_score": "best_two"}, 49),
-        ({"window_score": "best_two"}, 42),
-        ({"truncate_prompt_tokens": -1}, 28),
-        ({"truncation": True}, 56),
-        ({"truncation": False}, 56),
-        ({"truncation": None, "max_chunks_per_doc": None, "overlap_tokens": None, "window_score": None}, 53),
+        ({}, 40),
+        ({"max_chunks_per_doc": 1}, 36),
+        ({"max_chunks_per_doc": 1024, "overlap_tokens": 80}, 43),
+        ({"overlap_tokens": 14, "window_score": "best_two"}, 42),
+        ({"window_score": "best_two"}, 30),
+        ({"truncate_prompt_tokens": -1}, 36),
+        ({"truncation": True}, 40),
+        ({"truncation": False}, 40),
+        ({"truncation": None, "max_chunks_per_doc": None, "overlap_tokens": None, "window_score": None}, 42),
     ],
 )
 async def test_json_fields_control_windows(edges: Served, fields: dict[str, Any], score: float) -> None:
@@ -65,9 +63,9 @@ async def test_json_fields_control_windows(edges: Served, fields: dict[str, Any]
 
 async def test_truncation_false_rejects_a_cut(edges: Served) -> None:
     """The error has no error object, because voyageai fails on one."""
-    status, error = await _post(edges, documents=["1", _LONG], truncation=False, max_tokens_per_doc=80)
+    status, error = await _post(edges, documents=["1", _LONG], truncation=False, max_tokens_per_doc=60)
     assert (status, set(error)) == (400, {"message", "detail"})
-    assert error["detail"].startswith("documents[1] is too long: at most 80 tokens are read")
+    assert error["detail"].startswith("documents[1] is too long: at most 60 tokens are read")
 
 
 @pytest.mark.parametrize(
@@ -103,19 +101,19 @@ def test_cohere_v2_cuts_at_4096_tokens_by_default(path: str, given: int | None, 
 async def test_grpc_reports_windows(edges: Served) -> None:
     """Every document has its number of windows. Documents with several have their best window."""
     response = await edges.client.rerank("0", [_LONG, "60"], overlap_tokens=0, cut_side=pb.CUT_SIDE_RIGHT)
-    short, long = response.results
+    long, short = sorted(response.results, key=lambda result: result.index)
     assert (short.windows, short.HasField("best_window"), response.usage.windows) == (1, False, 5)
     assert (long.windows, long.truncated) == (4, False)
-    assert _LONG[long.best_window.start : long.best_window.end] == _TWOS
+    assert _LONG[long.best_window.start : long.best_window.end].strip() == _TWOS
 
 
 @pytest.mark.parametrize(
     ("options", "logit"),
     [
-        ({"too_long": pb.TOO_LONG_CUT}, 28.0),
+        ({"too_long": pb.TOO_LONG_CUT}, 36.0),
         ({"too_long": pb.TOO_LONG_CUT, "cut_side": pb.CUT_SIDE_LEFT}, 28.0),
-        ({"max_chunks_per_doc": 1}, 28.0),
-        ({"window_score": pb.WINDOW_SCORE_BEST_TWO}, 42.0),
+        ({"max_chunks_per_doc": 1}, 36.0),
+        ({"window_score": pb.WINDOW_SCORE_BEST_TWO}, 30.0),
     ],
 )
 async def test_grpc_fields_control_windows(edges: Served, options: Any, logit: float) -> None:
@@ -124,7 +122,7 @@ async def test_grpc_fields_control_windows(edges: Served, options: Any, logit: f
     assert [result.logit for result in response.results] == [logit]
 
 
-@pytest.mark.parametrize("field", ["too_long", "cut_side", "window_score"])
+@pytest.mark.parametrize("field", ["too_long", "cut_side", "window_score", "query_too_long"])
 async def test_unknown_enum_value_is_rejected(edges: Served, field: str) -> None:
     """A newer client may send a number that this server does not have."""
     with pytest.raises(grpc.aio.AioRpcError, match=f"{field} has no value 9: use {field.upper()}_UNSPECIFIED, "):

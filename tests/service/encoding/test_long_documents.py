@@ -21,10 +21,10 @@ from support.limits import request_limits
 from support.running import DocumentReader, Running, running
 from support.small import NAN
 
-_ONES = " ".join(["1"] * 28)
-_TWOS = " ".join(["2"] * 28)
-_LONG = f"{_ONES} {_TWOS} {_ONES} 1"
-"""85 tokens: windows of 28, 28, 28 and 1."""
+_ONES = " ".join(["1"] * 20)
+_TWOS = " ".join(["2"] * 20)
+_LONG = f"{_ONES} {_TWOS} {_ONES} {_ONES}"
+"""80 tokens: four windows of 20."""
 
 
 async def _rank(core: Running, *texts: str, **options: Any) -> Ranking:
@@ -38,7 +38,7 @@ async def test_best_window_gives_the_score(core: Running) -> None:
     ranking = await _rank(core, "60", _LONG, "5")
     short, long, last = sorted(ranking, key=lambda result: result.index)
     assert [result.index for result in ranking] == [0, 1, 2]
-    assert (long.logit, long.windows, long.truncated) == (56.0, 4, False)
+    assert (long.logit, long.windows, long.truncated) == (40.0, 4, False)
     assert long.best_window is not None
     assert _LONG[slice(*long.best_window)].strip() == _TWOS
     assert (short.windows, short.best_window, last.windows) == (1, None, 1)
@@ -49,20 +49,20 @@ async def test_best_window_gives_the_score(core: Running) -> None:
 async def test_best_two_is_the_mean_of_the_two_highest_logits(core: Running) -> None:
     """A document with one window has the logit of that window."""
     ranking = await _rank(core, _LONG, "50", window_score=WindowScore.BEST_TWO)
-    assert [(result.index, result.logit) for result in ranking] == [(1, 50.0), (0, (56 + 28) / 2)]
+    assert [(result.index, result.logit) for result in ranking] == [(1, 50.0), (0, (40 + 20) / 2)]
 
 
 async def test_best_two_of_a_single_window_is_its_logit(core: Running) -> None:
     """`max_chunks_per_doc` leaves one of several windows."""
     ranking = await _rank(core, _LONG, "50", max_chunks_per_doc=1, window_score=WindowScore.BEST_TWO)
-    assert [(result.index, result.logit, result.windows) for result in ranking] == [(1, 50.0, 1), (0, 28.0, 1)]
+    assert [(result.index, result.logit, result.windows) for result in ranking] == [(1, 50.0, 1), (0, 36.0, 1)]
 
 
 async def test_first_of_equal_windows_is_the_best(small_model: Bundle) -> None:
     """In whatever order they are scored."""
     async with running(small_model, lanes=3) as core:
         (result,) = await _rank(core, " ".join(["1"] * 200))
-        assert result.best_window == (0, 2 * 28 - 1)
+        assert result.best_window == (0, 2 * 25)
 
 
 async def test_usage_counts_each_window(core: Running) -> None:
@@ -74,15 +74,15 @@ async def test_usage_counts_each_window(core: Running) -> None:
 @pytest.mark.parametrize(
     ("options", "logit", "windows", "truncated"),
     [
-        ({"max_tokens_per_doc": 28}, 28, 1, True),
-        ({"max_tokens_per_doc": 56}, 56, 2, True),
-        ({"max_tokens_per_doc": 85}, 56, 4, False),
-        ({"max_chunks_per_doc": 1}, 28, 1, True),
-        ({"max_chunks_per_doc": 2}, 56, 2, True),
-        ({"max_chunks_per_doc": 2, "cut_side": CutSide.LEFT}, 28, 2, True),
-        ({"max_tokens_per_doc": 57, "cut_side": CutSide.LEFT}, 56, 3, True),
-        ({"too_long": TooLong.CUT}, 28, 1, True),
-        ({"too_long": TooLong.WHOLE}, 56, 4, False),
+        ({"max_tokens_per_doc": 28}, 36, 1, True),
+        ({"max_tokens_per_doc": 40}, 40, 2, True),
+        ({"max_tokens_per_doc": 80}, 40, 4, False),
+        ({"max_chunks_per_doc": 1}, 36, 1, True),
+        ({"max_chunks_per_doc": 2}, 40, 2, True),
+        ({"max_chunks_per_doc": 2, "cut_side": CutSide.LEFT}, 41, 2, True),
+        ({"max_tokens_per_doc": 57, "cut_side": CutSide.LEFT}, 36, 3, True),
+        ({"too_long": TooLong.CUT}, 36, 1, True),
+        ({"too_long": TooLong.WHOLE}, 40, 4, False),
     ],
 )
 async def test_scored_part_of_a_document_is_limited(
@@ -93,7 +93,7 @@ async def test_scored_part_of_a_document_is_limited(
     assert (result.logit, result.windows, result.truncated) == (logit, windows, truncated)
 
 
-@pytest.mark.parametrize("options", [{"max_tokens_per_doc": 60}, {"max_tokens_per_doc": 9}, {"max_chunks_per_doc": 3}])
+@pytest.mark.parametrize("options", [{"max_tokens_per_doc": 60}, {"max_tokens_per_doc": 9}, {"max_chunks_per_doc": 2}])
 async def test_too_long_whole_rejects_a_document_that_would_be_cut(core: Running, options: dict[str, Any]) -> None:
     """The error names the document and the bound."""
     bound = "windows" if "max_chunks_per_doc" in options else "tokens"
@@ -107,8 +107,8 @@ async def test_document_tokens_is_the_default_limit(small_model: Bundle) -> None
     """A request may set less or more. With `too_long=CUT`, the token limit of the model applies."""
     async with running(small_model, limits=request_limits(document_tokens=20)) as core:
         assert [result.logit for result in await _rank(core, _LONG)] == [20]
-        assert [result.logit for result in await _rank(core, _LONG, max_tokens_per_doc=99)] == [56]
-        assert [result.logit for result in await _rank(core, _LONG, too_long=TooLong.CUT)] == [28]
+        assert [result.logit for result in await _rank(core, _LONG, max_tokens_per_doc=99)] == [40]
+        assert [result.logit for result in await _rank(core, _LONG, too_long=TooLong.CUT)] == [36]
 
 
 async def test_window_tokens_limits_windows(small_model: Bundle) -> None:
@@ -176,7 +176,7 @@ async def test_partial_score_of_a_long_document_is_sent_once(core: Running) -> N
         sent.extend((result.index, result.logit, result.windows) for result in results)
 
     await core.rank_stream(RerankRequest(query="0", overlap_tokens=0), chunks(), on_scores)
-    assert sorted(sent) == [(0, 56.0, 4), (1, 3.0, 1), (2, 56.0, 4), (3, 4.0, 1)]
+    assert sorted(sent) == [(0, 40.0, 4), (1, 3.0, 1), (2, 40.0, 4), (3, 4.0, 1)]
 
 
 async def test_admission_counts_the_tokens_of_all_windows(small_model: Bundle) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerank_service.encoding.encoded_query import EncodedQuery
 from rerank_service.encoding.pair_key import KEY_BYTES, PairKeys
-from rerank_service.encoding.tokenizer import EncodedQuery
 from rerank_service.scheduling.batching import EncodedPair, Segment
 
 TOKENS = st.lists(st.integers(0, 3), max_size=3)

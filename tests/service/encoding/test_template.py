@@ -13,11 +13,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.encoding.windows import ReadingPlan
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.manifest import Manifest
 from rerank_service.ranking.request import CutSide
+from support.reading_plans import plan_for
 from support.running import Served, running, served
 from support.small import write_small_model
 
@@ -146,7 +146,9 @@ def test_template_longer_than_the_token_limit_is_rejected(letters: Path) -> None
 def test_token_estimate_counts_the_template(letters: Path) -> None:
     """It counts the instruction, too."""
     pairs = PairTokenizer(letters, max_tokens=200, template=INSTRUCTED)
-    plain, instructed = (pairs.token_estimator("q", ReadingPlan(99), instruction=text) for text in ("", "find " * 9))
+    plain, instructed = (
+        pairs.token_estimator("q", plan_for(200, max_tokens=99), instruction=text) for text in ("", "find " * 9)
+    )
     assert plain(40) > 46
     assert instructed(40) > plain(40) + 10
 

@@ -10,11 +10,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from rerank_service.encoding.token_rate import TokenRate
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.encoding.windows import ReadingPlan
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import STARTER
 from rerank_service.ranking.request import CutSide
+from support.reading_plans import plan_for
 
 _STARTER = Tokenizer.from_file(str(STARTER / "tokenizer.json"))
 _PAIRS = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
@@ -115,10 +115,10 @@ def test_token_estimate_is_close_and_robust() -> None:
         for _ in range(60):
             pairs.encode_documents(pairs.encode_query(query), [odd])
         (pair,) = pairs.encode_documents(pairs.encode_query(query), [text])
-        estimate = pairs.token_estimator(query, ReadingPlan(8192, windows=False))
+        estimate = pairs.token_estimator(query, plan_for(512, windows=False))
         assert estimate(len(text)) == pytest.approx(len(pair), rel=0.4)
         assert estimate(10**9) <= 512
-    assert pairs.token_estimator("word " * 20_000, ReadingPlan(8192))(100) == 0.0
+    assert pairs.token_estimator("word " * 20_000, plan_for(512))(100) == 0.0
 
 
 def test_file_that_is_not_a_tokenizer_is_rejected(small_model: Bundle) -> None:

@@ -11,13 +11,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.tokenizer import EncodedWindows, PairTokenizer
-from rerank_service.encoding.windows import ReadingPlan, default_window_tokens, window_spans
+from rerank_service.encoding.windows import window_spans
 from rerank_service.models.files import STARTER
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
+from support.reading_plans import plan_for
 
 _STARTER = PairTokenizer(STARTER / "tokenizer.json", max_tokens=64)
-_WHOLE = ReadingPlan(8192)
+_WHOLE = plan_for(64)
 _PROSE = "The tower was built in 1889. It is made of iron! Who designed it? An engineer (of bridges). "
 
 
@@ -26,19 +27,21 @@ def _letters(text: str) -> list[Span]:
     return [(at, at + 1) for at in range(len(text))]
 
 
-def _cut(text: str, size: int, overlap: int = 0) -> list[str]:
-    return [text[start:end] for start, end in window_spans(text, np.array(_letters(text)), size=size, overlap=overlap)]
+def _cut(text: str, size: int, count: int, overlap: int = 0) -> list[str]:
+    spans = window_spans(text, np.array(_letters(text)), size=size, overlap=overlap, count=count)
+    return [text[start:end] for start, end in spans]
 
 
 @pytest.mark.parametrize(
     ("text", "size", "windows"),
     [
         ("one two three four", 99, ["one two three four"]),
+        ("one two three four", 99, ["one two ", "three four"]),
         ("A b c. D e f. G h i.", 8, ["A b c. ", "D e f. ", "G h i."]),
         ('He said "go." Then he went.', 16, ['He said "go." ', "Then he went."]),
         ("one two three four", 10, ["one two ", "three four"]),
-        ("pi is 3.14159 or so", 12, ["pi is 3.1415", "9 or so"]),
-        ("first line\nsecond line", 12, ["first line\n", "second line"]),
+        ("pi is 3.14159 or so", 12, ["pi is 3.14", "159 or so"]),
+        ("first line\nsecond line", 14, ["first line\n", "second line"]),
         ("東京は日本の首都です。大阪は西にあります。", 13, ["東京は日本の首都です。", "大阪は西にあります。"]),
         ("東京は、日本の首都", 5, ["東京は、", "日本の首都"]),
         ("東京都庁舎", 3, ["東京都", "庁舎"]),
@@ -48,22 +51,46 @@ def _cut(text: str, size: int, overlap: int = 0) -> list[str]:
     ],
 )
 def test_window_ends_with_a_sentence_else_a_word_else_a_character(text: str, size: int, windows: list[str]) -> None:
-    """In its last quarter. Combining marks stay with their characters."""
-    assert _cut(text, size) == windows
+    """Close to an even share of the text. Combining marks stay with their characters."""
+    assert _cut(text, size, len(windows)) == windows
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from(["a. ", "bc ", "d", "efg. "]), min_size=30, max_size=90), st.integers(20, 40))
+def test_number_of_windows_is_the_one_that_was_planned(parts: list[str], size: int) -> None:
+    """For any number that can hold the text. The windows have similar lengths. A large overlap may save the last one,
+    since it begins with a sentence and is often shorter than planned."""
+    text = "".join(parts)
+    for overlap in (0, size // 8, size // 2):
+        fewest = max(1, -(-(len(text) - overlap) // (size - overlap)))
+        for count in (fewest, fewest + 1):
+            windows = _cut(text, size, count, overlap)
+            assert count - (overlap == size // 2) <= len(windows) <= count
+            assert overlap == size // 2 or min(map(len, windows)) * 3 >= max(map(len, windows))
 
 
 def test_overlap_begins_with_a_sentence_or_a_word() -> None:
     """The overlap is at most as long as requested."""
-    assert _cut("A b. C d. E f. G h. I j. K l.", 15, 7) == ["A b. C d. E f. ", "E f. G h. I j. ", "I j. K l."]
-    assert _cut("ab cd ef gh ij kl mn op", 12, 5) == ["ab cd ef gh ", "gh ij kl mn ", "mn op"]
-    assert _cut("abcdefghij", 6, 2) == ["abcdef", "efghij"]
+    assert _cut("A b. C d. E f. G h. I j. K l.", 15, 3, 7) == [
+        "A b. C d. E f. ",
+        "E f. G h. I j. ",
+        "I j. K l.",
+    ]
+    assert _cut("ab cd ef gh ij kl mn op", 12, 3, 5) == ["ab cd ef gh ", "gh ij kl mn ", "mn op"]
+    assert _cut("abcdefghij", 6, 2, 2) == ["abcdef", "efghij"]
 
 
 @settings(max_examples=300)
-@given(st.text(alphabet="ab .\n,。、กิ", min_size=1, max_size=200), st.integers(1, 40), st.integers(0, 20))
-def test_windows_cover_the_text_within_their_limits(text: str, size: int, overlap: int) -> None:
+@given(
+    st.text(alphabet="ab .\n,。、กิ", min_size=1, max_size=200),
+    st.integers(1, 40),
+    st.integers(0, 20),
+    st.integers(1, 30),
+)
+def test_windows_cover_the_text_within_their_limits(text: str, size: int, overlap: int, count: int) -> None:
     """Each window starts at or before the end of the one before, within the overlap, and moves forward."""
-    windows = window_spans(text, np.array(_letters(text)), size=size, overlap=min(overlap, size // 2))
+    offsets = np.array(_letters(text))
+    windows = window_spans(text, offsets, size=size, overlap=min(overlap, size // 2), count=count)
     assert (windows[0][0], windows[-1][1]) == (0, len(text))
     assert all(0 < end - start <= size for start, end in windows)
     for (start, end), (following, further) in pairwise(windows):
@@ -72,11 +99,12 @@ def test_windows_cover_the_text_within_their_limits(text: str, size: int, overla
 
 
 @settings(max_examples=300)
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=60), st.integers(1, 12), st.integers(0, 6))
-def test_character_of_several_tokens_stays_whole(tokens: list[int], size: int, overlap: int) -> None:
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=60), st.integers(1, 12), st.integers(0, 6), st.integers(1, 20))
+def test_character_of_several_tokens_stays_whole(tokens: list[int], size: int, overlap: int, count: int) -> None:
     """A byte-level tokenizer may use four tokens for a character. The windows cover the text and nothing beyond."""
     offsets = [(at, at + 1) for at, count in enumerate(tokens) for _ in range(count)]
-    windows = window_spans("東" * len(tokens), np.array(offsets), size=size, overlap=min(overlap, size // 2))
+    text, arrays = "東" * len(tokens), np.array(offsets)
+    windows = window_spans(text, arrays, size=size, overlap=min(overlap, size // 2), count=count)
     assert (windows[0][0], windows[-1][1]) == (0, len(tokens))
     assert all(start < end for start, end in windows)
     assert all(start < following <= end for (start, end), (following, _) in pairwise(windows))
@@ -126,7 +154,7 @@ def test_byte_level_tokenizer_loses_no_token(bytewise: Path, words: list[str], b
     text = blank.join(words)
     pairs = PairTokenizer(bytewise, max_tokens=room + 20, template=template)
     query = pairs.encode_query("q")
-    encoded = pairs.encode_windows(query, text, ReadingPlan(8192, overlap=0))
+    encoded = pairs.encode_windows(query, text, plan_for(pairs.max_tokens, overlap=0))
     assert _decoded(bytewise, encoded) == [f" Document: {text[start:end]}" for start, end in encoded.spans]
     assert "".join(text[start:end] for start, end in encoded.spans) == text[encoded.spans[0][0] :]
     assert all(len(pair) <= pairs.max_tokens for pair in encoded.windows)
@@ -137,8 +165,8 @@ def test_read_part_of_a_document_is_limited(side: CutSide) -> None:
     """By tokens and by windows, counted from the side that is kept."""
     text = "".join(f"Sentence number {at} stands here. " for at in range(500))
     query = _STARTER.encode_query("q")
-    tokens = _STARTER.encode_windows(query, text, ReadingPlan(200, cut_side=side))
-    windows = _STARTER.encode_windows(query, text, ReadingPlan(8192, max_windows=2, cut_side=side))
+    tokens = _STARTER.encode_windows(query, text, plan_for(64, max_tokens=200, cut_side=side))
+    windows = _STARTER.encode_windows(query, text, plan_for(64, max_windows=2, cut_side=side))
     assert tokens.truncated
     assert windows.truncated
     assert len(windows.spans) == 2
@@ -148,25 +176,3 @@ def test_read_part_of_a_document_is_limited(side: CutSide) -> None:
         assert start == windows.spans[0][0] == 0
     else:
         assert end == windows.spans[-1][1] == len(text.rstrip())
-
-
-def test_token_estimate_of_a_long_document_is_close() -> None:
-    """Within 25 %, for large and small overlaps, with and without a limit of windows."""
-    pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512)
-    text = "".join(f"In {1800 + at} the city was rebuilt, and {at} people came to see it. " for at in range(600))
-    query = pairs.encode_query("when was the city rebuilt")
-    for overlap in (0, None, 200):
-        for most in (None, 3):
-            plan = ReadingPlan(8192, overlap=overlap, max_windows=most)
-            for _ in range(40):
-                pairs.encode_documents(query, [text])
-            tokens = sum(map(len, pairs.encode_windows(query, text, plan).windows))
-            estimate = pairs.token_estimator("when was the city rebuilt", plan)
-            assert estimate(len(text)) == pytest.approx(tokens, rel=0.25)
-    assert pairs.token_estimator("q", ReadingPlan(1000))(10**6) < 2000
-
-
-@pytest.mark.parametrize(("max_tokens", "window"), [(32, 256), (512, 256), (8192, None)])
-def test_default_window_is_a_passage_for_models_with_a_low_token_limit(max_tokens: int, window: int | None) -> None:
-    """For other models it is as long as the query allows."""
-    assert default_window_tokens(max_tokens) == window

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 
+from rerank_service.encoding.pair_limits import PairLimits
 from rerank_service.errors import InferenceFailed, InvalidRequest
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
@@ -118,10 +119,10 @@ async def test_busy_tokenizer_does_not_delay_the_response(core: Running) -> None
     encode, loop = core.model.tokenizer.encode_query, asyncio.get_running_loop()
     free = asyncio.Event()
 
-    def slow(query: str, instruction: str) -> object:
+    def slow(query: str, instruction: str, limits: PairLimits) -> object:
         loop.call_soon_threadsafe(tokenizing.set)
         asyncio.run_coroutine_threadsafe(free.wait(), loop).result()
-        return encode(query, instruction)
+        return encode(query, instruction, limits)
 
     core.model.tokenizer.encode_query = slow  # type: ignore[method-assign,assignment]
 

@@ -53,7 +53,7 @@ async def test_error_has_message_and_code_of_the_server(core: Running) -> None:
         for query, model, key, code in (
             ("0", "small", "wrong", "invalid_api_key"),
             ("0", "other", "sesame", "model_not_found"),
-            ("0 " * 40, "small", "sesame", "query_too_long"),
+            ("0 " * 60_000, "small", "sesame", "too_large"),
         ):
             async with RestClient(url, api_key=key) as client:
                 with pytest.raises(RestCallFailed, match="HTTP 40") as caught:

@@ -10,7 +10,7 @@ from rerank_service.encoding.object_text import object_text, parse_object
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import MAX_ID_CHARS, Document, SentDocument
-from rerank_service.ranking.request import CutSide, RerankRequest, TooLong, WindowScore
+from rerank_service.ranking.request import CutSide, QueryTooLong, RerankRequest, TooLong, WindowScore
 from rerank_service.ranking.scores import ScoreType
 
 _SCORE_TYPES = {
@@ -27,6 +27,11 @@ _TOO_LONG = {
     pb.TOO_LONG_CUT: TooLong.CUT,
     pb.TOO_LONG_REFUSE: TooLong.REFUSE,
 }
+_QUERY_TOO_LONG = {
+    pb.QUERY_TOO_LONG_UNSPECIFIED: None,
+    pb.QUERY_TOO_LONG_CUT: QueryTooLong.CUT,
+    pb.QUERY_TOO_LONG_REFUSE: QueryTooLong.REFUSE,
+}
 _CUT_SIDES = {
     pb.CUT_SIDE_UNSPECIFIED: CutSide.RIGHT,
     pb.CUT_SIDE_RIGHT: CutSide.RIGHT,
@@ -38,7 +43,9 @@ _WINDOW_SCORES = {
     pb.WINDOW_SCORE_BEST_TWO: WindowScore.BEST_TWO,
 }
 
-_Optional = Literal["top_n", "max_tokens_per_doc", "max_chunks_per_doc", "overlap_tokens", "min_score"]
+_Optional = Literal[
+    "top_n", "max_tokens_per_doc", "max_chunks_per_doc", "overlap_tokens", "min_score", "max_query_tokens"
+]
 _OPTIONAL: tuple[_Optional, ...] = get_args(_Optional)
 
 
@@ -58,6 +65,7 @@ def request_from(message: pb.RerankRequest) -> RerankRequest:
         instruction=message.instruction,
         too_long=enum_member(message, "too_long", _TOO_LONG),
         cut_side=enum_member(message, "cut_side", _CUT_SIDES),
+        query_too_long=enum_member(message, "query_too_long", _QUERY_TOO_LONG),
         window_score=enum_member(message, "window_score", _WINDOW_SCORES),
         **optional,
     )

@@ -27,13 +27,19 @@ def response_from(ranking: Ranking, request_id: str) -> pb.RerankResponse:
         results=map(_result, ranking),
         usage=_usage(ranking),
         timing=_timing(ranking),
+        query_truncated=ranking.query_truncated,
     )
 
 
 def stream_responses_from(ranking: Ranking, request_id: str) -> Iterator[pb.RerankStreamResponse]:
     """Yield the ranking in messages of about 1 MB. The last one has `usage`, `timing` and `received`."""
     missing = ranking.missing
-    opening = pb.RerankResponse(id=request_id, model=ranking.model, partial=missing is not None)
+    opening = pb.RerankResponse(
+        id=request_id,
+        model=ranking.model,
+        partial=missing is not None,
+        query_truncated=ranking.query_truncated,
+    )
     unscored = (pb.IndexRange(start=run.start, end=run.stop) for run in missing.unscored) if missing else ()
     entries: Iterator[pb.Result | pb.IndexRange] = itertools.chain(map(_result, ranking), unscored)
     part, size = _copied(opening), 0

@@ -10,6 +10,7 @@ import grpc
 
 import rerank_service
 from rerank.tei import tei_pb2 as pb
+from rerank_service.api.cut_headers import cut_headers
 from rerank_service.api.document_names import with_document_name
 from rerank_service.api.grpc.handlers import Call, Service
 from rerank_service.api.grpc.tei_v1_response import ResponseBuilder
@@ -98,8 +99,9 @@ class TeiMethods:
 async def _finish(
     call: Call[pb.RerankRequest] | Call[pb.RerankStreamRequest], response: ResponseBuilder, chars: int
 ) -> pb.RerankResponse:
-    """Send the cost of the call as initial metadata, and return the response."""
-    await call.send_metadata(cost_headers(chars, response.tokens, response.timing))
+    """Send the cost of the call and the cut of a query as initial metadata, and return the response."""
+    cut = cut_headers(query_truncated=response.query_truncated)
+    await call.send_metadata(cost_headers(chars, response.tokens, response.timing) | cut)
     return response.build(chars)
 
 

@@ -21,6 +21,8 @@ class ResponseBuilder:
         self._sorted = True
         self.tokens = 0
         """Tokens of all pairs."""
+        self.query_truncated = False
+        """True if a query was cut."""
         self.timing = Timing(queue=0.0, tokenize=0.0, inference=0.0, total=0.0)
         """Sum of the times of all runs."""
 
@@ -40,6 +42,7 @@ class ResponseBuilder:
                 await asyncio.sleep(0)
         self._sorted = not start
         self.tokens += ranking.usage.prompt_tokens
+        self.query_truncated |= ranking.query_truncated
         self.timing = _sum(self.timing, ranking.timing)
 
     def build(self, chars: int) -> pb.RerankResponse:

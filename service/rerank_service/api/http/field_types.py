@@ -1,6 +1,6 @@
 """Types of fields in JSON bodies: strict, with the exceptions that some clients need."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
@@ -43,8 +43,8 @@ Limit = Annotated[int, Field(ge=0, lt=2**31), _Whole]
 """An integer from 0 to 2^31 - 1. 0 has the meaning of null (docs/decisions/0027-neutral-values.md)."""
 Size = Annotated[int, Field(ge=0, lt=2**31), _Whole]
 """An integer from 0 to 2^31 - 1. 0 is a value like any other."""
-Zero = Annotated[Literal[0], _Whole]
-"""The number 0, for a limit that is not supported."""
+PairTokens = Annotated[int, Field(ge=-1, lt=2**31), _Whole]
+"""An integer from -1 to 2^31 - 1."""
 EmptyObject = Annotated[dict[str, Any], Field(max_length=0)]
 """The object `{}`."""
 Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), _Whole]

@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.cut_headers import cut_headers
 from rerank_service.api.http.compression import CompressibleJson
 from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
@@ -73,7 +74,9 @@ class RerankRoutes:
             context = replace(context, caller=self._keys.check(request.headers))
             _check_timeout(request)
             ranking = await _until_disconnect(request, self._rank(dialect.decode(exchange.body), context))
-            return _response(dialect.encode(ranking, exchange), exchange)
+            response = _response(dialect.encode(ranking, exchange), exchange)
+            response.headers.update(cut_headers(query_truncated=ranking.query_truncated))
+            return response
         except ClientDisconnect:
             return Response(status_code=_CLIENT_DISCONNECTED)
         except Exception as error:  # noqa: BLE001 - every request gets a response

@@ -3,12 +3,15 @@
 Source: vLLM, vllm/entrypoints/pooling.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from rerank_service.api.http.body import JsonBody
-from rerank_service.api.http.field_types import Priority, Zero, only
+from rerank_service.api.http.field_types import Limit, PairTokens, Priority
 from rerank_service.ranking.request import CutSide, TooLong
 from rerank_service.ranking.scores import ScoreType
+
+_MODEL_LIMIT = -1
+"""Value of `truncate_prompt_tokens` that stands for the model's token limit."""
 
 
 class VllmFields(JsonBody):
@@ -24,26 +27,15 @@ class VllmFields(JsonBody):
     """Requests with a lower number run earlier. Default: 0."""
     instruction: str | None = None
     """Replaces the model's own instruction. An error if the model's template has no place for an instruction."""
-    truncate_prompt_tokens: Annotated[
-        Literal[-1] | None,
-        only(
-            -1,
-            rule="must be -1, which cuts documents at the model's token limit: for another limit, "
-            "use max_tokens_per_doc on a rerank path",
-        ),
-    ] = None
-    """-1 cuts documents at the model's token limit. By default, long documents are scored in windows."""
+    truncate_prompt_tokens: PairTokens | None = None
+    """Maximum tokens of a pair: a longer document is cut, and a query that leaves less than a quarter of them, too. -1
+    stands for the model's token limit, and so does any larger number. Default, also if 0: long documents are scored in
+    windows."""
     truncation_side: Literal["left", "right", ""] | None = None
-    """The end of a document that a cut removes. Default, and "": "right"."""
-    max_tokens_per_query: Annotated[
-        Zero | None,
-        only(
-            0,
-            0.0,
-            rule="is not supported: leave it out. A query is never cut, and a query that is too long is an error",
-        ),
-    ] = None
-    """Not supported: must be 0, null or absent. A query is never cut."""
+    """The end of a query or a document that a cut removes. Default, and "": "right"."""
+    max_tokens_per_query: Limit | None = None
+    """Maximum tokens of the query; a longer one is cut. Default, also if 0: three quarters of the model's token
+    limit."""
 
     @property
     def activation_type(self) -> ScoreType:
@@ -54,9 +46,15 @@ class VllmFields(JsonBody):
     @property
     def too_long(self) -> TooLong:
         """Return the treatment of documents that exceed the model's token limit."""
-        return TooLong.CUT if self.truncate_prompt_tokens is not None else TooLong.WINDOWS
+        return TooLong.CUT if self.truncate_prompt_tokens else TooLong.WINDOWS
+
+    @property
+    def max_pair_tokens(self) -> int | None:
+        """Return the maximum tokens of a pair. None: the model's limit."""
+        tokens = self.truncate_prompt_tokens or _MODEL_LIMIT
+        return None if tokens == _MODEL_LIMIT else tokens
 
     @property
     def cut_side(self) -> CutSide:
-        """Return the end of a document that a cut removes."""
+        """Return the end of a query or a document that a cut removes."""
         return CutSide(self.truncation_side or "right")

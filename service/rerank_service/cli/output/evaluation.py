@@ -27,21 +27,20 @@ def evaluation_table(results: Sequence[CollectionResult], measures: Measures) ->
 
 def evaluation_notes(result: CollectionResult) -> list[str]:
     """Return a line for each kind of query or document that needs attention when the measures are read."""
-    documents = result.documents
+    scored = result.scored
     notes = [f"{treatment}: {counted(count, noun)}{why}" for treatment, count, noun, why in _counts(result) if count]
-    if documents.truncated:
-        notes.insert(0, f"cut: {counted(documents.truncated, 'document')}")
-    if documents.in_windows:
-        pairs = f"{counted(documents.windows, 'pair')} in all"
-        notes.insert(0, f"scored in windows: {counted(documents.in_windows, 'document')}, {pairs}")
+    if scored.in_windows:
+        pairs = f"{counted(scored.windows, 'pair')} in all"
+        notes.insert(0, f"scored in windows: {counted(scored.in_windows, 'document')}, {pairs}")
     return [f"{result.collection.name}: {note}" for note in notes]
 
 
 def _counts(result: CollectionResult) -> Iterator[tuple[str, int, str, str]]:
     """Yield the treatment, the number, the noun and the reason of each kind."""
     collection, unscored, kept = result.collection, result.unscored, "left in the order of the candidates"
+    yield "cut", result.scored.truncated, "document", ""
+    yield "cut", result.scored.queries_truncated, "query", ""
     yield "scored as empty texts", collection.candidates_without_text, "candidate", " without text"
-    yield kept, unscored(Unscored.TOO_LONG), "query", " too long for the model"
     yield kept, unscored(Unscored.WITHOUT_TEXT), "query", " without text"
     yield kept, unscored(Unscored.REFUSED), "query", f" refused ({result.refusal})"
     yield "counted with 0", unscored(Unscored.WITHOUT_CANDIDATES), "query", " without candidates"

@@ -23,7 +23,7 @@ _DIGEST_DIGITS = 12
 def ranking_table(query: str, documents: Sequence[str], response: pb.RerankResponse) -> Table:
     """Return one row for each result: rank, score, index, and the document or its best window."""
     table = Table(
-        title=_text(query, "bold"),
+        title=_text(query, "bold") + _cut(response.query_truncated),
         title_justify="left",
         caption=_text(_caption(len(documents), response), "table.caption"),
         caption_justify="left",
@@ -33,14 +33,17 @@ def ranking_table(query: str, documents: Sequence[str], response: pb.RerankRespo
     table.add_column("index", justify="right")
     table.add_column("document", overflow="fold")
     for rank, result in enumerate(response.results, 1):
-        cut = Text(" (cut)" if result.truncated else "", "dim")
         table.add_row(
             str(rank),
             f"{result.relevance_score:.4f}",
             str(result.index),
-            _document_text(documents[result.index], result) + cut,
+            _document_text(documents[result.index], result) + _cut(result.truncated),
         )
     return table
+
+
+def _cut(truncated: bool) -> Text:
+    return Text(" (cut)" if truncated else "", "dim")
 
 
 def model_table(model: pb.Model) -> Table:

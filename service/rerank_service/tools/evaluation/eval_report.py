@@ -28,15 +28,16 @@ def eval_report(scorer: Scorer, measures: Measures, results: Sequence[Collection
 
 
 def _collection(result: CollectionResult, measures: Measures) -> dict[str, Any]:
-    collection, documents = result.collection, result.documents
+    collection, scored = result.collection, result.scored
     return {
         "name": collection.name,
         "queries": len(result.queries),
         "pairs": collection.pairs,
         "seconds": round(result.seconds, 3),
-        "windows": documents.windows,
-        "documents_in_windows": documents.in_windows,
-        "documents_cut": documents.truncated,
+        "windows": scored.windows,
+        "documents_in_windows": scored.in_windows,
+        "documents_cut": scored.truncated,
+        "queries_cut": scored.queries_truncated,
         **{f"queries_{reason}": result.unscored(reason) for reason in Unscored},
         "queries_without_relevant": collection.queries_without_relevant,
         "queries_unjudged": collection.unjudged,

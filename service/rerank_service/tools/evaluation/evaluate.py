@@ -24,7 +24,6 @@ class Unscored(StrEnum):
 
     WITHOUT_CANDIDATES = "without_candidates"
     WITHOUT_TEXT = "without_text"
-    TOO_LONG = "too_long"
     REFUSED = "refused"
 
 
@@ -46,8 +45,8 @@ class QueryResult:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentCounts:
-    """Counts of scored documents. A document counts once for each query that has it as a candidate."""
+class ScoredCounts:
+    """Counts of scored queries and documents. A document counts once for each query that has it as a candidate."""
 
     windows: int
     """Windows of all documents together."""
@@ -55,6 +54,8 @@ class DocumentCounts:
     """Documents that were scored in more than one window."""
     truncated: int
     """Documents that were not scored completely."""
+    queries_truncated: int
+    """Queries that were cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class CollectionResult:
     collection: Collection
     queries: tuple[QueryResult, ...]
     seconds: float
-    documents: DocumentCounts
+    scored: ScoredCounts
 
     @property
     def before(self) -> MeasureValues:
@@ -99,7 +100,7 @@ async def evaluate(collection: Collection, scorer: Scorer, measures: Measures, o
     by_qid = dict(zip((query.qid for query in scorable), outcomes, strict=True))
     results = tuple(_query_result(query, by_qid.get(query.qid), measures) for query in collection.queries)
     scored = [outcome for outcome in outcomes if isinstance(outcome, Scores)]
-    return CollectionResult(collection, results, seconds, _document_counts(scored))
+    return CollectionResult(collection, results, seconds, _scored_counts(scored))
 
 
 def _obstacle(query: JudgedQuery) -> Unscored | None:
@@ -109,11 +110,12 @@ def _obstacle(query: JudgedQuery) -> Unscored | None:
     return None if query.text.strip() else Unscored.WITHOUT_TEXT
 
 
-def _document_counts(scored: Sequence[Scores]) -> DocumentCounts:
-    return DocumentCounts(
+def _scored_counts(scored: Sequence[Scores]) -> ScoredCounts:
+    return ScoredCounts(
         windows=sum(int(scores.windows.sum()) for scores in scored),
         in_windows=sum(int((scores.windows > 1).sum()) for scores in scored),
         truncated=sum(int(scores.truncated.sum()) for scores in scored),
+        queries_truncated=sum(scores.query_truncated for scores in scored),
     )
 
 
@@ -128,8 +130,7 @@ def _query_result(query: JudgedQuery, outcome: Scores | Refusal | None, measures
     if outcome is None:
         reason, refusal = _obstacle(query), ""
     else:
-        reason = Unscored.TOO_LONG if outcome.query_too_long else Unscored.REFUSED
-        refusal = f"{query.place}: {outcome.message}"
+        reason, refusal = Unscored.REFUSED, f"{query.place}: {outcome.message}"
     return QueryResult(query=query, order=first_stage, before=before, after=before, unscored=reason, refusal=refusal)
 
 

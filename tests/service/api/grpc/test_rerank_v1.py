@@ -78,7 +78,11 @@ async def test_return_documents_keeps_the_form_of_each_document(edges: Served) -
             "score_type",
             "no value 9",
         ),
-        (pb.RerankRequest(query="0 " * 40, documents=[pb.Document(text="1")]), "query", "leaves no room"),
+        (
+            pb.RerankRequest(query="0 " * 40, documents=[pb.Document(text="1")], too_long=pb.TOO_LONG_REFUSE),
+            "query",
+            "leaves too little room",
+        ),
     ],
 )
 async def test_invalid_field_is_named(edges: Served, request_: pb.RerankRequest, field: str, words: str) -> None:

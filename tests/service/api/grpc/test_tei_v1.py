@@ -64,7 +64,7 @@ async def test_cost_is_in_metadata_and_response(stub: Any) -> None:
     [
         (unary_request([]), "texts", "texts must not be empty"),
         (unary_request(["1"], query=""), "query", "query must not be empty"),
-        (unary_request(["1"], query=TOO_LONG), "query", "leaves no room"),
+        (unary_request(["1"], query=TOO_LONG), "query", "leaves too little room"),
         (unary_request(["1"], truncation_direction=5), "truncation_direction", "no value 5"),
         (unary_request(["1"] * 4), "texts", "texts has 4 entries; the maximum is 3"),
         (unary_request(["1", "2" * 101]), "texts[1]", "texts[1] has 101 characters; the maximum is 100"),

@@ -137,6 +137,6 @@ def test_query_that_is_too_long_is_named_with_its_line(
 ) -> None:
     """A calibration needs all labels, so it stops."""
     with labels.open("a") as file:
-        file.write(json.dumps({"query": "1 " * 40, "document": "1", "label": 1}))
+        file.write(json.dumps({"query": "1 " * 60_000, "document": "1", "label": 1}))
     assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
-    assert f"rerank: {labels}:101: query has 40 tokens" in capsys.readouterr().err
+    assert f"rerank: {labels}:101: query has 120,000 characters" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_measures_equal_those_of_ir_measures(
 def test_run_file_has_the_order_of_the_server(rerank: Callable[..., int], small_model: Bundle, tmp_path: Path) -> None:
     """Ties keep their order and get falling scores; a query that is too long keeps the order of its candidates."""
     documents = [{"id": name, "text": text} for name, text in (("a", "5"), ("b", "7"), ("c", "5"), ("d", "5"))]
-    lines = [{"qid": qid, "query": query, "documents": documents} for qid, query in (("1", "0"), ("2", "0 " * 40))]
+    lines = [{"qid": qid, "query": query, "documents": documents} for qid, query in (("1", "0"), ("2", "0 " * 60_000))]
     (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert rerank("eval", "some.jsonl", "--model", small_model.folder, "--run", "some.run") == 0
     written = [line.split() for line in (tmp_path / "some.run").read_text().splitlines()]
@@ -90,18 +90,29 @@ def test_several_collections_have_a_mean(
     _collection(tmp_path / "one.jsonl", queries=2)
     _collection(tmp_path / "two.jsonl", queries=5)
     with (tmp_path / "two.jsonl").open("a") as file:
-        file.write(json.dumps({"qid": "x", "query": "0 " * 40, "documents": [{"id": "a", "text": "1", "grade": 1}]}))
-    arguments = ("--model", small_model.folder, "--gain", "exp2", "--relevant-from", 2, "--recall-at", 3)
+        file.write(
+            json.dumps({"qid": "x", "query": "0 " * 60_000, "documents": [{"id": "a", "text": "1", "grade": 1}]})
+        )
+    arguments = (
+        "--model",
+        small_model.folder,
+        "--gain",
+        "exp2",
+        "--relevant-from",
+        2,
+        "--recall-at",
+        3,
+    )
     assert rerank("eval", "one.jsonl", "two.jsonl", *arguments, "--json", "all.json") == 0
     report = _read("all.json")
     for name in ("ndcg@10", "mrr@10", "recall@3"):
         both = [collection["after"][name] for collection in report["collections"]]
         assert report["mean"]["after"][name] == pytest.approx(sum(both) / 2)
     assert report["measures"] == {"cutoff": 10, "gain": "exp2", "relevant_from": 2, "recall_at": 3}
-    assert report["collections"][1]["queries_too_long"] == 1
+    assert report["collections"][1]["queries_refused"] == 1
     shown = capsys.readouterr().out
     assert "mean of 2" in shown
-    assert "two: left in the order of the candidates: 1 query too long for the model" in shown
+    assert "two: left in the order of the candidates: 1 query refused (two.jsonl:6: query has" in shown
 
 
 async def test_long_documents_are_evaluated_as_a_server_scores_them(
@@ -130,13 +141,33 @@ async def test_long_documents_are_evaluated_as_a_server_scores_them(
     assert "some: cut: 1 document" in shown
 
 
+async def test_cut_queries_are_counted(
+    rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are scored as the server scores them."""
+    documents = [{"id": "a", "text": "30", "grade": 0}, {"id": "b", "text": "40", "grade": 1}]
+    lines = [{"qid": qid, "query": query, "documents": documents} for qid, query in (("1", "0"), ("2", "0 " * 40))]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for source in (
+        ("--model", small_model.folder),
+        ("--server", edges.address),
+        ("--server", str(edges.http.base_url)),
+    ):
+        assert await asyncio.to_thread(rerank, "eval", "some.jsonl", *source, "--json", "some.json") == 0
+        (collection,) = _read("some.json")["collections"]
+        assert (collection["queries_cut"], collection["after"]["mrr@10"]) == (1, 1.0)
+    assert "some: cut: 1 query" in capsys.readouterr().out
+
+
 async def test_a_server_is_evaluated(
     rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path
 ) -> None:
     """The measures equal those of the model in this process. A refused query does not end the evaluation."""
     _collection(tmp_path / "some.jsonl")
     with (tmp_path / "some.jsonl").open("a") as file:
-        file.write(json.dumps({"qid": "x", "query": "0 " * 40, "documents": [{"id": "a", "text": "1", "grade": 1}]}))
+        file.write(
+            json.dumps({"qid": "x", "query": "0 " * 60_000, "documents": [{"id": "a", "text": "1", "grade": 1}]})
+        )
     local = ("eval", "some.jsonl", "--model", small_model.folder, "--json", "local.json")
     assert await asyncio.to_thread(rerank, *local) == 0
     for address in (edges.address, str(edges.http.base_url)):
@@ -144,7 +175,7 @@ async def test_a_server_is_evaluated(
         assert await asyncio.to_thread(rerank, *remote) == 0
         first, second = map(_read, ("local.json", "remote.json"))
         assert first["mean"] == second["mean"]
-        assert second["collections"][0]["queries_too_long"] == 1
+        assert second["collections"][0]["queries_refused"] == 1
         assert second["engine"].endswith(f"at {address}")
 
 
@@ -194,8 +225,8 @@ async def test_unscorable_queries_do_not_end_the_evaluation(
         ndcg = [query["after"]["ndcg@10"] for query in collection["by_query"].values()]
         assert ndcg == [0, 1, 1, 0, 1]
         assert collection["after"]["ndcg@10"] == pytest.approx(3 / 5)
-        counts = {name: collection[f"queries_{name}"] for name in ("too_long", "refused", "unjudged")}
-        assert counts == {"too_long": 0, "refused": 1, "unjudged": 0}
+        counts = {name: collection[f"queries_{name}"] for name in ("cut", "refused", "unjudged")}
+        assert counts == {"cut": 0, "refused": 1, "unjudged": 0}
         for name in ("queries_without_candidates", "queries_without_text", "queries_without_relevant"):
             assert collection[name] == 1
         assert collection["candidates_without_text"] == 1

@@ -51,7 +51,7 @@ class NvidiaBody(JsonBody):
     """The query: `{"text": query}`, or a string. Must not be empty."""
     passages: Annotated[list[Any], WithJsonSchema({"type": "array", "items": _PASSAGE, "minItems": 1})]
     """The documents: each is `{"text": passage}`, or a string."""
-    truncate: Literal["NONE", "END"] | None = None
+    truncate: Literal["NONE", "END", ""] | None = None
     """Treatment of a passage that exceeds the model's token limit: "END" cuts it, "NONE" makes it an error. Default:
     it is scored in windows."""
     top_n: Limit | None = None
@@ -114,7 +114,7 @@ class Nvidia:
             query=parsed.query,
             model=parsed.model or "",
             top_n=parsed.top_n,
-            too_long=_TOO_LONG[parsed.truncate],
+            too_long=_TOO_LONG[parsed.truncate or None],
             score_type=ScoreType.RAW,
         )
         return DecodedRequest(request, parsed.passages, _PassageReader())

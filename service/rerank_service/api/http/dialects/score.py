@@ -6,7 +6,7 @@ many texts on the left, each pair is a document with its own query.
 
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 from typing_extensions import TypedDict
@@ -104,6 +104,8 @@ class ScoreResponse(TypedDict):
     """Name of the model that computed the scores."""
     data: list[Score]
     """One score per pair, in the order of the request."""
+    query_truncated: NotRequired[Literal[True]]
+    """Present if a query was cut."""
     usage: Usage
 
 
@@ -133,6 +135,8 @@ class Scores:
             model=parsed.model or "",
             too_long=parsed.too_long,
             cut_side=parsed.cut_side,
+            max_pair_tokens=parsed.max_pair_tokens,
+            max_query_tokens=parsed.max_tokens_per_query,
             score_type=parsed.activation_type,
             priority=parsed.priority or 0,
             instruction=parsed.instruction or "",
@@ -154,6 +158,8 @@ class Scores:
             "data": data,
             "usage": usage(ranking),
         }
+        if ranking.query_truncated:
+            response["query_truncated"] = True
         return JsonResponse(response)
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:

@@ -65,7 +65,7 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin re
     """Score of a document in windows: "best" takes the best window, "best_two" the mean logit of the best two. Default,
     and "": "best"."""
     truncation: Flag = None
-    """Voyage's field. If false, a document that would be cut is an error. Default: true."""
+    """Voyage's field. If false, a query or a document that would be cut is an error. Default: true."""
     instruct: str | None = None
     """DashScope's name of `instruction`. `instruction` overrides it."""
     raw_scores: bool | None = None
@@ -148,6 +148,8 @@ class UnifiedResponse(TypedDict):
     """The ranked documents, the most relevant first."""
     data: NotRequired[list[VoyageResult]]
     """The same ranking in the form of Voyage. Present if the request has only fields that Voyage has."""
+    query_truncated: NotRequired[Literal[True]]
+    """Present if the query was cut."""
     usage: Usage
     meta: dict[str, Any]
     """API version, search units and token counts, in the form of Cohere."""
@@ -181,6 +183,8 @@ class Unified:
             window_score=WindowScore(parsed.window_score or "best"),
             too_long=TooLong.WHOLE if parsed.truncation is False else parsed.too_long,
             cut_side=parsed.cut_side,
+            max_pair_tokens=parsed.max_pair_tokens,
+            max_query_tokens=parsed.max_tokens_per_query,
             score_type=_score_type(parsed),
             min_score=parsed.min_score,
             priority=parsed.priority or 0,
@@ -205,6 +209,8 @@ class Unified:
                 "tokens": {"input_tokens": tokens, "output_tokens": 0},
             },
         }
+        if ranking.query_truncated:
+            response["query_truncated"] = True
         if exchange.body.keys() <= _VOYAGE_KEYS:
             response["data"] = [_result(result, as_text) for result in results]
         return JsonResponse(response)

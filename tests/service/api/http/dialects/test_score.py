@@ -77,7 +77,7 @@ async def test_many_pairs_are_one_request(edges: Served) -> None:
         ({"text_1": "0", "text_2": {"content": []}}, 400, "text_2[0]", "must be a valid string"),
         ({"text_1": "", "text_2": "1"}, 400, "text_1", "must not contain an empty text"),
         ({"text_1": ["0", ""], "text_2": ["1", "2"]}, 400, "text_1", "must not contain an empty text"),
-        ({"text_1": "0", "text_2": "1", "truncate_prompt_tokens": 8}, 400, "truncate_prompt_tokens", "must be -1"),
+        ({"text_1": "0", "text_2": "1", "truncate_prompt_tokens": 4}, 400, "truncate_prompt_tokens", "at least 5"),
         ({"text_1": "0", "text_2": "1", "instruction": "look"}, 400, "instruction", "instruction"),
         ({"text_1": "0", "text_2": "1", "model": "other"}, 404, "model", "served: small"),
         ({"text_1": "0", "text_2": ["1", BOOM]}, 500, None, "text_2[1]"),

@@ -93,7 +93,7 @@ async def test_headers_have_size_and_duration(edges: Served) -> None:
         ({"query": "0", "texts": ["1", {"text": "2"}]}, 422, "Validation", "texts[1] must be a valid string"),
         ({"query": "0", "texts": ["1"], "truncation_direction": "up"}, 422, "Validation", "truncation_direction must"),
         ({"query": "0", "texts": ["1"], "raw_scores": "maybe"}, 422, "Validation", "raw_scores must be"),
-        ({"query": "0 " * 40, "texts": ["1"]}, 422, "Validation", "leaves no room"),
+        ({"query": "0 " * 40, "texts": ["1"], "truncate": False}, 422, "Validation", "leaves too little room"),
         ({"query": "0", "texts": ["1"], "model": "other"}, 404, "Validation", "served: small"),
         ({"query": "0", "texts": ["1", NAN]}, 424, "Backend", "texts[1]"),
         ({"query": "0", "texts": ["1", BOOM]}, 424, "Backend", "texts[1]"),

@@ -1,0 +1,144 @@
+"""Reading plans: the bounds of query and document, and the estimate that admission takes from the same plan.
+
+Covers pair_limits.py, too.
+"""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rerank_service.encoding.pair_limits import PairLimits, min_room
+from rerank_service.encoding.reading_plan import default_window_tokens, reading_plan
+from rerank_service.encoding.token_rate import TokenRate
+from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.models.files import STARTER
+from rerank_service.ranking.request import QueryTooLong, RerankRequest, TooLong
+from support.limits import request_limits
+from support.reading_plans import plan_for
+
+_WORDS = ("village", "painted", "capital", "evening", "release")
+"""Words of seven letters, each one token of the starter model."""
+_LIMITS = request_limits(document_tokens=8192)
+
+
+def _tokenizer(tokens: int, rate: TokenRate | None = None) -> PairTokenizer:
+    return PairTokenizer(STARTER / "tokenizer.json", max_tokens=tokens, rate=rate)
+
+
+class _KnownRate(TokenRate):
+    """The exact rate of the texts below. Admission knows only their lengths in characters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens_per_char = 1 / 8
+
+    def learn(self, chars: int, tokens: int) -> None:
+        """Keep the rate."""
+
+
+def _text(words: int, line: int, seed: int) -> str:
+    """Return words in lines of `line` words. Each word with the character after it has eight characters."""
+    choose = random.Random(seed).choice
+    return "".join(f"{choose(_WORDS)}{' ' if at % line else chr(10)}" for at in range(1, words + 1))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    query_words=st.integers(1, 700),
+    document_words=st.integers(2, 9_000),
+    line=st.integers(4, 60),
+    tokens=st.sampled_from([128, 512, 2048]),
+    options=st.sampled_from(
+        [
+            {},
+            {"too_long": TooLong.CUT},
+            {"max_chunks_per_doc": 3},
+            {"overlap_tokens": 0},
+            {"overlap_tokens": 500},
+            {"max_tokens_per_doc": 1000},
+            {"max_pair_tokens": 200},
+        ]
+    ),
+)
+def test_estimate_is_close_to_the_tokens_that_are_computed(
+    query_words: int, document_words: int, line: int, tokens: int, options: dict[str, Any]
+) -> None:
+    """At least 0.9 and at most 1.3 times as many, for any lengths of query and document."""
+    query, document = _text(query_words, line, 1), _text(document_words, line, 2)
+    tokenizer = _tokenizer(tokens, _KnownRate())
+    request = RerankRequest(query=query, **options)
+    plan = reading_plan(request, _LIMITS, max_tokens=tokens, template=tokenizer.template_tokens)
+    estimate = tokenizer.token_estimator(query, plan)(len(document))
+    encoded = tokenizer.encode_query(query, limits=plan.pair)
+    (pair,) = tokenizer.encode_documents(encoded, [document], max_tokens_per_doc=plan.max_tokens)
+    in_windows = plan.windows and pair.truncated and plan.max_tokens > encoded.room
+    pairs = tokenizer.encode_windows(encoded, document, plan).windows if in_windows else [pair]
+    assert 0.9 <= estimate / sum(map(len, pairs)) <= 1.3
+
+
+@pytest.mark.parametrize("more", [18, 20, 25, 28, 500])
+def test_document_keeps_a_quarter_of_the_window_beside_a_long_query(more: int) -> None:
+    """A query of 498 to 980 tokens in a window of 512, which left a document of 330 tokens a few words per window."""
+    query = "my router drops the connection every evening and i tried everything " * 40 + "again " * more
+    document = "The router restarts when its power supply is too weak for it. " * 25
+    tokenizer = _tokenizer(512)
+    plan = reading_plan(RerankRequest(query=query), _LIMITS, max_tokens=512, template=tokenizer.template_tokens)
+    encoded = tokenizer.encode_query(query, limits=plan.pair)
+    windows = tokenizer.encode_windows(encoded, document, plan).windows
+    assert (encoded.truncated, encoded.query_tokens, encoded.room) == (True, 512 - 3 - 128, 128)
+    assert len(windows) <= 4
+    assert sum(map(len, windows)) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({}, PairLimits(tokens=512, min_room=128, cut_query=True)),
+        ({"too_long": TooLong.CUT}, PairLimits(tokens=512, min_room=128, cut_query=True)),
+        ({"too_long": TooLong.WHOLE}, PairLimits(tokens=512, min_room=128, cut_query=False)),
+        ({"too_long": TooLong.REFUSE}, PairLimits(tokens=512, min_room=1, cut_query=False)),
+        (
+            {"too_long": TooLong.REFUSE, "query_too_long": QueryTooLong.CUT},
+            PairLimits(tokens=512, min_room=128, cut_query=True),
+        ),
+        ({"query_too_long": QueryTooLong.REFUSE}, PairLimits(tokens=512, min_room=128, cut_query=False)),
+        ({"max_pair_tokens": 100}, PairLimits(tokens=100, min_room=25, cut_query=True)),
+        ({"max_pair_tokens": 9_999}, PairLimits(tokens=512, min_room=128, cut_query=True)),
+        ({"max_query_tokens": 7}, PairLimits(tokens=512, min_room=128, cut_query=True, query_tokens=7)),
+    ],
+    ids=str,
+)
+def test_limits_of_a_pair_follow_the_request(options: dict[str, Any], limits: PairLimits) -> None:
+    """A request that allows no cut at all may use the whole window for its query: long documents are rejected."""
+    assert reading_plan(RerankRequest(query="q", **options), _LIMITS, max_tokens=512, template=3).pair == limits
+
+
+@pytest.mark.parametrize(("tokens", "template", "room"), [(512, 3, 128), (10, 3, 2), (512, 400, 56), (5, 3, 1)])
+def test_document_gets_a_quarter_or_half_of_what_the_template_leaves(tokens: int, template: int, room: int) -> None:
+    """At least one token."""
+    assert min_room(tokens, template) == room
+
+
+def test_token_estimate_of_a_long_document_is_close() -> None:
+    """Within 25 %, for large and small overlaps, with and without a limit of windows, at a learned token rate."""
+    pairs = _tokenizer(512)
+    text = "".join(f"In {1800 + at} the city was rebuilt, and {at} people came to see it. " for at in range(600))
+    query = pairs.encode_query("when was the city rebuilt")
+    for overlap in (0, None, 200):
+        for most in (None, 3):
+            plan = plan_for(512, overlap=overlap, max_windows=most)
+            for _ in range(40):
+                pairs.encode_documents(query, [text])
+            tokens = sum(map(len, pairs.encode_windows(query, text, plan).windows))
+            estimate = pairs.token_estimator("when was the city rebuilt", plan)
+            assert estimate(len(text)) == pytest.approx(tokens, rel=0.25)
+    assert pairs.token_estimator("q", plan_for(512, max_tokens=1000))(10**6) < 2000
+
+
+@pytest.mark.parametrize(("max_tokens", "window"), [(32, 256), (512, 256), (8192, None)])
+def test_default_window_is_a_passage_for_models_with_a_low_token_limit(max_tokens: int, window: int | None) -> None:
+    """For other models it is as long as the query allows."""
+    assert default_window_tokens(max_tokens) == window
