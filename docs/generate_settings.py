@@ -6,7 +6,7 @@ from rerank_service.tools.server_address import ADDRESS_FORMS
 
 _INTRODUCTION = """# Settings
 
-Settings of `rerank serve`. This page is generated from `service/rerank_service/settings.py` by `make docs`.
+Settings of `rerank serve`. This page is generated from `service/rerank_service/settings/` by `make docs`.
 
 - Every setting is a flag and an environment variable. A flag overrides its variable.
 - Switches have a `--no-…` form: `--no-hosted-names`. Their variables take `true` and `false`.

@@ -11,7 +11,7 @@ def describe_errors(error: ValidationError, properties: Mapping[str, Any], secre
     problems = {}
     for details in error.errors(include_url=False):
         name = str(details["loc"][0])
-        # the validators in settings.py write complete messages
+        # the validators in settings write complete messages
         message = details["type"] == "value_error" and str(details.get("ctx", {}).get("error", details["msg"]))
         value = "has a wrong value" if name in secret else f"is {details['input']!r}"
         problems[name] = message or f"{value}: give {allowed_values(properties.get(name, {}))}"

@@ -1,4 +1,4 @@
-"""Settings from flags and environment variables. Covers settings.py, settings_errors.py and cli/settings_help.py."""
+"""Settings from flags and environment variables. Covers settings/, settings_errors.py and cli/settings_help.py."""
 
 import pytest
 from pydantic import ValidationError
@@ -150,7 +150,7 @@ def test_every_setting_has_a_description() -> None:
 
 
 def test_every_setting_is_in_a_group_of_the_help() -> None:
-    """The groups keep the order of settings.py."""
+    """The groups of the help have the order of the fields."""
     groups = settings_help.groups()
     assert [name for names in groups.values() for name in names] == list(Settings.model_fields)
     assert "" not in groups

@@ -1,27 +1,11 @@
 """Settings as help: their groups and defaults, for `rerank serve --help` and docs/settings.md."""
 
-from rerank_service.settings import Settings
-
-_FIRST_OF_GROUP = {
-    "model": "Model",
-    "host": "Network and API keys",
-    "provider": "Engine and batches",
-    "max_documents": "Limits",
-    "score_cache_bytes": "Score cache",
-    "default_timeout": "Timeouts and shutdown",
-    "log_format": "Log and example",
-}
-"""Heading of each group, by its first setting. A group continues until the next one begins."""
+from rerank_service.settings import GROUPS, Settings
 
 
 def groups() -> dict[str, list[str]]:
-    """Return the names of all settings by the heading of their group, in the order of settings.py."""
-    names: dict[str, list[str]] = {}
-    heading = ""
-    for name in Settings.model_fields:
-        heading = _FIRST_OF_GROUP.get(name, heading)
-        names.setdefault(heading, []).append(name)
-    return names
+    """Return the names of all settings by the heading of their group, in the order of the groups."""
+    return {group.heading: list(group.model_fields) for group in GROUPS}
 
 
 def default_text(name: str) -> str:

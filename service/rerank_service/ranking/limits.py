@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """Maximum size of one request. Fields without a default are settings (`settings.py`)."""
+    """Maximum size of one request. Fields without a default are settings (`settings`)."""
 
     max_documents: int
     """Maximum number of documents in a unary request."""

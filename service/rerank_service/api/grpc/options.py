@@ -7,7 +7,7 @@ from rerank_service.api.address import ListenAddress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpcOptions:
-    """Addresses, limits and timeouts of the gRPC server. All values are settings (settings.py)."""
+    """Addresses, limits and timeouts of the gRPC server. All values are settings (settings)."""
 
     addresses: tuple[ListenAddress, ...]
     port: int

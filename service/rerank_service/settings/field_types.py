@@ -1,0 +1,73 @@
+"""Types of settings, with the checks of their values and complete messages."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
+from pydantic_settings import NoDecode
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _keys(value: object) -> object:
+    keys = _split(value)
+    if isinstance(value, str) and not keys:
+        raise ValueError("contains no key: give at least one key, or remove the setting to serve without keys")
+    if isinstance(keys, list) and not all(key.isascii() and key.isprintable() for key in keys):
+        raise ValueError(
+            "contains a key that no header can carry: use printable ASCII only, and separate keys by commas"
+        )
+    return keys
+
+
+def _utf8(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"is {value!r}: give UTF-8 text") from None
+    return value
+
+
+def _key_file(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("is empty: give the path of a file, or remove the setting to serve without keys")
+    return value
+
+
+def _hosts(value: object) -> object:
+    hosts = _split(value)
+    if isinstance(value, str) and not hosts:
+        raise ValueError("contains no address: give at least one, such as 127.0.0.1")
+    return hosts
+
+
+def _host(host: str) -> str:
+    """Accept an IPv6 address in brackets, as in a URL. Require the folder of Unix sockets."""
+    if host.startswith("unix:") and not host.removeprefix("unix:").strip("/"):
+        raise ValueError(f"is {host!r}: give a folder, such as unix:/run/rerank")
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def _kubernetes_size(value: object) -> object:
+    """Convert a size in the notation of Kubernetes, such as 64Mi, to the notation of pydantic, 64MiB."""
+    return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
+
+
+_YEAR = 365 * 24 * 60 * 60.0
+
+Seconds = Annotated[float, Field(ge=0, le=_YEAR)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=_YEAR)]
+Lanes = Annotated[int, Field(ge=1, le=1024)]
+Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
+"""A positive number that fits every message, for example int32 in gRPC."""
+Port = Annotated[int, Field(ge=0, le=65535)]
+MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
+Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_kubernetes_size)]
+Text = Annotated[str, AfterValidator(_utf8)]
+Host = Annotated[Text, AfterValidator(_host)]
+Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
+Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
+KeyFile = Annotated[Path, BeforeValidator(_key_file)]

@@ -1,0 +1,40 @@
+"""Settings of addresses, connections and API keys."""
+
+from typing import ClassVar
+
+from rerank_service.settings.field_types import Hosts, KeyFile, Port, PositiveSeconds, Seconds, Secrets
+from rerank_service.settings.group import SettingsGroup
+
+
+class NetworkSettings(SettingsGroup):
+    """Settings of addresses, connections and API keys."""
+
+    heading: ClassVar[str] = "Network and API keys"
+
+    host: Hosts = ("127.0.0.1",)
+    """Addresses to listen on, for gRPC and REST, separated by commas: IP addresses, host names, and unix:FOLDER for the
+    Unix sockets grpc.sock and rest.sock in an existing folder. :: means all interfaces by IPv6 and IPv4, 0.0.0.0 all
+    interfaces by IPv4, localhost both loopback addresses. Example: 127.0.0.1,unix:/run/rerank."""
+    grpc_port: Port = 50051
+    """TCP port of gRPC on all addresses, from 0 to 65535. 0: the system chooses a free port."""
+    rest_port: Port = 8080
+    """TCP port of REST on all addresses, from 0 to 65535. 0: the system chooses a free port."""
+    max_connection_age: PositiveSeconds | None = None
+    """Maximum age of a gRPC connection, in seconds. An older connection is closed gracefully (GOAWAY): its calls
+    finish, and clients that reconnect find new replicas. Unset: no maximum. Example: 300."""
+    min_ping_interval: Seconds = 5.0
+    """Minimum time between two keepalive pings of a gRPC client, in seconds, with and without running calls. A client
+    that pings more often is disconnected with `too_many_pings`. 0: no minimum."""
+    keepalive_time: PositiveSeconds | None = None
+    """Time without traffic after which the server pings a gRPC client, in seconds. A client that does not respond
+    within 20 s is disconnected. Unset: 2 hours. Set it below the idle timeout of a load balancer. Example: 60."""
+    rest_idle_timeout: PositiveSeconds = 75.0
+    """Time without a request after which a REST connection is closed, in seconds. Set it above the idle timeout of a
+    load balancer, which otherwise sends requests on connections that are just being closed."""
+    api_keys: Secrets = ()
+    """API keys, separated by commas. Callers send one as `Authorization: Bearer KEY`. Unset, and without
+    --api-keys-file: no key is required. Empty: the server does not start."""
+    api_keys_file: KeyFile | None = None
+    """YAML or JSON file with more API keys, read at the start: a list of entries with `name`, `key` or `sha256` (of the
+    key, in hex), and optionally `weight`, from 0.01 to 100. With weight 2, a request gets twice the share of the lanes
+    that it gets with weight 1, the default."""

@@ -1,0 +1,53 @@
+"""All settings of `rerank serve`, from their groups."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings.cache import CacheSettings
+from rerank_service.settings.engine import EngineSettings
+from rerank_service.settings.group import KEY_SETTINGS, SettingsGroup
+from rerank_service.settings.limits import LimitSettings
+from rerank_service.settings.log import LogSettings
+from rerank_service.settings.model import ModelSettings
+from rerank_service.settings.network import NetworkSettings
+from rerank_service.settings.timeouts import TimeoutSettings
+from rerank_service.settings_errors import describe_errors
+
+GROUPS: tuple[type[SettingsGroup], ...] = (
+    ModelSettings,
+    NetworkSettings,
+    EngineSettings,
+    LimitSettings,
+    CacheSettings,
+    TimeoutSettings,
+    LogSettings,
+)
+"""The groups, in the order of `rerank serve --help` and docs/settings.md."""
+
+
+class Settings(
+    LogSettings,
+    TimeoutSettings,
+    CacheSettings,
+    LimitSettings,
+    EngineSettings,
+    NetworkSettings,
+    ModelSettings,
+):
+    """Settings of `rerank serve`. The groups stand in reverse order, because pydantic takes the fields of the last base
+    first."""
+
+
+def read_settings(**given: Any) -> Settings:
+    """Return the settings: the given values, then those of the environment, then the defaults.
+
+    Raises:
+        SettingsInvalid: a value is wrong. The message names each wrong setting, its value and the allowed values.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        properties = Settings.model_json_schema()["properties"]
+        raise SettingsInvalid(describe_errors(error, properties, KEY_SETTINGS)) from error
