@@ -60,7 +60,8 @@ def _scorer(model: Any, scoring: Scoring) -> Any:
     # transformers scores a classifier at the last token that is not the padding token, also inside a text
     pad_id = None if scoring.generative else model.config.pad_token_id
     cap = getattr(model.config, "final_logit_softcapping", None) if scoring.generative else None
-    body, masks = model.base_model, _attention_masks(model.config)
+    body = model.model if model.base_model is model else model.base_model  # Gemma 3 names no base model
+    masks = _attention_masks(model.config)
 
     class Scorer(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
         def __init__(self) -> None:
