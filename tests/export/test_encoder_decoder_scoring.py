@@ -56,6 +56,7 @@ async def test_generator_scores_like_its_own_code(name: str, tmp_path: Path) -> 
     assert (bundle.manifest.max_tokens, bundle.manifest.recipe["task"]) == (512, "text2text-generation")
     recipe = recipe_for([name], known.kind)
     assert recipe
+    assert recipe.yes
     assert recipe.no
     expected = _pygaggle_logits(source, recipe.yes, recipe.no)
     assert await _served(bundle) == pytest.approx(expected, abs=2e-5)

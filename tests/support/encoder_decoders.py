@@ -33,6 +33,13 @@ def write_encoder_decoder(folder: Path, family: str, *, head: str = "Conditional
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * 0.1)
     model.eval().save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Write spiece.model and its settings, and a config.json that only names the type, if there is none."""
+    if not (folder / "config.json").exists():
+        (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))
     (folder / "spiece.model").write_bytes(t5_sentencepiece(*ANSWERS))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0}))
-    return folder
