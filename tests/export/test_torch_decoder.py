@@ -97,6 +97,7 @@ def test_last_real_token_is_scored_in_other_decoders(name: str, graph_of: Graph)
     ("name", "config", "options"),
     [
         ("Gemma3ForCausalLM", "Gemma3TextConfig", DECODERS["gemma3-window"].size),
+        ("ModernBertDecoderForCausalLM", "ModernBertDecoderConfig", OTHER_DECODERS["modernbert-decoder"].size),
         ("GPT2LMHeadModel", "GPT2Config", {}),
         ("GPTJForCausalLM", "GPTJConfig", {"rotary_dim": 4}),
         ("PhiForCausalLM", "PhiConfig", {}),
@@ -114,6 +115,7 @@ def test_answer_tokens_of_other_generators(name: str, config: str, options: Mapp
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * 0.1)
     model.save_pretrained(tmp_path / "source")
+    model = type(model).from_pretrained(tmp_path / "source").eval()
     scoring = Scoring(decoder=True, generative=True, rows=(7, 9))
     with silence_libraries():
         graph = export_decoder(ModelSource(tmp_path / "source", "model"), scoring, tmp_path / "model.onnx", 18)

@@ -96,6 +96,9 @@ OTHER_DECODERS = {
     "helium": Decoder("Helium", "helium"),
     "hunyuan_v1_dense": Decoder("HunYuanDenseV1", "hunyuan_v1_dense"),
     "ministral": Decoder("Ministral", "ministral", {"sliding_window": 16}),
+    "modernbert-decoder": Decoder(
+        "ModernBertDecoder", "modernbert-decoder", {"local_attention": 16, "global_attn_every_n_layers": 2}
+    ),
     "nemotron": Decoder("Nemotron", "nemotron"),
     "opt": Decoder("OPT", "opt", {"ffn_dim": 64, "word_embed_proj_dim": 32}),
     "persimmon": Decoder("Persimmon", "persimmon"),

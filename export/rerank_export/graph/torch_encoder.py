@@ -41,8 +41,9 @@ def required_inputs(source: ModelSource) -> set[str]:
     """Return the names of the inputs that a graph of a class of transformers must have to score like the model."""
     from transformers import AutoConfig, AutoTokenizer
 
-    names = set(AutoTokenizer.from_pretrained(source.folder).model_input_names)
-    types = getattr(AutoConfig.from_pretrained(source.folder), "type_vocab_size", None) or 1
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+    config = AutoConfig.from_pretrained(source.folder, trust_remote_code=source.trusted)
+    names, types = set(tokenizer.model_input_names), getattr(config, "type_vocab_size", None) or 1
     return {"input_ids", "attention_mask"} | ({"token_type_ids"} & names if types > 1 else set())
 
 

@@ -13,7 +13,20 @@ _OLDER_GENERATOR = "LMHeadModel"
 DECODERS = (
     *("arcee", "biogpt", "code_llama", "diffllama", "exaone4", "falcon", "gemma", "gemma2", "gemma3_text"),
     *("glm", "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "helium", "hunyuan_v1_dense", "llama"),
-    *("ministral", "mistral", "nemotron", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen3", "seed_oss", "smollm3"),
+    *(
+        "ministral",
+        "mistral",
+        "modernbert-decoder",
+        "nemotron",
+        "opt",
+        "persimmon",
+        "phi",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "seed_oss",
+        "smollm3",
+    ),
     *("stablelm", "starcoder2"),
 )
 """`model_type` of the decoders that graph/torch_decoder.py exports. The tests compare each of them with torch."""
