@@ -8,8 +8,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "export")]
 
+from rerank_export.scoring.architecture import NO_GRAPH  # noqa: E402 - the tests are no package of ours
 from rerank_export.scoring.recipe_choice import recipe_named  # noqa: E402 - the tests are no package of ours
-from support.architectures import DECODERS, ENCODERS, GENERATORS, LONG, Generator  # noqa: E402
+from support.architectures import (  # noqa: E402
+    DECODERS,
+    ENCODER_DECODERS,
+    ENCODERS,
+    GENERATORS,
+    LONG,
+    OTHER_DECODERS,
+    Generator,
+)
 
 VERSIONS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers", "huggingface_hub")
 
@@ -17,8 +26,10 @@ VERSIONS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tok
 def page() -> str:
     """Return the page: the package versions, and one table per kind of model."""
     encoders = ((one.name, f"`{one.kind}`", one.notes) for one in ENCODERS.values())
-    decoders = ((one.family, f"`{one.kind}`", one.notes) for one in DECODERS.values())
-    generators = ((f"`{name}`", f"`{one.kind}`", f"`{one.recipe}`", _score(one)) for name, one in GENERATORS.items())
+    decoders = ((one.family, f"`{one.kind}`", one.notes) for one in (DECODERS | OTHER_DECODERS).values())
+    prompted = GENERATORS | ENCODER_DECODERS
+    generators = ((f"`{name}`", f"`{one.kind}`", f"`{one.recipe}`", _score(one)) for name, one in prompted.items())
+    refused = ((f"`{kind}`", reason) for kind, reason in sorted(NO_GRAPH.items()))
     return "\n".join(
         (
             "# Verified models",
@@ -47,9 +58,17 @@ def page() -> str:
             "",
             *_table(("architecture", "`model_type`", "notes"), decoders),
             "",
-            "## Generators: decoders that are prompted for a score",
+            "## Generators: models that are prompted for a score",
             "",
             *_table(("model name", "`model_type`", "recipe", "score"), generators),
+            "",
+            "## Classifiers that no path exports",
+            "",
+            "Found by trying each class for sequence classification in transformers 4.57. Classes in no table are",
+            "tried: the comparison with torch decides. It rejects ConvBERT, MobileBERT (with `trigram_input`), XLNet",
+            "and YOSO, because their scores depend on padding.",
+            "",
+            *_table(("`model_type`", "reason"), refused),
             "",
             "## Long documents",
             "",

@@ -1,4 +1,4 @@
-"""START HERE. The steps of an export: validate -> fetch -> inspect -> build -> verify -> publish."""
+"""START HERE. The steps of an export: validate -> fetch -> inspect -> fetch weights -> build -> verify -> publish."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from rerank_export.inspection import InspectedModel, inspect_model, notices
 from rerank_export.library_output import silence_libraries
 from rerank_export.reporter import PRINTED, Reporter
 from rerank_export.scoring.pair_format_check import missing_begin
-from rerank_export.source.model_source import ModelSource, fetch
+from rerank_export.source.model_source import ModelSource, fetch, fetch_weights
 from rerank_export.threads import limit_threads
 from rerank_export.validation import ExportPlan, validate
 from rerank_service.engine.host import cores
@@ -45,6 +45,7 @@ def export(request: ExportRequest, reporter: Reporter = PRINTED) -> Exported:
         source = _fetch(plan, reporter)
         with silence_libraries(), work_folder(plan.output) as work, _work_folder_unnamed(work):
             model = _inspect(source, plan, reporter)
+            _fetch_weights(source, reporter)
             built = _build(model, plan, work, reporter)
             verified = _verify(built, model, plan, reporter)
             return Exported(publish(verified, plan.output), verified)
@@ -58,8 +59,6 @@ def _fetch(plan: ExportPlan, reporter: Reporter) -> ModelSource:
         raise ExportFailed(
             f"{request.model} lies inside the output folder {request.out} and would be deleted: choose another folder"
         )
-    if source.revision:
-        reporter.status(f"fetched commit {source.revision}")
     return source
 
 
@@ -68,6 +67,13 @@ def _inspect(source: ModelSource, plan: ExportPlan, reporter: Reporter) -> Inspe
     for notice in notices(model.scoring):
         reporter.status(notice)
     return model
+
+
+def _fetch_weights(source: ModelSource, reporter: Reporter) -> None:
+    """Fetch the weights, gigabytes perhaps, of a model that can be exported."""
+    fetch_weights(source)
+    if source.revision:
+        reporter.status(f"fetched commit {source.revision}")
 
 
 def _build(model: InspectedModel, plan: ExportPlan, work: Path, reporter: Reporter) -> BuiltBundle:

@@ -7,8 +7,8 @@ import rerank_export
 
 ROOT = Path(rerank_export.__file__).parent
 ORDER = (
-    *("errors", "reporter", "library_output", "source", "scoring", "inspection", "graph", "variants", "gate"),
-    *("export_request", "bundle", "validation", "exporter", "interruption", "command_options", "command"),
+    *("errors", "reporter", "library_output", "threads", "source", "scoring", "inspection", "graph", "variants"),
+    *("gate", "export_request", "bundle", "validation", "exporter", "interruption", "command_options", "command"),
 )
 """Modules and packages. Each may import only itself and those before it."""
 

@@ -25,9 +25,10 @@ NEEDED = {
 }
 _FETCH = """
 import sys
-from rerank_export.source.model_source import fetch
+from rerank_export.source.model_source import fetch, fetch_weights
 revision, trusted, model = sys.argv[1:]
 source = fetch(model, revision or None, trusted=bool(trusted))
+fetch_weights(source)
 print(source.revision, *sorted(path.name for path in source.folder.iterdir()))
 """
 
@@ -64,7 +65,7 @@ def hub(published: Path) -> Iterator[Hub]:
 def fetch(
     model: str, cwd: Path, environment: Mapping[str, str], *, revision: str = "", trusted: bool = False
 ) -> tuple[str, set[str]]:
-    """Run the first step of `rerank export`; return the commit and the names of the fetched files."""
+    """Run the steps of `rerank export` that fetch files; return the commit and the names of the fetched files."""
     done = subprocess.run(
         [sys.executable, "-c", _FETCH, revision, "yes" if trusted else "", model],
         env=os.environ | {"HF_HOME": str(cwd / "hf")} | dict(environment),
@@ -99,6 +100,36 @@ def test_model_is_fetched_from_the_hub(hub: Hub, tmp_path: Path) -> None:
     manifest = open_bundle(tmp_path / "out/small").manifest
     assert (manifest.name, manifest.source, manifest.revision) == ("small", MODEL, COMMIT)
     assert sorted(hub.fetched) == sorted(NEEDED), "each file once"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"architectures": ["BertModel"]}, f"{MODEL} cannot score a pair: its architecture BertModel is neither"),
+        ({"architectures": ["BartForConditionalGeneration"], "model_type": "bart"}, f"{MODEL} is a BartForConditional"),
+        ({"architectures": ["FNetForSequenceClassification"], "model_type": "fnet"}, f"{MODEL} is of type fnet, which"),
+        ({"id2label": {"0": "a", "1": "b"}}, f"{MODEL} has two labels (0 a, 1 b), and their names do not show"),
+    ],
+    ids=["embedding", "encoder-decoder", "no operator", "labels"],
+)
+def test_model_is_refused_before_its_weights_are_fetched(
+    changes: dict[str, object], reason: str, published: Path, hub: Hub, tmp_path: Path
+) -> None:
+    """The files of a few kilobytes show that the model cannot be exported, and gigabytes are not fetched."""
+    path = published / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert refuse(hub, MODEL, tmp_path).startswith(reason)
+    assert sorted(hub.fetched) == sorted(NEEDED - {"model.safetensors"})
+
+
+def test_tokenizer_is_refused_before_the_weights_are_fetched(published: Path, hub: Hub, tmp_path: Path) -> None:
+    """A tokenizer that has no tokenizer.json format is known by its class."""
+    (published / "tokenizer.json").unlink()
+    path = published / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": "BertJapaneseTokenizer"}))
+    line = refuse(hub, MODEL, tmp_path)
+    assert line == f"{MODEL} has no tokenizer.json, and transformers cannot convert a BertJapaneseTokenizer to it"
+    assert "model.safetensors" not in hub.fetched
 
 
 def test_cached_model_is_found_offline(hub: Hub, tmp_path: Path) -> None:

@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
+from rerank_export.scoring.architecture import ENCODER_DECODERS
 from rerank_export.scoring.recipe import Recipe
 from rerank_export.scoring.recipe_choice import recipe_for, recipes_of_kind, unsupported_family
 from rerank_export.scoring.recipes import RECIPES, UNSUPPORTED
+from rerank_export.source.model_source import ModelSource
+from rerank_export.source.tokenizer_file import read_tokenizer
 from rerank_service.encoding.tokenizer import PairTokenizer
 from support.decoders import tokenizer
+from support.encoder_decoders import write_tokenizer
 from support.prompted import BEGIN, begin_texts
 
 QUERIES = ["what is the capital", "is it? ", "ends in a line\n", "🚀", " two  blanks ", "a b\n\n", "…", "<|im_end|> x"]
@@ -27,6 +31,10 @@ def _words(folder: Path, recipe: Recipe) -> Any:
     from tokenizers import Regex, Tokenizer, pre_tokenizers
     from transformers import AutoTokenizer
 
+    if recipe.kinds[0] in ENCODER_DECODERS:
+        write_tokenizer(folder)
+        (folder / "tokenizer.json").write_bytes(read_tokenizer(ModelSource(folder, "model")))
+        return AutoTokenizer.from_pretrained(folder)
     tokenizer().save_pretrained(folder)
     if recipe.published and recipe.published.special_tokens:
         begin_texts(folder, BEGIN)

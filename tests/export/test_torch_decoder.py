@@ -1,7 +1,8 @@
 """Graphs of decoders: the score is that of the last real token, compared with torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from rerank_export.graph.passes.last_token import shorten_last_layer
 from rerank_export.graph.torch_decoder import export_decoder
 from rerank_export.library_output import silence_libraries
+from rerank_export.scoring.architecture import DECODERS as SUPPORTED
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
 from rerank_service.ranking.scores import Activation
-from support.architectures import DECODERS
-from support.decoders import write_decoder
+from support.architectures import DECODERS, OTHER_DECODERS
+from support.decoders import SIZE, write_decoder
 
 Graph = Callable[[str], tuple[Any, onnx.ModelProto]]
 
@@ -28,7 +30,7 @@ def graph_of(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     def make(name: str) -> tuple[Any, onnx.ModelProto]:
         import transformers
 
-        decoder = DECODERS[name]
+        decoder = (DECODERS | OTHER_DECODERS)[name]
         folder = write_decoder(
             tmp_path_factory.mktemp("source") / name, decoder.family, head="SequenceClassification", **decoder.size
         )
@@ -59,15 +61,9 @@ def _rows(lengths: Sequence[int], *, left: bool) -> tuple[Any, Any]:
     return ids * mask, mask
 
 
-@pytest.mark.parametrize("name", DECODERS)
-def test_last_real_token_is_scored_with_padding_on_either_side(name: str, graph_of: Graph) -> None:
-    """A row's logit equals that of torch for the row alone. The pass computes five products for one token."""
+def _assert_last_token_is_scored(model: Any, graphs: Sequence[onnx.ModelProto]) -> None:
     import torch
 
-    model, graph = graph_of(name)
-    shortened = shorten_last_layer(graph)
-    onnx.checker.check_model(shortened.model)
-    assert shortened.matmuls == 5  # query, output, gate, up, down
     for lengths in ((1,), (9,), (40, 1, 17, 33)):
         for left in (False, True):
             ids, mask = _rows(lengths, left=left)
@@ -75,8 +71,65 @@ def test_last_real_token_is_scored_with_padding_on_either_side(name: str, graph_
                 expected = [
                     model(torch.tensor(row[seen == 1][None])).logits.item() for row, seen in zip(ids, mask, strict=True)
                 ]
-            for tried in (graph, shortened.model):
-                np.testing.assert_allclose(_run(tried, ids, mask).ravel(), expected, rtol=0, atol=3e-6)
+            for graph in graphs:
+                np.testing.assert_allclose(_run(graph, ids, mask).ravel(), expected, rtol=0, atol=3e-6)
+            assert len(set(expected)) == len(expected)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_last_real_token_is_scored_with_padding_on_either_side(name: str, graph_of: Graph) -> None:
+    """A row's logit equals that of torch for the row alone. The pass computes five products for one token."""
+    model, graph = graph_of(name)
+    shortened = shorten_last_layer(graph)
+    onnx.checker.check_model(shortened.model)
+    assert shortened.matmuls == 5  # query, output, gate, up, down
+    _assert_last_token_is_scored(model, [graph, shortened.model])
+
+
+@pytest.mark.parametrize("name", OTHER_DECODERS)
+def test_last_real_token_is_scored_in_other_decoders(name: str, graph_of: Graph) -> None:
+    """Their positions and masks are those of transformers, too."""
+    model, graph = graph_of(name)
+    _assert_last_token_is_scored(model, [graph])
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "options"),
+    [
+        ("Gemma3ForCausalLM", "Gemma3TextConfig", DECODERS["gemma3-window"].size),
+        ("ModernBertDecoderForCausalLM", "ModernBertDecoderConfig", OTHER_DECODERS["modernbert-decoder"].size),
+        ("GPT2LMHeadModel", "GPT2Config", {}),
+        ("GPTJForCausalLM", "GPTJConfig", {"rotary_dim": 4}),
+        ("PhiForCausalLM", "PhiConfig", {}),
+    ],
+)
+def test_answer_tokens_of_other_generators(name: str, config: str, options: Mapping[str, Any], tmp_path: Path) -> None:
+    """The score is the difference of two logits at the last real token. GPT-J and Phi add a bias to logits."""
+    import torch
+    import transformers
+
+    size = SIZE | {"vocab_size": 300} | dict(options)
+    torch.manual_seed(5)
+    model = getattr(transformers, name)(getattr(transformers, config)(**size)).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    model.save_pretrained(tmp_path / "source")
+    model = type(model).from_pretrained(tmp_path / "source").eval()
+    scoring = Scoring(decoder=True, generative=True, rows=(7, 9))
+    with silence_libraries():
+        graph = export_decoder(ModelSource(tmp_path / "source", "model"), scoring, tmp_path / "model.onnx", 18)
+    ids, mask = _rows((40, 1, 17, 33), left=False)
+    with torch.inference_mode():
+        last = [model(torch.tensor(row[seen == 1][None])).logits[0, -1] for row, seen in zip(ids, mask, strict=True)]
+    expected = [(logits[7] - logits[9]).item() for logits in last]
+    np.testing.assert_allclose(_run(graph, ids, mask).ravel(), expected, rtol=0, atol=1e-5)
+
+
+def test_every_supported_decoder_is_tested() -> None:
+    """code_llama has the classes of Llama."""
+    tested = {decoder.kind for decoder in (DECODERS | OTHER_DECODERS).values()}
+    assert tested | {"code_llama"} == set(SUPPORTED)
 
 
 def test_pad_token_inside_a_text_is_not_padding(graph_of: Graph) -> None:

@@ -74,7 +74,9 @@ def write_decoder(
     torch.manual_seed(30)
     words = tokenizer()
     options = SIZE | {"vocab_size": len(words), "id2label": dict(labels or {0: "relevance"})} | size
-    model = getattr(transformers, f"{family}For{head}")(getattr(transformers, f"{family}Config")(**options))
+    kind = getattr(transformers, f"{family}Config")
+    settable = {name: value for name, value in options.items() if not isinstance(getattr(kind, name, None), property)}
+    model = getattr(transformers, f"{family}For{head}")(kind(**settable))
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * 0.1)

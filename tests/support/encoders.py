@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-_CORPUS = [
+CORPUS = [
     "what is the capital of the united states",
     "Washington is the capital of the United States, a federal district",
     "open the sign-in page, choose forgot password, and follow the link",
@@ -29,7 +29,7 @@ def _pieces(tokenizer: Any, marked: str) -> list[str]:
 
     The library's own trainers of these kinds give a different vocabulary, and so different scores, each time.
     """
-    texts = map(tokenizer.normalizer.normalize_str, _CORPUS)
+    texts = map(tokenizer.normalizer.normalize_str, CORPUS)
     words = Counter(word for text in texts for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
     characters = sorted({character for word in words for character in word})
     alphabet = dict.fromkeys([*characters, *(marked + character for character in characters)])
@@ -52,7 +52,7 @@ def _byte_level() -> Any:
 
     tokenizer = ByteLevelBPETokenizer()
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokenizer.train_from_iterator(_CORPUS, vocab_size=_VOCABULARY, show_progress=False, special_tokens=specials)
+    tokenizer.train_from_iterator(CORPUS, vocab_size=_VOCABULARY, show_progress=False, special_tokens=specials)
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return RobertaTokenizerFast(tokenizer_object=tokenizer._tokenizer)
 
@@ -102,6 +102,45 @@ def _xlm_roberta() -> tuple[Any, Any]:
 
     config = XLMRobertaConfig(vocab_size=_VOCABULARY, max_position_embeddings=514, type_vocab_size=1, **_SMALL)
     return XLMRobertaForSequenceClassification(config), _unigram()
+
+
+def _xlm_roberta_xl() -> tuple[Any, Any]:
+    from transformers import XLMRobertaXLConfig, XLMRobertaXLForSequenceClassification
+
+    config = XLMRobertaXLConfig(vocab_size=_VOCABULARY, max_position_embeddings=514, type_vocab_size=1, **_SMALL)
+    return XLMRobertaXLForSequenceClassification(config), _unigram()
+
+
+def _longformer() -> tuple[Any, Any]:
+    from transformers import LongformerConfig, LongformerForSequenceClassification
+
+    size = {"max_position_embeddings": 514, "type_vocab_size": 1, "attention_window": [16, 32]}
+    config = LongformerConfig(vocab_size=_VOCABULARY, **size, **_SMALL)
+    return LongformerForSequenceClassification(config), _byte_level()
+
+
+def _camembert_types() -> tuple[Any, Any]:
+    """Return a CamemBERT with two token types, which optimum would leave out of the graph."""
+    from transformers import CamembertConfig, CamembertForSequenceClassification
+
+    sizes = {"max_position_embeddings": 513, "type_vocab_size": 2, "pad_token_id": 0}
+    return CamembertForSequenceClassification(CamembertConfig(vocab_size=_VOCABULARY, **sizes, **_SMALL)), _plain()
+
+
+def _big_bird() -> tuple[Any, Any]:
+    """Return a BigBird that attends to blocks above 5 x 128 tokens."""
+    from transformers import BigBirdConfig, BigBirdForSequenceClassification
+
+    blocks = {"attention_type": "block_sparse", "block_size": 128, "num_random_blocks": 0}
+    config = BigBirdConfig(vocab_size=_VOCABULARY, max_position_embeddings=1024, pad_token_id=0, **blocks, **_SMALL)
+    return BigBirdForSequenceClassification(config), _plain()
+
+
+def _ernie() -> tuple[Any, Any]:
+    from transformers import BertTokenizerFast, ErnieConfig, ErnieForSequenceClassification
+
+    config = ErnieConfig(vocab_size=_VOCABULARY, use_task_id=True, **_SMALL)
+    return ErnieForSequenceClassification(config), _wordpiece(BertTokenizerFast)
 
 
 def _distilbert() -> tuple[Any, Any]:
@@ -189,6 +228,11 @@ _BUILDERS = {
     "xlm-roberta": _xlm_roberta,
     "distilbert": _distilbert,
     "electra": _electra,
+    "ernie": _ernie,
+    "xlm-roberta-xl": _xlm_roberta_xl,
+    "longformer": _longformer,
+    "camembert-types": _camembert_types,
+    "big_bird": _big_bird,
 }
 
 

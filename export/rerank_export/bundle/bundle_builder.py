@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rerank_export.bundle.tokenizer_file import write_tokenizer
 from rerank_export.gate.edge_pairs import sample_batches
+from rerank_export.gate.verification import library_errors_as_export_failed
 from rerank_export.graph.graph_export import OPSET, export_graph
 from rerank_export.graph.passes.pass_runner import apply_passes
 from rerank_export.graph.weight_storage import halve_weights, save_graph
 from rerank_export.inspection import InspectedModel
-from rerank_export.scoring.pair_format_check import PAIR_FORMAT, check_pair_format
+from rerank_export.scoring.pair_format_check import PAIR_FORMAT
 from rerank_export.variants.precisions import FP32
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import CONFIG, GRAPH, TOKENIZER, WEIGHTS
@@ -40,21 +40,20 @@ def build_bundle(
     in `without_passes` do not run.
 
     Raises:
-        ExportFailed: the tokenizer or the graph cannot be exported, or the prompt of the model is not known.
+        ExportFailed: the graph cannot be exported.
         BundleInvalid: the model's files contradict each other.
         OSError: the disk is full.
     """
     manifest = _manifest(model, name)
     folder = work / "bundle"
     folder.mkdir()
-    write_tokenizer(model.source, folder / TOKENIZER)
+    (folder / TOKENIZER).write_bytes(model.tokenizer)
     check_lower_case(HubFiles(model.source.folder), folder / TOKENIZER)
-    if not model.scoring.template_origin:
-        check_pair_format(model.source.id, model.config["model_type"], manifest.architecture, folder / TOKENIZER)
     shutil.copyfile(model.source.folder / CONFIG, folder / CONFIG)
     batches = sample_batches(Bundle(folder, manifest))
     graph = export_graph(model.source, model.scoring, work / "exported")
-    graph, notes = apply_passes(graph, work / "passes", batches, without_passes)
+    with library_errors_as_export_failed(model.source, work):
+        graph, notes = apply_passes(graph, work / "passes", batches, without_passes)
     exact = halve_weights(graph)
     rounded = not exact and FP32 not in precisions
     halved = exact or (rounded and halve_weights(graph, rounded=True))
@@ -73,7 +72,7 @@ def _manifest(model: InspectedModel, name: str) -> Manifest:
         source=source.id,
         revision=source.revision,
         architecture=config["architectures"][0],
-        max_tokens=min(most, scoring.max_tokens or most),
+        max_tokens=min(most, scoring.max_tokens or most, scoring.graph_tokens or most),
         pad_id=config.get("pad_token_id") or 0,
         activation=scoring.activation,
         template=scoring.template,

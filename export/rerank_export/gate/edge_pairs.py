@@ -30,6 +30,8 @@ _DOCUMENTS = (
 )
 _ROWS = 2
 """Pairs in a padded batch. A model with a window of thousands of tokens still fits in memory."""
+_PADDED_TO = 64
+"""Padded lengths are a multiple of so many tokens, where the effect of padding is measured."""
 EDGE_PAIRS = tuple((query, document) for query in _QUERIES for document in _DOCUMENTS)
 
 
@@ -65,6 +67,18 @@ def compare_edge_pairs(bundle: Bundle, reference: TorchReference, tolerance: flo
         max_batch_difference=float(np.abs(together - alone).max()),
         worst_pair=int(differences.argmax()),
     )
+
+
+def padding_difference(bundle: Bundle, reference: TorchReference) -> float:
+    """Return the largest difference of a logit of transformers between an edge pair with padding and without."""
+    limits = replace(CPU_LIMITS, max_length=bundle.manifest.max_tokens)
+
+    def logits(pair: EncodedPair, multiple: int) -> NDArray[np.float32]:
+        padded = replace(limits, length_multiple=multiple)
+        return reference.score(collate([pair], pad_id=bundle.manifest.pad_id, limits=padded))
+
+    pairs = _encode(bundle)[: len(_DOCUMENTS) - 1]  # without the longest document
+    return max(float(np.abs(logits(pair, _PADDED_TO) - logits(pair, 1)).max()) for pair in pairs)
 
 
 def sample_batches(bundle: Bundle) -> list[Batch]:

@@ -1,7 +1,7 @@
 """The reference of every comparison: the model as transformers computes it in fp32."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from rerank_export.errors import ExportFailed
 from rerank_export.graph.torch_decoder import load_decoder
-from rerank_export.graph.torch_encoder import load_encoder
+from rerank_export.graph.torch_encoder import input_names, load_encoder
+from rerank_export.graph.torch_encoder_decoder import load_encoder_decoder, start_tokens
 from rerank_export.reporter import Advance
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
 from rerank_service.encoding.template import Template
+from rerank_service.engine.graph_io import INPUTS
 from rerank_service.errors import excerpt
+from rerank_service.scheduling.batching import Batch
 
 _BATCH_TOKENS = 2048
 """Maximum number of tokens in a batch."""
@@ -37,7 +40,7 @@ class TorchReference:
         self._scoring = scoring
         self._max_tokens = max_tokens
         self._tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
-        self._model = load_decoder(source, scoring) if scoring.decoder else load_encoder(source)
+        self._model = _load(source, scoring)
 
     def logits(self, pairs: Sequence[tuple[str, str]], advance: Advance = lambda _: None) -> NDArray[np.float32]:
         """Return the logits of pairs (query, document), float32 of shape (pairs,). Long documents are cut.
@@ -56,9 +59,31 @@ class TorchReference:
         with torch.inference_mode():
             for batch in _batches_of_equal_length(lengths, 0 if self._scoring.decoder else _BATCH_TOKENS):
                 inputs = {name: torch.cat([encoded[at][name] for at in batch]) for name in encoded[batch[0]]}
-                logits[batch] = self._scores(self._model(**inputs).logits).numpy()
+                logits[batch] = self._scores(self._output(inputs)).numpy()
                 advance(len(batch))
         return logits
+
+    def score(self, batch: Batch) -> NDArray[np.float32]:
+        """Return the logits of a batch that may be padded, float32 of shape (pairs,)."""
+        import torch
+
+        arrays = dict(zip(INPUTS, (batch.input_ids, batch.attention_mask, batch.token_type_ids), strict=True))
+        inputs = {name: torch.from_numpy(arrays[name]) for name in self._names}
+        with torch.inference_mode():
+            scores: NDArray[np.float32] = self._scores(self._output(inputs)).numpy()
+        return scores
+
+    def _output(self, inputs: Mapping[str, Any]) -> Any:
+        """Return the logits of the model, before rows are chosen."""
+        start = start_tokens(self._model, inputs["input_ids"]) if self._scoring.encoder_decoder else {}
+        return self._model(**inputs, **start).logits
+
+    @property
+    def _names(self) -> Sequence[str]:
+        """The names of the inputs."""
+        if self._scoring.template or self._scoring.decoder:
+            return INPUTS[:2]
+        return input_names(self._model, self._tokenizer)
 
     def _scores(self, output: Any) -> Any:
         """Return one number per pair, a tensor of shape (pairs,)."""
@@ -77,9 +102,7 @@ class TorchReference:
         encoded = self._tokenizer(
             [query], [document], truncation="only_second", max_length=self._max_tokens, return_tensors="pt"
         )
-        return {
-            name: value for name, value in encoded.items() if not (self._scoring.decoder and name == "token_type_ids")
-        }
+        return {name: encoded[name] for name in self._names}
 
     def _prompt_ids(self, template: Template, query: str, document: str) -> list[int]:
         """Return a pair's token ids: those of the published prompt if there is one and the pair is not cut."""
@@ -107,6 +130,12 @@ class TorchReference:
 
         head, tail = ids(template.head(query)), ids(template.after)
         return [*head, *ids([template.lead + document])[: self._max_tokens - len(head) - len(tail)], *tail]
+
+
+def _load(source: ModelSource, scoring: Scoring) -> Any:
+    if scoring.encoder_decoder:
+        return load_encoder_decoder(source)
+    return load_decoder(source, scoring) if scoring.decoder else load_encoder(source)
 
 
 def _batches_of_equal_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

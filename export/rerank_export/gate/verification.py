@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rerank_export.errors import ExportFailed, one_line
-from rerank_export.gate.edge_pairs import EDGE_PAIRS, EdgeComparison, compare_edge_pairs
+from rerank_export.gate.edge_pairs import EDGE_PAIRS, EdgeComparison, compare_edge_pairs, padding_difference
 from rerank_export.gate.graph_checker import GraphChecker
 from rerank_export.gate.graph_finding import GraphFinding
 from rerank_export.gate.parity_set import ParitySet, encode_query
@@ -65,7 +66,7 @@ def verify(subject: GateSubject) -> VerifiedBundle:
         ExportFailed: a graph cannot be made or run, or its scores are outside the tolerance and drift is not allowed.
     """
     bundle = subject.bundle
-    with _errors_as_export_failed(bundle, subject.source):
+    with library_errors_as_export_failed(subject.source, bundle.folder):
         reference = TorchReference(subject.source, subject.scoring, bundle.manifest.max_tokens)
         edges = _check_edge_pairs(subject, reference)
         checker = GraphChecker(bundle, reference, subject.parity_set, subject.progress)
@@ -106,7 +107,7 @@ def _with_variants(bundle: Bundle, variants: tuple[Variant, ...], verdict: Verdi
 def _check_edge_pairs(subject: GateSubject, reference: TorchReference) -> EdgeComparison:
     edges = compare_edge_pairs(subject.bundle, reference, EDGES_ROUNDED if subject.rounded else EDGES)
     if not (edges.holds or subject.allow_drift):
-        raise _failure(subject, _edge_failure(edges))
+        raise _failure(subject, _padding_failure(subject, reference) or _edge_failure(edges))
     return edges
 
 
@@ -159,6 +160,17 @@ def _graph_failure(finding: GraphFinding) -> str:
     return f"{name} scores differently from the model{extent}: {'; '.join(finding.beyond)}; worst pair: {finding.worst}"
 
 
+def _padding_failure(subject: GateSubject, reference: TorchReference) -> str:
+    """Return the reason if the model itself scores a padded pair differently; otherwise an empty text."""
+    difference = padding_difference(subject.bundle, reference)
+    if difference <= EDGES:
+        return ""
+    return (
+        "the model's own score depends on padding: logits of transformers differ by up to "
+        f"{difference:.1e} if a pair is padded, as it is in a batch with longer ones"
+    )
+
+
 def _edge_failure(edges: EdgeComparison) -> str:
     query, document = EDGE_PAIRS[edges.worst_pair]
     return (
@@ -169,12 +181,12 @@ def _edge_failure(edges: EdgeComparison) -> str:
 
 
 @contextmanager
-def _errors_as_export_failed(bundle: Bundle, source: ModelSource) -> Iterator[None]:
-    """Raise errors of the libraries as ExportFailed."""
+def library_errors_as_export_failed(source: ModelSource, folder: Path) -> Iterator[None]:
+    """Raise errors of the libraries as ExportFailed, without the path of `folder`."""
     try:
         yield
     except (ExportFailed, OSError):
         raise
     except Exception as error:
-        message = one_line(error).replace(f"{bundle.folder}/", "")  # the work folder is removed before this is read
+        message = one_line(error).replace(f"{folder}/", "")  # the work folder is removed before this is read
         raise ExportFailed(f"{source.id} was exported, but its graph cannot score pairs: {message}") from error

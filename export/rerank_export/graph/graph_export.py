@@ -1,6 +1,7 @@
 """The ONNX graph of a model, with one logit per pair.
 
-A decoder is exported by torch_decoder.py, a model with its own code by torch_encoder.py, any other model by optimum.
+A decoder and an encoder-decoder are exported by their own modules, any other model by optimum. torch_encoder.py exports
+the models that optimum cannot export: those with their own code, and the architectures that it does not know.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,14 @@ import onnx
 from onnx import helper, numpy_helper
 
 from rerank_export.errors import ExportFailed, is_disk_full, one_line
+from rerank_export.graph.optimum_graph import export_by_optimum
 from rerank_export.graph.torch_decoder import export_decoder
-from rerank_export.graph.torch_encoder import export_encoder
+from rerank_export.graph.torch_encoder import export_encoder, required_inputs
+from rerank_export.graph.torch_encoder_decoder import export_encoder_decoder
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_config import check_trust, has_own_code
 from rerank_export.source.model_source import ModelSource
+from rerank_service.engine.graph_io import INPUTS
 
 OPSET = 18
 """The default of optimum-onnx."""
@@ -27,50 +31,41 @@ def export_graph(source: ModelSource, scoring: Scoring, folder: Path) -> onnx.Mo
     Inputs are int64 of shape (batch_size, sequence_length); the output `logits` is float32 of shape (batch_size, 1).
 
     Raises:
-        ExportFailed: torch or optimum cannot export the model.
+        ExportFailed: torch cannot load or export the model.
         OSError: the disk is full.
     """
+    path = folder / "model.onnx"
     try:
         if scoring.decoder:
-            return export_decoder(source, scoring, folder / "model.onnx", OPSET)
-        if source.trusted and has_own_code(source):
-            return one_logit(export_encoder(source, folder / "model.onnx", OPSET), scoring.rows)
-        return one_logit(_export_by_optimum(source, folder), scoring.rows)
+            return export_decoder(source, scoring, path, OPSET)
+        if scoring.encoder_decoder:
+            return export_encoder_decoder(source, scoring, path, OPSET)
+        return one_logit(_by_optimum(source, folder) or export_encoder(source, path, OPSET), scoring.rows)
     except ExportFailed:
         raise
     except Exception as error:
         if is_disk_full(error):
             raise
         check_trust(source)
-        exporter = "torch" if scoring.decoder else "optimum"
-        raise ExportFailed(f"{exporter} cannot export {source.id}: {one_line(_cause(error))}") from error
+        raise ExportFailed(f"torch cannot export {source.id}: {one_line(error)}") from error
 
 
-def _cause(error: Exception) -> Exception:
-    """Return the error of torch: optimum hides it by trying TensorFlow next, which is not installed."""
-    before = error.__context__
-    return before if isinstance(error, ModuleNotFoundError) and isinstance(before, Exception) else error
+def _by_optimum(source: ModelSource, folder: Path) -> onnx.ModelProto | None:
+    """Export a classifier by optimum; None if optimum does not know it, fails, or makes a graph with other inputs.
 
-
-def _export_by_optimum(source: ModelSource, folder: Path) -> onnx.ModelProto:
-    """Export a model with `main_export` of optimum-onnx.
-
-    The task is always given: `auto` finds text-ranking, which optimum cannot export
-    (https://github.com/huggingface/optimum/issues/2355). Validation by optimum is off, since it only warns; the gate
-    compares the logits.
+    Raises:
+        OSError: the disk is full.
     """
-    from optimum.exporters.onnx import main_export
-
-    main_export(
-        str(source.folder),
-        output=folder,
-        task="text-classification",
-        library_name="transformers",  # without it, a folder with modules.json is taken for an embedding model
-        opset=OPSET,
-        dtype="fp32",
-        do_validation=False,
-    )
-    return onnx.load(folder / "model.onnx")
+    if source.trusted and has_own_code(source):
+        return None
+    try:
+        graph = export_by_optimum(source, folder, OPSET)
+    except Exception as error:
+        if is_disk_full(error):
+            raise
+        return None
+    inputs = {graph_input.name for graph_input in graph.graph.input}
+    return graph if required_inputs(source) <= inputs <= set(INPUTS) else None
 
 
 def one_logit(model: onnx.ModelProto, rows: Sequence[int]) -> onnx.ModelProto:

@@ -53,19 +53,20 @@ def _scorer(model: Any, scoring: Scoring) -> Any:
     """Return a module that computes the logit of the last real token."""
     import torch
 
-    head = model.get_output_embeddings() if scoring.generative else model.score
+    prepare, head = _head(model, scoring)
     rows = list(scoring.rows)
     weight = head.weight.detach()[rows].T.contiguous()
     bias = None if head.bias is None else head.bias.detach()[rows]
     # transformers scores a classifier at the last token that is not the padding token, also inside a text
     pad_id = None if scoring.generative else model.config.pad_token_id
     cap = getattr(model.config, "final_logit_softcapping", None) if scoring.generative else None
-    body, masks = model.base_model, _attention_masks(model.config)
+    body = model.model if model.base_model is model else model.base_model  # Gemma 3 names no base model
+    masks = _attention_masks(model.config)
 
     class Scorer(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
         def __init__(self) -> None:
             super().__init__()
-            self.body = body
+            self.body, self.prepare = body, prepare
             self.weight = torch.nn.Parameter(weight, requires_grad=False)
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
@@ -76,12 +77,21 @@ def _scorer(model: Any, scoring: Scoring) -> Any:
             real = attention_mask if pad_id is None else attention_mask * (input_ids != pad_id)
             last = (real * torch.arange(input_ids.shape[1])).argmax(-1)
             token = hidden.gather(1, last[:, None, None].expand(-1, 1, hidden.shape[-1])).flatten(1)
-            logits = token @ self.weight
+            logits = self.prepare(token) @ self.weight
             logits = logits if bias is None else logits + bias
             logits = logits if cap is None else torch.tanh(logits / cap) * cap
             return logits if len(rows) == 1 else logits[:, :1] - logits[:, 1:]
 
     return Scorer().eval()
+
+
+def _head(model: Any, scoring: Scoring) -> tuple[Any, Any]:
+    """Return the module between the body and the head, and the head, which is linear."""
+    import torch
+
+    if model.config.model_type == "modernbert-decoder":
+        return (model.lm_head, model.decoder) if scoring.generative else (model.head, model.classifier)
+    return torch.nn.Identity(), model.get_output_embeddings() if scoring.generative else model.score
 
 
 def _attention_masks(config: Any) -> Any:

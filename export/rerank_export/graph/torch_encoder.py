@@ -1,11 +1,14 @@
-"""A cross-encoder as transformers loads it, and the graph of one with its own code, which optimum does not know."""
+"""A cross-encoder as transformers loads it, and its graph by torch, for models that optimum cannot export."""
 
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from rerank_export.graph.loaded_weights import check_finite, check_loaded
+from rerank_export.graph.longformer_attention import unchunk_attention
 from rerank_export.graph.torch_to_onnx import torch_to_onnx
 from rerank_export.source.model_source import ModelSource
 from rerank_service.engine.graph_io import INPUTS
@@ -28,18 +31,38 @@ def load_encoder(source: ModelSource) -> Any:
     return model.eval()
 
 
+def input_names(model: Any, tokenizer: Any) -> tuple[str, ...]:
+    """Return the names of the inputs that the tokenizer makes and the model takes."""
+    taken = inspect.signature(model.forward).parameters
+    return tuple(name for name in INPUTS if name in tokenizer.model_input_names and name in taken)
+
+
+def required_inputs(source: ModelSource) -> set[str]:
+    """Return the names of the inputs that a graph of a class of transformers must have to score like the model."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+    config = AutoConfig.from_pretrained(source.folder, trust_remote_code=source.trusted)
+    names, types = set(tokenizer.model_input_names), getattr(config, "type_vocab_size", None) or 1
+    return {"input_ids", "attention_mask"} | ({"token_type_ids"} & names if types > 1 else set())
+
+
 def export_encoder(source: ModelSource, path: Path, opset: int) -> onnx.ModelProto:
-    """Export a model with its own code, with the weights in the returned object. `path` receives a temporary file."""
+    """Export a model with its own forward function, with the weights in the returned object.
+
+    `path` receives a temporary file.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
-    names = [name for name in INPUTS if name in tokenizer.model_input_names]
+    model = load_encoder(source)
+    unchunk_attention(model)
+    names = input_names(model, tokenizer)
     example = tokenizer(["a query"] * 2, ["a document", "another document"], padding=True, return_tensors="pt")
-    scorer = _scorer(load_encoder(source), names)
-    return torch_to_onnx(scorer, {name: example[name] for name in names}, path, opset)
+    return torch_to_onnx(_scorer(model, names), {name: example[name] for name in names}, path, opset)
 
 
-def _scorer(model: Any, names: list[str]) -> Any:
+def _scorer(model: Any, names: Sequence[str]) -> Any:
     """Return a module that takes its inputs by position: tracing cannot pass them by name."""
     import torch
 

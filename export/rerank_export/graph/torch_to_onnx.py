@@ -6,6 +6,8 @@ from typing import Any
 
 import onnx
 
+from rerank_export.graph.traced_operators import traceable_operators
+
 
 def torch_to_onnx(module: Any, inputs: Mapping[str, Any], path: Path, opset: int) -> onnx.ModelProto:
     """Trace a torch module to a graph, with the weights in the returned object. `path` receives a temporary file.
@@ -16,7 +18,7 @@ def torch_to_onnx(module: Any, inputs: Mapping[str, Any], path: Path, opset: int
 
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, both = {0: "batch_size"}, {0: "batch_size", 1: "sequence_length"}  # the names that optimum uses
-    with torch.inference_mode():
+    with torch.inference_mode(), traceable_operators():
         torch.onnx.export(
             module,
             tuple(inputs.values()),

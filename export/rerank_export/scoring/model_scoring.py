@@ -6,6 +6,8 @@ from typing import Any
 
 from rerank_export.errors import ExportFailed
 from rerank_export.scoring.answer_tokens import answer_tokens
+from rerank_export.scoring.architecture import read_architecture
+from rerank_export.scoring.graph_window import graph_window
 from rerank_export.scoring.label_rows import relevant_first
 from rerank_export.scoring.pair_template import choose_template
 from rerank_export.scoring.recipe import PublishedPrompt
@@ -17,11 +19,6 @@ from rerank_service.encoding.template import Template
 from rerank_service.models.files import CONFIG, read_json
 from rerank_service.ranking.scores import Activation
 
-_CLASSIFIER, _GENERATOR = "ForSequenceClassification", "ForCausalLM"
-"""Suffixes of architecture names."""
-DECODERS = ("gemma", "gemma2", "llama", "mistral", "qwen2", "qwen3")
-"""`model_type` of the decoders that can be exported. The tests compare each of them with torch."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
@@ -31,6 +28,8 @@ class Scoring:
     """True: the last real token is scored. False: the model's own head decides which token it reads."""
     generative: bool = False
     """True: `rows` are rows of a text generator's output matrix. False: rows of a classifier."""
+    encoder_decoder: bool = False
+    """True: the first token that the decoder generates is scored. Such a model is generative."""
     rows: tuple[int, ...] = (0,)
     """Indexes of one or two logits. The score is the first logit, or the first minus the second."""
     activation: Activation = Activation.SIGMOID
@@ -43,6 +42,8 @@ class Scoring:
     """The prompt in one string, if the template is that of a recipe that has one."""
     max_tokens: int | None = None
     """Upper limit of the window; None: the model's own limit."""
+    graph_tokens: int | None = None
+    """The length up to which one graph is valid; None: any length."""
     configured: Activation | None = None
     """The activation in the model's files. It is recorded and not served: a relevance score is in [0, 1]
     (docs/decisions/0018-probabilities-by-default.md)."""
@@ -50,6 +51,8 @@ class Scoring:
     @property
     def task(self) -> str:
         """The name of the task in transformers."""
+        if self.encoder_decoder:
+            return "text2text-generation"
         return "text-generation" if self.generative else "text-classification"
 
 
@@ -59,12 +62,11 @@ def resolve_scoring(source: ModelSource, config: Mapping[str, Any], options: Sco
     `config` is config.json with the defaults of transformers (`read_config`).
 
     Raises:
-        ExportFailed: the model is no reranker, or it is unclear how it scores; the message names the missing option.
+        ExportFailed: the model cannot be exported, or it is unclear how it scores; the message says why.
     """
-    architecture = next(iter(config.get("architectures") or [""]))
-    kind = str(config.get("model_type"))
+    architecture = read_architecture(source, config)
     _check_family(source, options)
-    recipe = recipe_named(options.template or "") or recipe_for(_names(source), kind)
+    recipe = recipe_named(options.template or "") or recipe_for(_names(source), architecture.kind)
     overridden = Overridden(
         activation=options.activation is not None,
         template=options.template is not None,
@@ -72,26 +74,23 @@ def resolve_scoring(source: ModelSource, config: Mapping[str, Any], options: Sco
     )
     files = read_cross_encoder(source.folder, source.id, overridden)
     chosen = choose_template(source.id, options, files.template, recipe)
-    generative = architecture.endswith(_GENERATOR)
-    if generative:
-        _check_generator(source, kind)
-        rows = answer_tokens(source, kind, options, files.answers, recipe, has_template=chosen.template is not None)
-    elif architecture.endswith(_CLASSIFIER):
-        rows = relevant_first(source.id, _labels(config), options.relevant)
-    else:
-        raise ExportFailed(
-            f"{source.id} cannot score a pair: its architecture {architecture or '(missing in config.json)'} is "
-            f"neither a cross-encoder (…{_CLASSIFIER}) nor a text generator (…{_GENERATOR})"
+    if architecture.generative:
+        rows = answer_tokens(
+            source, architecture.kind, options, files.answers, recipe, has_template=chosen.template is not None
         )
+    else:
+        rows = relevant_first(source.id, _labels(config), options.relevant)
     return Scoring(
-        decoder=kind in DECODERS,
-        generative=generative,
+        decoder=architecture.decoder,
+        generative=architecture.generative,
+        encoder_decoder=architecture.encoder_decoder,
         rows=rows,
         activation=options.activation or Activation.SIGMOID,
         template=chosen.template,
         template_origin=chosen.origin,
         published=chosen.published,
         max_tokens=options.max_tokens or (recipe.max_tokens if recipe else None),
+        graph_tokens=graph_window(config),
         configured=files.activation,
     )
 
@@ -110,11 +109,3 @@ def _check_family(source: ModelSource, options: ScoringOptions) -> None:
     family = unsupported_family(_names(source))
     if family and not options.template:
         raise ExportFailed(f"{source.id} {family.reason}: it cannot be exported (see {family.source})")
-
-
-def _check_generator(source: ModelSource, kind: str) -> None:
-    if kind not in DECODERS:
-        raise ExportFailed(
-            f"{source.id} is a text generator of type {kind}, which cannot be exported: supported types are "
-            f"{', '.join(DECODERS)}"
-        )

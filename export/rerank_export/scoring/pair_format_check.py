@@ -19,16 +19,16 @@ PAIR_FORMAT = "the tokenizer's pair format"
 """The origin of a template that is None because the model was trained so."""
 
 
-def check_pair_format(model: str, kind: str, architecture: str, tokenizer: Path) -> None:
+def check_pair_format(model: str, kind: str, architecture: str, tokenizer: Tokenizer) -> None:
     """Check that pairs without a template can be those that the model was trained with.
 
-    `model` is its name, `kind` the `model_type` in config.json, `tokenizer` the path of its tokenizer.json.
+    `model` is its name, `kind` the `model_type` in config.json.
 
     Raises:
         ExportFailed: nothing separates query and document, or the model is a decoder; the message names the recipes.
     """
     decoder = is_decoder(kind, architecture)
-    found = pair_format(Tokenizer.from_file(str(tokenizer)))
+    found = pair_format(tokenizer)
     if found is None or (found.separates and not decoder):
         return
     cause = f"is a decoder ({kind})" if decoder else f"needs a template ({kind})"

@@ -13,6 +13,12 @@ _QWEN3_SYSTEM = (
     'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
 )
 _QWEN3_ENDS = f"{_CHAT_USER_ENDS}<think>\n\n</think>\n\n"
+_MONOT5 = Template(before=("Query: {query}",), document="Document: {document}", after=("Relevant:", "</s>"))
+_MONOT5_PROMPT = PublishedPrompt("Query: {query} Document: {document} Relevant:", special_tokens=True)
+_PYGAGGLE = (
+    "https://github.com/castorini/pygaggle/blob/master/pygaggle/rerank/transformer.py",
+    "https://github.com/castorini/pygaggle/blob/master/pygaggle/model/tokenize.py",
+)
 
 RECIPES = (
     # format_instruction, prefix, suffix, max_length. Versions with a one-label head use the same prompt
@@ -123,6 +129,41 @@ RECIPES = (
             f"<|im_start|>system\n{{query}}<|im_end|>\n<|im_start|>user\n{{document}}{_CHAT_USER_ENDS}"
         ),
         yes="Yes",
+    ),
+    # prediction_tokens: the words depend on the training. Excluded: duoT5 compares two documents, and mt5-3B and -13b
+    # have other words
+    Recipe(
+        name="monot5",
+        models=r"monot5-",
+        kinds=("t5",),
+        sources=_PYGAGGLE,
+        template=_MONOT5,
+        published=_MONOT5_PROMPT,
+        yes="true",
+        no="false",
+        max_tokens=512,
+    ),
+    Recipe(
+        name="mt5-msmarco",
+        models=r"mt5-base-(en-|en-pt-|multi-)?ms?marco",
+        kinds=("mt5",),
+        sources=_PYGAGGLE,
+        template=_MONOT5,
+        published=_MONOT5_PROMPT,
+        yes="yes",
+        no="no",
+        max_tokens=512,
+    ),
+    Recipe(
+        name="ptt5-msmarco",
+        models=r"ptt5-base-(en-)?pt-msmarco",
+        kinds=("t5",),
+        sources=_PYGAGGLE,
+        template=_MONOT5,
+        published=_MONOT5_PROMPT,
+        yes="sim",
+        no="não",
+        max_tokens=512,
     ),
 )
 

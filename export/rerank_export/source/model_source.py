@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rerank_export.errors import ExportFailed
-from rerank_export.source.hub_download import download
+from rerank_export.source.hub_download import download, download_weights
+from rerank_export.source.weight_files import check_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class ModelSource:
 
 
 def fetch(model: str, revision: str | None = None, *, trusted: bool = False) -> ModelSource:
-    """Return a local folder unchanged, or download a model from the hub.
+    """Return a local folder unchanged, or download a model from the hub, except its weights.
 
     Raises:
         ExportFailed: `model` is a file or a missing path, or the hub does not deliver it.
@@ -37,3 +38,15 @@ def fetch(model: str, revision: str | None = None, *, trusted: bool = False) -> 
         raise ExportFailed(f"the folder {model} does not exist")
     folder = download(model, revision, code=trusted)
     return ModelSource(folder, model, folder.name, trusted)
+
+
+def fetch_weights(source: ModelSource) -> None:
+    """Download the weights if the model comes from the hub, and check that there are some.
+
+    Raises:
+        ExportFailed: there are no weights, or the hub does not deliver them.
+    """
+    if source.revision:
+        download_weights(source.id, source.folder)
+    else:
+        check_weights(source.folder, source.id)

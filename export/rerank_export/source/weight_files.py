@@ -19,9 +19,14 @@ def check_weights(folder: Path, model: str) -> None:
     Raises:
         ExportFailed: there are none; the message names the formats that are there instead.
     """
-    if not any(path for pattern in (*SAFE, *PICKLED) for path in folder.glob(pattern)):
+    if not has_weights(folder, (*SAFE, *PICKLED)):
         inside = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         raise ExportFailed(missing_weights(model, inside))
+
+
+def has_weights(folder: Path, patterns: Iterable[str]) -> bool:
+    """Return True if a folder has a file whose name matches one of the patterns."""
+    return any(path for pattern in patterns for path in folder.glob(pattern))
 
 
 def missing_weights(model: str, names: Iterable[str]) -> str:
