@@ -1,9 +1,33 @@
 """Options of the gRPC channel and the metadata of each call. Private: import from rerank.client."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+_SERVICE = "rerank.v1.Rerank"
+_RETRY_BUFFER_BYTES = 64 * 1024 * 1024
+"""gRPC keeps a request of up to this size for a retry. Its default, 256 KiB, is less than 1,000 documents."""
+_SERVICE_CONFIG = {
+    # send calls to all replicas of a headless service in turn, except replicas that are shutting down
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": _SERVICE},
+    "methodConfig": [
+        {
+            # not RerankStream: its documents may come from a source that cannot be read again
+            "name": [{"service": _SERVICE, "method": method} for method in ("Rerank", "ListModels", "GetModel")],
+            # a replica that ends or drains is UNAVAILABLE: the next attempt goes to another one
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+"""Format: grpc/doc/service_config.md, and gRFC A6 for retries."""
 _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", -1),  # the default limit is 4 MiB, and a response with documents can exceed it
     # detect a lost connection within 50 s, also during a long call and before the next one. Proxies and NAT drop idle
@@ -12,11 +36,8 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # send calls to all replicas of a headless service in turn, except replicas that are shutting down
-    (
-        "grpc.service_config",
-        '{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "rerank.v1.Rerank"}}',
-    ),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
 ]
 _LOOPBACK = re.compile(r"(dns:///|ipv[46]:)?(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])(:\d+)?")
 
