@@ -55,7 +55,8 @@ async def test_operations_that_require_a_key_are_marked(core: Running, keys: lis
             for path, operations in paths.items()
             if any("security" in operation for operation in operations.values())
         }
-        public = {"/health", "/health/live", "/health/ready", "/ping", "/v1/cluster/auth"}
+        open_inference = ("/v2/health/live", "/v2/health/ready")
+        public = {"/health", "/health/live", "/health/ready", "/ping", "/v1/cluster/auth", *open_inference}
         assert guarded == (paths.keys() - public if keys else set())
 
 
