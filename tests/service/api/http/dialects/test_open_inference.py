@@ -9,6 +9,7 @@ from support.running import Running, Served, served
 async def test_server_and_model_are_ready(core: Running) -> None:
     """The server's health needs no API key. A model's does: an error lists the names of all models."""
     async with served(core, keys=Keys(["sesame"])) as edges:
+        edges.routes.ready = True
         for path, content in (("/v2/health/live", {"live": True}), ("/v2/health/ready", {"ready": True})):
             response = await edges.http.get(path)
             assert (response.status_code, response.json()) == (200, content)
