@@ -13,7 +13,8 @@ from support.process import Start
 
 async def _check(client: AsyncRerankClient, query: str, cases: list[Case]) -> None:
     documents = [case.document for case in cases]
-    response = await client.rerank(query, documents, too_long=pb.TOO_LONG_CUT)  # like transformers
+    # like transformers with `truncation="only_second"`
+    response = await client.rerank(query, documents, too_long=pb.TOO_LONG_CUT, query_too_long=pb.QUERY_TOO_LONG_REFUSE)
     for result in response.results:
         case = cases[result.index]
         assert result.logit == pytest.approx(case.logit, abs=1e-4), case

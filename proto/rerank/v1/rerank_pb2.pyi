@@ -144,8 +144,8 @@ class _QueryTooLongEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QueryToo
     """Reject the request with INVALID_ARGUMENT. The error names the query."""
 
 class QueryTooLong(_QueryTooLong, metaclass=_QueryTooLongEnumTypeWrapper):
-    """Treatment of a query that leaves a document less than a quarter of the model length. If documents that do not fit are
-    rejected (TOO_LONG_REFUSE) and the query must not be cut, a query may use the whole model length except for one token.
+    """Treatment of a query that leaves a document less than a quarter of the model length. A query that must not be cut may
+    use the whole model length except for one token, if documents are not scored in windows (TOO_LONG_CUT, TOO_LONG_REFUSE).
     """
 
 QUERY_TOO_LONG_UNSPECIFIED: QueryTooLong.ValueType  # 0

@@ -119,10 +119,10 @@ def reading_plan(request: RerankRequest, limits: RequestLimits, *, max_tokens: i
 def _pair_limits(request: RerankRequest, tokens: int, template: int) -> PairLimits:
     """Return the limits on the pairs of a request.
 
-    If neither the query nor a document may be cut, a query may leave less room: each document that does not fit is
-    rejected, so none is scored in small windows.
+    A query that must not be cut may leave less room where documents are cut or rejected: none is scored in small
+    windows.
     """
-    uncut = request.too_long is TooLong.REFUSE and not request.cuts_query
+    uncut = request.too_long in {TooLong.CUT, TooLong.REFUSE} and not request.cuts_query
     return PairLimits(
         tokens=tokens,
         min_room=1 if uncut else min_room(tokens, template),

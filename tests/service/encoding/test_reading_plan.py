@@ -105,6 +105,10 @@ def test_document_keeps_a_quarter_of_the_window_beside_a_long_query(more: int) -
             PairLimits(tokens=512, min_room=128, cut_query=True),
         ),
         ({"query_too_long": QueryTooLong.REFUSE}, PairLimits(tokens=512, min_room=128, cut_query=False)),
+        (
+            {"too_long": TooLong.CUT, "query_too_long": QueryTooLong.REFUSE},
+            PairLimits(tokens=512, min_room=1, cut_query=False),
+        ),
         ({"max_pair_tokens": 100}, PairLimits(tokens=100, min_room=25, cut_query=True)),
         ({"max_pair_tokens": 9_999}, PairLimits(tokens=512, min_room=128, cut_query=True)),
         ({"max_query_tokens": 7}, PairLimits(tokens=512, min_room=128, cut_query=True, query_tokens=7)),
@@ -112,7 +116,7 @@ def test_document_keeps_a_quarter_of_the_window_beside_a_long_query(more: int) -
     ids=str,
 )
 def test_limits_of_a_pair_follow_the_request(options: dict[str, Any], limits: PairLimits) -> None:
-    """A request that allows no cut at all may use the whole window for its query: long documents are rejected."""
+    """A query that must not be cut may use the whole window, where long documents are cut or rejected."""
     assert reading_plan(RerankRequest(query="q", **options), _LIMITS, max_tokens=512, template=3).pair == limits
 
 
