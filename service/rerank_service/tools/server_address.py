@@ -9,7 +9,7 @@ from rerank_service.errors import SettingsInvalid
 
 _GRPC_NAME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract):.+")
 """A target in gRPC's name syntax, such as dns:///rerank-headless:50051 (gRPC, "Name Resolution")."""
-ADDRESS_FORMS = "HOST:PORT or grpc://HOST:PORT for gRPC, http://HOST:PORT or https://HOST:PORT for REST"
+ADDRESS_FORMS = "HOST:PORT, grpc://HOST:PORT or unix:FILE for gRPC, http://HOST:PORT or https://HOST:PORT for REST"
 """Accepted forms, for messages."""
 
 
