@@ -176,6 +176,7 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
         precision=model.precision,
         why=model.reason,
         export=model.verdict,
+        lanes=model.lanes,
         cores=available.usable,
         cpu_quota="none" if available.quota is None else round(available.quota, 2),
         seconds=round(seconds, 2),

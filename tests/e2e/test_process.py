@@ -281,9 +281,10 @@ def test_log_shows_the_cores_and_whether_keys_are_required(
     start: Start, small_folder: Path, options: dict[str, str], keys: str, warned: bool
 ) -> None:
     """It warns if other machines can connect without a key. Variables of client commands are valid."""
-    server = start("--model", str(small_folder), RERANK_SERVER="127.0.0.1:1", **options)
+    server = start("--model", str(small_folder), "--lanes", "3", RERANK_SERVER="127.0.0.1:1", **options)
     assert server.ready["keys"] == keys
     assert server.ready["cores"] == usable_cores()
+    assert server.ready["lanes"] == 3
     warnings = [(line["event"], line["host"]) for line in server.before if line["level"] == "warning"]
     assert warnings == ([("no API keys", "0.0.0.0")] if warned else [])
 

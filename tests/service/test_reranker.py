@@ -84,7 +84,7 @@ async def test_long_document_is_cut_on_the_requested_side_or_rejected(core: Runn
 
     assert await rank(too_long=TooLong.CUT) == [20 + 2 * 8, 1]
     assert await rank(too_long=TooLong.CUT, cut_side=CutSide.LEFT) == [8 + 2 * 20, 1]
-    with pytest.raises(TooLarge, match=r"documents\[1\] is too long: at most 28 tokens") as caught:
+    with pytest.raises(TooLarge, match=r"documents\[1\] is too long: beside this query, at most 28 tokens") as caught:
         await rank(too_long=TooLong.REFUSE)
     assert (caught.value.field, caught.value.reason) == ("documents[1]", "document_too_long")
     assert core.idle()

@@ -91,7 +91,8 @@ def _check_template(query_tokens: int, template: int, instruction: str, limits: 
 def _query_too_long(tokens: int, longest: int, limits: PairLimits) -> InvalidRequest:
     return InvalidRequest(
         f"query has {counted(tokens, 'token')} and leaves too little room for a document in a pair of at most "
-        f"{counted(limits.tokens, 'token')}: shorten the query to at most {max(0, longest):,}, or allow to cut it",
+        f"{counted(limits.tokens, 'token')}: shorten the query to at most {max(0, longest):,}, or allow a "
+        "cut by the field truncate, truncation or query_too_long",
         field="query",
         reason="query_too_long",
     )

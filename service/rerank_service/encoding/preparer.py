@@ -135,8 +135,8 @@ class Preparer:
             if document.truncated:
                 field, bounds = f"documents[{document.index}]", " and ".join(self._bounds())
                 raise TooLarge(
-                    f"{field} is too long: at most {bounds} are read, and the request does not allow to cut it: "
-                    "send a shorter document, or allow truncation",
+                    f"{field} is too long: beside this query, at most {bounds} are read, and the request allows no "
+                    "cut: send a shorter document, or allow a cut by the field truncate, truncation or too_long",
                     field=field,
                     reason="document_too_long",
                 )

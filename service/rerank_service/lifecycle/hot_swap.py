@@ -94,6 +94,11 @@ async def _swap(hot_swap: HotSwap, load_faster: Callable[[], Improvement | None]
     match improvement:
         case FasterModel(model):
             hot_swap.serve(model)
-            _log.info("model swapped", provider=model.info.provider, precision=model.info.precision)
+            _log.info(
+                "model swapped",
+                provider=model.info.provider,
+                precision=model.info.precision,
+                lanes=model.info.lanes,
+            )
         case SameEngine(info):
             hot_swap.describe(info)

@@ -50,7 +50,15 @@ def build_model(
     score = wrap_score(encoder.score) if wrap_score else encoder.score
     scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
     return ServedModel(
-        info=_info(bundle, encoder, limits, names or Names(), explanation=explanation, reason=reason or explanation),
+        info=_info(
+            bundle,
+            encoder,
+            limits,
+            names or Names(),
+            lanes=lanes,
+            explanation=explanation,
+            reason=reason or explanation,
+        ),
         bundle=bundle,
         tokenizer=tokenizer,
         encoder=encoder,
@@ -61,7 +69,14 @@ def build_model(
 
 
 def _info(
-    bundle: Bundle, encoder: CrossEncoder, limits: BatchLimits, names: Names, explanation: str, reason: str
+    bundle: Bundle,
+    encoder: CrossEncoder,
+    limits: BatchLimits,
+    names: Names,
+    *,
+    lanes: int,
+    explanation: str,
+    reason: str,
 ) -> ModelInfo:
     manifest = bundle.manifest
     return ModelInfo(
@@ -76,6 +91,7 @@ def _info(
         reason=reason,
         max_tokens=manifest.max_tokens,
         max_batch_tokens=limits.max_tokens,
+        lanes=lanes,
         calibration=str(manifest.calibration or ""),
         verdict=bundle.verdict,
     )

@@ -45,6 +45,8 @@ class ModelInfo:
     """Maximum tokens of a pair, special tokens included."""
     max_batch_tokens: int
     """Maximum padded tokens of a batch."""
+    lanes: int
+    """Number of batches that run at once."""
     calibration: str = ""
     """Method of the calibration and meaning of its scores; empty without a calibration."""
     verdict: str = NOT_VERIFIED

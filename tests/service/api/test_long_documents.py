@@ -65,7 +65,7 @@ async def test_truncation_false_rejects_a_cut(edges: Served) -> None:
     """The error has no error object, because voyageai fails on one."""
     status, error = await _post(edges, documents=["1", _LONG], truncation=False, max_tokens_per_doc=60)
     assert (status, set(error)) == (400, {"message", "detail"})
-    assert error["detail"].startswith("documents[1] is too long: at most 60 tokens are read")
+    assert error["detail"].startswith("documents[1] is too long: beside this query, at most 60 tokens are read")
 
 
 @pytest.mark.parametrize(
@@ -131,5 +131,5 @@ async def test_unknown_enum_value_is_rejected(edges: Served, field: str) -> None
 
 async def test_document_over_the_token_limit_is_rejected(edges: Served) -> None:
     """TOO_LONG_REFUSE names the document."""
-    with pytest.raises(grpc.aio.AioRpcError, match=r"documents\[1\] is too long: at most 28 tokens"):
+    with pytest.raises(grpc.aio.AioRpcError, match=r"documents\[1\] is too long: beside this query, at most 28 tokens"):
         await edges.client.rerank("0", ["1", _LONG], too_long=pb.TOO_LONG_REFUSE)
