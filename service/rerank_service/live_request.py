@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from rerank_service.encoding.duplicates import Duplicates
 from rerank_service.encoding.preparer import PreparedDocument
 from rerank_service.encoding.reading_plan import ReadingPlan
+from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.errors import TooLarge
 from rerank_service.models.served_model import ServedModel
 from rerank_service.quantities import counted
@@ -35,9 +36,8 @@ class LiveRequest:
     ticket: Ticket
     weight: float
     """Share of the lanes, relative to the weights of other requests."""
-    estimate_tokens: Callable[[int], float] | None = None
-    """Estimated tokens of a document by its number of characters, as admission counted them. None: admission counted no
-    documents."""
+    estimate_tokens: TokenEstimate | None = None
+    """The estimate that admission used. None: admission counted no documents."""
     max_windows: int | None = None
     """Maximum number of windows beyond the first window of each document. None: no limit."""
     max_kept_bytes: int | None = None
@@ -129,7 +129,7 @@ class LiveRequest:
     def _correct_estimate(self, prepared: Sequence[PreparedDocument], unscored: Sequence[KeyedPair]) -> None:
         """Replace the estimated tokens on the ticket by the tokens of the pairs that must be scored."""
         estimate, limits = self.estimate_tokens, self.model.scheduler.limits
-        estimated = sum(estimate(document.chars) for document in prepared) if estimate else 0.0
+        estimated = sum(estimate(document.chars, document.query_chars) for document in prepared) if estimate else 0.0
         self.ticket.reduce(estimated - sum(limits.padded(len(keyed.pair)) for keyed in unscored))
 
     async def record(self, scored: Scored) -> None:

@@ -64,8 +64,8 @@ class Reranker:
         model = self._registry.get(request.model)
         plan = self._plan(request, model)
         sent = _with_chars(documents, reader)
-        estimate_tokens = model.tokenizer.token_estimator(request.query, plan, instruction=request.instruction)
-        tokens = sum(estimate_tokens(document.chars) for document in sent)
+        estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
+        tokens = sum(estimate_tokens(document.chars, document.query_chars) for document in sent)
         speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
         with model.scheduler.in_use(), self._admission.admit(len(sent), tokens, deadline, speed, weight) as ticket:
             live = LiveRequest(
@@ -197,7 +197,7 @@ def _check_count(count: int, limit: int) -> None:
 
 
 def _with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
-    return [SentDocument(raw, reader.chars(raw)) for raw in documents]
+    return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw)) for raw in documents]
 
 
 async def _once(documents: Sequence[SentDocument]) -> AsyncIterator[Sequence[SentDocument]]:
@@ -225,11 +225,12 @@ def _parts(sent: Sequence[SentDocument], limits: RequestLimits) -> Iterator[Sequ
     """Split documents into parts, each short enough to be tokenized in one step."""
     start = chars = 0
     for at, document in enumerate(sent):
-        full = at - start == limits.part_documents or chars + document.chars > limits.part_chars
+        own = document.chars + (document.query_chars or 0)
+        full = at - start == limits.part_documents or chars + own > limits.part_chars
         if at > start and full:
             yield sent[start:at]
             start, chars = at, 0
-        chars += document.chars
+        chars += own
     if start < len(sent):
         yield sent[start:]
 

@@ -25,7 +25,7 @@ from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
-from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest, TooLong
@@ -102,7 +102,7 @@ def build_held(bundle: Bundle, **options: Any) -> tuple[ServedModel, HeldScore]:
     return model, held[0]
 
 
-class DocumentReader:
+class DocumentReader(Reader):
     """Reads documents that are already `Document` objects."""
 
     def chars(self, raw: Document) -> int:

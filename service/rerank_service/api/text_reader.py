@@ -3,10 +3,10 @@
 from typing import Any
 
 from rerank_service.errors import InvalidRequest
-from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument
 
 
-class TextReader:
+class TextReader(Reader):
     """Reads documents that are strings."""
 
     def chars(self, raw: Any) -> int:

@@ -23,6 +23,7 @@ class _ReadDocument:
 
     index: int
     chars: int
+    query_chars: int | None
     document: Document
 
 
@@ -34,6 +35,8 @@ class PreparedDocument:
     """Position of the document in the request, from 0."""
     chars: int
     """Characters, as counted when the document arrived."""
+    query_chars: int | None
+    """Characters of its own query. None: it has the query of the request."""
     document: Document
     pairs: Sequence[KeyedPair]
     """One pair, or one for each window."""
@@ -78,7 +81,7 @@ class Preparer:
         check_chars(field, sent.chars, self.max_chars)  # before the work of reading it
         document = self.reader.read(sent, field)
         check_chars(field, len(document.text), self.max_chars)  # the text of an object can be longer than its parts
-        return _ReadDocument(index, sent.chars, document)
+        return _ReadDocument(index, sent.chars, sent.query_chars, document)
 
     def _with_query(self, query: str | None) -> "Preparer":
         """Return the preparer for documents with this query. None: the request's query."""
@@ -109,6 +112,7 @@ class Preparer:
         return PreparedDocument(
             index=read.index,
             chars=read.chars,
+            query_chars=read.query_chars,
             document=read.document,
             pairs=(KeyedPair(read.index, pair, key),),
             key=key,
@@ -122,6 +126,7 @@ class Preparer:
         return PreparedDocument(
             index=read.index,
             chars=read.chars,
+            query_chars=read.query_chars,
             document=read.document,
             pairs=pairs,
             key=windows_key([keyed.key for keyed in pairs], encoded.spans),

@@ -24,6 +24,8 @@ _PASSAGE_MODEL_TOKENS = 512
 """Maximum token limit of a model that was trained on passages."""
 _FILL = 0.95
 """Maximum average share of a window that is filled. The rest lets windows end with a sentence."""
+_SHARED = 7 / 8
+"""Expected share of the overlap that neighbouring windows use. The rest lets the overlap begin with a sentence."""
 _SPARE_DIVISOR = 64
 """A 64th of a window is kept free: a window that begins or ends within a word may have more tokens on its own."""
 
@@ -84,7 +86,7 @@ class ReadingPlan:
             return fixed + min(read, room)
         read = min(read, self.readable_tokens(room))
         count = self.window_count(read, room)
-        return count * fixed + read + (count - 1) * self.overlap_for(self.window_size(room))
+        return count * fixed + read + (count - 1) * _SHARED * self.overlap_for(self.window_size(room))
 
     def kept_tokens(self, offsets: NDArray[np.int64], room: int) -> NDArray[np.int64]:
         """Return the offsets of the tokens that are read; both arrays have shape (tokens, 2)."""

@@ -16,6 +16,7 @@ from rerank_service.encoding.pair_limits import PairLimits
 from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.text_ends import text_end, text_start
+from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.encoding.token_rate import TokenRate
 from rerank_service.encoding.windows import window_spans
 from rerank_service.errors import BundleInvalid
@@ -78,19 +79,15 @@ class PairTokenizer:
         """Tokens of a pair whose query and document are empty, without an instruction of the request."""
         return self._layout.size
 
-    def token_estimator(self, query: str, plan: ReadingPlan, *, instruction: str = "") -> Callable[[int], float]:
-        """Return a function that estimates the tokens of all pairs of a document from its number of characters.
-
-        For a request that will be rejected, because the query or the instruction is too long, the estimate is 0. The
-        function keeps the token rate of now.
-        """
-        rate, limits = self._rate.tokens_per_char, plan.pair
-        template = self._layout.size + rate * len(instruction)
-        query_tokens, longest = rate * len(query), limits.longest_query(template)
-        if query_tokens > longest and not limits.cut_query and template + query_tokens > 2 * limits.tokens:
-            return lambda _: 0.0
-        fixed = min(template + max(1.0, min(query_tokens, longest)), limits.tokens - 1)
-        return lambda chars: plan.pair_tokens(rate * chars, fixed)
+    def token_estimate(self, query: str, plan: ReadingPlan, *, instruction: str = "") -> TokenEstimate:
+        """Return the estimate of the tokens of documents. It keeps the token rate of now."""
+        rate = self._rate.tokens_per_char
+        return TokenEstimate(
+            plan=plan,
+            tokens_per_char=rate,
+            template=self._layout.size + rate * len(instruction),
+            query_chars=len(query),
+        )
 
     def encode_query(self, query: str, instruction: str = "", limits: PairLimits | None = None) -> EncodedQuery:
         """Encode a query. An empty `instruction` stands for the model's own. None for `limits`: only the model's limit

@@ -18,6 +18,8 @@ class SentDocument:
     """A string, a dict or a protobuf message, depending on the protocol."""
     chars: int
     """Approximate length of its text, in characters. Counted once, when the document arrives."""
+    query_chars: int | None = None
+    """Length of its own query, in characters. None: it has the query of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class Reader(Protocol):
 
     def chars(self, raw: Any) -> int:
         """Return the approximate length of a document's text, in characters. Fast."""
+
+    def query_chars(self, raw: Any) -> int | None:  # noqa: ARG002 - for readers of documents with queries
+        """Return the length of a document's own query, in characters. None: it has the query of the request."""
+        return None
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document to score. `field` names the document in errors, such as `documents[3]`.

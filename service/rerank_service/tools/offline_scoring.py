@@ -20,7 +20,7 @@ from rerank_service.errors import InvalidRequest
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
-from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.results import RankedDocument
@@ -85,7 +85,7 @@ class Scorer:
     """Score documents for a query."""
 
 
-class _StringReader:
+class _StringReader(Reader):
     """A document reader for strings, which are always valid."""
 
     def chars(self, raw: str) -> int:

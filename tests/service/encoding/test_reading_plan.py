@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rerank_service.encoding.pair_limits import PairLimits, min_room
@@ -63,6 +63,7 @@ def _text(words: int, line: int, seed: int) -> str:
         ]
     ),
 )
+@example(query_words=1, document_words=7_770, line=35, tokens=128, options={"overlap_tokens": 500})
 def test_estimate_is_close_to_the_tokens_that_are_computed(
     query_words: int, document_words: int, line: int, tokens: int, options: dict[str, Any]
 ) -> None:
@@ -71,12 +72,22 @@ def test_estimate_is_close_to_the_tokens_that_are_computed(
     tokenizer = _tokenizer(tokens, _KnownRate())
     request = RerankRequest(query=query, **options)
     plan = reading_plan(request, _LIMITS, max_tokens=tokens, template=tokenizer.template_tokens)
-    estimate = tokenizer.token_estimator(query, plan)(len(document))
+    estimate = tokenizer.token_estimate(query, plan)(len(document))
     encoded = tokenizer.encode_query(query, limits=plan.pair)
     (pair,) = tokenizer.encode_documents(encoded, [document], max_tokens_per_doc=plan.max_tokens)
     in_windows = plan.windows and pair.truncated and plan.max_tokens > encoded.room
     pairs = tokenizer.encode_windows(encoded, document, plan).windows if in_windows else [pair]
     assert 0.9 <= estimate / sum(map(len, pairs)) <= 1.3
+
+
+@pytest.mark.parametrize("own", [1, 100, 3_000])
+def test_estimate_uses_the_own_query_of_a_pair(own: int) -> None:
+    """The query of the request is another one, shorter or longer."""
+    tokenizer, text, chars = _tokenizer(512), "word " * 300, len("word " * own)
+    plan = reading_plan(RerankRequest(query="q"), _LIMITS, max_tokens=512, template=tokenizer.template_tokens)
+    expected = tokenizer.token_estimate("word " * own, plan)(len(text))
+    for query in ("q", "word " * 9_000):
+        assert tokenizer.token_estimate(query, plan)(len(text), chars) == expected
 
 
 @pytest.mark.parametrize("more", [18, 20, 25, 28, 500])
@@ -137,9 +148,9 @@ def test_token_estimate_of_a_long_document_is_close() -> None:
             for _ in range(40):
                 pairs.encode_documents(query, [text])
             tokens = sum(map(len, pairs.encode_windows(query, text, plan).windows))
-            estimate = pairs.token_estimator("when was the city rebuilt", plan)
+            estimate = pairs.token_estimate("when was the city rebuilt", plan)
             assert estimate(len(text)) == pytest.approx(tokens, rel=0.25)
-    assert pairs.token_estimator("q", plan_for(512, max_tokens=1000))(10**6) < 2000
+    assert pairs.token_estimate("q", plan_for(512, max_tokens=1000))(10**6) < 2000
 
 
 @pytest.mark.parametrize(("max_tokens", "window"), [(32, 256), (512, 256), (8192, None)])

@@ -147,7 +147,7 @@ def test_token_estimate_counts_the_template(letters: Path) -> None:
     """It counts the instruction, too."""
     pairs = PairTokenizer(letters, max_tokens=200, template=INSTRUCTED)
     plain, instructed = (
-        pairs.token_estimator("q", plan_for(200, max_tokens=99), instruction=text) for text in ("", "find " * 9)
+        pairs.token_estimate("q", plan_for(200, max_tokens=99), instruction=text) for text in ("", "find " * 9)
     )
     assert plain(40) > 46
     assert instructed(40) > plain(40) + 10

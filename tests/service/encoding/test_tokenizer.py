@@ -115,10 +115,10 @@ def test_token_estimate_is_close_and_robust() -> None:
         for _ in range(60):
             pairs.encode_documents(pairs.encode_query(query), [odd])
         (pair,) = pairs.encode_documents(pairs.encode_query(query), [text])
-        estimate = pairs.token_estimator(query, plan_for(512, windows=False))
+        estimate = pairs.token_estimate(query, plan_for(512, windows=False))
         assert estimate(len(text)) == pytest.approx(len(pair), rel=0.4)
         assert estimate(10**9) <= 512
-    assert pairs.token_estimator("word " * 20_000, plan_for(512))(100) == 0.0
+    assert pairs.token_estimate("word " * 20_000, plan_for(512))(100) == 0.0
 
 
 def test_file_that_is_not_a_tokenizer_is_rejected(small_model: Bundle) -> None:

@@ -9,7 +9,7 @@ from rerank_service.api.grpc.enums import enum_member
 from rerank_service.encoding.object_text import object_text, parse_object
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
-from rerank_service.ranking.document import MAX_ID_CHARS, Document, SentDocument
+from rerank_service.ranking.document import MAX_ID_CHARS, Document, Reader, SentDocument
 from rerank_service.ranking.request import CutSide, QueryTooLong, RerankRequest, TooLong, WindowScore
 from rerank_service.ranking.scores import ScoreType
 
@@ -71,7 +71,7 @@ def request_from(message: pb.RerankRequest) -> RerankRequest:
     )
 
 
-class MessageReader:
+class MessageReader(Reader):
     """Reads Document messages."""
 
     def __init__(self, request: pb.RerankRequest) -> None:

@@ -8,12 +8,12 @@ import orjson
 from rerank_service.api.http.body import json_type
 from rerank_service.encoding.object_text import object_text
 from rerank_service.errors import InvalidRequest
-from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument
 
 _MEDIA = ("image", "video", "audio")
 
 
-class JsonReader:
+class JsonReader(Reader):
     """Reads documents that are strings or objects."""
 
     def __init__(self, rank_fields: Sequence[str] = ()) -> None:

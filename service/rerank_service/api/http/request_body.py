@@ -16,6 +16,8 @@ from rerank_service.surrogates import parse_json
 
 _UNAUTHENTICATED_BYTES = 64 * 1024
 """Size up to which a body is read before its API key is checked: the form of a 401 depends on the keys of the body."""
+_MIN_PIECE_WORK = 1024
+"""Bytes that a smaller piece counts as: a body can have millions of frames or members that are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,15 @@ async def read_body(request: Request, limits: BodyLimits) -> bytearray:
 
 
 async def _decompressed(parts: AsyncIterator[bytes], coded: CodedBody, limits: BodyLimits) -> AsyncIterator[bytes]:
-    sent = 0
+    sent = work = 0
     async for part in parts:
         sent += len(part)
         limits.check(sent)
         for piece in coded.pieces(part):
             yield piece
-            if len(piece) >= PIECE_BYTES:
+            work += max(len(piece), _MIN_PIECE_WORK)
+            if work >= PIECE_BYTES:
+                work = 0
                 await asyncio.sleep(0)  # other requests get a turn
     coded.finish()
 

@@ -1,5 +1,6 @@
 """Compressed bodies over a real port: each coding, stacked ones, bombs and faults."""
 
+import asyncio
 import gzip
 import sys
 import tracemalloc
@@ -10,8 +11,10 @@ from typing import Any
 import brotli
 import orjson
 import pytest
+from fastapi import Request
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.http.request_body import BodyLimits, read_body
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, served
 
@@ -119,6 +122,27 @@ async def test_compressed_data_is_limited_too(edges: Served) -> None:
     assert (await _post(edges, member * (MAX_MESSAGE_BYTES // len(member) + 1), "gzip")).status_code == 413
     hidden = gzip.compress(member * (MAX_MESSAGE_BYTES // len(member) + 1))
     assert (await _post(edges, hidden, "gzip, gzip")).status_code == 413
+
+
+async def test_empty_frames_leave_turns_to_other_requests() -> None:
+    """Each frame of zstd costs more time than its nine bytes suggest."""
+    frames = zstd.compress(b"") * 6_400 + zstd.compress(b"{}")
+    turns = 0
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": frames}
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    request = Request({"type": "http", "headers": [(b"content-encoding", b"zstd")]}, receive)
+    other = asyncio.create_task(count_turns())
+    assert await read_body(request, BodyLimits(MAX_MESSAGE_BYTES, lambda: None)) == b"{}"
+    other.cancel()
+    assert turns >= 100
 
 
 async def test_body_without_a_key_is_decompressed_to_64_kib_only(core: Running) -> None:

@@ -18,7 +18,7 @@ from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
 from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.quantities import counted
-from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 
@@ -131,7 +131,7 @@ class Scores:
         queries, texts = getattr(parsed, first) or [], getattr(parsed, second) or []
         _check_counts(queries, texts, first, second)
         request = RerankRequest(
-            query=max(queries, key=len),  # the longest: admission estimates the cost of all pairs with it
+            query=max(queries, key=len),  # the longest: its length is checked
             model=parsed.model or "",
             too_long=parsed.too_long,
             cut_side=parsed.cut_side,
@@ -169,13 +169,17 @@ class Scores:
         return JsonResponse(error_body(error, body, documents=documents), error.http_status)
 
 
-class _PairReader:
+class _PairReader(Reader):
     """Reads pairs of a query and a text. A query of None stands for the query of the request."""
 
     def chars(self, raw: tuple[str | None, str]) -> int:
-        """Return the length of query and text in characters: both are tokenized."""
-        query, text = raw
-        return len(query or "") + len(text)
+        """Return the length of the text in characters."""
+        return len(raw[1])
+
+    def query_chars(self, raw: tuple[str | None, str]) -> int | None:
+        """Return the length of the pair's own query in characters. None: it has the query of the request."""
+        query, _ = raw
+        return None if query is None else len(query)
 
     def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - a string is always valid
         """Return the text as a document with its own query."""

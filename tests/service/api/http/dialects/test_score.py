@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rerank_service.encoding.template import Template
+from rerank_service.models.bundle import Bundle
 from support.http import post, works
 from support.running import Served, running, served
 from support.small import BOOM, WORDS, write_small_model
@@ -44,6 +45,14 @@ async def test_each_pair_has_its_own_query(tmp_path: Path) -> None:
     async with running(bundle) as core, served(core) as edges:
         scores = await _scores(edges, {"queries": ["1", "2", "1", "30"], "documents": ["5", "5", "5", "6"]})
         assert scores == [6.0, 7.0, 6.0, 36.0]
+
+
+async def test_long_queries_are_counted_with_the_room_that_a_query_has(small_model: Bundle) -> None:
+    """Twenty chats of 3,000 tokens, which are cut. They were counted as long documents, so the request was rejected."""
+    chats = [f"{number} " * 3_000 for number in range(20)]
+    async with running(small_model, max_live_tokens=20 * 64) as core, served(core) as edges:
+        assert await _scores(edges, {"queries": chats, "documents": ["1"] * 20}) == [1.0] * 20
+        assert edges.core.idle()
 
 
 async def test_many_pairs_are_one_request(edges: Served) -> None:
