@@ -99,8 +99,13 @@ def _network(setup: str) -> Iterator[list[str]]:
 )
 @pytest.mark.parametrize("host", ["::", "localhost"])
 def test_machine_with_one_ip_family(start: Start, small_folder: Path, setup: str, ip: str, host: str) -> None:
-    """As in a cluster with one family. Both protocols respond, with the same settings."""
+    """As in a cluster with one family. Both protocols respond, with the same settings, and the example is ranked."""
     with _network(setup) as prefix:
-        server = start("--model", str(small_folder), "--host", host, prefix=prefix)
+        server = start("--model", str(small_folder), "--host", host, "--example", prefix=prefix)
+        shown = server.shown("Ctrl-C")
+        assert "could not be ranked" not in shown
+        assert f"try it at http://{ip}:" in shown
+        variables = {"RERANK_HOST": host, "RERANK_GRPC_PORT": server.grpc.rpartition(":")[2]}
+        assert _ranked(prefix=prefix, **variables) == [1, 0]
         for scheme, address in (("grpc", server.grpc), ("http", server.rest)):
             assert _ranked("--server", f"{scheme}://{ip}:{address.rpartition(':')[2]}", prefix=prefix) == [1, 0]
