@@ -16,8 +16,8 @@ from rerank_service.errors import excerpt
 
 NONE = "none"
 """The value of --template for the tokenizer's own format of a pair."""
-_NO_TEMPLATE = (NONE, "pair")
-"""`pair` is an older name of `none`."""
+NO_TEMPLATE = (NONE, "pair")
+"""The values of --template for no template. `pair` is an older name of `none`."""
 
 
 class TemplateChoice(NamedTuple):
@@ -40,8 +40,12 @@ def choose_template(
         ExportFailed: --template is invalid, or --instruction has no template.
     """
     choice = _base_template(options, files_template, recipe)
-    if not options.instruction or options.template in _NO_TEMPLATE:
+    if not options.instruction:
         return choice
+    if options.template in NO_TEMPLATE:
+        raise ExportFailed(
+            f"--instruction needs a template, and --template {options.template} sets none: leave one of them out"
+        )
     if choice.template is None:
         raise ExportFailed(f"--instruction needs a template, and none is known for {model}: set --template")
     changed = choice.template.model_dump() | {"instruction": options.instruction}
@@ -49,7 +53,7 @@ def choose_template(
 
 
 def _base_template(options: ScoringOptions, files_template: Template | None, recipe: Recipe | None) -> TemplateChoice:
-    if options.template in _NO_TEMPLATE:
+    if options.template in NO_TEMPLATE:
         return TemplateChoice(None, f"--template {NONE}")
     if options.template and (named := recipe_named(options.template)):
         return TemplateChoice(named.template, f"--template {named.name}", named.published)
