@@ -63,6 +63,16 @@ def test_unix_sockets(start: Start, small_folder: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_unix_sockets_in_a_folder_with_special_characters(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """gRPC reads its target as a URI, in which `%` begins an encoded character and `#` the fragment."""
+    folder = tmp_path / "100%25 #1?"
+    folder.mkdir()
+    server = start("--model", str(small_folder), "--host", f"unix:{folder}")
+    assert {path.name for path in folder.iterdir()} == {"grpc.sock", "rest.sock"}
+    _ranks(server)
+    assert _ranked(RERANK_HOST=f"unix:{folder}") == [1, 0]
+
+
 def _ranked(*arguments: str, prefix: Sequence[str] = (), **variables: str) -> list[int]:
     """Return the indexes that `rerank rank` prints."""
     rank = [*prefix, *command("rank", QUERY, *DOCUMENTS, "--json", *arguments)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 ANY_IPV4 = "0.0.0.0"
 ANY = "::"
@@ -51,6 +52,11 @@ class UnixAddress:
         """Return the file of a protocol, `grpc` or `rest`: `grpc.sock` or `rest.sock`."""
         return self.folder / f"{protocol}.sock"
 
+    @property
+    def grpc_target(self) -> str:
+        """Target of gRPC. gRPC reads it as a URI: `%`, `#` and `?` of the path are encoded."""
+        return f"{UNIX}{quote(bytes(self.path('grpc')))}"
+
 
 ListenAddress = TcpAddress | UnixAddress
 
@@ -68,7 +74,7 @@ def unix_address(host: str) -> UnixAddress:
 def client_target(host: str, grpc_port: int) -> str:
     """Return the gRPC target by which a client on this machine reaches a server that listens on `host`."""
     if host.startswith(UNIX):
-        return f"{UNIX}{unix_address(host).path('grpc')}"
+        return unix_address(host).grpc_target
     return address(_reachable(host), grpc_port)
 
 
