@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from rerank_export.scoring.architecture import read_architecture
 from rerank_export.scoring.model_scoring import Scoring, resolve_scoring
 from rerank_export.scoring.pair_format_check import check_pair_format
+from rerank_export.scoring.pair_template import USER, template_doubts
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_export.source.model_config import read_config
 from rerank_export.source.model_source import ModelSource
@@ -49,6 +50,8 @@ def notices(scoring: Scoring) -> Iterator[str]:
     """Yield the choices that the user should check: they decide the meaning of a score."""
     if scoring.template:
         yield f"the template comes from {scoring.template_origin}"
+        if scoring.template_origin == USER:
+            yield from template_doubts(scoring.template)
     elif scoring.template_origin:
         yield f"pairs have the tokenizer's own format ({scoring.template_origin})"
     if scoring.graph_tokens and scoring.graph_tokens < (scoring.max_tokens or scoring.graph_tokens + 1):

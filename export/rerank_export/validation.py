@@ -7,6 +7,7 @@ from rerank_export.errors import ExportFailed
 from rerank_export.export_request import ExportRequest
 from rerank_export.gate.parity_set import ParitySet, read_parity_set
 from rerank_export.graph.passes.pass_runner import PASSES
+from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_export.variants.precisions import parse_precisions
 from rerank_service.models.token_limits import MIN_TOKENS
 
@@ -35,6 +36,7 @@ def validate(request: ExportRequest) -> ExportPlan:
     precisions = parse_precisions(request.precisions)
     _check_passes(request.without_passes)
     _check_max_tokens(request.scoring.max_tokens)
+    _check_prompt(request.scoring)
     return ExportPlan(
         request=request,
         precisions=precisions,
@@ -53,3 +55,10 @@ def _check_max_tokens(max_tokens: int | None) -> None:
         raise ExportFailed(
             f"--max-tokens {max_tokens} is too small: set at least {MIN_TOKENS} tokens, the least for a pair"
         )
+
+
+def _check_prompt(options: ScoringOptions) -> None:
+    """Reject empty options, such as those from an unset variable of a script: the model would get another prompt."""
+    for flag, value in (("--template", options.template), ("--instruction", options.instruction)):
+        if value is not None and not value.strip():
+            raise ExportFailed(f"{flag} is empty: give a value, or leave {flag} out for that of the model")

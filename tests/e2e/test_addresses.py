@@ -63,6 +63,16 @@ def test_unix_sockets(start: Start, small_folder: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_unix_sockets_in_a_folder_with_special_characters(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """gRPC reads its target as a URI, in which `%` begins an encoded character and `#` the fragment."""
+    folder = tmp_path / "100%25 #1?"
+    folder.mkdir()
+    server = start("--model", str(small_folder), "--host", f"unix:{folder}")
+    assert {path.name for path in folder.iterdir()} == {"grpc.sock", "rest.sock"}
+    _ranks(server)
+    assert _ranked(RERANK_HOST=f"unix:{folder}") == [1, 0]
+
+
 def _ranked(*arguments: str, prefix: Sequence[str] = (), **variables: str) -> list[int]:
     """Return the indexes that `rerank rank` prints."""
     rank = [*prefix, *command("rank", QUERY, *DOCUMENTS, "--json", *arguments)]
@@ -99,8 +109,13 @@ def _network(setup: str) -> Iterator[list[str]]:
 )
 @pytest.mark.parametrize("host", ["::", "localhost"])
 def test_machine_with_one_ip_family(start: Start, small_folder: Path, setup: str, ip: str, host: str) -> None:
-    """As in a cluster with one family. Both protocols respond, with the same settings."""
+    """As in a cluster with one family. Both protocols respond, with the same settings, and the example is ranked."""
     with _network(setup) as prefix:
-        server = start("--model", str(small_folder), "--host", host, prefix=prefix)
+        server = start("--model", str(small_folder), "--host", host, "--example", prefix=prefix)
+        shown = server.shown("Ctrl-C")
+        assert "could not be ranked" not in shown
+        assert f"try it at http://{ip}:" in shown
+        variables = {"RERANK_HOST": host, "RERANK_GRPC_PORT": server.grpc.rpartition(":")[2]}
+        assert _ranked(prefix=prefix, **variables) == [1, 0]
         for scheme, address in (("grpc", server.grpc), ("http", server.rest)):
             assert _ranked("--server", f"{scheme}://{ip}:{address.rpartition(':')[2]}", prefix=prefix) == [1, 0]

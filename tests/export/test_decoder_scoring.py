@@ -172,6 +172,16 @@ async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
         (ScoringOptions(template="nothing of that name"), "is neither a known name (none, qwen3-reranker, "),
         (ScoringOptions(template="{document} for {query}", yes="yes", no="no"), "{query}"),
         (ScoringOptions(instruction="find"), "--instruction needs a template, and none is known for generator"),
+        (
+            ScoringOptions(template="none", instruction="find"),
+            "--instruction needs a template, and --template none sets none: leave one of them out",
+        ),
+        (
+            ScoringOptions(template="none", yes="yes", no="no"),
+            "--template none leaves out the prompt that asks for its answer: set --template",
+        ),
+        (ScoringOptions(template=""), "--template is empty: give a value, or leave --template out"),
+        (ScoringOptions(template="none", instruction=" "), "--instruction is empty: give a value"),
     ],
     ids=str,
 )

@@ -10,7 +10,10 @@ import pytest
 from rerank_export.errors import ExportFailed
 from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
+from rerank_export.inspection import notices
 from rerank_export.reporter import Reporter
+from rerank_export.scoring.model_scoring import Scoring
+from rerank_export.scoring.pair_template import USER, choose_template, template_doubts
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_service.encoding.template import Template
 from rerank_service.models.bundle import Bundle, open_bundle
@@ -136,6 +139,37 @@ def test_template_without_the_first_token_of_the_tokenizer_is_noticed(
     export(ExportRequest(str(folder), tmp_path / "out", scoring=options), Reporter(status=lines.append))
     line = "the template does not begin with <bos>, as other texts of this tokenizer do: is it complete?"
     assert (line in lines) is noticed
+
+
+@pytest.mark.parametrize(
+    ("text", "doubts"),
+    [
+        ("Q: {query}\nD: {document}", []),
+        ("Q: {query}\nD: {document}</s>", []),
+        (
+            "{Query} {{ title }} {query}\nD: {document}",
+            [
+                "the template contains {Query}, which is no slot and stays as it is",
+                "the template contains {{ title }}, which is no slot and stays as it is",
+            ],
+        ),
+        (
+            r"Q: {query}\nD: {document}",
+            [r"the template contains \n as two characters: write a line end as such, in bash as $'…\n…'"],
+        ),
+        (
+            "Q: {query}\nD: {document}\n",
+            ["the template ends with a line end: if the model's prompt does not, remove it from the end of the file"],
+        ),
+    ],
+)
+def test_likely_mistakes_of_a_template_are_noticed(text: str, doubts: list[str]) -> None:
+    """A wrong prompt gives scores, too. The export prints a line for each of them."""
+    template = choose_template("model", ScoringOptions(template=text), None, None).template
+    assert template is not None
+    assert list(template_doubts(template)) == doubts
+    scoring = Scoring(template=template, template_origin=USER)
+    assert list(notices(scoring)) == [f"the template comes from {USER}", *doubts]
 
 
 @pytest.mark.parametrize(

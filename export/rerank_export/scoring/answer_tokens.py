@@ -1,6 +1,7 @@
 """The answer tokens of a text generator: the tokens whose logits make the score, such as "yes" and "no"."""
 
 from rerank_export.errors import ExportFailed
+from rerank_export.scoring.pair_template import NO_TEMPLATE
 from rerank_export.scoring.recipe import Recipe
 from rerank_export.scoring.recipe_choice import recipes_of_kind
 from rerank_export.scoring.scoring_options import ScoringOptions
@@ -28,8 +29,13 @@ def answer_tokens(
     yes = options.yes or (recipe.yes if recipe else None)
     if not has_template or not (yes or files_tokens):
         known = " or ".join(f"--template {recipe.name}" for recipe in recipes_of_kind(kind))
+        cause = (
+            f"--template {options.template} leaves out the prompt that asks for its answer"
+            if options.template in NO_TEMPLATE
+            else "neither its files nor a recipe define its prompt and answer"
+        )
         raise ExportFailed(
-            f"{source.id} generates text, and neither its files nor a recipe define its prompt and answer: set "
+            f"{source.id} generates text, and {cause}: set "
             f"--template (a text or file with {QUERY} and {DOCUMENT}), --yes and --no (the score is the difference of "
             f"their logits){f', or only {known} if it is such a model' if known else ''}"
         )

@@ -108,4 +108,7 @@ def _labels(config: Mapping[str, Any]) -> dict[int, str]:
 def _check_family(source: ModelSource, options: ScoringOptions) -> None:
     family = unsupported_family(_names(source))
     if family and not options.template:
-        raise ExportFailed(f"{source.id} {family.reason}: it cannot be exported (see {family.source})")
+        raise ExportFailed(
+            f"{source.id} {family.reason}: it cannot be exported (see {family.source}). If only its name is like that, "
+            "set --template"
+        )

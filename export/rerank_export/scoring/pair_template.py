@@ -1,6 +1,8 @@
 """The template that writes a query and a document as one text: from an option, the model's files, or its recipe."""
 
 import errno
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +18,14 @@ from rerank_service.errors import excerpt
 
 NONE = "none"
 """The value of --template for the tokenizer's own format of a pair."""
-_NO_TEMPLATE = (NONE, "pair")
-"""`pair` is an older name of `none`."""
+USER = "--template"
+"""The origin of a template that the user wrote."""
+NO_TEMPLATE = (NONE, "pair")
+"""The values of --template for no template. `pair` is an older name of `none`."""
+
+
+_NO_SLOT = re.compile(r"\{\{?\s*\w+\s*\}?\}")
+"""A name in braces, such as `{Document}` or `{{ document }}`."""
 
 
 class TemplateChoice(NamedTuple):
@@ -40,8 +48,12 @@ def choose_template(
         ExportFailed: --template is invalid, or --instruction has no template.
     """
     choice = _base_template(options, files_template, recipe)
-    if not options.instruction or options.template in _NO_TEMPLATE:
+    if not options.instruction:
         return choice
+    if options.template in NO_TEMPLATE:
+        raise ExportFailed(
+            f"--instruction needs a template, and --template {options.template} sets none: leave one of them out"
+        )
     if choice.template is None:
         raise ExportFailed(f"--instruction needs a template, and none is known for {model}: set --template")
     changed = choice.template.model_dump() | {"instruction": options.instruction}
@@ -49,12 +61,12 @@ def choose_template(
 
 
 def _base_template(options: ScoringOptions, files_template: Template | None, recipe: Recipe | None) -> TemplateChoice:
-    if options.template in _NO_TEMPLATE:
+    if options.template in NO_TEMPLATE:
         return TemplateChoice(None, f"--template {NONE}")
     if options.template and (named := recipe_named(options.template)):
         return TemplateChoice(named.template, f"--template {named.name}", named.published)
     if options.template:
-        return TemplateChoice(_parse_option(options.template), "--template")
+        return TemplateChoice(_parse_option(options.template), USER)
     if files_template:
         return TemplateChoice(files_template, "the folder's chat template")
     if recipe:
@@ -89,8 +101,22 @@ def _file_or_text(value: str) -> str:
         raise ExportFailed(f"--template {value} cannot be read: {error.strerror}") from error
 
 
+def template_doubts(template: Template) -> Iterator[str]:
+    """Yield what looks like a mistake in a template of the user, since a wrong prompt still gives scores."""
+    text = "".join((*template.before, template.document, *template.after))
+    for name in dict.fromkeys(_NO_SLOT.findall(text)):
+        if name not in (QUERY, DOCUMENT, INSTRUCTION):
+            yield f"the template contains {name}, which is no slot and stays as it is"
+    if r"\n" in text:
+        yield r"the template contains \n as two characters: write a line end as such, in bash as $'…\n…'"
+    if text.endswith("\n"):
+        yield "the template ends with a line end: if the model's prompt does not, remove it from the end of the file"
+
+
 def _validated(template: dict[str, Any]) -> Template:
     try:
         return Template.model_validate(template)
     except ValidationError as error:
-        raise ExportFailed(f"the template is invalid: {error.errors()[0]['msg']}") from error
+        raise ExportFailed(
+            f"the template is invalid: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from error

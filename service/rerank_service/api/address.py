@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 ANY_IPV4 = "0.0.0.0"
 ANY = "::"
 """Every interface, by IPv6 and by IPv4."""
 UNIX = "unix:"
+_LOOPBACK_IPV4, _LOOPBACK_IPV6 = "127.0.0.1", "::1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class UnixAddress:
         """Return the file of a protocol, `grpc` or `rest`: `grpc.sock` or `rest.sock`."""
         return self.folder / f"{protocol}.sock"
 
+    @property
+    def grpc_target(self) -> str:
+        """Target of gRPC. gRPC reads it as a URI: `%`, `#` and `?` of the path are encoded."""
+        return f"{UNIX}{quote(bytes(self.path('grpc')))}"
+
 
 ListenAddress = TcpAddress | UnixAddress
 
@@ -67,9 +74,25 @@ def unix_address(host: str) -> UnixAddress:
 def client_target(host: str, grpc_port: int) -> str:
     """Return the gRPC target by which a client on this machine reaches a server that listens on `host`."""
     if host.startswith(UNIX):
-        return f"{UNIX}{unix_address(host).path('grpc')}"
-    # `::` accepts IPv4 as well, and means 0.0.0.0 where the kernel has no IPv6
-    return address("127.0.0.1" if host in (ANY, ANY_IPV4) else host, grpc_port)
+        return unix_address(host).grpc_target
+    return address(_reachable(host), grpc_port)
+
+
+def local_address(listened: str) -> str:
+    """Return the address by which a client on this machine reaches `listened`, which is `ip:port` or `unix:FILE`."""
+    if listened.startswith(UNIX):
+        return listened
+    host, _, port = listened.rpartition(":")
+    return address(_reachable(host.strip("[]")), int(port))
+
+
+def _reachable(host: str) -> str:
+    """Return the host to connect to. `::` and 0.0.0.0 name no host: without IPv6, no client can connect to `::`."""
+    with suppress(ValueError):
+        host = _literal(host).ip
+    if host == ANY and not _is_usable(TcpAddress(_LOOPBACK_IPV4)):
+        return _LOOPBACK_IPV6
+    return _LOOPBACK_IPV4 if host in (ANY, ANY_IPV4) else host
 
 
 def listen_addresses(hosts: Sequence[str]) -> tuple[ListenAddress, ...]:
@@ -115,8 +138,8 @@ def _literal(host: str) -> TcpAddress:
 
 
 def _resolved(name: str) -> list[TcpAddress]:
-    if name == "localhost":  # some hosts files have only one of its addresses
-        return [TcpAddress("127.0.0.1"), TcpAddress("::1")]
+    if name.lower() == "localhost":  # some hosts files have only one of its addresses
+        return [TcpAddress(_LOOPBACK_IPV4), TcpAddress(_LOOPBACK_IPV6)]
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:

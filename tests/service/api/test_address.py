@@ -13,6 +13,7 @@ from rerank_service.api.address import (
     address,
     client_target,
     listen_addresses,
+    local_address,
 )
 from support.network import HAS_IPV6, needs_ipv6
 
@@ -50,6 +51,7 @@ def test_hosts_mean_addresses(hosts: list[str], addresses: list[str]) -> None:
         (["::"], ["::"]),
         (["0::0"], ["::"]),
         (["localhost"], ["127.0.0.1", "::1"]),
+        (["LocalHost"], ["127.0.0.1", "::1"]),
         (["localhost", "::1"], ["127.0.0.1", "::1"]),
         (["::", "0.0.0.0", "127.0.0.1", "::1"], ["::"]),
         (["127.0.0.1", "::", "unix:/run/rerank"], ["::", "unix:/run/rerank"]),
@@ -122,6 +124,8 @@ def test_ipv6_address_has_brackets() -> None:
         ("::1", "[::1]:50051"),
         ("0.0.0.0", "127.0.0.1:50051"),
         ("::", "127.0.0.1:50051"),
+        ("0::0", "127.0.0.1:50051"),
+        ("::ffff:0.0.0.0", "127.0.0.1:50051"),
         ("localhost", "localhost:50051"),
         ("unix:/run/rerank", "unix:/run/rerank/grpc.sock"),
     ],
@@ -129,3 +133,18 @@ def test_ipv6_address_has_brackets() -> None:
 def test_client_on_the_same_machine(host: str, target: str) -> None:
     """An address that means all interfaces is replaced by a loopback address."""
     assert client_target(host, 50051) == target
+
+
+@pytest.mark.parametrize(
+    ("listened", "reachable"),
+    [
+        ("[::]:8080", "127.0.0.1:8080"),
+        ("0.0.0.0:8080", "127.0.0.1:8080"),
+        ("[::1]:8080", "[::1]:8080"),
+        ("192.0.2.1:8080", "192.0.2.1:8080"),
+        ("unix:/run/rerank/grpc.sock", "unix:/run/rerank/grpc.sock"),
+    ],
+)
+def test_address_for_clients_on_the_same_machine(listened: str, reachable: str) -> None:
+    """gRPC cannot connect to `::` where IPv6 is switched off, and browsers reject it."""
+    assert local_address(listened) == reachable

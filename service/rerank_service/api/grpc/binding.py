@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import grpc
 
-from rerank_service.api.address import ANY_IPV4, UNIX, ListenAddress, TcpAddress
+from rerank_service.api.address import ANY_IPV4, ListenAddress, TcpAddress, UnixAddress
 from rerank_service.api.tcp_sockets import ipv6_in_use, reserved_port
 from rerank_service.api.unix_sockets import allow_connections, claim
 
@@ -26,11 +26,11 @@ def bind(server: grpc.aio.Server, addresses: Sequence[ListenAddress], port: int)
             with ipv6_in_use(chosen) if each.ip == ANY_IPV4 else nullcontext():
                 _add(server, each.text(chosen), "--grpc-port")
     targets = [each.text(chosen) for each in tcp]
-    for path in (each.path("grpc") for each in addresses if not isinstance(each, TcpAddress)):
-        claim(path)
-        _add(server, f"{UNIX}{path}", "--host")
-        allow_connections(path)
-        targets.append(f"{UNIX}{path}")
+    for folder in (each for each in addresses if isinstance(each, UnixAddress)):
+        claim(folder.path("grpc"))
+        _add(server, folder.grpc_target, "--host")
+        allow_connections(folder.path("grpc"))
+        targets.append(folder.grpc_target)
     return chosen if tcp else 0, tuple(targets)
 
 

@@ -6,6 +6,7 @@ import grpc
 from rich.console import Console
 
 from rerank.client import AsyncRerankClient
+from rerank_service.api.address import UNIX, local_address
 from rerank_service.cli.output import example
 from rerank_service.cli.output.tables import ranking_table
 from rerank_service.server import Addresses
@@ -16,7 +17,7 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
     the error: the server continues to serve."""
     console = Console()
     try:
-        async with AsyncRerankClient(addresses.grpc[0], api_key=next(iter(api_keys), None)) as client:
+        async with AsyncRerankClient(local_address(addresses.grpc[0]), api_key=next(iter(api_keys), None)) as client:
             response = await client.rerank(example.QUERY, example.DOCUMENTS)
         console.print()
         console.print(ranking_table(example.QUERY, example.DOCUMENTS, response))
@@ -33,4 +34,6 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
 
 def _docs(rest: str) -> str:
     """Return where to find the description of REST, which a browser shows only by TCP."""
-    return f"try it at {rest}/docs" if rest.startswith("http") else "described at /docs"
+    if rest.startswith(UNIX):
+        return "described at /docs"
+    return f"try it at http://{local_address(rest.removeprefix('http://'))}/docs"
