@@ -49,16 +49,10 @@ def build_model(
     warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
     score = wrap_score(encoder.score) if wrap_score else encoder.score
     scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
+    reason = reason or explanation
+    info = _info(bundle, encoder, limits, names or Names(), lanes=lanes, explanation=explanation, reason=reason)
     return ServedModel(
-        info=_info(
-            bundle,
-            encoder,
-            limits,
-            names or Names(),
-            lanes=lanes,
-            explanation=explanation,
-            reason=reason or explanation,
-        ),
+        info=info,
         bundle=bundle,
         tokenizer=tokenizer,
         encoder=encoder,

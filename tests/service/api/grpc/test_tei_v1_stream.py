@@ -49,7 +49,9 @@ async def test_long_text_is_cut_or_rejected(stub: Any) -> None:
     cut_left = await stub.Rerank(unary_request(texts, raw_scores=True, truncate=True, truncation_direction=left))
     assert ranked(cut_left)[0] == (1, 8 + 20 * 2)
     for call in (stub.Rerank(unary_request(texts)), stub.RerankStream(iter([stream_request(text) for text in texts]))):
-        with pytest.raises(grpc.aio.AioRpcError, match=r"texts\[1\] is too long: beside this query, at most 28 tokens") as caught:
+        with pytest.raises(
+            grpc.aio.AioRpcError, match=r"texts\[1\] is too long: beside this query, at most 28 tokens"
+        ) as caught:
             await call
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     messages = [
