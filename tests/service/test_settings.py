@@ -191,7 +191,13 @@ def test_several_hosts(text: str, hosts: tuple[str, ...], monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"), [(",", "contains no address"), ("unix:", "give a folder"), ("::1,unix:///", "give a folder")]
+    ("text", "problem"),
+    [
+        (",", "contains no address"),
+        ("unix:", "give a folder"),
+        ("::1,unix:///", "give a folder"),
+        *((text, "without a port") for text in ("127.0.0.1:8080", "localhost:", "[::1]:80", "::1,[::]:80")),
+    ],
 )
 def test_wrong_hosts_are_rejected(text: str, problem: str) -> None:
     """The message has the flag."""

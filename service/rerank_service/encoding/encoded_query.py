@@ -89,10 +89,14 @@ def _check_template(query_tokens: int, template: int, instruction: str, limits: 
 
 
 def _query_too_long(tokens: int, longest: int, limits: PairLimits) -> InvalidRequest:
+    cause = (
+        "exceeds the limit that the request sets"
+        if longest == limits.query_tokens
+        else f"leaves too little room for a document in a pair of at most {counted(limits.tokens, 'token')}"
+    )
     return InvalidRequest(
-        f"query has {counted(tokens, 'token')} and leaves too little room for a document in a pair of at most "
-        f"{counted(limits.tokens, 'token')}: shorten the query to at most {max(0, longest):,}, or allow a "
-        "cut by the field truncate, truncation or query_too_long",
+        f"query has {counted(tokens, 'token')} and {cause}: shorten the query to at most {max(0, longest):,}, or allow "
+        "a cut by the field truncate, truncation or query_too_long",
         field="query",
         reason="query_too_long",
     )

@@ -1,10 +1,13 @@
 """Types of settings, with the checks of their values and complete messages."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import NoDecode
+
+_WITH_PORT = re.compile(r"(?!unix:)([^:\[\]]+|\[.*\]):\d*")
 
 
 def _split(value: object) -> object:
@@ -44,9 +47,11 @@ def _hosts(value: object) -> object:
 
 
 def _host(host: str) -> str:
-    """Accept an IPv6 address in brackets, as in a URL. Require the folder of Unix sockets."""
+    """Accept an IPv6 address in brackets, as in a URL. Require the folder of Unix sockets. Reject a port."""
     if host.startswith("unix:") and not host.removeprefix("unix:").strip("/"):
         raise ValueError(f"is {host!r}: give a folder, such as unix:/run/rerank")
+    if _WITH_PORT.fullmatch(host):
+        raise ValueError(f"is {host!r}: give the address without a port, which --grpc-port and --rest-port set")
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 

@@ -91,6 +91,12 @@ def test_query_is_rejected_where_it_must_not_be_cut() -> None:
     assert (caught.value.field, caught.value.reason) == ("query", "query_too_long")
 
 
+def test_limit_of_the_request_is_named_as_the_cause() -> None:
+    """Not the room for a document, of which there is enough."""
+    with pytest.raises(InvalidRequest, match=r"query has 60 tokens and exceeds the limit that the request sets: .* 5,"):
+        _STARTER.encode_query(_QUERY, limits=PairLimits(tokens=32, min_room=8, query_tokens=5))
+
+
 def test_long_instruction_is_rejected_and_does_not_cut_the_query(letters: Path) -> None:
     """Else a few tokens of the query would be scored."""
     tokenizer = PairTokenizer(letters, max_tokens=80, template=_TEMPLATE)

@@ -22,6 +22,8 @@ CONTENT_ENCODING = "Content-Encoding"
 PIECE_BYTES = 64 * 1024
 """Size of a full piece of decompressed data, in bytes. A piece of brotli may be half as large again."""
 _MAX_CODINGS = 3
+_MAX_MEMBERS = 10_000
+"""Maximum number of members (gzip) or frames (zstd) in a body. Each costs about 20 µs, even if it is empty."""
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 """Windows of at most 8 MiB, which RFC 9659 sets as the limit for HTTP: a decoder allocates the window."""
 
@@ -42,6 +44,7 @@ class _Gzip:
 
     def __init__(self) -> None:
         self._inflater: Any = None
+        self._members = 0
 
     @property
     def complete(self) -> bool:
@@ -52,9 +55,17 @@ class _Gzip:
         """Decompress the next part of the data."""
         while data:
             if self._inflater is None or self._inflater.eof:
+                self._members = _counted_member(self._members)
                 self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
             yield from _inflated(self._inflater, data)
             data = self._inflater.unused_data
+
+
+def _counted_member(members: int) -> int:
+    """Return the number of members with the next one."""
+    if members == _MAX_MEMBERS:
+        raise zlib.error(f"more than {counted(_MAX_MEMBERS, 'member')}")
+    return members + 1
 
 
 class _Deflate:
@@ -117,6 +128,7 @@ class _Zstd:
 
     def __init__(self) -> None:
         self._decompressor: Any = None
+        self._frames = 0
 
     @property
     def complete(self) -> bool:
@@ -127,6 +139,7 @@ class _Zstd:
         """Decompress the next part of the data."""
         while data:
             if self._decompressor is None or self._decompressor.eof:
+                self._frames = _counted_member(self._frames)
                 self._decompressor = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
             yield self._decompressor.decompress(data, PIECE_BYTES)
             while not (self._decompressor.needs_input or self._decompressor.eof):

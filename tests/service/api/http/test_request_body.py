@@ -15,6 +15,7 @@ from fastapi import Request
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.request_body import BodyLimits, read_body
+from rerank_service.errors import InvalidRequest
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, served
 
@@ -117,8 +118,10 @@ async def test_bomb_is_rejected_before_it_is_in_memory(
 
 
 async def test_compressed_data_is_limited_too(edges: Served) -> None:
-    """Empty members decompress to nothing, and would otherwise never end."""
-    member = gzip.compress(b"")
+    """A member with a long file name decompresses to nothing. Its compressed bytes count."""
+    member = (
+        b"\x1f\x8b\x08\x08" + bytes(4) + b"\x00\xff" + b"name" * 250 + b"\x00" + zlib.compress(b"")[2:-4] + bytes(8)
+    )
     assert (await _post(edges, member * (MAX_MESSAGE_BYTES // len(member) + 1), "gzip")).status_code == 413
     hidden = gzip.compress(member * (MAX_MESSAGE_BYTES // len(member) + 1))
     assert (await _post(edges, hidden, "gzip, gzip")).status_code == 413
@@ -143,6 +146,22 @@ async def test_empty_frames_leave_turns_to_other_requests() -> None:
     assert await read_body(request, BodyLimits(MAX_MESSAGE_BYTES, lambda: None)) == b"{}"
     other.cancel()
     assert turns >= 100
+
+
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+async def test_number_of_members_is_limited(coding: str, compress: Callable[[bytes], bytes]) -> None:
+    """Millions of empty ones fit a body, and each costs time."""
+
+    def request(members: int) -> Request:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": compress(b"") * (members - 1) + compress(b"{}")}
+
+        return Request({"type": "http", "headers": [(b"content-encoding", coding.encode())]}, receive)
+
+    limits = BodyLimits(MAX_MESSAGE_BYTES, lambda: None)
+    assert await read_body(request(10_000), limits) == b"{}"
+    with pytest.raises(InvalidRequest, match="more than 10,000 members"):
+        await read_body(request(10_001), limits)
 
 
 async def test_body_without_a_key_is_decompressed_to_64_kib_only(core: Running) -> None:
