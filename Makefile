@@ -15,7 +15,7 @@ EXPORT_IMAGE ?= rerank-service-export
 BASE ?= python:3.12-slim
 EXTRA ?= cpu
 # Modules and packages of rerank_service whose own tests must cover every line and branch
-COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue ranking
+COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue scheduling/quota scheduling/token_bucket ranking
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,

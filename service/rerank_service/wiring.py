@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from rerank_service.api.address import ListenAddress
-from rerank_service.api.api_keys_file import read_keys
+from rerank_service.api.api_keys_reload import ReloadedKeys
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.http.options import RestOptions
@@ -70,8 +70,11 @@ def api_keys(settings: Settings) -> Keys:
     Raises:
         SettingsInvalid: the file of keys is wrong.
     """
-    from_file = read_keys(settings.api_keys_file) if settings.api_keys_file else []
-    return Keys([key.get_secret_value() for key in settings.api_keys], from_file)
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    if settings.api_keys_file is None:
+        return Keys(keys)
+    file = ReloadedKeys(settings.api_keys_file)
+    return Keys(keys, file.keys, changed=file.changed)
 
 
 def grpc_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> GrpcOptions:

@@ -9,9 +9,11 @@ from rerank_service.errors import (
     ExtraMissing,
     InferenceFailed,
     InvalidRequest,
+    ModelNotAllowed,
     NotReady,
     OutOfMemory,
     Overloaded,
+    RateLimited,
     RequestError,
     TooLarge,
     Unauthenticated,
@@ -30,8 +32,10 @@ from rerank_service.errors import (
         (UnknownRoute("m", status=404), StatusCode.INVALID_ARGUMENT, 404),
         (UnknownRoute("m", status=405), StatusCode.INVALID_ARGUMENT, 405),
         (Unauthenticated("m"), StatusCode.UNAUTHENTICATED, 401),
+        (ModelNotAllowed("m"), StatusCode.PERMISSION_DENIED, 403),
         (UnknownModel("m"), StatusCode.NOT_FOUND, 404),
         (Overloaded("m", retry_after=2.0), StatusCode.RESOURCE_EXHAUSTED, 429),
+        (RateLimited("m", retry_after=2.0), StatusCode.RESOURCE_EXHAUSTED, 429),
         (NotReady("m"), StatusCode.UNAVAILABLE, 503),
         (DeadlineExceeded("m"), StatusCode.DEADLINE_EXCEEDED, 504),
         (InferenceFailed("m"), StatusCode.INTERNAL, 500),
@@ -55,13 +59,18 @@ def test_invalid_request_has_a_field_and_a_reason() -> None:
         (BodyTooLarge("m"), None, "too_large"),
         (UnknownRoute("m", status=404), None, "unknown_route"),
         (UnknownModel("m"), "model", "model_not_found"),
+        (ModelNotAllowed("m"), "model", "model_not_allowed"),
+        (Unauthenticated("m"), None, "invalid_api_key"),
+        (Unauthenticated("m", reason="expired_api_key"), None, "expired_api_key"),
     ):
         assert (error.field, error.reason) == (field, reason)
 
 
 def test_temporary_errors_carry_the_seconds_until_a_retry() -> None:
-    """Overloaded has the seconds that it was created with."""
+    """Overloaded and RateLimited have the seconds that they were created with, and different reasons."""
     assert Overloaded("m", retry_after=2.5).retry_after == 2.5
+    assert RateLimited("m", retry_after=2.5).retry_after == 2.5
+    assert (Overloaded.reason, RateLimited.reason) == ("overloaded", "rate_limited")
     assert NotReady("m").retry_after > 0
 
 
