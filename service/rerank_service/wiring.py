@@ -97,6 +97,7 @@ def rest_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> Re
         port=settings.rest_port,
         max_body_bytes=settings.max_message_bytes,
         default_timeout=settings.default_timeout,
+        cors_origins=settings.cors_origins,
         idle_timeout=settings.rest_idle_timeout,
     )
 

@@ -203,3 +203,36 @@ def test_wrong_hosts_are_rejected(text: str, problem: str) -> None:
     """The message has the flag."""
     with pytest.raises(SettingsInvalid, match=f"--host or RERANK_HOST .*{problem}"):
         read_settings(host=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
+        ("HTTPS://A.Example", ("https://a.example",)),
+        ("*", ("*",)),
+        ("", ()),
+    ],
+)
+def test_origins(text: str, origins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As browsers send them, in lower case. Unset, there are none."""
+    monkeypatch.setenv("RERANK_CORS_ORIGINS", text)
+    assert Settings().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("https://a.example/", "has 'https://a.example/': give origins without path"),
+        ("https://a.example/app", "give origins without path"),
+        ("a.example", "give origins without path"),
+        ("https://*.example", "give origins without path"),
+        ("https://user@a.example", "give origins without path"),
+        ("null", "give origins without path"),
+        ("*,https://a.example", r"has \* beside other origins"),
+    ],
+)
+def test_wrong_origins_are_rejected(text: str, problem: str) -> None:
+    """No browser would send them, so no page would be allowed."""
+    with pytest.raises(SettingsInvalid, match=f"--cors-origins or RERANK_CORS_ORIGINS .*{problem}"):
+        read_settings(cors_origins=text)
