@@ -209,13 +209,14 @@ def test_wrong_hosts_are_rejected(text: str, problem: str) -> None:
     ("text", "origins"),
     [
         ("https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
-        ("HTTPS://A.Example", ("https://a.example",)),
+        ("HTTPS://A.Example,http://[::1]:8000", ("https://a.example", "http://[::1]:8000")),
+        ("https://a.example:443,http://b.example:80", ("https://a.example", "http://b.example")),
         ("*", ("*",)),
         ("", ()),
     ],
 )
 def test_origins(text: str, origins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As browsers send them, in lower case. Unset, there are none."""
+    """As browsers send them: in lower case, without the default port. Unset, there are none."""
     monkeypatch.setenv("RERANK_CORS_ORIGINS", text)
     assert Settings().cors_origins == origins
 
@@ -228,6 +229,7 @@ def test_origins(text: str, origins: tuple[str, ...], monkeypatch: pytest.Monkey
         ("a.example", "give origins without path"),
         ("https://*.example", "give origins without path"),
         ("https://user@a.example", "give origins without path"),
+        ("https://münchen.example", "give origins without path"),
         ("null", "give origins without path"),
         ("*,https://a.example", r"has \* beside other origins"),
     ],

@@ -110,7 +110,7 @@ def read_keys(path: Path) -> list[KnownKey]:
     except ValidationError as error:
         problems = error.errors(include_input=False)
         raise _refusal(path, "; ".join(_complaint(content, problem) for problem in problems)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date, or too many levels
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise _refusal(path, f"is neither YAML nor JSON{where}") from None
@@ -148,8 +148,9 @@ def _check_fields_once(path: Path, content: Entries) -> None:
 
 
 def _check_unique(path: Path, content: Entries, what: str, values: Sequence[object]) -> None:
+    places: dict[object, int] = {}
     for number, value in enumerate(values):
-        if (first := values.index(value)) != number:
+        if (first := places.setdefault(value, number)) != number:
             raise _refusal(path, f"{_place(content, number)}: has the same {what} as entry {first + 1}")
 
 

@@ -7,6 +7,11 @@ from typing import Any
 import orjson
 import yaml
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast loader, if PyYAML has it. Requests wait while a changed file is read."""
+
+_MAX_DEPTH = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Entries:
@@ -40,8 +45,7 @@ def read_entries(content: bytes) -> Entries:
 
     Raises:
         yaml.YAMLError: the content is neither. `problem_mark` has the place of the fault, if it is known.
-        ValueError: a date does not exist.
-        RecursionError: the content has too many levels.
+        ValueError: a date does not exist, or the content has too many levels.
     """
     try:
         values = orjson.loads(content)
@@ -54,12 +58,22 @@ def read_entries(content: bytes) -> Entries:
 
 
 def _yaml(content: bytes, *, with_values: bool) -> tuple[yaml.Node | None, Any]:
-    loader = yaml.SafeLoader(content)
+    _check_depth(content)
+    loader = _LOADER(content)
     try:
         node = loader.get_single_node()
         return node, loader.construct_document(node) if node is not None and with_values else None
     finally:
         loader.dispose()
+
+
+def _check_depth(content: bytes) -> None:
+    """Check the number of levels. The loader calls itself for each level, and would end the process."""
+    depth = 0
+    for event in yaml.parse(content, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"more than {_MAX_DEPTH} levels")
 
 
 def _lines(node: yaml.Node | None) -> Iterator[tuple[int, Sequence[tuple[str, int]]]]:

@@ -56,7 +56,7 @@ def _host(host: str) -> str:
 
 
 def _origin(origin: str) -> str:
-    """Return an origin as browsers send it in the header `Origin`: scheme, host and port, which must not be default."""
+    """Return an origin as browsers send it in the header `Origin`: scheme, host, and port unless it is the default."""
     known = re.fullmatch(r"(https?)://([!-~]+)", origin.lower())
     if origin != "*" and (not known or set("/?#@*") & set(known[2])):
         raise ValueError(

@@ -178,6 +178,9 @@ def test_json_is_read(tmp_path: Path) -> None:
         (f"- name: a\n key: {SECRET}: {SECRET}", "neither YAML nor JSON, line"),
         (b"\xff\xfe\x00" + SECRET.encode(), "neither YAML nor JSON"),
         ("[" * 5000 + SECRET, "neither YAML nor JSON"),
+        ("[" * 1_000_000 + SECRET, "neither YAML nor JSON"),
+        ("- " * 100_000 + SECRET, "neither YAML nor JSON"),
+        ("[" * 500 + "]" * 500, "neither YAML nor JSON"),
     ],
 )
 def test_error_names_the_entry_and_no_key(tmp_path: Path, content: str | bytes, words: str) -> None:
