@@ -1,5 +1,8 @@
 """Settings from flags and environment variables. Covers settings/, settings_errors.py and cli/settings_help.py."""
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -147,6 +150,16 @@ def test_sizes_are_accepted_in_each_notation(value: str, count: int, monkeypatch
 def test_every_setting_has_a_description() -> None:
     """--help and docs/settings.md show it."""
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("page", ["docs/threat-model.md", "docs/keys.md", "SECURITY.md"])
+def test_security_pages_name_settings_that_exist(page: str) -> None:
+    """Flags and variables. `--trust-remote-code` belongs to `rerank export`."""
+    text = (Path(__file__).parents[2] / page).read_text()
+    flags = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", text)) - {"trust-remote-code"}
+    variables = set(re.findall(r"RERANK_([A-Z_]+)", text))
+    named = {flag.replace("-", "_") for flag in flags} | {variable.lower() for variable in variables}
+    assert named <= Settings.model_fields.keys()
 
 
 def test_every_setting_is_in_a_group_of_the_help() -> None:

@@ -1,12 +1,13 @@
 """The file of API keys: valid entries, and errors that never quote a key."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from rerank_service.api.api_keys_file import read_keys
+from rerank_service.api.api_keys_file import _Entry, read_keys
 from rerank_service.api.auth import digest
 from rerank_service.errors import SettingsInvalid
 from rerank_service.scheduling.caller import Caller
@@ -129,6 +130,16 @@ def test_wrong_limits_are_rejected(tmp_path: Path, field: str, values: list[str]
     for value in values:
         with pytest.raises(SettingsInvalid, match=f"entry 1, line 3: {field} {words}"):
             read_keys(_file(tmp_path, f"- name: a\n  key: {SECRET}\n  {field}: {value}"))
+
+
+def test_example_of_the_documentation_is_accepted(tmp_path: Path) -> None:
+    """It has every field, and the table describes each."""
+    page = (Path(__file__).parents[3] / "docs" / "keys.md").read_text()
+    [example] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert [key.caller.name for key in read_keys(_file(tmp_path, example))] == ["search", "nightly-batch", "operator"]
+    for field in _Entry.model_fields:
+        assert f"{field}: " in example
+        assert f"| `{field}` |" in page
 
 
 def test_json_is_read(tmp_path: Path) -> None:
