@@ -19,6 +19,7 @@ from rerank_service.errors import (
     Unauthenticated,
     UnknownModel,
     UnknownRoute,
+    UnsupportedCoding,
     excerpt,
 )
 
@@ -29,6 +30,7 @@ from rerank_service.errors import (
         (InvalidRequest("m"), StatusCode.INVALID_ARGUMENT, 400),
         (TooLarge("m"), StatusCode.INVALID_ARGUMENT, 400),
         (BodyTooLarge("m"), StatusCode.INVALID_ARGUMENT, 413),
+        (UnsupportedCoding("m", field="f", accepted="gzip"), StatusCode.INVALID_ARGUMENT, 415),
         (UnknownRoute("m", status=404), StatusCode.INVALID_ARGUMENT, 404),
         (UnknownRoute("m", status=405), StatusCode.INVALID_ARGUMENT, 405),
         (Unauthenticated("m"), StatusCode.UNAUTHENTICATED, 401),

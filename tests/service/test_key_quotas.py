@@ -79,7 +79,7 @@ async def _rank_stream(
 
 
 async def test_used_tokens_are_charged(core: Running) -> None:
-    """Those in the usage of the response: without padding, and each duplicate once."""
+    """The tokens in the usage of the response count: without padding, and each duplicate once."""
     caller = _caller()
     ranking = await _rank(core, caller, "1", "1 2 3", "1", "1 2")
     assert ranking.usage.prompt_tokens == 3 * 4 + 6
@@ -138,7 +138,7 @@ async def test_cancelled_request_is_charged_for_what_ran(core: Running) -> None:
 
 
 async def test_stream_without_tokens_waits(core: Running) -> None:
-    """Until the debt is paid at the rate of the key."""
+    """It continues when the debt is paid at the rate of the key."""
     caller = Caller("a", quota=Quota(KeyLimits(tokens_per_minute=60_000)))
     with caller.quota.charge_stream() as other:
         other.take(60_010)
@@ -148,7 +148,7 @@ async def test_stream_without_tokens_waits(core: Running) -> None:
 
 
 async def test_waiting_stream_reads_nothing_and_ends_with_its_deadline(core: Running) -> None:
-    """The documents that it has read are charged, those that it has not tokenized are not."""
+    """Only tokenized documents are charged."""
     caller = _caller(10)
     read = 0
 

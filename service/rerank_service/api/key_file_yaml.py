@@ -20,7 +20,7 @@ class Entries:
     values: Any
     """The parsed content. It may have any form."""
     _lines: Sequence[tuple[int, Sequence[tuple[str, int]]]]
-    """Of each entry, its line, and the names and lines of its fields in their order."""
+    """Line of each entry, with the names and lines of its fields in their order."""
 
     def line(self, entry: int, field: object = None) -> int:
         """Return the line of a field, from 1. A field that the entry does not have, or None: the line of the entry."""

@@ -1,4 +1,4 @@
-"""The holder of an API key: what it may do, and its share of the lanes."""
+"""The holder of an API key: its models, its limits and its share of the lanes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

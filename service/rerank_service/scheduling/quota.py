@@ -49,7 +49,7 @@ class Charge:
             await asyncio.sleep(seconds)
 
     def settle(self) -> None:
-        """Put back what the request took and did not use, or take what it used in excess."""
+        """Put back the tokens that the request did not use, or take those that it used in excess."""
         if self._bucket is not None:
             self._bucket.put_back(self._taken - self.used, self._clock())
 

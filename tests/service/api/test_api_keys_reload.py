@@ -67,7 +67,7 @@ def test_replaced_file_is_read(path: Path) -> None:
         ("", "must be a list"),
         ("[]", "has no entry"),
         ("- {name: a, key: new}\n- {name: b, kee: c}", "entry 2, line 2: has an unknown field"),
-        ("- {name: a", "is neither YAML nor JSON, line 1"),
+        ("- {name: a", "is neither YAML nor JSON, line"),
         (None, "cannot be read: No such file"),
     ],
 )
