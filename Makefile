@@ -9,13 +9,14 @@ WHEEL_VENV ?= .venv-wheel
 OPENVINO_VENV ?= .venv-openvino
 LOWEST_VENV ?= .venv-lowest
 LOWEST_PYTHON ?= python3.11
+PIP_AUDIT := pip-audit==2.10.1
 OPENVINO_RUNTIME ?= onnxruntime-openvino==1.24.1
 IMAGE ?= rerank-service:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
 EXPORT_IMAGE ?= rerank-service-export
 BASE ?= python:3.12-slim
 EXTRA ?= cpu
 # Modules and packages of rerank_service whose own tests must cover every line and branch
-COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue ranking
+COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue scheduling/quota scheduling/token_bucket ranking
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
@@ -41,7 +42,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +130,12 @@ export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 
 openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
 	$(OPENVINO_VENV)/bin/python -m pytest tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py
+
+# By the pins as they are (--disable-pip), since no environment has both files. Needs the index of vulnerabilities
+audit: $(VENV)/.dev  ## look for known vulnerabilities in the packages of both constraint files
+	@failed=0; for file in service/constraints.txt export/constraints.txt; do echo "== $$file"; \
+	  $(BIN)/uv tool run --quiet --from $(PIP_AUDIT) pip-audit --disable-pip --no-deps --progress-spinner off --requirement $$file || failed=1; \
+	done; exit $$failed
 
 gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU (gigabytes of libraries)
 	$(GPU_VENV)/bin/python -m pytest tests/gpu

@@ -6,9 +6,11 @@
     │   │   └── BodyTooLarge an HTTP body exceeds its bound
     │   ├── UnsupportedCoding the HTTP body is compressed in a way that the server does not support
     │   └── UnknownRoute     the HTTP path or method is not served
-    ├── Unauthenticated      the API key is missing or wrong
+    ├── Unauthenticated      the API key is missing, wrong or expired
+    ├── ModelNotAllowed      the API key may not use this model
     ├── UnknownModel         no model has this name
     ├── Overloaded           other requests use the capacity; carries the seconds until a retry
+    ├── RateLimited          the API key is over its limits; carries the seconds until a retry
     ├── NotReady             the server is loading or draining
     ├── DeadlineExceeded     the deadline passed, or will pass
     └── InferenceFailed      the model returned no usable score
@@ -36,6 +38,7 @@ from rerank_service.installation import install_command
 _HTTP_STATUS = {
     StatusCode.INVALID_ARGUMENT: 400,
     StatusCode.UNAUTHENTICATED: 401,
+    StatusCode.PERMISSION_DENIED: 403,
     StatusCode.NOT_FOUND: 404,
     StatusCode.RESOURCE_EXHAUSTED: 429,
     StatusCode.INTERNAL: 500,
@@ -125,10 +128,21 @@ class UnknownRoute(InvalidRequest):
 
 
 class Unauthenticated(RequestError):
-    """The server requires an API key, and the request has none or a wrong one."""
+    """The server requires an API key, and the request has none, a wrong one or an expired one."""
 
     code = StatusCode.UNAUTHENTICATED
-    reason = "invalid_api_key"
+
+    def __init__(self, message: str, *, reason: str = "invalid_api_key") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ModelNotAllowed(RequestError):
+    """The API key may not use this model."""
+
+    code = StatusCode.PERMISSION_DENIED
+    reason = "model_not_allowed"
+    field = "model"
 
 
 class UnknownModel(RequestError):
@@ -144,6 +158,19 @@ class Overloaded(RequestError):
 
     code = StatusCode.RESOURCE_EXHAUSTED
     reason = "overloaded"
+
+    retry_after: float
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RateLimited(RequestError):
+    """The API key is over one of its limits."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    reason = "rate_limited"
 
     retry_after: float
 

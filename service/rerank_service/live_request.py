@@ -17,6 +17,7 @@ from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.scheduling.admission import Ticket
 from rerank_service.scheduling.batching import KeyedPair
 from rerank_service.scheduling.partial_cutoff import Cutoff
+from rerank_service.scheduling.quota import Charge
 from rerank_service.scheduling.submission import Scored, Submission
 from rerank_service.usage_meter import UsageMeter
 
@@ -34,6 +35,8 @@ class LiveRequest:
     plan: ReadingPlan
     """The part of each document that is scored, and the size of its windows."""
     ticket: Ticket
+    charge: Charge
+    """The tokens of the request at the limit of its key."""
     weight: float
     """Share of the lanes, relative to the weights of other requests."""
     estimate_tokens: TokenEstimate | None = None
@@ -64,6 +67,11 @@ class LiveRequest:
         self.received += documents
         if self.cutoff is not None:
             self.cutoff.reserve_for(self.board.response_bytes(self.received))
+
+    async def paid(self) -> None:
+        """Let a stream wait until its key has tokens again. Other requests took theirs when they were accepted."""
+        if self.estimate_tokens is None:
+            await self.charge.paid()
 
     def add_documents(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
         """Put documents on the board, deliver the logits that are already known, and correct the ticket. Return the
@@ -127,14 +135,17 @@ class LiveRequest:
         return [keyed for keyed, logit in zip(pairs, logits, strict=True) if logit is None]
 
     def _correct_estimate(self, prepared: Sequence[PreparedDocument], unscored: Sequence[KeyedPair]) -> None:
-        """Replace the estimated tokens on the ticket by the tokens of the pairs that must be scored."""
+        """Replace the estimated tokens on the ticket by the tokens of the pairs that must be scored, and charge a
+        stream with them."""
         estimate, limits = self.estimate_tokens, self.model.scheduler.limits
+        if estimate is None:
+            self.charge.take(sum(len(keyed.pair) for keyed in unscored))
         estimated = sum(estimate(document.chars, document.query_chars) for document in prepared) if estimate else 0.0
         self.ticket.reduce(estimated - sum(limits.padded(len(keyed.pair)) for keyed in unscored))
 
     async def record(self, scored: Scored) -> None:
         """Record the logits of pairs, also for their duplicates, and pass new results to `on_scores`."""
-        self.meter.count(scored)
+        self.charge.used += self.meter.count(scored)
         self.ticket.reduce(scored.own_tokens)
         finished: list[int] = []
         for index, window, logit in zip(scored.indexes, scored.windows, scored.logits, strict=True):

@@ -24,11 +24,14 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Submission
 
 T = TypeVar("T")
+ANYBODY = Caller()
+"""The caller of requests without an API key."""
 
 
 class Reranker:
@@ -50,31 +53,36 @@ class Reranker:
         *,
         reader: Reader,
         deadline: Deadline,
-        weight: float = 1.0,
+        caller: Caller = ANYBODY,
     ) -> Ranking:
         """Return the ranking of documents that have all arrived.
 
-        `documents` are in the form of the protocol, which `reader` reads. `weight` is the request's share of the lanes.
+        `documents` are in the form of the protocol, which `reader` reads. `caller` has a share of the lanes and limits.
 
         Raises:
             RequestError: the request cannot be answered; `errors.py` lists the reasons.
         """
         _check_count(len(documents), self.limits.max_documents)
         self._check_texts(request)
-        model = self._registry.get(request.model)
+        model = self._model(request, caller)
         plan = self._plan(request, model)
         sent = _with_chars(documents, reader)
         estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
         tokens = sum(estimate_tokens(document.chars, document.query_chars) for document in sent)
         speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
-        with model.scheduler.in_use(), self._admission.admit(len(sent), tokens, deadline, speed, weight) as ticket:
+        with (
+            model.scheduler.in_use(),
+            caller.quota.charge(tokens) as charge,
+            self._admission.admit(len(sent), tokens, deadline, speed, caller.weight) as ticket,
+        ):
             live = LiveRequest(
                 request=request,
                 model=model,
                 reader=reader,
                 plan=plan,
                 ticket=ticket,
-                weight=weight,
+                charge=charge,
+                weight=caller.weight,
                 estimate_tokens=estimate_tokens,
                 max_windows=self.limits.max_windows,
             )
@@ -89,7 +97,7 @@ class Reranker:
         reader: Reader,
         deadline: Deadline,
         deliver: Callable[[Ranking], Awaitable[None]],
-        weight: float = 1.0,
+        caller: Caller = ANYBODY,
         on_scores: OnScores | None = None,
         cutoff: Cutoff | None = None,
     ) -> None:
@@ -100,23 +108,29 @@ class Reranker:
         scored by then.
 
         The size of a stream is not known beforehand. So admission accepts it as if it were empty, and then counts the
-        documents that arrive. A stream with a cutoff cannot be late, so no other request is rejected to protect it.
+        documents that arrive. If the key of the caller has used up its tokens, the stream waits. A stream with a cutoff
+        cannot be late, so no other request is rejected to protect it.
 
         Raises:
             RequestError: the request cannot be answered; `errors.py` lists the reasons.
         """
         self._check_texts(request)
-        model = self._registry.get(request.model)
+        model = self._model(request, caller)
         speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
         due = deadline if cutoff is None else Deadline(math.inf)
-        with model.scheduler.in_use(), self._admission.admit(0, 0.0, due, speed, weight) as ticket:
+        with (
+            model.scheduler.in_use(),
+            caller.quota.charge_stream() as charge,
+            self._admission.admit(0, 0.0, due, speed, caller.weight) as ticket,
+        ):
             live = LiveRequest(
                 request=request,
                 model=model,
                 reader=reader,
                 plan=self._plan(request, model),
                 ticket=ticket,
-                weight=weight,
+                charge=charge,
+                weight=caller.weight,
                 max_kept_bytes=self.limits.max_kept_bytes,
                 on_scores=on_scores,
                 cutoff=cutoff,
@@ -156,6 +170,7 @@ class Reranker:
         async for sent in chunks:
             live.receive(len(sent))
             for part in _parts(sent, self.limits):
+                await live.paid()
                 with live.meter.tokenizing():
                     prepared = await self._blocking(partial(preparer.prepare, part, len(live.board)))
                 await submission.add(live.add_documents(prepared, submission))
@@ -172,6 +187,12 @@ class Reranker:
             keys=PairKeys(query, live.model.identity),
             max_chars=self.limits.max_document_chars,
         )
+
+    def _model(self, request: RerankRequest, caller: Caller) -> ServedModel:
+        """Return the model of a request, if its caller may use it."""
+        model = self._registry.get(request.model)
+        caller.check_model(model.info.names)
+        return model
 
     def _plan(self, request: RerankRequest, model: ServedModel) -> ReadingPlan:
         tokenizer = model.tokenizer

@@ -151,7 +151,9 @@ async def _listen(
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)
     tei = TeiMethods(core.reranker, core.registry)
-    rest_edge = await running_parts.enter_async_context(rest_server.listening(build_app(routes), rest))
+    rest_edge = await running_parts.enter_async_context(
+        rest_server.listening(build_app(routes, rest.cors_origins), rest)
+    )
     services = (methods.service, *tei.services)
     grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc))
     return _Edges(rest_edge, grpc_edge, routes)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from rerank_service.api.address import ListenAddress
-from rerank_service.api.api_keys_file import read_keys
+from rerank_service.api.api_keys_reload import ReloadedKeys
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.http.options import RestOptions
@@ -70,8 +70,11 @@ def api_keys(settings: Settings) -> Keys:
     Raises:
         SettingsInvalid: the file of keys is wrong.
     """
-    from_file = read_keys(settings.api_keys_file) if settings.api_keys_file else []
-    return Keys([key.get_secret_value() for key in settings.api_keys], from_file)
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    if settings.api_keys_file is None:
+        return Keys(keys)
+    file = ReloadedKeys(settings.api_keys_file)
+    return Keys(keys, file.keys, changed=file.changed)
 
 
 def grpc_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> GrpcOptions:
@@ -94,6 +97,7 @@ def rest_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> Re
         port=settings.rest_port,
         max_body_bytes=settings.max_message_bytes,
         default_timeout=settings.default_timeout,
+        cors_origins=settings.cors_origins,
         idle_timeout=settings.rest_idle_timeout,
     )
 

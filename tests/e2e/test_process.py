@@ -256,7 +256,7 @@ def test_wrong_api_keys_file_ends_the_start(small_folder: Path, tmp_path: Path) 
     keys = tmp_path / "keys.yaml"
     keys.write_text("- {name: search, key: sesame, weight: much}\n")
     message = _failing("serve", "--model", str(small_folder), "--api-keys-file", str(keys))
-    assert "entry 1: weight" in message
+    assert "entry 1, line 1: weight" in message
     assert "sesame" not in message
 
 

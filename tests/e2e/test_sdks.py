@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import cohere
 import httpx
@@ -108,6 +109,34 @@ def test_together_raises_its_own_errors(server: Process) -> None:
             client.rerank.create(model="starter", query="", documents=["x"])
         with pytest.raises(together.NotFoundError, match="served: starter"):
             client.rerank.create(model="other", query="q", documents=["x"])
+
+
+def test_limits_of_keys_are_the_sdks_own_errors(tmp_path: Path) -> None:
+    """Over a limit, for another model, and with an expired key. SDKs retry after a 429, so retries are off."""
+    keys = tmp_path / "keys.yaml"
+    keys.write_text(
+        "- {name: slow, key: slow, requests_per_second: 0.001}\n"
+        "- {name: other, key: other, models: [other]}\n"
+        "- {name: old, key: old, expires: 2020-01-01}\n"
+    )
+    with started("--api-keys-file", str(keys)) as server:
+        with cohere.ClientV2(api_key="slow", base_url=server.rest) as client:
+            client.rerank(model="starter", query="q", documents=["x"])
+            with pytest.raises(cohere.TooManyRequestsError, match="requests per second"):
+                client.rerank(model="starter", query="q", documents=["x"], request_options={"max_retries": 0})
+        with (
+            together.Together(api_key="slow", base_url=server.rest, max_retries=0) as limited,
+            pytest.raises(together.RateLimitError, match="requests per second"),
+        ):
+            limited.rerank.create(model="starter", query="q", documents=["x"])
+        for key, errors in (
+            ("other", (cohere.ForbiddenError, together.PermissionDeniedError)),
+            ("old", (cohere.UnauthorizedError, together.AuthenticationError)),
+        ):
+            with cohere.ClientV2(api_key=key, base_url=server.rest) as client, pytest.raises(errors[0]):
+                client.rerank(model="starter", query="q", documents=["x"])
+            with together.Together(api_key=key, base_url=server.rest) as refused, pytest.raises(errors[1]):
+                refused.rerank.create(model="starter", query="q", documents=["x"])
 
 
 def test_plain_http_call(server: Process) -> None:

@@ -9,14 +9,17 @@ from rerank_service.errors import (
     ExtraMissing,
     InferenceFailed,
     InvalidRequest,
+    ModelNotAllowed,
     NotReady,
     OutOfMemory,
     Overloaded,
+    RateLimited,
     RequestError,
     TooLarge,
     Unauthenticated,
     UnknownModel,
     UnknownRoute,
+    UnsupportedCoding,
     excerpt,
 )
 
@@ -27,11 +30,14 @@ from rerank_service.errors import (
         (InvalidRequest("m"), StatusCode.INVALID_ARGUMENT, 400),
         (TooLarge("m"), StatusCode.INVALID_ARGUMENT, 400),
         (BodyTooLarge("m"), StatusCode.INVALID_ARGUMENT, 413),
+        (UnsupportedCoding("m", field="f", accepted="gzip"), StatusCode.INVALID_ARGUMENT, 415),
         (UnknownRoute("m", status=404), StatusCode.INVALID_ARGUMENT, 404),
         (UnknownRoute("m", status=405), StatusCode.INVALID_ARGUMENT, 405),
         (Unauthenticated("m"), StatusCode.UNAUTHENTICATED, 401),
+        (ModelNotAllowed("m"), StatusCode.PERMISSION_DENIED, 403),
         (UnknownModel("m"), StatusCode.NOT_FOUND, 404),
         (Overloaded("m", retry_after=2.0), StatusCode.RESOURCE_EXHAUSTED, 429),
+        (RateLimited("m", retry_after=2.0), StatusCode.RESOURCE_EXHAUSTED, 429),
         (NotReady("m"), StatusCode.UNAVAILABLE, 503),
         (DeadlineExceeded("m"), StatusCode.DEADLINE_EXCEEDED, 504),
         (InferenceFailed("m"), StatusCode.INTERNAL, 500),
@@ -55,13 +61,18 @@ def test_invalid_request_has_a_field_and_a_reason() -> None:
         (BodyTooLarge("m"), None, "too_large"),
         (UnknownRoute("m", status=404), None, "unknown_route"),
         (UnknownModel("m"), "model", "model_not_found"),
+        (ModelNotAllowed("m"), "model", "model_not_allowed"),
+        (Unauthenticated("m"), None, "invalid_api_key"),
+        (Unauthenticated("m", reason="expired_api_key"), None, "expired_api_key"),
     ):
         assert (error.field, error.reason) == (field, reason)
 
 
 def test_temporary_errors_carry_the_seconds_until_a_retry() -> None:
-    """Overloaded has the seconds that it was created with."""
+    """Overloaded and RateLimited have the seconds that they were created with, and different reasons."""
     assert Overloaded("m", retry_after=2.5).retry_after == 2.5
+    assert RateLimited("m", retry_after=2.5).retry_after == 2.5
+    assert (Overloaded.reason, RateLimited.reason) == ("overloaded", "rate_limited")
     assert NotReady("m").retry_after > 0
 
 

@@ -96,7 +96,7 @@ def test_the_service_never_imports_the_exporter() -> None:
         assert not any(module.startswith("rerank_export") for module in _imports(path)), name
 
 
-@pytest.mark.parametrize("name", ["batching", "memory_budget", "fair_queue"])
+@pytest.mark.parametrize("name", ["batching", "memory_budget", "fair_queue", "token_bucket"])
 def test_the_scheduling_policy_is_pure(name: str) -> None:
     """The policy imports no clock, lock or socket, so that a test can run it step by step."""
     allowed = (

@@ -1,5 +1,8 @@
 """Settings from flags and environment variables. Covers settings/, settings_errors.py and cli/settings_help.py."""
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -149,6 +152,16 @@ def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
+@pytest.mark.parametrize("page", ["docs/threat-model.md", "docs/keys.md", "SECURITY.md"])
+def test_security_pages_name_settings_that_exist(page: str) -> None:
+    """Flags and variables. `--trust-remote-code` belongs to `rerank export`."""
+    text = (Path(__file__).parents[2] / page).read_text()
+    flags = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", text)) - {"trust-remote-code"}
+    variables = set(re.findall(r"RERANK_([A-Z_]+)", text))
+    named = {flag.replace("-", "_") for flag in flags} | {variable.lower() for variable in variables}
+    assert named <= Settings.model_fields.keys()
+
+
 def test_every_setting_is_in_a_group_of_the_help() -> None:
     """The groups of the help have the order of the fields."""
     groups = settings_help.groups()
@@ -203,3 +216,38 @@ def test_wrong_hosts_are_rejected(text: str, problem: str) -> None:
     """The message has the flag."""
     with pytest.raises(SettingsInvalid, match=f"--host or RERANK_HOST .*{problem}"):
         read_settings(host=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
+        ("HTTPS://A.Example,http://[::1]:8000", ("https://a.example", "http://[::1]:8000")),
+        ("https://a.example:443,http://b.example:80", ("https://a.example", "http://b.example")),
+        ("*", ("*",)),
+        ("", ()),
+    ],
+)
+def test_origins(text: str, origins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As browsers send them: in lower case, without the default port. Unset, there are none."""
+    monkeypatch.setenv("RERANK_CORS_ORIGINS", text)
+    assert Settings().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("https://a.example/", "has 'https://a.example/': give origins without path"),
+        ("https://a.example/app", "give origins without path"),
+        ("a.example", "give origins without path"),
+        ("https://*.example", "give origins without path"),
+        ("https://user@a.example", "give origins without path"),
+        ("https://münchen.example", "give origins without path"),
+        ("null", "give origins without path"),
+        ("*,https://a.example", r"has \* beside other origins"),
+    ],
+)
+def test_wrong_origins_are_rejected(text: str, problem: str) -> None:
+    """No browser would send them, so no page would be allowed."""
+    with pytest.raises(SettingsInvalid, match=f"--cors-origins or RERANK_CORS_ORIGINS .*{problem}"):
+        read_settings(cors_origins=text)

@@ -224,6 +224,7 @@ async def served(
     keys: Keys | None = None,
     default_timeout: float = 60.0,
     cutoff: Callable[[Deadline], Cutoff] = Cutoff,
+    cors_origins: tuple[str, ...] = (),
     **grpc_changes: Any,
 ) -> AsyncIterator[Served]:
     """Serve a reranker over gRPC and REST, on ports that the system chooses. `grpc_changes` are options of gRPC."""
@@ -233,11 +234,11 @@ async def served(
     )
     methods = RerankMethods(core.reranker, core.registry, options, cutoff)
     tei = TeiMethods(core.reranker, core.registry)
-    rest_settings = rest_options(max_body_bytes=MAX_MESSAGE_BYTES)
+    rest_settings = rest_options(max_body_bytes=MAX_MESSAGE_BYTES, cors_origins=cors_origins)
     routes = RerankRoutes(core.reranker, core.registry, keys, rest_settings)
     async with (
         grpc_server.listening((methods.service, *tei.services), keys, options) as grpc,
-        rest_listening(build_app(routes), rest_settings) as rest,
+        rest_listening(build_app(routes, cors_origins), rest_settings) as rest,
         AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):

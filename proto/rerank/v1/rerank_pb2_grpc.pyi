@@ -14,8 +14,10 @@ Errors, for every call:
                       Bytes that are not a valid message of this schema get this status, too.
   NOT_FOUND           The server has no model of this name. The error message lists the names that it serves.
   UNAUTHENTICATED     The server requires an API key, and the call has no valid `authorization: Bearer KEY`.
+  PERMISSION_DENIED   The API key may not use this model. The error message lists the models that it may use.
   RESOURCE_EXHAUSTED  The server is overloaded: too much work is waiting, or this call (or an earlier one) would miss
-                      its deadline. `google.rpc.RetryInfo` in the status details says when to retry.
+                      its deadline. Or the API key is over its limit of requests or tokens.
+                      `google.rpc.RetryInfo` in the status details says when to retry.
                       Without RetryInfo, the message exceeds the size limit; a retry does not help.
   UNAVAILABLE         The model is loading, or the server is shutting down. Try another replica.
   DEADLINE_EXCEEDED   The deadline of the call passed. The default deadline is 60 s; set a longer one for a large

@@ -1,34 +1,57 @@
-"""File of API keys with names and weights, such as a mounted Kubernetes Secret.
+"""File of API keys with names, weights and limits, such as a mounted Kubernetes Secret.
 
 Rule: no error quotes the content of the file, because any part of it may be a key.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
-from rerank_service.api.auth import Caller, KnownKey, digest
+from rerank_service.api.auth import KnownKey, digest
+from rerank_service.api.key_file_yaml import Entries, read_entries
 from rerank_service.errors import SettingsInvalid
+from rerank_service.scheduling.caller import Caller
+from rerank_service.scheduling.quota import KeyLimits
 
 _EMPTY_KEY = digest("")
-_WORDS = {
-    "missing": "is missing",
-    "string_type": "must be text (YAML reads digits without quotes as a number: put them in quotes)",
-    "string_pattern_mismatch": "has invalid characters or a wrong length",
-    "extra_forbidden": "has an unknown field: the fields are name, key, sha256 and weight",
-    "model_type": "must be an entry with name and either key or sha256",
-    "list_type": "must be a list of entries, each with name and either key or sha256",
-    "invalid_key": "has a field whose name is not text",
-    **dict.fromkeys(("float_type", "greater_than_equal", "less_than_equal"), "must be a number from 0.01 to 100"),
-    "too_short": "has no entry: add one, or unset --api-keys-file to require no key",
-}
-"""Messages by the type of a pydantic error."""
+_MISSING = "missing"
 _UNKNOWN_FIELDS = ("extra_forbidden", "invalid_key")
 """Types of errors about the name of a field, which may be a key by mistake."""
+
+
+def _given(value: object) -> object:
+    """Reject null. An empty line after `expires:` must not mean a key without end, or without limit."""
+    if value is None:
+        raise PydanticCustomError("null", "must have a value")
+    return value
+
+
+def _expiry(value: object) -> object:
+    """Return the time from which a key is rejected. A date is the last day of the key, in UTC."""
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value.upper()) if ":" in value else date.fromisoformat(value)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime.combine(value, time.max, UTC)
+    except ValueError:
+        value = None
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise PydanticCustomError("expiry", "must be a time")
+    return value
 
 
 class _Entry(BaseModel):
@@ -38,71 +61,115 @@ class _Entry(BaseModel):
     key: SecretStr | None = None
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     weight: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    requests_per_second: Annotated[float | None, Field(ge=0.001, le=1e6), BeforeValidator(_given)] = None
+    tokens_per_minute: Annotated[int | None, Field(ge=1, le=10**12), BeforeValidator(_given)] = None
+    concurrent_requests: Annotated[int | None, Field(ge=1, le=10**6), BeforeValidator(_given)] = None
+    models: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1)]] | None, Field(min_length=1), BeforeValidator(_given)
+    ] = None
+    expires: Annotated[datetime | None, BeforeValidator(_expiry)] = None
+    admin: bool = False
 
 
+_RULES = {
+    "weight": "must be a number from 0.01 to 100",
+    "requests_per_second": "must be a number from 0.001 to 1,000,000",
+    "tokens_per_minute": "must be a whole number from 1 to 1,000,000,000,000",
+    "concurrent_requests": "must be a whole number from 1 to 1,000,000",
+    "models": "must be a list of model names, at least one",
+    "expires": "must be a date, such as 2027-01-31, or a time with a time zone, such as 2027-01-31T12:00:00Z",
+    "admin": "must be true or false",
+}
+"""The values that a field may have, for all errors about its value."""
+_WORDS = {
+    _MISSING: "is missing",
+    "string_type": "must be text (YAML reads digits without quotes as a number: put them in quotes)",
+    "string_pattern_mismatch": "has invalid characters or a wrong length",
+    "extra_forbidden": f"has an unknown field: the fields are {', '.join(_Entry.model_fields)}",
+    "model_type": "must be an entry with name and either key or sha256",
+    "list_type": "must be a list of entries, each with name and either key or sha256",
+    "invalid_key": "has a field whose name is not text",
+    "too_short": "has no entry: add one, or unset --api-keys-file to require no key",
+}
+"""Messages by the type of a pydantic error."""
 _ENTRIES = TypeAdapter(Annotated[list[_Entry], Field(min_length=1)])
 
 
 def read_keys(path: Path) -> list[KnownKey]:
-    """Return the keys in a YAML or JSON file: a list of entries with `name`, either `key` or `sha256`, and `weight`.
-
-    `name` has 1 to 64 characters, `weight` is 0.01 to 100 (default 1).
+    """Return the keys in a YAML or JSON file, as docs/keys.md describes it.
 
     Raises:
-        SettingsInvalid: the file cannot be read, or an entry is wrong. The message has the number of the entry.
+        SettingsInvalid: the file cannot be read, or an entry is wrong. The message has the entry and the line.
     """
     try:
-        entries = _ENTRIES.validate_python(_parsed(path.read_bytes()))
+        content = read_entries(path.read_bytes())
+        _check_fields_once(path, content)
+        entries = _ENTRIES.validate_python(content.values)
     except OSError as error:
         raise _refusal(path, f"cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        raise _refusal(path, "; ".join(map(_complaint, error.errors(include_input=False)))) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date
+        problems = error.errors(include_input=False)
+        raise _refusal(path, "; ".join(_complaint(content, problem) for problem in problems)) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date, or too many levels
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise _refusal(path, f"is neither YAML nor JSON{where}") from None
-    known = [_known(path, number, entry) for number, entry in enumerate(entries, 1)]
-    _check_unique(path, "name", [entry.name for entry in entries])
-    _check_unique(path, "key", [key.digest for key in known])
+    known = [_known(path, _place(content, number), entry) for number, entry in enumerate(entries)]
+    _check_unique(path, content, "name", [entry.name for entry in entries])
+    _check_unique(path, content, "key", [key.digest for key in known])
     return known
 
 
-def _parsed(content: bytes) -> Any:
-    """Parse JSON, else YAML. YAML is nearly a superset of JSON, but allows no tabs."""
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return yaml.safe_load(content)
-
-
-def _known(path: Path, number: int, entry: _Entry) -> KnownKey:
+def _known(path: Path, place: str, entry: _Entry) -> KnownKey:
     if (entry.key is None) == (entry.sha256 is None):
-        raise _refusal(path, f"entry {number}: set either key or sha256, not both")
+        raise _refusal(path, f"{place}: set either key or sha256, not both")
     if entry.key is not None:
         key = entry.key.get_secret_value()
         if not key or not all("!" <= char <= "~" for char in key):
-            raise _refusal(path, f"entry {number}: key must have visible ASCII characters only, and at least one")
+            raise _refusal(path, f"{place}: key must have visible ASCII characters only, and at least one")
         kept = digest(key)
     else:
         kept = bytes.fromhex(entry.sha256 or "")
     if kept == _EMPTY_KEY:
-        raise _refusal(path, f"entry {number}: sha256 is the hash of an empty key")
-    return KnownKey(kept, Caller(entry.name, entry.weight))
+        raise _refusal(path, f"{place}: sha256 is the hash of an empty key")
+    models = None if entry.models is None else frozenset(entry.models)
+    limits = KeyLimits(
+        requests_per_second=entry.requests_per_second,
+        tokens_per_minute=entry.tokens_per_minute,
+        concurrent_requests=entry.concurrent_requests,
+    )
+    return KnownKey(kept, Caller(entry.name, entry.weight, models, entry.admin), limits, entry.expires)
 
 
-def _check_unique(path: Path, what: str, values: Sequence[object]) -> None:
-    for number, value in enumerate(values, 1):
-        if (first := values.index(value) + 1) != number:
-            raise _refusal(path, f"entry {number}: has the same {what} as entry {first}")
+def _check_fields_once(path: Path, content: Entries) -> None:
+    for number, name, line in content.duplicates():
+        field = name if name in _Entry.model_fields else "a field"
+        raise _refusal(path, f"entry {number + 1}, line {line}: has {field} twice")
 
 
-def _complaint(error: Any) -> str:
+def _check_unique(path: Path, content: Entries, what: str, values: Sequence[object]) -> None:
+    places: dict[object, int] = {}
+    for number, value in enumerate(values):
+        if (first := places.setdefault(value, number)) != number:
+            raise _refusal(path, f"{_place(content, number)}: has the same {what} as entry {first + 1}")
+
+
+def _complaint(content: Entries, error: Any) -> str:
     """Return the message for a pydantic error. It omits the name of an unknown field."""
-    place, words = list(error["loc"]), _WORDS.get(error["type"], error["msg"])
-    if error["type"] in _UNKNOWN_FIELDS:
-        place.pop()
-    entry = f"entry {place[0] + 1}: " if place else ""
-    return " ".join([f"{entry}{'.'.join(map(str, place[1:]))}".rstrip(), words]).lstrip()
+    location, kind = list(error["loc"]), error["type"]
+    if not location:
+        return _WORDS.get(kind, str(error["msg"]))
+    number, *fields = location
+    place = _place(content, number, *fields[:1])
+    if kind in _UNKNOWN_FIELDS or not fields:
+        return f"{place}: {_WORDS.get(kind, error['msg'])}"
+    rule = _WORDS.get(kind) if kind == _MISSING else _RULES.get(fields[0]) or _WORDS.get(kind)
+    return f"{place}: {fields[0]} {rule or error['msg']}"
+
+
+def _place(content: Entries, number: int, field: object = None) -> str:
+    """Return the place of a field for messages: `entry 2, line 5`. Numbers of entries count from 0 here."""
+    return f"entry {number + 1}, line {content.line(number, field)}"
 
 
 def _refusal(path: Path, why: str) -> SettingsInvalid:

@@ -1,21 +1,14 @@
 """API keys: check the key of a request, and return its caller."""
 
 import hmac
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from rerank_service.errors import Unauthenticated
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The holder of an API key."""
-
-    name: str = ""
-    """Name of the key in the log. Empty for a key without a name, and if the server requires no key."""
-    weight: float = 1.0
-    """Share of the lanes that each request of the caller gets, relative to a request of weight 1."""
+from rerank_service.scheduling.caller import Caller
+from rerank_service.scheduling.quota import KeyLimits, Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +18,43 @@ class KnownKey:
     digest: bytes = field(repr=False)
     """SHA-256 of the key, 32 bytes."""
     caller: Caller = field(default_factory=Caller)
+    limits: KeyLimits = field(default_factory=KeyLimits)
+    expires: datetime | None = None
+    """The time from which the key is rejected. None: never."""
+
+
+def _unchanged() -> None:
+    """Return None: the keys never change."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Keys:
-    """The keys that the server accepts. Without any, every request is accepted."""
+    """The keys that the server accepts. Without any, every request is accepted. Used on the event loop only."""
 
-    def __init__(self, keys: Sequence[str] = (), known: Sequence[KnownKey] = ()) -> None:
-        """`keys` have no name and weight 1. A key that is also in `known` gets the name and weight from there."""
-        self._known = [*known, *(KnownKey(digest(key)) for key in keys)]
+    def __init__(
+        self,
+        keys: Sequence[str] = (),
+        known: Sequence[KnownKey] = (),
+        *,
+        changed: Callable[[], Sequence[KnownKey] | None] = _unchanged,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        """Accept these keys.
+
+        Args:
+            keys: keys without name and limits, of weight 1. They never change.
+            known: keys with names. A key that is also in `keys` has the name and the limits from here.
+            changed: called at each check. Returns the keys in place of `known` if they changed, else None.
+            now: the clock by which keys expire.
+        """
+        self._plain = [KnownKey(digest(key)) for key in keys]
+        self._changed = changed
+        self._now = now
+        self._quotas: dict[str, Quota] = {}
+        self._known = self._with_quotas(known)
 
     @property
     def required(self) -> bool:
@@ -48,23 +70,45 @@ class Keys:
         Raises:
             Unauthenticated: the server requires a key, and the headers have none that it accepts.
         """
+        if (known := self._changed()) is not None:
+            self._known = self._with_quotas(known)
         if not self.required:
             return Caller()
         plain = [headers.get(name, "").strip() for name in ("x-api-key", "api-key")]
         sent = [_bearer(headers.get("authorization", "")), *plain]
-        for key in filter(None, sent):
-            if callers := self._holders(key):
-                return callers[0]
-        raise Unauthenticated(
-            "invalid API key: send one of the server's keys as `Authorization: Bearer KEY`"
-            if any(sent)
-            else "no API key: send `Authorization: Bearer KEY`"
-        )
+        found = [holders[0] for key in filter(None, sent) if (holders := self._holders(key))]
+        now = self._now()
+        for key in found:
+            if key.expires is None or now < key.expires:
+                return key.caller
+        raise _refusal(found, any_sent=any(sent))
 
-    def _holders(self, key: str) -> list[Caller]:
+    def _holders(self, key: str) -> list[KnownKey]:
         # constant time: every key is compared, and all digests have the same length
         sent = digest(key)
-        return [known.caller for known in self._known if hmac.compare_digest(sent, known.digest)]
+        return [known for known in self._known if hmac.compare_digest(sent, known.digest)]
+
+    def _with_quotas(self, known: Iterable[KnownKey]) -> list[KnownKey]:
+        """Return all keys with their counters. A name that had counters before keeps them."""
+        named = []
+        for key in known:
+            quota = self._quotas.setdefault(key.caller.name, Quota())
+            quota.change(key.limits)
+            named.append(replace(key, caller=replace(key.caller, quota=quota)))
+        return [*named, *self._plain]
+
+
+def _refusal(found: Sequence[KnownKey], *, any_sent: bool) -> Unauthenticated:
+    """Return the error for keys of which none is accepted. The holder of an expired key may know that it expired."""
+    if found and (expires := found[0].expires):
+        return Unauthenticated(
+            f"the API key expired at {expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}: ask the operator of the server "
+            "for a new one",
+            reason="expired_api_key",
+        )
+    if any_sent:
+        return Unauthenticated("invalid API key: send one of the server's keys as `Authorization: Bearer KEY`")
+    return Unauthenticated("no API key: send `Authorization: Bearer KEY`")
 
 
 def digest(key: str) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rerank_service.api.auth import Caller
+from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 
 

@@ -42,7 +42,7 @@ class Registry:
 
     def add(self, model: ServedModel) -> None:
         """Serve a model under its name and aliases, in place of any model of these names."""
-        for name in (model.info.name, *model.info.aliases):
+        for name in model.info.names:
             self._models[name] = model
 
     def default(self) -> ServedModel:

@@ -52,6 +52,11 @@ class ModelInfo:
     verdict: str = NOT_VERIFIED
     """Result of the comparison with the source model at export."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and the aliases of the model."""
+        return (self.name, *self.aliases)
+
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class ServedModel:

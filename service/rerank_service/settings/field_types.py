@@ -55,6 +55,22 @@ def _host(host: str) -> str:
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
+def _origin(origin: str) -> str:
+    """Return an origin as browsers send it in the header `Origin`: scheme, host, and port unless it is the default."""
+    known = re.fullmatch(r"(https?)://([!-~]+)", origin.lower())
+    if origin != "*" and (not known or set("/?#@*") & set(known[2])):
+        raise ValueError(
+            f"has {origin!r}: give origins without path and trailing slash, such as https://search.example.com, or *"
+        )
+    return known[0].removesuffix({"http": ":80", "https": ":443"}[known[1]]) if known else origin
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("has * beside other origins: give either * or the origins")
+    return origins
+
+
 def _kubernetes_size(value: object) -> object:
     """Convert a size in the notation of Kubernetes, such as 64Mi, to the notation of pydantic, 64MiB."""
     return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
@@ -74,5 +90,7 @@ Text = Annotated[str, AfterValidator(_utf8)]
 Host = Annotated[Text, AfterValidator(_host)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
 Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
+Origin = Annotated[Text, AfterValidator(_origin)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from rerank_service.settings.field_types import Hosts, KeyFile, Port, PositiveSeconds, Seconds, Secrets
+from rerank_service.settings.field_types import Hosts, KeyFile, Origins, Port, PositiveSeconds, Seconds, Secrets
 from rerank_service.settings.group import SettingsGroup
 
 
@@ -35,6 +35,10 @@ class NetworkSettings(SettingsGroup):
     """API keys, separated by commas. Callers send one as `Authorization: Bearer KEY`. Unset, and without
     --api-keys-file: no key is required. Empty: the server does not start."""
     api_keys_file: KeyFile | None = None
-    """YAML or JSON file with more API keys, read at the start: a list of entries with `name`, `key` or `sha256` (of the
-    key, in hex), and optionally `weight`, from 0.01 to 100. With weight 2, a request gets twice the share of the lanes
-    that it gets with weight 1, the default."""
+    """YAML or JSON file with more API keys, read again when it changes: a list of entries with `name`, `key` or
+    `sha256` (of the key, in hex), and optionally a weight, limits of requests and tokens, models and an expiry
+    (docs/keys.md)."""
+    cors_origins: Origins = ()
+    """Origins whose pages may send REST requests from a browser (CORS), separated by commas, or * for all. A key in a
+    page is readable by everyone who opens it. Unset: browsers send no request from other origins. Example:
+    https://search.example.com."""

@@ -1,9 +1,13 @@
 """API keys in headers, and the callers they belong to."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from rerank_service.api.auth import Caller, Keys, KnownKey, digest
-from rerank_service.errors import Unauthenticated
+from rerank_service.api.auth import Keys, KnownKey, digest
+from rerank_service.errors import ModelNotAllowed, RateLimited, Unauthenticated
+from rerank_service.scheduling.caller import Caller
+from rerank_service.scheduling.quota import KeyLimits
 
 SEARCH = KnownKey(digest("sesame"), Caller("search", 3.0))
 
@@ -51,6 +55,57 @@ def test_missing_or_wrong_key_is_rejected(headers: dict[str, str], words: str) -
     """The digest of a key is not a key."""
     with pytest.raises(Unauthenticated, match=words):
         Keys(known=[SEARCH]).check(headers)
+
+
+def test_expired_key_is_rejected_with_its_time() -> None:
+    """Its holder has the key, so the message may say that it expired."""
+    now = datetime(2027, 1, 31, 23, 0, tzinfo=UTC)
+    expires = now + timedelta(hours=1)
+    keys = Keys(known=[KnownKey(digest("sesame"), Caller("search"), expires=expires)], now=lambda: now)
+    assert keys.check({"x-api-key": "sesame"}).name == "search"
+    now = expires
+    with pytest.raises(Unauthenticated, match=r"the API key expired at 2027-02-01T00:00:00Z: ask") as caught:
+        keys.check({"x-api-key": "sesame"})
+    assert caught.value.reason == "expired_api_key"
+    with pytest.raises(Unauthenticated, match="invalid API key"):
+        keys.check({"x-api-key": "other"})
+
+
+def test_valid_key_beside_an_expired_one_is_accepted() -> None:
+    """A client may send an old key in one header and a new key in another."""
+    old = KnownKey(digest("old"), Caller("old"), expires=datetime(2020, 1, 1, tzinfo=UTC))
+    keys = Keys(known=[old, SEARCH])
+    assert keys.check({"authorization": "Bearer old", "x-api-key": "sesame"}).name == "search"
+
+
+def test_requests_of_a_key_share_its_counters() -> None:
+    """Also after the keys changed, if the name stays. Another name has counters of its own."""
+    limits = KeyLimits(concurrent_requests=1)
+    changes = [
+        None,
+        None,
+        [KnownKey(digest("new"), Caller("search"), limits), KnownKey(digest("b"), Caller("b"), limits)],
+    ]
+    keys = Keys(known=[KnownKey(digest("old"), Caller("search"), limits)], changed=lambda: changes.pop(0))
+    first, second = (keys.check({"x-api-key": "old"}) for _ in range(2))
+    with first.quota.request():
+        after = keys.check({"x-api-key": "new"})
+        changes.extend([None, None])
+        for caller in (second, after):
+            with pytest.raises(RateLimited), caller.quota.request():
+                pass
+        with keys.check({"x-api-key": "b"}).quota.request():
+            pass
+        with pytest.raises(Unauthenticated):
+            keys.check({"x-api-key": "old"})
+
+
+def test_models_of_a_key() -> None:
+    """A key may use a model by any of its names, or all models."""
+    assert Caller().may_use(["small"])
+    Caller(models=frozenset({"alias"})).check_model(("small", "alias"))
+    with pytest.raises(ModelNotAllowed, match=r"may not use model 'small': use a or b$"):
+        Caller(models=frozenset({"b", "a"})).check_model(("small",))
 
 
 def test_keys_are_not_kept_in_memory() -> None:

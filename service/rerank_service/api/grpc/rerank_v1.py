@@ -55,14 +55,16 @@ class RerankMethods:
 
     async def rerank(self, call: Call[pb.RerankRequest]) -> pb.RerankResponse:
         """Rank the documents of one message."""
-        message = await anext(call.messages)
-        ranking = await self._reranker.rerank(
-            request_from(message),
-            message.documents,
-            reader=MessageReader(message),
-            deadline=call.context.deadline,
-            weight=call.context.caller.weight,
-        )
+        caller = call.context.caller
+        with caller.quota.request():
+            message = await anext(call.messages)
+            ranking = await self._reranker.rerank(
+                request_from(message),
+                message.documents,
+                reader=MessageReader(message),
+                deadline=call.context.deadline,
+                caller=caller,
+            )
         return response_from(ranking, call.context.id)
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
@@ -70,6 +72,10 @@ class RerankMethods:
 
         With `partial_scores`, also send the scores of each batch. With `partial_ok`, the ranking may be partial.
         """
+        with call.context.caller.quota.request():
+            await self._rerank_stream(call)
+
+    async def _rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
         deadline = call.context.deadline
         async with deadline.enforced():
             header = await _header(call.messages)
@@ -88,20 +94,25 @@ class RerankMethods:
             reader=MessageReader(header.request),
             deadline=deadline,
             deliver=send_ranking,
-            weight=call.context.caller.weight,
+            caller=call.context.caller,
             on_scores=send_partial if header.partial_scores else None,
             cutoff=self._cutoff(deadline) if header.partial_ok else None,
         )
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:
-        """List the served models. The default model is first."""
+        """List the served models that the caller may use. The default model is first."""
         await anext(call.messages)
-        return pb.ListModelsResponse(models=[self._model(model.info) for model in self._registry.models()])
+        models = [model.info for model in self._registry.models()]
+        return pb.ListModelsResponse(
+            models=[self._model(model) for model in models if call.context.caller.may_use(model.names)]
+        )
 
     async def get_model(self, call: Call[pb.GetModelRequest]) -> pb.Model:
         """Return one model by its name or an alias."""
         message = await anext(call.messages)
-        return self._model(self._registry.get(message.name).info)
+        model = self._registry.get(message.name).info
+        call.context.caller.check_model(model.names)
+        return self._model(model)
 
     def _model(self, info: ModelInfo) -> pb.Model:
         limits = self._reranker.limits

@@ -46,6 +46,7 @@ class TeiMethods:
         """Return the served model and the limits of the server."""
         await anext(call.messages)
         model, limits = self._registry.default(), self._reranker.limits
+        call.context.caller.check_model(model.info.names)
         return pb.InfoResponse(
             version=rerank_service.__version__,
             model_id=model.info.name,
@@ -63,13 +64,13 @@ class TeiMethods:
         """Rank the texts of one message."""
         message = await anext(call.messages)
         response = ResponseBuilder()
-        with _texts_in_errors():
+        with call.context.caller.quota.request(), _texts_in_errors():
             ranking = await self._reranker.rerank(
                 request_from(message, message),
                 message.texts,
                 reader=TextReader(),
                 deadline=call.context.deadline,
-                weight=call.context.caller.weight,
+                caller=call.context.caller,
             )
         await response.add(ranking)
         chars = len(message.texts) * len(message.query) + sum(map(len, message.texts))
@@ -77,6 +78,10 @@ class TeiMethods:
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
         """Rank texts that arrive in a stream, one per message."""
+        with call.context.caller.quota.request():
+            return await self._rerank_stream(call)
+
+    async def _rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
         deadline = call.context.deadline
         limits, response = self._reranker.limits, ResponseBuilder()
         async with read_ahead(call.messages, limits) as messages:
@@ -91,7 +96,7 @@ class TeiMethods:
                         reader=TextReader(),
                         deadline=deadline,
                         deliver=response.add,
-                        weight=call.context.caller.weight,
+                        caller=call.context.caller,
                     )
         return await _finish(call, response, runs.chars)
 

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Match, Route
 
 import rerank_service
+from rerank_service.api.http.cors import allow_origins
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.dialects.contract import Dialect, Exchange
 from rerank_service.api.http.dialects.look_up import LookUp
@@ -24,8 +25,8 @@ from rerank_service.errors import UnknownRoute, excerpt
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(routes: RerankRoutes) -> FastAPI:
-    """Return the application with all routes."""
+def build_app(routes: RerankRoutes, cors_origins: Sequence[str] = ()) -> FastAPI:
+    """Return the application with all routes. Pages of `cors_origins` may send requests from a browser."""
     app = FastAPIOffline(
         title="rerank-service",
         version=rerank_service.__version__,
@@ -52,6 +53,7 @@ def build_app(routes: RerankRoutes) -> FastAPI:
         _add_get(app, path, endpoint, options=True, summary=summary, tags=["server"])
     app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _unknown_route)
+    allow_origins(app, cors_origins)
     page = openapi_page(app, documented, look_ups, routes.facts)
     app.openapi = page  # type: ignore[method-assign]  # as FastAPI's documentation does, "Extending OpenAPI"
     return app
@@ -101,8 +103,8 @@ def _look_up_endpoint(routes: RerankRoutes, look_up: LookUp) -> Endpoint:
 async def _unknown_route(request: Request, error: Exception) -> Response:
     """Return an unknown route or method in the form of all other errors, which clients can parse.
 
-    OPTIONS of a known path is 204. `allow` has the methods of the path. There are no CORS headers, so browsers send
-    no request of another origin.
+    OPTIONS of a known path is 204. `allow` has the methods of the path. Preflight requests of browsers come here only
+    without `cors_origins`: the response has no CORS headers, so browsers send no request of another origin.
     """
     assert isinstance(error, HTTPException)
     allowed = {"allow": ", ".join(_methods(request))} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else {}

@@ -12,6 +12,7 @@ from rerank_service.errors import RequestError
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     405: "not_found_error",
     413: "request_too_large",
@@ -20,7 +21,7 @@ _TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-STATUSES = (400, 401, 404, 413, 415, 429, 500, 503, 504)
+STATUSES = (400, 401, 403, 404, 413, 415, 429, 500, 503, 504)
 """HTTP statuses of errors in every dialect."""
 
 

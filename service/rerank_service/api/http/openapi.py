@@ -24,19 +24,26 @@ _HEADERS = (
 )
 _DESCRIPTIONS = {
     400: "A field is invalid. The error names it.",
-    401: "The API key is missing or invalid.",
+    401: "The API key is missing, invalid or expired.",
+    403: "The API key may not use this model.",
     404: "The server does not serve this model.",
     413: "The body is too large.",
     415: "The coding of the body is not supported. `accept-encoding` has the supported ones.",
     422: "A field is invalid.",
     424: "The model failed on a text.",
-    429: "The server is overloaded. `retry-after` has the seconds until a retry makes sense.",
+    429: "The server is overloaded, or the API key is over its limits. `retry-after` has the seconds until a retry "
+    "makes sense.",
     500: "The model or the server failed.",
     503: "The server is loading its model or draining. `retry-after` has the seconds until a retry makes sense.",
     504: "The deadline of the request passed, or would pass.",
 }
 """Descriptions of errors by HTTP status."""
 _RETRY_AFTER = {"retry-after": {"description": "Seconds until a retry makes sense", "schema": {"type": "integer"}}}
+_SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "`X-Api-Key: KEY`"},
+}
+"""The forms of an API key that the page offers under "Authorize". A request needs one of them."""
 _REF = "#/components/schemas/{model}"
 
 
@@ -66,9 +73,9 @@ def openapi_page(
             page["paths"][_shown_path(look_up)]["get"] |= _look_up_operation(look_up, schemas)
         schemas.remove_unsupported(takes_instruction=takes_instruction, calibrated=calibrated)
         if key_required:
-            page["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            page["components"]["securitySchemes"] = _SECURITY_SCHEMES
             for operation in _operations_with_key(page, look_ups):
-                operation["security"] = [{"key": []}]
+                operation["security"] = [{name: []} for name in _SECURITY_SCHEMES]
         return page
 
     def openapi() -> dict[str, Any]:
@@ -134,7 +141,7 @@ def _look_up_operation(look_up: LookUp, schemas: _Schemas) -> dict[str, Any]:
     """Return the GET operation of a look-up."""
     has_model = "{" in look_up.path
     errors: dict[int, Any] = {503: ErrorBody}
-    errors |= {} if look_up.public else {401: ErrorBody}
+    errors |= {} if look_up.public else {401: ErrorBody, 403: ErrorBody}
     errors |= {404: ErrorBody} if has_model else {}
     errors |= look_up.error_types
     parameter = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}

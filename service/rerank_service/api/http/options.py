@@ -16,5 +16,7 @@ class RestOptions:
     """Maximum size of a request body, in bytes."""
     default_timeout: float
     """Deadline of a request that sets none, in seconds."""
+    cors_origins: tuple[str, ...]
+    """Origins whose pages may send requests from a browser."""
     idle_timeout: float
     """Seconds without a request after which a connection is closed."""

@@ -24,9 +24,11 @@ from rerank_service.api.request_context import RequestContext, internal_error_me
 from rerank_service.api.request_id import request_id_from
 from rerank_service.errors import InvalidRequest, NotReady, RequestError, UnsupportedCoding, excerpt
 from rerank_service.models.registry import Registry
+from rerank_service.models.served_model import ModelInfo
 from rerank_service.observability.request_log import log_internal_error, log_refusal
 from rerank_service.ranking.ranking import Ranking
-from rerank_service.reranker import Reranker
+from rerank_service.reranker import ANYBODY, Reranker
+from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 
 _TIMEOUT = "X-Request-Timeout"
@@ -45,18 +47,23 @@ class RerankRoutes:
         self.ready = False
         """True if the server accepts requests. rerank_service/server.py sets it."""
 
-    def facts(self) -> ServerFacts:
-        """Return the current state and the limits of the server."""
+    def facts(self, caller: Caller = ANYBODY) -> ServerFacts:
+        """Return the current state and the limits of the server, with the models that the caller may use."""
         models = self._registry.models()
         template = self._registry.default().bundle.manifest.template if models else None
         return ServerFacts(
-            models=[model.info for model in models],
-            find=lambda name: self._registry.get(name).info,
+            models=[model.info for model in models if caller.may_use(model.info.names)],
+            find=lambda name: self._find(name, caller),
             limits=self._reranker.limits,
             takes_instruction=template is not None and template.takes_instruction,
             key_required=self._keys.required,
             ready=self.ready,
         )
+
+    def _find(self, name: str, caller: Caller) -> ModelInfo:
+        model = self._registry.get(name).info
+        caller.check_model(model.names)
+        return model
 
     async def rerank(self, request: Request, dialects: Sequence[Dialect]) -> Response:
         """Decode the body, rank its documents, and encode the ranking.
@@ -73,7 +80,8 @@ class RerankRoutes:
             # not earlier: the form of an error depends on the keys of the body
             context = replace(context, caller=self._keys.check(request.headers))
             _check_timeout(request)
-            ranking = await _until_disconnect(request, self._rank(dialect.decode(exchange.body), context))
+            with context.caller.quota.request():
+                ranking = await _until_disconnect(request, self._rank(dialect.decode(exchange.body), context))
             response = _response(dialect.encode(ranking, exchange), exchange)
             response.headers.update(cut_headers(query_truncated=ranking.query_truncated))
             return response
@@ -99,7 +107,7 @@ class RerankRoutes:
             decoded.documents,
             reader=decoded.reader,
             deadline=context.deadline,
-            weight=context.caller.weight,
+            caller=context.caller,
         )
 
     async def look_up(self, request: Request, look_up: LookUp) -> Response:
@@ -109,7 +117,9 @@ class RerankRoutes:
         try:
             if not look_up.public:
                 context = replace(context, caller=self._keys.check(request.headers))
-            return _response(look_up.respond(self.facts(), request.path_params.get("model", "")), exchange)
+            return _response(
+                look_up.respond(self.facts(context.caller), request.path_params.get("model", "")), exchange
+            )
         except Exception as error:  # noqa: BLE001 - every request gets a response
             return _failure(error, context, UNIFIED, exchange)
 

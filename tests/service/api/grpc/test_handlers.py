@@ -11,8 +11,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
-from rerank_service.api.auth import Caller, Keys, KnownKey, digest
+from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.models.bundle import Bundle
+from rerank_service.scheduling.caller import Caller
 from support.grpc_calls import rich_status, until_idle
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 

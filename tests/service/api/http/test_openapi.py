@@ -20,7 +20,7 @@ async def test_every_dialect_is_described_on_its_own_paths(edges: Served) -> Non
     assert ranking_paths == {path for dialect in all_dialects() for path in dialect.documented_paths}
     for path in ranking_paths:
         operation = page["paths"][path]["post"]
-        assert {"200", "400", "401", "404", "413", "429", "500", "503", "504"} <= operation["responses"].keys()
+        assert {"200", "400", "401", "403", "404", "413", "429", "500", "503", "504"} <= operation["responses"].keys()
         assert all(
             "$ref" in str(response["content"]) or "anyOf" in str(response)
             for response in operation["responses"].values()
@@ -58,6 +58,23 @@ async def test_operations_that_require_a_key_are_marked(core: Running, keys: lis
         open_inference = ("/v2/health/live", "/v2/health/ready")
         public = {"/health", "/health/live", "/health/ready", "/ping", "/v1/cluster/auth", *open_inference}
         assert guarded == (paths.keys() - public if keys else set())
+
+
+async def test_authorize_offers_both_forms_of_a_key(core: Running) -> None:
+    """Each operation requires one of the schemes, and the server accepts each as the page describes it."""
+    async with served(core, keys=Keys(["sesame"])) as edges:
+        page = (await edges.http.get("/openapi.json")).json()
+        schemes = page["components"]["securitySchemes"]
+        assert [{name: []} for name in schemes] == page["paths"]["/v1/rerank"]["post"]["security"]
+        body = {"query": "0", "documents": ["1"]}
+        for scheme in schemes.values():
+            header = (
+                {"authorization": "Bearer sesame"}
+                if (scheme["type"], scheme.get("scheme")) == ("http", "bearer")
+                else {scheme["name"]: "sesame"}
+            )
+            assert (await edges.http.post("/v1/rerank", json=body, headers=header)).status_code == 200
+        assert len(schemes) == 2
 
 
 @pytest.mark.parametrize("slot", [True, False])

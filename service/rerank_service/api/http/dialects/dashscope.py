@@ -20,6 +20,7 @@ _PATH = "/api/v1/services/rerank/text-rerank/text-rerank"
 _CODES = {
     400: "InvalidParameter",
     401: "InvalidApiKey",
+    403: "AccessDenied",
     404: "ModelNotFound",
     413: "RequestTooLarge",
     415: "UnsupportedMediaType",

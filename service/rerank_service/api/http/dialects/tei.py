@@ -26,6 +26,7 @@ from rerank_service.errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
+    RateLimited,
     RequestError,
     UnknownRoute,
     UnsupportedCoding,
@@ -131,7 +132,7 @@ def _status_and_type(error: RequestError) -> tuple[int, ErrorType]:
             return (400, "Empty") if error.reason.startswith("empty_") else (422, "Validation")
         case InferenceFailed():
             return 424, "Backend"
-        case Overloaded():
+        case Overloaded() | RateLimited():
             return error.http_status, "Overloaded"
         case NotReady():
             return error.http_status, "Unhealthy"

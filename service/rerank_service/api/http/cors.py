@@ -1,0 +1,42 @@
+"""CORS: which pages of other origins may send requests from a browser. Source: the Fetch standard, section 3.3."""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+_MAX_AGE = 600
+"""Seconds for which a browser keeps the response to a preflight request."""
+EXPOSED_HEADERS = (
+    "x-request-id",
+    "retry-after",
+    "x-query-truncated",
+    "x-compute-type",
+    "x-compute-time",
+    "x-compute-characters",
+    "x-compute-tokens",
+    "x-total-time",
+    "x-tokenization-time",
+    "x-queue-time",
+    "x-inference-time",
+    "accept-encoding",
+    "allow",
+)
+"""Headers of our responses that scripts may read, beside those that browsers always show."""
+
+
+def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    """Let pages of these origins read responses. Without origins, no response has a header of CORS.
+
+    Any request header is allowed, because clients send headers of their own, such as `x-stainless-lang` (together) and
+    `x-fern-language` (cohere). Credentials are not: the server has no cookies, and keys are in headers.
+    """
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=("*",),
+            expose_headers=EXPOSED_HEADERS,
+            max_age=_MAX_AGE,
+        )

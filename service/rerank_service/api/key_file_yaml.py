@@ -1,0 +1,86 @@
+"""A YAML or JSON file with a list of entries: its values, and the lines of entries and fields."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import yaml
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast loader, if PyYAML has it. Requests wait while a changed file is read."""
+
+_MAX_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The content of a file."""
+
+    values: Any
+    """The parsed content. It may have any form."""
+    _lines: Sequence[tuple[int, Sequence[tuple[str, int]]]]
+    """Line of each entry, with the names and lines of its fields in their order."""
+
+    def line(self, entry: int, field: object = None) -> int:
+        """Return the line of a field, from 1. A field that the entry does not have, or None: the line of the entry."""
+        start, fields = self._lines[entry]
+        return next((line for name, line in fields if name == field), start)
+
+    def duplicates(self) -> Iterator[tuple[int, str, int]]:
+        """Yield each field that an entry has again: number of the entry from 0, name of the field, and line.
+
+        YAML and JSON would silently use the last one.
+        """
+        for number, (_, fields) in enumerate(self._lines):
+            seen: set[str] = set()
+            for name, line in fields:
+                if name in seen:
+                    yield number, name, line
+                seen.add(name)
+
+
+def read_entries(content: bytes) -> Entries:
+    """Parse JSON, else YAML.
+
+    Raises:
+        yaml.YAMLError: the content is neither. `problem_mark` has the place of the fault, if it is known.
+        ValueError: a date does not exist, or the content has too many levels.
+    """
+    try:
+        values = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        node, values = _yaml(content, with_values=True)
+    else:
+        # YAML has all of JSON but tabs. Valid JSON has them between its tokens only.
+        node, _ = _yaml(content.replace(b"\t", b" "), with_values=False)
+    return Entries(values, list(_lines(node)))
+
+
+def _yaml(content: bytes, *, with_values: bool) -> tuple[yaml.Node | None, Any]:
+    _check_depth(content)
+    loader = _LOADER(content)
+    try:
+        node = loader.get_single_node()
+        return node, loader.construct_document(node) if node is not None and with_values else None
+    finally:
+        loader.dispose()
+
+
+def _check_depth(content: bytes) -> None:
+    """Check the number of levels. The loader calls itself for each level, and would end the process."""
+    depth = 0
+    for event in yaml.parse(content, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"more than {_MAX_DEPTH} levels")
+
+
+def _lines(node: yaml.Node | None) -> Iterator[tuple[int, Sequence[tuple[str, int]]]]:
+    for entry in node.value if isinstance(node, yaml.SequenceNode) else ():
+        fields = entry.value if isinstance(entry, yaml.MappingNode) else ()
+        yield _line(entry), [(str(key.value), _line(key)) for key, _ in fields]
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

@@ -1,0 +1,152 @@
+"""Limits of one API key: requests per second, tokens per minute, concurrent requests."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rerank_service.errors import RateLimited, TooLarge
+from rerank_service.quantities import counted, duration, rounded
+from rerank_service.scheduling.token_bucket import TokenBucket
+
+_CONCURRENT_RETRY = 1.0
+"""Seconds until a retry, if the key has too many concurrent requests. Nobody knows when one of them ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLimits:
+    """The limits of a key. None: no limit."""
+
+    requests_per_second: float | None = None
+    """Mean number of requests per second. A burst may have as many as in one second, and at least one."""
+    tokens_per_minute: int | None = None
+    """Mean number of tokens per minute. A burst may have as many as in one minute."""
+    concurrent_requests: int | None = None
+    """Maximum number of requests at the same time."""
+
+
+class Charge:
+    """The tokens that one request takes from the bucket of its key. Used on the event loop only."""
+
+    def __init__(self, bucket: TokenBucket | None, clock: Callable[[], float]) -> None:
+        """None: the key has no limit of tokens."""
+        self._bucket = bucket
+        self._clock = clock
+        self._taken = 0.0
+        self.used = 0.0
+        """Tokens that were computed for the request, so far."""
+
+    def take(self, tokens: float) -> None:
+        """Take tokens from the bucket, also if it has too few."""
+        if self._bucket is not None:
+            self._bucket.take(tokens, self._clock())
+            self._taken += tokens
+
+    async def paid(self) -> None:
+        """Wait until the bucket has no debt."""
+        while self._bucket is not None and (seconds := self._bucket.wait(0.0, self._clock())):  # noqa: ASYNC110 - a bucket fills with time
+            await asyncio.sleep(seconds)
+
+    def settle(self) -> None:
+        """Put back the tokens that the request did not use, or take those that it used in excess."""
+        if self._bucket is not None:
+            self._bucket.put_back(self._taken - self.used, self._clock())
+
+
+class Quota:
+    """The limits of one key with their counters. Used on the event loop only."""
+
+    def __init__(self, limits: KeyLimits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Without limits, every request is accepted."""
+        self._clock = clock
+        self._limits = KeyLimits()
+        self._requests: TokenBucket | None = None
+        self._tokens: TokenBucket | None = None
+        self._running = 0
+        self.change(limits or KeyLimits())
+
+    def change(self, limits: KeyLimits) -> None:
+        """Change the limits. The counters stay."""
+        now, rate, tokens = self._clock(), limits.requests_per_second, limits.tokens_per_minute
+        self._requests = _bucket(self._requests, rate, max(1.0, rate or 0.0), now)
+        self._tokens = _bucket(self._tokens, tokens and tokens / 60, float(tokens or 0), now)
+        self._limits = limits
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Count a request, which runs until the block ends.
+
+        Raises:
+            RateLimited: the key is over one of its limits.
+        """
+        limits, now = self._limits, self._clock()
+        if limits.concurrent_requests is not None and self._running >= limits.concurrent_requests:
+            raise RateLimited(
+                f"the API key has {counted(self._running, 'request')} in progress, its concurrent_requests: retry when "
+                "one has finished",
+                retry_after=_CONCURRENT_RETRY,
+            )
+        if self._tokens is not None:
+            self._check_tokens(self._tokens, 1.0)
+        if self._requests is not None:
+            if wait := self._requests.wait(1.0, now):
+                raise RateLimited(
+                    f"the API key may send {rounded(limits.requests_per_second or 0.0)} requests per second: retry "
+                    f"after {duration(wait)}",
+                    retry_after=wait,
+                )
+            self._requests.take(1.0, now)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    @contextmanager
+    def charge(self, tokens: float) -> Iterator[Charge]:
+        """Take the estimated tokens of a request. When the block ends, correct them by the used ones.
+
+        Raises:
+            RateLimited: the key has used up its tokens.
+            TooLarge: the request has more tokens than the key may use in a minute, so a retry does not help.
+        """
+        if self._tokens is not None:
+            if tokens > self._tokens.capacity:
+                raise TooLarge(
+                    f"the request has about {counted(tokens, 'token')}, and the API key may use "
+                    f"{self._tokens.capacity:,.0f} per minute: send fewer or shorter documents, or a stream",
+                    field="documents",
+                    reason="too_many_tokens",
+                )
+            self._check_tokens(self._tokens, tokens)
+        with self.charge_stream() as charge:
+            charge.take(tokens)
+            yield charge
+
+    @contextmanager
+    def charge_stream(self) -> Iterator[Charge]:
+        """Charge a request of unknown size: the block takes its tokens when it knows them."""
+        charge = Charge(self._tokens, self._clock)
+        try:
+            yield charge
+        finally:
+            charge.settle()
+
+    def _check_tokens(self, bucket: TokenBucket, tokens: float) -> None:
+        if wait := bucket.wait(tokens, self._clock()):
+            raise RateLimited(
+                f"the API key may use {bucket.capacity:,.0f} tokens per minute, and has used them up for now: retry "
+                f"after {duration(wait)}",
+                retry_after=wait,
+            )
+
+
+def _bucket(bucket: TokenBucket | None, rate: float | None, capacity: float, now: float) -> TokenBucket | None:
+    """Return the bucket with a new rate and capacity. None: there is no limit."""
+    if rate is None:
+        return None
+    if bucket is None:
+        return TokenBucket(rate, capacity, now)
+    bucket.resize(rate, capacity, now)
+    return bucket
