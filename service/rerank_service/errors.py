@@ -10,7 +10,8 @@
     ├── UnknownModel         no model has this name
     ├── Overloaded           other requests use the capacity; carries the seconds until a retry
     ├── NotReady             the server is loading or draining
-    ├── DeadlineExceeded     the deadline passed, or will pass
+    ├── DeadlineExceeded     the request would miss its deadline
+    │   └── DeadlinePassed   the deadline passed before the request was finished
     └── InferenceFailed      the model returned no usable score
         └── OutOfMemory      a batch needs more memory than there is
 
@@ -57,6 +58,8 @@ class RequestError(Exception):
     """A request cannot be answered. `str(error)` is the message for the caller."""
 
     code: ClassVar[StatusCode] = StatusCode.INTERNAL
+    kind: ClassVar[str] = "internal"
+    """Kind of the error in the metrics. There are few kinds, so that there are few series."""
     reason: str = "internal"
     """Stable identifier for programs; the message is for people."""
     field: str | None = None
@@ -74,6 +77,7 @@ class InvalidRequest(RequestError):
     """A field of the request is wrong."""
 
     code = StatusCode.INVALID_ARGUMENT
+    kind = "invalid_request"
 
     def __init__(self, message: str, *, field: str | None = None, reason: str = "invalid") -> None:
         super().__init__(message)
@@ -83,6 +87,8 @@ class InvalidRequest(RequestError):
 
 class TooLarge(InvalidRequest):
     """A list or a text exceeds its bound."""
+
+    kind = "too_large"
 
     def __init__(self, message: str, *, field: str | None = None, reason: str = "too_large") -> None:
         super().__init__(message, field=field, reason=reason)
@@ -114,6 +120,8 @@ class UnsupportedCoding(InvalidRequest):
 class UnknownRoute(InvalidRequest):
     """The HTTP path or method is not served."""
 
+    kind = "unknown_route"
+
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message, reason="unknown_route")
         self._status = status
@@ -128,14 +136,14 @@ class Unauthenticated(RequestError):
     """The server requires an API key, and the request has none or a wrong one."""
 
     code = StatusCode.UNAUTHENTICATED
-    reason = "invalid_api_key"
+    kind = reason = "invalid_api_key"
 
 
 class UnknownModel(RequestError):
     """No model of this name is served."""
 
     code = StatusCode.NOT_FOUND
-    reason = "model_not_found"
+    kind = reason = "model_not_found"
     field = "model"
 
 
@@ -143,7 +151,7 @@ class Overloaded(RequestError):
     """Other requests use the capacity of the server."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
-    reason = "overloaded"
+    kind = reason = "overloaded"
 
     retry_after: float
 
@@ -156,29 +164,35 @@ class NotReady(RequestError):
     """The server is loading its model or draining."""
 
     code = StatusCode.UNAVAILABLE
-    reason = "not_ready"
+    kind = reason = "not_ready"
     retry_after: float = 1.0
     """Seconds until the client should retry: by then the model is loaded, or another replica serves."""
 
 
 class DeadlineExceeded(RequestError):
-    """The request missed its deadline, or would miss it."""
+    """The request would miss its deadline, so it is rejected."""
 
     code = StatusCode.DEADLINE_EXCEEDED
-    reason = "deadline_exceeded"
+    kind = reason = "deadline_exceeded"
+
+
+class DeadlinePassed(DeadlineExceeded):
+    """The deadline passed before the request was finished."""
+
+    kind = "deadline_passed"
 
 
 class InferenceFailed(RequestError):
     """The model returned no usable score for a document of this request."""
 
     code = StatusCode.INTERNAL
-    reason = "inference_failed"
+    kind = reason = "inference_failed"
 
 
 class OutOfMemory(InferenceFailed):
     """There is no memory for a batch. If the batch is a single pair, a retry does not help."""
 
-    reason = "out_of_memory"
+    kind = reason = "out_of_memory"
 
 
 class OperatorError(Exception):

@@ -1,5 +1,6 @@
 """Types of settings, with the checks of their values and complete messages."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,18 @@ def _host(host: str) -> str:
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
+def _proxy(address: str) -> str:
+    """Accept an IP address, a network, or `*`."""
+    try:
+        if address != "*":
+            ipaddress.ip_network(address, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"contains {address!r}: give IP addresses and networks, such as 10.0.0.0/8, or * for every address"
+        ) from None
+    return address
+
+
 def _kubernetes_size(value: object) -> object:
     """Convert a size in the notation of Kubernetes, such as 64Mi, to the notation of pydantic, 64MiB."""
     return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
@@ -69,5 +82,6 @@ Text = Annotated[str, AfterValidator(_utf8)]
 Host = Annotated[Text, AfterValidator(_host)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
 Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
+Proxies = Annotated[tuple[Annotated[Text, AfterValidator(_proxy)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]

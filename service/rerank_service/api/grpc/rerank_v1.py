@@ -56,12 +56,14 @@ class RerankMethods:
     async def rerank(self, call: Call[pb.RerankRequest]) -> pb.RerankResponse:
         """Rank the documents of one message."""
         message = await anext(call.messages)
+        call.observation.documents = len(message.documents)
         ranking = await self._reranker.rerank(
             request_from(message),
             message.documents,
-            reader=MessageReader(message),
+            reader=call.observation.reader(MessageReader(message), message.query),
             deadline=call.context.deadline,
             weight=call.context.caller.weight,
+            on_work=call.observation.add_work,
         )
         return response_from(ranking, call.context.id)
 
@@ -85,12 +87,13 @@ class RerankMethods:
         await self._reranker.rerank_stream(
             request_from(header.request),
             _chunks(header.request, call.messages),
-            reader=MessageReader(header.request),
+            reader=call.observation.reader(MessageReader(header.request), header.request.query),
             deadline=deadline,
             deliver=send_ranking,
             weight=call.context.caller.weight,
             on_scores=send_partial if header.partial_scores else None,
             cutoff=self._cutoff(deadline) if header.partial_ok else None,
+            on_work=call.observation.add_work,
         )
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:
