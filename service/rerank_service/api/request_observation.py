@@ -143,7 +143,7 @@ class NoObserver:
 
 @dataclass(frozen=True, slots=True)
 class Observing:
-    """How requests are observed. All values are the same for each request."""
+    """Values for the observation of requests, the same for each request."""
 
     observer: RequestObserver = field(default_factory=NoObserver)
     proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))

@@ -19,8 +19,8 @@ class ObservabilitySettings(SettingsGroup):
     text of a caller is logged."""
     forwarded_allow_ips: Proxies = ("127.0.0.1", "::1")
     """Proxies whose X-Forwarded-For or Forwarded header names the client in the access log: IP addresses and networks,
-    separated by commas. A Unix socket counts as 127.0.0.1. *: every address, so that callers can choose what is logged.
-    Example: 10.0.0.0/8."""
+    separated by commas. A Unix socket counts as 127.0.0.1. *: every address; callers can then forge theirs. Example:
+    10.0.0.0/8."""
     metrics_port: Port | None = None
     """TCP port of /metrics on the addresses of --host, without a check of API keys. 0: the system chooses a free port.
     Unset: /metrics is on the REST port, and requires an API key if the server has keys. Example: 9090."""
