@@ -186,7 +186,7 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
         "ready",
         grpc=",".join(addresses.grpc),
         rest=",".join(addresses.rest),
-        metrics=",".join(addresses.metrics) or "on rest",
+        metrics=",".join(f"{url}/metrics" for url in addresses.metrics or addresses.rest),
         keys="on" if keys.required else "off",
         model=model.name,
         provider=model.provider,

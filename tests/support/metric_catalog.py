@@ -70,7 +70,7 @@ def catalog() -> list[Series]:
     for failure in (None, failure_of(DeadlinePassed("late")), failure_of(Overloaded("full", retry_after=1.0))):
         rest = replace(_REST, failure=failure)
         for record in (rest, replace(rest, protocol="grpc", route="rerank.v1.Rerank/Rerank", status="OK")):
-            metrics.requests.request_started(record.protocol, record.route)
+            metrics.requests.call_started(record.route)
             metrics.requests.request_finished(record)
     return sorted((_series(family) for family in metrics.snapshot().collect()), key=lambda series: series.name)
 

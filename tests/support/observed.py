@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any
 
 from rerank_service.api.client_address import TrustedProxies
 from rerank_service.api.request_observation import Observing
@@ -13,15 +13,15 @@ from support.running import Running, Served, served
 
 
 class Recorder:
-    """Keeps the routes of requests that began, and the records of requests that ended."""
+    """Keeps the methods of gRPC calls that began, and the records of requests that ended."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
         self._records: asyncio.Queue[RequestRecord] = asyncio.Queue()
 
-    def request_started(self, protocol: Literal["grpc", "rest"], route: str) -> None:
-        """Keep a route."""
-        self.started.append(route)
+    def call_started(self, method: str) -> None:
+        """Keep a method."""
+        self.started.append(method)
 
     def request_finished(self, record: RequestRecord) -> None:
         """Keep a record."""

@@ -134,7 +134,7 @@ class _KeepingReader:
 class NoObserver:
     """Observes nothing."""
 
-    def request_started(self, protocol: Literal["grpc", "rest"], route: str) -> None:
+    def call_started(self, method: str) -> None:
         """Do nothing."""
 
     def request_finished(self, record: RequestRecord) -> None:

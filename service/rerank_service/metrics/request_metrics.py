@@ -4,8 +4,6 @@ Rule: no label has a value that a caller chooses. Routes, methods and statuses a
 served name, `key` the name in the file of keys, and `reason` is the kind of an error.
 """
 
-from typing import Literal
-
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from rerank_service.errors import DeadlinePassed
@@ -34,10 +32,9 @@ class RequestMetrics:
             registry=registry,
         )
 
-    def request_started(self, protocol: Literal["grpc", "rest"], route: str) -> None:
-        """Count a call that begins."""
-        if protocol == "grpc":
-            self._grpc.started.labels(route).inc()
+    def call_started(self, method: str) -> None:
+        """Count a gRPC call that begins."""
+        self._grpc.started.labels(method).inc()
 
     def request_finished(self, record: RequestRecord) -> None:
         """Count a request that has ended."""

@@ -23,7 +23,7 @@ class AccessLog:
         """`mode`: `all` requests, `errors` only, or `off`. Unexpected exceptions are logged in every mode."""
         self._mode = mode
 
-    def request_started(self, protocol: str, route: str) -> None:
+    def call_started(self, method: str) -> None:
         """Do nothing: the line is written at the end."""
 
     def request_finished(self, record: RequestRecord) -> None:

@@ -105,10 +105,10 @@ class RequestRecord:
 
 
 class RequestObserver(Protocol):
-    """Receives requests when they begin and when they end. Called on the event loop, so it must be fast."""
+    """Receives requests. Called on the event loop, so it must be fast."""
 
-    def request_started(self, protocol: Literal["grpc", "rest"], route: str) -> None:
-        """Receive the route of a request that begins. A REST request that is not read yet has the route ""."""
+    def call_started(self, method: str) -> None:
+        """Receive the route of a gRPC call that begins."""
 
     def request_finished(self, record: RequestRecord) -> None:
         """Receive a request that has ended."""
@@ -120,10 +120,10 @@ class Observers:
     def __init__(self, *observers: RequestObserver) -> None:
         self._observers = observers
 
-    def request_started(self, protocol: Literal["grpc", "rest"], route: str) -> None:
-        """Pass the beginning of a request on."""
+    def call_started(self, method: str) -> None:
+        """Pass the beginning of a call on."""
         for observer in self._observers:
-            observer.request_started(protocol, route)
+            observer.call_started(method)
 
     def request_finished(self, record: RequestRecord) -> None:
         """Pass the end of a request on."""

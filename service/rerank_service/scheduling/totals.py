@@ -5,7 +5,7 @@ They belong to a served name, not to a scheduler: a hot swap hands them over, so
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +25,17 @@ class WorkTotals:
     """Seconds in which each lane ran batches, by number of the lane."""
 
 
-@dataclass(slots=True)
 class WorkCounter:
     """Counts the work of lanes. Thread-safe."""
 
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _batches: int = 0
-    _pairs: int = 0
-    _real_tokens: int = 0
-    _padded_tokens: int = 0
-    _cache_hits: int = 0
-    _busy: dict[int, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batches = 0
+        self._pairs = 0
+        self._real_tokens = 0
+        self._padded_tokens = 0
+        self._cache_hits = 0
+        self._busy: dict[int, float] = {}
 
     def count_batch(self, rows: int, *, real_tokens: int, padded_tokens: int) -> None:
         """Count a batch that ran."""

@@ -107,13 +107,24 @@ async def test_look_up_and_page_are_requests_without_work(parts: tuple[Served, R
 async def test_health_checks_are_not_observed(parts: tuple[Served, Recorder]) -> None:
     """Neither over REST nor over gRPC: they would hide the requests of callers."""
     edges, recorder = parts
-    for path in UNOBSERVED:
-        await edges.http.get(path)
-        await edges.http.head(path)
+    await edges.grpc.set_ready(ready=True)
+    edges.routes.ready = True
+    for path in UNOBSERVED - {"/metrics"}:
+        assert (await edges.http.get(path)).status_code == 200
+        assert (await edges.http.head(path)).status_code == 200
     async with grpc.aio.insecure_channel(edges.address) as channel:
         await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert recorder.empty
     assert not recorder.started
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/ping", 405), ("GET", "/metrics", 404)])
+async def test_no_health_check_is_observed(parts: tuple[Served, Recorder], method: str, path: str, status: int) -> None:
+    """A wrong method, and /metrics where the port does not have it."""
+    edges, recorder = parts
+    assert (await edges.http.request(method, path)).status_code == status
+    record = await recorder.next()
+    assert (record.call, record.status) == (path, status)
 
 
 def test_unobserved_paths_are_those_of_health_checks_and_metrics() -> None:

@@ -46,7 +46,7 @@ class Measured:
         assert response.status_code == 200
         if accept == OPENMETRICS:
             assert response.headers["content-type"].startswith("application/openmetrics-text")
-            return list(openmetrics_families(response.text))
+            return list(openmetrics_families(response.text))  # type: ignore[no-untyped-call]
         assert response.headers["content-type"].startswith("text/plain")
         return list(text_string_to_metric_families(response.text))
 

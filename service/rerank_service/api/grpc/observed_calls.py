@@ -41,7 +41,7 @@ async def observed_call(
         route=call if route is None else route,
         dialect=call.rpartition(".")[0] if route is None else "",
     )
-    observer.request_started("grpc", observation.route)
+    observer.call_started(observation.route)
     try:
         yield observation
     except asyncio.CancelledError:

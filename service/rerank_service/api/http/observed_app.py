@@ -1,6 +1,7 @@
 """Observe each HTTP request, whatever answers it: a route, an unknown path, or the page /docs."""
 
 from contextlib import suppress
+from http import HTTPStatus
 
 from fastapi import Request
 from starlette.datastructures import Headers
@@ -15,6 +16,8 @@ from rerank_service.observability.request_record import OTHER
 
 UNOBSERVED = frozenset({"/health", "/health/live", "/health/ready", "/ping", "/metrics"})
 """Paths of health checks and metrics. They would hide the requests of callers."""
+_UNKNOWN = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+"""Statuses of requests that no health check sends."""
 _KEY = "rerank.observation"
 _UNSENT = 500
 """Status of a request that ended without a response. uvicorn then responds with 500."""
@@ -31,7 +34,7 @@ class ObservedApp:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in UNOBSERVED:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         observation = self._observation(scope)
@@ -46,11 +49,11 @@ class ObservedApp:
             await self._app(scope, receive, send_observed)
         finally:
             observation.route = self._route(scope)
-            observation.finish()
+            if scope["path"] not in UNOBSERVED or observation.status in _UNKNOWN:
+                observation.finish()
 
     def _observation(self, scope: Scope) -> RequestObservation:
         headers, observing = Headers(scope=scope), self._observing
-        observing.observer.request_started("rest", "")
         return RequestObservation(
             observer=observing.observer,
             id=request_id_from(headers),
