@@ -112,9 +112,8 @@ class Reranker:
         ranking, `on_work` the work when the request ends. The deadline includes `deliver`. With a cutoff, the ranking
         is partial: it holds the documents that are scored by then.
 
-        The size of a stream is not known beforehand. So admission accepts it as if it were empty, and then counts the
-        documents that arrive. If the key of the caller has used up its tokens, the stream waits. A stream with a cutoff
-        cannot be late, so no other request is rejected to protect it.
+        The size of a stream is not known. So admission accepts it as if it were empty, and then counts the documents
+        that arrive. If the key has used up its tokens, the stream waits. A stream with a cutoff is never late.
 
         Raises:
             RequestError: the request cannot be answered; `errors.py` lists the reasons.

@@ -100,7 +100,7 @@ def test_there_are_ten_alerts_that_say_what_to_do() -> None:
 def test_alerts_are_described_in_the_readme() -> None:
     """With the name by which the pager shows them."""
     readme = (_DEPLOY / "README.md").read_text()
-    assert set(re.findall(r"`(Rerank[A-Z]\w+)`", readme)) == {alert["alert"] for alert in _ALERTS}
+    assert set(re.findall(r"`(Rerank[A-Z]\w+)` \|", readme)) == {alert["alert"] for alert in _ALERTS}
 
 
 def test_service_monitor_finds_one_port_of_each_pod() -> None:

@@ -14,8 +14,19 @@ from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import excerpt
 from rerank_service.observability.request_record import OTHER
 
-UNOBSERVED = frozenset({"/health", "/health/live", "/health/ready", "/ping", "/metrics"})
-"""Paths of health checks and metrics. They would hide the requests of callers."""
+UNOBSERVED = frozenset(
+    {
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/ping",
+        "/metrics",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/{model:path}/ready",
+    }
+)
+"""Routes of health checks and metrics. They would hide the requests of callers."""
 _UNKNOWN = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 """Statuses of requests that no health check sends."""
 _KEY = "rerank.observation"
@@ -49,7 +60,7 @@ class ObservedApp:
             await self._app(scope, receive, send_observed)
         finally:
             observation.route = self._route(scope)
-            if scope["path"] not in UNOBSERVED or observation.status in _UNKNOWN:
+            if observation.route not in UNOBSERVED or observation.status in _UNKNOWN:
                 observation.finish()
 
     def _observation(self, scope: Scope) -> RequestObservation:
