@@ -107,6 +107,7 @@ project-check: $(VENV)/.dev  ## check the shape of the code, and that changelog,
 
 docs: $(VENV)/.serving  ## write the pages that are made from code
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
+	$(BIN)/python docs/generate_metrics.py > docs/metrics.md
 	$(BIN)/python docs/generate_models.py > docs/models.md
 	PYTHONPATH=tests $(BIN)/python -m clients.page
 
@@ -114,7 +115,7 @@ import-graph: $(VENV)/.dev  ## print which package of the service imports which
 	@$(BIN)/python docs/import_graph.py
 
 docs-drift: docs  ## fail when a page made from code is out of date
-	git diff --exit-code -- docs/settings.md docs/models.md docs/clients.md
+	git diff --exit-code -- docs/settings.md docs/metrics.md docs/models.md docs/clients.md
 
 # MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub;
 # PRECISIONS: fp32,fp16,int8 or some of them; OPTIONS: others

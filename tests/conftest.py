@@ -1,6 +1,7 @@
 """Fixtures of all tests: models, and a running reranker with its servers."""
 
 import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -15,6 +16,10 @@ from support.small import write_small_model
 settings.register_profile("ours", deadline=None, derandomize=True)
 settings.register_profile("nightly", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ours"))
+
+# a shell without job control lets background commands ignore SIGINT, and the processes of tests would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@
     ├── Overloaded           other requests use the capacity; carries the seconds until a retry
     ├── RateLimited          the API key is over its limits; carries the seconds until a retry
     ├── NotReady             the server is loading or draining
-    ├── DeadlineExceeded     the deadline passed, or will pass
+    ├── DeadlineExceeded     the request would miss its deadline
+    │   └── DeadlinePassed   the deadline passed before the request was finished
     └── InferenceFailed      the model returned no usable score
         └── OutOfMemory      a batch needs more memory than there is
 
@@ -60,6 +61,8 @@ class RequestError(Exception):
     """A request cannot be answered. `str(error)` is the message for the caller."""
 
     code: ClassVar[StatusCode] = StatusCode.INTERNAL
+    kind: ClassVar[str] = "internal"
+    """Kind of the error in the metrics. There are few kinds, so that there are few series."""
     reason: str = "internal"
     """Stable identifier for programs; the message is for people."""
     field: str | None = None
@@ -77,6 +80,7 @@ class InvalidRequest(RequestError):
     """A field of the request is wrong."""
 
     code = StatusCode.INVALID_ARGUMENT
+    kind = "invalid_request"
 
     def __init__(self, message: str, *, field: str | None = None, reason: str = "invalid") -> None:
         super().__init__(message)
@@ -86,6 +90,8 @@ class InvalidRequest(RequestError):
 
 class TooLarge(InvalidRequest):
     """A list or a text exceeds its bound."""
+
+    kind = "too_large"
 
     def __init__(self, message: str, *, field: str | None = None, reason: str = "too_large") -> None:
         super().__init__(message, field=field, reason=reason)
@@ -117,6 +123,8 @@ class UnsupportedCoding(InvalidRequest):
 class UnknownRoute(InvalidRequest):
     """The HTTP path or method is not served."""
 
+    kind = "unknown_route"
+
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message, reason="unknown_route")
         self._status = status
@@ -131,6 +139,7 @@ class Unauthenticated(RequestError):
     """The server requires an API key, and the request has none, a wrong one or an expired one."""
 
     code = StatusCode.UNAUTHENTICATED
+    kind = "invalid_api_key"
 
     def __init__(self, message: str, *, reason: str = "invalid_api_key") -> None:
         super().__init__(message)
@@ -141,7 +150,7 @@ class ModelNotAllowed(RequestError):
     """The API key may not use this model."""
 
     code = StatusCode.PERMISSION_DENIED
-    reason = "model_not_allowed"
+    kind = reason = "model_not_allowed"
     field = "model"
 
 
@@ -149,7 +158,7 @@ class UnknownModel(RequestError):
     """No model of this name is served."""
 
     code = StatusCode.NOT_FOUND
-    reason = "model_not_found"
+    kind = reason = "model_not_found"
     field = "model"
 
 
@@ -157,7 +166,7 @@ class Overloaded(RequestError):
     """Other requests use the capacity of the server."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
-    reason = "overloaded"
+    kind = reason = "overloaded"
 
     retry_after: float
 
@@ -170,7 +179,7 @@ class RateLimited(RequestError):
     """The API key is over one of its limits."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
-    reason = "rate_limited"
+    kind = reason = "rate_limited"
 
     retry_after: float
 
@@ -183,29 +192,35 @@ class NotReady(RequestError):
     """The server is loading its model or draining."""
 
     code = StatusCode.UNAVAILABLE
-    reason = "not_ready"
+    kind = reason = "not_ready"
     retry_after: float = 1.0
     """Seconds until the client should retry: by then the model is loaded, or another replica serves."""
 
 
 class DeadlineExceeded(RequestError):
-    """The request missed its deadline, or would miss it."""
+    """The request would miss its deadline, so it is rejected."""
 
     code = StatusCode.DEADLINE_EXCEEDED
-    reason = "deadline_exceeded"
+    kind = reason = "deadline_exceeded"
+
+
+class DeadlinePassed(DeadlineExceeded):
+    """The deadline passed before the request was finished."""
+
+    kind = "deadline_passed"
 
 
 class InferenceFailed(RequestError):
     """The model returned no usable score for a document of this request."""
 
     code = StatusCode.INTERNAL
-    reason = "inference_failed"
+    kind = reason = "inference_failed"
 
 
 class OutOfMemory(InferenceFailed):
     """There is no memory for a batch. If the batch is a single pair, a retry does not help."""
 
-    reason = "out_of_memory"
+    kind = reason = "out_of_memory"
 
 
 class OperatorError(Exception):

@@ -12,7 +12,7 @@ from rerank_service.models.served_model import ServedModel
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader
 from rerank_service.ranking.request import RerankRequest
-from rerank_service.ranking.results import RankedDocument
+from rerank_service.ranking.results import OnWork, RankedDocument, Work
 from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.scheduling.admission import Ticket
 from rerank_service.scheduling.batching import KeyedPair
@@ -48,6 +48,7 @@ class LiveRequest:
     on_scores: OnScores | None = None
     cutoff: Cutoff | None = None
     """The cutoff of a request that accepts a partial ranking."""
+    on_work: OnWork | None = None
     received: int = field(init=False, default=0)
     """Number of documents received, whether or not they are on the board yet."""
     query_truncated: bool = field(init=False, default=False)
@@ -156,3 +157,17 @@ class LiveRequest:
                     finished.append(duplicate)
         if self.on_scores is not None and finished:
             await self.on_scores(self.board.results(finished))
+
+    def report_work(self, submission: Submission) -> None:
+        """Pass the work until now to `on_work`. Call it when the request ends."""
+        if self.on_work is None:
+            return
+        self.on_work(
+            Work(
+                model=self.model.info.name,
+                documents=self.received,
+                usage=self.meter.usage(),
+                timing=self.meter.timing(submission.first_added),
+                forecast=self.ticket.forecast if submission.is_complete else None,
+            )
+        )

@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from rerank_service.ranking.document import Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.results import OnWork
 from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
@@ -54,10 +55,12 @@ class Reranker:
         reader: Reader,
         deadline: Deadline,
         caller: Caller = ANYBODY,
+        on_work: OnWork | None = None,
     ) -> Ranking:
         """Return the ranking of documents that have all arrived.
 
         `documents` are in the form of the protocol, which `reader` reads. `caller` has a share of the lanes and limits.
+        `on_work` receives the work of an accepted request when it ends, with or without an error.
 
         Raises:
             RequestError: the request cannot be answered; `errors.py` lists the reasons.
@@ -85,6 +88,7 @@ class Reranker:
                 weight=caller.weight,
                 estimate_tokens=estimate_tokens,
                 max_windows=self.limits.max_windows,
+                on_work=on_work,
             )
             async with deadline.enforced():
                 return await self._rank(live, _once(sent))
@@ -100,16 +104,16 @@ class Reranker:
         caller: Caller = ANYBODY,
         on_scores: OnScores | None = None,
         cutoff: Cutoff | None = None,
+        on_work: OnWork | None = None,
     ) -> None:
         """Rank documents that arrive in chunks, and pass the ranking to `deliver`.
 
         The next chunk is read when there is room for it (backpressure). `on_scores` receives results before the
-        ranking. The deadline includes `deliver`. With a cutoff, the ranking is partial: it holds the documents that are
-        scored by then.
+        ranking, `on_work` the work when the request ends. The deadline includes `deliver`. With a cutoff, the ranking
+        is partial: it holds the documents that are scored by then.
 
-        The size of a stream is not known beforehand. So admission accepts it as if it were empty, and then counts the
-        documents that arrive. If the key of the caller has used up its tokens, the stream waits. A stream with a cutoff
-        cannot be late, so no other request is rejected to protect it.
+        The size of a stream is not known. So admission accepts it as if it were empty, and then counts the documents
+        that arrive. If the key has used up its tokens, the stream waits. A stream with a cutoff is never late.
 
         Raises:
             RequestError: the request cannot be answered; `errors.py` lists the reasons.
@@ -134,6 +138,7 @@ class Reranker:
                 max_kept_bytes=self.limits.max_kept_bytes,
                 on_scores=on_scores,
                 cutoff=cutoff,
+                on_work=on_work,
             )
             async with deadline.enforced():
                 sent = _checked(chunks, reader, self.limits.max_stream_documents)
@@ -145,6 +150,7 @@ class Reranker:
         with (
             scheduler.submission(room=self.limits.room, priority=priority, weight=live.weight) as submission,
             live.cutoff.arm(submission.end_early) if live.cutoff else nullcontext(),
+            _reporting_work(live, submission),
         ):
             async with _feeding(self._feed(live, chunks, submission), submission):
                 async for scored in submission:
@@ -254,6 +260,15 @@ def _parts(sent: Sequence[SentDocument], limits: RequestLimits) -> Iterator[Sequ
         chars += own
     if start < len(sent):
         yield sent[start:]
+
+
+@contextmanager
+def _reporting_work(live: LiveRequest, submission: Submission) -> Iterator[None]:
+    """Report the work of the request at the end of the block, also after an error."""
+    try:
+        yield
+    finally:
+        live.report_work(submission)
 
 
 @asynccontextmanager

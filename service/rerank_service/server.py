@@ -22,6 +22,7 @@ from rerank_service.api.grpc.rerank_v1 import RerankMethods
 from rerank_service.api.grpc.tei_v1 import TeiMethods
 from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
+from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.engine.host import cores, limit_tokenizer_threads
 from rerank_service.lifecycle.hot_swap import HotSwap, serve_model, swap_in_background
@@ -32,6 +33,8 @@ from rerank_service.lifecycle.shutdown import (
     receive_stop_signals,
     run_unless_stopped,
 )
+from rerank_service.metrics.core_state import core_state
+from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.loading import load_selected
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
@@ -43,7 +46,9 @@ from rerank_service.wiring import (
     api_keys,
     empty_registry,
     grpc_options,
+    metrics_options,
     model_options,
+    observing,
     request_limits,
     rest_options,
     shutdown_timeouts,
@@ -60,6 +65,8 @@ class Addresses:
     """Targets of gRPC: `host:port` or `unix:FILE`."""
     rest: tuple[str, ...]
     """Addresses of REST: base URLs, or `unix:FILE`."""
+    metrics: tuple[str, ...]
+    """Base URLs of the port for metrics; empty if the REST port serves them."""
     model: str
     """Name of the served model."""
 
@@ -87,7 +94,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
             hot_swap = await running_parts.enter_async_context(serve_model(core.registry, model))
             await edges.set_ready(ready=True)
-            served = Addresses(edges.grpc.targets, edges.rest.urls, model.info.name)
+            served = Addresses(edges.grpc.targets, edges.rest.urls, edges.metrics_urls, model.info.name)
             _log_ready(served, model.info, time.perf_counter() - started, keys=core.keys)
             del model  # a hot swap may replace it, and then its memory is freed
             await on_ready(served)
@@ -115,6 +122,7 @@ class _Edges:
     rest: rest_server.RestEdge
     grpc: grpc_server.GrpcEdge
     routes: RerankRoutes
+    metrics_urls: tuple[str, ...]
 
     async def set_ready(self, *, ready: bool) -> None:
         self.routes.ready = ready
@@ -148,15 +156,22 @@ async def _listen(
     settings: Settings, addresses: tuple[ListenAddress, ...], core: _Core, running_parts: AsyncExitStack
 ) -> _Edges:
     rest, grpc = rest_options(settings, addresses), grpc_options(settings, addresses)
+    metrics_port = metrics_options(settings, addresses)
+    metrics = Metrics(partial(core_state, core.registry, core.admission))
+    observers = observing(settings, metrics.requests)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)
     tei = TeiMethods(core.reranker, core.registry)
-    rest_edge = await running_parts.enter_async_context(
-        rest_server.listening(build_app(routes, rest.cors_origins), rest)
-    )
+    metrics_urls: tuple[str, ...] = ()
+    if metrics_port is not None:
+        metrics_server = rest_server.listening(metrics_app(metrics.text), metrics_port)
+        metrics_urls = (await running_parts.enter_async_context(metrics_server)).urls
+    metrics_route = MetricsRoute(metrics.text, core.keys) if metrics_port is None else None
+    app = build_app(routes, rest.cors_origins, metrics_route)
+    rest_edge = await running_parts.enter_async_context(rest_server.listening(app, rest, observers))
     services = (methods.service, *tei.services)
-    grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc))
-    return _Edges(rest_edge, grpc_edge, routes)
+    grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc, observers))
+    return _Edges(rest_edge, grpc_edge, routes, metrics_urls)
 
 
 async def _tune_until_signal(settings: Settings, hot_swap: HotSwap, signals: StopSignals) -> None:
@@ -172,6 +187,7 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
         "ready",
         grpc=",".join(addresses.grpc),
         rest=",".join(addresses.rest),
+        metrics=",".join(f"{url}/metrics" for url in addresses.metrics or addresses.rest),
         keys="on" if keys.required else "off",
         model=model.name,
         provider=model.provider,

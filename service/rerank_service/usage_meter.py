@@ -64,8 +64,9 @@ class UsageMeter:
 
     def timing(self, first_added: float | None) -> Timing:
         """Return the times of the request until now. `first_added` is the time when its first pair was queued."""
-        # if no pair ran for this request, its pairs waited until those of other requests had run
-        queued_until = min(self._started, self._last_scored)
+        # if no pair ran for this request, its pairs waited until those of other requests had run. If none was scored,
+        # they wait still
+        queued_until = min(self._started, self._last_scored or self._clock())
         return Timing(
             queue=max(0.0, queued_until - first_added) if first_added is not None else 0.0,
             tokenize=self._tokenize,

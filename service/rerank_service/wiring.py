@@ -4,14 +4,18 @@ Rule: this file imports no FastAPI, uvicorn or gRPC server, so that `rerank eval
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from rerank_service.api.address import ListenAddress
+from rerank_service.api.address import ListenAddress, TcpAddress
 from rerank_service.api.api_keys_reload import ReloadedKeys
 from rerank_service.api.auth import Keys
+from rerank_service.api.client_address import TrustedProxies
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.http.options import RestOptions
+from rerank_service.api.request_observation import Observing
 from rerank_service.engine.kinds import Precision, Provider
+from rerank_service.errors import SettingsInvalid
 from rerank_service.lifecycle.shutdown import ShutdownTimeouts
 from rerank_service.models.files import STARTER
 from rerank_service.models.hosted_names import HOSTED_NAMES
@@ -19,6 +23,8 @@ from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import Names
 from rerank_service.models.tuning.startup import EngineRequest
+from rerank_service.observability.access_log import AccessLog
+from rerank_service.observability.request_record import Observers, RequestObserver
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.settings import Settings
 
@@ -99,6 +105,34 @@ def rest_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> Re
         default_timeout=settings.default_timeout,
         cors_origins=settings.cors_origins,
         idle_timeout=settings.rest_idle_timeout,
+    )
+
+
+def metrics_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> RestOptions | None:
+    """Return the options of the port for metrics; None if the REST port serves them.
+
+    Raises:
+        SettingsInvalid: the server listens on Unix sockets only.
+    """
+    if settings.metrics_port is None:
+        return None
+    tcp = tuple(each for each in addresses if isinstance(each, TcpAddress))
+    if not tcp:
+        raise SettingsInvalid(
+            f"--metrics-port or RERANK_METRICS_PORT is {settings.metrics_port}, but --host or RERANK_HOST has Unix "
+            "sockets only: add an address, such as 127.0.0.1, or remove the port"
+        )
+    return replace(
+        rest_options(settings, addresses), addresses=tcp, port=settings.metrics_port, port_flag="--metrics-port"
+    )
+
+
+def observing(settings: Settings, metrics: RequestObserver) -> Observing:
+    """Return how requests are observed: by the access log, and by `metrics`."""
+    return Observing(
+        observer=Observers(metrics, AccessLog(settings.access_log)),
+        proxies=TrustedProxies(settings.forwarded_allow_ips),
+        log_texts=settings.log_texts,
     )
 
 

@@ -83,11 +83,16 @@ def test_every_selector_matches_the_pods() -> None:
 
 
 def test_ports_equal_the_default_settings() -> None:
-    """The container lists the ports of the server."""
-    assert list(PORTS.items()) == [("grpc", DEFAULTS["grpc_port"]), ("http", DEFAULTS["rest_port"])]
+    """The container lists the ports of the server. Metrics have a port of their own, which callers do not reach."""
+    assert DEFAULTS["metrics_port"] is None
+    metrics = next(int(one["value"]) for one in CONTAINER["env"] if one["name"] == "RERANK_METRICS_PORT")
+    expected = [("grpc", DEFAULTS["grpc_port"]), ("http", DEFAULTS["rest_port"]), ("metrics", metrics)]
+    assert list(PORTS.items()) == expected
 
 
-@pytest.mark.parametrize(("name", "ports"), [("service.yaml", ["grpc", "http"]), ("service-headless.yaml", ["grpc"])])
+@pytest.mark.parametrize(
+    ("name", "ports"), [("service.yaml", ["grpc", "http"]), ("service-headless.yaml", ["grpc", "metrics"])]
+)
 def test_service_ports_equal_the_container_ports(name: str, ports: list[str]) -> None:
     """Names and numbers are equal."""
     served = MANIFESTS[name]["spec"]["ports"]

@@ -223,7 +223,7 @@ def test_request_content_is_not_logged_and_a_misspelt_variable_is(start: Start, 
     server.popen.send_signal(signal.SIGTERM)
     assert server.ended() == 0
     log = server.log()
-    assert [line["reason"] for line in log if line["event"] == "request refused"] == ["invalid", "missing"]
+    assert [line["reason"] for line in log if line["event"] == "request finished"] == ["invalid", "missing"]
     assert "Jane" not in str(log)
     warnings = {line["name"]: line["did_you_mean"] for line in server.before if line["event"] == "unknown variable"}
     assert warnings == {"RERANK_API_KEY": "RERANK_API_KEYS"}
@@ -247,7 +247,8 @@ def test_keys_of_a_file_and_a_score_cache(start: Start, small_folder: Path, tmp_
     server.popen.send_signal(signal.SIGTERM)
     assert server.ended() == 0
     log = server.log()
-    assert [line["caller"] for line in log if line["event"] == "request refused"] == ["search", ""]
+    finished = [line for line in log if line["event"] == "request finished"]
+    assert [line["key"] for line in finished if line["status"] in (400, 401)] == ["search", ""]
     assert "sesame" not in str(log)
 
 

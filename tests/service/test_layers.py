@@ -21,7 +21,7 @@ LAYERS = (
     "cli",
     "server",
     "wiring",
-    ("api", "tools", "lifecycle"),
+    ("api", "tools", "lifecycle", "metrics"),
     "reranker",
     "live_request",
     ("models", "usage_meter"),

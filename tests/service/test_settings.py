@@ -251,3 +251,41 @@ def test_wrong_origins_are_rejected(text: str, problem: str) -> None:
     """No browser would send them, so no page would be allowed."""
     with pytest.raises(SettingsInvalid, match=f"--cors-origins or RERANK_CORS_ORIGINS .*{problem}"):
         read_settings(cors_origins=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "proxies"),
+    [
+        ("10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
+        ("10.1.2.3/8", ("10.1.2.3/8",)),
+        ("*", ("*",)),
+        ("", ("127.0.0.1", "::1")),
+    ],
+)
+def test_trusted_proxies(text: str, proxies: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses and networks, separated by commas."""
+    monkeypatch.setenv("RERANK_FORWARDED_ALLOW_IPS", text)
+    assert Settings().forwarded_allow_ips == proxies
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/33", "proxy.example.com", "10.0.0", "127.0.0.1,nonsense"])
+def test_wrong_proxies_are_rejected(text: str) -> None:
+    """A misspelt network would match nothing, and the log would show the proxy's address."""
+    with pytest.raises(
+        SettingsInvalid, match=r"--forwarded-allow-ips or RERANK_FORWARDED_ALLOW_IPS contains .*10\.0\.0\.0/8"
+    ):
+        read_settings(forwarded_allow_ips=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("access_log", "yes", "is 'yes': give off, errors or all"),
+        ("metrics_port", "65536", "is '65536': give a whole number from 0 to 65535"),
+        ("log_texts", "some", "is 'some': give true or false"),
+    ],
+)
+def test_wrong_values_of_log_and_metrics_are_rejected(name: str, value: str, allowed: str) -> None:
+    """The message has the value and the allowed values."""
+    with pytest.raises(SettingsInvalid, match=allowed):
+        read_settings(**{name: value})

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+_PIPE_BYTES = 1024 * 1024
+"""Size of the pipe that holds the log until the test reads it, a line for each request. The server drops what a full
+pipe cannot hold. 1 MiB is the maximum of an unprivileged process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -71,7 +75,12 @@ def started(*arguments: str, prefix: Sequence[str] = (), **variables: str) -> It
     """Run `rerank serve` on free ports, and kill it at the end of the block. `prefix` is a command that runs it."""
     serve = [*prefix, *command("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json", *arguments)]
     with subprocess.Popen(
-        serve, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(**variables)
+        serve,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(**variables),
+        pipesize=_PIPE_BYTES,
     ) as popen:
         try:
             assert popen.stderr is not None

@@ -18,8 +18,10 @@ from rerank_service.api.grpc import server as grpc_server
 from rerank_service.api.grpc.rerank_v1 import RerankMethods
 from rerank_service.api.grpc.tei_v1 import TeiMethods
 from rerank_service.api.http.app import build_app
+from rerank_service.api.http.metrics_route import MetricsRoute, MetricsText
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.http.server import listening as rest_listening
+from rerank_service.api.request_observation import Observing
 from rerank_service.live_request import OnScores
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
@@ -225,9 +227,14 @@ async def served(
     default_timeout: float = 60.0,
     cutoff: Callable[[Deadline], Cutoff] = Cutoff,
     cors_origins: tuple[str, ...] = (),
+    observing: Observing | None = None,
+    metrics: MetricsText | None = None,
     **grpc_changes: Any,
 ) -> AsyncIterator[Served]:
-    """Serve a reranker over gRPC and REST, on ports that the system chooses. `grpc_changes` are options of gRPC."""
+    """Serve a reranker over gRPC and REST, on ports that the system chooses. `metrics` are served on the REST port.
+
+    `grpc_changes` are options of gRPC.
+    """
     keys = keys or Keys()
     options = grpc_options(
         **{"max_message_bytes": MAX_MESSAGE_BYTES, "default_timeout": default_timeout, **grpc_changes}
@@ -236,9 +243,10 @@ async def served(
     tei = TeiMethods(core.reranker, core.registry)
     rest_settings = rest_options(max_body_bytes=MAX_MESSAGE_BYTES, cors_origins=cors_origins)
     routes = RerankRoutes(core.reranker, core.registry, keys, rest_settings)
+    app = build_app(routes, cors_origins, MetricsRoute(metrics, keys) if metrics else None)
     async with (
-        grpc_server.listening((methods.service, *tei.services), keys, options) as grpc,
-        rest_listening(build_app(routes, cors_origins), rest_settings) as rest,
+        grpc_server.listening((methods.service, *tei.services), keys, options, observing) as grpc,
+        rest_listening(app, rest_settings, observing) as rest,
         AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):

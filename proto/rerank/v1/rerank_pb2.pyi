@@ -592,6 +592,7 @@ class RerankResponse(_message.Message):
     UNSCORED_FIELD_NUMBER: _builtins.int
     RECEIVED_FIELD_NUMBER: _builtins.int
     QUERY_TRUNCATED_FIELD_NUMBER: _builtins.int
+    SCORE_TYPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the request, also in the server's log. It is the `x-request-id` metadata of the call if the client sent it;
     otherwise the server creates one.
@@ -608,6 +609,11 @@ class RerankResponse(_message.Message):
     """
     query_truncated: _builtins.bool
     """True if the query was cut, so that its end (or its beginning, see `cut_side`) has no influence on the scores."""
+    score_type: Global___ScoreType.ValueType
+    """Meaning of the scores: SCORE_TYPE_RAW, SCORE_TYPE_SIGMOID or SCORE_TYPE_CALIBRATED. For a request with
+    SCORE_TYPE_PROBABILITY it is the type that the bundle defines. A model without an activation returns logits for all
+    types except SCORE_TYPE_CALIBRATED, so its type is SCORE_TYPE_RAW.
+    """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
         """The results, best first."""
@@ -639,10 +645,11 @@ class RerankResponse(_message.Message):
         unscored: _abc.Iterable[Global___IndexRange] | None = ...,
         received: _builtins.int = ...,
         query_truncated: _builtins.bool = ...,
+        score_type: Global___ScoreType.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "partial", b"partial", "query_truncated", b"query_truncated", "received", b"received", "results", b"results", "timing", b"timing", "unscored", b"unscored", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "partial", b"partial", "query_truncated", b"query_truncated", "received", b"received", "results", b"results", "score_type", b"score_type", "timing", b"timing", "unscored", b"unscored", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,8 +1,6 @@
 """Context of one request, the same for gRPC and REST: id, call, caller and deadline."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
@@ -14,21 +12,11 @@ class RequestContext:
 
     id: str
     """The caller's `x-request-id`, or a new id."""
-    protocol: Literal["grpc", "rest"]
     call: str
     """Full name of the gRPC method, or HTTP path."""
     deadline: Deadline
     caller: Caller = field(default_factory=Caller)
     """Holder of the API key. Anonymous until the key is checked."""
-
-    def log_fields(self) -> Mapping[str, str]:
-        """Return the fields that identify the request in a log line."""
-        return {
-            "protocol": self.protocol,
-            "call": self.call,
-            "request_id": self.id,
-            "caller": self.caller.name,
-        }
 
 
 def internal_error_message(request_id: str) -> str:

@@ -41,7 +41,10 @@ class Registry:
         self._models: dict[str, ServedModel] = {}
 
     def add(self, model: ServedModel) -> None:
-        """Serve a model under its name and aliases, in place of any model of these names."""
+        """Serve a model under its name and aliases, in place of any model of these names. It continues the totals of
+        the model that has had its name."""
+        if (earlier := self._models.get(model.info.name)) is not None:
+            model.scheduler.work = earlier.scheduler.work
         for name in model.info.names:
             self._models[name] = model
 

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -13,17 +14,41 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+_PATIENCE = 0.1
+"""Seconds that a line waits for a slow reader of the log. Requests wait, too: lines are written on the event loop."""
+
+
 class _LossyFile(io.FileIO):
-    """A file that drops bytes it cannot write: a log without a reader loses lines, and no request fails.
+    """A file that drops bytes it cannot write: a log without a reader, or with one that hangs, loses lines, and no
+    request fails.
 
     It is not buffered, because a buffer that cannot be flushed at exit changes the exit status.
     """
 
+    _stuck = False
+    _torn = False
+
     def write(self, content: "ReadableBuffer") -> int:
         """Write as much as possible, and report that everything was written."""
+        line = memoryview(content).cast("B")
         with suppress(OSError):
-            super().write(content)
-        return memoryview(content).nbytes
+            # a pipe with any room takes PIPE_BUF bytes at once, without waiting
+            for start in range(0, len(line), select.PIPE_BUF):
+                if not self._has_room():
+                    self._torn = self._torn or start > 0
+                    break
+                if self._torn and start == 0:
+                    super().write(b"\n")
+                    self._torn = False
+                super().write(line[start : start + select.PIPE_BUF])
+        return line.nbytes
+
+    def _has_room(self) -> bool:
+        """Wait for room. While the reader hangs, do not wait again for each line."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLOUT)
+        self._stuck = not poll.poll(0 if self._stuck else _PATIENCE * 1000)
+        return not self._stuck
 
 
 def configure_logging(form: Literal["auto", "console", "json"], level: str) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rerank_service.ranking.results import Missing, RankedDocument, Timing, Usage
 from rerank_service.ranking.scoreboard import Scoreboard
+from rerank_service.ranking.scores import ScoreType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,11 @@ class Ranking:
     def __len__(self) -> int:
         """Return the number of results."""
         return len(self.order)
+
+    @property
+    def score_type(self) -> ScoreType:
+        """Meaning of the relevance scores: raw, sigmoid or calibrated."""
+        return self.board.score_type
 
     @property
     def documents(self) -> int:

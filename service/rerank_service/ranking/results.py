@@ -1,6 +1,6 @@
 """The values in a ranking: ranked documents, unscored documents, usage and timing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,3 +66,21 @@ class Timing:
     inference: float
     """From the start of the first batch to the end of the last one."""
     total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The work of an accepted request, however the request ended."""
+
+    model: str
+    """Name of the model that scored."""
+    documents: int
+    """Number of documents received."""
+    usage: Usage
+    timing: Timing
+    forecast: float | None
+    """Seconds from admission to the end, as admission forecast them. None: a stream, or an incomplete ranking."""
+
+
+OnWork = Callable[[Work], None]
+"""Receives the work of a request when the request ends."""

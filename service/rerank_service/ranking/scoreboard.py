@@ -16,7 +16,7 @@ from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.document import Document, Span
 from rerank_service.ranking.request import RerankRequest, WindowScore
 from rerank_service.ranking.results import Missing, RankedDocument
-from rerank_service.ranking.scores import Activation, rank, relevance
+from rerank_service.ranking.scores import Activation, ScoreType, rank, relevance, score_meaning
 
 _RESULT_BYTES = 50
 """Approximate size of a result in a response, with an id of average length."""
@@ -74,6 +74,8 @@ class Scoreboard:
             relevance, activation=activation, score_type=request.score_type, calibration=calibration
         )
         self._relevance(np.empty(0, np.float32))  # raises now, before any work
+        self.score_type: ScoreType = score_meaning(activation, request.score_type, calibration)
+        """Meaning of the relevance scores: raw, sigmoid or calibrated."""
         self._max_kept_bytes = max_kept_bytes
         self._kept_bytes = 0
         self._logits = array("f")

@@ -30,6 +30,18 @@ class Activation(Enum):
     """The logit is the score: the model returns probabilities, or its logits are not meant to be probabilities."""
 
 
+def score_meaning(activation: Activation, score_type: ScoreType, calibration: Calibration | None) -> ScoreType:
+    """Return the meaning of the scores that `relevance` returns for the same arguments: raw, sigmoid or calibrated.
+
+    A model without an activation returns logits for `probability` and `sigmoid`, too.
+    """
+    if score_type is ScoreType.RAW:
+        return ScoreType.RAW
+    if calibration is not None and score_type is not ScoreType.SIGMOID:
+        return ScoreType.CALIBRATED
+    return ScoreType.RAW if activation is Activation.IDENTITY else ScoreType.SIGMOID
+
+
 def relevance(
     logits: NDArray[np.float32],
     activation: Activation,

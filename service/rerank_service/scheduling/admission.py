@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
 from rerank_service.quantities import counted, duration
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.scheduling.forecast import RemainingWork, deadline_overrun
+from rerank_service.scheduling.forecast import RemainingWork, deadline_overrun, finish_time
 
 RETRY_AFTER = 1.0
 """Minimum number of seconds after which a rejected client should retry."""
@@ -29,16 +29,24 @@ forecast improves only with batches that run, so a wrong forecast must not rejec
 class Ticket:
     """An accepted request: the work that remains, its deadline and its weight."""
 
-    def __init__(self, tokens: float, deadline: Deadline, weight: float) -> None:
-        """`tokens` is the estimated work in padded tokens."""
+    def __init__(self, tokens: float, deadline: Deadline, weight: float, tokens_per_second: float) -> None:
+        """`tokens` is the estimated work in padded tokens, `tokens_per_second` the expected speed of all lanes."""
         self._tokens = tokens
         self._deadline = deadline
         self._weight = weight
+        self._tokens_per_second = tokens_per_second
+        self.forecast: float | None = None
+        """Seconds from admission to the end, if no other request arrives. None: the size of the request is unknown."""
 
     @property
     def remaining_tokens(self) -> float:
         """Padded tokens that remain to be computed; at least 0."""
         return max(0.0, self._tokens)
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Seconds in which all lanes together would compute the remaining tokens."""
+        return self.remaining_tokens / self._tokens_per_second
 
     def reduce(self, tokens: float) -> None:
         """Subtract tokens that were computed, or that the estimate counted in excess. Negative: add tokens."""
@@ -69,6 +77,11 @@ class Admission:
         """Number of accepted requests that are not finished yet."""
         return len(self._live)
 
+    @property
+    def backlog_seconds(self) -> float:
+        """Seconds until all live requests are finished, if no other request arrives."""
+        return sum(ticket.remaining_seconds for ticket in self._live)
+
     @contextmanager
     def admit(
         self, documents: int, tokens: float, deadline: Deadline, tokens_per_second: float, weight: float
@@ -89,7 +102,7 @@ class Admission:
         """
         if self._draining:
             raise NotReady("the server is draining: send the request to another replica")
-        ticket = Ticket(tokens, deadline, weight)
+        ticket = Ticket(tokens, deadline, weight, tokens_per_second)
         self._check_capacity(documents, tokens)
         self._check_deadlines(ticket, tokens_per_second)
         self.live_documents += documents
@@ -123,6 +136,9 @@ class Admission:
     def _check_deadlines(self, ticket: Ticket, tokens_per_second: float) -> None:
         now = self._clock()
         new = ticket.remaining_work(now)
+        live = [other.remaining_work(now) for other in self._live]
+        if new.tokens:
+            ticket.forecast = finish_time(live, new, tokens_per_second)
         if deadline_overrun([], new, tokens_per_second, ALONE_SHARE if self._live else IDLE_FACTOR):
             raise DeadlineExceeded(
                 f"the request needs about {duration(new.tokens / tokens_per_second)} and would miss its deadline "
@@ -130,7 +146,6 @@ class Admission:
             )
         if not self._live:
             return
-        live = [other.remaining_work(now) for other in self._live]
         late = deadline_overrun(live, new, tokens_per_second, SHARED_SHARE)
         if late > 0:
             raise Overloaded(

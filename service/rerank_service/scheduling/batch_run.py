@@ -23,7 +23,7 @@ WrapScore = Callable[[Score], Score]
 """Return a score function that calls the given one, for example to record its batches."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchScored:
     """A batch that ran."""
 
@@ -33,6 +33,8 @@ class BatchScored:
     rows: int
     length: int
     """Tokens of each row, padding included."""
+    real_tokens: int
+    """Tokens of all rows, without padding."""
     started: float
     """Seconds on the scheduler's clock."""
     ended: float
@@ -85,7 +87,15 @@ class BatchRunner:
         except Exception as error:  # noqa: BLE001 - an error of the engine fails the pair, not the lane
             yield from self._failed(entries, token, error)
         else:
-            yield BatchScored(entries, logits, batch.rows, batch.length, started, self._clock())
+            yield BatchScored(
+                entries=entries,
+                logits=logits,
+                rows=batch.rows,
+                length=batch.length,
+                real_tokens=int(batch.attention_mask.sum()),
+                started=started,
+                ended=self._clock(),
+            )
 
     def _failed(self, entries: Sequence[WaitingPair], token: CancelToken, error: Exception) -> Iterator[Outcome]:
         if token.cancelled:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from rerank_service.errors import DeadlineExceeded
+from rerank_service.errors import DeadlinePassed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Deadline:
         """Cancel the block when the deadline passes.
 
         Raises:
-            DeadlineExceeded: the deadline passed before the block ended.
+            DeadlinePassed: the deadline passed before the block ended.
         """
         scope = asyncio.timeout_at(self.at)
         try:
@@ -34,7 +34,7 @@ class Deadline:
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            raise DeadlineExceeded(
+            raise DeadlinePassed(
                 "the deadline passed before the request was finished: set a longer timeout, or send fewer or shorter "
                 "documents"
             ) from error

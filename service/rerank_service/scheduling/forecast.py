@@ -37,6 +37,16 @@ def finish_times(work: Sequence[RemainingWork], tokens_per_second: float) -> lis
     return finished
 
 
+def finish_time(live: Sequence[RemainingWork], new: RemainingWork, tokens_per_second: float) -> float:
+    """Return the seconds until `new` is finished: the last value of `finish_times([*live, new])`, without sorting.
+
+    Until then, each live request gets its own tokens, or as many tokens per weight as the new one.
+    """
+    needed = new.tokens / new.weight
+    given = sum(min(request.tokens, needed * request.weight) for request in live)
+    return (given + new.tokens) / tokens_per_second
+
+
 def deadline_overrun(
     live: Sequence[RemainingWork], new: RemainingWork, tokens_per_second: float, time_factor: float
 ) -> float:

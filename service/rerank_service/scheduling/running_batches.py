@@ -36,6 +36,10 @@ class RunningBatches(Generic[Request]):
             requests.discard(request)
         return unneeded
 
+    def requests(self) -> set[Request]:
+        """Return all requests that need a running batch."""
+        return set().union(*self._requests.values())
+
     def end(self, batch: CancelToken) -> None:
         """Remove a batch that has ended."""
         del self._requests[batch]

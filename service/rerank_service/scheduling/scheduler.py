@@ -39,6 +39,7 @@ from rerank_service.scheduling.running_batches import RunningBatches
 from rerank_service.scheduling.score_cache import ScoreCache
 from rerank_service.scheduling.shared_pairs import SharedPairs
 from rerank_service.scheduling.submission import Scored, ScoredPair, Submission, WaitingPair
+from rerank_service.scheduling.totals import WorkCounter
 
 _log = structlog.get_logger()
 
@@ -61,6 +62,8 @@ class Scheduler:
         batch that runs. With `scores`, equal pairs of several requests are scored once. `clock` returns seconds."""
         self.clock = clock
         self.limits = limits
+        self.work = WorkCounter()
+        """Totals of the work that was done. The registry replaces it before the lanes run."""
         self._runner = BatchRunner(score, limits, pad_id=pad_id, clock=clock)
         self._lanes = lanes
         self._cost = cost
@@ -76,8 +79,14 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """Number of pairs in the queue. For tests, and for the queue depth metric that the README announces."""
+        """Number of pairs in the queue."""
         return self._queue.pairs  # one int, so it needs no lock
+
+    def live_requests(self) -> tuple[int, int]:
+        """Return the number of requests that wait, and of those that need a running batch."""
+        with self._changed:
+            running = self._running.requests()
+        return len(self._live - running), len(running)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -131,7 +140,9 @@ class Scheduler:
         """Return the cached logit of each pair; None for pairs without one."""
         if self._shared is None:
             return [None] * len(keys)
-        return [self._shared.cached_logit(key) for key in keys]
+        logits = [self._shared.cached_logit(key) for key in keys]
+        self.work.count_cache_hits(len(keys) - logits.count(None))
+        return logits
 
     def tokens_per_second(self, length: float) -> float:
         """Return the expected speed of all lanes in padded tokens per second, for pairs of `length` tokens."""
@@ -147,7 +158,7 @@ class Scheduler:
         """
         self._loop = asyncio.get_running_loop()
         pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="lane")
-        lanes = [self._loop.run_in_executor(pool, self._lane) for _ in range(self._lanes)]
+        lanes = [self._loop.run_in_executor(pool, self._lane, number) for number in range(self._lanes)]
         try:
             await asyncio.gather(*map(asyncio.shield, lanes))
         finally:
@@ -166,10 +177,12 @@ class Scheduler:
             self._closed = True
             self._changed.notify_all()
 
-    def _lane(self) -> None:
+    def _lane(self, number: int) -> None:
         while entries := self._next(token := CancelToken()):
+            started = self.clock()
             for outcome in self._runner.run(entries, token):
                 self._deliver_outcome(outcome, token)
+            self.work.count_busy(number, self.clock() - started)
             with self._changed:
                 self._running.end(token)
 
@@ -182,7 +195,7 @@ class Scheduler:
                 if self._closed:
                     return []
                 entries, cached = self._take(token)
-            self._deliver_parts(parts_of_known(cached, self.limits, self.clock()))
+            self._deliver_known(cached)
             if entries:
                 return entries
 
@@ -215,9 +228,11 @@ class Scheduler:
                 self._finish_flights([outcome.entry], [math.nan], token)
 
     def _learn(self, batch: BatchScored) -> None:
+        padded_tokens = batch.rows * batch.length
+        self.work.count_batch(batch.rows, real_tokens=batch.real_tokens, padded_tokens=padded_tokens)
         with self._changed:
             self._cost.observe(batch.rows, batch.length, batch.ended - batch.started)
-            self._queue.budget.grow(batch.rows * batch.length)
+            self._queue.budget.grow(padded_tokens)
 
     def _shrink(self, exceeded: MemoryExceeded) -> None:
         """Make later batches smaller than the one that ran out of memory, so that not each of them fails first."""
@@ -238,7 +253,12 @@ class Scheduler:
                     self._queue.add(entry.owner, [(len(entry.pair), entry)])
             if finished.unscored:
                 self._changed.notify_all()
-        self._deliver_parts(parts_of_known(finished.scored, self.limits, self.clock()))
+        self._deliver_known(finished.scored)
+
+    def _deliver_known(self, scored: Sequence[ScoredPair]) -> None:
+        """Deliver pairs that did not run for their request."""
+        self.work.count_cache_hits(len(scored))
+        self._deliver_parts(parts_of_known(scored, self.limits, self.clock()))
 
     def _deliver_parts(self, parts: Iterable[tuple[Submission, Scored]]) -> None:
         for owner, part in parts:

@@ -1,5 +1,6 @@
 """Types of settings, with the checks of their values and complete messages."""
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated
@@ -71,6 +72,18 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+def _proxy(address: str) -> str:
+    """Accept an IP address, a network, or `*`."""
+    try:
+        if address != "*":
+            ipaddress.ip_network(address, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"contains {address!r}: give IP addresses and networks, such as 10.0.0.0/8, or * for every address"
+        ) from None
+    return address
+
+
 def _kubernetes_size(value: object) -> object:
     """Convert a size in the notation of Kubernetes, such as 64Mi, to the notation of pydantic, 64MiB."""
     return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
@@ -92,5 +105,6 @@ Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
 Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
 Origin = Annotated[Text, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]
+Proxies = Annotated[tuple[Annotated[Text, AfterValidator(_proxy)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]

@@ -12,6 +12,7 @@ from rerank_service.settings.limits import LimitSettings
 from rerank_service.settings.log import LogSettings
 from rerank_service.settings.model import ModelSettings
 from rerank_service.settings.network import NetworkSettings
+from rerank_service.settings.observability import ObservabilitySettings
 from rerank_service.settings.timeouts import TimeoutSettings
 from rerank_service.settings_errors import describe_errors
 
@@ -22,6 +23,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     LimitSettings,
     CacheSettings,
     TimeoutSettings,
+    ObservabilitySettings,
     LogSettings,
 )
 """The groups, in the order of `rerank serve --help` and docs/settings.md."""
@@ -29,6 +31,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
 
 class Settings(
     LogSettings,
+    ObservabilitySettings,
     TimeoutSettings,
     CacheSettings,
     LimitSettings,

@@ -1,5 +1,6 @@
 """The log: its format, and a log that cannot be written harms no request."""
 
+import json
 import os
 import signal
 import subprocess
@@ -77,6 +78,34 @@ def test_a_full_disk_is_no_error() -> None:
     """Lines are lost, and the process continues."""
     with Path("/dev/full").open("wb") as full:
         assert _run(LOG_TWICE, full.fileno()) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize("length", [100, 10_000])
+def test_a_reader_that_hangs_is_no_error(length: int) -> None:
+    """A full pipe drops lines, so that no request waits for the reader. Lines after that are whole."""
+    code = f"""
+import structlog
+from rerank_service.observability.logs import configure_logging
+configure_logging("json", "info")
+for number in range(2000):
+    structlog.get_logger().info("x" * {length})
+print("done", flush=True)
+input()
+structlog.get_logger().info("after")
+"""
+    arguments = [sys.executable, "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as popen:
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        assert popen.stderr is not None
+        assert popen.stdout.readline() == "done\n"
+        assert b'"x' in os.read(popen.stderr.fileno(), 1024 * 1024)
+        popen.stdin.write("\n")
+        popen.stdin.close()
+        *_, last = popen.stderr
+        assert json.loads(last)["event"] == "after"
+        assert popen.wait(timeout=60) == 0
 
 
 def test_a_closed_stderr_is_no_error() -> None:

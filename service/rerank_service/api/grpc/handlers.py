@@ -6,7 +6,7 @@ grpc.aio would respond with UNKNOWN.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -19,10 +19,10 @@ from google.rpc import error_details_pb2, status_pb2
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.compression import Compression
 from rerank_service.api.grpc.message_text import repair_message
+from rerank_service.api.grpc.observed_calls import metadata_of, observed_call
 from rerank_service.api.request_context import RequestContext, internal_error_message
-from rerank_service.api.request_id import request_id_from
+from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import InvalidRequest, RequestError
-from rerank_service.observability.request_log import log_internal_error, log_refusal
 from rerank_service.scheduling.deadline import Deadline
 
 _MESSAGE_CHARS = 500
@@ -38,6 +38,7 @@ class Call(Generic[In]):
     """One call with decoded messages."""
 
     context: RequestContext
+    observation: RequestObservation
     messages: AsyncIterator[In]
     """The messages of the client; one for a unary request. Each is read from the network when it is awaited."""
     write: Callable[[Message], Awaitable[None]]
@@ -60,30 +61,24 @@ class Service:
     codes: Mapping[grpc.StatusCode, grpc.StatusCode] = field(default_factory=dict)
     """Statuses that the service replaces by others: key is the status of the error's class."""
 
-    def handler(self, keys: Keys, default_timeout: float) -> grpc.GenericRpcHandler:
-        """Return handlers for all methods. `default_timeout` is the deadline of a call that sets none, in seconds."""
+    def handler(self, keys: Keys, default_timeout: float, observing: Observing | None = None) -> grpc.GenericRpcHandler:
+        """Return handlers for all methods. `default_timeout` is the deadline of a call that sets none, in seconds.
+        `observing` observes each call."""
+        edge = _Edge(keys, default_timeout, observing or Observing())
         return grpc.method_handlers_generic_handler(
             self.descriptor.full_name,
-            {method.name: self._handler(method, keys, default_timeout) for method in self.descriptor.methods},
+            {method.name: self._handler(method, edge) for method in self.descriptor.methods},
         )
 
-    def _handler(
-        self, method: MethodDescriptor, keys: Keys, default_timeout: float
-    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    def _handler(self, method: MethodDescriptor, edge: "_Edge") -> "grpc.RpcMethodHandler[bytes, bytes]":
         behaviour: Any = self.methods[method.name]
 
-        def guarded(sender: _Sender) -> AbstractAsyncContextManager[RequestContext]:
-            request = _request_context(sender.context, method, default_timeout)
-            return _guarded(sender, request, keys, self.codes)
-
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
-            sender = _Sender(context)
-            async with guarded(sender) as request:
+            async with _guarded(context, method, edge, self.codes) as (request, sender):
                 await behaviour(_call(method, messages, sender, request))
 
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
-            sender = _Sender(context)
-            async with guarded(sender) as request:
+            async with _guarded(context, method, edge, self.codes) as (request, sender):
                 response: Message = await behaviour(_call(method, messages, sender, request))
                 return await sender.last(response)
             raise AssertionError("unreachable: _guarded passes or aborts the call")
@@ -98,6 +93,15 @@ class Service:
         return grpc.unary_unary_rpc_method_handler(unary)
 
 
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """Values that are the same for all calls."""
+
+    keys: Keys
+    default_timeout: float
+    observing: Observing
+
+
 class _Sender:
     """Sends the messages and the error of one call.
 
@@ -105,9 +109,10 @@ class _Sender:
     reads. The status of the call must wait for it.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, observation: RequestObservation) -> None:
         self.context = context
-        self._compression = Compression(context, _metadata(context))
+        self.observation = observation
+        self._compression = Compression(context, metadata_of(context))
         self._writing: asyncio.Future[None] | None = None
 
     async def send_metadata(self, metadata: Mapping[str, str]) -> None:
@@ -116,21 +121,25 @@ class _Sender:
 
     async def last(self, message: Message) -> bytes:
         """Return the message of a unary response, for gRPC to send."""
-        data = message.SerializeToString()
-        await self._compression.before_message(len(data))
-        return data
+        return await self._serialized(message)
 
     async def write(self, message: Message) -> None:
         """Send one message. It is sent even if the wait for it is cancelled."""
-        data = message.SerializeToString()
-        await self._compression.before_message(len(data))
+        data = await self._serialized(message)
         self._writing = asyncio.ensure_future(self.context.write(data))
         self._writing.add_done_callback(lambda writing: writing.cancelled() or writing.exception())  # seen
         await asyncio.wait([self._writing])
         self._writing.result()
 
+    async def _serialized(self, message: Message) -> bytes:
+        data = message.SerializeToString()
+        self.observation.sent_bytes += len(data)
+        await self._compression.before_message(len(data))
+        return data
+
     async def abort(self, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
         """End the call with an error, after the message that is being sent. Without a client, only end the call."""
+        self.observation.status = code.name
         message = message[:_MESSAGE_CHARS]
         status = status_pb2.Status(code=code.value[0], message=message)
         for detail in details:
@@ -142,16 +151,11 @@ class _Sender:
         await self.context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
-def _metadata(context: Context) -> dict[str, str]:
-    return {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
-
-
-def _request_context(context: Context, method: MethodDescriptor, default_timeout: float) -> RequestContext:
+def _request_context(context: Context, observation: RequestObservation, default_timeout: float) -> RequestContext:
     remaining = context.time_remaining()
     return RequestContext(
-        id=request_id_from(_metadata(context)),
-        protocol="grpc",
-        call=method.full_name,
+        id=observation.id,
+        call=observation.call,
         deadline=Deadline.after(default_timeout if remaining is None else remaining),
     )
 
@@ -159,16 +163,21 @@ def _request_context(context: Context, method: MethodDescriptor, default_timeout
 def _call(
     method: MethodDescriptor, messages: AsyncIterator[bytes], sender: _Sender, request: RequestContext
 ) -> Call[Any]:
-    return Call(request, _decoded(method.input_type, messages), sender.write, sender.send_metadata)
+    observation = sender.observation
+    decoded = _decoded(method.input_type, messages, observation)
+    return Call(request, observation, decoded, sender.write, sender.send_metadata)
 
 
 async def _single(message: bytes) -> AsyncIterator[bytes]:
     yield message
 
 
-async def _decoded(descriptor: Descriptor, messages: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+async def _decoded(
+    descriptor: Descriptor, messages: AsyncIterator[bytes], observation: RequestObservation
+) -> AsyncIterator[Message]:
     message_class = message_factory.GetMessageClass(descriptor)
     async for message in messages:
+        observation.received_bytes += len(message)
         try:
             decoded = _parsed(message_class, descriptor, message)
         except DecodeError as error:
@@ -192,19 +201,28 @@ def _parsed(message_class: type[Message], descriptor: Descriptor, data: bytes) -
 
 @asynccontextmanager
 async def _guarded(
-    sender: _Sender, request: RequestContext, keys: Keys, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
-) -> AsyncIterator[RequestContext]:
+    context: Context, method: MethodDescriptor, edge: _Edge, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
+) -> AsyncIterator[tuple[RequestContext, _Sender]]:
     """Check the API key, and yield the request with its caller. Turn an error of the block into the call's status."""
-    try:
-        request = replace(request, caller=keys.check(_metadata(sender.context)))
-        yield request
-    except RequestError as error:
-        code = codes.get(error.code, error.code)
-        log_refusal(error, request.log_fields(), status=code.name)
-        await sender.abort(code, str(error), _details(error))
-    except Exception:  # noqa: BLE001 - every request gets a response
-        log_internal_error(request.log_fields())
-        await sender.abort(grpc.StatusCode.INTERNAL, internal_error_message(request.id), [])
+    async with observed_call(context, grpc_name(method), edge.observing) as observation:
+        sender = _Sender(context, observation)
+        try:
+            request = _request_context(context, observation, edge.default_timeout)
+            request = replace(request, caller=edge.keys.check(metadata_of(context)))
+            observation.key = request.caller.name
+            yield request, sender
+        except RequestError as error:
+            observation.fail(error)
+            code = codes.get(error.code, error.code)
+            await sender.abort(code, str(error), _details(error))
+        except Exception as error:  # noqa: BLE001 - every request gets a response
+            observation.fail(error)
+            await sender.abort(grpc.StatusCode.INTERNAL, internal_error_message(observation.id), [])
+
+
+def grpc_name(method: MethodDescriptor) -> str:
+    """Return the name of a method as it is in the path of a call: `rerank.v1.Rerank/Rerank`."""
+    return f"{method.containing_service.full_name}/{method.name}"
 
 
 def _details(error: RequestError) -> list[Message]:

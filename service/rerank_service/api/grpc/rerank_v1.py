@@ -58,12 +58,14 @@ class RerankMethods:
         caller = call.context.caller
         with caller.quota.request():
             message = await anext(call.messages)
+            call.observation.documents = len(message.documents)
             ranking = await self._reranker.rerank(
                 request_from(message),
                 message.documents,
-                reader=MessageReader(message),
+                reader=call.observation.reader(MessageReader(message), message.query),
                 deadline=call.context.deadline,
                 caller=caller,
+                on_work=call.observation.add_work,
             )
         return response_from(ranking, call.context.id)
 
@@ -91,12 +93,13 @@ class RerankMethods:
         await self._reranker.rerank_stream(
             request_from(header.request),
             _chunks(header.request, call.messages),
-            reader=MessageReader(header.request),
+            reader=call.observation.reader(MessageReader(header.request), header.request.query),
             deadline=deadline,
             deliver=send_ranking,
             caller=call.context.caller,
             on_scores=send_partial if header.partial_scores else None,
             cutoff=self._cutoff(deadline) if header.partial_ok else None,
+            on_work=call.observation.add_work,
         )
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:

@@ -10,6 +10,7 @@ from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.document import MAX_ID_CHARS, Span
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.results import RankedDocument
+from rerank_service.ranking.scores import ScoreType
 
 RANKING_BYTES = 1_000_000
 """Approximate maximum size of one message of a streamed ranking. gRPC clients receive up to 4 MiB by default."""
@@ -17,6 +18,13 @@ _PARTIAL_SCORES = RANKING_BYTES // (MAX_ID_CHARS * 4 + 64)
 """Maximum number of scores in one message. Each may have the longest id, with four bytes per character."""
 _ENTRY_BYTES = 5
 """Maximum size of the tag and the length of a result in its message."""
+
+
+_SCORE_TYPES = {
+    ScoreType.RAW: pb.SCORE_TYPE_RAW,
+    ScoreType.SIGMOID: pb.SCORE_TYPE_SIGMOID,
+    ScoreType.CALIBRATED: pb.SCORE_TYPE_CALIBRATED,
+}
 
 
 def response_from(ranking: Ranking, request_id: str) -> pb.RerankResponse:
@@ -28,6 +36,7 @@ def response_from(ranking: Ranking, request_id: str) -> pb.RerankResponse:
         usage=_usage(ranking),
         timing=_timing(ranking),
         query_truncated=ranking.query_truncated,
+        score_type=_SCORE_TYPES[ranking.score_type],
     )
 
 
@@ -39,6 +48,7 @@ def stream_responses_from(ranking: Ranking, request_id: str) -> Iterator[pb.Rera
         model=ranking.model,
         partial=missing is not None,
         query_truncated=ranking.query_truncated,
+        score_type=_SCORE_TYPES[ranking.score_type],
     )
     unscored = (pb.IndexRange(start=run.start, end=run.stop) for run in missing.unscored) if missing else ()
     entries: Iterator[pb.Result | pb.IndexRange] = itertools.chain(map(_result, ranking), unscored)

@@ -10,8 +10,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.binding import bind
 from rerank_service.api.grpc.handlers import Service
+from rerank_service.api.grpc.observed_calls import UnknownMethods
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.grpc.reflection import add_reflection
+from rerank_service.api.request_observation import Observing
 
 LIVENESS = "live"
 """Name of the health service for liveness probes: SERVING while the process runs, so that Kubernetes does not restart
@@ -80,19 +82,25 @@ def _milliseconds(seconds: float) -> int:
 
 
 @asynccontextmanager
-async def listening(services: Sequence[Service], keys: Keys, options: GrpcOptions) -> AsyncIterator[GrpcEdge]:
+async def listening(
+    services: Sequence[Service], keys: Keys, options: GrpcOptions, observing: Observing | None = None
+) -> AsyncIterator[GrpcEdge]:
     """Listen while the block runs: live from the start, ready after `set_ready`. At the end, cancel running calls.
+    `observing` observes each call, except health checks and reflection.
 
     Raises:
         OSError: an address is in use or not allowed.
     """
     server = grpc.aio.server(options=_channel_arguments(options))
-    server.add_generic_rpc_handlers(tuple(service.handler(keys, options.default_timeout) for service in services))
+    observing = observing or Observing()
+    handlers = [service.handler(keys, options.default_timeout, observing) for service in services]
+    server.add_generic_rpc_handlers(tuple(handlers))
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = [service.descriptor.full_name for service in services]
     files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR]
     add_reflection(server, (*names, health.SERVICE_NAME), files)
+    server.add_generic_rpc_handlers((UnknownMethods(observing),))  # last: the first handler of a method counts
     edge = GrpcEdge(server, checks, names, options)
     await server.start()
     await edge.set_ready(ready=False)

@@ -10,11 +10,11 @@ import grpc
 
 import rerank_service
 from rerank.tei import tei_pb2 as pb
-from rerank_service.api.cut_headers import cut_headers
 from rerank_service.api.document_names import with_document_name
 from rerank_service.api.grpc.handlers import Call, Service
 from rerank_service.api.grpc.tei_v1_response import ResponseBuilder
 from rerank_service.api.grpc.tei_v1_stream import TextRuns, read_ahead, request_from
+from rerank_service.api.ranking_headers import ranking_headers
 from rerank_service.api.tei_metadata import cost_headers, dtype
 from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
@@ -63,14 +63,16 @@ class TeiMethods:
     async def rerank(self, call: Call[pb.RerankRequest]) -> pb.RerankResponse:
         """Rank the texts of one message."""
         message = await anext(call.messages)
+        call.observation.documents = len(message.texts)
         response = ResponseBuilder()
         with call.context.caller.quota.request(), _texts_in_errors():
             ranking = await self._reranker.rerank(
                 request_from(message, message),
                 message.texts,
-                reader=TextReader(),
+                reader=call.observation.reader(TextReader(), message.query),
                 deadline=call.context.deadline,
                 caller=call.context.caller,
+                on_work=call.observation.add_work,
             )
         await response.add(ranking)
         chars = len(message.texts) * len(message.query) + sum(map(len, message.texts))
@@ -93,10 +95,11 @@ class TeiMethods:
                     await self._reranker.rerank_stream(
                         request,
                         texts,
-                        reader=TextReader(),
+                        reader=call.observation.reader(TextReader(), request.query),
                         deadline=deadline,
                         deliver=response.add,
                         caller=call.context.caller,
+                        on_work=call.observation.add_work,
                     )
         return await _finish(call, response, runs.chars)
 
@@ -104,9 +107,9 @@ class TeiMethods:
 async def _finish(
     call: Call[pb.RerankRequest] | Call[pb.RerankStreamRequest], response: ResponseBuilder, chars: int
 ) -> pb.RerankResponse:
-    """Send the cost of the call and the cut of a query as initial metadata, and return the response."""
-    cut = cut_headers(query_truncated=response.query_truncated)
-    await call.send_metadata(cost_headers(chars, response.tokens, response.timing) | cut)
+    """Send the cost of the call and the headers of the ranking as initial metadata, and return the response."""
+    headers = ranking_headers(score_type=response.score_type, query_truncated=response.query_truncated)
+    await call.send_metadata(cost_headers(chars, response.tokens, response.timing) | headers)
     return response.build(chars)
 
 

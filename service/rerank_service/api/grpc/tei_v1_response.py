@@ -6,6 +6,7 @@ from array import array
 from rerank.tei import tei_pb2 as pb
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.results import Timing
+from rerank_service.ranking.scores import ScoreType
 
 _RANKS_PER_TURN = 1_000
 """Ranks that are added before other requests get a turn on the event loop."""
@@ -23,6 +24,8 @@ class ResponseBuilder:
         """Tokens of all pairs."""
         self.query_truncated = False
         """True if a query was cut."""
+        self.score_type = ScoreType.PROBABILITY
+        """Meaning of the scores: that of the last run. All runs have the same."""
         self.timing = Timing(queue=0.0, tokenize=0.0, inference=0.0, total=0.0)
         """Sum of the times of all runs."""
 
@@ -43,6 +46,7 @@ class ResponseBuilder:
         self._sorted = not start
         self.tokens += ranking.usage.prompt_tokens
         self.query_truncated |= ranking.query_truncated
+        self.score_type = ranking.score_type
         self.timing = _sum(self.timing, ranking.timing)
 
     def build(self, chars: int) -> pb.RerankResponse:

@@ -17,16 +17,21 @@ from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.dialects.contract import Dialect, Exchange
 from rerank_service.api.http.dialects.look_up import LookUp
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
+from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.openapi import openapi_page
 from rerank_service.api.http.routes import RerankRoutes, error_response
 from rerank_service.api.request_id import request_id_from
-from rerank_service.errors import UnknownRoute, excerpt
+from rerank_service.errors import Unauthenticated, UnknownRoute, excerpt
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(routes: RerankRoutes, cors_origins: Sequence[str] = ()) -> FastAPI:
-    """Return the application with all routes. Pages of `cors_origins` may send requests from a browser."""
+def build_app(routes: RerankRoutes, cors_origins: Sequence[str] = (), metrics: MetricsRoute | None = None) -> FastAPI:
+    """Return the application with all routes.
+
+    Pages of `cors_origins` may send requests from a browser. `metrics` is the route of /metrics, if this port has it.
+    """
     app = FastAPIOffline(
         title="rerank-service",
         version=rerank_service.__version__,
@@ -51,6 +56,9 @@ def build_app(routes: RerankRoutes, cors_origins: Sequence[str] = ()) -> FastAPI
         ("/health/ready", routes.readiness, "Report readiness: 200 if the server accepts requests, else 503"),
     ):
         _add_get(app, path, endpoint, options=True, summary=summary, tags=["server"])
+    if metrics is not None:
+        app.add_route(METRICS, metrics.__call__, include_in_schema=False)
+        app.add_exception_handler(Unauthenticated, _unauthenticated)
     app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _unknown_route)
     allow_origins(app, cors_origins)
@@ -115,9 +123,16 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
         f"{request.method} {path} is not served ({error.detail}): the page /docs lists all paths",
         status=error.status_code,
     )
-    response = error_response(unknown, UNIFIED, Exchange(request_id_from(request.headers), path))
+    observation = observation_of(request)
+    observation.fail(unknown)
+    response = error_response(unknown, UNIFIED, Exchange(observation.id, path))
     response.headers.update(allowed)
     return response
+
+
+async def _unauthenticated(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Unauthenticated)
+    return error_response(error, UNIFIED, Exchange(request_id_from(request.headers), METRICS))
 
 
 def _methods(request: Request) -> list[str]:

@@ -11,6 +11,7 @@ EXPOSED_HEADERS = (
     "x-request-id",
     "retry-after",
     "x-query-truncated",
+    "x-rerank-score-type",
     "x-compute-type",
     "x-compute-time",
     "x-compute-characters",

@@ -12,6 +12,8 @@ class RestOptions:
     addresses: tuple[ListenAddress, ...]
     port: int
     """Port of all TCP addresses. 0: the system chooses one."""
+    port_flag: str = "--rest-port"
+    """The setting of the port, for errors."""
     max_body_bytes: int
     """Maximum size of a request body, in bytes."""
     default_timeout: float

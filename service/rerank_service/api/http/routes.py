@@ -13,19 +13,19 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from rerank_service.api.auth import Keys
-from rerank_service.api.cut_headers import cut_headers
 from rerank_service.api.http.compression import CompressibleJson
 from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.options import RestOptions
 from rerank_service.api.http.request_body import BodyLimits, parse_body, read_body
+from rerank_service.api.ranking_headers import ranking_headers
 from rerank_service.api.request_context import RequestContext, internal_error_message
-from rerank_service.api.request_id import request_id_from
+from rerank_service.api.request_observation import RequestObservation
 from rerank_service.errors import InvalidRequest, NotReady, RequestError, UnsupportedCoding, excerpt
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
-from rerank_service.observability.request_log import log_internal_error, log_refusal
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.reranker import ANYBODY, Reranker
 from rerank_service.scheduling.caller import Caller
@@ -70,30 +70,35 @@ class RerankRoutes:
 
         `dialects` are those of the path. A response, also for an error, has the dialect of the body.
         """
-        context = self._context(request)
+        observation, context = observation_of(request), self._context(request)
         exchange = Exchange(context.id, context.call, created=int(time.time()))
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]  # until the keys of the body show the dialect
         try:
             async with context.deadline.enforced():
                 exchange = replace(exchange, body=await parse_body(await read_body(request, self._limits(request))))
             dialect = next((candidate for candidate in dialects if candidate.matches(exchange.body)), dialect)
+            observation.dialect = _name(dialect)
             # not earlier: the form of an error depends on the keys of the body
             context = replace(context, caller=self._keys.check(request.headers))
+            observation.key = context.caller.name
             _check_timeout(request)
+            decoded = dialect.decode(exchange.body)
+            observation.documents = len(decoded.documents)
             with context.caller.quota.request():
-                ranking = await _until_disconnect(request, self._rank(dialect.decode(exchange.body), context))
+                ranking = await _until_disconnect(request, self._rank(decoded, context, observation))
             response = _response(dialect.encode(ranking, exchange), exchange)
-            response.headers.update(cut_headers(query_truncated=ranking.query_truncated))
+            headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
+            response.headers.update(headers)
             return response
         except ClientDisconnect:
             return Response(status_code=_CLIENT_DISCONNECTED)
         except Exception as error:  # noqa: BLE001 - every request gets a response
-            return _failure(error, context, dialect, exchange)
+            observation.fail(error)
+            return _failure(error, dialect, exchange)
 
     def _context(self, request: Request) -> RequestContext:
         return RequestContext(
-            id=request_id_from(request.headers),
-            protocol="rest",
+            id=observation_of(request).id,
             call=request.url.path,
             deadline=Deadline.after(_timeout(request) or self._options.default_timeout),
         )
@@ -101,13 +106,14 @@ class RerankRoutes:
     def _limits(self, request: Request) -> BodyLimits:
         return BodyLimits(self._options.max_body_bytes, lambda: self._keys.check(request.headers))
 
-    async def _rank(self, decoded: DecodedRequest, context: RequestContext) -> Ranking:
+    async def _rank(self, decoded: DecodedRequest, context: RequestContext, observation: RequestObservation) -> Ranking:
         return await self._reranker.rerank(
             decoded.request,
             decoded.documents,
-            reader=decoded.reader,
+            reader=observation.reader(decoded.reader, decoded.request.query),
             deadline=context.deadline,
             caller=context.caller,
+            on_work=observation.add_work,
         )
 
     async def look_up(self, request: Request, look_up: LookUp) -> Response:
@@ -117,11 +123,13 @@ class RerankRoutes:
         try:
             if not look_up.public:
                 context = replace(context, caller=self._keys.check(request.headers))
+                observation_of(request).key = context.caller.name
             return _response(
                 look_up.respond(self.facts(context.caller), request.path_params.get("model", "")), exchange
             )
         except Exception as error:  # noqa: BLE001 - every request gets a response
-            return _failure(error, context, UNIFIED, exchange)
+            observation_of(request).fail(error)
+            return _failure(error, UNIFIED, exchange)
 
     async def live(self) -> Response:
         """Return 200 while the process runs."""
@@ -134,14 +142,16 @@ class RerankRoutes:
         return _json(503, {"status": "not ready"}, {"retry-after": f"{NotReady.retry_after:.0f}"})
 
 
-def _failure(error: Exception, context: RequestContext, dialect: Dialect, exchange: Exchange) -> Response:
-    """Log an error that ended a request, and return its response."""
+def _failure(error: Exception, dialect: Dialect, exchange: Exchange) -> Response:
+    """Return the response for an error that ended a request."""
     if not isinstance(error, RequestError):
-        log_internal_error(context.log_fields())
-        return error_response(RequestError(internal_error_message(context.id)), dialect, exchange)
-    response = error_response(error, dialect, exchange)
-    log_refusal(error, context.log_fields(), status=response.status_code)
-    return response
+        error = RequestError(internal_error_message(exchange.id))
+    return error_response(error, dialect, exchange)
+
+
+def _name(dialect: Dialect) -> str:
+    """Return the name of a dialect for the log: that of its module."""
+    return type(dialect).__module__.rpartition(".")[2]
 
 
 def error_response(error: RequestError, dialect: Dialect, exchange: Exchange) -> Response:

@@ -9,8 +9,10 @@ from contextlib import ExitStack, asynccontextmanager, nullcontext
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rerank_service.api.address import UNIX, ListenAddress, TcpAddress, address
+from rerank_service.api.address import UNIX, TcpAddress, address
+from rerank_service.api.http.observed_app import ObservedApp
 from rerank_service.api.http.options import RestOptions
+from rerank_service.api.request_observation import Observing
 from rerank_service.api.tcp_sockets import listening_sockets
 from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_end
 
@@ -45,23 +47,24 @@ class RestEdge:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdge]:
-    """Listen while the block runs. At the end, cancel running requests.
+async def listening(app: ASGIApp, options: RestOptions, observing: Observing | None = None) -> AsyncIterator[RestEdge]:
+    """Listen while the block runs. At the end, cancel running requests. `observing` observes each request.
 
     Raises:
         OSError: an address is in use or not allowed.
     """
     config = uvicorn.Config(
-        _TidyRequests(app),
+        _TidyRequests(ObservedApp(app, observing or Observing())),
         http="h11",  # unlike httptools, it limits the size of headers
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # api/client_address.py reads them, and trusts the proxies of the setting only
         timeout_keep_alive=math.ceil(options.idle_timeout),
     )
     with ExitStack() as files:
-        sockets = _sockets(options.addresses, options.port, files)
+        sockets = _sockets(options, files)
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=sockets))
         edge = RestEdge(server, serving, sockets)
@@ -71,11 +74,12 @@ async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdg
             await edge.stop(0.0)
 
 
-def _sockets(addresses: Sequence[ListenAddress], port: int, files: ExitStack) -> list[socket.socket]:
+def _sockets(options: RestOptions, files: ExitStack) -> list[socket.socket]:
     """Listen on all addresses. `files` removes the files of Unix sockets."""
+    addresses = options.addresses
     tcp = [each for each in addresses if isinstance(each, TcpAddress)]
     with ExitStack() as opened:
-        sockets = [opened.enter_context(each) for each in listening_sockets(tcp, port, flag="--rest-port")]
+        sockets = [opened.enter_context(each) for each in listening_sockets(tcp, options.port, flag=options.port_flag)]
         for path in (each.path("rest") for each in addresses if not isinstance(each, TcpAddress)):
             sockets.append(opened.enter_context(listening_unix_socket(path)))
             files.enter_context(removed_at_end(path))

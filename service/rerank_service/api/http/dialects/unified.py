@@ -152,7 +152,8 @@ class UnifiedResponse(TypedDict):
     """Present if the query was cut."""
     usage: Usage
     meta: dict[str, Any]
-    """API version, search units and token counts, in the form of Cohere."""
+    """API version, search units and token counts, in the form of Cohere; and the meaning of the scores in `score_type`:
+    "raw", "sigmoid" or "calibrated"."""
 
 
 class Unified:
@@ -207,6 +208,7 @@ class Unified:
                 "api_version": {"version": "2" if "/v2/" in exchange.path else "1"},
                 "billed_units": {"search_units": math.ceil(ranking.windows / _DOCUMENTS_PER_SEARCH_UNIT)},
                 "tokens": {"input_tokens": tokens, "output_tokens": 0},
+                "score_type": ranking.score_type.value,
             },
         }
         if ranking.query_truncated:

@@ -42,6 +42,7 @@ async def test_response_has_the_keys_of_all_clients(edges: Served, path: str, ve
         "model": "small",
         "usage": {"prompt_tokens": 13, "completion_tokens": 0, "total_tokens": 13},
         "meta": {
+            "score_type": "sigmoid",
             "api_version": {"version": version},
             "billed_units": {"search_units": 1},
             "tokens": {"input_tokens": 13, "output_tokens": 0},

@@ -1,0 +1,77 @@
+"""Observe each gRPC call, also of unknown methods."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from rerank_service.api.client_address import peer_address
+from rerank_service.api.request_id import request_id_from
+from rerank_service.api.request_observation import Observing, RequestObservation
+from rerank_service.errors import InvalidRequest, excerpt
+from rerank_service.observability.request_record import OTHER
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+def metadata_of(context: Context) -> dict[str, str]:
+    """Return the metadata of a call, without binary values."""
+    return {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+@asynccontextmanager
+async def observed_call(
+    context: Context, call: str, observing: Observing, route: str | None = None
+) -> AsyncIterator[RequestObservation]:
+    """Observe a call during the block. A block that is cancelled ends with CANCELLED, or with DEADLINE_EXCEEDED.
+
+    `call` is the name of the method; `route` its name in metrics, by default the same.
+    """
+    metadata, observer = metadata_of(context), observing.observer
+    observation = RequestObservation(
+        observer=observer,
+        id=request_id_from(metadata),
+        protocol="grpc",
+        method="POST",
+        call=call,
+        client=observing.proxies.client(peer_address(context.peer()), metadata),
+        log_texts=observing.log_texts,
+        route=call if route is None else route,
+        dialect=call.rpartition(".")[0] if route is None else "",
+    )
+    observer.call_started(observation.route)
+    try:
+        yield observation
+    except asyncio.CancelledError:
+        observation.cancel(deadline_passed=context.time_remaining() == 0)
+        raise
+    finally:
+        observation.finish()
+
+
+class _UnknownMethod(InvalidRequest):
+    """The server has no such method."""
+
+    kind = "unknown_route"
+
+
+class UnknownMethods(grpc.GenericRpcHandler):
+    """Responds to each method that no other handler has with UNIMPLEMENTED, as gRPC itself does."""
+
+    def __init__(self, observing: Observing) -> None:
+        self._observing = observing
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Return the handler of an unknown method."""
+        method = excerpt(handler_call_details.method.removeprefix("/"))
+
+        async def refuse(_messages: AsyncIterator[bytes], context: Context) -> None:
+            async with observed_call(context, method, self._observing, route=OTHER) as observation:
+                error = _UnknownMethod("Method not found!", reason="unknown_route")
+                observation.fail(error)
+                observation.status = grpc.StatusCode.UNIMPLEMENTED.name
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
+
+        return grpc.stream_stream_rpc_method_handler(refuse)

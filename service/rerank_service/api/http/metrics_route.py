@@ -1,0 +1,37 @@
+"""The path /metrics, on the REST port or on a port of its own."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request, Response
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from rerank_service.api.auth import Keys
+
+METRICS = "/metrics"
+MetricsText = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""Returns the metrics and their content type. Takes the header `Accept` of the request."""
+
+
+class MetricsRoute:
+    """Responds with the metrics."""
+
+    def __init__(self, text: MetricsText, keys: Keys) -> None:
+        """Callers need one of the `keys`, if there are any."""
+        self._text = text
+        self._keys = keys
+
+    async def __call__(self, request: Request) -> Response:
+        """Return the metrics.
+
+        Raises:
+            Unauthenticated: the request has no valid key.
+        """
+        self._keys.check(request.headers)
+        content, content_type = await self._text(request.headers.get("accept", ""))
+        return Response(content, headers={"content-type": content_type})
+
+
+def metrics_app(text: MetricsText) -> Starlette:
+    """Return the application of the port that serves metrics only. It checks no keys."""
+    return Starlette(routes=[Route(METRICS, MetricsRoute(text, Keys()).__call__)])

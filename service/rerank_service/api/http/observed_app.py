@@ -1,0 +1,92 @@
+"""Observe each HTTP request, whatever answers it: a route, an unknown path, or the page /docs."""
+
+from contextlib import suppress
+from http import HTTPStatus
+
+from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rerank_service.api.client_address import http_peer
+from rerank_service.api.request_id import request_id_from
+from rerank_service.api.request_observation import Observing, RequestObservation
+from rerank_service.errors import excerpt
+from rerank_service.observability.request_record import OTHER
+
+UNOBSERVED = frozenset(
+    {
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/ping",
+        "/metrics",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/{model:path}/ready",
+    }
+)
+"""Routes of health checks and metrics. They would hide the requests of callers."""
+_UNKNOWN = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+"""Statuses of requests that no health check sends."""
+_KEY = "rerank.observation"
+_UNSENT = 500
+"""Status of a request that ended without a response. uvicorn then responds with 500."""
+
+
+class ObservedApp:
+    """Passes requests to an application, and their records to the observer."""
+
+    def __init__(self, app: ASGIApp, observing: Observing) -> None:
+        self._app = app
+        self._observing = observing
+        self._plain_paths = frozenset(
+            route.path for route in getattr(app, "routes", ()) if isinstance(route, Route) and "{" not in route.path
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        observation = self._observation(scope)
+
+        async def send_observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                observation.status = message["status"]
+            await send(message)
+
+        scope = {**scope, _KEY: observation}
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            observation.route = self._route(scope)
+            if observation.route not in UNOBSERVED or observation.status in _UNKNOWN:
+                observation.finish()
+
+    def _observation(self, scope: Scope) -> RequestObservation:
+        headers, observing = Headers(scope=scope), self._observing
+        return RequestObservation(
+            observer=observing.observer,
+            id=request_id_from(headers),
+            protocol="rest",
+            method=scope["method"],
+            call=excerpt(scope["path"]),
+            status=_UNSENT,
+            client=observing.proxies.client(http_peer(scope["client"]), headers),
+            log_texts=observing.log_texts,
+        )
+
+    def _route(self, scope: Scope) -> str:
+        """Return the template of the path, such as /v1/models/{model:path}; `OTHER` if no route has it."""
+        if scope["path"] in self._plain_paths:  # Starlette's own routes do not name themselves
+            return str(scope["path"])
+        path: str = getattr(scope.get("route"), "path", "")
+        return path or OTHER
+
+
+def observation_of(request: Request) -> RequestObservation:
+    """Return the observation of a request that `ObservedApp` passed on."""
+    with suppress(KeyError):
+        observation: RequestObservation = request.scope[_KEY]
+        return observation
+    raise AssertionError("the application is served without ObservedApp")

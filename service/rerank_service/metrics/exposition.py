@@ -1,0 +1,47 @@
+"""All metrics of a server, as the text that Prometheus reads."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+
+from rerank_service.metrics.core_metrics import core_metrics
+from rerank_service.metrics.core_state import CoreState
+from rerank_service.metrics.request_metrics import RequestMetrics
+
+
+class Metrics:
+    """The metrics of one server. Several servers in one process have metrics of their own."""
+
+    def __init__(self, state: Callable[[], CoreState]) -> None:
+        """`state` returns the current state of the core. It is called on the event loop."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which no query needs
+        self._registry = CollectorRegistry()
+        self._state = state
+        self.requests = RequestMetrics(self._registry)
+        ProcessCollector(registry=self._registry)
+
+    def snapshot(self) -> "Snapshot":
+        """Return all metrics, with the current state of the core."""
+        return Snapshot(self._registry, self._state())
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics and their content type, in the format that the client prefers by its header `Accept`."""
+        encode, content_type = choose_encoder(accept)
+        return await asyncio.to_thread(encode, self.snapshot()), content_type
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All metrics at one time, in the form that the encoders of prometheus-client take."""
+
+    registry: CollectorRegistry
+    state: CoreState
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics."""
+        return chain(self.registry.collect(), core_metrics(self.state))

@@ -1,0 +1,148 @@
+"""Metrics of finished requests.
+
+Rule: no label has a value that a caller chooses. Routes, methods and statuses are those of the server, `model` is the
+served name, `key` the name in the file of keys, and `reason` is the kind of an error.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from rerank_service.errors import DeadlinePassed
+from rerank_service.metrics.buckets import GRPC_BYTES, GRPC_SECONDS, HTTP_SECONDS, PART_SECONDS
+from rerank_service.observability.request_record import RequestRecord
+
+_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+_OTHER_METHOD = "_OTHER"
+"""Any other HTTP method. Source: OpenTelemetry semantic conventions, http.request.method."""
+_GRPC = ["grpc_method", "grpc_status"]
+_HTTP = ["http_request_method", "http_route", "http_response_status_code"]
+
+
+class RequestMetrics:
+    """Counts requests when they begin and when they end."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._grpc = _GrpcMetrics(registry)
+        self._ranking = _RankingMetrics(registry)
+        self._http_seconds = Histogram(
+            "http_server_request_duration_seconds",
+            "Time from the arrival of an HTTP request to the end of its response. Health checks and /metrics are left "
+            "out.",
+            _HTTP,
+            buckets=HTTP_SECONDS,
+            registry=registry,
+        )
+
+    def call_started(self, method: str) -> None:
+        """Count a gRPC call that begins."""
+        self._grpc.started.labels(method).inc()
+
+    def request_finished(self, record: RequestRecord) -> None:
+        """Count a request that has ended."""
+        if record.protocol == "grpc":
+            self._grpc.count(record)
+        else:
+            method = record.method if record.method in _METHODS else _OTHER_METHOD
+            self._http_seconds.labels(method, record.route, record.status).observe(record.seconds)
+        self._ranking.count(record)
+
+
+class _GrpcMetrics:
+    """The metrics of gRFC A66 for servers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.started = Counter(
+            "grpc_server_call_started",
+            "Number of gRPC calls that began. Health checks and reflection are left out. An unknown method is `other`.",
+            ["grpc_method"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "grpc_server_call_duration_seconds",
+            "Time from the arrival of a gRPC call to its end.",
+            _GRPC,
+            buckets=GRPC_SECONDS,
+            registry=registry,
+        )
+        self._sent = Histogram(
+            "grpc_server_call_sent_total_compressed_message_size_bytes",
+            "Size of all messages that a call sent. gRPC for Python shows the size before compression only.",
+            _GRPC,
+            buckets=GRPC_BYTES,
+            registry=registry,
+        )
+        self._received = Histogram(
+            "grpc_server_call_rcvd_total_compressed_message_size_bytes",
+            "Size of all messages that a call received. gRPC for Python shows the decompressed size only.",
+            _GRPC,
+            buckets=GRPC_BYTES,
+            registry=registry,
+        )
+
+    def count(self, record: RequestRecord) -> None:
+        labels = (record.route, record.status)
+        self._seconds.labels(*labels).observe(record.seconds)
+        self._sent.labels(*labels).observe(record.sent_bytes)
+        self._received.labels(*labels).observe(record.received_bytes)
+
+
+class _RankingMetrics:
+    """The metrics of rankings, over gRPC and REST."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def seconds(name: str, documentation: str) -> Histogram:
+            return Histogram(name, documentation, ["model"], buckets=PART_SECONDS, registry=registry)
+
+        self._queue = seconds(
+            "rerank_queue_duration_seconds",
+            "Time of a request from its first queued pair to the start of its first batch.",
+        )
+        self._tokenize = seconds(
+            "rerank_tokenize_duration_seconds", "Time in which the texts of a request were read and tokenized."
+        )
+        self._inference = seconds(
+            "rerank_inference_duration_seconds",
+            "Time of a request from the start of its first batch to the end of its last one.",
+        )
+        self._forecast_error = Histogram(
+            "rerank_forecast_error_seconds",
+            "Difference between the time of a unary request and the forecast by which admission accepted it: `late` "
+            "requests took longer, `early` ones less.",
+            ["model", "direction"],
+            buckets=PART_SECONDS,
+            registry=registry,
+        )
+        self._documents = Counter(
+            "rerank_documents",
+            "Number of documents of accepted requests, by the name of the API key.",
+            ["model", "key"],
+            registry=registry,
+        )
+        self._refused = Counter(
+            "rerank_refused",
+            "Number of requests that ended with an error, by the kind of the error. Requests whose deadline passed are "
+            "in rerank_expired_total.",
+            ["reason", "key"],
+            registry=registry,
+        )
+        self._expired = Counter(
+            "rerank_expired",
+            "Number of requests whose deadline passed before they were finished.",
+            ["key"],
+            registry=registry,
+        )
+
+    def count(self, record: RequestRecord) -> None:
+        if record.ranked:
+            self._documents.labels(record.model, record.key).inc(record.documents)
+            self._queue.labels(record.model).observe(record.queue)
+            self._tokenize.labels(record.model).observe(record.tokenize)
+            self._inference.labels(record.model).observe(record.inference)
+        if record.forecast_error is not None:
+            direction = "late" if record.forecast_error > 0 else "early"
+            self._forecast_error.labels(record.model, direction).observe(abs(record.forecast_error))
+        if record.failure is None:
+            return
+        if record.failure.kind == DeadlinePassed.kind:
+            self._expired.labels(record.key).inc()
+        else:
+            self._refused.labels(record.failure.kind, record.key).inc()

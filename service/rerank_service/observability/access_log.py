@@ -1,0 +1,75 @@
+"""Access log: one line for each finished request.
+
+Rule: the line has no text of a query or document, unless the record has `texts`.
+"""
+
+from typing import Any, Literal
+
+import structlog
+
+from rerank_service.observability.request_record import Failure, RequestRecord
+
+AccessLogMode = Literal["off", "errors", "all"]
+EVENT = "request finished"
+"""The event of each line."""
+
+_log = structlog.get_logger()
+
+
+class AccessLog:
+    """Writes the line of each finished request."""
+
+    def __init__(self, mode: AccessLogMode) -> None:
+        """`mode`: `all` requests, `errors` only, or `off`. Unexpected exceptions are logged in every mode."""
+        self._mode = mode
+
+    def call_started(self, method: str) -> None:
+        """Do nothing: the line is written at the end."""
+
+    def request_finished(self, record: RequestRecord) -> None:
+        """Write the line of a request, if the mode includes it."""
+        if record.failure is not None and record.failure.unexpected is not None:
+            _log.error(EVENT, **_fields(record), exc_info=record.failure.unexpected)
+        elif self._mode == "all" or (self._mode == "errors" and record.is_error):
+            _log.info(EVENT, **_fields(record))
+
+
+def _fields(record: RequestRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "request_id": record.id,
+        "protocol": record.protocol,
+        "method": record.method,
+        "call": record.call,
+        "dialect": record.dialect,
+        "model": record.model,
+        "key": record.key,
+        "client": record.client,
+        "documents": record.documents,
+        "tokens": record.tokens,
+        "status": record.status,
+        "queue_ms": _milliseconds(record.queue),
+        "tokenize_ms": _milliseconds(record.tokenize),
+        "inference_ms": _milliseconds(record.inference),
+        "total_ms": _milliseconds(record.seconds),
+    }
+    if record.failure is not None:
+        fields |= _failure_fields(record.failure)
+    if record.texts is not None:
+        fields |= {"query": record.texts.query, "document_texts": list(record.texts.documents)}
+    return fields
+
+
+def _failure_fields(failure: Failure) -> dict[str, Any]:
+    """Return the reason. `cause` is the error of the model; other causes may quote texts of the caller."""
+    fields: dict[str, Any] = {"reason": failure.reason}
+    if failure.field is not None:
+        fields["field"] = failure.field
+    if failure.message:
+        fields["error"] = failure.message
+    if failure.cause is not None:
+        fields["cause"] = repr(failure.cause)
+    return fields
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 2)

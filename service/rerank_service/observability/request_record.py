@@ -1,0 +1,131 @@
+"""The record of a finished request: one value, from which log line and metrics are made.
+
+Rule: gRPC and REST build the record where a request ends (`api/request_observation.py`). The flow of a request knows
+neither log nor metrics.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from rerank_service.errors import InferenceFailed, RequestError
+
+OTHER = "other"
+"""Route of a request whose path or method is not served. Names that callers invent must not become names of series."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The reason why a request has no result."""
+
+    kind: str
+    """`RequestError.kind`, for metrics."""
+    reason: str
+    """`RequestError.reason`: more exact than the kind, for the log."""
+    message: str = ""
+    field: str | None = None
+    """Field of the request that is wrong."""
+    cause: BaseException | None = None
+    """The error of the model. Other causes are left out, because they may quote texts of a caller."""
+    unexpected: BaseException | None = None
+    """An exception that no request should cause."""
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return the failure for the error that ended a request."""
+    if not isinstance(error, RequestError):
+        return Failure(kind=RequestError.kind, reason=RequestError.reason, unexpected=error)
+    return Failure(
+        kind=error.kind,
+        reason=error.reason,
+        message=str(error),
+        field=error.field,
+        cause=error.__cause__ if isinstance(error, InferenceFailed) else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of a request, each cut. Only with `--log-texts`."""
+
+    query: str
+    documents: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """A finished request."""
+
+    id: str
+    """The request id."""
+    protocol: Literal["grpc", "rest"]
+    method: str
+    """HTTP method; `POST` for gRPC."""
+    call: str
+    """HTTP path, or full name of the gRPC method, as the client sent it; of an unknown one the beginning."""
+    route: str
+    """Template of the HTTP path, or full name of the gRPC method. `OTHER`: not served."""
+    client: str
+    """IP address of the client; empty for a Unix socket."""
+    status: int | str
+    """HTTP status, or name of the gRPC status."""
+    seconds: float
+    """Time from the arrival to the end."""
+    dialect: str = ""
+    """JSON format of the body, or package of the gRPC service. Empty: unknown."""
+    model: str = ""
+    """Name of the model that scored. Empty: the request was rejected, or is not a ranking."""
+    key: str = ""
+    """Name of the API key. Empty: no key, or a key without a name."""
+    documents: int = 0
+    """Number of documents received."""
+    ranked: bool = False
+    """True if admission accepted the request. The following fields are then its work; otherwise all are 0."""
+    tokens: int = 0
+    """Tokens of all pairs that ran, without padding."""
+    queue: float = 0.0
+    """Seconds from the first queued pair to the start of the first batch."""
+    tokenize: float = 0.0
+    """Seconds of reading and tokenizing."""
+    inference: float = 0.0
+    """Seconds from the start of the first batch to the end of the last one."""
+    forecast_error: float | None = None
+    """Seconds that the request took beyond the forecast of admission; negative if it was faster. None: no forecast."""
+    received_bytes: int = 0
+    """Size of all messages from a gRPC client, decompressed."""
+    sent_bytes: int = 0
+    """Size of all messages to a gRPC client, before compression."""
+    failure: Failure | None = None
+    texts: Texts | None = field(default=None, repr=False)
+
+    @property
+    def is_error(self) -> bool:
+        """True if the client got an error, or was gone."""
+        return self.status != "OK" if isinstance(self.status, str) else self.status >= 400
+
+
+class RequestObserver(Protocol):
+    """Receives requests. Called on the event loop, so it must be fast."""
+
+    def call_started(self, method: str) -> None:
+        """Receive the route of a gRPC call that begins."""
+
+    def request_finished(self, record: RequestRecord) -> None:
+        """Receive a request that has ended."""
+
+
+class Observers:
+    """Several observers as one."""
+
+    def __init__(self, *observers: RequestObserver) -> None:
+        self._observers = observers
+
+    def call_started(self, method: str) -> None:
+        """Pass the beginning of a call on."""
+        for observer in self._observers:
+            observer.call_started(method)
+
+    def request_finished(self, record: RequestRecord) -> None:
+        """Pass the end of a request on."""
+        for observer in self._observers:
+            observer.request_finished(record)

@@ -1,0 +1,144 @@
+"""Alerts, dashboard and ServiceMonitor: each expression is PromQL, and asks for metrics and labels that exist."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from rerank_service.errors import RequestError
+from support.metric_catalog import catalog
+
+_DEPLOY = Path(__file__).parents[2] / "deploy"
+_MONITORING = _DEPLOY / "monitoring"
+_RULES = yaml.safe_load((_MONITORING / "prometheus-rule.yaml").read_text())["spec"]["groups"][0]["rules"]
+_ALERTS = [rule for rule in _RULES if "alert" in rule]
+_DASHBOARD = json.loads((_MONITORING / "dashboard.json").read_text())
+_MONITOR = yaml.safe_load((_MONITORING / "service-monitor.yaml").read_text())
+_SCRAPED = frozenset({"job", "instance"})
+"""Labels that Prometheus adds."""
+_METRICS = {name: labels | _SCRAPED for series in catalog() for name, labels in series.queried.items()} | {
+    "up": _SCRAPED,
+    **{rule["record"]: frozenset({"job"}) for rule in _RULES if "record" in rule},
+}
+_GRAFANA = {"$__rate_interval": "5m", "$job": "rerank", "$model": ".*"}
+
+
+def _dashboard_expressions() -> Iterator[str]:
+    for panel in _DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            yield _without_variables(target["expr"])
+
+
+def _without_variables(expression: str) -> str:
+    for name, value in _GRAFANA.items():
+        expression = expression.replace(name, value)
+    assert "$" not in expression
+    return expression
+
+
+EXPRESSIONS = [*(rule["expr"] for rule in _RULES), *_dashboard_expressions()]
+
+
+def _parts(node: Any) -> Iterator[Any]:
+    """Yield an expression and all expressions in it."""
+    yield node
+    for name in ("expr", "lhs", "rhs", "param", "vector_selector"):
+        if getattr(node, name, None) is not None:
+            yield from _parts(getattr(node, name))
+    for argument in getattr(node, "args", None) or ():
+        yield from _parts(argument)
+
+
+def _selectors(expression: str) -> list[Any]:
+    return [part for part in _parts(promql_parser.parse(expression)) if isinstance(part, promql_parser.VectorSelector)]
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_expressions_use_metrics_and_labels_that_exist(expression: str) -> None:
+    """A renamed metric would leave an alert silent."""
+    selectors = _selectors(expression)
+    assert selectors
+    for selector in selectors:
+        assert selector.name in _METRICS, selector.name
+        assert {matcher.name for matcher in selector.matchers.matchers} <= _METRICS[selector.name]
+    available = frozenset.union(*(_METRICS[selector.name] for selector in selectors))
+    for part in _parts(promql_parser.parse(expression)):
+        if isinstance(part, promql_parser.AggregateExpr) and part.modifier is not None:
+            assert set(part.modifier.labels) <= available
+
+
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_alerts_select_the_job_and_known_reasons(rule: Any) -> None:
+    """`job` is set by the ServiceMonitor. A misspelt reason would never match."""
+
+    def kinds(error: type[RequestError]) -> Iterator[str]:
+        yield error.kind
+        for each in error.__subclasses__():
+            yield from kinds(each)
+
+    for selector in _selectors(rule["expr"]):
+        values = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
+        assert values.get("job", "rerank") == "rerank"
+        assert "job" in values or ":" in selector.name
+        assert set(values.get("reason", "internal").split("|")) <= set(kinds(RequestError))
+        assert values.get("direction", "late") in ("late", "early")
+
+
+def test_there_are_ten_alerts_that_say_what_to_do() -> None:
+    """Each has a severity, a summary, and a description with the next step."""
+    assert len({alert["alert"] for alert in _ALERTS}) == len(_ALERTS) == 10
+    for alert in _ALERTS:
+        assert alert["labels"]["severity"] in ("critical", "warning")
+        assert alert["annotations"].keys() == {"summary", "description"}
+
+
+def test_alerts_are_described_in_the_readme() -> None:
+    """With the name by which the pager shows them."""
+    readme = (_DEPLOY / "README.md").read_text()
+    assert set(re.findall(r"`(Rerank[A-Z]\w+)` \|", readme)) == {alert["alert"] for alert in _ALERTS}
+
+
+def test_service_monitor_finds_one_port_of_each_pod() -> None:
+    """The headless service only has the port for metrics, so that no pod is scraped twice."""
+    services = [yaml.safe_load(path.read_text()) for path in (_DEPLOY / "base").glob("service*.yaml")]
+    (endpoint,) = _MONITOR["spec"]["endpoints"]
+    selected = [
+        service
+        for service in services
+        if service["kind"] == "Service"
+        and _MONITOR["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        and endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    ]
+    assert [service["metadata"]["name"] for service in selected] == ["rerank-headless"]
+    assert selected[0]["metadata"]["labels"][_MONITOR["spec"]["jobLabel"]] == "rerank"
+
+
+def test_dashboard_is_complete() -> None:
+    """Panels have numbers of their own, do not overlap, and use the variable of the data source."""
+    panels = _DASHBOARD["panels"]
+    assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    cells = [
+        (panel["gridPos"]["x"] + dx, panel["gridPos"]["y"] + dy)
+        for panel in panels
+        for dx in range(panel["gridPos"]["w"])
+        for dy in range(panel["gridPos"]["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+    assert {target["datasource"]["uid"] for panel in panels for target in panel["targets"]} == {"${datasource}"}
+    for variable in _DASHBOARD["templating"]["list"][1:]:
+        metric = re.match(r"label_values\((\w+)", variable["query"])
+        assert metric is not None
+        assert metric[1] in _METRICS
+
+
+def test_component_lists_every_file() -> None:
+    """It lists no other files."""
+    component = yaml.safe_load((_MONITORING / "kustomization.yaml").read_text())
+    listed = {*component["resources"], *component["configMapGenerator"][0]["files"], "kustomization.yaml"}
+    assert listed == {path.name for path in _MONITORING.iterdir()}

@@ -1,0 +1,90 @@
+"""Metrics and access log of a server process."""
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from rerank.client import RerankClient
+from support.process import Start, command, environment
+
+BODY = {"query": "0", "documents": ["1", "7"]}
+
+
+def _value(url: str, name: str, **headers: str) -> float | None:
+    """Return the sum of a metric's series; None if it has none."""
+    response = httpx.get(f"{url}/metrics", headers=headers)
+    assert response.status_code == 200
+    families = text_string_to_metric_families(response.text)
+    values = [sample.value for family in families for sample in family.samples if sample.name == name]
+    return sum(values) if values else None
+
+
+def test_metrics_have_a_port_of_their_own(start: Start, small_folder: Path) -> None:
+    """It needs no key, and the REST port then has no metrics."""
+    server = start("--model", str(small_folder), "--metrics-port", "0", RERANK_API_KEYS="sesame")
+    url = str(server.ready["metrics"]).removesuffix("/metrics")
+    with RerankClient(server.grpc, api_key="sesame") as client:
+        client.rerank("0", ["1", "7"])
+    assert _value(url, "rerank_pairs_total") == 2
+    assert _value(url, "process_open_fds") is not None
+    key = {"authorization": "Bearer sesame"}
+    assert httpx.get(f"{server.rest}/metrics", headers=key).status_code == 404
+    assert httpx.get(f"{url}/v1/models").status_code == 404
+
+
+def test_metrics_are_on_the_rest_port_by_default(start: Start, small_folder: Path) -> None:
+    """From the start. With keys, they require one."""
+    server = start("--model", str(small_folder), RERANK_API_KEYS="sesame")
+    assert httpx.get(f"{server.rest}/metrics").status_code == 401
+    assert _value(server.rest, "rerank_model_info", authorization="Bearer sesame") == 1
+
+
+def test_every_request_has_one_line(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """Also an unknown path. Behind a proxy on this machine, the line has the client's address."""
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("- {name: search, key: sesame}\n")
+    server = start("--model", str(small_folder), RERANK_API_KEYS_FILE=str(keys))
+    sent = {"authorization": "Bearer sesame", "x-forwarded-for": "203.0.113.7", "x-request-id": "mine"}
+    httpx.post(f"{server.rest}/v2/rerank", json=BODY, headers=sent)
+    httpx.get(f"{server.rest}/nowhere?query=Jane")
+    httpx.get(f"{server.rest}/health/ready")
+    with RerankClient(server.grpc, api_key="sesame") as client:
+        client.rerank("0", ["1"])
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.ended() == 0
+    first, *others = [line for line in server.log() if line["event"] == "request finished"]
+    facts = ("request_id", "call", "key", "client", "status", "documents", "model")
+    assert [first[name] for name in facts] == ["mine", "/v2/rerank", "search", "203.0.113.7", 200, 2, "small"]
+    assert {line["call"]: line["status"] for line in others} == {"/nowhere": 404, "rerank.v1.Rerank/Rerank": "OK"}
+    assert "Jane" not in str(others)
+
+
+def test_access_log_off_and_errors(start: Start, small_folder: Path) -> None:
+    """`errors` has the line of the failed request only."""
+    for mode, statuses in (("off", []), ("errors", [404])):
+        server = start("--model", str(small_folder), "--access-log", mode)
+        httpx.post(f"{server.rest}/v2/rerank", json=BODY)
+        httpx.get(f"{server.rest}/nowhere")
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.ended() == 0
+        assert [line["status"] for line in server.log() if line["event"] == "request finished"] == statuses
+
+
+def test_wrong_metrics_port_ends_the_start(small_folder: Path, tmp_path: Path) -> None:
+    """The message is one line with the setting: a port in use, and no TCP address at all."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments, message in (
+            (("--metrics-port", port), f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another"),
+            (("--metrics-port", port, "--host", f"unix:{tmp_path}"), "has Unix sockets only: add an address"),
+        ):
+            serve = command("serve", "--model", str(small_folder), "--grpc-port", "0", "--rest-port", "0", *arguments)
+            ended = subprocess.run(serve, capture_output=True, text=True, timeout=60, env=environment())
+            assert ended.returncode
+            [line] = ended.stderr.splitlines()
+            assert message in line
+            assert "--metrics-port" in line

@@ -1,0 +1,100 @@
+"""The line of a finished request."""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+from structlog.testing import capture_logs
+
+from rerank_service.errors import InferenceFailed, InvalidRequest
+from rerank_service.observability.access_log import AccessLog, AccessLogMode
+from rerank_service.observability.request_record import RequestRecord, failure_of
+from rerank_service.settings import Settings
+
+RECORD = RequestRecord(
+    id="mine",
+    protocol="rest",
+    method="POST",
+    call="/v2/rerank",
+    route="/v2/rerank",
+    client="10.0.0.1",
+    status=200,
+    seconds=0.0123456,
+    dialect="cohere_v2",
+    model="small",
+    key="search",
+    ranked=True,
+    documents=3,
+    tokens=42,
+    queue=0.001,
+    tokenize=0.002,
+    inference=0.003,
+)
+REFUSED = replace(
+    RECORD, status=400, failure=failure_of(InvalidRequest("query is empty", field="query", reason="empty"))
+)
+
+
+def _lines(mode: AccessLogMode, *records: RequestRecord) -> list[Any]:
+    with capture_logs() as lines:
+        for record in records:
+            AccessLog(mode).request_finished(record)
+    return lines
+
+
+def test_modes_are_those_of_the_setting() -> None:
+    """The setting has a literal of its own, because it imports no package."""
+    assert Settings.model_json_schema()["properties"]["access_log"]["enum"] == list(get_args(AccessLogMode))
+
+
+def test_line_has_all_facts() -> None:
+    """Times are in milliseconds."""
+    assert _lines("all", RECORD) == [
+        {
+            "event": "request finished",
+            "log_level": "info",
+            "request_id": "mine",
+            "protocol": "rest",
+            "method": "POST",
+            "call": "/v2/rerank",
+            "dialect": "cohere_v2",
+            "model": "small",
+            "key": "search",
+            "client": "10.0.0.1",
+            "documents": 3,
+            "tokens": 42,
+            "status": 200,
+            "queue_ms": 1.0,
+            "tokenize_ms": 2.0,
+            "inference_ms": 3.0,
+            "total_ms": 12.35,
+        }
+    ]
+
+
+def test_line_of_an_error_has_the_reason() -> None:
+    """The cause is logged only if the model failed: other causes may quote texts."""
+    (refused,) = _lines("all", REFUSED)
+    assert (refused["reason"], refused["field"], refused["error"]) == ("empty", "query", "query is empty")
+    failed, invalid = InferenceFailed("no score"), InvalidRequest("wrong")
+    failed.__cause__ = invalid.__cause__ = ValueError("Jane")
+    lines = _lines("all", *(replace(REFUSED, failure=failure_of(error)) for error in (failed, invalid)))
+    assert [line.get("cause") for line in lines] == ["ValueError('Jane')", None]
+
+
+@pytest.mark.parametrize(
+    ("mode", "statuses"),
+    [("all", [200, 400, 499, "OK", "CANCELLED"]), ("errors", [400, 499, "CANCELLED"]), ("off", [])],
+)
+def test_modes_select_lines(mode: AccessLogMode, statuses: list[int | str]) -> None:
+    """A cancelled request is an error, too."""
+    records = [replace(RECORD, status=status) for status in (200, 400, 499, "OK", "CANCELLED")]
+    assert [line["status"] for line in _lines(mode, *records)] == statuses
+
+
+@pytest.mark.parametrize("mode", get_args(AccessLogMode))
+def test_unexpected_errors_are_logged_in_every_mode(mode: AccessLogMode) -> None:
+    """The response names the request id only, so the log is the only place of the error."""
+    error = ZeroDivisionError()
+    (line,) = _lines(mode, replace(RECORD, status=500, failure=failure_of(error)))
+    assert (line["log_level"], line["exc_info"], line["reason"]) == ("error", error, "internal")
