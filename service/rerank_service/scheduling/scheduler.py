@@ -79,6 +79,11 @@ class Scheduler:
         """Number of pairs in the queue. For tests, and for the queue depth metric that the README announces."""
         return self._queue.pairs  # one int, so it needs no lock
 
+    @property
+    def lanes(self) -> int:
+        """Number of batches that run at once."""
+        return self._lanes
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep the lanes running until the block ends, even if `retire` is called."""
