@@ -50,6 +50,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="type of the scores (default: calibrated for a calibrated model, else sigmoid)",
     )
     _add_run_arguments(parser.add_argument_group("run"))
+    _add_ray_arguments(parser.add_argument_group("Ray cluster", "Needs the extra [ray] on each node."))
     add_model_arguments(parser.add_argument_group("model or server"))
 
 
@@ -64,6 +65,24 @@ def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
         default=_PART_PAIRS,
         metavar="N",
         help="pairs of a part, which is scored and saved as a whole (default: %(default)s)",
+    )
+
+
+def _add_ray_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="score on a Ray cluster: HOST:PORT or auto, from a node of the cluster; local starts one on this machine. "
+        "The model folder must be on each node, IN and OUT on this one",
+    )
+    group.add_argument(
+        "--actors", type=positive, metavar="N", help="processes with a model (default: as many as the CPUs allow)"
+    )
+    group.add_argument(
+        "--actor-cpus",
+        type=positive,
+        metavar="N",
+        help="CPUs and lanes of each (default: RERANK_LANES, else all CPUs of the smallest node)",
     )
 
 
@@ -95,6 +114,8 @@ def _job(arguments: argparse.Namespace) -> "Job":
 
     if arguments.target.resolve() == arguments.source.resolve():
         raise SettingsInvalid(f"OUT {arguments.target} is IN: give another file")
+    if arguments.ray is not None:
+        arguments.source = arguments.source.absolute()  # workers have another current folder
     columns = Columns(arguments.query_column, arguments.document_column, arguments.score_column)
     return Job(
         source=arguments.source,

@@ -20,7 +20,6 @@ from rerank_service.encoding.preparer import Preparer
 from rerank_service.encoding.reading_plan import reading_plan
 from rerank_service.errors import RequestError
 from rerank_service.models.served_model import ServedModel
-from rerank_service.models.variants.derive import identity
 from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest
@@ -50,17 +49,6 @@ class _TextReader:
 
     def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - the name of a wrong field
         return Document(sent.raw)
-
-
-def model_identity(model: ServedModel) -> dict[str, str]:
-    """Return what the scores of a model depend on: its files, its engine, and the size of batches."""
-    limits = model.scheduler.limits
-    calibration = model.bundle.digest  # which covers the calibration of a bundle, too
-    return {
-        "model": f"{model.info.name} {calibration or identity(model.bundle)}",
-        "engine": f"{model.info.provider} {model.info.precision}",
-        "size of batches": f"{limits.max_tokens} tokens, {limits.max_pairs} pairs, lengths by {limits.length_multiple}",
-    }
 
 
 class BulkScorer:
