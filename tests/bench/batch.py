@@ -1,4 +1,4 @@
-"""Throughput of `rerank batch` beside the bare engine, in one run: `PYTHONPATH=tests .venv-ray/bin/python -m bench.batch`.
+"""Throughput of `rerank batch` beside the bare engine: `PYTHONPATH=tests .venv-ray/bin/python -m bench.batch`.
 
 Each round runs all systems on the same pairs, in turns: the bare engine, which also tokenizes; a job in this process,
 which also reads and writes files; and Ray jobs with one actor, and with one per core, without their start and end.

@@ -1,5 +1,7 @@
 """The command `rerank batch`: its files, options and messages. tests/e2e/test_batch.py kills it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,21 @@ def test_a_missing_input_is_named(folder: Path) -> None:
     """Before the model is loaded."""
     done = rerank("batch", "no.jsonl", "out.jsonl", cwd=folder)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "rerank: no.jsonl: No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "source", "options"),
+    [
+        ("ray", "ray", "in.jsonl", ["--ray", "local"]),
+        ("pyarrow", "parquet", "in.parquet", []),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    folder: Path, package: str, extra: str, source: str, options: list[str]
+) -> None:
+    """The message has the command that installs it."""
+    code = f"import sys; sys.modules[{package!r}] = None; from rerank_service.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "batch", source, f"out{Path(source).suffix}", *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"rerank: {package} is not installed. Install the extra {extra}: " in done.stderr
