@@ -5,6 +5,7 @@ VENV ?= .venv
 EXPORT_VENV ?= .venv-export
 CLIENTS := current langchain legacy litellm llamaindex
 GPU_VENV ?= .venv-gpu
+RAY_VENV ?= .venv-ray
 WHEEL_VENV ?= .venv-wheel
 OPENVINO_VENV ?= .venv-openvino
 LOWEST_VENV ?= .venv-lowest
@@ -31,7 +32,7 @@ define freeze
 endef
 
 # Variables of the command line: what is not listed here would do nothing, and is refused
-VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
+VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV RAY_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
   MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME KEEP ONLY
 PASSED_ON := RERANK_% HF_% PIP_% UV_% %_PROXY %_proxy
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
@@ -42,7 +43,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,7 +65,7 @@ lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest 
 
 nightly: export HYPOTHESIS_PROFILE := nightly
 nightly: export PYTEST_ADDOPTS := --timeout=3600
-nightly: test export-test openvino-test test-clients lowest-test  ## run the tests with new random examples, ten times as many, and the slow suites
+nightly: test export-test openvino-test test-ray test-clients lowest-test  ## run the tests with new random examples, ten times as many, and the slow suites
 
 # KEEP=1: keep what the tests recorded (golden pairs, the table of docs/clients.md), instead of comparing it
 # ONLY=…: one environment of current, langchain, legacy, litellm, llamaindex, js
@@ -138,6 +139,9 @@ audit: $(VENV)/.dev  ## look for known vulnerabilities in the packages of both c
 	  $(BIN)/uv tool run --quiet --from $(PIP_AUDIT) pip-audit --disable-pip --no-deps --progress-spinner off --requirement $$file || failed=1; \
 	done; exit $$failed
 
+test-ray: $(RAY_VENV)/.ray  ## run rerank batch on a real Ray cluster on this machine (a minute)
+	timeout 900 $(RAY_VENV)/bin/python -m pytest tests/on_ray
+
 gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU (gigabytes of libraries)
 	$(GPU_VENV)/bin/python -m pytest tests/gpu
 
@@ -187,7 +191,7 @@ clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clie
 	done
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(LOWEST_VENV) .coverage .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(RAY_VENV) $(LOWEST_VENV) .coverage .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -221,6 +225,11 @@ $(LOWEST_VENV)/.lowest: pyproject.toml | $(VENV)/.dev
 $(OPENVINO_VENV)/.openvino: pyproject.toml service/constraints.txt | $(OPENVINO_VENV)/bin/python
 	@echo "installing the server with onnxruntime-openvino"
 	@$(OPENVINO_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[openvino,bench]' $(OPENVINO_RUNTIME)
+	@touch $@
+
+$(RAY_VENV)/.ray: pyproject.toml service/constraints.txt tests/on_ray/constraints.txt | $(RAY_VENV)/bin/python
+	@echo "installing the server with Ray"
+	@$(RAY_VENV)/bin/python $(PIP) install -c service/constraints.txt -c tests/on_ray/constraints.txt --group test-core -e '.[cpu,ray]'
 	@touch $@
 
 $(GPU_VENV)/.gpu: pyproject.toml service/constraints.txt | $(GPU_VENV)/bin/python

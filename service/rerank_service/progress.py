@@ -19,7 +19,7 @@ class Advance(Protocol):
     """Report that more of the work is done."""
 
     def __call__(self, amount: int, /, *, detail: str = "") -> None:
-        """Add `amount` steps. `detail` is shown beside the bar of a terminal."""
+        """Add `amount` steps. `detail`, such as a rate, is shown beside the count."""
 
 
 @contextmanager
@@ -75,7 +75,8 @@ class _PlainLines:
         self._lines = lines
         self._done = 0
 
-    def __call__(self, amount: int, /, *, detail: str = "") -> None:  # noqa: ARG002 - lines stay short
+    def __call__(self, amount: int, /, *, detail: str = "") -> None:
         before, self._done = self._done, self._done + amount
         if self._lines and self._lines * self._done // self._total > self._lines * before // self._total:
-            self._console.print(f"{self._description}: {self._done} of {self._total}", soft_wrap=True)
+            count = f"{self._description}: {self._done} of {self._total}"
+            self._console.print(f"{count}, {detail}" if detail else count, soft_wrap=True)

@@ -88,6 +88,11 @@ class Scheduler:
             running = self._running.requests()
         return len(self._live - running), len(running)
 
+    @property
+    def lanes(self) -> int:
+        """Number of batches that run at once."""
+        return self._lanes
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep the lanes running until the block ends, even if `retire` is called."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_service.cli.commands import Command, positive
+from rerank_service.cli.model_arguments import add_model_arguments, given_model
 from rerank_service.cli.output_file import check_writable
-from rerank_service.cli.server_arguments import add_server_arguments, api_key, given_server
-from rerank_service.engine.kinds import Precision, Provider
+from rerank_service.cli.server_arguments import api_key, given_server
 from rerank_service.installation import command_name
 from rerank_service.quantities import counted, duration
 
@@ -27,7 +27,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "collections", nargs="*", type=Path, metavar="COLLECTION", help="a .jsonl or .jsonl.gz file, or a BEIR folder"
     )
     _add_collection_arguments(parser)
-    _add_model_arguments(parser.add_argument_group("model or server to evaluate"))
+    add_model_arguments(parser.add_argument_group("model or server to evaluate"))
     _add_measure_arguments(parser.add_argument_group("measures"))
     output = parser.add_argument_group("output files")
     output.add_argument("--json", type=Path, metavar="FILE", help="write all figures, including those of each query")
@@ -52,34 +52,6 @@ def _add_collection_arguments(parser: argparse.ArgumentParser) -> None:
     trec.add_argument("--qrels", type=Path, metavar="FILE", help="judgements")
     trec.add_argument("--topics", type=Path, metavar="FILE", help="queries: .tsv (id, text) or .jsonl")
     trec.add_argument("--corpus", type=Path, metavar="FILE", help="documents: .tsv (id, text) or .jsonl")
-
-
-def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--model",
-        type=Path,
-        metavar="FOLDER",
-        help="model folder (default: RERANK_MODEL, else the bundled starter model)",
-    )
-    group.add_argument(
-        "--provider", choices=[provider.value for provider in Provider], help="the same as for rerank serve"
-    )
-    group.add_argument(
-        "--precision", choices=[precision.value for precision in Precision], help="the same as for rerank serve"
-    )
-    add_server_arguments(group, default="no server: the model runs in this process")
-    group.add_argument(
-        "--max-tokens-per-doc",
-        type=positive,
-        metavar="N",
-        help="token limit per document (default: that of the server, or RERANK_DOCUMENT_TOKENS, else 8192)",
-    )
-    group.add_argument(
-        "--too-long",
-        choices=("windows", "cut"),
-        default="windows",
-        help="score long documents in windows, or cut them (default: %(default)s)",
-    )
 
 
 def _add_measure_arguments(group: argparse._ArgumentGroup) -> None:
@@ -190,11 +162,7 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
         "max_tokens_per_doc": arguments.max_tokens_per_doc,
         "too_long": TooLong(arguments.too_long),
     }
-    given: dict[str, Any] = {
-        name: value for name in ("model", "provider", "precision") if (value := getattr(arguments, name)) is not None
-    }
-    if given and arguments.server is not None:
-        raise SettingsInvalid(f"--server and --{next(iter(given))} are mutually exclusive: give one of them")
+    given = given_model(arguments)
     server = None if given else given_server(arguments)  # flags override RERANK_SERVER
     if server is None:
         settings = read_settings(**given)

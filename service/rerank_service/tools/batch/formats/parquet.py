@@ -1,0 +1,139 @@
+"""Parquet, by pyarrow: a pair per row (string columns), or a list of documents per row (list of strings)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rerank_service.errors import FileInvalid
+from rerank_service.tools.batch.rows import Columns, Row, ScoredRow, valid_row
+
+_ROWS_READ = 1024
+"""Rows that are read at a time, within a row group."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """A row of a record batch."""
+
+    batch: pa.RecordBatch
+    index: int
+
+
+class ParquetFormat:
+    """Reads and writes Parquet files. All other columns keep their types and values."""
+
+    unit = "row"
+
+    def __init__(self, path: Path, columns: Columns, *, sort: bool) -> None:
+        """Read the schema.
+
+        Raises:
+            FileInvalid: it is no Parquet file, or a column is missing or has another type.
+            OSError: the file cannot be read.
+        """
+        self._path = path
+        self._sort = sort
+        try:
+            with pq.ParquetFile(path) as file:
+                self._schema, self._rows = file.schema_arrow, file.metadata.num_rows
+        except pa.ArrowInvalid as error:
+            raise FileInvalid(f"{path} is not a Parquet file: {error}") from error
+        self._query = self._column((columns.query,), "--query-column")
+        self._document = self._column(columns.document_names, "--document-column")
+        self._is_list = self._check_types()
+        self._added = columns.added(is_list=self._is_list, sort=sort)
+        if self._added in self._schema.names:
+            raise FileInvalid(f"{path} already has a column {self._added}: choose another name with --score-column")
+
+    def _column(self, names: Sequence[str], option: str) -> str:
+        found = [name for name in names if self._schema.names.count(name) == 1]
+        if len(found) != 1:
+            raise FileInvalid(
+                f"{self._path} needs one column {' or '.join(names)}; it has {', '.join(self._schema.names)}: "
+                f"name the column with {option}"
+            )
+        return found[0]
+
+    def _check_types(self) -> bool:
+        """Return True if the documents are lists."""
+        query, document = self._schema.field(self._query).type, self._schema.field(self._document).type
+        is_list = bool(pa.types.is_list(document) or pa.types.is_large_list(document))
+        for name, found in ((self._query, query), (self._document, document.value_type if is_list else document)):
+            if not _is_string(found):
+                raise FileInvalid(f"{self._path}: the column {name} has the type {found}; convert it to string")
+        return is_list
+
+    def count_rows(self) -> int:
+        """Return the number of rows."""
+        return int(self._rows)
+
+    def read(self) -> Iterator[Row]:
+        """Yield the rows."""
+        number = 0
+        names = (self._query, self._document)
+        with pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(batch_size=_ROWS_READ):
+                columns = [_values(batch.column(name)) for name in names]
+                for index, (query, document) in enumerate(zip(*columns, strict=True)):
+                    number += 1
+                    yield _row(number, _Place(batch, index), query, document, names)
+
+    def encode(self, rows: Sequence[ScoredRow]) -> bytes:
+        """Return a Parquet file of rows with their scores."""
+        batches = [
+            batch.take(pa.array([scored.row.raw.index for scored in group], pa.int64()))
+            for batch, group in groupby(rows, key=lambda scored: scored.row.raw.batch)
+        ]
+        values = [scored.added_value(sort=self._sort) for scored in rows]
+        table = pa.Table.from_batches(batches, self._schema)
+        with pa.BufferOutputStream() as sink:
+            pq.write_table(table.append_column(self._field(), pa.array(values, self._field().type)), sink)
+            return bytes(sink.getvalue())
+
+    def _field(self) -> pa.Field:
+        if not self._is_list:
+            kind = pa.float64()
+        elif self._sort:
+            kind = pa.list_(pa.struct([("index", pa.int64()), ("score", pa.float64())]))
+        else:
+            kind = pa.list_(pa.float64())
+        return pa.field(self._added, kind)
+
+    def join(self, parts: Sequence[Path], target: Path) -> None:
+        """Write the rows of all parts into one file, each part as a row group."""
+        with pq.ParquetWriter(target, self._schema.append(self._field())) as writer:
+            for part in parts:
+                writer.write_table(pq.read_table(part, partitioning=None))
+
+
+def _row(number: int, place: _Place, query: Any, document: Any, names: tuple[str, str]) -> Row:
+    for value in (query, document):
+        if isinstance(value, UnicodeDecodeError):
+            return Row(number, place, error="the row is not UTF-8 text")
+    return valid_row(number, place, query, document, names)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Return the values of a column. A value that is not UTF-8 becomes its error."""
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as error:
+        return error
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

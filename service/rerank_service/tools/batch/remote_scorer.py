@@ -1,0 +1,134 @@
+"""Score pairs with a running server.
+
+Consecutive pairs with the same query are one request. Requests of all parts run at the same time, up to a limit.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from rerank.client import AsyncRerankClient
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.errors import SettingsInvalid
+from rerank_service.tools.batch.pair_scores import PairScores
+from rerank_service.tools.batch.parts import Pairs
+from rerank_service.tools.batch.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
+from rerank_service.tools.rest_client import RestClient, client_of
+from rerank_service.tools.server_address import ServerAddress
+
+CONCURRENT_REQUESTS = 16
+_MAX_DOCUMENTS = 256
+"""Documents of one request, below the limits of this server and of other servers."""
+_TIMEOUT_SECONDS = 600.0
+"""Deadline of one request."""
+
+
+class RemoteScorer:
+    """Scores pairs with a server. Its requests run on an event loop in a thread."""
+
+    def __init__(self, server: ServerAddress, *, api_key: str | None, model: str, options: dict[str, Any]) -> None:
+        """`model` is the name of the model at the server; empty for its first one. `options` are fields of each
+        request, as the clients take them."""
+        self._server = server
+        self._api_key = api_key
+        self._model = model
+        self._options = options
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="requests", daemon=True)
+        self._running = asyncio.Semaphore(CONCURRENT_REQUESTS)
+        self._client: AsyncRerankClient | RestClient
+
+    def __enter__(self) -> Self:
+        """Open the connection."""
+        self._thread.start()
+        self._client = self._wait(self._connect())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Cancel the requests that are not finished, and close the connection."""
+        self._wait(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def identity(self) -> dict[str, str]:
+        """Return what the scores of the server depend on.
+
+        Raises:
+            grpc.aio.AioRpcError, RestCallFailed: the server does not respond.
+            SettingsInvalid: it has no model with the name.
+        """
+        models = self._wait(self._client.models())
+        info = next((info for info in models if self._model in ("", info.name, *info.aliases)), None)
+        if info is None:
+            names = ", ".join(info.name for info in models)
+            raise SettingsInvalid(
+                f"{self._server.target} does not serve {self._model}: --served-model is one of {names}"
+            )
+        return {"model": f"{info.name} {info.digest}".strip(), "engine": f"{info.provider} {info.precision}".strip()}
+
+    def submit(self, pairs: Pairs) -> Callable[[], PairScores]:
+        """Start to score pairs. The returned function waits for their scores."""
+        return asyncio.run_coroutine_threadsafe(self._score(pairs), self._loop).result
+
+    def _wait(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _connect(self) -> AsyncRerankClient | RestClient:
+        client = client_of(self._server, api_key=self._api_key, timeout=_TIMEOUT_SECONDS)
+        return await client.__aenter__()
+
+    async def _close(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.__aexit__(None, None, None)
+
+    async def _score(self, pairs: Pairs) -> PairScores:
+        scores, errors = np.full(len(pairs), np.nan), dict[int, str]()
+        tasks = [asyncio.create_task(self._request(pairs, positions, scores, errors)) for positions in _requests(pairs)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return PairScores(scores, errors)
+
+    async def _request(self, pairs: Pairs, positions: Sequence[int], scores: Any, errors: dict[int, str]) -> None:
+        """Score pairs of one query. If the request fails, its halves are sent, so that one bad pair fails alone."""
+        documents = [pairs.documents[at] for at in positions]
+        try:
+            async with self._running:
+                results = await repeated(lambda: self._call(pairs.queries[positions[0]], documents))
+        except CALL_ERRORS as error:
+            if failure(error) is not Failure.REQUEST:
+                raise
+            if len(positions) == 1:
+                errors[positions[0]] = failure_message(error).replace("documents[0]", "the document")
+                return
+            middle = len(positions) // 2
+            for half in (positions[:middle], positions[middle:]):
+                await self._request(pairs, half, scores, errors)
+        else:
+            for result in results:
+                scores[positions[result.index]] = result.relevance_score
+
+    async def _call(self, query: str, documents: Sequence[str]) -> Sequence[pb.Result]:
+        response = await self._client.rerank(query, documents, model=self._model, **self._options)
+        return response.results
+
+
+def _requests(pairs: Pairs) -> Iterator[Sequence[int]]:
+    """Yield the positions of the pairs of each request."""
+    for _, group in groupby(range(len(pairs)), key=pairs.queries.__getitem__):
+        positions = list(group)
+        for start in range(0, len(positions), _MAX_DOCUMENTS):
+            yield positions[start : start + _MAX_DOCUMENTS]

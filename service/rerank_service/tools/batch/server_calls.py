@@ -1,0 +1,82 @@
+"""Calls of a rerank server for batch scoring: what a failure means, and when a call is repeated."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import TypeVar
+
+import grpc
+
+from rerank_service.tools.rest_client import RestCallFailed
+
+T = TypeVar("T")
+
+REPEATS = 40
+"""Maximum number of repeated calls. With the pauses below they take 17 minutes: a server restarts in less."""
+_FIRST_PAUSE_SECONDS = 0.5
+_MAX_PAUSE_SECONDS = 30.0
+
+CALL_ERRORS = (grpc.aio.AioRpcError, RestCallFailed)
+
+
+class Failure(Enum):
+    """The meaning of a failed call."""
+
+    REQUEST = auto()
+    """The request is invalid, or the model fails on it. Other requests can succeed."""
+    BUSY = auto()
+    """The server is overloaded, loading, restarting, or not reachable. The same call can succeed later."""
+    FATAL = auto()
+    """No call can succeed, for example because the API key is wrong."""
+
+
+_OF_CODE = {
+    grpc.StatusCode.INVALID_ARGUMENT: Failure.REQUEST,
+    grpc.StatusCode.INTERNAL: Failure.REQUEST,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Failure.BUSY,
+    grpc.StatusCode.UNAVAILABLE: Failure.BUSY,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Failure.BUSY,
+}
+_NO_RESPONSE = 0
+_OF_STATUS = {
+    HTTPStatus.BAD_REQUEST: Failure.REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Failure.REQUEST,
+    HTTPStatus.UNPROCESSABLE_ENTITY: Failure.REQUEST,
+    HTTPStatus.INTERNAL_SERVER_ERROR: Failure.REQUEST,
+    HTTPStatus.TOO_MANY_REQUESTS: Failure.BUSY,
+    HTTPStatus.BAD_GATEWAY: Failure.BUSY,
+    HTTPStatus.SERVICE_UNAVAILABLE: Failure.BUSY,
+    HTTPStatus.GATEWAY_TIMEOUT: Failure.BUSY,
+    _NO_RESPONSE: Failure.BUSY,
+}
+
+
+def failure(error: Exception) -> Failure:
+    """Return the meaning of an error of CALL_ERRORS."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return _OF_CODE.get(error.code(), Failure.FATAL)
+    return _OF_STATUS.get(error.status, Failure.FATAL) if isinstance(error, RestCallFailed) else Failure.FATAL
+
+
+def failure_message(error: Exception) -> str:
+    """Return the message of an error of CALL_ERRORS."""
+    return error.details() or "" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+
+
+async def repeated(call: Callable[[], Awaitable[T]], pause: Callable[[float], Awaitable[object]] = asyncio.sleep) -> T:
+    """Call a server, and repeat the call while the server is busy. `pause` waits for a number of seconds.
+
+    Raises:
+        grpc.aio.AioRpcError, RestCallFailed: the call failed, and a repetition does not help or did not help.
+    """
+    seconds = _FIRST_PAUSE_SECONDS
+    for _ in range(REPEATS):
+        try:
+            return await call()
+        except CALL_ERRORS as error:
+            if failure(error) is not Failure.BUSY:
+                raise
+        await pause(seconds)
+        seconds = min(2 * seconds, _MAX_PAUSE_SECONDS)
+    return await call()

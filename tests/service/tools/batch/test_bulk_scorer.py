@@ -1,0 +1,119 @@
+"""Many pairs at once, with a model in this process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rerank_service.errors import InvalidRequest
+from rerank_service.models.build import build_model
+from rerank_service.models.bundle import Bundle
+from rerank_service.ranking.request import RerankRequest, TooLong
+from rerank_service.ranking.scores import ScoreType
+from rerank_service.tools.batch.bulk_scorer import BulkScorer
+from rerank_service.tools.batch.pair_scores import PairScores
+from rerank_service.tools.batch.parts import Pairs
+from support.limits import batch_limits, request_limits
+from support.running import running
+from support.small import BOOM, NAN, logit
+
+_RAW = RerankRequest(query="unused", score_type=ScoreType.RAW)
+
+
+@contextmanager
+def _scorer(
+    bundle: Bundle, options: RerankRequest = _RAW, *, lanes: int = 2, max_chars: int = 2000
+) -> Iterator[BulkScorer]:
+    model = build_model(bundle, limits=batch_limits(), lanes=lanes)
+    with BulkScorer(model, replace(request_limits(), max_document_chars=max_chars), options) as scorer:
+        yield scorer
+
+
+def _random_pairs(count: int) -> Pairs:
+    generator = np.random.default_rng(1)
+    documents = [" ".join(map(str, generator.integers(0, 99, generator.integers(1, 60)))) for _ in range(count)]
+    return Pairs([str(at // 5) for at in range(count)], documents)
+
+
+def _score(scorer: BulkScorer, *pairs: tuple[str, str]) -> PairScores:
+    queries, documents = zip(*pairs, strict=True)
+    return scorer.submit(Pairs(queries, documents))()
+
+
+@pytest.mark.parametrize("too_long", [TooLong.WINDOWS, TooLong.CUT])
+async def test_scores_are_those_of_the_server(small_model: Bundle, too_long: TooLong) -> None:
+    """Also of long documents, in windows or cut, and of queries that are too long."""
+    pairs = _random_pairs(40)
+    pairs = Pairs([*pairs.queries, "5 " * 100], [*pairs.documents, "1 2 3"])
+    options = replace(_RAW, too_long=too_long)
+    with _scorer(small_model, options) as scorer:
+        scores = scorer.submit(pairs)()
+    expected = []
+    async with running(small_model) as core:
+        for query, document in zip(pairs.queries, pairs.documents, strict=True):
+            (result,) = await core.rank(query, document, too_long=too_long)
+            expected.append(result.logit)
+    assert scores.scores.tolist() == expected
+    assert not scores.errors
+
+
+def test_a_pair_on_which_the_model_fails_fails_alone(small_model: Bundle) -> None:
+    """The other pairs of its batch have scores."""
+    with _scorer(small_model) as scorer:
+        scored = _score(scorer, ("q", "1"), ("q", f"1 {BOOM}"), ("q", "2"), ("q", NAN), ("r", "3"))
+    assert scored.errors == {1: "the model failed on the document", 3: "the model returned nan"}
+    np.testing.assert_array_equal(scored.scores, [1, np.nan, 2, np.nan, 3])
+
+
+def test_an_invalid_pair_fails_alone(small_model: Bundle) -> None:
+    """A document that is too large, and a document that may not be cut."""
+    options = replace(_RAW, too_long=TooLong.REFUSE)
+    with _scorer(small_model, options, max_chars=90) as scorer:
+        scored = _score(scorer, ("q", "1"), ("q", "x" * 91), ("q", "5 " * 40), ("q", "4"))
+    assert scored.errors[1] == "the document has 91 characters; the maximum is 90: send a shorter text"
+    assert scored.errors[2].startswith("the document is too long")
+    np.testing.assert_array_equal(scored.scores, [1, np.nan, np.nan, 4])
+
+
+def test_score_types(small_model: Bundle) -> None:
+    """A type that the model does not have is an error before any work."""
+    with _scorer(small_model, replace(_RAW, score_type=ScoreType.SIGMOID)) as scorer:
+        assert _score(scorer, ("q", "0"), ("q", "1")).scores == pytest.approx([0.5, 0.7310586])
+    with (
+        pytest.raises(InvalidRequest, match="this model has no calibration"),
+        _scorer(small_model, replace(_RAW, score_type=ScoreType.CALIBRATED)),
+    ):
+        pass
+
+
+def test_calls_run_at_the_same_time_and_return_their_own_scores(small_model: Bundle) -> None:
+    """Also a call without pairs."""
+    with _scorer(small_model) as scorer:
+        calls = [(pairs, scorer.submit(pairs)) for pairs in map(_random_pairs, (30, 0, 7))]
+        for pairs, result in calls:
+            assert len(result().scores) == len(pairs)
+
+
+def test_scores_do_not_depend_on_the_number_of_lanes(starter: Bundle) -> None:
+    """The batches are the same, so the bits of the scores are, too."""
+    pairs = Pairs(["capital of France"] * 60, [f"Paris {'is large ' * (at % 13)}" for at in range(60)])
+    scores = []
+    for lanes in (1, 2, 2):
+        model = build_model(starter, limits=replace(batch_limits(), max_tokens=512), lanes=lanes)
+        with BulkScorer(model, request_limits(), _RAW) as scorer:
+            scores.append(scorer.submit(pairs)().scores.tobytes())
+    assert len(set(scores)) == 1
+
+
+def test_an_end_before_the_result_cancels_the_batches(small_model: Bundle) -> None:
+    """The threads end; nothing waits for the scores."""
+    with _scorer(small_model) as scorer:
+        scorer.submit(_random_pairs(300))
+
+
+def test_small_model_is_the_sum_of_the_numbers(small_model: Bundle) -> None:
+    """The scores of the other tests of the batch command rely on it."""
+    with _scorer(small_model) as scorer:
+        assert _score(scorer, ("7", "1 2 3")).scores.tolist() == [logit("1 2 3")]

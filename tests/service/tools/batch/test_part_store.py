@@ -1,0 +1,138 @@
+"""The folder of finished parts: what a crash leaves, and how a job continues."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from rerank_service.errors import SettingsInvalid
+from rerank_service.tools.batch.formats.jsonl import JsonlFormat
+from rerank_service.tools.batch.part_store import Counts, PartStore
+from rerank_service.tools.batch.rows import Columns
+
+_IDENTITY = {"IN": "abc", "model": "small 1"}
+_FORMAT = JsonlFormat(Path("unused"), Columns(), sort=False, compress=False)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Return the path of OUT."""
+    return tmp_path / "out.jsonl"
+
+
+def _parts(target: Path) -> Path:
+    return target.with_name("out.jsonl.parts")
+
+
+def _finish(target: Path, *numbers: int, error: bytes = b"") -> None:
+    """Write parts, and end without joining them."""
+    store = PartStore(target)
+    with store.opened(_IDENTITY, restart=False):
+        for number in numbers:
+            store.finish(number, b"row %d\n" % number, error, Counts(2, 1, int(bool(error))))
+
+
+def test_finished_parts_are_found_again_and_joined_in_order(target: Path) -> None:
+    """By their numbers, not by the order in which they were finished."""
+    _finish(target, 2, 0)
+    store = PartStore(target)
+    with store.opened(_IDENTITY, restart=False):
+        assert sorted(store.finished) == [0, 2]
+        store.finish(1, b"row 1\n", b"bad\n", Counts(1, 0, 1))
+        assert store.join(_FORMAT) == Counts(5, 2, 1)
+    assert target.read_bytes() == b"row 0\nrow 1\nrow 2\n"
+    assert store.errors_file.read_bytes() == b"bad\n"
+    assert sorted(path.name for path in target.parent.iterdir()) == ["out.jsonl", "out.jsonl.errors.jsonl"]
+
+
+@pytest.mark.parametrize("left", ["000001.part", "000001.part.new", "000001.errors", "000001.done.new", "joined.new"])
+def test_a_part_that_was_not_finished_is_written_again(target: Path, left: str) -> None:
+    """A kill can leave each of these files, with any content."""
+    _finish(target, 0)
+    (_parts(target) / left).write_bytes(b"half a li")
+    store = PartStore(target)
+    with store.opened(_IDENTITY, restart=False):
+        assert sorted(store.finished) == [0]
+        store.finish(1, b"row 1\n", b"", Counts(1, 1, 0))
+        store.join(_FORMAT)
+    assert target.read_bytes() == b"row 0\nrow 1\n"
+
+
+def test_a_kill_after_the_join_is_repaired_by_another_join(target: Path) -> None:
+    """OUT is complete, and its parts are still there."""
+    _finish(target, 0)
+    target.write_bytes(b"row 0\n")
+    store = PartStore(target)
+    with store.opened(_IDENTITY, restart=False):
+        store.join(_FORMAT)
+    assert target.read_bytes() == b"row 0\n"
+
+
+def test_a_kill_while_parts_are_removed_leaves_a_finished_job(target: Path) -> None:
+    """The folder has another name by then, and is removed by the next run."""
+    _finish(target, 0)
+    target.write_bytes(b"row 0\n")
+    removed = _parts(target).rename(target.with_name("out.jsonl.parts.removed"))
+    with (
+        pytest.raises(SettingsInvalid, match="exists: give another name, or --restart"),
+        PartStore(target).opened(_IDENTITY, restart=False),
+    ):
+        pass
+    assert not removed.exists()
+
+
+def test_errors_of_an_earlier_job_are_removed(target: Path) -> None:
+    """They would seem to belong to the new OUT."""
+    errors = PartStore(target).errors_file
+    errors.write_text("old\n")
+    store = PartStore(target)
+    with store.opened(_IDENTITY, restart=True):
+        store.finish(0, b"row 0\n", b"", Counts(1, 1, 0))
+        store.join(_FORMAT)
+    assert not errors.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"IN": "abd", "model": "small 1"}, "IN was abc, now abd"),
+        ({"IN": "abc"}, "model was small 1, now not set"),
+        ({**_IDENTITY, "--sort": "True"}, "--sort was not set, now True"),
+    ],
+)
+def test_another_job_does_not_continue(target: Path, changed: dict[str, str], words: str) -> None:
+    """The message names each difference, and the ways out. --restart discards the parts."""
+    _finish(target, 0)
+    store = PartStore(target)
+    with pytest.raises(SettingsInvalid) as raised, store.opened(changed, restart=False):
+        pass
+    assert words in str(raised.value)
+    assert "--restart to score all rows again" in str(raised.value)
+    with store.opened(changed, restart=True):
+        assert not store.finished
+    with store.opened(changed, restart=False):
+        pass
+
+
+def test_two_processes_do_not_write_one_output(target: Path) -> None:
+    """The lock ends with its process, so a kill leaves none."""
+    _finish(target, 0)
+    with (_parts(target) / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with (
+            pytest.raises(SettingsInvalid, match="another process writes"),
+            PartStore(target).opened(_IDENTITY, restart=True),
+        ):
+            pass
+    assert (_parts(target) / "000000.done").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Before any row is scored."""
+    (tmp_path / "file").write_text("")
+    store = PartStore(tmp_path / "file" / "out.jsonl")
+    with (
+        pytest.raises(SettingsInvalid, match=r"cannot write .*out.jsonl.parts: Not a directory"),
+        store.opened(_IDENTITY, restart=False),
+    ):
+        pass

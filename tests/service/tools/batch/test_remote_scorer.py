@@ -1,0 +1,126 @@
+"""Many pairs, scored by a running server."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.errors import SettingsInvalid
+from rerank_service.tools.batch.pair_scores import PairScores
+from rerank_service.tools.batch.parts import Pairs
+from rerank_service.tools.batch.remote_scorer import RemoteScorer
+from rerank_service.tools.batch.server_calls import REPEATS, Failure, failure, repeated
+from rerank_service.tools.rest_client import RestCallFailed
+from rerank_service.tools.server_address import server_address
+from support.running import Served
+from support.small import BOOM
+
+_RAW: dict[str, Any] = {"score_type": pb.SCORE_TYPE_RAW}
+
+
+def _address(edges: Served, protocol: str) -> str:
+    return edges.address if protocol == "grpc" else str(edges.http.base_url)
+
+
+async def _scored(edges: Served, protocol: str, pairs: Pairs, **options: Any) -> PairScores:
+    def score() -> PairScores:
+        address = server_address(_address(edges, protocol))
+        with RemoteScorer(address, api_key=None, model="", options={**_RAW, **options}) as scorer:
+            return scorer.submit(pairs)()
+
+    return await asyncio.to_thread(score)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_each_pair_gets_its_score(edges: Served, protocol: str) -> None:
+    """Consecutive pairs with one query are one request, of at most 256 documents."""
+    queries = [*(["a"] * 600), "b", "a"]
+    documents = [str(at % 97) for at in range(len(queries))]
+    scored = await _scored(edges, protocol, Pairs(queries, documents))
+    assert scored.scores.tolist() == [float(document) for document in documents]
+    assert not scored.errors
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_pair_that_the_server_rejects_fails_alone(edges: Served, protocol: str) -> None:
+    """The model fails on one, and one may not be cut."""
+    documents = ["1", f"2 {BOOM}", "3", "4 " * 40, "5"]
+    options = {"too_long": pb.TOO_LONG_REFUSE} if protocol == "grpc" else {}
+    scored = await _scored(edges, protocol, Pairs(["q"] * 5, documents), **options)
+    assert "the model failed on the document" in scored.errors[1]
+    if protocol == "grpc":
+        assert "the document is too long" in scored.errors[3]
+    np.testing.assert_array_equal(np.isnan(scored.scores), [False, True, False, protocol == "grpc", False])
+
+
+async def test_the_identity_names_the_model_of_the_server(edges: Served) -> None:
+    """A job continues with the same model at another address, and not with another model."""
+
+    def identity(model: str) -> dict[str, str]:
+        with RemoteScorer(server_address(edges.address), api_key=None, model=model, options={}) as scorer:
+            return scorer.identity()
+
+    digest = edges.core.model.info.digest
+    expected = {"model": f"small {digest}", "engine": "CPUExecutionProvider fp32"}
+    assert await asyncio.to_thread(identity, "") == expected
+    assert await asyncio.to_thread(identity, "small") == expected
+    with pytest.raises(SettingsInvalid, match="does not serve other: --served-model is one of small"):
+        await asyncio.to_thread(identity, "other")
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (RestCallFailed("", status=422), Failure.REQUEST),
+        (RestCallFailed("", status=413), Failure.REQUEST),
+        (RestCallFailed("", status=429), Failure.BUSY),
+        (RestCallFailed("", status=503), Failure.BUSY),
+        (RestCallFailed("no connection"), Failure.BUSY),
+        (RestCallFailed("", status=401), Failure.FATAL),
+        (RestCallFailed("", status=404), Failure.FATAL),
+    ],
+)
+def test_the_meaning_of_a_failure(error: Exception, meaning: Failure) -> None:
+    """Only errors of a single request become errors of rows."""
+    assert failure(error) is meaning
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, Failure.REQUEST),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Failure.BUSY),
+        (grpc.StatusCode.UNAVAILABLE, Failure.BUSY),
+        (grpc.StatusCode.UNAUTHENTICATED, Failure.FATAL),
+    ],
+)
+def test_the_meaning_of_a_grpc_code(code: grpc.StatusCode, meaning: Failure) -> None:
+    """As for HTTP statuses."""
+    assert failure(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata())) is meaning
+
+
+async def test_a_call_is_repeated_while_the_server_is_busy() -> None:
+    """The pauses grow to 30 s. The last error is raised."""
+    pauses: list[float] = []
+    calls = iter([503, 429, 0])
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def call() -> str:
+        if (status := next(calls, None)) is not None:
+            raise RestCallFailed("busy", status=status)
+        return "scored"
+
+    async def busy() -> str:
+        raise RestCallFailed("busy", status=503)
+
+    assert await repeated(call, pause) == "scored"
+    assert pauses == [0.5, 1, 2]
+    with pytest.raises(RestCallFailed):
+        await repeated(busy, pause)
+    assert len(pauses) == 3 + REPEATS
+    assert max(pauses) == 30
