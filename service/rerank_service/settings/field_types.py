@@ -39,6 +39,12 @@ def _key_file(value: object) -> object:
     return value
 
 
+def _tls_file(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("is empty: give the path of a PEM file, or remove the setting")
+    return value
+
+
 def _hosts(value: object) -> object:
     hosts = _split(value)
     if isinstance(value, str) and not hosts:
@@ -94,3 +100,4 @@ Origin = Annotated[Text, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
+TlsFile = Annotated[Path, BeforeValidator(_tls_file)]

@@ -13,11 +13,13 @@ from rerank_service.settings.log import LogSettings
 from rerank_service.settings.model import ModelSettings
 from rerank_service.settings.network import NetworkSettings
 from rerank_service.settings.timeouts import TimeoutSettings
+from rerank_service.settings.tls import TlsSettings
 from rerank_service.settings_errors import describe_errors
 
 GROUPS: tuple[type[SettingsGroup], ...] = (
     ModelSettings,
     NetworkSettings,
+    TlsSettings,
     EngineSettings,
     LimitSettings,
     CacheSettings,
@@ -33,6 +35,7 @@ class Settings(
     CacheSettings,
     LimitSettings,
     EngineSettings,
+    TlsSettings,
     NetworkSettings,
     ModelSettings,
 ):

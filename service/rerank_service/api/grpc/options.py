@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rerank_service.api.address import ListenAddress
+from rerank_service.api.tls.store import CertificateStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +23,5 @@ class GrpcOptions:
     """Minimum seconds between two pings of a client. A client that pings more often is disconnected. 0: no minimum."""
     keepalive_time: float | None
     """Seconds without traffic after which the server pings a client. None: 2 hours."""
+    tls: CertificateStore | None = None
+    """Certificates of all TCP addresses. None: connections are not encrypted."""

@@ -38,7 +38,7 @@ class GrpcEdge:
         self._server = server
         self._checks = checks
         self._services = services
-        self.port, self.targets = bind(server, options.addresses, options.port)
+        self.port, self.targets = bind(server, options.addresses, options.port, options.tls)
 
     async def stop(self, grace: float) -> None:
         """Accept no new calls, and wait until running calls end. After `grace` seconds, cancel them.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rerank_service.api.address import ListenAddress
+from rerank_service.api.tls.store import CertificateStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +21,5 @@ class RestOptions:
     """Origins whose pages may send requests from a browser."""
     idle_timeout: float
     """Seconds without a request after which a connection is closed."""
+    tls: CertificateStore | None = None
+    """Certificates of all TCP addresses. None: connections are not encrypted."""

@@ -3,19 +3,41 @@
 import asyncio
 import math
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rerank_service.api.address import UNIX, ListenAddress, TcpAddress, address
 from rerank_service.api.http.options import RestOptions
+from rerank_service.api.http.tls_context import CurrentContext
 from rerank_service.api.tcp_sockets import listening_sockets
 from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_end
 
 
 class _Server(uvicorn.Server):
+    """uvicorn, with TLS on TCP only."""
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on sockets."""
+        loop = asyncio.get_running_loop()
+
+        def connection() -> asyncio.Protocol:
+            return H11Protocol(self.config, self.server_state, self.lifespan.state)
+
+        self.servers = []
+        for each in sockets or ():
+            tls = None if each.family is socket.AF_UNIX else self._tls
+            self.servers.append(await loop.create_server(connection, sock=each, ssl=tls, backlog=self.config.backlog))
+        self.started = True
+
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # rerank_service/server.py handles signals
         return nullcontext()
 
@@ -23,13 +45,15 @@ class _Server(uvicorn.Server):
 class RestEdge:
     """The running server."""
 
-    def __init__(self, server: _Server, serving: asyncio.Task[None], sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, server: _Server, serving: asyncio.Task[None], sockets: Sequence[socket.socket], *, scheme: str
+    ) -> None:
         self._server = server
         self._serving = serving
         names = [listener.getsockname() for listener in sockets]
         self.port: int = next((name[1] for name in names if not isinstance(name, str)), 0)
         """Port of all TCP addresses; 0 without any."""
-        self.urls = tuple(map(_url, names))
+        self.urls = tuple(_url(name, scheme) for name in names)
         """Base URL of each TCP address, and `unix:FILE` of each Unix socket."""
 
     async def stop(self, grace: float) -> None:
@@ -53,7 +77,6 @@ async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdg
     """
     config = uvicorn.Config(
         _TidyRequests(app),
-        http="h11",  # unlike httptools, it limits the size of headers
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -62,9 +85,9 @@ async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdg
     )
     with ExitStack() as files:
         sockets = _sockets(options.addresses, options.port, files)
-        server = _Server(config)
+        server = _Server(config, CurrentContext.of(options.tls) if options.tls else None)
         serving = asyncio.create_task(server.serve(sockets=sockets))
-        edge = RestEdge(server, serving, sockets)
+        edge = RestEdge(server, serving, sockets, scheme="http" if options.tls is None else "https")
         try:
             yield edge
         finally:
@@ -83,9 +106,9 @@ def _sockets(addresses: Sequence[ListenAddress], port: int, files: ExitStack) ->
     return sockets
 
 
-def _url(name: tuple[str, int] | str) -> str:
+def _url(name: tuple[str, int] | str, scheme: str) -> str:
     """Return the URL of a socket's name."""
-    return f"{UNIX}{name}" if isinstance(name, str) else f"http://{address(name[0], name[1])}"
+    return f"{UNIX}{name}" if isinstance(name, str) else f"{scheme}://{address(name[0], name[1])}"
 
 
 class _TidyRequests:

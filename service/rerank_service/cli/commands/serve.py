@@ -27,7 +27,14 @@ _METAVARS = {
     "tuple[SecretStr,...]": "KEY,KEY",
 }
 """Name of a value in --help, by its Python type."""
-_METAVAR_OF = {"api_keys_file": "FILE", "host": "ADDRESS,ADDRESS", "cors_origins": "ORIGIN,ORIGIN"}
+_METAVAR_OF = {
+    "api_keys_file": "FILE",
+    "tls_cert": "FILE",
+    "tls_key": "FILE",
+    "tls_client_ca": "FILE",
+    "host": "ADDRESS,ADDRESS",
+    "cors_origins": "ORIGIN,ORIGIN",
+}
 """Name of the value of a setting for which the type says too little."""
 
 
