@@ -10,7 +10,7 @@ from rerank_service.api.address import ListenAddress
 from rerank_service.api.api_keys_reload import ReloadedKeys
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.options import GrpcOptions
-from rerank_service.api.http.options import RestOptions
+from rerank_service.api.http.options import ConnectionLimits, RestOptions
 from rerank_service.api.tls.files import tls_files
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.kinds import Precision, Provider
@@ -101,6 +101,11 @@ def grpc_options(
         max_connection_age=settings.max_connection_age,
         min_ping_interval=settings.min_ping_interval,
         keepalive_time=settings.keepalive_time,
+        header_timeout=settings.header_timeout,
+        progress_timeout=settings.progress_timeout,
+        idle_timeout=settings.grpc_idle_timeout,
+        max_connections=settings.max_connections,
+        max_connection_calls=settings.max_connection_calls,
         tls=tls,
     )
 
@@ -116,6 +121,7 @@ def rest_options(
         default_timeout=settings.default_timeout,
         cors_origins=settings.cors_origins,
         idle_timeout=settings.rest_idle_timeout,
+        connections=ConnectionLimits(settings.max_connections, settings.header_timeout, settings.progress_timeout),
         tls=tls,
     )
 

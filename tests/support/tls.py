@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,19 +93,21 @@ class TlsServed:
 
 
 @asynccontextmanager
-async def tls_served(core: Running, files: TlsFiles, **options: Any) -> AsyncIterator[TlsServed]:
-    """Serve a reranker over gRPC and REST with TLS, on ports that the system chooses."""
+async def tls_served(
+    core: Running, files: TlsFiles, *, rest: Mapping[str, Any] | None = None, **grpc_changes: Any
+) -> AsyncIterator[TlsServed]:
+    """Serve a reranker over gRPC and REST with TLS, on ports that the system chooses. `rest` are options of REST."""
     store = CertificateStore(files)
-    grpc_settings, rest_settings = grpc_options(tls=store, **options), rest_options(tls=store, **options)
+    grpc_settings, rest_settings = grpc_options(tls=store, **grpc_changes), rest_options(tls=store, **(rest or {}))
     methods = RerankMethods(core.reranker, core.registry, grpc_settings)
     routes = RerankRoutes(core.reranker, core.registry, Keys(), rest_settings)
     routes.ready = True
     async with (
         grpc_server.listening((methods.service,), Keys(), grpc_settings) as grpc_edge,
-        rest_listening(build_app(routes), rest_settings) as rest,
+        rest_listening(build_app(routes), rest_settings) as rest_edge,
     ):
         await grpc_edge.set_ready(ready=True)
-        yield TlsServed(store, grpc_edge, grpc_edge.port, rest.port, rest.urls[0])
+        yield TlsServed(store, grpc_edge, grpc_edge.port, rest_edge.port, rest_edge.urls[0])
 
 
 OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings.cache import CacheSettings
+from rerank_service.settings.connections import ConnectionSettings
 from rerank_service.settings.engine import EngineSettings
 from rerank_service.settings.group import KEY_SETTINGS, SettingsGroup
 from rerank_service.settings.limits import LimitSettings
@@ -20,6 +21,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     ModelSettings,
     NetworkSettings,
     TlsSettings,
+    ConnectionSettings,
     EngineSettings,
     LimitSettings,
     CacheSettings,
@@ -35,6 +37,7 @@ class Settings(
     CacheSettings,
     LimitSettings,
     EngineSettings,
+    ConnectionSettings,
     TlsSettings,
     NetworkSettings,
     ModelSettings,

@@ -235,7 +235,9 @@ async def test_unix_sockets_stay_without_tls(core: Running, tmp_path: Path, pems
     folder = tmp_path / "run"
     folder.mkdir()
     addresses = listen_addresses(["127.0.0.1", f"unix:{folder}"])
-    async with tls_served(core, pems.files(client_ca=True), addresses=addresses) as served:
+    async with tls_served(
+        core, pems.files(client_ca=True), rest={"addresses": addresses}, addresses=addresses
+    ) as served:
         async with AsyncRerankClient(served.grpc.targets[1]) as client:
             await client.rerank("0", ["1"])
         async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=f"{folder}/rest.sock")) as http:

@@ -9,34 +9,42 @@ from contextlib import ExitStack, asynccontextmanager, nullcontext
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rerank_service.api.address import UNIX, ListenAddress, TcpAddress, address
-from rerank_service.api.http.options import RestOptions
+from rerank_service.api.http.connection import LimitedConnection, OpenConnections
+from rerank_service.api.http.options import ConnectionLimits, RestOptions
 from rerank_service.api.http.tls_context import CurrentContext
 from rerank_service.api.tcp_sockets import listening_sockets
 from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_end
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with TLS on TCP only."""
+    """uvicorn, with limited connections, and with TLS on TCP only."""
 
-    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits, tls: ssl.SSLContext | None) -> None:
         super().__init__(config)
+        self._limits = limits
         self._tls = tls
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on sockets."""
-        loop = asyncio.get_running_loop()
+        self.servers = [await self._listening(each) for each in sockets or ()]
+        self.started = True
+
+    async def _listening(self, listener: socket.socket) -> asyncio.Server:
+        opened = OpenConnections(self._limits)
 
         def connection() -> asyncio.Protocol:
-            return H11Protocol(self.config, self.server_state, self.lifespan.state)
+            return LimitedConnection(opened, self.config, self.server_state, self.lifespan.state)
 
-        self.servers = []
-        for each in sockets or ():
-            tls = None if each.family is socket.AF_UNIX else self._tls
-            self.servers.append(await loop.create_server(connection, sock=each, ssl=tls, backlog=self.config.backlog))
-        self.started = True
+        tls = None if listener.family is socket.AF_UNIX else self._tls
+        return await asyncio.get_running_loop().create_server(
+            connection,
+            sock=listener,
+            ssl=tls,
+            ssl_handshake_timeout=self._limits.header_timeout if tls else None,
+            backlog=self.config.backlog,
+        )
 
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # rerank_service/server.py handles signals
         return nullcontext()
@@ -85,7 +93,7 @@ async def listening(app: ASGIApp, options: RestOptions) -> AsyncIterator[RestEdg
     )
     with ExitStack() as files:
         sockets = _sockets(options.addresses, options.port, files)
-        server = _Server(config, CurrentContext.of(options.tls) if options.tls else None)
+        server = _Server(config, options.connections, CurrentContext.of(options.tls) if options.tls else None)
         serving = asyncio.create_task(server.serve(sockets=sockets))
         edge = RestEdge(server, serving, sockets, scheme="http" if options.tls is None else "https")
         try:
