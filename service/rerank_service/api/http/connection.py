@@ -93,7 +93,8 @@ class LimitedConnection(H11Protocol):
     def _watch_request(self) -> None:
         """Keep one timer while the client owes a header, or the end of a body that nothing reads any more."""
         answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)
-        if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
+        begun = self.timeout_keep_alive_task is None or bool(self.conn.trailing_data[0])
+        if self.conn.their_state is h11.IDLE and begun:
             self._start_request_timer(self._limits.header_timeout)
         elif self.conn.their_state is h11.SEND_BODY and answered:
             self._start_request_timer(self._limits.progress_timeout)
