@@ -175,7 +175,7 @@ async def _is_accepted(port: int) -> bool:
 
 
 async def test_calls_above_the_maximum_wait_at_the_client(core: Running) -> None:
-    """The server announces the maximum, and gRPC clients hold back further calls. The third one is their health watch."""
+    """The server announces the maximum, and gRPC clients hold back further calls. The health watch is a call, too."""
     core.score.hold()
     async with served(core, max_connection_calls=3) as edges:
         calls = [asyncio.ensure_future(edges.client.rerank("0", ["1"])) for _ in range(5)]
