@@ -52,8 +52,8 @@ ENV ORT_DISABLE_TELEMETRY=1 \
     RERANK_HOST=::
 USER 65532:65532
 EXPOSE 50051 8080
-# Both ports. An opener without proxies: Docker hands its own to containers, and they would be asked for localhost
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5m --retries=3 \
-  CMD ["python3", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://localhost:8080/health/ready'); from socket import create_connection; create_connection(('localhost', 50051))"]
+# readiness and both ports, with TLS if RERANK_TLS_CERT is set
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5m --retries=3 \
+  CMD ["python3", "-m", "rerank_service.cli.health_check"]
 ENTRYPOINT ["rerank"]
 CMD ["serve"]

@@ -11,8 +11,8 @@ Settings of `rerank serve`. This page is generated from `service/rerank_service/
 - Every setting is a flag and an environment variable. A flag overrides its variable.
 - Switches have a `--no-…` form: `--no-hosted-names`. Their variables take `true` and `false`.
 - Lists are separated by commas.
-- An empty variable is unset, with one exception: with an empty `RERANK_API_KEYS` or `RERANK_API_KEYS_FILE`, the server
-  does not start, because an empty value must not switch the check of keys off.
+- An empty variable is unset, with one exception: with an empty `RERANK_API_KEYS`, `RERANK_API_KEYS_FILE` or
+  `RERANK_TLS_…`, the server does not start, because an empty value must not switch the protection off.
 """
 _TABLE_HEAD = "| flag | variable | default | description |\n|---|---|---|---|"
 _CLIENT_COMMANDS = f"""## Client commands
@@ -23,6 +23,10 @@ _CLIENT_COMMANDS = f"""## Client commands
 | `--server` | `RERANK_SERVER` | `RERANK_HOST` and `RERANK_GRPC_PORT`, else `127.0.0.1:50051`; `eval`: no server, the \
 model runs in its own process | Server to call: {ADDRESS_FORMS}. |
 | `--api-key` | `RERANK_API_KEY` | none | API key to send. Prefer the variable, since flags are visible in `ps`. |
+| `--tls-ca` | `RERANK_TLS_CA` | the well-known authorities | PEM file of the authorities that may have issued \
+the server's certificate. With it, an address without scheme uses TLS. |
+| `--tls-cert` | `RERANK_TLS_CERT` | none | PEM file of the client certificate, for a server with `--tls-client-ca`. |
+| `--tls-key` | `RERANK_TLS_KEY` | none | PEM file of the private key of `--tls-cert`. |
 | `--served-model` | | the first model of the server | Name of the model at the server. |"""
 
 

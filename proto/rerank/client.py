@@ -10,6 +10,7 @@ import grpc
 from rerank import _async_stream, _blocking_stream
 from rerank._channel import call_metadata, channel_options
 from rerank._messages import Content, OnScores, Options, reject_single, rerank_request, stream_header
+from rerank._tls import PemFile, channel_credentials, channel_target
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 
@@ -27,6 +28,9 @@ class RerankClient:
         *,
         api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        tls_ca: PemFile | None = None,
+        tls_cert: PemFile | None = None,
+        tls_key: PemFile | None = None,
         timeout: float | None = None,
         compress: bool = False,
         options: Sequence[tuple[str, Any]] = (),
@@ -34,19 +38,29 @@ class RerankClient:
         """Create a client that connects on its first call.
 
         Args:
-            address: server, as `host:port` or as a gRPC target.
+            address: server, as `host:port`, as `grpcs://host:port` for TLS, or as a gRPC target.
             api_key: key to send as `authorization: Bearer KEY`.
-            credentials: TLS credentials. None: a connection without TLS.
+            credentials: credentials of gRPC, for more than the next three parameters can express.
+            tls_ca: PEM file of the authorities that may have issued the server's certificate. It switches TLS on.
+                None: for `grpcs://`, the authorities that gRPC includes.
+            tls_cert: PEM file of the client certificate, for servers that require one. It switches TLS on.
+            tls_key: PEM file of the private key of `tls_cert`.
             timeout: deadline of each call, in seconds. None: the default of the server (60 s unless configured).
             compress: compress requests with gzip, and ask for compressed responses. For slow networks.
             options: more gRPC channel options. They override the options of this client.
+
+        Raises:
+            ValueError: parameters of TLS contradict each other.
+            OSError: a file of TLS cannot be read.
         """
-        all_options = channel_options(address, options)
+        target = channel_target(address)
+        all_options = channel_options(target, options)
         compression = grpc.Compression.Gzip if compress else None
+        tls = channel_credentials(address, credentials, ca=tls_ca, cert=tls_cert, key=tls_key)
         self._channel = (
-            grpc.secure_channel(address, credentials, all_options, compression)
-            if credentials
-            else grpc.insecure_channel(address, all_options, compression)
+            grpc.secure_channel(target, tls, all_options, compression)
+            if tls
+            else grpc.insecure_channel(target, all_options, compression)
         )
         self._stub = pb_grpc.RerankStub(self._channel)
         self._metadata = call_metadata(api_key, compress=compress)
@@ -111,17 +125,22 @@ class AsyncRerankClient:
         *,
         api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        tls_ca: PemFile | None = None,
+        tls_cert: PemFile | None = None,
+        tls_key: PemFile | None = None,
         timeout: float | None = None,
         compress: bool = False,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """Create a client. The parameters are the same as those of RerankClient."""
-        all_options = channel_options(address, options)
+        target = channel_target(address)
+        all_options = channel_options(target, options)
         compression = grpc.Compression.Gzip if compress else None
+        tls = channel_credentials(address, credentials, ca=tls_ca, cert=tls_cert, key=tls_key)
         self._channel = (
-            grpc.aio.secure_channel(address, credentials, all_options, compression)
-            if credentials
-            else grpc.aio.insecure_channel(address, all_options, compression)
+            grpc.aio.secure_channel(target, tls, all_options, compression)
+            if tls
+            else grpc.aio.insecure_channel(target, all_options, compression)
         )
         self._stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(self._channel)
         self._metadata = call_metadata(api_key, compress=compress)

@@ -19,11 +19,15 @@ _INSTALL_HINT = (
     "rerank: {missing} is not installed. The server and the command line need the extra [cpu], or [gpu] for CUDA:\n"
     "    {install}"
 )
+_WRONG_SETTING = 2  # as argparse exits for a wrong flag
 _INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 
 def main() -> int:
     """Run the command line, and return the exit status."""
+    # gRPC writes a line to stderr for each failed TLS handshake, which any port scanner causes. It reads the variable
+    # when it is imported. Errors of calls have the same text
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         return _main(sys.argv[1:])
     except ModuleNotFoundError as error:
@@ -87,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand. Print expected errors, such as a wrong setting, as one line without a traceback."""
     import grpc
 
-    from rerank_service.errors import OperatorError, RequestError
+    from rerank_service.errors import OperatorError, RequestError, SettingsInvalid
 
     try:
         status: int = arguments.run(arguments)
@@ -95,6 +99,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader of the output ended, as in `rerank rank … | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except SettingsInvalid as error:
+        print(f"rerank: {error}", file=sys.stderr)
+        return _WRONG_SETTING
     except (OperatorError, RequestError, OSError) as error:
         print(f"rerank: {_message(error)}", file=sys.stderr)
     except grpc.RpcError as error:

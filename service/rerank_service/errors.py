@@ -4,6 +4,7 @@
     ├── InvalidRequest       a field is wrong; the error names it
     │   ├── TooLarge         a list or a text exceeds its bound
     │   │   └── BodyTooLarge an HTTP body exceeds its bound
+    │   ├── BodyTooSlow      an HTTP body arrives too slowly
     │   ├── UnsupportedCoding the HTTP body is compressed in a way that the server does not support
     │   └── UnknownRoute     the HTTP path or method is not served
     ├── Unauthenticated      the API key is missing, wrong or expired
@@ -104,6 +105,15 @@ class BodyTooLarge(TooLarge):
     def http_status(self) -> int:
         """HTTP status 413; gRPC has no code of its own for this error."""
         return 413
+
+
+class BodyTooSlow(InvalidRequest):
+    """An HTTP body arrives too slowly."""
+
+    @property
+    def http_status(self) -> int:
+        """HTTP status 408; gRPC has no code of its own for this error."""
+        return 408
 
 
 class UnsupportedCoding(InvalidRequest):

@@ -24,6 +24,7 @@ from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
 from rerank_service.api.http.routes import RerankRoutes
+from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.host import cores, limit_tokenizer_threads
 from rerank_service.lifecycle.hot_swap import HotSwap, serve_model, swap_in_background
 from rerank_service.lifecycle.shutdown import (
@@ -44,6 +45,7 @@ from rerank_service.scheduling.admission import Admission
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
     api_keys,
+    certificate_store,
     empty_registry,
     grpc_options,
     metrics_options,
@@ -69,6 +71,8 @@ class Addresses:
     """Base URLs of the port for metrics; empty if the REST port serves them."""
     model: str
     """Name of the served model."""
+    tls: bool
+    """Whether the addresses require TLS."""
 
 
 OnReady = Callable[[Addresses], Awaitable[None]]
@@ -80,22 +84,25 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     Raises:
         BundleInvalid: the model cannot be served.
         MemoryTooSmall: its weights exceed the memory limit.
-        SettingsInvalid: the file of API keys is wrong.
+        SettingsInvalid: the file of API keys or a file of TLS is wrong.
         OSError: an address cannot be listened on.
     """
     started = time.perf_counter()
     signals = receive_stop_signals()
     async with AsyncExitStack() as running_parts:
         addresses = listen_addresses(settings.host)
+        tls = certificate_store(settings)
         core = _build_core(settings, addresses, running_parts)
-        edges = await _listen(settings, addresses, core, running_parts)
+        edges = await _listen(settings, addresses, core, tls, running_parts)
         model = await run_unless_stopped(partial(load_selected, model_options(settings)), signals)
         if model is not None:
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
             hot_swap = await running_parts.enter_async_context(serve_model(core.registry, model))
             await edges.set_ready(ready=True)
-            served = Addresses(edges.grpc.targets, edges.rest.urls, edges.metrics_urls, model.info.name)
-            _log_ready(served, model.info, time.perf_counter() - started, keys=core.keys)
+            served = Addresses(
+                edges.grpc.targets, edges.rest.urls, edges.metrics_urls, model.info.name, tls is not None
+            )
+            _log_ready(served, model.info, time.perf_counter() - started, keys=core.keys, tls=tls)
             del model  # a hot swap may replace it, and then its memory is freed
             await on_ready(served)
             await _tune_until_signal(settings, hot_swap, signals)
@@ -153,9 +160,13 @@ def _tokenizer_threads() -> ThreadPoolExecutor:
 
 
 async def _listen(
-    settings: Settings, addresses: tuple[ListenAddress, ...], core: _Core, running_parts: AsyncExitStack
+    settings: Settings,
+    addresses: tuple[ListenAddress, ...],
+    core: _Core,
+    tls: CertificateStore | None,
+    running_parts: AsyncExitStack,
 ) -> _Edges:
-    rest, grpc = rest_options(settings, addresses), grpc_options(settings, addresses)
+    rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
     metrics = Metrics(partial(core_state, core.registry, core.admission))
     observers = observing(settings, metrics.requests)
@@ -181,7 +192,9 @@ async def _tune_until_signal(settings: Settings, hot_swap: HotSwap, signals: Sto
         await signals.get()
 
 
-def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: Keys) -> None:
+def _log_ready(
+    addresses: Addresses, model: ModelInfo, seconds: float, *, keys: Keys, tls: CertificateStore | None
+) -> None:
     available = cores()
     _log.info(
         "ready",
@@ -189,6 +202,7 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
         rest=",".join(addresses.rest),
         metrics=",".join(f"{url}/metrics" for url in addresses.metrics or addresses.rest),
         keys="on" if keys.required else "off",
+        tls=_tls_mode(tls),
         model=model.name,
         provider=model.provider,
         precision=model.precision,
@@ -199,3 +213,9 @@ def _log_ready(addresses: Addresses, model: ModelInfo, seconds: float, *, keys: 
         cpu_quota="none" if available.quota is None else round(available.quota, 2),
         seconds=round(seconds, 2),
     )
+
+
+def _tls_mode(tls: CertificateStore | None) -> str:
+    if tls is None:
+        return "off"
+    return "on" if tls.files.client_ca is None else "mutual"

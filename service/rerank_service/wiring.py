@@ -12,8 +12,10 @@ from rerank_service.api.api_keys_reload import ReloadedKeys
 from rerank_service.api.auth import Keys
 from rerank_service.api.client_address import TrustedProxies
 from rerank_service.api.grpc.options import GrpcOptions
-from rerank_service.api.http.options import RestOptions
+from rerank_service.api.http.options import ConnectionLimits, RestOptions
 from rerank_service.api.request_observation import Observing
+from rerank_service.api.tls.files import tls_files
+from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import SettingsInvalid
 from rerank_service.lifecycle.shutdown import ShutdownTimeouts
@@ -83,7 +85,19 @@ def api_keys(settings: Settings) -> Keys:
     return Keys(keys, file.keys, changed=file.changed)
 
 
-def grpc_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> GrpcOptions:
+def certificate_store(settings: Settings) -> CertificateStore | None:
+    """Return the certificates of both servers, or None if TLS is off.
+
+    Raises:
+        SettingsInvalid: a file of TLS is missing or wrong.
+    """
+    files = tls_files(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return None if files is None else CertificateStore(files)
+
+
+def grpc_options(
+    settings: Settings, addresses: tuple[ListenAddress, ...], tls: CertificateStore | None = None
+) -> GrpcOptions:
     """Return the options of the gRPC server. `addresses` are those of `settings.host`."""
     return GrpcOptions(
         addresses=addresses,
@@ -93,10 +107,18 @@ def grpc_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> Gr
         max_connection_age=settings.max_connection_age,
         min_ping_interval=settings.min_ping_interval,
         keepalive_time=settings.keepalive_time,
+        header_timeout=settings.header_timeout,
+        progress_timeout=settings.progress_timeout,
+        idle_timeout=settings.grpc_idle_timeout,
+        max_connections=settings.max_connections,
+        max_connection_calls=settings.max_connection_calls,
+        tls=tls,
     )
 
 
-def rest_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> RestOptions:
+def rest_options(
+    settings: Settings, addresses: tuple[ListenAddress, ...], tls: CertificateStore | None = None
+) -> RestOptions:
     """Return the options of the REST server. `addresses` are those of `settings.host`."""
     return RestOptions(
         addresses=addresses,
@@ -105,6 +127,8 @@ def rest_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> Re
         default_timeout=settings.default_timeout,
         cors_origins=settings.cors_origins,
         idle_timeout=settings.rest_idle_timeout,
+        connections=ConnectionLimits(settings.max_connections, settings.header_timeout, settings.progress_timeout),
+        tls=tls,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import socket
@@ -228,9 +229,10 @@ async def _health_check(grpc_port: int, rest_port: int) -> int:
     """Run the command for other ports, and return its exit status."""
     python, *arguments = _words("HEALTHCHECK")
     assert python == "python3"
-    for default, port in zip(PORTS, (grpc_port, rest_port), strict=True):
-        arguments = [argument.replace(str(default), str(port)) for argument in arguments]
-    check = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.DEVNULL)
+    variables = {"RERANK_GRPC_PORT": str(grpc_port), "RERANK_REST_PORT": str(rest_port)}
+    check = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stderr=asyncio.subprocess.DEVNULL, env=os.environ | variables
+    )
     return await check.wait()
 
 

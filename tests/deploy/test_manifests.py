@@ -14,12 +14,14 @@ import yaml
 import rerank_service
 from rerank.v1 import rerank_pb2
 from rerank_service.api.grpc.server import LIVENESS
+from rerank_service.cli import health_check
 from rerank_service.settings import Settings
 
 READINESS = rerank_pb2.DESCRIPTOR.services_by_name["Rerank"].full_name
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BASE = DEPLOY / "base"
 GPU = DEPLOY / "overlays" / "gpu"
+TLS = DEPLOY / "overlays" / "tls"
 README = (DEPLOY / "README.md").read_text()
 KUBERNETES = ("1.31", kubernetes_validate.latest_version())
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
@@ -124,12 +126,38 @@ def test_probes_cover_both_ports() -> None:
     assert CONTAINER["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "http"}
 
 
+def test_tls_files_are_in_a_mounted_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the form of cert-manager and of `kubectl create secret tls`. A subPath would never be updated."""
+    overlay = _read(TLS / "deployment.yaml")
+    settings = _settings(overlay, monkeypatch)
+    pod = overlay["spec"]["template"]["spec"]
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    (volume,) = pod["volumes"]
+    assert (settings.tls_cert, settings.tls_key) == tuple(
+        Path(mount["mountPath"], name) for name in ("tls.crt", "tls.key")
+    )
+    assert mount == {"name": volume["name"], "mountPath": mount["mountPath"], "readOnly": True}
+    (certificate,) = (yaml.safe_load(block) for block in _readme_blocks("yaml") if "\nkind: Certificate\n" in block)
+    assert certificate["spec"]["secretName"] == volume["secret"]["secretName"]
+    assert certificate["spec"]["dnsNames"] == sorted(service["metadata"]["name"] for service in SERVICES)
+
+
+def test_probes_of_the_tls_overlay_replace_those_of_the_base() -> None:
+    """The kubelet has no TLS for gRPC probes. A probe has exactly one handler, so the one of the base is removed."""
+    container = _read(TLS / "deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        (handler,) = {"grpc", "httpGet"} & CONTAINER[name].keys()
+        live = ["--live"] if name == "livenessProbe" else []
+        assert container[name][handler] is None
+        assert container[name]["exec"]["command"] == ["python3", "-m", health_check.__name__, *live]
+
+
 def test_services_have_all_families_of_the_cluster() -> None:
     """The default would be the first family of the cluster."""
     assert {service["spec"]["ipFamilyPolicy"] for service in SERVICES} == {"PreferDualStack"}
 
 
-@pytest.mark.parametrize("folder", [BASE, GPU], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [BASE, GPU, TLS], ids=lambda folder: folder.name)
 def test_environment_variables_are_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every variable is a setting with a valid value."""
     _settings(_read(folder / "deployment.yaml"), monkeypatch)
@@ -210,7 +238,7 @@ def overlays(tmp_path: Path) -> Path:
     return tmp_path / "deploy" / "overlays"
 
 
-@pytest.mark.parametrize("name", ["../base", "gpu", "mine"])
+@pytest.mark.parametrize("name", ["../base", "gpu", "tls", "mine"])
 def test_kustomize_renders_valid_manifests(
     name: str, kubectl: str, overlays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

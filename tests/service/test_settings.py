@@ -9,13 +9,16 @@ from pydantic import ValidationError
 from rerank_service.cli import settings_help
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import SettingsInvalid
-from rerank_service.settings import KEY_SETTINGS, Settings, read_settings
+from rerank_service.settings import KEY_SETTINGS, PROTECTING_SETTINGS, Settings, read_settings
 
 SECONDS = (
     "max_connection_age",
     "min_ping_interval",
     "keepalive_time",
     "rest_idle_timeout",
+    "header_timeout",
+    "progress_timeout",
+    "grpc_idle_timeout",
     "default_timeout",
     "grace",
     "drain_delay",
@@ -52,7 +55,7 @@ def test_keys_are_not_printed() -> None:
 
 def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compose files and Helm charts leave variables without a value empty."""
-    for name in Settings.model_fields.keys() - set(KEY_SETTINGS):
+    for name in Settings.model_fields.keys() - set(PROTECTING_SETTINGS):
         monkeypatch.setenv(f"RERANK_{name.upper()}", "")
     assert Settings() == Settings.model_construct()
     assert Settings().model is None
@@ -69,6 +72,14 @@ def test_empty_key_settings_are_rejected(value: str, monkeypatch: pytest.MonkeyP
     if not value.strip():
         with pytest.raises(SettingsInvalid, match="--api-keys-file or RERANK_API_KEYS_FILE is empty"):
             read_settings()
+
+
+@pytest.mark.parametrize("name", ["tls_cert", "tls_key", "tls_client_ca"])
+def test_empty_tls_settings_are_rejected(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty value must not switch TLS or the check of client certificates off."""
+    monkeypatch.setenv(f"RERANK_{name.upper()}", "")
+    with pytest.raises(SettingsInvalid, match=f"RERANK_{name.upper()} is empty: give the path of a PEM file"):
+        read_settings()
 
 
 @pytest.mark.parametrize("key", ["first\nsecond", "ключ", "a\0b", "\udcff"])

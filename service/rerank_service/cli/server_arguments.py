@@ -2,16 +2,20 @@
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rerank_service.api.address import UNIX, client_target
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import read_settings
+from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.server_address import ADDRESS_FORMS, ServerAddress, server_address
 
 _SERVER = "RERANK_SERVER"
 API_KEY = "RERANK_API_KEY"
-CLIENT_VARIABLES = (_SERVER, API_KEY)
+_TLS = {"ca": "RERANK_TLS_CA", "cert": "RERANK_TLS_CERT", "key": "RERANK_TLS_KEY"}
+"""Variables of the flags --tls-…. The last two are settings of `rerank serve` too."""
+CLIENT_VARIABLES = (_SERVER, API_KEY, _TLS["ca"])
 """Environment variables of client commands. `rerank serve` ignores them."""
 _UNPRINTABLE = "has characters that are not allowed in a header: use printable ASCII only"
 
@@ -31,7 +35,7 @@ def add_server_arguments(
     default: str = "RERANK_HOST and RERANK_GRPC_PORT, else 127.0.0.1:50051",
     served_model: bool = True,
 ) -> None:
-    """Add --server, --api-key and --served-model. `default` describes the default of --server in its help."""
+    """Add --server, --api-key, --tls-… and --served-model. `default` describes the default of --server in its help."""
     parser.add_argument(
         "--server", metavar="ADDRESS", help=f"server to call: {ADDRESS_FORMS} (default: {_SERVER}, else {default})"
     )
@@ -39,6 +43,20 @@ def add_server_arguments(
         "--api-key",
         metavar="KEY",
         help=f"API key to send; prefer the variable {API_KEY}, since flags are visible in `ps` (default: {API_KEY})",
+    )
+    parser.add_argument(
+        "--tls-ca",
+        metavar="FILE",
+        help="PEM file of the authorities that may have issued the server's certificate; with it, an address without "
+        f"scheme uses TLS (default: {_TLS['ca']}, else the well-known authorities)",
+    )
+    parser.add_argument(
+        "--tls-cert",
+        metavar="FILE",
+        help=f"PEM file of the client certificate, for a server with --tls-client-ca (default: {_TLS['cert']})",
+    )
+    parser.add_argument(
+        "--tls-key", metavar="FILE", help=f"PEM file of the private key of --tls-cert (default: {_TLS['key']})"
     )
     if served_model:
         parser.add_argument(
@@ -56,9 +74,9 @@ def given_server(arguments: argparse.Namespace) -> ChosenServer | None:
         SettingsInvalid: the value is not an address.
     """
     if arguments.server is not None:
-        return ChosenServer(server_address(arguments.server), "--server")
+        return ChosenServer(_with_tls(arguments, arguments.server, "--server"), "--server")
     if text := os.environ.get(_SERVER):
-        return ChosenServer(server_address(text, source=_SERVER), _SERVER)
+        return ChosenServer(_with_tls(arguments, text, _SERVER), _SERVER)
     return None
 
 
@@ -78,7 +96,36 @@ def chosen_server(arguments: argparse.Namespace) -> ChosenServer:
         raise SettingsInvalid(
             "RERANK_GRPC_PORT is 0, so the system chose the port: set --server or RERANK_SERVER to the address"
         )
-    return ChosenServer(ServerAddress("grpc", client_target(host, settings.grpc_port)), "RERANK_HOST, RERANK_GRPC_PORT")
+    tls = _client_tls(arguments) if settings.tls_cert or arguments.tls_ca else None
+    address = ServerAddress("grpc", client_target(host, settings.grpc_port), tls)
+    return ChosenServer(address, "RERANK_HOST, RERANK_GRPC_PORT")
+
+
+def _with_tls(arguments: argparse.Namespace, text: str, source: str) -> ServerAddress:
+    """Return the address in a text, with the files of TLS. An address without scheme uses TLS if --tls-ca is set.
+
+    Unix sockets have no TLS.
+    """
+    address = server_address(text, source=source)
+    plain = text.startswith(("grpc://", "http://", "unix"))
+    if plain and (flag := next((f"--tls-{name}" for name in _TLS if getattr(arguments, f"tls_{name}")), None)):
+        raise SettingsInvalid(f"{source} is {text}, without TLS, and {flag} is set: give grpcs:// or https://")
+    if plain or (address.tls is None and not (arguments.tls_ca or os.environ.get(_TLS["ca"]))):
+        return address
+    return replace(address, tls=_client_tls(arguments))
+
+
+def _client_tls(arguments: argparse.Namespace) -> ClientTls:
+    """Return the files of TLS, from flags and else from variables."""
+    sources, paths = {}, {}
+    for name, variable in _TLS.items():
+        given = getattr(arguments, f"tls_{name}")
+        sources[name] = variable if given is None else f"--tls-{name}"
+        text = os.environ.get(variable) if given is None else given
+        paths[name] = Path(text) if text else None
+    tls = ClientTls(**paths)
+    tls.check(**sources)
+    return tls
 
 
 def api_key(arguments: argparse.Namespace) -> str | None:

@@ -40,6 +40,12 @@ def _key_file(value: object) -> object:
     return value
 
 
+def _tls_file(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("is empty: give the path of a PEM file, or remove the setting")
+    return value
+
+
 def _hosts(value: object) -> object:
     hosts = _split(value)
     if isinstance(value, str) and not hosts:
@@ -108,3 +114,4 @@ Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split), After
 Proxies = Annotated[tuple[Annotated[Text, AfterValidator(_proxy)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
+TlsFile = Annotated[Path, BeforeValidator(_tls_file)]

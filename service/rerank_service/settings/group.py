@@ -6,12 +6,15 @@ from typing import Any, ClassVar
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 KEY_SETTINGS = ("api_keys", "api_keys_file")
-"""Settings of API keys. An empty value is an error, because it must not switch the check of keys off."""
+"""Settings of API keys. Error messages hide their values."""
+PROTECTING_SETTINGS = (*KEY_SETTINGS, "tls_cert", "tls_key", "tls_client_ca")
+"""Settings whose empty value is an error, because it must not switch the check of keys or TLS off."""
 
 
 def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove empty values: compose files and Helm charts write them for unset settings. Empty key settings stay."""
-    return {name: value for name, value in values.items() if value != "" or name in KEY_SETTINGS}
+    """Remove empty values: compose files and Helm charts write them for unset settings. Empty protecting settings
+    stay."""
+    return {name: value for name, value in values.items() if value != "" or name in PROTECTING_SETTINGS}
 
 
 class _Variables(EnvSettingsSource):

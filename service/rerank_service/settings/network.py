@@ -25,9 +25,9 @@ class NetworkSettings(SettingsGroup):
     min_ping_interval: Seconds = 5.0
     """Minimum time between two keepalive pings of a gRPC client, in seconds, with and without running calls. A client
     that pings more often is disconnected with `too_many_pings`. 0: no minimum."""
-    keepalive_time: PositiveSeconds | None = None
+    keepalive_time: PositiveSeconds = 60.0
     """Time without traffic after which the server pings a gRPC client, in seconds. A client that does not respond
-    within 20 s is disconnected. Unset: 2 hours. Set it below the idle timeout of a load balancer. Example: 60."""
+    within --progress-timeout is disconnected. Set it below the idle timeout of a load balancer."""
     rest_idle_timeout: PositiveSeconds = 75.0
     """Time without a request after which a REST connection is closed, in seconds. Set it above the idle timeout of a
     load balancer, which otherwise sends requests on connections that are just being closed."""

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings.cache import CacheSettings
+from rerank_service.settings.connections import ConnectionSettings
 from rerank_service.settings.engine import EngineSettings
 from rerank_service.settings.group import KEY_SETTINGS, SettingsGroup
 from rerank_service.settings.limits import LimitSettings
@@ -14,11 +15,14 @@ from rerank_service.settings.model import ModelSettings
 from rerank_service.settings.network import NetworkSettings
 from rerank_service.settings.observability import ObservabilitySettings
 from rerank_service.settings.timeouts import TimeoutSettings
+from rerank_service.settings.tls import TlsSettings
 from rerank_service.settings_errors import describe_errors
 
 GROUPS: tuple[type[SettingsGroup], ...] = (
     ModelSettings,
     NetworkSettings,
+    TlsSettings,
+    ConnectionSettings,
     EngineSettings,
     LimitSettings,
     CacheSettings,
@@ -36,6 +40,8 @@ class Settings(
     CacheSettings,
     LimitSettings,
     EngineSettings,
+    ConnectionSettings,
+    TlsSettings,
     NetworkSettings,
     ModelSettings,
 ):

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from rerank_service.errors import SettingsInvalid
+from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.loadtest.target import ServerInfo
 
 UNKNOWN_ROUTE = (
@@ -41,12 +42,13 @@ def base_url(text: str) -> httpx.URL:
     return parse_url(text).copy_with(raw_path=b"/")
 
 
-def connect(url: str, api_key: str | None, timeout: float | None) -> httpx.AsyncClient:
+def connect(url: str, api_key: str | None, timeout: float | None, tls: ClientTls | None = None) -> httpx.AsyncClient:
     """Return an HTTP client of the server at a URL. `timeout` is in seconds."""
     base = base_url(url)
     return httpx.AsyncClient(
         base_url=base,
         timeout=timeout,
+        verify=tls.context() if tls else True,
         headers={"authorization": f"Bearer {api_key}"} if api_key else {},
         trust_env=not _LOOPBACK.fullmatch(base.host),  # loopback addresses never go through a proxy
     )

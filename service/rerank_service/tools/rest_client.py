@@ -10,6 +10,7 @@ import httpx
 from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import InvalidRequest, OperatorError
+from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.http_responses import (
     UNKNOWN_ROUTE,
     connect,
@@ -41,12 +42,14 @@ class RestCallFailed(OperatorError):
 class RestClient:
     """Client of the server at a URL. If the URL has no path, the usual paths are tried."""
 
-    def __init__(self, url: str, *, api_key: str | None = None, timeout: float | None = None) -> None:
+    def __init__(
+        self, url: str, *, api_key: str | None = None, timeout: float | None = None, tls: ClientTls | None = None
+    ) -> None:
         """`timeout` is the deadline of each call in seconds; None for the server's default."""
         self._url = url
         self._routes = routes(parse_url(url).path, None)
         self._timeout = timeout
-        self._http = connect(url, api_key, timeout)
+        self._http = connect(url, api_key, timeout, tls)
         self._model: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -153,8 +156,8 @@ def client_of(
 ) -> AsyncRerankClient | RestClient:
     """Return a client for the protocol of a server. `timeout` is the deadline of each call in seconds."""
     if server.protocol == "http":
-        return RestClient(server.target, api_key=api_key, timeout=timeout)
-    return AsyncRerankClient(server.target, api_key=api_key, timeout=timeout)
+        return RestClient(server.target, api_key=api_key, timeout=timeout, tls=server.tls)
+    return AsyncRerankClient(server.target, api_key=api_key, credentials=server.credentials(), timeout=timeout)
 
 
 def _options(

@@ -113,14 +113,14 @@ def test_model_table_fits_into_80_columns() -> None:
     ],
 )
 def test_wrong_argument_is_reported_in_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    """The exit status is 1, and no server is contacted."""
+    """The exit status is 2, or 1 for a file that cannot be read. No server is contacted."""
     latin = b"caf\xe9\n"
     (tmp_path / "latin.txt").write_bytes(latin)
     (tmp_path / "blank.txt").write_text("\n \n")
     done = subprocess.run(
         command(*arguments), input=latin, capture_output=True, cwd=tmp_path, env=environment(), timeout=60
     )
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (1 if arguments[-1] in ("absent.txt", ".") else 2, b"")
     [line] = done.stderr.decode().splitlines()
     assert line.startswith("rerank: ")
     assert words in line
@@ -130,7 +130,7 @@ def test_closed_standard_input_is_reported_in_one_line() -> None:
     """A shell closes it with `<&-`."""
     words = shlex.join(command("rank", "a", "--file", "-"))
     done = subprocess.run(["sh", "-c", f"{words} <&-"], capture_output=True, text=True, env=environment(), timeout=60)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "rerank: --file - needs standard input, which is closed\n"
 
 
@@ -203,4 +203,4 @@ def test_output_file_is_checked_before_the_work(arguments: tuple[str, str], tmp_
     name, flag = arguments
     path = tmp_path / "missing" / "out.json"
     ran = subprocess.run(command(name, flag, str(path)), capture_output=True, text=True, env=environment())
-    assert (ran.returncode, ran.stderr) == (1, f"rerank: cannot write {path}: No such file or directory\n")
+    assert (ran.returncode, ran.stderr) == (2, f"rerank: cannot write {path}: No such file or directory\n")

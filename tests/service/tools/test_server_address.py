@@ -10,26 +10,39 @@ from rerank_service.tools.server_address import ServerAddress, server_address
 
 
 @pytest.mark.parametrize(
-    ("text", "protocol", "target"),
+    ("text", "protocol", "target", "tls"),
     [
-        ("localhost:1", "grpc", "localhost:1"),
-        ("grpc://localhost:1", "grpc", "localhost:1"),
-        ("[::1]:1", "grpc", "[::1]:1"),
-        ("dns:///rerank-headless:1", "grpc", "dns:///rerank-headless:1"),
-        ("unix:/run/rerank", "grpc", "unix:/run/rerank"),
-        ("http://localhost:1", "http", "http://localhost:1"),
-        ("https://example.com/rerank", "http", "https://example.com/rerank"),
+        ("localhost:1", "grpc", "localhost:1", False),
+        ("grpc://localhost:1", "grpc", "localhost:1", False),
+        ("grpcs://localhost:1", "grpc", "localhost:1", True),
+        ("[::1]:1", "grpc", "[::1]:1", False),
+        ("dns:///rerank-headless:1", "grpc", "dns:///rerank-headless:1", False),
+        ("unix:/run/rerank", "grpc", "unix:/run/rerank", False),
+        ("http://localhost:1", "http", "http://localhost:1", False),
+        ("https://example.com/rerank", "http", "https://example.com/rerank", True),
     ],
 )
-def test_valid_addresses(text: str, protocol: str, target: str) -> None:
-    """Both protocols, and gRPC's name syntax."""
+def test_valid_addresses(text: str, protocol: str, target: str, tls: bool) -> None:
+    """Both protocols with and without TLS, and gRPC's name syntax."""
     address = server_address(text)
-    assert (address.protocol, address.target) == (protocol, target)
+    assert (address.protocol, address.target, address.tls is not None) == (protocol, target, tls)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "ftp://a", "grpc://", "http://", "http://a:b", "grpcs://a:1", "a", "a:99999", "grpc://a:1/rerank", "[::1"],
+    [
+        "",
+        "ftp://a",
+        "grpc://",
+        "http://",
+        "http://a:b",
+        "grpcs://",
+        "grpcs://a:1/rerank",
+        "a",
+        "a:99999",
+        "grpc://a:1/rerank",
+        "[::1",
+    ],
 )
 def test_wrong_address_is_rejected(text: str) -> None:
     """The message has its flag or variable."""

@@ -6,14 +6,19 @@ from contextlib import nullcontext
 import grpc
 
 from rerank_service.api.address import ANY_IPV4, ListenAddress, TcpAddress, UnixAddress
+from rerank_service.api.grpc.credentials import server_credentials
 from rerank_service.api.tcp_sockets import ipv6_in_use, reserved_port
+from rerank_service.api.tls.store import CertificateStore
 from rerank_service.api.unix_sockets import allow_connections, claim
 
 
-def bind(server: grpc.aio.Server, addresses: Sequence[ListenAddress], port: int) -> tuple[int, tuple[str, ...]]:
+def bind(
+    server: grpc.aio.Server, addresses: Sequence[ListenAddress], port: int, tls: CertificateStore | None = None
+) -> tuple[int, tuple[str, ...]]:
     """Listen on all addresses. Return the port of TCP (0 without any), and the target of each address for clients.
 
-    `port` 0 lets the system choose. gRPC removes the files of Unix sockets when the server stops.
+    `port` 0 lets the system choose. With `tls`, TCP requires TLS. gRPC removes the files of Unix sockets when
+    the server stops.
 
     Raises:
         OSError: an address is in use or not allowed.
@@ -24,18 +29,21 @@ def bind(server: grpc.aio.Server, addresses: Sequence[ListenAddress], port: int)
         for each in tcp:
             # gRPC takes 0.0.0.0 as `::`, and listens on IPv4 only if `::` is in use
             with ipv6_in_use(chosen) if each.ip == ANY_IPV4 else nullcontext():
-                _add(server, each.text(chosen), "--grpc-port")
+                _add(server, each.text(chosen), "--grpc-port", tls=tls)
     targets = [each.text(chosen) for each in tcp]
     for folder in (each for each in addresses if isinstance(each, UnixAddress)):
         claim(folder.path("grpc"))
-        _add(server, folder.grpc_target, "--host")
+        _add(server, folder.grpc_target, "--host", tls=None)
         allow_connections(folder.path("grpc"))
         targets.append(folder.grpc_target)
     return chosen if tcp else 0, tuple(targets)
 
 
-def _add(server: grpc.aio.Server, target: str, flag: str) -> None:
+def _add(server: grpc.aio.Server, target: str, flag: str, *, tls: CertificateStore | None) -> None:
     try:
-        server.add_insecure_port(target)
+        if tls is None:
+            server.add_insecure_port(target)
+        else:
+            server.add_secure_port(target, server_credentials(tls))
     except RuntimeError as error:
         raise OSError(f"cannot listen on {target}: {error}; choose another with {flag}") from error

@@ -79,18 +79,16 @@ class Service:
 
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
             async with _guarded(context, method, edge, self.codes) as (request, sender):
+                if not method.client_streaming:
+                    messages = _only(messages, request.deadline)
                 response: Message = await behaviour(_call(method, messages, sender, request))
                 return await sender.last(response)
             raise AssertionError("unreachable: _guarded passes or aborts the call")
 
-        async def unary(message: bytes, context: Context) -> bytes:
-            return await single(_single(message), context)
-
         if method.server_streaming:
             return grpc.stream_stream_rpc_method_handler(stream)
-        if method.client_streaming:
-            return grpc.stream_unary_rpc_method_handler(single)
-        return grpc.unary_unary_rpc_method_handler(unary)
+        # also for unary methods: gRPC would wait for their message without end, before it calls the handler
+        return grpc.stream_unary_rpc_method_handler(single)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +166,12 @@ def _call(
     return Call(request, observation, decoded, sender.write, sender.send_metadata)
 
 
-async def _single(message: bytes) -> AsyncIterator[bytes]:
+async def _only(messages: AsyncIterator[bytes], deadline: Deadline) -> AsyncIterator[bytes]:
+    """Yield the message of a unary call. Its bytes may arrive until the deadline."""
+    async with deadline.enforced():
+        message = await anext(aiter(messages), None)
+    if message is None:
+        raise InvalidRequest("The call has no message: send one.", reason="no_message")
     yield message
 
 

@@ -9,12 +9,14 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
+from rerank_service.api.grpc.bounded_services import BoundedServer
+
 V1 = "grpc.reflection.v1.ServerReflection"
 """Name of the service in v1. Clients ask for it first. grpcio-reflection serves v1alpha only. The two versions have the
 same messages and methods, in different packages (grpc-proto, grpc/reflection)."""
 
 
-def add_reflection(server: grpc.aio.Server, services: Iterable[str], files: Iterable[FileDescriptor]) -> None:
+def add_reflection(server: BoundedServer, services: Iterable[str], files: Iterable[FileDescriptor]) -> None:
     """Serve the descriptors of services in both versions of the protocol.
 
     `files` are the descriptors of the services, which may come from different pools.

@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.binding import bind
+from rerank_service.api.grpc.bounded_services import BoundedServer
 from rerank_service.api.grpc.handlers import Service
 from rerank_service.api.grpc.observed_calls import UnknownMethods
 from rerank_service.api.grpc.options import GrpcOptions
@@ -40,7 +41,7 @@ class GrpcEdge:
         self._server = server
         self._checks = checks
         self._services = services
-        self.port, self.targets = bind(server, options.addresses, options.port)
+        self.port, self.targets = bind(server, options.addresses, options.port, options.tls)
 
     async def stop(self, grace: float) -> None:
         """Accept no new calls, and wait until running calls end. After `grace` seconds, cancel them.
@@ -69,9 +70,14 @@ def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(options.min_ping_interval)),
         ("grpc.http2.max_pings_without_data", 0),  # the server pings as often as keepalive_time says
+        ("grpc.keepalive_time_ms", _milliseconds(options.keepalive_time)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(options.progress_timeout)),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(options.header_timeout)),
+        ("grpc.http2.settings_timeout", _milliseconds(options.header_timeout)),
+        ("grpc.max_connection_idle_ms", _milliseconds(options.idle_timeout)),
+        ("grpc.max_allowed_incoming_connections", options.max_connections),
+        ("grpc.max_concurrent_streams", options.max_connection_calls),
     ]
-    if options.keepalive_time is not None:
-        arguments.append(("grpc.keepalive_time_ms", _milliseconds(options.keepalive_time)))
     if options.max_connection_age is not None:
         arguments.append(("grpc.max_connection_age_ms", _milliseconds(options.max_connection_age)))
     return arguments
@@ -96,10 +102,11 @@ async def listening(
     handlers = [service.handler(keys, options.default_timeout, observing) for service in services]
     server.add_generic_rpc_handlers(tuple(handlers))
     checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    bounded = BoundedServer(server, options.default_timeout)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, bounded)
     names = [service.descriptor.full_name for service in services]
     files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR]
-    add_reflection(server, (*names, health.SERVICE_NAME), files)
+    add_reflection(bounded, (*names, health.SERVICE_NAME), files)
     server.add_generic_rpc_handlers((UnknownMethods(observing),))  # last: the first handler of a method counts
     edge = GrpcEdge(server, checks, names, options)
     await server.start()

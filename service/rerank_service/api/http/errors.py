@@ -15,13 +15,14 @@ _TYPES = {
     403: "permission_error",
     404: "not_found_error",
     405: "not_found_error",
+    408: "timeout_error",
     413: "request_too_large",
     415: "unsupported_media_type",
     429: "rate_limit_error",
     503: "overloaded_error",
     504: "timeout_error",
 }
-STATUSES = (400, 401, 403, 404, 413, 415, 429, 500, 503, 504)
+STATUSES = (400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 504)
 """HTTP statuses of errors in every dialect."""
 
 

@@ -3,6 +3,19 @@
 from dataclasses import dataclass
 
 from rerank_service.api.address import ListenAddress
+from rerank_service.api.tls.store import CertificateStore
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Limits of slow clients, and of the connections to one address."""
+
+    max_connections: int
+    """Maximum number of open connections."""
+    header_timeout: float
+    """Seconds for the TLS handshake, and for the headers of a request."""
+    progress_timeout: float
+    """Seconds in which 1 KiB of a body must arrive, and in which a client must read a part of a response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +35,7 @@ class RestOptions:
     """Origins whose pages may send requests from a browser."""
     idle_timeout: float
     """Seconds without a request after which a connection is closed."""
+    connections: ConnectionLimits
+    """Limits of slow clients and of the number of connections."""
+    tls: CertificateStore | None = None
+    """Certificates of all TCP addresses. None: connections are not encrypted."""

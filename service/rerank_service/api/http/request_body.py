@@ -10,7 +10,7 @@ from fastapi import Request
 
 from rerank_service.api.http.body import json_type
 from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, codings_of
-from rerank_service.errors import BodyTooLarge, InvalidRequest
+from rerank_service.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from rerank_service.quantities import counted
 from rerank_service.surrogates import parse_json
 
@@ -19,12 +19,17 @@ _UNAUTHENTICATED_BYTES = 64 * 1024
 _MIN_PIECE_WORK = 1024
 """Bytes that a smaller piece counts as: a body can have millions of frames or members that are empty."""
 
+_MIN_PROGRESS_BYTES = 1024
+"""A client that sends fewer bytes in `progress_timeout` seconds is too slow, even if it sends one each second."""
+
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
     """Limits of a body. They apply to the sent bytes, and to the decompressed ones."""
 
     max_bytes: int
+    progress_timeout: float
+    """Seconds in which at least 1 KiB must arrive, or the rest."""
     check_key: Callable[[], object]
     """Raises Unauthenticated if the request has no valid API key. Called for a body of more than 64 KiB."""
 
@@ -51,10 +56,11 @@ async def read_body(request: Request, limits: BodyLimits) -> bytearray:
     Raises:
         Unauthenticated: the body is longer than 64 KiB, and the request has no valid key.
         BodyTooLarge: the body exceeds a limit, as sent or decompressed.
+        BodyTooSlow: the client sends less than 1 KiB in `progress_timeout` seconds.
         UnsupportedCoding: the server does not support a coding.
         InvalidRequest: the body is not data of its coding.
     """
-    parts: AsyncIterator[bytes] = request.stream()
+    parts: AsyncIterator[bytes] = _timely(request.stream(), limits.progress_timeout)
     for coding in reversed(codings_of(request.headers.getlist(CONTENT_ENCODING))):
         parts = _decompressed(parts, CodedBody(coding), limits)
     body = bytearray()
@@ -62,6 +68,26 @@ async def read_body(request: Request, limits: BodyLimits) -> bytearray:
         body += part
         limits.check(len(body))
     return body
+
+
+async def _timely(parts: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    received, end = 0, clock() + seconds
+    while True:
+        try:
+            async with asyncio.timeout_at(end):
+                part = await anext(parts, None)
+        except TimeoutError as error:
+            raise BodyTooSlow(
+                f"Less than {_MIN_PROGRESS_BYTES} bytes of the body arrived in {seconds:g} s: send it faster.",
+                reason="body_too_slow",
+            ) from error
+        if part is None:
+            return
+        received += len(part)
+        if received >= _MIN_PROGRESS_BYTES:
+            received, end = 0, clock() + seconds
+        yield part
 
 
 async def _decompressed(parts: AsyncIterator[bytes], coded: CodedBody, limits: BodyLimits) -> AsyncIterator[bytes]:

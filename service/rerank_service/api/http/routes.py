@@ -23,7 +23,7 @@ from rerank_service.api.http.request_body import BodyLimits, parse_body, read_bo
 from rerank_service.api.ranking_headers import ranking_headers
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_observation import RequestObservation
-from rerank_service.errors import InvalidRequest, NotReady, RequestError, UnsupportedCoding, excerpt
+from rerank_service.errors import BodyTooSlow, InvalidRequest, NotReady, RequestError, UnsupportedCoding, excerpt
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
@@ -104,7 +104,12 @@ class RerankRoutes:
         )
 
     def _limits(self, request: Request) -> BodyLimits:
-        return BodyLimits(self._options.max_body_bytes, lambda: self._keys.check(request.headers))
+        options = self._options
+        return BodyLimits(
+            options.max_body_bytes,
+            options.connections.progress_timeout,
+            lambda: self._keys.check(request.headers),
+        )
 
     async def _rank(self, decoded: DecodedRequest, context: RequestContext, observation: RequestObservation) -> Ranking:
         return await self._reranker.rerank(
@@ -162,6 +167,8 @@ def error_response(error: RequestError, dialect: Dialect, exchange: Exchange) ->
     response = dialect.encode_error(error, exchange)
     if isinstance(error, UnsupportedCoding):
         response = replace(response, headers={**response.headers, "accept-encoding": error.accepted})
+    if isinstance(error, BodyTooSlow):  # the rest of the body is not read
+        response = replace(response, headers={**response.headers, "connection": "close"})
     if error.retry_after is not None:
         # uvicorn sends header names in lower case, as together 1.x requires
         response = replace(response, headers={**response.headers, "retry-after": str(math.ceil(error.retry_after))})

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 
@@ -10,14 +11,43 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
+from rerank_service.api.http.connection import LimitedConnection, OpenConnections
 from rerank_service.api.http.observed_app import ObservedApp
-from rerank_service.api.http.options import RestOptions
+from rerank_service.api.http.options import ConnectionLimits, RestOptions
+from rerank_service.api.http.tls_context import CurrentContext
 from rerank_service.api.request_observation import Observing
 from rerank_service.api.tcp_sockets import listening_sockets
 from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_end
 
 
 class _Server(uvicorn.Server):
+    """uvicorn, with limited connections, and with TLS on TCP only."""
+
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits, tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._limits = limits
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on sockets."""
+        self.servers = [await self._listening(each) for each in sockets or ()]
+        self.started = True
+
+    async def _listening(self, listener: socket.socket) -> asyncio.Server:
+        opened = OpenConnections(self._limits)
+
+        def connection() -> asyncio.Protocol:
+            return LimitedConnection(opened, self.config, self.server_state, self.lifespan.state)
+
+        tls = None if listener.family is socket.AF_UNIX else self._tls
+        return await asyncio.get_running_loop().create_server(
+            connection,
+            sock=listener,
+            ssl=tls,
+            ssl_handshake_timeout=self._limits.header_timeout if tls else None,
+            backlog=self.config.backlog,
+        )
+
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # rerank_service/server.py handles signals
         return nullcontext()
 
@@ -25,13 +55,15 @@ class _Server(uvicorn.Server):
 class RestEdge:
     """The running server."""
 
-    def __init__(self, server: _Server, serving: asyncio.Task[None], sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, server: _Server, serving: asyncio.Task[None], sockets: Sequence[socket.socket], *, scheme: str
+    ) -> None:
         self._server = server
         self._serving = serving
         names = [listener.getsockname() for listener in sockets]
         self.port: int = next((name[1] for name in names if not isinstance(name, str)), 0)
         """Port of all TCP addresses; 0 without any."""
-        self.urls = tuple(map(_url, names))
+        self.urls = tuple(_url(name, scheme) for name in names)
         """Base URL of each TCP address, and `unix:FILE` of each Unix socket."""
 
     async def stop(self, grace: float) -> None:
@@ -55,7 +87,6 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
     """
     config = uvicorn.Config(
         _TidyRequests(ObservedApp(app, observing or Observing())),
-        http="h11",  # unlike httptools, it limits the size of headers
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -65,9 +96,9 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
     )
     with ExitStack() as files:
         sockets = _sockets(options, files)
-        server = _Server(config)
+        server = _Server(config, options.connections, CurrentContext.of(options.tls) if options.tls else None)
         serving = asyncio.create_task(server.serve(sockets=sockets))
-        edge = RestEdge(server, serving, sockets)
+        edge = RestEdge(server, serving, sockets, scheme="http" if options.tls is None else "https")
         try:
             yield edge
         finally:
@@ -87,9 +118,9 @@ def _sockets(options: RestOptions, files: ExitStack) -> list[socket.socket]:
     return sockets
 
 
-def _url(name: tuple[str, int] | str) -> str:
+def _url(name: tuple[str, int] | str, scheme: str) -> str:
     """Return the URL of a socket's name."""
-    return f"{UNIX}{name}" if isinstance(name, str) else f"http://{address(name[0], name[1])}"
+    return f"{UNIX}{name}" if isinstance(name, str) else f"{scheme}://{address(name[0], name[1])}"
 
 
 class _TidyRequests:

@@ -29,6 +29,9 @@ _METAVARS = {
 """Name of a value in --help, by its Python type."""
 _METAVAR_OF = {
     "api_keys_file": "FILE",
+    "tls_cert": "FILE",
+    "tls_key": "FILE",
+    "tls_client_ca": "FILE",
     "host": "ADDRESS,ADDRESS",
     "cors_origins": "ORIGIN,ORIGIN",
     "forwarded_allow_ips": "ADDRESS,ADDRESS",

@@ -16,13 +16,10 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
     """Rank the built-in example over gRPC and print it with the addresses. If it fails, print
     the error: the server continues to serve."""
     console = Console()
-    try:
-        async with AsyncRerankClient(local_address(addresses.grpc[0]), api_key=next(iter(api_keys), None)) as client:
-            response = await client.rerank(example.QUERY, example.DOCUMENTS)
-        console.print()
-        console.print(ranking_table(example.QUERY, example.DOCUMENTS, response))
-    except grpc.aio.AioRpcError as error:
-        console.print(f"\nThe example could not be ranked: {error.details()}", markup=False)
+    if addresses.tls:
+        console.print("\nThe example is ranked only without TLS: use `rerank rank --tls-ca FILE`.", markup=False)
+    else:
+        await _rank_example(console, local_address(addresses.grpc[0]), next(iter(api_keys), None))
     console.print(
         f"\n[bold]gRPC[/]  {', '.join(addresses.grpc)}   rerank.v1.Rerank, with reflection and health"
         f"\n[bold]REST[/]  {', '.join(addresses.rest)}   POST /v2/rerank; {_docs(addresses.rest[0])}"
@@ -32,8 +29,19 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
     )
 
 
+async def _rank_example(console: Console, target: str, api_key: str | None) -> None:
+    try:
+        async with AsyncRerankClient(target, api_key=api_key) as client:
+            response = await client.rerank(example.QUERY, example.DOCUMENTS)
+        console.print()
+        console.print(ranking_table(example.QUERY, example.DOCUMENTS, response))
+    except grpc.aio.AioRpcError as error:
+        console.print(f"\nThe example could not be ranked: {error.details()}", markup=False)
+
+
 def _docs(rest: str) -> str:
     """Return where to find the description of REST, which a browser shows only by TCP."""
     if rest.startswith(UNIX):
         return "described at /docs"
-    return f"try it at http://{local_address(rest.removeprefix('http://'))}/docs"
+    scheme, _, listening = rest.partition("://")
+    return f"try it at {scheme}://{local_address(listening)}/docs"

@@ -17,7 +17,7 @@ def target(
         SettingsInvalid: `dialect` is set for a gRPC address.
     """
     if server.protocol == "http":
-        return HttpTarget(server.target, dialect=dialect, model=model, api_key=api_key)
+        return HttpTarget(server.target, dialect=dialect, model=model, api_key=api_key, tls=server.tls)
     if dialect is not None:
         raise SettingsInvalid("--dialect applies to http:// servers only; over gRPC leave it out")
-    return GrpcTarget(server.target, model=model, api_key=api_key)
+    return GrpcTarget(server.target, model=model, api_key=api_key, credentials=server.credentials())

@@ -20,11 +20,19 @@ _REFUSALS = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 class GrpcTarget:
     """Target that uses the typed client `rerank.client`."""
 
-    def __init__(self, address: str, *, model: str = "", api_key: str | None = None) -> None:
-        """`address` is HOST:PORT. An empty model name means the server's default model."""
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str = "",
+        api_key: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """`address` is HOST:PORT. An empty model name means the server's default model. No credentials: no TLS."""
         self._address = address
         self._model = model
         self._api_key = api_key
+        self._credentials = credentials
 
     async def probe(self) -> ServerInfo:
         """Send one small request; see `Target.probe`."""
@@ -33,9 +41,9 @@ class GrpcTarget:
                 models = await client.models()
                 await _GrpcClient(client, self._model).rank(Workload(documents=2).request(0))
         except grpc.aio.AioRpcError as error:
-            raise LoadFailed(f"grpc://{self._address}: {error.code().name}: {error.details()}") from error
+            raise LoadFailed(f"{self._url}: {error.code().name}: {error.details()}") from error
         except CallFailed as error:
-            raise LoadFailed(f"grpc://{self._address}: {error.kind}: {error}") from error
+            raise LoadFailed(f"{self._url}: {error.kind}: {error}") from error
         named = [model for model in models if self._model in (model.name, *model.aliases)]
         model = (named or models)[0]
         return ServerInfo(model.name, model.precision, model.provider, "rerank.v1")
@@ -46,8 +54,18 @@ class GrpcTarget:
         async with self._connected(deadline) as client:
             yield _GrpcClient(client, self._model)
 
+    @property
+    def _url(self) -> str:
+        return f"{'grpcs' if self._credentials else 'grpc'}://{self._address}"
+
     def _connected(self, deadline: float | None) -> AsyncRerankClient:
-        return AsyncRerankClient(self._address, api_key=self._api_key, timeout=deadline, options=_OWN_CONNECTION)
+        return AsyncRerankClient(
+            self._address,
+            api_key=self._api_key,
+            credentials=self._credentials,
+            timeout=deadline,
+            options=_OWN_CONNECTION,
+        )
 
 
 class _GrpcClient:

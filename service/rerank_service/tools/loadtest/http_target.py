@@ -8,6 +8,7 @@ from http import HTTPStatus
 import httpx
 
 from rerank_service.quantities import duration
+from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.http_responses import (
     UNKNOWN_ROUTE,
     base_url,
@@ -33,7 +34,13 @@ class HttpTarget:
     """Target that uses httpx."""
 
     def __init__(
-        self, url: str, *, dialect: Dialect | None = None, model: str = "", api_key: str | None = None
+        self,
+        url: str,
+        *,
+        dialect: Dialect | None = None,
+        model: str = "",
+        api_key: str | None = None,
+        tls: ClientTls | None = None,
     ) -> None:
         """A URL without a path tries the usual paths, no dialect tries both, and no model name takes the first model
         that the server lists."""
@@ -41,6 +48,7 @@ class HttpTarget:
         self._routes = routes(parse_url(url).path, dialect)
         self._model = model
         self._api_key = api_key
+        self._tls = tls
         self._route = self._routes[0]
 
     async def probe(self) -> ServerInfo:
@@ -61,7 +69,7 @@ class HttpTarget:
             yield _HttpClient(http, self._route, self._model, deadline)
 
     def _connected(self, timeout: float | None) -> httpx.AsyncClient:
-        return connect(str(self._base), self._api_key, timeout)
+        return connect(str(self._base), self._api_key, timeout, self._tls)
 
     async def _find_route(self, http: httpx.AsyncClient) -> Route:
         """Return the first route that ranks a small request."""

@@ -22,6 +22,7 @@ _CODES = {
     401: "InvalidApiKey",
     403: "AccessDenied",
     404: "ModelNotFound",
+    408: "RequestTimeOut",
     413: "RequestTooLarge",
     415: "UnsupportedMediaType",
     429: "Throttling",

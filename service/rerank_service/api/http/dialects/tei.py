@@ -22,6 +22,7 @@ from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
 from rerank_service.errors import (
     BodyTooLarge,
+    BodyTooSlow,
     InferenceFailed,
     InvalidRequest,
     NotReady,
@@ -126,7 +127,7 @@ class Tei:
 def _status_and_type(error: RequestError) -> tuple[int, ErrorType]:
     """Return TEI's HTTP status and type of an error: invalid input is 422, empty input 400, a failed model 424."""
     match error:
-        case BodyTooLarge() | UnsupportedCoding() | UnknownRoute():
+        case BodyTooLarge() | BodyTooSlow() | UnsupportedCoding() | UnknownRoute():
             return error.http_status, "Validation"
         case InvalidRequest():
             return (400, "Empty") if error.reason.startswith("empty_") else (422, "Validation")

@@ -1,0 +1,128 @@
+"""One REST connection: uvicorn's protocol, with limits for clients that send or read slowly.
+
+| the client | until | then |
+|---|---|---|
+| sends no header, or a part of it | `header_timeout` after the connection or after its first byte | close |
+| sends a body slowly | the handler stops waiting (request_body.py) | 408 and close |
+| goes on with a body after the response | `progress_timeout` after the response | close |
+| sends no next request | `idle_timeout` (uvicorn) | close |
+| does not read the response | `progress_timeout` without a byte taken | reset |
+"""
+
+import asyncio
+from typing import Any
+
+import h11
+import structlog
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from rerank_service.api.http.options import ConnectionLimits
+
+_log = structlog.get_logger()
+
+
+class OpenConnections:
+    """The open connections to one address."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._open: set[object] = set()
+        self._is_full = False
+
+    def add(self, connection: object) -> bool:
+        """Count a connection. Return False if there are too many."""
+        self._open.add(connection)
+        full = len(self._open) > self.limits.max_connections
+        if full and not self._is_full:  # one line until there is room again
+            _log.warning("too many connections", max_connections=self.limits.max_connections, protocol="rest")
+        self._is_full = full
+        return not full
+
+    def remove(self, connection: object) -> None:
+        """Stop counting a connection."""
+        self._open.discard(connection)
+        self._is_full = self._is_full and len(self._open) >= self.limits.max_connections
+
+
+class LimitedConnection(H11Protocol):
+    """A connection with limits."""
+
+    def __init__(self, open_connections: OpenConnections, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._open_connections = open_connections
+        self._limits = open_connections.limits
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Wait for the header of the first request."""
+        super().connection_made(transport)
+        if not self._open_connections.add(self):
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=1)  # pause_writing is called for every response that waits
+        self._start_request_timer(self._limits.header_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all timers."""
+        self._open_connections.remove(self)
+        self._stop_request_timer()
+        self._stop_read_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read a part of a request."""
+        super().data_received(data)
+        self._watch_request()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._watch_request()
+
+    def pause_writing(self) -> None:
+        """Wait until the client reads."""
+        super().pause_writing()
+        self._start_read_timer()
+
+    def resume_writing(self) -> None:
+        """Stop waiting: the client has read everything."""
+        super().resume_writing()
+        self._stop_read_timer()
+
+    def _watch_request(self) -> None:
+        """Keep one timer while the client owes a header, or the end of a body that nothing reads any more."""
+        answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)
+        begun = self.timeout_keep_alive_task is None or bool(self.conn.trailing_data[0])
+        if self.conn.their_state is h11.IDLE and begun:
+            self._start_request_timer(self._limits.header_timeout)
+        elif self.conn.their_state is h11.SEND_BODY and answered:
+            self._start_request_timer(self._limits.progress_timeout)
+        else:
+            self._stop_request_timer()
+
+    def _start_request_timer(self, seconds: float) -> None:
+        """Start the timer if it does not run: more bytes do not extend it."""
+        if self._request_timer is None:
+            self._request_timer = self.loop.call_later(seconds, self.transport.close)
+
+    def _stop_request_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
+
+    def _start_read_timer(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._read_timer = self.loop.call_later(self._limits.progress_timeout, self._check_reader, left)
+
+    def _check_reader(self, before: int) -> None:
+        """Reset the connection if the client has read nothing since the timer started."""
+        if self.transport.get_write_buffer_size() >= before:
+            self.transport.abort()
+        else:
+            self._start_read_timer()
+
+    def _stop_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None

@@ -1,0 +1,56 @@
+"""Files of TLS: the certificate, its private key and the authorities of client certificates."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings_errors import flag, variable
+
+CERT, KEY, CLIENT_CA = "tls_cert", "tls_key", "tls_client_ca"
+"""Names of the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of the PEM files."""
+
+    cert: Path
+    """Certificate of the server, followed by intermediate certificates."""
+    key: Path
+    """Private key of the certificate."""
+    client_ca: Path | None = None
+    """Certificates of the authorities that issue client certificates. None: clients need none."""
+
+    def fingerprint(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Return a value that changes with every change of a file. Links are followed, as Kubernetes swaps them."""
+        return tuple(_fingerprint(path) for path in (self.cert, self.key, self.client_ca) if path)
+
+
+def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
+    """Return the files of three settings, or None if all are unset.
+
+    Raises:
+        SettingsInvalid: certificate and key are not set together.
+    """
+    if cert and key:
+        return TlsFiles(cert, key, client_ca)
+    given, path = next(
+        ((name, path) for name, path in ((CERT, cert), (KEY, key), (CLIENT_CA, client_ca)) if path), ("", None)
+    )
+    if path is None:
+        return None
+    missing = CERT if key or not cert else KEY
+    raise refusal(given, path, f"has no effect without {flag(missing)}: set {flag(missing)} or {variable(missing)} too")
+
+
+def refusal(name: str, path: Path, problem: str) -> SettingsInvalid:
+    """Return the error of a file. `name` is its setting; `problem` has the fault and the next step."""
+    return SettingsInvalid(f"{flag(name)} or {variable(name)} is {str(path)!r}: the file {problem}")
+
+
+def _fingerprint(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

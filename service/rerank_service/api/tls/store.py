@@ -1,0 +1,59 @@
+"""Current certificates: read again when a file changes, so that they can be renewed without a restart."""
+
+import threading
+
+import structlog
+
+from rerank_service.api.tls.certificates import Certificates, read_certificates
+from rerank_service.api.tls.files import TlsFiles
+from rerank_service.errors import SettingsInvalid
+
+_log = structlog.get_logger()
+_MAX_TRIES = 10
+"""Number of times that files are read at the start until they do not change meanwhile."""
+
+
+class CertificateStore:
+    """Certificates of new connections. Both servers share it, so that they change at the same time.
+
+    Rule: files that are wrong or incomplete never replace valid certificates.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        """Read the files.
+
+        Raises:
+            SettingsInvalid: as in `read_certificates`.
+        """
+        self.files = files
+        self._lock = threading.Lock()  # gRPC asks on a thread of its own
+        for _ in range(_MAX_TRIES):
+            self._fingerprint = files.fingerprint()
+            self._certificates = read_certificates(files)
+            if files.fingerprint() == self._fingerprint:
+                break
+
+    def current(self) -> Certificates:
+        """Return the certificates of a connection that starts now. Read the files first if one has changed.
+
+        If the new files are wrong, log the reason and return the certificates from before.
+        """
+        with self._lock:
+            fingerprint = self.files.fingerprint()
+            if fingerprint != self._fingerprint:
+                self._reload(fingerprint)
+            return self._certificates
+
+    def _reload(self, fingerprint: tuple[tuple[int, ...] | None, ...]) -> None:
+        try:
+            certificates = read_certificates(self.files)
+        except SettingsInvalid as error:
+            # certificate and key are seldom replaced at the same time: the next connection may find both
+            if self.files.fingerprint() == fingerprint:
+                self._fingerprint = fingerprint
+                _log.error("TLS files not reloaded", why=str(error), still_used_until=self._certificates.not_after)
+            return
+        if self.files.fingerprint() == fingerprint:
+            self._fingerprint = fingerprint
+            self._certificates = certificates
+            _log.info("TLS files reloaded", cert=str(self.files.cert), expires=certificates.not_after)

@@ -1,0 +1,201 @@
+"""REST clients that send or read slowly, and the number of connections, on real sockets.
+
+A test waits until the server closes a connection. The limits of these tests are fractions of a second.
+"""
+
+import asyncio
+import itertools
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+import trustme
+
+from rerank_service.api.http.app import build_app
+from rerank_service.api.http.options import ConnectionLimits
+from rerank_service.api.http.server import RestEdge, listening
+from rerank_service.api.tls.store import CertificateStore
+from support.limits import rest_options
+from support.running import Served
+from support.tls import write_pems
+
+_HEAD = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n"
+_LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+_SHORT, _LONG = 0.3, 1000.0
+
+
+@asynccontextmanager
+async def _serving(
+    edges: Served, *, connections: int = 100, header: float = _LONG, progress: float = _LONG, **options: Any
+) -> AsyncIterator[RestEdge]:
+    limits = ConnectionLimits(connections, header, progress)
+    changed = rest_options(connections=limits, **options)
+    edges.routes._options = changed
+    async with listening(build_app(edges.routes), changed) as edge:
+        yield edge
+
+
+async def _sent(edge: RestEdge, content: bytes = b"", drip: bytes = b"") -> bytes:
+    """Send bytes, then `drip` every 20 ms, and return the response when the server has closed the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(content)
+    dripping = asyncio.create_task(_drip(writer, drip))
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b"reset"
+    finally:
+        dripping.cancel()
+        writer.close()
+
+
+async def _drip(writer: asyncio.StreamWriter, drip: bytes) -> None:
+    for _ in itertools.count():
+        await asyncio.sleep(0.02)
+        writer.write(drip)
+
+
+@pytest.mark.parametrize(
+    ("content", "drip"),
+    [(b"", b""), (_LIVE[:10], b""), (_LIVE[:30], b""), (b"GET /", b"a"), (_LIVE[:-2] + b"a: ", b"a")],
+    ids=["silent", "half request line", "half header", "slow request line", "slow header"],
+)
+async def test_slow_header_is_ended(edges: Served, content: bytes, drip: bytes) -> None:
+    """More bytes do not extend the time."""
+    async with _serving(edges, header=_SHORT) as edge:
+        assert await _sent(edge, content, drip) == b""
+
+
+@pytest.mark.parametrize("drip", [b"", b"a"], ids=["half header", "slow header"])
+async def test_slow_header_of_a_later_request_is_ended(edges: Served, drip: bytes) -> None:
+    """The first byte ends uvicorn's idle timeout."""
+    async with _serving(edges, header=_SHORT, idle_timeout=_LONG) as edge:
+        response = await _sent(edge, _LIVE + b"GET /a", drip)
+    assert response.startswith(b"HTTP/1.1 200")
+    assert response.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "drip"), [(b"", b""), (b'{"query": ', b""), (b"", b"a")], ids=["no body", "half body", "slow body"]
+)
+async def test_slow_body_gets_status_408(edges: Served, content: bytes, drip: bytes) -> None:
+    """One byte per second is no progress. The connection is closed, since the rest of the body is not read."""
+    async with _serving(edges, progress=_SHORT) as edge:
+        response = await _sent(edge, _HEAD + content, drip)
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408")
+    assert b"\r\nconnection: close" in head
+    assert b"Less than 1024 bytes of the body arrived in 0.3 s" in body
+    assert edges.core.idle()
+
+
+async def test_body_with_progress_is_accepted(edges: Served) -> None:
+    """It takes several times as long as the limit for 1 KiB."""
+    body = orjson.dumps({"query": "0", "documents": ["1" * 100] * 100})
+    parts = [body[start : start + 1024] for start in range(0, len(body), 1024)]
+    async with _serving(edges, progress=_SHORT) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(_HEAD.replace(b"100000", str(len(body)).encode()))
+        for part in parts:
+            await asyncio.sleep(_SHORT / 3)
+            writer.write(part)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+@pytest.mark.parametrize("drip", [b"", b"a"], ids=["half body", "slow body"])
+async def test_body_after_the_response_is_ended(edges: Served, drip: bytes) -> None:
+    """A path that reads no body responds at once."""
+    async with _serving(edges, progress=_SHORT, idle_timeout=_LONG) as edge:
+        response = await _sent(edge, _HEAD.replace(b"/v2/rerank", b"/no/such/path"), drip)
+    assert response.startswith(b"HTTP/1.1 404")
+
+
+async def test_reader_that_does_not_read_is_ended(edges: Served) -> None:
+    """Pipelined requests fill the buffers of the kernel, and then the server waits. A reset frees its memory."""
+    async with _serving(edges, progress=_SHORT, idle_timeout=_LONG) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, limit=1024)
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        asking = asyncio.create_task(_ask_forever(writer))
+        await _until_closed(edge)
+        asking.cancel()
+        writer.transport.abort()
+
+
+async def _ask_forever(writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            writer.write(_LIVE.replace(b"/health/live", b"/openapi.json"))
+            await writer.drain()
+            await asyncio.sleep(0)
+    except ConnectionError:
+        pass
+
+
+async def _until_closed(edge: RestEdge) -> None:
+    opened = edge._server.server_state.connections
+    while not opened:
+        await asyncio.sleep(0.01)
+    while opened:
+        await asyncio.sleep(0.01)
+
+
+async def test_slow_reader_with_progress_gets_its_response(edges: Served) -> None:
+    """It reads a part more often than the limit."""
+    async with _serving(edges, progress=_SHORT) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, limit=1024)
+        wanted = 20
+        writer.write(_LIVE.replace(b"/health/live", b"/openapi.json") * wanted)
+        received = b""
+        while received.count(b"HTTP/1.1 200") < wanted:
+            await asyncio.sleep(_SHORT / 30)
+            received += await reader.read(100_000)
+        writer.close()
+
+
+async def test_connections_above_the_maximum_are_closed(edges: Served) -> None:
+    """At once, and only until another one ends. The log has one line."""
+    async with _serving(edges, connections=2) as edge:
+        kept = [await _kept(edge) for _ in range(2)]
+        with structlog.testing.capture_logs() as logged:
+            for _ in range(3):
+                assert await _sent(edge) in (b"", b"reset")
+        assert [(entry["event"], entry["max_connections"]) for entry in logged] == [("too many connections", 2)]
+        kept.pop().close()
+        while len(edge._server.server_state.connections) > 1:
+            await asyncio.sleep(0)
+        kept.append(await _kept(edge))
+        for writer in kept:
+            writer.close()
+
+
+async def _kept(edge: RestEdge) -> asyncio.StreamWriter:
+    """Open a connection, and send a request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(_LIVE)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    return writer
+
+
+@pytest.mark.parametrize("content", [b"", b"\x16\x03\x01"], ids=["silent", "half hello"])
+async def test_slow_tls_handshake_is_ended(edges: Served, tmp_path: Path, content: bytes) -> None:
+    """Also before the first byte."""
+    store = CertificateStore(write_pems(tmp_path / "tls", trustme.CA()).files())
+    async with _serving(edges, header=_SHORT, tls=store) as edge:
+        assert await _sent(edge, content) in (b"", b"reset")
+
+
+async def test_slow_header_over_tls_is_ended(edges: Served, tmp_path: Path) -> None:
+    """After the handshake, the time starts again."""
+    pems = write_pems(tmp_path / "tls", trustme.CA())
+    context = ssl.create_default_context(cafile=pems.ca)
+    async with _serving(edges, header=_SHORT, tls=CertificateStore(pems.files())) as edge:
+        reader, writer = await asyncio.open_connection("localhost", edge.port, ssl=context)
+        writer.write(_LIVE[:10])
+        assert await reader.read() == b""
+        writer.close()

@@ -1,0 +1,82 @@
+"""Certificates that are renewed while the server runs."""
+
+from pathlib import Path
+
+import pytest
+import structlog
+import trustme
+
+from rerank_service.api.tls.store import CertificateStore
+from rerank_service.errors import SettingsInvalid
+from support.tls import SecretVolume, write_pems
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """Return an authority."""
+    return trustme.CA()
+
+
+def test_unchanged_files_are_not_read_again(tmp_path: Path, authority: trustme.CA) -> None:
+    """Each connection asks."""
+    store = CertificateStore(write_pems(tmp_path / "tls", authority).files())
+    assert store.current() is store.current()
+
+
+def test_changed_files_are_read(tmp_path: Path, authority: trustme.CA) -> None:
+    """Files that are written again, as by certbot."""
+    store = CertificateStore(write_pems(tmp_path / "tls", authority).files(client_ca=True))
+    first = store.current()
+    pems = write_pems(tmp_path / "tls", authority)
+    with structlog.testing.capture_logs() as logged:
+        assert store.current().chain == pems.cert.read_bytes() != first.chain
+    assert [(entry["event"], entry["cert"]) for entry in logged] == [("TLS files reloaded", str(pems.cert))]
+
+
+def test_swapped_link_is_followed(tmp_path: Path, authority: trustme.CA) -> None:
+    """Kubernetes replaces the folder that the files of a Secret are linked to."""
+    volume = SecretVolume(tmp_path / "secret", authority)
+    store = CertificateStore(volume.pems.files())
+    first = store.current()
+    volume.rotate(authority)
+    assert store.current().chain != first.chain
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not PEM"])
+def test_wrong_files_keep_the_certificates_from_before(
+    content: bytes | None, tmp_path: Path, authority: trustme.CA
+) -> None:
+    """The log says why, once. Right files are read afterwards."""
+    pems = write_pems(tmp_path / "tls", authority)
+    store = CertificateStore(pems.files())
+    first = store.current()
+    if content is None:
+        pems.cert.unlink()
+    else:
+        pems.cert.write_bytes(content)
+    with structlog.testing.capture_logs() as logged:
+        assert [store.current(), store.current()] == [first, first]
+    ((event, level, why),) = [(entry["event"], entry["log_level"], entry["why"]) for entry in logged]
+    assert (event, level) == ("TLS files not reloaded", "error")
+    assert why.startswith(f"--tls-cert or RERANK_TLS_CERT is {str(pems.cert)!r}")
+    write_pems(tmp_path / "tls", authority)
+    assert store.current().chain == pems.cert.read_bytes()
+
+
+def test_certificate_and_key_may_change_one_after_the_other(tmp_path: Path, authority: trustme.CA) -> None:
+    """Between the two, the certificates from before are used."""
+    pems = write_pems(tmp_path / "tls", authority)
+    store = CertificateStore(pems.files())
+    first, new = store.current(), write_pems(tmp_path / "new", authority)
+    pems.cert.write_bytes(new.cert.read_bytes())
+    assert store.current() is first
+    pems.key.write_bytes(new.key.read_bytes())
+    assert store.current().key == new.key.read_bytes()
+
+
+def test_wrong_files_end_the_start(tmp_path: Path, authority: trustme.CA) -> None:
+    """There are no certificates from before."""
+    pems = write_pems(tmp_path / "tls", authority)
+    pems.key.unlink()
+    with pytest.raises(SettingsInvalid, match="--tls-key"):
+        CertificateStore(pems.files())
