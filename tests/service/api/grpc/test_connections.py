@@ -116,6 +116,7 @@ async def test_slow_message_is_ended_by_the_default_deadline(core: Running, meth
 async def test_reflection_does_not_wait_without_end(core: Running) -> None:
     """The stream of a client that asks nothing."""
     async with served(core, default_timeout=_SHORT) as edges, grpc.aio.insecure_channel(edges.address) as channel:
+        info: grpc.aio.StreamStreamCall[bytes, bytes]
         info = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")()
         assert await info.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
