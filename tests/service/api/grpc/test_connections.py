@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -117,7 +116,8 @@ async def test_slow_message_is_ended_by_the_default_deadline(core: Running, meth
 async def test_reflection_does_not_wait_without_end(core: Running) -> None:
     """The stream of a client that asks nothing."""
     async with served(core, default_timeout=_SHORT) as edges, grpc.aio.insecure_channel(edges.address) as channel:
-        info: Any = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")()
+        info: grpc.aio.StreamStreamCall[bytes, bytes]
+        info = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")()
         assert await info.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

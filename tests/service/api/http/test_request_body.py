@@ -143,7 +143,7 @@ async def test_empty_frames_leave_turns_to_other_requests() -> None:
 
     request = Request({"type": "http", "headers": [(b"content-encoding", b"zstd")]}, receive)
     other = asyncio.create_task(count_turns())
-    assert await read_body(request, BodyLimits(MAX_MESSAGE_BYTES, 60.0, lambda: None)) == b"{}"
+    assert await read_body(request, BodyLimits(MAX_MESSAGE_BYTES, 30.0, lambda: None)) == b"{}"
     other.cancel()
     assert turns >= 100
 
@@ -158,7 +158,7 @@ async def test_number_of_members_is_limited(coding: str, compress: Callable[[byt
 
         return Request({"type": "http", "headers": [(b"content-encoding", coding.encode())]}, receive)
 
-    limits = BodyLimits(MAX_MESSAGE_BYTES, 60.0, lambda: None)
+    limits = BodyLimits(MAX_MESSAGE_BYTES, 30.0, lambda: None)
     assert await read_body(request(10_000), limits) == b"{}"
     with pytest.raises(InvalidRequest, match="more than 10,000 members"):
         await read_body(request(10_001), limits)
