@@ -20,7 +20,6 @@ from rerank_service.errors import InvalidRequest
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
-from rerank_service.ranking.document import Document, Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.results import RankedDocument
@@ -29,6 +28,7 @@ from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.tools.rest_client import RestCallFailed, client_of
 from rerank_service.tools.server_address import ServerAddress
+from rerank_service.tools.string_reader import StringReader
 
 CONCURRENT_QUERIES = 8
 """Number of queries scored at the same time: enough to form batches of pairs with similar lengths."""
@@ -85,16 +85,6 @@ class Scorer:
     """Score documents for a query."""
 
 
-class _StringReader(Reader):
-    """A document reader for strings, which are always valid."""
-
-    def chars(self, raw: str) -> int:
-        return len(raw)
-
-    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - the name of a wrong field
-        return Document(sent.raw)
-
-
 @asynccontextmanager
 async def local_scorer(
     options: ModelOptions,
@@ -121,7 +111,7 @@ async def local_scorer(
         request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc, too_long=too_long)
         deadline = Deadline.after(_NO_DEADLINE_SECONDS)
         try:
-            ranking = await reranker.rerank(request, documents, reader=_StringReader(), deadline=deadline)
+            ranking = await reranker.rerank(request, documents, reader=StringReader(), deadline=deadline)
         except InvalidRequest as error:
             return Refusal(str(error))
         return _scores(ranking, query_truncated=ranking.query_truncated)

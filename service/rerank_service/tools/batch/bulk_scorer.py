@@ -16,11 +16,11 @@ from typing import Self
 import numpy as np
 
 from rerank_service.encoding.pair_key import PairKeys
-from rerank_service.encoding.preparer import Preparer
+from rerank_service.encoding.preparer import Preparer, check_chars
 from rerank_service.encoding.reading_plan import reading_plan
 from rerank_service.errors import RequestError
 from rerank_service.models.served_model import ServedModel
-from rerank_service.ranking.document import Document, Reader, SentDocument
+from rerank_service.ranking.document import SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.scores import relevance
@@ -30,6 +30,7 @@ from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.submission import Submission, WaitingPair
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
+from rerank_service.tools.string_reader import StringReader
 
 
 @dataclass(slots=True)
@@ -39,16 +40,6 @@ class _Encoded:
     entries: list[WaitingPair] = field(default_factory=list)
     """Pairs, or windows of long documents; `index` is the position of the pair."""
     errors: dict[int, str] = field(default_factory=dict)
-
-
-class _TextReader(Reader):
-    """Reads documents that are strings."""
-
-    def chars(self, raw: str) -> int:
-        return len(raw)
-
-    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - the name of a wrong field
-        return Document(sent.raw)
 
 
 class BulkScorer:
@@ -120,12 +111,13 @@ class BulkScorer:
         return encoded
 
     def _preparer(self, query: str) -> Preparer:
+        check_chars("query", len(query), self._limits.max_query_chars)
         encoded = self._model.tokenizer.encode_query(query, self._request.instruction, self._plan.pair)
         return Preparer(
             request=self._request,
             plan=self._plan,
             tokenizer=self._model.tokenizer,
-            reader=_TextReader(),
+            reader=StringReader(),
             query=encoded,
             keys=PairKeys(encoded, self._model.identity),
             max_chars=self._limits.max_document_chars,

@@ -77,6 +77,15 @@ def test_an_invalid_pair_fails_alone(small_model: Bundle) -> None:
     np.testing.assert_array_equal(scored.scores, [1, np.nan, np.nan, 4])
 
 
+def test_a_query_that_is_too_large_fails_alone(small_model: Bundle) -> None:
+    """By the limit of the server."""
+    limit = request_limits().max_query_chars
+    with _scorer(small_model) as scorer:
+        scored = _score(scorer, ("q" * (limit + 1), "1"), ("q", "2"))
+    assert scored.errors[0].startswith(f"query has {limit + 1:,} characters")
+    np.testing.assert_array_equal(scored.scores, [np.nan, 2])
+
+
 def test_score_types(small_model: Bundle) -> None:
     """A type that the model does not have is an error before any work."""
     with _scorer(small_model, replace(_RAW, score_type=ScoreType.SIGMOID)) as scorer:
