@@ -54,7 +54,7 @@ def test_a_finished_job_runs_again_only_with_restart(folder: Path, model: str) -
     command = ("batch", "in.jsonl", "out.jsonl", "--model", model)
     (folder / "out.jsonl").write_text("mine")
     done = rerank(*command, cwd=folder)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == ("rerank: out.jsonl exists: give another name, or --restart to replace it")
     assert (folder / "out.jsonl").read_text() == "mine"
     assert rerank(*command, "--restart", cwd=folder).returncode == 0
@@ -81,7 +81,7 @@ def test_wrong_names_are_rejected(source: str, target: str, sort: bool, words: s
 def test_in_and_out_differ(folder: Path) -> None:
     """Also if they are two names of one file."""
     done = rerank("batch", "in.jsonl", "./in.jsonl", "--restart", cwd=folder)
-    assert (done.returncode, done.stderr) == (1, "rerank: OUT in.jsonl is IN: give another file\n")
+    assert (done.returncode, done.stderr) == (2, "rerank: OUT in.jsonl is IN: give another file\n")
 
 
 def test_a_missing_input_is_named(folder: Path) -> None:
