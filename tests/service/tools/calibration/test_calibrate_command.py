@@ -53,7 +53,7 @@ def test_wrong_setting_is_reported_in_one_line(
 ) -> None:
     """The message has the variable, its value and the allowed values."""
     monkeypatch.setenv("RERANK_LANES", "many")
-    assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
+    assert rerank("calibrate", "--model", folder, "--labels", labels) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line == "rerank: --lanes or RERANK_LANES is 'many': give a whole number from 1 to 1024"
 

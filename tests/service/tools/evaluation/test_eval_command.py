@@ -201,7 +201,7 @@ def test_wrong_setting_is_reported_in_one_line(
     """The message has the variable, its value and the allowed values."""
     _collection(tmp_path / "some.jsonl")
     monkeypatch.setenv("RERANK_GRPC_PORT", "abc")
-    assert rerank(*command) == 1
+    assert rerank(*command) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line == "rerank: --grpc-port or RERANK_GRPC_PORT is 'abc': give a whole number from 0 to 65535"
 
@@ -258,10 +258,10 @@ def test_wrong_input_is_reported_in_one_line(
     arguments: tuple[str, ...],
     words: str,
 ) -> None:
-    """The error comes before a model is loaded."""
+    """The error comes before a model is loaded. The exit status is 2, or 1 for a wrong file."""
     _collection(tmp_path / "some.jsonl")
     (tmp_path / "empty.jsonl").write_text("\n")
-    assert rerank("eval", *arguments) == 1
+    assert rerank("eval", *arguments) == (1 if arguments in (("absent.jsonl",), (".",), ("empty.jsonl",)) else 2)
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("rerank: ")
     assert words in line
