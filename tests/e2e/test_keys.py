@@ -32,7 +32,9 @@ def test_keys_change_while_the_server_runs(start: Start, small_folder: Path, tmp
     lines = {str(line["event"]): line for line in log}
     assert (lines["API keys reloaded"]["added"], lines["API keys reloaded"]["removed"]) == (["c"], ["a"])
     assert lines["API keys not reloaded"]["error"] == f"--api-keys-file {file}: entry 1, line 3: has key twice"
-    refused = [(line["caller"], line["reason"]) for line in log if line["event"] == "request refused"]
+    refused = [
+        (line["key"], line["reason"]) for line in log if line["event"] == "request finished" and "reason" in line
+    ]
     anonymous = ("", "invalid_api_key")
     assert refused == [("b", "rate_limited"), anonymous, anonymous, ("b", "rate_limited"), anonymous]
 
