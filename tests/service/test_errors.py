@@ -5,6 +5,7 @@ from grpc import StatusCode
 
 from rerank_service.errors import (
     BodyTooLarge,
+    BodyTooSlow,
     DeadlineExceeded,
     ExtraMissing,
     InferenceFailed,
@@ -30,6 +31,7 @@ from rerank_service.errors import (
         (InvalidRequest("m"), StatusCode.INVALID_ARGUMENT, 400),
         (TooLarge("m"), StatusCode.INVALID_ARGUMENT, 400),
         (BodyTooLarge("m"), StatusCode.INVALID_ARGUMENT, 413),
+        (BodyTooSlow("m"), StatusCode.INVALID_ARGUMENT, 408),
         (UnsupportedCoding("m", field="f", accepted="gzip"), StatusCode.INVALID_ARGUMENT, 415),
         (UnknownRoute("m", status=404), StatusCode.INVALID_ARGUMENT, 404),
         (UnknownRoute("m", status=405), StatusCode.INVALID_ARGUMENT, 405),

@@ -1,11 +1,12 @@
 """Bounds of the fields of a request."""
 
 import math
+from typing import Any
 
 import pytest
 
 from rerank_service.errors import InvalidRequest
-from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.request import QueryTooLong, RerankRequest, TooLong
 
 
 @pytest.mark.parametrize("field", ["top_n", "max_tokens_per_doc", "max_chunks_per_doc"])
@@ -36,3 +37,19 @@ def test_error_names_the_field_that_is_out_of_bounds(values: dict[str, object], 
         RerankRequest(**values)  # type: ignore[arg-type]
     assert caught.value.field == field
     assert field in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "cut"),
+    [
+        ({}, True),
+        ({"too_long": TooLong.CUT}, True),
+        ({"too_long": TooLong.WHOLE}, False),
+        ({"too_long": TooLong.REFUSE}, False),
+        ({"too_long": TooLong.REFUSE, "query_too_long": QueryTooLong.CUT}, True),
+        ({"query_too_long": QueryTooLong.REFUSE}, False),
+    ],
+)
+def test_long_query_is_cut_where_documents_are(options: dict[str, Any], cut: bool) -> None:
+    """Unless the request says otherwise."""
+    assert RerankRequest(query="q", **options).cuts_query is cut

@@ -35,6 +35,16 @@ def test_capacity_is_released_at_the_end_of_a_request() -> None:
     assert (admission.live_documents, admission.live_requests) == (0, 0)
 
 
+def test_backlog_is_the_time_of_all_live_requests() -> None:
+    """In seconds, at the speed that each request was admitted with."""
+    admission = _admission()
+    assert admission.backlog_seconds == 0
+    with admission.admit(1, 500, Deadline(60), SPEED, 1.0) as ticket, admission.admit(1, 250, Deadline(60), SPEED, 1.0):
+        assert admission.backlog_seconds == 0.75
+        ticket.reduce(400)
+        assert admission.backlog_seconds == 0.35
+
+
 def test_live_documents_and_tokens_are_limited() -> None:
     """A request without others is accepted whatever its size."""
     for admission in (_admission(documents=10), _admission(tokens=10)):
