@@ -23,9 +23,10 @@ def _target(replicas: list[Process]) -> str:
 
 
 @asynccontextmanager
-async def _load(target: str) -> AsyncIterator[asyncio.Semaphore]:
-    """Send calls while the block runs, and at least 24. Yield a semaphore that is released with each response."""
-    answered, stop = asyncio.Semaphore(0), asyncio.Event()
+async def _load(target: str) -> AsyncIterator[asyncio.Queue[str]]:
+    """Send calls while the block runs, and at least 24. Yield a queue with the model name of each response."""
+    answered: asyncio.Queue[str] = asyncio.Queue()
+    stop = asyncio.Event()
 
     async def worker(client: AsyncRerankClient) -> None:
         for _ in range(_CALLS // _CONCURRENT):
@@ -36,9 +37,10 @@ async def _load(target: str) -> AsyncIterator[asyncio.Semaphore]:
     async def call(client: AsyncRerankClient) -> None:
         response = await client.rerank("capital of France", _DOCUMENTS)
         assert len(response.results) == len(_DOCUMENTS)
-        answered.release()
+        answered.put_nowait(response.model)
 
-    async with AsyncRerankClient(target, timeout=60) as client, asyncio.TaskGroup() as tasks:
+    reconnect = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100)]
+    async with AsyncRerankClient(target, timeout=60, options=reconnect) as client, asyncio.TaskGroup() as tasks:
         for _ in range(_CONCURRENT):
             tasks.create_task(worker(client))
         yield answered
@@ -49,23 +51,24 @@ async def test_killed_replica_loses_no_call(start: Start) -> None:
     """Calls that run on it when it is killed are sent again, to another replica."""
     replicas = [start(*_OPTIONS) for _ in range(2)]
     async with _load(_target(replicas)) as answered:
-        await answered.acquire()  # then each replica has calls
+        await answered.get()  # then each replica has calls
         replicas[0].popen.kill()
         for _ in range(_CONCURRENT):
-            await answered.acquire()
+            await answered.get()
 
 
 async def test_rolling_restart_loses_no_call(start: Start) -> None:
-    """Each replica drains, ends and starts again on its port, one after another."""
+    """Each replica drains, ends and starts again on its port. The next one follows when the client uses it again."""
     replicas = [start(*_OPTIONS) for _ in range(2)]
     async with _load(_target(replicas)) as answered:
-        for replica in replicas:
-            await answered.acquire()
+        for number, replica in enumerate(replicas):
+            await answered.get()
             replica.popen.terminate()
             assert await asyncio.to_thread(replica.ended) == 0
-            port = replica.grpc.rpartition(":")[2]
-            await asyncio.to_thread(start, *_OPTIONS, "--grpc-port", port)
-            await answered.acquire()
+            port, name = replica.grpc.rpartition(":")[2], f"restarted-{number}"
+            await asyncio.to_thread(start, *_OPTIONS, "--grpc-port", port, "--model-name", name)
+            while await answered.get() != name:
+                pass
 
 
 def test_large_request_can_be_retried() -> None:
