@@ -41,13 +41,17 @@ CHUNK = pb.DocumentChunk(documents=[pb.Document(text="1")])
         ((HEADER,), "documents must not be empty"),
         ((HEADER, pb.DocumentChunk()), "documents must not be empty"),
         ((HEADER, CHUNK, pb.DocumentChunk(documents=[pb.Document()])), r"documents\[1\]"),
-        ((pb.RerankHeader(), CHUNK), "query must not be empty"),
+        ((pb.RerankHeader(),), "query must not be empty"),
     ],
 )
 async def test_stream_with_a_wrong_message_is_rejected(
     edges: Served, parts: tuple[pb.RerankHeader | pb.DocumentChunk, ...], words: str
 ) -> None:
-    """The status is INVALID_ARGUMENT, and the message names the missing part."""
+    """The status is INVALID_ARGUMENT, and the message names the missing part.
+
+    The last message is the wrong one: grpc.aio replaces the status if a write fails after the end of the call
+    (github.com/grpc/grpc/issues/36066).
+    """
     stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(edges.client._channel)
     with pytest.raises(grpc.aio.AioRpcError, match=words) as caught:
         async for _ in stub.RerankStream(iter(_messages(*parts))):
