@@ -7,11 +7,10 @@ import structlog
 
 from rerank_service.api.api_keys_file import read_keys
 from rerank_service.api.auth import KnownKey
+from rerank_service.api.file_version import file_version
 from rerank_service.errors import SettingsInvalid
 
 _log = structlog.get_logger()
-
-_Version = tuple[int, int, int, int, int] | None
 
 
 class ReloadedKeys:
@@ -28,13 +27,13 @@ class ReloadedKeys:
             SettingsInvalid: the file cannot be read, or an entry is wrong.
         """
         self._path = path
-        self._version = _version(path)
+        self._version = file_version(path)
         self.keys: Sequence[KnownKey] = read_keys(path)
         """The keys of the last valid file."""
 
     def changed(self) -> Sequence[KnownKey] | None:
         """Return the keys if the file changed, else None. An invalid file changes nothing, and is logged once."""
-        version = _version(self._path)
+        version = file_version(self._path)
         if version == self._version:
             return None
         self._version = version
@@ -46,15 +45,6 @@ class ReloadedKeys:
         _log.info("API keys reloaded", **_difference(self.keys, keys))
         self.keys = keys
         return keys
-
-
-def _version(path: Path) -> _Version:
-    """Return numbers that change with the file. None: there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _difference(before: Sequence[KnownKey], after: Sequence[KnownKey]) -> dict[str, object]:

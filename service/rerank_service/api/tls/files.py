@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rerank_service.api.file_version import FileVersion, file_version
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings_errors import flag, variable
 
@@ -21,9 +22,9 @@ class TlsFiles:
     client_ca: Path | None = None
     """Certificates of the authorities that issue client certificates. None: clients need none."""
 
-    def fingerprint(self) -> tuple[tuple[int, ...] | None, ...]:
-        """Return a value that changes with every change of a file. Links are followed, as Kubernetes swaps them."""
-        return tuple(_fingerprint(path) for path in (self.cert, self.key, self.client_ca) if path)
+    def versions(self) -> tuple[FileVersion, ...]:
+        """Return the versions of all files."""
+        return tuple(file_version(path) for path in (self.cert, self.key, self.client_ca) if path)
 
 
 def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
@@ -46,11 +47,3 @@ def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tl
 def refusal(name: str, path: Path, problem: str) -> SettingsInvalid:
     """Return the error of a file. `name` is its setting; `problem` has the fault and the next step."""
     return SettingsInvalid(f"{flag(name)} or {variable(name)} is {str(path)!r}: the file {problem}")
-
-
-def _fingerprint(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -4,6 +4,7 @@ import threading
 
 import structlog
 
+from rerank_service.api.file_version import FileVersion
 from rerank_service.api.tls.certificates import Certificates, read_certificates
 from rerank_service.api.tls.files import TlsFiles
 from rerank_service.errors import SettingsInvalid
@@ -28,9 +29,9 @@ class CertificateStore:
         self.files = files
         self._lock = threading.Lock()  # gRPC asks on a thread of its own
         for _ in range(_MAX_TRIES):
-            self._fingerprint = files.fingerprint()
+            self._versions = files.versions()
             self._certificates = read_certificates(files)
-            if files.fingerprint() == self._fingerprint:
+            if files.versions() == self._versions:
                 break
 
     def current(self) -> Certificates:
@@ -39,21 +40,21 @@ class CertificateStore:
         If the new files are wrong, log the reason and return the certificates from before.
         """
         with self._lock:
-            fingerprint = self.files.fingerprint()
-            if fingerprint != self._fingerprint:
-                self._reload(fingerprint)
+            versions = self.files.versions()
+            if versions != self._versions:
+                self._reload(versions)
             return self._certificates
 
-    def _reload(self, fingerprint: tuple[tuple[int, ...] | None, ...]) -> None:
+    def _reload(self, versions: tuple[FileVersion, ...]) -> None:
         try:
             certificates = read_certificates(self.files)
         except SettingsInvalid as error:
             # certificate and key are seldom replaced at the same time: the next connection may find both
-            if self.files.fingerprint() == fingerprint:
-                self._fingerprint = fingerprint
+            if self.files.versions() == versions:
+                self._versions = versions
                 _log.error("TLS files not reloaded", why=str(error), still_used_until=self._certificates.not_after)
             return
-        if self.files.fingerprint() == fingerprint:
-            self._fingerprint = fingerprint
+        if self.files.versions() == versions:
+            self._versions = versions
             self._certificates = certificates
             _log.info("TLS files reloaded", cert=str(self.files.cert), expires=certificates.not_after)

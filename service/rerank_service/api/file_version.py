@@ -1,0 +1,15 @@
+"""Version of a file that is read again when it changes, such as keys and certificates."""
+
+from pathlib import Path
+
+FileVersion = tuple[int, ...] | None
+"""Numbers that change with the file. None: there is no file."""
+
+
+def file_version(path: Path) -> FileVersion:
+    """Return the version of a file, from its status. Links are followed, as Kubernetes swaps them."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
