@@ -1,4 +1,4 @@
-"""Checks of the weights that transformers has loaded."""
+"""Load a model by transformers, and check its weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,23 @@ from rerank_export.source.model_config import check_trust
 from rerank_export.source.model_source import ModelSource
 
 
-def check_loaded(source: ModelSource, loading: Mapping[str, Any]) -> None:
+def load_model(source: ModelSource, model_class: Any, **options: Any) -> Any:
+    """Load a model in fp32 for inference. `model_class` is an auto class of transformers, `options` are its own.
+
+    Raises:
+        ExportFailed: weights are missing or not finite.
+    """
+    import torch
+
+    model, loading = model_class.from_pretrained(
+        source.folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=source.trusted, **options
+    )
+    _check_loaded(source, loading)
+    _check_finite(source, model)
+    return model.eval()
+
+
+def _check_loaded(source: ModelSource, loading: Mapping[str, Any]) -> None:
     """Check that the files hold exactly the weights of the model class.
 
     `loading` is the info of `from_pretrained(…, output_loading_info=True)`.
@@ -24,7 +40,7 @@ def check_loaded(source: ModelSource, loading: Mapping[str, Any]) -> None:
         raise ExportFailed(f"{source.id} lacks the weights {', '.join(sorted(missing))}: fetch a complete model")
 
 
-def check_finite(source: ModelSource, model: Any) -> None:
+def _check_finite(source: ModelSource, model: Any) -> None:
     """Check that no weight is NaN or infinite: a text that uses it would have no score.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from rerank_export.graph.loaded_weights import check_finite, check_loaded
+from rerank_export.graph.loaded_weights import load_model
 from rerank_export.graph.torch_to_onnx import torch_to_onnx
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
@@ -21,20 +21,10 @@ def load_decoder(source: ModelSource, scoring: Scoring) -> Any:
     Raises:
         ExportFailed: weights are missing or not finite.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     kind = AutoModelForCausalLM if scoring.generative else AutoModelForSequenceClassification
-    model, loading = kind.from_pretrained(
-        source.folder,
-        dtype=torch.float32,
-        attn_implementation="eager",
-        output_loading_info=True,
-        trust_remote_code=source.trusted,
-    )
-    check_loaded(source, loading)
-    check_finite(source, model)
-    return model.eval()
+    return load_model(source, kind, attn_implementation="eager")
 
 
 def export_decoder(source: ModelSource, scoring: Scoring, path: Path, opset: int) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from rerank_export.graph.loaded_weights import check_finite, check_loaded
+from rerank_export.graph.loaded_weights import load_model
 from rerank_export.graph.longformer_attention import unchunk_attention
 from rerank_export.graph.torch_to_onnx import torch_to_onnx
 from rerank_export.source.model_source import ModelSource
@@ -20,15 +20,9 @@ def load_encoder(source: ModelSource) -> Any:
     Raises:
         ExportFailed: weights are missing or not finite.
     """
-    import torch
     from transformers import AutoModelForSequenceClassification
 
-    model, loading = AutoModelForSequenceClassification.from_pretrained(
-        source.folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=source.trusted
-    )
-    check_loaded(source, loading)
-    check_finite(source, model)
-    return model.eval()
+    return load_model(source, AutoModelForSequenceClassification)
 
 
 def input_names(model: Any, tokenizer: Any) -> tuple[str, ...]:

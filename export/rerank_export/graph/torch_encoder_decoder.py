@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from rerank_export.graph.loaded_weights import check_finite, check_loaded
+from rerank_export.graph.loaded_weights import load_model
 from rerank_export.graph.torch_to_onnx import torch_to_onnx
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
@@ -22,15 +22,9 @@ def load_encoder_decoder(source: ModelSource) -> Any:
     Raises:
         ExportFailed: weights are missing or not finite.
     """
-    import torch
     from transformers import AutoModelForSeq2SeqLM
 
-    model, loading = AutoModelForSeq2SeqLM.from_pretrained(
-        source.folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=source.trusted
-    )
-    check_loaded(source, loading)
-    check_finite(source, model)
-    return model.eval()
+    return load_model(source, AutoModelForSeq2SeqLM)
 
 
 def start_tokens(model: Any, input_ids: Any) -> Mapping[str, Any]:
