@@ -1,6 +1,6 @@
 """Estimate the tokens of a document's pairs from lengths in characters, before anything is tokenized. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rerank_service.encoding.reading_plan import ReadingPlan
 
@@ -16,6 +16,11 @@ class TokenEstimate:
     """Tokens of the template, with the instruction."""
     query_chars: int
     """Length of the request's query in characters."""
+    _fixed: float = field(init=False)
+    """Tokens of template and query in each pair, for the request's query."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_fixed", self._fixed_for(self.query_chars))
 
     def __call__(self, chars: int, query_chars: int | None = None) -> float:
         """Return the estimated tokens of all pairs of a document with `chars` characters.
@@ -23,10 +28,14 @@ class TokenEstimate:
         `query_chars` is the length of its own query. None: it has the query of the request. The estimate is 0 for a
         request that will be rejected, because the query or the instruction is too long.
         """
+        fixed = self._fixed if query_chars is None else self._fixed_for(query_chars)
+        return self.plan.pair_tokens(self.tokens_per_char * chars, fixed) if fixed else 0.0
+
+    def _fixed_for(self, query_chars: int) -> float:
+        """Return the tokens of template and query; 0 if the query will be rejected."""
         limits = self.plan.pair
-        query = self.tokens_per_char * (self.query_chars if query_chars is None else query_chars)
+        query = self.tokens_per_char * query_chars
         longest = limits.longest_query(self.template)
         if query > longest and not limits.cut_query and self.template + query > 2 * limits.tokens:
             return 0.0
-        fixed = min(self.template + max(1.0, min(query, longest)), limits.tokens - 1)
-        return self.plan.pair_tokens(self.tokens_per_char * chars, fixed)
+        return min(self.template + max(1.0, min(query, longest)), limits.tokens - 1)
