@@ -107,10 +107,10 @@ class _Sender:
     reads. The status of the call must wait for it.
     """
 
-    def __init__(self, context: Context, observation: RequestObservation) -> None:
+    def __init__(self, context: Context, metadata: Mapping[str, str], observation: RequestObservation) -> None:
         self.context = context
         self.observation = observation
-        self._compression = Compression(context, metadata_of(context))
+        self._compression = Compression(context, metadata)
         self._writing: asyncio.Future[None] | None = None
 
     async def send_metadata(self, metadata: Mapping[str, str]) -> None:
@@ -207,11 +207,12 @@ async def _guarded(
     context: Context, method: MethodDescriptor, edge: _Edge, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
 ) -> AsyncIterator[tuple[RequestContext, _Sender]]:
     """Check the API key, and yield the request with its caller. Turn an error of the block into the call's status."""
-    async with observed_call(context, grpc_name(method), edge.observing) as observation:
-        sender = _Sender(context, observation)
+    metadata = metadata_of(context)
+    async with observed_call(context, metadata, grpc_name(method), edge.observing) as observation:
+        sender = _Sender(context, metadata, observation)
         try:
             request = _request_context(context, observation, edge.default_timeout)
-            request = replace(request, caller=edge.keys.check(metadata_of(context)))
+            request = replace(request, caller=edge.keys.check(metadata))
             observation.key = request.caller.name
             yield request, sender
         except RequestError as error:

@@ -1,7 +1,7 @@
 """Observe each gRPC call, also of unknown methods."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,13 +23,13 @@ def metadata_of(context: Context) -> dict[str, str]:
 
 @asynccontextmanager
 async def observed_call(
-    context: Context, call: str, observing: Observing, route: str | None = None
+    context: Context, metadata: Mapping[str, str], call: str, observing: Observing, route: str | None = None
 ) -> AsyncIterator[RequestObservation]:
     """Observe a call during the block. A block that is cancelled ends with CANCELLED, or with DEADLINE_EXCEEDED.
 
-    `call` is the name of the method; `route` its name in metrics, by default the same.
+    `metadata` is that of the call. `call` is the name of the method; `route` its name in metrics, by default the same.
     """
-    metadata, observer = metadata_of(context), observing.observer
+    observer = observing.observer
     observation = RequestObservation(
         observer=observer,
         id=request_id_from(metadata),
@@ -68,7 +68,8 @@ class UnknownMethods(grpc.GenericRpcHandler):
         method = excerpt(handler_call_details.method.removeprefix("/"))
 
         async def refuse(_messages: AsyncIterator[bytes], context: Context) -> None:
-            async with observed_call(context, method, self._observing, route=OTHER) as observation:
+            metadata = metadata_of(context)
+            async with observed_call(context, metadata, method, self._observing, route=OTHER) as observation:
                 error = _UnknownMethod("Method not found!", reason="unknown_route")
                 observation.fail(error)
                 observation.status = grpc.StatusCode.UNIMPLEMENTED.name

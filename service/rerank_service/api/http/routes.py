@@ -6,6 +6,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import orjson
@@ -108,7 +109,7 @@ class RerankRoutes:
         return BodyLimits(
             options.max_body_bytes,
             options.connections.progress_timeout,
-            lambda: self._keys.check(request.headers),
+            cache(partial(self._keys.check, request.headers)),  # called for each part of a large body
         )
 
     async def _rank(self, decoded: DecodedRequest, context: RequestContext, observation: RequestObservation) -> Ranking:
