@@ -43,3 +43,5 @@ class LookUp:
     """Type of an error's body, by HTTP status, where it is not `ErrorBody`."""
     public: bool = False
     """True if no API key is required."""
+    is_health_check: bool = False
+    """True for a health check. It is neither logged nor counted: it would hide the requests of callers."""

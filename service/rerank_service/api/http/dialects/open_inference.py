@@ -64,6 +64,7 @@ LOOK_UPS = (
         response_type=Live,
         summary="Report liveness, as the Open Inference Protocol does",
         public=True,
+        is_health_check=True,
     ),
     LookUp(
         path="/v2/health/ready",
@@ -72,6 +73,7 @@ LOOK_UPS = (
         summary="Report readiness, as the Open Inference Protocol does",
         error_types={503: Ready},
         public=True,
+        is_health_check=True,
     ),
     LookUp(
         path="/v2/models/{model:path}/ready",
@@ -79,5 +81,6 @@ LOOK_UPS = (
         response_type=ModelReady,
         summary="Report whether a model is ready, as the Open Inference Protocol does",
         error_types={503: ModelReady},
+        is_health_check=True,
     ),
 )

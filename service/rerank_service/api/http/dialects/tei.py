@@ -222,6 +222,7 @@ LOOK_UPS = (
         summary="Report readiness, as TEI does",
         error_types={503: TeiError},
         public=True,
+        is_health_check=True,
     ),
     LookUp(
         path="/ping",
@@ -230,5 +231,6 @@ LOOK_UPS = (
         summary="Report readiness, for SageMaker",
         error_types={503: TeiError},
         public=True,
+        is_health_check=True,
     ),
 )
