@@ -29,7 +29,7 @@ class Scoring:
     """A scorer that is ready."""
 
     identity: dict[str, str]
-    """What its scores depend on."""
+    """Names and values that the scores depend on, such as the digest of the model."""
     score: ScoreParts
 
 

@@ -22,7 +22,7 @@ PARTS_IN_FLIGHT = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is read, and how it is written."""
+    """The input of a job, and the form of its output."""
 
     source: Path
     file_format: FileFormat
