@@ -72,7 +72,7 @@ class Addresses:
     model: str
     """Name of the served model."""
     tls: bool
-    """Whether the addresses require TLS."""
+    """True if the addresses require TLS."""
 
 
 OnReady = Callable[[Addresses], Awaitable[None]]

@@ -24,7 +24,7 @@ CALLS_PER_ACTOR = 2
 
 @dataclass(frozen=True, slots=True)
 class ActorOptions:
-    """What an actor loads."""
+    """The model and the options that an actor loads."""
 
     model: ModelOptions
     limits: RequestLimits
