@@ -165,10 +165,11 @@ def tracer_provider(settings: Settings) -> "TracerProvider | None":
         return None
     try:
         from rerank_service.tracing.provider import tracer_provider
+
+        return tracer_provider()
     except ImportError as error:
-        missing = ExtraMissing(error.name or "opentelemetry", "otel")
+        missing = ExtraMissing("OpenTelemetry", "otel")
         raise SettingsInvalid(f"--traces or RERANK_TRACES is {settings.traces!r}, but {missing}") from error
-    return tracer_provider()
 
 
 def observing(settings: Settings, metrics: RequestObserver, tracing: "TracerProvider | None" = None) -> Observing:

@@ -16,12 +16,14 @@ from opentelemetry.semconv.attributes import (
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
+from rerank_service.errors import excerpt
 from rerank_service.observability.request_record import OTHER, RequestRecord, Texts
 
 Attributes = dict[str, AttributeValue]
 
 _OTHER = "_OTHER"
 """Value of the conventions for a method that the server does not know."""
+_USER_AGENT_CHARS = 256
 _METHODS = frozenset(HTTPMethod)
 _SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
 """gRPC statuses that are errors of the server, by the conventions. Others are errors of the client."""
@@ -57,7 +59,7 @@ def _http_call(record: RequestRecord) -> Attributes:
     if record.method not in _METHODS:
         attributes |= {
             http_attributes.HTTP_REQUEST_METHOD: _OTHER,
-            http_attributes.HTTP_REQUEST_METHOD_ORIGINAL: record.method,
+            http_attributes.HTTP_REQUEST_METHOD_ORIGINAL: excerpt(record.method),
         }
     if record.route != OTHER:
         attributes[http_attributes.HTTP_ROUTE] = record.route
@@ -70,7 +72,7 @@ def result_attributes(record: RequestRecord, headers: dict[str, list[str]]) -> A
     attributes: Attributes = {status: record.status, "rerank.request.id": record.id}
     optional = {
         client_attributes.CLIENT_ADDRESS: record.client,
-        user_agent_attributes.USER_AGENT_ORIGINAL: headers.get("user-agent", [""])[0],
+        user_agent_attributes.USER_AGENT_ORIGINAL: headers.get("user-agent", [""])[0][:_USER_AGENT_CHARS],
         error_attributes.ERROR_TYPE: error_type(record),
         "rerank.dialect": record.dialect,
         "rerank.key": record.key,

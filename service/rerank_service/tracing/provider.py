@@ -22,7 +22,10 @@ _UNKNOWN_SERVICE = "unknown_service"
 def tracer_provider() -> TracerProvider:
     """Return a provider that sends spans in the background, from a queue of bounded size.
 
+    It is not the global one: libraries such as FastAPI would add their own spans to it.
+
     Raises:
+        ImportError: a package is not installed.
         SettingsInvalid: a variable OTEL_… is wrong.
     """
     exporter = _exporter(os.environ)
@@ -51,6 +54,8 @@ def _exporter(environment: Mapping[str, str]) -> SpanExporter:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 
             return HttpExporter()
+    except ImportError:
+        raise
     except Exception as error:
         raise _wrong_variable(error) from error
     raise SettingsInvalid(f"{name} is {protocol!r}: give grpc or http/protobuf")
