@@ -57,7 +57,7 @@ def test_traces_need_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) ->
         if name.startswith((missing, "rerank_service.tracing.provider")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(SettingsInvalid, match=r"but OpenTelemetry is not installed. Install the extra otel: .*\[otel\]"):
+    with pytest.raises(SettingsInvalid, match=r"OpenTelemetry is not installed. Install the extra otel: .*\[otel\]"):
         tracer_provider(Settings(traces="otlp"))
 
 

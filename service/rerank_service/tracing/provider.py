@@ -4,6 +4,7 @@ The SDK reads all of them itself, except the protocol: `opentelemetry-instrument
 not run under it.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 
@@ -14,6 +15,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 import rerank_service
 from rerank_service.errors import SettingsInvalid
 
+_PARSERS = ("opentelemetry.baggage", "opentelemetry.trace")
+"""Loggers that quote wrong headers of clients. Nothing that a client sends must write to the log."""
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _SERVICE = "rerank-service"
 _UNKNOWN_SERVICE = "unknown_service"
@@ -28,6 +31,8 @@ def tracer_provider() -> TracerProvider:
         ImportError: a package is not installed.
         SettingsInvalid: a variable OTEL_… is wrong.
     """
+    for name in _PARSERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     exporter = _exporter(os.environ)
     try:
         # the import reads OTEL_PROPAGATORS

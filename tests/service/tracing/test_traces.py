@@ -410,6 +410,35 @@ async def test_no_text_is_traced(parts: Traced) -> None:
     assert not any(b"Jane" in request.SerializeToString() for request in parts.receiver.requests)
 
 
+async def test_headers_of_clients_are_not_logged(parts: Traced, caplog: pytest.LogCaptureFixture) -> None:
+    """The parsers of OpenTelemetry would quote them, a line for each."""
+    for name, value in (
+        ("traceparent", "Jane" * 200),
+        ("tracestate", "Jane"),
+        ("tracestate", "jane=1,jane=1"),
+        ("tracestate", "Jane" * 5000),
+        ("baggage", "Jane"),
+        ("baggage", "Jane=%FF," * 500),
+    ):
+        await post(parts.edges, BODY, **{"traceparent": SAMPLED, name: value})
+        await parts.request()
+    assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
+
+
+async def test_odd_values_lose_no_span(core: Running, receiver: OtlpReceiver) -> None:
+    """A lone surrogate would fail the encoding of a whole batch of spans. So would an integer of more than 63 bits."""
+    odd = b"\\ud800"
+    body = b'{"query": "%s", "documents": ["%s", "1"], "model": "%s", "top_n": %d}' % (odd, odd, b"small", 2**31 - 1)
+    async with traced(core, receiver, trace_texts=True) as parts:
+        for sent in (body, body.replace(b"small", odd)):
+            await parts.edges.http.post("/v2/rerank", content=sent, headers={b"user-agent": b"\xff\xed\xa0\x80"})
+            span, _ = await parts.request()
+            assert span.attributes["reranker.top_k"] == 2**31 - 1
+        await parts.edges.http.request("GETT", "/%ED%A0%80%FF")
+        span, _ = await parts.request()
+        assert span.attributes["url.path"].startswith("/")
+
+
 async def test_texts_are_traced_on_request(core: Running, receiver: OtlpReceiver) -> None:
     """In the names of OpenInference, over both protocols. The log line has no text."""
     async with traced(core, receiver, trace_texts=True) as parts:
