@@ -1,7 +1,7 @@
-"""The record of a finished request: one value, from which log line and metrics are made.
+"""The record of a finished request: one value, from which log line, metrics and spans are made.
 
 Rule: gRPC and REST build the record where a request ends (`api/request_observation.py`). The flow of a request knows
-neither log nor metrics.
+neither log, metrics nor traces.
 """
 
 from collections.abc import Callable, Iterable, Sequence
