@@ -168,6 +168,7 @@ class LiveRequest:
                 documents=self.received,
                 usage=self.meter.usage(),
                 timing=self.meter.timing(submission.first_added),
+                stages=self.meter.stages(submission.first_added),
                 forecast=self.ticket.forecast if submission.is_complete else None,
             )
         )

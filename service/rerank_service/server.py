@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -34,6 +35,7 @@ from rerank_service.lifecycle.shutdown import (
     receive_stop_signals,
     run_unless_stopped,
 )
+from rerank_service.lifecycle.trace_flush import TraceFlush
 from rerank_service.metrics.core_state import core_state
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.loading import load_selected
@@ -54,7 +56,11 @@ from rerank_service.wiring import (
     request_limits,
     rest_options,
     shutdown_timeouts,
+    tracer_provider,
 )
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _log = structlog.get_logger()
 
@@ -93,7 +99,10 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         addresses = listen_addresses(settings.host)
         tls = certificate_store(settings)
         core = _build_core(settings, addresses, running_parts)
-        edges = await _listen(settings, addresses, core, tls, running_parts)
+        tracing = tracer_provider(settings)
+        trace_flush = TraceFlush(tracing, signals)
+        running_parts.push_async_callback(trace_flush.run)
+        edges = await _listen(settings, addresses, core, tls, tracing, running_parts)
         model = await run_unless_stopped(partial(load_selected, model_options(settings)), signals)
         if model is not None:
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
@@ -107,7 +116,8 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             await on_ready(served)
             await _tune_until_signal(settings, hot_swap, signals)
             await edges.set_ready(ready=False)
-            await drain(core.admission, (edges.rest, edges.grpc), signals, shutdown_timeouts(settings))
+            edges_to_stop = (edges.rest, edges.grpc)
+            trace_flush.grace = await drain(core.admission, edges_to_stop, signals, shutdown_timeouts(settings))
     ignore_stop_signals()
     _log.info("stopped")
 
@@ -164,12 +174,13 @@ async def _listen(
     addresses: tuple[ListenAddress, ...],
     core: _Core,
     tls: CertificateStore | None,
+    tracing: "TracerProvider | None",
     running_parts: AsyncExitStack,
 ) -> _Edges:
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
     metrics = Metrics(partial(core_state, core.registry, core.admission))
-    observers = observing(settings, metrics.requests)
+    observers = observing(settings, metrics.requests, tracing)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)
     tei = TeiMethods(core.reranker, core.registry)

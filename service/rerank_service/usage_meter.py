@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rerank_service.ranking.results import Timing, Usage
+from rerank_service.ranking.results import Interval, Stages, Timing, Usage
 from rerank_service.scheduling.submission import Scored
 
 
@@ -16,6 +16,8 @@ class UsageMeter:
         self._clock = clock
         self._begun = clock()
         self._tokenize = 0.0
+        self._tokenize_began = math.inf
+        self._tokenize_ended = 0.0
         self._started = math.inf
         self._ended = 0.0
         self._last_scored = 0.0
@@ -34,7 +36,9 @@ class UsageMeter:
         try:
             yield
         finally:
-            self._tokenize += self._clock() - begun
+            self._tokenize_began = min(self._tokenize_began, begun)
+            self._tokenize_ended = self._clock()
+            self._tokenize += self._tokenize_ended - begun
 
     def count(self, part: Scored) -> int:
         """Count pairs that were scored. Return the tokens of those that ran for this request."""
@@ -64,12 +68,25 @@ class UsageMeter:
 
     def timing(self, first_added: float | None) -> Timing:
         """Return the times of the request until now. `first_added` is the time when its first pair was queued."""
-        # if no pair ran for this request, its pairs waited until those of other requests had run. If none was scored,
-        # they wait still
-        queued_until = min(self._started, self._last_scored or self._clock())
         return Timing(
-            queue=max(0.0, queued_until - first_added) if first_added is not None else 0.0,
+            queue=0.0 if first_added is None else self._queued_until(first_added) - first_added,
             tokenize=self._tokenize,
             inference=max(0.0, self._ended - self._started),
             total=self._clock() - self._begun,
         )
+
+    def stages(self, first_added: float | None) -> Stages:
+        """Return the intervals of the request until now. `first_added` is the time when its first pair was queued."""
+        return Stages(
+            tokenize=self._interval(self._tokenize_began, self._tokenize_ended),
+            queue=None if first_added is None else self._interval(first_added, self._queued_until(first_added)),
+            inference=self._interval(self._started, self._ended),
+        )
+
+    def _queued_until(self, first_added: float) -> float:
+        # if no pair ran for this request, its pairs waited until those of other requests had run. If none was scored,
+        # they wait still
+        return max(first_added, min(self._started, self._last_scored or self._clock()))
+
+    def _interval(self, began: float, ended: float) -> Interval | None:
+        return None if began == math.inf else Interval(began - self._begun, ended - self._begun)

@@ -6,6 +6,7 @@ Rule: this file imports no FastAPI, uvicorn or gRPC server, so that `rerank eval
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rerank_service.api.address import ListenAddress, TcpAddress
 from rerank_service.api.api_keys_reload import ReloadedKeys
@@ -17,7 +18,7 @@ from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.files import tls_files
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.kinds import Precision, Provider
-from rerank_service.errors import SettingsInvalid
+from rerank_service.errors import ExtraMissing, SettingsInvalid
 from rerank_service.lifecycle.shutdown import ShutdownTimeouts
 from rerank_service.models.files import STARTER
 from rerank_service.models.hosted_names import HOSTED_NAMES
@@ -29,6 +30,9 @@ from rerank_service.observability.access_log import AccessLog
 from rerank_service.observability.request_record import Observers, RequestObserver
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 
 def model_options(settings: Settings) -> ModelOptions:
@@ -151,12 +155,35 @@ def metrics_options(settings: Settings, addresses: tuple[ListenAddress, ...]) ->
     )
 
 
-def observing(settings: Settings, metrics: RequestObserver) -> Observing:
-    """Return how requests are observed: by the access log, and by `metrics`."""
+def tracer_provider(settings: Settings) -> "TracerProvider | None":
+    """Return the provider that sends spans; None if traces are off.
+
+    Raises:
+        SettingsInvalid: OpenTelemetry is not installed, or one of its variables is wrong.
+    """
+    if settings.traces == "off":
+        return None
+    try:
+        from rerank_service.tracing.provider import tracer_provider
+
+        return tracer_provider()
+    except ImportError as error:
+        missing = ExtraMissing("OpenTelemetry", "otel")
+        raise SettingsInvalid(f"--traces or RERANK_TRACES is {settings.traces!r}, but {missing}") from error
+
+
+def observing(settings: Settings, metrics: RequestObserver, tracing: "TracerProvider | None" = None) -> Observing:
+    """Return how requests are observed: by the access log, by `metrics`, and by traces with the provider `tracing`."""
+    observer: RequestObserver = Observers(metrics, AccessLog(settings.access_log, log_texts=settings.log_texts))
+    if tracing is not None:
+        from rerank_service.tracing.traces import TracedRequests
+
+        observer = TracedRequests(tracing, observer, trace_texts=settings.trace_texts)
     return Observing(
-        observer=Observers(metrics, AccessLog(settings.access_log)),
+        observer=observer,
         proxies=TrustedProxies(settings.forwarded_allow_ips),
-        log_texts=settings.log_texts,
+        keep_texts=settings.log_texts or (settings.trace_texts and tracing is not None),
+        traced=tracing is not None,
     )
 
 

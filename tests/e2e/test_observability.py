@@ -3,12 +3,14 @@
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from rerank.client import RerankClient
+from support.otlp import grpc_receiver
 from support.process import Start, command, environment
 
 BODY = {"query": "0", "documents": ["1", "7"]}
@@ -88,3 +90,45 @@ def test_wrong_metrics_port_ends_the_start(small_folder: Path, tmp_path: Path) -
             [line] = ended.stderr.splitlines()
             assert message in line
             assert "--metrics-port" in line
+
+
+def test_last_traces_are_sent_before_the_end(start: Start, small_folder: Path) -> None:
+    """The log line of the request has the id of its trace."""
+    with grpc_receiver() as receiver:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
+        server = start("--model", str(small_folder), "--traces", "otlp", **variables)
+        httpx.post(f"{server.rest}/v2/rerank", json=BODY)
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.ended() == 0
+        [line] = [line for line in server.log() if line["event"] == "request finished"]
+        spans = receiver.spans()
+    assert {span.name for span in spans} == {"POST /v2/rerank", "admission", "tokenize", "queue", "inference"}
+    assert {span.ids[0] for span in spans} == {line["trace_id"]}
+
+
+def test_receiver_that_hangs_does_not_delay_the_end(start: Start, small_folder: Path) -> None:
+    """The last traces are lost when the grace period is over. The exit status is 0."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        arguments = ("--model", str(small_folder), "--traces", "otlp", "--grace", "0.2")
+        server = start(*arguments, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        assert httpx.post(f"{server.rest}/v2/rerank", json=BODY).status_code == 200
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.ended() == 0
+    assert "traces lost" in [line["event"] for line in server.log()]
+
+
+def test_traces_without_the_extra_end_the_start(small_folder: Path) -> None:
+    """One line with the command that installs it, and exit status 2."""
+    code = (
+        "import sys; sys.modules['opentelemetry.sdk'] = None\n"
+        "from rerank_service.__main__ import main; sys.exit(main())"
+    )
+    ports = ("--grpc-port", "0", "--rest-port", "0")
+    serve = [sys.executable, "-c", code, "serve", "--model", str(small_folder), *ports, "--traces", "otlp"]
+    ended = subprocess.run(serve, capture_output=True, text=True, timeout=60, env=environment())
+    [line] = ended.stderr.splitlines()
+    assert "--traces or RERANK_TRACES is 'otlp', but OpenTelemetry is not installed. Install the extra" in line
+    assert "pip install" in line
+    assert "[otel]" in line
+    assert ended.returncode == 2

@@ -21,7 +21,7 @@ LAYERS = (
     "cli",
     "server",
     "wiring",
-    ("api", "tools", "lifecycle", "metrics"),
+    ("api", "tools", "lifecycle", "metrics", "tracing"),
     "reranker",
     "live_request",
     ("models", "usage_meter"),

@@ -43,6 +43,7 @@ async def observed(
 ) -> AsyncIterator[tuple[Served, Recorder]]:
     """Serve a reranker, and record and log each request. `options` are those of `served`."""
     recorder = Recorder()
-    observing = Observing(Observers(recorder, AccessLog("all")), TrustedProxies(proxies), log_texts)
+    log = AccessLog("all", log_texts=log_texts)
+    observing = Observing(Observers(recorder, log), TrustedProxies(proxies), keep_texts=log_texts)
     async with served(core, observing=observing, **options) as edges:
         yield edges, recorder

@@ -1,26 +1,28 @@
 """Observe one request while it runs, and build its record when it ends. The same for gRPC and REST."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rerank_service.api.client_address import TrustedProxies
-from rerank_service.errors import DeadlinePassed
+from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, KeepingReader, RankingObservation
+from rerank_service.errors import DeadlinePassed, excerpt
 from rerank_service.observability.request_record import (
     OTHER,
     Failure,
     RequestObserver,
     RequestRecord,
+    Stage,
     Texts,
     failure_of,
+    no_headers,
 )
-from rerank_service.ranking.document import Document, Reader, SentDocument
-from rerank_service.ranking.results import Work
+from rerank_service.ranking.document import Reader
+from rerank_service.ranking.request import RerankRequest
 
-MAX_TEXTS = 20
-"""Maximum number of documents in the log line of a request."""
-MAX_TEXT_CHARS = 1000
-"""Maximum length of a text in a log line."""
+MAX_TRACED_RANKINGS = 8
+"""Maximum number of rankings of a request whose stages are traced."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,8 +35,13 @@ class RequestObservation:
     method: str
     call: str
     client: str
-    log_texts: bool = False
+    scheme: str = "http"
+    headers: Callable[[], Iterable[tuple[str, str]]] = no_headers
+    """Return the headers, with names in lower case."""
+    keep_texts: bool = False
     """True if the record has the texts of the request."""
+    traced: bool = False
+    """True if the record has the stages of the request."""
     route: str = OTHER
     dialect: str = ""
     key: str = ""
@@ -46,13 +53,22 @@ class RequestObservation:
     sent_bytes: int = 0
     _began: float = field(init=False, default_factory=lambda: asyncio.get_running_loop().time())
     _failure: Failure | None = field(init=False, default=None)
-    _work: list[Work] = field(init=False, default_factory=list)
-    _query: str = field(init=False, default="")
+    _rankings: list[RankingObservation] = field(init=False, default_factory=list)
     _texts: list[str] = field(init=False, default_factory=list)
 
-    def add_work(self, work: Work) -> None:
-        """Add the work of an accepted request. A stream of TEI consists of several ones."""
-        self._work.append(work)
+    def ranking(self, request: RerankRequest, reader: Reader) -> RankingObservation:
+        """Observe a ranking of the request, which begins now. `reader` reads its documents.
+
+        A stream of TEI consists of several ones.
+        """
+        ranking = RankingObservation(
+            model=request.model,
+            top_n=request.top_n,
+            query=request.query[:MAX_TEXT_CHARS] if self.keep_texts else "",
+            reader=KeepingReader(reader, self._texts) if self.keep_texts else reader,
+        )
+        self._rankings.append(ranking)
+        return ranking
 
     def fail(self, error: Exception) -> None:
         """Record the error that ended the request."""
@@ -66,15 +82,9 @@ class RequestObservation:
         if deadline_passed:
             self.fail(DeadlinePassed("the deadline passed before the request was finished"))
 
-    def reader(self, reader: Reader, query: str) -> Reader:
-        """Return a reader that keeps texts for the log, if texts are logged; otherwise the given one."""
-        if not self.log_texts:
-            return reader
-        self._query = query[:MAX_TEXT_CHARS]
-        return _KeepingReader(reader, self._texts)
-
     def finish(self) -> None:
         """Build the record, and pass it to the observer."""
+        ended = asyncio.get_running_loop().time()
         self.observer.request_finished(
             RequestRecord(
                 id=self.id,
@@ -84,55 +94,54 @@ class RequestObservation:
                 route=self.route,
                 client=self.client,
                 status=self.status,
-                seconds=asyncio.get_running_loop().time() - self._began,
+                seconds=ended - self._began,
+                ended=ended,
+                scheme=self.scheme,
                 dialect=self.dialect,
                 key=self.key,
-                documents=self.documents or sum(work.documents for work in self._work),
+                documents=self.documents or sum(each.work.documents for each in self._rankings if each.work),
                 received_bytes=self.received_bytes,
                 sent_bytes=self.sent_bytes,
                 failure=self._failure,
-                texts=Texts(self._query, self._texts) if self.log_texts and self._query else None,
+                texts=self._kept_texts(),
+                stages=self._stages(ended) if self.traced else (),
+                headers=self.headers,
+                **self._ranking_fields(),
                 **self._work_fields(),
             )
         )
 
-    def _work_fields(self) -> dict[str, Any]:
-        if not self._work:
+    def _kept_texts(self) -> Texts | None:
+        """Return the texts, with the results of a single ranking: indexes of several ones would not be unique."""
+        if not self.keep_texts or not self._rankings:
+            return None
+        last = self._rankings[-1]
+        return Texts(last.query, self._texts, last.results if len(self._rankings) == 1 else ())
+
+    def _stages(self, ended: float) -> list[Stage]:
+        return [stage for ranking in self._rankings[:MAX_TRACED_RANKINGS] for stage in ranking.stages(ended)]
+
+    def _ranking_fields(self) -> dict[str, Any]:
+        if not self._rankings:
             return {}
-        timings = [work.timing for work in self._work]
-        forecast, *others = [work.forecast for work in self._work]
+        first = self._rankings[0]
+        return {"is_ranking": True, "asked_model": excerpt(first.model), "top_n": first.top_n}
+
+    def _work_fields(self) -> dict[str, Any]:
+        works = [ranking.work for ranking in self._rankings if ranking.work is not None]
+        if not works:
+            return {}
+        timings = [work.timing for work in works]
+        forecast, *others = [work.forecast for work in works]
         return {
             "ranked": True,
-            "model": self._work[0].model,
-            "tokens": sum(work.usage.prompt_tokens for work in self._work),
+            "model": works[0].model,
+            "tokens": sum(work.usage.prompt_tokens for work in works),
             "queue": sum(timing.queue for timing in timings),
             "tokenize": sum(timing.tokenize for timing in timings),
             "inference": sum(timing.inference for timing in timings),
             "forecast_error": None if forecast is None or others else timings[0].total - forecast,
         }
-
-
-class _KeepingReader:
-    """Reads documents with another reader, and keeps the first texts. Used by one worker thread at a time."""
-
-    def __init__(self, reader: Reader, texts: list[str]) -> None:
-        self._reader = reader
-        self._texts = texts
-
-    def chars(self, raw: Any) -> int:
-        """Return the length that the other reader returns."""
-        return self._reader.chars(raw)
-
-    def query_chars(self, raw: Any) -> int | None:
-        """Return the length that the other reader returns."""
-        return self._reader.query_chars(raw)
-
-    def read(self, sent: SentDocument, field: str) -> Document:
-        """Return the document that the other reader returns."""
-        document = self._reader.read(sent, field)
-        if len(self._texts) < MAX_TEXTS:
-            self._texts.append(document.text[:MAX_TEXT_CHARS])
-        return document
 
 
 class NoObserver:
@@ -151,4 +160,7 @@ class Observing:
 
     observer: RequestObserver = field(default_factory=NoObserver)
     proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
-    log_texts: bool = False
+    keep_texts: bool = False
+    """True if an observer needs texts."""
+    traced: bool = False
+    """True if an observer needs the stages of requests."""

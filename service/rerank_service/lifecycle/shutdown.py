@@ -73,8 +73,11 @@ class Listener(Protocol):
 
 async def drain(
     admission: Admission, listeners: Sequence[Listener], signals: StopSignals, timeouts: ShutdownTimeouts
-) -> None:
-    """Finish the accepted requests and send their responses, within one grace period or until a second signal."""
+) -> float:
+    """Finish the accepted requests and send their responses, within one grace period or until a second signal.
+
+    Return the seconds that are left of the grace period; 0 after a second signal.
+    """
     _log.info("draining", live_requests=admission.live_requests, grace_seconds=timeouts.grace)
     second_signal = asyncio.create_task(signals.get())
     await asyncio.wait([second_signal], timeout=timeouts.delay)
@@ -86,6 +89,7 @@ async def drain(
     grace_left = 0.0 if second_signal.done() else max(0.0, end - clock())
     await asyncio.gather(*(_finishes(listener.stop(grace_left), end, second_signal) for listener in listeners))
     second_signal.cancel()
+    return 0.0 if second_signal.done() else max(0.0, end - clock())
 
 
 async def _finishes(work: Coroutine[Any, Any, None], end: float, second_signal: asyncio.Task[signal.Signals]) -> bool:

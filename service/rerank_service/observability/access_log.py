@@ -1,6 +1,6 @@
 """Access log: one line for each finished request.
 
-Rule: the line has no text of a query or document, unless the record has `texts`.
+Rule: the line has no text of a query or document, except with `log_texts`.
 """
 
 from typing import Any, Literal
@@ -19,9 +19,13 @@ _log = structlog.get_logger()
 class AccessLog:
     """Writes the line of each finished request."""
 
-    def __init__(self, mode: AccessLogMode) -> None:
-        """`mode`: `all` requests, `errors` only, or `off`. Unexpected exceptions are logged in every mode."""
+    def __init__(self, mode: AccessLogMode, *, log_texts: bool = False) -> None:
+        """`mode`: `all` requests, `errors` only, or `off`. Unexpected exceptions are logged in every mode.
+
+        `log_texts`: also log the texts of a record.
+        """
         self._mode = mode
+        self._log_texts = log_texts
 
     def call_started(self, method: str) -> None:
         """Do nothing: the line is written at the end."""
@@ -29,9 +33,15 @@ class AccessLog:
     def request_finished(self, record: RequestRecord) -> None:
         """Write the line of a request, if the mode includes it."""
         if record.failure is not None and record.failure.unexpected is not None:
-            _log.error(EVENT, **_fields(record), exc_info=record.failure.unexpected)
+            _log.error(EVENT, **self._fields(record), exc_info=record.failure.unexpected)
         elif self._mode == "all" or (self._mode == "errors" and record.is_error):
-            _log.info(EVENT, **_fields(record))
+            _log.info(EVENT, **self._fields(record))
+
+    def _fields(self, record: RequestRecord) -> dict[str, Any]:
+        fields = _fields(record)
+        if self._log_texts and record.texts is not None:
+            fields |= {"query": record.texts.query, "document_texts": list(record.texts.documents)}
+        return fields
 
 
 def _fields(record: RequestRecord) -> dict[str, Any]:
@@ -54,8 +64,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     }
     if record.failure is not None:
         fields |= _failure_fields(record.failure)
-    if record.texts is not None:
-        fields |= {"query": record.texts.query, "document_texts": list(record.texts.documents)}
+    if record.trace_id:
+        fields |= {"trace_id": record.trace_id, "span_id": record.span_id}
     return fields
 
 

@@ -1,12 +1,12 @@
-"""The record of a finished request: one value, from which log line and metrics are made.
+"""The record of a finished request: one value, from which log line, metrics and spans are made.
 
 Rule: gRPC and REST build the record where a request ends (`api/request_observation.py`). The flow of a request knows
-neither log nor metrics.
+neither log, metrics nor traces.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from rerank_service.errors import InferenceFailed, RequestError
 
@@ -45,11 +45,41 @@ def failure_of(error: Exception) -> Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedText:
+    """A result of a request whose texts are kept."""
+
+    index: int
+    id: str | None
+    """The caller's name for the document."""
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
-    """The texts of a request, each cut. Only with `--log-texts`."""
+    """The texts of a request, each cut. Only with `--log-texts` or `--trace-texts`."""
 
     query: str
     documents: Sequence[str]
+    results: Sequence[RankedText] = ()
+    """The first results. Empty: the request has no ranking, or several."""
+
+
+class Stage(NamedTuple):
+    """A part of a request's time, for traces."""
+
+    name: str
+    began: float
+    """In seconds on the clock of the event loop."""
+    ended: float
+    seconds: float
+    """Seconds of work in this time. A stream waits between its parts."""
+    failed: bool = False
+    """True if the request was rejected in this stage."""
+
+
+def no_headers() -> Iterable[tuple[str, str]]:
+    """Return no headers."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +101,20 @@ class RequestRecord:
     """HTTP status, or name of the gRPC status."""
     seconds: float
     """Time from the arrival to the end."""
+    ended: float = 0.0
+    """Time of the end, in seconds on the clock of the event loop."""
+    scheme: str = "http"
+    """`http` or `https`. Not known for gRPC."""
     dialect: str = ""
     """JSON format of the body, or package of the gRPC service. Empty: unknown."""
     model: str = ""
     """Name of the model that scored. Empty: the request was rejected, or is not a ranking."""
+    asked_model: str = ""
+    """Name of the model that the client asked for, at most 100 characters. Empty: none."""
+    top_n: int | None = None
+    """Number of results that the client asked for. None: all."""
+    is_ranking: bool = False
+    """True if the request reached admission."""
     key: str = ""
     """Name of the API key. Empty: no key, or a key without a name."""
     documents: int = 0
@@ -97,6 +137,15 @@ class RequestRecord:
     """Size of all messages to a gRPC client, before compression."""
     failure: Failure | None = None
     texts: Texts | None = field(default=None, repr=False)
+    stages: Sequence[Stage] = ()
+    """The parts of the request's time. Empty without traces."""
+    headers: Callable[[], Iterable[tuple[str, str]]] = field(default=no_headers, repr=False)
+    """Return the headers of the request, with names in lower case. They contain API keys: only traces read them, for
+    the context that the client sent."""
+    trace_id: str = ""
+    """Id of the trace, 32 hexadecimal digits. Empty without traces."""
+    span_id: str = ""
+    """Id of the span of the request, 16 hexadecimal digits. Empty without traces."""
 
     @property
     def is_error(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rerank_service.ranking.document import Span
 
@@ -68,6 +68,23 @@ class Timing:
     total: float
 
 
+class Interval(NamedTuple):
+    """A part of the time of a request, in seconds after admission accepted it."""
+
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """The intervals behind the times in `Timing`. None: the request did not get there."""
+
+    tokenize: Interval | None = None
+    """From the first text to the last one. `Timing.tokenize` leaves out the time between the parts of a stream."""
+    queue: Interval | None = None
+    inference: Interval | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """The work of an accepted request, however the request ended."""
@@ -78,6 +95,7 @@ class Work:
     """Number of documents received."""
     usage: Usage
     timing: Timing
+    stages: Stages
     forecast: float | None
     """Seconds from admission to the end, as admission forecast them. None: a stream, or an incomplete ranking."""
 

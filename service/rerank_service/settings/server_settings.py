@@ -16,6 +16,7 @@ from rerank_service.settings.network import NetworkSettings
 from rerank_service.settings.observability import ObservabilitySettings
 from rerank_service.settings.timeouts import TimeoutSettings
 from rerank_service.settings.tls import TlsSettings
+from rerank_service.settings.traces import TraceSettings
 from rerank_service.settings_errors import describe_errors
 
 GROUPS: tuple[type[SettingsGroup], ...] = (
@@ -28,6 +29,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     CacheSettings,
     TimeoutSettings,
     ObservabilitySettings,
+    TraceSettings,
     LogSettings,
 )
 """The groups, in the order of `rerank serve --help` and docs/settings.md."""
@@ -35,6 +37,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
 
 class Settings(
     LogSettings,
+    TraceSettings,
     ObservabilitySettings,
     TimeoutSettings,
     CacheSettings,

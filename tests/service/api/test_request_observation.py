@@ -18,7 +18,7 @@ from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.observed_app import UNOBSERVED
-from rerank_service.api.request_observation import MAX_TEXT_CHARS, MAX_TEXTS
+from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, MAX_TEXTS
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
 from support.grpc_calls import until_idle

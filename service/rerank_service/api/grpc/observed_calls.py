@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,7 +19,11 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 
 def metadata_of(context: Context) -> dict[str, str]:
     """Return the metadata of a call, without binary values."""
-    return {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    return dict(_headers(context))
+
+
+def _headers(context: Context) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in context.invocation_metadata() or () if isinstance(value, str)]
 
 
 @asynccontextmanager
@@ -37,7 +42,9 @@ async def observed_call(
         method="POST",
         call=call,
         client=observing.proxies.client(peer_address(context.peer()), metadata),
-        log_texts=observing.log_texts,
+        headers=partial(_headers, context),
+        keep_texts=observing.keep_texts,
+        traced=observing.traced,
         route=call if route is None else route,
         dialect=call.rpartition(".")[0] if route is None else "",
     )

@@ -59,14 +59,17 @@ class RerankMethods:
         with caller.quota.request():
             message = await anext(call.messages)
             call.observation.documents = len(message.documents)
+            request = request_from(message)
+            observed = call.observation.ranking(request, MessageReader(message))
             ranking = await self._reranker.rerank(
-                request_from(message),
+                request,
                 message.documents,
-                reader=call.observation.reader(MessageReader(message), message.query),
+                reader=observed.reader,
                 deadline=call.context.deadline,
                 caller=caller,
-                on_work=call.observation.add_work,
+                on_work=observed.add_work,
             )
+            observed.add_results(ranking)
         return response_from(ranking, call.context.id)
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
@@ -87,19 +90,22 @@ class RerankMethods:
                 await call.write(message)
 
         async def send_ranking(ranking: Ranking) -> None:
+            observed.add_results(ranking)
             for message in stream_responses_from(ranking, call.context.id):
                 await call.write(message)
 
+        request = request_from(header.request)
+        observed = call.observation.ranking(request, MessageReader(header.request))
         await self._reranker.rerank_stream(
-            request_from(header.request),
+            request,
             _chunks(header.request, call.messages),
-            reader=call.observation.reader(MessageReader(header.request), header.request.query),
+            reader=observed.reader,
             deadline=deadline,
             deliver=send_ranking,
             caller=call.context.caller,
             on_scores=send_partial if header.partial_scores else None,
             cutoff=self._cutoff(deadline) if header.partial_ok else None,
-            on_work=call.observation.add_work,
+            on_work=observed.add_work,
         )
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:

@@ -66,14 +66,17 @@ class TeiMethods:
         call.observation.documents = len(message.texts)
         response = ResponseBuilder()
         with call.context.caller.quota.request(), _texts_in_errors():
+            request = request_from(message, message)
+            observed = call.observation.ranking(request, TextReader())
             ranking = await self._reranker.rerank(
-                request_from(message, message),
+                request,
                 message.texts,
-                reader=call.observation.reader(TextReader(), message.query),
+                reader=observed.reader,
                 deadline=call.context.deadline,
                 caller=call.context.caller,
-                on_work=call.observation.add_work,
+                on_work=observed.add_work,
             )
+        observed.add_results(ranking)
         await response.add(ranking)
         chars = len(message.texts) * len(message.query) + sum(map(len, message.texts))
         return await _finish(call, response, chars)
@@ -91,15 +94,16 @@ class TeiMethods:
             async with deadline.enforced():
                 await runs.begin()
             async for request, texts in runs:
+                observed = call.observation.ranking(request, TextReader())
                 with _texts_in_errors(response.texts):
                     await self._reranker.rerank_stream(
                         request,
                         texts,
-                        reader=call.observation.reader(TextReader(), request.query),
+                        reader=observed.reader,
                         deadline=deadline,
                         deliver=response.add,
                         caller=call.context.caller,
-                        on_work=call.observation.add_work,
+                        on_work=observed.add_work,
                     )
         return await _finish(call, response, runs.chars)
 

@@ -66,7 +66,10 @@ class ObservedApp:
             call=excerpt(scope["path"]),
             status=_UNSENT,
             client=observing.proxies.client(http_peer(scope["client"]), headers),
-            log_texts=observing.log_texts,
+            scheme=scope.get("scheme", "http"),
+            headers=headers.items,
+            keep_texts=observing.keep_texts,
+            traced=observing.traced,
         )
 
     def _route(self, scope: Scope) -> str:

@@ -113,14 +113,17 @@ class RerankRoutes:
         )
 
     async def _rank(self, decoded: DecodedRequest, context: RequestContext, observation: RequestObservation) -> Ranking:
-        return await self._reranker.rerank(
+        observed = observation.ranking(decoded.request, decoded.reader)
+        ranking = await self._reranker.rerank(
             decoded.request,
             decoded.documents,
-            reader=observation.reader(decoded.reader, decoded.request.query),
+            reader=observed.reader,
             deadline=context.deadline,
             caller=context.caller,
-            on_work=observation.add_work,
+            on_work=observed.add_work,
         )
+        observed.add_results(ranking)
+        return ranking
 
     async def look_up(self, request: Request, look_up: LookUp) -> Response:
         """Respond to a GET request."""

@@ -1,0 +1,1 @@
+"""Traces: a span for each request, sent to an OTLP receiver. Needs the extra `otel`."""
