@@ -27,7 +27,8 @@
     └── ExtraMissing         a command needs packages of an extra
 
 Rule 1: the gRPC code of a request error is an attribute of its class; the HTTP status follows from the code.
-Rule 2: errors of libraries are translated where the library is called. The two APIs translate request errors into
+Rule 2: errors that only Admin and loads of models cause are in lifecycle/model_control_errors.py.
+Rule 3: errors of libraries are translated where the library is called. The two APIs translate request errors into
 responses.
 """
 
@@ -42,6 +43,9 @@ _HTTP_STATUS = {
     StatusCode.UNAUTHENTICATED: 401,
     StatusCode.PERMISSION_DENIED: 403,
     StatusCode.NOT_FOUND: 404,
+    StatusCode.ABORTED: 409,
+    StatusCode.ALREADY_EXISTS: 409,
+    StatusCode.FAILED_PRECONDITION: 409,
     StatusCode.RESOURCE_EXHAUSTED: 429,
     StatusCode.INTERNAL: 500,
     StatusCode.UNAVAILABLE: 503,

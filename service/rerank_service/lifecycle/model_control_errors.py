@@ -1,0 +1,36 @@
+"""Errors of loading and unloading models, beside those in rerank_service.errors."""
+
+from grpc import StatusCode
+
+from rerank_service.errors import RequestError
+
+
+class LoadFailed(RequestError):
+    """A model cannot be loaded. The server serves what it served before."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    kind = reason = "load_failed"
+    field = "folder"
+
+
+class NoMemory(RequestError):
+    """A model does not fit into the memory beside the loaded ones."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    kind = reason = "no_memory"
+
+
+class NameTaken(RequestError):
+    """Another model has this name or alias."""
+
+    code = StatusCode.ALREADY_EXISTS
+    kind = reason = "name_taken"
+    field = "name"
+
+
+class LoadConflict(RequestError):
+    """The model is being loaded or unloaded by another call."""
+
+    code = StatusCode.ABORTED
+    kind = reason = "load_conflict"
+    field = "name"
