@@ -54,7 +54,7 @@ def model_table(model: pb.Model) -> Table:
         "aliases": ", ".join(model.aliases),
         "source": model.source,
         "revision": model.revision,
-        "digest": model.digest[:_DIGEST_DIGITS],
+        "digest": short_digest(model.digest),
         "precision": model.precision,
         "provider": model.provider,
         "why": model.choice,
@@ -73,6 +73,16 @@ def model_table(model: pb.Model) -> Table:
 def printable(text: str) -> str:
     """Return a text with its control characters replaced."""
     return text.translate(_REPLACEMENTS)
+
+
+def short_digest(digest: str) -> str:
+    """Return the first digits of a digest, which are enough to compare."""
+    return printable(digest[:_DIGEST_DIGITS])
+
+
+def literal(text: str) -> Text:
+    """Return a text of several lines to print as it is, without markup, with control characters replaced."""
+    return Text("\n".join(map(printable, text.split("\n"))))
 
 
 def _text(text: str, style: str = "") -> Text:
