@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.table import Column, Table
 
 from rerank.v1 import admin_pb2 as pb
-from rerank_service.cli.output.tables import literal, short_digest
+from rerank_service.cli.output.tables import literal, printable, short_digest
 from rerank_service.quantities import counted
 
 _PREFIX = "BUNDLE_STATE_"
@@ -42,7 +42,7 @@ def bundles_table(bundles: Iterable[pb.Bundle]) -> Table:
 def bundle_line(bundle: pb.Bundle) -> str:
     """Return one line about a model: its state, engine, memory and folder."""
     facts = ", ".join(filter(None, (_engine(bundle), _memory(bundle), f"from {bundle.folder}")))
-    return f"{bundle.name} is {_state(bundle)}: {facts}"
+    return printable(f"{bundle.name} is {_state(bundle)}: {facts}")
 
 
 def bundle_json(bundle: pb.Bundle) -> dict[str, object]:
