@@ -235,7 +235,7 @@ def test_wrong_hosts_are_rejected(text: str, problem: str) -> None:
         (",", "contains no address"),
         (
             "unix:/run/rerank",
-            "is 'unix:/run/rerank': give an IP address or a host name, because Admin has no Unix socket",
+            "is 'unix:/run/rerank': give an IP address or a host name",
         ),
         ("0.0.0.0:50052", "is '0.0.0.0:50052': give the address without a port, which --admin-port sets"),
     ],

@@ -43,7 +43,7 @@ def test_own_patterns_leave_the_list(small_model: Bundle, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1,192.0.2.1"])
 def test_open_admin_port_without_keys_is_refused(host: str) -> None:
     """With keys, or on loopback only, it is allowed. The message names the setting, the value and the fix."""
-    settings = Settings(admin_port=0, admin_host=host)  # type: ignore[arg-type]  # converted
+    settings = Settings(admin_port=0, admin_host=host)
     with pytest.raises(SettingsInvalid) as caught:
         admin_options(settings, Keys())
     assert str(caught.value) == (
@@ -58,15 +58,15 @@ def test_open_admin_port_without_keys_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.1,[::1]"])
 def test_admin_port_on_loopback_needs_no_key(host: str) -> None:
     """It has the limits of the other gRPC port, and is off without a port."""
-    options = admin_options(Settings(admin_port=7, admin_host=host, max_connections=3), Keys())  # type: ignore[arg-type]
+    options = admin_options(Settings(admin_port=7, admin_host=host, max_connections=3), Keys())
     assert options is not None
     assert (options.port, options.max_connections) == (7, 3)
     assert all(each.is_loopback for each in options.addresses)
-    assert admin_options(Settings(admin_host=host), Keys()) is None  # type: ignore[arg-type]
+    assert admin_options(Settings(admin_host=host), Keys()) is None
 
 
 def test_unusable_admin_host_names_its_setting() -> None:
     """And not --host."""
-    settings = Settings(admin_port=0, admin_host="nowhere.invalid")  # type: ignore[arg-type]
+    settings = Settings(admin_port=0, admin_host="nowhere.invalid")
     with pytest.raises(OSError, match=r"cannot listen on nowhere\.invalid: .*; choose another with --admin-host"):
         admin_options(settings, Keys())

@@ -91,7 +91,7 @@ def _field(error: grpc.aio.AioRpcError) -> str:
     status = status_pb2.Status.FromString(metadata["grpc-status-details-bin"])
     violations = error_details_pb2.BadRequest()
     assert status.details[0].Unpack(violations)
-    return violations.field_violations[0].field
+    return str(violations.field_violations[0].field)
 
 
 async def test_list_has_models_and_then_unused_bundles(models: StatedModels, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ async def test_calls_are_observed_and_logged(models: StatedModels) -> None:
     assert (record.id, record.key, record.status) == ("mine", "ops", "FAILED_PRECONDITION")
     assert recorder.started == ["rerank.v1.Admin/LoadModel"]
     common = {"action": "load", "model": "docs", "folder": "", "key": "ops", "request_id": "mine"}
-    begun, failed = [line | {"client": ""} for line in lines]
+    begun, failed = [{**line, "client": ""} for line in lines]
     assert begun == common | {"event": "admin request", "log_level": "info", "client": ""}
     assert failed == common | {
         "event": "admin request failed",
