@@ -51,6 +51,6 @@ async def test_key_and_timeout_are_sent(models: StatedModels) -> None:
 
 
 def test_contradictions_of_tls_are_errors() -> None:
-    """As in the other clients."""
+    """The other clients report them, too."""
     with pytest.raises(ValueError, match="tls_cert and tls_key belong together"):
         AdminClient(tls_cert="tls.crt")

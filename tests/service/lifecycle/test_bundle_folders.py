@@ -73,7 +73,7 @@ def test_paths_with_control_characters_are_rejected(root: Path, folder: str) -> 
 
 
 def test_a_root_that_is_a_link_is_followed(root: Path, tmp_path: Path) -> None:
-    """As a volume that is mounted elsewhere."""
+    """A volume may be mounted elsewhere."""
     (tmp_path / "models").symlink_to("root")
     folders = BundleFolders(tmp_path / "models")
     assert folders.allowed("a") == folders.allowed(str(tmp_path / "models" / "a")) == root / "a"
@@ -89,7 +89,7 @@ def test_a_bundle_with_a_link_out_of_the_root_is_refused(root: Path, link: str) 
 
 
 def test_links_inside_the_root_are_allowed(root: Path) -> None:
-    """As in the cache of the Hugging Face Hub, and in a Kubernetes volume."""
+    """The cache of the Hugging Face Hub and volumes of Kubernetes have such links."""
     (root / "blobs").mkdir()
     (root / "a" / "manifest.json").rename(root / "blobs" / "1234")
     (root / "a" / "manifest.json").symlink_to("../blobs/1234")

@@ -24,6 +24,7 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.scheduling.caller import Caller
 from support.admin import OWN_CONNECTION, StatedModels, admin_client, admin_served
+from support.http2 import START, frames, headers, message
 from support.observed import Recorder
 from support.running import Served
 from support.small import write_small_model
@@ -321,3 +322,18 @@ async def test_tls_is_as_on_the_other_ports(models: StatedModels, tmp_path: Path
             assert [bundle.name for bundle in await asyncio.to_thread(client.bundles)] == ["docs"]
         with admin_client(address, tls_ca=pems.ca) as client, pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
             await asyncio.to_thread(client.bundles)
+
+
+@pytest.mark.parametrize(("without", "ready"), [("", False), ("te", True)])
+async def test_pages_cannot_call(models: StatedModels, without: str, ready: bool) -> None:
+    """gRPC ends a call without `te: trailers`. A page in a browser cannot set this header (fetch, "forbidden")."""
+    async with admin_served(models) as address:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+        call = headers(1, "/rerank.v1.Admin/SetReadiness", without=without)
+        request = pb.SetReadinessRequest(ready=False).SerializeToString()
+        writer.write(START + call + message(1, request))
+        received = b""
+        while not any(stream == 1 for _, stream, _ in frames(received)):
+            received += await reader.read(65536)
+        writer.close()
+    assert models.ready is ready
