@@ -63,6 +63,8 @@ def model_table(model: pb.Model) -> Table:
         "tokens a pair": f"{model.max_tokens:,}",
         "documents": f"{model.max_documents:,}",
         "documents in a stream": f"{model.max_stream_documents:,}",
+        "state": pb.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower() if model.state else "",
+        "memory": f"{model.memory_bytes / 10**6:,.0f} MB" if model.HasField("memory_bytes") else "not measured",
         "ready": "yes" if model.ready else "no",
     }
     for field, value in rows.items():
