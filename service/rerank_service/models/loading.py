@@ -1,6 +1,7 @@
 """Load a model on the engine that the settings request, an earlier tuning chose, or the safe default."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -9,7 +10,7 @@ from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
-from rerank_service.models.start_memory import check_memory
+from rerank_service.models.start_memory import check_memory, may_exceed
 from rerank_service.models.tuning.startup import Selection, runnable_request, select
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
@@ -17,6 +18,51 @@ from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.score_cache import ScoreCache
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedModel:
+    """A verified bundle and the engine that it will run on. Nothing is loaded yet."""
+
+    bundle: Bundle
+    options: ModelOptions
+    selection: Selection
+    cache: Cache
+
+    @property
+    def lanes(self) -> int:
+        """Number of batches that will run at once."""
+        return self.options.lanes_on(self.selection.engine, self.selection.tuned)
+
+    def may_exceed(self, limits: Sequence[MemoryLimit]) -> bool:
+        """Return True if the model may need more memory than the limits leave now."""
+        return may_exceed(self.bundle, self.selection.engine, self.lanes, limits)
+
+    def check_memory(self, limits: Sequence[MemoryLimit], held: int = 0) -> None:
+        """Compare the model with memory limits. `held` is the memory of the process, if other models are loaded.
+
+        Raises:
+            MemoryTooSmall: its weights exceed a limit.
+        """
+        check_memory(self.bundle, self.selection.engine, self.lanes, limits, held)
+
+    def load(self) -> ServedModel:
+        """Load the model and warm it up. Blocks.
+
+        Raises:
+            BundleInvalid: the model cannot be served on this engine.
+        """
+        return load_on(self.bundle, self.options, self.selection, self.cache)
+
+
+def select_model(options: ModelOptions) -> SelectedModel:
+    """Verify a model folder, and choose the engine. Blocks.
+
+    Raises:
+        BundleInvalid: the model cannot be served.
+    """
+    bundle, cache = open_bundle(options.folder), Cache(options.cache)
+    return SelectedModel(bundle, options, select(bundle, runnable_request(bundle, options.requested), cache), cache)
 
 
 def load_selected(
@@ -28,10 +74,9 @@ def load_selected(
         BundleInvalid: the model cannot be served.
         MemoryTooSmall: its weights exceed the memory limit.
     """
-    bundle, cache = open_bundle(options.folder), Cache(options.cache)
-    selection = select(bundle, runnable_request(bundle, options.requested), cache)
-    check_memory(bundle, selection.engine, options.lanes_on(selection.engine, selection.tuned), read_limits())
-    return load_on(bundle, options, selection, cache)
+    selected = select_model(options)
+    selected.check_memory(read_limits())
+    return selected.load()
 
 
 def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Cache) -> ServedModel:

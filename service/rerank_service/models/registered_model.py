@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from rerank_service.errors import NotReady
 from rerank_service.models.model_state import ModelState
@@ -16,7 +17,7 @@ _WAIT_SHARE = 0.9
 _LOADING_RETRY = 5.0
 """Seconds after which a client should retry whose request waited for a load in vain."""
 
-LoadOnDemand = Callable[[], asyncio.Future[None]]
+LoadOnDemand = Callable[[], asyncio.Future[Any]]
 """Starts to load the model, or joins a load that runs. The future never has an exception.
 
 Raises NotReady if the model cannot be loaded now."""

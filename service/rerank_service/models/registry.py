@@ -53,14 +53,18 @@ class Registry:
         self._listeners.append(listener)
 
     def register(self, models: Sequence[RegisteredModel]) -> None:
-        """Know exactly these models from now on, in this order. Of two models with a name, the later one has it."""
+        """Know exactly these models from now on, in this order. Of two models with a name, the first one has it."""
         self._registered = list(models)
         for model in models:
-            model.on_change = self._changed
-        self._changed()
+            model.on_change = self.changed
+        self.changed()
 
-    def _changed(self) -> None:
-        self._by_name = {name: model for model in self._registered for name in model.names}
+    def changed(self) -> None:
+        """Look up the names of all models again, and call the listeners."""
+        self._by_name = {}
+        for model in self._registered:
+            for name in model.names:
+                self._by_name.setdefault(name, model)
         for listener in self._listeners:
             listener()
 
