@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,7 +25,8 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import OnWork
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admission import Ticket
+from rerank_service.scheduling.admissions import Admissions
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
@@ -40,11 +41,11 @@ class Reranker:
     """Ranks the documents of requests. Used on the event loop."""
 
     def __init__(
-        self, registry: Registry, admission: Admission, limits: RequestLimits, tokenizing: Executor | None = None
+        self, registry: Registry, admissions: Admissions, limits: RequestLimits, tokenizing: Executor | None = None
     ) -> None:
         """`tokenizing` runs the tokenizer, which blocks and releases the GIL. None: the event loop's own executor."""
         self._registry = registry
-        self._admission = admission
+        self._admissions = admissions
         self._tokenizing = tokenizing
         self.limits = limits
 
@@ -76,7 +77,7 @@ class Reranker:
             speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
             with (
                 caller.quota.charge(tokens) as charge,
-                self._admission.admit(len(sent), tokens, deadline, speed, caller.weight) as ticket,
+                self._admit(model, len(sent), tokens, deadline, speed, caller.weight) as ticket,
             ):
                 live = LiveRequest(
                     request=request,
@@ -124,7 +125,7 @@ class Reranker:
             speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
             with (
                 caller.quota.charge_stream() as charge,
-                self._admission.admit(0, 0.0, due, speed, caller.weight) as ticket,
+                self._admit(model, 0, 0.0, due, speed, caller.weight) as ticket,
             ):
                 live = LiveRequest(
                     request=request,
@@ -192,6 +193,13 @@ class Reranker:
             keys=PairKeys(query, live.model.identity),
             max_chars=self.limits.max_document_chars,
         )
+
+    def _admit(
+        self, model: ServedModel, documents: int, tokens: float, deadline: Deadline, speed: float, weight: float
+    ) -> AbstractContextManager[Ticket]:
+        """Accept a request at the admission of its model. See `Admission.admit`."""
+        admission = self._admissions.of(model.info.name)
+        return admission.admit(documents, tokens, deadline, speed, weight, model.scheduler.lanes_share)
 
     def _model(self, request: RerankRequest, caller: Caller) -> RegisteredModel:
         """Return the model of a request, if its caller may use it."""

@@ -41,7 +41,8 @@ from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.models.tuning.improve import load_faster
 from rerank_service.reranker import Reranker
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admissions import Admissions, LiveLimits
+from rerank_service.scheduling.lane_pool import LanePools
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
     api_keys,
@@ -97,7 +98,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         model = await run_unless_stopped(partial(load_selected, model_options(settings)), signals)
         if model is not None:
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
-            hot_swap = await running_parts.enter_async_context(serve_model(core.registry, model))
+            hot_swap = await running_parts.enter_async_context(serve_model(core.registry, core.pools, model))
             await edges.set_ready(ready=True)
             served = Addresses(
                 edges.grpc.targets, edges.rest.urls, edges.metrics_urls, model.info.name, tls is not None
@@ -107,7 +108,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             await on_ready(served)
             await _tune_until_signal(settings, hot_swap, signals)
             await edges.set_ready(ready=False)
-            await drain(core.admission, (edges.rest, edges.grpc), signals, shutdown_timeouts(settings))
+            await drain(core.admissions, (edges.rest, edges.grpc), signals, shutdown_timeouts(settings))
     ignore_stop_signals()
     _log.info("stopped")
 
@@ -117,7 +118,8 @@ class _Core:
     """The parts that both protocols share."""
 
     registry: Registry
-    admission: Admission
+    admissions: Admissions
+    pools: LanePools
     reranker: Reranker
     keys: Keys
 
@@ -139,10 +141,11 @@ class _Edges:
 def _build_core(settings: Settings, addresses: Sequence[ListenAddress], running_parts: AsyncExitStack) -> _Core:
     keys = _read_keys(settings, addresses)
     registry = empty_registry(settings)
-    admission = Admission(settings.max_live_documents, settings.max_live_tokens, asyncio.get_running_loop().time)
+    limits = LiveLimits(settings.max_live_documents, settings.max_live_tokens)
+    admissions = Admissions(limits, asyncio.get_running_loop().time)
     tokenizer_threads = running_parts.enter_context(_tokenizer_threads())
-    reranker = Reranker(registry, admission, request_limits(settings), tokenizer_threads)
-    return _Core(registry, admission, reranker, keys)
+    reranker = Reranker(registry, admissions, request_limits(settings), tokenizer_threads)
+    return _Core(registry, admissions, LanePools(), reranker, keys)
 
 
 def _read_keys(settings: Settings, addresses: Sequence[ListenAddress]) -> Keys:
@@ -168,7 +171,7 @@ async def _listen(
 ) -> _Edges:
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
-    metrics = Metrics(partial(core_state, core.registry, core.admission))
+    metrics = Metrics(partial(core_state, core.registry, core.admissions))
     observers = observing(settings, metrics.requests)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)

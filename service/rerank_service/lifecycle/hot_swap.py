@@ -16,6 +16,7 @@ from rerank_service.lifecycle.background import run_in_background
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo, ServedModel
 from rerank_service.models.tuning.improve import FasterModel, Improvement, SameEngine
+from rerank_service.scheduling.lane_pool import LanePools
 
 _log = structlog.get_logger()
 
@@ -28,8 +29,9 @@ Returns None to change nothing."""
 class HotSwap:
     """The lanes of the served model, and those of earlier models until their last request is finished."""
 
-    def __init__(self, registry: Registry, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, registry: Registry, pools: LanePools, tasks: asyncio.TaskGroup) -> None:
         self._registry = registry
+        self._pools = pools
         self._tasks = tasks
         self._lane_tasks: list[asyncio.Task[None]] = []
 
@@ -41,7 +43,8 @@ class HotSwap:
     def serve(self, model: ServedModel) -> None:
         """Send new requests to this model, and retire the models before it."""
         retired = self._registry.models()
-        self._lane_tasks.append(self._tasks.create_task(model.scheduler.run()))
+        share = self._pools.of(model.encoder.engine.device).share(model.info.name)
+        self._lane_tasks.append(self._tasks.create_task(model.scheduler.run(share)))
         self._registry.add(model)
         for earlier in retired:
             earlier.scheduler.retire()
@@ -57,11 +60,11 @@ class HotSwap:
 
 
 @asynccontextmanager
-async def serve_model(registry: Registry, model: ServedModel) -> AsyncIterator[HotSwap]:
+async def serve_model(registry: Registry, pools: LanePools, model: ServedModel) -> AsyncIterator[HotSwap]:
     """Run the lanes of a model during the block. If a lane fails, cancel the block and raise the error of the lane."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            hot_swap = HotSwap(registry, tasks)
+            hot_swap = HotSwap(registry, pools, tasks)
             hot_swap.serve(model)
             del model  # a hot swap may replace it, and then its memory is freed
             try:

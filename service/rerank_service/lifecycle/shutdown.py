@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from rerank_service.lifecycle.background import run_in_background
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admissions import Admissions
 
 _log = structlog.get_logger()
 
@@ -72,17 +72,17 @@ class Listener(Protocol):
 
 
 async def drain(
-    admission: Admission, listeners: Sequence[Listener], signals: StopSignals, timeouts: ShutdownTimeouts
+    admissions: Admissions, listeners: Sequence[Listener], signals: StopSignals, timeouts: ShutdownTimeouts
 ) -> None:
     """Finish the accepted requests and send their responses, within one grace period or until a second signal."""
-    _log.info("draining", live_requests=admission.live_requests, grace_seconds=timeouts.grace)
+    _log.info("draining", live_requests=admissions.live_requests, grace_seconds=timeouts.grace)
     second_signal = asyncio.create_task(signals.get())
     await asyncio.wait([second_signal], timeout=timeouts.delay)
-    admission.close()
+    admissions.close()
     clock = asyncio.get_running_loop().time
     end = clock() + timeouts.grace
-    if not await _finishes(admission.drained(), end, second_signal):
-        _log.warning("grace period over", live_requests=admission.live_requests)
+    if not await _finishes(admissions.drained(), end, second_signal):
+        _log.warning("grace period over", live_requests=admissions.live_requests)
     grace_left = 0.0 if second_signal.done() else max(0.0, end - clock())
     await asyncio.gather(*(_finishes(listener.stop(grace_left), end, second_signal) for listener in listeners))
     second_signal.cancel()

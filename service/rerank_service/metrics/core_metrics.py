@@ -18,7 +18,12 @@ _COUNTERS: tuple[tuple[str, str, Callable[[WorkTotals], int]], ...] = (
         lambda totals: totals.cache_hits,
     ),
 )
-_GAUGES: tuple[tuple[str, str, Callable[[ModelState], int]], ...] = (
+_GAUGES: tuple[tuple[str, str, Callable[[ModelState], float]], ...] = (
+    (
+        "rerank_model_backlog_seconds",
+        "Time in which all lanes would finish the accepted requests of a model, if no other model used them.",
+        lambda model: model.backlog_seconds,
+    ),
     (
         "rerank_requests_waiting",
         "Number of accepted requests that wait: no pair of them runs.",
