@@ -27,6 +27,9 @@ from rerank_service.models.served_model import ServedModel
 RETRY_SECONDS = 10.0
 """Seconds after a failed load in which requests do not start another load of the model."""
 
+DIGEST_DIGITS = 12
+"""Number of logged digits of a digest."""
+
 _log = structlog.get_logger()
 
 OnVersion = Callable[[ManagedModel], None]
@@ -56,7 +59,8 @@ class ModelOperations:
         self._tasks = tasks
         self._clock = asyncio.get_running_loop().time
         self._running: set[asyncio.Task[Any]] = set()
-        self._log_failures = False
+        self.starting = True
+        """True until the models of the start are loaded. The server logs `ready` then, or the error that ends it."""
         self.stopping = False
         """True while the server shuts down. No request loads a model then."""
         self.on_loaded: OnVersion = _ignore
@@ -179,8 +183,25 @@ class ModelOperations:
             registered.change_state(ModelState.READY)
         else:
             self._serve(managed, version)
+            self._log_served(managed)
             self.on_loaded(managed)
         return None
+
+    def _log_served(self, managed: ManagedModel) -> None:
+        if self.starting and len(self._models) == 1:
+            return  # the event `ready` has the same
+        info = managed.registered.info
+        _log.info(
+            "model swapped" if len(managed.lanes) > 1 else "model loaded",
+            model=managed.name,
+            folder=str(managed.entry.folder),
+            digest=managed.digest[:DIGEST_DIGITS],
+            provider=info.provider,
+            precision=info.precision,
+            why=info.reason,
+            lanes=info.lanes,
+            memory_mb=None if info.memory_bytes is None else round(info.memory_bytes / 10**6),
+        )
 
     def _failed(self, managed: ManagedModel, entry: ModelEntry, error: Exception) -> None:
         registered = managed.registered
@@ -188,13 +209,13 @@ class ModelOperations:
         managed.retry_at = self._clock() + RETRY_SECONDS
         reason = f"{entry.folder} was not loaded: {one_line(error)}"
         registered.change_state(ModelState.READY if serves else ModelState.FAILED, reason)
-        if self._log_failures:
+        if not self.starting:
             _log.error(
                 "model not loaded",
                 model=managed.name,
                 folder=str(entry.folder),
                 why=one_line(error),
-                still_serving=managed.digest[:12] if serves else "nothing",
+                still_serving=managed.digest[:DIGEST_DIGITS] if serves else "nothing",
                 exc_info=None if isinstance(error, OperatorError) else error,
             )
 
