@@ -37,6 +37,7 @@ from rerank_service.lifecycle.shutdown import (
 from rerank_service.metrics.core_state import core_state
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.loading import load_selected
+from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.models.tuning.improve import load_faster
@@ -50,6 +51,7 @@ from rerank_service.wiring import (
     empty_registry,
     grpc_options,
     metrics_options,
+    model_entries,
     model_options,
     observing,
     request_limits,
@@ -93,9 +95,11 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     async with AsyncExitStack() as running_parts:
         addresses = listen_addresses(settings.host)
         tls = certificate_store(settings)
+        [entry] = model_entries(settings)
+        options = model_options(entry, settings)
         core = _build_core(settings, addresses, running_parts)
         edges = await _listen(settings, addresses, core, tls, running_parts)
-        model = await run_unless_stopped(partial(load_selected, model_options(settings)), signals)
+        model = await run_unless_stopped(partial(load_selected, options), signals)
         if model is not None:
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
             hot_swap = await running_parts.enter_async_context(serve_model(core.registry, core.pools, model))
@@ -106,7 +110,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             _log_ready(served, model.info, time.perf_counter() - started, keys=core.keys, tls=tls)
             del model  # a hot swap may replace it, and then its memory is freed
             await on_ready(served)
-            await _tune_until_signal(settings, hot_swap, signals)
+            await _tune_until_signal(settings, options, hot_swap, signals)
             await edges.set_ready(ready=False)
             await drain(core.admissions, (edges.rest, edges.grpc), signals, shutdown_timeouts(settings))
     ignore_stop_signals()
@@ -188,9 +192,11 @@ async def _listen(
     return _Edges(rest_edge, grpc_edge, routes, metrics_urls)
 
 
-async def _tune_until_signal(settings: Settings, hot_swap: HotSwap, signals: StopSignals) -> None:
+async def _tune_until_signal(
+    settings: Settings, options: ModelOptions, hot_swap: HotSwap, signals: StopSignals
+) -> None:
     """Look for a faster engine and change to it, unless `--tune off`, until the first signal arrives."""
-    load = partial(load_faster, model_options(settings))
+    load = partial(load_faster, options)
     async with swap_in_background(hot_swap, load) if settings.tune == "auto" else nullcontext():
         await signals.get()
 

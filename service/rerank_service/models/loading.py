@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
+from rerank_service.errors import BundleInvalid
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.model_options import ModelOptions
@@ -59,9 +60,10 @@ def select_model(options: ModelOptions) -> SelectedModel:
     """Verify a model folder, and choose the engine. Blocks.
 
     Raises:
-        BundleInvalid: the model cannot be served.
+        BundleInvalid: the model cannot be served, or has another digest than the options require.
     """
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
+    _check_digest(bundle, options.digest)
     return SelectedModel(bundle, options, select(bundle, runnable_request(bundle, options.requested), cache), cache)
 
 
@@ -71,7 +73,7 @@ def load_selected(
     """Load the model on the engine that `select` chooses. Blocks.
 
     Raises:
-        BundleInvalid: the model cannot be served.
+        BundleInvalid: the model cannot be served, or has another digest than the options require.
         MemoryTooSmall: its weights exceed the memory limit.
     """
     selected = select_model(options)
@@ -99,3 +101,12 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
         cost=CostModel(tuned.cost) if tuned and tuned.cost else None,
         scores=ScoreCache(options.score_cache_bytes) if options.score_cache_bytes else None,
     )
+
+
+def _check_digest(bundle: Bundle, required: str | None) -> None:
+    if required is not None and bundle.digest != required:
+        found = f"the digest {bundle.digest}" if bundle.digest else "no digest, because it has no manifest"
+        raise BundleInvalid(
+            f"{bundle.folder} has {found}, but {required} is required: change the required digest (--model-digest, or "
+            "digest in the models file), or put the right bundle there"
+        )

@@ -16,8 +16,6 @@ _REPLACEMENTS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 
     map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"), " "
 )
 """Replacements of control characters: a space for those that move to another line or column, U+FFFD for others."""
-_DIGEST_DIGITS = 12
-"""Number of shown digits of a model's digest."""
 
 
 def ranking_table(query: str, documents: Sequence[str], response: pb.RerankResponse) -> Table:
@@ -54,7 +52,7 @@ def model_table(model: pb.Model) -> Table:
         "aliases": ", ".join(model.aliases),
         "source": model.source,
         "revision": model.revision,
-        "digest": model.digest[:_DIGEST_DIGITS],
+        "digest": model.digest,
         "precision": model.precision,
         "provider": model.provider,
         "why": model.choice,

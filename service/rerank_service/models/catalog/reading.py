@@ -8,6 +8,7 @@ from rerank_service.models.bundle import is_ignored
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.catalog.models_file import read_models_file
 from rerank_service.models.files import CONFIG, MANIFEST
+from rerank_service.models.registry import DEFAULT_NAMES
 
 
 def read_catalog(path: Path) -> tuple[ModelEntry, ...]:
@@ -18,7 +19,8 @@ def read_catalog(path: Path) -> tuple[ModelEntry, ...]:
         SettingsInvalid: the file or the folder cannot be read, or an entry is wrong. The message is one line with the
             path, and for a file with the line, the field, its value and the allowed values.
     """
-    return _read_folder(path) if path.is_dir() else read_models_file(path)
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises an error if the name is too long
+    return _read_folder(path) if is_folder else read_models_file(path)
 
 
 def _read_folder(path: Path) -> tuple[ModelEntry, ...]:
@@ -32,12 +34,20 @@ def _read_folder(path: Path) -> tuple[ModelEntry, ...]:
     if not folders:
         raise SettingsInvalid(f"--models {path}: has no folder: put at least one bundle there")
     for folder in folders:
-        if not _is_model_folder(folder):
-            raise SettingsInvalid(
-                f"--models {path}: {folder.name} is not a model folder, because it has neither {MANIFEST} nor "
-                f"{CONFIG}: remove it, or begin its name with a dot"
-            )
+        _check_folder(path, folder, is_first=folder is folders[0])
     return tuple(ModelEntry(folder=folder, place=str(folder), name=folder.name) for folder in folders)
+
+
+def _check_folder(path: Path, folder: Path, *, is_first: bool) -> None:
+    if not _is_model_folder(folder):
+        why = f"is not a model folder, because it has neither {MANIFEST} nor {CONFIG}"
+    elif not folder.name.isprintable():
+        why = "cannot be the name of a model, because it has characters that are not printable"
+    elif folder.name in DEFAULT_NAMES and not is_first:
+        why = "cannot be the name of this model, because it means the first model"
+    else:
+        return
+    raise SettingsInvalid(f"--models {path}: {folder.name!r} {why}: rename it, or begin its name with a dot")
 
 
 def _is_model_folder(folder: Path) -> bool:
