@@ -1,4 +1,4 @@
-"""Errors of loading and unloading models, beside those in rerank_service.errors."""
+"""Errors of loading and unloading models and of the service Admin, beside those in rerank_service.errors."""
 
 from grpc import StatusCode
 
@@ -6,7 +6,7 @@ from rerank_service.errors import RequestError
 
 
 class LoadFailed(RequestError):
-    """A model cannot be loaded. The server serves what it served before."""
+    """A model cannot be loaded. An earlier version of it serves on."""
 
     code = StatusCode.FAILED_PRECONDITION
     kind = reason = "load_failed"
@@ -34,3 +34,18 @@ class LoadConflict(RequestError):
     code = StatusCode.ABORTED
     kind = reason = "load_conflict"
     field = "name"
+
+
+class FolderNotAllowed(RequestError):
+    """Admin may not load models from this folder."""
+
+    code = StatusCode.PERMISSION_DENIED
+    kind = reason = "folder_not_allowed"
+    field = "folder"
+
+
+class AdminKeyRequired(RequestError):
+    """The API key may not change the server."""
+
+    code = StatusCode.PERMISSION_DENIED
+    kind = reason = "admin_key_required"

@@ -60,11 +60,22 @@ def _hosts(value: object) -> object:
 
 
 def _host(host: str) -> str:
-    """Accept an IPv6 address in brackets, as in a URL. Require the folder of Unix sockets. Reject a port."""
+    """Require the folder of Unix sockets. Check any other address."""
     if host.startswith("unix:") and not host.removeprefix("unix:").strip("/"):
         raise ValueError(f"is {host!r}: give a folder, such as unix:/run/rerank")
+    return _address(host, "--grpc-port and --rest-port set")
+
+
+def _admin_host(host: str) -> str:
+    if host.startswith("unix:"):
+        raise ValueError(f"is {host!r}: give an IP address or a host name, because Admin has no Unix socket")
+    return _address(host, "--admin-port sets")
+
+
+def _address(host: str, port_settings: str) -> str:
+    """Accept an IPv6 address in brackets, as in a URL. Reject a port."""
     if _WITH_PORT.fullmatch(host):
-        raise ValueError(f"is {host!r}: give the address without a port, which --grpc-port and --rest-port set")
+        raise ValueError(f"is {host!r}: give the address without a port, which {port_settings}")
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
@@ -115,6 +126,7 @@ Text = Annotated[str, AfterValidator(_utf8)]
 Digest = Annotated[str, AfterValidator(_digest)]
 Host = Annotated[Text, AfterValidator(_host)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
+AdminHosts = Annotated[tuple[Annotated[Text, AfterValidator(_admin_host)], ...], NoDecode, BeforeValidator(_hosts)]
 Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
 Origin = Annotated[Text, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]

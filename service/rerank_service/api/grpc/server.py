@@ -41,7 +41,7 @@ class GrpcEdge:
         self._server = server
         self._checks = checks
         self._services = services
-        self.port, self.targets = bind(server, options.addresses, options.port, options.tls)
+        self.port, self.targets = bind(server, options)
 
     async def stop(self, grace: float) -> None:
         """Accept no new calls, and wait until running calls end. After `grace` seconds, cancel them.

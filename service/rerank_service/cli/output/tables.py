@@ -75,6 +75,16 @@ def printable(text: str) -> str:
     return text.translate(_REPLACEMENTS)
 
 
+def short_digest(digest: str) -> str:
+    """Return the first digits of a digest, which are enough to compare."""
+    return printable(digest[:_DIGEST_DIGITS])
+
+
+def literal(text: str) -> Text:
+    """Return a text of several lines to print as it is, without markup, with control characters replaced."""
+    return Text("\n".join(map(printable, text.split("\n"))))
+
+
 def _text(text: str, style: str = "") -> Text:
     return Text(printable(text), style)
 
