@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.models.catalog.entry import Load, ModelEntry
@@ -27,6 +26,8 @@ class ManagedModel:
     entry: ModelEntry
     """How to run the model. Its folder is that of the version that serves, or of the next load."""
     registered: RegisteredModel
+    wanted: ModelEntry = field(init=False)
+    """The entry that the catalog or an operator wants. It differs from `entry` if its load failed."""
     digest: str = ""
     """Digest of the version that serves, else of the last one."""
     operation: Operation | None = None
@@ -35,6 +36,9 @@ class ManagedModel:
     retry_at: float = 0.0
     """Time on the event loop's clock before which requests do not load the model again, after a failed load."""
     idle_timer: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self.wanted = self.entry
 
     @property
     def name(self) -> str:
@@ -80,8 +84,3 @@ class ManagedModel:
             live_requests=registered.live_requests,
             info=registered.info if registered.model is not None else None,
         )
-
-
-def same_folder(one: Path, other: Path) -> bool:
-    """Return True if two paths are the same folder, links followed."""
-    return one.resolve() == other.resolve()

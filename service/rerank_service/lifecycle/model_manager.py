@@ -4,7 +4,7 @@ model_operations.py has the operations themselves: load, swap, unload.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from rerank_service.errors import MemoryTooSmall, NotReady, OperatorError, Reque
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control import ModelStatus
-from rerank_service.lifecycle.model_control_errors import LoadConflict, LoadFailed, NameTaken, NoMemory
+from rerank_service.lifecycle.model_control_errors import LoadFailed, NameTaken, NoMemory
 from rerank_service.lifecycle.model_operations import ModelOperations, Outcome, one_line
 from rerank_service.lifecycle.version_loading import VersionLoader
 from rerank_service.models.catalog.entry import Load, ModelEntry
@@ -41,6 +41,7 @@ class ModelManager:
         self._capacity = capacity
         self._models: dict[str, ManagedModel] = {}
         self._wants_ready = True
+        self._draining = False
         self.operations = ModelOperations(self._models, loader, capacity, tasks)
 
     @property
@@ -51,8 +52,13 @@ class ModelManager:
     @property
     def ready(self) -> bool:
         """True if the server accepts requests for at least one model, and no operator has switched readiness off."""
-        running = not (self.operations.starting or self.operations.stopping)
+        running = not (self.operations.starting or self._draining)
         return running and self._wants_ready and any(each.registered.accepts_requests for each in self.models)
+
+    @property
+    def accepting(self) -> Mapping[str, bool]:
+        """All names and aliases of models, with True if the model accepts requests."""
+        return {name: each.registered.accepts_requests for each in self.models for name in each.registered.names}
 
     async def start(self, entries: Sequence[ModelEntry]) -> None:
         """Know the models of a catalog, and load those that are loaded at the start, one after the other.
@@ -68,6 +74,11 @@ class ModelManager:
         self.operations.starting = False
         self._registry.changed()
 
+    def drain(self) -> None:
+        """Be not ready from now on, and reject calls of an operator: the server shuts down."""
+        self._draining = True
+        self._registry.changed()
+
     def statuses(self) -> Sequence[ModelStatus]:
         """See `ModelControl`."""
         return [managed.status() for managed in self.models]
@@ -81,8 +92,6 @@ class ModelManager:
         if managed is None:
             assert folder is not None
             return await self._load_new(ModelEntry(folder=folder, place=_OPERATOR, name=name))
-        if managed.registered.state is ModelState.DRAINING:
-            raise LoadConflict(f"model {name!r} is being unloaded: call again when it is unloaded")
         entry = managed.entry
         if folder is not None and folder != entry.folder.resolve():
             entry = replace(entry, folder=folder, digest=None)  # the digest is that of the folder in the catalog
@@ -113,8 +122,8 @@ class ModelManager:
         Raises:
             BundleInvalid: an entry has no name, and its folder has none. Nothing has changed.
         """
-        old = {unloaded_info(entry).name: entry for entry in before}
-        new = {unloaded_info(entry).name: entry for entry in after}
+        old = {_name(entry): entry for entry in before}
+        new = {_name(entry): entry for entry in after}
         known = {name: self._models.get(name) or self._managed(entry) for name, entry in new.items()}
         removed = [managed for name, managed in self._models.items() if name in old and name not in new]
         added = [managed for name, managed in self._models.items() if name not in old and name not in new]
@@ -134,7 +143,7 @@ class ModelManager:
         await self.operations.settled(managed)
         managed.retry_at = 0.0
         if managed.registered.model is not None or not managed.on_demand:
-            await _error(self._load(managed))
+            await _error(self.operations.load(managed, managed.wanted))
         else:
             managed.registered.describe(unloaded_info(managed.entry))
             managed.registered.change_state(ModelState.UNLOADED)
@@ -188,6 +197,7 @@ class ModelManager:
     async def _change_entry(self, managed: ManagedModel, entry: ModelEntry) -> None:
         """Let a new or changed entry hold. Load the model if it has to be loaded (again)."""
         await self.operations.settled(managed)
+        managed.wanted = entry
         self._apply(managed, entry)
         same = managed.runs_as(entry) and (managed.entry.folder, managed.entry.digest) == (entry.folder, entry.digest)
         managed.retry_at = 0.0
@@ -202,11 +212,15 @@ class ModelManager:
     def _check_running(self) -> None:
         if self.operations.starting:
             raise NotReady("the server is starting: call again when it is ready")
-        if self.operations.stopping:
+        if self._draining:
             raise NotReady("the server is stopping")
 
     def _unknown(self, name: str) -> UnknownModel:
         return UnknownModel(f"the server has no model {excerpt(name)!r}; it has: {', '.join(self._models)}")
+
+
+def _name(entry: ModelEntry) -> str:
+    return entry.name or unloaded_info(entry).name
 
 
 @asynccontextmanager

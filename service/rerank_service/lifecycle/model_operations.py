@@ -177,7 +177,7 @@ class ModelOperations:
         except Exception as error:  # noqa: BLE001 - the version that serves continues
             self._failed(managed, entry, error)
             return error
-        managed.entry = entry
+        managed.entry = managed.wanted = entry
         managed.retry_at = 0.0
         if version is None:
             registered.change_state(ModelState.READY)

@@ -6,20 +6,18 @@ requests until the grace period is over or a second signal arrives.
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import structlog
 
-from rerank_service.lifecycle.background import run_in_background
 from rerank_service.scheduling.admissions import Admissions
 
 _log = structlog.get_logger()
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-T = TypeVar("T")
 StopSignals = asyncio.Queue[signal.Signals]
 """SIGTERM and SIGINT in order of arrival."""
 
@@ -41,17 +39,24 @@ def ignore_stop_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-async def run_unless_stopped(work: Callable[[], T], signals: StopSignals) -> T | None:
-    """Run blocking work in a background thread and return its result, or None if a signal arrives before that."""
-    result = run_in_background(work)
+async def run_unless_stopped(work: Coroutine[Any, Any, None], signals: StopSignals) -> bool:
+    """Run work until its end. Return False if a signal arrives before that; the work is then cancelled.
+
+    Raises the error of the work.
+    """
+    task = asyncio.create_task(work)
     signalled = asyncio.create_task(signals.get())
-    waiting: list[asyncio.Future[Any]] = [result, signalled]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    if signalled.done():
-        result.cancel()
-        return None
-    signalled.cancel()
-    return result.result()
+    waiting: list[asyncio.Task[Any]] = [task, signalled]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if signalled.done():
+            return False
+        task.result()
+        return True
+    finally:
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class VersionLoader:
         read_limits: Callable[[], Sequence[MemoryLimit]] = memory_limits,
         read_memory: Callable[[], ProcessMemory | None] = process_memory,
     ) -> None:
-        """`options_of` returns the options of an entry of the catalog. The functions may block, except `read_memory`."""
+        """`options_of` returns the options of an entry. The other functions block, except `read_memory`."""
         self.options_of = options_of
         self._select = select
         self._read_limits = read_limits
@@ -97,5 +97,3 @@ class VersionLoader:
         after = self._read_memory()
         taken = max(0, after.resident - before.resident) if before is not None and after is not None else None
         return Version(model, taken)
-
-

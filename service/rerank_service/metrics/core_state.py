@@ -1,6 +1,6 @@
 """The state of admission, queues and lanes, read at the time of a scrape."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rerank_service.models.registry import Registry
@@ -11,7 +11,7 @@ from rerank_service.scheduling.totals import WorkTotals
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """The state of one served model."""
+    """The state of one loaded model."""
 
     info: ModelInfo
     waiting: int
@@ -20,7 +20,8 @@ class ModelState:
     """Number of requests of which a pair runs."""
     backlog_seconds: float
     """Time in which all lanes would finish its accepted requests, in seconds."""
-    totals: WorkTotals
+    memory_bytes: int | None
+    """Measured memory of the model. None: not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,23 @@ class CoreState:
     backlog_seconds: float
     """Time in which all lanes would finish all accepted requests, in seconds."""
     models: Sequence[ModelState]
+    """The models that are loaded."""
+    totals: Mapping[str, WorkTotals]
+    """Totals of all models of the server, loaded or not, by name. They continue when a model is loaded again."""
 
 
 def core_state(registry: Registry, admissions: Admissions) -> CoreState:
     """Return the current state. Called on the event loop."""
-    models = [_model_state(model, admissions) for model in registry.models()]
-    return CoreState(admissions.backlog_seconds, models)
+    models = [
+        _model_state(registered.model, registered.memory_bytes, admissions)
+        for registered in registry.registered
+        if registered.model is not None
+    ]
+    totals = {registered.name: registered.work.totals() for registered in registry.registered}
+    return CoreState(admissions.backlog_seconds, models, totals)
 
 
-def _model_state(model: ServedModel, admissions: Admissions) -> ModelState:
+def _model_state(model: ServedModel, memory_bytes: int | None, admissions: Admissions) -> ModelState:
     waiting, running = model.scheduler.live_requests()
     backlog_seconds = admissions.of(model.info.name).backlog_seconds
-    return ModelState(model.info, waiting, running, backlog_seconds, model.scheduler.work.totals())
+    return ModelState(model.info, waiting, running, backlog_seconds, memory_bytes)

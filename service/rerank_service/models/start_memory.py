@@ -20,9 +20,7 @@ _MB = 10**6
 _log = structlog.get_logger()
 
 
-def check_memory(
-    bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[MemoryLimit], held: int = 0
-) -> None:
+def check_memory(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[MemoryLimit], held: int = 0) -> None:
     """Compare a model with the memory limits of the process. Log a warning if it may exceed one.
 
     `held` is the memory of the process that the kernel cannot drop, if other models are loaded; otherwise 0.

@@ -17,6 +17,9 @@ _REPLACEMENTS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 
 )
 """Replacements of control characters: a space for those that move to another line or column, U+FFFD for others."""
 
+_DIGEST_DIGITS = 12
+"""Number of digits of a short digest."""
+
 
 def ranking_table(query: str, documents: Sequence[str], response: pb.RerankResponse) -> Table:
     """Return one row for each result: rank, score, index, and the document or its best window."""
