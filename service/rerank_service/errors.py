@@ -12,7 +12,7 @@
     ├── UnknownModel         no model has this name
     ├── Overloaded           other requests use the capacity; carries the seconds until a retry
     ├── RateLimited          the API key is over its limits; carries the seconds until a retry
-    ├── NotReady             the server is loading or draining
+    ├── NotReady             the server or the model is loading or draining
     ├── DeadlineExceeded     the request would miss its deadline
     │   └── DeadlinePassed   the deadline passed before the request was finished
     └── InferenceFailed      the model returned no usable score
@@ -209,6 +209,10 @@ class NotReady(RequestError):
     kind = reason = "not_ready"
     retry_after: float = 1.0
     """Seconds until the client should retry: by then the model is loaded, or another replica serves."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DeadlineExceeded(RequestError):

@@ -158,6 +158,15 @@ def test_sizes_are_accepted_in_each_notation(value: str, count: int, monkeypatch
     assert Settings().score_cache_bytes == count
 
 
+@pytest.mark.parametrize("value", ["abc", "0" * 63, "0" * 63 + "g", " " * 64])
+def test_wrong_digests_are_rejected(value: str) -> None:
+    """The message says where the right one is."""
+    with pytest.raises(
+        SettingsInvalid, match=f"RERANK_MODEL_DIGEST is '{value}': give 64 hexadecimal digits, as `rerank"
+    ):
+        read_settings(model_digest=value)
+
+
 def test_every_setting_has_a_description() -> None:
     """--help and docs/settings.md show it."""
     assert all(field.description for field in Settings.model_fields.values())

@@ -40,6 +40,12 @@ def _key_file(value: object) -> object:
     return value
 
 
+def _digest(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError(f"is {value!r}: give 64 hexadecimal digits, as `rerank models` shows them")
+    return value.lower()
+
+
 def _tls_file(value: object) -> object:
     if isinstance(value, str) and not value.strip():
         raise ValueError("is empty: give the path of a PEM file, or remove the setting")
@@ -117,6 +123,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_kubernetes_size)]
 Text = Annotated[str, AfterValidator(_utf8)]
+Digest = Annotated[str, AfterValidator(_digest)]
 Host = Annotated[Text, AfterValidator(_host)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
 AdminHosts = Annotated[tuple[Annotated[Text, AfterValidator(_admin_host)], ...], NoDecode, BeforeValidator(_hosts)]

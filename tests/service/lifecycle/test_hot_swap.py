@@ -15,14 +15,15 @@ from rerank_service.models.tuning.improve import SameEngine
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.reranker import Reranker
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.lane_pool import LanePools
 from support.limits import batch_limits, request_limits
 from support.running import DocumentReader, HeldScore, build_held
 
 
 def _loaded(bundle: Bundle, explanation: str) -> tuple[ServedModel, HeldScore]:
-    return build_held(bundle, limits=batch_limits(), lanes=1, names=Names("small"), explanation=explanation)
+    return build_held(bundle, limits=batch_limits(), lanes=2, names=Names("small"), explanation=explanation)
 
 
 def _is_open(model: ServedModel) -> bool:
@@ -30,10 +31,10 @@ def _is_open(model: ServedModel) -> bool:
 
 
 async def test_requests_finish_on_the_model_that_accepted_them(small_model: Bundle) -> None:
-    """New requests go to the new model. The lanes of the old model end after its last request."""
+    """New requests go to the new model. The old model ends after its last request. Both share the lanes of the pool."""
     registry = Registry()
-    admission = Admission(100, 1e9, asyncio.get_running_loop().time)
-    reranker = Reranker(registry, admission, request_limits())
+    admissions = Admissions(LiveLimits(100, 1e9), asyncio.get_running_loop().time)
+    reranker = Reranker(registry, admissions, request_limits())
 
     async def rank() -> list[float]:
         request, documents = RerankRequest(query="0"), [Document("1", original="1"), Document("2", original="2")]
@@ -42,7 +43,7 @@ async def test_requests_finish_on_the_model_that_accepted_them(small_model: Bund
 
     old, old_score = _loaded(small_model, "exact")
     new, new_score = _loaded(small_model, "faster")
-    async with serve_model(registry, old) as hot_swap, AsyncExitStack() as exits:
+    async with serve_model(registry, LanePools(), old) as hot_swap, AsyncExitStack() as exits:
         exits.callback(old_score.release)  # if the test fails
         old_score.hold()
         accepted = asyncio.create_task(rank())
@@ -59,11 +60,11 @@ async def test_requests_finish_on_the_model_that_accepted_them(small_model: Bund
 
 
 async def test_an_idle_model_ends_at_the_swap(small_model: Bundle) -> None:
-    """Its lanes end at once, and its memory is freed."""
+    """It leaves the lanes at once, and its memory is freed."""
     registry = Registry()
     old, new = _loaded(small_model, "exact")[0], _loaded(small_model, "faster")[0]
     reference = weakref.ref(old)
-    async with serve_model(registry, old) as hot_swap:
+    async with serve_model(registry, LanePools(), old) as hot_swap:
         hot_swap.serve(new)
         assert not _is_open(old)
         assert registry.models() == [new]
@@ -78,7 +79,7 @@ async def test_a_tuning_updates_the_reason_of_the_served_model(small_model: Bund
     """The model stays if it is the fastest, and its description gets the reason."""
     registry = Registry()
     model = _loaded(small_model, "not tuned yet")[0]
-    async with serve_model(registry, model) as hot_swap:
+    async with serve_model(registry, LanePools(), model) as hot_swap:
         same = SameEngine(replace(model.info, explanation="the fastest"))
         async with swap_in_background(hot_swap, lambda *_: same), asyncio.timeout(10):
             while registry.default().info.explanation != "the fastest":
@@ -97,7 +98,7 @@ async def test_a_shutdown_does_not_wait_for_the_tuning(small_model: Bundle) -> N
         release.wait()
 
     registry = Registry()
-    async with serve_model(registry, _loaded(small_model, "exact")[0]) as hot_swap, asyncio.timeout(10):
+    async with serve_model(registry, LanePools(), _loaded(small_model, "exact")[0]) as hot_swap, asyncio.timeout(10):
         async with swap_in_background(hot_swap, derive):
             while not events:
                 await asyncio.sleep(0.01)

@@ -16,8 +16,9 @@ from rerank_service.api.grpc.handlers import Call, Service
 from rerank_service.errors import InvalidRequest, RequestError, excerpt
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.bundle_folders import AvailableBundle, BundleFolders
-from rerank_service.lifecycle.model_control import ModelControl, ModelState, ModelStatus
+from rerank_service.lifecycle.model_control import ModelControl, ModelStatus
 from rerank_service.lifecycle.model_control_errors import AdminKeyRequired
+from rerank_service.models.model_state import ModelState
 from rerank_service.models.registry import DEFAULT_NAMES
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["Admin"]
