@@ -1,6 +1,6 @@
 """The composition root: build the parts, start them, wait for a signal, shut down.
 
-Rule 1: only this file, wiring.py and the commands read `Settings`.
+Rule 1: only this file, admin_port.py, wiring.py and the commands read `Settings`.
 Rule 2: the exit stack stops each started part, in reverse order. When a part fails, the process ends.
 """
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from rerank_service.api.address import ListenAddress, TcpAddress, listen_addresses
+from rerank_service.api.address import ListenAddress, TcpAddress
 from rerank_service.api.api_keys_reload import ReloadedKeys
 from rerank_service.api.auth import Keys
 from rerank_service.api.client_address import TrustedProxies
@@ -204,29 +204,6 @@ def metrics_options(settings: Settings, addresses: tuple[ListenAddress, ...]) ->
         )
     return replace(
         rest_options(settings, addresses), addresses=tcp, port=settings.metrics_port, port_flag="--metrics-port"
-    )
-
-
-def admin_options(settings: Settings, keys: Keys, tls: CertificateStore | None = None) -> GrpcOptions | None:
-    """Return the options of the port for Admin; None if it is off.
-
-    Raises:
-        SettingsInvalid: other machines could reach the port, and no API key is required.
-        OSError: a host name has no address of this machine.
-    """
-    if settings.admin_port is None:
-        return None
-    addresses = listen_addresses(settings.admin_host, flag="--admin-host")
-    if not keys.required and not all(each.is_loopback for each in addresses):
-        raise SettingsInvalid(
-            f"--admin-host or RERANK_ADMIN_HOST is {','.join(settings.admin_host)}, and no API keys are set: set "
-            "--api-keys-file with a key of `admin: true`, or use 127.0.0.1, so that not everyone can change the server"
-        )
-    return replace(
-        grpc_options(settings, addresses, tls),
-        port=settings.admin_port,
-        port_flag="--admin-port",
-        host_flag="--admin-host",
     )
 
 

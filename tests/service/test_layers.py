@@ -20,6 +20,7 @@ LAYERS = (
     "__main__",
     "cli",
     "server",
+    "admin_port",
     "wiring",
     ("api", "tools", "metrics"),
     "lifecycle",
@@ -37,6 +38,7 @@ LAYERS = (
 Plain names are modules. `errors` has no line: every package imports it."""
 _READERS_OF_SETTINGS = (
     "rerank_service.server",
+    "rerank_service.admin_port",
     "rerank_service.wiring",
     "rerank_service.settings",
     "rerank_service.cli",

@@ -239,6 +239,24 @@ def test_wrong_hosts_are_rejected(text: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (",", "contains no address"),
+        (
+            "unix:/run/rerank",
+            "is 'unix:/run/rerank': give an IP address or a host name",
+        ),
+        ("0.0.0.0:50052", "is '0.0.0.0:50052': give the address without a port, which --admin-port sets"),
+    ],
+)
+def test_wrong_admin_hosts_are_rejected(text: str, problem: str) -> None:
+    """An IPv6 address may have brackets."""
+    with pytest.raises(SettingsInvalid, match=f"--admin-host or RERANK_ADMIN_HOST .*{problem}"):
+        read_settings(admin_host=text)
+    assert read_settings(admin_host="[::1]").admin_host == ("::1",)
+
+
+@pytest.mark.parametrize(
     ("text", "origins"),
     [
         ("https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),

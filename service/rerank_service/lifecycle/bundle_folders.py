@@ -25,7 +25,7 @@ class AvailableBundle:
 
     folder: Path
     digest: str
-    """As `Bundle.digest`; empty for a folder without a manifest."""
+    """Same as `Bundle.digest`; empty for a folder without a manifest."""
     problem: str = ""
     """Why the manifest cannot be read; empty if it can. The digests of the files are not checked."""
 

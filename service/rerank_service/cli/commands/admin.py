@@ -19,6 +19,10 @@ _SERVER = "127.0.0.1:50052"
 _YEAR = 365 * 24 * 60 * 60.0
 
 
+def _add_nothing(_parser: argparse.ArgumentParser) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Action:
     """An action of `rerank admin`, such as `load`."""
@@ -30,7 +34,7 @@ class _Action:
     run: "Callable[[AdminClient, argparse.Namespace], None]"
     examples: tuple[tuple[str, str], ...]
     """Purposes, and the words after `rerank admin`."""
-    configure: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    configure: Callable[[argparse.ArgumentParser], None] = _add_nothing
     """Add the positional arguments to a parser."""
 
 
@@ -85,8 +89,8 @@ def _add_name_and_folder(parser: argparse.ArgumentParser) -> None:
         "folder",
         nargs="?",
         metavar="FOLDER",
-        help="folder at the server: an absolute path, or a path in its --bundles-root (default: the folder of the model, "
-        "which is read again)",
+        help="folder at the server: an absolute path, or a path in its --bundles-root (default: the folder of the "
+        "model, which is read again)",
     )
 
 

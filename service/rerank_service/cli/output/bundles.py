@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from rich.table import Column, Table
+from rich.text import Text
 
 from rerank.v1 import admin_pb2 as pb
-from rerank_service.cli.output.tables import literal, short_digest
+from rerank_service.cli.output.tables import printable, short_digest
 from rerank_service.quantities import counted
 
 _PREFIX = "BUNDLE_STATE_"
@@ -16,25 +17,23 @@ def bundles_table(bundles: Iterable[pb.Bundle]) -> Table:
     """Return one row for each model and each bundle that no model uses."""
     table = Table(
         Column("name", overflow="fold"),
-        Column("state", overflow="fold"),
-        "engine",
-        Column("memory", justify="right"),
-        Column("live requests", justify="right"),
-        Column("weight", justify="right"),
-        Column("digest", overflow="fold"),
-        Column("folder", overflow="fold"),
+        Column("state", no_wrap=True),
+        Column("engine", no_wrap=True),
+        Column("memory", justify="right", no_wrap=True),
+        Column("live", justify="right", no_wrap=True),
+        Column("weight", justify="right", no_wrap=True),
+        Column("folder, digest, reason", overflow="fold"),
         show_lines=True,
     )
     for bundle in bundles:
         table.add_row(
-            literal("\n".join((bundle.name, *bundle.aliases))),
-            literal("\n".join(filter(None, (_state_text(bundle), bundle.reason)))),
-            _engine(bundle),
+            _lines(bundle.name, *bundle.aliases),
+            _lines(_state(bundle), "on demand" if bundle.on_demand else ""),
+            _lines(_engine(bundle), counted(bundle.lanes, "lane") if bundle.lanes else ""),
             _memory(bundle),
             f"{bundle.live_requests:,}",
             f"{bundle.weight:g}" if bundle.weight else "",
-            short_digest(bundle.digest),
-            literal(bundle.folder),
+            _lines(bundle.folder, short_digest(bundle.digest), bundle.reason),
         )
     return table
 
@@ -42,7 +41,7 @@ def bundles_table(bundles: Iterable[pb.Bundle]) -> Table:
 def bundle_line(bundle: pb.Bundle) -> str:
     """Return one line about a model: its state, engine, memory and folder."""
     facts = ", ".join(filter(None, (_engine(bundle), _memory(bundle), f"from {bundle.folder}")))
-    return f"{bundle.name} is {_state(bundle)}: {facts}"
+    return printable(f"{bundle.name} is {_state(bundle)}: {facts}")
 
 
 def bundle_json(bundle: pb.Bundle) -> dict[str, object]:
@@ -72,14 +71,15 @@ def _state(bundle: pb.Bundle) -> str:
         return f"state {bundle.state}"
 
 
-def _state_text(bundle: pb.Bundle) -> str:
-    return f"{_state(bundle)}, on demand" if bundle.on_demand else _state(bundle)
+def _lines(*texts: str) -> Text:
+    """Return the texts that are not empty, one a line and without markup, with control characters replaced."""
+    return Text("\n".join(map(printable, filter(None, texts))))
 
 
 def _engine(bundle: pb.Bundle) -> str:
     if not bundle.provider:
         return ""
-    return f"{bundle.provider.removesuffix('ExecutionProvider')} {bundle.precision}, {counted(bundle.lanes, 'lane')}"
+    return f"{bundle.provider.removesuffix('ExecutionProvider')} {bundle.precision}"
 
 
 def _memory(bundle: pb.Bundle) -> str:

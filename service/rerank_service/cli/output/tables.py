@@ -80,12 +80,7 @@ def printable(text: str) -> str:
 
 def short_digest(digest: str) -> str:
     """Return the first digits of a digest, which are enough to compare."""
-    return printable(digest[:_DIGEST_DIGITS])
-
-
-def literal(text: str) -> Text:
-    """Return a text of several lines to print as it is, without markup, with control characters replaced."""
-    return Text("\n".join(map(printable, text.split("\n"))))
+    return digest[:_DIGEST_DIGITS]
 
 
 def _text(text: str, style: str = "") -> Text:
