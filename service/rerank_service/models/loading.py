@@ -9,6 +9,7 @@ from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.golden_check import check_golden
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.start_memory import check_memory, may_exceed
@@ -82,14 +83,14 @@ def load_selected(
 
 
 def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: Cache) -> ServedModel:
-    """Load a bundle on a selected engine. Blocks.
+    """Load a bundle on a selected engine, and check it by its golden pairs. Blocks.
 
     Raises:
-        BundleInvalid: the model cannot be served on this engine.
+        BundleInvalid: the model cannot be served on this engine, or scores its golden pairs differently.
     """
     tuned, engine = selection.tuned, options.with_cuda_graphs(selection.engine)
     _log.debug("loading", engine=str(engine), why=selection.explanation)
-    return build_model(
+    model = build_model(
         bundle,
         limits=options.batch_limits(bundle, engine, tuned),
         engine=engine,
@@ -101,6 +102,8 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
         cost=CostModel(tuned.cost) if tuned and tuned.cost else None,
         scores=ScoreCache(options.score_cache_bytes) if options.score_cache_bytes else None,
     )
+    check_golden(model)
+    return model
 
 
 def _check_digest(bundle: Bundle, required: str | None) -> None:
