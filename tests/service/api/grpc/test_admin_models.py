@@ -77,7 +77,7 @@ async def _small(stub: "pb_grpc.AdminAsyncStub") -> pb.Bundle:
 
 
 async def test_a_load_continues_after_the_end_of_its_call(root: Path) -> None:
-    """Until it is finished, the old version serves, and calls for another version or an unload are ABORTED."""
+    """The old version serves meanwhile. Calls for another version or an unload are ABORTED."""
     loads = _Loads()
     async with _serving(root, loads) as stub:
         ended = stub.LoadModel(pb.LoadModelRequest(name="small", folder="v2"))
