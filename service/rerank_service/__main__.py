@@ -116,7 +116,7 @@ def _called_server(arguments: argparse.Namespace) -> str:
 
     if "server" not in arguments:
         return ""
-    server = chosen_server(arguments)
+    server = getattr(arguments, "chosen_server", chosen_server)(arguments)
     return f"{server.address.target} ({server.source}): "
 
 

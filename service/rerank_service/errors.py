@@ -12,7 +12,7 @@
     ├── UnknownModel         no model has this name
     ├── Overloaded           other requests use the capacity; carries the seconds until a retry
     ├── RateLimited          the API key is over its limits; carries the seconds until a retry
-    ├── NotReady             the server is loading or draining
+    ├── NotReady             the server or the model is loading or draining
     ├── DeadlineExceeded     the request would miss its deadline
     │   └── DeadlinePassed   the deadline passed before the request was finished
     └── InferenceFailed      the model returned no usable score
@@ -27,7 +27,8 @@
     └── ExtraMissing         a command needs packages of an extra
 
 Rule 1: the gRPC code of a request error is an attribute of its class; the HTTP status follows from the code.
-Rule 2: errors of libraries are translated where the library is called. The two APIs translate request errors into
+Rule 2: errors that only Admin and loads of models cause are in lifecycle/model_control_errors.py.
+Rule 3: errors of libraries are translated where the library is called. The two APIs translate request errors into
 responses.
 """
 
@@ -42,6 +43,9 @@ _HTTP_STATUS = {
     StatusCode.UNAUTHENTICATED: 401,
     StatusCode.PERMISSION_DENIED: 403,
     StatusCode.NOT_FOUND: 404,
+    StatusCode.ABORTED: 409,
+    StatusCode.ALREADY_EXISTS: 409,
+    StatusCode.FAILED_PRECONDITION: 409,
     StatusCode.RESOURCE_EXHAUSTED: 429,
     StatusCode.INTERNAL: 500,
     StatusCode.UNAVAILABLE: 503,
@@ -205,6 +209,10 @@ class NotReady(RequestError):
     kind = reason = "not_ready"
     retry_after: float = 1.0
     """Seconds until the client should retry: by then the model is loaded, or another replica serves."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DeadlineExceeded(RequestError):

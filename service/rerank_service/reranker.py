@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from rerank_service.encoding.preparer import Preparer, check_chars
 from rerank_service.encoding.reading_plan import ReadingPlan, reading_plan
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.live_request import LiveRequest, OnScores
+from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
 from rerank_service.quantities import counted
@@ -24,7 +25,8 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import OnWork
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admission import Ticket
+from rerank_service.scheduling.admissions import Admissions
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
@@ -39,11 +41,11 @@ class Reranker:
     """Ranks the documents of requests. Used on the event loop."""
 
     def __init__(
-        self, registry: Registry, admission: Admission, limits: RequestLimits, tokenizing: Executor | None = None
+        self, registry: Registry, admissions: Admissions, limits: RequestLimits, tokenizing: Executor | None = None
     ) -> None:
         """`tokenizing` runs the tokenizer, which blocks and releases the GIL. None: the event loop's own executor."""
         self._registry = registry
-        self._admission = admission
+        self._admissions = admissions
         self._tokenizing = tokenizing
         self.limits = limits
 
@@ -67,31 +69,30 @@ class Reranker:
         """
         _check_count(len(documents), self.limits.max_documents)
         self._check_texts(request)
-        model = self._model(request, caller)
-        plan = self._plan(request, model)
-        sent = _with_chars(documents, reader)
-        estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
-        tokens = sum(estimate_tokens(document.chars, document.query_chars) for document in sent)
-        speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
-        with (
-            model.scheduler.in_use(),
-            caller.quota.charge(tokens) as charge,
-            self._admission.admit(len(sent), tokens, deadline, speed, caller.weight) as ticket,
-        ):
-            live = LiveRequest(
-                request=request,
-                model=model,
-                reader=reader,
-                plan=plan,
-                ticket=ticket,
-                charge=charge,
-                weight=caller.weight,
-                estimate_tokens=estimate_tokens,
-                max_windows=self.limits.max_windows,
-                on_work=on_work,
-            )
-            async with deadline.enforced():
-                return await self._rank(live, _once(sent))
+        async with self._model(request, caller).use(deadline) as model:
+            plan = self._plan(request, model)
+            sent = _with_chars(documents, reader)
+            estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
+            tokens = sum(estimate_tokens(document.chars, document.query_chars) for document in sent)
+            speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
+            with (
+                caller.quota.charge(tokens) as charge,
+                self._admit(model, len(sent), tokens, deadline, speed, caller.weight) as ticket,
+            ):
+                live = LiveRequest(
+                    request=request,
+                    model=model,
+                    reader=reader,
+                    plan=plan,
+                    ticket=ticket,
+                    charge=charge,
+                    weight=caller.weight,
+                    estimate_tokens=estimate_tokens,
+                    max_windows=self.limits.max_windows,
+                    on_work=on_work,
+                )
+                async with deadline.enforced():
+                    return await self._rank(live, _once(sent))
 
     async def rerank_stream(
         self,
@@ -119,30 +120,29 @@ class Reranker:
             RequestError: the request cannot be answered; `errors.py` lists the reasons.
         """
         self._check_texts(request)
-        model = self._model(request, caller)
-        speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
         due = deadline if cutoff is None else Deadline(math.inf)
-        with (
-            model.scheduler.in_use(),
-            caller.quota.charge_stream() as charge,
-            self._admission.admit(0, 0.0, due, speed, caller.weight) as ticket,
-        ):
-            live = LiveRequest(
-                request=request,
-                model=model,
-                reader=reader,
-                plan=self._plan(request, model),
-                ticket=ticket,
-                charge=charge,
-                weight=caller.weight,
-                max_kept_bytes=self.limits.max_kept_bytes,
-                on_scores=on_scores,
-                cutoff=cutoff,
-                on_work=on_work,
-            )
-            async with deadline.enforced():
-                sent = _checked(chunks, reader, self.limits.max_stream_documents)
-                await deliver(await self._rank(live, sent))
+        async with self._model(request, caller).use(deadline) as model:
+            speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
+            with (
+                caller.quota.charge_stream() as charge,
+                self._admit(model, 0, 0.0, due, speed, caller.weight) as ticket,
+            ):
+                live = LiveRequest(
+                    request=request,
+                    model=model,
+                    reader=reader,
+                    plan=self._plan(request, model),
+                    ticket=ticket,
+                    charge=charge,
+                    weight=caller.weight,
+                    max_kept_bytes=self.limits.max_kept_bytes,
+                    on_scores=on_scores,
+                    cutoff=cutoff,
+                    on_work=on_work,
+                )
+                async with deadline.enforced():
+                    sent = _checked(chunks, reader, self.limits.max_stream_documents)
+                    await deliver(await self._rank(live, sent))
 
     async def _rank(self, live: LiveRequest, chunks: AsyncIterable[Sequence[SentDocument]]) -> Ranking:
         """Score the documents of a request, and return their ranking."""
@@ -194,10 +194,17 @@ class Reranker:
             max_chars=self.limits.max_document_chars,
         )
 
-    def _model(self, request: RerankRequest, caller: Caller) -> ServedModel:
+    def _admit(
+        self, model: ServedModel, documents: int, tokens: float, deadline: Deadline, speed: float, weight: float
+    ) -> AbstractContextManager[Ticket]:
+        """Accept a request at the admission of its model. See `Admission.admit`."""
+        admission = self._admissions.of(model.info.name)
+        return admission.admit(documents, tokens, deadline, speed, weight, model.scheduler.lanes_share)
+
+    def _model(self, request: RerankRequest, caller: Caller) -> RegisteredModel:
         """Return the model of a request, if its caller may use it."""
-        model = self._registry.get(request.model)
-        caller.check_model(model.info.names)
+        model = self._registry.find(request.model)
+        caller.check_model(model.names)
         return model
 
     def _plan(self, request: RerankRequest, model: ServedModel) -> ReadingPlan:

@@ -1,21 +1,23 @@
 """The composition root: build the parts, start them, wait for a signal, shut down.
 
-Rule 1: only this file, wiring.py and the commands read `Settings`.
+Rule 1: only this file, admin_port.py, wiring.py and the commands read `Settings`.
 Rule 2: the exit stack stops each started part, in reverse order. When a part fails, the process ends.
 """
 
 import asyncio
 import gc
+import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from rerank_service.admin_port import listening_for_admin
 from rerank_service.api.address import ListenAddress, listen_addresses
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc import server as grpc_server
@@ -25,25 +27,31 @@ from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
 from rerank_service.api.http.routes import RerankRoutes
+from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.host import cores, limit_tokenizer_threads
-from rerank_service.lifecycle.hot_swap import HotSwap, serve_model, swap_in_background
+from rerank_service.lifecycle.background_tuning import tuning_in_background
+from rerank_service.lifecycle.catalog_watch import CatalogWatch, watching
+from rerank_service.lifecycle.model_capacity import ModelCapacity
+from rerank_service.lifecycle.model_manager import ModelManager, managing_models
+from rerank_service.lifecycle.readiness import reporting_readiness
 from rerank_service.lifecycle.shutdown import (
-    StopSignals,
     drain,
     ignore_stop_signals,
     receive_stop_signals,
     run_unless_stopped,
 )
 from rerank_service.lifecycle.trace_flush import TraceFlush
+from rerank_service.lifecycle.version_loading import VersionLoader
 from rerank_service.metrics.core_state import core_state
 from rerank_service.metrics.exposition import Metrics
-from rerank_service.models.loading import load_selected
+from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.registry import Registry
-from rerank_service.models.served_model import ModelInfo
-from rerank_service.models.tuning.improve import load_faster
+from rerank_service.models.served_model import ServedModel
+from rerank_service.models.tuning.improve import Improvement, load_faster
 from rerank_service.reranker import Reranker
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admissions import Admissions, LiveLimits
+from rerank_service.scheduling.lane_pool import LanePools
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
     api_keys,
@@ -51,6 +59,7 @@ from rerank_service.wiring import (
     empty_registry,
     grpc_options,
     metrics_options,
+    model_entries,
     model_options,
     observing,
     request_limits,
@@ -75,6 +84,8 @@ class Addresses:
     """Addresses of REST: base URLs, or `unix:FILE`."""
     metrics: tuple[str, ...]
     """Base URLs of the port for metrics; empty if the REST port serves them."""
+    admin: tuple[str, ...]
+    """Targets of Admin: `host:port`; empty if it is off."""
     model: str
     """Name of the served model."""
     tls: bool
@@ -98,26 +109,27 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     async with AsyncExitStack() as running_parts:
         addresses = listen_addresses(settings.host)
         tls = certificate_store(settings)
+        entries = model_entries(settings)
         core = _build_core(settings, addresses, running_parts)
         tracing = tracer_provider(settings)
         trace_flush = TraceFlush(tracing, signals)
         running_parts.push_async_callback(trace_flush.run)
         edges = await _listen(settings, addresses, core, tls, tracing, running_parts)
-        model = await run_unless_stopped(partial(load_selected, model_options(settings)), signals)
-        if model is not None:
+        manager = await running_parts.enter_async_context(_managing(settings, core))
+        admin = listening_for_admin(settings, manager, core.keys, tls, edges.observing)
+        admin_targets = await running_parts.enter_async_context(admin)
+        if await run_unless_stopped(manager.start(entries), signals):
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
-            hot_swap = await running_parts.enter_async_context(serve_model(core.registry, model))
-            await edges.set_ready(ready=True)
-            served = Addresses(
-                edges.grpc.targets, edges.rest.urls, edges.metrics_urls, model.info.name, tls is not None
-            )
-            _log_ready(served, model.info, time.perf_counter() - started, keys=core.keys, tls=tls)
-            del model  # a hot swap may replace it, and then its memory is freed
+            await running_parts.enter_async_context(reporting_readiness(core.registry, manager, edges))
+            served = edges.addresses(admin_targets, manager.models[0].name, tls)
+            _log_ready(served, manager, time.perf_counter() - started, keys=core.keys, tls=tls)
             await on_ready(served)
-            await _tune_until_signal(settings, hot_swap, signals)
-            await edges.set_ready(ready=False)
+            async with _changing_models(settings, manager, entries):
+                await signals.get()
+            manager.drain()
+            await edges.report(manager)
             edges_to_stop = (edges.rest, edges.grpc)
-            trace_flush.grace = await drain(core.admission, edges_to_stop, signals, shutdown_timeouts(settings))
+            trace_flush.grace = await drain(core.admissions, edges_to_stop, signals, shutdown_timeouts(settings))
     ignore_stop_signals()
     _log.info("stopped")
 
@@ -127,9 +139,14 @@ class _Core:
     """The parts that both protocols share."""
 
     registry: Registry
-    admission: Admission
+    capacity: ModelCapacity
     reranker: Reranker
     keys: Keys
+
+    @property
+    def admissions(self) -> Admissions:
+        """Admission of all models."""
+        return self.capacity.admissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +157,26 @@ class _Edges:
     grpc: grpc_server.GrpcEdge
     routes: RerankRoutes
     metrics_urls: tuple[str, ...]
+    observing: Observing
 
-    async def set_ready(self, *, ready: bool) -> None:
-        self.routes.ready = ready
-        await self.grpc.set_ready(ready=ready)
+    async def report(self, manager: ModelManager) -> None:
+        """Let health checks report the readiness of the server and of its models."""
+        self.routes.ready = manager.ready
+        await self.grpc.set_ready(ready=manager.ready, models=manager.accepting)
+
+    def addresses(self, admin: tuple[str, ...], model: str, tls: CertificateStore | None) -> Addresses:
+        """Return the addresses of the server, with the name of its default model."""
+        return Addresses(self.grpc.targets, self.rest.urls, self.metrics_urls, admin, model, tls is not None)
 
 
 def _build_core(settings: Settings, addresses: Sequence[ListenAddress], running_parts: AsyncExitStack) -> _Core:
     keys = _read_keys(settings, addresses)
     registry = empty_registry(settings)
-    admission = Admission(settings.max_live_documents, settings.max_live_tokens, asyncio.get_running_loop().time)
+    limits = LiveLimits(settings.max_live_documents, settings.max_live_tokens)
+    admissions = Admissions(limits, asyncio.get_running_loop().time)
     tokenizer_threads = running_parts.enter_context(_tokenizer_threads())
-    reranker = Reranker(registry, admission, request_limits(settings), tokenizer_threads)
-    return _Core(registry, admission, reranker, keys)
+    reranker = Reranker(registry, admissions, request_limits(settings), tokenizer_threads)
+    return _Core(registry, ModelCapacity(LanePools(), admissions, limits), reranker, keys)
 
 
 def _read_keys(settings: Settings, addresses: Sequence[ListenAddress]) -> Keys:
@@ -179,7 +203,7 @@ async def _listen(
 ) -> _Edges:
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
-    metrics = Metrics(partial(core_state, core.registry, core.admission))
+    metrics = Metrics(partial(core_state, core.registry, core.admissions))
     observers = observing(settings, metrics.requests, tracing)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)
@@ -193,18 +217,34 @@ async def _listen(
     rest_edge = await running_parts.enter_async_context(rest_server.listening(app, rest, observers))
     services = (methods.service, *tei.services)
     grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc, observers))
-    return _Edges(rest_edge, grpc_edge, routes, metrics_urls)
+    return _Edges(rest_edge, grpc_edge, routes, metrics_urls, observers)
 
 
-async def _tune_until_signal(settings: Settings, hot_swap: HotSwap, signals: StopSignals) -> None:
-    """Look for a faster engine and change to it, unless `--tune off`, until the first signal arrives."""
-    load = partial(load_faster, model_options(settings))
-    async with swap_in_background(hot_swap, load) if settings.tune == "auto" else nullcontext():
-        await signals.get()
+def _managing(settings: Settings, core: _Core) -> AbstractAsyncContextManager[ModelManager]:
+    """Load and unload models during the block."""
+    loader = VersionLoader(lambda entry: model_options(entry, settings))
+    return managing_models(core.registry, loader, core.capacity)
+
+
+@asynccontextmanager
+async def _changing_models(
+    settings: Settings, manager: ModelManager, entries: Sequence[ModelEntry]
+) -> AsyncIterator[None]:
+    """During the block, look for faster engines (unless `--tune off`), and follow the files of models (`--watch`)."""
+
+    def load(entry: ModelEntry, running: ServedModel, give_up: threading.Event) -> Improvement | None:
+        return load_faster(model_options(entry, settings), running, give_up)
+
+    watch = CatalogWatch(manager, partial(model_entries, settings), entries, settings.models)
+    async with (
+        tuning_in_background(manager, load) if settings.tune == "auto" else nullcontext(),
+        watching(watch) if settings.watch else nullcontext(),
+    ):
+        yield
 
 
 def _log_ready(
-    addresses: Addresses, model: ModelInfo, seconds: float, *, keys: Keys, tls: CertificateStore | None
+    addresses: Addresses, manager: ModelManager, seconds: float, *, keys: Keys, tls: CertificateStore | None
 ) -> None:
     available = cores()
     _log.info(
@@ -212,18 +252,29 @@ def _log_ready(
         grpc=",".join(addresses.grpc),
         rest=",".join(addresses.rest),
         metrics=",".join(f"{url}/metrics" for url in addresses.metrics or addresses.rest),
+        admin=",".join(addresses.admin) or "off",
         keys="on" if keys.required else "off",
         tls=_tls_mode(tls),
-        model=model.name,
-        provider=model.provider,
-        precision=model.precision,
-        why=model.reason,
-        export=model.verdict,
-        lanes=model.lanes,
+        **_facts(manager),
         cores=available.usable,
         cpu_quota="none" if available.quota is None else round(available.quota, 2),
         seconds=round(seconds, 2),
     )
+
+
+def _facts(manager: ModelManager) -> dict[str, object]:
+    """Return what the event `ready` says about the models. Several models have an event each."""
+    if len(manager.models) > 1:
+        return {"models": ",".join(managed.name for managed in manager.models)}
+    info = manager.models[0].registered.info
+    return {
+        "model": info.name,
+        "provider": info.provider,
+        "precision": info.precision,
+        "why": info.reason,
+        "export": info.verdict,
+        "lanes": info.lanes,
+    }
 
 
 def _tls_mode(tls: CertificateStore | None) -> str:

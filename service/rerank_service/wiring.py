@@ -20,6 +20,8 @@ from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import ExtraMissing, SettingsInvalid
 from rerank_service.lifecycle.shutdown import ShutdownTimeouts
+from rerank_service.models.catalog.entry import ModelEntry
+from rerank_service.models.catalog.reading import read_catalog
 from rerank_service.models.files import STARTER
 from rerank_service.models.hosted_names import HOSTED_NAMES
 from rerank_service.models.model_options import ModelOptions
@@ -30,26 +32,80 @@ from rerank_service.observability.access_log import AccessLog
 from rerank_service.observability.request_record import Observers, RequestObserver
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.settings import Settings
+from rerank_service.settings_errors import flag, variable
+
+_SINGLE_MODEL = {"model": "bundle", "model_name": "name", "aliases": "aliases", "model_digest": "digest"}
+"""Settings of a single model, with their fields in a models file."""
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 
-def model_options(settings: Settings) -> ModelOptions:
-    """Return the model to load, and the engine and batch sizes to load it with."""
+def model_entries(settings: Settings) -> tuple[ModelEntry, ...]:
+    """Return the models to serve, the default one first: those of `--models`, or the one of `--model`.
+
+    Raises:
+        SettingsInvalid: the models file is wrong, or the settings contradict each other.
+    """
+    if settings.models is None:
+        if settings.watch and settings.model is None:
+            raise SettingsInvalid("--watch or RERANK_WATCH is true, but no files change: set --models or --model, too")
+        return (_single_entry(settings),)
+    single = {name: value for name in _SINGLE_MODEL if (value := getattr(settings, name))}
+    for name, value in single.items():
+        raise SettingsInvalid(
+            f"{flag(name)} or {variable(name)} is {_written(value)}, but --models or RERANK_MODELS is set, too: unset "
+            f"one of them. The field {_SINGLE_MODEL[name]} of the models file has the same meaning"
+        )
+    return read_catalog(settings.models)
+
+
+def model_options(entry: ModelEntry, settings: Settings) -> ModelOptions:
+    """Return a model to load, and the engine and batch sizes to load it with."""
+    provider = Provider(settings.provider) if entry.provider is Provider.AUTO else entry.provider
+    precision = Precision(settings.precision) if entry.precision is Precision.AUTO else entry.precision
     return ModelOptions(
-        folder=settings.model or STARTER,
+        folder=entry.folder,
+        digest=entry.digest,
         cache=_expanded(settings.cache),
-        requested=EngineRequest(Provider(settings.provider), Precision(settings.precision)),
-        lanes=settings.lanes,
+        requested=EngineRequest(provider, precision),
+        lanes=entry.lanes or settings.lanes,
         max_batch_tokens=settings.max_batch_tokens,
         length_multiple=settings.length_multiple,
         max_batch_pairs=settings.max_batch_pairs,
         cuda_graphs=settings.cuda_graphs,
-        names=Names(settings.model_name, settings.aliases),
+        names=Names(entry.name, entry.aliases),
         score_cache_bytes=settings.score_cache_bytes,
         tune_seconds=settings.tune_seconds,
     )
+
+
+def single_model_options(settings: Settings) -> ModelOptions:
+    """Return the options of the model that a command uses without a server.
+
+    Raises:
+        SettingsInvalid: only `--models` is set.
+    """
+    if settings.model is None and settings.models is not None:
+        raise SettingsInvalid(
+            f"RERANK_MODELS is {str(settings.models)!r}, and this command uses one model: choose it with --model"
+        )
+    return model_options(_single_entry(settings), settings)
+
+
+def _single_entry(settings: Settings) -> ModelEntry:
+    return ModelEntry(
+        folder=settings.model or STARTER,
+        place="starter model" if settings.model is None else "--model",
+        name=settings.model_name,
+        aliases=settings.aliases,
+        digest=settings.model_digest,
+    )
+
+
+def _written(value: object) -> str:
+    """Return the value of a setting as a variable has it."""
+    return repr(",".join(value) if isinstance(value, tuple) else str(value))
 
 
 def request_limits(settings: Settings) -> RequestLimits:

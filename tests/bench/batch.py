@@ -31,7 +31,7 @@ from rerank_service.tools.batch.ray_job import score_on_ray
 from rerank_service.tools.batch.ray_scorer import ActorOptions
 from rerank_service.tools.batch.rows import Columns
 from rerank_service.tools.loadtest.workload import Workload
-from rerank_service.wiring import model_options, request_limits
+from rerank_service.wiring import request_limits, single_model_options
 
 SEED = 35
 _RAY_PARTS = 20
@@ -82,7 +82,7 @@ def main() -> None:
     configure_logging("auto", "warning")
     limit_tokenizer_threads()
     settings = read_settings(model=STARTER)
-    model, limits = load_selected(model_options(settings)), request_limits(settings)
+    model, limits = load_selected(single_model_options(settings)), request_limits(settings)
     workload = Workload(seed=SEED)
     prepared = workload.prepared(arguments.pairs // workload.documents).requests
     requests = [(request.query, list(request.documents)) for request in prepared]
@@ -91,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, connected("local"):
         source = Path(folder) / "in.jsonl"
         source.write_bytes(b"".join(orjson.dumps({"query": q, "documents": d}) + b"\n" for q, d in requests))
-        bare, ray_options = Engine(model), ActorOptions(model_options(settings), limits, _REQUEST)
+        bare, ray_options = Engine(model), ActorOptions(single_model_options(settings), limits, _REQUEST)
         with BulkScorer(model, limits, _REQUEST) as scorer:
             for _ in range(arguments.rounds):
                 engine = _measured(lambda: bare.run(bare.prepare(requests), None))

@@ -14,7 +14,7 @@ from rerank_service.models.tuning.record import TuningRecord
 from rerank_service.models.tuning.startup import cached_tuning
 from rerank_service.models.variants.cache import Cache
 from rerank_service.settings import Settings
-from rerank_service.wiring import model_options
+from rerank_service.wiring import single_model_options
 
 _CHOOSING = ("RERANK_PROVIDER", "RERANK_PRECISION")
 
@@ -39,6 +39,6 @@ def choose_engine(say: Say) -> None:
 
 
 def _tuned(say: Say) -> TuningRecord:
-    options = model_options(Settings(model=STARTER))
+    options = single_model_options(Settings(model=STARTER))
     known = cached_tuning(open_bundle(STARTER), options.requested, Cache(options.cache))
     return known if known is not None and known.form == "full" else tune(options, say)[0]

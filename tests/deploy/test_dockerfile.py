@@ -25,7 +25,7 @@ from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.http.server import listening
 from rerank_service.models.registry import Registry
 from rerank_service.reranker import Reranker
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.settings import Settings
 from support.limits import request_limits, rest_options
 
@@ -219,7 +219,7 @@ def test_labels_equal_the_project_metadata() -> None:
 
 def _routes(*, ready: bool) -> RerankRoutes:
     registry = Registry()
-    reranker = Reranker(registry, Admission(1, 1, time.monotonic), request_limits())
+    reranker = Reranker(registry, Admissions(LiveLimits(1, 1), time.monotonic), request_limits())
     routes = RerankRoutes(reranker, registry, Keys(), rest_options())
     routes.ready = ready
     return routes

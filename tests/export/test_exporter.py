@@ -25,7 +25,7 @@ DOCUMENTS = [
     "over the lazy dog " * 300,
     "[SEP] </s> <pad>",
 ]
-FILES = ["config.json", "model.onnx", "model.onnx.data", "report.json", "tokenizer.json"]
+FILES = ["config.json", "golden.json", "model.onnx", "model.onnx.data", "report.json", "tokenizer.json"]
 
 
 def transformers_logits(folder: Path) -> list[float]:

@@ -86,12 +86,13 @@ def test_graph_with_other_ranks_is_not_written(
 def test_allowed_drift_is_marked(
     sources: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The manifest, the report and the server show it. All products are in int8 then."""
+    """The manifest, the report and the server show it. All products are in int8 then, and there are no golden pairs."""
     monkeypatch.setattr(tolerance, "INT8", NEVER)
     allowed = GateOptions(queries=1, allow_drift=True)
     done = export(ExportRequest(str(sources("bert")), tmp_path / "out", precisions="fp32,int8", gate=allowed))
     assert open_bundle(tmp_path / "out").verdict == "drift allowed"
     assert done.verified.report["verdict"] == "drift allowed"
+    assert not (tmp_path / "out" / "golden.json").exists()
     _, int8 = done.verified.report["variants"]
     assert (int8["verdict"], int8["products_left_out"]) == ("drift", [])
     assert (

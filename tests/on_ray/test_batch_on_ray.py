@@ -89,11 +89,11 @@ from rerank_service.tools.batch.ray_cluster import ActorPool, connected
 from rerank_service.tools.batch.ray_job import score_on_ray
 from rerank_service.tools.batch.ray_scorer import ActorOptions, RayScorer
 from rerank_service.tools.batch.rows import Columns
-from rerank_service.wiring import model_options, request_limits
+from rerank_service.wiring import single_model_options, request_limits
 
 settings = read_settings(model=Path(sys.argv[1]))
 request = RerankRequest(query="unused", score_type=ScoreType.RAW)
-options = ActorOptions(model_options(settings), request_limits(settings), request)
+options = ActorOptions(single_model_options(settings), request_limits(settings), request)
 with connected("local"):
     rows = [{"id": at, "query": "q", "document": f"{at % 90} 1"} for at in range(300)] + [
         {"id": 300, "query": "q", "document": "boom"}

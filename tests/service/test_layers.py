@@ -20,8 +20,10 @@ LAYERS = (
     "__main__",
     "cli",
     "server",
+    "admin_port",
     "wiring",
-    ("api", "tools", "lifecycle", "metrics", "tracing"),
+    ("api", "tools", "metrics", "tracing"),
+    "lifecycle",
     "reranker",
     "live_request",
     ("models", "usage_meter"),
@@ -29,13 +31,14 @@ LAYERS = (
     ("scheduling", "ranking"),
     ("settings", "observability"),
     "settings_errors",
-    ("installation", "progress", "quantities", "surrogates"),
+    ("file_version", "installation", "progress", "quantities", "surrogates", "yaml_entries"),
 )
 """Packages from the outside to the inside. A package imports only from later lines, and not from its own line.
 
 Plain names are modules. `errors` has no line: every package imports it."""
 _READERS_OF_SETTINGS = (
     "rerank_service.server",
+    "rerank_service.admin_port",
     "rerank_service.wiring",
     "rerank_service.settings",
     "rerank_service.cli",

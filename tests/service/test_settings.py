@@ -158,6 +158,15 @@ def test_sizes_are_accepted_in_each_notation(value: str, count: int, monkeypatch
     assert Settings().score_cache_bytes == count
 
 
+@pytest.mark.parametrize("value", ["abc", "0" * 63, "0" * 63 + "g", " " * 64])
+def test_wrong_digests_are_rejected(value: str) -> None:
+    """The message says where the right one is."""
+    with pytest.raises(
+        SettingsInvalid, match=f"RERANK_MODEL_DIGEST is '{value}': give 64 hexadecimal digits, as `rerank"
+    ):
+        read_settings(model_digest=value)
+
+
 def test_every_setting_has_a_description() -> None:
     """--help and docs/settings.md show it."""
     assert all(field.description for field in Settings.model_fields.values())
@@ -227,6 +236,24 @@ def test_wrong_hosts_are_rejected(text: str, problem: str) -> None:
     """The message has the flag."""
     with pytest.raises(SettingsInvalid, match=f"--host or RERANK_HOST .*{problem}"):
         read_settings(host=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (",", "contains no address"),
+        (
+            "unix:/run/rerank",
+            "is 'unix:/run/rerank': give an IP address or a host name",
+        ),
+        ("0.0.0.0:50052", "is '0.0.0.0:50052': give the address without a port, which --admin-port sets"),
+    ],
+)
+def test_wrong_admin_hosts_are_rejected(text: str, problem: str) -> None:
+    """An IPv6 address may have brackets."""
+    with pytest.raises(SettingsInvalid, match=f"--admin-host or RERANK_ADMIN_HOST .*{problem}"):
+        read_settings(admin_host=text)
+    assert read_settings(admin_host="[::1]").admin_host == ("::1",)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ START_WITH_LARGE_WINDOWS = (
 """The same for a client that lets the server send without limit, and may not read."""
 
 
-def headers(stream: int, method: str) -> bytes:
-    """Return the headers of a call; `method` is such as `/rerank.v1.Rerank/Rerank`."""
+def headers(stream: int, method: str, *, without: str = "") -> bytes:
+    """Return the headers of a call; `method` is such as `/rerank.v1.Rerank/Rerank`. `without` is a header to omit."""
     fields = {
         ":method": "POST",
         ":scheme": "http",
@@ -34,7 +34,7 @@ def headers(stream: int, method: str) -> bytes:
         "content-type": "application/grpc",
         "te": "trailers",
     }
-    block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
+    block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items() if name != without)
     return frame(_HEADERS, _END_HEADERS, stream, block)
 
 

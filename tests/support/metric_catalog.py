@@ -67,7 +67,7 @@ class Series:
 @cache
 def catalog() -> list[Series]:
     """Return all metrics, sorted by name."""
-    metrics = Metrics(lambda: CoreState(1.0, [ModelState(_INFO, 1, 1, _TOTALS)]))
+    metrics = Metrics(lambda: CoreState(1.0, [ModelState(_INFO, 1, 1, 1.0, 1)], {"small": _TOTALS}))
     for failure in (None, failure_of(DeadlinePassed("late")), failure_of(Overloaded("full", retry_after=1.0))):
         rest = replace(_REST, failure=failure)
         for record in (rest, replace(rest, protocol="grpc", route="rerank.v1.Rerank/Rerank", status="OK")):

@@ -22,7 +22,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 from grpc_tools import protoc
 
-FILES = ("rerank/v1/rerank.proto", "rerank/tei/tei.proto")
+FILES = ("rerank/v1/rerank.proto", "rerank/tei/tei.proto", "rerank/v1/admin.proto")
 BASELINE = Path(__file__).parents[1] / "proto" / "baseline.json"
 _PROTO = Path(__file__).parents[2] / "proto"
 

@@ -33,6 +33,7 @@ from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch
@@ -123,7 +124,7 @@ class Running:
 
     reranker: Reranker
     registry: Registry
-    admission: Admission
+    admissions: Admissions
     model: ServedModel
     score: HeldScore
 
@@ -164,6 +165,11 @@ class Running:
         )
         return rankings[0]
 
+    @property
+    def admission(self) -> Admission:
+        """The admission of the model."""
+        return self.admissions.of(self.model.info.name)
+
     def idle(self) -> bool:
         """Return True if no request has left anything behind: no capacity, no pairs."""
         return not (self.admission.live_requests or self.admission.live_documents or self.model.scheduler.waiting)
@@ -196,10 +202,10 @@ async def running(
     registry = Registry()
     registry.add(model)
     clock = asyncio.get_running_loop().time
-    admission = Admission(max_live_documents, max_live_tokens, clock)
-    reranker = Reranker(registry, admission, limits or request_limits())
+    admissions = Admissions(LiveLimits(max_live_documents, max_live_tokens), clock)
+    reranker = Reranker(registry, admissions, limits or request_limits())
     async with running_lanes(model.scheduler, score):
-        yield Running(reranker, registry, admission, model, score)
+        yield Running(reranker, registry, admissions, model, score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The last step of an export: write report and manifest, and move the bundle to its place."""
+"""The last step of an export: write report, golden pairs and manifest, and move the bundle to its place."""
 
 import json
 
@@ -6,10 +6,11 @@ from rerank_export.bundle.output_folder import OutputFolder, replace_folder
 from rerank_export.gate.verification import VerifiedBundle
 from rerank_service.models.bundle import Bundle, open_bundle, write_manifest
 from rerank_service.models.files import REPORT
+from rerank_service.models.golden_pairs import write_golden_pairs
 
 
 def publish(verified: VerifiedBundle, output: OutputFolder) -> Bundle:
-    """Write report.json and manifest.json, open the bundle as a server would, and move it to the output folder.
+    """Write the last files of the bundle, open it as a server would, and move it to the output folder.
 
     Raises:
         BundleInvalid: a server would reject the bundle.
@@ -17,6 +18,7 @@ def publish(verified: VerifiedBundle, output: OutputFolder) -> Bundle:
     """
     folder = verified.bundle.folder
     (folder / REPORT).write_text(json.dumps(verified.report, indent=2, ensure_ascii=False) + "\n")
+    write_golden_pairs(folder, verified.golden)
     write_manifest(folder, verified.manifest)
     bundle = open_bundle(folder)
     replace_folder(folder, output.target)

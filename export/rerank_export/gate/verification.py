@@ -8,6 +8,7 @@ from typing import Any
 
 from rerank_export.errors import ExportFailed, one_line
 from rerank_export.gate.edge_pairs import EDGE_PAIRS, EdgeComparison, compare_edge_pairs, padding_difference
+from rerank_export.gate.golden_pairs import golden_pairs
 from rerank_export.gate.graph_checker import GraphChecker
 from rerank_export.gate.graph_finding import GraphFinding
 from rerank_export.gate.parity_set import ParitySet, encode_query
@@ -22,6 +23,7 @@ from rerank_export.variants.precisions import FP16, FP32, INT8
 from rerank_export.variants.variant_graphs import BundleGraph, Fp16Graphs, fp16_graphs, int8_graphs
 from rerank_service.errors import excerpt
 from rerank_service.models.bundle import Bundle
+from rerank_service.models.golden_pairs import GoldenPair
 from rerank_service.models.manifest import Manifest, Variant
 
 
@@ -52,6 +54,8 @@ class VerifiedBundle:
     findings: tuple[GraphFinding, ...]
     report: dict[str, Any]
     """The content of report.json."""
+    golden: tuple[GoldenPair, ...]
+    """The content of golden.json. Empty if drift is allowed: the logits may depend on the batch."""
 
     @property
     def manifest(self) -> Manifest:
@@ -86,10 +90,11 @@ def verify(subject: GateSubject) -> VerifiedBundle:
         speeds=speeds,
         not_made=fp16.not_made,
     )
-    return _verified(bundle, measurements)
+    golden = golden_pairs(bundle, subject.parity_set) if passed else ()
+    return _verified(bundle, measurements, golden)
 
 
-def _verified(bundle: Bundle, measurements: Measurements) -> VerifiedBundle:
+def _verified(bundle: Bundle, measurements: Measurements, golden: tuple[GoldenPair, ...]) -> VerifiedBundle:
     speeds, verdict = measurements.speeds, measurements.verdict
     variants = tuple(measured_variant(finding, speeds, speeds[bundle.graph.name]) for finding in measurements.findings)
     return VerifiedBundle(
@@ -97,6 +102,7 @@ def _verified(bundle: Bundle, measurements: Measurements) -> VerifiedBundle:
         edges=measurements.edges,
         findings=tuple(measurements.findings),
         report=report(bundle, measurements),
+        golden=golden,
     )
 
 

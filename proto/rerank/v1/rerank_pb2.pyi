@@ -210,6 +210,42 @@ WINDOW_SCORE_BEST_TWO: WindowScore.ValueType  # 2
 """The mean of the logits of the two best windows."""
 Global___WindowScore: _TypeAlias = WindowScore  # noqa: Y015
 
+class _ModelState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_STATE_UNSPECIFIED: _ModelState.ValueType  # 0
+    """Never sent."""
+    MODEL_STATE_UNLOADED: _ModelState.ValueType  # 1
+    """The model is not loaded, and uses no memory. `ready` says whether a request loads it."""
+    MODEL_STATE_LOADING: _ModelState.ValueType  # 2
+    """The first version of the model is loading. It takes no requests yet."""
+    MODEL_STATE_READY: _ModelState.ValueType  # 3
+    """The model takes requests. A new version of it may be loading."""
+    MODEL_STATE_FAILED: _ModelState.ValueType  # 4
+    """The last load failed, and no earlier version serves. The log of the server has the reason."""
+    MODEL_STATE_DRAINING: _ModelState.ValueType  # 5
+    """The model takes no new requests. It finishes the accepted ones before it is unloaded."""
+
+class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
+    """State of a model."""
+
+MODEL_STATE_UNSPECIFIED: ModelState.ValueType  # 0
+"""Never sent."""
+MODEL_STATE_UNLOADED: ModelState.ValueType  # 1
+"""The model is not loaded, and uses no memory. `ready` says whether a request loads it."""
+MODEL_STATE_LOADING: ModelState.ValueType  # 2
+"""The first version of the model is loading. It takes no requests yet."""
+MODEL_STATE_READY: ModelState.ValueType  # 3
+"""The model takes requests. A new version of it may be loading."""
+MODEL_STATE_FAILED: ModelState.ValueType  # 4
+"""The last load failed, and no earlier version serves. The log of the server has the reason."""
+MODEL_STATE_DRAINING: ModelState.ValueType  # 5
+"""The model takes no new requests. It finishes the accepted ones before it is unloaded."""
+Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
+
 @_typing.final
 class Document(_message.Message):
     """One document to rank."""
@@ -897,7 +933,7 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """The models that the server serves."""
+    """The models of the server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -962,6 +998,8 @@ class Model(_message.Message):
     CHOICE_FIELD_NUMBER: _builtins.int
     CALIBRATION_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model in responses."""
     source: _builtins.str
@@ -986,7 +1024,7 @@ class Model(_message.Message):
     max_message_bytes: _builtins.int
     """Maximum size of a message to the server, in bytes."""
     ready: _builtins.bool
-    """True if the model answers requests now."""
+    """True if the model accepts requests. An unloaded model does so if its first request loads it."""
     choice: _builtins.str
     """Reason for this provider and this precision: the setting or the measurement that selected them, and the engines
     that were skipped.
@@ -999,6 +1037,10 @@ class Model(_message.Message):
     """Verdict of the exporter, which compares the scores of the bundle with those of the original model: "passed", "drift
     allowed" (the scores differ by more than the tolerance, and the bundle was kept on request), or "not verified".
     """
+    state: Global___ModelState.ValueType
+    """State of the model."""
+    memory_bytes: _builtins.int
+    """Measured memory of the model, in bytes. Not set if the model is not loaded, or if its memory was not measured."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names that requests may use for the model."""
@@ -1021,11 +1063,15 @@ class Model(_message.Message):
         choice: _builtins.str = ...,
         calibration: _builtins.str = ...,
         verdict: _builtins.str = ...,
+        state: Global___ModelState.ValueType = ...,
+        memory_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "memory_bytes", b"memory_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "calibration", b"calibration", "choice", b"choice", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "aliases", b"aliases", "calibration", b"calibration", "choice", b"choice", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "memory_bytes", b"memory_bytes", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source", "state", b"state", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015

@@ -83,7 +83,7 @@ class RerankServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """List the models that the server serves, the default model first.
+        """List the models of the server, loaded or not, the default model first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,7 +75,7 @@ class RerankStub:
     a client may write everything before it reads.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_rerank_pb2.ListModelsRequest, _rerank_pb2.ListModelsResponse]
-    """List the models that the server serves, the default model first."""
+    """List the models of the server, loaded or not, the default model first."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_rerank_pb2.GetModelRequest, _rerank_pb2.Model]
     """Return one model, by any name that a request may use for it."""
 
@@ -97,7 +97,7 @@ class RerankAsyncStub(RerankStub):
     a client may write everything before it reads.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_rerank_pb2.ListModelsRequest, _rerank_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """List the models that the server serves, the default model first."""
+    """List the models of the server, loaded or not, the default model first."""
     GetModel: _aio.UnaryUnaryMultiCallable[_rerank_pb2.GetModelRequest, _rerank_pb2.Model]  # type: ignore[assignment]
     """Return one model, by any name that a request may use for it."""
 
@@ -134,7 +134,7 @@ class RerankServicer(metaclass=_abc_1.ABCMeta):
         request: _rerank_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rerank_pb2.ListModelsResponse, _abc.Awaitable[_rerank_pb2.ListModelsResponse]]:
-        """List the models that the server serves, the default model first."""
+        """List the models of the server, loaded or not, the default model first."""
 
     @_abc_1.abstractmethod
     def GetModel(

@@ -95,16 +95,17 @@ def _reachable(host: str) -> str:
     return _LOOPBACK_IPV4 if host in (ANY, ANY_IPV4) else host
 
 
-def listen_addresses(hosts: Sequence[str]) -> tuple[ListenAddress, ...]:
+def listen_addresses(hosts: Sequence[str], *, flag: str = "--host") -> tuple[ListenAddress, ...]:
     """Return the addresses of hosts, each once, and none that another one includes.
 
     `::` means IPv6 and IPv4, or IPv4 only if the kernel has no IPv6. `localhost` means both loopback addresses. Another
-    name means all its addresses. Of the addresses of a name, those that this machine does not have are left out.
+    name means all its addresses. Of the addresses of a name, those that this machine does not have are left out. `flag`
+    is the setting of the hosts, for messages.
 
     Raises:
         OSError: a name has no address of this machine.
     """
-    found = dict.fromkeys(each for host in hosts for each in _addresses(host))
+    found = dict.fromkeys(each for host in hosts for each in _addresses(host, flag))
     ips = {each.ip for each in found if isinstance(each, TcpAddress)}
 
     def is_included(each: ListenAddress) -> bool:
@@ -115,16 +116,16 @@ def listen_addresses(hosts: Sequence[str]) -> tuple[ListenAddress, ...]:
     return tuple(each for each in found if not is_included(each))
 
 
-def _addresses(host: str) -> Iterator[ListenAddress]:
+def _addresses(host: str, flag: str) -> Iterator[ListenAddress]:
     if host.startswith(UNIX):
         yield unix_address(host)
         return
     with suppress(ValueError):
         yield _literal(host)
         return
-    usable = [each for each in _resolved(host) if _is_usable(each)]
+    usable = [each for each in _resolved(host, flag) if _is_usable(each)]
     if not usable:
-        raise OSError(f"cannot listen on {host}: this machine has no such address; choose another with --host")
+        raise OSError(f"cannot listen on {host}: this machine has no such address; choose another with {flag}")
     yield from usable
 
 
@@ -137,14 +138,14 @@ def _literal(host: str) -> TcpAddress:
     return TcpAddress(str(ip))
 
 
-def _resolved(name: str) -> list[TcpAddress]:
+def _resolved(name: str, flag: str) -> list[TcpAddress]:
     if name.lower() == "localhost":  # some hosts files have only one of its addresses
         return [TcpAddress(_LOOPBACK_IPV4), TcpAddress(_LOOPBACK_IPV6)]
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise OSError(f"cannot listen on {name}: {reason}; choose another with --host") from error
+        raise OSError(f"cannot listen on {name}: {reason}; choose another with {flag}") from error
     return [TcpAddress(str(sockaddr[0])) for _, _, _, _, sockaddr in found]
 
 

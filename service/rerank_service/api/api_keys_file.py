@@ -22,10 +22,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rerank_service.api.auth import KnownKey, digest
-from rerank_service.api.key_file_yaml import Entries, read_entries
 from rerank_service.errors import SettingsInvalid
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.quota import KeyLimits
+from rerank_service.yaml_entries import Entries, read_entries, syntax_problem
 
 _EMPTY_KEY = digest("")
 _MISSING = "missing"
@@ -111,9 +111,7 @@ def read_keys(path: Path) -> list[KnownKey]:
         problems = error.errors(include_input=False)
         raise _refusal(path, "; ".join(_complaint(content, problem) for problem in problems)) from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date, or too many levels
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise _refusal(path, f"is neither YAML nor JSON{where}") from None
+        raise _refusal(path, syntax_problem(error)) from None
     known = [_known(path, _place(content, number), entry) for number, entry in enumerate(entries)]
     _check_unique(path, content, "name", [entry.name for entry in entries])
     _check_unique(path, content, "key", [key.digest for key in known])

@@ -7,8 +7,8 @@ import structlog
 
 from rerank_service.api.api_keys_file import read_keys
 from rerank_service.api.auth import KnownKey
-from rerank_service.api.file_version import file_version
 from rerank_service.errors import SettingsInvalid
+from rerank_service.file_version import file_version
 
 _log = structlog.get_logger()
 

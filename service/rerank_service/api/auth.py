@@ -61,6 +61,11 @@ class Keys:
         """True if requests must have a key."""
         return bool(self._known)
 
+    @property
+    def has_admin(self) -> bool:
+        """True if a key may change the server."""
+        return any(key.caller.admin for key in self._known)
+
     def check(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller whose key is in the headers (or the gRPC metadata). Their names are in lower case.
 

@@ -13,31 +13,34 @@ _MAX_TRIES = 100
 """Number of ports to try until one is free on all addresses."""
 
 
-def listening_sockets(addresses: Sequence[TcpAddress], port: int, *, flag: str) -> list[socket.socket]:
+def listening_sockets(
+    addresses: Sequence[TcpAddress], port: int, *, flag: str, host_flag: str = "--host"
+) -> list[socket.socket]:
     """Return a socket for each address that listens on one port, in the order of the addresses.
 
-    `port` 0 lets the system choose. `flag` is the setting of the port, such as `--rest-port`.
+    `port` 0 lets the system choose. `flag` is the setting of the port, such as `--rest-port`; `host_flag` is that of
+    the addresses.
 
     Raises:
         OSError: an address is in use or not allowed. The message has the address, the reason and the setting.
     """
-    sockets = _bound_sockets(addresses, port, flag)
+    sockets = _bound_sockets(addresses, port, flag, host_flag)
     for listener, each in zip(sockets, addresses, strict=True):
         try:
             listener.listen(_BACKLOG)
         except OSError as error:  # another process has bound the port at the same time, and listens already
             _close(sockets)
-            raise _unusable(each, port, flag, error) from error
+            raise _unusable(each, port, flag, host_flag, error) from error
     return sockets
 
 
 @contextmanager
-def reserved_port(addresses: Sequence[TcpAddress], port: int, *, flag: str) -> Iterator[int]:
+def reserved_port(addresses: Sequence[TcpAddress], port: int, *, flag: str, host_flag: str = "--host") -> Iterator[int]:
     """Yield a port that is free on all addresses, and hold it until the block has listened on it.
 
     The sockets of the block need SO_REUSEADDR. Parameters and errors are those of `listening_sockets`.
     """
-    sockets = _bound_sockets(addresses, port, flag)
+    sockets = _bound_sockets(addresses, port, flag, host_flag)
     try:
         yield sockets[0].getsockname()[1] if sockets else port
     finally:
@@ -61,7 +64,7 @@ def ipv6_in_use(port: int) -> Iterator[None]:
         yield
 
 
-def _bound_sockets(addresses: Sequence[TcpAddress], port: int, flag: str) -> list[socket.socket]:
+def _bound_sockets(addresses: Sequence[TcpAddress], port: int, flag: str, host_flag: str) -> list[socket.socket]:
     for tried in range(_MAX_TRIES):
         sockets: list[socket.socket] = []
         for each in addresses:
@@ -72,7 +75,7 @@ def _bound_sockets(addresses: Sequence[TcpAddress], port: int, flag: str) -> lis
                 _close(sockets)
                 if port == 0 and sockets and error.errno == errno.EADDRINUSE and tried < _MAX_TRIES - 1:
                     break  # the port is free on the first address only: try another
-                raise _unusable(each, chosen, flag, error) from error
+                raise _unusable(each, chosen, flag, host_flag, error) from error
         else:
             return sockets
     raise AssertionError("unreachable: the last try returns or raises")
@@ -95,8 +98,8 @@ def _bound_socket(each: TcpAddress, port: int) -> socket.socket:
     return bound
 
 
-def _unusable(each: TcpAddress, port: int, flag: str, error: OSError) -> OSError:
-    setting = flag if error.errno in _PORT_ERRORS else "--host"
+def _unusable(each: TcpAddress, port: int, flag: str, host_flag: str, error: OSError) -> OSError:
+    setting = flag if error.errno in _PORT_ERRORS else host_flag
     return OSError(f"cannot listen on {each.text(port)}: {error.strerror}; choose another with {setting}")
 
 

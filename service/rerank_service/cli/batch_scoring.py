@@ -21,7 +21,7 @@ from rerank_service.tools.batch.bulk_scorer import BulkScorer
 from rerank_service.tools.batch.job import ScoreParts, score_parts
 from rerank_service.tools.batch.model_identity import model_identity, selected_identity
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
-from rerank_service.wiring import model_options, request_limits
+from rerank_service.wiring import request_limits, single_model_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _local(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sco
     limit_tokenizer_threads()
     settings = read_settings(**given)
     configure_logging(settings.log_format, settings.log_level)
-    model = load_selected(model_options(settings))
+    model = load_selected(single_model_options(settings))
     with BulkScorer(model, request_limits(settings), request_options(arguments)) as scorer:
         yield Scoring(model_identity(model), partial(score_parts, scorer))
 
@@ -81,7 +81,7 @@ def _on_ray(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sc
         raise ExtraMissing(error.name, "ray") from error
     settings = read_settings(**given)
     configure_logging(settings.log_format, settings.log_level)
-    options = model_options(settings)
+    options = single_model_options(settings)
     identity = selected_identity(options)
     with connected(arguments.ray) as node_cpus:
         pool = plan_actors(node_cpus, actors=arguments.actors, cpus=arguments.actor_cpus or settings.lanes)

@@ -18,6 +18,8 @@ def short_usage(prog: str, actions: Iterable[argparse.Action]) -> str:
 
 def _positional(action: argparse.Action) -> str:
     name = action.metavar if isinstance(action.metavar, str) else action.dest
+    if action.nargs == "?":
+        return f"[{name}]"
     return f"[{name} ...]" if action.nargs == "*" else f"{name} ..." if action.nargs == argparse.PARSER else name
 
 

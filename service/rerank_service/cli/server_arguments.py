@@ -39,6 +39,18 @@ def add_server_arguments(
     parser.add_argument(
         "--server", metavar="ADDRESS", help=f"server to call: {ADDRESS_FORMS} (default: {_SERVER}, else {default})"
     )
+    add_connection_arguments(parser)
+    if served_model:
+        parser.add_argument(
+            "--served-model",
+            default="",
+            metavar="NAME",
+            help="name of the model at the server (default: the first model of the server)",
+        )
+
+
+def add_connection_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add --api-key and --tls-…."""
     parser.add_argument(
         "--api-key",
         metavar="KEY",
@@ -58,13 +70,6 @@ def add_server_arguments(
     parser.add_argument(
         "--tls-key", metavar="FILE", help=f"PEM file of the private key of --tls-cert (default: {_TLS['key']})"
     )
-    if served_model:
-        parser.add_argument(
-            "--served-model",
-            default="",
-            metavar="NAME",
-            help="name of the model at the server (default: the first model of the server)",
-        )
 
 
 def given_server(arguments: argparse.Namespace) -> ChosenServer | None:
@@ -99,6 +104,29 @@ def chosen_server(arguments: argparse.Namespace) -> ChosenServer:
     tls = _client_tls(arguments) if settings.tls_cert or arguments.tls_ca else None
     address = ServerAddress("grpc", client_target(host, settings.grpc_port), tls)
     return ChosenServer(address, "RERANK_HOST, RERANK_GRPC_PORT")
+
+
+def admin_server(arguments: argparse.Namespace) -> ChosenServer:
+    """Return the address of --server, else that of the admin port of `rerank serve` with the same variables.
+
+    Raises:
+        SettingsInvalid: the value is not an address of gRPC, a setting is wrong, or there is no such port.
+    """
+    if arguments.server is not None:
+        address = _with_tls(arguments, arguments.server, "--server")
+        if address.protocol != "grpc":
+            raise SettingsInvalid(f"--server is {arguments.server}, and Admin is gRPC only: give HOST:PORT")
+        return ChosenServer(address, "--server")
+    settings = read_settings()
+    if not settings.admin_port:
+        value = "unset" if settings.admin_port is None else "0"
+        raise SettingsInvalid(
+            f"--server is unset, and RERANK_ADMIN_PORT is {value}: give the address of the server's --admin-port, such "
+            "as --server 127.0.0.1:50052"
+        )
+    tls = _client_tls(arguments) if settings.tls_cert or arguments.tls_ca else None
+    address = ServerAddress("grpc", client_target(settings.admin_host[0], settings.admin_port), tls)
+    return ChosenServer(address, "RERANK_ADMIN_HOST, RERANK_ADMIN_PORT")
 
 
 def _with_tls(arguments: argparse.Namespace, text: str, source: str) -> ServerAddress:

@@ -32,6 +32,11 @@ class Engine:
     cuda_graphs: bool = False
     """CUDA only: pad small batches to a few shapes, record each shape once as a CUDA graph, and replay it."""
 
+    @property
+    def device(self) -> str:
+        """The device whose lanes run the engine: `cpu` or `cuda`."""
+        return "cuda" if self.provider is Provider.CUDA else "cpu"
+
     def __str__(self) -> str:
         return f"{self.provider.value} {self.precision.value}{' with CUDA graphs' if self.cuda_graphs else ''}"
 

@@ -6,20 +6,18 @@ requests until the grace period is over or a second signal arrives.
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import structlog
 
-from rerank_service.lifecycle.background import run_in_background
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admissions import Admissions
 
 _log = structlog.get_logger()
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-T = TypeVar("T")
 StopSignals = asyncio.Queue[signal.Signals]
 """SIGTERM and SIGINT in order of arrival."""
 
@@ -41,17 +39,24 @@ def ignore_stop_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-async def run_unless_stopped(work: Callable[[], T], signals: StopSignals) -> T | None:
-    """Run blocking work in a background thread and return its result, or None if a signal arrives before that."""
-    result = run_in_background(work)
+async def run_unless_stopped(work: Coroutine[Any, Any, None], signals: StopSignals) -> bool:
+    """Run work until its end. Return False if a signal arrives before that; the work is then cancelled.
+
+    Raises the error of the work.
+    """
+    task = asyncio.create_task(work)
     signalled = asyncio.create_task(signals.get())
-    waiting: list[asyncio.Future[Any]] = [result, signalled]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    if signalled.done():
-        result.cancel()
-        return None
-    signalled.cancel()
-    return result.result()
+    waiting: list[asyncio.Task[Any]] = [task, signalled]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if signalled.done():
+            return False
+        task.result()
+        return True
+    finally:
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +77,20 @@ class Listener(Protocol):
 
 
 async def drain(
-    admission: Admission, listeners: Sequence[Listener], signals: StopSignals, timeouts: ShutdownTimeouts
+    admissions: Admissions, listeners: Sequence[Listener], signals: StopSignals, timeouts: ShutdownTimeouts
 ) -> float:
     """Finish the accepted requests and send their responses, within one grace period or until a second signal.
 
     Return the seconds that are left of the grace period; 0 after a second signal.
     """
-    _log.info("draining", live_requests=admission.live_requests, grace_seconds=timeouts.grace)
+    _log.info("draining", live_requests=admissions.live_requests, grace_seconds=timeouts.grace)
     second_signal = asyncio.create_task(signals.get())
     await asyncio.wait([second_signal], timeout=timeouts.delay)
-    admission.close()
+    admissions.close()
     clock = asyncio.get_running_loop().time
     end = clock() + timeouts.grace
-    if not await _finishes(admission.drained(), end, second_signal):
-        _log.warning("grace period over", live_requests=admission.live_requests)
+    if not await _finishes(admissions.drained(), end, second_signal):
+        _log.warning("grace period over", live_requests=admissions.live_requests)
     grace_left = 0.0 if second_signal.done() else max(0.0, end - clock())
     await asyncio.gather(*(_finishes(listener.stop(grace_left), end, second_signal) for listener in listeners))
     second_signal.cancel()

@@ -2,11 +2,11 @@
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 from typing import Protocol
 
 import structlog
 
+from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.shutdown import StopSignals, run_unless_stopped
 
 _log = structlog.get_logger()
@@ -39,14 +39,13 @@ class TraceFlush:
         """Shut the provider down. Spans that are not sent in time are lost."""
         if self._provider is None:
             return
-        sent = None
+        sent = False
         with suppress(TimeoutError):
             async with asyncio.timeout(min(self.grace, _MAX_SECONDS)):
-                sent = await run_unless_stopped(partial(_shut_down, self._provider), self._signals)
-        if sent is None:
+                sent = await run_unless_stopped(_shut_down(self._provider), self._signals)
+        if not sent:
             _log.warning("traces lost", why="the OTLP receiver did not take the last spans in time")
 
 
-def _shut_down(provider: SpanProvider) -> bool:
-    provider.shutdown()
-    return True
+async def _shut_down(provider: SpanProvider) -> None:
+    await run_in_background(provider.shutdown)

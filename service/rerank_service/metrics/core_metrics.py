@@ -18,7 +18,12 @@ _COUNTERS: tuple[tuple[str, str, Callable[[WorkTotals], int]], ...] = (
         lambda totals: totals.cache_hits,
     ),
 )
-_GAUGES: tuple[tuple[str, str, Callable[[ModelState], int]], ...] = (
+_GAUGES: tuple[tuple[str, str, Callable[[ModelState], float]], ...] = (
+    (
+        "rerank_model_backlog_seconds",
+        "Time in which all lanes would finish the accepted requests of a model, if no other model used them.",
+        lambda model: model.backlog_seconds,
+    ),
     (
         "rerank_requests_waiting",
         "Number of accepted requests that wait: no pair of them runs.",
@@ -46,13 +51,26 @@ def core_metrics(state: CoreState) -> Iterator[Metric]:
         yield family
     for name, documentation, count in _COUNTERS:
         counter = CounterMetricFamily(name, documentation, labels=["model"])
-        for model in state.models:
-            counter.add_metric([model.info.name], count(model.totals))
+        for served, totals in state.totals.items():
+            counter.add_metric([served], count(totals))
         yield counter
+    yield _memory(state)
     yield _tokens(state)
     yield _lane_busy(state)
     yield _model_info(state)
     yield _build_info()
+
+
+def _memory(state: CoreState) -> Metric:
+    family = GaugeMetricFamily(
+        "rerank_model_memory_bytes",
+        "Memory that the process took while it loaded and warmed up the model. Not there if it was not measured.",
+        labels=["model"],
+    )
+    for model in state.models:
+        if model.memory_bytes is not None:
+            family.add_metric([model.info.name], model.memory_bytes)
+    return family
 
 
 def _tokens(state: CoreState) -> Metric:
@@ -61,9 +79,9 @@ def _tokens(state: CoreState) -> Metric:
         "Number of tokens that ran: `real` ones, and `padded` ones, which are the real ones with the padding.",
         labels=["model", "kind"],
     )
-    for model in state.models:
-        family.add_metric([model.info.name, "real"], model.totals.real_tokens)
-        family.add_metric([model.info.name, "padded"], model.totals.padded_tokens)
+    for model, totals in state.totals.items():
+        family.add_metric([model, "real"], totals.real_tokens)
+        family.add_metric([model, "padded"], totals.padded_tokens)
     return family
 
 
@@ -71,9 +89,9 @@ def _lane_busy(state: CoreState) -> Metric:
     family = CounterMetricFamily(
         "rerank_lane_busy_seconds", "Time in which a lane ran batches.", labels=["model", "lane"]
     )
-    for model in state.models:
-        for lane, seconds in sorted(model.totals.busy_seconds.items()):
-            family.add_metric([model.info.name, str(lane)], seconds)
+    for model, totals in state.totals.items():
+        for lane, seconds in sorted(totals.busy_seconds.items()):
+            family.add_metric([model, str(lane)], seconds)
     return family
 
 

@@ -27,7 +27,9 @@ class Metrics:
 
     def snapshot(self) -> "Snapshot":
         """Return all metrics, with the current state of the core."""
-        return Snapshot(self._registry, self._state())
+        state = self._state()
+        self.requests.keep_models(state.totals)
+        return Snapshot(self._registry, state)
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, in the format that the client prefers by its header `Accept`."""

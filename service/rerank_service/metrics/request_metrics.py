@@ -4,7 +4,11 @@ Rule: no label has a value that a caller chooses. Routes, methods and statuses a
 served name, `key` the name in the file of keys, and `reason` is the kind of an error.
 """
 
+from collections.abc import Container
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 from rerank_service.errors import DeadlinePassed
 from rerank_service.metrics.buckets import GRPC_BYTES, GRPC_SECONDS, HTTP_SECONDS, PART_SECONDS
@@ -35,6 +39,10 @@ class RequestMetrics:
     def call_started(self, method: str) -> None:
         """Count a gRPC call that begins."""
         self._grpc.started.labels(method).inc()
+
+    def keep_models(self, names: Container[str]) -> None:
+        """Remove the series of all other models: the server does not have them any more."""
+        self._ranking.keep_models(names)
 
     def request_finished(self, record: RequestRecord) -> None:
         """Count a request that has ended."""
@@ -92,6 +100,8 @@ class _RankingMetrics:
         def seconds(name: str, documentation: str) -> Histogram:
             return Histogram(name, documentation, ["model"], buckets=PART_SECONDS, registry=registry)
 
+        self._keys: dict[str, set[str]] = {}
+        """Names of keys in the series of each model."""
         self._queue = seconds(
             "rerank_queue_duration_seconds",
             "Time of a request from its first queued pair to the start of its first batch.",
@@ -131,7 +141,20 @@ class _RankingMetrics:
             registry=registry,
         )
 
+    def keep_models(self, names: Container[str]) -> None:
+        for model in [model for model in self._keys if model not in names]:
+            series: list[tuple[MetricWrapperBase, tuple[str, ...]]] = [
+                *((metric, (model,)) for metric in (self._queue, self._tokenize, self._inference)),
+                *((self._forecast_error, (model, direction)) for direction in ("late", "early")),
+                *((self._documents, (model, key)) for key in self._keys.pop(model)),
+            ]
+            for metric, labels in series:
+                with suppress(KeyError):  # it has no such series
+                    metric.remove(*labels)
+
     def count(self, record: RequestRecord) -> None:
+        if record.ranked or record.forecast_error is not None:
+            self._keys.setdefault(record.model, set()).add(record.key)
         if record.ranked:
             self._documents.labels(record.model, record.key).inc(record.documents)
             self._queue.labels(record.model).observe(record.queue)

@@ -5,6 +5,7 @@
     model.onnx        the reference graph, with its weights in model.onnx.data
     model.*.onnx      variants for other engines; weights that they share are in model.onnx.data
     report.json       the comparison of the graphs with the source model
+    golden.json       a few pairs with their logits, which are compared at each load (golden_pairs.py)
 
 A hub folder, which has no manifest, is read as well (hub_folder.py).
 

@@ -18,6 +18,7 @@ CONFIG = "config.json"
 GRAPH = "model.onnx"
 WEIGHTS = "model.onnx.data"
 REPORT = "report.json"
+GOLDEN = "golden.json"
 
 _MAX_JSON_BYTES = 8 * 1024 * 1024
 """Maximum size of a JSON file. A tokenizer_config.json of the hub may have a megabyte."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rerank_service.encoding.template import Template
 from rerank_service.engine.kinds import Engine
-from rerank_service.models.files import REPORT
+from rerank_service.models.files import GOLDEN, REPORT
 from rerank_service.models.token_limits import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.scores import Activation
@@ -18,6 +18,8 @@ _NOT_SCORING = {"name", "source", "revision", "recipe", "verdict"}
 """Fields that scores do not depend on: names, origin and test results."""
 _MEASURED = {"parity", "speed"}
 """Fields of a variant that scores do not depend on."""
+_TESTS = {GOLDEN, REPORT}
+"""Files that scores do not depend on: results of tests, and what to test."""
 
 
 class Variant(BaseModel):
@@ -116,6 +118,6 @@ class Manifest(BaseModel):
     def _digest_without(self, fields: set[str]) -> str:
         # Fields that are None are left out, so that a bundle keeps its digest when this class gets a new field.
         left_out: dict[str, Any] = dict.fromkeys(fields, True)
-        left_out |= {"variants": {"__all__": _MEASURED}, "files": {REPORT}}
+        left_out |= {"variants": {"__all__": _MEASURED}, "files": _TESTS}
         covered = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
         return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

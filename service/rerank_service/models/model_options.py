@@ -19,6 +19,8 @@ class ModelOptions:
 
     folder: Path
     """The model folder."""
+    digest: str | None = None
+    """`Bundle.digest` that the bundle must have. None: any."""
     cache: Path
     """Folder for derived graphs and tunings."""
     requested: EngineRequest = field(default_factory=EngineRequest)

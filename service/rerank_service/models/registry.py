@@ -1,12 +1,13 @@
-"""The served models, by name."""
+"""The models of the server, by name."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
 from rerank_service.errors import NotReady, UnknownModel, excerpt
 from rerank_service.models.hosted_patterns import HostedPatterns
-from rerank_service.models.served_model import ServedModel
+from rerank_service.models.registered_model import RegisteredModel
+from rerank_service.models.served_model import ModelInfo, ServedModel
 
 DEFAULT_NAMES = ("", "default")
 """Names that always mean the default model."""
@@ -17,7 +18,7 @@ _log = structlog.get_logger()
 
 
 class Registry:
-    """Models by name and alias. The first model added is the default."""
+    """Models by name and alias, loaded or not. The first one is the default."""
 
     def __init__(
         self,
@@ -38,49 +39,97 @@ class Registry:
         self._default_names = frozenset((*DEFAULT_NAMES, *default_names))
         self._hosted_patterns = HostedPatterns(hosted_patterns)
         self._logged: set[str] = set()
-        self._models: dict[str, ServedModel] = {}
+        self._registered: list[RegisteredModel] = []
+        self._by_name: dict[str, RegisteredModel] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def registered(self) -> Sequence[RegisteredModel]:
+        """All models, the default first."""
+        return self._registered
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a model is added or removed, or changes its names or its state."""
+        self._listeners.append(listener)
+
+    def register(self, models: Sequence[RegisteredModel]) -> None:
+        """Know exactly these models from now on, in this order. Of two models with a name, the first one has it."""
+        self._registered = list(models)
+        for model in models:
+            model.on_change = self.changed
+        self.changed()
+
+    def changed(self) -> None:
+        """Look up the names of all models again, and call the listeners."""
+        self._by_name = {}
+        for model in self._registered:
+            for name in model.names:
+                self._by_name.setdefault(name, model)
+        for listener in self._listeners:
+            listener()
 
     def add(self, model: ServedModel) -> None:
-        """Serve a model under its name and aliases, in place of any model of these names. It continues the totals of
-        the model that has had its name."""
-        if (earlier := self._models.get(model.info.name)) is not None:
-            model.scheduler.work = earlier.scheduler.work
-        for name in model.info.names:
-            self._models[name] = model
+        """Serve a loaded model under its names, in place of the version that has had its name."""
+        registered = next((each for each in self._registered if each.name == model.info.name), None)
+        if registered is None:
+            registered = RegisteredModel(model.info)
+            self.register([*self._registered, registered])
+        registered.rename(model.info.aliases)
+        registered.serve(model)
 
     def default(self) -> ServedModel:
-        """Return the default model: the one that was added first, or the one that replaced it.
+        """Return the version of the default model that serves.
 
         Raises:
-            NotReady: no model is loaded yet.
+            NotReady: none is loaded.
         """
-        if not self._models:
-            raise NotReady("the model is loading")
-        return next(iter(self._models.values()))
+        return _served(self.find(""))
 
     def get(self, name: str) -> ServedModel:
-        """Return the model that a request names.
+        """Return the version that serves of the model that a request names.
 
         Raises:
-            NotReady: no model is loaded yet.
+            NotReady, UnknownModel: as for `find`; or no version is loaded.
+        """
+        return _served(self.find(name))
+
+    def find(self, name: str) -> RegisteredModel:
+        """Return the model that a request names, loaded or not.
+
+        Raises:
+            NotReady: no model accepts requests yet, and none has this name.
             UnknownModel: no model has this name; the message lists the names that are served.
         """
-        default = self.default()
-        if name in self._models:
-            return self._models[name]
+        if not self._registered:
+            raise NotReady("the model is loading")
+        if name in self._by_name:
+            return self._by_name[name]
+        default = self._registered[0]
         if self._any_model or name in self._default_names:
             return default
-        if len(self.models()) == 1 and self._hosted_patterns.accepts(name, self._models):
+        if len(self._registered) == 1 and self._hosted_patterns.accepts(name, self._by_name):
             self._log_hosted(name, default)
             return default
-        raise UnknownModel(f"model {excerpt(name)!r} is not served here; served: {', '.join(self._models)}")
+        if not any(model.accepts_requests for model in self._registered):
+            raise NotReady("the model is loading")
+        raise UnknownModel(f"model {excerpt(name)!r} is not served here; served: {', '.join(self._by_name)}")
 
-    def _log_hosted(self, name: str, model: ServedModel) -> None:
+    def _log_hosted(self, name: str, model: RegisteredModel) -> None:
         """Log once that a name is accepted by its form alone: it may be a mistake."""
         if name not in self._logged and len(self._logged) < _MAX_LOGGED:
             self._logged.add(name)
-            _log.info("hosted name accepted", name=name, model=model.info.name)
+            _log.info("hosted name accepted", name=name, model=model.name)
 
     def models(self) -> list[ServedModel]:
-        """Return each model once, the default first."""
-        return list({id(model): model for model in self._models.values()}.values())
+        """Return the version that serves of each model that has one, the default first."""
+        return [each.model for each in self._registered if each.model is not None]
+
+    def infos(self) -> list[ModelInfo]:
+        """Return the facts about all models, loaded or not, the default first."""
+        return [each.info for each in self._registered]
+
+
+def _served(registered: RegisteredModel) -> ServedModel:
+    if registered.model is None:
+        raise NotReady("the model is loading")
+    return registered.model

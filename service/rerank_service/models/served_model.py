@@ -7,6 +7,7 @@ from functools import partial
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import NOT_VERIFIED, Bundle
+from rerank_service.models.model_state import ModelState
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.scores import Activation
 from rerank_service.scheduling.scheduler import Scheduler
@@ -23,7 +24,9 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """Facts about a served model, as `GetModel`, `/v1/models` and the log report them."""
+    """Facts about a model of the server, as `GetModel`, `/v1/models` and the log report them.
+
+    A model that was never loaded has no provider and no precision, and its numbers of batches are 0."""
 
     name: str
     aliases: tuple[str, ...]
@@ -51,6 +54,11 @@ class ModelInfo:
     """Method of the calibration and meaning of its scores; empty without a calibration."""
     verdict: str = NOT_VERIFIED
     """Result of the comparison with the source model at export."""
+    state: ModelState = ModelState.READY
+    ready: bool = True
+    """True if the model accepts requests. An unloaded model does so if its first request loads it."""
+    memory_bytes: int | None = None
+    """Measured memory of the model, in bytes. None: not loaded, or not measured."""
 
     @property
     def names(self) -> tuple[str, ...]:

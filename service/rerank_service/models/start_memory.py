@@ -20,30 +20,42 @@ _MB = 10**6
 _log = structlog.get_logger()
 
 
-def check_memory(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[MemoryLimit]) -> None:
+def check_memory(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[MemoryLimit], held: int = 0) -> None:
     """Compare a model with the memory limits of the process. Log a warning if it may exceed one.
 
+    `held` is the memory of the process that the kernel cannot drop, if other models are loaded; otherwise 0.
+
     Raises:
-        MemoryTooSmall: the weights alone exceed a limit and the swap that the process may use.
+        MemoryTooSmall: the weights alone exceed a limit and the swap that the process may use, beside `held`.
     """
-    left = min((limit.left for limit in limits), default=None)
-    if left is None or estimated_bytes(bundle, engine, lanes, _file_bytes(bundle)) <= left:
-        return  # the graph is not read: the import of onnx takes as long as the start of a small model
+    if not may_exceed(bundle, engine, lanes, limits):
+        return
     weights = _least_bytes(bundle, engine)
     for limit in limits:
-        if limit.fatal is not None and weights > limit.fatal:
-            raise MemoryTooSmall(_refusal(bundle, engine, lanes, weights, limit))
-    shortage = memory_shortage(bundle, engine, lanes, lambda: left)
+        if limit.fatal is not None and weights and weights + held > limit.fatal:
+            raise MemoryTooSmall(_refusal(bundle, engine, lanes, weights, limit, held))
+    shortage = memory_shortage(bundle, engine, lanes, lambda: min(limit.left for limit in limits))
     if shortage is not None:
         _log.warning("memory may be too small", engine=str(engine), why=shortage)
 
 
-def _refusal(bundle: Bundle, engine: Engine, lanes: int, weights: int, limit: MemoryLimit) -> str:
+def may_exceed(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[MemoryLimit]) -> bool:
+    """Return True if a model may exceed what a limit leaves, by an estimate that is an upper bound.
+
+    The graph is not read: the import of onnx takes as long as the start of a small model.
+    """
+    left = min((limit.left for limit in limits), default=None)
+    return left is not None and estimated_bytes(bundle, engine, lanes, _file_bytes(bundle)) > left
+
+
+def _refusal(bundle: Bundle, engine: Engine, lanes: int, weights: int, limit: MemoryLimit, held: int) -> str:
+    others = f"the process with the loaded models holds {_megabytes(held)}, " if held else ""
+    unload = "unload another model, " if held else ""
     return (
         f"{bundle.folder} needs about {_megabytes(estimated_bytes(bundle, engine, lanes))} of memory on {engine}, at "
-        f"least {_megabytes(weights)} of it for weights, and the limit in {limit.file} is {_megabytes(limit.limit)}: "
-        "raise the limit (resources.limits.memory of a pod, --memory of docker, MemoryMax= of systemd), or serve a "
-        "smaller model"
+        f"least {_megabytes(weights)} of it for weights, {others}and the limit in {limit.file} is "
+        f"{_megabytes(limit.limit)}: {unload}raise the limit (resources.limits.memory of a pod, --memory of docker, "
+        "MemoryMax= of systemd), or serve a smaller model"
     )
 
 

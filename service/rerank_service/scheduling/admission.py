@@ -1,4 +1,4 @@
-"""Admission control: capacity, deadlines, draining.
+"""Admission control of one model: capacity, deadlines, draining.
 
 A request is accepted or rejected before its first `await`, so two requests never get the same free capacity. Requests
 that are close to their deadline are protected: a new request is rejected if it would make them late.
@@ -65,7 +65,7 @@ class Admission:
         self._max_live_documents = max_live_documents
         self._max_live_tokens = max_live_tokens
         self._clock = clock
-        self._draining = False
+        self._closed_because = ""
         self._no_requests = asyncio.Event()
         self._no_requests.set()
         self._live: set[Ticket] = set()
@@ -84,27 +84,35 @@ class Admission:
 
     @contextmanager
     def admit(
-        self, documents: int, tokens: float, deadline: Deadline, tokens_per_second: float, weight: float
+        self,
+        documents: int,
+        tokens: float,
+        deadline: Deadline,
+        tokens_per_second: float,
+        weight: float,
+        lanes_share: float = 1.0,
     ) -> Iterator[Ticket]:
         """Accept a request and reserve its capacity until the block ends.
 
-        `tokens` is the estimated work in padded tokens, `tokens_per_second` the expected speed of all lanes, `weight`
-        the request's share of them. The forecast time of a request must stay within a multiple of its remaining time:
+        `tokens` is the estimated work in padded tokens, `tokens_per_second` the expected speed of all lanes,
+        `lanes_share` the part of them that this model gets beside other models, from 0 to 1, and `weight` the request's
+        share among the requests of this model. The forecast time of a request must stay within a multiple of its
+        remaining time:
 
         - Without other live requests: `IDLE_FACTOR` (4). The capacity is not checked, so any size is accepted.
         - Beside other requests: `ALONE_SHARE` (0.9) for the request on its own, and `SHARED_SHARE` (0.7) for the
           request and each request that it delays, when they share the lanes.
 
         Raises:
-            NotReady: the server is draining.
+            NotReady: the server is draining, or the model is unloading.
             Overloaded: the capacity is used up, or the request or one that it delays would be late.
             DeadlineExceeded: the request would be late even on its own, so a retry does not help.
         """
-        if self._draining:
-            raise NotReady("the server is draining: send the request to another replica")
+        if self._closed_because:
+            raise NotReady(self._closed_because)
         ticket = Ticket(tokens, deadline, weight, tokens_per_second)
         self._check_capacity(documents, tokens)
-        self._check_deadlines(ticket, tokens_per_second)
+        self._check_deadlines(ticket, tokens_per_second, lanes_share)
         self.live_documents += documents
         self._live.add(ticket)
         self._no_requests.clear()
@@ -133,29 +141,32 @@ class Admission:
                 retry_after=RETRY_AFTER,
             )
 
-    def _check_deadlines(self, ticket: Ticket, tokens_per_second: float) -> None:
-        now = self._clock()
+    def _check_deadlines(self, ticket: Ticket, tokens_per_second: float, lanes_share: float) -> None:
+        now, own_speed = self._clock(), tokens_per_second * lanes_share
         new = ticket.remaining_work(now)
         live = [other.remaining_work(now) for other in self._live]
         if new.tokens:
-            ticket.forecast = finish_time(live, new, tokens_per_second)
+            ticket.forecast = finish_time(live, new, own_speed)
         if deadline_overrun([], new, tokens_per_second, ALONE_SHARE if self._live else IDLE_FACTOR):
             raise DeadlineExceeded(
                 f"the request needs about {duration(new.tokens / tokens_per_second)} and would miss its deadline "
                 "even on its own: set a longer timeout, or send fewer or shorter documents"
             )
-        if not self._live:
-            return
-        late = deadline_overrun(live, new, tokens_per_second, SHARED_SHARE)
+        late = deadline_overrun(live, new, own_speed, SHARED_SHARE if self._live else IDLE_FACTOR)
         if late > 0:
             raise Overloaded(
                 f"this request or an accepted one would miss its deadline by about {duration(late)}: retry later",
                 retry_after=max(RETRY_AFTER, late),
             )
 
-    def close(self) -> None:
-        """Reject all requests from now on. Accepted requests continue."""
-        self._draining = True
+    def set_limits(self, max_live_documents: int, max_live_tokens: float) -> None:
+        """Change the limits. They hold for new requests."""
+        self._max_live_documents = max_live_documents
+        self._max_live_tokens = max_live_tokens
+
+    def close(self, why: str = "the server is draining: send the request to another replica") -> None:
+        """Reject all requests from now on, with this message. Accepted requests continue."""
+        self._closed_because = why
 
     async def drained(self) -> None:
         """Wait until no request is live."""

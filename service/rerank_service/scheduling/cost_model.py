@@ -45,6 +45,11 @@ class CostModel:
         minimum = 0.1 * features[1] * max(float(self._weights[1]), 1e-6)
         return float(max(features @ self._weights, minimum))
 
+    def rows_within(self, seconds: float, length: int) -> int:
+        """Return the maximum number of rows of this length in a batch of that many seconds; at least 1."""
+        start = max(0.0, float(self._weights[0]))
+        return max(1, int((seconds - start) / max(self.seconds(1, length) - start, _MIN_SECONDS)))
+
 
 def _features(rows: int, length: int) -> NDArray[np.float64]:
     """Return 1, thousands of tokens, and millions of token pairs. Their sizes are similar, which keeps the fit well

@@ -127,11 +127,14 @@ class FairQueue(Generic[Request, Item]):
             self.tokens -= length * len(waiting)
             self.pairs -= len(waiting)
 
-    def take(self, skip: Callable[[Item], bool] | None = None) -> list[Item]:
+    def take(
+        self, skip: Callable[[Item], bool] | None = None, max_rows: Callable[[int], int] | None = None
+    ) -> list[Item]:
         """Remove and return the items of the next batch; an empty list if no pair waits.
 
         `skip` is called once with each pair whose turn has come. If it returns True, the pair does not run: it leaves
         the queue at no cost to its request. If all pairs are skipped, the list is empty although others may still wait.
+        `max_rows` returns the maximum number of rows for a padded length; None: no limit beyond those of the queue.
         """
         waiting = [share for share in self._shares.values() if share.pairs]
         if not waiting:
@@ -143,8 +146,9 @@ class FairQueue(Generic[Request, Item]):
         else:
             first = min(waiting, key=lambda share: share.urgency)
             length = max(first.pairs)
+        rows = self._max_rows(length) if max_rows is None else min(self._max_rows(length), max_rows(length))
         others = sorted((share for share in waiting if share is not first), key=lambda share: share.urgency)
-        chosen = list(self._fill(length, self._max_rows(length), (first, *others), skip))
+        chosen = list(self._fill(length, rows, (first, *others), skip))
         if chosen:
             batch_length = max(length for _, length, _ in chosen)
             self._charge([share for share, _, _ in chosen], batch_length, waiting)

@@ -1,13 +1,14 @@
-"""The scheduler: the queue of waiting pairs, and the lanes that run them.
+"""The scheduler of one model: the queue of its waiting pairs, and their batches.
 
-A lane is a thread. As soon as it is free, it takes the next batch: pairs of similar length from all live requests.
-There is no timer: under load, batches grow because pairs wait; without load, a pair runs at once.
+The lanes of a pool run the batches: as soon as one is free, it takes the next batch, which holds pairs of similar
+length from all live requests. There is no timer: under load, batches grow because pairs wait; without load, a pair runs
+at once.
 
-Rule 1: `fair_queue.py` chooses the next batch, `shared_pairs.py` skips pairs that another request scores, and
-`batch_run.py` runs the batch. This file connects them to the requests.
-Rule 2: `_queue`, `_running`, `_shared`, `_cost` and `_closed` are used under the lock `_changed`, with two exceptions:
-`waiting` reads one integer, and `cached_logits` uses the score cache, which has a lock of its own. All other state, and
-every Submission, is used on the event loop only.
+Rule 1: `fair_queue.py` chooses the next batch, `shared_pairs.py` skips pairs that another request scores,
+`batch_run.py` runs the batch, and `lane_pool.py` decides which model is next. This file connects them to the requests.
+Rule 2: `_queue`, `_running`, `_shared`, `_cost` and `_closed` are used under the lock `_lock`, with two exceptions:
+`waiting` and `has_work` read single values, and `cached_logits` uses the score cache, which has a lock of its own. All
+other state, and every Submission, is used on the event loop only.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
@@ -35,17 +36,22 @@ from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.delivery import parts_of_batch, parts_of_known
 from rerank_service.scheduling.fair_queue import FairQueue
+from rerank_service.scheduling.lane_pool import LanePool, Membership, Share
 from rerank_service.scheduling.running_batches import RunningBatches
 from rerank_service.scheduling.score_cache import ScoreCache
 from rerank_service.scheduling.shared_pairs import SharedPairs
 from rerank_service.scheduling.submission import Scored, ScoredPair, Submission, WaitingPair
 from rerank_service.scheduling.totals import WorkCounter
 
+CONTENDED_BATCH_SECONDS = 0.02
+"""Maximum duration of a batch while other models share the lanes, by the cost model. A request of another model waits
+for at most one such batch. A single pair may take longer."""
+
 _log = structlog.get_logger()
 
 
 class Scheduler:
-    """Runs the pairs of all requests in batches on lanes, and returns the logits to their owners."""
+    """Runs the pairs of all requests of a model in batches, and returns the logits to their owners."""
 
     def __init__(
         self,
@@ -68,7 +74,7 @@ class Scheduler:
         self._lanes = lanes
         self._cost = cost
         self._queue: FairQueue[Submission, WaitingPair] = FairQueue(limits, lanes=lanes)
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
         self._closed = False
         self._retired = False
         self._users = 0
@@ -76,6 +82,7 @@ class Scheduler:
         self._running: RunningBatches[Submission] = RunningBatches()
         self._shared = None if scores is None else SharedPairs(scores, self._running)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._membership: Membership | None = None
 
     @property
     def waiting(self) -> int:
@@ -84,7 +91,7 @@ class Scheduler:
 
     def live_requests(self) -> tuple[int, int]:
         """Return the number of requests that wait, and of those that need a running batch."""
-        with self._changed:
+        with self._lock:
             running = self._running.requests()
         return len(self._live - running), len(running)
 
@@ -122,24 +129,24 @@ class Scheduler:
         """
         submission = Submission(self._enqueue, self.clock, room)
         self._live.add(submission)
-        with self._changed:
+        with self._lock:
             self._queue.enter(submission, priority=priority, weight=weight)
         try:
             yield submission
         finally:
             self._live.discard(submission)
-            with self._changed:
+            with self._lock:
                 self._queue.leave(submission)
                 unneeded = self._running.leave(submission)
             for token in unneeded:
                 token.cancel()
 
     def _enqueue(self, submission: Submission, entries: Sequence[WaitingPair]) -> None:
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise NotReady("the server is stopping")
             self._queue.add(submission, [(len(entry.pair), entry) for entry in entries])
-            self._changed.notify_all()
+        self._wake()
 
     def cached_logits(self, keys: Sequence[bytes]) -> list[float | None]:
         """Return the cached logit of each pair; None for pairs without one."""
@@ -150,67 +157,89 @@ class Scheduler:
         return logits
 
     def tokens_per_second(self, length: float) -> float:
-        """Return the expected speed of all lanes in padded tokens per second, for pairs of `length` tokens."""
+        """Return the expected speed of all lanes in padded tokens per second, for pairs of `length` tokens, as if no
+        other model used them."""
         row = self.limits.padded(max(1, round(length)))
-        with self._changed:
+        with self._lock:
             rows = max(1, min(self.limits.max_pairs, self._queue.budget.tokens // row))
             return self._lanes * rows * row / self._cost.seconds(rows, row)
 
-    async def run(self) -> None:
-        """Run the lanes until `close` or cancellation.
+    @property
+    def lanes_share(self) -> float:
+        """The part of the lanes, above 0 and up to 1, that this model gets beside the models that have work now."""
+        return 1.0 if self._membership is None else self._membership.share.fraction
 
-        Raises the error that ends a lane. All live submissions then fail, so that no request waits forever.
+    async def run(self, share: Share | None = None) -> None:
+        """Run batches until `close` or cancellation: on the lanes of a pool that other models share, or on lanes of
+        its own.
+
+        Raises the error that ends a batch. All live submissions then fail, so that no request waits forever.
         """
         self._loop = asyncio.get_running_loop()
-        pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="lane")
-        lanes = [self._loop.run_in_executor(pool, self._lane, number) for number in range(self._lanes)]
-        try:
-            await asyncio.gather(*map(asyncio.shield, lanes))
-        finally:
-            self.close()  # from now on no pair can be queued
-            self._fail_live()  # the requests leave, which cancels the running batches
-            await asyncio.wait(lanes)
-            pool.shutdown()
+        share = share or LanePool(self.clock).share("")
+        with share.pool.member(self, share) as membership:
+            self._membership = membership
+            if self._closed:
+                membership.close()
+            try:
+                await membership.ended()
+            finally:
+                self.close()  # from now on no pair can be queued
+                self._fail_live()  # the requests leave, which cancels the running batches
+                await membership.idle()
+                self._membership = None
 
     def _fail_live(self) -> None:
         for submission in self._live:
             submission.fail(NotReady("the server is stopping"))
 
     def close(self) -> None:
-        """Let each lane end after its current batch. Waiting pairs do not run."""
-        with self._changed:
+        """Let no further batch start. Waiting pairs do not run."""
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+        if self._membership is not None:
+            self._membership.close()
 
-    def _lane(self, number: int) -> None:
-        while entries := self._next(token := CancelToken()):
-            started = self.clock()
-            for outcome in self._runner.run(entries, token):
-                self._deliver_outcome(outcome, token)
-            self.work.count_busy(number, self.clock() - started)
-            with self._changed:
-                self._running.end(token)
+    def _wake(self) -> None:
+        if self._membership is not None:
+            self._membership.wake()
 
-    def _next(self, token: CancelToken) -> list[WaitingPair]:
-        """Wait for the next batch, and return its pairs; an empty list when the scheduler is closed."""
-        while True:
-            with self._changed:
-                while not self._queue.pairs and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return []
-                entries, cached = self._take(token)
-            self._deliver_known(cached)
-            if entries:
-                return entries
+    @property
+    def has_work(self) -> bool:
+        """True if pairs wait that may run."""
+        return self._queue.pairs > 0 and not self._closed
 
-    def _take(self, token: CancelToken) -> tuple[list[WaitingPair], list[ScoredPair]]:
-        """Take the next batch from the queue. Called under the lock.
+    def run_batch(self, lane: int) -> bool:
+        """Run the next batch, and deliver its logits. Called by a lane; blocks. Return False if no pair runs."""
+        token = CancelToken()
+        contended = self._membership is not None and self._membership.share.is_contended
+        with self._lock:
+            if not self.has_work:
+                return False
+            entries, cached = self._take(token, contended=contended)
+        self._deliver_known(cached)
+        if not entries:
+            return False
+        started = self.clock()
+        for outcome in self._runner.run(entries, token):
+            self._deliver_outcome(outcome, token)
+        self.work.count_busy(lane, self.clock() - started)
+        with self._lock:
+            self._running.end(token)
+        return True
+
+    def _take(self, token: CancelToken, *, contended: bool) -> tuple[list[WaitingPair], list[ScoredPair]]:
+        """Take the next batch from the queue. Called under the lock. A batch is short if lanes are contended.
 
         Returns the pairs that must run, perhaps none, and the pairs whose logits are cached.
         """
+        max_rows = partial(self._cost.rows_within, CONTENDED_BATCH_SECONDS) if contended else None
         self._running.start(token)
-        entries, cached = self._shared.take(self._queue, token) if self._shared else (self._queue.take(), [])
+        entries, cached = (
+            self._shared.take(self._queue, token, max_rows)
+            if self._shared
+            else (self._queue.take(max_rows=max_rows), [])
+        )
         if entries:
             self._running.need(token, {entry.owner for entry in entries})
         else:
@@ -235,13 +264,13 @@ class Scheduler:
     def _learn(self, batch: BatchScored) -> None:
         padded_tokens = batch.rows * batch.length
         self.work.count_batch(batch.rows, real_tokens=batch.real_tokens, padded_tokens=padded_tokens)
-        with self._changed:
+        with self._lock:
             self._cost.observe(batch.rows, batch.length, batch.ended - batch.started)
             self._queue.budget.grow(padded_tokens)
 
     def _shrink(self, exceeded: MemoryExceeded) -> None:
         """Make later batches smaller than the one that ran out of memory, so that not each of them fails first."""
-        with self._changed:
+        with self._lock:
             self._queue.budget.shrink(exceeded.tokens)
             max_batch_tokens = self._queue.budget.tokens
         _log.warning("out of memory", error=str(exceeded.error), max_batch_tokens=max_batch_tokens)
@@ -251,13 +280,13 @@ class Scheduler:
         finite logit are queued again."""
         if self._shared is None:
             return
-        with self._changed:
+        with self._lock:
             finished = self._shared.finish(entries, logits, token)
             for entry in finished.unscored:
                 if entry.owner in self._queue:
                     self._queue.add(entry.owner, [(len(entry.pair), entry)])
-            if finished.unscored:
-                self._changed.notify_all()
+        if finished.unscored:
+            self._wake()
         self._deliver_known(finished.scored)
 
     def _deliver_known(self, scored: Sequence[ScoredPair]) -> None:

@@ -4,7 +4,7 @@ Rule: all methods except `cached_logit` are called under the scheduler's lock.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -40,15 +40,18 @@ class SharedPairs:
         return self._flights.cached_logit(key)
 
     def take(
-        self, queue: FairQueue[Submission, WaitingPair], token: CancelToken
+        self,
+        queue: FairQueue[Submission, WaitingPair],
+        token: CancelToken,
+        max_rows: Callable[[int], int] | None = None,
     ) -> tuple[list[WaitingPair], list[ScoredPair]]:
-        """Take the next batch from the queue.
+        """Take the next batch from the queue, with `max_rows` as in `FairQueue.take`.
 
         Returns the pairs that must run, and the pairs whose logits are cached. A pair that runs already joins its
         running batch.
         """
         cached: list[ScoredPair] = []
-        entries = queue.take(partial(self._skip_or_start, token, cached))
+        entries = queue.take(partial(self._skip_or_start, token, cached), max_rows)
         return entries, cached
 
     def _skip_or_start(self, token: CancelToken, cached: list[ScoredPair], entry: WaitingPair) -> bool:

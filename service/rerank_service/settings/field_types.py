@@ -40,6 +40,12 @@ def _key_file(value: object) -> object:
     return value
 
 
+def _digest(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError(f"is {value!r}: give 64 hexadecimal digits, as `rerank models` shows them")
+    return value.lower()
+
+
 def _tls_file(value: object) -> object:
     if isinstance(value, str) and not value.strip():
         raise ValueError("is empty: give the path of a PEM file, or remove the setting")
@@ -54,11 +60,22 @@ def _hosts(value: object) -> object:
 
 
 def _host(host: str) -> str:
-    """Accept an IPv6 address in brackets, as in a URL. Require the folder of Unix sockets. Reject a port."""
+    """Require the folder of Unix sockets. Check any other address."""
     if host.startswith("unix:") and not host.removeprefix("unix:").strip("/"):
         raise ValueError(f"is {host!r}: give a folder, such as unix:/run/rerank")
+    return _address(host, "--grpc-port and --rest-port set")
+
+
+def _admin_host(host: str) -> str:
+    if host.startswith("unix:"):
+        raise ValueError(f"is {host!r}: give an IP address or a host name, because Admin has no Unix socket")
+    return _address(host, "--admin-port sets")
+
+
+def _address(host: str, port_settings: str) -> str:
+    """Accept an IPv6 address in brackets, as in a URL. Reject a port."""
     if _WITH_PORT.fullmatch(host):
-        raise ValueError(f"is {host!r}: give the address without a port, which --grpc-port and --rest-port set")
+        raise ValueError(f"is {host!r}: give the address without a port, which {port_settings}")
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
@@ -106,8 +123,10 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 MessageBytes = Annotated[int, Field(gt=0, le=1024**3)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024**4), BeforeValidator(_kubernetes_size)]
 Text = Annotated[str, AfterValidator(_utf8)]
+Digest = Annotated[str, AfterValidator(_digest)]
 Host = Annotated[Text, AfterValidator(_host)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
+AdminHosts = Annotated[tuple[Annotated[Text, AfterValidator(_admin_host)], ...], NoDecode, BeforeValidator(_hosts)]
 Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
 Origin = Annotated[Text, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from rerank_service.settings.field_types import Names, Text
+from rerank_service.settings.field_types import Digest, Names, Text
 from rerank_service.settings.group import SettingsGroup
 
 
@@ -15,6 +15,14 @@ class ModelSettings(SettingsGroup):
     model: Path | None = None
     """Model to serve: a bundle that `rerank export` wrote, a hub folder (model.onnx, tokenizer.json and config.json),
     or one of the graphs in a hub folder. Unset: the bundled starter model. Example: out/my-model."""
+    model_digest: Digest | None = None
+    """Digest that the bundle of --model must have: 64 hexadecimal digits, as `rerank models` shows them. The server
+    rejects any other bundle. Unset: any digest."""
+    models: Path | None = None
+    """Several models to serve: a models file (YAML or JSON), or a folder of bundles. It replaces --model, --model-name,
+    --aliases and --model-digest. docs/models-file.md describes the file. Example: /etc/rerank/models.yaml."""
+    watch: bool = False
+    """Load new versions of the models, without a restart, when the files of --models or --model change."""
     model_name: Text | None = None
     """Name of the model in requests and responses. Unset: the name in its manifest."""
     aliases: Names = ()

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rerank_service.errors import SettingsInvalid
+from rerank_service.settings.admin import AdminSettings
 from rerank_service.settings.cache import CacheSettings
 from rerank_service.settings.connections import ConnectionSettings
 from rerank_service.settings.engine import EngineSettings
@@ -24,6 +25,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     NetworkSettings,
     TlsSettings,
     ConnectionSettings,
+    AdminSettings,
     EngineSettings,
     LimitSettings,
     CacheSettings,
@@ -43,6 +45,7 @@ class Settings(
     CacheSettings,
     LimitSettings,
     EngineSettings,
+    AdminSettings,
     ConnectionSettings,
     TlsSettings,
     NetworkSettings,

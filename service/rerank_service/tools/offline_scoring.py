@@ -24,7 +24,7 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.results import RankedDocument
 from rerank_service.reranker import Reranker
-from rerank_service.scheduling.admission import Admission
+from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.tools.rest_client import RestCallFailed, client_of
 from rerank_service.tools.server_address import ServerAddress
@@ -103,9 +103,9 @@ async def local_scorer(
     model = await asyncio.to_thread(load_selected, options)
     registry = Registry()
     registry.add(model)
-    admission = Admission(sys.maxsize, float("inf"), asyncio.get_running_loop().time)
+    admissions = Admissions(LiveLimits(sys.maxsize, float("inf")), asyncio.get_running_loop().time)
     unbounded = replace(limits, max_documents=sys.maxsize, max_windows=sys.maxsize)
-    reranker = Reranker(registry, admission, unbounded)
+    reranker = Reranker(registry, admissions, unbounded)
 
     async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
         request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc, too_long=too_long)

@@ -25,7 +25,8 @@ from rerank_service.tools.loadtest.target import CallFailed
 from rerank_service.tools.loadtest.workload import Request
 from rerank_service.tools.server_address import ServerAddress
 
-_MODEL_FIELDS = ("max_tokens", "precision", "provider", "choice", "calibration", "verdict", "digest")
+_MODEL_FIELDS = ("max_tokens", "precision", "provider", "choice", "calibration", "verdict", "digest", "memory_bytes")
+_STATES = {name.removeprefix("MODEL_STATE_").lower(): value for name, value in pb.ModelState.items()}
 
 
 class RestCallFailed(OperatorError):
@@ -207,4 +208,11 @@ def _result(value: dict[str, Any], score: float) -> pb.Result:
 def _model(value: dict[str, Any]) -> pb.Model:
     fields = {name: value[name] for name in _MODEL_FIELDS if value.get(name)}
     source = str(value.get("owned_by") or "")
-    return pb.Model(name=str(value["id"]), aliases=value.get("aliases") or (), source=source, ready=True, **fields)
+    return pb.Model(
+        name=str(value["id"]),
+        aliases=value.get("aliases") or (),
+        source=source,
+        ready=bool(value.get("ready", True)),  # other servers list the models that they serve
+        state=_STATES.get(str(value.get("state")), pb.MODEL_STATE_UNSPECIFIED),
+        **fields,
+    )

@@ -20,7 +20,7 @@ from rerank_service.models.served_model import ServedModel
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair, collate
 from rerank_service.settings import Settings
-from rerank_service.wiring import model_options
+from rerank_service.wiring import single_model_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _next(waiting: Iterator[slice], taking: Lock) -> slice | None:
 def load(message: dict[str, Any]) -> Engine:
     """Load the bundle `model`."""
     limit_tokenizer_threads()
-    return Engine(load_selected(model_options(Settings(model=Path(message["model"])))))
+    return Engine(load_selected(single_model_options(Settings(model=Path(message["model"])))))
 
 
 if __name__ == "__main__":

@@ -142,6 +142,12 @@ def test_example_of_the_documentation_is_accepted(tmp_path: Path) -> None:
         assert f"| `{field}` |" in page
 
 
+def test_entries_may_share_fields(tmp_path: Path) -> None:
+    """By `<<` of YAML. A field of the entry replaces the shared one."""
+    content = f"- &a {{name: a, key: {SECRET}, weight: 2}}\n- {{<<: *a, name: b, key: other}}"
+    assert [key.caller for key in read_keys(_file(tmp_path, content))] == [Caller("a", 2.0), Caller("b", 2.0)]
+
+
 def test_json_is_read(tmp_path: Path) -> None:
     """JSON with tabs is not valid YAML, but is read."""
     content = json.dumps([{"name": "a", "key": SECRET, "weight": 2}], indent="\t")

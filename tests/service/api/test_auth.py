@@ -28,6 +28,12 @@ def test_key_is_found_in_each_header(headers: dict[str, str]) -> None:
     assert Keys(["open"], [SEARCH]).check(headers) == Caller("search", 3.0)
 
 
+def test_admin_keys_are_known() -> None:
+    """A key of --api-keys is none."""
+    assert not Keys(["open"], [SEARCH]).has_admin
+    assert Keys(["open"], [KnownKey(digest("root"), Caller("ops", admin=True))]).has_admin
+
+
 def test_key_without_a_name_has_weight_one() -> None:
     """A key that is also in the file has the name from there."""
     keys = Keys(["open", "sesame"], [SEARCH])

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import threading
 
 import pytest
 
@@ -11,22 +10,26 @@ from rerank_service.lifecycle.shutdown import run_unless_stopped
 
 
 async def test_a_signal_ends_a_long_start() -> None:
-    """The start does not wait for the thread that reads gigabytes."""
+    """The start is cancelled. It does not wait for the thread that reads gigabytes."""
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    release = threading.Event()
-    loading = asyncio.create_task(run_unless_stopped(release.wait, signals))
-    await asyncio.sleep(0)
-    signals.put_nowait(signal.SIGTERM)
-    assert await loading is None
-    release.set()
+    never = asyncio.Event()
+
+    async def load() -> None:
+        signals.put_nowait(signal.SIGTERM)
+        await never.wait()
+
+    assert not await run_unless_stopped(load(), signals)
 
 
-async def test_results_and_errors_of_the_start_are_passed_on() -> None:
-    """The caller gets the result, or the exception."""
+async def test_errors_of_the_start_are_passed_on() -> None:
+    """The caller gets True, or the exception."""
 
-    def fail() -> None:
+    async def succeed() -> None:
+        """Load nothing."""
+
+    async def fail() -> None:
         raise BundleInvalid("no model")
 
-    assert await run_unless_stopped(lambda: 7, asyncio.Queue()) == 7
+    assert await run_unless_stopped(succeed(), asyncio.Queue())
     with pytest.raises(BundleInvalid, match="no model"):
-        await run_unless_stopped(fail, asyncio.Queue())
+        await run_unless_stopped(fail(), asyncio.Queue())

@@ -147,7 +147,7 @@ async def test_batch_without_requests_is_cancelled() -> None:
     """It is cancelled when its last request leaves, not earlier. The lane then takes the next batch."""
     score = HeldScore(cancellable := CancellableScore(lengths))
     async with lanes(score) as scheduler:
-        with scheduler._changed:  # so that both are queued when the lane takes a batch
+        with scheduler._lock:  # so that both are queued when the lane takes a batch
             first, second = submit(scheduler, room=9), submit(scheduler, room=9)
             first_submission, second_submission = first.__enter__(), second.__enter__()
             await first_submission.add(keyed(pair(7)))

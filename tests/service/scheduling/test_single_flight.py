@@ -79,7 +79,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def has_waiters(scheduler: Scheduler, count: int) -> bool:
     """Return True if that many pairs wait for a running pair."""
-    with scheduler._changed:
+    with scheduler._lock:
         assert scheduler._shared is not None
         return sum(len(flight.waiters) for flight in scheduler._shared._flights._flights.values()) == count
 
@@ -87,7 +87,7 @@ def has_waiters(scheduler: Scheduler, count: int) -> bool:
 def has_no_flights(scheduler: Scheduler) -> bool:
     """Return True if no pair is recorded as running. A lane removes its pairs just after it has delivered their
     logits."""
-    with scheduler._changed:
+    with scheduler._lock:
         assert scheduler._shared is not None
         return not scheduler._shared._flights._flights
 

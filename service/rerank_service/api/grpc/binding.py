@@ -1,39 +1,37 @@
 """Let a gRPC server listen on addresses, with the meaning that they have for REST."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 
 import grpc
 
-from rerank_service.api.address import ANY_IPV4, ListenAddress, TcpAddress, UnixAddress
+from rerank_service.api.address import ANY_IPV4, TcpAddress, UnixAddress
 from rerank_service.api.grpc.credentials import server_credentials
+from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.tcp_sockets import ipv6_in_use, reserved_port
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.api.unix_sockets import allow_connections, claim
 
 
-def bind(
-    server: grpc.aio.Server, addresses: Sequence[ListenAddress], port: int, tls: CertificateStore | None = None
-) -> tuple[int, tuple[str, ...]]:
+def bind(server: grpc.aio.Server, options: GrpcOptions) -> tuple[int, tuple[str, ...]]:
     """Listen on all addresses. Return the port of TCP (0 without any), and the target of each address for clients.
 
-    `port` 0 lets the system choose. With `tls`, TCP requires TLS. gRPC removes the files of Unix sockets when
-    the server stops.
+    With `options.tls`, TCP requires TLS. gRPC removes the files of Unix sockets when the server stops.
 
     Raises:
         OSError: an address is in use or not allowed.
     """
-    tcp = [each for each in addresses if isinstance(each, TcpAddress)]
+    tcp = [each for each in options.addresses if isinstance(each, TcpAddress)]
+    flag = options.port_flag
     # gRPC alone would write the reason of an error to stderr in its own form, and choose a port for each address
-    with reserved_port(tcp, port, flag="--grpc-port") as chosen:
+    with reserved_port(tcp, options.port, flag=flag, host_flag=options.host_flag) as chosen:
         for each in tcp:
             # gRPC takes 0.0.0.0 as `::`, and listens on IPv4 only if `::` is in use
             with ipv6_in_use(chosen) if each.ip == ANY_IPV4 else nullcontext():
-                _add(server, each.text(chosen), "--grpc-port", tls=tls)
+                _add(server, each.text(chosen), flag, tls=options.tls)
     targets = [each.text(chosen) for each in tcp]
-    for folder in (each for each in addresses if isinstance(each, UnixAddress)):
+    for folder in (each for each in options.addresses if isinstance(each, UnixAddress)):
         claim(folder.path("grpc"))
-        _add(server, folder.grpc_target, "--host", tls=None)
+        _add(server, folder.grpc_target, options.host_flag, tls=None)
         allow_connections(folder.path("grpc"))
         targets.append(folder.grpc_target)
     return chosen if tcp else 0, tuple(targets)

@@ -13,6 +13,10 @@ class GrpcOptions:
     addresses: tuple[ListenAddress, ...]
     port: int
     """Port of all TCP addresses. 0: the system chooses one."""
+    port_flag: str = "--grpc-port"
+    """Setting of the port, for messages."""
+    host_flag: str = "--host"
+    """Setting of the addresses, for messages."""
     max_message_bytes: int
     """Maximum size of one received message, in bytes."""
     default_timeout: float

@@ -109,17 +109,17 @@ class RerankMethods:
         )
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:
-        """List the served models that the caller may use. The default model is first."""
+        """List the models that the caller may use, loaded or not. The default model is first."""
         await anext(call.messages)
-        models = [model.info for model in self._registry.models()]
+        infos = self._registry.infos()
         return pb.ListModelsResponse(
-            models=[self._model(model) for model in models if call.context.caller.may_use(model.names)]
+            models=[self._model(info) for info in infos if call.context.caller.may_use(info.names)]
         )
 
     async def get_model(self, call: Call[pb.GetModelRequest]) -> pb.Model:
         """Return one model by its name or an alias."""
         message = await anext(call.messages)
-        model = self._registry.get(message.name).info
+        model = self._registry.find(message.name).info
         call.context.caller.check_model(model.names)
         return self._model(model)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from google.protobuf import duration_pb2
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.models.model_state import ModelState
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.document import MAX_ID_CHARS, Span
 from rerank_service.ranking.ranking import Ranking
@@ -25,6 +26,7 @@ _SCORE_TYPES = {
     ScoreType.SIGMOID: pb.SCORE_TYPE_SIGMOID,
     ScoreType.CALIBRATED: pb.SCORE_TYPE_CALIBRATED,
 }
+_STATES = {state: pb.ModelState.Value(f"MODEL_STATE_{state.name}") for state in ModelState}
 
 
 def response_from(ranking: Ranking, request_id: str) -> pb.RerankResponse:
@@ -139,7 +141,7 @@ def _duration(seconds: float) -> duration_pb2.Duration:
 
 
 def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int, max_message_bytes: int) -> pb.Model:
-    """Return a served model with the limits of the server."""
+    """Return a model with the limits of the server."""
     return pb.Model(
         name=info.name,
         aliases=info.aliases,
@@ -155,5 +157,7 @@ def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int
         max_documents=max_documents,
         max_stream_documents=max_stream_documents,
         max_message_bytes=max_message_bytes,
-        ready=True,
+        ready=info.ready,
+        state=_STATES[info.state],
+        memory_bytes=info.memory_bytes,
     )

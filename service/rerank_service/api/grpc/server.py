@@ -1,7 +1,7 @@
 """gRPC server: services, health checks (grpc.health.v1) and reflection on the same addresses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import grpc
@@ -20,6 +20,8 @@ LIVENESS = "live"
 """Name of the health service for liveness probes: SERVING while the process runs, so that Kubernetes does not restart
 a draining pod. The empty name and the name of each service report readiness."""
 
+_RERANK = "rerank.v1.Rerank"
+"""Beginning of the health services of models: `rerank.v1.Rerank/NAME`."""
 _MAX_MILLISECONDS = 2**31 - 1
 """Largest number of milliseconds in an argument of gRPC: 24 days. gRPC takes it as no limit."""
 _MAX_PENDING_CALLS = 100_000
@@ -41,7 +43,8 @@ class GrpcEdge:
         self._server = server
         self._checks = checks
         self._services = services
-        self.port, self.targets = bind(server, options.addresses, options.port, options.tls)
+        self._models: set[str] = set()
+        self.port, self.targets = bind(server, options)
 
     async def stop(self, grace: float) -> None:
         """Accept no new calls, and wait until running calls end. After `grace` seconds, cancel them.
@@ -52,11 +55,25 @@ class GrpcEdge:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._server.stop(grace), grace + 1.0)
 
-    async def set_ready(self, *, ready: bool) -> None:
-        """Set the readiness that health checks report."""
-        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+    async def set_ready(self, *, ready: bool, models: Mapping[str, bool] | None = None) -> None:
+        """Set the readiness that health checks report: of the server, and of each model by its names and aliases."""
+        models = models or {}
         for name in ("", *self._services):
-            await self._checks.set(name, status)
+            await self._checks.set(name, _health(ready=ready))
+        for name in sorted(self._models - models.keys()):
+            await self._checks.set(_model_service(name), health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        for name, accepts in models.items():
+            await self._checks.set(_model_service(name), _health(ready=ready and accepts))
+        self._models = set(models)
+
+
+def _health(*, ready: bool) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+    return health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def _model_service(name: str) -> str:
+    """Return the name by which a health check asks for a model."""
+    return f"{_RERANK}/{name}"
 
 
 def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:

@@ -45,17 +45,17 @@ class TeiMethods:
     async def info(self, call: Call[pb.InfoRequest]) -> pb.InfoResponse:
         """Return the served model and the limits of the server."""
         await anext(call.messages)
-        model, limits = self._registry.default(), self._reranker.limits
-        call.context.caller.check_model(model.info.names)
+        model, limits = self._registry.find("").info, self._reranker.limits
+        call.context.caller.check_model(model.names)
         return pb.InfoResponse(
             version=rerank_service.__version__,
-            model_id=model.info.name,
-            model_sha=model.info.revision or None,
-            model_dtype=dtype(model.info.precision),
+            model_id=model.name,
+            model_sha=model.revision or None,
+            model_dtype=dtype(model.precision),
             model_type=pb.MODEL_TYPE_RERANKER,
             max_concurrent_requests=limits.max_documents,
-            max_input_length=model.info.max_tokens,
-            max_batch_tokens=model.info.max_batch_tokens,
+            max_input_length=model.max_tokens,
+            max_batch_tokens=model.max_batch_tokens,
             max_client_batch_size=limits.max_documents,
             tokenization_workers=usable_cores(),
         )

@@ -50,10 +50,10 @@ class RerankRoutes:
 
     def facts(self, caller: Caller = ANYBODY) -> ServerFacts:
         """Return the current state and the limits of the server, with the models that the caller may use."""
-        models = self._registry.models()
-        template = self._registry.default().bundle.manifest.template if models else None
+        infos, served = self._registry.infos(), self._registry.models()
+        template = served[0].bundle.manifest.template if served and served[0].info.name == infos[0].name else None
         return ServerFacts(
-            models=[model.info for model in models if caller.may_use(model.info.names)],
+            models=[info for info in infos if caller.may_use(info.names)],
             find=lambda name: self._find(name, caller),
             limits=self._reranker.limits,
             takes_instruction=template is not None and template.takes_instruction,
@@ -62,9 +62,9 @@ class RerankRoutes:
         )
 
     def _find(self, name: str, caller: Caller) -> ModelInfo:
-        model = self._registry.get(name).info
+        model = self._registry.find(name)
         caller.check_model(model.names)
-        return model
+        return model.info
 
     async def rerank(self, request: Request, dialects: Sequence[Dialect]) -> Response:
         """Decode the body, rank its documents, and encode the ranking.

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank_service.api.file_version import FileVersion, file_version
 from rerank_service.errors import SettingsInvalid
+from rerank_service.file_version import FileVersion, file_version
 from rerank_service.settings_errors import flag, variable
 
 CERT, KEY, CLIENT_CA = "tls_cert", "tls_key", "tls_client_ca"

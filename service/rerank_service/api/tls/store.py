@@ -4,10 +4,10 @@ import threading
 
 import structlog
 
-from rerank_service.api.file_version import FileVersion
 from rerank_service.api.tls.certificates import Certificates, read_certificates
 from rerank_service.api.tls.files import TlsFiles
 from rerank_service.errors import SettingsInvalid
+from rerank_service.file_version import FileVersion
 
 _log = structlog.get_logger()
 _MAX_TRIES = 10

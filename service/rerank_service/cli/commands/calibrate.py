@@ -112,11 +112,11 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[LabelledQuery]"
     from rerank_service.progress import progress
     from rerank_service.settings import read_settings
     from rerank_service.tools.offline_scoring import Refusal, Task, local_scorer, score_all
-    from rerank_service.wiring import model_options, request_limits
+    from rerank_service.wiring import request_limits, single_model_options
 
     tasks = [Task(query.places[0], query.query, query.documents) for query in labelled]
     settings = read_settings(model=arguments.model)
-    options = model_options(settings)
+    options = single_model_options(settings)
     async with local_scorer(
         options, request_limits(settings), max_tokens_per_doc=arguments.max_tokens_per_doc
     ) as scorer:

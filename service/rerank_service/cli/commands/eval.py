@@ -156,7 +156,7 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     from rerank_service.ranking.request import TooLong
     from rerank_service.settings import read_settings
     from rerank_service.tools.offline_scoring import local_scorer, server_scorer
-    from rerank_service.wiring import model_options, request_limits
+    from rerank_service.wiring import request_limits, single_model_options
 
     reading: dict[str, Any] = {
         "max_tokens_per_doc": arguments.max_tokens_per_doc,
@@ -166,7 +166,7 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     server = None if given else given_server(arguments)  # flags override RERANK_SERVER
     if server is None:
         settings = read_settings(**given)
-        async with local_scorer(model_options(settings), request_limits(settings), **reading) as scorer:
+        async with local_scorer(single_model_options(settings), request_limits(settings), **reading) as scorer:
             yield scorer
         return
     try:

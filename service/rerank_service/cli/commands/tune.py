@@ -53,14 +53,14 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.cli.output.tuning import engines_table, settings_table
     from rerank_service.models.tuning.startup import EngineRequest
     from rerank_service.settings import read_settings
-    from rerank_service.wiring import model_options
+    from rerank_service.wiring import single_model_options
 
     given: dict[str, Any] = {
         name: value
         for name in ("model", "provider", "precision", "cache")
         if (value := getattr(arguments, name)) is not None
     }
-    options = model_options(read_settings(**given))
+    options = single_model_options(read_settings(**given))
     console = Console()
     if arguments.explain:
         _explain(options, console)

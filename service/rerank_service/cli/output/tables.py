@@ -16,8 +16,9 @@ _REPLACEMENTS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 
     map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"), " "
 )
 """Replacements of control characters: a space for those that move to another line or column, U+FFFD for others."""
+
 _DIGEST_DIGITS = 12
-"""Number of shown digits of a model's digest."""
+"""Number of digits of a short digest."""
 
 
 def ranking_table(query: str, documents: Sequence[str], response: pb.RerankResponse) -> Table:
@@ -54,7 +55,7 @@ def model_table(model: pb.Model) -> Table:
         "aliases": ", ".join(model.aliases),
         "source": model.source,
         "revision": model.revision,
-        "digest": model.digest[:_DIGEST_DIGITS],
+        "digest": model.digest,
         "precision": model.precision,
         "provider": model.provider,
         "why": model.choice,
@@ -63,6 +64,8 @@ def model_table(model: pb.Model) -> Table:
         "tokens a pair": f"{model.max_tokens:,}",
         "documents": f"{model.max_documents:,}",
         "documents in a stream": f"{model.max_stream_documents:,}",
+        "state": pb.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower() if model.state else "",
+        "memory": f"{model.memory_bytes / 10**6:,.0f} MB" if model.HasField("memory_bytes") else "not measured",
         "ready": "yes" if model.ready else "no",
     }
     for field, value in rows.items():
@@ -73,6 +76,11 @@ def model_table(model: pb.Model) -> Table:
 def printable(text: str) -> str:
     """Return a text with its control characters replaced."""
     return text.translate(_REPLACEMENTS)
+
+
+def short_digest(digest: str) -> str:
+    """Return the first digits of a digest, which are enough to compare."""
+    return digest[:_DIGEST_DIGITS]
 
 
 def _text(text: str, style: str = "") -> Text:

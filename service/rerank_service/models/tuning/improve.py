@@ -48,7 +48,7 @@ def load_faster(
     Returns None if the settings leave no choice, if a tuning is cached already, or after `halt` is set.
 
     Raises:
-        BundleInvalid: the model does not load on the chosen engine.
+        BundleInvalid: the model does not load on the chosen engine. The choice is not kept.
     """
     bundle, cache = running.bundle, Cache(options.cache)  # the bundle was verified when it was loaded
     requested = runnable_request(bundle, options.requested)
@@ -64,13 +64,19 @@ def load_faster(
     except TuningCancelled:
         return None
     tuned = _record(outcome, available)
+    improvement = _improvement(options, running, tuned, cache)
     if outcome.final:  # otherwise the next start tunes again, and may find more
         cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
     _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
     _log.debug("tuning results", why=tuned.explanation())
+    return improvement
+
+
+def _improvement(options: ModelOptions, running: ServedModel, tuned: TuningRecord, cache: Cache) -> Improvement:
+    """Load the model on the chosen engine, unless it runs there. Without an error, later starts may use this engine."""
     if options.with_cuda_graphs(tuned.engine) == running.encoder.engine:
         return SameEngine(replace(running.info, explanation=tuned.explanation(), reason=tuned.reason()))
-    return FasterModel(load_on(bundle, options, Selection.of(tuned), cache))
+    return FasterModel(load_on(running.bundle, options, Selection.of(tuned), cache))
 
 
 def _record(outcome: TuningOutcome, available: AvailableEngines) -> TuningRecord:

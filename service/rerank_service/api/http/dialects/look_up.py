@@ -14,7 +14,7 @@ class ServerFacts:
     """State and limits of the server, for the responses of look-ups and for the OpenAPI page."""
 
     models: Sequence[ModelInfo]
-    """The served models; the default model is first. Empty while the server loads its model."""
+    """The models of the server, loaded or not; the default model is first."""
     find: Callable[[str], ModelInfo]
     """Returns the model with a name or an alias. Raises UnknownModel or NotReady."""
     limits: RequestLimits

@@ -35,7 +35,7 @@ class ModelReady(TypedDict):
     name: str
     """Name of the model, also if the path had one of its aliases."""
     ready: bool
-    """True if the model accepts requests. The status is then 200, else 503."""
+    """True if the model accepts requests, also if the first one loads it. The status is then 200, else 503."""
 
 
 def _live(_server: ServerFacts, _model: str) -> JsonResponse:
@@ -45,16 +45,17 @@ def _live(_server: ServerFacts, _model: str) -> JsonResponse:
 
 def _ready(server: ServerFacts, _model: str) -> JsonResponse:
     ready: Ready = {"ready": server.ready}
-    return JsonResponse(ready, _status(server))
+    return JsonResponse(ready, _status(ready=server.ready))
 
 
 def _model_ready(server: ServerFacts, model: str) -> JsonResponse:
-    ready: ModelReady = {"name": server.find(model).name, "ready": server.ready}
-    return JsonResponse(ready, _status(server))
+    info = server.find(model)
+    ready: ModelReady = {"name": info.name, "ready": server.ready and info.ready}
+    return JsonResponse(ready, _status(ready=ready["ready"]))
 
 
-def _status(server: ServerFacts) -> int:
-    return 200 if server.ready else 503
+def _status(*, ready: bool) -> int:
+    return 200 if ready else 503
 
 
 LOOK_UPS = (

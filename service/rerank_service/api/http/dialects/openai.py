@@ -12,7 +12,7 @@ from rerank_service.models.served_model import ModelInfo
 
 @documented
 class Model(TypedDict):
-    """A served model."""
+    """A model of the server."""
 
     id: str
     """Name of the model."""
@@ -37,11 +37,17 @@ class Model(TypedDict):
     """Outcome of the comparison with the original model at export."""
     digest: str
     """SHA-256 over everything that scores depend on, in hexadecimal. Empty for a folder without a manifest."""
+    state: Literal["unloaded", "loading", "ready", "failed", "draining"]
+    """State of the model. An unloaded model that is loaded on demand has `ready` true."""
+    ready: bool
+    """True if the model accepts requests, also if the first one loads it."""
+    memory_bytes: int | None
+    """Measured memory of the model, in bytes. null: not loaded, or not measured."""
 
 
 @documented
 class Models(TypedDict):
-    """The served models."""
+    """The models of the server, loaded or not."""
 
     object: Literal["list"]
     data: list[Model]
@@ -49,7 +55,7 @@ class Models(TypedDict):
 
 
 def model(info: ModelInfo) -> Model:
-    """Return the description of a served model."""
+    """Return the description of a model."""
     return {
         "id": info.name,
         "object": "model",
@@ -63,6 +69,9 @@ def model(info: ModelInfo) -> Model:
         "calibration": info.calibration,
         "verdict": info.verdict,
         "digest": info.digest,
+        "state": info.state.value,
+        "ready": info.ready,
+        "memory_bytes": info.memory_bytes,
     }
 
 

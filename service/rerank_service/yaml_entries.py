@@ -12,6 +12,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MAX_DEPTH = 100
 
+_Lines = Sequence[tuple[int, Sequence[tuple[str, int]]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Entries:
@@ -19,7 +21,7 @@ class Entries:
 
     values: Any
     """The parsed content. It may have any form."""
-    _lines: Sequence[tuple[int, Sequence[tuple[str, int]]]]
+    _lines: _Lines
     """Line of each entry, with the names and lines of its fields in their order."""
 
     def line(self, entry: int, field: object = None) -> int:
@@ -50,19 +52,26 @@ def read_entries(content: bytes) -> Entries:
     try:
         values = orjson.loads(content)
     except orjson.JSONDecodeError:
-        node, values = _yaml(content, with_values=True)
+        lines, values = _yaml(content, with_values=True)
     else:
         # YAML has all of JSON but tabs. Valid JSON has them between its tokens only.
-        node, _ = _yaml(content.replace(b"\t", b" "), with_values=False)
-    return Entries(values, list(_lines(node)))
+        lines, _ = _yaml(content.replace(b"\t", b" "), with_values=False)
+    return Entries(values, lines)
 
 
-def _yaml(content: bytes, *, with_values: bool) -> tuple[yaml.Node | None, Any]:
+def syntax_problem(error: yaml.YAMLError | ValueError) -> str:
+    """Describe an error of `read_entries`. The description does not quote the content."""
+    mark = getattr(error, "problem_mark", None)
+    return f"is neither YAML nor JSON{f', line {mark.line + 1}, column {mark.column + 1}' if mark else ''}"
+
+
+def _yaml(content: bytes, *, with_values: bool) -> tuple[_Lines, Any]:
     _check_depth(content)
     loader = _LOADER(content)
     try:
         node = loader.get_single_node()
-        return node, loader.construct_document(node) if node is not None and with_values else None
+        lines = list(_lines(node))  # before the values: they add the fields of `<<` to the nodes
+        return lines, loader.construct_document(node) if node is not None and with_values else None
     finally:
         loader.dispose()
 

@@ -1,0 +1,95 @@
+"""Typed client for rerank.v1.Admin, which loads and unloads models. It needs only grpcio and protobuf."""
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from rerank._channel import call_metadata, channel_options
+from rerank._tls import PemFile, channel_credentials, channel_target
+from rerank.v1 import admin_pb2 as pb
+from rerank.v1 import admin_pb2_grpc as pb_grpc
+
+__all__ = ["DEFAULT_ADDRESS", "AdminClient"]
+
+DEFAULT_ADDRESS = "127.0.0.1:50052"
+
+_ONE_SERVER = ("grpc.service_config", "{}")
+"""No retries, and no health checks of rerank.v1.Rerank, which the port for Admin does not have."""
+
+
+class AdminClient:
+    """Blocking client for one server. Errors of a call are `grpc.RpcError` with a status that admin.proto lists.
+
+    A call that is cancelled, or whose deadline passes, does not stop a load: the server continues with it.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        api_key: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        tls_ca: PemFile | None = None,
+        tls_cert: PemFile | None = None,
+        tls_key: PemFile | None = None,
+        timeout: float | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        """Create a client that connects on its first call.
+
+        Args:
+            address: the address of `--admin-port`, as `host:port`, as `grpcs://host:port` for TLS, or as a gRPC target.
+            api_key: key with `admin: true`, to send as `authorization: Bearer KEY`.
+            credentials: as in RerankClient, like `tls_ca`, `tls_cert`, `tls_key` and `options`.
+            timeout: deadline of each call, in seconds. None: wait until the work is finished, which may take minutes.
+
+        Raises:
+            ValueError: parameters of TLS contradict each other.
+            OSError: a file of TLS cannot be read.
+        """
+        target = channel_target(address)
+        all_options = channel_options(target, [_ONE_SERVER, *options])
+        tls = channel_credentials(address, credentials, ca=tls_ca, cert=tls_cert, key=tls_key)
+        self._channel = (
+            grpc.secure_channel(target, tls, all_options) if tls else grpc.insecure_channel(target, all_options)
+        )
+        self._stub = pb_grpc.AdminStub(self._channel)
+        self._call: dict[str, Any] = {"metadata": call_metadata(api_key), "timeout": timeout}
+
+    def load(self, name: str, folder: str | os.PathLike[str] | None = None) -> pb.Bundle:
+        """Load a model, or change it to a new version without losing a request. Return when it takes requests.
+
+        Args:
+            name: name of the model; with `folder`, also a new name.
+            folder: folder at the server: an absolute path, or a path in its `--bundles-root`. None: the folder of the
+                model, which is read again.
+        """
+        request = pb.LoadModelRequest(name=name, folder="" if folder is None else os.fspath(folder))
+        return self._stub.LoadModel(request, **self._call).bundle
+
+    def unload(self, name: str) -> pb.Bundle:
+        """Finish the accepted requests of a model and unload it. Return when its memory is free."""
+        return self._stub.UnloadModel(pb.UnloadModelRequest(name=name), **self._call).bundle
+
+    def bundles(self) -> Sequence[pb.Bundle]:
+        """Return all models, the default model first, and then the bundles that no model uses."""
+        return self._stub.ListBundles(pb.ListBundlesRequest(), **self._call).bundles
+
+    def set_readiness(self, *, ready: bool) -> None:
+        """Switch the readiness of the server off or on. With False, load balancers send no new requests."""
+        self._stub.SetReadiness(pb.SetReadinessRequest(ready=ready), **self._call)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,86 @@
+"""Output of `rerank admin`: a table, lines of JSON, and one line for each change."""
+
+from collections.abc import Iterable
+
+from rich.table import Column, Table
+from rich.text import Text
+
+from rerank.v1 import admin_pb2 as pb
+from rerank_service.cli.output.tables import printable, short_digest
+from rerank_service.quantities import counted
+
+_PREFIX = "BUNDLE_STATE_"
+_MIB = 1024 * 1024
+
+
+def bundles_table(bundles: Iterable[pb.Bundle]) -> Table:
+    """Return one row for each model and each bundle that no model uses."""
+    table = Table(
+        Column("name", overflow="fold"),
+        Column("state", no_wrap=True),
+        Column("engine", no_wrap=True),
+        Column("memory", justify="right", no_wrap=True),
+        Column("live", justify="right", no_wrap=True),
+        Column("weight", justify="right", no_wrap=True),
+        Column("folder, digest, reason", overflow="fold"),
+        show_lines=True,
+    )
+    for bundle in bundles:
+        table.add_row(
+            _lines(bundle.name, *bundle.aliases),
+            _lines(_state(bundle), "on demand" if bundle.on_demand else ""),
+            _lines(_engine(bundle), counted(bundle.lanes, "lane") if bundle.lanes else ""),
+            _memory(bundle),
+            f"{bundle.live_requests:,}",
+            f"{bundle.weight:g}" if bundle.weight else "",
+            _lines(bundle.folder, short_digest(bundle.digest), bundle.reason),
+        )
+    return table
+
+
+def bundle_line(bundle: pb.Bundle) -> str:
+    """Return one line about a model: its state, engine, memory and folder."""
+    facts = ", ".join(filter(None, (_engine(bundle), _memory(bundle), f"from {bundle.folder}")))
+    return printable(f"{bundle.name} is {_state(bundle)}: {facts}")
+
+
+def bundle_json(bundle: pb.Bundle) -> dict[str, object]:
+    """Return the fields of a bundle under their names in admin.proto. Memory that was not measured is null."""
+    return {
+        "name": bundle.name,
+        "aliases": list(bundle.aliases),
+        "folder": bundle.folder,
+        "state": _state(bundle),
+        "reason": bundle.reason,
+        "digest": bundle.digest,
+        "on_demand": bundle.on_demand,
+        "weight": bundle.weight,
+        "memory_bytes": bundle.memory_bytes if bundle.HasField("memory_bytes") else None,
+        "live_requests": bundle.live_requests,
+        "precision": bundle.precision,
+        "provider": bundle.provider,
+        "lanes": bundle.lanes,
+    }
+
+
+def _state(bundle: pb.Bundle) -> str:
+    """Return the state in lower case. A newer server may send a state that this version does not know."""
+    try:
+        return pb.BundleState.Name(bundle.state).removeprefix(_PREFIX).lower()
+    except ValueError:
+        return f"state {bundle.state}"
+
+
+def _lines(*texts: str) -> Text:
+    """Return the texts that are not empty, one a line and without markup, with control characters replaced."""
+    return Text("\n".join(map(printable, filter(None, texts))))
+
+
+def _engine(bundle: pb.Bundle) -> str:
+    if not bundle.provider:
+        return ""
+    return f"{bundle.provider.removesuffix('ExecutionProvider')} {bundle.precision}"
+
+
+def _memory(bundle: pb.Bundle) -> str:
+    return f"{bundle.memory_bytes / _MIB:,.0f} MiB" if bundle.HasField("memory_bytes") else ""

@@ -1,0 +1,41 @@
+"""Memory of this process, as the kernel counts it. Source: proc_pid_status(5)."""
+
+import ctypes
+import ctypes.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from rerank_service.engine.cgroups import SYSTEM
+
+_KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """Memory of this process in RAM, in bytes."""
+
+    resident: int
+    """All pages, mapped files included."""
+    held: int
+    """Pages that the kernel cannot drop: all but those of mapped files."""
+
+
+def process_memory(system: Path = SYSTEM) -> ProcessMemory | None:
+    """Return the memory that this process uses now; None on other systems than Linux."""
+    try:
+        lines = (system / "proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    fields = {name: value.split()[0] for name, _, value in (line.partition(":") for line in lines) if value.split()}
+    try:
+        resident, files = int(fields["VmRSS"]) * _KIB, int(fields["RssFile"]) * _KIB
+    except (KeyError, ValueError):
+        return None
+    return ProcessMemory(resident, resident - files)
+
+
+def return_free_memory() -> None:
+    """Return memory that was freed to the kernel, where the C library can (glibc). Blocks for some milliseconds."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,111 @@
+"""Look for a faster engine for each loaded model in the background, one model after the other, and change to it."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+
+from rerank_service.engine.process_memory import process_memory
+from rerank_service.lifecycle.background import run_in_background
+from rerank_service.lifecycle.managed_model import ManagedModel
+from rerank_service.lifecycle.model_manager import ModelManager
+from rerank_service.lifecycle.version_loading import Version
+from rerank_service.models.catalog.entry import ModelEntry
+from rerank_service.models.served_model import ServedModel
+from rerank_service.models.tuning.improve import FasterModel, Improvement, SameEngine
+
+_log = structlog.get_logger()
+
+LoadFaster = Callable[[ModelEntry, ServedModel, threading.Event], Improvement | None]
+"""Blocking function that loads the version that serves on a faster engine. It gives up when the event is set.
+
+Returns None to change nothing."""
+
+
+class BackgroundTuning:
+    """Tunes the models that are loaded. Used on the event loop only."""
+
+    def __init__(self, manager: ModelManager, load_faster: LoadFaster) -> None:
+        self._manager = manager
+        self._load_faster = load_faster
+        self._waiting: asyncio.Queue[ManagedModel] = asyncio.Queue()
+        self._tuned: set[tuple[str, str, str]] = set()
+        self._current: ManagedModel | None = None
+        self._give_up = threading.Event()
+
+    def add(self, managed: ManagedModel) -> None:
+        """Tune a model when the ones before it are tuned. Each bundle is tuned once."""
+        self._waiting.put_nowait(managed)
+
+    def retire(self, managed: ManagedModel) -> None:
+        """Give up the tuning of a version that takes no more requests, so that its memory is freed."""
+        if managed is self._current:
+            self._give_up.set()
+
+    def stop(self) -> None:
+        """Give up the tuning that is running."""
+        self._give_up.set()
+
+    async def run(self) -> None:
+        """Tune one model after the other."""
+        while True:
+            managed = await self._waiting.get()
+            bundle = (managed.name, str(managed.entry.folder), managed.digest)
+            if managed.registered.model is not None and bundle not in self._tuned:
+                self._current, self._give_up = managed, threading.Event()
+                if await self._tune(managed, managed.registered.model):
+                    self._tuned.add(bundle)
+                self._current = None
+
+    async def _tune(self, managed: ManagedModel, running: ServedModel) -> bool:
+        """Tune a version. Return False if it was replaced meanwhile."""
+        give_up, before = self._give_up, process_memory()
+        try:
+            improvement = await run_in_background(partial(self._load_faster, managed.entry, running, give_up))
+        except Exception as error:  # noqa: BLE001 - the server continues with the version that serves
+            _log.warning("tuning failed", error=str(error), **self._name(managed))
+            return True
+        match improvement:
+            case FasterModel(model):
+                after = process_memory()
+                taken = max(0, after.resident - before.resident) if before and after else None
+                self._current = None  # the swap retires the version
+                if await self._manager.operations.swap(managed, running, Version(model, taken)):
+                    self._log_swap(managed, model)
+            case SameEngine(info) if managed.serves(running):
+                managed.registered.describe(info)
+        return not give_up.is_set()
+
+    def _log_swap(self, managed: ManagedModel, model: ServedModel) -> None:
+        info = model.info
+        _log.info(
+            "model swapped",
+            provider=info.provider,
+            precision=info.precision,
+            lanes=info.lanes,
+            **self._name(managed),
+        )
+
+    def _name(self, managed: ManagedModel) -> dict[str, str]:
+        """Return the name for the log if the server has several models."""
+        return {"model": managed.name} if len(self._manager.models) > 1 else {}
+
+
+@asynccontextmanager
+async def tuning_in_background(manager: ModelManager, load_faster: LoadFaster) -> AsyncIterator[None]:
+    """Tune all loaded models during the block, and those that are loaded later. The end of the block does not wait for
+    that."""
+    tuning = BackgroundTuning(manager, load_faster)
+    manager.operations.on_loaded, manager.operations.on_retired = tuning.add, tuning.retire
+    for managed in manager.models:
+        tuning.add(managed)
+    task = asyncio.create_task(tuning.run())
+    try:
+        yield
+    finally:
+        tuning.stop()
+        task.cancel()
+        await asyncio.wait([task])

@@ -1,0 +1,106 @@
+"""Folders from which Admin may load models: those in `--bundles-root`, and those of the models of the server.
+
+An admin key must not read other files of the server. Names such as `../x` and links are followed first, and then the
+result is checked. The error for a folder outside does not say whether it exists.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rerank_service.errors import BundleInvalid, InvalidRequest, excerpt
+from rerank_service.lifecycle.model_control_errors import FolderNotAllowed, LoadFailed
+from rerank_service.models.bundle import is_ignored
+from rerank_service.models.files import MANIFEST, TOKENIZER, read_json, validate
+from rerank_service.models.manifest import Manifest
+
+_FILES = (MANIFEST, TOKENIZER)
+"""A folder with one of these files is shown as a bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvailableBundle:
+    """A bundle that no model uses."""
+
+    folder: Path
+    digest: str
+    """Same as `Bundle.digest`; empty for a folder without a manifest."""
+    problem: str = ""
+    """Why the manifest cannot be read; empty if it can. The digests of the files are not checked."""
+
+
+class BundleFolders:
+    """The folders that Admin may load, and the bundles in them. All methods read the file system, so they may block."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        """Allow the folders in `root`; None: those of the models of the server only."""
+        self._root = root
+
+    def allowed(self, folder: str, in_use: Iterable[Path] = ()) -> Path:
+        """Return the resolved path of a folder that a model may be loaded from.
+
+        Args:
+            folder: absolute path, or path in the root.
+            in_use: folders of the models of the server.
+
+        Raises:
+            InvalidRequest: the text is not a path.
+            FolderNotAllowed: the folder, or a link in it, is outside the root.
+            LoadFailed: the folder is inside the root, and is missing or is no folder.
+        """
+        if not folder.isprintable():
+            raise InvalidRequest("folder has characters that are not printable", field="folder")
+        resolved = _resolved(Path(self._root or "/", folder))
+        if resolved in map(_resolved, in_use):
+            return resolved
+        root = None if self._root is None else _resolved(self._root)
+        if root is None or root not in resolved.parents:
+            raise FolderNotAllowed(f"folder {excerpt(folder)!r} is not allowed: {self._rule()}")
+        if not os.path.isdir(resolved):  # noqa: PTH112 - Path.is_dir raises if a part of the path may not be read
+            raise LoadFailed(f"{resolved} is not a folder: give the folder of a bundle")
+        for path in _entries(resolved):
+            if root not in _resolved(path).parents:
+                raise FolderNotAllowed(f"{path} is a link out of {self._root}: copy the file, or remove the link")
+        return resolved
+
+    def available(self, in_use: Iterable[Path] = ()) -> list[AvailableBundle]:
+        """Return the bundles directly in the root that no model uses, by their names."""
+        if self._root is None:
+            return []
+        root, used = _resolved(self._root), set(map(_resolved, in_use))
+        inside = dict.fromkeys(_resolved(path) for path in _children(root) if not is_ignored(path.name))
+        unused = [folder for folder in inside if root in folder.parents and folder not in used]
+        return [_available(folder) for folder in unused if any(os.path.lexists(folder / name) for name in _FILES)]
+
+    def _rule(self) -> str:
+        if self._root is None:
+            return "--bundles-root is unset, so only the folders of the models of the server are allowed (ListBundles)"
+        return f"give a folder in {self._root} (--bundles-root)"
+
+
+def _available(folder: Path) -> AvailableBundle:
+    try:
+        if not os.path.lexists(folder / MANIFEST):
+            return AvailableBundle(folder, "")
+        return AvailableBundle(folder, validate(Manifest, read_json(folder / MANIFEST), folder / MANIFEST).digest)
+    except BundleInvalid as error:
+        return AvailableBundle(folder, "", str(error))
+
+
+def _resolved(path: Path) -> Path:
+    """Return the absolute path with all links followed. A loop of links, and a missing file, stay as they are."""
+    return Path(os.path.realpath(path))
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Yield all files and folders in a folder, with links to folders, but not their content."""
+    for directory, folders, files in os.walk(folder):
+        yield from (Path(directory, name) for name in (*folders, *files))
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []  # the root is missing: there are no bundles

@@ -1,0 +1,86 @@
+"""A model of the catalog with everything that its loading and unloading need."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from rerank_service.lifecycle.model_control import ModelStatus
+from rerank_service.models.catalog.entry import Load, ModelEntry
+from rerank_service.models.registered_model import RegisteredModel
+from rerank_service.models.served_model import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A load or an unload that runs."""
+
+    what: str
+    """The work, for messages: `loading FOLDER`, or `unloading`."""
+    task: asyncio.Task[Exception | None]
+    """Returns the error that ended the work. It raises only CancelledError, at the end of the server."""
+
+
+@dataclass(slots=True)
+class ManagedModel:
+    """A model of the catalog. At most one operation of it runs at a time. Used on the event loop only."""
+
+    entry: ModelEntry
+    """How to run the model. Its folder is that of the version that serves, or of the next load."""
+    registered: RegisteredModel
+    wanted: ModelEntry = field(init=False)
+    """The entry that the catalog or an operator wants. It differs from `entry` if its load failed."""
+    digest: str = ""
+    """Digest of the version that serves, else of the last one."""
+    operation: Operation | None = None
+    lanes: set[asyncio.Task[None]] = field(default_factory=set)
+    """Tasks of the versions that are loaded: the one that serves, and earlier ones with live requests."""
+    retry_at: float = 0.0
+    """Time on the event loop's clock before which requests do not load the model again, after a failed load."""
+    idle_timer: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self.wanted = self.entry
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.registered.name
+
+    @property
+    def on_demand(self) -> bool:
+        """True if requests load the model."""
+        return self.entry.load is Load.ON_DEMAND
+
+    @property
+    def is_idle(self) -> bool:
+        """True if the model may be unloaded without harm: on demand, loaded, without requests, and at rest."""
+        registered = self.registered
+        loaded = self.on_demand and registered.model is not None
+        return loaded and not registered.live_requests and self.operation is None
+
+    def serves(self, model: ServedModel) -> bool:
+        """Return True if a version takes the new requests of the model."""
+        serving = self.registered.model
+        return serving is not None and serving.scheduler is model.scheduler
+
+    def runs_as(self, entry: ModelEntry) -> bool:
+        """Return True if the version that serves runs on an engine as an entry requests it."""
+        own = self.entry
+        engine = (own.provider, own.precision, own.lanes) == (entry.provider, entry.precision, entry.lanes)
+        return engine and self.registered.model is not None
+
+    def status(self) -> ModelStatus:
+        """Return the model at this time."""
+        registered = self.registered
+        return ModelStatus(
+            name=self.name,
+            aliases=registered.info.aliases,
+            folder=self.entry.folder,
+            state=registered.state,
+            reason=registered.reason,
+            digest=self.digest,
+            on_demand=self.on_demand,
+            weight=self.entry.weight,
+            memory_bytes=registered.memory_bytes,
+            live_requests=registered.live_requests,
+            info=registered.info if registered.model is not None else None,
+        )

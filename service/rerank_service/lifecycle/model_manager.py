@@ -1,0 +1,265 @@
+"""The models of the catalog while the server runs: their start, the calls of an operator, changes of the catalog.
+
+model_operations.py has the operations themselves: load, swap, unload.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from rerank_service.errors import MemoryTooSmall, NotReady, OperatorError, RequestError, UnknownModel, excerpt
+from rerank_service.lifecycle.managed_model import ManagedModel
+from rerank_service.lifecycle.model_capacity import ModelCapacity
+from rerank_service.lifecycle.model_control import ModelStatus
+from rerank_service.lifecycle.model_control_errors import LoadFailed, NameTaken, NoMemory
+from rerank_service.lifecycle.model_operations import ModelOperations, Outcome, one_line
+from rerank_service.lifecycle.version_loading import VersionLoader
+from rerank_service.models.catalog.entry import Load, ModelEntry
+from rerank_service.models.model_state import ModelState
+from rerank_service.models.registered_model import RegisteredModel
+from rerank_service.models.registry import Registry
+from rerank_service.models.unloaded_model import unloaded_info
+
+_log = structlog.get_logger()
+
+_OPERATOR = "added by an operator"
+"""Place of an entry that is in no file."""
+
+
+class ModelManager:
+    """Loads and unloads the models of a server. Implements `ModelControl`. Used on the event loop only."""
+
+    def __init__(
+        self, registry: Registry, loader: VersionLoader, capacity: ModelCapacity, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._registry = registry
+        self._capacity = capacity
+        self._models: dict[str, ManagedModel] = {}
+        self._wants_ready = True
+        self._draining = False
+        self.operations = ModelOperations(self._models, loader, capacity, tasks)
+
+    @property
+    def models(self) -> Sequence[ManagedModel]:
+        """All models, the default first."""
+        return tuple(self._models.values())
+
+    @property
+    def ready(self) -> bool:
+        """True if the server accepts requests for at least one model, and no operator has switched readiness off."""
+        running = not (self.operations.starting or self._draining)
+        return running and self._wants_ready and any(each.registered.accepts_requests for each in self.models)
+
+    @property
+    def accepting(self) -> Mapping[str, bool]:
+        """All names and aliases of models, with True if the model accepts requests."""
+        return {name: each.registered.accepts_requests for each in self.models for name in each.registered.names}
+
+    async def start(self, entries: Sequence[ModelEntry]) -> None:
+        """Know the models of a catalog, and load those that are loaded at the start, one after the other.
+
+        Raises:
+            BundleInvalid: a model cannot be served.
+            MemoryTooSmall: a model does not fit into the memory limit beside the ones before it.
+        """
+        self._register([self._managed(entry) for entry in entries])
+        for managed in self.models:
+            if not managed.on_demand and (error := await _error(self._load(managed))) is not None:
+                raise _with_place(error, managed.entry) if len(entries) > 1 else error
+        self.operations.starting = False
+        self._registry.changed()
+
+    def drain(self) -> None:
+        """Be not ready from now on, and reject calls of an operator: the server shuts down."""
+        self._draining = True
+        self._registry.changed()
+
+    def statuses(self) -> Sequence[ModelStatus]:
+        """See `ModelControl`."""
+        return [managed.status() for managed in self.models]
+
+    async def load(self, name: str, folder: Path | None = None) -> ModelStatus:
+        """See `ModelControl`."""
+        self._check_running()
+        managed = self._models.get(name)
+        if managed is None and folder is None:
+            raise self._unknown(name)
+        if managed is None:
+            assert folder is not None
+            return await self._load_new(ModelEntry(folder=folder, place=_OPERATOR, name=name))
+        entry = managed.entry
+        if folder is not None and folder != entry.folder.resolve():
+            entry = replace(entry, folder=folder, digest=None)  # the digest is that of the folder in the catalog
+        await _finished(self.operations.load(managed, entry))
+        return managed.status()
+
+    async def unload(self, name: str) -> ModelStatus:
+        """See `ModelControl`."""
+        self._check_running()
+        managed = self._models.get(name)
+        if managed is None:
+            raise self._unknown(name)
+        if managed.registered.state is not ModelState.UNLOADED:
+            await _finished(self.operations.unload(managed, "unloaded by an operator"))
+        return managed.status()
+
+    async def set_readiness(self, *, ready: bool) -> None:
+        """See `ModelControl`."""
+        self._check_running()
+        self._wants_ready = ready
+        _log.info("readiness set by an operator", ready=ready)
+        self._registry.changed()
+
+    async def change_catalog(self, before: Sequence[ModelEntry], after: Sequence[ModelEntry]) -> None:
+        """Change from one catalog to another. Models that an operator added or changed stay as they are, unless their
+        entries changed. Return when all loads have ended; failed ones are logged.
+
+        Raises:
+            BundleInvalid: an entry has no name, and its folder has none. Nothing has changed.
+        """
+        old = {_name(entry): entry for entry in before}
+        new = {_name(entry): entry for entry in after}
+        known = {name: self._models.get(name) or self._managed(entry) for name, entry in new.items()}
+        removed = [managed for name, managed in self._models.items() if name in old and name not in new]
+        added = [managed for name, managed in self._models.items() if name not in old and name not in new]
+        self._register([*known.values(), *added])
+        for managed in removed:
+            managed.registered.load_on_demand = None
+            self.operations.start_task(self._remove(managed))
+        for name, entry in new.items():
+            if name not in old or old[name] != entry:
+                await self._change_entry(known[name], entry)
+
+    async def refresh(self, name: str) -> None:
+        """Load a model again whose folder has changed, if its digest is another one. A failed load is logged."""
+        managed = self._models.get(name)
+        if managed is None:
+            return
+        await self.operations.settled(managed)
+        managed.retry_at = 0.0
+        if managed.registered.model is not None or not managed.on_demand:
+            await _error(self.operations.load(managed, managed.wanted))
+        else:
+            managed.registered.describe(unloaded_info(managed.entry))
+            managed.registered.change_state(ModelState.UNLOADED)
+
+    def _managed(self, entry: ModelEntry) -> ManagedModel:
+        """Return a model that is not loaded."""
+        managed = ManagedModel(entry, RegisteredModel(unloaded_info(entry)))
+        managed.registered.on_idle = partial(self.operations.arm_idle_timer, managed)
+        self._apply(managed, entry)
+        return managed
+
+    def _apply(self, managed: ManagedModel, entry: ModelEntry) -> None:
+        """Let everything of an entry hold that needs no load."""
+        on_demand = entry.load is Load.ON_DEMAND
+        load = partial(self.operations.load_for_request, managed) if on_demand else None
+        managed.registered.load_on_demand = load
+        managed.registered.rename(entry.aliases)
+        self._capacity.apply(managed.name, entry, managed.registered.model)
+
+    def _register(self, models: Sequence[ManagedModel]) -> None:
+        self._models.clear()
+        self._models.update((managed.name, managed) for managed in models)
+        self._registry.register([managed.registered for managed in models])
+
+    def _load(self, managed: ManagedModel) -> Outcome:
+        return self.operations.load(managed, managed.entry)
+
+    async def _load_new(self, entry: ModelEntry) -> ModelStatus:
+        """Load a model that no file has. If that fails, the server does not have it."""
+        managed = self._managed(entry)
+        owners = {name: other.name for other in self.models for name in other.registered.names}
+        if managed.name in owners:
+            raise NameTaken(f"{managed.name!r} is an alias of model {owners[managed.name]!r}: choose another name")
+        self._register([*self.models, managed])
+        outcome = self._load(managed)
+        outcome.add_done_callback(lambda _: self._forget_failed(managed))
+        await _finished(outcome)
+        return managed.status()
+
+    def _forget_failed(self, managed: ManagedModel) -> None:
+        if managed.registered.state is not ModelState.READY and self._models.get(managed.name) is managed:
+            self._register([other for other in self.models if other is not managed])
+            self._capacity.forget(managed.name)
+
+    async def _remove(self, managed: ManagedModel) -> None:
+        await self.operations.settled(managed)
+        await _error(self.operations.unload(managed, "not in the catalog any more"))
+        if managed.name not in self._models:
+            self._capacity.forget(managed.name)
+
+    async def _change_entry(self, managed: ManagedModel, entry: ModelEntry) -> None:
+        """Let a new or changed entry hold. Load the model if it has to be loaded (again)."""
+        await self.operations.settled(managed)
+        managed.wanted = entry
+        self._apply(managed, entry)
+        same = managed.runs_as(entry) and (managed.entry.folder, managed.entry.digest) == (entry.folder, entry.digest)
+        managed.retry_at = 0.0
+        if managed.registered.model is not None and not same:
+            await _error(self.operations.load(managed, entry))
+            return
+        managed.entry = entry
+        if managed.registered.model is None and not managed.on_demand:
+            await _error(self._load(managed))
+        self.operations.arm_idle_timer(managed)
+
+    def _check_running(self) -> None:
+        if self.operations.starting:
+            raise NotReady("the server is starting: call again when it is ready")
+        if self._draining:
+            raise NotReady("the server is stopping")
+
+    def _unknown(self, name: str) -> UnknownModel:
+        return UnknownModel(f"the server has no model {excerpt(name)!r}; it has: {', '.join(self._models)}")
+
+
+def _name(entry: ModelEntry) -> str:
+    return entry.name or unloaded_info(entry).name
+
+
+@asynccontextmanager
+async def managing_models(
+    registry: Registry, loader: VersionLoader, capacity: ModelCapacity
+) -> AsyncIterator[ModelManager]:
+    """Manage models during the block. If a lane fails, cancel the block and raise the error of the lane."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            manager = ModelManager(registry, loader, capacity, tasks)
+            try:
+                yield manager
+            finally:
+                manager.operations.stop()
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+async def _error(outcome: Outcome) -> Exception | None:
+    """Wait for an operation, and return its error. The operation continues if the wait is cancelled."""
+    await asyncio.wait([outcome])
+    if outcome.cancelled():
+        return NotReady("the server is stopping")
+    return outcome.result()
+
+
+async def _finished(outcome: Outcome) -> None:
+    """Wait for an operation.
+
+    Raises:
+        LoadFailed, NoMemory, NotReady: the operation failed.
+    """
+    error = await _error(outcome)
+    if isinstance(error, MemoryTooSmall):
+        raise NoMemory(one_line(error)) from error
+    if error is not None:
+        raise error if isinstance(error, RequestError) else LoadFailed(one_line(error)) from error
+
+
+def _with_place(error: Exception, entry: ModelEntry) -> Exception:
+    """Return an error of an operator with the place of the entry in front. Other errors stay as they are."""
+    return type(error)(f"{entry.place}: {error}") if isinstance(error, OperatorError) else error

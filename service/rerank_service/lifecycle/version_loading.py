@@ -1,0 +1,99 @@
+"""Load one version of a model: choose its engine, make room for it, load it, check it, and measure its memory.
+
+Loads of all models run one after the other. So the memory of each one can be measured, and they do not compete for the
+cores that requests need.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
+from rerank_service.engine.process_memory import ProcessMemory, process_memory, return_free_memory
+from rerank_service.lifecycle.background import run_in_background
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.catalog.entry import ModelEntry
+from rerank_service.models.loading import select_model
+from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.served_model import ServedModel
+
+
+class Selected(Protocol):
+    """A verified model folder that is not loaded yet. See `SelectedModel`."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The verified folder."""
+
+    def may_exceed(self, limits: Sequence[MemoryLimit]) -> bool:
+        """Return True if the model may need more memory than the limits leave now."""
+
+    def check_memory(self, limits: Sequence[MemoryLimit], held: int = 0) -> None:
+        """Raise MemoryTooSmall if the model cannot fit."""
+
+    def load(self) -> ServedModel:
+        """Load the model, warm it up and check it. Blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A loaded version of a model."""
+
+    model: ServedModel
+    memory_bytes: int | None
+    """Memory that the load took. None: not measured."""
+
+
+MakeRoom = Callable[[], Awaitable[bool]]
+"""Unloads a model that is not in use. Returns False if there is none."""
+OptionsOf = Callable[[ModelEntry], ModelOptions]
+Select = Callable[[ModelOptions], Selected]
+
+
+class VersionLoader:
+    """Loads versions of models, one at a time."""
+
+    def __init__(
+        self,
+        options_of: OptionsOf,
+        *,
+        select: Select = select_model,
+        read_limits: Callable[[], Sequence[MemoryLimit]] = memory_limits,
+        read_memory: Callable[[], ProcessMemory | None] = process_memory,
+    ) -> None:
+        """`options_of` returns the options of an entry. The other functions block, except `read_memory`."""
+        self.options_of = options_of
+        self._select = select
+        self._read_limits = read_limits
+        self._read_memory = read_memory
+        self._one_at_a_time = asyncio.Lock()
+        self._loaded_any = False
+
+    async def load(self, entry: ModelEntry, serving_digest: str, make_room: MakeRoom) -> Version | None:
+        """Load a version, warm it up and check it. Return None if the version with `serving_digest` is the same one.
+
+        Raises:
+            BundleInvalid: the model cannot be served.
+            MemoryTooSmall: it does not fit beside the loaded models.
+        """
+        async with self._one_at_a_time:
+            selected = await run_in_background(lambda: self._select(self.options_of(entry)))
+            if serving_digest and selected.bundle.digest == serving_digest:
+                return None
+            while await run_in_background(lambda: selected.may_exceed(self._read_limits())):
+                if not await make_room():
+                    break
+            return await self._measured(selected)
+
+    async def _measured(self, selected: Selected) -> Version:
+        await run_in_background(return_free_memory)
+        before = self._read_memory()
+        held = before.held if before is not None and self._loaded_any else 0
+        selected.check_memory(self._read_limits(), held)
+        model = await run_in_background(selected.load)
+        self._loaded_any = True
+        await run_in_background(return_free_memory)
+        after = self._read_memory()
+        taken = max(0, after.resident - before.resident) if before is not None and after is not None else None
+        return Version(model, taken)

@@ -1,0 +1,208 @@
+"""The lane pool: the threads that run the batches of all models on one device.
+
+A lane is a thread. As soon as it is free, it runs the next batch; `lane_shares.py` chooses whose. There are as many
+lanes as the member with the most lanes has, and none without members.
+
+Rule 1: `_shares` and `_threads` are used under the lock `_changed`. A lane asks members whether they have work under
+this lock, and runs their batches without it. A member may hold a lock of its own when it calls `Membership`, so no code
+here calls a method of a member that takes a lock, while it holds `_changed`.
+Rule 2: a lane keeps no reference to a member while it waits, so that the memory of a model is freed.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rerank_service.scheduling.lane_shares import LaneShares, Turn, Weighted
+
+
+class Member(Protocol):
+    """A scheduler, as its pool sees it."""
+
+    @property
+    def lanes(self) -> int:
+        """Number of its batches that run at once, when it is alone."""
+
+    @property
+    def has_work(self) -> bool:
+        """True if pairs wait. Takes no lock."""
+
+    def run_batch(self, lane: int) -> bool:
+        """Run the next batch on a lane of that number. Blocks. Return False if there was none."""
+
+
+class LanePool:
+    """The lanes of one device, which the schedulers of several models share by weight."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """`clock` returns seconds, by which batches are measured."""
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._shares: LaneShares[Membership] = LaneShares()
+        self._threads: dict[int, threading.Thread] = {}
+        self._named: dict[str, Share] = {}
+
+    def share(self, name: str, weight: float = 1.0) -> "Share":
+        """Return the share of a model, and set its weight. All versions of a model use one share."""
+        with self._changed:
+            share = self._named.setdefault(name, Share(self, Weighted(name, weight)))
+            share.weighted.weight = weight
+        return share
+
+    @contextmanager
+    def member(self, member: Member, share: "Share") -> Iterator["Membership"]:
+        """Run the batches of a scheduler during the block. Wait for `Membership.idle` before it ends."""
+        membership = Membership(self, share, member)
+        with self._changed:
+            self._shares.add(membership, share.weighted, member.lanes)
+            self._start_lanes()
+        try:
+            yield membership
+        finally:
+            self._remove(membership)
+
+    def _start_lanes(self) -> None:
+        for number in range(self._shares.lanes):
+            if number not in self._threads:
+                self._threads[number] = threading.Thread(target=self._lane, args=(number,), name=f"lane-{number}")
+                self._threads[number].start()
+        self._changed.notify_all()
+
+    def _remove(self, membership: "Membership") -> None:
+        with self._changed:
+            self._shares.remove(membership)
+            self._changed.notify_all()
+            ended = [] if len(self._shares) else list(self._threads.values())
+        for thread in ended:  # no batch runs, so they end at once
+            thread.join()
+
+    def _lane(self, number: int) -> None:
+        while self._run_next(number):
+            pass
+
+    def _run_next(self, number: int) -> bool:
+        """Wait for the next batch and run it. Return False if this lane is not needed any more."""
+        turn = self._next(number)
+        if turn is None:
+            return False
+        started = self._clock()
+        ran = False
+        try:
+            ran = turn.member.run_batch(number)
+        except Exception as error:  # noqa: BLE001 - it ends the scheduler, not the lane, which others use
+            turn.member.error = error
+        self._end(turn, self._clock() - started if ran else 0.0)
+        return True
+
+    def _next(self, number: int) -> Turn["Membership"] | None:
+        with self._changed:
+            while number < self._shares.lanes:
+                if (turn := self._shares.start(Membership.is_ready)) is not None:
+                    return turn
+                self._changed.wait()
+            del self._threads[number]
+            return None
+
+    def _end(self, turn: Turn["Membership"], seconds: float) -> None:
+        with self._changed:
+            self._shares.end(turn, seconds)
+            turn.member.report(running=self._shares.running(turn.member))
+            if self._shares.is_mixed:
+                self._changed.notify_all()
+
+    def wake(self, membership: "Membership") -> None:
+        """Let the lanes see that a member has work, or has none any more."""
+        with self._changed:
+            self._changed.notify_all()
+            membership.report(running=self._shares.running(membership))
+
+    def fraction(self, share: "Share") -> float:
+        """Return the part of the pool that a share gets beside the shares that have work now."""
+        with self._changed:
+            return self._shares.fraction(share.weighted, Membership.is_ready)
+
+    def has_others(self, share: "Share") -> bool:
+        """Return True if other models use the pool."""
+        with self._changed:
+            return self._shares.has_others(share.weighted)
+
+
+class Share:
+    """The share of one model in a pool. `LanePool.share` returns it."""
+
+    def __init__(self, pool: LanePool, weighted: Weighted) -> None:
+        self.pool = pool
+        self.weighted = weighted
+
+    @property
+    def fraction(self) -> float:
+        """The part of the pool, above 0 and up to 1, that the model gets beside the models that have work now."""
+        return self.pool.fraction(self)
+
+    @property
+    def is_contended(self) -> bool:
+        """True if other models use the pool, with or without work."""
+        return self.pool.has_others(self)
+
+
+class LanePools:
+    """The lane pools of a process, one for each device."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, LanePool] = {}
+
+    def of(self, device: str) -> LanePool:
+        """Return the pool of a device, such as `cpu`. See `Engine.device`."""
+        return self._pools.setdefault(device, LanePool())
+
+
+class Membership:
+    """A scheduler in a pool. Created on the event loop."""
+
+    def __init__(self, pool: LanePool, share: Share, member: Member) -> None:
+        self.share = share
+        self.error: Exception | None = None
+        """The error that ended one of its batches. No further batch runs."""
+        self.run_batch = member.run_batch
+        self._pool = pool
+        self._member = member
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+
+    def is_ready(self) -> bool:
+        """Return True if a lane may run a batch."""
+        return self._member.has_work and not self._closed and self.error is None
+
+    def wake(self) -> None:
+        """Let the lanes see new pairs. Thread-safe."""
+        self._pool.wake(self)
+
+    def close(self) -> None:
+        """Let no further batch start. Thread-safe."""
+        self._closed = True
+        self._pool.wake(self)
+
+    def report(self, *, running: int) -> None:
+        """Report that a batch has ended, or that the member is closed. Called by the pool, under its lock."""
+        if self.error is not None or (self._closed and not running):
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    async def ended(self) -> None:
+        """Wait until `close` was called and no batch runs, or until a batch ends with an error.
+
+        Raises the error.
+        """
+        await self._ended.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def idle(self) -> None:
+        """Wait until no batch runs. Call `close` before."""
+        self.error = None
+        self._ended.clear()
+        self._pool.wake(self)
+        await self._ended.wait()
