@@ -366,7 +366,7 @@ async def test_unexpected_errors_have_the_class_and_no_message(parts: Traced, mo
     def fail(_name: str) -> None:
         raise ZeroDivisionError("Jane")
 
-    monkeypatch.setattr(parts.edges.core.registry, "get", fail)
+    monkeypatch.setattr(parts.edges.core.registry, "find", fail)
     await post(parts.edges, BODY)
     span, _ = await parts.request()
     assert (span.is_error, span.attributes["error.type"]) == (True, "ZeroDivisionError")
