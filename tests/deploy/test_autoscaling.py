@@ -20,7 +20,7 @@ def _selector(expression: str) -> tuple[str, dict[str, str]]:
     node: Any = promql_parser.parse(expression)
     while not isinstance(node, promql_parser.VectorSelector):
         node = getattr(node, "expr", None) or getattr(node, "vector_selector", None) or node.args[0]
-    return node.name, {matcher.name: matcher.value for matcher in node.matchers.matchers}
+    return str(node.name), {matcher.name: matcher.value for matcher in node.matchers.matchers}
 
 
 def test_metric_is_one_series_of_each_pod() -> None:
@@ -40,7 +40,7 @@ def test_both_autoscalers_have_the_same_goal() -> None:
 
 
 def test_a_pod_is_removed_alone() -> None:
-    """Below full load the backlog is about 0: removing what it suggests would remove too many."""
+    """Below full load the backlog is about 0, which would remove too many pods at once."""
     (policy,) = _HPA["behavior"]["scaleDown"]["policies"]
     assert (policy["type"], policy["value"]) == ("Pods", 1)
     assert _HPA["behavior"]["scaleDown"]["stabilizationWindowSeconds"] > policy["periodSeconds"]

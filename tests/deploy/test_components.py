@@ -16,8 +16,17 @@ from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus
 
 from rerank_service.cli import health_check
-from support.manifests import DEPLOY, KUBERNETES, Manifest, Rendered, missing_kubectl, read_manifest, render
-from support.manifests import render_overlay, settings_of
+from support.manifests import (
+    DEPLOY,
+    KUBERNETES,
+    Manifest,
+    Rendered,
+    missing_kubectl,
+    read_manifest,
+    render,
+    render_overlay,
+    settings_of,
+)
 
 BUNDLES = ("components/bundle-from-image", "components/bundle-from-s3", "components/bundle-from-url")
 SCALERS = ("components/hpa", "components/keda")
@@ -85,7 +94,7 @@ def test_every_component_is_tested() -> None:
 
 @needs_kubectl
 def test_manifests_are_valid(rendered: Rendered) -> None:
-    """Unknown fields are errors: what a schema does not know is lost on the way through its model."""
+    """Unknown fields are errors: a model drops a field that its schema does not have."""
     for manifest in rendered:
         model = SCHEMAS.get(manifest["kind"])
         if model is None:
@@ -104,7 +113,7 @@ def _validate(manifest: str) -> None:
 
 @needs_kubectl
 def test_environment_is_valid_and_its_paths_are_mounted(rendered: Rendered) -> None:
-    """Every variable is a setting with a valid value. Every path lies in a volume; the server can write to its cache."""
+    """Every variable is a setting with a valid value. Every path is in a volume; the server can write to its cache."""
     settings = settings_of(rendered.environment(rendered.server))
     mounts = {mount["mountPath"]: mount for mount in rendered.server["volumeMounts"]}
     for name in settings.model_fields_set:
@@ -148,7 +157,7 @@ def test_containers_have_minimal_rights(rendered: Rendered) -> None:
 @needs_kubectl
 @pytest.mark.parametrize("pair", TOGETHER, ids=str)
 def test_no_component_overrides_another(pair: tuple[str, str], tmp_path: Path) -> None:
-    """What each component sets is there when all are together, whatever their order."""
+    """All values of each component are there when all are together, in any order."""
     components = (*pair, *OTHERS)
     backwards = [*reversed([name for name in components if name != "components/models"]), "components/models"]
     forward = render_overlay(tmp_path / "forward", components, CONFIG_MAPS)
@@ -243,7 +252,7 @@ def test_examples_list_every_file(name: str) -> None:
 
 
 def test_models_files_are_lists_of_bundles() -> None:
-    """Of the folder that the init container fills."""
+    """They name bundles in the folder that the init container fills."""
     for path in DEPLOY.glob("examples/*/models.yaml"):
         for entry in yaml.safe_load(path.read_text()):
             assert PurePosixPath(entry["bundle"]).is_relative_to("/models/fetched")

@@ -16,7 +16,9 @@ READINESS = rerank_pb2.DESCRIPTOR.services_by_name["Rerank"].full_name
 BASE = DEPLOY / "base"
 README = (DEPLOY / "README.md").read_text()
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
-MANIFESTS = {path.name: read_manifest(path) for path in sorted(BASE.glob("*.yaml")) if path.name != "kustomization.yaml"}
+MANIFESTS = {
+    path.name: read_manifest(path) for path in sorted(BASE.glob("*.yaml")) if path.name != "kustomization.yaml"
+}
 SERVICES = [manifest for manifest in MANIFESTS.values() if manifest["kind"] == "Service"]
 DEPLOYMENT = MANIFESTS["deployment.yaml"]
 POD = DEPLOYMENT["spec"]["template"]["spec"]

@@ -18,7 +18,9 @@ _DEPLOY = Path(__file__).parents[2] / "deploy"
 _MONITORING = _DEPLOY / "monitoring"
 _RULES = yaml.safe_load((_MONITORING / "prometheus-rule.yaml").read_text())["spec"]["groups"][0]["rules"]
 _ALERTS = [rule for rule in _RULES if "alert" in rule]
-_PAGES = tomllib.loads((_DEPLOY.parent / "pyproject.toml").read_text())["project"]["urls"]["Changelog"].rpartition("/")[0]
+_PAGES = tomllib.loads((_DEPLOY.parent / "pyproject.toml").read_text())["project"]["urls"]["Changelog"].rpartition("/")[
+    0
+]
 _DASHBOARD = json.loads((_MONITORING / "dashboard.json").read_text())
 _MONITOR = yaml.safe_load((_MONITORING / "service-monitor.yaml").read_text())
 _SCRAPED = frozenset({"job", "instance"})
