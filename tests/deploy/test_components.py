@@ -16,6 +16,9 @@ from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus
 
 from rerank_service.cli import health_check
+from rerank_service.errors import SettingsInvalid
+from rerank_service.models.catalog.fields import entries_of
+from rerank_service.wiring import model_entries
 from support.manifests import (
     DEPLOY,
     KUBERNETES,
@@ -177,6 +180,14 @@ def test_models_replace_the_model_of_a_bundle(tmp_path: Path) -> None:
     assert "RERANK_MODEL_DIGEST" not in variables
 
 
+@needs_kubectl
+def test_models_before_a_bundle_end_the_start(tmp_path: Path) -> None:
+    """In the wrong order, the bundle sets its model again. The message names both settings."""
+    both = render_overlay(tmp_path, ["components/models", "components/bundle-from-s3"], CONFIG_MAPS)
+    with pytest.raises(SettingsInvalid, match=r"RERANK_MODEL is '/models/fetched', but .* RERANK_MODELS is set, too"):
+        model_entries(settings_of(both.environment(both.server)))
+
+
 def _patches(component: str) -> Iterator[Manifest]:
     for patch in read_manifest(DEPLOY / component / "kustomization.yaml").get("patches", ()):
         yield read_manifest(DEPLOY / component / patch["path"])
@@ -253,6 +264,8 @@ def test_examples_list_every_file(name: str) -> None:
 
 def test_models_files_are_lists_of_bundles() -> None:
     """They name bundles in the folder that the init container fills."""
-    for path in DEPLOY.glob("examples/*/models.yaml"):
-        for entry in yaml.safe_load(path.read_text()):
-            assert PurePosixPath(entry["bundle"]).is_relative_to("/models/fetched")
+    files = list(DEPLOY.glob("examples/*/models.yaml"))
+    assert files
+    for path in files:
+        for entry in entries_of(yaml.safe_load(path.read_text())):
+            assert PurePosixPath(entry.bundle).is_relative_to("/models/fetched")
