@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ _DEPLOY = Path(__file__).parents[2] / "deploy"
 _MONITORING = _DEPLOY / "monitoring"
 _RULES = yaml.safe_load((_MONITORING / "prometheus-rule.yaml").read_text())["spec"]["groups"][0]["rules"]
 _ALERTS = [rule for rule in _RULES if "alert" in rule]
+_PAGES = tomllib.loads((_DEPLOY.parent / "pyproject.toml").read_text())["project"]["urls"]["Changelog"].rpartition("/")[
+    0
+]
 _DASHBOARD = json.loads((_MONITORING / "dashboard.json").read_text())
 _MONITOR = yaml.safe_load((_MONITORING / "service-monitor.yaml").read_text())
 _SCRAPED = frozenset({"job", "instance"})
@@ -90,17 +94,24 @@ def test_alerts_select_the_job_and_known_reasons(rule: Any) -> None:
 
 
 def test_there_are_ten_alerts_that_say_what_to_do() -> None:
-    """Each has a severity, a summary, and a description with the next step."""
+    """Each has a severity, a summary, a description with the next step, and a section of docs/operations.md."""
+    titles = re.findall(r"^#+ (.*)$", (_DEPLOY.parent / "docs" / "operations.md").read_text(), re.MULTILINE)
     assert len({alert["alert"] for alert in _ALERTS}) == len(_ALERTS) == 10
     for alert in _ALERTS:
         assert alert["labels"]["severity"] in ("critical", "warning")
-        assert alert["annotations"].keys() == {"summary", "description"}
+        assert alert["annotations"].keys() == {"runbook_url", "summary", "description"}
+        assert alert["alert"] in titles
+        assert alert["annotations"]["runbook_url"] == f"{_PAGES}/docs/operations.md#{alert['alert'].lower()}"
 
 
-def test_alerts_are_described_in_the_readme() -> None:
-    """With the name by which the pager shows them."""
-    readme = (_DEPLOY / "README.md").read_text()
-    assert set(re.findall(r"`(Rerank[A-Z]\w+)` \|", readme)) == {alert["alert"] for alert in _ALERTS}
+def test_network_policy_opens_the_port_of_the_service_monitor() -> None:
+    """For the pods of the server, and nobody else."""
+    policy = yaml.safe_load((_MONITORING / "network-policy.yaml").read_text())["spec"]
+    base = yaml.safe_load((_DEPLOY / "base" / "network-policy.yaml").read_text())["spec"]
+    assert policy["podSelector"] == base["podSelector"]
+    (rule,) = policy["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [endpoint["port"] for endpoint in _MONITOR["spec"]["endpoints"]]
+    assert rule["from"]
 
 
 def test_service_monitor_finds_one_port_of_each_pod() -> None:

@@ -1,0 +1,103 @@
+"""docs/operations.md and deploy/README.md: their links, variables, commands and paths exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+import rerank_service
+from rerank_service.__main__ import commands
+from rerank_service.settings import Settings
+from support.manifests import DEPLOY, read_manifest, settings_of
+
+ROOT = DEPLOY.parent
+PAGES = (ROOT / "docs" / "operations.md", DEPLOY / "README.md")
+OPERATIONS = PAGES[0].read_text()
+CLIENT = {"RERANK_SERVER", "RERANK_API_KEY", "RERANK_TLS_CA"}
+"""Variables of client commands."""
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def _anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+@pages
+def test_links_have_targets(page: Path) -> None:
+    """Files and sections."""
+    for link in re.findall(r"\]\(((?!https?:)[^)]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+@pages
+def test_variables_are_settings(page: Path) -> None:
+    """A renamed setting would be advice that does nothing."""
+    known = {f"RERANK_{name.upper()}" for name in Settings.model_fields} | CLIENT
+    assert set(re.findall(r"\bRERANK_[A-Z_]*[A-Z]\b", page.read_text())) <= known
+
+
+@pages
+def test_paths_of_deploy_exist(page: Path) -> None:
+    """Components, examples and files in them."""
+    for path in set(re.findall(r"\b(?:components|examples)/[\w./-]*\w", page.read_text())):
+        assert path.endswith("bundle-from") or (DEPLOY / path).exists(), path
+
+
+@pages
+def test_commands_exist(page: Path) -> None:
+    """In code and in sentences."""
+    named = set(re.findall(r"(?:`|^|-- )rerank ([a-z]+)\b", page.read_text(), re.MULTILINE))
+    assert named <= {*commands(), "admin"}
+
+
+@pages
+def test_versions_are_those_of_the_package(page: Path) -> None:
+    """Tags of images."""
+    tags = set(re.findall(r"rerank-service:(\d[\w.]+)", page.read_text()))
+    assert tags == {rerank_service.__version__}
+
+
+def test_docker_run_serves_the_mounted_bundle() -> None:
+    """Its variables are settings, its ports those of the image, and its paths are mounted."""
+    line = re.search(r"docker run --rm --read-only .*?\n\n?(?=```)", OPERATIONS, re.DOTALL)
+    assert line is not None
+    words = shlex.split(line[0].replace("\\\n", ""))
+    values = [(word, words[at + 1]) for at, word in enumerate(words) if word in ("-e", "-p", "-v")]
+    variables = dict(value.split("=") for word, value in values if word == "-e")
+    settings = settings_of(variables)
+    mounted = [value.removesuffix(":ro").rpartition(":")[2] for word, value in values if word == "-v"]
+    assert [str(settings.model), str(settings.cache)] == mounted
+    ports = [value.split(":")[-2:] for word, value in values if word == "-p"]
+    served = (settings.grpc_port, settings.rest_port, settings.metrics_port)
+    assert ports == [[str(port), str(port)] for port in served]
+
+
+def test_seconds_are_those_of_the_manifests() -> None:
+    """Steps of a stop, and the wait of a rollout."""
+    deployment = read_manifest(DEPLOY / "base" / "deployment.yaml")["spec"]
+    pod = deployment["template"]["spec"]
+    variables = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+    sleep = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    for row in (
+        f"| {sleep} | `preStop.sleep` |",
+        f"| {variables['RERANK_DRAIN_DELAY']} | `RERANK_DRAIN_DELAY` |",
+        f"| up to {variables['RERANK_GRACE']} | `RERANK_GRACE` |",
+        f"`terminationGracePeriodSeconds` is {pod['terminationGracePeriodSeconds']}:",
+        f"The {deployment['minReadySeconds']} s are `minReadySeconds`",
+    ):
+        assert row in OPERATIONS
+
+
+def test_manifests_on_the_page_are_yaml() -> None:
+    """They can be copied."""
+    blocks = re.findall(r"```yaml\n(.*?)```", OPERATIONS, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert isinstance(yaml.safe_load(block), dict)
