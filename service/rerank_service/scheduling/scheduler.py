@@ -166,7 +166,7 @@ class Scheduler:
 
     @property
     def lanes_share(self) -> float:
-        """The part of the lanes, above 0 and up to 1, that this model gets beside the models that have work now."""
+        """The part of the lanes, above 0 and up to 1, that this model can get if other models go on as lately."""
         return 1.0 if self._membership is None else self._membership.share.fraction
 
     async def run(self, share: Share | None = None) -> None:
