@@ -62,8 +62,8 @@ async def test_a_group_without_a_running_call_does_not_wait() -> None:
 
 async def test_groups_take_turns() -> None:
     """The calls of one group start in order, and each free thread goes to the group that has waited longest."""
-    threads, order = FairThreads(1, "test"), []
-    with threads:
+    order: list[str] = []
+    with FairThreads(1, "test") as threads:
         first = threading.Event()
         begun = asyncio.create_task(threads.run("x", first.wait))
         await asyncio.sleep(0)

@@ -122,7 +122,7 @@ async def test_a_model_with_one_lane_takes_the_whole_pool() -> None:
         await alone.started()
         assert score.batches == [[7]]
         alone.release()
-        assert await asyncio.gather(first, second, third) == [[7], [5], [8]]
+        assert list(await asyncio.gather(first, second, third)) == [[7], [5], [8]]
 
 
 async def test_an_old_version_finishes_while_the_new_one_serves() -> None:
@@ -178,7 +178,6 @@ async def test_batches_are_short_while_other_models_are_loaded() -> None:
     share = pool.share("a")
     async with running((a, share)):
         await rank(a, [10] * 20)
-        assert not share.is_contended
         assert max(map(len, score.batches)) > 2
         async with running((b, pool.share("b"))):
             score.batches.clear()
