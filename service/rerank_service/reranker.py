@@ -42,8 +42,7 @@ class Reranker:
     def __init__(
         self, registry: Registry, admissions: Admissions, limits: RequestLimits, tokenizing: FairThreads | None = None
     ) -> None:
-        """`tokenizing` runs the tokenizers of all models, which block and release the GIL. None: the event loop's own
-        executor."""
+        """`tokenizing` runs the tokenizers, which block and release the GIL. None: the event loop's own executor."""
         self._registry = registry
         self._admissions = admissions
         self._tokenizing = tokenizing
@@ -199,7 +198,6 @@ class Reranker:
     def _admit(
         self, model: ServedModel, documents: int, tokens: float, deadline: Deadline, speed: float, weight: float
     ) -> AbstractContextManager[Ticket]:
-        """Accept a request at the admission of its model. See `Admission.admit`."""
         admission = self._admissions.of(model.info.name)
         return admission.admit(documents, tokens, deadline, speed, weight, model.scheduler.lanes_share)
 

@@ -18,8 +18,7 @@ from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_queue import FairQueue
-from rerank_service.scheduling.lane_shares import BURST_SECONDS, LaneShares, Turn, Weighted
-from rerank_service.scheduling.scheduler import CONTENDED_BATCH_SECONDS
+from rerank_service.scheduling.lane_shares import BURST_SECONDS, CONTENDED_BATCH_SECONDS, LaneShares, Turn, Weighted
 from rerank_service.tools.loadtest.workload import Lengths
 from support.limits import batch_limits
 

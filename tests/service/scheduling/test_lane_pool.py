@@ -17,7 +17,8 @@ from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch, EncodedPair, KeyedPair, Segment
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.lane_pool import LanePool, LanePools, Share
-from rerank_service.scheduling.scheduler import CONTENDED_BATCH_SECONDS, Scheduler
+from rerank_service.scheduling.lane_shares import CONTENDED_BATCH_SECONDS
+from rerank_service.scheduling.scheduler import Scheduler
 from support.limits import batch_limits
 from support.running import HeldScore
 
