@@ -13,7 +13,7 @@ WORKDIR /src
 COPY service/image service/image
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     python3 -m venv /opt/tools \
- && /opt/tools/bin/python3 -m pip install --no-cache-dir -c service/image/constraints.txt pip hatchling cyclonedx-bom
+ && /opt/tools/bin/python3 -m pip install --no-cache-dir -c service/image/tools.txt pip hatchling cyclonedx-bom
 COPY LICENSE README.md pyproject.toml ./
 COPY export export
 COPY proto proto
@@ -24,7 +24,7 @@ FROM tools AS build
 ARG SOURCE_DATE_EPOCH=0
 ARG EXTRA=cpu
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    service/image/install-environment "${EXTRA}" service/constraints.txt
+    service/image/install-environment "${EXTRA}"
 
 FROM ${BASE} AS serve
 # root's, so that the server cannot change its own code
@@ -59,7 +59,7 @@ FROM tools AS build-export
 ARG SOURCE_DATE_EPOCH=0
 ARG INDEX=
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    service/image/install-environment export export/constraints.txt ${INDEX:+--extra-index-url "${INDEX}"}
+    service/image/install-environment export ${INDEX:+--extra-index-url "${INDEX}"}
 
 # `make export-image`: what makes bundles
 FROM ${BASE} AS export
