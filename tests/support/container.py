@@ -4,6 +4,7 @@ import json
 import resource
 import socket
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,10 +21,10 @@ _RESTRICTIONS = (
     "--read-only-tmpfs=false",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
-    # podman's own defaults exceed those of a machine that lacks CAP_SYS_RESOURCE
+    # podman's defaults, or less where a machine without CAP_SYS_RESOURCE has less
     *(
-        f"--ulimit={name}={':'.join(map(str, resource.getrlimit(limit)))}"
-        for name, limit in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
+        f"--ulimit={name}={min(usual, resource.getrlimit(limit)[1])}"
+        for name, limit, usual in (("nofile", resource.RLIMIT_NOFILE, 2**20), ("nproc", resource.RLIMIT_NPROC, 2**15))
     ),
 )
 
@@ -32,29 +33,29 @@ _RESTRICTIONS = (
 class Container:
     """A running server in a container, in the network of this machine."""
 
-    id: str
+    name: str
     grpc_port: int
     rest_port: int
 
     def healthy(self) -> bool:
         """Run the HEALTHCHECK of the image once."""
-        return subprocess.run([*_PODMAN, "healthcheck", "run", self.id], capture_output=True).returncode == 0
+        return subprocess.run([*_PODMAN, "healthcheck", "run", self.name], capture_output=True).returncode == 0
 
     def python(self, code: str) -> str:
         """Run Python code in the container, and return what it prints."""
-        return output(*_PODMAN, "exec", self.id, "python3", "-c", code)
+        return output(*_PODMAN, "exec", self.name, "python3", "-c", code)
 
     def terminate(self) -> None:
         """Send SIGTERM to the server, as the kubelet does."""
-        output(*_PODMAN, "kill", "--signal=TERM", self.id)
+        output(*_PODMAN, "kill", "--signal=TERM", self.name)
 
     def ended(self) -> int:
         """Wait until the container has ended, and return its exit status."""
-        return int(output(*_PODMAN, "wait", self.id))
+        return int(output(*_PODMAN, "wait", self.name))
 
     def log(self) -> list[dict[str, object]]:
         """Return all log events so far."""
-        done = subprocess.run([*_PODMAN, "logs", self.id], capture_output=True, text=True, check=True)
+        done = subprocess.run([*_PODMAN, "logs", self.name], capture_output=True, text=True, check=True)
         return [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
 
 
@@ -75,17 +76,17 @@ def container(image: str) -> Iterator[Container]:
         "RERANK_LOG_FORMAT": "json",
         "RERANK_TUNE": "off",
     }
-    options = [f"--env={name}={value}" for name, value in variables.items()]
-    started = output(
-        *(*_PODMAN, "run", "--detach", "--network=host", "--log-driver=k8s-file", *_RESTRICTIONS, *options, image)
-    )
+    options = [f"--env={key}={value}" for key, value in variables.items()]
+    name = f"rerank-image-test-{uuid.uuid4().hex[:8]}"
+    run = ("run", "--detach", f"--name={name}", "--network=host", "--log-driver=k8s-file")
     try:
+        output(*_PODMAN, *run, *_RESTRICTIONS, *options, image)
         with subprocess.Popen(
-            [*_PODMAN, "logs", "--follow", started], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*_PODMAN, "logs", "--follow", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as logs:
             assert logs.stdout is not None
-            read_until(logs.stdout, '"event":"ready"')
+            read_until(logs.stdout, '"event": "ready"')
             logs.terminate()
-        yield Container(started, grpc_port, rest_port)
+        yield Container(name, grpc_port, rest_port)
     finally:
-        subprocess.run([*_PODMAN, "rm", "--force", "--time=0", started], capture_output=True)
+        subprocess.run([*_PODMAN, "rm", "--force", "--time=0", name], capture_output=True)
