@@ -42,7 +42,7 @@ class Container:
         return subprocess.run([*_PODMAN, "healthcheck", "run", self.name], capture_output=True).returncode == 0
 
     def python(self, code: str) -> str:
-        """Run Python code in the container, and return what it prints."""
+        """Run Python code in the container, and return its output."""
         return output(*_PODMAN, "exec", self.name, "python3", "-c", code)
 
     def terminate(self) -> None:

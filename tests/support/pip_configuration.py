@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CA_SECRET = "/run/secrets/ca"
-"""Where the Dockerfile has the secret `ca`."""
+"""Path of the secret `ca` in the Dockerfile."""
 
 
 @dataclass(frozen=True, slots=True)
 class PipConfiguration:
-    """What a container needs to reach the package index of this machine."""
+    """Configuration with which a container reaches the package index of this machine."""
 
     text: str
     """A pip.conf. Its authorities are those of the secret `ca`."""

@@ -1,8 +1,8 @@
 """Health check of a container, for the image and for Kubernetes: `python3 -m rerank_service.cli.health_check`.
 
-Exits with 0 if the server in this container is ready (with `--live`: if it runs) and both protocols accept connections. It
-reads the variables of the settings, not the flags of the server. It imports only the standard library, because it starts
-every few seconds.
+Exits with 0 if the server in this container is ready (with `--live`: if it runs) and both protocols accept connections.
+It reads the variables of the settings, not the flags of the server. It imports only the standard library, because it
+starts every few seconds.
 """
 
 import http.client
@@ -18,8 +18,9 @@ HOST = "127.0.0.1"
 """Default of RERANK_HOST."""
 _EVERY_INTERFACE = {"::": "localhost", "0.0.0.0": "127.0.0.1"}
 """Hosts that name no address to connect to."""
+TIMEOUT_SECONDS = 2.0
+"""Limit for each of the two connections."""
 _UNIX = "unix:"
-_TIMEOUT_SECONDS = 2.0
 
 
 def main() -> int:
@@ -59,10 +60,10 @@ def _connected(host: str, protocol: str, port: int) -> socket.socket:
     """Connect to the port on a host, or to the Unix socket of a protocol."""
     if not host.startswith(_UNIX):
         host = host.removeprefix("[").removesuffix("]")
-        return socket.create_connection((_EVERY_INTERFACE.get(host, host), port), _TIMEOUT_SECONDS)
+        return socket.create_connection((_EVERY_INTERFACE.get(host, host), port), TIMEOUT_SECONDS)
     connected = socket.socket(socket.AF_UNIX)
     try:
-        connected.settimeout(_TIMEOUT_SECONDS)
+        connected.settimeout(TIMEOUT_SECONDS)
         connected.connect(str(Path(host.removeprefix(_UNIX).removeprefix("//")) / f"{protocol}.sock"))
     except OSError:
         connected.close()
