@@ -15,7 +15,7 @@ OPENVINO_RUNTIME ?= onnxruntime-openvino==1.24.1
 BASE ?= python:3.12-slim
 EXTRA ?= cpu
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
-IMAGE ?= rerank-service:$(VERSION)$(if $(filter-out cpu,$(EXTRA)),-$(EXTRA))
+IMAGE ?= rerank-service:$(VERSION)$(subst $(SPACE),,$(addprefix -,$(filter-out cpu,$(subst $(COMMA),$(SPACE),$(EXTRA)))))
 EXPORT_IMAGE ?= rerank-service-export
 BUILDER ?= docker
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -25,6 +25,8 @@ COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze

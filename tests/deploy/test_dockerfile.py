@@ -74,12 +74,13 @@ ARGUMENTS = dict(text.partition("=")[::2] for name, text in INSTRUCTIONS if name
 INSTALL = (ROOT / "service" / "image" / "install-environment").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 CONSTRAINTS = {
-    "cpu": "service/constraints.txt",
-    "openvino": "service/image/openvino.txt",
-    "gpu": "service/image/gpu.txt",
-    "export": "export/constraints.txt",
+    "cpu": ["service/constraints.txt"],
+    "openvino": ["service/constraints.txt", "service/image/openvino.txt"],
+    "gpu": ["service/constraints.txt", "service/image/gpu.txt"],
+    "export": ["export/constraints.txt"],
 }
-"""Versions of each extra that an image may have."""
+"""Files with the versions of each engine that an image may have."""
+PINS = {path for paths in CONSTRAINTS.values() for path in paths} | {"service/image/tools.txt"}
 
 
 def _texts(stage: list[Instruction], name: str) -> list[str]:
@@ -170,29 +171,30 @@ def test_paths_that_are_not_copied_are_ignored() -> None:
 def test_all_sources_of_the_wheel_are_copied() -> None:
     """The constraints of its installation are copied too."""
     wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    needed = ["pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], *wheel, *CONSTRAINTS.values()]
+    needed = ["pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], *wheel, *PINS]
     assert {PurePosixPath(path).parts[0] for path in needed} == {PurePosixPath(path).parts[0] for path in _copied()}
     assert all((ROOT / path).exists() for path in needed)
 
 
 def test_each_extra_is_installed_under_its_constraints() -> None:
     """The script knows these extras only: with an unknown extra, pip would install no engine and only print a line."""
-    (cases,) = re.findall(r"^case \$extra in\n(.*?)^esac", INSTALL, re.MULTILINE | re.DOTALL)
-    found: dict[str, str] = {}
-    for names, constraints in re.findall(r"^  ([\w |]+)\) constraints=(\S+) ;;", cases, re.MULTILINE):
-        found |= {name: constraints.replace("$extra", name) for name in names.split(" | ")}
+    (cases,) = re.findall(r"^case \$engine in\n(.*?)^esac", INSTALL, re.MULTILINE | re.DOTALL)
+    found: dict[str, list[str]] = {}
+    for names, constraints in re.findall(r"^  ([\w |]+)\) constraints=(.+) ;;", cases, re.MULTILINE):
+        for name in names.split(" | "):
+            found[name] = constraints.strip('"').replace("$engine", name).split(" -c ")
     assert found == CONSTRAINTS
     assert found.keys() <= PROJECT["optional-dependencies"].keys()
-    assert '-c "$constraints"' in INSTALL
-    refused = subprocess.run(
-        ["sh", "service/image/install-environment", "gpuu"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert (refused.returncode, refused.stderr) == (2, "EXTRA is 'gpuu': set cpu, openvino or gpu\n")
+    assert "-c $constraints" in INSTALL
+    script = ROOT / "service" / "image" / "install-environment"
+    refused = subprocess.run(["sh", script, "gpuu"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert refused.stderr == "EXTRA is 'gpuu': begin with cpu, openvino or gpu, such as cpu,otel\n"
 
 
 def test_every_package_of_a_build_has_one_version() -> None:
     """pip, hatchling and cyclonedx-bom too, and the engine of each extra."""
-    pins = {path: (ROOT / path).read_text() for path in (*CONSTRAINTS.values(), "service/image/tools.txt")}
+    pins = {path: (ROOT / path).read_text() for path in PINS}
     for path, text in pins.items():
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
         assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), path
@@ -201,7 +203,12 @@ def test_every_package_of_a_build_has_one_version() -> None:
     assert {"pip", "hatchling", "cyclonedx-bom"} == set(names)
     assert all(f"\n{name}==" in pins["service/image/tools.txt"] for name in names)
     engines = {"openvino": "onnxruntime-openvino", "gpu": "onnxruntime-gpu"}
-    assert all(f"\n{engine}==" in pins[CONSTRAINTS[extra]] for extra, engine in engines.items())
+    assert all(f"\n{engine}==" in pins[f"service/image/{extra}.txt"] for extra, engine in engines.items())
+    service = set(pins["service/constraints.txt"].splitlines())
+    for extra in engines:
+        names = {line.partition("==")[0] for line in service}
+        lines = [line for line in pins[f"service/image/{extra}.txt"].splitlines() if line.partition("==")[0] in names]
+        assert set(lines) <= service, f"service/image/{extra}.txt differs from service/constraints.txt: run make lock"
 
 
 def test_build_does_not_depend_on_its_time() -> None:
