@@ -206,8 +206,8 @@ def test_every_package_of_a_build_has_one_version() -> None:
     assert all(f"\n{engine}==" in pins[f"service/image/{extra}.txt"] for extra, engine in engines.items())
     service = set(pins["service/constraints.txt"].splitlines())
     for extra in engines:
-        names = {line.partition("==")[0] for line in service}
-        lines = [line for line in pins[f"service/image/{extra}.txt"].splitlines() if line.partition("==")[0] in names]
+        pinned = {line.partition("==")[0] for line in service}
+        lines = [line for line in pins[f"service/image/{extra}.txt"].splitlines() if line.partition("==")[0] in pinned]
         assert set(lines) <= service, f"service/image/{extra}.txt differs from service/constraints.txt: run make lock"
 
 
