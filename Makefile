@@ -12,15 +12,21 @@ LOWEST_VENV ?= .venv-lowest
 LOWEST_PYTHON ?= python3.11
 PIP_AUDIT := pip-audit==2.10.1
 OPENVINO_RUNTIME ?= onnxruntime-openvino==1.24.1
-IMAGE ?= rerank-service:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
-EXPORT_IMAGE ?= rerank-service-export
 BASE ?= python:3.12-slim
 EXTRA ?= cpu
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/rerank_service/__init__.py)
+IMAGE ?= rerank-service:$(VERSION)$(subst $(SPACE),,$(addprefix -,$(filter-out cpu,$(subst $(COMMA),$(SPACE),$(EXTRA)))))
+EXPORT_IMAGE ?= rerank-service-export
+BUILDER ?= docker
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+SBOM := /opt/rerank/share/sbom/rerank-service.cdx.json
 # Modules and packages of rerank_service whose own tests must cover every line and branch
 COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue scheduling/quota scheduling/token_bucket ranking
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze
@@ -31,8 +37,25 @@ define freeze
 	rm -rf .venv-lock
 endef
 
+# Only Docker's format has HEALTHCHECK. In one layer, because what a build changes twice differs between builds
+BUILD_docker := docker build
+BUILD_podman = podman build $(BUILD_oci)
+BUILD_buildah = buildah build $(BUILD_oci)
+BUILD_oci = --format docker --layers=false --identity-label=false --timestamp $(SOURCE_DATE_EPOCH)
+
+# $(call build,stage,tag,options): an image whose layers depend on the base, the commit and what the package index has
+define build
+	$(or $(BUILD_$(BUILDER)),$(error BUILDER is $(BUILDER): set docker, podman or buildah)) --target $(1) --tag $(2) \
+	  --build-arg BASE=$(BASE) --build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git describe --always --abbrev=40 --exclude '*' --dirty) \
+	  --build-arg CREATED=$$(date --utc --date=@$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ) \
+	  $(if $(IMAGE_PIP_CONF),--secret id=pip$(COMMA)src=$(IMAGE_PIP_CONF)) $(if $(IMAGE_CA),--secret id=ca$(COMMA)src=$(IMAGE_CA)) \
+	  $(3) $(BUILD_OPTIONS) .
+endef
+
 # Variables of the command line: what is not listed here would do nothing, and is refused
 VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV RAY_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
+  BUILDER BUILD_OPTIONS IMAGE_PIP_CONF IMAGE_CA SOURCE_DATE_EPOCH TWICE \
   MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME KEEP ONLY
 PASSED_ON := RERANK_% HF_% PIP_% UV_% %_PROXY %_proxy
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
@@ -43,7 +66,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-models bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -134,8 +157,8 @@ openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and score
 	$(OPENVINO_VENV)/bin/python -m pytest tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py
 
 # By the pins as they are (--disable-pip), since no environment has both files. Needs the index of vulnerabilities
-audit: $(VENV)/.dev  ## look for known vulnerabilities in the packages of both constraint files
-	@failed=0; for file in service/constraints.txt export/constraints.txt; do echo "== $$file"; \
+audit: $(VENV)/.dev  ## look for known vulnerabilities in the packages of all constraint files
+	@failed=0; for file in service/constraints.txt export/constraints.txt service/image/*.txt; do echo "== $$file"; \
 	  $(BIN)/uv tool run --quiet --from $(PIP_AUDIT) pip-audit --disable-pip --no-deps --progress-spinner off --requirement $$file || failed=1; \
 	done; exit $$failed
 
@@ -173,16 +196,37 @@ bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.de
 bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
 	PYTHONPATH=tests $(BIN)/python -m bench.models
 
-image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
-	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .
+# BUILDER: docker, podman or buildah; IMAGE_PIP_CONF, IMAGE_CA: a pip.conf and authorities for the build (docs/image.md)
+image:  ## build the container image (EXTRA=cpu, openvino or gpu; BASE=… another base)
+	$(call build,serve,$(IMAGE),--build-arg EXTRA=$(EXTRA))
 
 # INDEX: a package index with CPU builds of torch
 export-image:  ## build the image that makes bundles: docker run --rm -v "$PWD:/data" -u "$(id -u)" rerank-service-export MODEL
-	docker build --target export --build-arg BASE=$(BASE) --build-arg INDEX=$(INDEX) -t $(EXPORT_IMAGE) .
+	$(call build,export,$(EXPORT_IMAGE),$(if $(INDEX),--build-arg INDEX=$(INDEX)))
 
-lock:  ## renew the constraints files from what the package index has now
+# OUT: the file
+sbom: OUT := dist/$(subst :,-,$(notdir $(IMAGE))).cdx.json
+sbom:  ## write the list of packages in an image (SBOM, CycloneDX) to dist/: make sbom [IMAGE=…] [OUT=…]
+	@mkdir -p $(dir $(OUT))
+	@$(READ_SBOM_$(BUILDER)) > $(OUT) && echo "$(OUT)"
+
+READ_SBOM_docker = docker run --rm --entrypoint cat $(IMAGE) $(SBOM)
+READ_SBOM_podman = podman run --rm --entrypoint cat $(IMAGE) $(SBOM)
+READ_SBOM_buildah = { container=$$(buildah from $(IMAGE)) && buildah run $$container -- cat $(SBOM); \
+	  status=$$?; buildah rm $$container >/dev/null; (exit $$status); }
+
+# TWICE=1: build it again, and compare the layers; BASE: another base than one that debootstrap makes once
+image-test: $(VENV)/.dev  ## build the image with buildah, run it with podman, and try it: Debian's packages, as root (minutes)
+	IMAGE_TEST_BASE=$(if $(filter file,$(origin BASE)),,$(BASE)) IMAGE_TEST_TWICE=$(TWICE) $(BIN)/python -m pytest tests/image
+
+lock: $(VENV)/.dev  ## renew the constraints files from what the package index has now
 	$(call freeze,.[cpu$(COMMA)calibrate] --group dev,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
+	$(call freeze,cyclonedx-bom hatchling,service/image/tools.txt)
+	for extra in openvino gpu; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
+	    --extra $$extra -c service/constraints.txt pyproject.toml -o service/image/$$extra.txt || exit 1; \
+	done
 
 bench-lock: $(VENV)/.dev  ## renew the constraints files of the peers that make bench installs
 	PYTHONPATH=tests $(BIN)/python -m bench.environments

@@ -4,21 +4,43 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trustme
 
-from rerank_service.cli.health_check import PORTS
+from rerank_service.api.address import listen_addresses
+from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.server import listening as grpc_listening
+from rerank_service.api.http.app import build_app
+from rerank_service.api.http.server import listening as rest_listening
+from rerank_service.cli.health_check import HOST, PORTS
 from rerank_service.settings import Settings
+from support.limits import grpc_options, rest_options
+from support.network import needs_ipv6
 from support.running import Running, Served
 from support.tls import Pems, tls_served, write_pems
 
 
-def test_default_ports_are_those_of_the_settings() -> None:
+def test_defaults_are_those_of_the_settings() -> None:
     """The check does not import the settings, to start fast."""
     names = {f"RERANK_{name.upper()}": name for name in ("grpc_port", "rest_port")}
     assert {variable: Settings.model_fields[name].default for variable, name in names.items()} == PORTS
+    assert Settings.model_fields["host"].default == (HOST,)
+
+
+@asynccontextmanager
+async def _listening(edges: Served, *hosts: str) -> AsyncIterator[tuple[int, int]]:
+    """Listen on hosts with both protocols, and yield the ports of gRPC and REST."""
+    edges.routes.ready = True
+    addresses = listen_addresses(hosts)
+    async with (
+        rest_listening(build_app(edges.routes), rest_options(addresses=addresses)) as rest,
+        grpc_listening((), Keys(), grpc_options(addresses=addresses)) as grpc,
+    ):
+        yield grpc.port, rest.port
 
 
 async def _check(grpc_port: int, rest_port: int, *flags: str, **variables: str) -> tuple[int, str]:
@@ -62,3 +84,50 @@ async def test_server_with_tls_is_checked(core: Running, tmp_path: Path, mutual:
         assert await _check(served.grpc_port, served.rest_port, **variables) == (0, "")
         status, _ = await _check(served.grpc_port, served.rest_port)
         assert status == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "others"),
+    [
+        ("0.0.0.0", ()),
+        ("127.0.0.2", ()),
+        ("127.0.0.2", ("127.0.0.3",)),
+        pytest.param("::", (), marks=needs_ipv6),
+        pytest.param("::1", (), marks=needs_ipv6),
+        pytest.param("[::1]", (), marks=needs_ipv6),
+        pytest.param("::1", ("127.0.0.1",), marks=needs_ipv6),
+        pytest.param("localhost", (), marks=needs_ipv6),
+    ],
+    ids=str,
+)
+async def test_the_first_host_is_checked(edges: Served, host: str, others: tuple[str, ...]) -> None:
+    """A server that does not listen on 127.0.0.1 is healthy."""
+    async with _listening(edges, host.strip("[]"), *others) as ports:
+        assert await _check(*ports, RERANK_HOST=", ".join((host, *others))) == (0, "")
+
+
+async def test_another_host_is_not_asked(edges: Served) -> None:
+    """The server on 127.0.0.1 is not the one whose health is asked for."""
+    ports = edges.grpc.port, edges.http.base_url.port or 0
+    edges.routes.ready = True
+    assert await _check(*ports, RERANK_HOST="") == (0, "")
+    status, message = await _check(*ports, RERANK_HOST="127.0.0.2")
+    assert (status, message.partition(":")[0]) == (1, "ConnectionRefusedError")
+
+
+@pytest.mark.parametrize("prefix", ["unix:", "unix://"])
+async def test_unix_sockets_are_checked(edges: Served, tmp_path: Path, prefix: str) -> None:
+    """They have no ports, and no TLS."""
+    async with _listening(edges, f"{prefix}{tmp_path}"):
+        variables = {"RERANK_HOST": f"{prefix}{tmp_path}", "RERANK_TLS_CERT": str(tmp_path / "tls.crt")}
+        assert await _check(0, 0, **variables) == (0, "")
+        (tmp_path / "grpc.sock").unlink()
+        status, message = await _check(0, 0, **variables)
+        assert (status, message.partition(":")[0]) == (1, "FileNotFoundError")
+
+
+async def test_unknown_ports_are_rejected() -> None:
+    """A port that the system chose cannot be found. The message says what to set."""
+    status, message = await _check(1, 0)
+    assert status == 1
+    assert message == "ValueError: RERANK_REST_PORT is 0, so the port is unknown: set a port from 1 to 65535\n"
