@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings_errors import wrong_host
+
 ANY_IPV4 = "0.0.0.0"
 ANY = "::"
 """Every interface, by IPv6 and by IPv4."""
@@ -102,7 +105,7 @@ def listen_addresses(hosts: Sequence[str]) -> tuple[ListenAddress, ...]:
     name means all its addresses. Of the addresses of a name, those that this machine does not have are left out.
 
     Raises:
-        OSError: a name has no address of this machine.
+        SettingsInvalid: a name has no address of this machine.
     """
     found = dict.fromkeys(each for host in hosts for each in _addresses(host))
     ips = {each.ip for each in found if isinstance(each, TcpAddress)}
@@ -124,7 +127,7 @@ def _addresses(host: str) -> Iterator[ListenAddress]:
         return
     usable = [each for each in _resolved(host) if _is_usable(each)]
     if not usable:
-        raise OSError(f"cannot listen on {host}: this machine has no such address; choose another with --host")
+        raise unusable_host(host, "this machine has no such address")
     yield from usable
 
 
@@ -143,9 +146,14 @@ def _resolved(name: str) -> list[TcpAddress]:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise OSError(f"cannot listen on {name}: {reason}; choose another with --host") from error
+        raise unusable_host(name, str(error.strerror if isinstance(error, OSError) else error)) from error
     return [TcpAddress(str(sockaddr[0])) for _, _, _, _, sockaddr in found]
+
+
+def unusable_host(host: str, reason: str) -> SettingsInvalid:
+    """Return the error of an address that the server cannot listen on."""
+    fix = "give addresses of this machine, such as 127.0.0.1, or :: for all"
+    return SettingsInvalid(wrong_host(host, f"the server cannot listen on it: {reason}; {fix}"))
 
 
 def _is_usable(tried: TcpAddress) -> bool:
