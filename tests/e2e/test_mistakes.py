@@ -73,6 +73,7 @@ MISTAKES = {
         "--log-level trace", f"{_named('log-level')}is 'trace': give debug, info, warning or error"
     ),
     "unknown log format": Mistake("--log-format xml", f"{_named('log-format')}is 'xml': give auto, console or json"),
+    "unknown traces": Mistake("--traces on", f"{_named('traces')}is 'on': give "),
     "word for true": Mistake("", f"{_named('any-model')}is 'maybe': give true or false", {"RERANK_ANY_MODEL": "maybe"}),
     "wrong variable": Mistake("", f"{_named('lanes')}is 'two': give a whole number", {"RERANK_LANES": "two"}),
     "several wrong": Mistake(

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rerank.client import RerankClient
 from support.otlp import grpc_receiver
-from support.process import Start, command, environment
+from support.process import Start, environment
 
 BODY = {"query": "0", "documents": ["1", "7"]}
 

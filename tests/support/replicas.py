@@ -13,7 +13,8 @@ import pytest
 from support.namespaces import Machine, bridge, machine
 from support.process import Process, started
 
-_FILES = Path(__file__).parents[2] / "deploy" / "proxies"
+FILES = Path(__file__).parents[2] / "deploy" / "proxies"
+"""Folder of the configurations of the proxies."""
 _HUB, _NETWORK = "10.0.0.1", "/24"
 PROXIES = {"haproxy": "10.0.0.2", "nginx": "10.0.0.3"}
 """Address of each proxy."""
@@ -65,9 +66,9 @@ def proxy_command(name: str) -> list[str]:
     """Return the command that runs a proxy with its file of deploy/proxies, as it is."""
     path = program(name)
     if name == "haproxy":
-        return [path, "-db", "-f", str(_FILES / "haproxy.cfg")]
+        return [path, "-db", "-f", str(FILES / "haproxy.cfg")]
     # a /tmp of its own for the files that nginx writes
-    nginx = f"{path} -e stderr -c {_FILES / 'nginx.conf'} -g 'daemon off; user root;'"
+    nginx = f"{path} -e stderr -c {FILES / 'nginx.conf'} -g 'daemon off; user root;'"
     return ["unshare", "--mount", "sh", "-ec", f"mount -t tmpfs tmpfs /tmp; exec {nginx}"]
 
 
