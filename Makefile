@@ -66,7 +66,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -195,6 +195,9 @@ bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.de
 
 bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
 	PYTHONPATH=tests $(BIN)/python -m bench.models
+
+bench-replicas: $(VENV)/.dev  ## measure three replicas behind haproxy and nginx (both must be installed): speed, and calls lost in restarts
+	@PYTHONPATH=tests $(BIN)/python -m bench.replicas
 
 # BUILDER: docker, podman or buildah; IMAGE_PIP_CONF, IMAGE_CA: a pip.conf and authorities for the build (docs/image.md)
 image:  ## build the container image (EXTRA=cpu, openvino or gpu; BASE=… another base)

@@ -100,7 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except SettingsInvalid as error:
-        print(f"rerank: {error}", file=sys.stderr)
+        print(f"rerank: {_message(error)}", file=sys.stderr)
         return _WRONG_SETTING
     except (OperatorError, RequestError, OSError) as error:
         print(f"rerank: {_message(error)}", file=sys.stderr)
@@ -121,10 +121,15 @@ def _called_server(arguments: argparse.Namespace) -> str:
 
 
 def _message(error: Exception) -> str:
-    """Return the message of an error. For errors of a file, leave out the number of the error."""
+    """Return the message of an error as one line. For errors of a file, leave out the number of the error."""
     if isinstance(error, OSError) and error.filename is not None and error.filename2 is None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+        return _one_line(f"{error.filename}: {error.strerror}")
+    return _one_line(str(error))
+
+
+def _one_line(text: str) -> str:
+    """Join the lines of a text. A path may have a line break, and a library's message several lines."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 if __name__ == "__main__":

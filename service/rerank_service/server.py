@@ -101,8 +101,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     Raises:
         BundleInvalid: the model cannot be served.
         MemoryTooSmall: its weights exceed the memory limit.
-        SettingsInvalid: the file of API keys or a file of TLS is wrong.
-        OSError: an address cannot be listened on.
+        SettingsInvalid: the file of API keys or a file of TLS is wrong, or an address cannot be listened on.
     """
     started = time.perf_counter()
     signals = receive_stop_signals()

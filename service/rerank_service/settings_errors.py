@@ -23,9 +23,24 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def setting_of(flag_text: str) -> str:
+    """Return the name of the setting that a flag sets."""
+    return flag_text.removeprefix("--").replace("-", "_")
+
+
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"RERANK_{name.upper()}"
+
+
+def wrong_value(name: str, value: object, problem: str) -> str:
+    """Return the message about the value of a setting. `problem` has the fault and the next step."""
+    return f"{flag(name)} or {variable(name)} is {value!r}: {problem}"
+
+
+def wrong_host(host: str, problem: str, name: str = "host") -> str:
+    """Return the message about one of the addresses of a setting. `problem` has the fault and the next step."""
+    return f"{flag(name)} or {variable(name)} has {host!r}: {problem}"
 
 
 def allowed_values(schema: Mapping[str, Any]) -> str:

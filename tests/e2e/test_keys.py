@@ -31,7 +31,8 @@ def test_keys_change_while_the_server_runs(start: Start, small_folder: Path, tmp
     log = server.log()
     lines = {str(line["event"]): line for line in log}
     assert (lines["API keys reloaded"]["added"], lines["API keys reloaded"]["removed"]) == (["c"], ["a"])
-    assert lines["API keys not reloaded"]["error"] == f"--api-keys-file {file}: entry 1, line 3: has key twice"
+    why = str(lines["API keys not reloaded"]["error"])
+    assert why == f"--api-keys-file or RERANK_API_KEYS_FILE is {str(file)!r}: entry 1, line 3: has key twice"
     refused = [
         (line["key"], line["reason"]) for line in log if line["event"] == "request finished" and "reason" in line
     ]
@@ -64,7 +65,7 @@ def test_server_does_not_start_with_a_wrong_key_file(tmp_path: Path, content: st
     """One line names the setting, the file, the entry, the line and the allowed values."""
     file = tmp_path / "keys.yaml"
     file.write_text(content)
-    _fails(f"--api-keys-file {file}: {words}", "--api-keys-file", str(file))
+    _fails(f"--api-keys-file or RERANK_API_KEYS_FILE is {str(file)!r}: {words}", "--api-keys-file", str(file))
 
 
 @pytest.mark.parametrize("origins", ["https://a.example/", "*,https://a.example", "a.example"])

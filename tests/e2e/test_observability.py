@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rerank.client import RerankClient
 from support.otlp import grpc_receiver
-from support.process import Start, command, environment
+from support.process import Start, environment
 
 BODY = {"query": "0", "documents": ["1", "7"]}
 
@@ -74,22 +74,6 @@ def test_access_log_off_and_errors(start: Start, small_folder: Path) -> None:
         server.popen.send_signal(signal.SIGTERM)
         assert server.ended() == 0
         assert [line["status"] for line in server.log() if line["event"] == "request finished"] == statuses
-
-
-def test_wrong_metrics_port_ends_the_start(small_folder: Path, tmp_path: Path) -> None:
-    """The message is one line with the setting: a port in use, and no TCP address at all."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        for arguments, message in (
-            (("--metrics-port", port), f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another"),
-            (("--metrics-port", port, "--host", f"unix:{tmp_path}"), "has Unix sockets only: add an address"),
-        ):
-            serve = command("serve", "--model", str(small_folder), "--grpc-port", "0", "--rest-port", "0", *arguments)
-            ended = subprocess.run(serve, capture_output=True, text=True, timeout=60, env=environment())
-            assert ended.returncode
-            [line] = ended.stderr.splitlines()
-            assert message in line
-            assert "--metrics-port" in line
 
 
 def test_last_traces_are_sent_before_the_end(start: Start, small_folder: Path) -> None:

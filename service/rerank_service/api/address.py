@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings_errors import setting_of, wrong_host
+
 ANY_IPV4 = "0.0.0.0"
 ANY = "::"
 """Every interface, by IPv6 and by IPv4."""
@@ -103,7 +106,7 @@ def listen_addresses(hosts: Sequence[str], *, flag: str = "--host") -> tuple[Lis
     is the setting of the hosts, for messages.
 
     Raises:
-        OSError: a name has no address of this machine.
+        SettingsInvalid: a name has no address of this machine.
     """
     found = dict.fromkeys(each for host in hosts for each in _addresses(host, flag))
     ips = {each.ip for each in found if isinstance(each, TcpAddress)}
@@ -125,7 +128,7 @@ def _addresses(host: str, flag: str) -> Iterator[ListenAddress]:
         return
     usable = [each for each in _resolved(host, flag) if _is_usable(each)]
     if not usable:
-        raise OSError(f"cannot listen on {host}: this machine has no such address; choose another with {flag}")
+        raise unusable_host(host, "this machine has no such address", flag)
     yield from usable
 
 
@@ -144,9 +147,15 @@ def _resolved(name: str, flag: str) -> list[TcpAddress]:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise OSError(f"cannot listen on {name}: {reason}; choose another with {flag}") from error
+        raise unusable_host(name, str(error.strerror if isinstance(error, OSError) else error), flag) from error
     return [TcpAddress(str(sockaddr[0])) for _, _, _, _, sockaddr in found]
+
+
+def unusable_host(host: str, reason: str, flag: str = "--host") -> SettingsInvalid:
+    """Return the error of an address that the server cannot listen on. `flag` is the setting of the address."""
+    fix = "give addresses of this machine, such as 127.0.0.1, or :: for all"
+    problem = f"the server cannot listen on it: {reason}; {fix}"
+    return SettingsInvalid(wrong_host(host, problem, setting_of(flag)))
 
 
 def _is_usable(tried: TcpAddress) -> bool:

@@ -25,6 +25,7 @@ from rerank_service.api.auth import KnownKey, digest
 from rerank_service.errors import SettingsInvalid
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.quota import KeyLimits
+from rerank_service.settings_errors import wrong_value
 from rerank_service.yaml_entries import Entries, read_entries, syntax_problem
 
 _EMPTY_KEY = digest("")
@@ -87,9 +88,9 @@ _WORDS = {
     "string_pattern_mismatch": "has invalid characters or a wrong length",
     "extra_forbidden": f"has an unknown field: the fields are {', '.join(_Entry.model_fields)}",
     "model_type": "must be an entry with name and either key or sha256",
-    "list_type": "must be a list of entries, each with name and either key or sha256",
+    "list_type": "the file must be a list of entries, each with name and either key or sha256",
     "invalid_key": "has a field whose name is not text",
-    "too_short": "has no entry: add one, or unset --api-keys-file to require no key",
+    "too_short": "the file has no entry: add one, or unset --api-keys-file to require no key",
 }
 """Messages by the type of a pydantic error."""
 _ENTRIES = TypeAdapter(Annotated[list[_Entry], Field(min_length=1)])
@@ -106,12 +107,12 @@ def read_keys(path: Path) -> list[KnownKey]:
         _check_fields_once(path, content)
         entries = _ENTRIES.validate_python(content.values)
     except OSError as error:
-        raise _refusal(path, f"cannot be read: {error.strerror}") from None
+        raise _refusal(path, f"the file cannot be read: {error.strerror}; give a readable file") from None
     except ValidationError as error:
         problems = error.errors(include_input=False)
         raise _refusal(path, "; ".join(_complaint(content, problem) for problem in problems)) from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date, or too many levels
-        raise _refusal(path, syntax_problem(error)) from None
+        raise _refusal(path, f"the file {syntax_problem(error)}: see docs/keys.md for its form") from None
     known = [_known(path, _place(content, number), entry) for number, entry in enumerate(entries)]
     _check_unique(path, content, "name", [entry.name for entry in entries])
     _check_unique(path, content, "key", [key.digest for key in known])
@@ -171,4 +172,4 @@ def _place(content: Entries, number: int, field: object = None) -> str:
 
 
 def _refusal(path: Path, why: str) -> SettingsInvalid:
-    return SettingsInvalid(f"--api-keys-file {path}: {why}")
+    return SettingsInvalid(wrong_value("api_keys_file", str(path), why))

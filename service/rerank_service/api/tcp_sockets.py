@@ -5,9 +5,15 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
-from rerank_service.api.address import ANY, TcpAddress
+from rerank_service.api.address import ANY, TcpAddress, unusable_host
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings_errors import setting_of, wrong_value
 
-_PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
+_PORT_FIXES = {
+    errno.EADDRINUSE: "give another port, or end the process that uses it",
+    errno.EACCES: "give a port from 1024 on, or allow the process to use it (CAP_NET_BIND_SERVICE)",
+}
+"""Next steps by error, if the port is the reason. Other errors are those of the address."""
 _BACKLOG = 2048
 _MAX_TRIES = 100
 """Number of ports to try until one is free on all addresses."""
@@ -22,7 +28,7 @@ def listening_sockets(
     the addresses.
 
     Raises:
-        OSError: an address is in use or not allowed. The message has the address, the reason and the setting.
+        SettingsInvalid: an address is in use or not allowed.
     """
     sockets = _bound_sockets(addresses, port, flag, host_flag)
     for listener, each in zip(sockets, addresses, strict=True):
@@ -98,9 +104,12 @@ def _bound_socket(each: TcpAddress, port: int) -> socket.socket:
     return bound
 
 
-def _unusable(each: TcpAddress, port: int, flag: str, host_flag: str, error: OSError) -> OSError:
-    setting = flag if error.errno in _PORT_ERRORS else host_flag
-    return OSError(f"cannot listen on {each.text(port)}: {error.strerror}; choose another with {setting}")
+def _unusable(each: TcpAddress, port: int, flag: str, host_flag: str, error: OSError) -> SettingsInvalid:
+    fix = _PORT_FIXES.get(error.errno or 0)
+    if fix is None:
+        return unusable_host(each.ip, str(error.strerror), host_flag)
+    problem = f"the server cannot listen on {each.text(port)}: {error.strerror}; {fix}"
+    return SettingsInvalid(wrong_value(setting_of(flag), port, problem))
 
 
 def _close(sockets: Sequence[socket.socket]) -> None:

@@ -7,6 +7,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISSOCK
 
+from rerank_service.api.address import UNIX
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings_errors import wrong_host
+
 _MODE = 0o666
 """Every user who can enter the folder may connect, as to a loopback address. Docs of uvicorn: --uds."""
 _MAX_PATH_BYTES = 107
@@ -17,7 +21,7 @@ def listening_unix_socket(path: Path) -> socket.socket:
     """Return a socket that listens on a file.
 
     Raises:
-        OSError: as in `claim`, or the file cannot be created.
+        SettingsInvalid: as in `claim`, or the file cannot be created.
     """
     claim(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -35,13 +39,12 @@ def claim(path: Path) -> None:
     """Check that a socket can be created at a path, and remove the file of a server that no longer runs.
 
     Raises:
-        OSError: the folder is missing, another server listens, or the file is no socket. The message has the path and
-            the next step.
+        SettingsInvalid: the folder is missing, another server listens, or the file is no socket.
     """
     if len(bytes(path)) > _MAX_PATH_BYTES:
         raise _unusable(path, f"the path is longer than {_MAX_PATH_BYTES} bytes")
     if not path.parent.is_dir():
-        raise OSError(f"cannot listen on unix:{path}: {path.parent} is not a folder; create it, or change --host")
+        raise _unusable(path, f"{path.parent} is not a folder", fix="create it, or give another")
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -80,5 +83,6 @@ def _has_listener(path: Path) -> bool:
     return True
 
 
-def _unusable(path: Path, reason: str) -> OSError:
-    return OSError(f"cannot listen on unix:{path}: {reason}; choose another folder with --host")
+def _unusable(path: Path, reason: str, *, fix: str = "give another folder") -> SettingsInvalid:
+    problem = f"the server cannot listen on {path}: {reason}; {fix}"
+    return SettingsInvalid(wrong_host(f"{UNIX}{path.parent}", problem))

@@ -9,6 +9,7 @@ from typing import Any
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.cli.model_arguments import given_model
+from rerank_service.cli.model_errors import named_model
 from rerank_service.cli.server_arguments import ChosenServer, api_key, given_server
 from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.errors import ExtraMissing, SettingsInvalid
@@ -64,7 +65,8 @@ def _local(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sco
     limit_tokenizer_threads()
     settings = read_settings(**given)
     configure_logging(settings.log_format, settings.log_level)
-    model = load_selected(single_model_options(settings))
+    with named_model(settings.model):
+        model = load_selected(single_model_options(settings))
     with BulkScorer(model, request_limits(settings), request_options(arguments)) as scorer:
         yield Scoring(model_identity(model), partial(score_parts, scorer))
 
@@ -82,7 +84,8 @@ def _on_ray(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sc
     settings = read_settings(**given)
     configure_logging(settings.log_format, settings.log_level)
     options = single_model_options(settings)
-    identity = selected_identity(options)
+    with named_model(settings.model):
+        identity = selected_identity(options)
     with connected(arguments.ray) as node_cpus:
         pool = plan_actors(node_cpus, actors=arguments.actors, cpus=arguments.actor_cpus or settings.lanes)
         actor = ActorOptions(options, request_limits(settings), request_options(arguments), identity)

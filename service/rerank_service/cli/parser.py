@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from rerank_service.cli.help_format import HelpFormatter, short_usage
+from rerank_service.cli.help_format import HelpFormatter
 
 _USAGE_ERROR = 2
 
@@ -29,9 +29,8 @@ class Parser(argparse.ArgumentParser):
         return known, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the message, one line each, and end the process with status 2."""
-        usage = short_usage(self.prog, self._actions)
-        self.exit(_USAGE_ERROR, f"usage: {usage}\n{self.prog}: error: {message} (see {self.prog} --help)\n")
+        """Print the message as one line, and end the process with status 2."""
+        self.exit(_USAGE_ERROR, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
     def _check_command(self, words: Sequence[str]) -> None:
         commands = next(

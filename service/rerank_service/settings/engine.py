@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rerank_service.settings.field_types import Count, Lanes, PositiveSeconds
+from rerank_service.settings.field_types import CacheFolder, Count, Lanes, PositiveSeconds
 from rerank_service.settings.group import SettingsGroup
 
 
@@ -23,7 +23,7 @@ class EngineSettings(SettingsGroup):
     measurement. Results of earlier measurements and of `rerank tune` are used in both cases."""
     tune_seconds: PositiveSeconds = 10.0
     """Maximum time of that measurement, in seconds. A large model may need more than the default for a result."""
-    cache: Path = Path("~/.cache/rerank")
+    cache: CacheFolder = Path("~/.cache/rerank")
     """Folder for tuning results and derived graphs. If it cannot be written, each start measures and derives again."""
     lanes: Lanes | None = None
     """Number of batches that run at the same time, from 1 to 1024. Unset: the tuned number, else one per core that the

@@ -1,7 +1,9 @@
 """Types of settings, with the checks of their values and complete messages."""
 
 import ipaddress
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +52,14 @@ def _tls_file(value: object) -> object:
     if isinstance(value, str) and not value.strip():
         raise ValueError("is empty: give the path of a PEM file, or remove the setting")
     return value
+
+
+def _cache_folder(folder: Path) -> Path:
+    """Reject a file. A device is accepted: /dev/null means no cache."""
+    with suppress(OSError, RuntimeError):  # RuntimeError: no home directory
+        if folder.expanduser().is_file():
+            raise ValueError(f"is {str(folder)!r}, which is a file: give a folder, or {os.devnull} for no cache")
+    return folder
 
 
 def _hosts(value: object) -> object:
@@ -133,4 +143,5 @@ Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split), After
 Proxies = Annotated[tuple[Annotated[Text, AfterValidator(_proxy)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
+CacheFolder = Annotated[Path, AfterValidator(_cache_folder)]
 TlsFile = Annotated[Path, BeforeValidator(_tls_file)]

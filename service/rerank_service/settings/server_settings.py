@@ -8,6 +8,7 @@ from rerank_service.errors import SettingsInvalid
 from rerank_service.settings.admin import AdminSettings
 from rerank_service.settings.cache import CacheSettings
 from rerank_service.settings.connections import ConnectionSettings
+from rerank_service.settings.contradictions import contradiction
 from rerank_service.settings.engine import EngineSettings
 from rerank_service.settings.group import KEY_SETTINGS, SettingsGroup
 from rerank_service.settings.limits import LimitSettings
@@ -59,10 +60,15 @@ def read_settings(**given: Any) -> Settings:
     """Return the settings: the given values, then those of the environment, then the defaults.
 
     Raises:
-        SettingsInvalid: a value is wrong. The message names each wrong setting, its value and the allowed values.
+        SettingsInvalid: a value is wrong, or two settings contradict each other. The message names each wrong setting,
+            its value and the allowed values.
     """
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         properties = Settings.model_json_schema()["properties"]
         raise SettingsInvalid(describe_errors(error, properties, KEY_SETTINGS)) from error
+    ports = {name: getattr(settings, name) for name in Settings.model_fields if name.endswith("_port")}
+    if problem := contradiction(settings.host, ports, settings.tls_cert):
+        raise SettingsInvalid(problem)
+    return settings

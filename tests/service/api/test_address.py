@@ -15,6 +15,7 @@ from rerank_service.api.address import (
     listen_addresses,
     local_address,
 )
+from rerank_service.errors import SettingsInvalid
 from support.network import HAS_IPV6, needs_ipv6
 
 
@@ -91,7 +92,7 @@ def test_name_means_all_its_addresses() -> None:
 @pytest.mark.parametrize("name", ["host.invalid", "a" * 70, "127.0.0.1:8080", "300.1.1.1"])
 def test_unknown_name_names_the_setting(name: str) -> None:
     """The message has the name."""
-    with pytest.raises(OSError, match=rf"cannot listen on {name}: .*; choose another with --host"):
+    with pytest.raises(SettingsInvalid, match=rf"--host or RERANK_HOST has '{name}': .*; give addresses of this"):
         listen_addresses([name])
 
 

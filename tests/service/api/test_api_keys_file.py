@@ -157,7 +157,7 @@ def test_json_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "keys.yaml: must be a list"),
+        ("", "keys.yaml': the file must be a list"),
         ("[]", "has no entry"),
         (f"{SECRET}", "must be a list"),
         (f"{SECRET}: 3", "must be a list"),
@@ -205,7 +205,7 @@ def test_error_names_the_entry_and_no_key(tmp_path: Path, content: str | bytes, 
     path = _file(tmp_path, content)
     with pytest.raises(SettingsInvalid, match=words) as caught:
         read_keys(path)
-    assert str(caught.value).startswith(f"--api-keys-file {path}: ")
+    assert str(caught.value).startswith(f"--api-keys-file or RERANK_API_KEYS_FILE is {str(path)!r}: ")
     assert SECRET not in str(caught.value)
     assert SHA256 not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

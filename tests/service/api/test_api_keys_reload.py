@@ -83,7 +83,7 @@ def test_invalid_file_keeps_the_old_keys(path: Path, content: str | None, why: s
             assert _accepted(keys, "old", "new") == ["old"]
     [line] = logged
     assert (line["event"], line["log_level"], line["kept"]) == ("API keys not reloaded", "error", 1)
-    assert line["error"].startswith(f"--api-keys-file {path}: ")
+    assert line["error"].startswith(f"--api-keys-file or RERANK_API_KEYS_FILE is {str(path)!r}: ")
     assert why in line["error"]
     path.write_text("- {name: a, key: new}\n")
     assert _accepted(keys, "old", "new") == ["new"]

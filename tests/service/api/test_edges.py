@@ -17,6 +17,7 @@ from rerank_service.api.grpc.server import listening as grpc_listening
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.server import RestEdge
 from rerank_service.api.http.server import listening as rest_listening
+from rerank_service.errors import SettingsInvalid
 from support.limits import grpc_options, rest_options
 from support.network import accepts, needs_ipv6
 from support.running import Served
@@ -67,7 +68,7 @@ async def test_unix_sockets_of_both_edges(edges: Served, tmp_path: Path) -> None
             ranked = await http.post("/v2/rerank", json={"query": "0", "documents": ["1"]})
         assert ranked.status_code == 200
         options = grpc_options(addresses=listen_addresses([f"unix:{tmp_path}"]))
-        with pytest.raises(OSError, match=rf"unix:{grpc_file}: another server listens on it"):
+        with pytest.raises(SettingsInvalid, match=rf"{grpc_file}: another server listens on it"):
             async with grpc_listening((), Keys(), options):
                 raise AssertionError("unreachable")
         assert (grpc_file.stat().st_mode & 0o777, rest_file.stat().st_mode & 0o777) == (0o666, 0o666)
@@ -88,10 +89,11 @@ async def test_unix_socket_and_tcp_at_once(edges: Served, tmp_path: Path) -> Non
 
 
 async def test_a_used_port_is_an_error_on_any_address(edges: Served) -> None:
-    """The first address is free again afterwards."""
-    async with _listening(edges, "127.0.0.2") as (grpc, _):
-        options = replace(grpc_options(addresses=listen_addresses(["127.0.0.1", "127.0.0.2"])), port=grpc.port)
-        with pytest.raises(OSError, match=rf"127.0.0.2:{grpc.port}: Address already in use; choose .* --grpc-port"):
+    """The first address is free again afterwards. No other program uses ports of these two addresses."""
+    first, second = "127.0.77.1", "127.0.77.2"
+    async with _listening(edges, second) as (grpc, _):
+        options = replace(grpc_options(addresses=listen_addresses([first, second])), port=grpc.port)
+        with pytest.raises(SettingsInvalid, match=rf"--grpc-port.*{second}:{grpc.port}: Address already in use"):
             async with grpc_listening((), Keys(), options):
                 raise AssertionError("unreachable")
-        assert not accepts("127.0.0.1", grpc.port)
+        assert not accepts(first, grpc.port)

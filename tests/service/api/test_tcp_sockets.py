@@ -6,6 +6,7 @@ import pytest
 
 from rerank_service.api.address import TcpAddress
 from rerank_service.api.tcp_sockets import ipv6_in_use, listening_sockets, reserved_port
+from rerank_service.errors import SettingsInvalid
 from support.network import needs_ipv6
 
 LOOPBACK = TcpAddress("127.0.0.1")
@@ -15,12 +16,13 @@ def test_unusable_address_names_the_setting() -> None:
     """The setting of the port if the port is in use, else `--host`."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = rf"127.0.0.1:{port}: Address already in use; choose another with --some-port"
-        with pytest.raises(OSError, match=message):
+        problem = rf"the server cannot listen on 127.0.0.1:{port}: Address already in use; give another port"
+        message = rf"^--some-port or RERANK_SOME_PORT is {port}: {problem}"
+        with pytest.raises(SettingsInvalid, match=message):
             listening_sockets([LOOPBACK], port, flag="--some-port")
-        with pytest.raises(OSError, match=message), reserved_port([LOOPBACK], port, flag="--some-port"):
+        with pytest.raises(SettingsInvalid, match=message), reserved_port([LOOPBACK], port, flag="--some-port"):
             raise AssertionError("unreachable")
-    with pytest.raises(OSError, match="choose another with --host"):
+    with pytest.raises(SettingsInvalid, match=r"--host or RERANK_HOST has '192\.0\.2\.1'"):
         listening_sockets([TcpAddress("192.0.2.1")], 0, flag="--some-port")
 
 
@@ -29,7 +31,7 @@ def test_one_of_several_addresses_in_use() -> None:
     second = TcpAddress("127.0.0.2")
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=rf"127.0.0.2:{port}: Address already in use"):
+        with pytest.raises(SettingsInvalid, match=rf"127.0.0.2:{port}: Address already in use"):
             listening_sockets([LOOPBACK, second], port, flag="--some-port")
         socket.create_server(("127.0.0.1", port)).close()
 
@@ -48,7 +50,7 @@ def test_two_servers_that_start_at_once_do_not_share_a_port() -> None:
     """Both have bound the port before one of them listens."""
     with reserved_port([LOOPBACK], 0, flag="--some-port") as port:
         first = listening_sockets([LOOPBACK], port, flag="--some-port")
-        with pytest.raises(OSError, match=r"Address already in use; choose another with --some-port"):
+        with pytest.raises(SettingsInvalid, match="Address already in use; give another port"):
             listening_sockets([LOOPBACK], port, flag="--some-port")
         first[0].close()
 
@@ -64,7 +66,7 @@ def test_port_is_in_use_on_ipv6_only_during_the_block() -> None:
             assert client.recv(1) == b""
     with ipv6_in_use(port):
         for ip in ("::", "::1"):
-            with pytest.raises(OSError, match="Address already in use"):
+            with pytest.raises(SettingsInvalid, match="Address already in use"):
                 listening_sockets([TcpAddress(ip)], port, flag="--some-port")
         for listener in listening_sockets([LOOPBACK], port, flag="--some-port"):
             listener.close()

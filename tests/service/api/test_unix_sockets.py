@@ -7,6 +7,7 @@ from stat import S_IMODE
 import pytest
 
 from rerank_service.api.unix_sockets import claim, listening_unix_socket, removed_at_end
+from rerank_service.errors import SettingsInvalid
 
 
 def test_every_user_of_the_folder_may_connect(tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_file_of_a_running_server_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "grpc.sock"
     with listening_unix_socket(path):
         for _ in range(2):
-            with pytest.raises(OSError, match=rf"unix:{path}: another server listens on it; choose another folder"):
+            with pytest.raises(SettingsInvalid, match=rf"{path}: another server listens on it; give another folder"):
                 claim(path)
         assert path.is_socket()
 
@@ -43,12 +44,12 @@ def test_unusable_path_is_rejected(tmp_path: Path) -> None:
     """The message has the path and the next step."""
     other = tmp_path / "rest.sock"
     other.write_text("text")
-    with pytest.raises(OSError, match="the file exists and is no socket"):
+    with pytest.raises(SettingsInvalid, match="the file exists and is no socket"):
         claim(other)
     assert other.read_text() == "text"
-    with pytest.raises(OSError, match=f"{other} is not a folder; create it, or change --host"):
+    with pytest.raises(SettingsInvalid, match=f"{other} is not a folder; create it, or give another"):
         claim(other / "grpc.sock")
-    with pytest.raises(OSError, match="the path is longer than 107 bytes"):
+    with pytest.raises(SettingsInvalid, match="the path is longer than 107 bytes"):
         claim(tmp_path / ("x" * 107) / "grpc.sock")
 
 

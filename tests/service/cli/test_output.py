@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.cli.output.tables import model_table, ranking_table
+from support.command_lines import CommandLine, Outcome, run_all
 from support.process import command, environment
 
 
@@ -145,34 +146,28 @@ def test_help_shows_the_meaning_of_values() -> None:
         assert word not in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "usage", "words"),
-    [
-        (("serve", "--gprc-port", "1"), "rerank serve [OPTION]...", "no option --gprc-port; did you mean --grpc-port?"),
-        (("serve", "--grpc_port=1"), "rerank serve", "no option --grpc_port; did you mean --grpc-port?"),
-        (("serve", "extra"), "rerank serve", "unexpected argument: extra"),
-        (("rank", "--fiel", "x"), "rerank rank [OPTION]... QUERY [DOCUMENT ...]", "did you mean --file?"),
-        (("rank", "a", "b", "--model", "x"), "rerank rank", "no option --model: use --served-model"),
-        (("bench", "--model", "x"), "rerank bench", "no option --model: use --served-model"),
-        (("eval", "--served-name", "x"), "rerank eval", "no option --served-name: use --served-model"),
-        (
-            ("calibrate", "--bundle", "x", "--labels", "y"),
-            "rerank calibrate --model FOLDER --labels FILE [OPTION]...",
-            "no option --bundle: use --model",
-        ),
-        (("export", "x", "--percisions", "y"), "rerank export", "did you mean --precisions?"),
-        (("rnak", "a"), "rerank [OPTION]... COMMAND ...", "there is no command rnak; did you mean rank?"),
-        (("--vresion",), "rerank [OPTION]... COMMAND ...", "did you mean --version?"),
-        (("serve", "--lanes"), "rerank serve", "argument --lanes: expected one argument"),
-    ],
-)
-def test_unknown_option_is_reported_with_a_suggestion(arguments: tuple[str, ...], usage: str, words: str) -> None:
-    """The error follows one line of usage, and the exit status is 2."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=60)
-    assert (done.returncode, done.stdout) == (2, "")
-    first, second = done.stderr.splitlines()
-    assert first.startswith(f"usage: {usage}")
-    assert words in second
+UNKNOWN = {
+    ("serve", "--gprc-port", "1"): "rerank serve: there is no option --gprc-port; did you mean --grpc-port?",
+    ("serve", "--grpc_port=1"): "rerank serve: there is no option --grpc_port; did you mean --grpc-port?",
+    ("serve", "extra"): "rerank serve: unexpected argument: extra",
+    ("rank", "--fiel", "x"): "rerank rank: there is no option --fiel; did you mean --file?",
+    ("rank", "a", "b", "--model", "x"): "rerank rank: there is no option --model: use --served-model",
+    ("bench", "--model", "x"): "rerank bench: there is no option --model: use --served-model",
+    ("eval", "--served-name", "x"): "rerank eval: there is no option --served-name: use --served-model",
+    ("calibrate", "--bundle", "x"): "rerank calibrate: there is no option --bundle: use --model",
+    ("export", "x", "--percisions", "y"): "rerank export: there is no option --percisions; did you mean --precisions?",
+    ("rnak", "a"): "rerank: there is no command rnak; did you mean rank?",
+    ("--vresion",): "rerank: there is no option --vresion; did you mean --version?",
+    ("serve", "--lanes"): "rerank serve: argument --lanes: expected one argument",
+}
+
+
+def test_unknown_option_is_reported_with_a_suggestion(tmp_path: Path) -> None:
+    """One line that ends with the command for help. The exit status is 2."""
+    outcomes = run_all([CommandLine(arguments) for arguments in UNKNOWN], tmp_path)
+    for message, outcome in zip(UNKNOWN.values(), outcomes, strict=True):
+        program = message.partition(":")[0]
+        assert outcome == Outcome(2, f"{message} (see {program} --help)\n")
 
 
 def test_values_may_start_with_dashes() -> None:

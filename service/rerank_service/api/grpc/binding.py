@@ -10,6 +10,8 @@ from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.tcp_sockets import ipv6_in_use, reserved_port
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.api.unix_sockets import allow_connections, claim
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings_errors import setting_of, wrong_value
 
 
 def bind(server: grpc.aio.Server, options: GrpcOptions) -> tuple[int, tuple[str, ...]]:
@@ -18,7 +20,7 @@ def bind(server: grpc.aio.Server, options: GrpcOptions) -> tuple[int, tuple[str,
     With `options.tls`, TCP requires TLS. gRPC removes the files of Unix sockets when the server stops.
 
     Raises:
-        OSError: an address is in use or not allowed.
+        SettingsInvalid: an address is in use or not allowed.
     """
     tcp = [each for each in options.addresses if isinstance(each, TcpAddress)]
     flag = options.port_flag
@@ -44,4 +46,5 @@ def _add(server: grpc.aio.Server, target: str, flag: str, *, tls: CertificateSto
         else:
             server.add_secure_port(target, server_credentials(tls))
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {target}: {error}; choose another with {flag}") from error
+        problem = f"the server cannot listen on {target}: {error}; give another"
+        raise SettingsInvalid(wrong_value(setting_of(flag), target, problem)) from error

@@ -38,7 +38,7 @@ class GrpcEdge:
         """Listen on the addresses. `services` are the names whose health status reports the readiness of the server.
 
         Raises:
-            OSError: an address is in use or not allowed.
+            SettingsInvalid: an address is in use or not allowed.
         """
         self._server = server
         self._checks = checks
@@ -112,7 +112,7 @@ async def listening(
     `observing` observes each call, except health checks and reflection.
 
     Raises:
-        OSError: an address is in use or not allowed.
+        SettingsInvalid: an address is in use or not allowed.
     """
     server = grpc.aio.server(options=_channel_arguments(options))
     observing = observing or Observing()

@@ -83,7 +83,7 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
     """Listen while the block runs. At the end, cancel running requests. `observing` observes each request.
 
     Raises:
-        OSError: an address is in use or not allowed.
+        SettingsInvalid: an address is in use or not allowed.
     """
     config = uvicorn.Config(
         _TidyRequests(ObservedApp(app, observing or Observing())),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rerank_service.errors import SettingsInvalid
 from rerank_service.file_version import FileVersion, file_version
-from rerank_service.settings_errors import flag, variable
+from rerank_service.settings_errors import flag, variable, wrong_value
 
 CERT, KEY, CLIENT_CA = "tls_cert", "tls_key", "tls_client_ca"
 """Names of the settings."""
@@ -46,4 +46,4 @@ def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tl
 
 def refusal(name: str, path: Path, problem: str) -> SettingsInvalid:
     """Return the error of a file. `name` is its setting; `problem` has the fault and the next step."""
-    return SettingsInvalid(f"{flag(name)} or {variable(name)} is {str(path)!r}: the file {problem}")
+    return SettingsInvalid(wrong_value(name, str(path), f"the file {problem}"))

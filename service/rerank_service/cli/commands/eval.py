@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerank_service.cli.commands import Command, positive
 from rerank_service.cli.model_arguments import add_model_arguments, given_model
+from rerank_service.cli.model_errors import named_model
 from rerank_service.cli.output_file import check_writable
 from rerank_service.cli.server_arguments import api_key, given_server
 from rerank_service.installation import command_name
@@ -166,8 +167,9 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     server = None if given else given_server(arguments)  # flags override RERANK_SERVER
     if server is None:
         settings = read_settings(**given)
-        async with local_scorer(single_model_options(settings), request_limits(settings), **reading) as scorer:
-            yield scorer
+        with named_model(settings.model):
+            async with local_scorer(single_model_options(settings), request_limits(settings), **reading) as scorer:
+                yield scorer
         return
     try:
         async with server_scorer(

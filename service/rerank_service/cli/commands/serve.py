@@ -12,6 +12,7 @@ import structlog
 from pydantic_settings import CliSettingsSource
 
 from rerank_service.cli.commands import Command
+from rerank_service.cli.model_errors import named_model
 from rerank_service.cli.server_arguments import API_KEY, CLIENT_VARIABLES
 from rerank_service.cli.settings_help import default_text, groups
 from rerank_service.installation import command_name
@@ -82,7 +83,8 @@ def _run(arguments: argparse.Namespace) -> int:
             with suppress(OSError):  # stdout has no reader
                 await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
 
-    asyncio.run(serve(settings, on_ready))
+    with named_model(settings.model):
+        asyncio.run(serve(settings, on_ready))
     if background_work_is_running():
         sys.stdout.flush()
         os._exit(0)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_service.cli.commands import Command
+from rerank_service.cli.model_errors import named_model
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.installation import command_name
 from rerank_service.quantities import counted
@@ -60,12 +61,14 @@ def _run(arguments: argparse.Namespace) -> int:
         for name in ("model", "provider", "precision", "cache")
         if (value := getattr(arguments, name)) is not None
     }
-    options = single_model_options(read_settings(**given))
+    settings = read_settings(**given)
+    options = single_model_options(settings)
     console = Console()
-    if arguments.explain:
-        _explain(options, console)
-        return 0
-    tuned, saved = _tune(options)
+    with named_model(settings.model):
+        if arguments.explain:
+            _explain(options, console)
+            return 0
+        tuned, saved = _tune(options)
     console.print(engines_table(tuned))
     console.print(settings_table(tuned))
     for skipped in tuned.skipped:

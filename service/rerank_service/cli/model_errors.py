@@ -1,0 +1,24 @@
+"""Errors about the model that a setting names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rerank_service.errors import BundleInvalid, MemoryTooSmall, SettingsInvalid
+from rerank_service.settings_errors import flag, wrong_value
+
+
+@contextmanager
+def named_model(folder: Path | None) -> Iterator[None]:
+    """Raise errors about the model as errors of the setting `--model`. None: the bundled starter model.
+
+    Raises:
+        SettingsInvalid: the block raised BundleInvalid or MemoryTooSmall.
+    """
+    try:
+        yield
+    except (BundleInvalid, MemoryTooSmall) as error:
+        message = str(error)
+        if folder is None or message.startswith(flag("")):  # another setting is the reason, such as --provider
+            raise SettingsInvalid(message) from error
+        raise SettingsInvalid(wrong_value("model", str(folder), message)) from error

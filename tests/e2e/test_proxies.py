@@ -1,0 +1,66 @@
+"""Three replicas behind HAProxy and nginx, with the files of deploy/proxies: a rolling restart and a killed replica."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from support.proxied_clients import PLAIN, RETRYING, proxied
+from support.replica_load import load
+from support.replicas import FILES, REPLICAS, Cluster, cluster, program
+from support.tls import write_pems
+
+_WORKERS = 2
+_PAUSE = 0.02
+"""Seconds between two calls of a worker, so that the processor can start a replica."""
+
+
+@pytest.fixture(scope="module")
+def replicas(small_folder: Path) -> Iterator[Cluster]:
+    """Run three replicas on the small model."""
+    with cluster("--model", str(small_folder), "--lanes", "1", "--provider", "cpu", "--drain-delay", "2") as running:
+        yield running
+
+
+def test_rolling_restart_loses_no_request(replicas: Cluster) -> None:
+    """Also without retries of the client. gRPC behind nginx is left out: nginx does not see that a replica drains."""
+    names = [name for name in (*PLAIN, *RETRYING) if not name.startswith("nginx grpc")]
+    with load({name: proxied(name) for name in names}, replicas.hub.prefix, workers=_WORKERS, pause=_PAUSE) as calls:
+        for number in range(len(REPLICAS)):
+            replicas.restart(number, f"restarted-{number}")
+            seen = {name: 1 for name in names if "cohere" not in name}
+            calls.read_until(seen, lambda call, number=number: call.model == f"restarted-{number}")  # type: ignore[misc]
+        calls.stop()
+    assert {name: calls.errors(name) for name in names} == {name: [] for name in names}
+
+
+def test_killed_replica_loses_only_calls_in_flight(replicas: Cluster) -> None:
+    """A worker has one call at a time, so it loses one at most. Clients with the retry policy lose none."""
+    names = (*PLAIN, *RETRYING)
+    with load({name: proxied(name) for name in names}, replicas.hub.prefix, workers=_WORKERS, pause=_PAUSE) as calls:
+        calls.read_until(dict.fromkeys(names, 2), lambda _: True)
+        replicas.kill(0)
+        calls.read_until(dict.fromkeys(names, 20), lambda call: not call.error)
+        calls.stop()
+    assert {name: calls.errors(name) for name in RETRYING} == {name: [] for name in RETRYING}
+    for name in PLAIN:
+        assert calls.lost_per_worker(name) <= 1, calls.errors(name)
+
+
+@pytest.mark.parametrize(("name", "file"), [("haproxy", "haproxy.cfg"), ("nginx", "nginx.conf")])
+def test_commented_lines_of_tls_are_valid(tmp_path: Path, name: str, file: str) -> None:
+    """The proxy accepts its file with these lines."""
+    pems = write_pems(tmp_path / "tls", trustme.CA())
+    (tmp_path / "tls" / "both.pem").write_bytes(pems.cert.read_bytes() + pems.key.read_bytes())
+    text = (FILES / file).read_text()
+    assert text.count("# with TLS: ") == 2
+    text = (
+        text.replace("# with TLS: ", "").replace("/etc/tls/", f"{tmp_path}/tls/").replace("/tmp/nginx", f"{tmp_path}/x")
+    )
+    (tmp_path / file).write_text(text)
+    check = {"haproxy": ["-c", "-f"], "nginx": ["-e", "stderr", "-t", "-c"]}[name]
+    done = subprocess.run([program(name), *check, tmp_path / file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "WARNING" not in done.stderr
