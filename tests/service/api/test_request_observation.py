@@ -242,7 +242,7 @@ async def test_unexpected_errors_are_logged_with_a_traceback(
 ) -> None:
     """In the one line of the request."""
     edges, recorder = parts
-    monkeypatch.setattr(edges.core.registry, "get", lambda _: 1 / 0)
+    monkeypatch.setattr(edges.core.registry, "find", lambda _: 1 / 0)
     with capture_logs() as lines:
         await post(edges, BODY)
         await recorder.next()
