@@ -9,7 +9,8 @@ import pytest
 from rerank.admin import AdminClient
 from rerank.v1 import admin_pb2 as pb
 from rerank_service.api.auth import Keys, KnownKey, digest
-from rerank_service.lifecycle.model_control import ModelState, ModelStatus
+from rerank_service.lifecycle.model_control import ModelStatus
+from rerank_service.models.model_state import ModelState
 from rerank_service.scheduling.caller import Caller
 from support.admin import StatedModels, admin_client, admin_served
 from support.small import write_small_model

@@ -14,7 +14,8 @@ from rerank_service.api.grpc.admin_v1 import AdminMethods
 from rerank_service.api.request_observation import Observing
 from rerank_service.errors import RequestError, UnknownModel
 from rerank_service.lifecycle.bundle_folders import BundleFolders
-from rerank_service.lifecycle.model_control import ModelState, ModelStatus
+from rerank_service.lifecycle.model_control import ModelStatus
+from rerank_service.models.model_state import ModelState
 from support.limits import grpc_options
 
 OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]

@@ -16,7 +16,8 @@ from rerank_service.cli.commands.admin import _ACTIONS
 from rerank_service.cli.output.bundles import bundle_json, bundle_line, bundles_table
 from rerank_service.cli.server_arguments import admin_server
 from rerank_service.errors import SettingsInvalid
-from rerank_service.lifecycle.model_control import ModelState, ModelStatus
+from rerank_service.lifecycle.model_control import ModelStatus
+from rerank_service.models.model_state import ModelState
 from support.admin import StatedModels, admin_served
 from support.small import write_small_model
 

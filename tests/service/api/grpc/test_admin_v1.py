@@ -18,9 +18,10 @@ from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.errors import NotReady, RequestError, UnknownModel
-from rerank_service.lifecycle.model_control import ModelState, ModelStatus
+from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.lifecycle.model_control_errors import LoadConflict, LoadFailed, NameTaken, NoMemory
 from rerank_service.models.bundle import Bundle
+from rerank_service.models.model_state import ModelState
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.scheduling.caller import Caller
 from support.admin import OWN_CONNECTION, StatedModels, admin_client, admin_served
