@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rerank_service.engine.cgroup_limits import MemoryLimit
 from rerank_service.engine.process_memory import ProcessMemory
-from rerank_service.errors import MemoryTooSmall
+from rerank_service.errors import BundleInvalid, MemoryTooSmall
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_manager import ModelManager, managing_models
 from rerank_service.lifecycle.version_loading import VersionLoader
@@ -115,7 +115,7 @@ class FakeStore:
         self.loads.append(name)
         self._free.wait()
         if name in self.broken:
-            raise RuntimeError(f"{name} is broken")
+            raise BundleInvalid(f"{name} is broken")
         score = self.scores[name] = HeldScore(_Constant(self, version, self.bytes.get(name, 100 * MB)))
         self.loaded_scores.add(score)
         info = replace(self._base.info, name=names.name or "", aliases=names.aliases, digest=bundle.digest)

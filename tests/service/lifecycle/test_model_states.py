@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from hypothesis.stateful import Bundle as Drawn
 from hypothesis.stateful import RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from rerank_service.errors import NotReady, RequestError
-from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.model_state import ModelState
@@ -22,6 +22,21 @@ from support.managed import FakeStore, ManagedServer, entry, managed
 ENTRIES = (entry("pinned"), entry("other"), entry("late", on_demand=True), entry("later", on_demand=True))
 NAMES = st.sampled_from([each.name for each in ENTRIES])
 FOLDERS = st.sampled_from(["v1", "v2", "v3", "broken"])
+
+
+@dataclass(slots=True)
+class Begun:
+    """A call or a request that runs. Hypothesis keeps this object, so it must not keep an exception with its frames."""
+
+    task: asyncio.Task[Any] | None
+    ready: bool = False
+    """True if the model was ready when the request began."""
+
+    def take(self) -> asyncio.Task[Any]:
+        """Return the task, and forget it."""
+        task, self.task = self.task, None
+        assert task is not None
+        return task
 
 
 class ModelStates(RuleBasedStateMachine):
@@ -38,6 +53,7 @@ class ModelStates(RuleBasedStateMachine):
         self.store.versions = {"v2": 2, "v3": 3}
         self.store.broken = {"broken"}
         self.stop = asyncio.Event()
+        self.begun: list[Begun] = []
         self.server: ManagedServer
         self.serving = self.loop.create_task(self._serve())
         self._turn(lambda: hasattr(self, "server"))
@@ -54,37 +70,38 @@ class ModelStates(RuleBasedStateMachine):
                 for _ in range(5):
                     await asyncio.sleep(0)
                 return
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(10):
                 while not until():
                     await asyncio.sleep(0.0005)
 
         self.loop.run_until_complete(rounds())
 
-    def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = self.loop.create_task(work)
+    def _begin(self, work: Coroutine[Any, Any, Any], *, ready: bool = False) -> Begun:
+        begun = Begun(self.loop.create_task(work), ready)
+        self.begun.append(begun)
         self._turn()
-        return task
+        return begun
 
     @rule(target=calls, name=NAMES, folder=FOLDERS)
-    def load(self, name: str, folder: str) -> asyncio.Task[ModelStatus]:
+    def load(self, name: str, folder: str) -> Begun:
         """Begin to load a folder."""
         return self._begin(self.server.manager.load(name, Path("/bundles", folder)))
 
     @rule(target=calls, name=NAMES)
-    def unload(self, name: str) -> asyncio.Task[ModelStatus]:
+    def unload(self, name: str) -> Begun:
         """Begin to unload a model."""
         return self._begin(self.server.manager.unload(name))
 
     @rule(target=calls)
-    def change_catalog(self) -> asyncio.Task[None]:
+    def change_catalog(self) -> Begun:
         """Reload the file that the server started with."""
         return self._begin(self.server.manager.change_catalog(ENTRIES, ENTRIES))
 
     @rule(target=requests, name=NAMES)
-    def request(self, name: str) -> tuple[asyncio.Task[int], bool]:
+    def request(self, name: str) -> Begun:
         """Begin a request. It must succeed if the model is ready now."""
         ready = self.server.registry.find(name).model is not None
-        return self._begin(self.server.rank(name)), ready
+        return self._begin(self.server.rank(name), ready=ready)
 
     @rule()
     def hold_loads(self) -> None:
@@ -97,33 +114,35 @@ class ModelStates(RuleBasedStateMachine):
         self.store.release()
         self._turn()
 
-    @rule(call=consumes(calls))
-    def finish_call(self, call: asyncio.Task[Any]) -> None:
-        """A call returns the state that it promises, or an error for the operator."""
+    @rule(begun=consumes(calls))
+    def finish_call(self, begun: Begun) -> None:
+        """A call succeeds, or has an error for the operator."""
+        call = begun.take()
         self.store.release()
         self._turn(call.done)
         error = call.exception()
         assert error is None or isinstance(error, RequestError)
 
-    @rule(drawn=consumes(requests))
-    def finish_request(self, drawn: tuple[asyncio.Task[int], bool]) -> None:
+    @rule(begun=consumes(requests))
+    def finish_request(self, begun: Begun) -> None:
         """A request that a ready model accepted has a score. Any other one has that, or is told to retry."""
-        request, ready = drawn
+        request = begun.take()
         self.store.release()
         self._turn(request.done)
         error = request.exception()
         if error is None:
             assert request.result() in (1, 2, 3)
         else:
-            assert not ready
+            assert not begun.ready
             assert isinstance(error, NotReady)
             assert error.retry_after
 
-    @rule(drawn=consumes(requests))
-    def cancel_request(self, drawn: tuple[asyncio.Task[int], bool]) -> None:
+    @rule(begun=consumes(requests))
+    def cancel_request(self, begun: Begun) -> None:
         """The client goes away."""
-        drawn[0].cancel()
-        self._turn(drawn[0].done)
+        request = begun.take()
+        request.cancel()
+        self._turn(request.done)
 
     @invariant()
     def states_agree(self) -> None:
@@ -143,6 +162,11 @@ class ModelStates(RuleBasedStateMachine):
         models = self.server.manager.models
         self._turn(lambda: all(each.operation is None and not each.registered.live_requests for each in models))
         loaded = sum(each.registered.model is not None for each in models)
+        self.store.scores.clear()
+        left = [begun.take() for begun in self.begun if begun.task is not None]
+        self._turn(lambda: all(task.done() for task in left))
+        while left:
+            left.pop().exception()  # seen
         self._turn(lambda: len(self.store.held) == loaded)
         assert sum(len(each.lanes) for each in models) == loaded
         assert not self.server.admissions.live_requests
@@ -162,7 +186,7 @@ def test_any_order_of_operations(small_model: Bundle) -> None:
     run_state_machine_as_test(
         States,
         settings=settings(
-            max_examples=25,
+            max_examples=60,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
