@@ -43,7 +43,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image bench bench-models bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -169,6 +169,9 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.dev) $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…] [RUNTIME=openvino]
 	@PYTHONPATH=tests $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/bin,$(BIN))/python -m bench --export-python $(EXPORT_VENV)/bin/python \
 	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)")
+
+bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
+	PYTHONPATH=tests $(BIN)/python -m bench.models
 
 image:  ## build the container image (BASE=… another base, EXTRA=gpu for CUDA)
 	docker build --build-arg BASE=$(BASE) --build-arg EXTRA=$(EXTRA) -t $(IMAGE) .

@@ -6,7 +6,6 @@ START HERE: `Reranker.rerank` is the whole service in one function. gRPC and RES
 import asyncio
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
@@ -29,6 +28,7 @@ from rerank_service.scheduling.admission import Ticket
 from rerank_service.scheduling.admissions import Admissions
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.fair_threads import FairThreads
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Submission
 
@@ -41,9 +41,9 @@ class Reranker:
     """Ranks the documents of requests. Used on the event loop."""
 
     def __init__(
-        self, registry: Registry, admissions: Admissions, limits: RequestLimits, tokenizing: Executor | None = None
+        self, registry: Registry, admissions: Admissions, limits: RequestLimits, tokenizing: FairThreads | None = None
     ) -> None:
-        """`tokenizing` runs the tokenizer, which blocks and releases the GIL. None: the event loop's own executor."""
+        """`tokenizing` runs the tokenizers, which block and release the GIL. None: the event loop's own executor."""
         self._registry = registry
         self._admissions = admissions
         self._tokenizing = tokenizing
@@ -171,14 +171,14 @@ class Reranker:
     ) -> None:
         """Tokenize the query, then read and tokenize the documents as they arrive, and queue their pairs."""
         with live.meter.tokenizing():
-            preparer = await self._blocking(partial(self._preparer, live))
+            preparer = await self._blocking(live.model, partial(self._preparer, live))
         live.meter.query_tokens = preparer.query.query_tokens
         async for sent in chunks:
             live.receive(len(sent))
             for part in _parts(sent, self.limits):
                 await live.paid()
                 with live.meter.tokenizing():
-                    prepared = await self._blocking(partial(preparer.prepare, part, len(live.board)))
+                    prepared = await self._blocking(live.model, partial(preparer.prepare, part, len(live.board)))
                 await submission.add(live.add_documents(prepared, submission))
 
     def _preparer(self, live: LiveRequest) -> Preparer:
@@ -197,7 +197,6 @@ class Reranker:
     def _admit(
         self, model: ServedModel, documents: int, tokens: float, deadline: Deadline, speed: float, weight: float
     ) -> AbstractContextManager[Ticket]:
-        """Accept a request at the admission of its model. See `Admission.admit`."""
         admission = self._admissions.of(model.info.name)
         return admission.admit(documents, tokens, deadline, speed, weight, model.scheduler.lanes_share)
 
@@ -211,8 +210,10 @@ class Reranker:
         tokenizer = model.tokenizer
         return reading_plan(request, self.limits, max_tokens=tokenizer.max_tokens, template=tokenizer.template_tokens)
 
-    async def _blocking(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call)
+    async def _blocking(self, model: ServedModel, call: Callable[[], T]) -> T:
+        if self._tokenizing is None:
+            return await asyncio.get_running_loop().run_in_executor(None, call)
+        return await self._tokenizing.run(model.info.name, call)
 
     def _check_texts(self, request: RerankRequest) -> None:
         check_chars("query", len(request.query), self.limits.max_query_chars)

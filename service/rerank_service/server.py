@@ -9,7 +9,6 @@ import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +46,7 @@ from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning.improve import Improvement, load_faster
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
+from rerank_service.scheduling.fair_threads import FairThreads
 from rerank_service.scheduling.lane_pool import LanePools
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
@@ -171,9 +171,9 @@ def _read_keys(settings: Settings, addresses: Sequence[ListenAddress]) -> Keys:
     return keys
 
 
-def _tokenizer_threads() -> ThreadPoolExecutor:
-    """Return a pool with one thread for each core that the process may use."""
-    return ThreadPoolExecutor(limit_tokenizer_threads(), thread_name_prefix="tokenizer")
+def _tokenizer_threads() -> FairThreads:
+    """Return one thread for each core that the process may use."""
+    return FairThreads(limit_tokenizer_threads(), "tokenizer")
 
 
 async def _listen(

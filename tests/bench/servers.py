@@ -28,11 +28,11 @@ class OurServer:
 
 
 @contextmanager
-def our_server(log: Path, model: Path | None = None) -> Iterator[OurServer]:
-    """Serve a bundle, or the bundled model. Other settings come from RERANK_… variables."""
+def our_server(log: Path, model: Path | None = None, extra: Sequence[str] = ()) -> Iterator[OurServer]:
+    """Serve a bundle, or the bundled model, with extra flags. Other settings come from RERANK_… variables."""
     serve = ("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json")
     chosen = ("--model", model) if model else ()
-    with child([sys.executable, "-m", "rerank_service", *serve, *chosen], log) as process:
+    with child([sys.executable, "-m", "rerank_service", *serve, *chosen, *extra], log) as process:
         ready = process.until(lambda: _ready(log), _READY_SECONDS)
         yield OurServer(process, ready["grpc"], ready["rest"])
 

@@ -94,7 +94,8 @@ class LanePool:
             ran = turn.member.run_batch(number)
         except Exception as error:  # noqa: BLE001 - it ends the scheduler, not the lane, which others use
             turn.member.error = error
-        self._end(turn, self._clock() - started if ran else 0.0)
+        now = self._clock()
+        self._end(turn, now - started if ran else 0.0, now)
         return True
 
     def _next(self, number: int) -> Turn["Membership"] | None:
@@ -106,10 +107,10 @@ class LanePool:
             del self._threads[number]
             return None
 
-    def _end(self, turn: Turn["Membership"], seconds: float) -> None:
+    def _end(self, turn: Turn["Membership"], seconds: float, now: float) -> None:
         with self._changed:
-            self._shares.end(turn, seconds)
-            turn.member.report(running=self._shares.running(turn.member))
+            self._shares.end(turn, seconds, now)
+            turn.member.report(running=turn.seat.running)
             if self._shares.is_mixed:
                 self._changed.notify_all()
 
@@ -120,9 +121,9 @@ class LanePool:
             membership.report(running=self._shares.running(membership))
 
     def fraction(self, share: "Share") -> float:
-        """Return the part of the pool that a share gets beside the shares that have work now."""
+        """Return the part of the pool that a share can get, if the others go on as lately."""
         with self._changed:
-            return self._shares.fraction(share.weighted, Membership.is_ready)
+            return self._shares.fraction(share.weighted, self._clock())
 
     def has_others(self, share: "Share") -> bool:
         """Return True if other models use the pool."""
@@ -139,7 +140,7 @@ class Share:
 
     @property
     def fraction(self) -> float:
-        """The part of the pool, above 0 and up to 1, that the model gets beside the models that have work now."""
+        """The part of the pool, above 0 and up to 1, that the model can get if other models go on as lately."""
         return self.pool.fraction(self)
 
     @property

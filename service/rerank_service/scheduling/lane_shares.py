@@ -15,6 +15,7 @@ seconds of the whole pool, and with a bounded burst:
 Rule: pure. No clock, no lock, no I/O: the calls alone decide what happens.
 """
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -22,6 +23,11 @@ from typing import Generic, TypeVar
 BURST_SECONDS = 0.5
 """Seconds of the whole pool that a share may use before the others have had their parts, after it was idle. A request
 within it takes about as long beside busy models as alone."""
+CONTENDED_BATCH_SECONDS = 0.02
+"""Maximum duration of a batch while other models share the lanes, by the cost model. A request of another model waits
+for at most one such batch. A single pair may take longer."""
+USE_SECONDS = 5.0
+"""Time constant of the average that says how much of a pool a share uses."""
 _ROUNDING = 1e-9
 """Tolerance for sums of fractions such as 1/3."""
 
@@ -37,6 +43,17 @@ class Weighted:
     """Relative to the weights of other shares; above 0."""
     tag: float = 0.0
     """Virtual time in seconds: what the share has used, divided by its weight."""
+    _used: float = 0.0
+    _used_at: float = 0.0
+
+    def use(self, seconds: float, now: float) -> None:
+        """Record that a batch which ended now took so many seconds of the whole pool."""
+        self._used = self.recent_use(now) + seconds / USE_SECONDS
+        self._used_at = now
+
+    def recent_use(self, now: float) -> float:
+        """Return the part of the pool that the share has used lately, about from 0 to 1: an exponential average."""
+        return self._used * math.exp((self._used_at - now) / USE_SECONDS)
 
 
 @dataclass(slots=True, eq=False)
@@ -100,10 +117,18 @@ class LaneShares(Generic[Member]):
         """Return True if another share has a member."""
         return any(seat.share is not share for seat in self._seats.values())
 
-    def fraction(self, share: Weighted, has_work: Callable[[Member], bool]) -> float:
-        """Return the part of the pool, above 0 and up to 1, that a share gets beside the shares that have work now."""
-        busy = {seat.share for member, seat in self._seats.items() if seat.running or has_work(member)}
-        return share.weight / sum(other.weight for other in busy | {share})
+    def fraction(self, share: Weighted, now: float) -> float:
+        """Return the part of the pool, above 0 and up to 1, that a share can get if the others go on as lately.
+
+        `now` is the time in seconds on the clock of `end`. Each other share gets what it used lately, but at most its
+        part by weight: max-min fairness.
+        """
+        others = {seat.share: seat.share.recent_use(now) for seat in self._seats.values() if seat.share is not share}
+        left, weight = 1.0, share.weight + sum(other.weight for other in others)
+        for other in sorted(others, key=lambda other: others[other] / other.weight):
+            left -= min(others[other], left * other.weight / weight)
+            weight -= other.weight
+        return left
 
     def start(self, has_work: Callable[[Member], bool]) -> Turn[Member] | None:
         """Start the next batch, and return whose it is; None if no member has work, or the next one must wait until
@@ -128,10 +153,11 @@ class LaneShares(Generic[Member]):
         seat.share.tag += seat.batch_seconds / seat.lanes / seat.share.weight
         return Turn(member, seat, seat.batch_seconds)
 
-    def end(self, turn: Turn[Member], seconds: float) -> None:
-        """End a batch that took so many seconds of a lane; 0 if nothing ran."""
+    def end(self, turn: Turn[Member], seconds: float, now: float) -> None:
+        """End a batch that took so many seconds of a lane until `now`; 0 seconds if nothing ran."""
         seat = turn.seat
         seat.running -= 1
         seat.share.tag += (seconds - turn.charged) / seat.lanes / seat.share.weight
         if seconds:
             seat.batch_seconds = seconds
+            seat.share.use(seconds / seat.lanes, now)

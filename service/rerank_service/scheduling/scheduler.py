@@ -37,15 +37,12 @@ from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.delivery import parts_of_batch, parts_of_known
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.scheduling.lane_pool import LanePool, Membership, Share
+from rerank_service.scheduling.lane_shares import CONTENDED_BATCH_SECONDS
 from rerank_service.scheduling.running_batches import RunningBatches
 from rerank_service.scheduling.score_cache import ScoreCache
 from rerank_service.scheduling.shared_pairs import SharedPairs
 from rerank_service.scheduling.submission import Scored, ScoredPair, Submission, WaitingPair
 from rerank_service.scheduling.totals import WorkCounter
-
-CONTENDED_BATCH_SECONDS = 0.02
-"""Maximum duration of a batch while other models share the lanes, by the cost model. A request of another model waits
-for at most one such batch. A single pair may take longer."""
 
 _log = structlog.get_logger()
 
@@ -157,8 +154,7 @@ class Scheduler:
         return logits
 
     def tokens_per_second(self, length: float) -> float:
-        """Return the expected speed of all lanes in padded tokens per second, for pairs of `length` tokens, as if no
-        other model used them."""
+        """Return the speed of all lanes in padded tokens per second, for pairs of `length` tokens and one model."""
         row = self.limits.padded(max(1, round(length)))
         with self._lock:
             rows = max(1, min(self.limits.max_pairs, self._queue.budget.tokens // row))
@@ -166,7 +162,7 @@ class Scheduler:
 
     @property
     def lanes_share(self) -> float:
-        """The part of the lanes, above 0 and up to 1, that this model gets beside the models that have work now."""
+        """The part of the lanes, above 0 and up to 1, that this model can get if other models go on as lately."""
         return 1.0 if self._membership is None else self._membership.share.fraction
 
     async def run(self, share: Share | None = None) -> None:

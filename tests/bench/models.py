@@ -1,0 +1,137 @@
+"""`make bench-models`: the latency of a model, idle and beside another model that has three times its capacity.
+
+A started `rerank serve --models` serves the bundled model twice, over gRPC. Each load has a process of its own.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import child
+from bench.servers import our_server
+from rerank_service.models.files import STARTER
+
+_OVERLOAD = 3.0
+"""Load of model A, as a multiple of what the machine can compute."""
+_LIGHT = 0.1
+"""Load of model B, as a multiple of what the machine can compute."""
+_CAPACITY_CLIENTS = 16
+_WARM_UP = 5.0
+"""Seconds in which the queue of A fills, before B is measured; A goes on as long after B."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """The figures of `rerank bench` for one load level."""
+
+    p99: float
+    documents_per_second: float
+    errors: dict[str, int]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, and print a table."""
+    arguments = _arguments(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        catalog = work / "models.yaml"
+        weights = {"a": arguments.weight, "b": 1.0}
+        entries = [{"name": name, "bundle": str(STARTER), "weight": weight} for name, weight in weights.items()]
+        catalog.write_text(json.dumps(entries))  # JSON is YAML
+        with our_server(work / "server.log", extra=("--models", str(catalog), "--tune", "off")) as server:
+            bench = _Bench(server.grpc, work, arguments.seconds, arguments.documents)
+            return _measure(bench, arguments)
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench-models", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of each load (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="idle and loaded in turn (default: %(default)s)")
+    parser.add_argument("--documents", type=int, default=10, help="documents of B's requests (default: %(default)s)")
+    parser.add_argument("--weight", type=float, default=1.0, help="weight of A; that of B is 1 (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+class _Bench:
+    """Runs `rerank bench` against the server."""
+
+    def __init__(self, address: str, work: Path, seconds: float, documents: int) -> None:
+        self._address = address
+        self._work = work
+        self._seconds = seconds
+        self._documents = documents
+
+    def command(self, model: str, out: Path, *load: object) -> list[str]:
+        """Return the command that measures a model, and writes the figures to a file."""
+        bench = ("bench", "--server", f"grpc://{self._address}", "--served-model", model, "--json", str(out))
+        return [sys.executable, "-m", "rerank_service", *bench, *map(str, load)]
+
+    def capacity(self) -> float:
+        """Return how many documents per second model A ranks, with 25 documents per request."""
+        load = ("--clients", _CAPACITY_CLIENTS, "--seconds", self._seconds / 2)
+        return self._finished(self._out("capacity"), "a", *load).documents_per_second
+
+    def light(self, capacity: float) -> _Load:
+        """Measure model B under a light load."""
+        rate = _LIGHT * capacity / self._documents
+        load = ("--rate", rate, "--seconds", self._seconds, "--documents", self._documents)
+        return self._finished(self._out("b"), "b", *load)
+
+    @contextmanager
+    def overloaded(self, capacity: float) -> Iterator[Path]:
+        """Overload model A during the block. Yield the file that gets the figures."""
+        out = self._out("a")
+        load = ("--rate", _OVERLOAD * capacity / 25, "--seconds", self._seconds + 2 * _WARM_UP, "--deadline", 5)
+        with child(self.command("a", out, *load), self._work / "a.log") as process:
+            time.sleep(_WARM_UP)
+            yield out
+            process.popen.wait()
+
+    def _out(self, name: str) -> Path:
+        out = self._work / f"{name}.json"
+        out.unlink(missing_ok=True)
+        return out
+
+    def _finished(self, out: Path, model: str, *load: object) -> _Load:
+        subprocess.run(
+            self.command(model, out, *load), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        return figures(out)
+
+
+def figures(out: Path) -> _Load:
+    """Read the figures of one load level that `rerank bench` wrote."""
+    (level,) = json.loads(out.read_text())["levels"]
+    return _Load(level["latency"]["p99"], level["documents_per_second"], level["errors"])
+
+
+def _measure(bench: _Bench, arguments: argparse.Namespace) -> int:
+    capacity = bench.capacity()
+    print(f"capacity: {capacity:.0f} documents/s")
+    print("round  B idle p99  B beside A p99  ratio  A answered  A rejected")
+    worst = 0.0
+    for number in range(1, arguments.rounds + 1):
+        idle = bench.light(capacity)
+        with bench.overloaded(capacity) as out:
+            beside = bench.light(capacity)
+        a = figures(out)
+        ratio = beside.p99 / idle.p99
+        worst = max(worst, ratio)
+        print(
+            f"{number:5}  {idle.p99 * 1e3:7.0f} ms  {beside.p99 * 1e3:11.0f} ms  {ratio:5.2f}  "
+            f"{a.documents_per_second:5.0f}/s  {sum(a.errors.values()):9}  {beside.errors or ''}",
+            flush=True,
+        )
+    print(f"worst ratio: {worst:.2f} (at most 2 is required)")
+    return 0 if worst <= 2.0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

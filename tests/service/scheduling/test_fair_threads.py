@@ -1,0 +1,115 @@
+"""Threads that several groups share in turn."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+
+from rerank_service.scheduling.fair_threads import FairThreads
+
+
+class Held:
+    """Blocking calls that a test holds, and the order in which they started."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.free = threading.Event()
+
+    async def run(self, threads: FairThreads, group: str, name: str) -> str:
+        """Run a call."""
+
+        def call() -> str:
+            self.started.append(name)
+            self.free.wait()
+            return name
+
+        return await threads.run(group, call)
+
+
+@asynccontextmanager
+async def holding(count: int) -> AsyncIterator[tuple[FairThreads, Held]]:
+    """Return threads, and the calls that they run. The end of the block releases the calls."""
+    held = Held()
+    with FairThreads(count, "test") as threads:
+        try:
+            yield threads, held
+        finally:
+            held.free.set()
+
+
+async def until_started(held: Held, count: int) -> None:
+    """Wait until that many calls have started."""
+    while len(held.started) < count:
+        await asyncio.sleep(0)
+
+
+async def test_a_group_without_a_running_call_does_not_wait() -> None:
+    """However many calls of another group run or wait. Its second call waits."""
+    async with holding(2) as (threads, held):
+        tasks = [asyncio.create_task(held.run(threads, "a", f"a{number}")) for number in range(5)]
+        await until_started(held, 2)
+        tasks += [asyncio.create_task(held.run(threads, "b", f"b{number}")) for number in range(2)]
+        await until_started(held, 3)
+        for _ in range(20):  # turns of the event loop, in which another call would start
+            await asyncio.sleep(0)
+        assert sorted(held.started) == ["a0", "a1", "b0"]
+        held.free.set()
+        assert await asyncio.gather(*tasks) == ["a0", "a1", "a2", "a3", "a4", "b0", "b1"]
+
+
+async def test_groups_take_turns() -> None:
+    """The calls of one group start in order, and each free thread goes to the group that has waited longest."""
+    order: list[str] = []
+    with FairThreads(1, "test") as threads:
+        first = threading.Event()
+        begun = asyncio.create_task(threads.run("x", first.wait))
+        await asyncio.sleep(0)
+        names = ["a1", "a2", "a3", "b1", "b2"]
+        tasks = [asyncio.create_task(threads.run(name[0], partial(order.append, name))) for name in names]
+        await asyncio.gather(*tasks)
+        first.set()
+        await begun
+    for group in "ab":
+        assert [name for name in order if name[0] == group] == [name for name in names if name[0] == group]
+
+
+async def test_all_threads_are_used() -> None:
+    """One group alone gets every thread."""
+    async with holding(2) as (threads, held):
+        tasks = [asyncio.create_task(held.run(threads, "a", name)) for name in ("1", "2", "3")]
+        await until_started(held, 2)
+        assert len(held.started) == 2
+        held.free.set()
+        assert await asyncio.gather(*tasks) == ["1", "2", "3"]
+
+
+async def test_cancelled_calls_do_not_run_and_threads_are_not_lost() -> None:
+    """A waiting call that is cancelled gives up its turn; a running one keeps its thread until it ends."""
+    async with holding(1) as (threads, held):
+        running, waiting, last = [asyncio.create_task(held.run(threads, "a", name)) for name in ("1", "2", "3")]
+        await until_started(held, 1)
+        waiting.cancel()
+        running.cancel()
+        await asyncio.wait([running, waiting])
+        for _ in range(20):  # turns of the event loop, in which a lost thread would start the next call
+            await asyncio.sleep(0)
+        assert held.started == ["1"]
+        held.free.set()
+        assert await last == "3"
+        assert await held.run(threads, "b", "4") == "4"
+    assert held.started == ["1", "3", "4"]
+
+
+async def test_errors_reach_the_caller() -> None:
+    """The thread runs the next call."""
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    with FairThreads(1, "test") as threads:
+        with pytest.raises(ValueError, match="no"):
+            await threads.run("a", fail)
+        assert await threads.run("a", lambda: 1) == 1
