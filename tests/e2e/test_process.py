@@ -347,6 +347,13 @@ def test_failed_start_gives_its_reason_in_one_line(tmp_path: Path) -> None:
     assert "lanes" in _failing("tune", RERANK_LANES="0")
 
 
+def test_wrong_models_file_ends_the_start(tmp_path: Path) -> None:
+    """The line has the place, the value and the bound."""
+    (tmp_path / "models.yaml").write_text("- bundle: .\n  name: a\n  weight: 0")
+    message = _failing("serve", "--models", str(tmp_path / "models.yaml"))
+    assert message == f"rerank: --models {tmp_path}/models.yaml: line 3: weight is 0: give a number from 0.01 to 100\n"
+
+
 def test_rank_and_models_use_a_running_server(start: Start, small_folder: Path) -> None:
     """`rerank rank` and `rerank models` against a running server with a key, over both protocols."""
     server = start("--model", str(small_folder), "--aliases", "also", RERANK_API_KEYS="sesame")
