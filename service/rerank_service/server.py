@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from rerank_service.admin_port import listening_for_admin
 from rerank_service.api.address import ListenAddress, listen_addresses
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc import server as grpc_server
@@ -24,6 +25,7 @@ from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
 from rerank_service.api.http.routes import RerankRoutes
+from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.host import cores, limit_tokenizer_threads
 from rerank_service.lifecycle.background_tuning import tuning_in_background
@@ -76,6 +78,8 @@ class Addresses:
     """Addresses of REST: base URLs, or `unix:FILE`."""
     metrics: tuple[str, ...]
     """Base URLs of the port for metrics; empty if the REST port serves them."""
+    admin: tuple[str, ...]
+    """Targets of Admin: `host:port`; empty if it is off."""
     model: str
     """Name of the served model."""
     tls: bool
@@ -103,10 +107,12 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         core = _build_core(settings, addresses, running_parts)
         edges = await _listen(settings, addresses, core, tls, running_parts)
         manager = await running_parts.enter_async_context(_managing(settings, core))
+        admin = listening_for_admin(settings, manager, core.keys, tls, edges.observing)
+        admin_targets = await running_parts.enter_async_context(admin)
         if await run_unless_stopped(manager.start(entries), signals):
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
             await running_parts.enter_async_context(reporting_readiness(core.registry, manager, edges))
-            served = edges.addresses(manager.models[0].name, tls)
+            served = edges.addresses(admin_targets, manager.models[0].name, tls)
             _log_ready(served, manager, time.perf_counter() - started, keys=core.keys, tls=tls)
             await on_ready(served)
             async with _changing_models(settings, manager, entries):
@@ -141,15 +147,16 @@ class _Edges:
     grpc: grpc_server.GrpcEdge
     routes: RerankRoutes
     metrics_urls: tuple[str, ...]
+    observing: Observing
 
     async def report(self, manager: ModelManager) -> None:
         """Let health checks report the readiness of the server and of its models."""
         self.routes.ready = manager.ready
         await self.grpc.set_ready(ready=manager.ready, models=manager.accepting)
 
-    def addresses(self, model: str, tls: CertificateStore | None) -> Addresses:
+    def addresses(self, admin: tuple[str, ...], model: str, tls: CertificateStore | None) -> Addresses:
         """Return the addresses of the server, with the name of its default model."""
-        return Addresses(self.grpc.targets, self.rest.urls, self.metrics_urls, model, tls is not None)
+        return Addresses(self.grpc.targets, self.rest.urls, self.metrics_urls, admin, model, tls is not None)
 
 
 def _build_core(settings: Settings, addresses: Sequence[ListenAddress], running_parts: AsyncExitStack) -> _Core:
@@ -199,7 +206,7 @@ async def _listen(
     rest_edge = await running_parts.enter_async_context(rest_server.listening(app, rest, observers))
     services = (methods.service, *tei.services)
     grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc, observers))
-    return _Edges(rest_edge, grpc_edge, routes, metrics_urls)
+    return _Edges(rest_edge, grpc_edge, routes, metrics_urls, observers)
 
 
 def _managing(settings: Settings, core: _Core) -> AbstractAsyncContextManager[ModelManager]:
@@ -234,6 +241,7 @@ def _log_ready(
         grpc=",".join(addresses.grpc),
         rest=",".join(addresses.rest),
         metrics=",".join(f"{url}/metrics" for url in addresses.metrics or addresses.rest),
+        admin=",".join(addresses.admin) or "off",
         keys="on" if keys.required else "off",
         tls=_tls_mode(tls),
         **_facts(manager),

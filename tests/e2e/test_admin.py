@@ -43,7 +43,7 @@ class Served:
         """Rank one document, and return its score."""
         response = self.post(model)
         response.raise_for_status()
-        return round(response.json()["results"][0]["relevance_score"], 4)
+        return round(float(response.json()["results"][0]["relevance_score"]), 4)
 
     def post(self, model: str = "small") -> httpx.Response:
         """Rank one document."""
@@ -95,7 +95,8 @@ def _load(served: Served) -> Iterator[list[float]]:
 def _fails(code: grpc.StatusCode, words: str) -> Iterator[None]:
     with pytest.raises(grpc.RpcError) as caught:
         yield
-    assert (caught.value.code(), words in caught.value.details()) == (code, True), caught.value.details()
+    details = caught.value.details() or ""
+    assert (caught.value.code(), words in details) == (code, True), details
 
 
 def test_a_new_version_serves_without_losing_a_request(served: Served) -> None:
@@ -166,7 +167,7 @@ def test_readiness_is_switched_off_and_on(served: Served) -> None:
     def health(address: str) -> str:
         with grpc.insecure_channel(address) as channel:
             response = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-            return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
+            return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
     def readiness() -> tuple[int, str, str]:
         status = httpx.get(f"{served.process.rest}/health/ready").status_code
@@ -215,23 +216,10 @@ def test_changes_are_logged_and_the_server_ends(served: Served) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (
-            ["--admin-port", "0", "--admin-host", "0.0.0.0"],
-            "--admin-host or RERANK_ADMIN_HOST is 0.0.0.0, and no API keys",
-        ),
-        (
-            ["--admin-port", "0", "--bundles-root", "/missing"],
-            "--bundles-root or RERANK_BUNDLES_ROOT is '/missing', which",
-        ),
-    ],
-)
-def test_server_does_not_start_with_wrong_settings(arguments: list[str], words: str) -> None:
+def test_server_does_not_start_with_an_open_port() -> None:
     """One line and status 2."""
-    line = command("serve", "--grpc-port", "0", "--rest-port", "0", *arguments)
+    line = command("serve", "--grpc-port", "0", "--rest-port", "0", "--admin-port", "0", "--admin-host", "0.0.0.0")
     done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=60, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"rerank: {words}")
+    assert done.stderr.startswith("rerank: --admin-host or RERANK_ADMIN_HOST is 0.0.0.0, and no API keys are set: ")
     assert len(done.stderr.splitlines()) == 1

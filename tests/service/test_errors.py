@@ -23,6 +23,14 @@ from rerank_service.errors import (
     UnsupportedCoding,
     excerpt,
 )
+from rerank_service.lifecycle.model_control_errors import (
+    AdminKeyRequired,
+    FolderNotAllowed,
+    LoadConflict,
+    LoadFailed,
+    NameTaken,
+    NoMemory,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +52,12 @@ from rerank_service.errors import (
         (DeadlineExceeded("m"), StatusCode.DEADLINE_EXCEEDED, 504),
         (InferenceFailed("m"), StatusCode.INTERNAL, 500),
         (OutOfMemory("m"), StatusCode.INTERNAL, 500),
+        (LoadFailed("m"), StatusCode.FAILED_PRECONDITION, 409),
+        (NoMemory("m"), StatusCode.RESOURCE_EXHAUSTED, 429),
+        (NameTaken("m"), StatusCode.ALREADY_EXISTS, 409),
+        (LoadConflict("m"), StatusCode.ABORTED, 409),
+        (FolderNotAllowed("m"), StatusCode.PERMISSION_DENIED, 403),
+        (AdminKeyRequired("m"), StatusCode.PERMISSION_DENIED, 403),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, RequestError) else None,
 )

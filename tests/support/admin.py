@@ -14,7 +14,7 @@ from rerank_service.api.grpc.admin_v1 import AdminMethods
 from rerank_service.api.request_observation import Observing
 from rerank_service.errors import RequestError, UnknownModel
 from rerank_service.lifecycle.bundle_folders import BundleFolders
-from rerank_service.lifecycle.model_control import ModelStatus
+from rerank_service.lifecycle.model_control import ModelControl, ModelStatus
 from rerank_service.models.model_state import ModelState
 from support.limits import grpc_options
 
@@ -66,7 +66,7 @@ class StatedModels:
 
 @asynccontextmanager
 async def admin_served(
-    models: StatedModels,
+    models: ModelControl,
     *,
     root: Path | None = None,
     keys: Keys | None = None,

@@ -179,7 +179,9 @@ class LoadModelRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     FOLDER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the model. Required. Without `folder`, it must be a model of the server. With `folder`, it may be a new name."""
+    """Name of the model. Required. Without `folder`, it must be a model of the server. With `folder`, it may be a new
+    name.
+    """
     folder: _builtins.str
     """Folder of the version to load, at the server: an absolute path, or a path in the folder of `--bundles-root`. It must
     be in that folder, after links are followed, or it must be the folder of a model of the server. PERMISSION_DENIED
@@ -318,8 +320,8 @@ class SetReadinessRequest(_message.Message):
 
     READY_FIELD_NUMBER: _builtins.int
     ready: _builtins.bool
-    """True: the server is ready as far as its models are. False: the server reports that it is not ready. Required, so that
-    an empty message does not drain a server.
+    """True: the server is ready as far as its models are. False: the server reports that it is not ready. Required, so
+    that an empty message does not drain a server.
     """
     def __init__(
         self,

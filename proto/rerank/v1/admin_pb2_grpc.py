@@ -74,8 +74,8 @@ class AdminServicer:
 
     def UnloadModel(self, request, context):
         """Unload a model and free its memory. It takes no new requests, and finishes the accepted ones. The response is sent
-        when it is unloaded. Afterwards, a model with `on_demand` is loaded again by its next request. Requests for any other
-        model are rejected with UNAVAILABLE until LoadModel.
+        when it is unloaded. Afterwards, a model with `on_demand` is loaded again by its next request. Requests for any
+        other model are rejected with UNAVAILABLE until LoadModel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,8 +75,8 @@ class AdminStub:
     """
     UnloadModel: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UnloadModelRequest, _admin_pb2.UnloadModelResponse]
     """Unload a model and free its memory. It takes no new requests, and finishes the accepted ones. The response is sent
-    when it is unloaded. Afterwards, a model with `on_demand` is loaded again by its next request. Requests for any other
-    model are rejected with UNAVAILABLE until LoadModel.
+    when it is unloaded. Afterwards, a model with `on_demand` is loaded again by its next request. Requests for any
+    other model are rejected with UNAVAILABLE until LoadModel.
     """
     ListBundles: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListBundlesRequest, _admin_pb2.ListBundlesResponse]
     """List all models with their states, the default model first. After them, the bundles in the folder of the setting
@@ -102,8 +102,8 @@ class AdminAsyncStub(AdminStub):
     """
     UnloadModel: _aio.UnaryUnaryMultiCallable[_admin_pb2.UnloadModelRequest, _admin_pb2.UnloadModelResponse]  # type: ignore[assignment]
     """Unload a model and free its memory. It takes no new requests, and finishes the accepted ones. The response is sent
-    when it is unloaded. Afterwards, a model with `on_demand` is loaded again by its next request. Requests for any other
-    model are rejected with UNAVAILABLE until LoadModel.
+    when it is unloaded. Afterwards, a model with `on_demand` is loaded again by its next request. Requests for any
+    other model are rejected with UNAVAILABLE until LoadModel.
     """
     ListBundles: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListBundlesRequest, _admin_pb2.ListBundlesResponse]  # type: ignore[assignment]
     """List all models with their states, the default model first. After them, the bundles in the folder of the setting
@@ -138,8 +138,8 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.UnloadModelResponse, _abc.Awaitable[_admin_pb2.UnloadModelResponse]]:
         """Unload a model and free its memory. It takes no new requests, and finishes the accepted ones. The response is sent
-        when it is unloaded. Afterwards, a model with `on_demand` is loaded again by its next request. Requests for any other
-        model are rejected with UNAVAILABLE until LoadModel.
+        when it is unloaded. Afterwards, a model with `on_demand` is loaded again by its next request. Requests for any
+        other model are rejected with UNAVAILABLE until LoadModel.
         """
 
     @_abc_1.abstractmethod

@@ -17,14 +17,16 @@ class NoMemory(RequestError):
     """A model does not fit into the memory beside the loaded ones."""
 
     code = StatusCode.RESOURCE_EXHAUSTED
-    kind = reason = "no_memory"
+    kind = "load_failed"
+    reason = "no_memory"
 
 
 class NameTaken(RequestError):
     """Another model has this name or alias."""
 
     code = StatusCode.ALREADY_EXISTS
-    kind = reason = "name_taken"
+    kind = "load_conflict"
+    reason = "name_taken"
     field = "name"
 
 
@@ -40,7 +42,8 @@ class FolderNotAllowed(RequestError):
     """Admin may not load models from this folder."""
 
     code = StatusCode.PERMISSION_DENIED
-    kind = reason = "folder_not_allowed"
+    kind = "admin_denied"
+    reason = "folder_not_allowed"
     field = "folder"
 
 
@@ -48,4 +51,5 @@ class AdminKeyRequired(RequestError):
     """The API key may not change the server."""
 
     code = StatusCode.PERMISSION_DENIED
-    kind = reason = "admin_key_required"
+    kind = "admin_denied"
+    reason = "admin_key_required"

@@ -18,6 +18,7 @@ from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.api.client_address import TrustedProxies
 from rerank_service.api.request_observation import Observing
 from rerank_service.errors import RequestError
+from rerank_service.lifecycle.model_control_errors import FolderNotAllowed, LoadConflict, LoadFailed
 from rerank_service.metrics.core_state import core_state
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.bundle import Bundle
@@ -273,6 +274,9 @@ def test_kinds_of_errors_are_few() -> None:
         "deadline_passed",
         "inference_failed",
         "out_of_memory",
+        LoadFailed.kind,
+        LoadConflict.kind,
+        FolderNotAllowed.kind,
     }
 
 
