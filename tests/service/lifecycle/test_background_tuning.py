@@ -1,0 +1,148 @@
+"""Faster engines for models that serve, found in the background, with real schedulers and requests."""
+
+import asyncio
+import threading
+from dataclasses import replace
+
+from structlog.testing import capture_logs
+
+from rerank_service.lifecycle.background_tuning import tuning_in_background
+from rerank_service.models.catalog.entry import ModelEntry
+from rerank_service.models.served_model import Names, ServedModel
+from rerank_service.models.tuning.improve import FasterModel, Improvement, SameEngine
+from support.managed import MB, FakeStore, entry, managed
+
+
+class Tuning:
+    """Improvements that a test decides."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
+        self.begun: list[str] = []
+        self.gave_up: list[str] = []
+        self.finish = threading.Event()
+
+    def faster(self, model: ModelEntry, running: ServedModel, give_up: threading.Event) -> Improvement | None:
+        """Load the same bundle as version 9, when the test lets it. Return None if it gives up."""
+        self.begun.append(str(model.name))
+        while not self.finish.wait(0.001):
+            if give_up.is_set():
+                self.gave_up.append(str(model.name))
+                return None
+        self._store.versions[model.folder.name] = 9
+        loaded = self._store.load(running.bundle, Names(model.name))
+        return FasterModel(replace(loaded, info=replace(loaded.info, precision="int8")))
+
+
+async def test_models_change_to_faster_engines_one_after_the_other(store: FakeStore) -> None:
+    """Requests that the slow version has accepted finish there. Its memory is freed then."""
+    tuning = Tuning(store)
+    async with managed(store, entry("a"), entry("b", aliases=("x",))) as server:
+        with capture_logs() as logs:
+            held = store.scores["a"]
+            held.hold()
+            accepted = asyncio.create_task(server.rank("a"))
+            await held.started()
+            async with tuning_in_background(server.manager, tuning.faster), asyncio.timeout(20):
+                tuning.finish.set()
+                while {info.precision for info in server.registry.infos()} != {"int8"}:
+                    await asyncio.sleep(0.001)
+                assert [await server.rank("a"), await server.rank("x")] == [9, 9]
+                held.release()
+                assert await accepted == 1
+                del held
+                while store.used() > 200 * MB:
+                    await asyncio.sleep(0.001)
+        assert tuning.begun == ["a", "b"]
+        swaps = [log for log in logs if log["event"] == "model swapped"]
+        assert [(log["model"], log["precision"]) for log in swaps] == [("a", "int8"), ("b", "int8")]
+
+
+async def test_a_tuning_updates_the_reason_of_the_version_that_serves(store: FakeStore) -> None:
+    """The version stays if it is the fastest, and its description gets the reason."""
+
+    def same(_entry: ModelEntry, running: ServedModel, _give_up: threading.Event) -> Improvement:
+        return SameEngine(replace(running.info, explanation="the fastest"))
+
+    async with managed(store, entry("a")) as server:
+        async with tuning_in_background(server.manager, same), asyncio.timeout(10):
+            while server.registry.default().info.explanation != "the fastest":
+                await asyncio.sleep(0.001)
+        assert store.loads == ["a"]
+        assert await server.rank() == 1
+
+
+async def test_a_tuning_that_fails_changes_nothing(store: FakeStore) -> None:
+    """The version continues to serve, and the log has the reason."""
+
+    def fail(*_: object) -> Improvement:
+        raise RuntimeError("no memory")
+
+    async with managed(store, entry("a")) as server:
+        with capture_logs() as logs:
+            async with tuning_in_background(server.manager, fail), asyncio.timeout(10):
+                while not logs:
+                    await asyncio.sleep(0.001)
+        assert [(log["event"], log["error"]) for log in logs] == [("tuning failed", "no memory")]
+        assert await server.rank() == 1
+
+
+async def test_a_shutdown_does_not_wait_for_the_tuning(store: FakeStore) -> None:
+    """Deriving a large graph takes minutes, and the drain has to begin."""
+    events: list[threading.Event] = []
+    release = threading.Event()
+
+    def derive(_entry: ModelEntry, _running: ServedModel, give_up: threading.Event) -> None:
+        events.append(give_up)
+        release.wait()
+
+    async with managed(store, entry("a")) as server, asyncio.timeout(10):
+        async with tuning_in_background(server.manager, derive):
+            while not events:
+                await asyncio.sleep(0.001)
+        assert events[0].is_set()
+    release.set()
+
+
+async def test_a_new_version_ends_the_tuning_of_the_old_one(store: FakeStore) -> None:
+    """Its result would belong to a version that serves no more. The new version is tuned instead."""
+    tuning = Tuning(store)
+    async with (
+        managed(store, entry("a")) as server,
+        tuning_in_background(server.manager, tuning.faster),
+        asyncio.timeout(20),
+    ):
+        while not tuning.begun:
+            await asyncio.sleep(0.001)
+        store.versions["a"] = 2
+        await server.manager.load("a")
+        while len(tuning.begun) < 2:
+            await asyncio.sleep(0.001)
+        assert tuning.gave_up == ["a"]
+        assert await server.rank() == 2
+        tuning.finish.set()
+        while await server.rank() != 9:
+            await asyncio.sleep(0.001)
+
+
+async def test_a_faster_engine_waits_for_a_load(store: FakeStore) -> None:
+    """If the load fails, the version that was tuned still serves, and changes to the faster engine."""
+    tuning = Tuning(store)
+    async with managed(store, entry("a")) as server:
+        async with tuning_in_background(server.manager, tuning.faster), asyncio.timeout(20):
+            while not tuning.begun:
+                await asyncio.sleep(0.001)
+            store.hold()
+            store.versions["a"], store.broken = 2, {"a"}
+            load = asyncio.create_task(server.manager.load("a"))
+            await store.loading(2)
+            tuning.finish.set()
+            await store.loading(3)
+            assert await server.rank() == 1
+            store.broken.clear()
+            store.broken.add("other")
+            store.release()
+            await asyncio.wait([load])
+            while await server.rank() == 1:
+                await asyncio.sleep(0.001)
+        assert (await server.manager.unload("a")).state.value == "unloaded"

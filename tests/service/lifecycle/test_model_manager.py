@@ -1,0 +1,307 @@
+"""Load, swap and unload several models, with real schedulers and requests. Loads are fast, or wait for the test."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
+from rerank_service.lifecycle.model_control_errors import LoadConflict, LoadFailed, NameTaken, NoMemory
+from rerank_service.lifecycle.model_operations import RETRY_SECONDS
+from rerank_service.models.bundle import Bundle
+from support.managed import MB, FakeStore, entry, managed
+
+
+async def test_the_start_loads_models_in_order_and_leaves_those_on_demand(store: FakeStore) -> None:
+    """The first entry is the default model, also if it is not loaded."""
+    async with managed(store, entry("late", on_demand=True), entry("b"), entry("a", aliases=("x",))) as server:
+        assert store.loads == ["b", "a"]
+        assert server.states() == {"late": "unloaded", "b": "ready", "a": "ready"}
+        assert server.manager.ready
+        assert server.manager.accepting == {"late": True, "b": True, "a": True, "x": True}
+        assert server.registry.find("").name == "late"
+        assert [info.state.value for info in server.registry.infos()] == ["unloaded", "ready", "ready"]
+        with pytest.raises(UnknownModel, match="served: late, b, a, x"):
+            await server.rank("rerank-v3.5")
+
+
+async def test_one_model_that_fails_ends_the_start(store: FakeStore) -> None:
+    """The error says which entry it is. The server is never ready."""
+    store.limit = 150 * MB
+    with pytest.raises(Exception, match=r"^models.yaml, line 2: bb needs 100000000 beside 100000000$"):
+        async with managed(store, entry("a"), entry("bb"), entry("c")):
+            raise AssertionError("unreachable")
+    assert store.loads == ["a"]
+
+
+async def test_requests_finish_on_the_version_that_accepted_them(store: FakeStore) -> None:
+    """New requests go to the new version. The old one ends after its last request, and its memory is freed."""
+    async with managed(store, entry("a"), entry("b")) as server:
+        old = store.scores["a"]
+        old.hold()
+        accepted = asyncio.create_task(server.rank("a"))
+        await old.started()
+        store.versions["a"] = 2
+        status = await server.manager.load("a")
+        assert (status.state.value, status.live_requests, status.memory_bytes) == ("ready", 1, 100 * MB)
+        assert await server.rank("a") == 2
+        assert store.used() == 300 * MB
+        old.release()
+        assert await accepted == 1
+        del old
+        async with asyncio.timeout(10):
+            while store.used() > 200 * MB:
+                await asyncio.sleep(0.001)
+        assert server.registry.find("a").work.totals().batches == 2
+
+
+async def test_a_failed_load_leaves_the_old_version_and_says_why(store: FakeStore) -> None:
+    """The reason is in the state, the log and the answer."""
+    async with managed(store, entry("a")) as server:
+        store.versions["a"], store.broken = 2, {"a"}
+        with capture_logs() as logs, pytest.raises(LoadFailed, match="a is broken"):
+            await server.manager.load("a")
+        [status] = server.manager.statuses()
+        assert (status.state.value, status.reason) == ("ready", "/bundles/a was not loaded: a is broken")
+        assert [(log["event"], log["why"]) for log in logs] == [("model not loaded", "a is broken")]
+        assert await server.rank("a") == 1
+        store.broken.clear()
+        assert (await server.manager.load("a")).reason == ""
+        assert await server.rank("a") == 2
+
+
+async def test_the_version_that_serves_is_not_loaded_again(store: FakeStore) -> None:
+    """A folder with the digest that serves changes nothing."""
+    async with managed(store, entry("a")) as server:
+        await server.manager.load("a")
+        assert (await server.manager.load("a", Path("/bundles/copy"))).folder == Path("/bundles/copy")
+        assert store.loads == ["a"]
+
+
+async def test_one_operation_of_a_model_at_a_time(store: FakeStore) -> None:
+    """An equal load joins the first. Another folder, and an unload, are rejected. The end of a call ends no load."""
+    async with managed(store, entry("a"), entry("b")) as server:
+        store.hold()
+        store.versions["a"] = 2
+        first = asyncio.create_task(server.manager.load("a"))
+        await store.loading(3)
+        joined = asyncio.create_task(server.manager.load("a"))
+        with pytest.raises(LoadConflict, match="busy"):
+            await server.manager.load("a", Path("/bundles/other"))
+        with pytest.raises(LoadConflict, match="busy"):
+            await server.manager.unload("a")
+        assert await server.rank("a") == 1
+        first.cancel()
+        store.release()
+        assert (await joined).state.value == "ready"
+        assert await server.rank("a") == 2
+        assert store.loads == ["a", "b", "a"]
+
+
+async def test_an_unloaded_model_rejects_requests_until_it_is_loaded(store: FakeStore) -> None:
+    """Accepted requests finish first. The memory is free when the call returns."""
+    async with managed(store, entry("a"), entry("b")) as server:
+        held = store.scores.pop("b")
+        held.hold()
+        accepted = asyncio.create_task(server.rank("b"))
+        await held.started()
+        unloading = asyncio.create_task(server.manager.unload("b"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert server.states()["b"] == "draining"
+        with pytest.raises(NotReady, match="'b' is not loaded: ask the operator"):
+            await server.rank("b")
+        with pytest.raises(LoadConflict):
+            await server.manager.load("b")
+        held.release()
+        del held
+        assert await accepted == 1
+        assert (await unloading).memory_bytes is None
+        assert store.used() == 100 * MB
+        assert (await server.manager.unload("b")).reason == "unloaded by an operator"
+        assert server.manager.accepting == {"a": True, "b": False}
+        assert (await server.manager.load("b")).state.value == "ready"
+        assert await server.rank("b") == 1
+
+
+async def test_the_first_request_loads_a_model_for_all(store: FakeStore) -> None:
+    """Requests that wait share one load. It continues if a request is cancelled."""
+    async with managed(store, entry("a"), entry("late", on_demand=True)) as server:
+        store.hold()
+        waiting = [asyncio.create_task(server.rank("late")) for _ in range(20)]
+        await store.loading(2)
+        waiting[0].cancel()
+        assert server.states()["late"] == "loading"
+        store.release()
+        assert await asyncio.gather(*waiting[1:]) == [1] * 19
+        assert store.loads == ["a", "late"]
+
+
+async def test_a_request_waits_for_its_model_within_its_deadline(store: FakeStore) -> None:
+    """It is told to retry, and the load continues."""
+    async with managed(store, entry("late", on_demand=True)) as server:
+        store.hold()
+        with pytest.raises(NotReady, match="still loading") as refused:
+            await server.rank("late", seconds=0.05)
+        assert refused.value.retry_after == 5
+        store.release()
+        assert await server.rank("late") == 1
+        assert store.loads == ["late"]
+
+
+async def test_a_model_that_does_not_load_is_tried_again_later(store: FakeStore) -> None:
+    """Requests meanwhile are told when to retry, without a load. The reason is not theirs to know."""
+    async with managed(store, entry("a"), entry("late", on_demand=True)) as server:
+        store.broken.add("late")
+        for _ in range(3):
+            with pytest.raises(NotReady, match="log of the server has the reason") as refused:
+                await server.rank("late")
+            assert 0 < (refused.value.retry_after or 0) <= RETRY_SECONDS
+        assert store.loads == ["a", "late"]
+        assert server.manager.accepting == {"a": True, "late": False}
+        assert server.manager.statuses()[1].reason == "/bundles/late was not loaded: late is broken"
+        store.broken.clear()
+        await server.manager.refresh("late")  # its files have changed
+        assert await server.rank("late") == 1
+
+
+async def test_an_idle_model_is_unloaded(store: FakeStore) -> None:
+    """The next request loads it again, and totals continue."""
+    async with managed(store, entry("late", on_demand=True, unload_after=0.02)) as server:
+        for loads in (1, 2):
+            assert await server.rank("late") == 1
+            async with asyncio.timeout(10):
+                while server.states()["late"] != "unloaded":
+                    await asyncio.sleep(0.005)
+            assert server.registry.find("late").work.totals().batches == loads
+        assert server.manager.statuses()[0].reason == "no request in 0.02 s"
+        assert store.loads == ["late", "late"]
+
+
+async def test_room_is_made_by_the_idle_model_that_was_used_longest_ago(store: FakeStore) -> None:
+    """Models of the start, and models with requests, stay."""
+    store.limit = 350 * MB
+    names = ("x", "y", "z")
+    async with managed(store, entry("a"), *(entry(name, on_demand=True) for name in names)) as server:
+        await server.rank("x")
+        await server.rank("y")
+        await server.rank("x")
+        store.scores.clear()
+        assert await server.rank("z") == 1
+        assert server.states() == {"a": "ready", "x": "ready", "y": "unloaded", "z": "ready"}
+        assert server.manager.statuses()[2].reason == "model 'z' needs its memory"
+
+
+async def test_a_load_that_cannot_fit_is_refused_before_it_starts(store: FakeStore) -> None:
+    """The model that serves continues, beside which a second version has no room."""
+    store.limit = 350 * MB
+    async with managed(store, entry("a"), entry("b")) as server:
+        store.versions["a"], store.bytes["a"] = 2, 200 * MB
+        with pytest.raises(NoMemory, match="a needs 200000000 beside 200000000"):
+            await server.manager.load("a")
+        assert store.loads == ["a", "b"]
+        assert await server.rank("a") == 1
+
+
+async def test_an_operator_adds_a_model(store: FakeStore) -> None:
+    """A load that fails leaves no trace. Names of other models are taken."""
+    async with managed(store, entry("a", aliases=("x",))) as server:
+        store.broken.add("new")
+        with pytest.raises(LoadFailed):
+            await server.manager.load("new", Path("/bundles/new"))
+        assert list(server.states()) == ["a"]
+        with pytest.raises(NameTaken, match="'x' is an alias of model 'a'"):
+            await server.manager.load("x", Path("/bundles/new"))
+        with pytest.raises(UnknownModel, match="it has: a"):
+            await server.manager.load("new")
+        store.broken.clear()
+        await server.manager.load("new", Path("/bundles/new"))
+        assert await server.rank("new") == 1
+
+
+async def test_a_changed_catalog(store: FakeStore) -> None:
+    """Removed entries are unloaded, new ones are loaded, and weights, limits and aliases change without a load."""
+    a, b, c = entry("a", aliases=("x",)), entry("b"), entry("c")
+    async with managed(store, a, b) as server:
+        changed = entry("a", aliases=("y",), weight=3.0, max_live_documents=0)
+        store.scores.clear()
+        await server.manager.change_catalog((a, b), (c, changed))
+        assert store.loads == ["a", "b", "c"]
+        assert server.manager.accepting == {"c": True, "a": True, "y": True}
+        assert server.registry.find("").name == "c"
+        assert server.manager.statuses()[1].weight == 3.0
+        with pytest.raises(UnknownModel):
+            await server.rank("x")
+        async with asyncio.timeout(10):
+            while store.used() > 200 * MB:
+                await asyncio.sleep(0.001)
+        moved = entry("a", folder="a2")
+        store.versions["a2"] = 7
+        await server.manager.change_catalog((c, changed), (c, moved))
+        assert await server.rank("a") == 7
+        await server.manager.change_catalog((c, moved), (c, entry("a", folder="a2", on_demand=True)))
+        assert await server.rank("a") == 7
+        assert store.loads == ["a", "b", "c", "a2"]
+
+
+async def test_a_new_folder_that_does_not_load_leaves_the_old_one(store: FakeStore) -> None:
+    """It is tried again when its files change."""
+    a, moved = entry("a"), entry("a", folder="a2", aliases=("x",))
+    async with managed(store, a) as server:
+        store.broken, store.versions["a2"] = {"a2"}, 2
+        await server.manager.change_catalog((a,), (moved,))
+        [status] = server.manager.statuses()
+        assert (status.folder, status.reason) == (Path("/bundles/a"), "/bundles/a2 was not loaded: a2 is broken")
+        assert await server.rank("x") == 1
+        store.broken.clear()
+        await server.manager.refresh("a")
+        assert await server.rank("a") == 2
+
+
+async def test_readiness(store: FakeStore) -> None:
+    """An operator switches it off and on. It is off when no model accepts requests, and while the server drains."""
+    async with managed(store, entry("a")) as server:
+        changes: list[bool] = []
+        server.registry.on_change(lambda: changes.append(server.manager.ready))
+        await server.manager.set_readiness(ready=False)
+        assert await server.rank("a") == 1
+        await server.manager.set_readiness(ready=True)
+        await server.manager.unload("a")
+        await server.manager.load("a")
+        server.manager.drain()
+        assert [ready for ready, before in zip(changes, [None, *changes], strict=False) if ready != before] == [
+            False,
+            True,
+            False,
+            True,
+            False,
+        ]
+        with pytest.raises(NotReady, match="stopping"):
+            await server.manager.load("a")
+
+
+async def test_a_lane_that_fails_ends_the_server(store: FakeStore) -> None:
+    """Its error is raised where the models are managed."""
+
+    class LaneFailed(Exception):
+        """The error of a lane."""
+
+    async def fail(*_: object) -> None:
+        raise LaneFailed
+
+    with pytest.raises(LaneFailed):
+        async with managed(store, entry("a")) as server:
+            server.manager.operations.start_task(fail())
+            await asyncio.Event().wait()
+
+
+async def test_an_entry_has_the_name_in_its_manifest(store: FakeStore, small_model: Bundle) -> None:
+    """If the entry has none. Without a readable manifest, the start ends."""
+    unnamed = replace(entry("a"), name=None, folder=small_model.folder)
+    async with managed(store, unnamed) as server:
+        assert server.states() == {"small": "ready"}
+    with pytest.raises(BundleInvalid):
+        async with managed(store, replace(unnamed, folder=Path("/nowhere"))):
+            raise AssertionError("unreachable")
