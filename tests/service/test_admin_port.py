@@ -45,7 +45,9 @@ def test_admin_port_on_loopback_needs_no_key(host: str) -> None:
 def test_unusable_admin_host_names_its_setting() -> None:
     """And not --host."""
     settings = Settings(admin_port=0, admin_host="nowhere.invalid")
-    with pytest.raises(SettingsInvalid, match=r"^--admin-host or RERANK_ADMIN_HOST has 'nowhere\.invalid': the server cannot"):
+    with pytest.raises(
+        SettingsInvalid, match=r"^--admin-host or RERANK_ADMIN_HOST has 'nowhere\.invalid': the server cannot"
+    ):
         admin_options(settings, Keys())
 
 
@@ -96,7 +98,9 @@ async def test_port_in_use_names_its_setting() -> None:
     """And not --grpc-port."""
     settings = Settings(admin_port=0)
     async with listening_for_admin(settings, StatedModels(), Keys(), None, Observing()) as (target,):
-        with pytest.raises(SettingsInvalid, match=r"^--admin-port or RERANK_ADMIN_PORT is \d+: .*: Address already in use; give"):
+        with pytest.raises(
+            SettingsInvalid, match=r"^--admin-port or RERANK_ADMIN_PORT is \d+: .*: Address already in use; give"
+        ):
             await _listen(Keys(), admin_port=int(target.rpartition(":")[2]))
 
 
