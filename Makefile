@@ -27,6 +27,8 @@ PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
+# Two files of tests at a time; each file in one process, in its order
+PYTEST := -m pytest --numprocesses=2 --dist=loadfile
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze
@@ -75,7 +77,7 @@ run: $(VENV)/.serving  ## serve the bundled model on :50051 (gRPC) and :8080 (RE
 	@$(BIN)/rerank serve --example
 
 test: $(VENV)/.dev  ## run the tests (without torch)
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 check: lint type proto-drift proto-compat docs-drift project-check coverage  ## run all quick checks of CI
 
@@ -84,7 +86,7 @@ coverage: $(VENV)/.dev  ## fail unless the tests of the modules in COVERED cover
 	  $(foreach name,$(COVERED),--cov=rerank_service.$(subst /,.,$(name))) --cov-branch --cov-fail-under=100 --cov-report=term-missing
 
 lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest versions that pyproject.toml allows (Python 3.11)
-	$(LOWEST_VENV)/bin/python -m pytest tests/proto/test_client.py tests/service
+	$(LOWEST_VENV)/bin/python $(PYTEST) tests/proto/test_client.py tests/service
 
 nightly: export HYPOTHESIS_PROFILE := nightly
 nightly: export PYTEST_ADDOPTS := --timeout=3600
@@ -151,10 +153,10 @@ export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL
 	@test -n "$(MODEL)" || { echo "say which model: make export MODEL=<hub id or folder> [OUT=<folder>] [REVISION=…] [PRECISIONS=fp32,fp16,int8]"; exit 2; }
 
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
-	$(EXPORT_VENV)/bin/python -m pytest tests/export
+	$(EXPORT_VENV)/bin/python $(PYTEST) tests/export
 
 openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
-	$(OPENVINO_VENV)/bin/python -m pytest tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py
+	$(OPENVINO_VENV)/bin/python $(PYTEST) tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py
 
 # By the pins as they are (--disable-pip), since no environment has both files. Needs the index of vulnerabilities
 audit: $(VENV)/.dev  ## look for known vulnerabilities in the packages of all constraint files
