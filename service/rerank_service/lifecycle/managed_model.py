@@ -24,7 +24,7 @@ class ManagedModel:
     """A model of the catalog. At most one operation of it runs at a time. Used on the event loop only."""
 
     entry: ModelEntry
-    """How to run the model. Its folder is that of the version that serves, or of the next load."""
+    """Options of the model. Its folder is that of the version that serves, or of the next load."""
     registered: RegisteredModel
     wanted: ModelEntry = field(init=False)
     """The entry that the catalog or an operator wants. It differs from `entry` if its load failed."""
