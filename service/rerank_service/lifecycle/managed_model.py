@@ -24,18 +24,18 @@ class ManagedModel:
     """A model of the catalog. At most one operation of it runs at a time. Used on the event loop only."""
 
     entry: ModelEntry
-    """How to run the model. Its folder is that of the version that serves, or of the next load."""
+    """Options of the model. Its folder is that of the version that serves, or of the next load."""
     registered: RegisteredModel
     wanted: ModelEntry = field(init=False)
     """The entry that the catalog or an operator wants. It differs from `entry` if its load failed."""
-    digest: str = ""
+    digest: str = field(init=False, default="")
     """Digest of the version that serves, else of the last one."""
-    operation: Operation | None = None
-    lanes: set[asyncio.Task[None]] = field(default_factory=set)
+    operation: Operation | None = field(init=False, default=None)
+    lanes: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     """Tasks of the versions that are loaded: the one that serves, and earlier ones with live requests."""
-    retry_at: float = 0.0
+    retry_at: float = field(init=False, default=0.0)
     """Time on the event loop's clock before which requests do not load the model again, after a failed load."""
-    idle_timer: asyncio.TimerHandle | None = None
+    idle_timer: asyncio.TimerHandle | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.wanted = self.entry

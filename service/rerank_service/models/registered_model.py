@@ -34,7 +34,7 @@ class RegisteredModel:
     """
 
     def __init__(self, info: ModelInfo, state: ModelState = ModelState.UNLOADED) -> None:
-        """`info` has the names, and what is known before a version is loaded."""
+        """`info` has the names, and the facts that are known before a version is loaded."""
         self._info = info
         self._state = state
         self.reason = ""

@@ -242,6 +242,23 @@ async def test_a_hot_swap_continues_the_counters(server: Measured, small_model: 
         await until_idle(server.edges.core)
 
 
+async def test_series_of_a_model_end_when_the_server_does_not_have_it(server: Measured) -> None:
+    """An unloaded model keeps its totals. A removed one has no series."""
+    await post(server.edges, BODY, authorization="Bearer sesame")
+    await server.finished()
+    registry = server.edges.core.registry
+    [registered] = registry.registered
+    serving = registered.stop_serving()
+    assert serving is not None
+    assert await server.value("rerank_pairs_total", model="small") == 3
+    assert await server.value("rerank_documents_total", model="small") == 3
+    assert await server.value("rerank_requests_running", model="small") is None
+    registry.register([])
+    assert not [sample for sample in _samples(await server.families()) if "model" in sample.labels]
+    registry.register([registered])
+    registered.serve(serving)
+
+
 async def test_servers_in_one_process_have_metrics_of_their_own(core: Running) -> None:
     """There is no global registry."""
     async with measured(core) as first, measured(core) as second:

@@ -46,6 +46,18 @@ def test_model_whose_weights_exceed_the_limit_is_refused(starter: Bundle, tmp_pa
     )
 
 
+def test_model_that_cannot_fit_beside_the_loaded_ones_is_refused(starter: Bundle, tmp_path: Path) -> None:
+    """The message has what the process holds. The same model fits alone."""
+    tree = _tree(tmp_path, max=str(100 * MB))
+    check_memory(starter, CPU_FP32, 1, memory_limits(tree.system))
+    with pytest.raises(MemoryTooSmall) as refused:
+        check_memory(starter, CPU_FP32, 1, memory_limits(tree.system), held=60 * MB)
+    assert (
+        "at least 45 MB of it for weights, the process with the loaded models holds 60 MB, and the limit in "
+        f"{tmp_path}/sys/fs/cgroup/system.slice/rerank.service/memory.max is 100 MB: unload another model, raise"
+    ) in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("limits", "warned"),
     [
