@@ -68,10 +68,10 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.serving  ## serve the bundled model on :50051 (gRPC) and :8080 (REST), with an example
 	@$(BIN)/rerank serve --example
@@ -196,7 +196,10 @@ bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.de
 	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)")
 
 bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
-	PYTHONPATH=tests $(BIN)/python -m bench.models
+	@PYTHONPATH=tests $(BIN)/python -m bench.models
+
+bench-overhead: $(VENV)/.dev  ## measure what access log and metrics, traces, and TLS cost in throughput (8 minutes)
+	@PYTHONPATH=tests $(BIN)/python -m bench.overhead
 
 bench-replicas: $(VENV)/.dev  ## measure three replicas behind haproxy and nginx (both must be installed): speed, and calls lost in restarts
 	@PYTHONPATH=tests $(BIN)/python -m bench.replicas

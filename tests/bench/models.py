@@ -5,15 +5,14 @@ A started `rerank serve --models` serves the bundled model twice, over gRPC. Eac
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from bench.load_level import LoadLevel, bench_command, measured, read_level
 from bench.processes import child
 from bench.servers import our_server
 from rerank_service.models.files import STARTER
@@ -25,15 +24,6 @@ _LIGHT = 0.1
 _CAPACITY_CLIENTS = 16
 _WARM_UP = 5.0
 """Seconds in which the queue of A fills, before B is measured; A goes on as long after B."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """The figures of `rerank bench` for one load level."""
-
-    p99: float
-    documents_per_second: float
-    errors: dict[str, int]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,53 +53,34 @@ class _Bench:
     """Runs `rerank bench` against the server."""
 
     def __init__(self, address: str, work: Path, seconds: float, documents: int) -> None:
-        self._address = address
+        self._server = f"grpc://{address}"
         self._work = work
         self._seconds = seconds
         self._documents = documents
 
-    def command(self, model: str, out: Path, *load: object) -> list[str]:
-        """Return the command that measures a model, and writes the figures to a file."""
-        bench = ("bench", "--server", f"grpc://{self._address}", "--served-model", model, "--json", str(out))
-        return [sys.executable, "-m", "rerank_service", *bench, *map(str, load)]
-
     def capacity(self) -> float:
         """Return how many documents per second model A ranks, with 25 documents per request."""
         load = ("--clients", _CAPACITY_CLIENTS, "--seconds", self._seconds / 2)
-        return self._finished(self._out("capacity"), "a", *load).documents_per_second
+        return self._measured("a", *load).documents_per_second
 
-    def light(self, capacity: float) -> _Load:
+    def light(self, capacity: float) -> LoadLevel:
         """Measure model B under a light load."""
         rate = _LIGHT * capacity / self._documents
-        load = ("--rate", rate, "--seconds", self._seconds, "--documents", self._documents)
-        return self._finished(self._out("b"), "b", *load)
+        return self._measured("b", "--rate", rate, "--seconds", self._seconds, "--documents", self._documents)
 
     @contextmanager
     def overloaded(self, capacity: float) -> Iterator[Path]:
         """Overload model A during the block. Yield the file that gets the figures."""
-        out = self._out("a")
+        out = self._work / "overload.json"
         load = ("--rate", _OVERLOAD * capacity / 25, "--seconds", self._seconds + 2 * _WARM_UP, "--deadline", 5)
-        with child(self.command("a", out, *load), self._work / "a.log") as process:
+        command = bench_command(self._server, out, "--served-model", "a", *load)
+        with child(command, self._work / "a.log") as process:
             time.sleep(_WARM_UP)
             yield out
             process.popen.wait()
 
-    def _out(self, name: str) -> Path:
-        out = self._work / f"{name}.json"
-        out.unlink(missing_ok=True)
-        return out
-
-    def _finished(self, out: Path, model: str, *load: object) -> _Load:
-        subprocess.run(
-            self.command(model, out, *load), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        return figures(out)
-
-
-def figures(out: Path) -> _Load:
-    """Read the figures of one load level that `rerank bench` wrote."""
-    (level,) = json.loads(out.read_text())["levels"]
-    return _Load(level["latency"]["p99"], level["documents_per_second"], level["errors"])
+    def _measured(self, model: str, *load: object) -> LoadLevel:
+        return measured(self._server, self._work / f"{model}.json", "--served-model", model, *load)
 
 
 def _measure(bench: _Bench, arguments: argparse.Namespace) -> int:
@@ -121,7 +92,7 @@ def _measure(bench: _Bench, arguments: argparse.Namespace) -> int:
         idle = bench.light(capacity)
         with bench.overloaded(capacity) as out:
             beside = bench.light(capacity)
-        a = figures(out)
+        a = read_level(out)
         ratio = beside.p99 / idle.p99
         worst = max(worst, ratio)
         print(

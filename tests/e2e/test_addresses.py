@@ -56,7 +56,7 @@ def test_unix_sockets(start: Start, small_folder: Path, tmp_path: Path) -> None:
     for variables in ({"RERANK_SERVER": server.grpc}, {"RERANK_HOST": f"unix:{tmp_path}"}):
         assert _ranked(**variables) == [1, 0]
     second = subprocess.run(command("serve", *arguments), capture_output=True, text=True, env=environment())
-    assert "another server listens on it; choose another folder with --host" in second.stderr
+    assert "another server listens on it; give another folder" in second.stderr
 
     server.popen.send_signal(signal.SIGTERM)
     assert server.ended() == 0

@@ -74,7 +74,7 @@ def test_the_server_with_the_same_variables_is_called_with_tls(pems: Pems, monke
     monkeypatch.setenv("RERANK_TLS_CERT", str(pems.cert))
     monkeypatch.setenv("RERANK_TLS_KEY", str(pems.key))
     assert _chosen().tls == ClientTls(cert=pems.cert, key=pems.key)
-    monkeypatch.setenv("RERANK_HOST", "unix:/run/rerank")
+    monkeypatch.setenv("RERANK_HOST", "unix:/run/rerank,127.0.0.1")  # the first one is called
     assert _chosen().tls is None
 
 
