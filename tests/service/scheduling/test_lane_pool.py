@@ -200,7 +200,7 @@ async def test_a_share_keeps_its_weight_and_pools_are_apart() -> None:
     pool = pools.of("cpu")
     share = pool.share("a", 2.0)
     assert pool.share("a", 3.0) is share
-    assert share.weighted.weight == 3.0
+    assert share.account.weight == 3.0
     assert pools.of("cpu") is pool
     assert pools.of("cuda") is not pool
     assert share.fraction == 1.0
