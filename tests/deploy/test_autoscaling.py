@@ -1,5 +1,6 @@
 """Autoscaling: HPA, the rule of its metric, and KEDA ask for the same thing, and in PromQL."""
 
+from pathlib import Path
 from typing import Any
 
 import promql_parser
@@ -37,6 +38,12 @@ def test_both_autoscalers_have_the_same_goal() -> None:
     assert _HPA["behavior"] == _KEDA["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert _HPA["metrics"][0]["pods"]["target"] == {"type": "AverageValue", "averageValue": "500m"}
     assert (_KEDA["triggers"][0]["metricType"], _TRIGGER["threshold"]) == ("AverageValue", "0.5")
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.glob("examples/*/limits.yaml")), ids=lambda path: path.parent.name)
+def test_examples_keep_two_pods(path: Path) -> None:
+    """A rollout with GPUs stops a pod before the new one starts (`maxSurge: 0`). With one pod, nothing would serve."""
+    assert read_manifest(path)["spec"]["minReplicaCount"] >= 2
 
 
 def test_a_pod_is_removed_alone() -> None:

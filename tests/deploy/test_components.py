@@ -193,6 +193,11 @@ def _patches(component: str) -> Iterator[Manifest]:
         yield read_manifest(DEPLOY / component / patch["path"])
 
 
+def _deployment_patch(component: str) -> Manifest:
+    (patch,) = [patch for patch in _patches(component) if patch["kind"] == "Deployment"]
+    return patch
+
+
 def _assert_contains(merged: Any, patch: Any, place: str = "") -> None:
     """Check that a strategic merge kept each value of a patch. Lists are merged by name; config maps get a hash."""
     if isinstance(patch, dict):
@@ -231,7 +236,7 @@ def _values(value: Any, name: str) -> set[str]:
 def test_probes_of_tls_replace_those_of_the_base() -> None:
     """The kubelet has no TLS for gRPC probes. A probe has exactly one handler, so the one of the base is removed."""
     base = read_manifest(DEPLOY / "base" / "deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
-    (patch,) = _patches("components/tls")
+    patch = _deployment_patch("components/tls")
     container = patch["spec"]["template"]["spec"]["containers"][0]
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
         (handler,) = {"grpc", "httpGet"} & base[name].keys()
@@ -240,14 +245,23 @@ def test_probes_of_tls_replace_those_of_the_base() -> None:
         assert container[name]["exec"]["command"] == ["python3", "-m", health_check.__name__, *live]
 
 
+@needs_kubectl
+def test_services_of_tls_have_the_protocol_of_tls(tmp_path: Path) -> None:
+    """Ingresses and meshes choose TLS by `appProtocol`. With that of the base, they would send HTTP in plain text."""
+    rendered = render_overlay(tmp_path, ["components/tls"], CONFIG_MAPS)
+    for service in ("rerank", "rerank-headless"):
+        ports = {port["name"]: port.get("appProtocol") for port in rendered.get("Service", service)["spec"]["ports"]}
+        assert {ports[name] for name in ports.keys() & {"grpc", "http"}} == {"https"}
+
+
 def test_certificate_is_for_the_secret_and_the_services() -> None:
-    """cert-manager and `kubectl create secret tls` name the files tls.crt and tls.key."""
+    """Files are named as by cert-manager and kubectl. `localhost` is the name for `kubectl port-forward`."""
     certificate = read_manifest(DEPLOY / "components" / "certificate" / "certificate.yaml")["spec"]
-    (patch,) = _patches("components/tls")
+    patch = _deployment_patch("components/tls")
     pod = patch["spec"]["template"]["spec"]
     assert certificate["secretName"] == pod["volumes"][0]["secret"]["secretName"]
     services = [read_manifest(path) for path in (DEPLOY / "base").glob("service*.yaml")]
-    assert set(certificate["dnsNames"]) == {one["metadata"]["name"] for one in services if one["kind"] == "Service"}
+    assert set(certificate["dnsNames"]) == {one["metadata"]["name"] for one in services} | {"localhost"}
     files = {PurePosixPath(variable["value"]).name for variable in pod["containers"][0]["env"]}
     assert files == {"tls.crt", "tls.key"}
 

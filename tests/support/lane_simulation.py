@@ -18,7 +18,7 @@ from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_queue import FairQueue
-from rerank_service.scheduling.lane_shares import BURST_SECONDS, CONTENDED_BATCH_SECONDS, LaneShares, Turn, Weighted
+from rerank_service.scheduling.lane_shares import BURST_SECONDS, CONTENDED_BATCH_SECONDS, LaneShares, ShareAccount, Turn
 from rerank_service.tools.loadtest.workload import Lengths
 from support.limits import batch_limits
 
@@ -62,13 +62,13 @@ class SimulatedModel:
     answered_tokens: int = field(init=False, default=0)
     queue: FairQueue[_Call, tuple[_Call, int]] = field(init=False)
     cost: CostModel = field(init=False)
-    share: Weighted = field(init=False)
+    share: ShareAccount = field(init=False)
     admission: Admission = field(init=False)
 
     def __post_init__(self) -> None:
         self.queue = FairQueue(self.limits, lanes=self.lanes)
         self.cost = CostModel((0.0005, 1e3 / self.lane_speed, 0.0))
-        self.share = Weighted(self.name, self.weight)
+        self.share = ShareAccount(self.name, self.weight)
 
     @property
     def has_work(self) -> bool:

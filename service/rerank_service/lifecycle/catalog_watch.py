@@ -84,12 +84,12 @@ class CatalogWatch:
     async def _change_catalog(self) -> None:
         try:
             entries = await run_in_background(self._read)
-            await self._manager.change_catalog(self._entries, entries)
+            failed = await self._manager.change_catalog(self._entries, entries)
         except OperatorError as error:
             _log.error("models not reloaded", why=one_line(error), kept=len(self._entries))
             return
         before, self._entries = self._entries, entries
-        _log.info("models reloaded", **_difference(before, entries))
+        _log.info("models reloaded", **_difference(before, entries), failed=failed)
 
     def _folders(self) -> dict[str, Path]:
         return {managed.name: managed.wanted.folder for managed in self._manager.models}

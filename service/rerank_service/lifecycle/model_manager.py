@@ -61,7 +61,7 @@ class ModelManager:
         return {name: each.registered.accepts_requests for each in self.models for name in each.registered.names}
 
     async def start(self, entries: Sequence[ModelEntry]) -> None:
-        """Know the models of a catalog, and load those that are loaded at the start, one after the other.
+        """Register the models of a catalog, and load those that are loaded at the start, one after the other.
 
         Raises:
             BundleInvalid: a model cannot be served.
@@ -115,9 +115,9 @@ class ModelManager:
         _log.info("readiness set by an operator", ready=ready)
         self._registry.changed()
 
-    async def change_catalog(self, before: Sequence[ModelEntry], after: Sequence[ModelEntry]) -> None:
+    async def change_catalog(self, before: Sequence[ModelEntry], after: Sequence[ModelEntry]) -> list[str]:
         """Change from one catalog to another. Models that an operator added or changed stay as they are, unless their
-        entries changed. Return when all loads have ended; failed ones are logged.
+        entries changed. Return when all loads have ended, with the names of the models whose load failed.
 
         Raises:
             BundleInvalid: an entry has no name, and its folder has none. Nothing has changed.
@@ -131,9 +131,8 @@ class ModelManager:
         for managed in removed:
             managed.registered.load_on_demand = None
             self.operations.start_task(self._remove(managed))
-        for name, entry in new.items():
-            if name not in old or old[name] != entry:
-                await self._change_entry(known[name], entry)
+        changed = [name for name, entry in new.items() if old.get(name) != entry]
+        return [name for name in changed if not await self._change_entry(known[name], new[name])]
 
     async def refresh(self, name: str) -> None:
         """Load a model again whose folder has changed, if its digest is another one. A failed load is logged."""
@@ -156,7 +155,7 @@ class ModelManager:
         return managed
 
     def _apply(self, managed: ManagedModel, entry: ModelEntry) -> None:
-        """Let everything of an entry hold that needs no load."""
+        """Apply the fields of an entry that need no load: aliases, weight, limits and `load`."""
         on_demand = entry.load is Load.ON_DEMAND
         load = partial(self.operations.load_for_request, managed) if on_demand else None
         managed.registered.load_on_demand = load
@@ -194,20 +193,20 @@ class ModelManager:
         if managed.name not in self._models:
             self._capacity.forget(managed.name)
 
-    async def _change_entry(self, managed: ManagedModel, entry: ModelEntry) -> None:
-        """Let a new or changed entry hold. Load the model if it has to be loaded (again)."""
+    async def _change_entry(self, managed: ManagedModel, entry: ModelEntry) -> bool:
+        """Apply a new or changed entry, and load the model if that is needed. Return False if the load failed."""
         await self.operations.settled(managed)
         managed.wanted = entry
         self._apply(managed, entry)
         same = managed.runs_as(entry) and (managed.entry.folder, managed.entry.digest) == (entry.folder, entry.digest)
         managed.retry_at = 0.0
         if managed.registered.model is not None and not same:
-            await _error(self.operations.load(managed, entry))
-            return
+            return await _error(self.operations.load(managed, entry)) is None
         managed.entry = entry
         if managed.registered.model is None and not managed.on_demand:
-            await _error(self._load(managed))
+            return await _error(self._load(managed)) is None
         self.operations.arm_idle_timer(managed)
+        return True
 
     def _check_running(self) -> None:
         if self.operations.starting:

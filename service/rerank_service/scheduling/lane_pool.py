@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rerank_service.scheduling.lane_shares import LaneShares, Turn, Weighted
+from rerank_service.scheduling.lane_shares import LaneShares, ShareAccount, Turn
 
 
 class Member(Protocol):
@@ -48,8 +48,8 @@ class LanePool:
     def share(self, name: str, weight: float = 1.0) -> "Share":
         """Return the share of a model, and set its weight. All versions of a model use one share."""
         with self._changed:
-            share = self._named.setdefault(name, Share(self, Weighted(name, weight)))
-            share.weighted.weight = weight
+            share = self._named.setdefault(name, Share(self, ShareAccount(name, weight)))
+            share.account.weight = weight
         return share
 
     @contextmanager
@@ -57,7 +57,7 @@ class LanePool:
         """Run the batches of a scheduler during the block. Wait for `Membership.idle` before it ends."""
         membership = Membership(self, share, member)
         with self._changed:
-            self._shares.add(membership, share.weighted, member.lanes)
+            self._shares.add(membership, share.account, member.lanes)
             self._start_lanes()
         try:
             yield membership
@@ -123,20 +123,20 @@ class LanePool:
     def fraction(self, share: "Share") -> float:
         """Return the part of the pool that a share can get, if the others go on as lately."""
         with self._changed:
-            return self._shares.fraction(share.weighted, self._clock())
+            return self._shares.fraction(share.account, self._clock())
 
     def has_others(self, share: "Share") -> bool:
         """Return True if other models use the pool."""
         with self._changed:
-            return self._shares.has_others(share.weighted)
+            return self._shares.has_others(share.account)
 
 
 class Share:
     """The share of one model in a pool. `LanePool.share` returns it."""
 
-    def __init__(self, pool: LanePool, weighted: Weighted) -> None:
+    def __init__(self, pool: LanePool, account: ShareAccount) -> None:
         self.pool = pool
-        self.weighted = weighted
+        self.account = account
 
     @property
     def fraction(self) -> float:

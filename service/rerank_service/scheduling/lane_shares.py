@@ -35,14 +35,14 @@ Member = TypeVar("Member", bound=Hashable)
 
 
 @dataclass(slots=True, eq=False)
-class Weighted:
-    """The share of one model in a pool."""
+class ShareAccount:
+    """The account of one share: its weight, and the time that it has used."""
 
     name: str
     weight: float
     """Relative to the weights of other shares; above 0."""
     tag: float = 0.0
-    """Virtual time in seconds: what the share has used, divided by its weight."""
+    """Virtual time: the used seconds, divided by the weight."""
     _used: float = 0.0
     _used_at: float = 0.0
 
@@ -60,7 +60,7 @@ class Weighted:
 class _Seat:
     """A member of a pool."""
 
-    share: Weighted
+    share: ShareAccount
     lanes: int
     running: int = 0
     """Number of its batches that run."""
@@ -101,7 +101,7 @@ class LaneShares(Generic[Member]):
         """Return the number of members."""
         return len(self._seats)
 
-    def add(self, member: Member, share: Weighted, lanes: int) -> None:
+    def add(self, member: Member, share: ShareAccount, lanes: int) -> None:
         """Add a member that runs at most `lanes` batches at once."""
         self._seats[member] = _Seat(share, lanes)
 
@@ -113,15 +113,15 @@ class LaneShares(Generic[Member]):
         """Return how many batches of a member run."""
         return self._seats[member].running
 
-    def has_others(self, share: Weighted) -> bool:
+    def has_others(self, share: ShareAccount) -> bool:
         """Return True if another share has a member."""
         return any(seat.share is not share for seat in self._seats.values())
 
-    def fraction(self, share: Weighted, now: float) -> float:
+    def fraction(self, share: ShareAccount, now: float) -> float:
         """Return the part of the pool, above 0 and up to 1, that a share can get if the others go on as lately.
 
-        `now` is the time in seconds on the clock of `end`. Each other share gets what it used lately, but at most its
-        part by weight: max-min fairness.
+        `now` is the time in seconds on the clock of `end`. Each other share keeps the part that it used lately, but at
+        most its part by weight: max-min fairness.
         """
         others = {seat.share: seat.share.recent_use(now) for seat in self._seats.values() if seat.share is not share}
         left, weight = 1.0, share.weight + sum(other.weight for other in others)

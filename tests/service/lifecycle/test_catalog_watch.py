@@ -54,6 +54,7 @@ async def test_a_swapped_config_map(store: FakeStore, tmp_path: Path) -> None:
         assert store.loads == ["one", "two"]
         reloaded = next(log for log in logs if log["event"] == "models reloaded")
         assert (reloaded["added"], reloaded["removed"], reloaded["changed"]) == (["b"], ["a"], [])
+        assert reloaded["failed"] == []
 
 
 async def test_a_new_version_in_a_folder(store: FakeStore, tmp_path: Path) -> None:

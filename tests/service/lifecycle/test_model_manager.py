@@ -227,7 +227,7 @@ async def test_a_changed_catalog(store: FakeStore) -> None:
     async with managed(store, a, b) as server:
         changed = entry("a", aliases=("y",), weight=3.0, max_live_documents=0)
         store.scores.clear()
-        await server.manager.change_catalog((a, b), (c, changed))
+        assert await server.manager.change_catalog((a, b), (c, changed)) == []
         assert store.loads == ["a", "b", "c"]
         assert server.manager.accepting == {"c": True, "a": True, "y": True}
         assert server.registry.find("").name == "c"
@@ -251,7 +251,7 @@ async def test_a_new_folder_that_does_not_load_leaves_the_old_one(store: FakeSto
     a, moved = entry("a"), entry("a", folder="a2", aliases=("x",))
     async with managed(store, a) as server:
         store.broken, store.versions["a2"] = {"a2"}, 2
-        await server.manager.change_catalog((a,), (moved,))
+        assert await server.manager.change_catalog((a,), (moved,)) == ["a"]
         [status] = server.manager.statuses()
         assert (status.folder, status.reason) == (Path("/bundles/a"), "/bundles/a2 was not loaded: a2 is broken")
         assert await server.rank("x") == 1

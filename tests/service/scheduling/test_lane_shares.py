@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.scheduling.lane_shares import BURST_SECONDS, USE_SECONDS, LaneShares, Turn, Weighted
+from rerank_service.scheduling.lane_shares import BURST_SECONDS, USE_SECONDS, LaneShares, ShareAccount, Turn
 
 
 class Machine:
@@ -51,7 +51,7 @@ def test_lanes_are_shared_by_weight(lanes: Mapping[str, int]) -> None:
     """Seconds of the machine count, however many lanes a model has and however long its batches are."""
     machine = Machine(a=0.01, b=0.03)
     for member, weight in (("a", 1.0), ("b", 3.0)):
-        machine.shares.add(member, Weighted(member, weight), lanes[member])
+        machine.shares.add(member, ShareAccount(member, weight), lanes[member])
     machine.waiting.update(a=10_000, b=10_000)
     machine.run(until=20.0)
     seconds = machine.machine_seconds(lanes)
@@ -63,7 +63,7 @@ def test_a_model_alone_gets_every_lane() -> None:
     """The part of idle models is not kept free."""
     machine = Machine(a=0.01, b=0.01)
     for member in "ab":
-        machine.shares.add(member, Weighted(member, 1.0), 4)
+        machine.shares.add(member, ShareAccount(member, 1.0), 4)
     machine.waiting.update(a=400)
     machine.run()
     assert machine.now == pytest.approx(1.0)
@@ -74,7 +74,7 @@ def test_unused_time_is_saved_up_to_the_burst_only() -> None:
     """A model that was idle for a minute runs `BURST_SECONDS` before the others, and then shares equally."""
     machine = Machine(a=0.01, b=0.01)
     for member in "ab":
-        machine.shares.add(member, Weighted(member, 1.0), 1)
+        machine.shares.add(member, ShareAccount(member, 1.0), 1)
     machine.waiting.update(a=10_000)
     machine.run(until=60.0)
     begun = len(machine.order)
@@ -91,7 +91,7 @@ def test_a_light_load_runs_before_a_heavy_one() -> None:
     """A model that uses less than its part does not wait for a busy one, but for the batch that runs."""
     machine = Machine(a=0.01, b=0.01)
     for member in "ab":
-        machine.shares.add(member, Weighted(member, 1.0), 1)
+        machine.shares.add(member, ShareAccount(member, 1.0), 1)
     machine.waiting.update(a=100_000)
     machine.run(until=1.0)
     for second in range(2, 20):
@@ -104,10 +104,10 @@ def test_a_light_load_runs_before_a_heavy_one() -> None:
 def test_versions_of_one_model_take_turns_within_one_share() -> None:
     """A hot swap does not give a model a second share, and neither version waits for the other to finish."""
     machine = Machine(old=0.01, new=0.01, other=0.01)
-    share = Weighted("model", 1.0)
+    share = ShareAccount("model", 1.0)
     machine.shares.add("old", share, 2)
     machine.shares.add("new", share, 2)
-    machine.shares.add("other", Weighted("other", 1.0), 2)
+    machine.shares.add("other", ShareAccount("other", 1.0), 2)
     machine.waiting.update(old=1000, new=1000, other=1000)
     machine.run(until=2.0)
     batches = Counter(machine.order)
@@ -118,8 +118,8 @@ def test_versions_of_one_model_take_turns_within_one_share() -> None:
 def test_a_removed_member_frees_the_lanes() -> None:
     """The last member with the most lanes decides how many there are."""
     shares: LaneShares[str] = LaneShares()
-    shares.add("a", Weighted("a", 1.0), 4)
-    shares.add("b", Weighted("b", 1.0), 2)
+    shares.add("a", ShareAccount("a", 1.0), 4)
+    shares.add("b", ShareAccount("b", 1.0), 2)
     assert (shares.lanes, shares.is_mixed, len(shares)) == (4, True, 2)
     shares.remove("a")
     assert (shares.lanes, shares.is_mixed, len(shares)) == (2, False, 1)
@@ -128,7 +128,7 @@ def test_a_removed_member_frees_the_lanes() -> None:
 def test_the_part_of_a_model_is_what_others_leave() -> None:
     """Others go on as lately, but get at most their parts by weight."""
     shares: LaneShares[str] = LaneShares()
-    a, b, c = (Weighted(name, 1.0) for name in "abc")
+    a, b, c = (ShareAccount(name, 1.0) for name in "abc")
     for share in (a, b, c):
         shares.add(share.name, share, 2)
     assert shares.fraction(a, 0.0) == 1.0
@@ -156,7 +156,7 @@ def test_every_batch_runs_once_and_capacity_is_kept(
     """No batch is lost, whatever arrives when, and the machine is never oversubscribed."""
     machine = Machine(**seconds)
     for member in "abcd":
-        machine.shares.add(member, Weighted(member, weights[member]), lanes[member])
+        machine.shares.add(member, ShareAccount(member, weights[member]), lanes[member])
     for member, count in batches:
         machine.waiting[member] += count
         machine.run(until=machine.now)

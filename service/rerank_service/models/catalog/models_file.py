@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rerank_service.errors import BundleInvalid, SettingsInvalid
 from rerank_service.models.catalog.bundle_name import bundle_name
-from rerank_service.models.catalog.entry import ModelEntry
+from rerank_service.models.catalog.entry import Load, ModelEntry
 from rerank_service.models.catalog.fields import ALLOWED, EntryFields, entries_of, problems
 from rerank_service.models.registry import DEFAULT_NAMES
 from rerank_service.yaml_entries import Entries, read_entries, syntax_problem
@@ -53,7 +53,7 @@ class _File:
         folder = self.path.parent / fields.bundle
         if not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises an error if the name is too long
             raise self._refusal(number, "bundle", f"is {fields.bundle!r}: there is no file or folder {str(folder)!r}")
-        if fields.unload_after is not None and fields.load is not fields.load.ON_DEMAND:
+        if fields.unload_after is not None and fields.load is not Load.ON_DEMAND:
             raise self._refusal(
                 number, "unload_after", f"is {fields.unload_after:g}: set load to on_demand, or remove unload_after"
             )
