@@ -69,7 +69,8 @@ def proxy_command(name: str) -> list[str]:
         return [path, "-db", "-f", str(FILES / "haproxy.cfg")]
     # a /tmp of its own for the files that nginx writes. The configuration is opened before: it may lie in /tmp
     nginx = f"{path} -e stderr -c /dev/fd/3 -g 'daemon off; user root;'"
-    return ["unshare", "--mount", "sh", "-ec", f"exec 3<'{FILES / 'nginx.conf'}'; mount -t tmpfs tmpfs /tmp; exec {nginx}"]
+    steps = (f"exec 3<'{FILES / 'nginx.conf'}'", "mount -t tmpfs tmpfs /tmp", f"exec {nginx}")
+    return ["unshare", "--mount", "sh", "-ec", "; ".join(steps)]
 
 
 @contextmanager
