@@ -80,7 +80,7 @@ def test_precisions_and_parity_set_are_options(sources: Callable[[str], Path], t
             ["--parity-queries", "0"],
             2,
             (
-                "rerank export: error: argument --parity-queries: '0' must be a whole number of at least 1 "
+                "rerank export: argument --parity-queries: '0' must be a whole number of at least 1 "
                 "(see rerank export --help)"
             ),
         ),
