@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from rerank_service.errors import MemoryTooSmall, NotReady, OperatorError, RequestError, UnknownModel, excerpt
+from rerank_service.lifecycle.leaving_models import LeavingModels
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control import ModelStatus
@@ -43,6 +44,7 @@ class ModelManager:
         self._wants_ready = True
         self._draining = False
         self.operations = ModelOperations(self._models, loader, capacity, tasks)
+        self._leaving = LeavingModels(registry, self._start_removal)
 
     @property
     def models(self) -> Sequence[ManagedModel]:
@@ -58,7 +60,7 @@ class ModelManager:
     @property
     def accepting(self) -> Mapping[str, bool]:
         """All names and aliases of models, with True if the model accepts requests."""
-        return {name: each.registered.accepts_requests for each in self.models for name in each.registered.names}
+        return {name: owner.accepts_requests for name, owner in self._registry.owners.items()}
 
     async def start(self, entries: Sequence[ModelEntry]) -> None:
         """Know the models of a catalog, and load those that are loaded at the start, one after the other.
@@ -119,21 +121,26 @@ class ModelManager:
         """Change from one catalog to another. Models that an operator added or changed stay as they are, unless their
         entries changed. Return when all loads have ended; failed ones are logged.
 
+        All names change at once. A name that passes to a model that is not loaded yet stays with the model that served
+        it until then, even if the new catalog does not have that model.
+
         Raises:
             BundleInvalid: an entry has no name, and its folder has none. Nothing has changed.
         """
         old = {_name(entry): entry for entry in before}
         new = {_name(entry): entry for entry in after}
-        known = {name: self._models.get(name) or self._managed(entry) for name, entry in new.items()}
+        known = {name: self._known(name) or self._managed(entry) for name, entry in new.items()}
         removed = [managed for name, managed in self._models.items() if name in old and name not in new]
         added = [managed for name, managed in self._models.items() if name not in old and name not in new]
+        changed = [name for name, entry in new.items() if old.get(name) != entry]
+        for name in changed:
+            self._apply(known[name], new[name])
         self._register([*known.values(), *added])
         for managed in removed:
             managed.registered.load_on_demand = None
-            self.operations.start_task(self._remove(managed))
-        for name, entry in new.items():
-            if name not in old or old[name] != entry:
-                await self._change_entry(known[name], entry)
+            self._leaving.add(managed)
+        for name in changed:
+            await self._change_entry(known[name], new[name])
 
     async def refresh(self, name: str) -> None:
         """Load a model again whose folder has changed, if its digest is another one. A failed load is logged."""
@@ -147,6 +154,10 @@ class ModelManager:
         else:
             managed.registered.describe(unloaded_info(managed.entry))
             managed.registered.change_state(ModelState.UNLOADED)
+
+    def _known(self, name: str) -> ManagedModel | None:
+        """Return a model with a name, also one that leaves the server."""
+        return self._models.get(name) or self._leaving.take_back(name)
 
     def _managed(self, entry: ModelEntry) -> ManagedModel:
         """Return a model that is not loaded."""
@@ -187,6 +198,10 @@ class ModelManager:
         if managed.registered.state is not ModelState.READY and self._models.get(managed.name) is managed:
             self._register([other for other in self.models if other is not managed])
             self._capacity.forget(managed.name)
+
+    def _start_removal(self, managed: ManagedModel) -> None:
+        if not self.operations.stopping:
+            self.operations.start_task(self._remove(managed))
 
     async def _remove(self, managed: ManagedModel) -> None:
         await self.operations.settled(managed)
