@@ -94,7 +94,7 @@ class ModelManager:
         if managed is None:
             assert folder is not None
             return await self._load_new(ModelEntry(folder=folder, place=_OPERATOR, name=name))
-        entry = managed.entry
+        entry = managed.wanted  # the folder of the catalog, also if its load has failed
         if folder is not None and folder != entry.folder.resolve():
             entry = replace(entry, folder=folder, digest=None)  # the digest is that of the folder in the catalog
         await _finished(self.operations.load(managed, entry))
@@ -134,6 +134,7 @@ class ModelManager:
         added = [managed for name, managed in self._models.items() if name not in old and name not in new]
         changed = [name for name, entry in new.items() if old.get(name) != entry]
         for name in changed:
+            known[name].wanted = new[name]
             self._apply(known[name], new[name])
         self._register([*known.values(), *added])
         for managed in removed:
@@ -152,8 +153,7 @@ class ModelManager:
         if managed.registered.model is not None or not managed.on_demand:
             await _error(self.operations.load(managed, managed.wanted))
         else:
-            managed.registered.describe(unloaded_info(managed.entry))
-            managed.registered.change_state(ModelState.UNLOADED)
+            self._accept(managed)
 
     def _known(self, name: str) -> ManagedModel | None:
         """Return a model with a name, also one that leaves the server."""
@@ -195,7 +195,9 @@ class ModelManager:
         return managed.status()
 
     def _forget_failed(self, managed: ManagedModel) -> None:
-        if managed.registered.state is not ModelState.READY and self._models.get(managed.name) is managed:
+        in_catalog = managed.wanted.place != _OPERATOR  # since the load began
+        failed = managed.registered.state is not ModelState.READY
+        if failed and not in_catalog and self._models.get(managed.name) is managed:
             self._register([other for other in self.models if other is not managed])
             self._capacity.forget(managed.name)
 
@@ -212,6 +214,7 @@ class ModelManager:
     async def _change_entry(self, managed: ManagedModel, entry: ModelEntry) -> None:
         """Let a new or changed entry hold. Load the model if it has to be loaded (again)."""
         await self.operations.settled(managed)
+        self.operations.disarm_idle_timer(managed)  # its time may have changed
         managed.wanted = entry
         self._apply(managed, entry)
         same = managed.runs_as(entry) and (managed.entry.folder, managed.entry.digest) == (entry.folder, entry.digest)
@@ -220,9 +223,17 @@ class ModelManager:
             await _error(self.operations.load(managed, entry))
             return
         managed.entry = entry
-        if managed.registered.model is None and not managed.on_demand:
+        if managed.registered.model is not None:
+            self.operations.arm_idle_timer(managed)
+        elif managed.on_demand:
+            self._accept(managed)
+        else:
             await _error(self._load(managed))
-        self.operations.arm_idle_timer(managed)
+
+    def _accept(self, managed: ManagedModel) -> None:
+        """Let the next request load a model, whose folder or entry has changed."""
+        managed.registered.describe(unloaded_info(managed.entry))
+        managed.registered.change_state(ModelState.UNLOADED)
 
     def _check_running(self) -> None:
         if self.operations.starting:

@@ -118,8 +118,7 @@ class ModelOperations:
         """Stop all operations and all lanes. A batch that is running finishes; no lane takes another one."""
         self.stopping = True
         for managed in self._models.values():
-            if managed.idle_timer is not None:
-                managed.idle_timer.cancel()
+            self.disarm_idle_timer(managed)
         for task in self._running:
             task.cancel()
 
@@ -130,6 +129,12 @@ class ModelOperations:
             return
         due = max(self._clock(), managed.registered.last_used + seconds)
         managed.idle_timer = asyncio.get_running_loop().call_at(due, self._unload_if_idle, managed)
+
+    def disarm_idle_timer(self, managed: ManagedModel) -> None:
+        """Forget the time at which a model would be unloaded."""
+        if managed.idle_timer is not None:
+            managed.idle_timer.cancel()
+            managed.idle_timer = None
 
     def _unload_if_idle(self, managed: ManagedModel) -> None:
         managed.idle_timer = None
@@ -209,6 +214,8 @@ class ModelOperations:
         managed.retry_at = self._clock() + RETRY_SECONDS
         reason = f"{entry.folder} was not loaded: {one_line(error)}"
         registered.change_state(ModelState.READY if serves else ModelState.FAILED, reason)
+        if not serves:
+            asyncio.get_running_loop().call_at(managed.retry_at, self._accept_again, managed, managed.retry_at)
         if not self.starting:
             _log.error(
                 "model not loaded",
@@ -218,6 +225,12 @@ class ModelOperations:
                 still_serving=managed.digest[:DIGEST_DIGITS] if serves else "nothing",
                 exc_info=None if isinstance(error, OperatorError) else error,
             )
+
+    def _accept_again(self, managed: ManagedModel, retry_at: float) -> None:
+        """Let requests load a model again after a failed load. Clients that check health first would never do it."""
+        registered = managed.registered
+        if managed.on_demand and registered.state is ModelState.FAILED and managed.retry_at == retry_at:
+            registered.change_state(ModelState.UNLOADED, registered.reason)
 
     def _serve(self, managed: ManagedModel, version: Version) -> None:
         registered, model = managed.registered, version.model
