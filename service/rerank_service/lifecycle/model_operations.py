@@ -27,6 +27,9 @@ from rerank_service.models.served_model import ServedModel
 RETRY_SECONDS = 10.0
 """Seconds after a failed load in which requests do not start another load of the model."""
 
+_UNLOAD_WAIT = 30.0
+"""Maximum seconds in which a load waits for the memory of a model that finishes its requests."""
+
 DIGEST_DIGITS = 12
 """Number of logged digits of a digest."""
 
@@ -59,6 +62,7 @@ class ModelOperations:
         self._tasks = tasks
         self._clock = asyncio.get_running_loop().time
         self._running: set[asyncio.Task[Any]] = set()
+        self._unloads: set[Outcome] = set()
         self.starting = True
         """True until the models of the start are loaded. The server logs `ready` then, or the error that ends it."""
         self.stopping = False
@@ -82,7 +86,10 @@ class ModelOperations:
         Raises:
             LoadConflict: the model is being loaded.
         """
-        return self._operate(managed, "unloading", partial(self._unload, managed, reason))
+        unload = self._operate(managed, "unloading", partial(self._unload, managed, reason))
+        self._unloads.add(unload)
+        unload.add_done_callback(self._unloads.discard)
+        return unload
 
     def load_for_request(self, managed: ManagedModel) -> Outcome:
         """Load an on-demand model because of a request, or return the operation that is running.
@@ -260,13 +267,21 @@ class ModelOperations:
         _log.info("model unloaded", model=managed.name, why=reason)
 
     async def _make_room(self, loading: ManagedModel) -> bool:
-        """Unload the on-demand model that has been without requests for the longest time. Return False without one."""
+        """Unload the on-demand model that has been without requests for the longest time, or wait for a model that is
+        being unloaded. Return False if no memory became free."""
         idle = [managed for managed in self._models.values() if managed.is_idle and managed is not loading]
         if not idle:
-            return False
+            return await self._unload_ends()
         victim = min(idle, key=lambda managed: managed.registered.last_used)
         await asyncio.wait([self.unload(victim, f"model {loading.name!r} needs its memory")])
         return True
+
+    async def _unload_ends(self) -> bool:
+        """Wait until a model is unloaded. Return False if none is being unloaded, or if it takes too long."""
+        if not self._unloads:
+            return False
+        ended, _ = await asyncio.wait(self._unloads, timeout=_UNLOAD_WAIT, return_when=asyncio.FIRST_COMPLETED)
+        return bool(ended)
 
 
 def one_line(error: Exception) -> str:

@@ -236,6 +236,27 @@ async def test_room_is_made_by_the_idle_model_that_was_used_longest_ago(store: F
         assert server.manager.statuses()[2].reason == "model 'z' needs its memory"
 
 
+async def test_a_load_waits_for_the_memory_of_a_removed_model(store: FakeStore) -> None:
+    """The removed model finishes its requests first."""
+    store.limit = 250 * MB
+    a, old, new = entry("a"), entry("old"), entry("new")
+    async with managed(store, a, old) as server:
+        score = store.scores["old"]
+        score.hold()
+        accepted = asyncio.create_task(server.rank("old"))
+        await score.started()
+        change = asyncio.create_task(server.manager.change_catalog((a, old), (a, new)))
+        async with asyncio.timeout(10):
+            while server.states().get("new") != "loading":
+                await asyncio.sleep(0)
+        score.release()
+        del score
+        store.scores.clear()
+        assert await accepted == 1
+        await change
+        assert server.states() == {"a": "ready", "new": "ready"}
+
+
 async def test_a_load_that_cannot_fit_is_refused_before_it_starts(store: FakeStore) -> None:
     """The model that serves continues, beside which a second version has no room."""
     store.limit = 350 * MB
