@@ -12,13 +12,13 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.errors import MemoryTooSmall, NotReady, OperatorError, RequestError, UnknownModel, excerpt
+from rerank_service.errors import MemoryTooSmall, NotReady, OperatorError, RequestError, UnknownModel, excerpt, one_line
 from rerank_service.lifecycle.leaving_models import LeavingModels
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.lifecycle.model_control_errors import LoadFailed, NameTaken, NoMemory
-from rerank_service.lifecycle.model_operations import ModelOperations, Outcome, one_line
+from rerank_service.lifecycle.model_operations import ModelOperations, Outcome
 from rerank_service.lifecycle.version_loading import VersionLoader
 from rerank_service.models.catalog.entry import Load, ModelEntry
 from rerank_service.models.model_state import ModelState
@@ -44,6 +44,7 @@ class ModelManager:
         self._wants_ready = True
         self._draining = False
         self.operations = ModelOperations(self._models, loader, capacity, tasks)
+        capacity.admissions.on_close = self.operations.drain
         self._leaving = LeavingModels(registry, self._start_removal)
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from rerank_service.engine.process_memory import return_free_memory
-from rerank_service.errors import NotReady, OperatorError
+from rerank_service.errors import NotReady, OperatorError, one_line
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.managed_model import ManagedModel, Operation
 from rerank_service.lifecycle.model_capacity import ModelCapacity
@@ -65,6 +65,8 @@ class ModelOperations:
         self._unloads: set[Outcome] = set()
         self.starting = True
         """True until the models of the start are loaded. The server logs `ready` then, or the error that ends it."""
+        self.draining = False
+        """True when the server accepts no more requests."""
         self.stopping = False
         """True while the server shuts down. No request loads a model then."""
         self.on_loaded: OnVersion = _ignore
@@ -91,22 +93,33 @@ class ModelOperations:
         unload.add_done_callback(self._unloads.discard)
         return unload
 
-    def load_for_request(self, managed: ManagedModel) -> Outcome:
-        """Load an on-demand model because of a request, or return the operation that is running.
+    def load_for_request(self, managed: ManagedModel) -> asyncio.Future[None]:
+        """Load an on-demand model because of a request, or join the operation that is running. Return a future that is
+        done when the operation has ended.
 
         Raises:
-            NotReady: the last load failed some seconds ago, or the server is stopping.
+            NotReady: the last load failed some seconds ago, or the server accepts no more requests.
         """
-        if self.stopping:
-            raise NotReady("the server is stopping")
-        if managed.operation is not None:
-            return managed.operation.task
+        if self.stopping or self.draining:
+            raise NotReady("the server is draining: send the request to another replica")
+        if managed.operation is None:
+            self._check_retry(managed)
+            self.load(managed, managed.entry)
+        return managed.awaited
+
+    def _check_retry(self, managed: ManagedModel) -> None:
         wait = managed.retry_at - self._clock()
         if wait > 0:
             raise NotReady(
                 f"model {managed.name!r} could not be loaded: the log of the server has the reason", retry_after=wait
             )
-        return self.load(managed, managed.entry)
+
+    def drain(self) -> None:
+        """Reject the requests that wait for a load, which would be rejected after it, and load nothing for others."""
+        self.draining = True
+        for managed in self._models.values():
+            if managed.operation is not None:
+                managed.operation.release_requests()
 
     async def swap(self, managed: ManagedModel, before: ServedModel, version: Version) -> bool:
         """Let a version take the requests of a model in place of `before`. Return False if that serves no more."""
@@ -176,7 +189,8 @@ class ModelOperations:
                 self.arm_idle_timer(managed)
 
         task = self.start_task(run())
-        managed.operation = Operation(what, task)
+        managed.operation = Operation(what, task, asyncio.get_running_loop().create_future())
+        task.add_done_callback(managed.operation.release_requests)
         return task
 
     async def _load(self, managed: ManagedModel, entry: ModelEntry) -> Exception | None:
@@ -282,8 +296,3 @@ class ModelOperations:
             return False
         ended, _ = await asyncio.wait(self._unloads, timeout=_UNLOAD_WAIT, return_when=asyncio.FIRST_COMPLETED)
         return bool(ended)
-
-
-def one_line(error: Exception) -> str:
-    """Return the message of an error in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -152,6 +152,18 @@ async def test_a_request_waits_for_its_model_within_its_deadline(store: FakeStor
         assert store.loads == ["late"]
 
 
+async def test_requests_that_wait_for_a_load_when_the_server_drains(store: FakeStore) -> None:
+    """They are rejected at once, so that clients use another replica, and the end does not wait for the load."""
+    async with managed(store, entry("late", on_demand=True), entry("other", on_demand=True)) as server:
+        store.hold()
+        waiting = asyncio.create_task(server.rank("late"))
+        await store.loading(1)
+        server.admissions.close()
+        for request in (waiting, server.rank("other")):
+            with pytest.raises(NotReady, match="send the request to another replica"):
+                await request
+
+
 async def test_a_model_that_does_not_load_is_tried_again_later(store: FakeStore) -> None:
     """Requests meanwhile are told when to retry, without a load. The reason is not theirs to know."""
     async with managed(store, entry("a"), entry("late", on_demand=True)) as server:
