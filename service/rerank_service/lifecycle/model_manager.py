@@ -139,7 +139,6 @@ class ModelManager:
             self._apply(known[name], new[name])
         self._register([*known.values(), *added])
         for managed in removed:
-            managed.registered.load_on_demand = None
             self._leaving.add(managed)
         for name in changed:
             await self._change_entry(known[name], new[name])
@@ -169,9 +168,10 @@ class ModelManager:
 
     def _apply(self, managed: ManagedModel, entry: ModelEntry) -> None:
         """Let everything of an entry hold that needs no load."""
-        on_demand = entry.load is Load.ON_DEMAND
-        load = partial(self.operations.load_for_request, managed) if on_demand else None
-        managed.registered.load_on_demand = load
+        if entry.load is Load.ON_DEMAND:
+            managed.registered.load_on_demand = partial(self.operations.load_for_request, managed)
+        elif managed.registered.model is not None:  # else requests may join the load that follows
+            managed.registered.load_on_demand = None
         managed.registered.rename(entry.aliases)
         self._capacity.apply(managed.name, entry, managed.registered.model)
 
@@ -203,6 +203,7 @@ class ModelManager:
             self._capacity.forget(managed.name)
 
     def _start_removal(self, managed: ManagedModel) -> None:
+        managed.registered.load_on_demand = None
         if not self.operations.stopping:
             self.operations.start_task(self._remove(managed))
 
@@ -230,6 +231,7 @@ class ModelManager:
             self._accept(managed)
         else:
             await _error(self._load(managed))
+            managed.registered.load_on_demand = None
 
     def _accept(self, managed: ManagedModel) -> None:
         """Let the next request load a model, whose folder or entry has changed."""

@@ -70,7 +70,7 @@ class Registry:
     def register(self, models: Sequence[RegisteredModel]) -> None:
         """Know exactly these models from now on, in this order. Of two models with a name, the first one has it.
 
-        A model that served a name, or was the default, keeps that until its successor accepts requests, so that no
+        A model that accepts requests for a name, or as the default, does so until its successor accepts them. So no
         request is lost while the successor is loading.
         """
         self._registered = list(models)
@@ -152,7 +152,7 @@ class Registry:
 
 def _owner(before: RegisteredModel | None, after: RegisteredModel) -> RegisteredModel:
     """Return the model that gets the requests of a name that passes from one model to another, or stays."""
-    waits = before is not None and before.model is not None and not after.accepts_requests
+    waits = before is not None and before.accepts_requests and not after.accepts_requests
     return before if before is not None and waits else after
 
 

@@ -76,3 +76,34 @@ async def test_a_successor_that_does_not_load(store: FakeStore) -> None:
         async with asyncio.timeout(10):
             while store.used() > 100 * MB:
                 await asyncio.sleep(0.001)
+
+
+async def test_a_name_of_a_model_on_demand(store: FakeStore) -> None:
+    """It is loaded by a request for its name, also if that passes to a model that is still loading."""
+    before, after = (
+        (entry("a"), entry("late", on_demand=True, aliases=("x",))),
+        (entry("a"), entry("b", aliases=("x",))),
+    )
+    store.versions.update(late=2, b=3)
+    async with managed(store, *before) as server:
+        store.broken.add("b")
+        await server.manager.change_catalog(before, after)
+        assert await server.rank("x") == 2
+        store.broken.clear()
+        await server.manager.refresh("b")
+        assert await server.rank("x") == 3
+
+
+async def test_a_model_on_demand_that_is_loaded_at_the_start_now(store: FakeStore) -> None:
+    """Requests wait for its load, as before."""
+    before, after = entry("late", on_demand=True), entry("late")
+    async with managed(store, entry("a"), before) as server:
+        store.hold()
+        change = asyncio.create_task(server.manager.change_catalog((entry("a"), before), (entry("a"), after)))
+        await store.loading(2)
+        request = asyncio.create_task(server.rank("late"))
+        store.release()
+        await change
+        assert await request == 1
+        await server.manager.unload("late")
+        assert not server.manager.accepting["late"]
