@@ -29,7 +29,7 @@ class LeavingModels:
             _log.info(
                 "model kept",
                 model=managed.name,
-                names=names,
+                names=names or ["default"],  # it can be reached, so it is the default model
                 why="not in the catalog any more, but it serves until the new model of its names is loaded",
             )
 

@@ -1,9 +1,14 @@
 """Names that pass from one model to another when the catalog changes, without a lost request."""
 
 import asyncio
+import random
+from itertools import pairwise
 
+import pytest
+
+from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.scheduling.caller import Caller
-from support.managed import MB, FakeStore, entry, managed
+from support.managed import MB, FakeStore, ManagedServer, entry, managed
 
 ONLY_X = Caller(models=frozenset({"x"}))
 
@@ -107,3 +112,39 @@ async def test_a_model_on_demand_that_is_loaded_at_the_start_now(store: FakeStor
         assert await request == 1
         await server.manager.unload("late")
         assert not server.manager.accepting["late"]
+
+
+def _random_catalog(choice: random.Random) -> tuple[ModelEntry, ...]:
+    """Return one to four models that share the aliases p and q. A bundle of number 5 does not load."""
+    names = choice.sample(["m1", "m2", "m3", "m4"], choice.randint(1, 4))
+    owners = {alias: choice.choice(names) for alias in ("p", "q")}
+    return tuple(
+        entry(
+            name,
+            folder=f"v{choice.randint(1, 5)}",
+            aliases=tuple(alias for alias, owner in owners.items() if owner == name),
+        )
+        for name in names
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_any_changes_of_the_catalog(store: FakeStore, seed: int) -> None:
+    """No request for a name that all catalogs have fails, whichever models are added, removed, renamed or broken."""
+    choice = random.Random(seed)
+    store.versions.update({f"v{number}": number for number in range(1, 6)})
+    catalogs = [_random_catalog(choice) for _ in range(10)]
+    changed = asyncio.Event()
+
+    async def send(server: ManagedServer, name: str) -> None:
+        while not changed.is_set():
+            await server.rank(name)
+
+    async with managed(store, *catalogs[0]) as server:
+        store.broken.add("v5")
+        workers = [asyncio.create_task(send(server, name)) for name in ("p", "q", "")]
+        for before, after in pairwise(catalogs):
+            await server.manager.change_catalog(before, after)
+            assert list(server.states()) == [each.name for each in after]
+        changed.set()
+        await asyncio.gather(*workers)
