@@ -271,3 +271,8 @@ class ExtraMissing(OperatorError):
     def __init__(self, missing: str, extra: str) -> None:
         """`missing` is a package, `extra` the extra that installs it."""
         super().__init__(f"{missing} is not installed. Install the extra {extra}: {install_command(extra)}")
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -203,7 +203,7 @@ class Reranker:
     def _model(self, request: RerankRequest, caller: Caller) -> RegisteredModel:
         """Return the model of a request, if its caller may use it."""
         model = self._registry.find(request.model)
-        caller.check_model(model.names)
+        caller.check_model(self._registry.names_of(model))
         return model
 
     def _plan(self, request: RerankRequest, model: ServedModel) -> ReadingPlan:

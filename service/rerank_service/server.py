@@ -30,7 +30,7 @@ from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.host import cores, limit_tokenizer_threads
 from rerank_service.lifecycle.background_tuning import tuning_in_background
-from rerank_service.lifecycle.catalog_watch import CatalogWatch, watching
+from rerank_service.lifecycle.catalog_watch import CatalogWatch, Seen, read_and_look, watching
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_manager import ModelManager, managing_models
 from rerank_service.lifecycle.readiness import reporting_readiness
@@ -108,7 +108,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     async with AsyncExitStack() as running_parts:
         addresses = listen_addresses(settings.host)
         tls = certificate_store(settings)
-        entries = model_entries(settings)
+        entries, seen = read_and_look(partial(model_entries, settings), settings.models)
         core = _build_core(settings, addresses, running_parts)
         tracing = tracer_provider(settings)
         trace_flush = TraceFlush(tracing, signals)
@@ -123,7 +123,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             served = edges.addresses(admin_targets, manager.models[0].name, tls)
             _log_ready(served, manager, time.perf_counter() - started, keys=core.keys, tls=tls)
             await on_ready(served)
-            async with _changing_models(settings, manager, entries):
+            async with _changing_models(settings, manager, entries, seen):
                 await signals.get()
             manager.drain()
             await edges.report(manager)
@@ -227,14 +227,14 @@ def _managing(settings: Settings, core: _Core) -> AbstractAsyncContextManager[Mo
 
 @asynccontextmanager
 async def _changing_models(
-    settings: Settings, manager: ModelManager, entries: Sequence[ModelEntry]
+    settings: Settings, manager: ModelManager, entries: Sequence[ModelEntry], seen: Seen
 ) -> AsyncIterator[None]:
     """During the block, look for faster engines (unless `--tune off`), and follow the files of models (`--watch`)."""
 
     def load(entry: ModelEntry, running: ServedModel, give_up: threading.Event) -> Improvement | None:
         return load_faster(model_options(entry, settings), running, give_up)
 
-    watch = CatalogWatch(manager, partial(model_entries, settings), entries, settings.models)
+    watch = CatalogWatch(manager, partial(model_entries, settings), entries, settings.models, seen)
     async with (
         tuning_in_background(manager, load) if settings.tune == "auto" else nullcontext(),
         watching(watch) if settings.watch else nullcontext(),

@@ -27,10 +27,11 @@ from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import Names, ServedModel
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.request import RerankRequest
-from rerank_service.reranker import Reranker
+from rerank_service.reranker import ANYBODY, Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch
+from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.lane_pool import LanePools
@@ -174,11 +175,15 @@ class ManagedServer:
     admissions: Admissions
     store: FakeStore
 
-    async def rank(self, model: str = "", *, seconds: float = 60.0) -> int:
+    async def rank(self, model: str = "", *, seconds: float = 60.0, caller: Caller = ANYBODY) -> int:
         """Rank a document. Return the number of the version that scored it."""
         documents = [Document("1", original="1")]
         ranking = await self.reranker.rerank(
-            RerankRequest(query="0", model=model), documents, reader=DocumentReader(), deadline=Deadline.after(seconds)
+            RerankRequest(query="0", model=model),
+            documents,
+            reader=DocumentReader(),
+            deadline=Deadline.after(seconds),
+            caller=caller,
         )
         return int(next(iter(ranking)).logit)
 

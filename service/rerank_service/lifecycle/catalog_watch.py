@@ -6,7 +6,8 @@ ConfigMap, and a link from `current` to another bundle, are changes too.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +15,10 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.errors import OperatorError
+from rerank_service.errors import OperatorError, one_line
 from rerank_service.file_version import FileVersion, file_version
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.model_manager import ModelManager
-from rerank_service.lifecycle.model_operations import one_line
 from rerank_service.models.catalog.entry import ModelEntry
 
 INTERVAL = 1.0
@@ -31,26 +31,38 @@ Versions = dict[str, FileVersion]
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
     """The files at one look."""
 
     catalog: Versions
     """Versions of the models file, or of the folder of bundles and the folders in it."""
-    models: dict[str, Versions]
-    """Versions of the files of each model, by its name."""
+    models: dict[Path, Versions]
+    """Versions of the files in each model folder."""
+
+
+def read_and_look(read: ReadCatalog, path: Path | None) -> tuple[tuple[ModelEntry, ...], Seen]:
+    """Read a catalog, and look at its files. A change after this look is seen by the next one, also while the models
+    are loading.
+
+    Raises what `read` raises.
+    """
+    catalog = _catalog(path)
+    entries = read()
+    return entries, Seen(catalog, _models(entry.folder for entry in entries))
 
 
 class CatalogWatch:
     """Changes the models of a server when their files change. Used on the event loop only.
 
     A change counts when two looks have seen the same files, because a bundle takes time to copy. A wrong file changes
-    nothing and is logged once. A load that failed is repeated when a file of its folder changes.
+    nothing, is logged once, and is read again at each look: its mistake may be a folder that is not there yet. A load
+    that failed is repeated when a file of its folder changes.
     """
 
     def __init__(
-        self, manager: ModelManager, read: ReadCatalog, entries: Sequence[ModelEntry], path: Path | None
+        self, manager: ModelManager, read: ReadCatalog, entries: Sequence[ModelEntry], path: Path | None, seen: Seen
     ) -> None:
-        """Follow the catalog `entries`, which the server started with.
+        """Follow the catalog `entries`, which the server started with. `seen` are its files before they were loaded.
 
         `read` reads the catalog again. `path` is its models file or its folder of bundles; None: there is none, and
         only the folders of the models change.
@@ -59,8 +71,9 @@ class CatalogWatch:
         self._read = read
         self._entries = tuple(entries)
         self._path = path
-        self._applied = self._look(self._folders())
-        self._last = self._applied
+        self._applied = self._last = seen
+        self._problem = ""
+        """The error of the last look, as it was logged; empty if there was none."""
 
     async def run(self) -> None:
         """Look again and again."""
@@ -70,39 +83,50 @@ class CatalogWatch:
 
     async def look(self) -> None:
         """Look at the files, and apply a change that the look before has seen, too. Return when it is applied."""
-        seen = await run_in_background(partial(self._look, self._folders()))
+        try:
+            await self._look()
+        except Exception as error:  # noqa: BLE001 - the next look tries again
+            if one_line(error) != self._problem:
+                unexpected = None if isinstance(error, OperatorError) else error
+                _log.error("models not reloaded", why=one_line(error), kept=len(self._entries), exc_info=unexpected)
+            self._problem = one_line(error)
+
+    async def _look(self) -> None:
+        folders = [managed.wanted.folder for managed in self._manager.models]
+        seen = await run_in_background(lambda: Seen(_catalog(self._path), _models(folders)))
         settled, self._last = seen == self._last, seen
-        if not settled or seen == self._applied:
+        if not settled or (seen == self._applied and not self._problem):
             return
         before, self._applied = self._applied, seen
-        if seen.catalog != before.catalog:
+        if self._problem or seen.catalog != before.catalog:
             await self._change_catalog()
-        for name, versions in seen.models.items():
-            if name in before.models and versions != before.models[name]:
-                await self._manager.refresh(name)
+        for managed in self._manager.models:
+            folder = managed.wanted.folder
+            if folder in before.models and seen.models.get(folder, before.models[folder]) != before.models[folder]:
+                await self._manager.refresh(managed.name)
 
     async def _change_catalog(self) -> None:
-        try:
-            entries = await run_in_background(self._read)
-            failed = await self._manager.change_catalog(self._entries, entries)
-        except OperatorError as error:
-            _log.error("models not reloaded", why=one_line(error), kept=len(self._entries))
-            return
-        before, self._entries = self._entries, entries
-        _log.info("models reloaded", **_difference(before, entries), failed=failed)
+        entries, seen = await run_in_background(partial(read_and_look, self._read, self._path))
+        new = {folder: versions for folder, versions in seen.models.items() if folder not in self._applied.models}
+        self._applied = Seen(
+            self._applied.catalog, self._applied.models | new
+        )  # they may change while they are loading
+        failed = await self._manager.change_catalog(self._entries, entries)
+        self._problem = ""
+        _log.info("models reloaded", **_difference(self._entries, entries), failed=failed)
+        self._entries = entries
 
-    def _folders(self) -> dict[str, Path]:
-        return {managed.name: managed.wanted.folder for managed in self._manager.models}
 
-    def _look(self, folders: Mapping[str, Path]) -> _Seen:
-        return _Seen(self._catalog(), {name: _versions(folder) for name, folder in folders.items()})
+def _catalog(path: Path | None) -> Versions:
+    if path is None:
+        return {}
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises without permission
+        return {"": file_version(path)}
+    return {child.name: _identity(child) for child in _children(path)}
 
-    def _catalog(self) -> Versions:
-        if self._path is None:
-            return {}
-        if not self._path.is_dir():
-            return {"": file_version(self._path)}
-        return {child.name: _identity(child) for child in _children(self._path)}
+
+def _models(folders: Iterable[Path]) -> dict[Path, Versions]:
+    return {folder: _versions(folder) for folder in folders}
 
 
 def _identity(folder: Path) -> FileVersion:
@@ -113,8 +137,8 @@ def _identity(folder: Path) -> FileVersion:
 
 def _versions(folder: Path) -> Versions:
     """Return the versions of all files of a model: those in its folder and in the folders there."""
-    base = folder if folder.is_dir() else folder.parent  # a model may be a graph in a hub folder
-    children = [child for each in _children(base) for child in (each, *(_children(each) if each.is_dir() else ()))]
+    base = folder if os.path.isdir(folder) else folder.parent  # noqa: PTH112 - a model may be a graph in a hub folder
+    children = [child for each in _children(base) for child in (each, *_children(each))]
     return {str(child): file_version(child) for child in children}
 
 

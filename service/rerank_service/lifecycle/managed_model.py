@@ -17,6 +17,13 @@ class Operation:
     """The work, for messages: `loading FOLDER`, or `unloading`."""
     task: asyncio.Task[Exception | None]
     """Returns the error that ended the work. It raises only CancelledError, at the end of the server."""
+    awaited: asyncio.Future[None]
+    """Requests wait for it. Done when the work has ended, or when the server accepts no more requests."""
+
+    def release_requests(self, _task: object = None) -> None:
+        """Let requests wait no longer."""
+        if not self.awaited.done():
+            self.awaited.set_result(None)
 
 
 @dataclass(slots=True)
@@ -49,6 +56,12 @@ class ManagedModel:
     def on_demand(self) -> bool:
         """True if requests load the model."""
         return self.entry.load is Load.ON_DEMAND
+
+    @property
+    def awaited(self) -> asyncio.Future[None]:
+        """The future that requests wait for while an operation is running."""
+        assert self.operation is not None
+        return self.operation.awaited
 
     @property
     def is_idle(self) -> bool:

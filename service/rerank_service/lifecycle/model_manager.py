@@ -12,12 +12,13 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.errors import MemoryTooSmall, NotReady, OperatorError, RequestError, UnknownModel, excerpt
+from rerank_service.errors import MemoryTooSmall, NotReady, OperatorError, RequestError, UnknownModel, excerpt, one_line
+from rerank_service.lifecycle.leaving_models import LeavingModels
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.lifecycle.model_control_errors import LoadFailed, NameTaken, NoMemory
-from rerank_service.lifecycle.model_operations import ModelOperations, Outcome, one_line
+from rerank_service.lifecycle.model_operations import ModelOperations, Outcome
 from rerank_service.lifecycle.version_loading import VersionLoader
 from rerank_service.models.catalog.entry import Load, ModelEntry
 from rerank_service.models.model_state import ModelState
@@ -43,6 +44,8 @@ class ModelManager:
         self._wants_ready = True
         self._draining = False
         self.operations = ModelOperations(self._models, loader, capacity, tasks)
+        capacity.admissions.on_close = self.operations.drain
+        self._leaving = LeavingModels(registry, self._start_removal)
 
     @property
     def models(self) -> Sequence[ManagedModel]:
@@ -58,7 +61,7 @@ class ModelManager:
     @property
     def accepting(self) -> Mapping[str, bool]:
         """All names and aliases of models, with True if the model accepts requests."""
-        return {name: each.registered.accepts_requests for each in self.models for name in each.registered.names}
+        return {name: owner.accepts_requests for name, owner in self._registry.owners.items()}
 
     async def start(self, entries: Sequence[ModelEntry]) -> None:
         """Register the models of a catalog, and load those that are loaded at the start, one after the other.
@@ -92,7 +95,7 @@ class ModelManager:
         if managed is None:
             assert folder is not None
             return await self._load_new(ModelEntry(folder=folder, place=_OPERATOR, name=name))
-        entry = managed.entry
+        entry = managed.wanted  # the folder of the catalog, also if its load has failed
         if folder is not None and folder != entry.folder.resolve():
             entry = replace(entry, folder=folder, digest=None)  # the digest is that of the folder in the catalog
         await _finished(self.operations.load(managed, entry))
@@ -119,19 +122,24 @@ class ModelManager:
         """Change from one catalog to another. Models that an operator added or changed stay as they are, unless their
         entries changed. Return when all loads have ended, with the names of the models whose load failed.
 
+        All names change at once. A name that passes to a model that is not loaded yet stays with the model that served
+        it until then, even if the new catalog does not have that model.
+
         Raises:
             BundleInvalid: an entry has no name, and its folder has none. Nothing has changed.
         """
         old = {_name(entry): entry for entry in before}
         new = {_name(entry): entry for entry in after}
-        known = {name: self._models.get(name) or self._managed(entry) for name, entry in new.items()}
+        known = {name: self._known(name) or self._managed(entry) for name, entry in new.items()}
         removed = [managed for name, managed in self._models.items() if name in old and name not in new]
         added = [managed for name, managed in self._models.items() if name not in old and name not in new]
+        changed = [name for name, entry in new.items() if old.get(name) != entry]
+        for name in changed:
+            known[name].wanted = new[name]
+            self._apply(known[name], new[name])
         self._register([*known.values(), *added])
         for managed in removed:
-            managed.registered.load_on_demand = None
-            self.operations.start_task(self._remove(managed))
-        changed = [name for name, entry in new.items() if old.get(name) != entry]
+            self._leaving.add(managed)
         return [name for name in changed if not await self._change_entry(known[name], new[name])]
 
     async def refresh(self, name: str) -> None:
@@ -144,8 +152,11 @@ class ModelManager:
         if managed.registered.model is not None or not managed.on_demand:
             await _error(self.operations.load(managed, managed.wanted))
         else:
-            managed.registered.describe(unloaded_info(managed.entry))
-            managed.registered.change_state(ModelState.UNLOADED)
+            self._accept(managed)
+
+    def _known(self, name: str) -> ManagedModel | None:
+        """Return a model with a name, also one that leaves the server."""
+        return self._models.get(name) or self._leaving.take_back(name)
 
     def _managed(self, entry: ModelEntry) -> ManagedModel:
         """Return a model that is not loaded."""
@@ -156,9 +167,10 @@ class ModelManager:
 
     def _apply(self, managed: ManagedModel, entry: ModelEntry) -> None:
         """Apply the fields of an entry that need no load: aliases, weight, limits and `load`."""
-        on_demand = entry.load is Load.ON_DEMAND
-        load = partial(self.operations.load_for_request, managed) if on_demand else None
-        managed.registered.load_on_demand = load
+        if entry.load is Load.ON_DEMAND:
+            managed.registered.load_on_demand = partial(self.operations.load_for_request, managed)
+        elif managed.registered.model is not None:  # else requests may join the load that follows
+            managed.registered.load_on_demand = None
         managed.registered.rename(entry.aliases)
         self._capacity.apply(managed.name, entry, managed.registered.model)
 
@@ -183,9 +195,16 @@ class ModelManager:
         return managed.status()
 
     def _forget_failed(self, managed: ManagedModel) -> None:
-        if managed.registered.state is not ModelState.READY and self._models.get(managed.name) is managed:
+        in_catalog = managed.wanted.place != _OPERATOR  # since the load began
+        failed = managed.registered.state is not ModelState.READY
+        if failed and not in_catalog and self._models.get(managed.name) is managed:
             self._register([other for other in self.models if other is not managed])
             self._capacity.forget(managed.name)
+
+    def _start_removal(self, managed: ManagedModel) -> None:
+        managed.registered.load_on_demand = None
+        if not self.operations.stopping:
+            self.operations.start_task(self._remove(managed))
 
     async def _remove(self, managed: ManagedModel) -> None:
         await self.operations.settled(managed)
@@ -196,6 +215,7 @@ class ModelManager:
     async def _change_entry(self, managed: ManagedModel, entry: ModelEntry) -> bool:
         """Apply a new or changed entry, and load the model if that is needed. Return False if the load failed."""
         await self.operations.settled(managed)
+        self.operations.disarm_idle_timer(managed)  # its time may have changed
         managed.wanted = entry
         self._apply(managed, entry)
         same = managed.runs_as(entry) and (managed.entry.folder, managed.entry.digest) == (entry.folder, entry.digest)
@@ -203,10 +223,20 @@ class ModelManager:
         if managed.registered.model is not None and not same:
             return await _error(self.operations.load(managed, entry)) is None
         managed.entry = entry
-        if managed.registered.model is None and not managed.on_demand:
-            return await _error(self._load(managed)) is None
-        self.operations.arm_idle_timer(managed)
+        if managed.registered.model is not None:
+            self.operations.arm_idle_timer(managed)
+        elif managed.on_demand:
+            self._accept(managed)
+        else:
+            error = await _error(self._load(managed))
+            managed.registered.load_on_demand = None
+            return error is None
         return True
+
+    def _accept(self, managed: ManagedModel) -> None:
+        """Let the next request load a model, whose folder or entry has changed."""
+        managed.registered.describe(unloaded_info(managed.entry))
+        managed.registered.change_state(ModelState.UNLOADED)
 
     def _check_running(self) -> None:
         if self.operations.starting:

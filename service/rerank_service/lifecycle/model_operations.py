@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from rerank_service.engine.process_memory import return_free_memory
-from rerank_service.errors import NotReady, OperatorError
+from rerank_service.errors import NotReady, OperatorError, one_line
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.managed_model import ManagedModel, Operation
 from rerank_service.lifecycle.model_capacity import ModelCapacity
@@ -26,6 +26,9 @@ from rerank_service.models.served_model import ServedModel
 
 RETRY_SECONDS = 10.0
 """Seconds after a failed load in which requests do not start another load of the model."""
+
+_UNLOAD_WAIT = 30.0
+"""Maximum seconds in which a load waits for the memory of a model that finishes its requests."""
 
 DIGEST_DIGITS = 12
 """Number of logged digits of a digest."""
@@ -59,8 +62,11 @@ class ModelOperations:
         self._tasks = tasks
         self._clock = asyncio.get_running_loop().time
         self._running: set[asyncio.Task[Any]] = set()
+        self._unloads: set[Outcome] = set()
         self.starting = True
         """True until the models of the start are loaded. The server logs `ready` then, or the error that ends it."""
+        self.draining = False
+        """True when the server accepts no more requests."""
         self.stopping = False
         """True while the server shuts down. No request loads a model then."""
         self.on_loaded: OnVersion = _ignore
@@ -82,24 +88,38 @@ class ModelOperations:
         Raises:
             LoadConflict: the model is being loaded.
         """
-        return self._operate(managed, "unloading", partial(self._unload, managed, reason))
+        unload = self._operate(managed, "unloading", partial(self._unload, managed, reason))
+        self._unloads.add(unload)
+        unload.add_done_callback(self._unloads.discard)
+        return unload
 
-    def load_for_request(self, managed: ManagedModel) -> Outcome:
-        """Load an on-demand model because of a request, or return the operation that is running.
+    def load_for_request(self, managed: ManagedModel) -> asyncio.Future[None]:
+        """Load an on-demand model because of a request, or join the operation that is running. Return a future that is
+        done when the operation has ended.
 
         Raises:
-            NotReady: the last load failed some seconds ago, or the server is stopping.
+            NotReady: the last load failed some seconds ago, or the server accepts no more requests.
         """
-        if self.stopping:
-            raise NotReady("the server is stopping")
-        if managed.operation is not None:
-            return managed.operation.task
+        if self.stopping or self.draining:
+            raise NotReady("the server is draining: send the request to another replica")
+        if managed.operation is None:
+            self._check_retry(managed)
+            self.load(managed, managed.entry)
+        return managed.awaited
+
+    def _check_retry(self, managed: ManagedModel) -> None:
         wait = managed.retry_at - self._clock()
         if wait > 0:
             raise NotReady(
                 f"model {managed.name!r} could not be loaded: the log of the server has the reason", retry_after=wait
             )
-        return self.load(managed, managed.entry)
+
+    def drain(self) -> None:
+        """Reject the requests that wait for a load, which would be rejected after it, and load nothing for others."""
+        self.draining = True
+        for managed in self._models.values():
+            if managed.operation is not None:
+                managed.operation.release_requests()
 
     async def swap(self, managed: ManagedModel, before: ServedModel, version: Version) -> bool:
         """Let a version take the requests of a model in place of `before`. Return False if that serves no more."""
@@ -118,8 +138,7 @@ class ModelOperations:
         """Stop all operations and all lanes. A batch that is running finishes; no lane takes another one."""
         self.stopping = True
         for managed in self._models.values():
-            if managed.idle_timer is not None:
-                managed.idle_timer.cancel()
+            self.disarm_idle_timer(managed)
         for task in self._running:
             task.cancel()
 
@@ -130,6 +149,12 @@ class ModelOperations:
             return
         due = max(self._clock(), managed.registered.last_used + seconds)
         managed.idle_timer = asyncio.get_running_loop().call_at(due, self._unload_if_idle, managed)
+
+    def disarm_idle_timer(self, managed: ManagedModel) -> None:
+        """Forget the time at which a model would be unloaded."""
+        if managed.idle_timer is not None:
+            managed.idle_timer.cancel()
+            managed.idle_timer = None
 
     def _unload_if_idle(self, managed: ManagedModel) -> None:
         managed.idle_timer = None
@@ -164,7 +189,8 @@ class ModelOperations:
                 self.arm_idle_timer(managed)
 
         task = self.start_task(run())
-        managed.operation = Operation(what, task)
+        managed.operation = Operation(what, task, asyncio.get_running_loop().create_future())
+        task.add_done_callback(managed.operation.release_requests)
         return task
 
     async def _load(self, managed: ManagedModel, entry: ModelEntry) -> Exception | None:
@@ -209,6 +235,8 @@ class ModelOperations:
         managed.retry_at = self._clock() + RETRY_SECONDS
         reason = f"{entry.folder} was not loaded: {one_line(error)}"
         registered.change_state(ModelState.READY if serves else ModelState.FAILED, reason)
+        if not serves:
+            asyncio.get_running_loop().call_at(managed.retry_at, self._accept_again, managed, managed.retry_at)
         if not self.starting:
             _log.error(
                 "model not loaded",
@@ -218,6 +246,12 @@ class ModelOperations:
                 still_serving=managed.digest[:DIGEST_DIGITS] if serves else "nothing",
                 exc_info=None if isinstance(error, OperatorError) else error,
             )
+
+    def _accept_again(self, managed: ManagedModel, retry_at: float) -> None:
+        """Let requests load a model again after a failed load. Clients that check health first would never do it."""
+        registered = managed.registered
+        if managed.on_demand and registered.state is ModelState.FAILED and managed.retry_at == retry_at:
+            registered.change_state(ModelState.UNLOADED, registered.reason)
 
     def _serve(self, managed: ManagedModel, version: Version) -> None:
         registered, model = managed.registered, version.model
@@ -247,15 +281,18 @@ class ModelOperations:
         _log.info("model unloaded", model=managed.name, why=reason)
 
     async def _make_room(self, loading: ManagedModel) -> bool:
-        """Unload the on-demand model that has been without requests for the longest time. Return False without one."""
+        """Unload the on-demand model that has been without requests for the longest time, or wait for a model that is
+        being unloaded. Return False if no memory became free."""
         idle = [managed for managed in self._models.values() if managed.is_idle and managed is not loading]
         if not idle:
-            return False
+            return await self._unload_ends()
         victim = min(idle, key=lambda managed: managed.registered.last_used)
         await asyncio.wait([self.unload(victim, f"model {loading.name!r} needs its memory")])
         return True
 
-
-def one_line(error: Exception) -> str:
-    """Return the message of an error in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    async def _unload_ends(self) -> bool:
+        """Wait until a model is unloaded. Return False if none is being unloaded, or if it takes too long."""
+        if not self._unloads:
+            return False
+        ended, _ = await asyncio.wait(self._unloads, timeout=_UNLOAD_WAIT, return_when=asyncio.FIRST_COMPLETED)
+        return bool(ended)

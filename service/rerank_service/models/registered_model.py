@@ -54,7 +54,7 @@ class RegisteredModel:
         self.on_idle: Callable[[], None] = _ignore
         """Called when the last live request has ended."""
         self.on_change: Callable[[], None] = _ignore
-        """Called when names or state change. The registry sets it."""
+        """Called when the state changes. The registry sets it."""
 
     @property
     def name(self) -> str:
@@ -98,11 +98,10 @@ class RegisteredModel:
         self.model = model
 
     def rename(self, aliases: tuple[str, ...]) -> None:
-        """Replace the aliases. The version stays."""
+        """Replace the aliases. The version stays. Requests find them after `Registry.changed`."""
         if aliases != self._info.aliases:
             self._info = replace(self._info, aliases=aliases)
             self.describe(self._info)
-            self.on_change()
 
     def stop_serving(self) -> ServedModel | None:
         """Send no more requests to the version that serves, and return it. Its live requests continue."""

@@ -1,6 +1,6 @@
 """The models of the server, by name."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -41,6 +41,7 @@ class Registry:
         self._logged: set[str] = set()
         self._registered: list[RegisteredModel] = []
         self._by_name: dict[str, RegisteredModel] = {}
+        self._default: RegisteredModel | None = None
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -48,12 +49,30 @@ class Registry:
         """All models, the default first."""
         return self._registered
 
+    @property
+    def owners(self) -> Mapping[str, RegisteredModel]:
+        """The model that gets the requests of each name and alias."""
+        return self._by_name
+
+    def names_of(self, model: RegisteredModel) -> tuple[str, ...]:
+        """Return all names by which requests reach a model: its own, and those that it keeps for its successor."""
+        kept = (name for name, owner in self._by_name.items() if owner is model)
+        return tuple(dict.fromkeys((*model.names, *kept)))
+
+    def is_used(self, model: RegisteredModel) -> bool:
+        """Return True if requests of any name, or without a name, get a model."""
+        return model is self._default or any(owner is model for owner in self._by_name.values())
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a model is added or removed, or changes its names or its state."""
         self._listeners.append(listener)
 
     def register(self, models: Sequence[RegisteredModel]) -> None:
-        """Know exactly these models from now on, in this order. Of two models with a name, the first one has it."""
+        """Know exactly these models from now on, in this order. Of two models with a name, the first one has it.
+
+        A model that accepts requests for a name, or as the default, does so until its successor accepts them. So no
+        request is lost while the successor is loading.
+        """
         self._registered = list(models)
         for model in models:
             model.on_change = self.changed
@@ -61,10 +80,12 @@ class Registry:
 
     def changed(self) -> None:
         """Look up the names of all models again, and call the listeners."""
-        self._by_name = {}
+        owners: dict[str, RegisteredModel] = {}
         for model in self._registered:
             for name in model.names:
-                self._by_name.setdefault(name, model)
+                owners.setdefault(name, model)
+        self._by_name = {name: _owner(self._by_name.get(name), model) for name, model in owners.items()}
+        self._default = _owner(self._default, self._registered[0]) if self._registered else None
         for listener in self._listeners:
             listener()
 
@@ -100,11 +121,11 @@ class Registry:
             NotReady: no model accepts requests yet, and none has this name.
             UnknownModel: no model has this name; the message lists the names that are served.
         """
-        if not self._registered:
+        default = self._default
+        if default is None:
             raise NotReady("the model is loading")
         if name in self._by_name:
             return self._by_name[name]
-        default = self._registered[0]
         if self._any_model or name in self._default_names:
             return default
         if len(self._registered) == 1 and self._hosted_patterns.accepts(name, self._by_name):
@@ -127,6 +148,12 @@ class Registry:
     def infos(self) -> list[ModelInfo]:
         """Return the facts about all models, loaded or not, the default first."""
         return [each.info for each in self._registered]
+
+
+def _owner(before: RegisteredModel | None, after: RegisteredModel) -> RegisteredModel:
+    """Return the model that gets the requests of a name that passes from one model to another, or stays."""
+    waits = before is not None and before.accepts_requests and not after.accepts_requests
+    return before if before is not None and waits else after
 
 
 def _served(registered: RegisteredModel) -> ServedModel:

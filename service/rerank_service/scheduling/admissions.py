@@ -16,6 +16,10 @@ class LiveLimits:
     """Padded tokens that remain to be computed."""
 
 
+def _ignore() -> None:
+    """Do nothing."""
+
+
 class Admissions:
     """Admission control of all models, by name. Used on the event loop only.
 
@@ -28,6 +32,8 @@ class Admissions:
         self._clock = clock
         self._draining = False
         self._models: dict[str, Admission] = {}
+        self.on_close: Callable[[], None] = _ignore
+        """Called by `close`."""
 
     def of(self, model: str) -> Admission:
         """Return the admission of a model, by its own name."""
@@ -64,6 +70,7 @@ class Admissions:
         self._draining = True
         for admission in self._models.values():
             admission.close()
+        self.on_close()
 
     async def drained(self) -> None:
         """Wait until no request is live. Call `close` before."""

@@ -79,7 +79,7 @@ async def test_requests_for_a_model_that_is_not_loaded_are_told_to_retry(edges: 
 
 async def test_tei_describes_a_default_model_that_is_not_loaded(edges: Served) -> None:
     """Its manifest has most of it."""
-    _register(edges.core, first=True)
+    _register(edges.core, on_demand=True, first=True)
     info = (await edges.http.get("/info")).json()
     assert (info["model_id"], info["max_input_length"]) == ("late", 32)
     assert (await edges.http.get("/openapi.json")).status_code == 200

@@ -1,11 +1,14 @@
 """A server that follows its models file and its model folders, on real files. Loads are fast."""
 
+import asyncio
 import os
+from functools import partial
 from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from rerank_service.lifecycle.catalog_watch import CatalogWatch
+from rerank_service.lifecycle.catalog_watch import CatalogWatch, read_and_look
+from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.catalog.reading import read_catalog
 from support.managed import FakeStore, managed
 from support.small import write_small_model
@@ -35,9 +38,9 @@ async def test_a_swapped_config_map(store: FakeStore, tmp_path: Path) -> None:
     volume.mkdir()
     _volume(volume, "..1", f"- {{bundle: {tmp_path}/bundles/one, name: a}}\n")
     path = volume / "models.yaml"
-    entries = read_catalog(path)
+    entries, seen = read_and_look(partial(read_catalog, path), path)
     async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, lambda: read_catalog(path), entries, path)
+        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
         with capture_logs() as logs:
             await _settle(watch)
             _volume(volume, "..2", f"- {{bundle: {tmp_path}/bundles/one, name: a, wieght: 2}}\n")
@@ -60,9 +63,11 @@ async def test_a_swapped_config_map(store: FakeStore, tmp_path: Path) -> None:
 async def test_a_new_version_in_a_folder(store: FakeStore, tmp_path: Path) -> None:
     """It is loaded when its files have stopped to change. A load that fails is repeated after the next change."""
     bundle = write_small_model(tmp_path / "models" / "one")
-    entries = read_catalog(tmp_path / "models")
+    entries, seen = read_and_look(partial(read_catalog, tmp_path / "models"), tmp_path / "models")
     async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, lambda: read_catalog(tmp_path / "models"), entries, tmp_path / "models")
+        watch = CatalogWatch(
+            server.manager, partial(read_catalog, tmp_path / "models"), entries, tmp_path / "models", seen
+        )
         store.versions["one"], store.broken = 2, {"one"}
         (bundle.folder / "model.onnx").touch()
         await watch.look()
@@ -89,9 +94,9 @@ async def test_a_folder_of_bundles_and_a_link(store: FakeStore, tmp_path: Path) 
     folder = tmp_path / "models"
     folder.mkdir()
     (folder / "one").symlink_to(tmp_path / "v1")
-    entries = read_catalog(folder)
+    entries, seen = read_and_look(partial(read_catalog, folder), folder)
     async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, lambda: read_catalog(folder), entries, folder)
+        watch = CatalogWatch(server.manager, partial(read_catalog, folder), entries, folder, seen)
         store.versions["one"] = 2
         (folder / ".new").symlink_to(tmp_path / "v2")
         (folder / ".new").rename(folder / "one")
@@ -106,3 +111,86 @@ async def test_a_folder_of_bundles_and_a_link(store: FakeStore, tmp_path: Path) 
         await _settle(watch)
         assert list(server.states()) == ["two"]
         assert server.registry.find("").name == "two"
+
+
+async def test_a_bundle_that_arrives_after_its_entry(store: FakeStore, tmp_path: Path) -> None:
+    """The models file is read again until its folders are there. The mistake is logged once."""
+    write_small_model(tmp_path / "one")
+    path = tmp_path / "models.yaml"
+    path.write_text("- {bundle: one, name: a}\n")
+    entries, seen = read_and_look(partial(read_catalog, path), path)
+    async with managed(store, *entries) as server:
+        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+        with capture_logs() as logs:
+            path.write_text("- {bundle: one, name: a}\n- {bundle: two, name: b}\n")
+            for _ in range(3):
+                await _settle(watch)
+        assert [log["event"] for log in logs] == ["models not reloaded"]
+        write_small_model(tmp_path / "two")
+        await watch.look()
+        assert server.states() == {"a": "ready", "b": "ready"}
+        assert await server.rank("b") == 1
+
+
+async def test_a_folder_that_is_complete_later(store: FakeStore, tmp_path: Path) -> None:
+    """A folder of bundles has a new folder without files, and then with them."""
+    write_small_model(tmp_path / "one")
+    entries, seen = read_and_look(partial(read_catalog, tmp_path), tmp_path)
+    async with managed(store, *entries) as server:
+        watch = CatalogWatch(server.manager, partial(read_catalog, tmp_path), entries, tmp_path, seen)
+        (tmp_path / "two").mkdir()
+        await _settle(watch)
+        assert server.states() == {"one": "ready"}
+        write_small_model(tmp_path / "two")
+        await watch.look()
+        assert server.states() == {"one": "ready", "two": "ready"}
+
+
+async def test_changes_while_models_are_loading(store: FakeStore, tmp_path: Path) -> None:
+    """Changes during the start, and of a new bundle during its first load, are not missed."""
+    for name in ("one", "two"):
+        write_small_model(tmp_path / name)
+    path = tmp_path / "models.yaml"
+    path.write_text("- {bundle: one, name: a}\n")
+    entries, seen = read_and_look(partial(read_catalog, path), path)
+    async with managed(store, *entries) as server:
+        path.write_text("- {bundle: one, name: a}\n- {bundle: two, name: b}\n")
+        store.versions["one"] = 2
+        os.utime(tmp_path / "one" / "model.onnx", ns=(1, 1))
+        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+        await watch.look()
+        store.hold()
+        applied = asyncio.create_task(watch.look())
+        await store.loading(2)
+        os.utime(tmp_path / "two" / "model.onnx", ns=(1, 1))
+        store.release()
+        await applied
+        store.versions["two"] = 2
+        assert [await server.rank(name) for name in ("a", "b")] == [2, 1]
+        await _settle(watch)
+        assert await server.rank("b") == 2
+
+
+async def test_an_unexpected_error_does_not_end_the_watch(store: FakeStore, tmp_path: Path) -> None:
+    """It is logged once with a traceback, and the next look tries again."""
+    write_small_model(tmp_path / "one")
+    path = tmp_path / "models.yaml"
+    path.write_text("- {bundle: one, name: a}\n")
+    entries, seen = read_and_look(partial(read_catalog, path), path)
+    failures = [ZeroDivisionError("twice"), ZeroDivisionError("twice")]
+
+    def read() -> tuple[ModelEntry, ...]:
+        if failures:
+            raise failures.pop()
+        return read_catalog(path)
+
+    async with managed(store, *entries) as server:
+        watch = CatalogWatch(server.manager, read, entries, path, seen)
+        path.write_text("- {bundle: one, name: a, aliases: [x]}\n")
+        with capture_logs() as logs:
+            await _settle(watch)
+            await watch.look()
+            await watch.look()
+        assert [log["event"] for log in logs] == ["models not reloaded", "models reloaded"]
+        assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
+        assert await server.rank("x") == 1

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
+from rerank_service.lifecycle import model_operations
 from rerank_service.lifecycle.model_control_errors import LoadConflict, LoadFailed, NameTaken, NoMemory
 from rerank_service.lifecycle.model_operations import RETRY_SECONDS
 from rerank_service.models.bundle import Bundle
@@ -151,6 +152,18 @@ async def test_a_request_waits_for_its_model_within_its_deadline(store: FakeStor
         assert store.loads == ["late"]
 
 
+async def test_requests_that_wait_for_a_load_when_the_server_drains(store: FakeStore) -> None:
+    """They are rejected at once, so that clients use another replica, and the end does not wait for the load."""
+    async with managed(store, entry("late", on_demand=True), entry("other", on_demand=True)) as server:
+        store.hold()
+        waiting = asyncio.create_task(server.rank("late"))
+        await store.loading(1)
+        server.admissions.close()
+        for request in (waiting, server.rank("other")):
+            with pytest.raises(NotReady, match="send the request to another replica"):
+                await request
+
+
 async def test_a_model_that_does_not_load_is_tried_again_later(store: FakeStore) -> None:
     """Requests meanwhile are told when to retry, without a load. The reason is not theirs to know."""
     async with managed(store, entry("a"), entry("late", on_demand=True)) as server:
@@ -165,6 +178,47 @@ async def test_a_model_that_does_not_load_is_tried_again_later(store: FakeStore)
         store.broken.clear()
         await server.manager.refresh("late")  # its files have changed
         assert await server.rank("late") == 1
+
+
+async def test_a_model_that_did_not_load_is_ready_again(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that check health first would otherwise never send the request that loads it."""
+    monkeypatch.setattr(model_operations, "RETRY_SECONDS", 0.01)
+    async with managed(store, entry("a"), entry("late", on_demand=True)) as server:
+        store.broken.add("late")
+        with pytest.raises(NotReady):
+            await server.rank("late")
+        changed = asyncio.Event()
+        server.registry.on_change(changed.set)
+        async with asyncio.timeout(10):
+            while not server.manager.accepting["late"]:
+                await changed.wait()
+                changed.clear()
+        assert server.manager.statuses()[1].reason == "/bundles/late was not loaded: late is broken"
+        store.broken.clear()
+        assert await server.rank("late") == 1
+
+
+async def test_a_changed_entry_of_a_model_that_did_not_load(store: FakeStore) -> None:
+    """The next request loads the new folder, without a wait."""
+    before, after = entry("late", on_demand=True), entry("late", folder="good", on_demand=True)
+    async with managed(store, before) as server:
+        store.broken.add("late")
+        with pytest.raises(NotReady):
+            await server.rank("late")
+        await server.manager.change_catalog((before,), (after,))
+        assert server.manager.accepting == {"late": True}
+        assert await server.rank("late") == 1
+
+
+async def test_a_shorter_time_until_unload_holds_at_once(store: FakeStore) -> None:
+    """Not after the time of the entry before."""
+    before, after = (entry("late", on_demand=True, unload_after=seconds) for seconds in (3600.0, 0.02))
+    async with managed(store, before) as server:
+        assert await server.rank("late") == 1
+        await server.manager.change_catalog((before,), (after,))
+        async with asyncio.timeout(10):
+            while server.states()["late"] != "unloaded":
+                await asyncio.sleep(0.005)
 
 
 async def test_an_idle_model_is_unloaded(store: FakeStore) -> None:
@@ -194,6 +248,27 @@ async def test_room_is_made_by_the_idle_model_that_was_used_longest_ago(store: F
         assert server.manager.statuses()[2].reason == "model 'z' needs its memory"
 
 
+async def test_a_load_waits_for_the_memory_of_a_removed_model(store: FakeStore) -> None:
+    """The removed model finishes its requests first."""
+    store.limit = 250 * MB
+    a, old, new = entry("a"), entry("old"), entry("new")
+    async with managed(store, a, old) as server:
+        score = store.scores["old"]
+        score.hold()
+        accepted = asyncio.create_task(server.rank("old"))
+        await score.started()
+        change = asyncio.create_task(server.manager.change_catalog((a, old), (a, new)))
+        async with asyncio.timeout(10):
+            while server.states().get("new") != "loading":
+                await asyncio.sleep(0)
+        score.release()
+        del score
+        store.scores.clear()
+        assert await accepted == 1
+        await change
+        assert server.states() == {"a": "ready", "new": "ready"}
+
+
 async def test_a_load_that_cannot_fit_is_refused_before_it_starts(store: FakeStore) -> None:
     """The model that serves continues, beside which a second version has no room."""
     store.limit = 350 * MB
@@ -218,6 +293,24 @@ async def test_an_operator_adds_a_model(store: FakeStore) -> None:
             await server.manager.load("new")
         store.broken.clear()
         await server.manager.load("new", Path("/bundles/new"))
+        assert await server.rank("new") == 1
+
+
+async def test_a_catalog_with_a_model_that_an_operator_is_loading(store: FakeStore) -> None:
+    """If the load of the operator fails, the model stays, with the bundle of the catalog."""
+    a, new = entry("a"), entry("new", folder="good")
+    async with managed(store, a) as server:
+        store.broken.add("bad")
+        store.hold()
+        load = asyncio.create_task(server.manager.load("new", Path("/bundles/bad")))
+        await store.loading(2)
+        change = asyncio.create_task(server.manager.change_catalog((a,), (a, new)))
+        await asyncio.sleep(0)
+        store.release()
+        with pytest.raises(LoadFailed):
+            await load
+        await change
+        assert server.states() == {"a": "ready", "new": "ready"}
         assert await server.rank("new") == 1
 
 
@@ -257,6 +350,18 @@ async def test_a_new_folder_that_does_not_load_leaves_the_old_one(store: FakeSto
         assert await server.rank("x") == 1
         store.broken.clear()
         await server.manager.refresh("a")
+        assert await server.rank("a") == 2
+
+
+async def test_an_operator_loads_the_folder_of_the_catalog_again(store: FakeStore) -> None:
+    """It is that of the entry whose load has failed, and not the one that serves."""
+    a, moved = entry("a"), entry("a", folder="a2")
+    async with managed(store, a) as server:
+        store.broken, store.versions["a2"] = {"a2"}, 2
+        await server.manager.change_catalog((a,), (moved,))
+        store.broken.clear()
+        status = await server.manager.load("a")
+        assert (status.folder, status.reason) == (Path("/bundles/a2"), "")
         assert await server.rank("a") == 2
 
 

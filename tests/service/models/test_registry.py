@@ -1,5 +1,7 @@
 """Find models by name."""
 
+from dataclasses import replace
+
 import pytest
 import structlog
 
@@ -8,6 +10,7 @@ from rerank_service.errors import NotReady, UnknownModel
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.hosted_names import HOSTED_NAMES
+from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import Names, ServedModel
 from support.limits import batch_limits
@@ -88,3 +91,20 @@ def test_accepted_hosted_name_is_logged_once(small_model: Bundle) -> None:
         "name": "rerank-v0",
         "model": "small",
     }
+
+
+def test_a_name_stays_until_its_new_model_accepts_requests(small_model: Bundle) -> None:
+    """Also the place of the default model. Keys may use the model by the names that it keeps."""
+    model = _load(small_model, names=Names("old", ("x",)))
+    registry = Registry()
+    registry.add(model)
+    [old] = registry.registered
+    new = RegisteredModel(replace(model.info, name="new", aliases=("old", "x")))
+    registry.register([new])
+    assert [registry.find(name) for name in ("", "default", "old", "x", "new")] == [old, old, old, old, new]
+    old.rename(())
+    assert registry.names_of(old) == ("old", "x")
+    assert registry.is_used(old)
+    new.serve(_load(small_model))
+    assert {registry.find(name) for name in ("", "default", "old", "x", "new")} == {new}
+    assert not registry.is_used(old)

@@ -119,9 +119,9 @@ class RerankMethods:
     async def get_model(self, call: Call[pb.GetModelRequest]) -> pb.Model:
         """Return one model by its name or an alias."""
         message = await anext(call.messages)
-        model = self._registry.find(message.name).info
-        call.context.caller.check_model(model.names)
-        return self._model(model)
+        model = self._registry.find(message.name)
+        call.context.caller.check_model(self._registry.names_of(model))
+        return self._model(model.info)
 
     def _model(self, info: ModelInfo) -> pb.Model:
         limits = self._reranker.limits

@@ -45,8 +45,9 @@ class TeiMethods:
     async def info(self, call: Call[pb.InfoRequest]) -> pb.InfoResponse:
         """Return the served model and the limits of the server."""
         await anext(call.messages)
-        model, limits = self._registry.find("").info, self._reranker.limits
-        call.context.caller.check_model(model.names)
+        registered, limits = self._registry.find(""), self._reranker.limits
+        call.context.caller.check_model(self._registry.names_of(registered))
+        model = registered.info
         return pb.InfoResponse(
             version=rerank_service.__version__,
             model_id=model.name,

@@ -63,7 +63,7 @@ class RerankRoutes:
 
     def _find(self, name: str, caller: Caller) -> ModelInfo:
         model = self._registry.find(name)
-        caller.check_model(model.names)
+        caller.check_model(self._registry.names_of(model))
         return model.info
 
     async def rerank(self, request: Request, dialects: Sequence[Dialect]) -> Response:
