@@ -13,20 +13,7 @@ from rerank_service.models.served_model import ModelInfo
 from rerank_service.observability.request_record import RequestRecord, failure_of
 from rerank_service.scheduling.totals import WorkTotals
 
-_INFO = ModelInfo(
-    name="small",
-    aliases=(),
-    source="",
-    revision="",
-    digest="",
-    precision="fp32",
-    provider="CPUExecutionProvider",
-    explanation="",
-    reason="",
-    max_tokens=512,
-    max_batch_tokens=512,
-    lanes=1,
-)
+_INFO = ModelInfo(name="small", precision="fp32", provider="CPUExecutionProvider", max_tokens=512, lanes=1)
 _TOTALS = WorkTotals(batches=1, pairs=1, real_tokens=1, padded_tokens=1, cache_hits=1, busy_seconds={0: 1.0})
 _REST = RequestRecord(
     id="1",

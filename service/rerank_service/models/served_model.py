@@ -29,26 +29,26 @@ class ModelInfo:
     A model that was never loaded has no provider and no precision, and its numbers of batches are 0."""
 
     name: str
-    aliases: tuple[str, ...]
-    source: str
+    aliases: tuple[str, ...] = ()
+    source: str = ""
     """Hub id, or name of the folder, that the model was exported from."""
-    revision: str
+    revision: str = ""
     """Commit of the hub repository; empty where there is none."""
-    digest: str
+    digest: str = ""
     """sha256 over everything that scores depend on; empty for a hub folder."""
-    precision: str
+    precision: str = ""
     """Precision of the engine, such as int8."""
-    provider: str
+    provider: str = ""
     """Provider of the engine by its name in ONNX Runtime, such as CPUExecutionProvider."""
-    explanation: str
+    explanation: str = ""
     """Why this engine was chosen, and why each other one was not. `choice` in the APIs."""
-    reason: str
+    reason: str = ""
     """The first part of `explanation`, short enough for a log line."""
-    max_tokens: int
+    max_tokens: int = 0
     """Maximum tokens of a pair, special tokens included."""
-    max_batch_tokens: int
+    max_batch_tokens: int = 0
     """Maximum padded tokens of a batch."""
-    lanes: int
+    lanes: int = 0
     """Number of batches that run at once."""
     calibration: str = ""
     """Method of the calibration and meaning of its scores; empty without a calibration."""

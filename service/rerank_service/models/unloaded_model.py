@@ -13,21 +13,7 @@ from rerank_service.models.manifest import Manifest
 from rerank_service.models.model_state import ModelState
 from rerank_service.models.served_model import ModelInfo
 
-_UNKNOWN = ModelInfo(
-    name="",
-    aliases=(),
-    source="",
-    revision="",
-    digest="",
-    precision="",
-    provider="",
-    explanation="",
-    reason="",
-    max_tokens=0,
-    max_batch_tokens=0,
-    lanes=0,
-    state=ModelState.UNLOADED,
-)
+_UNKNOWN = ModelInfo(name="", state=ModelState.UNLOADED)
 
 
 def unloaded_info(entry: ModelEntry) -> ModelInfo:

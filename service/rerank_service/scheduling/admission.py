@@ -94,10 +94,12 @@ class Admission:
     ) -> Iterator[Ticket]:
         """Accept a request and reserve its capacity until the block ends.
 
-        `tokens` is the estimated work in padded tokens, `tokens_per_second` the expected speed of all lanes,
-        `lanes_share` the part of them that this model gets beside other models, from 0 to 1, and `weight` the request's
-        share among the requests of this model. The forecast time of a request must stay within a multiple of its
-        remaining time:
+        - `tokens`: the estimated work in padded tokens.
+        - `tokens_per_second`: the expected speed of all lanes.
+        - `lanes_share`: the part of them that this model gets beside other models, from 0 to 1.
+        - `weight`: the request's share among the requests of this model.
+
+        The forecast time of a request must stay within a multiple of its remaining time:
 
         - Without other live requests: `IDLE_FACTOR` (4). The capacity is not checked, so any size is accepted.
         - Beside other requests: `ALONE_SHARE` (0.9) for the request on its own, and `SHARED_SHARE` (0.7) for the

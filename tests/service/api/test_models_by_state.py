@@ -16,20 +16,7 @@ from rerank_service.scheduling.caller import Caller
 from support.running import Running, Served, served
 
 BODY = {"query": "0", "documents": ["1"], "model": "late"}
-INFO = ModelInfo(
-    name="late",
-    aliases=("tardy",),
-    source="tests",
-    revision="",
-    digest="",
-    precision="",
-    provider="",
-    explanation="",
-    reason="",
-    max_tokens=32,
-    max_batch_tokens=0,
-    lanes=0,
-)
+INFO = ModelInfo(name="late", aliases=("tardy",), source="tests", max_tokens=32)
 
 
 def _register(core: Running, *, on_demand: bool = False, first: bool = False) -> RegisteredModel:
