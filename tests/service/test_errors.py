@@ -22,6 +22,7 @@ from rerank_service.errors import (
     UnknownRoute,
     UnsupportedCoding,
     excerpt,
+    one_line,
 )
 from rerank_service.lifecycle.model_control_errors import (
     AdminKeyRequired,
@@ -103,3 +104,9 @@ def test_excerpt_is_short() -> None:
     """A short text stays unchanged; a long one ends with an ellipsis."""
     assert excerpt("a" * 100) == "a" * 100
     assert excerpt("a" * 101) == "a" * 100 + "…"
+
+
+def test_message_in_one_line() -> None:
+    """An error without a message gives its class."""
+    assert one_line(ValueError("a\n  b")) == "a b"
+    assert one_line(TimeoutError()) == "TimeoutError"

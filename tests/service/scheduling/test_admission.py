@@ -54,6 +54,19 @@ def test_live_documents_and_tokens_are_limited() -> None:
             assert caught.value.retry_after >= RETRY_AFTER
 
 
+def test_new_limits_hold_for_new_requests() -> None:
+    """Requests that are accepted already stay, even above the new limits."""
+    admission = _admission(documents=10)
+    with admission.admit(10, 1, Deadline(60), SPEED, 1.0):
+        admission.set_limits(5, math.inf)
+        with pytest.raises(Overloaded, match="at most 5"), admission.admit(1, 1, Deadline(60), SPEED, 1.0):
+            pass
+        admission.set_limits(100, 10)
+        with pytest.raises(Overloaded, match="at most 10"), admission.admit(1, 10, Deadline(60), SPEED, 1.0):
+            pass
+        assert admission.live_documents == 10
+
+
 def test_late_request_is_rejected_and_carries_the_retry_time() -> None:
     """Admission plans with 7 s of 10 s: three requests of 2 s fit, four do not. A small request still fits."""
     admission = _admission()
