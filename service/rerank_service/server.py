@@ -42,6 +42,7 @@ from rerank_service.lifecycle.shutdown import (
 )
 from rerank_service.lifecycle.trace_flush import TraceFlush
 from rerank_service.lifecycle.version_loading import VersionLoader
+from rerank_service.metrics.config_state import ConfigFiles
 from rerank_service.metrics.core_state import core_state
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.catalog.entry import ModelEntry
@@ -107,9 +108,10 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     signals = receive_stop_signals()
     async with AsyncExitStack() as running_parts:
         addresses = listen_addresses(settings.host)
-        tls = certificate_store(settings)
+        files = ConfigFiles()
+        tls = certificate_store(settings, files)
         entries, seen = read_and_look(partial(model_entries, settings), settings.models)
-        core = _build_core(settings, addresses, running_parts)
+        core = _build_core(settings, addresses, files, running_parts)
         tracing = tracer_provider(settings)
         trace_flush = TraceFlush(tracing, signals)
         running_parts.push_async_callback(trace_flush.run)
@@ -123,7 +125,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             served = edges.addresses(admin_targets, manager.models[0].name, tls)
             _log_ready(served, manager, time.perf_counter() - started, keys=core.keys, tls=tls)
             await on_ready(served)
-            async with _changing_models(settings, manager, entries, seen):
+            async with _changing_models(settings, manager, entries, seen, files):
                 await signals.get()
             manager.drain()
             await edges.report(manager)
@@ -141,6 +143,7 @@ class _Core:
     capacity: ModelCapacity
     reranker: Reranker
     keys: Keys
+    files: ConfigFiles
 
     @property
     def admissions(self) -> Admissions:
@@ -168,18 +171,20 @@ class _Edges:
         return Addresses(self.grpc.targets, self.rest.urls, self.metrics_urls, admin, model, tls is not None)
 
 
-def _build_core(settings: Settings, addresses: Sequence[ListenAddress], running_parts: AsyncExitStack) -> _Core:
-    keys = _read_keys(settings, addresses)
+def _build_core(
+    settings: Settings, addresses: Sequence[ListenAddress], files: ConfigFiles, running_parts: AsyncExitStack
+) -> _Core:
+    keys = _read_keys(settings, addresses, files)
     registry = empty_registry(settings)
     limits = LiveLimits(settings.max_live_documents, settings.max_live_tokens)
     admissions = Admissions(limits, asyncio.get_running_loop().time)
     tokenizer_threads = running_parts.enter_context(_tokenizer_threads())
     reranker = Reranker(registry, admissions, request_limits(settings), tokenizer_threads)
-    return _Core(registry, ModelCapacity(LanePools(), admissions, limits), reranker, keys)
+    return _Core(registry, ModelCapacity(LanePools(), admissions, limits), reranker, keys, files)
 
 
-def _read_keys(settings: Settings, addresses: Sequence[ListenAddress]) -> Keys:
-    keys = api_keys(settings)
+def _read_keys(settings: Settings, addresses: Sequence[ListenAddress], files: ConfigFiles) -> Keys:
+    keys = api_keys(settings, files)
     if not keys.required and not all(each.is_loopback for each in addresses):
         _log.warning(
             "no API keys", host=",".join(settings.host), why="every caller that reaches this address is admitted"
@@ -202,7 +207,7 @@ async def _listen(
 ) -> _Edges:
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
-    metrics = Metrics(partial(core_state, core.registry, core.admissions))
+    metrics = Metrics(partial(core_state, core.registry, core.admissions), core.files.state)
     observers = observing(settings, metrics.requests, tracing)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)
@@ -227,7 +232,7 @@ def _managing(settings: Settings, core: _Core) -> AbstractAsyncContextManager[Mo
 
 @asynccontextmanager
 async def _changing_models(
-    settings: Settings, manager: ModelManager, entries: Sequence[ModelEntry], seen: Seen
+    settings: Settings, manager: ModelManager, entries: Sequence[ModelEntry], seen: Seen, files: ConfigFiles
 ) -> AsyncIterator[None]:
     """During the block, look for faster engines (unless `--tune off`), and follow the files of models (`--watch`)."""
 
@@ -235,6 +240,8 @@ async def _changing_models(
         return load_faster(model_options(entry, settings), running, give_up)
 
     watch = CatalogWatch(manager, partial(model_entries, settings), entries, settings.models, seen)
+    if settings.watch:
+        files.add("models", lambda: watch.up_to_date)
     async with (
         tuning_in_background(manager, load) if settings.tune == "auto" else nullcontext(),
         watching(watch) if settings.watch else nullcontext(),

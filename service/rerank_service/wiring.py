@@ -20,6 +20,7 @@ from rerank_service.api.tls.store import CertificateStore
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import ExtraMissing, SettingsInvalid
 from rerank_service.lifecycle.shutdown import ShutdownTimeouts
+from rerank_service.metrics.config_state import ConfigFiles
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.catalog.reading import read_catalog
 from rerank_service.models.files import STARTER
@@ -132,27 +133,39 @@ def empty_registry(settings: Settings) -> Registry:
     )
 
 
-def api_keys(settings: Settings) -> Keys:
-    """Return the API keys that callers must send.
+def api_keys(settings: Settings, files: ConfigFiles) -> Keys:
+    """Return the API keys that callers must send, and add their file to `files`.
 
     Raises:
         SettingsInvalid: the file of keys is wrong.
     """
-    keys = [key.get_secret_value() for key in settings.api_keys]
+    plain = [key.get_secret_value() for key in settings.api_keys]
     if settings.api_keys_file is None:
-        return Keys(keys)
+        return Keys(plain)
     file = ReloadedKeys(settings.api_keys_file)
-    return Keys(keys, file.keys, changed=file.changed)
+    keys = Keys(plain, file.keys, changed=file.changed)
+
+    def up_to_date() -> bool:
+        keys.reload()  # an idle server has read the file long ago
+        return file.up_to_date
+
+    files.add("keys", up_to_date)
+    return keys
 
 
-def certificate_store(settings: Settings) -> CertificateStore | None:
-    """Return the certificates of both servers, or None if TLS is off.
+def certificate_store(settings: Settings, files: ConfigFiles) -> CertificateStore | None:
+    """Return the certificates of both servers, and add them to `files`. Return None if TLS is off.
 
     Raises:
         SettingsInvalid: a file of TLS is missing or wrong.
     """
-    files = tls_files(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-    return None if files is None else CertificateStore(files)
+    pems = tls_files(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    if pems is None:
+        return None
+    store = CertificateStore(pems)
+    files.add("tls", store.up_to_date)
+    files.add_certificate(lambda: store.current().chain_expires)
+    return store
 
 
 def grpc_options(

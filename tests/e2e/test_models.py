@@ -101,6 +101,7 @@ def test_a_model_on_demand_is_listed_and_loaded_by_its_first_request(server: Ser
     unknown = httpx.post(f"{rest}/v2/rerank", json={**body, "model": "rerank-v99"})
     assert (unknown.status_code, "served: a, first, b, late" in unknown.text) == (404, True)
     families = {family.name: family for family in text_string_to_metric_families(httpx.get(f"{rest}/metrics").text)}
+    assert [sample.value for sample in families["rerank_config_last_reload_successful"].samples] == [1]
     memory = families["rerank_model_memory_bytes"].samples
     assert {sample.labels["model"]: sample.value for sample in memory} == {
         name: model["memory_bytes"] for name, model in server.models().items()

@@ -7,6 +7,7 @@ from functools import cache
 from prometheus_client.core import Metric
 
 from rerank_service.errors import DeadlinePassed, Overloaded
+from rerank_service.metrics.config_state import ConfigState
 from rerank_service.metrics.core_state import CoreState, ModelState
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.served_model import ModelInfo
@@ -54,7 +55,10 @@ class Series:
 @cache
 def catalog() -> list[Series]:
     """Return all metrics, sorted by name."""
-    metrics = Metrics(lambda: CoreState(1.0, [ModelState(_INFO, 1, 1, 1.0, 1)], {"small": _TOTALS}))
+    metrics = Metrics(
+        lambda: CoreState(1.0, [ModelState(_INFO, 1, 1, 1.0, 1)], {"small": _TOTALS}),
+        lambda: ConfigState({"models": True, "keys": True, "tls": True}, certificate_expires=1.0),
+    )
     for failure in (None, failure_of(DeadlinePassed("late")), failure_of(Overloaded("full", retry_after=1.0))):
         rest = replace(_REST, failure=failure)
         for record in (rest, replace(rest, protocol="grpc", route="rerank.v1.Rerank/Rerank", status="OK")):

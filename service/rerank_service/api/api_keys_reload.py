@@ -30,6 +30,8 @@ class ReloadedKeys:
         self._version = file_version(path)
         self.keys: Sequence[KnownKey] = read_keys(path)
         """The keys of the last valid file."""
+        self.up_to_date = True
+        """False if the file changed since then, and is invalid."""
 
     def changed(self) -> Sequence[KnownKey] | None:
         """Return the keys if the file changed, else None. An invalid file changes nothing, and is logged once."""
@@ -40,8 +42,10 @@ class ReloadedKeys:
         try:
             keys = read_keys(self._path)
         except SettingsInvalid as error:
+            self.up_to_date = False
             _log.error("API keys not reloaded", error=str(error), kept=len(self.keys))
             return None
+        self.up_to_date = True
         _log.info("API keys reloaded", **_difference(self.keys, keys))
         self.keys = keys
         return keys

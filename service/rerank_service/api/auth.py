@@ -66,6 +66,11 @@ class Keys:
         """True if a key may change the server."""
         return any(key.caller.admin for key in self._known)
 
+    def reload(self) -> None:
+        """Use the new keys if they changed. Each check does so first."""
+        if (known := self._changed()) is not None:
+            self._known = self._with_quotas(known)
+
     def check(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller whose key is in the headers (or the gRPC metadata). Their names are in lower case.
 
@@ -75,8 +80,7 @@ class Keys:
         Raises:
             Unauthenticated: the server requires a key, and the headers have none that it accepts.
         """
-        if (known := self._changed()) is not None:
-            self._known = self._with_quotas(known)
+        self.reload()
         if not self.required:
             return Caller()
         plain = [headers.get(name, "").strip() for name in ("x-api-key", "api-key")]

@@ -74,6 +74,13 @@ class CatalogWatch:
         self._applied = self._last = seen
         self._problem = ""
         """The error of the last look, as it was logged; empty if there was none."""
+        self._failed: set[str] = set()
+        """Names of the models whose load failed after a change of the files."""
+
+    @property
+    def up_to_date(self) -> bool:
+        """False if the models file is wrong, or a model could not be loaded after a change of the files."""
+        return not self._problem and not self._failing()
 
     async def run(self) -> None:
         """Look again and again."""
@@ -91,7 +98,12 @@ class CatalogWatch:
                 _log.error("models not reloaded", why=one_line(error), kept=len(self._entries), exc_info=unexpected)
             self._problem = one_line(error)
 
+    def _failing(self) -> set[str]:
+        """Return those of the models that failed which no later load has repaired."""
+        return {each.name for each in self._manager.models if each.load_failed} & self._failed
+
     async def _look(self) -> None:
+        self._failed = self._failing()
         folders = [managed.wanted.folder for managed in self._manager.models]
         seen = await run_in_background(lambda: Seen(_catalog(self._path), _models(folders)))
         settled, self._last = seen == self._last, seen
@@ -102,8 +114,10 @@ class CatalogWatch:
             await self._change_catalog()
         for managed in self._manager.models:
             folder = managed.wanted.folder
-            if folder in before.models and seen.models.get(folder, before.models[folder]) != before.models[folder]:
-                await self._manager.refresh(managed.name)
+            known = before.models.get(folder)
+            changed = known is not None and seen.models.get(folder, known) != known
+            if changed and not await self._manager.refresh(managed.name):
+                self._failed.add(managed.name)
 
     async def _change_catalog(self) -> None:
         entries, seen = await run_in_background(partial(read_and_look, self._read, self._path))
@@ -112,6 +126,7 @@ class CatalogWatch:
             self._applied.catalog, self._applied.models | new
         )  # they may change while they are loading
         failed = await self._manager.change_catalog(self._entries, entries)
+        self._failed.update(failed)
         self._problem = ""
         _log.info("models reloaded", **_difference(self._entries, entries), failed=failed)
         self._entries = entries

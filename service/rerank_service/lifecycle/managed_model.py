@@ -70,6 +70,11 @@ class ManagedModel:
         loaded = self.on_demand and registered.model is not None
         return loaded and not registered.live_requests and self.operation is None
 
+    @property
+    def load_failed(self) -> bool:
+        """True if the last load failed, and the model has neither another entry nor other files since then."""
+        return self.retry_at > 0
+
     def serves(self, model: ServedModel) -> bool:
         """Return True if a version takes the new requests of the model."""
         serving = self.registered.model

@@ -142,17 +142,18 @@ class ModelManager:
             self._leaving.add(managed)
         return [name for name in changed if not await self._change_entry(known[name], new[name])]
 
-    async def refresh(self, name: str) -> None:
-        """Load a model again whose folder has changed, if its digest is another one. A failed load is logged."""
+    async def refresh(self, name: str) -> bool:
+        """Load a model again whose folder has changed, if its digest is another one. Return False if the load failed;
+        the log has the reason."""
         managed = self._models.get(name)
         if managed is None:
-            return
+            return True
         await self.operations.settled(managed)
         managed.retry_at = 0.0
         if managed.registered.model is not None or not managed.on_demand:
-            await _error(self.operations.load(managed, managed.wanted))
-        else:
-            self._accept(managed)
+            return await _error(self.operations.load(managed, managed.wanted)) is None
+        self._accept(managed)
+        return True
 
     def _known(self, name: str) -> ManagedModel | None:
         """Return a model with a name, also one that leaves the server."""

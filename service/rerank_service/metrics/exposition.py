@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
+from rerank_service.metrics.config_metrics import config_metrics
+from rerank_service.metrics.config_state import ConfigState
 from rerank_service.metrics.core_metrics import core_metrics
 from rerank_service.metrics.core_state import CoreState
 from rerank_service.metrics.request_metrics import RequestMetrics
@@ -17,19 +19,21 @@ from rerank_service.metrics.request_metrics import RequestMetrics
 class Metrics:
     """The metrics of one server. Several servers in one process have metrics of their own."""
 
-    def __init__(self, state: Callable[[], CoreState]) -> None:
-        """`state` returns the current state of the core. It is called on the event loop."""
+    def __init__(self, core: Callable[[], CoreState], config: Callable[[], ConfigState] = ConfigState) -> None:
+        """`core` returns the current state of the core, and `config` that of the files that are read again when they
+        change. Both are called on the event loop."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which no query needs
         self._registry = CollectorRegistry()
-        self._state = state
+        self._core = core
+        self._config = config
         self.requests = RequestMetrics(self._registry)
         ProcessCollector(registry=self._registry)
 
     def snapshot(self) -> "Snapshot":
-        """Return all metrics, with the current state of the core."""
-        state = self._state()
-        self.requests.keep_models(state.totals)
-        return Snapshot(self._registry, state)
+        """Return all metrics, with the current states."""
+        core = self._core()
+        self.requests.keep_models(core.totals)
+        return Snapshot(self._registry, core, self._config())
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, in the format that the client prefers by its header `Accept`."""
@@ -42,8 +46,9 @@ class Snapshot:
     """All metrics at one time, in the form that the encoders of prometheus-client take."""
 
     registry: CollectorRegistry
-    state: CoreState
+    core: CoreState
+    config: ConfigState
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
-        return chain(self.registry.collect(), core_metrics(self.state))
+        return chain(self.registry.collect(), core_metrics(self.core), config_metrics(self.config))

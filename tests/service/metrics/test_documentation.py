@@ -28,6 +28,8 @@ PROMISED = {
     "rerank_lane_busy_seconds_total",
     "rerank_model_info",
     "rerank_build_info",
+    "rerank_config_last_reload_successful",
+    "rerank_tls_certificate_expiry_timestamp_seconds",
 }
 """Names that operators rely on. A change of one breaks dashboards."""
 

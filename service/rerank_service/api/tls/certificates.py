@@ -12,7 +12,7 @@ _X509_V_FLAG_NO_CHECK_TIME = 0x200000
 """Flag of OpenSSL (X509_VERIFY_PARAM_set_flags) that the module ssl has no name for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
     """Valid content of the files."""
 
@@ -26,6 +26,8 @@ class Certificates:
     """The same for the module ssl."""
     not_after: str
     """Time when the certificate expires, as OpenSSL prints it, such as `Nov 26 07:49:54 2027 GMT`."""
+    chain_expires: float
+    """Time when the first certificate of the chain expires, in seconds since 1970."""
 
 
 def read_certificates(files: TlsFiles) -> Certificates:
@@ -37,14 +39,21 @@ def read_certificates(files: TlsFiles) -> Certificates:
     """
     chain, key = _content(CERT, files.cert), _content(KEY, files.key)
     client_ca = _content(CLIENT_CA, files.client_ca) if files.client_ca else None
-    _check_certificates(CERT, files.cert, chain)
+    authorities = _check_certificates(CERT, files.cert, chain)
     context = _context(files, key)
     not_after = _check_chain(files.cert, chain, context)
     if files.client_ca and client_ca is not None:
         _check_certificates(CLIENT_CA, files.client_ca, client_ca)
         context.load_verify_locations(cadata=_text(client_ca))
         context.verify_mode = ssl.CERT_REQUIRED
-    return Certificates(chain, key, client_ca, context, not_after)
+    return Certificates(
+        chain=chain,
+        key=key,
+        client_ca=client_ca,
+        context=context,
+        not_after=not_after,
+        chain_expires=min(map(ssl.cert_time_to_seconds, (not_after, *authorities))),
+    )
 
 
 def _content(name: str, path: Path) -> bytes:
@@ -61,13 +70,16 @@ def _text(pem: bytes) -> str:
     return pem.decode("ascii", "ignore")
 
 
-def _check_certificates(name: str, path: Path, pem: bytes) -> None:
+def _check_certificates(name: str, path: Path, pem: bytes) -> list[str]:
+    """Return when the certificates of authorities expire. The module ssl does not list others."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=_text(pem))
+        context.load_verify_locations(cadata=_text(pem))
     except (ssl.SSLError, ValueError) as error:  # ValueError: nothing but comments
         raise refusal(
             name, path, "contains no valid certificate: give certificates as PEM (BEGIN CERTIFICATE)"
         ) from error
+    return [str(authority["notAfter"]) for authority in context.get_ca_certs()]
 
 
 def _context(files: TlsFiles, key: bytes) -> ssl.SSLContext:

@@ -28,6 +28,7 @@ class CertificateStore:
         """
         self.files = files
         self._lock = threading.Lock()  # gRPC asks on a thread of its own
+        self._up_to_date = True
         for _ in range(_MAX_TRIES):
             self._versions = files.versions()
             self._certificates = read_certificates(files)
@@ -45,16 +46,21 @@ class CertificateStore:
                 self._reload(versions)
             return self._certificates
 
+    def up_to_date(self) -> bool:
+        """Return False if the files changed, and the new ones are wrong. Read them first if one has changed."""
+        self.current()
+        return self._up_to_date
+
     def _reload(self, versions: tuple[FileVersion, ...]) -> None:
         try:
             certificates = read_certificates(self.files)
         except SettingsInvalid as error:
             # certificate and key are seldom replaced at the same time: the next connection may find both
             if self.files.versions() == versions:
-                self._versions = versions
+                self._versions, self._up_to_date = versions, False
                 _log.error("TLS files not reloaded", why=str(error), still_used_until=self._certificates.not_after)
             return
         if self.files.versions() == versions:
-            self._versions = versions
+            self._versions, self._up_to_date = versions, True
             self._certificates = certificates
             _log.info("TLS files reloaded", cert=str(self.files.cert), expires=certificates.not_after)

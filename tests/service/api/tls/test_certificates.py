@@ -52,6 +52,35 @@ def test_intermediate_certificates_and_both_key_types_are_accepted(tmp_path: Pat
     assert read_certificates(pems.files()).chain.count(b"BEGIN CERTIFICATE") == 2
 
 
+@pytest.mark.parametrize("days", [(90, 3), (3, 90)])
+def test_chain_expires_with_its_first_certificate(tmp_path: Path, days: tuple[int, int]) -> None:
+    """The certificate of the server, or an intermediate one, without which clients reject it."""
+    ends = [_NOW.replace(microsecond=0) + each * _DAY for each in days]
+    authority = trustme.CA().create_child_ca()
+    pems = write_pems(tmp_path / "tls", authority, not_after=ends[0])
+    leaf, intermediate = x509.load_pem_x509_certificates(pems.cert.read_bytes())
+    shorter = (
+        x509.CertificateBuilder()
+        .subject_name(intermediate.subject)
+        .issuer_name(intermediate.issuer)
+        .public_key(intermediate.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_NOW - _DAY)
+        .not_valid_after(ends[1])
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(_private_key(authority), hashes.SHA256())
+    )
+    chain = [each.public_bytes(serialization.Encoding.PEM) for each in (leaf, shorter)]
+    pems.cert.write_bytes(b"".join(chain))
+    assert read_certificates(pems.files()).chain_expires == min(ends).timestamp()
+
+
+def _private_key(authority: trustme.CA) -> EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    return key
+
+
 def _cut(name: str) -> Callable[[Pems], object]:
     def cut(pems: Pems) -> None:
         path: Path = getattr(pems, name)
