@@ -3,7 +3,7 @@
 import argparse
 import os
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic_settings import CliSettingsSource
 
@@ -56,9 +56,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     def add_flag(_parser: Any, *flags: str, dest: str, **options: Any) -> None:
         if dest in _METAVAR_OF:
             options["metavar"] = _METAVAR_OF[dest]
-        group_of[dest].add_argument(*flags, dest=dest, **options)
+        action = group_of[dest].add_argument(*flags, dest=dest, **options)
+        if values := allowed_words(dest):
+            action.completer = lambda **_: values  # type: ignore[attr-defined]  # argcomplete reads it
 
     parser.set_defaults(settings=_Flags(Settings, root_parser=parser, add_argument_method=add_flag))
+
+
+def allowed_words(name: str) -> list[str]:
+    """Return the values of a setting that has a few words as values, such as `cpu`; none for other settings."""
+    annotation = Settings.model_fields[name].annotation
+    if annotation is bool:
+        return ["true", "false"]
+    return list(get_args(annotation)) if get_origin(annotation) is Literal else []
 
 
 def given_settings(arguments: argparse.Namespace) -> Settings:
