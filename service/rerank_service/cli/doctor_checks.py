@@ -5,9 +5,11 @@ Rule: each check imports its packages inside its function, so that a broken pack
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 from rerank_service.cli.settings_arguments import unknown_variables
+from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import Settings
 from rerank_service.tools.doctor.checks import Check, run_checks
 from rerank_service.tools.doctor.finding import Finding, ok, wrong
@@ -38,7 +40,8 @@ def settings_checks(settings: Settings, *, loads: bool) -> list[Check]:
         Check("TLS", partial(_tls, settings), _FILE_FIX),
         Check("API keys", partial(_keys, settings), _FILE_FIX),
         Check("ports", partial(_ports, settings), "give other addresses or ports"),
-        Check("Admin", partial(_admin, settings), "change --admin-port and --admin-host as the message says"),
+        Check("Admin", partial(_admin, settings), "change the setting as the message says"),
+        Check("traces", partial(_traces, settings), "change the setting or the variable as the message says"),
         Check("cache", partial(_cache, settings), "set --cache or RERANK_CACHE to a folder that can be written"),
         Check("models", partial(_models, settings, loads=loads), _FILE_FIX),
     ]
@@ -98,7 +101,9 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     from rerank_service.tools.doctor.protection import keys_finding
     from rerank_service.wiring import api_keys
 
-    loopback = all(each.is_loopback for each in listen_addresses(settings.host))
+    loopback = False
+    with suppress(SettingsInvalid):  # the check of the ports reports wrong addresses
+        loopback = all(each.is_loopback for each in listen_addresses(settings.host))
     yield keys_finding(required=api_keys(settings).required, loopback=loopback)
 
 
@@ -106,12 +111,13 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     from rerank_service.api.address import TcpAddress, listen_addresses
     from rerank_service.api.tcp_sockets import reserved_port
     from rerank_service.tools.doctor.ports import port_finding, socket_folder_finding
+    from rerank_service.wiring import metrics_options
 
     addresses = listen_addresses(settings.host)
     tcp = [each for each in addresses if isinstance(each, TcpAddress)]
     ports = {"--grpc-port": settings.grpc_port, "--rest-port": settings.rest_port}
-    if settings.metrics_port is not None:
-        ports["--metrics-port"] = settings.metrics_port
+    if (metrics := metrics_options(settings, addresses)) is not None:
+        ports["--metrics-port"] = metrics.port
     runs = bool(tcp) and _runs(settings, tcp[0].ip)
     for flag, port in ports.items() if tcp else ():
         yield port_finding(flag, port, partial(reserved_port, tcp, port, flag=flag), runs=runs)
@@ -123,12 +129,13 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 def _admin(settings: Settings) -> Iterator[Finding]:
     if settings.admin_port is None:
         return
-    from rerank_service.admin_port import admin_options
+    from rerank_service.admin_port import admin_options, bundle_folders
     from rerank_service.api.address import TcpAddress, listen_addresses
     from rerank_service.api.tcp_sockets import reserved_port
     from rerank_service.tools.doctor.ports import port_finding
     from rerank_service.wiring import api_keys
 
+    bundle_folders(settings)  # raises an error for a wrong --bundles-root
     options = admin_options(settings, api_keys(settings))
     if options is None:
         return
@@ -149,6 +156,15 @@ def _runs(settings: Settings, ip: str) -> bool:
     host, _, port = local_address(address(ip, settings.rest_port)).rpartition(":")
     context = own_server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     return server_runs(host.strip("[]"), int(port), context)
+
+
+def _traces(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.wiring import tracer_provider
+
+    provider = tracer_provider(settings)
+    if provider is not None:
+        provider.shutdown()
+    yield ok("traces", "off" if provider is None else "on: the variables OTEL_… are valid; no span was sent")
 
 
 def _cache(settings: Settings) -> Iterator[Finding]:

@@ -132,6 +132,8 @@ def test_each_model_is_checked_alone(tmp_path: Path, golden: Path) -> None:
         (("--models", "absent.yaml"), "models", "--models absent.yaml"),
         (("--model-digest", "0" * 64), "model", f"but {'0' * 64} is required"),
         (("--admin-port", "0", "--admin-host", "0.0.0.0"), "Admin", "no API keys are set"),
+        (("--host", "unix:.", "--metrics-port", "0"), "ports", "has Unix sockets only"),
+        (("--admin-port", "0", "--bundles-root", "absent"), "Admin", "--bundles-root or RERANK_BUNDLES_ROOT is"),
         (("--host", "unix:absent"), "--host", "absent is not an existing folder"),
     ],
 )
@@ -140,6 +142,16 @@ def test_wrong_file_or_address_is_a_finding(flags: tuple[str, ...], name: str, w
     found = _wrong(_found(*_FREE, "--quick", *flags))
     assert found.name == name
     assert words in found.text
+
+
+def test_wrong_address_is_found_for_each_port() -> None:
+    """Also if the system chooses the ports. 192.0.2.1 is for documentation, so no machine has it (RFC 5737)."""
+    found = _not_ok(_found(*_FREE, "--quick", "--host", "192.0.2.1"))
+    assert [(each.name, each.status) for each in found] == [
+        ("--grpc-port", Status.WRONG),
+        ("--rest-port", Status.WRONG),
+    ]
+    assert all("--host or RERANK_HOST has '192.0.2.1'" in each.text for each in found)
 
 
 def test_keys_and_tls_are_described(tmp_path: Path) -> None:
@@ -152,6 +164,16 @@ def test_keys_and_tls_are_described(tmp_path: Path) -> None:
     findings = _found(*_FREE, "--quick", "--api-keys", "secret")
     assert _named(findings, "API keys")[0].text == "callers need an API key"
     assert not any("secret" in finding.text + finding.fix for finding in findings)
+
+
+def test_traces_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent, and no receiver is needed."""
+    flags = (*_FREE, "--quick", "--traces", "otlp")
+    assert _named(_found(*flags), "traces")[0].text.startswith("on: ")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon")
+    found = _wrong(_found(*flags))
+    assert found.name == "traces"
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL is 'pigeon'" in found.text
 
 
 @pytest.fixture

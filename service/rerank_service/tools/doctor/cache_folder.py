@@ -21,7 +21,7 @@ def cache_findings(folder: Path) -> Iterator[Finding]:
             "set --cache or RERANK_CACHE to a folder that the user of the server can write, such as a volume",
         )
         return
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = sum(map(_size, folder.rglob("*")))
     tunings = len(list(folder.glob("tuning/*.json")))
     graphs = len(list(folder.glob("graphs/*/*.onnx")))
     kept = f"{counted(tunings, 'tuning')}, {counted(graphs, 'derived graph')}, {size / _MB:,.1f} MB"
@@ -40,3 +40,11 @@ def _problem(folder: Path) -> str | None:
             return None
     except OSError as error:
         return str(error.strerror)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 for a folder, and for a file that a running server has just removed."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0

@@ -17,15 +17,17 @@ Reserve = Callable[[], AbstractContextManager[int]]
 
 def port_finding(flag: str, port: int, reserve: Reserve, *, runs: bool) -> Finding:
     """Return whether a port is free. `runs`: a server with these settings responds, so its ports are in use."""
-    if port == 0:
-        return ok(flag, "0: the system chooses a free port")
     try:
         with reserve():
-            return ok(flag, f"{port} is free")
+            return ok(flag, f"{port} is free" if port else "0: the system chooses a free port")
     except OperatorError as error:
         if runs:
             return ok(flag, f"{port} is in use, and a rerank server with these settings runs here")
-        return wrong(flag, str(error), f"give another {flag}, or end the process that uses it (`ss -ltnp` shows it)")
+        return wrong(
+            flag,
+            str(error),
+            f"give another address or {flag}, or end the process that uses the port (`ss -ltnp` shows it)",
+        )
 
 
 def socket_folder_finding(folder: Path) -> Finding:
