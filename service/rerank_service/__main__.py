@@ -40,7 +40,12 @@ def main() -> int:
 
 
 def _main(argv: list[str]) -> int:
-    return _run(build_parser(commands()).parse_args(argv))
+    parser = build_parser(commands())
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions, by the script of `rerank completion`
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    return _run(parser.parse_args(argv))
 
 
 def build_parser(commands: "Mapping[str, Command]") -> "Parser":

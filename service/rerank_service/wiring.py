@@ -68,7 +68,7 @@ def model_options(entry: ModelEntry, settings: Settings) -> ModelOptions:
     return ModelOptions(
         folder=entry.folder,
         digest=entry.digest,
-        cache=_expanded(settings.cache),
+        cache=cache_folder(settings),
         requested=EngineRequest(provider, precision),
         lanes=entry.lanes or settings.lanes,
         max_batch_tokens=settings.max_batch_tokens,
@@ -261,9 +261,9 @@ def shutdown_timeouts(settings: Settings) -> ShutdownTimeouts:
     return ShutdownTimeouts(delay=settings.drain_delay, grace=settings.grace)
 
 
-def _expanded(folder: Path) -> Path:
+def cache_folder(settings: Settings) -> Path:
     """Expand `~`. Without a home directory, as in some containers, return a path that cannot be written: no cache."""
     try:
-        return folder.expanduser()
+        return settings.cache.expanduser()
     except RuntimeError:
         return Path(os.devnull) / "cache"

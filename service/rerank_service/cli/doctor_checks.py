@@ -1,0 +1,193 @@
+"""The checks of `rerank doctor`, with the values of the settings.
+
+Rule: each check imports its packages inside its function, so that a broken package breaks only its own checks.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+from rerank_service.cli.settings_arguments import unknown_variables
+from rerank_service.errors import SettingsInvalid
+from rerank_service.settings import Settings
+from rerank_service.tools.doctor.checks import Check, run_checks
+from rerank_service.tools.doctor.finding import Finding, ok, wrong
+from rerank_service.tools.doctor.packages import installed_version, own_requirements, package_findings
+
+_REPORT_ENGINES = "install the runtime again in a new environment, or report the message as a bug"
+_MODEL_FIX = "change the setting or the model folder as the message says, or set another --model"
+_FILE_FIX = "change the setting or the file as the message says"
+
+
+def machine_checks() -> list[Check]:
+    """Return the checks that need no settings."""
+    return [
+        Check("packages", _packages, "install rerank-service again in a new environment"),
+        Check("processor", _processor, "report the message as a bug"),
+        Check("limits", _limits, "check that /proc and /sys/fs/cgroup can be read"),
+        Check("engines", _engines, _REPORT_ENGINES),
+    ]
+
+
+def settings_checks(settings: Settings, *, loads: bool) -> list[Check]:
+    """Return the checks of the settings: addresses, files, cache and models.
+
+    `loads`: load each model, and score its golden pairs.
+    """
+    return [
+        Check("settings", partial(_settings, settings), "run `rerank serve --help` for all settings"),
+        Check("TLS", partial(_tls, settings), _FILE_FIX),
+        Check("API keys", partial(_keys, settings), _FILE_FIX),
+        Check("ports", partial(_ports, settings), "give other addresses or ports"),
+        Check("Admin", partial(_admin, settings), "change the setting as the message says"),
+        Check("traces", partial(_traces, settings), "change the setting or the variable as the message says"),
+        Check("cache", partial(_cache, settings), "set --cache or RERANK_CACHE to a folder that can be written"),
+        Check("models", partial(_models, settings, loads=loads), _FILE_FIX),
+    ]
+
+
+def _packages() -> Iterator[Finding]:
+    yield from package_findings(installed_version, own_requirements())
+
+
+def _processor() -> Iterator[Finding]:
+    from rerank_service.engine.host import cpu
+    from rerank_service.tools.doctor.processor import processor_findings
+
+    yield from processor_findings(cpu())
+
+
+def _limits() -> Iterator[Finding]:
+    from rerank_service.engine.cgroup_limits import memory_limits
+    from rerank_service.engine.host import cores
+    from rerank_service.tools.doctor.machine_limits import cores_findings, memory_findings
+
+    yield from cores_findings(cores(), os.cpu_count() or 1)
+    yield from memory_findings(memory_limits())
+
+
+def _engines() -> Iterator[Finding]:
+    from rerank_service.engine import nvidia_driver
+    from rerank_service.engine.available import available_engines
+    from rerank_service.engine.host import cpu
+    from rerank_service.engine.kinds import Precision, Provider
+    from rerank_service.engine.runtime import BUILT_IN_PROVIDERS
+    from rerank_service.tools.doctor.engines import engine_findings
+
+    yield ok("providers", ", ".join(BUILT_IN_PROVIDERS))
+    has_gpu = nvidia_driver.open_driver() is not None
+    yield from engine_findings(available_engines(Provider.AUTO, Precision.AUTO), cpu(), has_gpu=has_gpu)
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    changed = sorted(settings.model_fields_set)
+    yield ok("settings", f"valid; set: {', '.join(changed) or 'none'}")
+    for name, nearest in unknown_variables(settings).items():
+        yield wrong("settings", f"{name} has no effect", f"set {nearest}" if nearest else f"remove it: unset {name}")
+
+
+def _tls(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.tools.doctor.protection import tls_finding
+    from rerank_service.wiring import certificate_store
+
+    store = certificate_store(settings)
+    not_after = None if store is None else store.current().not_after
+    yield tls_finding(not_after, mutual=settings.tls_client_ca is not None)
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.api.address import listen_addresses
+    from rerank_service.tools.doctor.protection import keys_finding
+    from rerank_service.wiring import api_keys
+
+    loopback = False
+    with suppress(SettingsInvalid):  # the check of the ports reports wrong addresses
+        loopback = all(each.is_loopback for each in listen_addresses(settings.host))
+    yield keys_finding(required=api_keys(settings).required, loopback=loopback)
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.api.address import TcpAddress, listen_addresses
+    from rerank_service.api.tcp_sockets import reserved_port
+    from rerank_service.tools.doctor.ports import port_finding, socket_folder_finding
+    from rerank_service.wiring import metrics_options
+
+    addresses = listen_addresses(settings.host)
+    tcp = [each for each in addresses if isinstance(each, TcpAddress)]
+    ports = {"--grpc-port": settings.grpc_port, "--rest-port": settings.rest_port}
+    if (metrics := metrics_options(settings, addresses)) is not None:
+        ports["--metrics-port"] = metrics.port
+    runs = bool(tcp) and _runs(settings, tcp[0].ip)
+    for flag, port in ports.items() if tcp else ():
+        yield port_finding(flag, port, partial(reserved_port, tcp, port, flag=flag), runs=runs)
+    for each in addresses:
+        if not isinstance(each, TcpAddress):
+            yield socket_folder_finding(each.folder)
+
+
+def _admin(settings: Settings) -> Iterator[Finding]:
+    if settings.admin_port is None:
+        return
+    from rerank_service.admin_port import admin_options, bundle_folders
+    from rerank_service.api.address import TcpAddress, listen_addresses
+    from rerank_service.api.tcp_sockets import reserved_port
+    from rerank_service.tools.doctor.ports import port_finding
+    from rerank_service.wiring import api_keys
+
+    bundle_folders(settings)  # raises an error for a wrong --bundles-root
+    options = admin_options(settings, api_keys(settings))
+    if options is None:
+        return
+    tcp = [each for each in options.addresses if isinstance(each, TcpAddress)]
+    host = listen_addresses(settings.host)[0]
+    runs = isinstance(host, TcpAddress) and _runs(settings, host.ip)
+    reserve = partial(reserved_port, tcp, options.port, flag="--admin-port", host_flag="--admin-host")
+    yield port_finding("--admin-port", options.port, reserve, runs=runs)
+
+
+def _runs(settings: Settings, ip: str) -> bool:
+    """Return whether a server responds at the REST port on an address that a server listens on."""
+    if settings.rest_port == 0:
+        return False
+    from rerank_service.api.address import address, local_address
+    from rerank_service.tools.doctor.ports import own_server_context, server_runs
+
+    host, _, port = local_address(address(ip, settings.rest_port)).rpartition(":")
+    context = own_server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+    return server_runs(host.strip("[]"), int(port), context)
+
+
+def _traces(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.wiring import tracer_provider
+
+    provider = tracer_provider(settings)
+    if provider is not None:
+        provider.shutdown()
+    yield ok("traces", "off" if provider is None else "on: the variables OTEL_… are valid; no span was sent")
+
+
+def _cache(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.tools.doctor.cache_folder import cache_findings
+    from rerank_service.wiring import cache_folder
+
+    yield from cache_findings(cache_folder(settings))
+
+
+def _models(settings: Settings, *, loads: bool) -> Iterator[Finding]:
+    """Check each model on its own."""
+    from rerank_service.models.catalog.entry import ModelEntry
+    from rerank_service.wiring import model_entries
+
+    def check(entry: ModelEntry) -> Check:
+        name = "model" if settings.models is None else f"model {entry.name}"
+        return Check(name, partial(_model, name, entry), _MODEL_FIX)
+
+    def _model(name: str, entry: ModelEntry) -> Iterator[Finding]:
+        from rerank_service.engine.cgroup_limits import memory_limits
+        from rerank_service.tools.doctor.model import model_findings
+        from rerank_service.wiring import model_options
+
+        yield from model_findings(name, model_options(entry, settings), memory_limits(), loads=loads)
+
+    yield from run_checks(check(entry) for entry in model_entries(settings))

@@ -1,0 +1,1 @@
+"""`rerank doctor`: checks of this machine and of the settings, one file per group."""

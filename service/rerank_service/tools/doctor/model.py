@@ -1,0 +1,73 @@
+"""Checks of a model: its files, the engine that a start would choose, its memory, and its golden pairs."""
+
+from collections.abc import Iterator, Sequence
+
+from rerank_service.engine.cgroup_limits import MemoryLimit
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.golden_check import check_golden
+from rerank_service.models.golden_pairs import read_golden_pairs
+from rerank_service.models.loading import SelectedModel, select_model
+from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.tuning.startup import runnable_request
+from rerank_service.quantities import counted
+from rerank_service.tools.doctor.finding import Finding, ok, slow
+
+
+def model_findings(
+    name: str, options: ModelOptions, limits: Sequence[MemoryLimit], *, loads: bool
+) -> Iterator[Finding]:
+    """Yield the state of the files, the engine of the next start, and the memory.
+
+    `loads`: load the model and score its golden pairs, if memory allows it.
+
+    Raises:
+        BundleInvalid: it cannot be served, or scores its golden pairs differently.
+        MemoryTooSmall: its weights exceed a memory limit.
+    """
+    selected = select_model(options)
+    bundle = selected.bundle
+    yield ok(name, _files(bundle))
+    yield _engine(name, selected)
+    selected.check_memory(limits)
+    exceeds = selected.may_exceed(limits)
+    if exceeds:
+        yield slow(
+            name,
+            "the model may need more memory than the limit leaves now",
+            "raise the memory limit, or set fewer --lanes, or serve a smaller model",
+        )
+    yield _golden_pairs(name, selected, loads=loads and not exceeds)
+
+
+def _files(bundle: Bundle) -> str:
+    if not bundle.digest:
+        return f"{bundle.folder} is a hub folder: its files have no digests to verify"
+    return f"{bundle.folder} is verified: digest {bundle.digest}, export {bundle.verdict}"
+
+
+def _engine(name: str, selected: SelectedModel) -> Finding:
+    selection, lanes = selected.selection, counted(selected.lanes, "lane")
+    text = f"engine {selection.engine} with {lanes}: {selection.reason}"
+    request = runnable_request(selected.bundle, selected.options.requested)
+    if selection.tuned is None and request.is_open:
+        return slow(name, text, "run `rerank tune` with these settings, or let `rerank serve` tune at its first start")
+    return ok(name, text)
+
+
+def _golden_pairs(name: str, selected: SelectedModel, *, loads: bool) -> Finding:
+    count = len(read_golden_pairs(selected.bundle))
+    pairs = counted(count, "golden pair") if count else "no golden pairs"
+    if not loads:
+        return ok(name, f"not loaded; {pairs}")
+    difference = _loaded_difference(selected)
+    scored = "" if difference is None else f" scored, largest difference of a logit {difference:.1e}"
+    return ok(name, f"loaded; {pairs}{scored}")
+
+
+def _loaded_difference(selected: SelectedModel) -> float | None:
+    """Load the model, score its golden pairs, and return the largest difference of a logit; None without pairs."""
+    model = selected.load()
+    try:
+        return check_golden(model)
+    finally:
+        model.scheduler.close()

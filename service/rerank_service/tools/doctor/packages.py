@@ -1,0 +1,72 @@
+"""Checks of Python and its packages."""
+
+import importlib.metadata
+import platform
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from rerank_service.installation import install_command
+from rerank_service.tools.doctor.finding import Finding, ok, wrong
+
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
+"""Packages that contain the module `onnxruntime`. One of them must be installed, and only one."""
+_OTHERS = ("onnx", "onnxruntime-ep-openvino")
+"""Packages of the extras cpu, openvino and gpu."""
+_OWN = "rerank-service"
+_REQUIRED = re.compile(r"""([\w.-]+)[^;]*(?:;\s*extra\s*==\s*['"]server['"])?""")
+"""A requirement of the base install or of the extra server, without a marker of the platform."""
+
+Version = Callable[[str], str | None]
+"""Return the version of a package; None if it is not installed."""
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def own_requirements() -> tuple[str, ...]:
+    """Return the requirements of this package; none if it is not installed, such as in a source folder."""
+    try:
+        return tuple(importlib.metadata.requires(_OWN) or ())
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+
+
+def package_findings(version: Version, requirements: Iterable[str]) -> Iterator[Finding]:
+    """Yield the versions of Python, of the packages that a server needs, and of ONNX Runtime."""
+    yield ok("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield from _server_packages(version, requirements)
+    yield _runtime(version)
+
+
+def required_packages(requirements: Iterable[str]) -> list[str]:
+    """Return the names of the packages that every server needs."""
+    matches = (_REQUIRED.fullmatch(requirement.strip()) for requirement in requirements)
+    return sorted({match[1] for match in matches if match})
+
+
+def _server_packages(version: Version, requirements: Iterable[str]) -> Iterator[Finding]:
+    versions = {name: version(name) for name in (_OWN, *required_packages(requirements))}
+    missing = [name for name, installed in versions.items() if installed is None]
+    if missing:
+        yield wrong("packages", f"not installed: {', '.join(missing)}", install_command("cpu"))
+    versions |= {name: version(name) for name in _OTHERS}
+    yield ok("packages", ", ".join(f"{name} {installed}" for name, installed in versions.items() if installed))
+
+
+def _runtime(version: Version) -> Finding:
+    found = {name: installed for name in RUNTIMES if (installed := version(name))}
+    shown = ", ".join(f"{name} {installed}" for name, installed in found.items())
+    if not found:
+        return wrong("ONNX Runtime", "no package with ONNX Runtime is installed", install_command("cpu"))
+    if len(found) > 1:
+        return wrong(
+            "ONNX Runtime",
+            f"{shown} are installed, and each has replaced files of the others",
+            f"make a new environment, and install one of the extras cpu, openvino and gpu: {install_command('cpu')}",
+        )
+    return ok("ONNX Runtime", shown)

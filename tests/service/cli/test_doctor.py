@@ -1,0 +1,250 @@
+"""`rerank doctor` with real files, ports and models. Covers cli/doctor_checks.py, output/findings.py, tools/doctor/."""
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from rich.console import Console
+
+from rerank_service.__main__ import build_parser, commands
+from rerank_service.cli.commands.doctor import _findings
+from rerank_service.cli.output.findings import finding_json, findings_summary, findings_table
+from rerank_service.models.bundle import Bundle, write_manifest
+from rerank_service.models.golden_pairs import GoldenPair, write_golden_pairs
+from rerank_service.tools.doctor.finding import Finding, Status, ok, slow, wrong
+from support.process import command, environment
+from support.running import Served
+from support.small import logit, write_small_model
+from support.tls import write_pems
+
+_FREE = ("--grpc-port", "0", "--rest-port", "0", "--provider", "cpu", "--precision", "fp32")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("RERANK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RERANK_CACHE", str(tmp_path / "cache"))
+
+
+def _found(*arguments: str) -> list[Finding]:
+    return list(_findings(build_parser(commands()).parse_args(["doctor", *arguments])))
+
+
+def _named(findings: list[Finding], name: str) -> list[Finding]:
+    return [finding for finding in findings if finding.name == name]
+
+
+def _not_ok(findings: list[Finding]) -> list[Finding]:
+    """Return the findings about settings that are not OK. Each has a fix."""
+    names = [finding.name for finding in findings]
+    found = [finding for finding in findings[names.index("settings") :] if finding.status is not Status.OK]
+    assert all(finding.fix and "\n" not in finding.fix + finding.text for finding in found)
+    return found
+
+
+def _wrong(findings: list[Finding]) -> Finding:
+    [finding] = _not_ok(findings)
+    assert finding.status is Status.WRONG
+    return finding
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle whose second golden pair has another logit than its graph."""
+    bundle = write_small_model(tmp_path_factory.mktemp("golden"))
+    pairs = [
+        GoldenPair(query="1", document="2 3", logit=logit("2 3")),
+        GoldenPair(query="1", document="4", logit=5.0),
+    ]
+    write_golden_pairs(bundle.folder, pairs)
+    write_manifest(bundle.folder, bundle.manifest)
+    return bundle.folder
+
+
+def test_all_parts_of_a_right_installation_are_ok(starter: Bundle) -> None:
+    """The model is loaded, and its golden pairs are scored."""
+    findings = _found(*_FREE)
+    assert _not_ok(findings) == []
+    names = {finding.name for finding in findings}
+    assert {"Python", "ONNX Runtime", "processor", "cores", "memory", "providers", "engines"} <= names
+    assert {"TLS", "API keys", "--grpc-port", "--rest-port", "cache"} <= names
+    files, engine, golden_pairs = _named(findings, "model")
+    assert starter.digest in files.text
+    assert engine.text.endswith("requested: provider cpu, precision fp32")
+    assert golden_pairs.text.startswith("loaded; 8 golden pairs scored, largest difference")
+
+
+def test_untuned_model_is_slow(small_model: Bundle) -> None:
+    """With an engine to choose, and no tuning in the cache. --quick loads nothing."""
+    findings = _found("--grpc-port", "0", "--rest-port", "0", "--model", str(small_model.folder), "--quick")
+    [untuned] = _not_ok(findings)
+    assert (untuned.name, untuned.status) == ("model", Status.SLOW)
+    assert "rerank tune" in untuned.fix
+    assert _named(findings, "model")[-1].text.startswith("not loaded; no golden pairs")
+
+
+def test_wrong_setting_hides_no_check_of_the_machine() -> None:
+    """Checks of the settings need valid settings."""
+    findings = _found("--rest-port", "high")
+    assert findings[-1].name == "settings"
+    assert "--rest-port or RERANK_REST_PORT is 'high'" in _wrong(findings).text
+    assert _named(findings, "engines")
+
+
+def test_variable_without_effect_is_wrong(monkeypatch: pytest.MonkeyPatch, small_model: Bundle) -> None:
+    """The fix is the known variable."""
+    monkeypatch.setenv("RERANK_API_KEY", "secret")
+    found = _wrong(_found(*_FREE, "--quick", "--model", str(small_model.folder)))
+    assert (found.text, found.fix) == ("RERANK_API_KEY has no effect", "set RERANK_API_KEYS")
+
+
+def test_each_model_is_checked_alone(tmp_path: Path, golden: Path) -> None:
+    """An altered bundle, and one with another logit. The third one is fine."""
+    for name in ("altered", "golden"):
+        shutil.copytree(golden, tmp_path / "models" / name)
+    (tmp_path / "models/altered/config.json").write_text("{}")
+    write_small_model(tmp_path / "models/fine")
+    findings = _found(*_FREE, "--models", str(tmp_path / "models"))
+    altered, other = _not_ok(findings)
+    assert (altered.name, altered.status) == ("model altered", Status.WRONG)
+    assert "config.json was altered" in altered.text
+    assert (other.name, other.status) == ("model golden", Status.WRONG)
+    assert "has the logit 4.0000 instead of 5.0000" in other.text
+    assert [finding.status for finding in _named(findings, "model fine")] == [Status.OK] * 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "words"),
+    [
+        (("--tls-cert", "absent.crt", "--tls-key", "absent.key"), "TLS", "--tls-cert or RERANK_TLS_CERT is"),
+        (("--api-keys-file", "absent.yaml"), "API keys", "--api-keys-file or RERANK_API_KEYS_FILE is"),
+        (("--model", "absent"), "model", "absent"),
+        (("--models", "absent.yaml"), "models", "--models absent.yaml"),
+        (("--model-digest", "0" * 64), "model", f"but {'0' * 64} is required"),
+        (("--admin-port", "0", "--admin-host", "0.0.0.0"), "Admin", "no API keys are set"),
+        (("--host", "unix:.", "--metrics-port", "0"), "ports", "has Unix sockets only"),
+        (("--admin-port", "0", "--bundles-root", "absent"), "Admin", "--bundles-root or RERANK_BUNDLES_ROOT is"),
+        (("--host", "unix:absent"), "--host", "absent is not an existing folder"),
+    ],
+)
+def test_wrong_file_or_address_is_a_finding(flags: tuple[str, ...], name: str, words: str) -> None:
+    """One finding, and all other checks run."""
+    found = _wrong(_found(*_FREE, "--quick", *flags))
+    assert found.name == name
+    assert words in found.text
+
+
+def test_wrong_address_is_found_for_each_port() -> None:
+    """Also if the system chooses the ports. 192.0.2.1 is for documentation, so no machine has it (RFC 5737)."""
+    found = _not_ok(_found(*_FREE, "--quick", "--host", "192.0.2.1"))
+    assert [(each.name, each.status) for each in found] == [
+        ("--grpc-port", Status.WRONG),
+        ("--rest-port", Status.WRONG),
+    ]
+    assert all("--host or RERANK_HOST has '192.0.2.1'" in each.text for each in found)
+
+
+def test_keys_and_tls_are_described(tmp_path: Path) -> None:
+    """The certificate with its end."""
+    pems = write_pems(tmp_path, trustme.CA())
+    flags = ("--tls-cert", pems.cert, "--tls-key", pems.key, "--tls-client-ca", pems.ca, "--host", "0.0.0.0")
+    findings = _found(*_FREE, "--quick", *map(str, flags))
+    assert _named(findings, "TLS")[0].text.startswith("on, and clients need a certificate; the certificate is valid")
+    assert "every caller that reaches the addresses is admitted" in _named(findings, "API keys")[0].text
+    findings = _found(*_FREE, "--quick", "--api-keys", "secret")
+    assert _named(findings, "API keys")[0].text == "callers need an API key"
+    assert not any("secret" in finding.text + finding.fix for finding in findings)
+
+
+def test_traces_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent, and no receiver is needed."""
+    flags = (*_FREE, "--quick", "--traces", "otlp")
+    assert _named(_found(*flags), "traces")[0].text.startswith("on: ")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon")
+    found = _wrong(_found(*flags))
+    assert found.name == "traces"
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL is 'pigeon'" in found.text
+
+
+@pytest.fixture
+def used_port() -> Iterator[int]:
+    """Return a port on which a socket listens that is no server."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+def test_port_in_use_is_wrong(used_port: int) -> None:
+    """Another program uses it. The message has the flag, the port and the reason."""
+    for flag in ("--grpc-port", "--rest-port", "--metrics-port", "--admin-port"):
+        found = _wrong(_found(*_FREE, "--quick", flag, str(used_port)))
+        assert found.name == flag
+        assert f"127.0.0.1:{used_port}: Address already in use" in found.text
+
+
+async def test_ports_of_a_running_server_are_ok(edges: Served) -> None:
+    """So that `kubectl exec POD -- rerank doctor` finds nothing wrong."""
+    ports = ("--grpc-port", str(edges.grpc.port), "--rest-port", str(edges.http.base_url.port))
+    findings = await asyncio.to_thread(_found, *_FREE, "--quick", *ports)
+    assert _not_ok(findings) == []
+    assert _named(findings, "--grpc-port")[0].text.endswith("a rerank server with these settings runs here")
+
+
+def test_cache_that_cannot_be_written_is_slow(tmp_path: Path) -> None:
+    """/dev/null means no cache. A folder that is absent is not made."""
+    [found] = _not_ok(_found(*_FREE, "--quick", "--cache", f"{os.devnull}/cache"))
+    assert (found.name, found.status) == ("cache", Status.SLOW)
+    assert "it keeps 0 tunings, 0 derived graphs" in _named(_found(*_FREE, "--quick"), "cache")[0].text
+    assert not (tmp_path / "cache").exists()
+    (tmp_path / "cache/tuning").mkdir(parents=True)
+    (tmp_path / "cache/tuning/0.json").write_text("{}")
+    assert "it keeps 1 tuning," in _named(_found(*_FREE, "--quick"), "cache")[0].text
+
+
+def test_table_shows_texts_literally() -> None:
+    """Each fix is below its text. The last line counts."""
+    findings = [ok("one", "[red]"), slow("two", "a\x1b[2J", "do [b]"), wrong("three", "bad", "stop")]
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    with console.capture() as captured:
+        console.print(findings_table(findings))
+    shown = captured.get()
+    assert all(text in shown for text in ("[red]", "fix: do [b]", "fix: stop", "\ufffd[2J"))
+    assert findings_summary(findings) == "3 findings: 1 ok, 1 slow, 1 wrong"
+    assert json.loads(finding_json(findings[2])) == {"name": "three", "status": "wrong", "text": "bad", "fix": "stop"}
+
+
+def test_broken_environment_is_a_finding(tmp_path: Path) -> None:
+    """Without ONNX Runtime, each check that needs it is wrong, and the others run. Only JSON is on stdout."""
+    code = (
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "from rerank_service.__main__ import main\n"
+        "sys.argv = ['rerank', 'doctor', '--json']; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60, cwd=tmp_path
+    )
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (1, "")
+    missing = [each for each in findings if each["status"] == "wrong"]
+    assert {each["text"] for each in missing} == {"the Python package onnxruntime is not installed"}
+    assert all("[cpu]" in each["fix"] for each in missing)
+    assert {"processor", "cores", "settings"} <= {each["name"] for each in findings if each["status"] == "ok"}
+
+
+def test_exit_status_is_0_if_nothing_is_wrong(tmp_path: Path) -> None:
+    """Slow findings do not count. The table goes to stdout."""
+    variables = environment(RERANK_GRPC_PORT="0", RERANK_REST_PORT="0")
+    done = subprocess.run(
+        command("doctor", "--quick"), capture_output=True, text=True, env=variables, timeout=60, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].endswith(" slow, 0 wrong")
