@@ -133,8 +133,8 @@ def empty_registry(settings: Settings) -> Registry:
     )
 
 
-def api_keys(settings: Settings, files: ConfigFiles) -> Keys:
-    """Return the API keys that callers must send, and add their file to `files`.
+def api_keys(settings: Settings, files: ConfigFiles | None = None) -> Keys:
+    """Return the API keys that callers must send, and add their file to `files`, which metrics show.
 
     Raises:
         SettingsInvalid: the file of keys is wrong.
@@ -149,12 +149,13 @@ def api_keys(settings: Settings, files: ConfigFiles) -> Keys:
         keys.reload()  # an idle server has read the file long ago
         return file.up_to_date
 
-    files.add("keys", up_to_date)
+    if files is not None:
+        files.add("keys", up_to_date)
     return keys
 
 
-def certificate_store(settings: Settings, files: ConfigFiles) -> CertificateStore | None:
-    """Return the certificates of both servers, and add them to `files`. Return None if TLS is off.
+def certificate_store(settings: Settings, files: ConfigFiles | None = None) -> CertificateStore | None:
+    """Return the certificates of both servers, and add them to `files`, which metrics show. Return None if TLS is off.
 
     Raises:
         SettingsInvalid: a file of TLS is missing or wrong.
@@ -163,8 +164,9 @@ def certificate_store(settings: Settings, files: ConfigFiles) -> CertificateStor
     if pems is None:
         return None
     store = CertificateStore(pems)
-    files.add("tls", store.up_to_date)
-    files.add_certificate(lambda: store.current().chain_expires)
+    if files is not None:
+        files.add("tls", store.up_to_date)
+        files.add_certificate(lambda: store.current().chain_expires)
     return store
 
 
