@@ -222,11 +222,11 @@ async def test_readiness_is_set_explicitly(stub: "pb_grpc.AdminAsyncStub", model
 async def test_load_has_the_deadline_of_the_client_only(models: StatedModels) -> None:
     """The default deadline of the server is for the time until the message arrives."""
     models.free.clear()
-    async with admin_served(models, default_timeout=1.0) as address, _channel(address) as channel:
+    async with admin_served(models, default_timeout=3.0) as address, _channel(address) as channel:
         stub = pb_grpc.AdminStub(channel)
         loading = asyncio.ensure_future(_awaited(stub.LoadModel(pb.LoadModelRequest(name="docs"))))
-        with pytest.raises(grpc.aio.AioRpcError) as caught:  # it begins after the load, and lasts longer than 1 s
-            await stub.LoadModel(pb.LoadModelRequest(name="docs"), timeout=1.3)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:  # it begins after the load, and lasts longer than 3 s
+            await stub.LoadModel(pb.LoadModelRequest(name="docs"), timeout=3.3)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         models.free.set()
         assert (await loading).bundle.state == pb.BUNDLE_STATE_READY
