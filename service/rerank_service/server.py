@@ -269,7 +269,7 @@ def _log_ready(
 
 
 def _facts(manager: ModelManager) -> dict[str, object]:
-    """Return what the event `ready` says about the models. Several models have an event each."""
+    """Return the fields of the event `ready` that describe the models. Several models have an event each."""
     if len(manager.models) > 1:
         return {"models": ",".join(managed.name for managed in manager.models)}
     info = manager.models[0].registered.info

@@ -18,9 +18,9 @@ from bench.servers import our_server
 from rerank_service.models.files import STARTER
 
 _OVERLOAD = 3.0
-"""Load of model A, as a multiple of what the machine can compute."""
+"""Load of model A, as a multiple of the capacity of the machine."""
 _LIGHT = 0.1
-"""Load of model B, as a multiple of what the machine can compute."""
+"""Load of model B, as a multiple of the capacity of the machine."""
 _CAPACITY_CLIENTS = 16
 _WARM_UP = 5.0
 """Seconds in which the queue of A fills, before B is measured; A goes on as long after B."""

@@ -11,7 +11,7 @@ def config_metrics(state: ConfigState) -> Iterator[Metric]:
     """Yield the metrics of a state."""
     reloads = GaugeMetricFamily(
         "rerank_config_last_reload_successful",
-        "1 if the last reload of a file succeeded, or if it has not changed. 0 if the new content is wrong, and the "
+        "1 if the last reload of a file succeeded, or if it is unchanged. 0 if the new content is wrong, and the "
         "server uses the one from before. `file` is `models` (with `--watch`), `keys` or `tls`, if it is set.",
         labels=["file"],
     )

@@ -40,7 +40,7 @@ def check_memory(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[Me
 
 
 def may_exceed(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[MemoryLimit]) -> bool:
-    """Return True if a model may exceed what a limit leaves, by an estimate that is an upper bound.
+    """Return True if a model may exceed the memory that a limit leaves, by an estimate that is an upper bound.
 
     The graph is not read: the import of onnx takes as long as the start of a small model.
     """
