@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 
-from rerank._channel import call_metadata, channel_options
-from rerank._tls import PemFile, channel_credentials, channel_target
+from rerank._blocking_channel import BlockingClient, blocking_channel
+from rerank._channel import call_metadata
+from rerank._tls import PemFile
 from rerank.v1 import admin_pb2 as pb
 from rerank.v1 import admin_pb2_grpc as pb_grpc
 
@@ -20,7 +20,7 @@ _ONE_SERVER = ("grpc.service_config", "{}")
 """No retries, and no health checks of rerank.v1.Rerank, which the port for Admin does not have."""
 
 
-class AdminClient:
+class AdminClient(BlockingClient):
     """Blocking client for one server. Errors of a call are `grpc.RpcError` with a status that admin.proto lists.
 
     A call that is cancelled, or whose deadline passes, does not stop a load: the server continues with it.
@@ -50,12 +50,8 @@ class AdminClient:
             ValueError: parameters of TLS contradict each other.
             OSError: a file of TLS cannot be read.
         """
-        target = channel_target(address)
-        all_options = channel_options(target, [_ONE_SERVER, *options])
-        tls = channel_credentials(address, credentials, ca=tls_ca, cert=tls_cert, key=tls_key)
-        self._channel = (
-            grpc.secure_channel(target, tls, all_options) if tls else grpc.insecure_channel(target, all_options)
-        )
+        tls = (tls_ca, tls_cert, tls_key)
+        self._channel = blocking_channel(address, [_ONE_SERVER, *options], credentials=credentials, tls=tls)
         self._stub = pb_grpc.AdminStub(self._channel)
         self._call: dict[str, Any] = {"metadata": call_metadata(api_key), "timeout": timeout}
 
@@ -81,15 +77,3 @@ class AdminClient:
     def set_readiness(self, *, ready: bool) -> None:
         """Switch the readiness of the server off or on. With False, load balancers send no new requests."""
         self._stub.SetReadiness(pb.SetReadinessRequest(ready=ready), **self._call)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -8,6 +8,7 @@ from typing import Any, Self, Unpack
 import grpc
 
 from rerank import _async_stream, _blocking_stream
+from rerank._blocking_channel import BlockingClient, blocking_channel
 from rerank._channel import call_metadata, channel_options
 from rerank._messages import Content, OnScores, Options, reject_single, rerank_request, stream_header
 from rerank._tls import PemFile, channel_credentials, channel_target
@@ -19,7 +20,7 @@ __all__ = ["DEFAULT_ADDRESS", "AsyncRerankClient", "Content", "OnScores", "Optio
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 
-class RerankClient:
+class RerankClient(BlockingClient):
     """Blocking client. Errors of a call are `grpc.RpcError` with a status that rerank.proto lists."""
 
     def __init__(
@@ -53,14 +54,12 @@ class RerankClient:
             ValueError: parameters of TLS contradict each other.
             OSError: a file of TLS cannot be read.
         """
-        target = channel_target(address)
-        all_options = channel_options(target, options)
-        compression = grpc.Compression.Gzip if compress else None
-        tls = channel_credentials(address, credentials, ca=tls_ca, cert=tls_cert, key=tls_key)
-        self._channel = (
-            grpc.secure_channel(target, tls, all_options, compression)
-            if tls
-            else grpc.insecure_channel(target, all_options, compression)
+        self._channel = blocking_channel(
+            address,
+            options,
+            credentials=credentials,
+            tls=(tls_ca, tls_cert, tls_key),
+            compression=grpc.Compression.Gzip if compress else None,
         )
         self._stub = pb_grpc.RerankStub(self._channel)
         self._metadata = call_metadata(api_key, compress=compress)
@@ -102,18 +101,6 @@ class RerankClient:
     def models(self) -> Sequence[pb.Model]:
         """Return the models that the server serves, the default model first."""
         return self._stub.ListModels(pb.ListModelsRequest(), metadata=self._metadata, timeout=self._timeout).models
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class AsyncRerankClient:

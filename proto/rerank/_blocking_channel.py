@@ -1,0 +1,51 @@
+"""The channel of a blocking client. Private: import from rerank.client or rerank.admin."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from rerank._channel import channel_options
+from rerank._tls import PemFile, channel_credentials, channel_target
+
+
+def blocking_channel(
+    address: str,
+    options: Sequence[tuple[str, Any]],
+    *,
+    credentials: grpc.ChannelCredentials | None,
+    tls: tuple[PemFile | None, PemFile | None, PemFile | None],
+    compression: grpc.Compression | None = None,
+) -> grpc.Channel:
+    """Return a channel that connects on its first call. `tls` has the files of authorities, certificate and key.
+
+    Raises:
+        ValueError: parameters of TLS contradict each other.
+        OSError: a file of TLS cannot be read.
+    """
+    target = channel_target(address)
+    all_options = channel_options(target, options)
+    ca, cert, key = tls
+    secure = channel_credentials(address, credentials, ca=ca, cert=cert, key=key)
+    if secure:
+        return grpc.secure_channel(target, secure, all_options, compression)
+    return grpc.insecure_channel(target, all_options, compression)
+
+
+class BlockingClient:
+    """A client that owns a blocking channel."""
+
+    _channel: grpc.Channel
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
