@@ -109,7 +109,7 @@ def _network(setup: str) -> Iterator[list[str]]:
 )
 @pytest.mark.parametrize("host", ["::", "localhost"])
 def test_machine_with_one_ip_family(start: Start, small_folder: Path, setup: str, ip: str, host: str) -> None:
-    """Clusters with one family are such machines. Both protocols respond with the same settings; the example is ranked."""
+    """Some clusters have only one. Both protocols respond with the same settings, and the example is ranked."""
     with _network(setup) as prefix:
         server = start("--model", str(small_folder), "--host", host, "--example", prefix=prefix)
         shown = server.shown("Ctrl-C")
