@@ -22,6 +22,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> None:
+    """Reject gzip data in the name of a test: it holds the time, and the processes of pytest-xdist need equal names."""
+    if isinstance(val, bytes) and b"\x1f\x8b\x08" in val:
+        raise pytest.UsageError(f"{argname} holds gzip data, and with it the time: name the parameters with ids=[...]")
+
+
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Return the bundle of the small model."""

@@ -49,6 +49,7 @@ async def _post(edges: Served, content: bytes, coding: str, path: str = "/v2/rer
         ("gzip, br", brotli.compress(gzip.compress(_BODY))),
         ("identity, zstd, deflate", zlib.compress(zstd.compress(_BODY))),
     ],
+    ids=["gzip", "x-gzip", "zlib", "deflate", "br", "zstd", "identity", "none", "gzip, br", "zstd, deflate"],
 )
 async def test_compressed_body_is_ranked(edges: Served, coding: str, content: bytes) -> None:
     """Codings are applied in the order of the header."""
