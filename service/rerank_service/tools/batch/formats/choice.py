@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from rerank_service.errors import ExtraMissing, SettingsInvalid
+from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.batch.formats.csv_format import CsvFormat
 from rerank_service.tools.batch.formats.file_format import FileFormat
 from rerank_service.tools.batch.formats.jsonl import JsonlFormat
 from rerank_service.tools.batch.rows import Columns
+from rerank_service.tools.tables.kinds import DELIMITERS, kind_of, pyarrow_needed
 
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
 _ENDINGS = "a name that ends in .jsonl, .csv, .tsv (each also with .gz) or .parquet"
 
 
@@ -25,29 +25,23 @@ def format_of(source: Path, target: Path, columns: Columns, *, sort: bool) -> Fi
         raise SettingsInvalid(
             f"IN {source} and OUT {target} have different formats: give OUT a name that ends in .{kind}"
         )
-    if sort and kind in _DELIMITERS:
+    if sort and kind in DELIMITERS:
         raise SettingsInvalid(f"--sort needs a list of documents per row, which {kind.upper()} does not have")
     if kind == "jsonl":
         return JsonlFormat(source, columns, sort=sort, compress=compress)
-    if kind in _DELIMITERS:
-        return CsvFormat(source, columns, delimiter=_DELIMITERS[kind], compress=compress)
+    if kind in DELIMITERS:
+        return CsvFormat(source, columns, delimiter=DELIMITERS[kind], compress=compress)
     return _parquet(source, columns, sort=sort)
 
 
 def _parquet(source: Path, columns: Columns, *, sort: bool) -> FileFormat:
-    try:
+    with pyarrow_needed():
         from rerank_service.tools.batch.formats.parquet import ParquetFormat
-    except ModuleNotFoundError as error:
-        if error.name != "pyarrow":
-            raise
-        raise ExtraMissing("pyarrow", "parquet") from error
     return ParquetFormat(source, columns, sort=sort)
 
 
 def _kind(path: Path, argument: str) -> str:
-    name = path.name.lower()
-    kind = name.removesuffix(".gz").rpartition(".")[2]
-    kind = {"ndjson": "jsonl"}.get(kind, kind)
-    if kind not in ("jsonl", "csv", "tsv", "parquet") or (kind == "parquet" and name.endswith(".gz")):
+    kind = kind_of(path)
+    if kind is None:
         raise SettingsInvalid(f"{argument} {path} has an unknown format: give {_ENDINGS}")
     return kind

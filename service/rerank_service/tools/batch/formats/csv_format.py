@@ -3,20 +3,18 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.errors import FileInvalid
-from rerank_service.quantities import counted
-from rerank_service.tools.batch.formats.text import concatenate, open_binary
+from rerank_service.tools.batch.formats.text import concatenate
 from rerank_service.tools.batch.rows import Columns, Row, ScoredRow, valid_row
+from rerank_service.tools.tables.csv_records import count_records, csv_header, csv_records, open_csv
+from rerank_service.tools.tables.record import Record
 
 if TYPE_CHECKING:
     import _csv
-
-_MAX_FIELD_CHARS = 2**26
-"""Maximum characters of a field. A missing closing quote would read the rest of the file into one field."""
 
 
 class CsvFormat:
@@ -34,41 +32,29 @@ class CsvFormat:
 
     def count_rows(self) -> int:
         """Return the number of rows below the header."""
-        with self._opened() as rows:
-            return max(0, sum(1 for row in _skipping_errors(rows) if row) - 1)
+        with self._opened() as reader:
+            return count_records(reader)
 
     def read(self) -> Iterator[Row]:
         """Yield the rows below the header."""
         with self._opened() as reader:
             header = self._header(reader)
             places = (header.index(self._columns.query), header.index(self._document(header)))
-            while True:
-                number = reader.line_num + 1
-                try:
-                    values = next(reader, None)
-                except csv.Error as error:
-                    yield Row(number, [], error=f"the line is not valid CSV: {error}")
-                    continue
-                if values is None:
-                    return
-                if values:
-                    yield self._row(number, values, header, places)
+            for record in csv_records(reader, header):
+                yield self._row(record, header, places)
 
-    def _row(self, number: int, values: list[str], header: Sequence[str], places: tuple[int, int]) -> Row:
-        if len(values) != len(header):
-            return Row(number, values, error=f"the line has {counted(len(values), 'column')}, not {len(header)}")
-        try:
-            "".join(values).encode()
-        except UnicodeEncodeError:
-            return Row(number, values, error="the line is not UTF-8 text")
+    def _row(self, record: Record, header: Sequence[str], places: tuple[int, int]) -> Row:
+        if record.error:
+            return Row(record.number, record.raw, error=record.error)
         query, document = places
-        return valid_row(number, values, values[query], values[document], (header[query], header[document]))
+        values = record.value
+        return valid_row(record.number, values, values[query], values[document], (header[query], header[document]))
 
-    def _header(self, reader: Iterator[list[str]]) -> list[str]:
-        try:
-            header = next(reader, [])
-        except csv.Error as error:
-            raise FileInvalid(f"{self._path}:1: the header is not valid CSV: {error}") from error
+    def _opened(self) -> "AbstractContextManager[_csv.Reader]":
+        return open_csv(self._path, self._delimiter)
+
+    def _header(self, reader: "_csv.Reader") -> list[str]:
+        header = csv_header(reader, self._path)
         for name in (self._columns.query, self._document(header)):
             if header.count(name) != 1:
                 problem = "several columns" if name in header else "no column"
@@ -91,16 +77,6 @@ class CsvFormat:
             )
         return names[0]
 
-    @contextmanager
-    def _opened(self) -> "Iterator[_csv.Reader]":
-        """Open the file. Bytes that are not UTF-8 become surrogates."""
-        csv.field_size_limit(_MAX_FIELD_CHARS)
-        with (
-            open_binary(self._path) as file,
-            io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text,
-        ):
-            yield csv.reader(text, delimiter=self._delimiter, strict=True)
-
     def encode(self, rows: Sequence[ScoredRow]) -> bytes:
         """Return the rows with their scores, without a header."""
         return self._lines([[*scored.row.raw, repr(scored.scores[0])] for scored in rows])
@@ -115,13 +91,3 @@ class CsvFormat:
         text = io.StringIO()
         csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(rows)
         return text.getvalue().encode()
-
-
-def _skipping_errors(rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    while True:
-        try:
-            yield next(rows)
-        except csv.Error:
-            yield ["error"]
-        except StopIteration:
-            return

@@ -3,16 +3,17 @@
 A line is written as it was read, with the added field before its last brace. So all other fields keep their bytes.
 """
 
-import codecs
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from rerank_service.surrogates import repair_json
-from rerank_service.tools.batch.formats.text import concatenate, open_binary
+from rerank_service.tools.batch.formats.text import concatenate
 from rerank_service.tools.batch.rows import Columns, Row, ScoredRow, valid_row
+from rerank_service.tools.tables.jsonl_records import jsonl_records
+from rerank_service.tools.tables.opening import open_binary
+from rerank_service.tools.tables.record import Record
 
 
 class JsonlFormat:
@@ -34,20 +35,15 @@ class JsonlFormat:
 
     def read(self) -> Iterator[Row]:
         """Yield the object of each line that is not blank. Lone surrogates become U+FFFD (surrogates.py)."""
-        with open_binary(self._path) as file:
-            for number, line in enumerate(file, 1):
-                text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-                if text := text.strip():
-                    yield self._row(number, text)
+        yield from map(self._row, jsonl_records(self._path))
 
-    def _row(self, number: int, line: bytes) -> Row:
-        try:
-            line, value = _parsed(line)
-        except ValueError as error:
-            return Row(number, line, error=f"the line is not valid JSON: {error}")
-        if not isinstance(value, dict):
+    def _row(self, record: Record) -> Row:
+        number, line = record.number, record.raw
+        if record.error:
+            return Row(number, line, error=record.error)
+        if not isinstance(record.value, dict):
             return Row(number, line, error="the line is not a JSON object")
-        return self._object(number, line, value)
+        return self._object(number, line, record.value)
 
     def _object(self, number: int, line: bytes, value: dict[str, Any]) -> Row:
         columns = self._columns
@@ -77,18 +73,3 @@ class JsonlFormat:
     def join(self, parts: Sequence[Path], target: Path) -> None:
         """Write the lines of all parts into one file."""
         concatenate(b"", parts, target, compress=self._compress)
-
-
-def _parsed(line: bytes) -> tuple[bytes, Any]:
-    """Return a line without lone surrogates, and its value.
-
-    Raises:
-        ValueError: the line is not valid JSON, or not UTF-8.
-    """
-    try:
-        return line, orjson.loads(line)
-    except orjson.JSONDecodeError:
-        repaired = repair_json(line)
-        if repaired is None:
-            raise
-    return repaired.encode(), orjson.loads(repaired)

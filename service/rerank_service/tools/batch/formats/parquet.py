@@ -1,27 +1,15 @@
 """Parquet, by pyarrow: a pair per row (string columns), or a list of documents per row (list of strings)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.batch.rows import Columns, Row, ScoredRow, valid_row
-
-_ROWS_READ = 1024
-"""Rows that are read at a time, within a row group."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Place:
-    """A row of a record batch."""
-
-    batch: pa.RecordBatch
-    index: int
+from rerank_service.tools.tables.parquet_records import open_parquet, parquet_records
 
 
 class ParquetFormat:
@@ -38,11 +26,8 @@ class ParquetFormat:
         """
         self._path = path
         self._sort = sort
-        try:
-            with pq.ParquetFile(path) as file:
-                self._schema, self._rows = file.schema_arrow, file.metadata.num_rows
-        except pa.ArrowInvalid as error:
-            raise FileInvalid(f"{path} is not a Parquet file: {error}") from error
+        with open_parquet(path) as file:
+            self._schema, self._rows = file.schema_arrow, file.metadata.num_rows
         self._query = self._column((columns.query,), "--query-column")
         self._document = self._column(columns.document_names, "--document-column")
         self._is_list = self._check_types()
@@ -74,14 +59,13 @@ class ParquetFormat:
 
     def read(self) -> Iterator[Row]:
         """Yield the rows."""
-        number = 0
         names = (self._query, self._document)
-        with pq.ParquetFile(self._path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS_READ):
-                columns = [_values(batch.column(name)) for name in names]
-                for index, (query, document) in enumerate(zip(*columns, strict=True)):
-                    number += 1
-                    yield _row(number, _Place(batch, index), query, document, names)
+        with open_parquet(self._path) as file:
+            for record in parquet_records(file, names):
+                if record.error:
+                    yield Row(record.number, record.raw, error=record.error)
+                else:
+                    yield valid_row(record.number, record.raw, *record.value, names)
 
     def encode(self, rows: Sequence[ScoredRow]) -> bytes:
         """Return a Parquet file of rows with their scores."""
@@ -109,28 +93,6 @@ class ParquetFormat:
         with pq.ParquetWriter(target, self._schema.append(self._field())) as writer:
             for part in parts:
                 writer.write_table(pq.read_table(part, partitioning=None))
-
-
-def _row(number: int, place: _Place, query: Any, document: Any, names: tuple[str, str]) -> Row:
-    for value in (query, document):
-        if isinstance(value, UnicodeDecodeError):
-            return Row(number, place, error="the row is not UTF-8 text")
-    return valid_row(number, place, query, document, names)
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """Return the values of a column. A value that is not UTF-8 becomes its error."""
-    try:
-        return list(column.to_pylist())
-    except UnicodeDecodeError:
-        return [_value(scalar) for scalar in column]
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    try:
-        return scalar.as_py()
-    except UnicodeDecodeError as error:
-        return error
 
 
 def _is_string(kind: pa.DataType) -> bool:

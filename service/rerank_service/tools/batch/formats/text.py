@@ -1,33 +1,12 @@
-"""Text files, plain or gzipped."""
+"""Write text files, plain or gzipped."""
 
 import gzip
 import shutil
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, cast
 
-from rerank_service.errors import FileInvalid
-
-_GZIP = ".gz"
 _LEVEL = 6
-
-
-@contextmanager
-def open_binary(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading. A name that ends in `.gz` is decompressed.
-
-    Raises:
-        FileInvalid: the gzip data is damaged.
-        OSError: the file cannot be read.
-    """
-    opener = gzip.open if path.suffix == _GZIP else open
-    try:
-        with opener(path, "rb") as file:
-            yield cast("IO[bytes]", file)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FileInvalid(f"{path}: the gzip data is damaged or incomplete: {error}") from error
 
 
 def concatenate(header: bytes, parts: Sequence[Path], target: Path, *, compress: bool) -> None:

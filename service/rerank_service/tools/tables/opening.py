@@ -1,0 +1,41 @@
+"""Open files for reading: plain, gzipped, or standard input."""
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from rerank_service.errors import FileInvalid, SettingsInvalid
+
+STDIN = Path("-")
+"""The path that means standard input."""
+GZIP = ".gz"
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, or standard input for `-`. A name that ends in `.gz` is decompressed.
+
+    Raises:
+        FileInvalid: the gzip data is damaged.
+        SettingsInvalid: standard input is closed.
+        OSError: the file cannot be read.
+    """
+    if path == STDIN:
+        yield _standard_input()
+        return
+    opener = gzip.open if path.suffix == GZIP else open
+    try:
+        with opener(path, "rb") as file:
+            yield cast("IO[bytes]", file)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise FileInvalid(f"{path}: the gzip data is damaged or incomplete: {error}") from error
+
+
+def _standard_input() -> IO[bytes]:
+    if sys.stdin is None:
+        raise SettingsInvalid("--file - needs standard input, which is closed")
+    return sys.stdin.buffer
