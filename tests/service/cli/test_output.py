@@ -53,7 +53,7 @@ def test_long_document_shows_its_best_window() -> None:
     result = pb.Result(windows=3, best_window=pb.Span(start=6, end=9))
     usage = pb.Usage(windows=3, prompt_tokens=9)
     shown = _shown(ranking_table("q", ["first [b] third"], pb.RerankResponse(model="m", results=[result], usage=usage)))
-    assert "│ [b] (characters 6 to 9) " in shown
+    assert "│ [b] (best of 3 windows, characters 6 to 9) " in shown
     assert "m: 1 document, 3 windows, 9 tokens, less than 1 ms" in shown
 
 
@@ -98,12 +98,12 @@ def test_model_table_fits_into_80_columns() -> None:
         (("rank", "\udcff", "a"), "an argument is not UTF-8 text"),
         (("rank", "a", "b", "--served-model", "\udcff"), "an argument is not UTF-8 text"),
         (("rank", "a", "b", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
-        (("rank", "a", "--file", "latin.txt"), "--file latin.txt is not UTF-8 text, at byte 3"),
-        (("rank", "a", "--file", "-"), "--file - is not UTF-8 text, at byte 3"),
+        (("rank", "a", "--file", "latin.txt"), "latin.txt:1: the line is not UTF-8 text: convert the file"),
+        (("rank", "a", "--file", "-"), "standard input:1: the line is not UTF-8 text: convert the file"),
         (("rank", "a", "--file", "absent.txt"), "absent.txt"),
         (("rank", "a", "--file", "."), "Is a directory"),
         (("rank", "a"), "give documents, --file or standard input"),
-        (("rank", "a", "--file", "blank.txt"), "--file blank.txt has no line with text"),
+        (("rank", "a", "--file", "blank.txt"), "--file blank.txt has no document: give documents"),
         (("models", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
         (("models", "--server", "\udcff"), "an argument is not UTF-8 text"),
         (("models", "--api-key", ""), "--api-key is empty"),
@@ -116,13 +116,14 @@ def test_model_table_fits_into_80_columns() -> None:
 )
 def test_wrong_argument_is_reported_in_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     """The exit status is 2, or 1 for a file that cannot be read. No server is contacted."""
+    unreadable = arguments[-1] in ("absent.txt", ".", "latin.txt", "-")
     latin = b"caf\xe9\n"
     (tmp_path / "latin.txt").write_bytes(latin)
     (tmp_path / "blank.txt").write_text("\n \n")
     done = subprocess.run(
         command(*arguments), input=latin, capture_output=True, cwd=tmp_path, env=environment(), timeout=60
     )
-    assert (done.returncode, done.stdout) == (1 if arguments[-1] in ("absent.txt", ".") else 2, b"")
+    assert (done.returncode, done.stdout) == (1 if unreadable else 2, b"")
     [line] = done.stderr.decode().splitlines()
     assert line.startswith("rerank: ")
     assert words in line

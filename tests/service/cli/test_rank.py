@@ -1,10 +1,14 @@
 """`rerank rank` with a running server."""
 
 import asyncio
+import csv
 import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from rerank_service.__main__ import build_parser, commands
 from support.process import command, environment
 from support.running import Served
 
@@ -30,3 +34,68 @@ async def test_lone_surrogate_of_a_line_becomes_the_replacement_character(edges:
     """The byte order mark and the line ends are no text."""
     (tmp_path / "lines.txt").write_bytes(b"\xef\xbb\xbf" + _LONE + b"\r\n2\n")
     assert await _ranked(edges, "0", "--file", "lines.txt", cwd=tmp_path) == {0: "1 \ufffd", 1: "2"}
+
+
+async def _printed(
+    capsys: pytest.CaptureFixture[str], edges: Served, *arguments: str, server: str | None = None
+) -> tuple[list[str], str]:
+    """Run the command in this process. Return its lines on standard output, and its standard error."""
+    parsed = build_parser(commands()).parse_args(["rank", *arguments, "--server", server or edges.address])
+    assert await asyncio.to_thread(parsed.run, parsed) == 0
+    captured = capsys.readouterr()
+    return captured.out.split("\n")[:-1], captured.err
+
+
+async def test_table_shows_ids_and_tsv_escapes_texts(
+    edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A document with a tab, a line break and a backslash is one line."""
+    path = tmp_path / "a.jsonl"
+    text = "1\t2\n3\\n"
+    path.write_text("".join(json.dumps({"text": each, "id": name}) + "\n" for name, each in (("x", text), ("y", "1"))))
+    table, _ = await _printed(capsys, edges, "1", "--file", str(path))
+    assert [word in "".join(table) for word in ("id", "x", "y")] == [True] * 3
+    lines, _ = await _printed(capsys, edges, "1", "--file", str(path), "--output", "tsv")
+    rows = {row["id"]: row for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)}
+    assert [row["rank"] for row in rows.values()] == ["1", "2"]
+    assert rows["x"]["document"] == "1\\t2\\n3\\\\n"
+    assert (rows["y"]["index"], rows["y"]["windows"], rows["y"]["truncated"]) == ("1", "1", "false")
+    assert (rows["y"]["start"], rows["y"]["end"]) == ("", "")
+
+
+async def test_outputs_have_the_best_window(edges: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON has it as an object, TSV in two columns, and the table shows its text."""
+    long = " ".join(["1"] * 40)
+    lines, _ = await _printed(capsys, edges, "0", long, "--json")
+    result = json.loads(lines[0])
+    window = result["best_window"]
+    assert result["windows"] > 1
+    assert result["truncated"] is False
+    tsv, _ = await _printed(capsys, edges, "0", long, "--output", "tsv")
+    assert tsv[1].split("\t")[4:7] == [str(result["windows"]), str(window["start"]), str(window["end"])]
+    table, _ = await _printed(capsys, edges, "0", long)
+    assert f"best of {result['windows']} windows, characters {window['start']} to {window['end']}" in " ".join(
+        " ".join(line.strip("│ ").split()) for line in table
+    ).replace(" │ ", " ")
+
+
+async def test_many_documents_are_a_stream(edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More than a unary request may have. Standard error shows the progress, and the results are complete."""
+    path = tmp_path / "many.txt"
+    path.write_text("".join(f"{number % 10}\n" for number in range(12_000)))
+    lines, progress = await _printed(capsys, edges, "3", "--file", str(path), "--output", "tsv", "--top-n", "3")
+    assert len(lines) == 1 + 3
+    assert progress.splitlines()[-1] == "ranking: 12000 of 12000"
+
+
+async def test_rest_server_ranks_files(edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Object documents are sent as their text, which every dialect has. Many documents show a status line."""
+    path = tmp_path / "a.csv"
+    path.write_text("title,text\n" + "1,2\n" * 300)
+    columns = ("--document-column", "title", "--document-column", "text")
+    url = str(edges.http.base_url)
+    lines, progress = await _printed(
+        capsys, edges, "1", "--file", str(path), *columns, "--json", "--top-n", "1", server=url
+    )
+    assert json.loads(lines[0])["document"] == {"title": "1", "text": "2"}
+    assert "ranking 300 documents" in progress

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+_YEAR = 365 * 24 * 60 * 60.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
@@ -35,4 +37,19 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Convert an argument to a number of seconds above 0, up to a year.
+
+    Raises:
+        ArgumentTypeError: it is not one.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= _YEAR:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
     return value

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rerank_service.cli.commands import Command
+from rerank_service.cli.commands import Command, seconds
 from rerank_service.cli.help_format import examples_text
 from rerank_service.cli.server_arguments import add_connection_arguments, admin_server, api_key
 from rerank_service.installation import command_name
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rerank.v1 import admin_pb2 as pb
 
 _SERVER = "127.0.0.1:50052"
-_YEAR = 365 * 24 * 60 * 60.0
 
 
 def _add_nothing(_parser: argparse.ArgumentParser) -> None:
@@ -171,22 +170,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         metavar="SECONDS",
         help="seconds to wait; after them, the server continues with a load (default: until the work is finished)",
     )
     parser.add_argument("--json", action="store_true", help="print each model as a line of JSON")
     add_connection_arguments(parser)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= _YEAR:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
-    return value
 
 
 def _run(arguments: argparse.Namespace) -> int:

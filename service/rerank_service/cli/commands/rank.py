@@ -2,28 +2,33 @@
 
 import argparse
 import asyncio
-import codecs
-import json
 import os
-import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.cli.commands import Command
+from rerank_service.cli.commands import Command, seconds
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
 from rerank_service.surrogates import decode_text
 
+if TYPE_CHECKING:
+    from rerank_service.tools.documents_file import FileDocument
+
 _MAX_TOP_N = 2**31 - 1
 """Largest value of the field in the message, an int32."""
 _PREFIX = "SCORE_TYPE_"
+_KINDS = ("txt", "jsonl", "csv", "tsv", "parquet")
+_ADVANCE = 256
+"""Documents that are read before the progress is shown again."""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", metavar="QUERY", help="text to rank the documents by")
     parser.add_argument("documents", nargs="*", metavar="DOCUMENT", help="document to rank; give any number of them")
-    parser.add_argument("--file", metavar="FILE", help="file with one document per line; - reads standard input")
+    _add_file_arguments(parser.add_argument_group("file"))
     add_server_arguments(parser)
     parser.add_argument("--top-n", type=int, metavar="N", help="number of results (default, and 0: all documents)")
     parser.add_argument(
@@ -31,43 +36,92 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         choices=[name.removeprefix(_PREFIX).lower() for name in pb.ScoreType.keys()[1:]],
         help="type of the scores (default: calibrated for a calibrated model, else sigmoid)",
     )
-    parser.add_argument("--json", action="store_true", help="print each result as a line of JSON")
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="seconds until the command ends with an error (default: that of the server, or one day for documents that "
+        "are sent as a stream)",
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
+        "--output",
+        choices=("table", "json", "tsv"),
+        default="table",
+        help="table for people; json: each result as a line of JSON; tsv: a header and a line for each result, with "
+        "tabs, line ends and backslashes as \\t, \\n, \\r and \\\\ (default: %(default)s)",
+    )
+    output.add_argument("--json", action="store_const", const="json", dest="output", help="the same as --output json")
 
 
-def _documents(arguments: argparse.Namespace) -> list[str]:
-    documents = [*map(_utf8, arguments.documents), *(_lines(arguments.file) if arguments.file else ())]
+def _add_file_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--file",
+        metavar="FILE",
+        help="file with documents: .jsonl, .csv, .tsv (each also with .gz), .parquet, or any other name for one "
+        "document per line; - reads standard input",
+    )
+    group.add_argument(
+        "--format", choices=_KINDS, help="format of the file (default: by its name; txt for standard input)"
+    )
+    group.add_argument(
+        "--document-column",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="column with the document (default: document, else text); give it several times to rank several columns "
+        "together, as an object document",
+    )
+    group.add_argument("--id-column", metavar="NAME", help="column with an id to show (default: id, else _id, if any)")
+
+
+def _documents(arguments: argparse.Namespace) -> "list[FileDocument]":
+    from rerank_service.tools.documents_file import FileDocument
+
+    documents = [FileDocument(text, text) for text in map(_utf8, arguments.documents)]
+    documents += _file_documents(arguments)
     if not documents:
-        problem = f"--file {arguments.file} has no line with text: " if arguments.file else ""
+        problem = f"--file {arguments.file} has no document: " if arguments.file else ""
         raise SettingsInvalid(f"{problem}give documents, --file or standard input (--file -)")
     return documents
 
 
-def _lines(file: str) -> list[str]:
-    """Return the lines of a file, without blank ones. A line ends with LF or CR LF: other separators may be text."""
-    if file == "-" and sys.stdin is None:
-        raise SettingsInvalid("--file - needs standard input, which is closed")
-    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    try:
-        lines = decode_text(content.removeprefix(codecs.BOM_UTF8)).split("\n")
-    except UnicodeDecodeError as error:
-        raise SettingsInvalid(f"--file {file} is not UTF-8 text, at byte {error.start}") from error
-    return [line.removesuffix("\r") for line in lines if line.strip()]
+def _file_documents(arguments: argparse.Namespace) -> "Iterator[FileDocument]":
+    from rerank_service.progress import progress
+    from rerank_service.tools.documents_file import DocumentColumns, kind_of_documents, read_documents
+
+    columns = DocumentColumns(tuple(arguments.document_column), arguments.id_column)
+    if not arguments.file:
+        if arguments.format or columns != DocumentColumns():
+            raise SettingsInvalid(
+                "--format, --document-column and --id-column need --file: give a file, or remove them"
+            )
+        return
+    path = Path(arguments.file)
+    kind = kind_of_documents(path, arguments.format)
+    with progress(f"reading {arguments.file}", None) as advance:
+        for number, document in enumerate(read_documents(path, kind, columns), 1):
+            if number % _ADVANCE == 0:
+                advance(_ADVANCE, detail=f"{number:,} documents")
+            yield document
 
 
-async def _rank(arguments: argparse.Namespace, query: str, documents: list[str]) -> pb.RerankResponse:
-    from rerank_service.tools.rest_client import client_of
+async def _rank(arguments: argparse.Namespace, query: str, texts: list[str]) -> pb.RerankResponse:
+    from rerank_service.tools.ranking_call import rank
 
     if arguments.top_n is not None and abs(arguments.top_n) > _MAX_TOP_N:
         raise SettingsInvalid(f"--top-n is {arguments.top_n}: give at most {_MAX_TOP_N}")
     try:
-        async with client_of(chosen_server(arguments).address, api_key=api_key(arguments)) as client:
-            return await client.rerank(
-                query,
-                documents,
-                model=_utf8(arguments.served_model),
-                top_n=arguments.top_n,
-                score_type=_score_type(arguments.score_type),
-            )
+        return await rank(
+            chosen_server(arguments).address,
+            query,
+            texts,
+            api_key=api_key(arguments),
+            seconds=arguments.timeout,
+            model=_utf8(arguments.served_model),
+            top_n=arguments.top_n,
+            score_type=_score_type(arguments.score_type),
+        )
     except UnicodeEncodeError as error:  # the API key
         raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
 
@@ -91,37 +145,37 @@ def _score_type(name: str | None) -> pb.ScoreType.ValueType:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from rerank_service.cli.output.ranking import json_lines, tsv_lines
     from rerank_service.cli.output.tables import ranking_table
 
     query, documents = _utf8(arguments.query), _documents(arguments)
-    response = asyncio.run(_rank(arguments, query, documents))
-    if arguments.json:
-        for result in response.results:
-            print(json.dumps(_as_json(result, documents), ensure_ascii=False))
-    else:
-        Console().print(ranking_table(query, documents, response))
+    texts = [document.text for document in documents]
+    response = asyncio.run(_rank(arguments, query, texts))
+    if arguments.output == "table":
+        Console().print(ranking_table(query, texts, response, [document.id for document in documents]))
+        return 0
+    for line in (json_lines if arguments.output == "json" else tsv_lines)(documents, response):
+        print(line)
     return 0
-
-
-def _as_json(result: pb.Result, documents: list[str]) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "index": result.index,
-        "relevance_score": result.relevance_score,
-        "document": documents[result.index],
-    }
-    if result.HasField("best_window"):
-        fields["best_window"] = {"start": result.best_window.start, "end": result.best_window.end}
-    return fields
 
 
 COMMAND = Command(
     help="rank documents with a running server",
-    description="Rank documents with a running server, and print them as a table in order of relevance.",
+    description="Rank documents with a running server, and print them in order of relevance: as a table, as lines of "
+    "JSON, or as TSV for pipes. More than 256 documents are sent to a gRPC server as a stream, with a progress bar.",
     examples=(
         ("two documents", f"{command_name()} rank 'capital of France' 'Paris is in France.' 'Rome is in Italy.'"),
         (
             "the best 3 lines of a file, as JSON",
             f"{command_name()} rank 'reset password' --file faq.txt --top-n 3 --json",
+        ),
+        (
+            "a table with other names of columns; two of them are ranked",
+            f"{command_name()} rank 'warm jacket' --file products.csv --document-column name --document-column text",
+        ),
+        (
+            "JSON lines from a pipe; the best ids",
+            f"jq -c '.[]' faq.json | {command_name()} rank 'refund' --file - --format jsonl --output tsv | cut -f 3",
         ),
     ),
     configure=_configure,

@@ -21,8 +21,10 @@ _DIGEST_DIGITS = 12
 """Number of digits of a short digest."""
 
 
-def ranking_table(query: str, documents: Sequence[str], response: pb.RerankResponse) -> Table:
-    """Return one row for each result: rank, score, index, and the document or its best window."""
+def ranking_table(
+    query: str, documents: Sequence[str], response: pb.RerankResponse, ids: Sequence[str | None] = ()
+) -> Table:
+    """Return one row for each result: rank, score, index, id if there are ids, and the document or its best window."""
     table = Table(
         title=_text(query, "bold") + _cut(response.query_truncated),
         title_justify="left",
@@ -32,12 +34,16 @@ def ranking_table(query: str, documents: Sequence[str], response: pb.RerankRespo
     table.add_column("rank", justify="right")
     table.add_column("relevance", justify="right", style="green")
     table.add_column("index", justify="right")
+    has_ids = any(id_ is not None for id_ in ids)
+    if has_ids:
+        table.add_column("id", overflow="fold")
     table.add_column("document", overflow="fold")
     for rank, result in enumerate(response.results, 1):
         table.add_row(
             str(rank),
             f"{result.relevance_score:.4f}",
             str(result.index),
+            *([_text(ids[result.index] or "")] if has_ids else []),
             _document_text(documents[result.index], result) + _cut(result.truncated),
         )
     return table
@@ -91,7 +97,8 @@ def _document_text(document: str, result: pb.Result) -> Text:
     if not result.HasField("best_window"):
         return _text(document)
     start, end = result.best_window.start, result.best_window.end
-    return _text(document[start:end]) + Text(f" (characters {start:,} to {end:,})", "dim")
+    place = f"best of {result.windows:,} windows, characters {start:,} to {end:,}"
+    return _text(document[start:end]) + Text(f" ({place})", "dim")
 
 
 def _caption(documents: int, response: pb.RerankResponse) -> str:

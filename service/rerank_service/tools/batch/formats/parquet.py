@@ -65,7 +65,8 @@ class ParquetFormat:
                 if record.error:
                     yield Row(record.number, record.raw, error=record.error)
                 else:
-                    yield valid_row(record.number, record.raw, *record.value, names)
+                    query, document = record.value
+                    yield valid_row(record.number, record.raw, query, document, names)
 
     def encode(self, rows: Sequence[ScoredRow]) -> bytes:
         """Return a Parquet file of rows with their scores."""

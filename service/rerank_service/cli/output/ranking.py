@@ -1,0 +1,43 @@
+"""Rankings for programs: lines of JSON, and TSV."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.tools.documents_file import FileDocument
+
+TSV_COLUMNS = ("rank", "index", "id", "relevance_score", "windows", "start", "end", "truncated", "document")
+"""Columns of the TSV output. `start` and `end` are those of the best window; empty for a document in one window."""
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def json_lines(documents: Sequence[FileDocument], response: pb.RerankResponse) -> Iterator[str]:
+    """Yield each result as a JSON object, best first."""
+    for result in response.results:
+        yield json.dumps(_fields(result, documents[result.index]), ensure_ascii=False)
+
+
+def tsv_lines(documents: Sequence[FileDocument], response: pb.RerankResponse) -> Iterator[str]:
+    r"""Yield a header and each result, best first. Tabs, line ends and backslashes become \t, \n, \r and \\."""
+    yield "\t".join(TSV_COLUMNS)
+    for rank, result in enumerate(response.results, 1):
+        fields = {"rank": rank, **_fields(result, documents[result.index])}
+        window = fields.get("best_window", {"start": "", "end": ""})
+        assert isinstance(window, dict)
+        fields |= {**window, "document": documents[result.index].text}
+        yield "\t".join(_cell(fields.get(name, "")) for name in TSV_COLUMNS)
+
+
+def _fields(result: pb.Result, document: FileDocument) -> dict[str, object]:
+    fields: dict[str, object] = {"index": result.index}
+    if document.id is not None:
+        fields["id"] = document.id
+    fields |= {"relevance_score": result.relevance_score, "document": document.content}
+    if result.HasField("best_window"):
+        fields["best_window"] = {"start": result.best_window.start, "end": result.best_window.end}
+    return fields | {"windows": result.windows, "truncated": result.truncated}
+
+
+def _cell(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text.translate(_ESCAPES)

@@ -1,0 +1,127 @@
+"""Documents in a file: columns, ids, object documents, and errors with place and fix."""
+
+import gzip
+import io
+import sys
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rerank_service.errors import FileInvalid, SettingsInvalid
+from rerank_service.tools.documents_file import DocumentColumns, FileDocument, kind_of_documents, read_documents
+
+
+def _read(path: Path, *documents: str, given: str | None = None, id_: str | None = None) -> list[FileDocument]:
+    kind = kind_of_documents(path, given)
+    return list(read_documents(path, kind, DocumentColumns(documents, id_)))
+
+
+def _file(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    data = content.encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.JSONL", "a.jsonl.gz"])
+def test_jsonl_has_the_columns_of_batch(tmp_path: Path, name: str) -> None:
+    """`document`, else `text`; `id`, else `_id`. Other columns are not ranked. A line may be a string."""
+    path = _file(tmp_path, name, '\ufeff{"document": "a", "text": "no", "id": 7}\n\n{"text": "b", "_id": "x"}\n"c"\n')
+    assert _read(path) == [FileDocument("a", "a", "7"), FileDocument("b", "b", "x"), FileDocument("c", "c")]
+
+
+@pytest.mark.parametrize(("name", "mark"), [("a.csv", ","), ("a.tsv", "\t"), ("a.csv.gz", ",")])
+def test_tables_have_the_columns_of_batch(tmp_path: Path, name: str, mark: str) -> None:
+    """With a byte order mark, and a field with a line break."""
+    rows = [("id", "title", "text"), ("1", "t", '"a\nb"'), ("2", "u", "c")]
+    path = _file(tmp_path, name, "\ufeff" + "".join(f"{mark.join(row)}\r\n" for row in rows))
+    assert _read(path) == [FileDocument("a\nb", "a\nb", "1"), FileDocument("c", "c", "2")]
+
+
+def test_several_columns_are_an_object_document(tmp_path: Path) -> None:
+    """Its text is the one that the server makes of an object, in the order of the options."""
+    path = _file(tmp_path, "a.csv", "text,sku,title\nb,s1,A\n")
+    content = {"title": "A", "text": "b"}
+    assert _read(path, "title", "text", id_="sku") == [FileDocument(content, "title: A\ntext: b", "s1")]
+
+
+def test_an_object_in_the_column_is_an_object_document(tmp_path: Path) -> None:
+    """A single field is scored as its bare value."""
+    path = _file(tmp_path, "a.jsonl", '{"document": {"title": "A", "year": 1999}}\n{"document": {"text": "b"}}\n')
+    first, second = _read(path)
+    assert (first.content, first.text) == ({"title": "A", "year": 1999}, "title: A\nyear: 1999")
+    assert second.text == "b"
+
+
+def test_parquet_columns(tmp_path: Path) -> None:
+    """A time in an object document becomes a string, as in JSON."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "id": [1, 2], "day": [date(2026, 1, 2)] * 2}), path)
+    assert _read(path) == [FileDocument("a", "a", "1"), FileDocument("b", "b", "2")]
+    assert _read(path, "text", "day")[0].text == "text: a\nday: 2026-01-02"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_standard_input(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each format; without --format it is lines of text."""
+    table = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a"]}), table)
+    content = {"jsonl": b'{"text": "a"}', "csv": b"text\na\n", "parquet": table.getvalue()}[kind]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert _read(Path("-"), given=kind) == [FileDocument("a", "a")]
+    assert kind_of_documents(Path("-"), None) == "txt"
+
+
+def test_other_names_are_lines_of_text(tmp_path: Path) -> None:
+    """Blank lines are left out. U+2028 and a form feed end no line. --format overrides the name."""
+    path = _file(tmp_path, "a.log", "\ufeff{1}\r\n \n2\u2028\x0c3\n")
+    assert [document.text for document in _read(path)] == ["{1}", "2\u2028\x0c3"]
+    assert [document.text for document in _read(_file(tmp_path, "a.csv", "text\na\n"), given="txt")] == ["text", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns", "message"),
+    [
+        ("a.jsonl", '{"text": "a"}\n{"body": "b"}', (), "a.jsonl:2: there is no column document or text; there are"),
+        ("a.jsonl", '{"text": "a"}\n{"text', (), "a.jsonl:2: the line is not valid JSON: "),
+        ("a.jsonl", "5", (), "a.jsonl:1: the line must be a JSON object or a string, not int"),
+        ("a.jsonl", '{"text": null}', (), "a.jsonl:1: text must be a string or an object, not null"),
+        ("a.jsonl", '{"document": ["a"]}', (), "not list: `rerank batch` ranks lists"),
+        ("a.jsonl", '{"document": {}}', (), "a.jsonl:1 has no field with a value"),
+        ("a.csv", "a,b\n1,2\n", (), "a.csv:1: there is no column document or text; there are a, b: name the column"),
+        ("a.csv", "a,b\n1,2\n", ("a", "c"), "a.csv:1: there is no column c; there are a, b"),
+        ("a.csv", "text,b\n1,2\n3\n", (), "a.csv:3: the line has 1 column, not 2; correct the line"),
+        ("a.csv", 'text\n"a', (), "a.csv:2: the line is not valid CSV"),
+        ("a.csv", "", (), "a.csv:1: there is no column document or text; there are none"),
+        ("a.parquet", "text", (), "a.parquet is not a Parquet file"),
+    ],
+)
+def test_errors_name_the_place_and_the_fix(
+    tmp_path: Path, name: str, content: str, columns: tuple[str, ...], message: str
+) -> None:
+    """The first wrong row ends the reading."""
+    with pytest.raises(FileInvalid) as caught:
+        _read(_file(tmp_path, name, content), *columns)
+    assert message in str(caught.value)
+
+
+def test_missing_id_column_is_named(tmp_path: Path) -> None:
+    """Only if it is requested."""
+    with pytest.raises(FileInvalid, match=r"a\.csv:1: there is no column sku; .* with --id-column"):
+        _read(_file(tmp_path, "a.csv", "text\na\n"), id_="sku")
+
+
+def test_lines_of_text_have_no_columns(tmp_path: Path) -> None:
+    """The message names the formats that have."""
+    with pytest.raises(SettingsInvalid, match=r"give --format jsonl\|csv\|tsv\|parquet"):
+        _read(_file(tmp_path, "a.txt", "a"), "text")
+
+
+def test_json_files_are_no_lines_of_text(tmp_path: Path) -> None:
+    """An array over many lines would be ranked as its lines."""
+    with pytest.raises(SettingsInvalid, match=r"a\.json is JSON: convert it .*`jq "):
+        _read(_file(tmp_path, "a.json", '["a",\n"b"]'))
+    assert len(_read(_file(tmp_path, "b.json", '"a"\n"b"'), given="jsonl")) == 2
