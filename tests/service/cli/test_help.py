@@ -3,12 +3,12 @@
 import argparse
 import re
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from rerank_service.__main__ import build_parser, commands
-from rerank_service.cli.commands import Command
 from rerank_service.cli.parser import Parser
 
 _COMMANDS = commands()
@@ -22,23 +22,49 @@ def _parser(**options: Any) -> Parser:
     return parser
 
 
-@pytest.mark.parametrize("command", _COMMANDS.values(), ids=_COMMANDS)
-def test_each_command_has_examples_that_parse(command: Command) -> None:
-    """At least two; variables before the command are allowed."""
-    assert len(command.examples) >= 2
-    parser = build_parser(_COMMANDS)
-    for _, line in command.examples:
-        words = shlex.split(line)
-        start = next(index for index, word in enumerate(words) if word.endswith("rerank"))
-        assert parser.parse_args(words[start + 1 :]).run is command.run
+def _walk(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield a parser and those of its commands, and of their actions."""
+    yield parser
+    for action in parser._actions:
+        if action.nargs == argparse.PARSER and isinstance(action.choices, dict):
+            for sub in action.choices.values():
+                yield from _walk(sub)
 
 
-@pytest.mark.parametrize("name", _COMMANDS)
-def test_each_option_has_a_description(name: str) -> None:
-    """No option is listed without text."""
-    parser = argparse.ArgumentParser()
-    _COMMANDS[name].configure(parser)
-    assert all(action.help for action in parser._actions)
+_PARSERS = {parser.prog: parser for parser in _walk(build_parser(_COMMANDS))}
+"""All parsers by their words, such as `rerank admin load`. `rerank export` is what `make export` calls."""
+
+
+def _examples(parser: argparse.ArgumentParser) -> list[list[str]]:
+    """Return the words after `rerank` of each example: the lines without a comment. They may be part of a pipe."""
+    _, _, examples = (parser.epilog or "").partition("Examples:\n")
+    lines = [line.strip() for line in examples.partition("\n\n")[0].splitlines()]
+    commands_ = [shlex.split(line) for line in lines if not line.startswith("#")]
+    starts = [next(index for index, word in enumerate(words) if word.endswith("rerank")) for words in commands_]
+    parts = [words[start + 1 :] for start, words in zip(starts, commands_, strict=True)]
+    return [words[: words.index("|")] if "|" in words else words for words in parts]
+
+
+@pytest.mark.parametrize("prog", _PARSERS)
+def test_each_help_has_two_examples_that_parse(prog: str) -> None:
+    """With the real parser, and to the command whose help shows them. Variables and pipes are allowed."""
+    examples = _examples(_PARSERS[prog])
+    assert len(examples) >= 2
+    for words in examples:
+        build_parser(_COMMANDS).parse_args(words)
+        assert [*prog.split()[1:]] == words[: len(prog.split()) - 1]
+
+
+@pytest.mark.parametrize("prog", _PARSERS)
+def test_each_option_has_a_description(prog: str) -> None:
+    """No option is listed without text. The commands themselves are listed one by one."""
+    actions = [action for action in _PARSERS[prog]._actions if action.nargs != argparse.PARSER]
+    assert all(action.help for action in actions)
+
+
+def test_walk_finds_the_exporter_and_the_actions() -> None:
+    """Entry points of other packages, and parsers below a command."""
+    assert {"rerank", "rerank rank", "rerank export", "rerank admin", "rerank admin load"} <= _PARSERS.keys()
 
 
 def test_usage_shows_required_options_and_positional_arguments() -> None:
