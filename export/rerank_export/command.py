@@ -1,14 +1,11 @@
 """The `rerank export` command: a model from the hub or a folder becomes a bundle for `rerank serve`."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from rerank_export.command_options import add_options
 from rerank_service.cli.commands import Command
 from rerank_service.installation import command_name
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _REQUIREMENTS = (
     "Exporting needs the extra `export` of rerank-service, in an environment of its own: "
@@ -17,40 +14,38 @@ _REQUIREMENTS = (
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from rerank_export.errors import ExportFailed
     from rerank_export.interruption import clean_up_on_signals
+    from rerank_service.progress import kept_stages
 
-    # plain lines, also on a terminal: a spinner would hide the hub's progress bars
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    say = kept_stages()  # a spinner would hide the hub's progress bars
     try:
         with clean_up_on_signals():
-            _export(arguments, console)
+            _export(arguments, say)
     except ExportFailed as error:
-        console.print(f"rerank export: {error}")
+        say(f"rerank export: {error}")
         return 1
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rerank"):
             raise
-        console.print(f"rerank export: {error.name} is not installed. {_REQUIREMENTS}")
+        say(f"rerank export: {error.name} is not installed. {_REQUIREMENTS}")
         return 1
     return 0
 
 
-def _export(arguments: argparse.Namespace, console: "Console") -> None:
+def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     from rerank_export.command_options import read_request
     from rerank_export.exporter import export
     from rerank_export.reporter import Reporter
     from rerank_service.progress import progress
 
     request = read_request(arguments)
-    exported = export(request, Reporter(status=console.print, progress=progress))
+    exported = export(request, Reporter(status=say, progress=progress))
     for finding in exported.verified.findings:
-        console.print(finding.summary())
+        say(finding.summary())
     megabytes = sum(path.stat().st_size for path in request.out.iterdir()) / 1e6
-    console.print(f"done: {request.out}, {megabytes:.1f} MB; {exported.verified.manifest.verdict}")
-    console.print(f"serve it with: {command_name()} serve --model {request.out}")
+    say(f"done: {request.out}, {megabytes:.1f} MB; {exported.verified.manifest.verdict}")
+    say(f"serve it with: {command_name()} serve --model {request.out}")
 
 
 COMMAND = Command(

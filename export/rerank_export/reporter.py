@@ -1,4 +1,5 @@
-"""Status lines and progress of a running export. The caller decides how they are shown."""
+"""Status lines and progress of a running export. The caller decides how they are shown: the command line by
+rerank_service/progress.py."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

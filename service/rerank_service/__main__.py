@@ -5,7 +5,7 @@ import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def main() -> int:
     # when it is imported. Errors of calls have the same text
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        return _main(sys.argv[1:])
+        return _main(sys.argv[1:], before_run=_log_to_stderr)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rerank"):
             raise
@@ -39,13 +39,27 @@ def main() -> int:
         return _INTERRUPTED
 
 
-def _main(argv: list[str]) -> int:
+def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int:
     parser = build_parser(commands())
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions, by the script of `rerank completion`
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    return _run(parser.parse_args(argv))
+    arguments = parser.parse_args(argv)
+    before_run()
+    return _run(arguments)
+
+
+def _log_to_stderr() -> None:
+    """Write log lines to standard error, from RERANK_LOG_LEVEL or `warning`. Standard output has only results.
+
+    structlog alone writes to standard output. Commands that read all settings may configure the log again.
+    """
+    from rerank_service.cli.settings_arguments import allowed_words
+    from rerank_service.observability.logs import configure_logging
+
+    level = os.environ.get("RERANK_LOG_LEVEL", "").lower()
+    configure_logging("auto", level if level in allowed_words("log_level") else "warning")
 
 
 def build_parser(commands: "Mapping[str, Command]") -> "Parser":

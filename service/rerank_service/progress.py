@@ -1,7 +1,8 @@
 """Progress of long work on standard error: a bar or a spinner on a terminal, plain lines elsewhere.
 
-Every command uses this module: `eval`, `calibrate`, `tune`, `bench`, and the exporter. Standard output stays free for
-results, so that it can be piped. `progress` is for work of counted steps, `stages` for work in named stages.
+Every command whose work is long uses this module: `rank`, `batch`, `eval`, `calibrate`, `tune`, `bench`, `export`, and
+`make bench`. Standard output stays free for results, so that it can be piped. `progress` is for work of counted steps,
+`stages` for work in named stages, and `kept_stages` for stages whose lines stay visible.
 """
 
 from collections.abc import Callable, Iterator
@@ -49,9 +50,24 @@ def stages() -> Iterator[Callable[[str], None]]:
         yield lambda stage: console.print(stage, soft_wrap=True)
 
 
+def kept_stages(clock: Callable[[], float] | None = None) -> Callable[[str], None]:
+    """Return a function that prints a line for each stage, also on a terminal.
+
+    For work that lasts longer than a screen, or whose libraries show bars of their own. With a clock, which returns
+    seconds, each line starts with the seconds since this call.
+    """
+    console, began = stderr_console(), clock() if clock else 0.0
+
+    def report(stage: str) -> None:
+        since = f"{clock() - began:6.0f} s  " if clock else ""
+        console.print(f"{since}{stage}", soft_wrap=True)
+
+    return report
+
+
 def stderr_console() -> Console:
-    """Return a console on standard error that prints text unchanged, without markup."""
-    return Console(stderr=True, highlight=False, markup=False)
+    """Return a console on standard error that prints text unchanged, without markup or emoji codes."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def _bar(console: Console, total: int | None) -> Progress:

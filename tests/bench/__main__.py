@@ -11,8 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from bench.chart import draw
 from bench.engine_choice import choose_engine
 from bench.environments import REQUIREMENTS, ROOT
@@ -22,6 +20,8 @@ from bench.processes import interruptible
 from bench.results import Results
 from bench.results_page import page
 from bench.run import Run
+from rerank_service.cli.help_format import HelpFormatter, examples_text
+from rerank_service.progress import kept_stages
 from rerank_service.tools.loadtest import workload
 
 _WORK = ROOT / "out" / "bench"
@@ -29,6 +29,11 @@ _DOCS = ROOT / "docs" / "bench"
 _REMOVED_VARIABLES = ("RERANK_API_KEYS", "RERANK_MODEL", "RERANK_EXAMPLE")
 """Variables that would lock out the benchmark's clients, or replace the model."""
 _INTERRUPTED = 130
+EXAMPLES = (
+    ("all figures beside all peers, for docs/bench", "make bench"),
+    ("check in minutes that the benchmark works, beside one peer", "make bench QUICK=1 PEERS=fastembed"),
+)
+"""Purposes and command lines for --help."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,12 +41,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = _arguments(argv)
     for name in _REMOVED_VARIABLES:
         os.environ.pop(name, None)
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    begun = time.perf_counter()
-
-    def say(line: str) -> None:
-        console.print(f"{time.perf_counter() - begun:6.0f} s  {line}")
-
+    say = kept_stages(time.perf_counter)
     try:
         with interruptible():
             models = _make_model(arguments.export_python)
@@ -60,7 +60,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, epilog=examples_text(EXAMPLES), formatter_class=HelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="check that the benchmark works; writes nothing to docs/")
     parser.add_argument(
         "--peers",

@@ -20,6 +20,7 @@ from rerank_service.engine.host import limit_tokenizer_threads, usable_cores
 from rerank_service.models.files import STARTER
 from rerank_service.models.loading import load_selected
 from rerank_service.observability.logs import configure_logging
+from rerank_service.progress import kept_stages
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.settings import read_settings
 from rerank_service.tools.batch.bulk_scorer import BulkScorer
@@ -88,12 +89,14 @@ def main() -> None:
     requests = [(request.query, list(request.documents)) for request in prepared]
     pairs = len(requests) * workload.documents
     turns: list[dict[str, float]] = []
+    say = kept_stages(time.perf_counter)
     with tempfile.TemporaryDirectory() as folder, connected("local"):
         source = Path(folder) / "in.jsonl"
         source.write_bytes(b"".join(orjson.dumps({"query": q, "documents": d}) + b"\n" for q, d in requests))
         bare, ray_options = Engine(model), ActorOptions(single_model_options(settings), limits, _REQUEST)
         with BulkScorer(model, limits, _REQUEST) as scorer:
-            for _ in range(arguments.rounds):
+            for number in range(1, arguments.rounds + 1):
+                say(f"round {number} of {arguments.rounds}")
                 engine = _measured(lambda: bare.run(bare.prepare(requests), None))
                 batch = _measured(lambda: _one_process(scorer, _job(source, -(-pairs // 4))))
                 rates = {

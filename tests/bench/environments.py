@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 
+from rerank_service.progress import kept_stages
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv-bench"
 _CONSTRAINTS = Path(__file__).parent / "constraints"
@@ -82,9 +84,10 @@ def _run(command: Sequence[str]) -> str:
 
 def lock() -> None:
     """Write the constraints: the versions that pip installs into an empty environment."""
+    say = kept_stages()
     for name, requirements in REQUIREMENTS.items():
         folder = ENVIRONMENTS / f"{name}-lock"
-        print(f"resolving {name}")
+        say(f"resolving {name}")
         _make(folder, requirements)
         frozen = _run([str(folder / "bin" / "python"), "-m", "pip", "freeze", "--exclude", "setuptools"])
         pinned = "".join(f"{line}\n" for line in frozen.replace("+cpu", "").splitlines())

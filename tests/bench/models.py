@@ -16,6 +16,7 @@ from bench.load_level import LoadLevel, bench_command, measured, read_level
 from bench.processes import child
 from bench.servers import our_server
 from rerank_service.models.files import STARTER
+from rerank_service.progress import kept_stages
 
 _OVERLOAD = 3.0
 """Load of model A, as a multiple of the capacity of the machine."""
@@ -84,11 +85,14 @@ class _Bench:
 
 
 def _measure(bench: _Bench, arguments: argparse.Namespace) -> int:
+    say = kept_stages(time.perf_counter)
+    say("capacity of the machine")
     capacity = bench.capacity()
     print(f"capacity: {capacity:.0f} documents/s")
     print("round  B idle p99  B beside A p99  ratio  A answered  A rejected")
     worst = 0.0
     for number in range(1, arguments.rounds + 1):
+        say(f"round {number} of {arguments.rounds}")
         idle = bench.light(capacity)
         with bench.overloaded(capacity) as out:
             beside = bench.light(capacity)

@@ -20,10 +20,12 @@ import trustme
 from bench.host import read_host
 from bench.load_level import measured
 from bench.servers import OurServer, our_server
+from rerank_service.progress import progress
 from support.tls import Pems, write_pems
 
 _SCRAPE_SECONDS = 1.0
 _NONE = "none of them"
+_PROTOCOLS = ("grpc", "rest")
 _OFF = ("--tune", "off", "--access-log", "off")
 
 
@@ -48,12 +50,14 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         work = Path(folder)
         ways = _ways(write_pems(work / "tls", trustme.CA()))
+        loaded = running.enter_context(progress("loads", len(_PROTOCOLS) * arguments.rounds * len(ways)))
         servers = _started(ways, work, running)
-        for protocol in ("grpc", "rest"):
+        for protocol in _PROTOCOLS:
             rates: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(arguments.rounds):
                 for name, way in ways.items():
                     rates[name].append(_rate(protocol, way, servers[name], work / "level.json", arguments))
+                    loaded(1, detail=f"{protocol}, {name}")
             _print(protocol, rates)
     return 0
 

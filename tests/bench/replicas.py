@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from bench.host import read_host
+from rerank_service.progress import kept_stages
 from support.proxied_clients import PLAIN, RETRYING, direct, proxied
 from support.replica_load import Call, Load, load
 from support.replicas import PROXIES, REPLICAS, Cluster, cluster
@@ -34,11 +35,14 @@ def main(argv: Sequence[str]) -> int:
         with cluster(*_OPTIONS) as replicas:
             host = read_host()
             setup = f"{arguments.documents} documents per call, {_WORKERS} calls at a time"
+            say = kept_stages(time.monotonic)
             print(f"{host.cpu}, {host.cores} cores, {setup}\n")
+            say("throughput and latency")
             _print_speed(replicas, arguments.seconds, arguments.documents)
+            say("lost calls: a rolling restart, then kill -9")
             _print_losses(replicas, arguments.documents)
     except pytest.skip.Exception as skipped:
-        print(f"not measured: {skipped.msg}", file=sys.stderr)
+        kept_stages()(f"not measured: {skipped.msg}")
         return 1
     return 0
 

@@ -1,8 +1,12 @@
 """Progress on standard error: plain lines in a pipe, a bar or a spinner on a terminal."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from rerank_service.progress import LINES, progress, stages
+from rerank_service.__main__ import commands
+from rerank_service.progress import LINES, kept_stages, progress, stages
 
 
 def test_pipe_gets_lines_at_even_intervals(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,3 +59,51 @@ def test_stages_are_a_spinner_on_a_terminal(
     with stages() as report:
         report("measuring")
     assert "measuring" in capsys.readouterr().err
+
+
+def test_kept_stages_are_lines_also_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unchanged, and with the seconds since the start if there is a clock."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    times = iter((100.0, 112.4))
+    kept_stages()("fetching [a] :smile:")
+    kept_stages(lambda: next(times))("measuring")
+    assert capsys.readouterr().err.splitlines() == ["fetching [a] :smile:", "    12 s  measuring"]
+
+
+LONG = {
+    "rank": "service/rerank_service/tools/ranking_call.py",
+    "batch": "service/rerank_service/cli/commands/batch.py",
+    "eval": "service/rerank_service/cli/commands/eval.py",
+    "calibrate": "service/rerank_service/cli/commands/calibrate.py",
+    "tune": "service/rerank_service/cli/commands/tune.py",
+    "bench": "service/rerank_service/cli/output/loadtest.py",
+    "export": "export/rerank_export/command.py",
+    "make bench": "tests/bench/__main__.py",
+}
+"""Commands whose work is long, and the files that show their progress."""
+_ROOT = Path(__file__).parents[2]
+_QUICK = {"admin", "completion", "doctor", "models", "serve"}
+"""Commands that end at once, and the server, which logs."""
+_OWN = re.compile(r"rich\.(progress|status|live)|\btqdm\b|stderr=True|\.status\(\"\"\)")
+"""Signs of progress that a file shows by itself."""
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_work_shows_its_progress_with_this_module(name: str) -> None:
+    """Each command, the exporter and the benchmark."""
+    assert "from rerank_service.progress import" in (_ROOT / LONG[name]).read_text()
+
+
+def test_every_command_is_long_or_quick() -> None:
+    """A new command needs a line above."""
+    assert commands().keys() == (LONG.keys() - {"make bench"}) | _QUICK
+
+
+def test_no_file_shows_progress_by_itself() -> None:
+    """Only this module makes bars, spinners, and consoles on standard error."""
+    folders = ("service/rerank_service", "export/rerank_export", "tests/bench", "docs")
+    paths = [path for folder in folders for path in (_ROOT / folder).rglob("*.py")]
+    found = {path.relative_to(_ROOT).as_posix() for path in paths if _OWN.search(path.read_text())}
+    assert found == {"service/rerank_service/progress.py"}
