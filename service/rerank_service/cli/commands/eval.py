@@ -33,6 +33,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output files")
     output.add_argument("--json", type=Path, metavar="FILE", help="write all figures, including those of each query")
     output.add_argument(
+        "--png", type=Path, metavar="FILE", help="write a plot of nDCG before and after (requires the extra `bench`)"
+    )
+    output.add_argument(
         "--run",
         type=Path,
         dest="ranked",
@@ -83,27 +86,48 @@ def _add_measure_arguments(group: argparse._ArgumentGroup) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.cli.output.evaluation import evaluation_notes, evaluation_table
+    from rerank_service.cli.output.bars import show_bars
+    from rerank_service.cli.output.evaluation import NDCG, evaluation_notes, evaluation_table, ndcg_rows
     from rerank_service.tools.evaluation.collection import Subset
-    from rerank_service.tools.evaluation.eval_report import eval_report, run_lines
     from rerank_service.tools.evaluation.measures import Measures
 
-    for path in (arguments.json, arguments.ranked):
-        check_writable(path)
+    _check_output(arguments)
     collections = _collections(arguments, Subset(arguments.depth, arguments.queries))
     measures = Measures(arguments.gain, arguments.relevant_from, arguments.recall_at)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
     console = Console()
     console.print(evaluation_table(evaluated, measures))
+    show_bars(console, NDCG, ndcg_rows(evaluated), maximum=1.0)
     seconds, pairs = sum(result.seconds for result in evaluated), sum(result.collection.pairs for result in evaluated)
     notes = [note for result in evaluated for note in evaluation_notes(result)]
     for line in (*notes, f"{scorer.model} on {scorer.engine}: {counted(pairs, 'pair')} in {duration(seconds)}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _write(arguments, scorer, evaluated, measures)
+    return 0
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    """Check the output files before minutes of work for their content."""
+    from rerank_service.tools.evaluation.ndcg_plot import check_installed
+
+    if arguments.png is not None:
+        check_installed()
+    for path in (arguments.json, arguments.ranked, arguments.png):
+        check_writable(path)
+
+
+def _write(
+    arguments: argparse.Namespace, scorer: "Scorer", evaluated: "list[CollectionResult]", measures: "Measures"
+) -> None:
+    from rerank_service.tools.evaluation.eval_report import eval_report, run_lines
+    from rerank_service.tools.evaluation.ndcg_plot import draw_ndcg
+
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(eval_report(scorer, measures, evaluated), indent=2) + "\n")
     if arguments.ranked is not None:
         arguments.ranked.write_text("".join(f"{line}\n" for line in run_lines(evaluated[0])))
-    return 0
+    if arguments.png is not None:
+        draw_ndcg(evaluated, f"{scorer.model} on {scorer.engine}", arguments.png)
 
 
 def _collections(arguments: argparse.Namespace, subset: "Subset") -> "list[Collection]":
@@ -192,6 +216,10 @@ COMMAND = Command(
         (
             "a running server, all figures in a file",
             f"{command_name()} eval beir/scifact --server 10.0.0.7:50051 --json f.json",
+        ),
+        (
+            "several collections, with a picture",
+            f"{command_name()} eval beir/scifact beir/nfcorpus --model out/minilm --png ndcg.png",
         ),
     ),
     configure=_configure,

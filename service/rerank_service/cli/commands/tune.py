@@ -51,7 +51,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from rerank_service.cli.output.tuning import engines_table, settings_table
+    from rerank_service.cli.output.bars import show_bars
+    from rerank_service.cli.output.tuning import engines_table, settings_table, speed_rows
     from rerank_service.models.tuning.startup import EngineRequest
     from rerank_service.settings import read_settings
     from rerank_service.wiring import single_model_options
@@ -70,6 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
             return 0
         tuned, saved = _tune(options)
     console.print(engines_table(tuned))
+    show_bars(console, "speed of the engines", speed_rows(tuned))
     console.print(settings_table(tuned))
     for skipped in tuned.skipped:
         console.print(f"skipped {skipped}", highlight=False, markup=False)

@@ -5,16 +5,19 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from rerank_service.cli.output.bars import Row
 from rerank_service.quantities import counted
 from rerank_service.tools.evaluation.evaluate import CollectionResult, Unscored
 from rerank_service.tools.evaluation.measures import CUTOFF, Measures, MeasureValues, mean
+
+NDCG = f"nDCG@{CUTOFF}"
 
 
 def evaluation_table(results: Sequence[CollectionResult], measures: Measures) -> Table:
     """Return one row for each collection, and their mean: each measure of the first-stage order → of the model's."""
     table = Table(caption="order of the candidates → order of the model", caption_justify="left")
     table.add_column("collection", overflow="fold")
-    for name in ("queries", f"nDCG@{CUTOFF}", f"MRR@{CUTOFF}", f"recall@{measures.recall_at}"):
+    for name in ("queries", NDCG, f"MRR@{CUTOFF}", f"recall@{measures.recall_at}"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         table.add_row(Text(result.collection.name), f"{len(result.queries):,}", *_cells(result.before, result.after))
@@ -23,6 +26,16 @@ def evaluation_table(results: Sequence[CollectionResult], measures: Measures) ->
         means = (mean([result.before for result in results]), mean([result.after for result in results]))
         table.add_row(f"mean of {len(results)}", "", *_cells(*means))
     return table
+
+
+def ndcg_rows(results: Sequence[CollectionResult]) -> list[Row]:
+    """Return two bars for each collection: nDCG of the order of the candidates, and of the model's."""
+    rows = []
+    for result in results:
+        old, new = result.before.ndcg, result.after.ndcg
+        rows.append(Row(result.collection.name, old, f"before {old:.4f}", "bright_black"))
+        rows.append(Row("", new, f"after {new:.4f}", "green" if new >= old else "red"))
+    return rows
 
 
 def evaluation_notes(result: CollectionResult) -> list[str]:

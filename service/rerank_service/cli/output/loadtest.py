@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from rerank_service.cli.output.bars import Row
 from rerank_service.cli.output.tables import printable
 from rerank_service.progress import progress
 from rerank_service.quantities import counted, duration
@@ -53,6 +54,12 @@ def load_table(title: str, levels: Sequence[Level]) -> Table:
     for level in levels:
         table.add_row(level.load, *_cells(level.summary), style="" if level.summary.answered else "red")
     return table
+
+
+def load_rows(levels: Sequence[Level]) -> list[Row]:
+    """Return a bar for the documents per second of each level."""
+    rates = [(level, level.summary.documents_per_second) for level in levels]
+    return [Row(level.load, rate, f"{rate:,.1f} docs/s", "green" if rate else "red") for level, rate in rates]
 
 
 def _cells(summary: Summary) -> list[str]:

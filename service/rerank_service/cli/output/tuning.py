@@ -3,6 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
+from rerank_service.cli.output.bars import Row
 from rerank_service.models.tuning.explain import Explanation
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
 
@@ -41,6 +42,19 @@ def engines_table(tuned: TuningRecord) -> Table:
             style="bold green" if trial.engine == tuned.engine else None,
         )
     return table
+
+
+def speed_rows(tuned: TuningRecord) -> list[Row]:
+    """Return a bar for the speed of each engine, the fastest first."""
+    return [
+        Row(
+            str(trial.engine),
+            trial.tokens_per_second,
+            f"{trial.tokens_per_second:,.0f} tokens/s",
+            "green" if trial.engine == tuned.engine else "bright_black",
+        )
+        for trial in tuned.trials
+    ]
 
 
 def settings_table(tuned: TuningRecord) -> Table:

@@ -103,8 +103,9 @@ def test_several_collections_have_a_mean(
         "--recall-at",
         3,
     )
-    assert rerank("eval", "one.jsonl", "two.jsonl", *arguments, "--json", "all.json") == 0
+    assert rerank("eval", "one.jsonl", "two.jsonl", *arguments, "--json", "all.json", "--png", "all.png") == 0
     report = _read("all.json")
+    assert Path("all.png").read_bytes().startswith(b"\x89PNG")
     for name in ("ndcg@10", "mrr@10", "recall@3"):
         both = [collection["after"][name] for collection in report["collections"]]
         assert report["mean"]["after"][name] == pytest.approx(sum(both) / 2)

@@ -1,0 +1,39 @@
+"""Draw nDCG before and after the model, for each collection. Needs matplotlib, from the extra `bench`."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from rerank_service.errors import ExtraMissing
+from rerank_service.tools.evaluation.evaluate import CollectionResult
+from rerank_service.tools.evaluation.measures import CUTOFF
+
+
+def check_installed() -> None:
+    """Check the optional package before any work is done.
+
+    Raises:
+        ExtraMissing: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise ExtraMissing("matplotlib", "bench")
+
+
+def draw_ndcg(results: Sequence[CollectionResult], model: str, path: Path) -> None:
+    """Write a PNG with two bars for each collection."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.5 + 0.5 * len(results)), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(results))
+    for offset, name, colour in ((-0.2, "before", "tab:gray"), (0.2, "after", "tab:blue")):
+        values = [getattr(result, name).ndcg for result in results]
+        bars = axes.barh(rows + offset, values, 0.4, color=colour, label=name)
+        axes.bar_label(bars, fmt="%.3f", padding=2, fontsize="small")
+    axes.set_yticks(rows, [result.collection.name for result in results])
+    axes.invert_yaxis()
+    axes.set(xlabel=f"nDCG@{CUTOFF}", xlim=(0, 1.08), title=model)
+    figure.legend(loc="outside lower center", ncols=2)
+    figure.savefig(path, format="png")
