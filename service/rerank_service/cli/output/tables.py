@@ -4,6 +4,7 @@ Rule: text of queries, documents and servers is printed literally. Markup in it 
 are replaced.
 """
 
+import json
 from collections.abc import Sequence
 
 from rich.table import Column, Table
@@ -77,6 +78,16 @@ def model_table(model: pb.Model) -> Table:
     for field, value in rows.items():
         table.add_row(field, _text(value))
     return table
+
+
+def model_json(model: pb.Model) -> str:
+    """Return the fields of a model that are set, under their names in rerank.proto, as a line of JSON."""
+    fields = {field.name: value for field, value in model.ListFields()}
+    if "aliases" in fields:
+        fields["aliases"] = list(model.aliases)
+    if "state" in fields:
+        fields["state"] = pb.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def printable(text: str) -> str:
