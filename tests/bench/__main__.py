@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.arguments import bench_parser
 from bench.chart import draw
 from bench.engine_choice import choose_engine
 from bench.environments import REQUIREMENTS, ROOT
@@ -20,7 +21,6 @@ from bench.processes import interruptible
 from bench.results import Results
 from bench.results_page import page
 from bench.run import Run
-from rerank_service.cli.help_format import HelpFormatter, examples_text
 from rerank_service.progress import kept_stages
 from rerank_service.tools.loadtest import workload
 
@@ -30,10 +30,13 @@ _REMOVED_VARIABLES = ("RERANK_API_KEYS", "RERANK_MODEL", "RERANK_EXAMPLE")
 """Variables that would lock out the benchmark's clients, or replace the model."""
 _INTERRUPTED = 130
 EXAMPLES = (
-    ("all figures beside all peers, for docs/bench", "make bench"),
-    ("check in minutes that the benchmark works, beside one peer", "make bench QUICK=1 PEERS=fastembed"),
+    ("all figures, as make bench", "--export-python .venv-export/bin/python"),
+    (
+        "check in minutes that it works, as make bench QUICK=1 PEERS=fastembed",
+        "--export-python .venv-export/bin/python --quick --peers fastembed",
+    ),
 )
-"""Purposes and command lines for --help."""
+"""Examples of --help."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,9 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="make bench", description=__doc__, epilog=examples_text(EXAMPLES), formatter_class=HelpFormatter
-    )
+    parser = bench_parser("", __doc__, EXAMPLES)
     parser.add_argument("--quick", action="store_true", help="check that the benchmark works; writes nothing to docs/")
     parser.add_argument(
         "--peers",

@@ -4,7 +4,6 @@ Each round runs all systems on the same pairs, in turns: the bare engine, which 
 which also reads and writes files; and Ray jobs with one actor, and with one per core, without their start and end.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import orjson
 
+from bench.arguments import bench_parser
 from bench.runners.bare import Engine
 from rerank_service.engine.host import limit_tokenizer_threads, usable_cores
 from rerank_service.models.files import STARTER
@@ -39,6 +39,13 @@ _RAY_PARTS = 20
 _EDGE_PARTS = 4
 """Parts at the beginning and at the end of a Ray job that are not measured."""
 _REQUEST = RerankRequest(query="unused")
+
+
+EXAMPLES = (
+    ("2,000 pairs in three rounds", ""),
+    ("more pairs, one round", "--pairs 20000 --rounds 1"),
+)
+"""Examples of --help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ def _ray_rate(options: ActorOptions, job: Job, actors: int) -> float:
 
 def main() -> None:
     """Print each turn, and the medians."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = bench_parser("batch", __doc__, EXAMPLES)
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.arguments import bench_parser
 from bench.load_level import LoadLevel, bench_command, measured, read_level
 from bench.processes import child
 from bench.servers import our_server
@@ -25,6 +26,13 @@ _LIGHT = 0.1
 _CAPACITY_CLIENTS = 16
 _WARM_UP = 5.0
 """Seconds in which the queue of A fills, before B is measured; A goes on as long after B."""
+
+
+EXAMPLES = (
+    ("all loads, as make bench-models", ""),
+    ("a quick look, with a heavier model A", "--rounds 1 --seconds 5 --weight 2"),
+)
+"""Examples of --help."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench-models", description=__doc__)
+    parser = bench_parser("models", __doc__, EXAMPLES)
     parser.add_argument("--seconds", type=float, default=20.0, help="duration of each load (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="idle and loaded in turn (default: %(default)s)")
     parser.add_argument("--documents", type=int, default=10, help="documents of B's requests (default: %(default)s)")

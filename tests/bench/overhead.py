@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import trustme
 
+from bench.arguments import bench_parser
 from bench.host import read_host
 from bench.load_level import measured
 from bench.servers import OurServer, our_server
@@ -27,6 +28,13 @@ _SCRAPE_SECONDS = 1.0
 _NONE = "none of them"
 _PROTOCOLS = ("grpc", "rest")
 _OFF = ("--tune", "off", "--access-log", "off")
+
+
+EXAMPLES = (
+    ("all loads, as make bench-overhead", ""),
+    ("a quick look", "--rounds 1 --seconds 2"),
+)
+"""Examples of --help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench-overhead", description=__doc__)
+    parser = bench_parser("overhead", __doc__, EXAMPLES)
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of each load (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="loads of each server (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=8, help="clients of a load (default: %(default)s)")

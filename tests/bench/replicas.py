@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from bench.arguments import bench_parser
 from bench.host import read_host
 from rerank_service.progress import kept_stages
 from support.proxied_clients import PLAIN, RETRYING, direct, proxied
@@ -25,12 +26,16 @@ _PAUSE = 0.05
 """Seconds between two calls of a worker during a restart, so that the processor can start a replica."""
 
 
+EXAMPLES = (
+    ("all loads, as make bench-replicas", ""),
+    ("a quick look, with larger calls", "--seconds 5 --documents 50"),
+)
+"""Examples of --help."""
+
+
 def main(argv: Sequence[str]) -> int:
     """Measure, and print two tables in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="duration of each measurement (default: 20)")
-    parser.add_argument("--documents", type=int, default=20, help="documents of a call, up to 100 (default: 20)")
-    arguments = parser.parse_args(argv)
+    arguments = _arguments(argv)
     try:
         with cluster(*_OPTIONS) as replicas:
             host = read_host()
@@ -45,6 +50,13 @@ def main(argv: Sequence[str]) -> int:
         kept_stages()(f"not measured: {skipped.msg}")
         return 1
     return 0
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = bench_parser("replicas", __doc__, EXAMPLES)
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of each measurement (default: 20)")
+    parser.add_argument("--documents", type=int, default=20, help="documents of a call, up to 100 (default: 20)")
+    return parser.parse_args(argv)
 
 
 def _print_speed(replicas: Cluster, seconds: float, documents: int) -> None:

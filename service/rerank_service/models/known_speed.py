@@ -47,7 +47,7 @@ _LEAST_RATES = {SpeedClass.FAST: 200.0, SpeedClass.MODERATE: 50.0, SpeedClass.SL
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSpeed:
-    """A measurement, and what it says about other models."""
+    """A measured speed, and estimates from it for other models."""
 
     model: str
     engine: str
