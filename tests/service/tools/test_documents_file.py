@@ -4,6 +4,7 @@ import gzip
 import io
 import sys
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,6 +63,16 @@ def test_parquet_columns(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a", "b"], "id": [1, 2], "day": [date(2026, 1, 2)] * 2}), path)
     assert _read(path) == [FileDocument("a", "a", "1"), FileDocument("b", "b", "2")]
     assert _read(path, "text", "day")[0].text == "text: a\nday: 2026-01-02"
+    pq.write_table(pa.table({"document": [{"price": Decimal("1.50"), "day": date(2026, 1, 2)}]}), path)
+    assert _read(path)[0].content == {"price": "1.50", "day": "2026-01-02"}
+
+
+def test_bytes_are_no_document(tmp_path: Path) -> None:
+    """Their encoding is unknown."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [b"a"]}), path)
+    with pytest.raises(FileInvalid, match=r"a\.parquet: row 1: text has the type bytes; convert it to string"):
+        _read(path)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
@@ -95,6 +106,7 @@ def test_other_names_are_lines_of_text(tmp_path: Path) -> None:
         ("a.csv", "a,b\n1,2\n", ("a", "c"), "a.csv:1: there is no column c; there are a, b"),
         ("a.csv", "text,b\n1,2\n3\n", (), "a.csv:3: the line has 1 column, not 2; correct the line"),
         ("a.csv", 'text\n"a', (), "a.csv:2: the line is not valid CSV"),
+        ("a.csv", "text,text\n1,2\n", (), "a.csv:1: there are several columns text: give them different names"),
         ("a.csv", "", (), "a.csv:1: there is no column document or text; there are none"),
         ("a.parquet", "text", (), "a.parquet is not a Parquet file"),
     ],
