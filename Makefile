@@ -115,6 +115,8 @@ type: $(VENV)/.dev  ## check types
 proto: $(VENV)/.dev  ## generate the stubs from proto/
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto \
 	  --grpc_python_out=proto --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $$(find proto/rerank/v1 -name '*.proto')
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto --mypy_out=quiet:proto \
+	  proto/rerank/status/status.proto
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto/rerank/tei --python_out=proto/rerank/tei \
 	  --mypy_out=quiet:proto/rerank/tei tei.proto
 	sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPool()/' proto/rerank/tei/tei_pb2.py
