@@ -20,8 +20,8 @@ from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.compression import Compression
 from rerank_service.api.grpc.message_text import repair_message
 from rerank_service.api.grpc.observed_calls import metadata_of, observed_call
-from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.request_context import RequestContext, internal_error_message
+from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.scheduling.deadline import Deadline
