@@ -19,6 +19,7 @@ from rerank.errors import Overloaded, RerankError, Unavailable
 T = TypeVar("T")
 
 DEFAULT_RETRIES = 3
+"""Repetitions of a call, unless a client sets another number."""
 _FIRST_PAUSE_SECONDS = 0.1
 _MAX_PAUSE_SECONDS = 5.0
 _DEFAULT_BUDGET_SECONDS = 60.0

@@ -89,5 +89,5 @@ class AdminClient(BlockingClient):
         """Switch the readiness of the server off or on. With False, load balancers send no new requests."""
         self._call(self._stub.SetReadiness, pb.SetReadinessRequest(ready=ready))
 
-    def _call(self, method: grpc.UnaryUnaryMultiCallable[In, Out], request: In) -> Out:
+    def _call(self, method: "grpc.UnaryUnaryMultiCallable[In, Out]", request: In) -> Out:
         return call_blocking(self._policy, lambda seconds: method(request, metadata=self._metadata, timeout=seconds))

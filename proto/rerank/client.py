@@ -27,6 +27,7 @@ from rerank.v1 import rerank_pb2_grpc as pb_grpc
 
 __all__ = [
     "DEFAULT_ADDRESS",
+    "DEFAULT_RETRIES",
     "Address",
     "AsyncRerankClient",
     "AsyncScoreStream",

@@ -252,4 +252,5 @@ def _details(error: RequestError) -> list[Message]:
 
 def _error_info(reason: str) -> Message:
     """Return the stable identifier of an error, in the form that google.rpc prescribes: UPPER_SNAKE_CASE."""
-    return error_details_pb2.ErrorInfo(reason=reason.upper(), domain=_ERROR_DOMAIN)
+    info: Message = error_details_pb2.ErrorInfo(reason=reason.upper(), domain=_ERROR_DOMAIN)
+    return info
