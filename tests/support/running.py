@@ -221,7 +221,7 @@ class Served:
 
 
 MAX_MESSAGE_BYTES = 1024 * 1024
-OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
+_OWN_CONNECTIONS = [("grpc.use_local_subchannel_pool", 1)]
 """Without it, gRPC may reuse the connection of an earlier server on the same port."""
 
 
@@ -253,7 +253,7 @@ async def served(
     async with (
         grpc_server.listening((methods.service, *tei.services), keys, options, observing) as grpc,
         rest_listening(app, rest_settings, observing) as rest,
-        AsyncRerankClient(f"127.0.0.1:{grpc.port}", retries=0, options=OWN_CONNECTION) as client,
+        AsyncRerankClient(f"127.0.0.1:{grpc.port}", retries=0, options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):
         await grpc.set_ready(ready=True)  # the client checks the health before its first call
