@@ -34,8 +34,6 @@ class Reply:
 class Seen:
     """A call that the server has received."""
 
-    time_remaining: float
-    """Seconds until its deadline."""
     documents: list[str] = field(default_factory=list)
 
 
@@ -50,13 +48,13 @@ class ScriptedServer(pb_grpc.RerankServicer):
 
     def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:  # noqa: N802
         """Give the next reply."""
-        _, reply = self._received(context)
+        _, reply = self._received()
         _send(reply, context)
         return pb.RerankResponse()
 
     def RerankStream(self, requests: Iterator[pb.RerankStreamRequest], context: Any) -> Iterator[Any]:  # noqa: N802
         """Give the next reply, after all documents were received."""
-        seen, reply = self._received(context)
+        seen, reply = self._received()
         for message in requests:
             seen.documents += [document.text for document in message.documents.documents]
         if reply.score_first:
@@ -64,21 +62,26 @@ class ScriptedServer(pb_grpc.RerankServicer):
         _send(reply, context)
         yield pb.RerankStreamResponse(ranking=pb.RerankResponse(model="scripted"), last=True)
 
-    def _received(self, context: Any) -> tuple[Seen, Reply]:
-        seen = Seen(context.time_remaining())
+    def _received(self) -> tuple[Seen, Reply]:
+        seen = Seen()
         with self._lock:
             self.calls.append(seen)
             return seen, self._replies.popleft()
 
 
+def busy_status(retry_after: float) -> status_pb2.Status:
+    """Return a status with RetryInfo. `retry_after` is in seconds."""
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromNanoseconds(int(retry_after * 1e9))
+    status = status_pb2.Status()
+    status.details.add().Pack(retry)
+    return status
+
+
 def _send(reply: Reply, context: Any) -> None:
     if reply.code is None:
         return
-    status = status_pb2.Status(code=reply.code.value[0], message=reply.message)
-    if reply.retry_after is not None:
-        retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromNanoseconds(int(reply.retry_after * 1e9))
-        status.details.add().Pack(retry)
+    status = status_pb2.Status() if reply.retry_after is None else busy_status(reply.retry_after)
     packed = status.SerializeToString() if reply.details is None else reply.details
     context.set_trailing_metadata((("grpc-status-details-bin", packed), ("x-request-id", "scripted-1")))
     context.abort(reply.code, reply.message)
