@@ -11,7 +11,7 @@ Haystack loads components of your own modules from YAML only if you allow it:
 
     Pipeline.loads(text, allowed_modules=["rerank_haystack"])
 
-Errors of a call are those of `rerank.client`.
+Errors of a call are those of `rerank.errors`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.utils import Secret, deserialize_secrets_inplace
 
-from rerank.client import DEFAULT_ADDRESS, AsyncRerankClient, Options, RerankClient
+from rerank.client import DEFAULT_ADDRESS, Address, AsyncRerankClient, Options, RerankClient
 from rerank.v1.rerank_pb2 import RerankResponse
 
 _KEY_OF_ENVIRONMENT = Secret.from_env_var("RERANK_API_KEY", strict=False)
@@ -35,7 +35,7 @@ class RerankRanker:
     def __init__(
         self,
         *,
-        address: str = DEFAULT_ADDRESS,
+        address: Address = DEFAULT_ADDRESS,
         model: str = "",
         api_key: Secret | None = _KEY_OF_ENVIRONMENT,
         top_k: int | None = None,
@@ -47,7 +47,7 @@ class RerankRanker:
         """Create the component. It connects on its first run.
 
         Args:
-            address: gRPC address of the server: `host:port`, or `grpcs://host:port` for TLS.
+            address: gRPC address of the server: `host:port`, `grpcs://host:port` for TLS, or a list of replicas.
             model: name or alias of the model. Empty: the default model of the server.
             api_key: API key, by default from the environment variable RERANK_API_KEY. None: no key.
             top_k: maximum number of documents to return. None: all.

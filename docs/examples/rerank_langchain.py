@@ -8,7 +8,7 @@ It needs `langchain-core` and `rerank-service`:
     documents = compressor.compress_documents(retriever.invoke(query), query)
 
 With `langchain-classic`, `ContextualCompressionRetriever(base_compressor=compressor, base_retriever=retriever)` joins
-the two steps. Errors of a call are those of `rerank.client`.
+the two steps. Errors of a call are those of `rerank.errors`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from langchain_core.prompts import BasePromptTemplate, aformat_document, format_
 from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
-from rerank.client import DEFAULT_ADDRESS, AsyncRerankClient, Options, RerankClient
+from rerank.client import DEFAULT_ADDRESS, Address, AsyncRerankClient, Options, RerankClient
 from rerank.v1.rerank_pb2 import RerankResponse
 
 
@@ -30,8 +30,8 @@ class RerankCompressor(BaseDocumentCompressor):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    address: str = DEFAULT_ADDRESS
-    """gRPC address of the server: `host:port`, or `grpcs://host:port` for TLS."""
+    address: Address = DEFAULT_ADDRESS
+    """gRPC address of the server: `host:port`, `grpcs://host:port` for TLS, or a list of replicas."""
     model: str = ""
     """Name or alias of the model. Empty: the default model of the server."""
     top_n: int | None = Field(default=None, gt=0)

@@ -7,7 +7,7 @@ It needs `llama-index-core` and `rerank-service`:
     reranker = RerankPostprocessor(address="127.0.0.1:50051", top_n=3)
     query_engine = index.as_query_engine(similarity_top_k=50, node_postprocessors=[reranker])
 
-Errors of a call are those of `rerank.client`.
+Errors of a call are those of `rerank.errors`.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from rerank.client import DEFAULT_ADDRESS, AsyncRerankClient, Options, RerankClient
+from rerank.client import DEFAULT_ADDRESS, Address, AsyncRerankClient, Options, RerankClient
 from rerank.v1.rerank_pb2 import RerankResponse
 
 _dispatcher = get_dispatcher(__name__)
@@ -37,7 +37,9 @@ def _key_of_environment() -> SecretStr | None:
 class RerankPostprocessor(BaseNodePostprocessor):
     """Ranks nodes with a cross-encoder. The score of a result is `node.score`."""
 
-    address: str = Field(default=DEFAULT_ADDRESS, description="Server: `host:port`, or `grpcs://host:port` for TLS.")
+    address: Address = Field(
+        default=DEFAULT_ADDRESS, description="Server: `host:port`, `grpcs://host:port` for TLS, or a list of replicas."
+    )
     model: str = Field(default="", description="Name or alias of the model. Empty: the default model of the server.")
     top_n: int | None = Field(default=None, gt=0, description="Maximum number of nodes to return. None: all.")
     score_threshold: float | None = Field(default=None, description="Leave out nodes with a lower score.")

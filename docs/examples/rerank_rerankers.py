@@ -8,7 +8,7 @@ It needs `rerankers` and `rerank-service`. Importing this file adds the model ty
     ranker = Reranker("starter", model_type="rerank-service", address="127.0.0.1:50051", verbose=0)
     best = ranker.rank(query, documents).top_k(3)
 
-Errors of a call are those of `rerank.client`.
+Errors of a call are those of `rerank.errors`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from rerankers.models import AVAILABLE_RANKERS
 from rerankers.models.ranker import BaseRanker
 from rerankers.results import RankedResults, Result
 
-from rerank.client import DEFAULT_ADDRESS, AsyncRerankClient, Options, RerankClient
+from rerank.client import DEFAULT_ADDRESS, Address, AsyncRerankClient, Options, RerankClient
 from rerank.v1.rerank_pb2 import RerankResponse
 
 Documents: TypeAlias = str | list[str] | Document | list[Document]
@@ -36,7 +36,7 @@ class RerankServiceRanker(BaseRanker):
         model_name_or_path: str = "",
         verbose: int = 0,
         *,
-        address: str = DEFAULT_ADDRESS,
+        address: Address = DEFAULT_ADDRESS,
         api_key: str | None = None,
         top_n: int | None = None,
         score_threshold: float | None = None,
@@ -48,7 +48,7 @@ class RerankServiceRanker(BaseRanker):
         Args:
             model_name_or_path: name or alias of the model. Empty: the default model of the server.
             verbose: accepted for `Reranker`. This ranker prints nothing.
-            address: gRPC address of the server: `host:port`, or `grpcs://host:port` for TLS.
+            address: gRPC address of the server: `host:port`, `grpcs://host:port` for TLS, or a list of replicas.
             api_key: API key. None: the environment variable RERANK_API_KEY, if it is set.
             top_n: maximum number of results. None: all.
             score_threshold: leave out results with a lower score. None: keep all.

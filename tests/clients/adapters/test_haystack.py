@@ -17,7 +17,11 @@ from rerank.errors import DeadlineExceeded, InvalidArgument, NotFound, Unauthent
 Rank = Callable[..., dict[str, Any]]
 
 
-@client_setup("haystack-ai", dialect="rerank.v1", note="docs/examples/rerank_haystack.py")
+@client_setup(
+    "haystack-ai",
+    dialect="rerank.v1",
+    note="adapter [rerank_haystack.py](examples/rerank_haystack.py); `H` is `host:port` of gRPC",
+)
 def ranker(H: str, k: str, M: str) -> RerankRanker:
     return RerankRanker(address=H, api_key=Secret.from_token(k), model=M)
 

@@ -20,7 +20,11 @@ from rerank.errors import DeadlineExceeded, InvalidArgument, NotFound, Unauthent
 Rank = Callable[[RerankCompressor, Sequence[Document], str], Sequence[Document]]
 
 
-@client_setup("langchain-core", dialect="rerank.v1", note="docs/examples/rerank_langchain.py")
+@client_setup(
+    "langchain-core",
+    dialect="rerank.v1",
+    note="adapter [rerank_langchain.py](examples/rerank_langchain.py); `H` is `host:port` of gRPC",
+)
 def compressor(H: str, k: str, M: str) -> RerankCompressor:
     return RerankCompressor(address=H, api_key=k, model=M)
 

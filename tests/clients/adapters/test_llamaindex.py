@@ -25,7 +25,11 @@ Rank = Callable[[RerankPostprocessor, list[NodeWithScore], str], list[NodeWithSc
 RETRIEVAL_SCORE = 0.5
 
 
-@client_setup("llama-index-core", dialect="rerank.v1", note="docs/examples/rerank_llamaindex.py")
+@client_setup(
+    "llama-index-core",
+    dialect="rerank.v1",
+    note="adapter [rerank_llamaindex.py](examples/rerank_llamaindex.py); `H` is `host:port` of gRPC",
+)
 def postprocessor(H: str, k: str, M: str) -> RerankPostprocessor:
     return RerankPostprocessor(address=H, api_key=k, model=M)
 

@@ -20,7 +20,10 @@ Rank = Callable[..., RankedResults]
 
 
 @client_setup(
-    "rerankers", dialect="rerank.v1", note="docs/examples/rerank_rerankers.py; importing it adds the model type"
+    "rerankers",
+    dialect="rerank.v1",
+    note="adapter [rerank_rerankers.py](examples/rerank_rerankers.py), whose import adds the model type; "
+    "`H` is `host:port` of gRPC",
 )
 def ranker(H: str, k: str, M: str) -> Any:
     return Reranker(M, model_type="rerank-service", address=H, api_key=k)
