@@ -71,7 +71,7 @@ def candidates() -> list[NodeWithScore]:
     ]
 
 
-def ranking(nodes: list[NodeWithScore]) -> list[tuple[int, float | None]]:
+def ranking(nodes: list[NodeWithScore]) -> list[tuple[int, Any]]:
     return [(int(each.node.node_id), each.score) for each in nodes]
 
 
@@ -109,7 +109,7 @@ def cities(**fields: Any) -> list[NodeWithScore]:
 def test_metadata_is_ranked_as_the_mode_says(harness: Harness, rank: Rank) -> None:
     """By default, keys that a node excludes from embedding do not count."""
 
-    def scores(nodes: list[NodeWithScore], **fields: Any) -> set[float | None]:
+    def scores(nodes: list[NodeWithScore], **fields: Any) -> set[float]:
         return {score for _, score in ranking(rank(at(harness, **fields), nodes, QUERY))}
 
     assert ranking(rank(at(harness), cities(), QUERY))[0][0] == 1

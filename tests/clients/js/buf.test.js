@@ -7,7 +7,8 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { parse } from "yaml";
 
 import { DOCUMENTS, expectOrder, QUERY } from "./cases.js";
@@ -21,12 +22,13 @@ const env = { ...process.env, PATH: `${BIN}:${process.env.PATH}` };
 const run = (tool, ...options) => promisify(execFile)(`${BIN}/${tool}`, options, { cwd: PROTO, env });
 const clear = () => MADE.forEach((folder) => rmSync(folder, { recursive: true, force: true }));
 
-let made; // the compiled typescript/client.ts
+let made, Rerank, withKey; // the compiled typescript/client.ts
 before(async () => {
   clear();
   await run("buf", "generate", "--template", JSON.stringify(template("gen/typescript", MADE[0])));
   await run("tsc", "--project", at("typescript")).catch(({ stdout }) => assert.fail(stdout));
   made = await import("./typescript/compiled/client.js");
+  ({ Rerank, withKey } = made);
 });
 after(clear);
 
@@ -40,23 +42,15 @@ function template(out, folder) {
 
 const connectNode = way(
   "@connectrpc/connect-node",
-  { dialect: "rerank.v1", note: "stubs by `buf generate` ([stubs.md](stubs.md)); an interceptor sends the key; `H` is `host:port` of gRPC" },
-  (H, k) => made.connect("http://" + H, k),
+  {
+    dialect: "rerank.v1",
+    note: "stubs by `buf generate` ([stubs.md](stubs.md)); `withKey` is an interceptor; `H` is `host:port` of gRPC",
+  },
+  (H, k) => createClient(Rerank, createGrpcTransport({ baseUrl: "http://" + H, interceptors: [withKey(k)] })),
 );
 
-/** A test's body that calls; its connections are closed at the end. */
-const calling = (body) =>
-  on(async (open) => {
-    const opened = [];
-    try {
-      await body((k = KEY) => {
-        opened.push(open(connectNode, { H: GRPC, k }));
-        return opened.at(-1).client;
-      });
-    } finally {
-      opened.forEach(({ close }) => close());
-    }
-  });
+/** A test's body that calls with a key, by default the right one. */
+const calling = (body) => on((open) => body((k = KEY) => open(connectNode, { H: GRPC, k })));
 
 const ranked = (results) => results.map(({ index, relevanceScore }) => [index, relevanceScore]);
 const request = (fields = {}) => ({ query: QUERY, documents: made.documents(DOCUMENTS), ...fields });

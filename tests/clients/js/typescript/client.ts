@@ -1,25 +1,18 @@
 // A typed client of rerank.v1: what a program in TypeScript writes beside the code that `buf generate` made.
 
 import { create } from "@bufbuild/protobuf";
-import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { type Client, type Interceptor } from "@connectrpc/connect";
 
 import { DocumentSchema, Rerank, RerankStreamRequestSchema, type Result } from "./generated/rerank/v1/rerank_pb.js";
 
-export interface Connection {
-  client: Client<typeof Rerank>;
-  close: () => void;
-}
+export { Rerank };
 
-/** Connect to `http://host:port`, or to `https://host:port` for TLS. The key is sent with each call. */
-export function connect(baseUrl: string, key: string): Connection {
-  const withKey: Interceptor = (next) => (request) => {
+/** An interceptor that sends a key with each call. */
+export function withKey(key: string): Interceptor {
+  return (next) => (request) => {
     request.header.set("authorization", `Bearer ${key}`);
     return next(request);
   };
-  const sessionManager = new Http2SessionManager(baseUrl);
-  const transport = createGrpcTransport({ baseUrl, sessionManager, interceptors: [withKey] });
-  return { client: createClient(Rerank, transport), close: () => sessionManager.abort() };
 }
 
 /** Documents of plain text. */
