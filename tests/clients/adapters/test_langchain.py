@@ -135,7 +135,7 @@ def test_a_given_client_is_used_and_stays_open(harness: Harness, rank: Rank) -> 
 
 
 def test_the_key_comes_from_the_environment_and_is_not_shown(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As LangChain's own integrations do it."""
+    """LangChain's own integrations do the same."""
     monkeypatch.setenv("RERANK_API_KEY", harness.key)
     made = RerankCompressor(address=harness.grpc)
     expect(ranking(blocking(made, candidates(), QUERY)))

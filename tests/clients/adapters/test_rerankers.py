@@ -164,6 +164,6 @@ def test_a_given_client_is_used_and_stays_open(harness: Harness, rank: Rank) -> 
 
 
 def test_the_key_comes_from_the_environment(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the other rankers of the package do it."""
+    """The other rankers of the package do the same."""
     monkeypatch.setenv("RERANK_API_KEY", harness.key)
     expect(ranking(blocking(RerankServiceRanker(address=harness.grpc), QUERY, DOCUMENTS)))
