@@ -17,6 +17,7 @@ Errors of a call are those of `rerank.errors`.
 import asyncio
 import math
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
@@ -26,6 +27,46 @@ from rerank.client import DEFAULT_ADDRESS, Address, AsyncRerankClient, Options, 
 from rerank.v1.rerank_pb2 import RerankResponse
 
 _KEY_OF_ENVIRONMENT = Secret.from_env_var("RERANK_API_KEY", strict=False)
+
+
+class _Connections:
+    """Open clients: one for blocking calls, and one for each event loop. A copy is empty, and opens its own."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._blocking: RerankClient | None = None
+        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRerankClient] = {}
+
+    def __reduce__(self) -> tuple[type["_Connections"], tuple[()]]:
+        return _Connections, ()
+
+    def blocking(self, address: Address, parameters: dict[str, Any]) -> RerankClient:
+        with self._lock:
+            if self._blocking is None:
+                self._blocking = RerankClient(address, **parameters)
+            return self._blocking
+
+    def asynchronous(self, address: Address, parameters: dict[str, Any]) -> AsyncRerankClient:
+        """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._by_loop = {each: client for each, client in self._by_loop.items() if not each.is_closed()}
+            if loop not in self._by_loop:
+                self._by_loop[loop] = AsyncRerankClient(address, **parameters)
+            return self._by_loop[loop]
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._blocking = self._blocking, None
+        if client:
+            client.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        with self._lock:
+            client = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if client:
+            await client.close()
 
 
 @component
@@ -67,8 +108,7 @@ class RerankRanker:
         self.meta_fields_to_embed = meta_fields_to_embed or []
         self.meta_data_separator = meta_data_separator
         self.client_options = client_options or {}
-        self._client: RerankClient | None = None
-        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRerankClient] = {}
+        self._connections = _Connections()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the component as a dictionary. It names the variable of the key, never the key."""
@@ -94,28 +134,19 @@ class RerankRanker:
 
     def warm_up(self) -> None:
         """Open the client of blocking runs. A pipeline calls it before its first run."""
-        if self._client is None:
-            self._client = RerankClient(self.address, **self._connection())
+        self._client()
 
     async def warm_up_async(self) -> None:
-        """Open the client of the running event loop, because a connection belongs to the loop that opened it."""
-        for closed in [each for each in list(self._by_loop) if each.is_closed()]:
-            self._by_loop.pop(closed, None)
-        loop = asyncio.get_running_loop()
-        if loop not in self._by_loop:
-            self._by_loop[loop] = AsyncRerankClient(self.address, **self._connection())
+        """Open the client of runs in this event loop."""
+        self._async_client()
 
     def close(self) -> None:
         """Close the connection of blocking runs."""
-        if self._client:
-            self._client.close()
-            self._client = None
+        self._connections.close()
 
     async def close_async(self) -> None:
         """Close all connections that runs of this event loop use."""
-        self.close()
-        if client := self._by_loop.pop(asyncio.get_running_loop(), None):
-            await client.close()
+        await self._connections.aclose()
 
     @component.output_types(documents=list[Document], meta=dict[str, Any])
     def run(
@@ -142,10 +173,8 @@ class RerankRanker:
         options = self._options(top_k, score_threshold)
         if not documents:
             return {"documents": [], "meta": {}}
-        self.warm_up()
-        assert self._client is not None
         unique = _unique(documents)
-        return _result(unique, self._client.rerank(query, self._texts(unique), **options))
+        return _result(unique, self._client().rerank(query, self._texts(unique), **options))
 
     @component.output_types(documents=list[Document], meta=dict[str, Any])
     async def run_async(
@@ -159,10 +188,8 @@ class RerankRanker:
         options = self._options(top_k, score_threshold)
         if not documents:
             return {"documents": [], "meta": {}}
-        await self.warm_up_async()
-        client = self._by_loop[asyncio.get_running_loop()]
         unique = _unique(documents)
-        return _result(unique, await client.rerank(query, self._texts(unique), **options))
+        return _result(unique, await self._async_client().rerank(query, self._texts(unique), **options))
 
     def _texts(self, documents: list[Document]) -> list[str]:
         return [self.meta_data_separator.join([*self._meta(each), each.content or ""]) for each in documents]
@@ -177,7 +204,13 @@ class RerankRanker:
             min_score=self.score_threshold if score_threshold is None else score_threshold,
         )
 
-    def _connection(self) -> dict[str, Any]:
+    def _client(self) -> RerankClient:
+        return self._connections.blocking(self.address, self._parameters())
+
+    def _async_client(self) -> AsyncRerankClient:
+        return self._connections.asynchronous(self.address, self._parameters())
+
+    def _parameters(self) -> dict[str, Any]:
         return {"api_key": self.api_key.resolve_value() if self.api_key else None, **self.client_options}
 
 

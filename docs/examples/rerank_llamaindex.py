@@ -14,6 +14,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, SecretStr
@@ -32,6 +33,46 @@ _dispatcher = get_dispatcher(__name__)
 def _key_of_environment() -> SecretStr | None:
     key = os.environ.get("RERANK_API_KEY")
     return SecretStr(key) if key else None
+
+
+class _Connections:
+    """Open clients: one for blocking calls, and one for each event loop. A copy is empty, and opens its own."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._blocking: RerankClient | None = None
+        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRerankClient] = {}
+
+    def __reduce__(self) -> tuple[type["_Connections"], tuple[()]]:
+        return _Connections, ()
+
+    def blocking(self, address: Address, parameters: dict[str, Any]) -> RerankClient:
+        with self._lock:
+            if self._blocking is None:
+                self._blocking = RerankClient(address, **parameters)
+            return self._blocking
+
+    def asynchronous(self, address: Address, parameters: dict[str, Any]) -> AsyncRerankClient:
+        """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._by_loop = {each: client for each, client in self._by_loop.items() if not each.is_closed()}
+            if loop not in self._by_loop:
+                self._by_loop[loop] = AsyncRerankClient(address, **parameters)
+            return self._by_loop[loop]
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._blocking = self._blocking, None
+        if client:
+            client.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        with self._lock:
+            client = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if client:
+            await client.close()
 
 
 class RerankPostprocessor(BaseNodePostprocessor):
@@ -65,8 +106,7 @@ class RerankPostprocessor(BaseNodePostprocessor):
         "Asynchronous calls run it in a thread.",
     )
 
-    _blocking: RerankClient | None = PrivateAttr(default=None)
-    _by_loop: dict[asyncio.AbstractEventLoop, AsyncRerankClient] = PrivateAttr(default_factory=dict)
+    _connections: _Connections = PrivateAttr(default_factory=_Connections)
 
     @classmethod
     def class_name(cls) -> str:
@@ -75,15 +115,11 @@ class RerankPostprocessor(BaseNodePostprocessor):
 
     def close(self) -> None:
         """Close the connection of blocking calls."""
-        if self._blocking:
-            self._blocking.close()
-            self._blocking = None
+        self._connections.close()
 
     async def aclose(self) -> None:
         """Close all connections that calls of this event loop use."""
-        self.close()
-        if client := self._by_loop.pop(asyncio.get_running_loop(), None):
-            await client.close()
+        await self._connections.aclose()
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
@@ -137,22 +173,12 @@ class RerankPostprocessor(BaseNodePostprocessor):
         return ranked
 
     def _client(self) -> RerankClient:
-        if self.client:
-            return self.client
-        if self._blocking is None:
-            self._blocking = RerankClient(self.address, **self._connection())
-        return self._blocking
+        return self.client or self._connections.blocking(self.address, self._parameters())
 
     def _async_client(self) -> AsyncRerankClient:
-        """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
-        loop = asyncio.get_running_loop()
-        for closed in [each for each in list(self._by_loop) if each.is_closed()]:
-            self._by_loop.pop(closed, None)
-        if loop not in self._by_loop:
-            self._by_loop[loop] = AsyncRerankClient(self.address, **self._connection())
-        return self._by_loop[loop]
+        return self._connections.asynchronous(self.address, self._parameters())
 
-    def _connection(self) -> dict[str, Any]:
+    def _parameters(self) -> dict[str, Any]:
         key = self.api_key.get_secret_value() if self.api_key else None
         return {"api_key": key, **self.client_options}
 

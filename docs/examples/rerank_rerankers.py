@@ -14,6 +14,7 @@ Errors of a call are those of `rerank.errors`.
 import asyncio
 import os
 from copy import copy
+from threading import Lock
 from typing import Any, TypeAlias
 
 from rerankers.documents import Document
@@ -26,6 +27,46 @@ from rerank.v1.rerank_pb2 import RerankResponse
 
 Documents: TypeAlias = str | list[str] | Document | list[Document]
 DocumentIds: TypeAlias = list[str] | list[int]
+
+
+class _Connections:
+    """Open clients: one for blocking calls, and one for each event loop. A copy is empty, and opens its own."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._blocking: RerankClient | None = None
+        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRerankClient] = {}
+
+    def __reduce__(self) -> tuple[type["_Connections"], tuple[()]]:
+        return _Connections, ()
+
+    def blocking(self, address: Address, parameters: dict[str, Any]) -> RerankClient:
+        with self._lock:
+            if self._blocking is None:
+                self._blocking = RerankClient(address, **parameters)
+            return self._blocking
+
+    def asynchronous(self, address: Address, parameters: dict[str, Any]) -> AsyncRerankClient:
+        """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._by_loop = {each: client for each, client in self._by_loop.items() if not each.is_closed()}
+            if loop not in self._by_loop:
+                self._by_loop[loop] = AsyncRerankClient(address, **parameters)
+            return self._by_loop[loop]
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._blocking = self._blocking, None
+        if client:
+            client.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        with self._lock:
+            client = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if client:
+            await client.close()
 
 
 class RerankServiceRanker(BaseRanker):
@@ -61,14 +102,13 @@ class RerankServiceRanker(BaseRanker):
         self._model = model_name_or_path
         self._options = Options(model=model_name_or_path, top_n=top_n, min_score=score_threshold)
         self._address = address
-        self._connection = {"api_key": api_key or os.environ.get("RERANK_API_KEY"), **client_options}
+        self._parameters = {"api_key": api_key or os.environ.get("RERANK_API_KEY"), **client_options}
         self._given = client
-        self._blocking = client or RerankClient(address, **self._connection)
-        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRerankClient] = {}
+        self._connections = _Connections()
 
     def score(self, query: str, doc: str) -> float:
         """Return the score of one document, whatever `score_threshold` is."""
-        return self._blocking.rerank(query, [doc], model=self._model).results[0].relevance_score
+        return self._client().rerank(query, [doc], model=self._model).results[0].relevance_score
 
     def rank(
         self,
@@ -86,7 +126,7 @@ class RerankServiceRanker(BaseRanker):
         if not documents:
             return RankedResults(results=[], query=query, has_scores=True)
         texts = [each.text for each in documents]
-        return _results(query, documents, self._blocking.rerank(query, texts, **self._options))
+        return _results(query, documents, self._client().rerank(query, texts, **self._options))
 
     async def rank_async(
         self,
@@ -107,23 +147,17 @@ class RerankServiceRanker(BaseRanker):
 
     def close(self) -> None:
         """Close the connection of blocking calls."""
-        if not self._given:
-            self._blocking.close()
+        self._connections.close()
 
     async def aclose(self) -> None:
         """Close all connections that calls of this event loop use."""
-        self.close()
-        if client := self._by_loop.pop(asyncio.get_running_loop(), None):
-            await client.close()
+        await self._connections.aclose()
+
+    def _client(self) -> RerankClient:
+        return self._given or self._connections.blocking(self._address, self._parameters)
 
     def _async_client(self) -> AsyncRerankClient:
-        """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
-        loop = asyncio.get_running_loop()
-        for closed in [each for each in list(self._by_loop) if each.is_closed()]:
-            self._by_loop.pop(closed, None)
-        if loop not in self._by_loop:
-            self._by_loop[loop] = AsyncRerankClient(self._address, **self._connection)
-        return self._by_loop[loop]
+        return self._connections.asynchronous(self._address, self._parameters)
 
 
 def _documents(docs: Documents, doc_ids: DocumentIds | None, metadata: list[dict[str, Any]] | None) -> list[Document]:

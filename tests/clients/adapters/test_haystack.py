@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -161,17 +162,23 @@ def test_one_ranker_serves_several_event_loops(harness: Harness) -> None:
     expect(ranking(asynchronous(made, query=QUERY, documents=candidates())))
 
 
-def test_warm_up_opens_one_client_until_close(harness: Harness) -> None:
-    """A closed ranker connects again."""
+def test_a_closed_ranker_connects_again(harness: Harness) -> None:
+    """Warm-up is optional, and may be repeated."""
     made = at(harness)
     made.warm_up()
-    client = made._client
     made.warm_up()
-    assert made._client is client
     for _ in range(2):
         expect(ranking(made.run(query=QUERY, documents=candidates())))
         made.close()
-        assert made._client is None
+
+
+def test_a_copy_has_connections_of_its_own(harness: Harness) -> None:
+    """Haystack and its users copy components."""
+    made = at(harness)
+    made.warm_up()
+    copied = deepcopy(made)
+    made.close()
+    expect(ranking(blocking(copied, query=QUERY, documents=candidates())))
 
 
 def test_a_key_in_the_code_is_not_serialized(harness: Harness) -> None:

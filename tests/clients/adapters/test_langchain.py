@@ -1,7 +1,9 @@
 """docs/examples/rerank_langchain.py: LangChain's interface, with the real package."""
 
 import asyncio
+import pickle
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -148,6 +150,16 @@ def test_top_n_is_checked(top_n: int) -> None:
     """When the compressor is made, not at its first call."""
     with pytest.raises(ValueError, match="top_n"):
         RerankCompressor(top_n=top_n)
+
+
+def test_copies_have_connections_of_their_own(harness: Harness) -> None:
+    """A worker process gets a pickled one."""
+    made = at(harness)
+    made.compress_documents(candidates(), QUERY)
+    copies = [deepcopy(made), pickle.loads(pickle.dumps(made))]
+    made.close()
+    for each in copies:
+        expect(ranking(blocking(each, candidates(), QUERY)))
 
 
 class Retriever(BaseRetriever):

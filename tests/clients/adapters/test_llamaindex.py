@@ -1,7 +1,9 @@
 """docs/examples/rerank_llamaindex.py: LlamaIndex's interface, with the real package."""
 
 import asyncio
+import pickle
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -196,6 +198,16 @@ def test_callbacks_and_instrumentation_see_the_ranking(harness: Harness, rank: R
     first, last = events.seen
     assert (first.top_n, first.model_name, len(first.nodes)) == (2, "starter", len(DOCUMENTS))
     assert last.nodes == ranked
+
+
+def test_copies_have_connections_of_their_own(harness: Harness) -> None:
+    """A worker process gets a pickled one."""
+    made = at(harness)
+    made.postprocess_nodes(candidates(), query_str=QUERY)
+    copies = [deepcopy(made), pickle.loads(pickle.dumps(made))]
+    made.close()
+    for each in copies:
+        expect(ranking(blocking(each, candidates(), QUERY)))
 
 
 class Retriever(BaseRetriever):

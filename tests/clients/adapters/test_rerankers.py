@@ -1,7 +1,9 @@
 """docs/examples/rerank_rerankers.py: the interface of the package `rerankers`, with the real package."""
 
 import asyncio
+import pickle
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -161,6 +163,16 @@ def test_a_given_client_is_used_and_stays_open(harness: Harness, rank: Rank) -> 
         made = RerankServiceRanker(address="127.0.0.1:1", client=client)
         for _ in range(2):
             expect(ranking(rank(made, QUERY, DOCUMENTS)))
+
+
+def test_copies_have_connections_of_their_own(harness: Harness) -> None:
+    """A worker process gets a pickled one."""
+    made = at(harness)
+    made.rank(QUERY, DOCUMENTS)
+    copies = [deepcopy(made), pickle.loads(pickle.dumps(made))]
+    made.close()
+    for each in copies:
+        expect(ranking(blocking(each, QUERY, DOCUMENTS)))
 
 
 def test_the_key_comes_from_the_environment(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
