@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXPORT_VENV ?= .venv-export
-CLIENTS := current langchain legacy litellm llamaindex
+CLIENTS := adapters current langchain legacy litellm llamaindex
 GPU_VENV ?= .venv-gpu
 RAY_VENV ?= .venv-ray
 WHEEL_VENV ?= .venv-wheel
@@ -93,7 +93,7 @@ nightly: export PYTEST_ADDOPTS := --timeout=3600
 nightly: test export-test openvino-test test-ray test-clients lowest-test  ## run the tests with new random examples, ten times as many, and the slow suites
 
 # KEEP=1: keep what the tests recorded (golden pairs, the table of docs/clients.md), instead of comparing it
-# ONLY=…: one environment of current, langchain, legacy, litellm, llamaindex, js
+# ONLY=…: one environment of adapters, current, langchain, legacy, litellm, llamaindex, js, java
 test-clients: $(CLIENTS:%=.venv-clients-%/.clients) .venv-clients-js/.clients  ## run the real clients against a started server, each in an environment of its own
 	PYTHONPATH=tests $(BIN)/python -m clients $(if $(KEEP),--keep) $(if $(ONLY),--only $(ONLY))
 
@@ -115,6 +115,8 @@ type: $(VENV)/.dev  ## check types
 proto: $(VENV)/.dev  ## generate the stubs from proto/
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto \
 	  --grpc_python_out=proto --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $$(find proto/rerank/v1 -name '*.proto')
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto --mypy_out=quiet:proto \
+	  proto/rerank/status/status.proto
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto/rerank/tei --python_out=proto/rerank/tei \
 	  --mypy_out=quiet:proto/rerank/tei tei.proto
 	sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPool()/' proto/rerank/tei/tei_pb2.py

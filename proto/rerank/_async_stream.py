@@ -1,72 +1,110 @@
 """A RerankStream call on asyncio. Private: import from rerank.client."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
+from typing import Any
 
 import grpc
 
 from rerank._messages import Content, OnScores, merge_response, stream_messages
+from rerank._retries import Budget, CallFailed, RetryPolicy
 from rerank.v1 import rerank_pb2 as pb
 
 _Call = grpc.aio.StreamStreamCall[pb.RerankStreamRequest, pb.RerankStreamResponse]
+Responses = AsyncGenerator[pb.RerankStreamResponse]
+StartCall = Callable[..., Any]
+"""Starts a call. Takes `timeout`."""
+Documents = Iterable[Content] | AsyncIterable[Content]
 
 _WRITE_ERRORS = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)
 
 
-async def rank_stream(
-    start_call: Callable[[], _Call],
-    header: pb.RerankStreamRequest,
-    documents: Iterable[Content] | AsyncIterable[Content],
-    on_scores: OnScores | None,
-) -> pb.RerankResponse:
-    """Send the header and the documents, and return the ranking. An error of `documents` cancels the call."""
+async def rank_stream(responses: Responses, on_scores: OnScores | None) -> pb.RerankResponse:
+    """Read all responses, and return the ranking."""
     ranking = pb.RerankResponse()
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            call = start_call()
-            writer = tasks.create_task(_write(call, stream_messages(header, documents)))
-            _cancel_writer_at_end(call, writer)
-            async with aclosing(_read(call)) as responses:
+    async with aclosing(responses):  # cancels the call if on_scores raises
+        async for response in responses:
+            merge_response(ranking, response, on_scores)
+    return ranking
+
+
+async def stream_responses(
+    policy: RetryPolicy, start_call: StartCall, header: pb.RerankStreamRequest, documents: Documents
+) -> Responses:
+    """Send the header and the documents, and yield the responses, as the blocking function of this name."""
+    budget, again = Budget(policy), not isinstance(documents, Iterator | AsyncIterator)
+    while True:
+        attempt, responded = _Attempt(start_call(timeout=budget.timeout), header, documents), False
+        try:
+            async with aclosing(attempt.responses()) as responses:
                 async for response in responses:
-                    merge_response(ranking, response, on_scores)
-        return ranking
-    except BaseExceptionGroup as group:
-        error = group.exceptions[-1]  # an error from cancelling the writer comes before it
-    raise error  # outside the except block, so that the error keeps its own context
+                    responded = True
+                    yield response
+            return
+        except CallFailed as failed:
+            may_repeat = (again or not attempt.reading) and not responded
+            pause = budget.pause(failed.error) if may_repeat else None
+            if pause is None:
+                raise failed.error from failed.cause
+        await asyncio.sleep(pause)
 
 
-async def _write(call: _Call, messages: AsyncGenerator[pb.RerankStreamRequest]) -> None:
-    """Write all messages, or stop when the call is over. A failed write raises nothing: the status has the reason."""
-    try:
-        async with aclosing(messages):
-            async for message in messages:
-                with suppress(*_WRITE_ERRORS):
-                    await call.write(message)
-                if call.done():
-                    return
-        with suppress(*_WRITE_ERRORS):
-            await call.done_writing()
-    except BaseException:
-        call.cancel()  # otherwise the call would continue after a CancelledError of the source
-        raise
+class _Attempt:
+    """One call. A task writes its messages."""
 
+    def __init__(self, call: _Call, header: pb.RerankStreamRequest, documents: Documents) -> None:
+        self.reading = False
+        """True if a document was read."""
+        self._call = call
+        self._failure: BaseException | None = None
+        self._writer = asyncio.create_task(self._write(stream_messages(header, documents)))
+        # a write that fails after the end of a call would overwrite its status: github.com/grpc/grpc/issues/36066
+        call.add_done_callback(lambda _: self._writer.cancel())
 
-def _cancel_writer_at_end(call: _Call, writer: asyncio.Task[None]) -> None:
-    """Cancel the writer when the call ends.
+    async def responses(self) -> Responses:
+        """Yield the responses. An error of the documents cancels the call and is raised here.
 
-    A write that fails after the end of a call would overwrite its status: github.com/grpc/grpc/issues/36066.
-    """
+        Raises:
+            CallFailed: the call failed.
+        """
+        try:
+            received = aiter(self._call)
+            while (response := await self._next(received)) is not None:
+                yield response
+        finally:
+            self._call.cancel()  # has no effect on a finished call
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
+        if self._failure is not None:
+            raise self._failure  # outside of the except block, so that the error keeps its own context
 
-    def cancel(_: object) -> None:
-        writer.cancel()
+    async def _next(self, received: AsyncIterator[pb.RerankStreamResponse]) -> pb.RerankStreamResponse | None:
+        """Return the next response, or None at the end and after an error of the documents."""
+        try:
+            return await anext(received, None)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._failure is None or (task is not None and task.cancelling()):
+                raise
+        except grpc.RpcError as error:
+            if self._failure is None:
+                raise CallFailed(error) from error
+        return None
 
-    call.add_done_callback(cancel)
-
-
-async def _read(call: _Call) -> AsyncGenerator[pb.RerankStreamResponse]:
-    try:
-        async for response in call:
-            yield response
-    finally:
-        call.cancel()  # needed if on_scores raised; has no effect on a finished call
+    async def _write(self, messages: AsyncGenerator[pb.RerankStreamRequest]) -> None:
+        """Write all messages until the call is over. A failed write raises nothing: the status has the reason."""
+        try:
+            async with aclosing(messages):
+                async for message in messages:
+                    with suppress(*_WRITE_ERRORS):
+                        await self._call.write(message)
+                    if self._call.done():
+                        return
+                    self.reading = True
+            with suppress(*_WRITE_ERRORS):
+                await self._call.done_writing()
+        except BaseException as error:  # noqa: BLE001 - raised by responses, also a CancelledError of the documents
+            if not self._call.done():
+                self._failure = error
+                self._call.cancel()

@@ -6,12 +6,13 @@ from typing import Any, Self
 
 import grpc
 
+from rerank._address import Address, channel_target
 from rerank._channel import channel_options
-from rerank._tls import PemFile, channel_credentials, channel_target
+from rerank._tls import PemFile, channel_credentials
 
 
 def blocking_channel(
-    address: str,
+    address: Address,
     options: Sequence[tuple[str, Any]],
     *,
     credentials: grpc.ChannelCredentials | None,
@@ -21,7 +22,7 @@ def blocking_channel(
     """Return a channel that connects on its first call. `tls` has the files of authorities, certificate and key.
 
     Raises:
-        ValueError: parameters of TLS contradict each other.
+        ValueError: an address is wrong, or parameters of TLS contradict each other.
         OSError: a file of TLS cannot be read.
     """
     target = channel_target(address)
@@ -39,7 +40,7 @@ class BlockingClient:
     _channel: grpc.Channel
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Calls of other threads end with `Cancelled`."""
         self._channel.close()
 
     def __enter__(self) -> Self:

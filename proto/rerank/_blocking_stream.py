@@ -1,50 +1,110 @@
 """A blocking RerankStream call. Private: import from rerank.client."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import grpc
 
 from rerank._messages import Content, OnScores, document_chunks, merge_response
+from rerank._retries import Budget, CallFailed, RetryPolicy
 from rerank.v1 import rerank_pb2 as pb
 
+Responses = Generator[pb.RerankStreamResponse]
+StartCall = Callable[..., Any]
+"""Starts a call. Takes the messages and `timeout`."""
 
-def rank_stream(
-    start_call: Callable[[Iterator[pb.RerankStreamRequest]], Any],
-    header: pb.RerankStreamRequest,
-    documents: Iterable[Content],
-    on_scores: OnScores | None,
-) -> pb.RerankResponse:
-    """Send the header and the documents, and return the ranking.
 
-    gRPC iterates over the messages in a separate thread. An error of `documents` cancels the call and is raised here.
+def rank_stream(responses: Responses, on_scores: OnScores | None) -> pb.RerankResponse:
+    """Read all responses, and return the ranking."""
+    ranking = pb.RerankResponse()
+    with closing(responses):  # cancels the call if on_scores raises
+        for response in responses:
+            merge_response(ranking, response, on_scores)
+    return ranking
+
+
+def stream_responses(
+    policy: RetryPolicy, start_call: StartCall, header: pb.RerankStreamRequest, documents: Iterable[Content]
+) -> Responses:
+    """Send the header and the documents, and yield the responses. The end of the generator cancels the call.
+
+    A failed call is repeated until its first response, and only if the documents can be read from the beginning: an
+    iterator must not have been read.
+
+    Raises:
+        RerankError: the call failed.
+        BaseException: the error of `documents`.
     """
-    started = threading.Event()
-    failures: list[BaseException] = []
-
-    def messages() -> Iterator[pb.RerankStreamRequest]:
+    budget, again = Budget(policy), not isinstance(documents, Iterator)
+    while True:
+        attempt, responded = _Attempt(header, documents), False
         try:
-            yield header
-            yield from document_chunks(documents)
+            with closing(attempt.responses(start_call, budget.timeout)) as responses:
+                for response in responses:
+                    responded = True
+                    yield response
+            return
+        except CallFailed as failed:
+            may_repeat = (attempt.close() or again) and not responded
+            pause = budget.pause(failed.error) if may_repeat else None
+            if pause is None:
+                raise failed.error from failed.cause
+        time.sleep(pause)
+
+
+class _Attempt:
+    """One call. gRPC iterates over its messages in a separate thread."""
+
+    def __init__(self, header: pb.RerankStreamRequest, documents: Iterable[Content]) -> None:
+        self._header = header
+        self._documents = documents
+        self._lock = threading.Lock()
+        self._reading = False
+        self._closed = False
+        self._started = threading.Event()
+        self._failures: list[BaseException] = []
+        self._call: Any = None
+
+    def close(self) -> bool:
+        """Read no documents from now on. Return True if none was read."""
+        with self._lock:
+            self._closed = True
+            return not self._reading
+
+    def responses(self, start_call: StartCall, timeout: float | None) -> Responses:
+        """Yield the responses. An error of the documents cancels the call and is raised here.
+
+        Raises:
+            CallFailed: the call failed.
+        """
+        self._call = start_call(self._messages(), timeout=timeout)
+        self._started.set()
+        try:
+            yield from self._call
+        except grpc.RpcError as error:
+            if not self._failures:
+                raise CallFailed(error) from error
+        finally:
+            self._call.cancel()  # has no effect on a finished call
+        if self._failures:
+            raise self._failures[0]
+
+    def _messages(self) -> Iterator[pb.RerankStreamRequest]:
+        try:
+            yield self._header
+            if self._may_read():
+                yield from document_chunks(self._documents)
         except GeneratorExit:
             raise
-        except BaseException as error:  # noqa: BLE001 - raised below
-            failures.append(error)
-            started.wait()
-            call.cancel()
+        except BaseException as error:  # noqa: BLE001 - raised by responses
+            self._failures.append(error)
+            self._started.wait()
+            self._call.cancel()
 
-    call = start_call(messages())
-    started.set()
-    ranking = pb.RerankResponse()
-    try:
-        for response in call:
-            merge_response(ranking, response, on_scores)
-    except grpc.RpcError:
-        if not failures:
-            raise
-    finally:
-        call.cancel()  # needed if on_scores raised; has no effect on a finished call
-    if failures:
-        raise failures[0]
-    return ranking
+    def _may_read(self) -> bool:
+        with self._lock:
+            self._reading = not self._closed
+            return self._reading

@@ -5,29 +5,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-_SERVICE = "rerank.v1.Rerank"
 _RETRY_BUFFER_BYTES = 64 * 1024 * 1024
-"""gRPC keeps a request of up to this size for a retry. Its default, 256 KiB, is less than 1,000 documents."""
+"""gRPC itself sends a call again that no server has seen. It keeps requests of up to this size for that. Its default,
+256 KiB, is less than 1,000 documents."""
 _SERVICE_CONFIG = {
     # send calls to all replicas of a headless service in turn, except replicas that are shutting down
     "loadBalancingConfig": [{"round_robin": {}}],
-    "healthCheckConfig": {"serviceName": _SERVICE},
-    "methodConfig": [
-        {
-            # not RerankStream: its documents may come from a source that cannot be read again
-            "name": [{"service": _SERVICE, "method": method} for method in ("Rerank", "ListModels", "GetModel")],
-            # a replica that ends or drains is UNAVAILABLE: the next attempt goes to another one
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
+    "healthCheckConfig": {"serviceName": "rerank.v1.Rerank"},
 }
-"""Format: grpc/doc/service_config.md, and gRFC A6 for retries."""
+"""Format: grpc/doc/service_config.md. It has no retryPolicy: `_retries` repeats calls."""
 _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", -1),  # the default limit is 4 MiB, and a response with documents can exceed it
     # detect a lost connection within 50 s, also during a long call and before the next one. Proxies and NAT drop idle
@@ -39,18 +25,25 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
 ]
-_LOOPBACK = re.compile(r"(dns:///|ipv[46]:)?(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])(:\d+)?")
+_SCHEME = re.compile(r"dns:///|ipv[46]:")
+_LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])(:\d+)?")
 
 
-def channel_options(address: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def channel_options(target: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Return the channel options of the client, overridden by those of the caller.
 
     The proxy is off for loopback addresses, and for 0.0.0.0 and [::], which mean the local machine too: if http_proxy
     is set, gRPC would ask the proxy for them.
     """
-    direct = [("grpc.enable_http_proxy", 0)] if _LOOPBACK.fullmatch(address) else []
+    direct = [("grpc.enable_http_proxy", 0)] if _is_loopback(target) else []
     # gRPC uses the first of two options with the same name, so each name is passed once
     return list(dict([*_CHANNEL_OPTIONS, *direct, *options]).items())
+
+
+def _is_loopback(target: str) -> bool:
+    scheme = _SCHEME.match(target)
+    hosts = target[scheme.end() if scheme else 0 :].split(",")
+    return all(map(_LOOPBACK.fullmatch, hosts))
 
 
 def call_metadata(api_key: str | None, *, compress: bool = False) -> tuple[tuple[str, str], ...]:

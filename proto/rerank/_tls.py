@@ -5,18 +5,14 @@ from pathlib import Path
 
 import grpc
 
+from rerank._address import TLS_SCHEME, Address, is_plain, wants_tls
+
 PemFile = str | os.PathLike[str]
 """Path of a PEM file."""
-_TLS_SCHEME = "grpcs://"
-
-
-def channel_target(address: str) -> str:
-    """Return the gRPC target of an address: without grpc:// or grpcs://, which gRPC does not know."""
-    return address.removeprefix(_TLS_SCHEME).removeprefix("grpc://")
 
 
 def channel_credentials(
-    address: str,
+    address: Address,
     credentials: grpc.ChannelCredentials | None,
     *,
     ca: PemFile | None,
@@ -32,11 +28,11 @@ def channel_credentials(
     if (cert is None) != (key is None):
         raise ValueError("tls_cert and tls_key belong together: set both or none")
     if ca is None and cert is None:
-        return credentials or (grpc.ssl_channel_credentials() if address.startswith(_TLS_SCHEME) else None)
+        return credentials or (grpc.ssl_channel_credentials() if wants_tls(address) else None)
     if credentials is not None:
         raise ValueError("credentials replace tls_ca, tls_cert and tls_key: set either the one or the others")
-    if address.startswith("grpc://"):
-        raise ValueError(f"the address {address} is without TLS, and tls_ca or tls_cert is set: use {_TLS_SCHEME}")
+    if is_plain(address):
+        raise ValueError(f"the address {address} is without TLS, and tls_ca or tls_cert is set: use {TLS_SCHEME}")
     return grpc.ssl_channel_credentials(_content(ca), _content(key), _content(cert))
 
 

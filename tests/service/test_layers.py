@@ -19,8 +19,9 @@ _MODULES = {
 LAYERS = (
     "__main__",
     "cli",
-    "server",
+    ("server", "local_server"),
     "admin_port",
+    "core",
     "wiring",
     ("api", "tools", "metrics", "tracing"),
     "lifecycle",
@@ -38,6 +39,8 @@ LAYERS = (
 Plain names are modules. `errors` has no line: every package imports it."""
 _READERS_OF_SETTINGS = (
     "rerank_service.server",
+    "rerank_service.local_server",
+    "rerank_service.core",
     "rerank_service.admin_port",
     "rerank_service.wiring",
     "rerank_service.settings",

@@ -253,7 +253,7 @@ async def served(
     async with (
         grpc_server.listening((methods.service, *tei.services), keys, options, observing) as grpc,
         rest_listening(app, rest_settings, observing) as rest,
-        AsyncRerankClient(f"127.0.0.1:{grpc.port}", options=_OWN_CONNECTIONS) as client,
+        AsyncRerankClient(f"127.0.0.1:{grpc.port}", retries=0, options=_OWN_CONNECTIONS) as client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
     ):
         await grpc.set_ready(ready=True)  # the client checks the health before its first call

@@ -4,6 +4,8 @@ import re
 import uuid
 from collections.abc import Mapping
 
+REQUEST_ID = "x-request-id"
+"""Name of the header and of the metadata."""
 _VALID = re.compile(r"[!-~]{1,128}")
 """Printable ASCII without spaces: such an id is valid in a header, a log line and a URL."""
 
@@ -13,5 +15,5 @@ def request_id_from(headers: Mapping[str, str]) -> str:
 
     A valid id has 1 to 128 printable ASCII characters without spaces. Header names are in lower case.
     """
-    sent = headers.get("x-request-id", "")
+    sent = headers.get(REQUEST_ID, "")
     return sent if _VALID.fullmatch(sent) else uuid.uuid4().hex

@@ -89,6 +89,24 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str) -> N
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
+def log_by_standard_library() -> None:
+    """Send our log lines to the logger `rerank_service` of the module logging, unless structlog is configured already.
+
+    For programs that use the package as a library: structlog alone would print every line to stdout.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
 def _stderr() -> TextIO:
     closed = sys.stderr is None  # by `2>&-`; descriptor 2 may then belong to any other file
     file = _LossyFile(os.devnull, "w") if closed else _LossyFile(sys.stderr.fileno(), "w", closefd=False)

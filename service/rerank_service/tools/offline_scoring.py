@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.errors import InvalidArgument
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.errors import InvalidRequest
@@ -136,7 +136,7 @@ async def server_scorer(
     """Connect to a running server. Each query is one request.
 
     Raises:
-        grpc.aio.AioRpcError: a gRPC server does not respond.
+        RerankError: a gRPC server does not respond.
         RestCallFailed: an HTTP server does not respond.
     """
     async with client_of(server, api_key=api_key, timeout=_SERVER_TIMEOUT_SECONDS) as client:
@@ -158,10 +158,8 @@ async def server_scorer(
                 if error.status not in _REFUSED:
                     raise
                 return Refusal(str(error))
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
-                    raise
-                return Refusal(error.details() or "")
+            except InvalidArgument as error:
+                return Refusal(error.message)
             return _scores(response.results, query_truncated=response.query_truncated)
 
         yield Scorer(info.name, f"{info.provider} {info.precision}, at {server.target}", score)

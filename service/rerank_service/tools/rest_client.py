@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import httpx
 
-from rerank.client import AsyncRerankClient
+from rerank.client import DEFAULT_RETRIES, AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import InvalidRequest, OperatorError
 from rerank_service.tools.client_tls import ClientTls
@@ -153,12 +153,19 @@ class RestClient:
 
 
 def client_of(
-    server: ServerAddress, *, api_key: str | None = None, timeout: float | None = None
+    server: ServerAddress,
+    *,
+    api_key: str | None = None,
+    timeout: float | None = None,
+    retries: int = DEFAULT_RETRIES,
 ) -> AsyncRerankClient | RestClient:
-    """Return a client for the protocol of a server. `timeout` is the deadline of each call in seconds."""
+    """Return a client for the protocol of a server. `timeout` is the deadline of each call in seconds. `retries` is for
+    gRPC: the maximum number of repetitions of a call."""
     if server.protocol == "http":
         return RestClient(server.target, api_key=api_key, timeout=timeout, tls=server.tls)
-    return AsyncRerankClient(server.target, api_key=api_key, credentials=server.credentials(), timeout=timeout)
+    return AsyncRerankClient(
+        server.target, api_key=api_key, credentials=server.credentials(), timeout=timeout, retries=retries
+    )
 
 
 def _options(

@@ -127,3 +127,23 @@ def test_a_server_without_a_log_reader_ranks_and_drains(small_model: Bundle) -> 
         assert [result["index"] for result in ranked["results"]] == [1, 0]
         server.popen.send_signal(signal.SIGTERM)
         assert server.ended() == 0
+
+
+def test_a_library_logs_to_the_module_logging() -> None:
+    """Below warnings nothing is printed, and a program that has configured structlog keeps its configuration."""
+    code = (
+        "import logging, structlog\n"
+        "from rerank_service.observability.logs import log_by_standard_library\n"
+        "log_by_standard_library()\n"
+        "log = structlog.get_logger()\n"
+        "log.info('hidden')\n"
+        "log.warning('seen', model='m')\n"
+        "logging.basicConfig(level='INFO', format='%(name)s %(levelname)s %(message)s')\n"
+        "log.info('now')\n"
+        "structlog.configure(processors=[structlog.processors.JSONRenderer()])\n"
+        "log_by_standard_library()\n"
+        "log.info('theirs')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[:2] == ["event='seen' model='m'", "__main__ INFO event='now'"]
+    assert '"event": "theirs"' in done.stdout + done.stderr

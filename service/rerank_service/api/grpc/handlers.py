@@ -21,6 +21,7 @@ from rerank_service.api.grpc.compression import Compression
 from rerank_service.api.grpc.message_text import repair_message
 from rerank_service.api.grpc.observed_calls import metadata_of, observed_call
 from rerank_service.api.request_context import RequestContext, internal_error_message
+from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.scheduling.deadline import Deadline
@@ -28,6 +29,9 @@ from rerank_service.scheduling.deadline import Deadline
 _MESSAGE_CHARS = 500
 """Maximum length of an error message. The status of a call is sent in headers, twice. Clients accept 8 KiB of headers
 and lose a status that is longer."""
+
+_ERROR_DOMAIN = "rerank.v1"
+"""Domain of the reasons in google.rpc.ErrorInfo."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 In = TypeVar("In", bound=Message)
@@ -146,7 +150,8 @@ class _Sender:
             await asyncio.wait([self._writing])
             if self._writing.exception() is not None:
                 raise asyncio.CancelledError  # the client has cancelled the call
-        await self.context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
+        packed = ("grpc-status-details-bin", status.SerializeToString())
+        await self.context.abort(code, message, (packed, (REQUEST_ID, self.observation.id)))
 
 
 def _request_context(context: Context, observation: RequestObservation, default_timeout: float) -> RequestContext:
@@ -221,7 +226,9 @@ async def _guarded(
             await sender.abort(code, str(error), _details(error))
         except Exception as error:  # noqa: BLE001 - every request gets a response
             observation.fail(error)
-            await sender.abort(grpc.StatusCode.INTERNAL, internal_error_message(observation.id), [])
+            await sender.abort(
+                grpc.StatusCode.INTERNAL, internal_error_message(observation.id), [_error_info("internal")]
+            )
 
 
 def grpc_name(method: MethodDescriptor) -> str:
@@ -240,4 +247,10 @@ def _details(error: RequestError) -> list[Message]:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(int(error.retry_after * 1e9))
         details.append(retry)
-    return details
+    return [*details, _error_info(error.reason)]
+
+
+def _error_info(reason: str) -> Message:
+    """Return the stable identifier of an error, in the form that google.rpc prescribes: UPPER_SNAKE_CASE."""
+    info: Message = error_details_pb2.ErrorInfo(reason=reason.upper(), domain=_ERROR_DOMAIN)
+    return info

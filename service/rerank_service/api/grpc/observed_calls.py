@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from rerank_service.api.client_address import peer_address
-from rerank_service.api.request_id import request_id_from
+from rerank_service.api.request_id import REQUEST_ID, request_id_from
 from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import InvalidRequest, excerpt
 from rerank_service.observability.request_record import OTHER
@@ -80,6 +80,6 @@ class UnknownMethods(grpc.GenericRpcHandler):
                 error = _UnknownMethod("Method not found!", reason="unknown_route")
                 observation.fail(error)
                 observation.status = grpc.StatusCode.UNIMPLEMENTED.name
-                await context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error), ((REQUEST_ID, observation.id),))
 
         return grpc.stream_stream_rpc_method_handler(refuse)

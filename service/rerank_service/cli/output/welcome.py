@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import grpc
 from rich.console import Console
 
 from rerank.client import AsyncRerankClient
+from rerank.errors import RerankError
 from rerank_service.api.address import UNIX, local_address
 from rerank_service.cli.output import example
 from rerank_service.cli.output.tables import ranking_table
@@ -35,8 +35,8 @@ async def _rank_example(console: Console, target: str, api_key: str | None) -> N
             response = await client.rerank(example.QUERY, example.DOCUMENTS)
         console.print()
         console.print(ranking_table(example.QUERY, example.DOCUMENTS, response))
-    except grpc.aio.AioRpcError as error:
-        console.print(f"\nThe example could not be ranked: {error.details()}", markup=False)
+    except RerankError as error:
+        console.print(f"\nThe example could not be ranked: {error.message}", markup=False)
 
 
 def _docs(rest: str) -> str:

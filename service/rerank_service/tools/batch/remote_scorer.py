@@ -62,7 +62,7 @@ class RemoteScorer:
         """Return what the scores of the server depend on.
 
         Raises:
-            grpc.aio.AioRpcError, RestCallFailed: the server does not respond.
+            RerankError, RestCallFailed: the server does not respond.
             SettingsInvalid: it has no model with the name.
         """
         models = self._wait(self._client.models())
@@ -82,7 +82,7 @@ class RemoteScorer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _connect(self) -> AsyncRerankClient | RestClient:
-        client = client_of(self._server, api_key=self._api_key, timeout=_TIMEOUT_SECONDS)
+        client = client_of(self._server, api_key=self._api_key, timeout=_TIMEOUT_SECONDS, retries=0)
         return await client.__aenter__()
 
     async def _close(self) -> None:

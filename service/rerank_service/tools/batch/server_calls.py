@@ -6,8 +6,15 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import TypeVar
 
-import grpc
-
+from rerank.errors import (
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    Overloaded,
+    RerankError,
+    ResourceExhausted,
+    Unavailable,
+)
 from rerank_service.tools.rest_client import RestCallFailed
 
 T = TypeVar("T")
@@ -17,7 +24,7 @@ REPEATS = 40
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 30.0
 
-CALL_ERRORS = (grpc.aio.AioRpcError, RestCallFailed)
+CALL_ERRORS = (RerankError, RestCallFailed)
 
 
 class Failure(Enum):
@@ -31,13 +38,9 @@ class Failure(Enum):
     """No call can succeed, for example because the API key is wrong."""
 
 
-_OF_CODE = {
-    grpc.StatusCode.INVALID_ARGUMENT: Failure.REQUEST,
-    grpc.StatusCode.INTERNAL: Failure.REQUEST,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Failure.BUSY,
-    grpc.StatusCode.UNAVAILABLE: Failure.BUSY,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Failure.BUSY,
-}
+_BUSY = (Overloaded, Unavailable, DeadlineExceeded)
+_REQUEST = (InvalidArgument, Internal, ResourceExhausted)
+"""A ResourceExhausted that is no Overloaded: the message exceeds the limit of the server."""
 _NO_RESPONSE = 0
 _OF_STATUS = {
     HTTPStatus.BAD_REQUEST: Failure.REQUEST,
@@ -54,21 +57,25 @@ _OF_STATUS = {
 
 def failure(error: Exception) -> Failure:
     """Return the meaning of an error of CALL_ERRORS."""
-    if isinstance(error, grpc.aio.AioRpcError):
-        return _OF_CODE.get(error.code(), Failure.FATAL)
+    if isinstance(error, RerankError):
+        return Failure.BUSY if isinstance(error, _BUSY) else _of_request(error)
     return _OF_STATUS.get(error.status, Failure.FATAL) if isinstance(error, RestCallFailed) else Failure.FATAL
 
 
 def failure_message(error: Exception) -> str:
     """Return the message of an error of CALL_ERRORS."""
-    return error.details() or "" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+    return error.message if isinstance(error, RerankError) else str(error)
+
+
+def _of_request(error: RerankError) -> Failure:
+    return Failure.REQUEST if isinstance(error, _REQUEST) else Failure.FATAL
 
 
 async def repeated(call: Callable[[], Awaitable[T]], pause: Callable[[float], Awaitable[object]] = asyncio.sleep) -> T:
     """Call a server, and repeat the call while the server is busy. `pause` waits for a number of seconds.
 
     Raises:
-        grpc.aio.AioRpcError, RestCallFailed: the call failed, and a repetition does not help or did not help.
+        RerankError, RestCallFailed: the call failed, and a repetition does not help or did not help.
     """
     seconds = _FIRST_PAUSE_SECONDS
     for _ in range(REPEATS):
@@ -77,6 +84,7 @@ async def repeated(call: Callable[[], Awaitable[T]], pause: Callable[[float], Aw
         except CALL_ERRORS as error:
             if failure(error) is not Failure.BUSY:
                 raise
-        await pause(seconds)
+            asked = error.retry_after if isinstance(error, RerankError) else None
+        await pause(max(seconds, asked or 0.0))
         seconds = min(2 * seconds, _MAX_PAUSE_SECONDS)
     return await call()

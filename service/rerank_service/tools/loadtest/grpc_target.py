@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import grpc
 
 from rerank.client import AsyncRerankClient
+from rerank.errors import DeadlineExceeded, RerankError, ResourceExhausted, Unavailable
 from rerank_service.tools.loadtest.dialects import check_ranking
 from rerank_service.tools.loadtest.errors import LoadFailed
 from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, CallFailed, Client, ServerInfo, Usage
@@ -14,7 +15,7 @@ from rerank_service.tools.loadtest.workload import Request, Workload
 _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 """Channel option: without it, all channels of a process to one address share a connection."""
 _PROBE_SECONDS = 60.0
-_REFUSALS = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+_REFUSALS = (ResourceExhausted, Unavailable)
 
 
 class GrpcTarget:
@@ -40,8 +41,8 @@ class GrpcTarget:
             async with self._connected(_PROBE_SECONDS) as client:
                 models = await client.models()
                 await _GrpcClient(client, self._model).rank(Workload(documents=2).request(0))
-        except grpc.aio.AioRpcError as error:
-            raise LoadFailed(f"{self._url}: {error.code().name}: {error.details()}") from error
+        except RerankError as error:
+            raise LoadFailed(f"{self._url}: {error}") from error
         except CallFailed as error:
             raise LoadFailed(f"{self._url}: {error.kind}: {error}") from error
         named = [model for model in models if self._model in (model.name, *model.aliases)]
@@ -64,6 +65,7 @@ class GrpcTarget:
             api_key=self._api_key,
             credentials=self._credentials,
             timeout=deadline,
+            retries=0,  # a refusal is a result
             options=_OWN_CONNECTION,
         )
 
@@ -79,10 +81,9 @@ class _GrpcClient:
     async def rank(self, request: Request) -> Usage:
         try:
             response = await self._client.rerank(request.query, request.documents, model=self._model)
-        except grpc.aio.AioRpcError as error:
-            late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            kind = NO_ANSWER_IN_TIME if late else error.code().name
-            raise CallFailed(kind, error.details() or "", refused=error.code() in _REFUSALS) from error
+        except RerankError as error:
+            kind = NO_ANSWER_IN_TIME if isinstance(error, DeadlineExceeded) else error.status.name
+            raise CallFailed(kind, error.message, refused=isinstance(error, _REFUSALS)) from error
         indexes = [result.index for result in response.results]
         check_ranking(indexes, [result.logit for result in response.results], len(request.documents))
         return Usage(response.usage.prompt_tokens, response.usage.padded_tokens)

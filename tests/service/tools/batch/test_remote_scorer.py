@@ -3,10 +3,18 @@
 import asyncio
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 
+from rerank.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    Overloaded,
+    RerankError,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.batch.pair_scores import PairScores
@@ -89,17 +97,19 @@ def test_the_meaning_of_a_failure(error: Exception, meaning: Failure) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "meaning"),
+    ("kind", "meaning"),
     [
-        (grpc.StatusCode.INVALID_ARGUMENT, Failure.REQUEST),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, Failure.BUSY),
-        (grpc.StatusCode.UNAVAILABLE, Failure.BUSY),
-        (grpc.StatusCode.UNAUTHENTICATED, Failure.FATAL),
+        (InvalidArgument, Failure.REQUEST),
+        (ResourceExhausted, Failure.REQUEST),  # the message is too large
+        (Overloaded, Failure.BUSY),
+        (Unavailable, Failure.BUSY),
+        (DeadlineExceeded, Failure.BUSY),
+        (Unauthenticated, Failure.FATAL),
     ],
 )
-def test_the_meaning_of_a_grpc_code(code: grpc.StatusCode, meaning: Failure) -> None:
+def test_the_meaning_of_a_grpc_error(kind: type[RerankError], meaning: Failure) -> None:
     """As for HTTP statuses."""
-    assert failure(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata())) is meaning
+    assert failure(kind("")) is meaning
 
 
 async def test_a_call_is_repeated_while_the_server_is_busy() -> None:
@@ -124,3 +134,20 @@ async def test_a_call_is_repeated_while_the_server_is_busy() -> None:
         await repeated(busy, pause)
     assert len(pauses) == 3 + REPEATS
     assert max(pauses) == 30
+
+
+async def test_a_pause_is_as_long_as_the_server_asks_for() -> None:
+    """`retry_after` of an overload, if it is longer than the pause."""
+    pauses: list[float] = []
+    errors = iter([Overloaded("", retry_after=45.0), Overloaded("", retry_after=0.1)])
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def call() -> str:
+        if error := next(errors, None):
+            raise error
+        return "scored"
+
+    assert await repeated(call, pause) == "scored"
+    assert pauses == [45.0, 1.0]

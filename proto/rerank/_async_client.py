@@ -1,0 +1,147 @@
+"""The client for asyncio. Private: import from rerank.client."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+
+from rerank._address import DEFAULT_ADDRESS, Address, channel_target
+from rerank._async_stream import Documents, Responses, rank_stream, stream_responses
+from rerank._channel import call_metadata, channel_options
+from rerank._local import CHANNEL_OPTIONS, Model, start_server_in_thread, stop_with
+from rerank._messages import Content, OnScores, Options, reject_single, rerank_request, stream_header
+from rerank._retries import DEFAULT_RETRIES, RetryPolicy, call_async
+from rerank._score_streams import AsyncScoreStream
+from rerank._tls import PemFile, channel_credentials
+from rerank.v1 import rerank_pb2 as pb
+from rerank.v1 import rerank_pb2_grpc as pb_grpc
+
+
+class AsyncRerankClient:
+    """Client for asyncio, for one event loop. Errors of a call are a `RerankError` of rerank.errors."""
+
+    def __init__(
+        self,
+        address: Address = DEFAULT_ADDRESS,
+        *,
+        api_key: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        tls_ca: PemFile | None = None,
+        tls_cert: PemFile | None = None,
+        tls_key: PemFile | None = None,
+        timeout: float | None = None,
+        retries: int = DEFAULT_RETRIES,
+        compress: bool = False,
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        """Create a client. The parameters are the same as those of RerankClient."""
+        self._policy = RetryPolicy(retries, timeout)
+        target = channel_target(address)
+        all_options = channel_options(target, options)
+        compression = grpc.Compression.Gzip if compress else None
+        tls = channel_credentials(address, credentials, ca=tls_ca, cert=tls_cert, key=tls_key)
+        self._channel = (
+            grpc.aio.secure_channel(target, tls, all_options, compression)
+            if tls
+            else grpc.aio.insecure_channel(target, all_options, compression)
+        )
+        self._stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(self._channel)
+        self._metadata = call_metadata(api_key, compress=compress)
+        self._close_server: Callable[[], None] | None = None
+
+    @classmethod
+    async def local(
+        cls,
+        model: Model | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of later calls
+        retries: int = 0,
+        **settings: Any,
+    ) -> Self:
+        """Load a model in this process, and return a client of it, like RerankClient.local.
+
+        async with await AsyncRerankClient.local() as client:
+            response = await client.rerank(query, documents)
+        """
+        server = await start_server_in_thread(model, settings)
+        client = cls(server.target, timeout=timeout, retries=retries, options=CHANNEL_OPTIONS)
+        client._close_server = stop_with(client, server)
+        return client
+
+    async def rerank(self, query: str, documents: Iterable[Content], **options: Unpack[Options]) -> pb.RerankResponse:
+        """Rank documents that fit into one message, like RerankClient.rerank."""
+        request = rerank_request(query, documents, options)
+        return await call_async(
+            self._policy, lambda seconds: self._stub.Rerank(request, metadata=self._metadata, timeout=seconds)
+        )
+
+    async def rerank_stream(
+        self,
+        query: str,
+        documents: Documents,
+        *,
+        on_scores: OnScores | None = None,
+        partial_ok: bool = False,
+        **options: Unpack[Options],
+    ) -> pb.RerankResponse:
+        """Rank any number of documents, like RerankClient.rerank_stream. `documents` may be asynchronous."""
+        scored = on_scores is not None
+        return await rank_stream(
+            self._responses(query, documents, options, partial_scores=scored, partial_ok=partial_ok), on_scores
+        )
+
+    def scores(
+        self,
+        query: str,
+        documents: Documents,
+        *,
+        partial_ok: bool = False,
+        **options: Unpack[Options],
+    ) -> AsyncScoreStream:
+        """Return an asynchronous iterator over scores, like RerankClient.scores. `documents` may be asynchronous.
+
+        async with client.scores(query, documents) as scores:
+            async for score in scores:
+                print(score.index, score.relevance_score)
+        print(scores.ranking.results[0])
+        """
+        return AsyncScoreStream(self._responses(query, documents, options, partial_scores=True, partial_ok=partial_ok))
+
+    async def models(self) -> Sequence[pb.Model]:
+        """Return the models that the server serves, the default model first."""
+        request = pb.ListModelsRequest()
+        listed = await call_async(
+            self._policy, lambda seconds: self._stub.ListModels(request, metadata=self._metadata, timeout=seconds)
+        )
+        return listed.models
+
+    async def close(self) -> None:
+        """Close the connection. Running calls are cancelled. A local client frees its model."""
+        await self._channel.close()
+        if self._close_server is not None:
+            await asyncio.to_thread(self._close_server)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _responses(
+        self,
+        query: str,
+        documents: Documents,
+        options: Options,
+        *,
+        partial_scores: bool,
+        partial_ok: bool,
+    ) -> Responses:
+        reject_single(documents)
+        header = stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
+        start_call = partial(self._stub.RerankStream, metadata=self._metadata)
+        return stream_responses(self._policy, start_call, header, documents)

@@ -1,0 +1,113 @@
+"""Repeated calls: which errors are worth a repetition, when, and until when. Private: import from rerank.client.
+
+gRPC can repeat calls, too (service config, gRFC A6). It knows neither RetryInfo nor the end of a call's time: it would
+pause until the deadline and then hide the reason. So its retry policy is not set (docs/decisions/0044).
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+
+from rerank._status import translated
+from rerank.errors import Overloaded, RerankError, Unavailable
+
+T = TypeVar("T")
+
+DEFAULT_RETRIES = 3
+"""Repetitions of a call, unless a client sets another number."""
+_FIRST_PAUSE_SECONDS = 0.1
+_MAX_PAUSE_SECONDS = 5.0
+_DEFAULT_BUDGET_SECONDS = 60.0
+"""Time for pauses if the caller sets no timeout: the default deadline of a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Repetitions and time of each call of a client."""
+
+    retries: int = DEFAULT_RETRIES
+    timeout: float | None = None
+    """Seconds for all tries together, with the pauses. None: each try has the default deadline of the server."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the number of retries is negative."""
+        if self.retries < 0:
+            raise ValueError(f"retries is {self.retries}: give 0 for none, or a positive number")
+
+
+class Budget:
+    """The tries of one call, and the time that is left for them."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._began = time.monotonic()
+        self._tries = 0
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds for the next try. None: the default of the server."""
+        return None if self._policy.timeout is None else self._left(self._policy.timeout)
+
+    def pause(self, error: RerankError) -> float | None:
+        """Return the seconds until the next try, or None if the error is final.
+
+        It is final if a repetition does not help, if no retry is left, or if the time would be over before the next
+        try. The pause is the one that the server asks for, and up to 0.1 s, 0.2 s, 0.4 s … 5 s of random time ("full
+        jitter"), so that clients do not return all at once.
+        """
+        if self._tries == self._policy.retries or not isinstance(error, Overloaded | Unavailable):
+            return None
+        most = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._tries, 10), _MAX_PAUSE_SECONDS)
+        self._tries += 1
+        pause = (error.retry_after or 0.0) + random.uniform(0.0, most)  # noqa: S311 - spreads calls, hides nothing
+        timeout = self._policy.timeout
+        return pause if pause < self._left(_DEFAULT_BUDGET_SECONDS if timeout is None else timeout) else None
+
+    def _left(self, seconds: float) -> float:
+        return max(0.0, self._began + seconds - time.monotonic())
+
+
+def call_blocking(policy: RetryPolicy, call: Callable[[float | None], T]) -> T:
+    """Call a method of a stub, which takes the timeout of a try. Repeat it as the policy says.
+
+    Raises:
+        RerankError: the last try failed.
+    """
+    budget = Budget(policy)
+    while True:
+        try:
+            return call(budget.timeout)
+        except grpc.RpcError as error:
+            failed = translated(error)
+            pause = budget.pause(failed)
+            if pause is None:
+                raise failed from error
+        time.sleep(pause)
+
+
+async def call_async(policy: RetryPolicy, call: Callable[[float | None], Awaitable[T]]) -> T:
+    """Call a method of an asynchronous stub, like call_blocking."""
+    budget = Budget(policy)
+    while True:
+        try:
+            return await call(budget.timeout)
+        except grpc.RpcError as error:
+            failed = translated(error)
+            pause = budget.pause(failed)
+            if pause is None:
+                raise failed from error
+        await asyncio.sleep(pause)
+
+
+class CallFailed(Exception):
+    """A try of a stream failed. Errors of the documents are raised as they are, and may be RerankErrors, too."""
+
+    def __init__(self, cause: grpc.RpcError) -> None:
+        super().__init__()
+        self.cause = cause
+        self.error = translated(cause)

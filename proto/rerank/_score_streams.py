@@ -1,0 +1,106 @@
+"""Scores as an iterator. Private: import from rerank.client."""
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from types import TracebackType
+from typing import Self
+
+from rerank.v1 import rerank_pb2 as pb
+
+
+class _Ranking:
+    """The scores that wait for the caller, and the ranking as far as it has arrived."""
+
+    def __init__(self) -> None:
+        self._scores: deque[pb.PartialScore] = deque()
+        self._ranking = pb.RerankResponse()
+        self._complete = False
+
+    @property
+    def ranking(self) -> pb.RerankResponse:
+        """The final ranking, as `rerank_stream` returns it. It arrives after the last score.
+
+        Raises:
+            RuntimeError: not all scores have been read, or the call has failed.
+        """
+        if not self._complete:
+            raise RuntimeError("the ranking has not arrived: read all scores first")
+        return self._ranking
+
+    def _add(self, response: pb.RerankStreamResponse) -> None:
+        if response.WhichOneof("part") == "ranking":
+            self._ranking.MergeFrom(response.ranking)
+        else:
+            self._scores.extend(response.scores.scores)
+        self._complete = response.last
+
+
+class ScoreStream(_Ranking, Iterator[pb.PartialScore]):
+    """Scores of documents, each as soon as it is known, in no particular order. At the end, `ranking` is the ranking.
+
+    Each score has `index`, `id`, `relevance_score`, `logit` and `truncated`, and is final. The call starts when the
+    first score is read. If the caller reads slowly, the server reads no more documents until the caller continues.
+    `close()`, the end of a `with` block and the garbage collection of the iterator cancel the call.
+    """
+
+    def __init__(self, responses: Generator[pb.RerankStreamResponse]) -> None:
+        """Use RerankClient.scores."""
+        super().__init__()
+        self._responses = responses
+
+    def __next__(self) -> pb.PartialScore:
+        """Wait for the next score.
+
+        Raises:
+            StopIteration: all scores were read.
+            RerankError: the call failed.
+        """
+        while not self._scores:
+            self._add(next(self._responses))
+        return self._scores.popleft()
+
+    def close(self) -> None:
+        """Cancel the call, if it is not finished. Scores that were not read are lost."""
+        self._scores.clear()
+        self._responses.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncScoreStream(_Ranking, AsyncIterator[pb.PartialScore]):
+    """Scores of documents for `async for`, like ScoreStream. Use `async with`, or `aclose()` before the last score."""
+
+    def __init__(self, responses: AsyncGenerator[pb.RerankStreamResponse]) -> None:
+        """Use AsyncRerankClient.scores."""
+        super().__init__()
+        self._responses = responses
+
+    async def __anext__(self) -> pb.PartialScore:
+        """Wait for the next score.
+
+        Raises:
+            StopAsyncIteration: all scores were read.
+            RerankError: the call failed.
+        """
+        while not self._scores:
+            self._add(await anext(self._responses))
+        return self._scores.popleft()
+
+    async def aclose(self) -> None:
+        """Cancel the call, if it is not finished. Scores that were not read are lost."""
+        self._scores.clear()
+        await self._responses.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,60 @@
+"""Errors of gRPC, translated into those of rerank.errors. Private: import from rerank.errors."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from rerank import errors
+from rerank.errors import Overloaded, RerankError
+from rerank.status import status_pb2 as pb
+
+_DETAILS = "grpc-status-details-bin"
+_REQUEST_ID = "x-request-id"
+_CLASSES: dict[grpc.StatusCode, type[RerankError]] = {
+    kind.default_status: kind
+    for name in errors.__all__
+    if (kind := getattr(errors, name)) not in (RerankError, Overloaded)
+}
+
+
+def translated(error: Any) -> RerankError:
+    """Return the error of a call as a RerankError. `error` is a grpc.RpcError of a call, blocking or not.
+
+    A RESOURCE_EXHAUSTED with RetryInfo is an Overloaded. gRPC itself uses the status for messages that are too large,
+    without RetryInfo.
+    """
+    metadata = tuple(error.trailing_metadata() or ())
+    bad_request, retry_info, error_info = pb.BadRequest(), pb.RetryInfo(), pb.ErrorInfo()
+    found = _unpack(metadata, (bad_request, retry_info, error_info))
+    retry_after = retry_info.retry_delay.ToNanoseconds() / 1e9 if retry_info in found else None
+    status = error.code()
+    kind = _CLASSES.get(status, RerankError)
+    if kind is errors.ResourceExhausted and retry_after is not None:
+        kind = Overloaded
+    return kind(
+        error.details() or "",
+        status=status,
+        reason=error_info.reason.lower() or None,
+        field=next((violation.field for violation in bad_request.field_violations), None),
+        retry_after=retry_after,
+        request_id=next((str(value) for name, value in metadata if name == _REQUEST_ID), None),
+        trailing_metadata=grpc.aio.Metadata(*((name, value) for name, value in metadata)),
+    )
+
+
+def _unpack(metadata: Iterable[tuple[str, str | bytes]], wanted: tuple[Message, ...]) -> list[Message]:
+    """Fill the wanted messages with the details of a status, and return those that it has."""
+    packed = next((value for name, value in metadata if name == _DETAILS), b"")
+    found = []
+    try:
+        for detail in pb.Status.FromString(packed if isinstance(packed, bytes) else b"").details:
+            name = detail.type_url.rpartition(".")[2]
+            for message in wanted:
+                if message.DESCRIPTOR.name == name:
+                    message.ParseFromString(detail.value)
+                    found.append(message)
+    except DecodeError:  # from a proxy, or cut on the way
+        pass
+    return found

@@ -1,0 +1,213 @@
+"""Clients of a model in the process of the test, compared with those of a server."""
+
+import asyncio
+import gc
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from rerank.client import AsyncRerankClient, RerankClient
+from rerank.errors import RerankError
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.models.bundle import Bundle
+from support.limits import grpc_options, request_limits
+from support.process import environment
+from support.running import Served, running, served
+from support.small import BOOM
+
+DOCUMENTS = [f"{number % 100} {number // 7}" for number in range(300)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def log_of_other_tests() -> Iterator[None]:
+    """Restore the log, which a local client sends to the module logging."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module")
+def local(small_model: Bundle) -> Iterator[RerankClient]:
+    """Yield a local client of the small model."""
+    with RerankClient.local(small_model.folder, max_document_chars=5000) as client:
+        yield client
+
+
+@pytest.fixture
+async def edges(small_model: Bundle) -> AsyncIterator[Served]:
+    """Yield a server of the same model, with the same limits."""
+    limits, message_bytes = request_limits(max_document_chars=5000), grpc_options().max_message_bytes
+    async with running(small_model, limits=limits) as core, served(core, max_message_bytes=message_bytes) as parts:
+        yield parts
+
+
+def _without_id_and_time(response: pb.RerankResponse) -> pb.RerankResponse:
+    for field in ("id", "timing"):
+        response.ClearField(field)  # type: ignore[arg-type]
+    response.usage.ClearField("padded_tokens")  # depends on the batches
+    return response
+
+
+async def test_rankings_are_those_of_a_server(edges: Served, local: RerankClient) -> None:
+    """Unary, as a stream, and as an iterator; with options and objects."""
+    objects = [pb.Document(json='{"a": "1", "b": "2"}', id="x"), pb.Document(text="3 " * 600, id="y")]
+    for documents, options in (
+        (DOCUMENTS, {}),
+        (DOCUMENTS, {"top_n": 3, "return_documents": True, "score_type": pb.SCORE_TYPE_RAW}),
+        (objects, {"rank_fields": ["b"], "max_tokens_per_doc": 50, "model": "small"}),
+    ):
+        for method in ("rerank", "rerank_stream"):
+            by_server = await getattr(edges.client, method)("0", documents, **options)
+            in_process = await asyncio.to_thread(getattr(local, method), "0", documents, **options)
+            assert _without_id_and_time(in_process) == _without_id_and_time(by_server)
+    async with edges.client.scores("0", DOCUMENTS) as scores:
+        by_server = {score.index: (score.relevance_score, score.logit) async for score in scores}
+    in_process = {score.index: (score.relevance_score, score.logit) for score in local.scores("0", DOCUMENTS)}
+    assert in_process == by_server
+
+
+async def test_models_are_those_of_a_server(edges: Served, local: RerankClient) -> None:
+    """With their limits."""
+    (by_server,), (in_process,) = await edges.client.models(), local.models()
+    for model in (by_server, in_process):
+        for field in ("choice", "memory_bytes"):  # how the engine was chosen, and measured
+            model.ClearField(field)  # type: ignore[arg-type]
+    assert in_process == by_server
+
+
+@pytest.mark.parametrize(
+    ("query", "documents", "options"),
+    [
+        ("", ["1"], {}),
+        ("0", [], {}),
+        ("0", ["1"], {"top_n": -1}),
+        ("0", ["1"], {"model": "other"}),
+        ("0", ["1", "x" * 5001], {}),
+        ("0", ["1", f"2 {BOOM}"], {}),
+        ("0", [pb.Document(json="[")], {}),
+        ("0", ["1"], {"instruction": "find"}),
+        ("0", ["1" * 20_000_000] * 2, {}),
+    ],
+    ids=["query", "documents", "top_n", "model", "long", "boom", "json", "instruction", "message"],
+)
+async def test_errors_are_those_of_a_server(
+    edges: Served, local: RerankClient, query: str, documents: list[Any], options: dict[str, Any]
+) -> None:
+    """Class, message, field and reason."""
+    with pytest.raises(RerankError) as by_server:
+        await edges.client.rerank(query, documents, **options)
+    with pytest.raises(RerankError) as in_process:
+        local.rerank(query, documents, **options)
+    assert type(in_process.value) is type(by_server.value)
+    for name in ("message", "field", "reason"):
+        assert getattr(in_process.value, name) == getattr(by_server.value, name)
+
+
+async def test_deadlines_hold(small_model: Bundle) -> None:
+    """As for a server: a request that cannot be finished in time is rejected, or ends then."""
+    with RerankClient.local(small_model.folder, timeout=0.05) as client, pytest.raises(RerankError) as caught:
+        client.rerank("0", ["1 " * 20] * 10_000)
+    assert caught.value.status.name == "DEADLINE_EXCEEDED"
+
+
+async def test_clients_of_both_kinds_run_at_once(small_model: Bundle, local: RerankClient) -> None:
+    """In a running event loop, as in a notebook. The loop has no error in a callback."""
+    errors: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    async with (
+        await AsyncRerankClient.local(small_model.folder) as first,
+        await AsyncRerankClient.local(small_model.folder) as second,
+    ):
+        with RerankClient.local(small_model.folder) as third:
+            for _ in range(20):
+                ranked = [client.rerank("0", ["1", "2"]) for client in (first, second) for _ in range(5)]
+                responses = [local.rerank("0", ["1", "2"]), third.rerank("0", ["1", "2"])]
+                responses += await asyncio.gather(*ranked)
+                assert {response.results[0].index for response in responses} == {1}
+    assert errors == []
+
+
+def _state() -> tuple[set[int | None], int, set[str]]:
+    """Return the threads, the number of open descriptors, and the sockets."""
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    sockets = {str(path) for path in Path(tempfile.gettempdir()).glob("rerank-*/grpc.sock")}
+    return {thread.ident for thread in threading.enumerate()}, descriptors, sockets
+
+
+def _close(client: RerankClient) -> None:
+    client.close()
+    client.close()
+
+
+def _forget(client: RerankClient) -> None:
+    """Only the garbage collector ends the client, and the server later."""
+
+
+@pytest.mark.parametrize("end", [_close, _forget])
+async def test_nothing_is_left(small_model: Bundle, local: RerankClient, end: Callable[[RerankClient], None]) -> None:
+    """No thread, no descriptor, no file. `local` keeps the parts of gRPC that live as long as any client."""
+    local.models()
+
+    def use(end: Callable[[RerankClient], None]) -> None:
+        client = RerankClient.local(small_model.folder)
+        client.rerank("0", ["1"])
+        end(client)
+
+    use(_close)
+    before = _state()
+    use(end)
+    gc.collect()
+    while _state() != before:
+        await asyncio.sleep(0.01)
+
+
+async def test_a_closed_client_is_an_error(small_model: Bundle) -> None:
+    """As for a server."""
+    client = RerankClient.local(small_model.folder)
+    client.close()
+    with pytest.raises(ValueError, match="closed channel"):
+        client.models()
+
+
+async def test_a_cancelled_start_stops_the_server(small_model: Bundle) -> None:
+    """When its model is loaded."""
+    names = {thread.ident for thread in threading.enumerate()}
+    starting = asyncio.create_task(AsyncRerankClient.local(small_model.folder))
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    while [thread for thread in threading.enumerate() if thread.name == "rerank-local" and thread.ident not in names]:
+        await asyncio.sleep(0.01)
+
+
+def test_a_process_ends_without_close(small_model: Bundle) -> None:
+    """With status 0 and without a message: for a client that is in use until the end, and one of asyncio."""
+    code = (
+        "import asyncio, sys\n"
+        "from rerank.client import AsyncRerankClient, RerankClient\n"
+        "client = RerankClient.local(sys.argv[1])\n"
+        "print(client.rerank('0', ['1', '2']).results[0].index)\n"
+        "scores = client.scores('q', (str(number) for number in range(10**9)))\n"
+        "next(scores)\n"
+        "async def main():\n"
+        "    client = await AsyncRerankClient.local(sys.argv[1])\n"
+        "    print(len(await client.models()))\n"
+        "asyncio.run(main())\n"
+    )
+    run = [sys.executable, "-c", code, small_model.folder]
+    ran = subprocess.run(run, capture_output=True, text=True, env=environment(), timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "1\n1\n", "")
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, with the command that installs them."""
+    monkeypatch.setitem(sys.modules, "rerank_service.local_server", None)
+    with pytest.raises(ImportError, match=r"^local\(\) needs the server, .* Install it: .*\[cpu\]'?$"):
+        RerankClient.local()

@@ -1,0 +1,297 @@
+"""Repeated calls of the clients: which errors, how often, with which pauses, and until when."""
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, closing
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank._async_stream import rank_stream as rank_stream_async
+from rerank._async_stream import stream_responses as stream_responses_async
+from rerank._blocking_stream import rank_stream, stream_responses
+from rerank._messages import stream_header
+from rerank._retries import Budget, RetryPolicy, call_async, call_blocking
+from rerank.client import AsyncRerankClient, RerankClient
+from rerank.errors import (
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    Overloaded,
+    RerankError,
+    ResourceExhausted,
+    Unavailable,
+)
+from rerank.v1 import rerank_pb2 as pb
+from rerank.v1 import rerank_pb2_grpc as pb_grpc
+from support.observed import observed
+from support.running import Running, Served
+from support.scripted import Reply, ScriptedServer, busy_status, scripted
+
+DOWN = Reply(grpc.StatusCode.UNAVAILABLE)
+BUSY = Reply(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=0.01)
+OK = Reply()
+
+Call = Callable[..., Awaitable[Any]]
+"""Calls a method of a client by its name."""
+
+
+@pytest.fixture(params=["asyncio", "blocking"])
+def call(request: pytest.FixtureRequest) -> Callable[..., Call]:
+    """Return a function that makes a caller of one of the clients."""
+
+    def caller(server: ScriptedServer, **options: Any) -> Call:
+        async def by_asyncio(method: str, *arguments: Any, **named: Any) -> Any:
+            async with AsyncRerankClient(server.address, **options) as client:
+                return await getattr(client, method)(*arguments, **named)
+
+        async def in_thread(method: str, *arguments: Any, **named: Any) -> Any:
+            with RerankClient(server.address, **options) as client:
+                return await asyncio.to_thread(getattr(client, method), *arguments, **named)
+
+        return by_asyncio if request.param == "asyncio" else in_thread
+
+    return caller
+
+
+@pytest.mark.parametrize("method", ["rerank", "rerank_stream"])
+async def test_a_call_is_repeated_while_the_server_is_down_or_busy(call: Callable[..., Call], method: str) -> None:
+    """Three times, unless the client sets another number."""
+    with scripted(DOWN, BUSY, DOWN, OK) as server:
+        await call(server)(method, "q", ["d"])
+        assert len(server.calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("retries", "replies", "kind"),
+    [
+        (0, [DOWN], Unavailable),
+        (1, [DOWN, BUSY], Overloaded),
+        (3, [DOWN] * 4, Unavailable),
+        (3, [Reply(grpc.StatusCode.RESOURCE_EXHAUSTED)], ResourceExhausted),
+        (3, [Reply(grpc.StatusCode.INVALID_ARGUMENT)], InvalidArgument),
+        (3, [Reply(grpc.StatusCode.INTERNAL)], Internal),
+        (3, [Reply(grpc.StatusCode.DEADLINE_EXCEEDED)], DeadlineExceeded),
+        (3, [BUSY, Reply(grpc.StatusCode.INTERNAL)], Internal),
+    ],
+    ids=["off", "one", "default", "too-large", "invalid", "internal", "late", "second-error"],
+)
+async def test_the_last_error_is_raised(
+    call: Callable[..., Call], retries: int, replies: list[Reply], kind: type[RerankError]
+) -> None:
+    """After the last repetition, and at once if a repetition does not help."""
+    with scripted(*replies) as server:
+        with pytest.raises(RerankError) as caught:
+            await call(server, retries=retries)("rerank", "q", ["d"])
+        assert type(caught.value) is kind
+        assert len(server.calls) == len(replies)
+
+
+async def test_all_tries_share_the_time() -> None:
+    """Each try has the time that is left after the pause. gRPC rounds it up before the server sees it."""
+    given_times: list[float | None] = []
+
+    def attempt(seconds: float | None) -> None:
+        given_times.append(seconds)
+        raise _busy(retry_after=0.02)
+
+    async def attempt_async(seconds: float | None) -> None:
+        attempt(seconds)
+
+    for policy in (RetryPolicy(2, timeout=9.0), RetryPolicy(2)):
+        with pytest.raises(Overloaded):
+            await asyncio.to_thread(call_blocking, policy, attempt)
+        with pytest.raises(Overloaded):
+            await call_async(policy, attempt_async)
+    assert given_times[6:] == [None] * 6
+    for first, second, third in (given_times[:3], given_times[3:6]):
+        assert first is not None
+        assert second is not None
+        assert third is not None
+        assert 9 >= first >= second + 0.02 >= third + 0.04
+
+
+def _busy(retry_after: float) -> grpc.aio.AioRpcError:
+    metadata = grpc.aio.Metadata(("grpc-status-details-bin", busy_status(retry_after).SerializeToString()))
+    return grpc.aio.AioRpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.aio.Metadata(), metadata)
+
+
+@pytest.mark.parametrize("seconds", [20, None])
+async def test_a_pause_never_exceeds_the_time(call: Callable[..., Call], seconds: float | None) -> None:
+    """The error of the server is raised at once. Without a timeout, the limit is 60 s."""
+    with scripted(Reply(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=100)) as server:
+        with pytest.raises(Overloaded) as caught:
+            await call(server, timeout=seconds)("rerank", "q", ["d"])
+        assert caught.value.retry_after == 100
+
+
+async def test_a_list_is_sent_again_from_its_beginning(call: Callable[..., Call]) -> None:
+    """All documents, in each try."""
+    documents = [str(number) for number in range(600)]
+    with scripted(DOWN, OK) as server:
+        assert (await call(server)("rerank_stream", "q", documents)).model == "scripted"
+        assert [seen.documents for seen in server.calls] == [documents] * 2
+
+
+async def test_an_iterator_that_was_read_is_not_sent_again(call: Callable[..., Call]) -> None:
+    """Its documents would be missing."""
+    with scripted(DOWN) as server:
+        with pytest.raises(Unavailable):
+            await call(server)("rerank_stream", "q", iter(["1", "2"]))
+        assert [seen.documents for seen in server.calls] == [["1", "2"]]
+
+
+async def test_an_asynchronous_collection_is_sent_again() -> None:
+    """An asynchronous iterator is not."""
+
+    class Collection:
+        async def __aiter__(self) -> AsyncIterator[str]:
+            yield "1"
+            yield "2"
+
+    with scripted(DOWN, OK, DOWN) as server:
+        async with AsyncRerankClient(server.address) as client:
+            await client.rerank_stream("q", Collection())
+            assert [seen.documents for seen in server.calls] == [["1", "2"]] * 2
+            with pytest.raises(Unavailable):
+                await client.rerank_stream("q", aiter(Collection()))
+
+
+async def test_a_stream_is_not_repeated_after_its_first_scores(call: Callable[..., Call]) -> None:
+    """The caller would get them twice."""
+    scores: list[int] = []
+
+    def keep(part: pb.PartialScores) -> None:
+        scores.extend(score.index for score in part.scores)
+
+    with scripted(Reply(grpc.StatusCode.UNAVAILABLE, score_first=True)) as server, pytest.raises(Unavailable):
+        await call(server)("rerank_stream", "q", ["d"], on_scores=keep)
+    assert scores == [0]
+
+
+def _nobody() -> tuple[socket.socket, str]:
+    """Return an address on which nobody listens, and the socket that reserves it."""
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    return reserved, f"127.0.0.1:{reserved.getsockname()[1]}"
+
+
+def _alternating(*starts: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that starts the first call by the first function, and so on."""
+    remaining = iter(starts)
+
+    def start(*arguments: Any, **options: Any) -> Any:
+        return next(remaining)(*arguments, **options)
+
+    return start
+
+
+def test_an_iterator_that_was_not_read_is_sent() -> None:
+    """The first server cannot be reached, so no document was read."""
+    reserved, nobody = _nobody()
+    header = stream_header("q", {}, partial_scores=False, partial_ok=False)
+    with (
+        reserved,
+        scripted(OK) as server,
+        grpc.insecure_channel(nobody) as down,
+        grpc.insecure_channel(server.address) as up,
+    ):
+        start = _alternating(pb_grpc.RerankStub(down).RerankStream, pb_grpc.RerankStub(up).RerankStream)
+        responses = stream_responses(RetryPolicy(), start, header, (str(number) for number in range(3)))
+        assert rank_stream(responses, None).model == "scripted"
+        assert server.calls[0].documents == ["0", "1", "2"]
+
+
+async def test_an_asynchronous_iterator_that_was_not_read_is_sent() -> None:
+    """As by the blocking client."""
+
+    async def documents() -> AsyncIterator[str]:
+        for number in range(3):
+            yield str(number)
+
+    reserved, nobody = _nobody()
+    header = stream_header("q", {}, partial_scores=False, partial_ok=False)
+    with reserved, scripted(OK) as server:
+        async with grpc.aio.insecure_channel(nobody) as down, grpc.aio.insecure_channel(server.address) as up:
+            start = _alternating(pb_grpc.RerankStub(down).RerankStream, pb_grpc.RerankStub(up).RerankStream)
+            responses = stream_responses_async(RetryPolicy(), start, header, documents())
+            assert (await rank_stream_async(responses, None)).model == "scripted"
+        assert server.calls[0].documents == ["0", "1", "2"]
+
+
+async def test_an_error_of_the_documents_is_not_repeated(edges: Served) -> None:
+    """Even an Unavailable of another client that the documents come from."""
+    tries = itertools.count()
+
+    class Broken:
+        def __iter__(self) -> Iterator[str]:
+            next(tries)
+            raise Unavailable("of the source")
+
+    with RerankClient(edges.address) as client, pytest.raises(Unavailable, match="of the source"):
+        await asyncio.to_thread(client.rerank_stream, "0", Broken())
+    async with AsyncRerankClient(edges.address) as client_async:
+        with pytest.raises(Unavailable, match="of the source"):
+            await client_async.rerank_stream("0", Broken())
+    assert next(tries) == 2
+
+
+@pytest.mark.parametrize("client", [RerankClient, AsyncRerankClient])
+def test_a_negative_number_of_retries_is_rejected(client: Any) -> None:
+    """At once."""
+    with pytest.raises(ValueError, match="retries is -1: give 0 for none"):
+        client(retries=-1)
+
+
+@given(st.integers(0, 30), st.none() | st.floats(0, 10), st.sampled_from([Unavailable, Overloaded]))
+def test_pauses_are_spread_and_bounded(retries: int, asked: float | None, kind: type[RerankError]) -> None:
+    """Each is at least as long as the server asks for, and at most 0.1 s, 0.2 s, 0.4 s … 5 s longer."""
+    budget = Budget(RetryPolicy(retries, timeout=1e9))
+    error = kind("", retry_after=asked)
+    for number in range(retries):
+        pause = budget.pause(error)
+        assert pause is not None
+        assert (asked or 0) <= pause <= (asked or 0) + min(0.1 * 2**number, 5)
+    assert budget.pause(error) is None
+
+
+def test_pauses_differ() -> None:
+    """Clients that fail together return apart."""
+    assert len({Budget(RetryPolicy()).pause(Unavailable("")) for _ in range(10)}) > 1
+
+
+async def test_calls_go_on_when_one_of_two_servers_stops(core: Running) -> None:
+    """A list of addresses: the calls go to both in turn, and then to the one that is left."""
+    async with observed(core) as (first, calls), observed(core) as (second, other_calls):
+        addresses = [first.address, f"grpc://{second.address}"]
+        async with AsyncRerankClient(addresses, timeout=30) as client:
+            with RerankClient(addresses, timeout=30) as blocking:
+
+                async def rank() -> None:
+                    await client.rerank("0", ["1"])
+                    await asyncio.to_thread(blocking.rerank, "0", ["1"])
+
+                while not (calls.started and other_calls.started):
+                    await rank()
+                await second.grpc.stop(0)
+                before = len(calls.started)
+                for _ in range(5):
+                    await rank()
+                assert len(calls.started) == before + 10
+
+
+def test_a_stream_that_is_never_read_starts_no_call() -> None:
+    """By both clients."""
+    header = stream_header("q", {}, partial_scores=False, partial_ok=False)
+
+    def start(*_arguments: Any, **_options: Any) -> Any:
+        raise AssertionError("no call")
+
+    with closing(stream_responses(RetryPolicy(), start, header, ["d"])):
+        pass
+    asyncio.run(aclosing(stream_responses_async(RetryPolicy(), start, header, ["d"])).__aexit__(None, None, None))

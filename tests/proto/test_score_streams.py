@@ -1,0 +1,225 @@
+"""Scores as an iterator: they arrive while documents are sent, wait for the caller, and end with the caller."""
+
+import asyncio
+import gc
+import itertools
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rerank.client import RerankClient, ScoreStream
+from rerank.errors import InvalidArgument, NotFound
+from support.grpc_calls import until_idle
+from support.running import Served
+
+DOCUMENTS = [str(number % 100) for number in range(1000)]
+
+
+@pytest.fixture
+def blocking(edges: Served) -> Iterator[RerankClient]:
+    """Yield a blocking client, whose calls must be in another thread than the server."""
+    with RerankClient(edges.address) as client:
+        yield client
+
+
+async def test_each_document_has_a_score_and_the_ranking_follows(edges: Served, blocking: RerankClient) -> None:
+    """With the scores of the ranking. `rerank_stream` returns the same ranking."""
+    expected = await edges.client.rerank_stream("0", DOCUMENTS)
+
+    def read() -> tuple[dict[int, float], ScoreStream]:
+        with blocking.scores("0", iter(DOCUMENTS)) as scores:
+            return {score.index: score.relevance_score for score in scores}, scores
+
+    by_thread, scores = await asyncio.to_thread(read)
+    async with edges.client.scores("0", iter(DOCUMENTS)) as scores_async:
+        by_loop = {score.index: score.relevance_score async for score in scores_async}
+    assert by_thread == by_loop == {result.index: result.relevance_score for result in expected.results}
+    for stream in (scores, scores_async):
+        assert list(stream.ranking.results) == list(expected.results)
+        assert stream.ranking.usage.pairs == expected.usage.pairs
+
+
+async def test_options_apply_to_the_ranking(edges: Served) -> None:
+    """`top_n` shortens the ranking, and every document has a score."""
+    async with edges.client.scores("0", DOCUMENTS, top_n=3) as scores:
+        assert len([score async for score in scores]) == 1000
+    assert len(scores.ranking.results) == 3
+
+
+async def test_scores_arrive_while_documents_are_sent(edges: Served, blocking: RerankClient) -> None:
+    """The documents of both clients continue only after the first score."""
+    first, first_async = threading.Event(), asyncio.Event()
+
+    def documents() -> Iterator[str]:
+        yield from ["1"] * 257  # a message has 256 documents
+        first.wait()
+        yield "7"
+
+    async def documents_async() -> AsyncIterator[str]:
+        yield "1"
+        await first_async.wait()
+        yield "2"
+
+    def read() -> int:
+        count = 0
+        with blocking.scores("0", documents()) as scores:
+            for _ in scores:
+                count += 1
+                first.set()
+        return count
+
+    assert await asyncio.to_thread(read) == 258
+    count = 0
+    async with edges.client.scores("0", documents_async()) as scores:
+        async for _ in scores:
+            count += 1
+            first_async.set()
+    assert count == 2
+
+
+class _Counted:
+    """Endless documents, with the number of those that were read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for self.read in itertools.count(1):
+            yield "1 " * 50
+
+    async def settled(self) -> int:
+        """Wait until no more documents are read, and return how many were."""
+        before = -1
+        while self.read != before:
+            before = self.read
+            await asyncio.sleep(0.3)
+        return before
+
+
+async def test_a_slow_caller_stops_the_documents(edges: Served, blocking: RerankClient) -> None:
+    """Backpressure: endless documents are read only while the caller reads scores."""
+    counted = _Counted()
+    scores = blocking.scores("0", counted)
+    await asyncio.to_thread(next, scores)
+    assert await counted.settled() > 0
+    scores.close()
+    counted = _Counted()
+    async with edges.client.scores("0", counted) as scores_async:
+        await anext(scores_async)
+        assert await counted.settled() > 0
+    await until_idle(edges.core)
+
+
+def _close(scores: ScoreStream) -> None:
+    scores.close()
+
+
+def _leave(scores: ScoreStream) -> None:
+    with scores:
+        pass
+
+
+def _forget(scores: ScoreStream) -> None:
+    del scores
+    gc.collect()
+
+
+@pytest.mark.parametrize("end", [_close, _leave, _forget])
+async def test_an_early_exit_cancels_the_call(
+    edges: Served, blocking: RerankClient, end: Callable[[ScoreStream], None]
+) -> None:
+    """The server is idle, and the thread of the documents ends."""
+
+    def read() -> None:
+        scores = blocking.scores("0", itertools.repeat("1"))
+        next(scores)
+        streams.append(scores)
+
+    streams: list[ScoreStream] = []
+    await asyncio.to_thread(read)
+    end(streams.pop())
+    await until_idle(edges.core)
+
+
+async def test_an_early_exit_cancels_the_call_and_the_source_on_asyncio(edges: Served) -> None:
+    """By `break` and the end of the block, by `aclose`, and by the garbage collection."""
+    ended = [asyncio.Event() for _ in range(3)]
+
+    async def documents(end: asyncio.Event) -> AsyncIterator[str]:
+        try:
+            yield "1"
+            await asyncio.Event().wait()
+        finally:
+            end.set()
+
+    async with edges.client.scores("0", documents(ended[0])) as scores:
+        async for _ in scores:
+            break
+    await ended[0].wait()
+    closed = edges.client.scores("0", documents(ended[1]))
+    await anext(closed)
+    await closed.aclose()
+    await ended[1].wait()
+    forgotten = edges.client.scores("0", documents(ended[2]))
+    await anext(forgotten)
+    del forgotten
+    gc.collect()
+    await ended[2].wait()
+    await until_idle(edges.core)
+
+
+async def test_a_cancelled_reader_cancels_the_call(edges: Served) -> None:
+    """A task that waits for a score."""
+    edges.core.score.hold()
+    scores = edges.client.scores("0", ["1"])
+    task = asyncio.ensure_future(anext(scores))
+    await edges.core.score.started()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until_idle(edges.core)
+
+
+async def test_errors_are_raised_by_the_iterator(edges: Served, blocking: RerankClient) -> None:
+    """Errors of the call and of the documents. Then the iterator is at its end, and has no ranking."""
+
+    def broken() -> Iterator[str]:
+        yield "1"
+        raise KeyError("mine")
+
+    for documents, options, kind in (
+        (["1"], {"model": "other"}, NotFound),
+        (["1"], {"top_n": -1}, InvalidArgument),
+        (broken(), {}, KeyError),
+    ):
+        await _check_error(blocking.scores("0", documents, **options), kind)  # type: ignore[arg-type]
+    async with edges.client.scores("0", ["1"], model="other") as scores:
+        with pytest.raises(NotFound):
+            await anext(scores)
+        assert [score async for score in scores] == []
+        with pytest.raises(RuntimeError, match="the ranking has not arrived"):
+            _ = scores.ranking
+    async with edges.client.scores("0", broken()) as scores:
+        with pytest.raises(KeyError, match="mine"):
+            [score async for score in scores]
+    await until_idle(edges.core)
+
+
+async def _check_error(scores: ScoreStream, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        await asyncio.to_thread(list, scores)
+    assert list(scores) == []
+    with pytest.raises(RuntimeError, match="the ranking has not arrived"):
+        _ = scores.ranking
+
+
+async def test_wrong_arguments_are_rejected_before_the_first_score(edges: Served, blocking: RerankClient) -> None:
+    """As by `rerank_stream`."""
+    for client in (edges.client, blocking):
+        with pytest.raises(TypeError, match="several documents"):
+            client.scores("0", "one text")
+        options: Any = {"top_k": 1}
+        with pytest.raises(ValueError, match='no "top_k" field'):
+            client.scores("0", ["1"], **options)
