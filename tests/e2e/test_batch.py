@@ -79,6 +79,7 @@ _MOMENTS = (
 """Files that are not written, each with the file that the job writes before it."""
 
 
+@pytest.mark.timeout(600)  # six processes, one after the other: slow on a busy machine
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_job_continues_to_the_same_bytes(
     source: Path, expected: dict[str, bytes], small_folder: Path, tmp_path: Path, stop: signal.Signals
