@@ -49,7 +49,7 @@ async def edges(small_model: Bundle) -> AsyncIterator[Served]:
 
 def _without_id_and_time(response: pb.RerankResponse) -> pb.RerankResponse:
     for field in ("id", "timing"):
-        response.ClearField(field)  # type: ignore[arg-type]
+        response.ClearField(field)
     response.usage.ClearField("padded_tokens")  # depends on the batches
     return response
 
@@ -77,7 +77,7 @@ async def test_models_are_those_of_a_server(edges: Served, local: RerankClient) 
     (by_server,), (in_process,) = await edges.client.models(), local.models()
     for model in (by_server, in_process):
         for field in ("choice", "memory_bytes"):  # how the engine was chosen, and measured
-            model.ClearField(field)  # type: ignore[arg-type]
+            model.ClearField(field)
     assert in_process == by_server
 
 
@@ -201,7 +201,7 @@ def test_a_process_ends_without_close(small_model: Bundle) -> None:
         "    print(len(await client.models()))\n"
         "asyncio.run(main())\n"
     )
-    run = [sys.executable, "-c", code, small_model.folder]
+    run = [sys.executable, "-c", code, str(small_model.folder)]
     ran = subprocess.run(run, capture_output=True, text=True, env=environment(), timeout=60)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "1\n1\n", "")
 
