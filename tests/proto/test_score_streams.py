@@ -194,7 +194,7 @@ async def test_errors_are_raised_by_the_iterator(edges: Served, blocking: Rerank
         (["1"], {"top_n": -1}, InvalidArgument),
         (broken(), {}, KeyError),
     ):
-        await _check_error(blocking.scores("0", documents, **options), kind)  # type: ignore[arg-type]
+        await _check_error(blocking.scores("0", documents, **options), kind)
     async with edges.client.scores("0", ["1"], model="other") as scores:
         with pytest.raises(NotFound):
             await anext(scores)

@@ -62,6 +62,14 @@ class ScriptedServer(pb_grpc.RerankServicer):
         _send(reply, context)
         yield pb.RerankStreamResponse(ranking=pb.RerankResponse(model="scripted"), last=True)
 
+    def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
+        """Return no models."""
+        return pb.ListModelsResponse()
+
+    def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:  # noqa: N802
+        """Return a model without fields."""
+        return pb.Model()
+
     def _received(self) -> tuple[Seen, Reply]:
         seen = Seen()
         with self._lock:

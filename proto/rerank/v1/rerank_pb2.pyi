@@ -25,6 +25,8 @@ Errors, for every call:
                       A stream with `partial_ok` returns a partial ranking instead.
   INTERNAL            The model failed on a document (the error message names its index), or the server has a bug
                       (the error message contains the request id, which is also in the server's log).
+`google.rpc.ErrorInfo` in the status details has the reason of each error, such as `RATE_LIMITED`, in the domain
+`rerank.v1`. The trailing metadata `x-request-id` has the id of the request, which is also in the server's log.
 
 Message sizes: the server accepts messages of up to 32 MiB by default (`Model.max_message_bytes`). A gRPC client
 receives at most 4 MiB by default. Set `grpc.max_receive_message_length` when you request many documents back

@@ -14,6 +14,7 @@ import pytest
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.settings import Settings
 from support.http2 import (
@@ -176,10 +177,16 @@ async def _is_accepted(port: int) -> bool:
 
 
 async def test_calls_above_the_maximum_wait_at_the_client(core: Running) -> None:
-    """The server announces the maximum, and gRPC clients hold back further calls. The health watch is a call, too."""
+    """The server announces the maximum, and gRPC clients hold back further calls. The health watch is a call, too.
+
+    Calls that a client starts before the announcement are refused, and repeated by the client.
+    """
     core.score.hold()
-    async with served(core, max_connection_calls=3) as edges:
-        calls = [asyncio.ensure_future(edges.client.rerank("0", ["1"])) for _ in range(5)]
+    async with (
+        served(core, max_connection_calls=3) as edges,
+        AsyncRerankClient(edges.address, options=OWN_CONNECTION) as client,
+    ):
+        calls = [asyncio.ensure_future(client.rerank("0", ["1"])) for _ in range(5)]
         await core.score.started()
         while core.admission.live_requests < 2:
             await asyncio.sleep(0.01)
