@@ -147,9 +147,10 @@ import-graph: $(VENV)/.dev  ## print which package of the service imports which
 docs-drift: docs  ## fail when a page made from code is out of date
 	git diff --exit-code -- docs/settings.md docs/metrics.md docs/models.md docs/clients.md docs/reference
 
-# The note of mkdocs-material about its successor goes to standard error at each build (docs/decisions/0049)
+# Not with --quiet, which would hide warnings from --strict. The variable hides an advertisement of a successor
 site: $(DOCS_VENV)/.docs  ## build the documentation site in build/site; a broken link or a page outside the navigation is an error
 	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
+	@$(BIN)/python -m pytest -q tests/site
 
 site-serve: $(DOCS_VENV)/.docs  ## show the documentation site on http://127.0.0.1:8000, and build it again when a page changes
 	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs serve

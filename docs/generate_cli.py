@@ -10,11 +10,11 @@ from rerank_service.installation import command_name
 
 _INTRODUCTION = """# Command line
 
-Commands of `rerank`. This page is generated from the parsers of the commands by `make docs`. `rerank COMMAND --help` prints the
-same text.
+Commands of `rerank`. This page is generated from the parsers of the commands by `make docs`. `rerank COMMAND --help`
+prints the same text.
 
-After `make run`, the command is `.venv/bin/rerank`. `eval "$(.venv/bin/rerank completion bash)"` lets the shell complete
-commands, options and values.
+After `make run`, the command is `.venv/bin/rerank`. `eval "$(.venv/bin/rerank completion bash)"` lets the shell
+complete commands, options and values.
 
 | exit status | meaning |
 |---|---|
@@ -38,7 +38,8 @@ def page() -> str:
 
 def _section(name: str, parser: argparse.ArgumentParser, level: str) -> Iterator[str]:
     """Return the section of a command, and those of its actions, such as `rerank admin load`."""
-    yield f"{level} {parser.prog}\n\n{parser.description}\n\n```text\n{short_usage(parser.prog, parser._actions)}\n```\n"
+    usage = short_usage(parser.prog, parser._actions)
+    yield f"{level} {parser.prog}\n\n{parser.description}\n\n```text\n{usage}\n```\n"
     settings = groups().keys()
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if not isinstance(action, argparse._HelpAction)]
@@ -83,7 +84,7 @@ def _cell(text: str) -> str:
 
 def _subparsers(parser: argparse.ArgumentParser) -> Iterable[tuple[str, argparse.ArgumentParser]]:
     action = next((action for action in parser._actions if action.nargs == argparse.PARSER), None)
-    return dict(action.choices or {}).items() if action else ()  # type: ignore[call-overload]  # a mapping
+    return dict(action.choices or {}).items() if action else ()
 
 
 def _choices(parser: argparse.ArgumentParser) -> Iterable[argparse.Action]:

@@ -15,14 +15,16 @@ from rerank_service.wiring import request_limits
 
 _INTRODUCTION = """# REST
 
-Paths, fields and errors of the REST API. This page is generated from the OpenAPI page of the server by `make docs`. A running
-server shows its own at `/docs`, and as JSON at `/openapi.json`.
+Paths, fields and errors of the REST API. This page is generated from the OpenAPI page of the server by `make docs`. A
+running server shows its own at `/docs`, and as JSON at `/openapi.json`.
 
-- **More paths.** [JSON dialects](../dialects.md) lists all paths: many of them are aliases, and this page shows one of each kind.
+- **More paths.** [JSON dialects](../dialects.md) lists all paths. Many of them are aliases; this page shows one of each
+  kind.
 - **Selection.** If a path has several requests, the keys of the body select one.
 - **Deadline, id, key.** Every request may have the headers `X-Request-Timeout`, `X-Request-Id` and an API key
   ([clients](../clients.md#deadlines-keys-and-request-ids)).
-- **Instructions and calibrated scores.** The page describes a model that supports both. For another model, these values are errors.
+- **Instructions and calibrated scores.** The page describes a model that supports both. For another model, these values
+  are errors.
 """
 _REF = "#/components/schemas/"
 
@@ -33,12 +35,12 @@ class _Described(RerankRoutes):
     def __init__(self) -> None:
         """Create routes without a model."""
 
-    def facts(self, caller: Caller = ANYBODY) -> ServerFacts:
+    def facts(self, caller: Caller = ANYBODY) -> ServerFacts:  # noqa: ARG002 - as in the base class
         """Return the facts on which the OpenAPI page depends."""
         model = cast("Any", SimpleNamespace(calibration="platt"))
         return ServerFacts(
             models=[model],
-            find=lambda name: model,
+            find=lambda _: model,
             limits=request_limits(Settings()),
             takes_instruction=True,
             key_required=True,

@@ -1,4 +1,4 @@
-"""Links to files of the repository. On GitHub they are relative; in the site, files that are no pages are at the repository.
+"""Links to files of the repository. On GitHub they are relative; in the site, other files than pages are at the repository.
 
 A link that leads nowhere stays as it is, and `mkdocs build --strict` reports it.
 """

@@ -28,7 +28,7 @@ class _Twin:
     @property
     def summary(self) -> str:
         """Return the first sentence of the page, if the page begins with one."""
-        prose = re.sub(r"<!--.*?-->|^#.*$", "", self.markdown, flags=re.MULTILINE | re.DOTALL)
+        prose = re.sub(r"<!--[^>]*-->|^#.*$", "", self.markdown, flags=re.MULTILINE)
         first = re.split(r"\n\s*\n", prose.strip(), maxsplit=1)[0]
         if re.match(r"[-|>!]|```|\* ", first):
             return ""
