@@ -1,4 +1,4 @@
-"""Links to files of the repository. On GitHub they are relative; in the site, other files than pages are at the repository.
+"""Links to files of the repository: relative on GitHub. In the site, those to other files than pages lead to GitHub.
 
 A link that leads nowhere stays as it is, and `mkdocs build --strict` reports it.
 """
