@@ -1,11 +1,12 @@
 """The blocks in the pages of the repository that no test runs, each with its reason. All of them are parsed.
 
-A block that needs more than a started server, the bundled model and the packages of the tests belongs here. An entry
-that fits no block is an error.
+A block that needs more than a started server, the bundled model and the packages of the tests belongs here. A block
+or a command that no page has any more is an error.
 """
 
 PROGRAMS = {
     "apt-get": "installs packages of the machine",
+    "buf": "is a program of its own; make test-clients runs it",
     "docker": "needs a container engine",
     "grpcurl": "is a program of its own; tests/service/api/grpc tests reflection",
     "haproxy": "tests/e2e/test_proxies.py checks the file",
@@ -16,10 +17,14 @@ PROGRAMS = {
     "pip": "installs packages",
     "pipx": "installs packages",
     "pre-commit": "installs hooks of git",
+    "protoc": "needs the plugin of a language",
     "rclone": "needs storage",
     "systemd-run": "needs systemd",
 }
-"""Programs that are not run."""
+"""Programs that are not run. The list is general: an entry may fit no block."""
+
+OPTIONAL = ("curl", "jq")
+"""Programs that are run where they are installed."""
 
 COMMANDS = {
     "rerank admin": "needs a server with admin keys; tests/e2e/test_admin.py runs them",

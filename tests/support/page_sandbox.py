@@ -42,7 +42,7 @@ class Server:
 
 def write_sandbox(folder: Path) -> None:
     """Write the files that commands of the pages read. All collections are a part of the tutorial's help centre."""
-    for name in ("docs", "deploy", "tests"):
+    for name in ("docs", "deploy", "proto", "tests"):
         (folder / name).symlink_to(ROOT / name)
     bundled = Path(rerank_service.__file__).parent / "models" / "starter"
     for name in ("minilm", "my-model"):
@@ -85,6 +85,10 @@ def _write_collections(folder: Path) -> None:
 
 def _write_pairs(folder: Path) -> None:
     """Write files of pairs and of labels."""
+    (folder / "faq.txt").write_text("Reset a password by mail.\nRefunds take five days.\n")
+    (folder / "faq.json").write_text(json.dumps(["Reset a password by mail.", "Refunds take five days."]))
+    (folder / "faq.csv").write_text("id,document\n1,Reset a password by mail.\n2,Refunds take five days.\n")
+    (folder / "products.csv").write_text("sku,name,text\nA1,Jacket,A warm jacket of down.\nA2,Tent,For two.\n")
     pair = {"query": "capital of France", "document": "Paris is in France."}
     (folder / "pairs.jsonl").write_text(_jsonl([pair]))
     pq.write_table(pa.Table.from_pylist([pair]), folder / "pairs.parquet")
