@@ -22,6 +22,8 @@ from support.page_sandbox import Server
 _SHELL = ("sh", "bash")
 _TEXT = ("", "text", "mermaid", "dockerfile", "nginx", "diff", "csv", "http", "xml", "properties")
 """Languages of blocks that nothing parses here: output, diagrams and the like."""
+_REQUEST = re.compile(r"^(?:GET|PUT|POST|DELETE) \S+$", re.MULTILINE)
+"""The line above the body of a request, as the consoles of search engines have it."""
 _BLOCKS = [block for page in all_pages() for block in blocks(page)]
 _PRELUDE = """
 from rerank.client import RerankClient
@@ -134,8 +136,8 @@ def test_block_is_well_formed(block: Block) -> None:
     elif block.language == "python":
         compile(block.text, str(block), "exec")
     elif block.language in ("json", "jsonl"):
-        for text in block.text.splitlines() if block.language == "jsonl" else [block.text]:
-            json.loads(text)
+        for text in block.text.splitlines() if block.language == "jsonl" else _REQUEST.split(block.text):
+            json.loads(text or "null")
     elif block.language == "yaml":
         list(yaml.safe_load_all(block.text))
     elif block.language == "toml":

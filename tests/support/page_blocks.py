@@ -48,6 +48,7 @@ def blocks(page: str) -> Iterator[Block]:
     text = (ROOT / page).read_text(encoding="utf-8")
     for found in _FENCE.finditer(text):
         language, _, options = found["info"].strip().partition(" ")
+        language = {"py": "python", "shell": "sh"}.get(language, language)
         title = _TITLE.search(options)
         marker = _MARKER.search(text[: found.start()])
         yield Block(

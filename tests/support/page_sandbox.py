@@ -35,7 +35,7 @@ class Server:
     def addressed(self, text: str) -> str:
         """Return code of a page with the addresses of this server."""
         rest = self.process.rest.split(",")[0].removeprefix("http://")
-        for host in ("127.0.0.1", "localhost", "10.0.0.7"):
+        for host in ("127.0.0.1", "localhost", "10.0.0.7", "rerank"):
             text = text.replace(f"{host}:8080", rest).replace(f"{host}:50051", self.grpc)
         return text.replace("/run/rerank/", f"{self.sockets}/").replace("dns:///rerank-headless:50051", self.grpc)
 
