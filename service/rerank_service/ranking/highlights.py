@@ -47,8 +47,8 @@ def check_result_count(request: RerankRequest, documents: int | None, limit: int
         known = "an unknown number of results" if results is None else counted(results, "result")
         raise TooLarge(
             f"highlights are for at most {counted(limit, 'result')}, and this request has {known}: set top_n to at "
-            f"most {limit:,}, or leave highlights out",
-            field="highlights",
+            f"most {limit:,}, or leave highlights (relevant_spans) out",
+            field="top_n",
             reason="too_many_highlights",
         )
 

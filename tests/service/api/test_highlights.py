@@ -117,11 +117,11 @@ async def test_stream_without_top_n_is_rejected(edges: Served) -> None:
 
 
 async def test_too_many_results_are_rejected(edges: Served) -> None:
-    """The error names the field, the number of results and the limit, for both fields."""
+    """The error names the field to set, the number of results and the limit, for both fields."""
     for fields in ({"highlights": 1}, {"relevant_spans": {"mode": "enabled"}}):
         response = await post(edges, _BODY | {"documents": ["1"] * 101} | fields)
         assert response.status_code == 400
-        assert response.json()["error"]["param"] == "highlights"
+        assert response.json()["error"]["param"] == "top_n"
         assert "at most 100 results, and this request has 101 results" in response.json()["message"]
 
 

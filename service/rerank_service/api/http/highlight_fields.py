@@ -10,10 +10,9 @@ from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import CONFIG, JsonBody, documented
 from rerank_service.api.http.field_types import Limit
+from rerank_service.ranking.highlights import MAX_SENTENCES
 from rerank_service.ranking.results import RankedDocument
 
-_ALL = 2**31 - 1
-"""Number of highlights that stands for all sentences."""
 _DEFAULT_THRESHOLD = 0.1
 """Cohere's default of `threshold`."""
 
@@ -33,7 +32,7 @@ class RelevantSpans(BaseModel):
     @property
     def count(self) -> int:
         """Return the number of sentences that the spans are chosen from; 0 if there are none."""
-        return (self.max_spans or _ALL) if self.mode == "enabled" else 0
+        return (self.max_spans or MAX_SENTENCES) if self.mode == "enabled" else 0
 
     @property
     def minimum(self) -> float:

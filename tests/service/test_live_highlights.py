@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.errors import DeadlineExceeded, DeadlinePassed, InferenceFailed, RateLimited, TooLarge
+from rerank_service.errors import DeadlinePassed, InferenceFailed, Overloaded, RateLimited, TooLarge
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.ranking import Ranking
@@ -204,7 +204,7 @@ async def test_highlights_in_too_many_results_are_rejected(
     """The error comes before any work, and says what to do."""
     with pytest.raises(TooLarge, match=f"{words}: set top_n to at most 100") as raised:
         await _rank(core, *["1"] * documents, top_n=top_n)
-    assert (raised.value.field, raised.value.reason) == ("highlights", "too_many_highlights")
+    assert (raised.value.field, raised.value.reason) == ("top_n", "too_many_highlights")
     assert not core.score.batches
 
 
@@ -321,35 +321,24 @@ async def test_deadline_holds_for_sentences(core: Running) -> None:
     core.score.release()
 
 
-async def test_admission_counts_the_sentences(core: Running) -> None:
-    """The same documents meet the deadline without highlights. The ticket has nothing left at the end."""
-    forecasts: dict[int, float] = {}
-    texts = ["1 1 1 1 1\n" * 5] * 50
-    for count in (0, 1):
-        work: list[Work] = []
-        await core.reranker.rerank(
-            RerankRequest(query="0", highlights=count),
-            [Document(text) for text in texts],
-            reader=DocumentReader(),
-            deadline=Deadline.after(60),
-            on_work=work.append,
-        )
-        assert work[0].forecast is not None
-        forecasts[count] = work[0].forecast
-    assert forecasts[1] > 1.2 * forecasts[0]
-
-
-async def test_request_whose_sentences_would_be_late_is_rejected(core: Running) -> None:
-    """The same request without highlights is accepted beside the same deadline."""
-    texts = [Document("1 1 1 1\n" * 90)] * 100
-    speed = core.model.scheduler.tokens_per_second(32)
-    estimate = core.model.tokenizer.token_estimate("0", core.reranker._plan(RerankRequest(query="0"), core.model))
-    seconds = 100 * estimate(len(texts[0].text)) / speed / 3  # an idle server accepts 4 times the remaining time
-    for count, error in ((0, DeadlinePassed), (1, DeadlineExceeded)):
+async def test_admission_counts_the_sentences(small_model: Bundle) -> None:
+    """Beside a live request, the documents alone fit the limit of live tokens; with their sentences, they do not."""
+    text, request = "1 1 1 1\n" * 20, RerankRequest(query="0", highlights=1)
+    async with running(small_model, max_live_tokens=1_000) as core:
+        estimate = core.model.tokenizer.token_estimate("0", core.reranker._plan(request, core.model))
+        documents = 3 * estimate(len(text))
+        sentences = estimate.highlights(request, [SentDocument(text, len(text))] * 3)
+        core.admission.set_limits(100, documents + sentences - 1)
         core.score.hold()
-        with pytest.raises(error):
-            await _rank(core, *texts, highlights=count, seconds=seconds)
+        first = asyncio.create_task(_rank(core, "1"))
+        await core.score.started()
+        with pytest.raises(Overloaded, match="tokens waiting"):
+            await _rank(core, text, text, text)
+        second = asyncio.create_task(_rank(core, text, text, text, highlights=0))
+        while core.admission.live_requests < 2:
+            await asyncio.sleep(0)
         core.score.release()
+        assert len(await first) + len(await second) == 4
 
 
 def _caller(tokens: int) -> Caller:
