@@ -194,6 +194,16 @@ async def test_document_with_many_sentences_has_those_around_its_best_window(cor
     assert ranking.usage.pairs == result.windows + 3
 
 
+async def test_parts_of_long_sentences_count_as_sentences(core: Running) -> None:
+    """Of a text without an end of a sentence, the parts around the best window are scored."""
+    numbers = ["1"] * 3000
+    numbers[2800] = "60"
+    text = " ".join(numbers)
+    (result,) = await _rank(core, text, highlights=999)
+    assert len(result.highlights) == 100
+    assert text[slice(*result.highlights[0].span)].count("60") == 1
+
+
 @pytest.mark.parametrize(
     ("documents", "top_n", "words"),
     [(101, None, "this request has 101 results"), (101, 101, "101 results"), (500, 101, "101 results")],
@@ -303,21 +313,24 @@ async def test_cancelled_request_takes_its_sentences_out_of_the_queue(core: Runn
 async def test_deadline_holds_for_sentences(core: Running) -> None:
     """The request ends with an error; its work is reported without a forecast."""
     work: list[Work] = []
-    core.score.hold()
-    request = RerankRequest(query="0", highlights=1)
-    ranking = asyncio.create_task(
-        core.reranker.rerank(
-            request,
+    score = core.score._score
+
+    def then_hold(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
+        core.score.hold()
+        return score(batch, token)
+
+    core.score._score = then_hold
+    with pytest.raises(DeadlinePassed):
+        await core.reranker.rerank(
+            RerankRequest(query="0", highlights=1),
             [Document("10 11\n20 21")],
             reader=DocumentReader(),
-            deadline=Deadline(asyncio.get_running_loop().time() + 0.3),
+            deadline=Deadline.after(1),
             on_work=work.append,
         )
-    )
-    await core.score.started()
-    with pytest.raises(DeadlinePassed):
-        await ranking
-    assert (len(work), work[0].forecast) == (1, None)
+    assert [(each.usage.pairs, each.forecast) for each in work] == [(1, None)]
+    assert len(core.score.batches) == 2
+    assert not core.admission.live_requests
     core.score.release()
 
 

@@ -601,7 +601,9 @@ class Usage(_message.Message):
     padded_tokens: _builtins.int
     """Tokens that the model computed for this request, including padding."""
     pairs: _builtins.int
-    """Number of scored (query, document) pairs. Each window of a document is one pair."""
+    """Number of scored (query, document) pairs. Each window of a document is one pair, and so is each sentence that was
+    scored for highlights.
+    """
     prompt_tokens: _builtins.int
     """Tokens of all pairs, including special tokens, without padding. The JSON APIs report it as `prompt_tokens`."""
     shared_pairs: _builtins.int

@@ -7,7 +7,7 @@ from rerank_service.encoding.preparer import Preparer
 from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.sentences import nearest_spans, sentence_spans
 from rerank_service.ranking.document import Span
-from rerank_service.ranking.highlights import MAX_SENTENCES, ScoredText
+from rerank_service.ranking.highlights import ScoredText
 from rerank_service.ranking.request import CutSide
 from rerank_service.scheduling.batching import EncodedPair, KeyedPair
 
@@ -38,10 +38,11 @@ def _prepare(preparer: Preparer, scored: ScoredText) -> PreparedSentences:
     spans = nearest_spans(spans, scored.best_window)
     if spans == [(0, len(text))] and scored.is_one_pair:
         return PreparedSentences(scored.index, spans, (), scored.logit)
-    fitting = list(_fitting(preparer, text, spans))[:MAX_SENTENCES]
-    pairs = [replace(pair, window=number) for number, (_, pair) in enumerate(fitting)]
+    fitting = dict(_fitting(preparer, text, spans))
+    kept = nearest_spans(list(fitting), scored.best_window)
+    pairs = [replace(fitting[span], window=number) for number, span in enumerate(kept)]
     keyed = [KeyedPair(scored.index, pair, preparer.keys.of(pair)) for pair in pairs]
-    return PreparedSentences(scored.index, [span for span, _ in fitting], keyed)
+    return PreparedSentences(scored.index, kept, keyed)
 
 
 def _scored_part(preparer: Preparer, scored: ScoredText) -> Span:

@@ -251,4 +251,5 @@ class Scoreboard:
         """Return the approximate size of the response to a request with that many documents, in bytes."""
         results = received if self._request.top_n is None else min(received, self._request.top_n)
         highlights = min(self._request.highlights or 0, MAX_SENTENCES)
-        return results * (_RESULT_BYTES + highlights * _HIGHLIGHT_BYTES) + self._kept_bytes
+        documents = self._kept_bytes if self._request.return_documents else 0
+        return results * (_RESULT_BYTES + highlights * _HIGHLIGHT_BYTES) + documents

@@ -65,7 +65,7 @@ def test_scoreboard_has_the_texts_and_highlights_of_results() -> None:
     assert short == ScoredText(index=0, document=Document("one"), logit=1.0, truncated=False)
     assert (long.windowed, long.best_window, long.truncated) == ((0, 8), (3, 8), True)
     assert (short.is_one_pair, long.is_one_pair) == (True, False)
-    assert board.response_bytes(3) == 2 * (50 + 2 * 25) + len("one") + len("a long text")
+    assert board.response_bytes(3) == 2 * (50 + 2 * 25)
     board.set_highlights({1: [((3, 8), 2.5)]})
     assert [result.highlights for result in board.results([1, 0])] == [[Highlight((3, 8), 2.5, 2.5)], ()]
 
