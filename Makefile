@@ -59,7 +59,7 @@ endef
 # Variables of the command line: what is not listed here would do nothing, and is refused
 VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV RAY_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV DOCS_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
   BUILDER BUILD_OPTIONS IMAGE_PIP_CONF IMAGE_CA SOURCE_DATE_EPOCH TWICE \
-  MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME KEEP ONLY
+  MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME COLLECTION KEEP ONLY
 PASSED_ON := RERANK_% HF_% PIP_% UV_% %_PROXY %_proxy
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 UNKNOWN := $(firstword $(sort $(filter-out $(VARIABLES) $(PASSED_ON),$(GIVEN))))
@@ -69,7 +69,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -211,6 +211,10 @@ bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.de
 
 bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
 	@PYTHONPATH=tests $(BIN)/python -m bench.models
+
+# MODEL: a bundle; COLLECTION: questions with graded sentences, such as WikiQA in the format of rerank eval
+bench-highlights: $(VENV)/.dev  ## measure how often the answer's sentence is among the first highlights, and what they cost
+	@PYTHONPATH=tests $(BIN)/python -m bench.highlights $(if $(MODEL),--model "$(MODEL)") $(if $(COLLECTION),--collection "$(COLLECTION)")
 
 bench-overhead: $(VENV)/.dev  ## measure what access log and metrics, traces, and TLS cost in throughput (8 minutes)
 	@PYTHONPATH=tests $(BIN)/python -m bench.overhead

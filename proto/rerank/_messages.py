@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     min_score: float | None
     priority: int
     instruction: str | None
+    highlights: int | None
 
 
 def reject_single(documents: object) -> None:

@@ -1,18 +1,20 @@
 """The state of one request while it is scored."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from rerank_service.encoding.duplicates import Duplicates
-from rerank_service.encoding.preparer import PreparedDocument
+from rerank_service.encoding.preparer import PreparedDocument, Preparer
 from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.errors import TooLarge
 from rerank_service.models.served_model import ServedModel
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader
+from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest
-from rerank_service.ranking.results import OnWork, RankedDocument, Work
+from rerank_service.ranking.results import OnWork, RankedDocument, Timing, Work
 from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.scheduling.admission import Ticket
 from rerank_service.scheduling.batching import KeyedPair
@@ -41,6 +43,8 @@ class LiveRequest:
     """Share of the lanes, relative to the weights of other requests."""
     estimate_tokens: TokenEstimate | None = None
     """The estimate that admission used. None: admission counted no documents."""
+    highlight_tokens: float = 0.0
+    """Estimated tokens of the sentences to highlight, as admission counted them."""
     max_windows: int | None = None
     """Maximum number of windows beyond the first window of each document. None: no limit."""
     max_kept_bytes: int | None = None
@@ -53,9 +57,13 @@ class LiveRequest:
     """Number of documents received, whether or not they are on the board yet."""
     query_truncated: bool = field(init=False, default=False)
     """True if a query was cut: the request's, or a document's own."""
+    preparer: Preparer = field(init=False)
+    """Prepares the documents. Set when the query is encoded."""
     board: Scoreboard = field(init=False)
     meter: UsageMeter = field(init=False)
     _duplicates: Duplicates = field(init=False, default_factory=Duplicates)
+    _submissions: list[Submission] = field(init=False, default_factory=list)
+    """Its pairs: those of the documents, then those of the sentences to highlight."""
 
     def __post_init__(self) -> None:
         self.board = Scoreboard(
@@ -87,8 +95,10 @@ class LiveRequest:
         self.query_truncated |= any(document.query_truncated for document in prepared)
         originals = self._add_to_board(prepared, submission)
         self._check_windows()
-        unscored = self._use_cached_logits(originals, submission)
-        self._correct_estimate(prepared, unscored)
+        unscored = self.uncached([keyed for document in originals for keyed in document.pairs], submission)
+        estimate = self.estimate_tokens
+        estimated = sum(estimate(document.chars, document.query_chars) for document in prepared) if estimate else 0.0
+        self.correct_estimate(estimated, unscored)
         return unscored
 
     def _add_to_board(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[PreparedDocument]:
@@ -120,9 +130,8 @@ class LiveRequest:
                 reason="too_many_windows",
             )
 
-    def _use_cached_logits(self, originals: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
+    def uncached(self, pairs: list[KeyedPair], submission: Submission) -> list[KeyedPair]:
         """Deliver the pairs whose logits are cached, and return the others."""
-        pairs = [keyed for document in originals for keyed in document.pairs]
         logits = self.model.scheduler.cached_logits([keyed.key for keyed in pairs])
         cached = [(keyed, logit) for keyed, logit in zip(pairs, logits, strict=True) if logit is not None]
         if not cached:
@@ -135,19 +144,17 @@ class LiveRequest:
         )
         return [keyed for keyed, logit in zip(pairs, logits, strict=True) if logit is None]
 
-    def _correct_estimate(self, prepared: Sequence[PreparedDocument], unscored: Sequence[KeyedPair]) -> None:
-        """Replace the estimated tokens on the ticket by the tokens of the pairs that must be scored, and charge a
-        stream with them."""
-        estimate, limits = self.estimate_tokens, self.model.scheduler.limits
-        if estimate is None:
+    def correct_estimate(self, estimated: float, unscored: Sequence[KeyedPair]) -> None:
+        """Replace estimated tokens on the ticket by the tokens of the pairs that must be scored, and charge a stream
+        with them."""
+        limits = self.model.scheduler.limits
+        if self.estimate_tokens is None:
             self.charge.take(sum(len(keyed.pair) for keyed in unscored))
-        estimated = sum(estimate(document.chars, document.query_chars) for document in prepared) if estimate else 0.0
         self.ticket.reduce(estimated - sum(limits.padded(len(keyed.pair)) for keyed in unscored))
 
     async def record(self, scored: Scored) -> None:
         """Record the logits of pairs, also for their duplicates, and pass new results to `on_scores`."""
-        self.charge.used += self.meter.count(scored)
-        self.ticket.reduce(scored.own_tokens)
+        self.count(scored)
         finished: list[int] = []
         for index, window, logit in zip(scored.indexes, scored.windows, scored.logits, strict=True):
             if self.board.record(index, logit, window):
@@ -158,7 +165,35 @@ class LiveRequest:
         if self.on_scores is not None and finished:
             await self.on_scores(self.board.results(finished))
 
-    def report_work(self, submission: Submission) -> None:
+    def count(self, scored: Scored) -> None:
+        """Count the work of pairs that were scored."""
+        self.charge.used += self.meter.count(scored)
+        self.ticket.reduce(scored.own_tokens)
+
+    @contextmanager
+    def scoring(self, limits: RequestLimits) -> Iterator[Submission]:
+        """Queue and score pairs during the block. The cutoff of the request ends it early."""
+        with (
+            self.model.scheduler.submission(
+                room=limits.room, priority=self.request.priority, weight=self.weight
+            ) as submission,
+            self.cutoff.arm(submission.end_early) if self.cutoff else nullcontext(),
+        ):
+            if self.cutoff is not None:
+                self.cutoff.reserve_for(self.board.response_bytes(self.received))
+            self._submissions.append(submission)
+            yield submission
+
+    @property
+    def timing(self) -> Timing:
+        """The times of the request until now."""
+        return self.meter.timing(self._first_added)
+
+    @property
+    def _first_added(self) -> float | None:
+        return next((each.first_added for each in self._submissions if each.first_added is not None), None)
+
+    def report_work(self) -> None:
         """Pass the work until now to `on_work`. Call it when the request ends."""
         if self.on_work is None:
             return
@@ -167,8 +202,8 @@ class LiveRequest:
                 model=self.model.info.name,
                 documents=self.received,
                 usage=self.meter.usage(),
-                timing=self.meter.timing(submission.first_added),
-                stages=self.meter.stages(submission.first_added),
-                forecast=self.ticket.forecast if submission.is_complete else None,
+                timing=self.timing,
+                stages=self.meter.stages(self._first_added),
+                forecast=self.ticket.forecast if all(each.is_complete for each in self._submissions) else None,
             )
         )

@@ -5,21 +5,22 @@ START HERE: `Reranker.rerank` is the whole service in one function. gRPC and RES
 
 import asyncio
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
 from rerank_service.encoding.pair_key import PairKeys
 from rerank_service.encoding.preparer import Preparer, check_chars
 from rerank_service.encoding.reading_plan import ReadingPlan, reading_plan
-from rerank_service.errors import InvalidRequest, TooLarge
+from rerank_service.encoding.sentence_pairs import prepare_sentences
+from rerank_service.live_highlights import LiveHighlights
 from rerank_service.live_request import LiveRequest, OnScores
 from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
-from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader, SentDocument
+from rerank_service.ranking.highlights import check_result_count
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -30,7 +31,8 @@ from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_threads import FairThreads
 from rerank_service.scheduling.partial_cutoff import Cutoff
-from rerank_service.scheduling.submission import Submission
+from rerank_service.scheduling.submission import Scored, Submission, feeding
+from rerank_service.sent_documents import check_count, checked, once, parts, with_chars
 
 T = TypeVar("T")
 ANYBODY = Caller()
@@ -67,17 +69,18 @@ class Reranker:
         Raises:
             RequestError: the request cannot be answered; `errors.py` lists the reasons.
         """
-        _check_count(len(documents), self.limits.max_documents)
-        self._check_texts(request)
+        check_count(len(documents), self.limits.max_documents)
+        self._check(request, len(documents))
         async with self._model(request, caller).use(deadline) as model:
             plan = self._plan(request, model)
-            sent = _with_chars(documents, reader)
+            sent = with_chars(documents, reader)
             estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
             tokens = sum(estimate_tokens(document.chars, document.query_chars) for document in sent)
+            highlight_tokens = estimate_tokens.highlights(request, sent)
             speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
             with (
-                caller.quota.charge(tokens) as charge,
-                self._admit(model, len(sent), tokens, deadline, speed, caller.weight) as ticket,
+                caller.quota.charge(tokens + highlight_tokens) as charge,
+                self._admit(model, len(sent), tokens + highlight_tokens, deadline, speed, caller.weight) as ticket,
             ):
                 live = LiveRequest(
                     request=request,
@@ -88,11 +91,12 @@ class Reranker:
                     charge=charge,
                     weight=caller.weight,
                     estimate_tokens=estimate_tokens,
+                    highlight_tokens=highlight_tokens,
                     max_windows=self.limits.max_windows,
                     on_work=on_work,
                 )
                 async with deadline.enforced():
-                    return await self._rank(live, _once(sent))
+                    return await self._rank(live, once(sent))
 
     async def rerank_stream(
         self,
@@ -119,7 +123,7 @@ class Reranker:
         Raises:
             RequestError: the request cannot be answered; `errors.py` lists the reasons.
         """
-        self._check_texts(request)
+        self._check(request, None)
         due = deadline if cutoff is None else Deadline(math.inf)
         async with self._model(request, caller).use(deadline) as model:
             speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
@@ -141,45 +145,67 @@ class Reranker:
                     on_work=on_work,
                 )
                 async with deadline.enforced():
-                    sent = _checked(chunks, reader, self.limits.max_stream_documents)
+                    sent = checked(chunks, reader, self.limits.max_stream_documents)
                     await deliver(await self._rank(live, sent))
 
     async def _rank(self, live: LiveRequest, chunks: AsyncIterable[Sequence[SentDocument]]) -> Ranking:
-        """Score the documents of a request, and return their ranking."""
-        scheduler, priority = live.model.scheduler, live.request.priority
-        with (
-            scheduler.submission(room=self.limits.room, priority=priority, weight=live.weight) as submission,
-            live.cutoff.arm(submission.end_early) if live.cutoff else nullcontext(),
-            _reporting_work(live, submission),
-        ):
-            async with _feeding(self._feed(live, chunks, submission), submission):
-                async for scored in submission:
-                    await live.record(scored)
-                missing = None if submission.is_complete else live.board.missing(live.received)
+        """Score the documents of a request, and return their ranking, with highlights if they are asked for."""
+        with _reporting_work(live):
+            complete = await self._score(live, partial(self._feed, live, chunks), live.record)
+            missing = None if complete else live.board.missing(live.received)
+            order = live.board.order()
+            if complete and live.request.highlights:
+                highlights = LiveHighlights(live, order)
+                await self._score(live, partial(self._feed_sentences, live, highlights), highlights.record)
+                highlights.finish()
         return Ranking(
             model=live.model.info.name,
-            order=live.board.order(),
+            order=order,
             usage=live.meter.usage(),
-            timing=live.meter.timing(submission.first_added),
+            timing=live.timing,
             board=live.board,
             missing=missing,
             query_truncated=live.query_truncated,
         )
+
+    async def _score(
+        self,
+        live: LiveRequest,
+        feed: Callable[[Submission], Awaitable[None]],
+        record: Callable[[Scored], Awaitable[None]],
+    ) -> bool:
+        """Score the pairs that `feed` queues, and pass their logits to `record`.
+
+        Return False if the cutoff came first.
+        """
+        with live.scoring(self.limits) as submission:
+            async with feeding(feed(submission), submission):
+                async for scored in submission:
+                    await record(scored)
+            return submission.is_complete
 
     async def _feed(
         self, live: LiveRequest, chunks: AsyncIterable[Sequence[SentDocument]], submission: Submission
     ) -> None:
         """Tokenize the query, then read and tokenize the documents as they arrive, and queue their pairs."""
         with live.meter.tokenizing():
-            preparer = await self._blocking(live.model, partial(self._preparer, live))
-        live.meter.query_tokens = preparer.query.query_tokens
+            live.preparer = await self._blocking(live.model, partial(self._preparer, live))
+        live.meter.query_tokens = live.preparer.query.query_tokens
         async for sent in chunks:
             live.receive(len(sent))
-            for part in _parts(sent, self.limits):
+            for part in parts(sent, self.limits):
                 await live.paid()
                 with live.meter.tokenizing():
-                    prepared = await self._blocking(live.model, partial(preparer.prepare, part, len(live.board)))
+                    prepared = await self._blocking(live.model, partial(live.preparer.prepare, part, len(live.board)))
                 await submission.add(live.add_documents(prepared, submission))
+
+    async def _feed_sentences(self, live: LiveRequest, highlights: LiveHighlights, submission: Submission) -> None:
+        """Split the documents of the ranking into sentences, tokenize them, and queue their pairs."""
+        for part in highlights.parts():
+            await live.paid()
+            with live.meter.tokenizing():
+                prepared = await self._blocking(live.model, partial(prepare_sentences, live.preparer, part))
+            await submission.add(highlights.add(prepared, submission))
 
     def _preparer(self, live: LiveRequest) -> Preparer:
         """Encode the query, and return the preparer of the request's documents. Blocks."""
@@ -215,85 +241,17 @@ class Reranker:
             return await asyncio.get_running_loop().run_in_executor(None, call)
         return await self._tokenizing.run(model.info.name, call)
 
-    def _check_texts(self, request: RerankRequest) -> None:
+    def _check(self, request: RerankRequest, documents: int | None) -> None:
+        """Check a request. `documents` is the number of its documents; None for a stream."""
+        check_result_count(request, documents, self.limits.max_highlighted_results)
         check_chars("query", len(request.query), self.limits.max_query_chars)
         check_chars("instruction", len(request.instruction), self.limits.max_query_chars)
 
 
-def _check_count(count: int, limit: int) -> None:
-    if not count:
-        raise InvalidRequest("documents must not be empty", field="documents", reason="empty_documents")
-    if count > limit:
-        raise TooLarge(
-            f"documents has {counted(count, 'entry')}; the maximum is {limit:,}: send fewer documents in one request",
-            field="documents",
-            reason="too_many_documents",
-        )
-
-
-def _with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
-    return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw)) for raw in documents]
-
-
-async def _once(documents: Sequence[SentDocument]) -> AsyncIterator[Sequence[SentDocument]]:
-    yield documents
-
-
-async def _checked(
-    chunks: AsyncIterable[Sequence[Any]], reader: Reader, limit: int
-) -> AsyncIterator[Sequence[SentDocument]]:
-    """Yield the chunks of a stream.
-
-    Raises:
-        InvalidRequest: the stream has no documents, or too many.
-    """
-    count = 0
-    async for documents in chunks:
-        count += len(documents)
-        if documents:
-            _check_count(count, limit)
-            yield _with_chars(documents, reader)
-    _check_count(count, limit)
-
-
-def _parts(sent: Sequence[SentDocument], limits: RequestLimits) -> Iterator[Sequence[SentDocument]]:
-    """Split documents into parts, each short enough to be tokenized in one step."""
-    start = chars = 0
-    for at, document in enumerate(sent):
-        own = document.chars + (document.query_chars or 0)
-        full = at - start == limits.part_documents or chars + own > limits.part_chars
-        if at > start and full:
-            yield sent[start:at]
-            start, chars = at, 0
-        chars += own
-    if start < len(sent):
-        yield sent[start:]
-
-
 @contextmanager
-def _reporting_work(live: LiveRequest, submission: Submission) -> Iterator[None]:
+def _reporting_work(live: LiveRequest) -> Iterator[None]:
     """Report the work of the request at the end of the block, also after an error."""
     try:
         yield
     finally:
-        live.report_work(submission)
-
-
-@asynccontextmanager
-async def _feeding(feed: Awaitable[None], submission: Submission) -> AsyncIterator[None]:
-    """Run the feed concurrently with the block. Its end, or its error, ends the iteration over the submission."""
-
-    async def run() -> None:
-        try:
-            await feed
-        except Exception as error:  # noqa: BLE001 - the iteration over the submission raises it
-            submission.fail(error)
-        else:
-            submission.finish()
-
-    task = asyncio.create_task(run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+        live.report_work()

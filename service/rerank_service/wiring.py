@@ -119,6 +119,7 @@ def request_limits(settings: Settings) -> RequestLimits:
         document_tokens=settings.document_tokens,
         window_tokens=settings.window_tokens,
         max_windows=settings.max_windows,
+        max_highlighted_results=settings.max_highlighted_results,
     )
 
 

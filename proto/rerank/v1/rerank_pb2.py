@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rerank/v1/rerank.proto\x12\trerank.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"x\n\x08\x44ocument\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12)\n\x06object\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x0e\n\x04json\x18\x03 \x01(\tH\x00\x12\x0f\n\x02id\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07\x63ontentB\x05\n\x03_id\"\xad\x05\n\rRerankRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12&\n\tdocuments\x18\x03 \x03(\x0b\x32\x13.rerank.v1.Document\x12\x13\n\x0brank_fields\x18\x04 \x03(\t\x12\x12\n\x05top_n\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x10return_documents\x18\x06 \x01(\x08\x12\x1f\n\x12max_tokens_per_doc\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12(\n\nscore_type\x18\x08 \x01(\x0e\x32\x14.rerank.v1.ScoreType\x12\x16\n\tmin_score\x18\t \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x08priority\x18\n \x01(\x05\x12\x18\n\x0binstruction\x18\x0b \x01(\tH\x03\x88\x01\x01\x12\x1f\n\x12max_chunks_per_doc\x18\x0c \x01(\x05H\x04\x88\x01\x01\x12\x1b\n\x0eoverlap_tokens\x18\r \x01(\x05H\x05\x88\x01\x01\x12,\n\x0cwindow_score\x18\x0e \x01(\x0e\x32\x16.rerank.v1.WindowScore\x12$\n\x08too_long\x18\x0f \x01(\x0e\x32\x12.rerank.v1.TooLong\x12$\n\x08\x63ut_side\x18\x10 \x01(\x0e\x32\x12.rerank.v1.CutSide\x12/\n\x0equery_too_long\x18\x11 \x01(\x0e\x32\x17.rerank.v1.QueryTooLong\x12\x1d\n\x10max_query_tokens\x18\x12 \x01(\x05H\x06\x88\x01\x01\x42\x08\n\x06_top_nB\x15\n\x13_max_tokens_per_docB\x0c\n\n_min_scoreB\x0e\n\x0c_instructionB\x15\n\x13_max_chunks_per_docB\x11\n\x0f_overlap_tokensB\x13\n\x11_max_query_tokens\"\"\n\x04Span\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"\xc8\x01\n\x06Result\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x02id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x17\n\x0frelevance_score\x18\x03 \x01(\x01\x12\r\n\x05logit\x18\x04 \x01(\x02\x12\x11\n\ttruncated\x18\x05 \x01(\x08\x12%\n\x08\x64ocument\x18\x06 \x01(\x0b\x32\x13.rerank.v1.Document\x12\x0f\n\x07windows\x18\x07 \x01(\r\x12$\n\x0b\x62\x65st_window\x18\x08 \x01(\x0b\x32\x0f.rerank.v1.SpanB\x05\n\x03_id\"\x9a\x01\n\x05Usage\x12\x14\n\x0cquery_tokens\x18\x01 \x01(\x04\x12\x17\n\x0f\x64ocument_tokens\x18\x02 \x01(\x04\x12\x15\n\rpadded_tokens\x18\x03 \x01(\x04\x12\r\n\x05pairs\x18\x04 \x01(\x04\x12\x15\n\rprompt_tokens\x18\x05 \x01(\x04\x12\x14\n\x0cshared_pairs\x18\x06 \x01(\x04\x12\x0f\n\x07windows\x18\x07 \x01(\x04\"\xb7\x01\n\x06Timing\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08tokenize\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa2\x02\n\x0eRerankResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\"\n\x07results\x18\x03 \x03(\x0b\x32\x11.rerank.v1.Result\x12\x1f\n\x05usage\x18\x04 \x01(\x0b\x32\x10.rerank.v1.Usage\x12!\n\x06timing\x18\x05 \x01(\x0b\x32\x11.rerank.v1.Timing\x12\x0f\n\x07partial\x18\x06 \x01(\x08\x12\'\n\x08unscored\x18\x07 \x03(\x0b\x32\x15.rerank.v1.IndexRange\x12\x10\n\x08received\x18\x08 \x01(\x04\x12\x17\n\x0fquery_truncated\x18\t \x01(\x08\x12(\n\nscore_type\x18\n \x01(\x0e\x32\x14.rerank.v1.ScoreType\"(\n\nIndexRange\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"e\n\x0cRerankHeader\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.rerank.v1.RerankRequest\x12\x16\n\x0epartial_scores\x18\x02 \x01(\x08\x12\x12\n\npartial_ok\x18\x03 \x01(\x08\"7\n\rDocumentChunk\x12&\n\tdocuments\x18\x01 \x03(\x0b\x32\x13.rerank.v1.Document\"w\n\x13RerankStreamRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.rerank.v1.RerankHeaderH\x00\x12-\n\tdocuments\x18\x02 \x01(\x0b\x32\x18.rerank.v1.DocumentChunkH\x00\x42\x06\n\x04part\"p\n\x0cPartialScore\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x02id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x17\n\x0frelevance_score\x18\x03 \x01(\x01\x12\r\n\x05logit\x18\x04 \x01(\x02\x12\x11\n\ttruncated\x18\x05 \x01(\x08\x42\x05\n\x03_id\"8\n\rPartialScores\x12\'\n\x06scores\x18\x01 \x03(\x0b\x32\x17.rerank.v1.PartialScore\"\x86\x01\n\x14RerankStreamResponse\x12*\n\x06scores\x18\x01 \x01(\x0b\x32\x18.rerank.v1.PartialScoresH\x00\x12,\n\x07ranking\x18\x02 \x01(\x0b\x32\x19.rerank.v1.RerankResponseH\x00\x12\x0c\n\x04last\x18\x03 \x01(\x08\x42\x06\n\x04part\"\x13\n\x11ListModelsRequest\"6\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.rerank.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xf8\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x12\n\nmax_tokens\x18\x08 \x01(\r\x12\x15\n\rmax_documents\x18\t \x01(\r\x12\x1c\n\x14max_stream_documents\x18\n \x01(\r\x12\x19\n\x11max_message_bytes\x18\x0b \x01(\x04\x12\r\n\x05ready\x18\x0c \x01(\x08\x12\x0e\n\x06\x63hoice\x18\r \x01(\t\x12\x13\n\x0b\x63\x61libration\x18\x1e \x01(\t\x12\x0f\n\x07verdict\x18\x1f \x01(\t\x12$\n\x05state\x18  \x01(\x0e\x32\x15.rerank.v1.ModelState\x12\x19\n\x0cmemory_bytes\x18! \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_memory_bytes*\x8a\x01\n\tScoreType\x12\x1a\n\x16SCORE_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SCORE_TYPE_PROBABILITY\x10\x01\x12\x12\n\x0eSCORE_TYPE_RAW\x10\x02\x12\x16\n\x12SCORE_TYPE_SIGMOID\x10\x03\x12\x19\n\x15SCORE_TYPE_CALIBRATED\x10\x04*t\n\x07TooLong\x12\x18\n\x14TOO_LONG_UNSPECIFIED\x10\x00\x12\x14\n\x10TOO_LONG_WINDOWS\x10\x01\x12\x12\n\x0eTOO_LONG_WHOLE\x10\x02\x12\x10\n\x0cTOO_LONG_CUT\x10\x03\x12\x13\n\x0fTOO_LONG_REFUSE\x10\x04*a\n\x0cQueryTooLong\x12\x1e\n\x1aQUERY_TOO_LONG_UNSPECIFIED\x10\x00\x12\x16\n\x12QUERY_TOO_LONG_CUT\x10\x01\x12\x19\n\x15QUERY_TOO_LONG_REFUSE\x10\x02*J\n\x07\x43utSide\x12\x18\n\x14\x43UT_SIDE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43UT_SIDE_RIGHT\x10\x01\x12\x11\n\rCUT_SIDE_LEFT\x10\x02*]\n\x0bWindowScore\x12\x1c\n\x18WINDOW_SCORE_UNSPECIFIED\x10\x00\x12\x15\n\x11WINDOW_SCORE_BEST\x10\x01\x12\x19\n\x15WINDOW_SCORE_BEST_TWO\x10\x02*\xa5\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x05\x32\xa1\x02\n\x06Rerank\x12=\n\x06Rerank\x12\x18.rerank.v1.RerankRequest\x1a\x19.rerank.v1.RerankResponse\x12S\n\x0cRerankStream\x12\x1e.rerank.v1.RerankStreamRequest\x1a\x1f.rerank.v1.RerankStreamResponse(\x01\x30\x01\x12I\n\nListModels\x12\x1c.rerank.v1.ListModelsRequest\x1a\x1d.rerank.v1.ListModelsResponse\x12\x38\n\x08GetModel\x12\x1a.rerank.v1.GetModelRequest\x1a\x10.rerank.v1.ModelB\x81\x01\n\x1aio.github.rerankservice.v1B\x0bRerankProtoP\x01ZAgithub.com/rerank-service/rerank-service/proto/rerank/v1;rerankv1\xaa\x02\x10RerankService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rerank/v1/rerank.proto\x12\trerank.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"x\n\x08\x44ocument\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12)\n\x06object\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x0e\n\x04json\x18\x03 \x01(\tH\x00\x12\x0f\n\x02id\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07\x63ontentB\x05\n\x03_id\"\xd5\x05\n\rRerankRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12&\n\tdocuments\x18\x03 \x03(\x0b\x32\x13.rerank.v1.Document\x12\x13\n\x0brank_fields\x18\x04 \x03(\t\x12\x12\n\x05top_n\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x10return_documents\x18\x06 \x01(\x08\x12\x1f\n\x12max_tokens_per_doc\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12(\n\nscore_type\x18\x08 \x01(\x0e\x32\x14.rerank.v1.ScoreType\x12\x16\n\tmin_score\x18\t \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x08priority\x18\n \x01(\x05\x12\x18\n\x0binstruction\x18\x0b \x01(\tH\x03\x88\x01\x01\x12\x1f\n\x12max_chunks_per_doc\x18\x0c \x01(\x05H\x04\x88\x01\x01\x12\x1b\n\x0eoverlap_tokens\x18\r \x01(\x05H\x05\x88\x01\x01\x12,\n\x0cwindow_score\x18\x0e \x01(\x0e\x32\x16.rerank.v1.WindowScore\x12$\n\x08too_long\x18\x0f \x01(\x0e\x32\x12.rerank.v1.TooLong\x12$\n\x08\x63ut_side\x18\x10 \x01(\x0e\x32\x12.rerank.v1.CutSide\x12/\n\x0equery_too_long\x18\x11 \x01(\x0e\x32\x17.rerank.v1.QueryTooLong\x12\x1d\n\x10max_query_tokens\x18\x12 \x01(\x05H\x06\x88\x01\x01\x12\x17\n\nhighlights\x18\x13 \x01(\x05H\x07\x88\x01\x01\x42\x08\n\x06_top_nB\x15\n\x13_max_tokens_per_docB\x0c\n\n_min_scoreB\x0e\n\x0c_instructionB\x15\n\x13_max_chunks_per_docB\x11\n\x0f_overlap_tokensB\x13\n\x11_max_query_tokensB\r\n\x0b_highlights\"\"\n\x04Span\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"R\n\tHighlight\x12\x1d\n\x04span\x18\x01 \x01(\x0b\x32\x0f.rerank.v1.Span\x12\x17\n\x0frelevance_score\x18\x02 \x01(\x01\x12\r\n\x05logit\x18\x03 \x01(\x02\"\xf2\x01\n\x06Result\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x02id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x17\n\x0frelevance_score\x18\x03 \x01(\x01\x12\r\n\x05logit\x18\x04 \x01(\x02\x12\x11\n\ttruncated\x18\x05 \x01(\x08\x12%\n\x08\x64ocument\x18\x06 \x01(\x0b\x32\x13.rerank.v1.Document\x12\x0f\n\x07windows\x18\x07 \x01(\r\x12$\n\x0b\x62\x65st_window\x18\x08 \x01(\x0b\x32\x0f.rerank.v1.Span\x12(\n\nhighlights\x18\t \x03(\x0b\x32\x14.rerank.v1.HighlightB\x05\n\x03_id\"\x9a\x01\n\x05Usage\x12\x14\n\x0cquery_tokens\x18\x01 \x01(\x04\x12\x17\n\x0f\x64ocument_tokens\x18\x02 \x01(\x04\x12\x15\n\rpadded_tokens\x18\x03 \x01(\x04\x12\r\n\x05pairs\x18\x04 \x01(\x04\x12\x15\n\rprompt_tokens\x18\x05 \x01(\x04\x12\x14\n\x0cshared_pairs\x18\x06 \x01(\x04\x12\x0f\n\x07windows\x18\x07 \x01(\x04\"\xb7\x01\n\x06Timing\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08tokenize\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa2\x02\n\x0eRerankResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\"\n\x07results\x18\x03 \x03(\x0b\x32\x11.rerank.v1.Result\x12\x1f\n\x05usage\x18\x04 \x01(\x0b\x32\x10.rerank.v1.Usage\x12!\n\x06timing\x18\x05 \x01(\x0b\x32\x11.rerank.v1.Timing\x12\x0f\n\x07partial\x18\x06 \x01(\x08\x12\'\n\x08unscored\x18\x07 \x03(\x0b\x32\x15.rerank.v1.IndexRange\x12\x10\n\x08received\x18\x08 \x01(\x04\x12\x17\n\x0fquery_truncated\x18\t \x01(\x08\x12(\n\nscore_type\x18\n \x01(\x0e\x32\x14.rerank.v1.ScoreType\"(\n\nIndexRange\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"e\n\x0cRerankHeader\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.rerank.v1.RerankRequest\x12\x16\n\x0epartial_scores\x18\x02 \x01(\x08\x12\x12\n\npartial_ok\x18\x03 \x01(\x08\"7\n\rDocumentChunk\x12&\n\tdocuments\x18\x01 \x03(\x0b\x32\x13.rerank.v1.Document\"w\n\x13RerankStreamRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.rerank.v1.RerankHeaderH\x00\x12-\n\tdocuments\x18\x02 \x01(\x0b\x32\x18.rerank.v1.DocumentChunkH\x00\x42\x06\n\x04part\"p\n\x0cPartialScore\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x02id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x17\n\x0frelevance_score\x18\x03 \x01(\x01\x12\r\n\x05logit\x18\x04 \x01(\x02\x12\x11\n\ttruncated\x18\x05 \x01(\x08\x42\x05\n\x03_id\"8\n\rPartialScores\x12\'\n\x06scores\x18\x01 \x03(\x0b\x32\x17.rerank.v1.PartialScore\"\x86\x01\n\x14RerankStreamResponse\x12*\n\x06scores\x18\x01 \x01(\x0b\x32\x18.rerank.v1.PartialScoresH\x00\x12,\n\x07ranking\x18\x02 \x01(\x0b\x32\x19.rerank.v1.RerankResponseH\x00\x12\x0c\n\x04last\x18\x03 \x01(\x08\x42\x06\n\x04part\"\x13\n\x11ListModelsRequest\"6\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.rerank.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xf8\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x12\n\nmax_tokens\x18\x08 \x01(\r\x12\x15\n\rmax_documents\x18\t \x01(\r\x12\x1c\n\x14max_stream_documents\x18\n \x01(\r\x12\x19\n\x11max_message_bytes\x18\x0b \x01(\x04\x12\r\n\x05ready\x18\x0c \x01(\x08\x12\x0e\n\x06\x63hoice\x18\r \x01(\t\x12\x13\n\x0b\x63\x61libration\x18\x1e \x01(\t\x12\x0f\n\x07verdict\x18\x1f \x01(\t\x12$\n\x05state\x18  \x01(\x0e\x32\x15.rerank.v1.ModelState\x12\x19\n\x0cmemory_bytes\x18! \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_memory_bytes*\x8a\x01\n\tScoreType\x12\x1a\n\x16SCORE_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SCORE_TYPE_PROBABILITY\x10\x01\x12\x12\n\x0eSCORE_TYPE_RAW\x10\x02\x12\x16\n\x12SCORE_TYPE_SIGMOID\x10\x03\x12\x19\n\x15SCORE_TYPE_CALIBRATED\x10\x04*t\n\x07TooLong\x12\x18\n\x14TOO_LONG_UNSPECIFIED\x10\x00\x12\x14\n\x10TOO_LONG_WINDOWS\x10\x01\x12\x12\n\x0eTOO_LONG_WHOLE\x10\x02\x12\x10\n\x0cTOO_LONG_CUT\x10\x03\x12\x13\n\x0fTOO_LONG_REFUSE\x10\x04*a\n\x0cQueryTooLong\x12\x1e\n\x1aQUERY_TOO_LONG_UNSPECIFIED\x10\x00\x12\x16\n\x12QUERY_TOO_LONG_CUT\x10\x01\x12\x19\n\x15QUERY_TOO_LONG_REFUSE\x10\x02*J\n\x07\x43utSide\x12\x18\n\x14\x43UT_SIDE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43UT_SIDE_RIGHT\x10\x01\x12\x11\n\rCUT_SIDE_LEFT\x10\x02*]\n\x0bWindowScore\x12\x1c\n\x18WINDOW_SCORE_UNSPECIFIED\x10\x00\x12\x15\n\x11WINDOW_SCORE_BEST\x10\x01\x12\x19\n\x15WINDOW_SCORE_BEST_TWO\x10\x02*\xa5\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x05\x32\xa1\x02\n\x06Rerank\x12=\n\x06Rerank\x12\x18.rerank.v1.RerankRequest\x1a\x19.rerank.v1.RerankResponse\x12S\n\x0cRerankStream\x12\x1e.rerank.v1.RerankStreamRequest\x1a\x1f.rerank.v1.RerankStreamResponse(\x01\x30\x01\x12I\n\nListModels\x12\x1c.rerank.v1.ListModelsRequest\x1a\x1d.rerank.v1.ListModelsResponse\x12\x38\n\x08GetModel\x12\x1a.rerank.v1.GetModelRequest\x1a\x10.rerank.v1.ModelB\x81\x01\n\x1aio.github.rerankservice.v1B\x0bRerankProtoP\x01ZAgithub.com/rerank-service/rerank-service/proto/rerank/v1;rerankv1\xaa\x02\x10RerankService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,54 +34,56 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rerank.v1.rerank_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\032io.github.rerankservice.v1B\013RerankProtoP\001ZAgithub.com/rerank-service/rerank-service/proto/rerank/v1;rerankv1\252\002\020RerankService.V1'
-  _globals['_SCORETYPE']._serialized_start=2906
-  _globals['_SCORETYPE']._serialized_end=3044
-  _globals['_TOOLONG']._serialized_start=3046
-  _globals['_TOOLONG']._serialized_end=3162
-  _globals['_QUERYTOOLONG']._serialized_start=3164
-  _globals['_QUERYTOOLONG']._serialized_end=3261
-  _globals['_CUTSIDE']._serialized_start=3263
-  _globals['_CUTSIDE']._serialized_end=3337
-  _globals['_WINDOWSCORE']._serialized_start=3339
-  _globals['_WINDOWSCORE']._serialized_end=3432
-  _globals['_MODELSTATE']._serialized_start=3435
-  _globals['_MODELSTATE']._serialized_end=3600
+  _globals['_SCORETYPE']._serialized_start=3072
+  _globals['_SCORETYPE']._serialized_end=3210
+  _globals['_TOOLONG']._serialized_start=3212
+  _globals['_TOOLONG']._serialized_end=3328
+  _globals['_QUERYTOOLONG']._serialized_start=3330
+  _globals['_QUERYTOOLONG']._serialized_end=3427
+  _globals['_CUTSIDE']._serialized_start=3429
+  _globals['_CUTSIDE']._serialized_end=3503
+  _globals['_WINDOWSCORE']._serialized_start=3505
+  _globals['_WINDOWSCORE']._serialized_end=3598
+  _globals['_MODELSTATE']._serialized_start=3601
+  _globals['_MODELSTATE']._serialized_end=3766
   _globals['_DOCUMENT']._serialized_start=99
   _globals['_DOCUMENT']._serialized_end=219
   _globals['_RERANKREQUEST']._serialized_start=222
-  _globals['_RERANKREQUEST']._serialized_end=907
-  _globals['_SPAN']._serialized_start=909
-  _globals['_SPAN']._serialized_end=943
-  _globals['_RESULT']._serialized_start=946
-  _globals['_RESULT']._serialized_end=1146
-  _globals['_USAGE']._serialized_start=1149
-  _globals['_USAGE']._serialized_end=1303
-  _globals['_TIMING']._serialized_start=1306
-  _globals['_TIMING']._serialized_end=1489
-  _globals['_RERANKRESPONSE']._serialized_start=1492
-  _globals['_RERANKRESPONSE']._serialized_end=1782
-  _globals['_INDEXRANGE']._serialized_start=1784
-  _globals['_INDEXRANGE']._serialized_end=1824
-  _globals['_RERANKHEADER']._serialized_start=1826
-  _globals['_RERANKHEADER']._serialized_end=1927
-  _globals['_DOCUMENTCHUNK']._serialized_start=1929
-  _globals['_DOCUMENTCHUNK']._serialized_end=1984
-  _globals['_RERANKSTREAMREQUEST']._serialized_start=1986
-  _globals['_RERANKSTREAMREQUEST']._serialized_end=2105
-  _globals['_PARTIALSCORE']._serialized_start=2107
-  _globals['_PARTIALSCORE']._serialized_end=2219
-  _globals['_PARTIALSCORES']._serialized_start=2221
-  _globals['_PARTIALSCORES']._serialized_end=2277
-  _globals['_RERANKSTREAMRESPONSE']._serialized_start=2280
-  _globals['_RERANKSTREAMRESPONSE']._serialized_end=2414
-  _globals['_LISTMODELSREQUEST']._serialized_start=2416
-  _globals['_LISTMODELSREQUEST']._serialized_end=2435
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2437
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2491
-  _globals['_GETMODELREQUEST']._serialized_start=2493
-  _globals['_GETMODELREQUEST']._serialized_end=2524
-  _globals['_MODEL']._serialized_start=2527
-  _globals['_MODEL']._serialized_end=2903
-  _globals['_RERANK']._serialized_start=3603
-  _globals['_RERANK']._serialized_end=3892
+  _globals['_RERANKREQUEST']._serialized_end=947
+  _globals['_SPAN']._serialized_start=949
+  _globals['_SPAN']._serialized_end=983
+  _globals['_HIGHLIGHT']._serialized_start=985
+  _globals['_HIGHLIGHT']._serialized_end=1067
+  _globals['_RESULT']._serialized_start=1070
+  _globals['_RESULT']._serialized_end=1312
+  _globals['_USAGE']._serialized_start=1315
+  _globals['_USAGE']._serialized_end=1469
+  _globals['_TIMING']._serialized_start=1472
+  _globals['_TIMING']._serialized_end=1655
+  _globals['_RERANKRESPONSE']._serialized_start=1658
+  _globals['_RERANKRESPONSE']._serialized_end=1948
+  _globals['_INDEXRANGE']._serialized_start=1950
+  _globals['_INDEXRANGE']._serialized_end=1990
+  _globals['_RERANKHEADER']._serialized_start=1992
+  _globals['_RERANKHEADER']._serialized_end=2093
+  _globals['_DOCUMENTCHUNK']._serialized_start=2095
+  _globals['_DOCUMENTCHUNK']._serialized_end=2150
+  _globals['_RERANKSTREAMREQUEST']._serialized_start=2152
+  _globals['_RERANKSTREAMREQUEST']._serialized_end=2271
+  _globals['_PARTIALSCORE']._serialized_start=2273
+  _globals['_PARTIALSCORE']._serialized_end=2385
+  _globals['_PARTIALSCORES']._serialized_start=2387
+  _globals['_PARTIALSCORES']._serialized_end=2443
+  _globals['_RERANKSTREAMRESPONSE']._serialized_start=2446
+  _globals['_RERANKSTREAMRESPONSE']._serialized_end=2580
+  _globals['_LISTMODELSREQUEST']._serialized_start=2582
+  _globals['_LISTMODELSREQUEST']._serialized_end=2601
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2603
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2657
+  _globals['_GETMODELREQUEST']._serialized_start=2659
+  _globals['_GETMODELREQUEST']._serialized_end=2690
+  _globals['_MODEL']._serialized_start=2693
+  _globals['_MODEL']._serialized_end=3069
+  _globals['_RERANK']._serialized_start=3769
+  _globals['_RERANK']._serialized_end=4058
 # @@protoc_insertion_point(module_scope)

@@ -317,6 +317,7 @@ class RerankRequest(_message.Message):
     CUT_SIDE_FIELD_NUMBER: _builtins.int
     QUERY_TOO_LONG_FIELD_NUMBER: _builtins.int
     MAX_QUERY_TOKENS_FIELD_NUMBER: _builtins.int
+    HIGHLIGHTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model, or one of its aliases. Default: empty. Empty or "default" selects the default model."""
     query: _builtins.str
@@ -368,6 +369,14 @@ class RerankRequest(_message.Message):
     """Maximum number of tokens of the query. A longer query is treated as `query_too_long` says. Default, also if 0: the
     query may use up to three quarters of the model length.
     """
+    highlights: _builtins.int
+    """Number of highlights of each result: the sentences that score best for the query, see `Highlight`. Default, and 0:
+    none. A value above the number of sentences highlights all. A negative value is an error.
+
+    The sentences of the results are scored after the ranking, each as a pair of its own; `Usage.pairs` counts them. A
+    request may have highlights in at most 100 results (the server's `--max-highlighted-results`): set `top_n` for more
+    documents, and for each stream. INVALID_ARGUMENT otherwise.
+    """
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
         """The documents to rank: at least 1, at most `Model.max_documents`."""
@@ -399,11 +408,14 @@ class RerankRequest(_message.Message):
         cut_side: Global___CutSide.ValueType = ...,
         query_too_long: Global___QueryTooLong.ValueType = ...,
         max_query_tokens: _builtins.int | None = ...,
+        highlights: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_query_tokens", b"_max_query_tokens", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_query_tokens", b"max_query_tokens", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "overlap_tokens", b"overlap_tokens", "top_n", b"top_n"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_highlights", b"_highlights", "_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_query_tokens", b"_max_query_tokens", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "highlights", b"highlights", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_query_tokens", b"max_query_tokens", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "overlap_tokens", b"overlap_tokens", "top_n", b"top_n"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_query_tokens", b"_max_query_tokens", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "cut_side", b"cut_side", "documents", b"documents", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_query_tokens", b"max_query_tokens", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "model", b"model", "overlap_tokens", b"overlap_tokens", "priority", b"priority", "query", b"query", "query_too_long", b"query_too_long", "rank_fields", b"rank_fields", "return_documents", b"return_documents", "score_type", b"score_type", "too_long", b"too_long", "top_n", b"top_n", "window_score", b"window_score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_highlights", b"_highlights", "_instruction", b"_instruction", "_max_chunks_per_doc", b"_max_chunks_per_doc", "_max_query_tokens", b"_max_query_tokens", "_max_tokens_per_doc", b"_max_tokens_per_doc", "_min_score", b"_min_score", "_overlap_tokens", b"_overlap_tokens", "_top_n", b"_top_n", "cut_side", b"cut_side", "documents", b"documents", "highlights", b"highlights", "instruction", b"instruction", "max_chunks_per_doc", b"max_chunks_per_doc", "max_query_tokens", b"max_query_tokens", "max_tokens_per_doc", b"max_tokens_per_doc", "min_score", b"min_score", "model", b"model", "overlap_tokens", b"overlap_tokens", "priority", b"priority", "query", b"query", "query_too_long", b"query_too_long", "rank_fields", b"rank_fields", "return_documents", b"return_documents", "score_type", b"score_type", "too_long", b"too_long", "top_n", b"top_n", "window_score", b"window_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__highlights: _TypeAlias = _typing.Literal["highlights"]  # noqa: Y015
+    _WhichOneofArgType__highlights: _TypeAlias = _typing.Literal["_highlights", b"_highlights"]  # noqa: Y015
     _WhichOneofReturnType__instruction: _TypeAlias = _typing.Literal["instruction"]  # noqa: Y015
     _WhichOneofArgType__instruction: _TypeAlias = _typing.Literal["_instruction", b"_instruction"]  # noqa: Y015
     _WhichOneofReturnType__max_chunks_per_doc: _TypeAlias = _typing.Literal["max_chunks_per_doc"]  # noqa: Y015
@@ -418,6 +430,8 @@ class RerankRequest(_message.Message):
     _WhichOneofArgType__overlap_tokens: _TypeAlias = _typing.Literal["_overlap_tokens", b"_overlap_tokens"]  # noqa: Y015
     _WhichOneofReturnType__top_n: _TypeAlias = _typing.Literal["top_n"]  # noqa: Y015
     _WhichOneofArgType__top_n: _TypeAlias = _typing.Literal["_top_n", b"_top_n"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__highlights) -> _WhichOneofReturnType__highlights | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__instruction) -> _WhichOneofReturnType__instruction | None: ...
     @_typing.overload
@@ -462,6 +476,45 @@ class Span(_message.Message):
 Global___Span: _TypeAlias = Span  # noqa: Y015
 
 @_typing.final
+class Highlight(_message.Message):
+    """A sentence of a result that scores well for the query. It has the score of the same text sent as a document of its own.
+
+    Sentences are those of the text that was scored, without text that was cut. A sentence that exceeds a window is split,
+    and one of a few letters belongs to the next one. Of a document with more than 100 sentences, the 100 around its best
+    window are scored.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPAN_FIELD_NUMBER: _builtins.int
+    RELEVANCE_SCORE_FIELD_NUMBER: _builtins.int
+    LOGIT_FIELD_NUMBER: _builtins.int
+    relevance_score: _builtins.float
+    """Relevance of the sentence, of the score type of the results. `min_score` does not apply to it."""
+    logit: _builtins.float
+    """Logit of the pair of query and sentence."""
+    @_builtins.property
+    def span(self) -> Global___Span:
+        """Position of the sentence in the text of the document, without blanks around it. The text of an object document is
+        the text that is scored, as for `Result.best_window`.
+        """
+
+    def __init__(
+        self,
+        *,
+        span: Global___Span | None = ...,
+        relevance_score: _builtins.float = ...,
+        logit: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logit", b"logit", "relevance_score", b"relevance_score", "span", b"span"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Highlight: _TypeAlias = Highlight  # noqa: Y015
+
+@_typing.final
 class Result(_message.Message):
     """One ranked document."""
 
@@ -475,6 +528,7 @@ class Result(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     WINDOWS_FIELD_NUMBER: _builtins.int
     BEST_WINDOW_FIELD_NUMBER: _builtins.int
+    HIGHLIGHTS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the document in the request, from 0."""
     id: _builtins.str
@@ -499,6 +553,13 @@ class Result(_message.Message):
         object document, the text is the text that is scored: `key: value` lines, or the bare value of its only field.
         """
 
+    @_builtins.property
+    def highlights(self) -> _containers.RepeatedCompositeFieldContainer[Global___Highlight]:
+        """The best sentences of the document, best first; of equal ones the first in the text. Set if the request sets
+        `highlights`. Empty for a document without text. In a stream with `partial_ok`, also empty for documents whose
+        sentences were not all scored in time.
+        """
+
     def __init__(
         self,
         *,
@@ -510,10 +571,11 @@ class Result(_message.Message):
         document: Global___Document | None = ...,
         windows: _builtins.int = ...,
         best_window: Global___Span | None = ...,
+        highlights: _abc.Iterable[Global___Highlight] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "best_window", b"best_window", "document", b"document", "id", b"id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "best_window", b"best_window", "document", b"document", "id", b"id", "index", b"index", "logit", b"logit", "relevance_score", b"relevance_score", "truncated", b"truncated", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "best_window", b"best_window", "document", b"document", "highlights", b"highlights", "id", b"id", "index", b"index", "logit", b"logit", "relevance_score", b"relevance_score", "truncated", b"truncated", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__id: _TypeAlias = _typing.Literal["id"]  # noqa: Y015
     _WhichOneofArgType__id: _TypeAlias = _typing.Literal["_id", b"_id"]  # noqa: Y015
@@ -541,7 +603,9 @@ class Usage(_message.Message):
     padded_tokens: _builtins.int
     """Tokens that the model computed for this request, including padding."""
     pairs: _builtins.int
-    """Number of scored (query, document) pairs. Each window of a document is one pair."""
+    """Number of scored (query, document) pairs. Each window of a document is one pair, and so is each sentence that was
+    scored for highlights.
+    """
     prompt_tokens: _builtins.int
     """Tokens of all pairs, including special tokens, without padding. The JSON APIs report it as `prompt_tokens`."""
     shared_pairs: _builtins.int

@@ -24,6 +24,7 @@ class RankingObservation:
     model: str
     """Name of the model that the client asked for."""
     top_n: int | None
+    highlights: int | None
     query: str
     """The beginning of the query; empty if no texts are kept."""
     reader: Reader

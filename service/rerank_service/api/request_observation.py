@@ -64,6 +64,7 @@ class RequestObservation:
         ranking = RankingObservation(
             model=request.model,
             top_n=request.top_n,
+            highlights=request.highlights,
             query=request.query[:MAX_TEXT_CHARS] if self.keep_texts else "",
             reader=KeepingReader(reader, self._texts) if self.keep_texts else reader,
         )
@@ -125,7 +126,12 @@ class RequestObservation:
         if not self._rankings:
             return {}
         first = self._rankings[0]
-        return {"is_ranking": True, "asked_model": excerpt(first.model), "top_n": first.top_n}
+        return {
+            "is_ranking": True,
+            "asked_model": excerpt(first.model),
+            "top_n": first.top_n,
+            "highlights": first.highlights,
+        }
 
     def _work_fields(self) -> dict[str, Any]:
         works = [ranking.work for ranking in self._rankings if ranking.work is not None]

@@ -73,7 +73,7 @@ class Preparer:
         return [
             prepared
             for query, group in groupby(documents, key=lambda read: read.document.query)
-            for prepared in self._with_query(query).encode(list(group))
+            for prepared in self.with_query(query).encode(list(group))
         ]
 
     def _read(self, sent: SentDocument, index: int) -> _ReadDocument:
@@ -83,7 +83,7 @@ class Preparer:
         check_chars(field, len(document.text), self.max_chars)  # the text of an object can be longer than its parts
         return _ReadDocument(index, sent.chars, sent.query_chars, document)
 
-    def _with_query(self, query: str | None) -> "Preparer":
+    def with_query(self, query: str | None) -> "Preparer":
         """Return the preparer for documents with this query. None: the request's query."""
         if query is None:
             return self

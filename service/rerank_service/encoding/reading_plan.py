@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.encoding.pair_limits import PairLimits, min_room
+from rerank_service.ranking.highlights import MAX_SENTENCES
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
 
@@ -26,6 +27,8 @@ _FILL = 0.95
 """Maximum average share of a window that is filled. The rest lets windows end with a sentence."""
 _SHARED = 7 / 8
 """Expected share of the overlap that neighbouring windows use. The rest lets the overlap begin with a sentence."""
+_SENTENCE_TOKENS = 25
+"""Average tokens of a sentence."""
 _SPARE_DIVISOR = 64
 """A 64th of a window is kept free: a window that begins or ends within a word may have more tokens on its own."""
 
@@ -87,6 +90,14 @@ class ReadingPlan:
         read = min(read, self.readable_tokens(room))
         count = self.window_count(read, room)
         return count * fixed + read + (count - 1) * _SHARED * self.overlap_for(self.window_size(room))
+
+    def sentence_tokens(self, document: float, fixed: float) -> float:
+        """Return the estimated tokens of the pairs of a document's sentences. The parameters are those of
+        `pair_tokens`."""
+        room = max(1, int(self.pair.tokens - fixed))
+        read = min(document, self.readable_tokens(room) if self.windows else min(room, self.max_tokens))
+        count = min(MAX_SENTENCES, max(1.0, read / _SENTENCE_TOKENS))
+        return count * fixed + min(read, count * _SENTENCE_TOKENS)
 
     def kept_tokens(self, offsets: NDArray[np.int64], room: int) -> NDArray[np.int64]:
         """Return the offsets of the tokens that are read; both arrays have shape (tokens, 2)."""

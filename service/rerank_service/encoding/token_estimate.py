@@ -1,8 +1,11 @@
 """Estimate the tokens of a document's pairs from lengths in characters, before anything is tokenized. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rerank_service.encoding.reading_plan import ReadingPlan
+from rerank_service.ranking.document import SentDocument
+from rerank_service.ranking.request import RerankRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,18 @@ class TokenEstimate:
         """
         fixed = self._fixed if query_chars is None else self._fixed_for(query_chars)
         return self.plan.pair_tokens(self.tokens_per_char * chars, fixed) if fixed else 0.0
+
+    def highlights(self, request: RerankRequest, documents: Sequence[SentDocument]) -> float:
+        """Return the estimated tokens of the sentences to highlight: those of as many average documents as the request
+        has results."""
+        if not request.highlights:
+            return 0.0
+        results = min(request.top_n or len(documents), len(documents))
+        return sum(self._sentences(document) for document in documents) * results / len(documents)
+
+    def _sentences(self, document: SentDocument) -> float:
+        fixed = self._fixed if document.query_chars is None else self._fixed_for(document.query_chars)
+        return self.plan.sentence_tokens(self.tokens_per_char * document.chars, fixed) if fixed else 0.0
 
     def _fixed_for(self, query_chars: int) -> float:
         """Return the tokens of template and query; 0 if the query will be rejected."""

@@ -139,6 +139,15 @@ class PairTokenizer:
         truncated = len(read) < len(offsets) or len(kept) < len(fitting)
         return EncodedWindows(pairs, [span for span, _ in kept], truncated)
 
+    def read_span(self, query: EncodedQuery, text: str, plan: ReadingPlan) -> Span:
+        """Return the part of a text that is read if the text is cut to one pair."""
+        room = min(query.room, plan.max_tokens)
+        ((part, encoding),) = self._read([text], room, plan.cut_side, self._encode_with_offsets)
+        offsets = encoding.offsets
+        if plan.cut_side is CutSide.RIGHT:
+            return 0, offsets[:room][-1][1]
+        return offsets[-room:][0][0] + len(text) - len(part), len(text)
+
     def _fitting_windows(
         self, query: EncodedQuery, text: str, spans: Sequence[Span]
     ) -> Iterator[tuple[Span, NDArray[np.int64]]]:

@@ -62,6 +62,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         "inference_ms": _milliseconds(record.inference),
         "total_ms": _milliseconds(record.seconds),
     }
+    if record.highlights is not None:
+        fields["highlights"] = record.highlights
     if record.failure is not None:
         fields |= _failure_fields(record.failure)
     if record.trace_id:

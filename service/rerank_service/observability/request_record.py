@@ -113,6 +113,8 @@ class RequestRecord:
     """Name of the model that the client asked for, at most 100 characters. Empty: none."""
     top_n: int | None = None
     """Number of results that the client asked for. None: all."""
+    highlights: int | None = None
+    """Number of highlights per result that the client asked for. None: none."""
     is_ranking: bool = False
     """True if the request reached admission."""
     key: str = ""

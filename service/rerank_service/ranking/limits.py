@@ -17,6 +17,8 @@ class RequestLimits:
     """Maximum tokens of a window. None: the default for the model."""
     max_windows: int
     """Maximum number of windows in a unary request, beyond the first window of each document."""
+    max_highlighted_results: int
+    """Maximum number of results in which a request may have highlights."""
     max_query_chars: int
     """Maximum length of the query, and of the instruction, in characters."""
     max_document_chars: int

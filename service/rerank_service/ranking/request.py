@@ -7,7 +7,7 @@ from enum import Enum
 from rerank_service.errors import InvalidRequest
 from rerank_service.ranking.scores import ScoreType
 
-_LIMITS = ("top_n", "max_tokens_per_doc", "max_chunks_per_doc", "max_query_tokens", "max_pair_tokens")
+_LIMITS = ("top_n", "max_tokens_per_doc", "max_chunks_per_doc", "max_query_tokens", "max_pair_tokens", "highlights")
 """Fields in which 0 has the meaning of None: generated clients send 0 for an unset number (docs/decisions/0027)."""
 
 
@@ -87,6 +87,8 @@ class RerankRequest:
     """Requests with a lower number run earlier."""
     instruction: str = ""
     """Text for the instruction slot of the template. Empty: the model's own instruction."""
+    highlights: int | None = None
+    """Number of sentences to mark in each result. None or 0: none."""
 
     def __post_init__(self) -> None:
         if not self.query:

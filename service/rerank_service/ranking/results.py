@@ -7,6 +7,16 @@ from typing import Any, NamedTuple
 from rerank_service.ranking.document import Span
 
 
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """A sentence of a result that scores well for the query."""
+
+    span: Span
+    """Position in the text that was scored."""
+    relevance_score: float
+    logit: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedDocument:
     """One result."""
@@ -25,6 +35,8 @@ class RankedDocument:
     """Number of windows in which the document was scored."""
     best_window: Span | None = None
     """The window with the highest logit, in the text that was scored. None: the document has one window."""
+    highlights: Sequence[Highlight] = ()
+    """The best sentences, best first. Empty: the request has no highlights, or the document has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import heapq
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,12 +14,15 @@ from rerank_service.errors import InferenceFailed, TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.document import Document, Span
+from rerank_service.ranking.highlights import MAX_SENTENCES, ScoredText
 from rerank_service.ranking.request import RerankRequest, WindowScore
-from rerank_service.ranking.results import Missing, RankedDocument
+from rerank_service.ranking.results import Highlight, Missing, RankedDocument
 from rerank_service.ranking.scores import Activation, ScoreType, rank, relevance, score_meaning
 
 _RESULT_BYTES = 50
 """Approximate size of a result in a response, with an id of average length."""
+_HIGHLIGHT_BYTES = 25
+"""Approximate size of a highlight in a response."""
 
 
 @dataclass(slots=True)
@@ -88,6 +91,9 @@ class Scoreboard:
         self._ids: dict[int, str] = {}
         self._documents: dict[int, Document] = {}
         """Documents that may be returned."""
+        self._scored_parts: dict[int, Span] = {}
+        """Of kept documents in windows: from the start of the first window to the end of the last one."""
+        self._highlights: dict[int, Sequence[Highlight]] = {}
         self._best: list[tuple[float, int]] = []
         """Heap of the `top_n` best kept documents, worst on top: logit, and the negative index."""
         self.windows = 0
@@ -115,18 +121,25 @@ class Scoreboard:
             self._unfinished[index] = _WindowScores(spans, len(spans))
         if document.id is not None:
             self._ids[index] = document.id
-        if self._request.return_documents:
+        if self._request.return_documents or self._request.highlights:
             self._keep(index, document)
+            if spans:
+                self._scored_parts[index] = spans[0][0], spans[-1][1]
 
     def _keep(self, index: int, document: Document) -> None:
         self._documents[index] = document
-        self._kept_bytes += document.size
+        self._kept_bytes += self._size(document)
         if self._max_kept_bytes is not None and self._kept_bytes > self._max_kept_bytes:
+            field = "return_documents" if self._request.return_documents else "highlights"
             raise TooLarge(
-                f"return_documents would keep more than {counted(self._max_kept_bytes, 'byte')} of documents: "
-                "set a smaller top_n, or leave return_documents out",
-                field="return_documents",
+                f"{field} would keep more than {counted(self._max_kept_bytes, 'byte')} of documents: "
+                f"set a smaller top_n, or leave {field} out",
+                field=field,
             )
+
+    def _size(self, document: Document) -> int:
+        """Return the approximate memory of a kept document, in bytes."""
+        return document.size + (len(document.text) if self._request.highlights else 0)
 
     def record(self, index: int, logit: float, window: int = 0) -> bool:
         """Record the logit of a document, or of one of its windows. Return True if the document has its score now.
@@ -170,19 +183,40 @@ class Scoreboard:
                 self._drop(-heapq.heappop(self._best)[1])
 
     def _drop(self, index: int) -> None:
-        self._kept_bytes -= self._documents.pop(index).size
+        self._kept_bytes -= self._size(self._documents.pop(index))
+        self._scored_parts.pop(index, None)
 
     def logit(self, index: int) -> float | None:
         """Return the logit of a document; None while it has none."""
         logit = self._logits[index]
         return None if math.isnan(logit) else logit
 
+    def scored_text(self, index: int) -> ScoredText:
+        """Return a document of the ranking, for a request with highlights."""
+        _, start, end = self._windows[3 * index : 3 * index + 3]
+        return ScoredText(
+            index=index,
+            document=self._documents[index],
+            logit=self._logits[index],
+            truncated=bool(self._truncated[index]),
+            windowed=self._scored_parts.get(index),
+            best_window=(start, end) if end else None,
+        )
+
+    def set_highlights(self, best: Mapping[int, Sequence[tuple[Span, float]]]) -> None:
+        """Set the highlights of documents: the spans of sentences with their logits, best first."""
+        for index, sentences in best.items():
+            scores = self._relevance(np.array([logit for _, logit in sentences], np.float32))
+            self._highlights[index] = [
+                Highlight(span, score, logit) for (span, logit), score in zip(sentences, scores.tolist(), strict=True)
+            ]
+
     def results(self, indexes: Sequence[int] | NDArray[np.int64]) -> Iterator[RankedDocument]:
         """Yield the results of scored documents, in the order of `indexes`."""
         logits = np.array([self._logits[index] for index in indexes], np.float32)
         scores = self._relevance(logits)
         for index, logit, score in zip(map(int, indexes), logits.tolist(), scores.tolist(), strict=True):
-            document = self._documents.get(index)
+            document = self._documents.get(index) if self._request.return_documents else None
             windows, start, end = self._windows[3 * index : 3 * index + 3]
             yield RankedDocument(
                 index=index,
@@ -193,6 +227,7 @@ class Scoreboard:
                 document=document and document.original,
                 windows=windows,
                 best_window=(start, end) if end else None,
+                highlights=self._highlights.get(index, ()),
             )
 
     def order(self) -> NDArray[np.int64]:
@@ -215,4 +250,6 @@ class Scoreboard:
     def response_bytes(self, received: int) -> int:
         """Return the approximate size of the response to a request with that many documents, in bytes."""
         results = received if self._request.top_n is None else min(received, self._request.top_n)
-        return results * _RESULT_BYTES + self._kept_bytes
+        highlights = min(self._request.highlights or 0, MAX_SENTENCES)
+        documents = self._kept_bytes if self._request.return_documents else 0
+        return results * (_RESULT_BYTES + highlights * _HIGHLIGHT_BYTES) + documents

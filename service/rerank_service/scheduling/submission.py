@@ -4,7 +4,8 @@ Rule: a Submission is used on the event loop only.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from rerank_service.scheduling.batching import EncodedPair, KeyedPair
@@ -156,3 +157,23 @@ class Submission:
         self._taken += len(part.indexes)
         self._has_room.set()
         return part
+
+
+@asynccontextmanager
+async def feeding(feed: Awaitable[None], submission: Submission) -> AsyncIterator[None]:
+    """Run the feed concurrently with the block. Its end, or its error, ends the iteration over the submission."""
+
+    async def run() -> None:
+        try:
+            await feed
+        except Exception as error:  # noqa: BLE001 - the iteration over the submission raises it
+            submission.fail(error)
+        else:
+            submission.finish()
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

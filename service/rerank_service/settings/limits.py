@@ -34,5 +34,8 @@ class LimitSettings(SettingsGroup):
     the space beside the query."""
     max_windows: Count = 10_000
     """Maximum number of windows in a unary request, not counting the first window of each document."""
+    max_highlighted_results: Count = 100
+    """Maximum number of results in which a request may have `highlights`. Each result has up to 100 sentences, and each
+    sentence costs as much as a short document. A request for more results must set `top_n`."""
     max_message_bytes: MessageBytes = 32 * 1024 * 1024
     """Maximum size of a gRPC message or an HTTP body, in bytes, up to 1 GiB."""

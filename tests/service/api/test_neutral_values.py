@@ -29,6 +29,10 @@ _UNIFIED_FIELDS: tuple[dict[str, Any], ...] = (
     {"rank_fields": [], "kwargs": {}, "priority": 0, "max_tokens_per_query": 0},
     {"return_documents": False, "return_len": False, "raw_scores": False, "return_embeddings": False},
     {"texts": [], "input": None, "passages": []},
+    {"highlights": 0, "relevant_spans": False},
+    {"highlights": None, "relevant_spans": None},
+    {"relevant_spans": {"mode": "disabled", "threshold": 0.0, "max_spans": 0}},
+    {"relevant_spans": {"mode": "", "threshold": None, "max_spans": None}},
 )
 _CASES = (
     *((path, _UNIFIED, extra) for path in _UNIFIED_PATHS for extra in _UNIFIED_FIELDS),

@@ -44,7 +44,7 @@ _WINDOW_SCORES = {
 }
 
 _Optional = Literal[
-    "top_n", "max_tokens_per_doc", "max_chunks_per_doc", "overlap_tokens", "min_score", "max_query_tokens"
+    "top_n", "max_tokens_per_doc", "max_chunks_per_doc", "overlap_tokens", "min_score", "max_query_tokens", "highlights"
 ]
 _OPTIONAL: tuple[_Optional, ...] = get_args(_Optional)
 

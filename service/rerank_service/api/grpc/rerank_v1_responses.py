@@ -104,6 +104,10 @@ def _result(ranked: RankedDocument) -> pb.Result:
         document=ranked.document,
         windows=ranked.windows,
         best_window=_span(ranked.best_window),
+        highlights=[
+            pb.Highlight(span=_span(each.span), relevance_score=each.relevance_score, logit=each.logit)
+            for each in ranked.highlights
+        ],
     )
 
 

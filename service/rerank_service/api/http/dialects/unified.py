@@ -17,6 +17,7 @@ from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS, RERANK_PATHS
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import Documents, EmptyObject, Flag, Limit, Size, Text, only, ranked_by_fields
+from rerank_service.api.http.highlight_fields import HighlightFields, HighlightSpan, RelevantSpan
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
 from rerank_service.errors import RequestError
@@ -36,7 +37,7 @@ _EXAMPLE: Body = {
 }
 
 
-class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin reserves the name kwargs
+class UnifiedBody(VllmFields, HighlightFields):  # type: ignore[no-redef]  # pydantic's plugin reserves the name kwargs
     """A request of the unified dialect."""
 
     model_config = ConfigDict(json_schema_extra=ranked_by_fields("documents"))
@@ -77,10 +78,6 @@ class UnifiedBody(VllmFields):  # type: ignore[no-redef]  # pydantic's plugin re
     """Minimum `relevance_score` of a result, as in rerank.proto. Default: no minimum."""
     return_len: Flag = None
     """Xinference's field. No effect: a response always contains token counts."""
-    relevant_spans: Annotated[
-        None, only(rule="is not supported: leave it out, and read best_window of the results")
-    ] = None
-    """Not supported: must be absent or null. `best_window` of a result marks the best part of a long document."""
     return_embeddings: Annotated[
         Literal[False] | None,
         only(False, rule="is not supported: set it to false, or leave it out. A cross-encoder has no embeddings"),
@@ -119,6 +116,11 @@ class UnifiedResult(TypedDict):
     """The window with the highest logit. Present if the document was scored in windows."""
     truncated: NotRequired[bool]
     """True if the document was cut, else absent."""
+    highlights: NotRequired[list[HighlightSpan]]
+    """The best sentences, best first. Present if the request has `highlights` above 0."""
+    relevant_spans: NotRequired[list[RelevantSpan]]
+    """The best sentences in the form of Cohere, best first. Present if the request enables `relevant_spans`, and a
+    sentence reaches the threshold."""
 
 
 @documented
@@ -190,19 +192,24 @@ class Unified:
             min_score=parsed.min_score,
             priority=parsed.priority or 0,
             instruction=parsed.instruction or parsed.instruct or "",
+            highlights=parsed.highlight_count,
         )
         return DecodedRequest(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
         """Return the response for a ranking."""
         results = list(ranking)
+        highlights = HighlightFields.read(exchange.body)
         tokens = ranking.usage.prompt_tokens
         response = {
             "id": exchange.id,
             "object": "rerank",
             "created": exchange.created,
             "model": ranking.model,
-            "results": [{**_result(result, self.returned_document), **_coverage(result)} for result in results],
+            "results": [
+                {**_result(result, self.returned_document), **_coverage(result), **highlights.of(result)}
+                for result in results
+            ],
             "usage": usage(ranking),
             "meta": {
                 "api_version": {"version": "2" if "/v2/" in exchange.path else "1"},

@@ -202,7 +202,13 @@ async def test_vllm_fields_select_the_cut_side(edges: Served) -> None:
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ({"relevant_spans": {}}, "is not supported"),
+        ({"relevant_spans": {}}, "mode is required"),
+        ({"relevant_spans": {"mode": "on"}}, "must be 'enabled', 'disabled'"),
+        ({"relevant_spans": {"mode": "enabled", "threshold": "high"}}, "must be a valid number"),
+        ({"relevant_spans": {"mode": "enabled", "max_spans": -1}}, "must be greater than or equal to 0"),
+        ({"relevant_spans": 1}, "must be"),
+        ({"highlights": -1}, "must be greater than or equal to 0"),
+        ({"highlights": True}, "must be a valid integer"),
         ({"return_embeddings": True}, "is not supported"),
         ({"truncation_side": "middle"}, "must be"),
         ({"kwargs": '{"batch_size": 1}'}, "must be empty"),

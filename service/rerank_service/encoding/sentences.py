@@ -1,0 +1,105 @@
+"""Split a text into sentences, in any language. Pure.
+
+The library sentencex finds the ends of sentences (docs/decisions/0047-highlights.md). Lines and headings end sentences,
+too, and pieces without words do not count. All positions are Unicode code points.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+
+import sentencex
+
+from rerank_service.ranking.document import Span
+from rerank_service.ranking.highlights import MAX_SENTENCES
+
+_MIN_WORD_CHARS = 4
+"""A piece with fewer letters and digits, such as "12." or "No.", belongs to the sentence after it."""
+_LANGUAGE = "en"
+"""Language whose abbreviations do not end a sentence. The marks that end one are those of all languages."""
+_LINE_BREAK = re.compile(r"\n[^\S\n]*(?P<next>\S*)")
+_BLANKS = {
+    code: "\n" if chr(code) in "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029" else " "
+    for code in range(0x3001)
+    if chr(code).isspace() and chr(code) not in "\n "
+}
+"""One form of each blank, of the same length. sentencex 1.0.32 fails on some blanks beyond ASCII."""
+
+
+def sentence_spans(text: str) -> list[Span]:
+    """Return the sentences of a text, in order, without the blanks around them. Empty for a text of blanks only."""
+    plain = text.translate(_BLANKS)
+    spans = [span for piece in _pieces(plain) if (span := _stripped(plain, piece)) is not None]
+    return _merged(text, spans)
+
+
+def nearest_spans(spans: Sequence[Span], best: Span | None, count: int = MAX_SENTENCES) -> list[Span]:
+    """Return at most `count` consecutive spans: those around the best window, else the first ones."""
+    if len(spans) <= count:
+        return list(spans)
+    if best is None:
+        return list(spans[:count])
+    middle = (best[0] + best[1]) / 2
+    nearest = min(range(len(spans)), key=lambda at: abs((spans[at][0] + spans[at][1]) / 2 - middle))
+    start = min(max(0, nearest - count // 2), len(spans) - count)
+    return list(spans[start : start + count])
+
+
+def _pieces(text: str) -> Iterator[Span]:
+    """Yield the parts of a text: its sentences, each split at the ends of its lines."""
+    for start, end in _boundaries(text):
+        yield from itertools.pairwise((start, *_line_ends(text, start, end), end))
+
+
+def _line_ends(text: str, start: int, end: int) -> Iterator[int]:
+    """Yield the line breaks that end a sentence.
+
+    A line that goes on with a lower-case letter does not, as in text that is wrapped, unless it is a `key: value` line.
+    """
+    for found in _LINE_BREAK.finditer(text, start, end):
+        following = found["next"]
+        if not following[:1].islower() or following.endswith(":"):
+            yield found.start()
+
+
+def _boundaries(text: str) -> list[Span]:
+    """Return the sentences that sentencex finds. A text on which it fails is one sentence."""
+    try:
+        return [
+            (found["start_index"], found["end_index"]) for found in sentencex.get_sentence_boundaries(_LANGUAGE, text)
+        ]
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # a failure in Rust, which no subclass of Exception stands for
+            raise
+        return [(0, len(text))]
+
+
+def _stripped(text: str, span: Span) -> Span | None:
+    """Return a span without the blanks around it. None: it has only blanks."""
+    part = text[span[0] : span[1]]
+    start = span[0] + len(part) - len(part.lstrip())
+    end = span[0] + len(part.rstrip())
+    return (start, end) if start < end else None
+
+
+def _merged(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Join each piece that has too few letters with the next one, and the last one with the piece before it."""
+    merged: list[Span] = []
+    pending: int | None = None
+    for start, end in spans:
+        begin = start if pending is None else pending
+        pending = None if _has_words(text[begin:end]) else begin
+        if pending is None:
+            merged.append((begin, end))
+    if pending is None:
+        return merged
+    return [*merged[:-1], (merged[-1][0] if merged else pending, spans[-1][1])]
+
+
+def _has_words(part: str) -> bool:
+    count = 0
+    for char in part:
+        count += char.isalnum()
+        if count == _MIN_WORD_CHARS:
+            return True
+    return False

@@ -1,0 +1,67 @@
+"""Documents of one request as they arrive: count them, note their lengths, split them into parts."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from rerank_service.errors import InvalidRequest, TooLarge
+from rerank_service.quantities import counted
+from rerank_service.ranking.document import Reader, SentDocument
+from rerank_service.ranking.limits import RequestLimits
+
+
+def check_count(count: int, limit: int) -> None:
+    """Check the number of documents.
+
+    Raises:
+        InvalidRequest: there are no documents.
+        TooLarge: there are more than `limit`.
+    """
+    if not count:
+        raise InvalidRequest("documents must not be empty", field="documents", reason="empty_documents")
+    if count > limit:
+        raise TooLarge(
+            f"documents has {counted(count, 'entry')}; the maximum is {limit:,}: send fewer documents in one request",
+            field="documents",
+            reason="too_many_documents",
+        )
+
+
+def with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
+    """Return documents with their lengths."""
+    return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw)) for raw in documents]
+
+
+async def once(documents: Sequence[SentDocument]) -> AsyncIterator[Sequence[SentDocument]]:
+    """Yield documents that have all arrived, as one chunk."""
+    yield documents
+
+
+async def checked(
+    chunks: AsyncIterable[Sequence[Any]], reader: Reader, limit: int
+) -> AsyncIterator[Sequence[SentDocument]]:
+    """Yield the chunks of a stream.
+
+    Raises:
+        InvalidRequest: the stream has no documents, or too many.
+    """
+    count = 0
+    async for documents in chunks:
+        count += len(documents)
+        if documents:
+            check_count(count, limit)
+            yield with_chars(documents, reader)
+    check_count(count, limit)
+
+
+def parts(sent: Sequence[SentDocument], limits: RequestLimits) -> Iterator[Sequence[SentDocument]]:
+    """Split documents into parts, each short enough to be tokenized in one step."""
+    start = chars = 0
+    for at, document in enumerate(sent):
+        own = document.chars + (document.query_chars or 0)
+        full = at - start == limits.part_documents or chars + own > limits.part_chars
+        if at > start and full:
+            yield sent[start:at]
+            start, chars = at, 0
+        chars += own
+    if start < len(sent):
+        yield sent[start:]

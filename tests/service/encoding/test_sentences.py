@@ -1,0 +1,107 @@
+"""Sentences of texts in many languages: exact positions in code points, no failure on any text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank_service.encoding.sentences import nearest_spans, sentence_spans
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        (
+            "Dr. Smith paid 3.5 euros. He left the U.S. at once!",
+            ["Dr. Smith paid 3.5 euros.", "He left the U.S. at once!"],
+        ),
+        ("  First one.   Second one.  ", ["First one.", "Second one."]),
+        ('"Really now?" she said. Then she left.', ['"Really now?" she said.', "Then she left."]),
+        ("東京は首都です。大阪は首都ではない。", ["東京は首都です。", "大阪は首都ではない。"]),
+        ("यह सच है। वह झूठ है।", ["यह सच है।", "वह झूठ है।"]),
+        ("ماذا حدث؟ لا شيء جديد.", ["ماذا حدث؟", "لا شيء جديد."]),
+        ("😀 Emoji come first. 👍🏽 Then text.", ["😀 Emoji come first.", "👍🏽 Then text."]),
+    ],
+    ids=["abbreviations", "blanks", "quotes", "japanese", "hindi", "arabic", "emoji"],
+)
+def test_sentences_of_many_languages(text: str, sentences: list[str]) -> None:
+    """The marks that end a sentence are those of all languages. Positions are code points."""
+    assert _sentences(text) == sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("A title\nThe text begins. It ends.", ["A title", "The text begins.", "It ends."]),
+        (
+            "title: Heat\nyear: 1995\nplot: Robbers. They rob.",
+            ["title: Heat", "year: 1995", "plot: Robbers.", "They rob."],
+        ),
+        ("This text is wrapped\nat a width. It ends.", ["This text is wrapped\nat a width.", "It ends."]),
+        ("one paragraph\n\nand another", ["one paragraph", "and another"]),
+        ("one line\r\n\r\nand another\u2028Third line", ["one line", "and another", "Third line"]),
+        ("- first item\n- second item", ["- first item", "- second item"]),
+        ("Un titre\nÉcole fermée\nÜber uns", ["Un titre", "École fermée", "Über uns"]),
+        ("東京の天気\n大阪の天気", ["東京の天気", "大阪の天気"]),
+    ],
+    ids=["title", "fields", "wrapped", "paragraphs", "blanks", "items", "accents", "without case"],
+)
+def test_line_ends_sentence_unless_text_is_wrapped(text: str, sentences: list[str]) -> None:
+    """In wrapped text, the next line begins with a lower-case letter."""
+    assert _sentences(text) == sentences
+
+
+def test_short_piece_belongs_to_the_next_sentence() -> None:
+    """The last one belongs to the sentence before it. A text of short pieces is one sentence."""
+    assert _sentences("No. It never rained. Ha!") == ["No. It never rained. Ha!"]
+    assert _sentences("1.\nFirst entry\n2.\nSecond entry") == ["1.\nFirst entry", "2.\nSecond entry"]
+    assert _sentences("It rained all day.\n***\nIt stopped.") == ["It rained all day.", "***\nIt stopped."]
+    assert _sentences("1. 2.") == ["1. 2."]
+    assert _sentences("😀") == ["😀"]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\u2028\x85 \u3000"], ids=["empty", "blank", "blanks"])
+def test_blank_text_has_no_sentence(text: str) -> None:
+    """No pair is scored for it."""
+    assert sentence_spans(text) == []
+
+
+_HARD = "A.!?。\"'()《\n\r\t 1:•\u2028\x00\x85\u3000😀\u0301।؟«…"
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from(_HARD), st.characters(exclude_categories=["Cs"]))))
+def test_sentences_hold_all_of_any_text_but_blanks(text: str) -> None:
+    """They are in order, do not overlap, and have no blanks around them."""
+    end = 0
+    for start, last in sentence_spans(text):
+        assert not text[end:start].strip()
+        assert text[start:last] == text[start:last].strip() != ""
+        end = last
+    assert not text[end:].strip()
+
+
+def test_text_on_which_the_library_failed() -> None:
+    """sentencex 1.0.32 panics on blanks beyond ASCII before an initial."""
+    assert _sentences("(\u2028A\u2028. Smith wrote it.") == ["(\u2028A\u2028. Smith wrote it."]
+    assert _sentences("one line \n\nhttp://a.b/c?d \rA\u2028.(): \n")[0] == "one line"
+
+
+def test_long_text_is_split_in_linear_time() -> None:
+    """A million characters are the limit of a document."""
+    assert len(sentence_spans("The quick brown fox jumps. " * 37_000)) == 37_000
+    assert len(sentence_spans("." * 1_000_000)) == 1
+
+
+@pytest.mark.parametrize(
+    ("best", "kept"),
+    [(None, [0, 1, 2]), ((0, 10), [0, 1, 2]), ((50, 60), [4, 5, 6]), ((95, 100), [7, 8, 9])],
+    ids=["one pair", "start", "middle", "end"],
+)
+def test_sentences_around_the_best_window_are_kept(best: tuple[int, int] | None, kept: list[int]) -> None:
+    """Without windows, the first ones are kept."""
+    spans = [(10 * at, 10 * at + 9) for at in range(10)]
+    assert nearest_spans(spans, best, 3) == [spans[at] for at in kept]
+    assert nearest_spans(spans, best, 10) == spans
