@@ -53,10 +53,9 @@ Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), _Whole]
 _OBJECT = {"type": "object", "not": {"additionalProperties": {"type": "null"}}}
 """Schema of an object document: at least one value is not null."""
 
-Documents = Annotated[
-    list[Any],
-    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, _OBJECT]}, "minItems": 1}),
-]
+DOCUMENTS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"anyOf": [{"type": "string"}, _OBJECT]}, "minItems": 1}
+"""Schema of strings and objects."""
+Documents = Annotated[list[Any], WithJsonSchema(DOCUMENTS_SCHEMA)]
 """Strings and objects. Each document is checked later, when its text is read."""
 
 
