@@ -28,6 +28,8 @@ PROVIDERS = {
     "infinity": "/infinity",
     "huggingface": "",
     "voyage": "/v1",
+    "azure_ai": "/providers/cohere/v2",
+    "fireworks_ai": "",
 }
 """Path behind the root URL of the server, by provider."""
 
