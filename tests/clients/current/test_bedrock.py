@@ -34,14 +34,12 @@ def reported(error: ClientError) -> ReportedError:
 
 @client_setup("boto3, bedrock-agent-runtime", package="boto3", dialect="Bedrock", note=NOTE)
 def agent_runtime(H: str, k: str, M: str) -> Any:
-    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "aws_session_token": k}
-    return boto3.client("bedrock-agent-runtime", endpoint_url=H, **keys)
+    return boto3.Session("any", "any", aws_session_token=k).client("bedrock-agent-runtime", endpoint_url=H)
 
 
 @client_setup("boto3, bedrock-runtime", package="boto3", dialect="Bedrock", note=NOTE)
 def runtime(H: str, k: str, M: str) -> Any:
-    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "aws_session_token": k}
-    return boto3.client("bedrock-runtime", endpoint_url=H, **keys)
+    return boto3.Session("any", "any", aws_session_token=k).client("bedrock-runtime", endpoint_url=H)
 
 
 def rerank_arguments(request: RankRequest, sources: list[dict[str, Any]]) -> dict[str, Any]:

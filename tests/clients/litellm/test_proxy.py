@@ -19,6 +19,7 @@ from clients.harness import Harness
 from clients.recording_proxy import RecordingProxy
 from clients.setups import ClientSetup, client_setup
 
+pytestmark = pytest.mark.timeout(600)  # on a busy machine, the proxy needs minutes for its imports
 MASTER_KEY = "sk-proxy"
 PROVIDERS = {
     "together_ai": "/v1",
