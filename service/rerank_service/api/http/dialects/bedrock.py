@@ -129,14 +129,15 @@ class BedrockConfiguration(BaseModel):
 class BedrockBody(JsonBody):
     """A request of Bedrock."""
 
-    queries: list[BedrockQuery] = Field(min_length=1, max_length=1)
+    queries: list[BedrockQuery] = Field(json_schema_extra={"minItems": 1, "maxItems": 1})
     """The query."""
     sources: Annotated[list[Any], WithJsonSchema(_SOURCES)]
     """The documents: texts, or objects whose fields are ranked in their order."""
     configuration: BedrockConfiguration | None = Field(default=None, alias="rerankingConfiguration")
     """Model and options of the ranking."""
     next_token: Annotated[
-        Literal[""] | None, only("", rule="is not supported: leave it out. Each response has all results")
+        Literal[""] | None,
+        only("", name="nextToken", rule="is not supported: leave it out. Each response has all results"),
     ] = Field(default=None, alias="nextToken")
     """Not supported: must be absent, null or "". Each response has all results."""
 
@@ -176,6 +177,8 @@ class Bedrock:
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""
         parsed = BedrockBody.read(body)
+        if len(parsed.queries) != 1:
+            raise InvalidRequest(f"queries must have one query, not {len(parsed.queries)}", field="queries")
         options = (parsed.configuration and parsed.configuration.options) or BedrockOptions()
         model = options.model or BedrockModel()
         fields = model.fields or BedrockModelFields()

@@ -85,10 +85,10 @@ async def test_model_fields_are_applied(edges: Served) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"queries": []}, "queries must be"),
-        ({"queries": [{"textQuery": {"text": "0"}}] * 2}, "queries must be"),
+        ({"queries": []}, "queries must have one query, not 0"),
+        ({"queries": [{"textQuery": {"text": "0"}}] * 2}, "queries must have one query, not 2"),
         ({"queries": [{"type": "TEXT"}]}, "queries[0].textQuery is required"),
-        ({"nextToken": "more"}, "next_token is not supported"),
+        ({"nextToken": "more"}, "nextToken is not supported"),
         ({"sources": [_text("1"), {"type": "INLINE"}]}, "sources[1] must have the form"),
         ({"sources": [_text("1"), "2"]}, "sources[1] must have the form"),
         ({"sources": [{"inlineDocumentSource": {"type": "TEXT"}}]}, "sources[0] must have the form"),

@@ -79,6 +79,7 @@ async def test_error_is_a_text(edges: Served, body: dict[str, Any], words: str) 
 
 async def test_unused_name_may_be_empty(edges: Served) -> None:
     """Null or an empty list."""
-    for unused in (None, []):
+    empty: tuple[list[str] | None, ...] = (None, [])
+    for unused in empty:
         response = await post(edges, {"query": "0", "texts": ["1"], "documents": unused, "top_n": 0}, "/hf/rerank")
         assert _parsed(response.json()) == [(0, response.json()[0]["score"], None)]
