@@ -15,10 +15,12 @@ from clients.records import Record
 FILE = "CLIENTS_CALLS"
 """Environment variable with the path of the JSON-lines file to which tests append their calls."""
 
-_REQUEST_HEADERS = ("accept", "api-key", "authorization", "content-type", "x-api-key")
-_RESPONSE_HEADERS = ("content-type", "retry-after")
-_NAMES = {"id", "request_id"}
-_TIMES = {"created"}
+_REQUEST_HEADERS = ("accept", "api-key", "authorization", "content-type", "x-amz-security-token", "x-api-key")
+_RESPONSE_HEADERS = ("content-type", "retry-after", "x-amzn-errortype")
+_SIGNATURE = re.compile(r"(AWS4-HMAC-SHA256) .*")
+"""An AWS signature. It differs from run to run, and the server does not check it."""
+_NAMES = {"id", "request_id", "trace", "created_at"}
+_TIMES = {"created", "runtime_ms"}
 
 
 def add(record: Record, calls: Iterable[Call]) -> None:
@@ -36,7 +38,7 @@ def pair(call: Mapping[str, Any]) -> dict[str, Any]:
         "request": {
             "method": call["method"],
             "path": call["path"],
-            "headers": _only(call["sent_headers"], _REQUEST_HEADERS),
+            "headers": request_headers(call["sent_headers"]),
             "body": json.loads(call["sent"]) if call["sent"] else None,
         },
         "answer": {
@@ -45,6 +47,11 @@ def pair(call: Mapping[str, Any]) -> dict[str, Any]:
             "body": normal(json.loads(call["body"])) if call["body"] else None,
         },
     }
+
+
+def request_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the request headers that the server reads, without AWS signatures."""
+    return {name: _SIGNATURE.sub(r"\1", value) for name, value in _only(headers, _REQUEST_HEADERS).items()}
 
 
 def response_headers(headers: Mapping[str, str]) -> dict[str, str]:

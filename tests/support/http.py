@@ -11,13 +11,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from rerank_service.api.http.dialects.paths import PATH_MODEL
 from support.running import Served
 
 
 async def post(edges: Served, body: Any, path: str = "/v2/rerank", **headers: str) -> httpx.Response:
-    """Send a body as JSON; bytes are sent unchanged."""
+    """Send a body as JSON; bytes are sent unchanged. A path that names the model names the default model."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
-    return await edges.http.post(path, content=content, headers=headers)
+    return await edges.http.post(path.replace(PATH_MODEL, "default"), content=content, headers=headers)
 
 
 async def works(edges: Served) -> bool:

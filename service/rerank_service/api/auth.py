@@ -1,6 +1,7 @@
 """API keys: check the key of a request, and return its caller."""
 
 import hmac
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -9,6 +10,11 @@ from hashlib import sha256
 from rerank_service.errors import Unauthenticated
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.quota import KeyLimits, Quota
+
+_KEY_HEADERS = ("x-api-key", "api-key", "x-amz-security-token")
+"""Headers that have a key and nothing else. The last is the session token of AWS SDKs, which is a secret there too."""
+_KEY_SCHEMES = ("bearer", "zenapikey")
+"""Schemes of the header `authorization` whose credentials are the key. `ZenApiKey` is that of IBM watsonx.ai."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,8 @@ class Keys:
         """Return the caller whose key is in the headers (or the gRPC metadata). Their names are in lower case.
 
         Accepted forms, each of which some client sends: `authorization: Bearer KEY` (the scheme in any case, or
-        absent), `x-api-key: KEY` and `api-key: KEY`.
+        absent, or `ZenApiKey`), `authorization: Basic` with the key as password, `x-api-key: KEY`, `api-key: KEY` and
+        `x-amz-security-token: KEY`. An AWS signature is not a key (docs/decisions/0046-engines-as-clients.md).
 
         Raises:
             Unauthenticated: the server requires a key, and the headers have none that it accepts.
@@ -83,14 +90,14 @@ class Keys:
         self.reload()
         if not self.required:
             return Caller()
-        plain = [headers.get(name, "").strip() for name in ("x-api-key", "api-key")]
-        sent = [_bearer(headers.get("authorization", "")), *plain]
+        authorization = headers.get("authorization", "").strip()
+        sent = [_authorization_key(authorization), *(headers.get(name, "").strip() for name in _KEY_HEADERS)]
         found = [holders[0] for key in filter(None, sent) if (holders := self._holders(key))]
         now = self._now()
         for key in found:
             if key.expires is None or now < key.expires:
                 return key.caller
-        raise _refusal(found, any_sent=any(sent))
+        raise _refusal(found, any_sent=any(sent), signed=_is_signature(authorization))
 
     def _holders(self, key: str) -> list[KnownKey]:
         # constant time: every key is compared, and all digests have the same length
@@ -107,13 +114,18 @@ class Keys:
         return [*named, *self._plain]
 
 
-def _refusal(found: Sequence[KnownKey], *, any_sent: bool) -> Unauthenticated:
+def _refusal(found: Sequence[KnownKey], *, any_sent: bool, signed: bool) -> Unauthenticated:
     """Return the error for keys of which none is accepted. The holder of an expired key may know that it expired."""
     if found and (expires := found[0].expires):
         return Unauthenticated(
             f"the API key expired at {expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}: ask the operator of the server "
             "for a new one",
             reason="expired_api_key",
+        )
+    if signed:
+        return Unauthenticated(
+            "no valid API key: AWS signatures are not checked. Set one of the server's keys as the AWS session token "
+            "(AWS_SESSION_TOKEN), or send it as `X-Api-Key`"
         )
     if any_sent:
         return Unauthenticated("invalid API key: send one of the server's keys as `Authorization: Bearer KEY`")
@@ -125,6 +137,29 @@ def digest(key: str) -> bytes:
     return sha256(key.encode()).digest()
 
 
-def _bearer(header: str) -> str:
-    scheme, _, rest = header.strip().partition(" ")
-    return rest.strip() if scheme.lower() == "bearer" else header.strip()
+def _authorization_key(header: str) -> str:
+    """Return the key in the header `authorization`; "" if it has none."""
+    scheme, _, rest = header.partition(" ")
+    scheme, rest = scheme.lower(), rest.strip()
+    if scheme == "basic":
+        return _basic_password(rest)
+    if _is_signature(header):
+        return ""
+    return rest if scheme in _KEY_SCHEMES else header
+
+
+def _is_signature(header: str) -> bool:
+    """Return whether the header `authorization` has an AWS signature: SigV4 or SigV4A."""
+    return header.lower().startswith("aws4-")
+
+
+def _basic_password(encoded: str) -> str:
+    """Return the password of a basic authorization, or the user if the password is empty.
+
+    Clients send it for a URL with a user, such as `http://any:KEY@host` or `http://KEY@host`.
+    """
+    try:
+        user, colon, password = b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return (password or user) if colon else ""

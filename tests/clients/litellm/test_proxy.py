@@ -19,6 +19,7 @@ from clients.harness import Harness
 from clients.recording_proxy import RecordingProxy
 from clients.setups import ClientSetup, client_setup
 
+pytestmark = pytest.mark.timeout(600)  # on a busy machine, the proxy needs minutes for its imports
 MASTER_KEY = "sk-proxy"
 PROVIDERS = {
     "together_ai": "/v1",
@@ -28,6 +29,8 @@ PROVIDERS = {
     "infinity": "/infinity",
     "huggingface": "",
     "voyage": "/v1",
+    "azure_ai": "/providers/cohere/v2",
+    "fireworks_ai": "",
 }
 """Path behind the root URL of the server, by provider."""
 

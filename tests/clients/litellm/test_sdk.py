@@ -1,4 +1,4 @@
-"""litellm.rerank: all its providers that work with a self-hosted server. It never retries by itself."""
+"""litellm.rerank: all its providers whose host can be set. It never retries by itself."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -64,6 +64,43 @@ def asynchronous(H: str, k: str, M: str) -> Any:
     return partial(litellm.arerank, model="cohere/" + M, api_base=H, api_key=k)
 
 
+@client_setup("litellm", dialect="Cohere v2", note="or `api_base=H`, for `/v1/rerank`")
+def azure_ai(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="azure_ai/" + M, api_base=H + "/providers/cohere/v2", api_key=k)
+
+
+@client_setup("litellm", dialect="Bedrock", note="the API key is the session token; the other keys may be any text")
+def bedrock(H: str, k: str, M: str) -> Any:
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "aws_session_token": k}
+    return partial(litellm.rerank, model="bedrock/" + M, api_base=H, aws_region_name="us-east-1", **keys)
+
+
+@client_setup("litellm", dialect="DeepInfra", note="results have the order of the request; no `top_n`")
+def deepinfra(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="deepinfra/" + M, api_base=H + "/v1", api_key=k)
+
+
+@client_setup("litellm", dialect="Fireworks AI")
+def fireworks_ai(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="fireworks_ai/" + M, api_base=H, api_key=k)
+
+
+@client_setup("litellm", dialect="NVIDIA", note="scores are logits")
+def nvidia_nim(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="nvidia_nim/" + M, api_base=H, api_key=k)
+
+
+@client_setup("litellm", dialect="NVIDIA", note="scores are logits; with `/v1/ranking`")
+def nvidia_nim_ranking(H: str, k: str, M: str) -> Any:
+    return partial(litellm.rerank, model="nvidia_nim/ranking/" + M, api_base=H, api_key=k)
+
+
+@client_setup("litellm", dialect="watsonx.ai", note="`project_id` may be any text")
+def watsonx(H: str, k: str, M: str) -> Any:
+    credentials = {"url": H, "apikey": k, "token": k}
+    return partial(litellm.rerank, model="watsonx/" + M, watsonx_credentials=credentials, project_id="any")
+
+
 def ask(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
     response = rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n)
     return [(result["index"], result["relevance_score"]) for result in response.results]
@@ -72,6 +109,11 @@ def ask(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
 def ask_async(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
     response = wait(rerank(query=request.query, documents=DOCUMENTS, top_n=request.top_n))
     return [(result["index"], result["relevance_score"]) for result in response.results]
+
+
+def ask_sorted(rerank: Any, request: RankRequest) -> list[tuple[int, float]]:
+    """Sort the results, which have the order of the request."""
+    return sorted(ask(rerank, request), key=lambda result: -result[1])
 
 
 class TestLiteLLM(RetryTests):
@@ -93,7 +135,25 @@ class TestLiteLLM(RetryTests):
             {status: error for status, error in RAISES.items() if status != 404},
             cuts=False,
         ),
+        Case(azure_ai, ask, "/providers/cohere/v2/rerank", RAISES),
+        Case(bedrock, ask, "/rerank", RAISES),
+        Case(deepinfra, ask_sorted, "/v1/inference/starter", RAISES, cuts=False),
+        Case(fireworks_ai, ask, "/inference/v1/rerank", RAISES),
+        Case(nvidia_nim, ask, "/v1/retrieval/starter/reranking", RAISES, unit=False),
+        Case(nvidia_nim_ranking, ask, "/v1/ranking", RAISES, unit=False),
+        Case(watsonx, ask, "/ml/v1/text/rerank?version=2024-03-13", RAISES),
     ]
+
+    def test_bedrock_ranks_objects(self, harness: Harness) -> None:
+        """As JSON documents."""
+        documents = [{"title": text, "page": 1} for text in DOCUMENTS]
+        response = harness.open(bedrock)(query=QUERY, documents=documents)
+        expect((result["index"], result["relevance_score"]) for result in response.results)
+
+    def test_path_has_the_name_that_the_body_changes(self, harness: Harness) -> None:
+        """litellm replaces `_` by `.` in the body for NVIDIA, so the path names the model."""
+        with pytest.raises(litellm.NotFoundError, match="no_such_model"):
+            harness.open(nvidia_nim, M="no_such_model")(query=QUERY, documents=DOCUMENTS)
 
     @pytest.mark.parametrize("made", [together_ai, cohere, jina_ai, hosted_vllm, infinity, litellm_proxy], ids=str)
     def test_objects(self, harness: Harness, made: ClientSetup[Any]) -> None:
@@ -103,7 +163,11 @@ class TestLiteLLM(RetryTests):
         expect((result["index"], result["relevance_score"]) for result in response.results)
         assert DOCUMENTS[1] in response.results[0]["document"]["text"]
 
-    @pytest.mark.parametrize("made", [together_ai, cohere, jina_ai, hosted_vllm, infinity, voyage], ids=str)
+    @pytest.mark.parametrize(
+        "made",
+        [together_ai, cohere, jina_ai, hosted_vllm, infinity, voyage, azure_ai, fireworks_ai, nvidia_nim, watsonx],
+        ids=str,
+    )
     def test_documents_come_back(self, harness: Harness, made: ClientSetup[Any]) -> None:
         """litellm requests the documents by default."""
         response = harness.open(made)(query=QUERY, documents=DOCUMENTS)

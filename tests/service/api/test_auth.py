@@ -1,5 +1,6 @@
 """API keys in headers, and the callers they belong to."""
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +22,11 @@ SEARCH = KnownKey(digest("sesame"), Caller("search", 3.0))
         {"x-api-key": "sesame"},
         {"api-key": "sesame"},
         {"authorization": "Bearer any", "x-api-key": "sesame"},
+        {"x-amz-security-token": "sesame"},
+        {"authorization": "AWS4-HMAC-SHA256 Credential=any/1, Signature=f0", "x-amz-security-token": "sesame"},
+        {"authorization": "ZenApiKey sesame"},
+        {"authorization": f"Basic {b64encode(b'any:sesame').decode()}"},
+        {"authorization": f"basic {b64encode(b'sesame:').decode()}"},
     ],
 )
 def test_key_is_found_in_each_header(headers: dict[str, str]) -> None:
@@ -53,6 +59,14 @@ def test_without_keys_every_request_is_accepted() -> None:
         ({"authorization": "Bearer "}, "no API key"),
         ({"authorization": "Bearer open sesame"}, "invalid"),
         ({"x-api-key": "Sesame"}, "invalid"),
+        ({"authorization": "AWS4-HMAC-SHA256 Credential=sesame/1/us-east-1, Signature=sesame"}, "AWS_SESSION_TOKEN"),
+        ({"authorization": "AWS4-ECDSA-P256-SHA256 Credential=sesame"}, "AWS_SESSION_TOKEN"),
+        ({"authorization": "AWS4-HMAC-SHA256 sesame", "x-api-key": "wrong"}, "AWS_SESSION_TOKEN"),
+        ({"authorization": f"Basic {b64encode(b'sesame:wrong').decode()}"}, "invalid"),
+        ({"authorization": f"Basic {b64encode(b'sesame').decode()}"}, "no API key"),
+        ({"authorization": "Basic sesame"}, "no API key"),
+        ({"authorization": "Basic \u00e9"}, "no API key"),
+        ({"authorization": f"Basic {b64encode(bytes([0xFF, 0x3A])).decode()}"}, "no API key"),
         ({"x-api-key": "sesame\u00e9"}, "invalid"),
         ({"x-api-key": digest("sesame").hex()}, "invalid"),
     ],

@@ -18,6 +18,16 @@ _NVIDIA = {"query": {"text": "0"}, "passages": [{"text": "1"}, {"text": "3"}, {"
 _DASHSCOPE_PATH = "/api/v1/services/rerank/text-rerank/text-rerank"
 _DASHSCOPE = {"model": "small", "input": {"query": "0", "documents": ["1", "3", "2"]}}
 _SCORE = {"text_1": "0", "text_2": ["1", "3", "2"]}
+_TEXT_SOURCE = {"inlineDocumentSource": {"type": "TEXT", "textDocument": {"text": "1"}}}
+_BEDROCK = {"queries": [{"textQuery": {"text": "0"}}], "sources": [_TEXT_SOURCE]}
+_BEDROCK_OPTIONS = {"numberOfResults": 0, "modelConfiguration": {"modelArn": "", "additionalModelRequestFields": {}}}
+_PINECONE = {
+    "query": "0",
+    "documents": [{"text": "1"}, {"text": "3"}],
+    "rank_fields": ["text"],
+    "return_documents": False,
+}
+_WATSONX_OPTIONS = {"return_options": {"top_n": 0, "inputs": False, "query": False}, "truncate_input_tokens": 0}
 _UNIFIED_FIELDS: tuple[dict[str, Any], ...] = (
     {"top_n": 0},
     {"top_n": 0.0},
@@ -47,6 +57,13 @@ _CASES = (
     (_DASHSCOPE_PATH, _DASHSCOPE, {"parameters": {}}),
     (_DASHSCOPE_PATH, _DASHSCOPE, {"parameters": []}),
     (_DASHSCOPE_PATH, _DASHSCOPE, {"parameters": {"top_n": 0, "return_documents": False, "instruct": ""}, "model": ""}),
+    ("/v1/ranking", _NVIDIA, {"top_k": 0}),
+    ("/rerank", _BEDROCK, {"nextToken": "", "documents": [], "texts": None}),
+    ("/rerank", _BEDROCK, {"rerankingConfiguration": {"bedrockRerankingConfiguration": _BEDROCK_OPTIONS}}),
+    ("/rerank", _PINECONE, {"top_n": 0, "model": "", "parameters": {"truncate": "", "max_chunks_per_doc": 0}}),
+    ("/rerank", _PINECONE, {"parameters": None}),
+    ("/hf/rerank", _TEI, {"top_n": 0, "return_text": False, "return_documents": False, "documents": [], "model": ""}),
+    ("/ml/v1/text/rerank", {"query": "0", "inputs": ["1", "3"]}, {"parameters": _WATSONX_OPTIONS, "model_id": ""}),
     ("/score", _SCORE, {"priority": 0, "instruction": "", "truncation_side": "", "max_tokens_per_query": 0}),
     ("/score", _SCORE, {"queries": "", "documents": [], "items": [], "data_1": None, "data_2": ""}),
     ("/score", {"data_1": "0", "data_2": ["1", "3"]}, {"text_1": "", "text_2": [], "queries": []}),
@@ -66,7 +83,7 @@ async def test_neutral_value_has_the_response_of_an_absent_field(
 def _without_id(content: Any) -> Any:
     if isinstance(content, dict):
         # Voyage's `data` depends on the names of the fields
-        return {name: content[name] for name in content.keys() - {"id", "created", "request_id", "data"}}
+        return {name: content[name] for name in content.keys() - {"id", "created", "created_at", "request_id", "data"}}
     return content
 
 

@@ -21,6 +21,7 @@ from rerank_service.api.http.observed_app import UNOBSERVED
 from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, MAX_TEXTS
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
+from support.canaries import NAMES, canaries
 from support.grpc_calls import until_idle
 from support.http import post
 from support.observed import Recorder, observed
@@ -112,8 +113,9 @@ async def test_health_checks_are_not_observed(parts: tuple[Served, Recorder]) ->
     edges.routes.ready = True
     for route in UNOBSERVED - {"/metrics"}:
         path = route.replace("{model:path}", "small")
-        assert (await edges.http.get(path)).status_code == 200
-        assert (await edges.http.head(path)).status_code == 200
+        status = 204 if path.startswith("/.well-known/") else 200
+        assert (await edges.http.get(path)).status_code == status
+        assert (await edges.http.head(path)).status_code == status
     async with grpc.aio.insecure_channel(edges.address) as channel:
         await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert recorder.empty
@@ -129,10 +131,29 @@ async def test_no_health_check_is_observed(parts: tuple[Served, Recorder], metho
     assert (record.call, record.status) == (path, status)
 
 
+@pytest.mark.parametrize(
+    ("path", "route", "dialect"),
+    [
+        ("/model/any/invoke", "/model/{model:path}/invoke", "bedrock_runtime"),
+        ("/v1/inference/any/model", "/v1/inference/{model:path}", "deepinfra"),
+        ("/v1/retrieval/nvidia/any/reranking", "/v1/retrieval/{model:path}/reranking", "nvidia"),
+    ],
+)
+async def test_model_in_a_path_is_not_in_the_route(
+    parts: tuple[Served, Recorder], path: str, route: str, dialect: str
+) -> None:
+    """Callers may send any name, and metrics have a series for each route."""
+    edges, recorder = parts
+    await post(edges, {}, path)
+    record = await recorder.next()
+    assert (record.call, record.route, record.dialect, record.status) == (path, route, dialect, 400)
+
+
 def test_unobserved_paths_are_those_of_health_checks_and_metrics() -> None:
     """A new public look-up that reports readiness must not be forgotten."""
     health = {look_up.path for look_up in all_look_ups() if 503 in look_up.error_types}
-    assert health | {"/health/live", "/health/ready", "/v2/health/live", "/metrics"} == UNOBSERVED
+    live = {"/health/live", "/v2/health/live", "/.well-known/live"}
+    assert health | live | {"/health/ready", "/metrics"} == UNOBSERVED
 
 
 @pytest.mark.parametrize(
@@ -144,6 +165,7 @@ def test_unobserved_paths_are_those_of_health_checks_and_metrics() -> None:
         ("PUT", "/v1/models", 405, "/v1/models"),
         ("BREW", "/v2/rerank", 405, "/v2/rerank"),
         ("OPTIONS", "/v2/rerank", 204, "/v2/rerank"),
+        ("GET", "/inference/any/model", 405, "/inference/{model:path}"),
     ],
 )
 async def test_unknown_paths_and_methods_are_observed(
@@ -256,21 +278,12 @@ async def test_unexpected_errors_are_logged_with_a_traceback(
     assert all(isinstance(line["exc_info"], ZeroDivisionError) for line in lines)
 
 
-def _canaries(value: Any) -> Any:
-    """Replace each text of a body by a text that must not be logged; keep the names of fields and of the model."""
-    if isinstance(value, dict):
-        return {name: entry if name == "model" else _canaries(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_canaries(entry) for entry in value]
-    return f"Jane {value}" if isinstance(value, str) else value
-
-
 @pytest.mark.parametrize("dialect", all_dialects(), ids=lambda dialect: type(dialect).__name__)
 async def test_texts_are_not_logged(parts: tuple[Served, Recorder], dialect: Any) -> None:
     """In no dialect, neither of a valid request nor of one whose texts have a wrong type or are broken."""
     edges, recorder = parts
-    body = _canaries(dialect.example)
-    wrong = [{**body, name: [{"Jane": ["Jane"]}, 7, None, "Jane"]} for name in body if name != "model"]
+    body = canaries(dialect.example)
+    wrong = [{**body, name: [{"Jane": ["Jane"]}, 7, None, "Jane"]} for name in body if name not in NAMES]
     broken = [orjson.dumps(body)[:-3], b'{"query": "Jane", "documents": [Jane]}', b'"Jane"']
     with capture_logs() as lines:
         for sent in (body, *wrong, *broken):

@@ -25,6 +25,7 @@ from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, MAX_TEXTS
 from rerank_service.api.request_observation import MAX_TRACED_RANKINGS
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
+from support.canaries import NAMES, canaries
 from support.grpc_calls import until_idle
 from support.http import post
 from support.otlp import OtlpReceiver, ReceivedSpan, grpc_receiver
@@ -377,21 +378,12 @@ async def test_unexpected_errors_have_the_class_and_no_message(parts: Traced, mo
     assert "Jane" not in str(span.message)
 
 
-def _canaries(value: Any) -> Any:
-    """Replace each text of a body by a text that must not be traced; keep names of fields and of the model."""
-    if isinstance(value, dict):
-        return {name: entry if name == "model" else _canaries(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_canaries(entry) for entry in value]
-    return f"Jane {value}" if isinstance(value, str) else value
-
-
 async def test_no_text_is_traced(parts: Traced) -> None:
     """In no dialect, neither of a valid request nor of one that is wrong or broken. gRPC and its streams neither."""
     sent = 0
     for dialect in all_dialects():
-        body = _canaries(dialect.example)
-        wrong = [{**body, name: [{"Jane": ["Jane"]}, 7, None, "Jane"]} for name in body if name != "model"]
+        body = canaries(dialect.example)
+        wrong = [{**body, name: [{"Jane": ["Jane"]}, 7, None, "Jane"]} for name in body if name not in NAMES]
         for each in (body, *wrong, orjson.dumps(body)[:-3], b'{"query": "Jane", "documents": [Jane]}', b'"Jane"'):
             await post(parts.edges, each, dialect.paths[0])
             sent += 1

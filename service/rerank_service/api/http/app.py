@@ -16,6 +16,7 @@ from rerank_service.api.http.cors import allow_origins
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.dialects.contract import Dialect, Exchange
 from rerank_service.api.http.dialects.look_up import LookUp
+from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
 from rerank_service.api.http.observed_app import observation_of
@@ -37,7 +38,8 @@ def build_app(routes: RerankRoutes, cors_origins: Sequence[str] = (), metrics: M
         version=rerank_service.__version__,
         redoc_url=None,
         description="Ranks documents by their relevance to a query. The keys of a body select its dialect: unified "
-        "(Cohere v1 and v2, Together, Jina, Voyage, vLLM and similar services), TEI, mixedbread, NVIDIA or DashScope.",
+        "(Cohere v1 and v2, Together, Jina, Voyage, vLLM and similar services), TEI, mixedbread, NVIDIA, Pinecone, "
+        "Weaviate, Amazon Bedrock and others.",
     )
     dialects_by_path, look_ups = _dialects_by_path(), all_look_ups()
     documented = _documented(dialects_by_path)
@@ -77,12 +79,16 @@ def _add_get(
 
 
 def _dialects_by_path() -> dict[str, list[Dialect]]:
-    """Return all paths, with the dialects that each accepts."""
+    """Return all paths, with the dialects that each accepts.
+
+    The unified dialect is the last of a path: it accepts what no other dialect of the path does. Paths with a parameter
+    are last: `/inference/v1/rerank` also has the form of `/inference/{model:path}`.
+    """
     by_path: dict[str, list[Dialect]] = {}
-    for dialect in all_dialects():
+    for dialect in sorted(all_dialects(), key=lambda dialect: dialect is UNIFIED):
         for path in dialect.paths:
             by_path.setdefault(path, []).append(dialect)
-    return by_path
+    return dict(sorted(by_path.items(), key=lambda item: PATH_MODEL in item[0]))
 
 
 def _documented(dialects_by_path: Mapping[str, Sequence[Dialect]]) -> dict[str, list[Dialect]]:

@@ -53,10 +53,9 @@ Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), _Whole]
 _OBJECT = {"type": "object", "not": {"additionalProperties": {"type": "null"}}}
 """Schema of an object document: at least one value is not null."""
 
-Documents = Annotated[
-    list[Any],
-    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, _OBJECT]}, "minItems": 1}),
-]
+DOCUMENTS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"anyOf": [{"type": "string"}, _OBJECT]}, "minItems": 1}
+"""Schema of strings and objects."""
+Documents = Annotated[list[Any], WithJsonSchema(DOCUMENTS_SCHEMA)]
 """Strings and objects. Each document is checked later, when its text is read."""
 
 
@@ -75,17 +74,19 @@ def ranked_by_fields(documents: str) -> dict[str, Any]:
     return {"if": selects, "then": {"anyOf": [of_strings, of_texts]}}
 
 
-def only(*allowed: Any, rule: str) -> BeforeValidator:
+def only(*allowed: Any, rule: str, name: str = "") -> BeforeValidator:
     """Return a validator for an unsupported field: it accepts null and the values that do not change the result.
 
     Args:
         allowed: the accepted values.
         rule: the message for any other value, without the name of the field.
+        name: the client's name of the field, if it differs from the attribute.
     """
 
     def check(value: Any, info: ValidationInfo) -> Any:
         if value is None or any(type(value) is type(other) and value == other for other in allowed):
             return value
-        raise InvalidRequest(f"{info.field_name} {rule}", field=info.field_name, reason="unsupported")
+        field = name or info.field_name
+        raise InvalidRequest(f"{field} {rule}", field=field, reason="unsupported")
 
     return BeforeValidator(check)

@@ -14,6 +14,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from rerank_service.api.http.dialects.contract import Dialect
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
+from rerank_service.api.http.dialects.paths import PATH_MODEL, shown_path
 from rerank_service.api.http.errors import ErrorBody
 from rerank_service.ranking.scores import ScoreType
 
@@ -69,9 +70,9 @@ def openapi_page(
         page = deepcopy(fastapi_page())
         page.setdefault("components", {})["schemas"] = schemas = _Schemas()
         for path, dialects in documented.items():
-            page["paths"][path]["post"] |= _rank_operation(dialects, schemas)
+            page["paths"][shown_path(path)]["post"] |= _rank_operation(path, dialects, schemas)
         for look_up in look_ups:
-            page["paths"][_shown_path(look_up)]["get"] |= _look_up_operation(look_up, schemas)
+            page["paths"][shown_path(look_up.path)]["get"] |= _look_up_operation(look_up, schemas)
         schemas.remove_unsupported(takes_instruction=takes_instruction, calibrated=calibrated)
         if key_required:
             page["components"]["securitySchemes"] = _SECURITY_SCHEMES
@@ -119,7 +120,7 @@ class _Schemas(dict[str, Any]):
                 fields["score_type"]["anyOf"][0]["enum"].remove(ScoreType.CALIBRATED.value)
 
 
-def _rank_operation(dialects: Sequence[Dialect], schemas: _Schemas) -> dict[str, Any]:
+def _rank_operation(path: str, dialects: Sequence[Dialect], schemas: _Schemas) -> dict[str, Any]:
     """Return the POST operation of a path with these dialects."""
     statuses = sorted({status for dialect in dialects for status in dialect.error_types})
     body = {
@@ -130,6 +131,7 @@ def _rank_operation(dialects: Sequence[Dialect], schemas: _Schemas) -> dict[str,
         "summary": "Rank documents",
         "description": _HEADERS,
         "tags": ["rerank"],
+        "parameters": _parameters(path),
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {
             "200": _content("The ranking", schemas.any_of(dialect.response_type for dialect in dialects)),
@@ -140,21 +142,31 @@ def _rank_operation(dialects: Sequence[Dialect], schemas: _Schemas) -> dict[str,
 
 def _look_up_operation(look_up: LookUp, schemas: _Schemas) -> dict[str, Any]:
     """Return the GET operation of a look-up."""
-    has_model = "{" in look_up.path
+    parameters = _parameters(look_up.path)
     errors: dict[int, Any] = {503: ErrorBody}
     errors |= {} if look_up.public else {401: ErrorBody, 403: ErrorBody}
-    errors |= {404: ErrorBody} if has_model else {}
+    errors |= {404: ErrorBody} if parameters else {}
     errors |= look_up.error_types
-    parameter = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    found = (
+        {"description": "Success, without a body"}
+        if look_up.response_type is None
+        else _content("The response", schemas.any_of([look_up.response_type]))
+    )
     return {
         "summary": look_up.summary,
         "tags": ["server"],
-        "parameters": [parameter] if has_model else [],
+        "parameters": parameters,
         "responses": {
-            "200": _content("The response", schemas.any_of([look_up.response_type])),
+            str(look_up.status): found,
             **{str(status): _error(status, schemas.any_of([kind])) for status, kind in errors.items()},
         },
     }
+
+
+def _parameters(path: str) -> list[dict[str, Any]]:
+    """Return the parameters of a path: the model, or none."""
+    model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    return [model] if PATH_MODEL in path else []
 
 
 def _error_types(dialects: Iterable[Dialect], status: int) -> list[Any]:
@@ -162,14 +174,9 @@ def _error_types(dialects: Iterable[Dialect], status: int) -> list[Any]:
     return list({id(kind): kind for dialect in dialects if (kind := dialect.error_types.get(status))}.values())
 
 
-def _shown_path(look_up: LookUp) -> str:
-    """Return the path of a look-up as FastAPI shows it: without the converter of a parameter."""
-    return look_up.path.replace(":path", "")
-
-
 def _operations_with_key(page: dict[str, Any], look_ups: Iterable[LookUp]) -> list[dict[str, Any]]:
     """Return the operations that require an API key: all that rank, and the look-ups that are not public."""
-    paths = {_shown_path(look_up) for look_up in look_ups if not look_up.public}
+    paths = {shown_path(look_up.path) for look_up in look_ups if not look_up.public}
     return [
         operation
         for path, operations in page["paths"].items()

@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -76,7 +77,8 @@ class RerankRoutes:
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]  # until the keys of the body show the dialect
         try:
             async with context.deadline.enforced():
-                exchange = replace(exchange, body=await parse_body(await read_body(request, self._limits(request))))
+                body = await parse_body(await read_body(request, self._limits(request)))
+            exchange = replace(exchange, body={**body, **_path_model(request)})
             dialect = next((candidate for candidate in dialects if candidate.matches(exchange.body)), dialect)
             observation.dialect = _name(dialect)
             # not earlier: the form of an error depends on the keys of the body
@@ -158,6 +160,11 @@ def _failure(error: Exception, dialect: Dialect, exchange: Exchange) -> Response
     return error_response(error, dialect, exchange)
 
 
+def _path_model(request: Request) -> dict[str, str]:
+    """Return the field `model`, if the path names the model. It has precedence over a model in the body."""
+    return {"model": request.path_params["model"]} if "model" in request.path_params else {}
+
+
 def _name(dialect: Dialect) -> str:
     """Return the name of a dialect for the log: that of its module."""
     return type(dialect).__module__.rpartition(".")[2]
@@ -227,4 +234,6 @@ def _response(response: JsonResponse, exchange: Exchange) -> Response:
 
 
 def _json(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
+    if status == HTTPStatus.NO_CONTENT:
+        return Response(status_code=status, headers=headers)
     return CompressibleJson(orjson.dumps(content), status, headers)

@@ -12,7 +12,7 @@ from rerank_service.ranking.request import RerankRequest
 
 Body = Mapping[str, Any]
 """A parsed JSON object."""
-_DOCUMENT_KEYS = ("documents", "texts", "input", "passages")
+_DOCUMENT_KEYS = ("documents", "texts", "input", "passages", "sources")
 """Keys of the documents in dialects that share paths. Earlier keys have precedence."""
 
 

@@ -39,6 +39,8 @@ class LookUp:
     """Type of a successful response's body."""
     summary: str
     """Summary on the OpenAPI page."""
+    status: int = 200
+    """HTTP status of a successful response. 204: it has no body, and `response_type` is None."""
     error_types: Mapping[int, Any] = field(default_factory=dict)
     """Type of an error's body, by HTTP status, where it is not `ErrorBody`."""
     public: bool = False

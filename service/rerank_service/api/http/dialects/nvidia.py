@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
-from rerank_service.api.http.dialects.paths import RERANKING_PATHS
+from rerank_service.api.http.dialects.paths import PATH_MODEL, RERANKING_PATHS
 from rerank_service.api.http.documents import reject_media
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import Limit, Text
@@ -56,6 +56,8 @@ class NvidiaBody(JsonBody):
     it is scored in windows."""
     top_n: Limit | None = None
     """Maximum number of results. Default, and 0: all. Sent by RAGFlow."""
+    top_k: Limit | None = None
+    """Other name of `top_n`, sent by litellm. A `top_n` above 0 overrides it."""
 
 
 @documented
@@ -96,6 +98,7 @@ class Nvidia:
         *RERANKING_PATHS,
         "/v1/retrieval/nvidia/reranking",
         *(f"{base}/{name}/reranking" for base in ("", "/v1", "/v1/retrieval/nvidia") for name in _HOSTED),
+        f"/v1/retrieval/{PATH_MODEL}/reranking",
     )
     documented_paths = ("/v1/ranking",)
     request_type = NvidiaBody
@@ -113,7 +116,7 @@ class Nvidia:
         request = RerankRequest(
             query=parsed.query,
             model=parsed.model or "",
-            top_n=parsed.top_n,
+            top_n=parsed.top_n or parsed.top_k,
             too_long=_TOO_LONG[parsed.truncate or None],
             score_type=ScoreType.RAW,
         )

@@ -12,9 +12,22 @@ RERANK_PATHS = (
     "/reranks",
     "/v1/reranks",
     "/compatible-api/v1/reranks",
+    "/api/v1/rerank",
+    "/openai/v1/rerank",
+    "/providers/cohere/v2/rerank",
 )
-"""Paths of Cohere and of services with the same format. Clients append them to base URLs of many forms."""
+"""Paths of Cohere and of services with the same format. Clients append them to base URLs of many forms.
+
+`/api/v1/rerank` is OpenRouter's, `/openai/v1/rerank` is KServe's.
+"""
 RERANKING_PATHS = ("/v1/reranking", "/reranking")
 """Paths of mixedbread, NVIDIA and llama.cpp."""
-COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank")
-"""Paths of Cohere's API version 2."""
+COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank", "/providers/cohere/v2/rerank")
+"""Paths of Cohere's API version 2. The last is that of Azure AI Foundry."""
+PATH_MODEL = "{model:path}"
+"""The model, where the path names it. The name may have slashes."""
+
+
+def shown_path(path: str) -> str:
+    """Return a path as the OpenAPI page shows it: without the converter of a parameter."""
+    return path.replace(PATH_MODEL, "{model}")

@@ -4,7 +4,7 @@ Source: vLLM, vllm/entrypoints/pooling/score. One text on the left is the query 
 many texts on the left, each pair is a document with its own query.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import repeat
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -14,11 +14,10 @@ from typing_extensions import TypedDict
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
+from rerank_service.api.http.pairs import PairReader, check_pairs
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
 from rerank_service.errors import InvalidRequest, RequestError
-from rerank_service.quantities import counted
-from rerank_service.ranking.document import Document, Reader, SentDocument
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 
@@ -129,7 +128,7 @@ class Scores:
         first, second = _names(body)
         _check_single_pair(body, first, second)
         queries, texts = getattr(parsed, first) or [], getattr(parsed, second) or []
-        _check_counts(queries, texts, first, second)
+        check_pairs(queries, texts, first, second)
         request = RerankRequest(
             query=max(queries, key=len),  # the longest: its length is checked
             model=parsed.model or "",
@@ -142,7 +141,7 @@ class Scores:
             instruction=parsed.instruction or "",
         )
         own_queries = queries if len(queries) > 1 else repeat(None, len(texts))
-        return DecodedRequest(request, list(zip(own_queries, texts, strict=True)), _PairReader())
+        return DecodedRequest(request, list(zip(own_queries, texts, strict=True)), PairReader())
 
     def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
         """Return the response for a ranking."""
@@ -169,24 +168,6 @@ class Scores:
         return JsonResponse(error_body(error, body, documents=documents), error.http_status)
 
 
-class _PairReader(Reader):
-    """Reads pairs of a query and a text. A query of None stands for the query of the request."""
-
-    def chars(self, raw: tuple[str | None, str]) -> int:
-        """Return the length of the text in characters."""
-        return len(raw[1])
-
-    def query_chars(self, raw: tuple[str | None, str]) -> int | None:
-        """Return the length of the pair's own query in characters. None: it has the query of the request."""
-        query, _ = raw
-        return None if query is None else len(query)
-
-    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - a string is always valid
-        """Return the text as a document with its own query."""
-        query, text = sent.raw
-        return Document(text, original=text, size=len(text), query=query)
-
-
 def _names(body: Body) -> tuple[str, str]:
     """Return the names of both sides in a body: the pair of which the most fields have texts, the older pair if equal.
 
@@ -205,21 +186,6 @@ def _check_single_pair(body: Body, first: str, second: str) -> None:
         if body.get(name):
             others = [side for side in (first, second) if {name, side} not in map(set, _PAIRS)]
             raise InvalidRequest(f"Set either {name} or {' and '.join(others)}, not both.", field=name)
-
-
-def _check_counts(queries: Sequence[str], texts: Sequence[str], first: str, second: str) -> None:
-    for name, values in ((first, queries), (second, texts)):
-        if not values:
-            raise InvalidRequest(f"{name} is required, and must not be empty", field=name, reason="missing")
-    if not all(queries):
-        raise InvalidRequest(f"{first} must not contain an empty text", field=first, reason="empty_query")
-    if len(queries) not in (1, len(texts)):
-        raise InvalidRequest(
-            f"{first} has {counted(len(queries), 'text')} and {second} has {len(texts):,}: "
-            f"send one text in {first}, or as many as in {second}",
-            field=first,
-            reason="counts_differ",
-        )
 
 
 DIALECT = Scores()

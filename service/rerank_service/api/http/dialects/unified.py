@@ -5,7 +5,7 @@ requires. docs/clients.md lists the rules, each with the clients that need it.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, FiniteFloat
@@ -221,7 +221,7 @@ class Unified:
         if ranking.query_truncated:
             response["query_truncated"] = True
         if exchange.body.keys() <= _VOYAGE_KEYS:
-            response["data"] = [_result(result, as_text) for result in results]
+            response["data"] = voyage_results(results)
         return JsonResponse(response)
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
@@ -231,6 +231,11 @@ class Unified:
     def returned_document(self, original: Any) -> Any:
         """Return a sent document as an object: together 1.x and litellm fail on a string."""
         return as_object(original)
+
+
+def voyage_results(ranking: Iterable[RankedDocument]) -> list[dict[str, Any]]:
+    """Return the results in the form of Voyage and Fireworks AI: with documents as strings."""
+    return [_result(ranked, as_text) for ranked in ranking]
 
 
 def _result(ranked: RankedDocument, returned_document: Callable[[Any], Any]) -> dict[str, Any]:

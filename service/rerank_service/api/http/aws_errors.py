@@ -1,0 +1,53 @@
+"""Errors in the form of Amazon Bedrock, as AWS SDKs parse them: the type in a header, the message in the body.
+
+Source: AWS restJson1 protocol, "Operation error serialization"; botocore, parsers.py, RestJSONParser.
+"""
+
+from typing_extensions import TypedDict
+
+from rerank_service.api.document_names import with_document_name
+from rerank_service.api.http.body import documented
+from rerank_service.api.http.dialects.contract import Exchange, JsonResponse
+from rerank_service.api.http.errors import STATUSES
+from rerank_service.errors import RequestError
+
+_TYPES = {
+    400: "ValidationException",
+    401: "AccessDeniedException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    413: "ValidationException",
+    415: "ValidationException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
+}
+"""Types of Bedrock's API model by HTTP status. Any other status is an InternalServerException."""
+_STATUSES = {504: 408}
+"""Bedrock's status of ModelTimeoutException is 408. AWS SDKs repeat a 504 up to four times, with the same deadline."""
+
+
+@documented
+class AwsError(TypedDict):
+    """An error. Its type is in the header `x-amzn-errortype`."""
+
+    message: str
+    """The message."""
+
+
+AWS_ERROR_TYPES = {status: AwsError for status in STATUSES if status not in _STATUSES}
+"""Type of an error's body, by HTTP status."""
+
+
+def aws_headers(exchange: Exchange) -> dict[str, str]:
+    """Return the headers of any response. AWS SDKs show the request id as `ResponseMetadata.RequestId`."""
+    return {"x-amzn-requestid": exchange.id}
+
+
+def aws_error(error: RequestError, exchange: Exchange, documents: str) -> JsonResponse:
+    """Return the response for an error. `documents` is the client's name for the documents."""
+    status = _STATUSES.get(error.http_status, error.http_status)
+    message, _ = with_document_name(error, documents)
+    body: AwsError = {"message": message}
+    kind = _TYPES.get(status, "InternalServerException")
+    return JsonResponse(body, status, {"x-amzn-errortype": kind, **aws_headers(exchange)})

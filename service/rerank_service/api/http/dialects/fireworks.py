@@ -1,0 +1,36 @@
+"""Fireworks AI: the unified dialect on `/inference/v1/rerank`, with the ranking under `data` and without name prefixes.
+
+Source: Fireworks AI, inference API reference, "Rerank documents"; litellm, llms/fireworks_ai/rerank/transformation.py,
+which puts `fireworks/` before each name.
+"""
+
+from dataclasses import replace
+
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.unified import Unified, voyage_results
+from rerank_service.ranking.ranking import Ranking
+
+_PREFIXES = ("accounts/fireworks/models/", "fireworks/")
+
+
+class Fireworks(Unified):
+    """The Fireworks AI dialect."""
+
+    paths = ("/inference/v1/rerank",)
+    documented_paths = paths
+
+    def decode(self, body: Body) -> DecodedRequest:
+        """Return the request of a body. A prefix of Fireworks AI is not a part of the model's name."""
+        decoded = super().decode(body)
+        model = decoded.request.model
+        for prefix in _PREFIXES:
+            model = model.removeprefix(prefix)
+        return replace(decoded, request=replace(decoded.request, model=model))
+
+    def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
+        """Return the response for a ranking."""
+        response = super().encode(ranking, exchange)
+        return replace(response, content={**response.content, "data": voyage_results(ranking)})
+
+
+DIALECT = Fireworks()

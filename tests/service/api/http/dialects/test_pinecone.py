@@ -1,0 +1,65 @@
+"""Pinecone's dialect."""
+
+from typing import Any
+
+import pytest
+
+from support.http import post
+from support.running import Served
+
+_BODY: dict[str, Any] = {
+    "model": "small",
+    "query": "0",
+    "documents": [{"id": "a", "text": "1"}, {"id": "b", "text": "3"}],
+    "rank_fields": ["text"],
+    "return_documents": True,
+}
+_LONG = " ".join(["1"] * 60)
+
+
+async def test_response_has_pinecones_form(edges: Served) -> None:
+    """Objects come back unchanged. The unified keys are there too, for other clients with the same keys."""
+    content = (await post(edges, _BODY | {"top_n": 1}, "/rerank")).json()
+    assert [(result["index"], result["document"]) for result in content["data"]] == [(1, {"id": "b", "text": "3"})]
+    assert content["data"][0].keys() == {"index", "score", "document"}
+    assert content["data"][0]["score"] == content["results"][0]["relevance_score"]
+    assert (content["model"], content["usage"]["rerank_units"]) == ("small", 1)
+
+
+async def test_documents_are_left_out_on_request(edges: Served) -> None:
+    """`document` is absent, not null."""
+    content = (await post(edges, _BODY | {"return_documents": False}, "/rerank")).json()
+    assert [result.keys() for result in content["data"]] == [{"index", "score"}] * 2
+
+
+async def test_fields_are_selected(edges: Served) -> None:
+    """`rank_fields` has the default `["text"]` in Pinecone's client."""
+    documents = [{"text": "1", "title": "9"}, {"text": "3", "title": "0"}]
+    for field, order in (("text", [1, 0]), ("title", [0, 1])):
+        content = (await post(edges, _BODY | {"documents": documents, "rank_fields": [field]}, "/rerank")).json()
+        assert [result["index"] for result in content["data"]] == order
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [(None, 200), ({}, 200), ({"truncate": "END"}, 200), ({"truncate": "NONE"}, 400), ({"truncate": "MIDDLE"}, 400)],
+)
+async def test_truncate_applies(edges: Served, parameters: Any, status: int) -> None:
+    """NONE rejects a document that is too long. Without it, the document is scored in windows."""
+    body = _BODY | {"documents": [{"text": "1"}, {"text": _LONG}], "parameters": parameters}
+    assert (await post(edges, body, "/rerank")).status_code == status
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"documents": ["1", "3"]},
+        {"documents": [{"text": "1"}, "3"]},
+        {"max_chunks_per_doc": 1},
+    ],
+)
+async def test_other_bodies_are_unified(edges: Served, change: dict[str, Any]) -> None:
+    """Pinecone's client sends objects, and no other keys."""
+    content = (await post(edges, _BODY | change, "/rerank")).json()
+    assert "rerank_units" not in content["usage"]
+    assert len(content["results"]) == 2
