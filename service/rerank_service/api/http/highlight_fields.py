@@ -5,7 +5,8 @@ Source: Cohere API reference, v2/rerank, `relevant_spans`; the SDK cohere for Py
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, FiniteFloat, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import CONFIG, JsonBody, documented
@@ -40,6 +41,13 @@ class RelevantSpans(BaseModel):
         return _DEFAULT_THRESHOLD if self.threshold is None else self.threshold
 
 
+class _OrFlag:
+    """Annotation of a type that also accepts a boolean: its JSON schema says so."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "boolean"}, handler(schema)]}
+
+
 def _flag_as_mode(value: Any) -> Any:
     return {"mode": "enabled" if value else "disabled"} if isinstance(value, bool) else value
 
@@ -50,7 +58,7 @@ class HighlightFields(JsonBody):
     highlights: Limit | None = None
     """Number of highlights per result: the sentences that score best for the query. They are scored after the ranking,
     each as a pair of its own. Default, and 0: none."""
-    relevant_spans: Annotated[RelevantSpans | None, BeforeValidator(_flag_as_mode)] = None
+    relevant_spans: Annotated[RelevantSpans | None, BeforeValidator(_flag_as_mode), _OrFlag()] = None
     """Cohere's form of `highlights`. Each result has the sentences that reach the threshold, best first. true stands
     for `{"mode": "enabled"}`, false for null. Default: none."""
 
