@@ -113,7 +113,10 @@ def _addressed(step: Step, server: Server) -> Step:
     arguments = [server.addressed(word) for word in step.arguments]
     if arguments[:1] in (["rank"], ["models"]) and "--server" not in arguments:
         arguments += ["--server", server.grpc]
-    return Step(step.kind, server.addressed(step.text), arguments, step.name)
+    text = server.addressed(step.text)
+    return Step(
+        step.kind, f"export RERANK_SERVER={server.grpc}\n{text}" if step.kind == "bash" else text, arguments, step.name
+    )
 
 
 def _check_gain(folder: Path, results: dict[str, Result]) -> None:
