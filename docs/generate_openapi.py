@@ -27,6 +27,7 @@ running server shows its own at `/docs`, and as JSON at `/openapi.json`.
   are errors.
 """
 _REF = "#/components/schemas/"
+_SUCCESS = ("200", "204")  # statuses of an operation that did what it was asked for
 
 
 class _Described(RerankRoutes):
@@ -65,7 +66,8 @@ def _paths(document: Mapping[str, Any]) -> Iterator[str]:
     yield "## Paths\n\n| path | purpose | request | response |\n|---|---|---|---|"
     for path, method, operation in _operations(document):
         request = _schema_of(operation.get("requestBody", {}))
-        response = _schema_of(operation["responses"]["200"])
+        succeeded = next(response for status, response in operation["responses"].items() if status in _SUCCESS)
+        response = _schema_of(succeeded)
         yield f"| `{method} {path}` | {operation['summary']} | {request} | {response} |"
     yield "\nExamples of requests:\n"
     for path, method, operation in _operations(document):
@@ -80,7 +82,7 @@ def _errors(document: Mapping[str, Any]) -> Iterator[str]:
     bodies: dict[str, set[str]] = {}
     for _, _, operation in _operations(document):
         for status, response in operation["responses"].items():
-            if status != "200":
+            if status not in _SUCCESS:
                 meanings[status] = response["description"]
                 bodies.setdefault(status, set()).update(_schema_of(response).split(" or "))
     yield "## Errors\n\n| status | meaning | body |\n|---|---|---|"

@@ -41,8 +41,10 @@ COMMANDS = {
 PYTHON = {
     ("docs/admin.md", "AdminClient"): "needs a server with admin keys; tests/e2e/test_admin.py has one",
     ("docs/batch.md", "import ray"): "needs Ray; make test-ray runs the same class",
+    ("docs/engines.md", "from pymilvus"): "needs Milvus",
     ("docs/how-to/move.md", "import voyageai"): "make test-clients runs this client",
     ("docs/how-to/search-engines.md", "import psycopg"): "needs PostgreSQL with pgvector",
+    ("docs/python.md", "tls_ca="): "needs a server with TLS; tests/e2e/test_tls.py runs one",
     ("docs/how-to/search-engines.md", "from qdrant_client"): "needs Qdrant",
 }
 """Blocks of Python that are not run: the page, and a part of the block."""
