@@ -18,6 +18,7 @@ from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.observed_app import UNOBSERVED
+from rerank_service.api.http.playground.routes import FILES
 from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, MAX_TEXTS
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
@@ -110,7 +111,7 @@ async def test_health_checks_are_not_observed(parts: tuple[Served, Recorder]) ->
     edges, recorder = parts
     await edges.grpc.set_ready(ready=True)
     edges.routes.ready = True
-    for route in UNOBSERVED - {"/metrics"}:
+    for route in UNOBSERVED - {"/metrics", FILES}:
         path = route.replace("{model:path}", "small")
         assert (await edges.http.get(path)).status_code == 200
         assert (await edges.http.head(path)).status_code == 200
@@ -129,10 +130,10 @@ async def test_no_health_check_is_observed(parts: tuple[Served, Recorder], metho
     assert (record.call, record.status) == (path, status)
 
 
-def test_unobserved_paths_are_those_of_health_checks_and_metrics() -> None:
+def test_unobserved_paths_are_those_of_health_checks_metrics_and_files() -> None:
     """A new public look-up that reports readiness must not be forgotten."""
     health = {look_up.path for look_up in all_look_ups() if 503 in look_up.error_types}
-    assert health | {"/health/live", "/health/ready", "/v2/health/live", "/metrics"} == UNOBSERVED
+    assert health | {"/health/live", "/health/ready", "/v2/health/live", "/metrics", FILES} == UNOBSERVED
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,13 @@ from rerank_service.errors import excerpt
 from rerank_service.observability.request_record import OTHER
 
 UNOBSERVED = frozenset(
-    ("/health/live", "/health/ready", METRICS, FILES, *(look_up.path for look_up in all_look_ups() if look_up.is_health_check))
+    (
+        "/health/live",
+        "/health/ready",
+        METRICS,
+        FILES,
+        *(look_up.path for look_up in all_look_ups() if look_up.is_health_check),
+    )
 )
 """Routes of health checks, metrics and files of the playground. They would hide the requests of callers."""
 _UNKNOWN = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)

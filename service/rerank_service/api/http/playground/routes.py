@@ -62,7 +62,7 @@ class Playground:
     """The page and its files."""
 
     def __init__(self, *, grpc_port: int) -> None:
-        """Read all files. `grpc_port` is shown in the examples of code. 0: not known; the page shows the default port."""
+        """Read all files. `grpc_port` is for examples of code. 0: it is not known, so they have the default."""
         paths = (path for path in _STATIC.rglob("*") if path.is_file())
         contents = {path.relative_to(_STATIC).as_posix(): path.read_bytes() for path in paths}
         facts = {b"{version}": rerank_service.__version__.encode(), b"{grpc_port}": str(grpc_port or 50051).encode()}

@@ -1,4 +1,4 @@
-"""The playground over a real port: page, files, headers and what the log has of them. tests/browser opens it."""
+"""The playground over a real port: page, files, headers and lines in the log. tests/browser opens it."""
 
 import re
 from collections.abc import AsyncIterator

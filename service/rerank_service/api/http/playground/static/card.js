@@ -117,9 +117,9 @@ function shortened(all) {
   }
   for (const piece of all.slice(first)) {
     if (left <= 0) break;
-    const text = head(piece.text, left);
-    left -= text.length;
-    shown.push({ ...piece, text: text.length < piece.text.length ? `${text} …` : text });
+    const text = piece.text.length > left ? head(piece.text, left).replace(/(?<=\S)\s+\S*$/u, "") : piece.text;
+    left = text === piece.text ? left - text.length : 0;
+    shown.push({ ...piece, text: text === piece.text ? text : `${text} …` });
   }
   return shown;
 }

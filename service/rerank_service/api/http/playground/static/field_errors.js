@@ -16,6 +16,9 @@ export function showFieldError(control, message) {
   control.setAttribute("aria-describedby", [...others, ...(message ? [place.id] : [])].join(" "));
 }
 
+/** The field of the API key. */
+export const KEY = "key";
+
 /**
  * Return the field of the page that an error belongs to: "query", "documents", "key", a setting such as "top_n", or
  * "" for the whole call.
@@ -23,7 +26,7 @@ export function showFieldError(control, message) {
  * @returns {string}
  */
 export function placeOf(error) {
-  if (error.status === 401) return "key";
+  if (error.status === 401) return KEY;
   if (error.status === 403 || (error.status === 404 && error.ours)) return "model";
   if (error.status === 413) return "documents";
   const name = error.field.split(/[[.]/)[0];

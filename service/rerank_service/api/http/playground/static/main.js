@@ -5,7 +5,7 @@ import { CodePanel, copyText } from "./code_panel.js";
 import { Column } from "./column.js";
 import { byId, el, radios } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
-import { placeOf, showFieldError } from "./field_errors.js";
+import { KEY, placeOf, showFieldError } from "./field_errors.js";
 import { InputPanel } from "./input_panel.js";
 import { storedKey, storeKey } from "./key_store.js";
 import { requestBody } from "./request.js";
@@ -19,6 +19,7 @@ class Page {
   constructor() {
     this.key = /** @type {HTMLInputElement} */ (byId("key"));
     this.key.value = storedKey();
+    this.usedKey = this.key.value;
     this.view = radios(byId("view"));
     this.input = new InputPanel({ onEdit: () => this.edited(), onFile: () => void this.rank() });
     /** @type {AbortController | null} */
@@ -48,13 +49,20 @@ class Page {
     byId("share").addEventListener("click", () => void this.share());
     byId("show-key").addEventListener("click", () => this.askForKey(""));
     byId("view").addEventListener("change", () => (this.arrange(), void this.rank()));
-    this.key.addEventListener("change", () => this.keyChanged());
+    this.key.addEventListener("change", () => this.useKey());
     document.addEventListener("keydown", (event) => this.shortcut(event));
     window.addEventListener("hashchange", () => this.fromLink());
     lightTogether(byId("columns"));
     byId("key-field").hidden = !this.key.value;
-    this.load(fromFragment(location.hash) ?? EXAMPLES[0].state());
-    void this.loadModels();
+    this.load(fromFragment(location.hash) ?? EXAMPLES[0].state(), false);
+    void this.begin();
+  }
+
+  /** Rank, and list the models. With a key, list them first: they are those that the key may use. */
+  async begin() {
+    const models = this.loadModels();
+    if (this.key.value) await models;
+    await this.rank();
   }
 
   /** What a new example leaves as it is. */
@@ -62,15 +70,19 @@ class Page {
     return { view: /** @type {import("./state.js").View} */ (this.view.get()) };
   }
 
-  /** @param {import("./state.js").State} state */
-  load(state) {
+  /**
+   * Show a state, and rank it.
+   * @param {import("./state.js").State} state
+   * @param {boolean} [ranked] false: only show it
+   */
+  load(state, ranked = true) {
     this.input.write(state);
     this.view.set(state.view);
     const listeners = { onChange: () => void this.rank(), onRetry: () => void this.rank() };
     this.columns = state.columns.map((settings, at) => new Column("AB"[at], settings, listeners));
     this.columns.forEach((column) => column.form.offer(this.models));
     this.arrange();
-    void this.rank();
+    if (ranked) void this.rank();
   }
 
   fromLink() {
@@ -143,8 +155,7 @@ class Page {
   async rankColumn(column, input, signal) {
     column.busy();
     try {
-      const body = requestBody({ ...input, settings: column.form.settings });
-      const answer = await rank(body, { key: this.key.value, signal });
+      const answer = await rank(requestBody({ ...input, settings: this.settingsOf(column) }), { key: this.key.value, signal });
       if (signal.aborted) return "";
       column.show(answer, input.documents, this.view.get() === "order");
       column.stale(false);
@@ -160,11 +171,21 @@ class Page {
   }
 
   /**
+   * Return the settings with the name of the model. The default needs no name at a server with one model. With a key,
+   * the first listed model is the one that the key may use.
+   * @param {Column} column
+   */
+  settingsOf({ form: { settings } }) {
+    const named = this.models.length > 1 || this.key.value;
+    return { ...settings, model: settings.model || (named ? (this.models[0]?.id ?? "") : "") };
+  }
+
+  /**
    * @param {string} place
    * @param {string} message
    */
   failAtInput(place, message) {
-    if (place === "key") return this.askForKey(message), true;
+    if (place === KEY) return this.askForKey(message), true;
     const field = { query: this.input.query, documents: this.input.documents }[place];
     if (field) showFieldError(field, message);
     return Boolean(field);
@@ -190,15 +211,17 @@ class Page {
   /** @param {string} message */
   askForKey(message) {
     byId("key-field").hidden = false;
-    showFieldError(this.key, message);
+    showFieldError(this.key, message && !this.key.value ? "This server needs an API key. Type it here." : message);
     this.key.focus();
   }
 
-  keyChanged() {
+  /** Rank with the key, if it is another one. */
+  useKey() {
+    if (this.key.value === this.usedKey) return;
+    this.usedKey = this.key.value;
     storeKey(this.key.value);
     showFieldError(this.key, "");
-    void this.loadModels();
-    void this.rank();
+    void this.begin();
   }
 
   async loadModels() {
@@ -208,7 +231,7 @@ class Page {
       this.code.render();
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
-      if (placeOf(error) === "key") this.askForKey(error.message);
+      if (placeOf(error) === KEY) this.askForKey(error.message);
     }
   }
 
@@ -222,6 +245,7 @@ class Page {
   shortcut(event) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void this.rank();
     else if (event.key === "Enter" && event.target === this.input.query && !event.shiftKey) void this.rank();
+    else if (event.key === "Enter" && event.target === this.key) this.useKey();
     else if (event.key === "Escape" && this.running) this.cancel();
     else return;
     event.preventDefault();
@@ -240,7 +264,7 @@ class Page {
     const column = this.columns[at];
     const { parsed, query } = this.input;
     if (!column || !parsed || !query.value.trim()) return null;
-    const body = requestBody({ query: query.value, documents: parsed.documents, settings: column.form.settings });
+    const body = requestBody({ query: query.value, documents: parsed.documents, settings: this.settingsOf(column) });
     const target = {
       base: new URL(".", document.baseURI).href.replace(/\/$/, ""),
       grpc: "",

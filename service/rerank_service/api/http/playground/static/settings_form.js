@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { showFieldError } from "./field_errors.js";
 
 const SCORE_TYPES = /** @type {[string, string][]} */ ([
-  ["", "probability (default)"],
+  ["", "probability"],
   ["sigmoid", "sigmoid"],
   ["calibrated", "calibrated"],
   ["raw", "logit"],
