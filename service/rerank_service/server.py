@@ -24,6 +24,7 @@ from rerank_service.api.grpc.tei_v1 import TeiMethods
 from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
+from rerank_service.api.http.playground.routes import Playground
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
@@ -175,7 +176,8 @@ async def _listen(
         metrics_server = rest_server.listening(metrics_app(metrics.text), metrics_port)
         metrics_urls = (await running_parts.enter_async_context(metrics_server)).urls
     metrics_route = MetricsRoute(metrics.text, core.keys) if metrics_port is None else None
-    app = build_app(routes, rest.cors_origins, metrics_route)
+    playground = Playground(grpc_port=settings.grpc_port) if settings.playground else None
+    app = build_app(routes, rest.cors_origins, metrics_route, playground)
     rest_edge = await running_parts.enter_async_context(rest_server.listening(app, rest, observers))
     services = (methods.service, *tei.services)
     grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc, observers))

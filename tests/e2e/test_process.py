@@ -37,6 +37,10 @@ def test_the_bundled_model_ranks_the_built_in_example(start: Start) -> None:
     assert server.rest in shown
     ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
     assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
+    page = httpx.get(server.rest).text
+    for file in re.findall(r'(?:src|href)="(playground/[^"]+)"', page):
+        assert httpx.get(f"{server.rest}/{file}").status_code == 200, "the wheel has the files of the playground"
+    assert 'data-grpc-port="50051"' in page, "the system chose the port of gRPC"
 
 
 def test_read_until_fails_if_the_output_ends_without_the_text() -> None:

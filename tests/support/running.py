@@ -19,6 +19,7 @@ from rerank_service.api.grpc.rerank_v1 import RerankMethods
 from rerank_service.api.grpc.tei_v1 import TeiMethods
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.metrics_route import MetricsRoute, MetricsText
+from rerank_service.api.http.playground.routes import Playground
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.http.server import listening as rest_listening
 from rerank_service.api.request_observation import Observing
@@ -235,9 +236,11 @@ async def served(
     cors_origins: tuple[str, ...] = (),
     observing: Observing | None = None,
     metrics: MetricsText | None = None,
+    playground: Playground | None = None,
     **grpc_changes: Any,
 ) -> AsyncIterator[Served]:
-    """Serve a reranker over gRPC and REST, on ports that the system chooses. `metrics` are served on the REST port.
+    """Serve a reranker over gRPC and REST, on ports that the system chooses. `metrics` and `playground` are
+    served on the REST port.
 
     `grpc_changes` are options of gRPC.
     """
@@ -249,7 +252,7 @@ async def served(
     tei = TeiMethods(core.reranker, core.registry)
     rest_settings = rest_options(max_body_bytes=MAX_MESSAGE_BYTES, cors_origins=cors_origins)
     routes = RerankRoutes(core.reranker, core.registry, keys, rest_settings)
-    app = build_app(routes, cors_origins, MetricsRoute(metrics, keys) if metrics else None)
+    app = build_app(routes, cors_origins, MetricsRoute(metrics, keys) if metrics else None, playground)
     async with (
         grpc_server.listening((methods.service, *tei.services), keys, options, observing) as grpc,
         rest_listening(app, rest_settings, observing) as rest,

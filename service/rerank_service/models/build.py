@@ -86,6 +86,7 @@ def _info(
         max_tokens=manifest.max_tokens,
         max_batch_tokens=limits.max_tokens,
         lanes=lanes,
+        takes_instruction=manifest.takes_instruction,
         calibration=str(manifest.calibration or ""),
         verdict=bundle.verdict,
     )

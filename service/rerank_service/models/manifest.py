@@ -95,6 +95,11 @@ class Manifest(BaseModel):
         return files
 
     @property
+    def takes_instruction(self) -> bool:
+        """True if a request may replace the instruction of the template."""
+        return self.template is not None and self.template.takes_instruction
+
+    @property
     def template_origin(self) -> str:
         """Origin of `template`, or the reason for having none; empty in bundles of version 0.1 and hub folders."""
         return str(self.recipe.get("template_origin", ""))

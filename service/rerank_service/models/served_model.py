@@ -50,6 +50,8 @@ class ModelInfo:
     """Maximum padded tokens of a batch."""
     lanes: int = 0
     """Number of batches that run at once."""
+    takes_instruction: bool | None = None
+    """True if a request may replace the instruction. None: not known."""
     calibration: str = ""
     """Method of the calibration and meaning of its scores; empty without a calibration."""
     verdict: str = NOT_VERIFIED

@@ -37,6 +37,7 @@ def unloaded_info(entry: ModelEntry) -> ModelInfo:
         revision=manifest.revision,
         digest=bundle.digest,
         max_tokens=manifest.max_tokens,
+        takes_instruction=manifest.takes_instruction,
         calibration=str(manifest.calibration or ""),
         verdict=bundle.verdict,
     )

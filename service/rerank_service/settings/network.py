@@ -42,3 +42,6 @@ class NetworkSettings(SettingsGroup):
     """Origins whose pages may send REST requests from a browser (CORS), separated by commas, or * for all. A key in a
     page is readable by everyone who opens it. Unset: browsers send no request from other origins. Example:
     https://search.example.com."""
+    playground: bool = True
+    """Serve the playground, a page on which people rank texts in a browser, at / of the REST port. The page needs no
+    API key; its requests do. False: / redirects to /docs."""

@@ -18,6 +18,7 @@ from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.observed_app import UNOBSERVED
+from rerank_service.api.http.playground.routes import FILES
 from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, MAX_TEXTS
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
@@ -111,7 +112,7 @@ async def test_health_checks_are_not_observed(parts: tuple[Served, Recorder]) ->
     edges, recorder = parts
     await edges.grpc.set_ready(ready=True)
     edges.routes.ready = True
-    for route in UNOBSERVED - {"/metrics"}:
+    for route in UNOBSERVED - {"/metrics", FILES}:
         path = route.replace("{model:path}", "small")
         status = 204 if path.startswith("/.well-known/") else 200
         assert (await edges.http.get(path)).status_code == status
@@ -149,11 +150,11 @@ async def test_model_in_a_path_is_not_in_the_route(
     assert (record.call, record.route, record.dialect, record.status) == (path, route, dialect, 400)
 
 
-def test_unobserved_paths_are_those_of_health_checks_and_metrics() -> None:
+def test_unobserved_paths_are_those_of_health_checks_metrics_and_files() -> None:
     """A new public look-up that reports readiness must not be forgotten."""
     health = {look_up.path for look_up in all_look_ups() if 503 in look_up.error_types}
     live = {"/health/live", "/v2/health/live", "/.well-known/live"}
-    assert health | live | {"/health/ready", "/metrics"} == UNOBSERVED
+    assert health | live | {"/health/ready", "/metrics", FILES} == UNOBSERVED
 
 
 @pytest.mark.parametrize(
@@ -224,8 +225,8 @@ async def test_requests_whose_deadline_passes_have_their_work(parts: tuple[Serve
     """Over REST by the header; over gRPC by the client's deadline, where gRPC itself may cancel the call."""
     edges, recorder = parts
     edges.core.score.hold()
-    response = await post(edges, BODY, **{"x-request-timeout": "0.2"})
-    async with AsyncRerankClient(edges.address, timeout=0.2) as client:
+    response = await post(edges, BODY, **{"x-request-timeout": "1.5"})
+    async with AsyncRerankClient(edges.address, timeout=1.5) as client:
         with pytest.raises(grpc.aio.AioRpcError):
             await client.rerank("0", ["1", "2"])
     for status, documents in ((504, 3), ("DEADLINE_EXCEEDED", 2)):

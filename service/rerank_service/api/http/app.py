@@ -1,4 +1,4 @@
-"""The REST application: dialects and look-ups on their paths, health checks, and the OpenAPI page at /docs."""
+"""The REST application: dialects and look-ups on their paths, health checks, the playground, and the page /docs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -21,6 +21,7 @@ from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.openapi import openapi_page
+from rerank_service.api.http.playground.routes import FILES, Playground
 from rerank_service.api.http.routes import RerankRoutes, error_response
 from rerank_service.api.request_id import request_id_from
 from rerank_service.errors import Unauthenticated, UnknownRoute, excerpt
@@ -28,10 +29,16 @@ from rerank_service.errors import Unauthenticated, UnknownRoute, excerpt
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(routes: RerankRoutes, cors_origins: Sequence[str] = (), metrics: MetricsRoute | None = None) -> FastAPI:
+def build_app(
+    routes: RerankRoutes,
+    cors_origins: Sequence[str] = (),
+    metrics: MetricsRoute | None = None,
+    playground: Playground | None = None,
+) -> FastAPI:
     """Return the application with all routes.
 
     Pages of `cors_origins` may send requests from a browser. `metrics` is the route of /metrics, if this port has it.
+    `playground` is the page at /. None: / redirects to /docs.
     """
     app = FastAPIOffline(
         title="rerank-service",
@@ -61,12 +68,21 @@ def build_app(routes: RerankRoutes, cors_origins: Sequence[str] = (), metrics: M
     if metrics is not None:
         app.add_route(METRICS, metrics.__call__, include_in_schema=False)
         app.add_exception_handler(Unauthenticated, _unauthenticated)
-    app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
+    _add_page(app, playground)
     app.add_exception_handler(HTTPException, _unknown_route)
     allow_origins(app, cors_origins)
     page = openapi_page(app, documented, look_ups, routes.facts)
     app.openapi = page  # type: ignore[method-assign]  # as FastAPI's documentation does, "Extending OpenAPI"
     return app
+
+
+def _add_page(app: FastAPI, playground: Playground | None) -> None:
+    """Add the page at /, and its files. Without a playground, / redirects to /docs."""
+    if playground is None:
+        app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
+        return
+    for path, endpoint in (("/", playground.page), ("/playground", _redirect_to_page), (FILES, playground.file)):
+        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, include_in_schema=False)
 
 
 def _add_get(
@@ -152,3 +168,7 @@ def _methods(request: Request) -> list[str]:
 
 def _redirect_to_docs() -> Response:
     return RedirectResponse("/docs")
+
+
+async def _redirect_to_page(request: Request) -> Response:  # noqa: ARG001 - an endpoint
+    return RedirectResponse("/")

@@ -12,6 +12,7 @@ EXPOSED_HEADERS = (
     "retry-after",
     "x-query-truncated",
     "x-rerank-score-type",
+    "server-timing",
     "x-compute-type",
     "x-compute-time",
     "x-compute-characters",

@@ -11,15 +11,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rerank_service.api.client_address import http_peer
 from rerank_service.api.http.dialects import all_look_ups
 from rerank_service.api.http.metrics_route import METRICS
+from rerank_service.api.http.playground.routes import FILES
 from rerank_service.api.request_id import request_id_from
 from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import excerpt
 from rerank_service.observability.request_record import OTHER
 
 UNOBSERVED = frozenset(
-    ("/health/live", "/health/ready", METRICS, *(look_up.path for look_up in all_look_ups() if look_up.is_health_check))
+    (
+        "/health/live",
+        "/health/ready",
+        METRICS,
+        FILES,
+        *(look_up.path for look_up in all_look_ups() if look_up.is_health_check),
+    )
 )
-"""Routes of health checks and metrics. They would hide the requests of callers."""
+"""Routes of health checks, metrics and files of the playground. They would hide the requests of callers."""
 _UNKNOWN = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 """Statuses of requests that no health check sends."""
 _KEY = "rerank.observation"

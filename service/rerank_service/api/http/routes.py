@@ -22,6 +22,7 @@ from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.options import RestOptions
 from rerank_service.api.http.request_body import BodyLimits, parse_body, read_body
+from rerank_service.api.http.server_timing import server_timing
 from rerank_service.api.ranking_headers import ranking_headers
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_observation import RequestObservation
@@ -51,13 +52,12 @@ class RerankRoutes:
 
     def facts(self, caller: Caller = ANYBODY) -> ServerFacts:
         """Return the current state and the limits of the server, with the models that the caller may use."""
-        infos, served = self._registry.infos(), self._registry.models()
-        template = served[0].bundle.manifest.template if served and served[0].info.name == infos[0].name else None
+        infos = self._registry.infos()
         return ServerFacts(
             models=[info for info in infos if caller.may_use(info.names)],
             find=lambda name: self._find(name, caller),
             limits=self._reranker.limits,
-            takes_instruction=template is not None and template.takes_instruction,
+            takes_instruction=bool(infos and infos[0].takes_instruction),
             key_required=self._keys.required,
             ready=self.ready,
         )
@@ -91,7 +91,7 @@ class RerankRoutes:
                 ranking = await _until_disconnect(request, self._rank(decoded, context, observation))
             response = _response(dialect.encode(ranking, exchange), exchange)
             headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
-            response.headers.update(headers)
+            response.headers.update(headers | server_timing(ranking.timing))
             return response
         except ClientDisconnect:
             return Response(status_code=_CLIENT_DISCONNECTED)

@@ -22,7 +22,7 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
         await _rank_example(console, local_address(addresses.grpc[0]), next(iter(api_keys), None))
     console.print(
         f"\n[bold]gRPC[/]  {', '.join(addresses.grpc)}   rerank.v1.Rerank, with reflection and health"
-        f"\n[bold]REST[/]  {', '.join(addresses.rest)}   POST /v2/rerank; {_docs(addresses.rest[0])}"
+        f"\n[bold]REST[/]  {', '.join(addresses.rest)}   POST /v2/rerank; {_page(addresses.rest[0])}"
         "\n\nServing until Ctrl-C.\n",
         highlight=False,
         soft_wrap=True,
@@ -39,9 +39,9 @@ async def _rank_example(console: Console, target: str, api_key: str | None) -> N
         console.print(f"\nThe example could not be ranked: {error.message}", markup=False)
 
 
-def _docs(rest: str) -> str:
-    """Return where to find the description of REST, which a browser shows only by TCP."""
+def _page(rest: str) -> str:
+    """Return where a browser shows the playground, or /docs without one. Browsers use TCP only."""
     if rest.startswith(UNIX):
         return "described at /docs"
     scheme, _, listening = rest.partition("://")
-    return f"try it at {scheme}://{local_address(listening)}/docs"
+    return f"try it at {scheme}://{local_address(listening)}/ in a browser"

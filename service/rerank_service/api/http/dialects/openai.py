@@ -33,6 +33,8 @@ class Model(TypedDict):
     """Reason for this provider and this precision."""
     calibration: str
     """Method of the calibration, and the meaning of its scores. Empty without a calibration."""
+    takes_instruction: bool | None
+    """True if a request may have `instruction`. null: the folder of the model cannot be read."""
     verdict: str
     """Outcome of the comparison with the original model at export."""
     digest: str
@@ -67,6 +69,7 @@ def model(info: ModelInfo) -> Model:
         "provider": info.provider,
         "choice": info.explanation,
         "calibration": info.calibration,
+        "takes_instruction": info.takes_instruction,
         "verdict": info.verdict,
         "digest": info.digest,
         "state": info.state.value,

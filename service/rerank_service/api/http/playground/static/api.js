@@ -1,0 +1,119 @@
+// Calls of the server. All URLs are relative to the page, so that a proxy may serve it below a prefix.
+
+import { parseServerTiming } from "./timing.js";
+
+/** A call failed. `message` is for people. */
+export class CallFailed extends Error {
+  /**
+   * @param {string} message
+   * @param {{status?: number, field?: string, retryAfter?: number | null, ours?: boolean, body?: unknown}} [facts]
+   */
+  constructor(message, { status = 0, field = "", retryAfter = null, ours = false, body = null } = {}) {
+    super(message);
+    /** HTTP status; 0: no response. */
+    this.status = status;
+    /** The invalid field, as the server names it, such as `documents[3]`. */
+    this.field = field;
+    /** Seconds until a retry makes sense. */
+    this.retryAfter = retryAfter;
+    /** True if the body is an error of a rerank server. */
+    this.ours = ours;
+    /** The body of the response. */
+    this.body = body;
+  }
+}
+
+/**
+ * @typedef {object} Answer
+ * @property {any} request the body that was sent
+ * @property {any} response the body that was received
+ * @property {string} scoreType "raw", "sigmoid" or "calibrated"
+ * @property {import("./timing.js").Timing | null} timing null: a proxy removed the header
+ * @property {number} elapsed milliseconds in the browser
+ */
+
+/**
+ * Rank documents.
+ * @param {object} request
+ * @param {{key: string, signal: AbortSignal}} call
+ * @returns {Promise<Answer>}
+ * @throws {CallFailed} the server or the network rejected the call
+ */
+export async function rank(request, { key, signal }) {
+  const began = performance.now();
+  const response = await send("v1/rerank", { method: "POST", body: JSON.stringify(request), signal }, key);
+  const body = await json(response);
+  if (!Array.isArray(body?.results)) throw new CallFailed("The response is not a ranking. Is a rerank server behind this address?", { body });
+  return {
+    request,
+    response: body,
+    scoreType: response.headers.get("x-rerank-score-type") ?? body.meta?.score_type ?? "",
+    timing: parseServerTiming(response.headers.get("server-timing") ?? ""),
+    elapsed: performance.now() - began,
+  };
+}
+
+/**
+ * @typedef {object} Model
+ * @property {string} id
+ * @property {number} max_tokens
+ * @property {string} precision
+ * @property {string} calibration
+ * @property {boolean | null} takes_instruction
+ * @property {boolean} ready
+ */
+
+/**
+ * Return the models of the server, the default one first.
+ * @param {string} key
+ * @returns {Promise<Model[]>}
+ * @throws {CallFailed}
+ */
+export async function listModels(key) {
+  const body = await json(await send("v1/models", { method: "GET" }, key));
+  return Array.isArray(body?.data) ? body.data : [];
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} options
+ * @param {string} key
+ * @returns {Promise<Response>}
+ */
+async function send(path, options, key) {
+  const headers = { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  let response;
+  try {
+    response = await fetch(new URL(path, document.baseURI), { ...options, headers, cache: "no-store" });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    if (key && !/^[\x20-\x7e]*$/.test(key)) throw new CallFailed("The key has characters that no header can carry.", { status: 401, ours: true });
+    throw new CallFailed("The server cannot be reached. Check that it runs, then try again.");
+  }
+  if (!response.ok) throw await failure(response);
+  return response;
+}
+
+/** @param {Response} response */
+async function failure(response) {
+  const body = await response.json().catch(() => null);
+  const message = body?.message ?? `The server answered with status ${response.status} ${response.statusText}.`;
+  const retry = Number.parseFloat(response.headers.get("retry-after") ?? "");
+  return new CallFailed(String(message), {
+    status: response.status,
+    field: String(body?.error?.param ?? ""),
+    retryAfter: Number.isFinite(retry) ? retry : null,
+    ours: Boolean(body?.message),
+    body,
+  });
+}
+
+/** @param {Response} response */
+async function json(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new CallFailed("The response is not JSON. Is a rerank server behind this address?", { status: response.status });
+  }
+}

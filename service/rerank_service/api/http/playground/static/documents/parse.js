@@ -1,0 +1,190 @@
+// Documents from text: lines, JSON, JSON lines or CSV.
+
+import { CsvInvalid, parseCsv } from "./csv.js";
+
+/** @typedef {"lines" | "json" | "csv"} Format */
+/** @typedef {string | Record<string, unknown>} Sent a document as it is sent */
+/**
+ * @typedef {object} Parsed
+ * @property {Sent[]} documents
+ * @property {string[]} fields the fields of objects, or the columns of a CSV; empty for plain texts
+ * @property {string} field the field that is ranked; "" means all of them
+ */
+
+/** Documents that cannot be read. */
+export class DocumentsInvalid extends Error {}
+
+/** `field` value for all fields of an object. */
+export const ALL = "*";
+const PREFERRED = ["text", "document", "passage", "content"];
+
+/**
+ * Return the documents in a text.
+ * @param {string} text
+ * @param {Format} format
+ * @param {string} chosen name of the field to rank; ALL; or "" for the default
+ * @returns {Parsed}
+ * @throws {DocumentsInvalid}
+ */
+export function parseDocuments(text, format, chosen = "") {
+  const parsed = format === "lines" ? plain(lines(text)) : format === "csv" ? fromCsv(text, chosen) : fromJson(text, chosen);
+  if (!parsed.documents.length) throw new DocumentsInvalid("Give at least one document.");
+  return parsed;
+}
+
+/**
+ * Return the format of a file by its name.
+ * @param {string} name
+ * @returns {Format}
+ */
+export function formatOf(name) {
+  if (/\.(csv|tsv)$/i.test(name)) return "csv";
+  return /\.(json|jsonl|ndjson)$/i.test(name) ? "json" : "lines";
+}
+
+/** @param {string} text */
+function lines(text) {
+  return text
+    .replace(/^\uFEFF/, "")
+    .split(/\r\n|\n|\r/)
+    .filter((line) => line.trim());
+}
+
+/**
+ * @param {Sent[]} documents
+ * @returns {Parsed}
+ */
+function plain(documents) {
+  return { documents, fields: [], field: "" };
+}
+
+/**
+ * @param {string} text
+ * @param {string} chosen
+ * @returns {Parsed}
+ */
+function fromCsv(text, chosen) {
+  const [header, ...rows] = csvRows(text);
+  if (!header) return plain([]);
+  if (!rows.length) throw new DocumentsInvalid("The first line of a CSV names its columns. Add a row below it.");
+  const field = fieldToRank(header, chosen) || header[0];
+  if (chosen === ALL) {
+    return { documents: rows.map((row) => Object.fromEntries(header.map((name, at) => [name, row[at] ?? ""]))), fields: header, field: ALL };
+  }
+  const at = header.indexOf(field);
+  return { documents: rows.map((row) => row[at] ?? ""), fields: header, field };
+}
+
+/** @param {string} text */
+function csvRows(text) {
+  try {
+    return parseCsv(text);
+  } catch (error) {
+    if (error instanceof CsvInvalid) throw new DocumentsInvalid(error.message);
+    throw error;
+  }
+}
+
+/**
+ * @param {string} text
+ * @param {string} chosen
+ * @returns {Parsed}
+ */
+function fromJson(text, chosen) {
+  const documents = listed(parsedJson(text));
+  documents.forEach((document, at) => {
+    const isObject = typeof document === "object" && document !== null && !Array.isArray(document);
+    if (typeof document !== "string" && !isObject) {
+      throw new DocumentsInvalid(`Document ${at} is ${kindOf(document)}. Each document is a string or an object.`);
+    }
+  });
+  const objects = documents.filter((document) => typeof document === "object");
+  const fields = [...new Set(objects.flatMap((document) => Object.keys(document)))];
+  if (!fields.length) return plain(documents);
+  const field = fieldToRank(fields, chosen) || ALL;
+  return { documents: field === ALL ? documents : documents.map((document, at) => textOf(document, field, at)), fields, field };
+}
+
+/**
+ * @param {string[]} fields
+ * @param {string} chosen
+ */
+function fieldToRank(fields, chosen) {
+  if (chosen === ALL || fields.includes(chosen)) return chosen;
+  const named = (/** @type {string} */ name) => fields.find((field) => field.trim().toLowerCase() === name);
+  return PREFERRED.map(named).find(Boolean) ?? "";
+}
+
+/**
+ * @param {Sent} document
+ * @param {string} field
+ * @param {number} at
+ */
+function textOf(document, field, at) {
+  if (typeof document === "string") return document;
+  const value = document[field];
+  if (typeof value === "string") return value;
+  throw new DocumentsInvalid(`Document ${at} has no text in "${field}". Choose another field.`);
+}
+
+/** @param {string} text */
+function parsedJson(text) {
+  if (!text.trim()) return [];
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const rows = lines(text);
+    if (rows.length > 1 && isJson(rows[0])) return rows.map(jsonLine);
+    throw new DocumentsInvalid(`This is not JSON${place(text, /** @type {Error} */ (error))}. Give an array of strings or of objects, or one of them per line.`);
+  }
+}
+
+/**
+ * @param {string} row
+ * @param {number} at
+ */
+function jsonLine(row, at) {
+  if (!isJson(row)) throw new DocumentsInvalid(`Line ${at + 1} is not JSON. Give one string or object per line.`);
+  return JSON.parse(row);
+}
+
+/** @param {string} row */
+function isJson(row) {
+  try {
+    JSON.parse(row);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Return where a text stops being JSON, if the browser says so.
+ * @param {string} text
+ * @param {Error} error
+ */
+function place(text, error) {
+  const position = /position (\d+)/.exec(error.message);
+  if (!position) return "";
+  return ` from line ${text.slice(0, Number(position[1])).split("\n").length} on`;
+}
+
+/**
+ * Return the list in a parsed text: an array, or the documents of a request.
+ * @param {any} value
+ * @returns {any[]}
+ */
+function listed(value) {
+  if (Array.isArray(value)) return value;
+  const list = value?.documents ?? value?.texts ?? value?.passages;
+  if (Array.isArray(list)) return list;
+  if (PREFERRED.some((name) => typeof value?.[name] === "string")) return [value]; // JSON lines with one line
+  throw new DocumentsInvalid(`This is ${kindOf(value)}. Give an array of strings or of objects, or one of them per line.`);
+}
+
+/** @param {unknown} value */
+function kindOf(value) {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
