@@ -1,6 +1,7 @@
 """Passes work on graphs whose shapes are not all known."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -101,7 +102,11 @@ READERS = {
 @pytest.mark.parametrize("name", READERS)
 def test_reader_of_an_unknown_shape_stays(name: str) -> None:
     """The graph is folded elsewhere, and keeps each operator and its results."""
-    attributes = {"Concat": {"axis": 0}, "LayerNormalization": {"axis": -1}, "Transpose": {"perm": [2, 1, 0]}}
+    attributes: dict[str, dict[str, Any]] = {
+        "Concat": {"axis": 0},
+        "LayerNormalization": {"axis": -1},
+        "Transpose": {"perm": [2, 1, 0]},
+    }
     nodes = [
         *_unknown("x", "copy"),
         helper.make_node("Equal", ["copy", "x"], ["same_bits"]),
@@ -160,7 +165,7 @@ def test_tensor_of_unknown_shape_is_not_cut() -> None:
 
 
 def test_values_of_reversed_and_transposed_paddings_are_not_guessed() -> None:
-    """torch writes the paddings of `pad(x, (0, 1))` as a matrix that is reversed and transposed. One zero comes last."""
+    """torch writes the paddings of `pad(x, (0, 1))` as a matrix, reversed and transposed. One zero is added last."""
     nodes = [
         _constant("given", 0, 1, 0, 0, 0, 0),
         _constant("pairs", -1, 2),

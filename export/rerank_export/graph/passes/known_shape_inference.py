@@ -19,7 +19,9 @@ _Rule = Callable[[onnx.NodeProto], None]
 
 
 class KnownShapeInference(SymbolicShapeInference):  # type: ignore[misc]  # onnxruntime has no types
-    """Infers what can be inferred: an operator with an unknown input, or without a rule, has outputs without a shape."""
+    """Infers what can be inferred: an operator with an unknown input, or without a rule, gives no shape."""
+
+    dispatcher_: dict[str, _Rule]
 
     def __init__(self, int_max: int, *, auto_merge: bool, guess_output_rank: bool, verbose: int) -> None:
         super().__init__(int_max, auto_merge, guess_output_rank, verbose)
