@@ -35,7 +35,7 @@ def test_readme_python_ranks_paris_first(server: Process, block: str) -> None:
     code = block.replace("127.0.0.1:50051", server.grpc).replace("http://127.0.0.1:8080", server.rest)
     command = [sys.executable, "-c", code]
     printed = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout
-    assert re.match(r"1 0\.9|.*index=1,", printed)
+    assert re.match(r"1 0\.[89]|.*index=1,", printed)
 
 
 def test_movies_of_togethers_cookbook(start: Start) -> None:
