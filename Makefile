@@ -69,7 +69,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -184,7 +184,13 @@ test-ray: $(RAY_VENV)/.ray  ## run rerank batch on a real Ray cluster on this ma
 gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU (gigabytes of libraries)
 	$(GPU_VENV)/bin/python -m pytest tests/gpu
 
-# STARTER: the folder that the bundled model was exported from
+# STARTER: the folder with the weights, the tokenizer and the labels of the bundled model (docs/starter.md)
+starter: $(VENV)/.dev $(EXPORT_VENV)/.export  ## build the bundled model again: make starter STARTER=<folder>
+	$(EXPORT_VENV)/bin/python tests/golden/make_starter.py "$(STARTER)" out/starter
+	$(BIN)/rerank calibrate --model out/starter --labels "$(STARTER)/calibration.jsonl.gz" --graded --picture docs/starter-reliability.png
+	cp out/starter/* service/rerank_service/models/starter/
+	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
+
 golden: $(EXPORT_VENV)/.export  ## compute the golden scores of the bundled model anew: make golden STARTER=<folder>
 	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import processors
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 from bench.host import read_host
@@ -45,7 +46,7 @@ _CALIBRATION_REQUESTS = 12
 def make(folder: Path) -> None:
     """Write the model in all forms."""
     source = folder / SOURCE
-    tokenizer = BertTokenizerFast(tokenizer_file=str(STARTER / "tokenizer.json"), model_max_length=512)
+    tokenizer = _tokenizer()
     requests = Workload(seed=SEED).prepared(_CALIBRATION_REQUESTS).requests
     pairs = [(request.query, document) for request in requests for document in request.documents]
     model = _spread(_random(tokenizer), tokenizer, pairs[::5])
@@ -62,6 +63,14 @@ def make(folder: Path) -> None:
         for file in TOKENIZER_FILES:
             shutil.copy(source / file, folder / name)
         shutil.copy(source / graph, folder / name / "model.onnx")
+
+
+def _tokenizer() -> BertTokenizerFast:
+    """Return the starter's tokenizer with BERT's pair form: the starter has a second [CLS] before the document."""
+    tokenizer = BertTokenizerFast(tokenizer_file=str(STARTER / "tokenizer.json"), model_max_length=512)
+    ends = [(word, tokenizer.convert_tokens_to_ids(word)) for word in ("[SEP]", "[CLS]")]
+    tokenizer.backend_tokenizer.post_processor = processors.BertProcessing(*ends)
+    return tokenizer
 
 
 def _random(tokenizer: BertTokenizerFast) -> BertForSequenceClassification:

@@ -11,6 +11,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from golden.cases import SCORES, TOKENS, Group
+from golden.starter_source import starter_source
 from golden.texts import GROUPS, token_texts
 from rerank_export.gate.torch_reference import TorchReference
 from rerank_export.library_output import silence_libraries
@@ -24,9 +25,9 @@ def main(folder: Path) -> None:
     """Write starter.json and starter_tokens.json."""
     from transformers import AutoTokenizer
 
-    source = ModelSource(folder, folder.name)
-    with silence_libraries():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+    with silence_libraries(), starter_source(folder) as code:
+        source = ModelSource(code, folder.name, trusted=True)
+        tokenizer = AutoTokenizer.from_pretrained(code)
         model = TorchReference(source, Scoring(), MAX_TOKENS)
         scores = [_scored(group, model, tokenizer) for group in GROUPS]
         tokens = [[text, tokenizer(text, add_special_tokens=False).input_ids] for text in token_texts()]

@@ -17,6 +17,7 @@ _QUERIES = (
     "how to reset a forgotten password",
     "¿Cuáles son los síntomas de la gripe?",
     "🚀 launch window for mars",
+    "🜁🜂",  # unknown words only, for most vocabularies
 )
 _DOCUMENTS = (
     "Washington, D.C. is the capital of the United States. It is a federal district.",
@@ -77,7 +78,7 @@ def padding_difference(bundle: Bundle, reference: TorchReference) -> float:
         padded = replace(limits, length_multiple=multiple)
         return reference.score(collate([pair], pad_id=bundle.manifest.pad_id, limits=padded))
 
-    pairs = _encode(bundle)[: len(_DOCUMENTS) - 1]  # without the longest document
+    pairs = [pair for at, pair in enumerate(_encode(bundle), 1) if at % len(_DOCUMENTS)]  # without the longest document
     return max(float(np.abs(logits(pair, _PADDED_TO) - logits(pair, 1)).max()) for pair in pairs)
 
 

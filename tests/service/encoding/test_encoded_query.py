@@ -37,22 +37,22 @@ def test_query_keeps_its_start_or_its_end(side: CutSide, kept: str) -> None:
     """As many tokens as leave a document its room."""
     limits = PairLimits(tokens=32, min_room=8, cut_query=True, cut_side=side)
     query = _STARTER.encode_query(_QUERY, limits=limits)
-    assert (query.query_tokens, query.room, query.truncated) == (32 - 3 - 8, 8, True)
-    assert _text(query.head.ids.tolist()).split() == [kept] * 21
+    assert (query.query_tokens, query.room, query.truncated) == (32 - 4 - 8, 8, True)
+    assert _text(query.head.ids.tolist()).split() == [kept] * 20
 
 
 def test_query_that_fits_is_not_cut() -> None:
     """It leaves exactly the room that a document must have."""
     limits = PairLimits(tokens=32, min_room=8, cut_query=True)
-    query = _STARTER.encode_query(" ".join(["first"] * 21), limits=limits)
-    assert (query.query_tokens, query.room, query.truncated) == (21, 8, False)
+    query = _STARTER.encode_query(" ".join(["first"] * 20), limits=limits)
+    assert (query.query_tokens, query.room, query.truncated) == (20, 8, False)
 
 
 def test_limit_of_the_request_cuts_the_query_further() -> None:
     """The document gets what the query leaves."""
     limits = PairLimits(tokens=32, min_room=8, cut_query=True, query_tokens=5)
     query = _STARTER.encode_query(_QUERY, limits=limits)
-    assert (query.query_tokens, query.room, query.truncated) == (5, 24, True)
+    assert (query.query_tokens, query.room, query.truncated) == (5, 23, True)
 
 
 def test_query_is_cut_within_its_template(letters: Path) -> None:
@@ -86,7 +86,7 @@ def test_character_of_several_tokens_stays_within_the_limit(tmp_path: Path, most
 def test_query_is_rejected_where_it_must_not_be_cut() -> None:
     """The error names the query, its tokens and the bound."""
     limits = PairLimits(tokens=32, min_room=8)
-    with pytest.raises(InvalidRequest, match=r"query has 60 tokens .* at most 32 tokens: .* to at most 21,") as caught:
+    with pytest.raises(InvalidRequest, match=r"query has 60 tokens .* at most 32 tokens: .* to at most 20,") as caught:
         _STARTER.encode_query(_QUERY, limits=limits)
     assert (caught.value.field, caught.value.reason) == ("query", "query_too_long")
 
@@ -110,7 +110,7 @@ def test_long_instruction_is_rejected_and_does_not_cut_the_query(letters: Path) 
 
 def test_pair_limit_below_the_template_is_rejected() -> None:
     """The error names vLLM's field, the only one that sets such a limit, and the smallest value."""
-    with pytest.raises(InvalidRequest, match=r"truncate_prompt_tokens is 4, .* at least 5") as caught:
-        _STARTER.encode_query("first", limits=PairLimits(tokens=4, min_room=1, cut_query=True))
+    with pytest.raises(InvalidRequest, match=r"truncate_prompt_tokens is 5, .* at least 6") as caught:
+        _STARTER.encode_query("first", limits=PairLimits(tokens=5, min_room=1, cut_query=True))
     assert (caught.value.field, caught.value.reason) == ("truncate_prompt_tokens", "out_of_range")
-    assert _STARTER.encode_query(_QUERY, limits=PairLimits(tokens=5, min_room=1, cut_query=True)).query_tokens == 1
+    assert _STARTER.encode_query(_QUERY, limits=PairLimits(tokens=6, min_room=1, cut_query=True)).query_tokens == 1

@@ -99,7 +99,7 @@ def test_document_keeps_a_quarter_of_the_window_beside_a_long_query(more: int) -
     plan = reading_plan(RerankRequest(query=query), _LIMITS, max_tokens=512, template=tokenizer.template_tokens)
     encoded = tokenizer.encode_query(query, limits=plan.pair)
     windows = tokenizer.encode_windows(encoded, document, plan).windows
-    assert (encoded.truncated, encoded.query_tokens, encoded.room) == (True, 512 - 3 - 128, 128)
+    assert (encoded.truncated, encoded.query_tokens, encoded.room) == (True, 512 - 4 - 128, 128)
     assert len(windows) <= 4
     assert sum(map(len, windows)) < 2_000
 

@@ -31,6 +31,8 @@ def shorten_last_layer(model: onnx.ModelProto) -> Shortened:
     pick = _pick(graph)
     if pick is None:
         return Shortened(model, 0, "the classifier does not read the first token alone")
+    if graph.shapes[pick.input[0]][1] == 1:
+        return Shortened(model, 0, "the last layer is computed for one token already")
     shortened = shorten(graph, _First(), pick)
     return shortened if shortened.matmuls else Shortened(model, 0, shortened.reason)
 

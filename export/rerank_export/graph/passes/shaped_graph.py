@@ -1,4 +1,4 @@
-"""A graph with the symbolic shapes of its tensors."""
+"""A graph with the symbolic shapes of its tensors, as far as they are known."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ import sympy
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.external_data_helper import uses_external_data
-from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+
+from rerank_export.graph.passes.known_shape_inference import KnownShapeInference
 
 Dim = Any
 """A dimension: a sympy expression; a sympy integer if it is known."""
@@ -24,6 +25,7 @@ class ShapedGraph:
 
     model: onnx.ModelProto
     shapes: dict[str, tuple[Dim, ...]]
+    """Shapes by the names of tensors. A tensor of unknown shape is missing."""
     values: dict[str, list[int]]
     """Contents of int64 tensors that depend on known shapes only, such as the size of a head."""
     producers: dict[str, int]
@@ -65,18 +67,20 @@ def reads(node: onnx.NodeProto) -> set[str]:
 
 
 def infer_shapes(model: onnx.ModelProto) -> ShapedGraph:
-    """Infer the shapes of a graph's tensors."""
-    inference = SymbolicShapeInference(2**31 - 1, auto_merge=True, guess_output_rank=False, verbose=0)
+    """Infer the shapes of a graph's tensors. A tensor whose shape cannot be inferred is not in `shapes`."""
+    inference = KnownShapeInference(2**31 - 1, auto_merge=True, guess_output_rank=False, verbose=0)
     # SymbolicShapeInference.infer_shapes does the same, but discards the values that are needed here
     inference._preprocess(model)
     for name in [name for name, weight in inference.initializers_.items() if uses_external_data(weight)]:
         del inference.initializers_[name]  # their shapes are known now, and the inference would read their contents
     while inference.run_:
         inference._infer_impl()
+    inference.restore_operators()
     inference._update_output_from_vi()
     inferred: onnx.ModelProto = inference.out_mp_
     graph = inferred.graph
-    shapes = {value.name: _dims(value) for value in (*graph.value_info, *graph.input, *graph.output)}
+    described = (*graph.value_info, *graph.input, *graph.output)
+    shapes = {value.name: _dims(value) for value in described if value.type.tensor_type.HasField("shape")}
     constants = {
         weight.name: numpy_helper.to_array(weight) for weight in graph.initializer if not uses_external_data(weight)
     }
@@ -87,7 +91,7 @@ def infer_shapes(model: onnx.ModelProto) -> ShapedGraph:
     shapes |= {weight.name: tuple(map(sympy.Integer, weight.dims)) for weight in graph.initializer}
     producers = {output: index for index, node in enumerate(graph.node) for output in node.output}
     sizes = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.INT64}
-    values = {name: numbers for name, numbers in _known_values(inference) if name in sizes}
+    values = {name: numbers for name, numbers in _known_values(inference) if name in sizes and name in shapes}
     return ShapedGraph(inferred, shapes, values, producers, constants)
 
 

@@ -55,8 +55,13 @@ class TokenCut:
         return f"{tensor}.one" if self.axes[tensor] == axis else self.cut_whole(tensor, axis)
 
     def can_cut(self, tensor: str, axis: int) -> bool:
-        """Return True if a tensor holds the token along the axis, or is the same for all tokens."""
-        shape = self.graph.shapes.get(tensor, ())
+        """Return True if a tensor holds the token along the axis, or is the same for all tokens.
+
+        A tensor of unknown shape may be either, so it is not cut.
+        """
+        shape = self.graph.shapes.get(tensor)
+        if shape is None:
+            return False
         return axis < 0 or len(shape) <= axis or shape[axis] == 1 or self.token.can_be_cut(shape, axis)
 
     def cut_whole(self, tensor: str, axis: int) -> str:

@@ -1,5 +1,6 @@
 """fp16 graphs for a GPU, checked on a CPU. Covers fusion, packing and fp16."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -19,12 +20,11 @@ from rerank_service.models.variants.fusion import cpu_logits, fuse, remove_casts
 from rerank_service.models.variants.packing import pack
 from rerank_service.models.variants.recipes import recipe
 from support.contrib import reference_logits
+from support.plain_bert import LAYERS, PLAIN_BERT
 
-_LAYERS = 6
 
-
-def _starter(bundle: Bundle) -> onnx.ModelProto:
-    model = onnx.load(bundle.graph)
+def _bert() -> onnx.ModelProto:
+    model = onnx.load(PLAIN_BERT)
     remove_casts(model)
     return model
 
@@ -37,47 +37,47 @@ def _rewrite_summary(model: onnx.ModelProto) -> str:
     return {entry.key: entry.value for entry in model.metadata_props}[REWRITE_KEY]
 
 
-def test_fused_graph_has_the_same_logits(starter: Bundle) -> None:
+def test_fused_graph_has_the_same_logits() -> None:
     """All layers but the last have their attention as one operator. The last layer has a query of one token."""
-    model = _starter(starter)
+    model = _bert()
     feed = sample_feed(model)
     before = cpu_logits(model, feed)
     result = fuse(model)
     kinds = _kinds(result)
-    assert kinds["Attention"] == _LAYERS - 1
-    assert kinds["SkipLayerNormalization"] == 2 * _LAYERS
-    assert kinds["BiasGelu"] == _LAYERS
+    assert kinds["Attention"] == LAYERS - 1
+    assert kinds["SkipLayerNormalization"] == 2 * LAYERS
+    assert kinds["BiasGelu"] == LAYERS
     assert kinds["Softmax"] == 1
     np.testing.assert_allclose(cpu_logits(result, feed), before, rtol=0, atol=1e-5)
 
 
-def test_packed_graph_has_the_same_logits(starter: Bundle) -> None:
+def test_packed_graph_has_the_same_logits() -> None:
     """Computed from the definitions of the operators: there are no kernels for a CPU."""
-    model = _starter(starter)
+    model = _bert()
     feed = sample_feed(model)
     before = cpu_logits(model, feed)
     result = fuse(model)
-    assert pack(result).attentions == _LAYERS - 1
+    assert pack(result).attentions == LAYERS - 1
     kinds = _kinds(result)
     assert kinds["Attention"] == 0
-    assert kinds["PackedAttention"] == _LAYERS - 1
+    assert kinds["PackedAttention"] == LAYERS - 1
     assert kinds["RemovePadding"] == 1
     assert kinds["RestorePadding"] == 3  # the last layer's rows: itself, its keys, its values
     np.testing.assert_allclose(reference_logits(result, feed), before, rtol=0, atol=1e-4)
 
 
-def test_packed_graph_ignores_padding_tokens(starter: Bundle) -> None:
+def test_packed_graph_ignores_padding_tokens() -> None:
     """Other ids after the end of a row give the same logits."""
-    result = fuse(_starter(starter))
+    result = fuse(_bert())
     assert pack(result).attentions
     feed = sample_feed(result)
-    other = {**feed, "input_ids": np.where(feed["attention_mask"], feed["input_ids"], 1234)}
+    other = {**feed, "input_ids": np.where(feed["attention_mask"], feed["input_ids"], 12)}
     np.testing.assert_array_equal(reference_logits(result, other), reference_logits(result, feed))
 
 
-def test_fp16_graph_has_nearly_the_same_logits(starter: Bundle) -> None:
+def test_fp16_graph_has_nearly_the_same_logits() -> None:
     """On the CPU, where operators without an fp16 kernel compute in fp32 between casts."""
-    model = _starter(starter)
+    model = _bert()
     feed = sample_feed(model)
     before = cpu_logits(model, feed)
     assert rewrite_fp16(model)
@@ -89,9 +89,9 @@ def test_fp16_graph_has_nearly_the_same_logits(starter: Bundle) -> None:
     np.testing.assert_allclose(after, before, rtol=0, atol=2e-2)
 
 
-def test_packed_graph_computes_each_tensor_before_it_is_read(starter: Bundle) -> None:
+def test_packed_graph_computes_each_tensor_before_it_is_read() -> None:
     """Each tensor is the output of one node. Inputs and outputs of the graph are unchanged."""
-    model = _starter(starter)
+    model = _bert()
     interface = [(put.name, put.type) for put in (*model.graph.input, *model.graph.output)]
     assert rewrite_fp16_packed(model)
     assert _rewrite_summary(model) == "5 attentions fused, 5 without padding"
@@ -103,12 +103,23 @@ def test_packed_graph_computes_each_tensor_before_it_is_read(starter: Bundle) ->
     assert [(put.name, put.type) for put in (*model.graph.input, *model.graph.output)] == interface
 
 
-def test_onnxruntime_accepts_the_operators_of_the_packed_graph(starter: Bundle) -> None:
+def test_onnxruntime_accepts_the_operators_of_the_packed_graph() -> None:
     """With their types and shapes. Only the CPU kernels are missing."""
-    model = _starter(starter)
+    model = _bert()
     assert rewrite_fp16_packed(model)
     with pytest.raises(BundleInvalid, match=r"Failed to find kernel for com\.microsoft\.RemovePadding"):
         open_session(model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"])
+
+
+def test_starter_in_fp16_has_nearly_the_same_logits(starter: Bundle) -> None:
+    """Its attention has a mask that separates query and document, which the fused operators do not have."""
+    model = onnx.load(starter.graph)
+    remove_casts(model)
+    feed = sample_feed(model)
+    before = cpu_logits(model, feed)
+    assert rewrite_fp16_packed(model)
+    assert _rewrite_summary(model) == "0 attentions fused, padded: it has no attention that could be fused"
+    np.testing.assert_allclose(cpu_logits(model, feed), before, rtol=0, atol=2e-2)
 
 
 def test_graph_without_attention_keeps_its_padding(small_model: Bundle) -> None:
@@ -176,12 +187,14 @@ def test_padded_and_packed_graphs_are_cached_separately(starter: Bundle, tmp_pat
     """CUDA graphs need fixed shapes, which a packed graph does not have."""
     packed = Engine(Provider.CUDA, Precision.FP16)
     padded = Engine(Provider.CUDA, Precision.FP16, cuda_graphs=True)
-    cache = Cache(tmp_path)
+    cache = Cache(tmp_path / "cache")
+    bert = Bundle(tmp_path, starter.manifest)
+    shutil.copy(PLAIN_BERT, bert.graph)
     summaries = []
     for engine in (packed, padded):
-        graph = graph_for(starter, engine, cache)
+        graph = graph_for(bert, engine, cache)
         assert isinstance(graph, Path)
-        assert graph_for(starter, engine, cache) == graph
+        assert graph_for(bert, engine, cache) == graph
         summaries.append(_rewrite_summary(onnx.load(graph, load_external_data=False)))
     assert summaries == ["5 attentions fused, 5 without padding", "5 attentions fused"]
     assert recipe(packed) != recipe(padded)
