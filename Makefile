@@ -187,7 +187,7 @@ gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU 
 # STARTER: the folder with the weights, the tokenizer and the labels of the bundled model (docs/starter.md)
 starter: $(VENV)/.dev $(EXPORT_VENV)/.export  ## build the bundled model again: make starter STARTER=<folder>
 	$(EXPORT_VENV)/bin/python tests/golden/make_starter.py "$(STARTER)" out/starter
-	$(BIN)/rerank calibrate --model out/starter --labels "$(STARTER)/calibration.jsonl.gz" --graded --picture docs/starter-reliability.png
+	$(BIN)/rerank calibrate --model out/starter --labels "$(STARTER)/calibration.jsonl.gz" --graded --picture docs/images/starter-reliability.png
 	cp out/starter/* service/rerank_service/models/starter/
 	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
 
