@@ -2,7 +2,8 @@
 
 - Platt scaling: Platt, Probabilistic outputs for support vector machines, 1999.
 - Isotonic regression: Zadrozny and Elkan, Transforming classifier scores into accurate multiclass probability
-  estimates, 2002.
+  estimates, 2002. Centred: Oron and Flournoy, Centered isotonic regression: point and interval estimation for
+  dose-response studies, 2017.
 """
 
 from dataclasses import dataclass
@@ -85,12 +86,15 @@ def _fit_platt(sample: LabelSample) -> Platt:
 
 
 def _fit_isotonic(sample: LabelSample) -> Isotonic:
+    """Fit a centred isotonic curve: a knot at the mean logit of each block of equal values, so that no part between two
+    knots is flat. Documents with different logits then have different scores."""
     from sklearn.isotonic import IsotonicRegression
 
     low, high = sample.score_bounds
     regression = IsotonicRegression(y_min=low, y_max=high)
-    regression.fit(sample.logits, sample.targets, sample_weight=sample.weights)
-    return Isotonic(
-        logits=tuple(regression.X_thresholds_.tolist()),
-        values=tuple(np.maximum.accumulate(regression.y_thresholds_).tolist()),
-    )
+    fitted = regression.fit_transform(sample.logits, sample.targets, sample_weight=sample.weights)
+    values, block = np.unique(fitted, return_inverse=True)
+    if len(values) == 1:
+        raise CalibrationFailed(_NO_RELATION)
+    centres = np.bincount(block, sample.weights * sample.logits) / np.bincount(block, sample.weights)
+    return Isotonic(logits=tuple(centres.tolist()), values=tuple(values.tolist()))

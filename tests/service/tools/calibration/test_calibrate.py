@@ -57,6 +57,14 @@ def test_isotonic_is_chosen_for_many_labels_that_no_sigmoid_fits() -> None:
     assert _calibrate(40, steps, method="isotonic").calibration.curve.method == "isotonic"
 
 
+def test_isotonic_curve_has_no_ties_between_its_ends() -> None:
+    """It is centred: also where the labels show no difference, a higher logit has a higher score."""
+    curve = _calibrate(500, lambda logits: np.where(logits > 0, 0.8, 0.2), method="isotonic").calibration.curve
+    assert curve.method == "isotonic"
+    inside = np.linspace(curve.logits[0], curve.logits[-1], 1000)
+    assert np.all(np.diff(curve.scores(inside)) > 0)
+
+
 def test_perfectly_separated_labels_give_no_certain_scores() -> None:
     """No score is 0 or 1, and the slope is finite."""
     for method in ("platt", "isotonic"):
