@@ -10,11 +10,15 @@ from collections.abc import Iterator, Sequence
 
 import sentencex
 
+from rerank_service.encoding.text_ends import text_start
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.highlights import MAX_SENTENCES
 
 _MIN_WORD_CHARS = 4
 """A piece with fewer letters and digits, such as "12." or "No.", belongs to the sentence after it."""
+_PART_CHARS = 4_000
+"""Maximum number of characters that sentencex reads in one call. It holds the GIL meanwhile, and the time of some texts
+grows with the square of their length. A longer sentence is split here; hardly any window holds one."""
 _LANGUAGE = "en"
 """Language whose abbreviations do not end a sentence. The marks that end one are those of all languages."""
 _LINE_BREAK = re.compile(r"\n[^\S\n]*(?P<next>\S*)")
@@ -62,16 +66,28 @@ def _line_ends(text: str, start: int, end: int) -> Iterator[int]:
             yield found.start()
 
 
-def _boundaries(text: str) -> list[Span]:
-    """Return the sentences that sentencex finds. A text on which it fails is one sentence."""
+def _boundaries(text: str) -> Iterator[Span]:
+    """Yield the sentences that sentencex finds. It reads the text in parts, each from the start of a sentence."""
+    start = 0
+    while start < len(text):
+        part = text_start(text[start : start + _PART_CHARS + 1], _PART_CHARS)
+        found = _boundaries_of_part(part)
+        if start + len(part) < len(text) and len(found) > 1:
+            found.pop()  # it may go on after the part: it is the first one of the next part
+        yield from ((start + first, start + last) for first, last in found)
+        start += found[-1][1]
+
+
+def _boundaries_of_part(part: str) -> list[Span]:
+    """Return the sentences of a part, without gaps. A part on which sentencex fails is one sentence."""
     try:
-        return [
-            (found["start_index"], found["end_index"]) for found in sentencex.get_sentence_boundaries(_LANGUAGE, text)
-        ]
+        found = sentencex.get_sentence_boundaries(_LANGUAGE, part)
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # a failure in Rust, which no subclass of Exception stands for
             raise
-        return [(0, len(text))]
+        return [(0, len(part))]
+    ends = (each["end_index"] for each in found)
+    return list(itertools.pairwise((0, *(end for end in ends if 0 < end < len(part)), len(part))))
 
 
 def _stripped(text: str, span: Span) -> Span | None:
@@ -85,21 +101,18 @@ def _stripped(text: str, span: Span) -> Span | None:
 def _merged(text: str, spans: Sequence[Span]) -> list[Span]:
     """Join each piece that has too few letters with the next one, and the last one with the piece before it."""
     merged: list[Span] = []
-    pending: int | None = None
+    begin, chars = None, 0
     for start, end in spans:
-        begin = start if pending is None else pending
-        pending = None if _has_words(text[begin:end]) else begin
-        if pending is None:
+        begin = start if begin is None else begin
+        chars += _word_chars(text[start:end])
+        if chars >= _MIN_WORD_CHARS:
             merged.append((begin, end))
-    if pending is None:
+            begin, chars = None, 0
+    if begin is None:
         return merged
-    return [*merged[:-1], (merged[-1][0] if merged else pending, spans[-1][1])]
+    return [*merged[:-1], (merged[-1][0] if merged else begin, spans[-1][1])]
 
 
-def _has_words(part: str) -> bool:
-    count = 0
-    for char in part:
-        count += char.isalnum()
-        if count == _MIN_WORD_CHARS:
-            return True
-    return False
+def _word_chars(piece: str) -> int:
+    """Return the number of letters and digits in a piece; at most `_MIN_WORD_CHARS`."""
+    return sum(1 for _ in itertools.islice(filter(str.isalnum, piece), _MIN_WORD_CHARS))

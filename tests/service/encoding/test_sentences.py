@@ -89,10 +89,38 @@ def test_text_on_which_the_library_failed() -> None:
     assert _sentences("one line \n\nhttp://a.b/c?d \rA\u2028.(): \n")[0] == "one line"
 
 
-def test_long_text_is_split_in_linear_time() -> None:
-    """A million characters are the limit of a document."""
-    assert len(sentence_spans("The quick brown fox jumps. " * 37_000)) == 37_000
-    assert len(sentence_spans("." * 1_000_000)) == 1
+@pytest.mark.parametrize(
+    ("unit", "count"),
+    [
+        ("The quick brown fox jumps. ", 37_000),
+        ("猫坐在垫子上。", 140_000),
+        ("10000. ", 140_000),
+        (".", 1),
+        ("!\n", 1),
+        ("a", 250),
+        ("'a' ", 250),
+    ],
+    ids=["prose", "chinese", "numbers", "dots", "short lines", "word", "quotes"],
+)
+def test_long_text_is_split_in_linear_time(unit: str, count: int) -> None:
+    """A million characters are the limit of a document. With the square of their number, this would take minutes."""
+    spans = sentence_spans(unit * (1_000_000 // len(unit)))
+    assert len(spans) == pytest.approx(count, rel=0.05)
+
+
+def test_very_long_sentence_is_split_at_a_blank() -> None:
+    """The library holds the GIL while it reads a part, so no part may be long. The next sentence is found as usual."""
+    text = "word " * 2_000 + "ends. Next one."
+    *parts, last = _sentences(text)
+    assert " ".join(parts) == text.removesuffix(" Next one.")
+    assert max(map(len, parts)) <= 4_000
+    assert last == "Next one."
+
+
+def test_sentence_across_two_parts_is_whole() -> None:
+    """A part begins where a sentence does."""
+    sentence = "The cat sat on the mat, and the dog beside it looked at the birds."
+    assert set(_sentences(f"{sentence} " * 200)) == {sentence}
 
 
 @pytest.mark.parametrize(
