@@ -37,6 +37,7 @@ def build_app(routes: RerankRoutes, cors_origins: Sequence[str] = (), metrics: M
         title="rerank-service",
         version=rerank_service.__version__,
         redoc_url=None,
+        redirect_slashes=False,  # paths come without a trailing slash: a redirect to one would lead back to itself
         description="Ranks documents by their relevance to a query. The keys of a body select its dialect: unified "
         "(Cohere v1 and v2, Together, Jina, Voyage, vLLM and similar services), TEI, mixedbread, NVIDIA, Pinecone, "
         "Weaviate, Amazon Bedrock and others.",

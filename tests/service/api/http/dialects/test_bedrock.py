@@ -67,6 +67,15 @@ async def test_model_may_be_an_arn(edges: Served, arn: str) -> None:
     assert (await post(edges, _body(_text("1"), arn=arn), "/rerank")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "arn", ["arn:aws:bedrock:us-west-2::small", "arn:aws:bedrock:us-west-2::custom-model/", "arn:"]
+)
+async def test_arn_without_a_name_is_an_unknown_model(edges: Served, arn: str) -> None:
+    """It does not stand for the default model."""
+    response = await post(edges, _body(_text("1"), arn=arn), "/rerank")
+    assert (response.status_code, response.headers["x-amzn-errortype"]) == (404, "ResourceNotFoundException")
+
+
 async def test_configuration_is_optional(edges: Served) -> None:
     """AWS SDKs require it, other callers may leave it out."""
     body = _body(_text("1"))
