@@ -7,15 +7,9 @@ from numpy.typing import NDArray
 
 from rerank_service.encoding.sentence_pairs import PreparedSentences
 from rerank_service.live_request import LiveRequest
-from rerank_service.ranking.highlights import ScoredText, SentenceBoard
+from rerank_service.ranking.highlights import ScoredText, SentenceBoard, steps
 from rerank_service.scheduling.batching import KeyedPair
 from rerank_service.scheduling.submission import Scored, Submission
-
-_PART_DOCUMENTS = 16
-"""Maximum number of documents whose sentences are tokenized in one step."""
-_PART_CHARS = 200_000
-"""Maximum number of characters that are split into sentences in one step, so that a cancelled request ends soon. A
-longer document has a step of its own."""
 
 _Place = tuple[int, int]
 """Index of a document, and the number of a sentence in it."""
@@ -35,18 +29,8 @@ class LiveHighlights:
         """Sentences that wait for the logit of an equal one."""
 
     def parts(self) -> Iterator[Sequence[ScoredText]]:
-        """Yield the documents of the ranking in parts, each small enough to be split and tokenized in one step."""
-        part: list[ScoredText] = []
-        chars = 0
-        for scored in map(self._live.board.scored_text, self._order):
-            own = len(scored.document.text)
-            if part and (len(part) == _PART_DOCUMENTS or chars + own > _PART_CHARS):
-                yield part
-                part, chars = [], 0
-            part.append(scored)
-            chars += own
-        if part:
-            yield part
+        """Return the documents of the ranking in parts, each small enough to be split and tokenized in one step."""
+        return steps(map(self._live.board.scored_text, self._order))
 
     def add(self, prepared: Sequence[PreparedSentences], submission: Submission) -> list[KeyedPair]:
         """Add the sentences of documents, and deliver the logits that are already known. Return the pairs that must be
