@@ -22,7 +22,6 @@ from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.openapi import openapi_page
 from rerank_service.api.http.routes import RerankRoutes, error_response
-from rerank_service.api.request_id import request_id_from
 from rerank_service.errors import Unauthenticated, UnknownRoute, excerpt
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -139,7 +138,9 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
 
 async def _unauthenticated(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unauthenticated)
-    return error_response(error, UNIFIED, Exchange(request_id_from(request.headers), METRICS))
+    observation = observation_of(request)
+    observation.fail(error)
+    return error_response(error, UNIFIED, Exchange(observation.id, METRICS))
 
 
 def _methods(request: Request) -> list[str]:

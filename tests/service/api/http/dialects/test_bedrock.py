@@ -6,7 +6,7 @@ import pytest
 
 from rerank_service.api.auth import Keys
 from support.http import post
-from support.running import Running, Served, served
+from support.running import MAX_MESSAGE_BYTES, Running, Served, served
 from support.small import WORDS
 
 _SIGNATURE = (
@@ -148,3 +148,25 @@ async def test_signature_is_not_a_key(core: Running) -> None:
             assert (await post(edges, _body(_text("1")), "/rerank", **headers)).status_code == 200
     async with served(core) as edges:
         assert (await post(edges, _body(_text("1")), "/rerank", authorization=_SIGNATURE)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "kind"),
+    [
+        (b"1" * (MAX_MESSAGE_BYTES + 1), {}, "ValidationException"),
+        (b"1" * 70_000, {"x-api-key": "wrong"}, "AccessDeniedException"),
+        (b"{", {}, "ValidationException"),
+        (b"{}", {"content-encoding": "private"}, "ValidationException"),
+    ],
+    ids=["too large", "large without a key", "no JSON", "coding"],
+)
+async def test_error_before_the_body_is_read_has_the_type_too(
+    core: Running, body: bytes, headers: dict[str, str], kind: str
+) -> None:
+    """Without the keys of the body, the form is unified. AWS SDKs take the type from the header."""
+    async with served(core, keys=Keys(["sesame"])) as edges:
+        response = await post(edges, body, "/rerank", **{"x-api-key": "sesame", **headers})
+        assert (response.headers["x-amzn-errortype"], response.json().keys() >= {"message"}) == (kind, True)
+        assert response.headers["x-amzn-requestid"] == response.headers["x-request-id"]
+        elsewhere = await post(edges, body, "/v1/rerank", **{"x-api-key": "sesame", **headers})
+        assert "x-amzn-errortype" not in elsewhere.headers
