@@ -7,12 +7,9 @@ from numpy.typing import NDArray
 
 from rerank_service.encoding.sentence_pairs import PreparedSentences
 from rerank_service.live_request import LiveRequest
-from rerank_service.ranking.highlights import ScoredText, SentenceBoard
+from rerank_service.ranking.highlights import ScoredText, SentenceBoard, steps
 from rerank_service.scheduling.batching import KeyedPair
 from rerank_service.scheduling.submission import Scored, Submission
-
-_PART_DOCUMENTS = 16
-"""Number of documents whose sentences are tokenized in one step."""
 
 _Place = tuple[int, int]
 """Index of a document, and the number of a sentence in it."""
@@ -32,9 +29,8 @@ class LiveHighlights:
         """Sentences that wait for the logit of an equal one."""
 
     def parts(self) -> Iterator[Sequence[ScoredText]]:
-        """Yield the documents of the ranking in parts, each small enough to be tokenized in one step."""
-        for start in range(0, len(self._order), _PART_DOCUMENTS):
-            yield [self._live.board.scored_text(index) for index in self._order[start : start + _PART_DOCUMENTS]]
+        """Return the documents of the ranking in parts, each small enough to be split and tokenized in one step."""
+        return steps(map(self._live.board.scored_text, self._order))
 
     def add(self, prepared: Sequence[PreparedSentences], submission: Submission) -> list[KeyedPair]:
         """Add the sentences of documents, and deliver the logits that are already known. Return the pairs that must be

@@ -1,7 +1,7 @@
 """Highlights of a ranking: the sentences of each result that score best for the query. Pure."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rerank_service.errors import InferenceFailed, TooLarge
@@ -11,6 +11,10 @@ from rerank_service.ranking.request import RerankRequest
 
 MAX_SENTENCES = 100
 """Maximum number of sentences of a document that are scored."""
+_STEP_DOCUMENTS = 16
+"""Maximum number of documents whose sentences are tokenized in one step."""
+_STEP_CHARS = 200_000
+"""Maximum number of characters that are split into sentences in one step, so that a cancelled request ends soon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,21 @@ def check_result_count(request: RerankRequest, documents: int | None, limit: int
             field="top_n",
             reason="too_many_highlights",
         )
+
+
+def steps(texts: Iterable[ScoredText]) -> Iterator[list[ScoredText]]:
+    """Yield texts in lists, each small enough for one step. A longer text has a step of its own."""
+    step: list[ScoredText] = []
+    chars = 0
+    for scored in texts:
+        own = len(scored.document.text)
+        if step and (len(step) == _STEP_DOCUMENTS or chars + own > _STEP_CHARS):
+            yield step
+            step, chars = [], 0
+        step.append(scored)
+        chars += own
+    if step:
+        yield step
 
 
 class SentenceBoard:

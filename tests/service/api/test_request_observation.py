@@ -132,6 +132,23 @@ async def test_no_health_check_is_observed(parts: tuple[Served, Recorder], metho
     assert (record.call, record.status) == (path, status)
 
 
+@pytest.mark.parametrize("path", ["/v2/models/small/ready", "/metrics"])
+async def test_guessed_key_is_observed(core: Running, path: str) -> None:
+    """Also on routes that are not observed otherwise."""
+    async with observed(core, keys=KEYS, metrics=_metrics) as (edges, recorder):
+        assert (await edges.http.get(path, headers={"x-api-key": "guess"})).status_code == 401
+        record = await recorder.next()
+        assert (record.call, record.status) == (path, 401)
+        assert record.failure is not None
+        assert record.failure.reason == "invalid_api_key"
+        assert (await edges.http.get(path, headers={"x-api-key": "sesame"})).status_code in (200, 503)
+        assert recorder.empty
+
+
+async def _metrics(_accept: str) -> tuple[bytes, str]:
+    return b"", "text/plain"
+
+
 @pytest.mark.parametrize(
     ("path", "route", "dialect"),
     [

@@ -1,7 +1,7 @@
 """Sentences of texts in many languages: exact positions in code points, no failure on any text."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank_service.encoding.sentences import nearest_spans, sentence_spans
@@ -42,12 +42,13 @@ def test_sentences_of_many_languages(text: str, sentences: list[str]) -> None:
         ),
         ("This text is wrapped\nat a width. It ends.", ["This text is wrapped\nat a width.", "It ends."]),
         ("one paragraph\n\nand another", ["one paragraph", "and another"]),
+        ("one paragraph\n \n\t\nand another", ["one paragraph", "and another"]),
         ("one line\r\n\r\nand another\u2028Third line", ["one line", "and another", "Third line"]),
         ("- first item\n- second item", ["- first item", "- second item"]),
         ("Un titre\nÉcole fermée\nÜber uns", ["Un titre", "École fermée", "Über uns"]),
         ("東京の天気\n大阪の天気", ["東京の天気", "大阪の天気"]),
     ],
-    ids=["title", "fields", "wrapped", "paragraphs", "blanks", "items", "accents", "without case"],
+    ids=["title", "fields", "wrapped", "paragraphs", "blank lines", "blanks", "items", "accents", "without case"],
 )
 def test_line_ends_sentence_unless_text_is_wrapped(text: str, sentences: list[str]) -> None:
     """In wrapped text, the next line begins with a lower-case letter."""
@@ -72,9 +73,10 @@ def test_blank_text_has_no_sentence(text: str) -> None:
 _HARD = "A.!?。\"'()《\n\r\t 1:•\u2028\x00\x85\u3000😀\u0301।؟«…"
 
 
-@given(st.text(alphabet=st.one_of(st.sampled_from(_HARD), st.characters(exclude_categories=["Cs"]))))
-def test_sentences_hold_all_of_any_text_but_blanks(text: str) -> None:
-    """They are in order, do not overlap, and have no blanks around them."""
+_ANY = st.text(alphabet=st.one_of(st.sampled_from(_HARD), st.characters(exclude_categories=["Cs"])))
+
+
+def _check_spans(text: str) -> None:
     end = 0
     for start, last in sentence_spans(text):
         assert not text[end:start].strip()
@@ -83,16 +85,68 @@ def test_sentences_hold_all_of_any_text_but_blanks(text: str) -> None:
     assert not text[end:].strip()
 
 
+@given(_ANY)
+def test_sentences_hold_all_of_any_text_but_blanks(text: str) -> None:
+    """They are in order, do not overlap, and have no blanks around them."""
+    _check_spans(text)
+
+
+@settings(max_examples=30)
+@given(_ANY.filter(bool))
+def test_sentences_hold_all_of_any_long_text(text: str) -> None:
+    """The library reads it in parts."""
+    _check_spans(text * (5_000 // len(text)))
+
+
 def test_text_on_which_the_library_failed() -> None:
     """sentencex 1.0.32 panics on blanks beyond ASCII before an initial."""
     assert _sentences("(\u2028A\u2028. Smith wrote it.") == ["(\u2028A\u2028. Smith wrote it."]
     assert _sentences("one line \n\nhttp://a.b/c?d \rA\u2028.(): \n")[0] == "one line"
 
 
-def test_long_text_is_split_in_linear_time() -> None:
-    """A million characters are the limit of a document."""
-    assert len(sentence_spans("The quick brown fox jumps. " * 37_000)) == 37_000
-    assert len(sentence_spans("." * 1_000_000)) == 1
+@pytest.mark.parametrize(
+    ("unit", "count"),
+    [
+        ("The quick brown fox jumps. ", 37_000),
+        ("猫坐在垫子上。", 140_000),
+        ("10000. ", 140_000),
+        (".", 1),
+        ("!\n", 1),
+        ("a", 500),
+        ("'a' ", 500),
+        (" \n", 0),
+    ],
+    ids=["prose", "chinese", "numbers", "dots", "short lines", "word", "quotes", "blank lines"],
+)
+def test_long_text_is_split_in_linear_time(unit: str, count: int) -> None:
+    """A million characters are the limit of a document. With the square of their number, this would take minutes."""
+    spans = sentence_spans(unit * (1_000_000 // len(unit)))
+    assert len(spans) == pytest.approx(count, rel=0.05)
+
+
+def test_very_long_sentence_is_split_at_a_blank() -> None:
+    """The library holds the GIL while it reads a part, so no part may be long. The next sentence is found as usual."""
+    text = "word " * 1_000 + "ends. Next one."
+    *parts, last = _sentences(text)
+    assert " ".join(parts) == text.removesuffix(" Next one.")
+    assert max(map(len, parts)) <= 2_000
+    assert last == "Next one."
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["The cat sat on the mat, and the dog beside it looked at the birds."],
+        ['He said: "No. Not now."', "Then he (and. She) left."],
+        ["「猫。犬。」と言った。"],
+    ],
+    ids=["prose", "quotation", "japanese"],
+)
+def test_long_text_has_the_sentences_of_a_short_one(sentences: list[str]) -> None:
+    """Each is whole, wherever a part of the text ends."""
+    text = " ".join(sentences)
+    assert _sentences(text) == sentences
+    assert _sentences(f"{text} " * 300) == sentences * 300
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from rerank_service.errors import InferenceFailed, TooLarge
 from rerank_service.ranking.document import Document
-from rerank_service.ranking.highlights import ScoredText, SentenceBoard, check_result_count
+from rerank_service.ranking.highlights import ScoredText, SentenceBoard, check_result_count, steps
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import Highlight
 from rerank_service.ranking.scoreboard import Scoreboard
@@ -30,6 +30,27 @@ def test_few_results_and_requests_without_highlights_are_accepted() -> None:
     for top_n, documents in ((3, None), (3, 9), (None, 3), (9, 2)):
         check_result_count(_request(top_n), documents, 3)
     check_result_count(_request(highlights=0), None, 3)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sizes"),
+    [
+        ([], []),
+        ([1] * 40, [16, 16, 8]),
+        ([90_000, 90_000, 90_000, 1, 1], [2, 3]),
+        ([1, 1_000_000, 1_000_000, 1, 0], [1, 1, 1, 2]),
+    ],
+    ids=["none", "many", "long", "longest"],
+)
+def test_steps_are_short(lengths: list[int], sizes: list[int]) -> None:
+    """A cancelled request waits for one step: few texts, of few characters."""
+    texts = [
+        ScoredText(index=at, document=Document("a" * chars), logit=0.0, truncated=False)
+        for at, chars in enumerate(lengths)
+    ]
+    found = list(steps(texts))
+    assert [len(step) for step in found] == sizes
+    assert [scored for step in found for scored in step] == texts
 
 
 def test_best_sentences_come_first() -> None:

@@ -23,7 +23,6 @@ from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.openapi import openapi_page
 from rerank_service.api.http.playground.routes import FILES, Playground
 from rerank_service.api.http.routes import RerankRoutes, error_response
-from rerank_service.api.request_id import request_id_from
 from rerank_service.errors import Unauthenticated, UnknownRoute, excerpt
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -44,6 +43,7 @@ def build_app(
         title="rerank-service",
         version=rerank_service.__version__,
         redoc_url=None,
+        redirect_slashes=False,  # paths come without a trailing slash: a redirect to one would lead back to itself
         description="Ranks documents by their relevance to a query. The keys of a body select its dialect: unified "
         "(Cohere v1 and v2, Together, Jina, Voyage, vLLM and similar services), TEI, mixedbread, NVIDIA, Pinecone, "
         "Weaviate, Amazon Bedrock and others.",
@@ -154,7 +154,9 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
 
 async def _unauthenticated(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unauthenticated)
-    return error_response(error, UNIFIED, Exchange(request_id_from(request.headers), METRICS))
+    observation = observation_of(request)
+    observation.fail(error)
+    return error_response(error, UNIFIED, Exchange(observation.id, METRICS))
 
 
 def _methods(request: Request) -> list[str]:

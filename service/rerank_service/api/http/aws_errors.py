@@ -16,6 +16,7 @@ _TYPES = {
     401: "AccessDeniedException",
     403: "AccessDeniedException",
     404: "ResourceNotFoundException",
+    405: "ValidationException",
     408: "ModelTimeoutException",
     413: "ValidationException",
     415: "ValidationException",
@@ -44,10 +45,18 @@ def aws_headers(exchange: Exchange) -> dict[str, str]:
     return {"x-amzn-requestid": exchange.id}
 
 
+def aws_error_headers(error: RequestError, exchange: Exchange) -> dict[str, str]:
+    """Return the headers of an error, from which AWS SDKs take its type."""
+    return {"x-amzn-errortype": _TYPES.get(_status(error), "InternalServerException"), **aws_headers(exchange)}
+
+
 def aws_error(error: RequestError, exchange: Exchange, documents: str) -> JsonResponse:
     """Return the response for an error. `documents` is the client's name for the documents."""
-    status = _STATUSES.get(error.http_status, error.http_status)
     message, _ = with_document_name(error, documents)
     body: AwsError = {"message": message}
-    kind = _TYPES.get(status, "InternalServerException")
-    return JsonResponse(body, status, {"x-amzn-errortype": kind, **aws_headers(exchange)})
+    return JsonResponse(body, _status(error), aws_error_headers(error, exchange))
+
+
+def _status(error: RequestError) -> int:
+    """Return the HTTP status of an error in Bedrock."""
+    return _STATUSES.get(error.http_status, error.http_status)

@@ -24,6 +24,9 @@ _JSON_TYPES = {
     type(None): "null",
 }
 
+_MESSAGES = {"model_type": "an object", "dict_type": "an object"}
+"""Texts in place of those of pydantic that have names of Python, by the type of the error."""
+
 
 class JsonBody(BaseModel):
     """The known fields of a request body. Unknown fields are ignored."""
@@ -51,7 +54,7 @@ def _invalid(error: ValidationError) -> InvalidRequest:
     field = _path(first["loc"])
     if first["type"] == "missing":
         return InvalidRequest(f"{field} is required", field=field, reason="missing")
-    message = first["msg"].removeprefix("Input should be ")
+    message = _MESSAGES.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     value = "" if first["type"] == "literal_error" else f", not {_shown(first['input'])}"
     return InvalidRequest(f"{field} must be {message}{value}", field=field, reason="invalid")
 

@@ -27,8 +27,13 @@ UNOBSERVED = frozenset(
     )
 )
 """Routes of health checks, metrics and files of the playground. They would hide the requests of callers."""
-_UNKNOWN = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-"""Statuses of requests that no health check sends."""
+_ALWAYS_OBSERVED = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+)
+"""Statuses that no health check should get. A caller who guesses API keys is seen on every route."""
 _KEY = "rerank.observation"
 _UNSENT = 500
 """Status of a request that ended without a response. uvicorn then responds with 500."""
@@ -60,7 +65,7 @@ class ObservedApp:
             await self._app(scope, receive, send_observed)
         finally:
             observation.route = self._route(scope)
-            if observation.route not in UNOBSERVED or observation.status in _UNKNOWN:
+            if observation.route not in UNOBSERVED or observation.status in _ALWAYS_OBSERVED:
                 observation.finish()
 
     def _observation(self, scope: Scope) -> RequestObservation:

@@ -15,6 +15,16 @@ async def test_unknown_route_has_the_form_of_all_errors(edges: Served, method: s
     assert ("invalid_request_error" in response.text) is False
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "path", ["/v1/inference/", "/inference//", "/model//invoke", "/v1/retrieval//reranking", "/v2/models//ready"]
+)
+async def test_path_without_its_model_is_unknown(edges: Served, method: str, path: str) -> None:
+    """404, not a redirect that leads back to itself."""
+    response = await edges.http.request(method, path)
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_route")
+
+
 async def test_openapi_page_needs_no_other_host(edges: Served) -> None:
     """The server has all assets of the page."""
     page = (await edges.http.get("/docs")).text

@@ -17,6 +17,7 @@ from rerank_service.errors import InvalidRequest
         ({"query": None}, "query must be a valid string, not null"),
         ({"documents": {}}, "documents must be a valid list, not an object"),
         ({"truncation_side": "private"}, "truncation_side must be 'left', 'right' or ''"),
+        ({"relevant_spans": "private"}, "relevant_spans must be an object, not a string"),
         ({"kwargs": "private"}, "kwargs must be empty: send its entries as fields of the body"),
     ],
 )

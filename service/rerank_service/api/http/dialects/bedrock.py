@@ -203,8 +203,8 @@ class Bedrock:
 
 
 def model_of_arn(name: str) -> str:
-    """Return the name of the model in an ARN; any other name unchanged."""
-    return name.partition("/")[2] if name.startswith("arn:") else name
+    """Return the name of the model in an ARN; any other name unchanged, also an ARN without a name: no model has it."""
+    return (name.startswith("arn:") and name.partition("/")[2]) or name
 
 
 class _SourceReader(JsonReader):

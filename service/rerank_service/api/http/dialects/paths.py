@@ -22,6 +22,8 @@ RERANK_PATHS = (
 """
 RERANKING_PATHS = ("/v1/reranking", "/reranking")
 """Paths of mixedbread, NVIDIA and llama.cpp."""
+SHARED_PATH = "/rerank"
+"""Path of the unified dialect, TEI, Amazon Bedrock, Pinecone and Weaviate."""
 COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank", "/providers/cohere/v2/rerank")
 """Paths of Cohere's API version 2. The last is that of Azure AI Foundry."""
 PATH_MODEL = "{model:path}"

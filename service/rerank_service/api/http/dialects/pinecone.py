@@ -90,8 +90,10 @@ class Pinecone(Unified):
 
     def matches(self, body: Body) -> bool:
         """Return whether the body has the keys of Pinecone's clients, and its documents are objects."""
-        keys = body.keys() >= _ALWAYS and body.keys() <= _KEYS
-        return keys and documents_key(body) == "documents" and all(isinstance(raw, dict) for raw in body["documents"])
+        if not (body.keys() >= _ALWAYS and body.keys() <= _KEYS and documents_key(body) == "documents"):
+            return False
+        documents = body["documents"]
+        return isinstance(documents, list) and all(isinstance(raw, dict) for raw in documents)
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""

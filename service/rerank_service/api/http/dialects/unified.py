@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
+from rerank_service.api.http.aws_errors import aws_error_headers
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
-from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS, RERANK_PATHS, RERANKING_PATHS
+from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS, RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import Documents, EmptyObject, Flag, Limit, Size, Text, only, ranked_by_fields
@@ -226,7 +227,9 @@ class Unified:
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
-        return JsonResponse(error_body(error, exchange.body), error.http_status)
+        # Bedrock shares this path: a body that could not be read may be its own
+        headers = aws_error_headers(error, exchange) if exchange.path == SHARED_PATH and not exchange.body else {}
+        return JsonResponse(error_body(error, exchange.body), error.http_status, headers)
 
     def returned_document(self, original: Any) -> Any:
         """Return a sent document as an object: together 1.x and litellm fail on a string."""

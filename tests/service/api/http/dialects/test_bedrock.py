@@ -6,7 +6,7 @@ import pytest
 
 from rerank_service.api.auth import Keys
 from support.http import post
-from support.running import Running, Served, served
+from support.running import MAX_MESSAGE_BYTES, Running, Served, served
 from support.small import WORDS
 
 _SIGNATURE = (
@@ -65,6 +65,15 @@ async def test_number_of_results_limits_the_ranking(edges: Served) -> None:
 async def test_model_may_be_an_arn(edges: Served, arn: str) -> None:
     """The name is behind the first slash."""
     assert (await post(edges, _body(_text("1"), arn=arn), "/rerank")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "arn", ["arn:aws:bedrock:us-west-2::small", "arn:aws:bedrock:us-west-2::custom-model/", "arn:"]
+)
+async def test_arn_without_a_name_is_an_unknown_model(edges: Served, arn: str) -> None:
+    """It does not stand for the default model."""
+    response = await post(edges, _body(_text("1"), arn=arn), "/rerank")
+    assert (response.status_code, response.headers["x-amzn-errortype"]) == (404, "ResourceNotFoundException")
 
 
 async def test_configuration_is_optional(edges: Served) -> None:
@@ -139,3 +148,25 @@ async def test_signature_is_not_a_key(core: Running) -> None:
             assert (await post(edges, _body(_text("1")), "/rerank", **headers)).status_code == 200
     async with served(core) as edges:
         assert (await post(edges, _body(_text("1")), "/rerank", authorization=_SIGNATURE)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "kind"),
+    [
+        (b"1" * (MAX_MESSAGE_BYTES + 1), {}, "ValidationException"),
+        (b"1" * 70_000, {"x-api-key": "wrong"}, "AccessDeniedException"),
+        (b"{", {}, "ValidationException"),
+        (b"{}", {"content-encoding": "private"}, "ValidationException"),
+    ],
+    ids=["too large", "large without a key", "no JSON", "coding"],
+)
+async def test_error_before_the_body_is_read_has_the_type_too(
+    core: Running, body: bytes, headers: dict[str, str], kind: str
+) -> None:
+    """Without the keys of the body, the form is unified. AWS SDKs take the type from the header."""
+    async with served(core, keys=Keys(["sesame"])) as edges:
+        response = await post(edges, body, "/rerank", **{"x-api-key": "sesame", **headers})
+        assert (response.headers["x-amzn-errortype"], response.json().keys() >= {"message"}) == (kind, True)
+        assert response.headers["x-amzn-requestid"] == response.headers["x-request-id"]
+        elsewhere = await post(edges, body, "/v1/rerank", **{"x-api-key": "sesame", **headers})
+        assert "x-amzn-errortype" not in elsewhere.headers
