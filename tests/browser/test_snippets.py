@@ -17,7 +17,7 @@ from rerank_service.api.auth import Keys
 from support.browser import cards, code, fill, opened_page, playground, rank, url
 from support.running import Running, Served
 
-NASTY = 'it\'s "quoted" $HOME `id` \\n \\ \t %s {x} 100% !! 😀 \u2028 é\nJSON\n\'\'\'\n"""\nend'
+NASTY = 'it\'s "quoted" $HOME `id` \\n \\ \t %s {x} 100% !! 😀 \u2028 \u202e\x9b é\nJSON\n\'\'\'\n"""\nend'
 TEXTS = [NASTY, "Paris is the capital of France.", "", "Rome's in Italy.\r\n", "\x7f\x01 <b>"]
 OBJECTS = [{"title": "It's", "n": 1, "ok": True, "no": None}, {"title": "Paris"}, "plain"]
 
@@ -142,3 +142,6 @@ async def test_long_call_comes_by_standard_input(browser: Browser, site: Served,
         script.write_text(copied)
         response = json.loads(await _run("bash", str(script), PATH="/usr/bin:/bin"))
         assert sorted(result["index"] for result in response["results"]) == [0, 1]
+        await fill(page, "capital", ["日本" * 20_000])
+        for tab in ("curl", "grpcurl"):
+            assert "<<'JSON'" in await _copied(page, tab), "the limit counts bytes"
