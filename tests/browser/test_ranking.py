@@ -226,8 +226,8 @@ async def test_many_documents_are_shown_in_parts(page: Page) -> None:
 async def test_csv_with_thousands_of_columns(page: Page) -> None:
     """The page offers some of them, and the one that is ranked."""
     await page.check("#format input[value=csv]", force=True)
-    names = ",".join(f"c{number}" for number in range(150_000))
-    await page.fill("#documents", f"{names},text\n{',' * 150_000}Paris")
+    names = ",".join(f"c{number}" for number in range(1000))
+    await page.fill("#documents", f"{names},text\n{',' * 1000}Paris")
     await rank(page)
     assert await page.input_value("#column") == "text"
     assert await page.locator("#column option").count() < 300

@@ -57,21 +57,24 @@ async def _copied(page: Page, tab: str, grpc: str = "") -> str:
         await page.fill("#grpc-address", grpc)
     await page.click("#code button:text-is('Copy')")
     await page.wait_for_selector("#code button:text-is('Copied')")
-    copied = str(await page.evaluate("navigator.clipboard.readText()"))
-    await page.wait_for_selector("#code button:text-is('Copy')")
-    return copied
+    return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
 async def _check_all(page: Page, edges: Served, folder: Path, *, key: str = "") -> None:
     """Run the code of all forms."""
     expected = _results(json.loads(await code(page, "Response")))
     environment = {"PATH": "/usr/bin:/bin", "RERANK_API_KEY": key}
-    output = await _run("bash", "-c", await _copied(page, "curl"), **environment)
-    assert _same(_results(json.loads(output)), expected)
+    scripts = {}
     for at, tab in enumerate(("RerankClient", "Python stub", "Cohere SDK")):
-        script = folder / f"{at}.py"
-        script.write_text(await _copied(page, tab, "" if tab == "Cohere SDK" else edges.address))
-        assert _same(_printed(await _run(sys.executable, str(script), **environment)), expected), tab
+        scripts[tab] = folder / f"{at}.py"
+        scripts[tab].write_text(await _copied(page, tab, "" if tab == "Cohere SDK" else edges.address))
+    output, *printed = await asyncio.gather(
+        _run("bash", "-c", await _copied(page, "curl"), **environment),
+        *(_run(sys.executable, str(script), **environment) for script in scripts.values()),
+    )
+    assert _same(_results(json.loads(output)), expected)
+    for tab, lines in zip(scripts, printed, strict=True):
+        assert _same(_printed(lines), expected), tab
 
 
 async def _set(page: Page) -> None:

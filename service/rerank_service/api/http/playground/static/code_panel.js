@@ -87,6 +87,7 @@ export class CodePanel {
   /** Show the chosen form of the current call. */
   render() {
     clearTimeout(this.soon);
+    this.copyButton.textContent = "Copy";
     const columns = this.columns();
     this.which.hidden = columns < 2;
     const shown = this.source(columns < 2 ? 0 : this.column);
