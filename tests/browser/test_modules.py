@@ -36,12 +36,63 @@ async def test_csv_is_that_of_rfc_4180(modules: Any) -> None:
         '"a;b",c\n1,2': [["a;b", "c"], ["1", "2"]],
         "a\tb\r1\t2": [["a", "b"], ["1", "2"]],
         "": [],
-        'a,b\n"1"': [["a", "b"], ["1"]],
+        'a,b\n"1",': [["a", "b"], ["1", ""]],
     }
     for text, rows in cases.items():
         assert await modules("documents/csv", "parseCsv", text) == {"value": rows}, text
-    for text, line in {'a\n\n"b': 3, '"a\nb"c': 2, 'x\n"a" ,b': 2}.items():
+    for text, line in {'a\n\n"b': 3, '"a\nb"c': 2, 'x\n"a" ,b': 2, "t\n\nRome, in Italy": 3, 'a,b\n"1\n2"': 2}.items():
         assert (await modules("documents/csv", "parseCsv", text))["error"].startswith(f"Line {line}: ")
+
+
+async def test_columns_without_and_with_the_same_name(modules: Any) -> None:
+    """A data frame writes its index without a name. Two columns with one name could not be told apart."""
+    frame = ",text,label\n0,Paris,a\n1,Rome,b\n"
+    for chosen, documents in {
+        "": ["Paris", "Rome"],
+        "label": ["a", "b"],
+        "*": [{"text": "Paris", "label": "a"}, {"text": "Rome", "label": "b"}],
+    }.items():
+        parsed = (await modules("documents/parse", "parseDocuments", frame, "csv", chosen))["value"]
+        assert parsed["documents"] == documents
+        assert parsed["fields"] == ["text", "label"]
+    assert (await modules("documents/parse", "parseDocuments", " \n1", "csv"))["value"]["documents"] == ["1"]
+    repeated = await modules("documents/parse", "parseDocuments", "text,text\n1,2", "csv")
+    assert 'several columns "text"' in repeated["error"]
+    nameless = (await modules("documents/parse", "parseDocuments", '[{"": "x", "text": "y"}]', "json"))["value"]
+    assert nameless["documents"] == ["y"]
+
+
+async def test_json_of_all_editors(modules: Any) -> None:
+    """A mark of byte order, blank lines that count, and objects that are nested too deeply to be sent."""
+    assert (await modules("documents/parse", "parseDocuments", '\ufeff["a"]', "json"))["value"]["documents"] == ["a"]
+    blank = await modules("documents/parse", "parseDocuments", '"a"\n\n\n{x\n', "json")
+    assert blank["error"].startswith("Line 4 is not JSON")
+    deep = '[{"a":' + "[" * 100_000 + "]" * 100_000 + ',"b":"x"}]'
+    assert "nested more than 100" in (await modules("documents/parse", "parseDocuments", deep, "json"))["error"]
+    assert (await modules("documents/parse", "parseDocuments", deep, "json", "b"))["value"]["documents"] == ["x"]
+
+
+async def test_excerpts_end_between_words(modules: Any) -> None:
+    """Around each mark. Marks that are near each other share an excerpt; texts without spaces are cut anywhere."""
+    words = "word " * 400
+
+    async def shown(text: str, marks: list[list[int]]) -> str:
+        spans = [{"start": start, "end": end} for start, end in marks]
+        pieces = (await modules("codepoints", "pieces", text, None, spans))["value"]
+        return "".join(piece["text"] for piece in (await modules("excerpt", "excerpt", text, pieces, spans))["value"])
+
+    assert await shown("short", [[0, 5]]) == "short"
+    for text in (words, "😀" * 900, " " + "x" * 900):
+        assert 200 < len(await shown(text, [])) < 900, "the beginning"
+    assert (await shown(words, [])).endswith("word …")
+    far = await shown(words, [[1500, 1504], [10, 14]])
+    assert far.count("…") == 2
+    assert set(far.replace("…", "").split()) == {"word"}
+    assert (await shown(words, [[500, 504], [520, 524]])).count("…") == 2
+    assert not (await shown(words, [[1990, 2000]])).endswith("…")
+    huge = await shown(words, [[100, 1900]])
+    assert len(huge) < 600
+    assert (await shown("😀" * 900, [[800, 802]])).startswith("… 😀")
 
 
 async def test_field_to_rank(modules: Any) -> None:
@@ -153,6 +204,25 @@ async def test_server_timing_is_read(modules: Any) -> None:
     assert (await modules("timing", "parseServerTiming", ""))["value"] is None
 
 
+async def test_code_shows_what_is_not_seen(modules: Any) -> None:
+    """Characters that reorder text or control a terminal are escapes, in strings and in names. Emoji stay."""
+    text = "a\u202eb\u2066c\x9bd\u2028e\x7f👩‍👩‍👧"
+    body = {"query": text, "documents": [{text: text}, text]}
+    target = {"base": "http://h", "grpc": "h:1", "tls": False, "key": False, "model": "m"}
+    for form in (
+        "curl/curl",
+        "grpcurl/grpcurl",
+        "python_client/pythonClient",
+        "python_stub/pythonStub",
+        "cohere/cohere",
+    ):
+        module, function = form.split("/")
+        shown = (await modules(f"snippets/{module}", function, body, target))["value"]
+        assert not set(shown) & set("\u202e\u2066\x9b\u2028\x7f"), form
+        assert "👩‍👩‍👧" in shown
+        assert "\\u202e" in shown
+
+
 async def test_code_for_tls(modules: Any) -> None:
     """A page over TLS offers calls over TLS."""
     body = {"query": "q", "documents": ["d"]}
@@ -177,7 +247,9 @@ async def test_text_of_objects_is_that_of_the_server(modules: Any) -> None:
         ("a", "a", True),
         ({"t": "a"}, "a", True),
         ({"t": "a", "n": 1, "x": None, "b": True}, "t: a\nn: 1\nb: true", True),
-        ({"t": "a", "n": 1.5}, "t: a\nn: 1.5", False),
+        ({"t": "a", "n": 1.5}, "t: a\nn: 1.5", True),
+        ({"t": "a", "n": 1e-5}, "t: a\nn: 0.00001", False),
+        ({"t": "a", "n": 1e20}, "t: a\nn: 100000000000000000000", False),
         ({"t": "a", "n": {"b": 1}}, 't: a\nn: {"b":1}', False),
     ]
     for document, text, exact in cases:

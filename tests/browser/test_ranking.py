@@ -218,5 +218,17 @@ async def test_many_documents_are_shown_in_parts(page: Page) -> None:
     await rank(page)
     assert len(await cards(page)) == 100
     await page.click("button:has-text('Show 100 more of 130')")
+    assert await page.evaluate("document.activeElement.matches('.card:nth-child(101)')"), "the keyboard goes on there"
     await page.click("button:has-text('Show 30 more of 30')")
     assert sorted(await cards(page)) == list(range(230))
+
+
+async def test_csv_with_thousands_of_columns(page: Page) -> None:
+    """The page offers some of them, and the one that is ranked."""
+    await page.check("#format input[value=csv]", force=True)
+    names = ",".join(f"c{number}" for number in range(1000))
+    await page.fill("#documents", f"{names},text\n{',' * 1000}Paris")
+    await rank(page)
+    assert await page.input_value("#column") == "text"
+    assert await page.locator("#column option").count() < 300
+    assert await cards(page) == [0]

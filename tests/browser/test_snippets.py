@@ -17,7 +17,7 @@ from rerank_service.api.auth import Keys
 from support.browser import cards, code, fill, opened_page, playground, rank, url
 from support.running import Running, Served
 
-NASTY = 'it\'s "quoted" $HOME `id` \\n \\ \t %s {x} 100% !! 😀 \u2028 é\nJSON\n\'\'\'\n"""\nend'
+NASTY = 'it\'s "quoted" $HOME `id` \\n \\ \t %s {x} 100% !! 😀 \u2028 \u202e\x9b é\nJSON\n\'\'\'\n"""\nend'
 TEXTS = [NASTY, "Paris is the capital of France.", "", "Rome's in Italy.\r\n", "\x7f\x01 <b>"]
 OBJECTS = [{"title": "It's", "n": 1, "ok": True, "no": None}, {"title": "Paris"}, "plain"]
 
@@ -57,21 +57,24 @@ async def _copied(page: Page, tab: str, grpc: str = "") -> str:
         await page.fill("#grpc-address", grpc)
     await page.click("#code button:text-is('Copy')")
     await page.wait_for_selector("#code button:text-is('Copied')")
-    copied = str(await page.evaluate("navigator.clipboard.readText()"))
-    await page.wait_for_selector("#code button:text-is('Copy')")
-    return copied
+    return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
 async def _check_all(page: Page, edges: Served, folder: Path, *, key: str = "") -> None:
     """Run the code of all forms."""
     expected = _results(json.loads(await code(page, "Response")))
     environment = {"PATH": "/usr/bin:/bin", "RERANK_API_KEY": key}
-    output = await _run("bash", "-c", await _copied(page, "curl"), **environment)
-    assert _same(_results(json.loads(output)), expected)
+    scripts = {}
     for at, tab in enumerate(("RerankClient", "Python stub", "Cohere SDK")):
-        script = folder / f"{at}.py"
-        script.write_text(await _copied(page, tab, "" if tab == "Cohere SDK" else edges.address))
-        assert _same(_printed(await _run(sys.executable, str(script), **environment)), expected), tab
+        scripts[tab] = folder / f"{at}.py"
+        scripts[tab].write_text(await _copied(page, tab, "" if tab == "Cohere SDK" else edges.address))
+    output, *printed = await asyncio.gather(
+        _run("bash", "-c", await _copied(page, "curl"), **environment),
+        *(_run(sys.executable, str(script), **environment) for script in scripts.values()),
+    )
+    assert _same(_results(json.loads(output)), expected)
+    for tab, lines in zip(scripts, printed, strict=True):
+        assert _same(_printed(lines), expected), tab
 
 
 async def _set(page: Page) -> None:
@@ -142,3 +145,6 @@ async def test_long_call_comes_by_standard_input(browser: Browser, site: Served,
         script.write_text(copied)
         response = json.loads(await _run("bash", str(script), PATH="/usr/bin:/bin"))
         assert sorted(result["index"] for result in response["results"]) == [0, 1]
+        await fill(page, "capital", ["日本" * 20_000])
+        for tab in ("curl", "grpcurl"):
+            assert "<<'JSON'" in await _copied(page, tab), "the limit counts bytes"

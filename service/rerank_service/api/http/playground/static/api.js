@@ -1,5 +1,6 @@
-// Calls of the server. All URLs are relative to the page, so that a proxy may serve it below a prefix.
+// Calls of the server.
 
+import { serverUrl } from "./address.js";
 import { parseServerTiming } from "./timing.js";
 
 /** A call failed. `message` is for people. */
@@ -34,7 +35,7 @@ export class CallFailed extends Error {
 
 /**
  * Rank documents.
- * @param {object} request
+ * @param {Record<string, any>} request
  * @param {{key: string, signal: AbortSignal}} call
  * @returns {Promise<Answer>}
  * @throws {CallFailed} the server or the network rejected the call
@@ -43,7 +44,7 @@ export async function rank(request, { key, signal }) {
   const began = performance.now();
   const response = await send("v1/rerank", { method: "POST", body: JSON.stringify(request), signal }, key);
   const body = await json(response);
-  if (!Array.isArray(body?.results)) throw new CallFailed("The response is not a ranking. Is a rerank server behind this address?", { body });
+  if (!isRanking(body, request.documents.length)) throw new CallFailed("The response is not a ranking. Is a rerank server behind this address?", { body });
   return {
     request,
     response: body,
@@ -51,6 +52,16 @@ export async function rank(request, { key, signal }) {
     timing: parseServerTiming(response.headers.get("server-timing") ?? ""),
     elapsed: performance.now() - began,
   };
+}
+
+/**
+ * Return whether a body is a ranking: a document and a finite score in each result.
+ * @param {any} body
+ * @param {number} documents number of documents in the request
+ */
+function isRanking(body, documents) {
+  const known = (/** @type {any} */ index) => Number.isInteger(index) && index >= 0 && index < documents;
+  return Array.isArray(body?.results) && body.results.every((/** @type {any} */ each) => known(each?.index) && Number.isFinite(each.relevance_score));
 }
 
 /**
@@ -84,7 +95,7 @@ async function send(path, options, key) {
   const headers = { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) };
   let response;
   try {
-    response = await fetch(new URL(path, document.baseURI), { ...options, headers, cache: "no-store" });
+    response = await fetch(serverUrl(path), { ...options, headers, cache: "no-store" });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     if (key && !/^[\x20-\x7e]*$/.test(key)) throw new CallFailed("The key has characters that no header can carry.", { status: 401, ours: true });
@@ -97,7 +108,7 @@ async function send(path, options, key) {
 /** @param {Response} response */
 async function failure(response) {
   const body = await response.json().catch(() => null);
-  const message = body?.message ?? `The server answered with status ${response.status} ${response.statusText}.`;
+  const message = body?.message ?? `The server answered with status ${`${response.status} ${response.statusText}`.trim()}.`;
   const retry = Number.parseFloat(response.headers.get("retry-after") ?? "");
   return new CallFailed(String(message), {
     status: response.status,

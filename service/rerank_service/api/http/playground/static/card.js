@@ -1,12 +1,9 @@
 // One result as a card.
 
-import { head, pieces } from "./codepoints.js";
+import { pieces } from "./codepoints.js";
 import { el } from "./dom.js";
+import { excerpt } from "./excerpt.js";
 import { scoreName, shownScore } from "./rows.js";
-
-const SHORT = 420;
-/** Code points that are shown before the first mark of a shortened text. */
-const BEFORE_MARK = 90;
 
 /**
  * Return the card of a row.
@@ -67,18 +64,19 @@ function score(value, scoreType) {
 /** @param {import("./rows.js").Row} row */
 function flags(row) {
   const shown = [];
-  if (row.windows > 1) shown.push(el("span", { class: "flag", title: "The document is longer than the model's limit. It was scored in parts." }, `${row.windows} windows, best one marked`));
+  if (row.windows > 1) shown.push(el("span", { class: "flag", title: "The document is longer than the model's limit. It was scored in parts." }, row.unmarked ? `${row.windows} windows` : `${row.windows} windows, best one marked`));
+  if (row.unmarked) shown.push(el("span", { class: "flag", title: "The page does not build the text of nested fields as the server does." }, "marks: see Response"));
   if (row.truncated) shown.push(el("span", { class: "flag warn", title: "A part of the text was not read." }, "truncated"));
   return shown.length ? el("p", { class: "flags" }, ...shown) : null;
 }
 
 /**
- * Return the text, shortened around its first mark, with a button that shows all of it.
+ * Return the text, shortened to the parts with its marks, with a button that shows all of it.
  * @param {Pick<import("./rows.js").Row, "text" | "window" | "highlights">} row
  */
 function passage(row) {
   const all = pieces(row.text, row.window, row.highlights);
-  const short = shortened(all);
+  const short = excerpt(row.text, all, row.highlights.length || !row.window ? row.highlights : [row.window]);
   const text = el("p", { class: "passage" }, ...short.map(marked));
   if (short === all) return text;
   let open = false;
@@ -97,42 +95,6 @@ function marked(piece) {
   if (!piece.window && !piece.highlight) return piece.text;
   const kind = [piece.window && "window", piece.highlight && "highlight"].filter(Boolean).join(" ");
   return el("mark", { class: kind }, piece.text);
-}
-
-/**
- * Return the pieces from shortly before the first mark on, at most SHORT code points; the same list if all of it fits.
- * @param {import("./codepoints.js").Piece[]} all
- */
-function shortened(all) {
-  const length = all.reduce((sum, piece) => sum + piece.text.length, 0);
-  if (length <= SHORT * 1.3) return all;
-  const first = Math.max(0, all.findIndex((piece) => piece.highlight || (piece.window && !all.some((other) => other.highlight))));
-  const shown = [];
-  let left = SHORT;
-  const before = all[first - 1];
-  if (first > 0 && before) {
-    const end = tail(before.text);
-    shown.push({ ...before, text: end.length < before.text.length || first > 1 ? `… ${end}` : end });
-    left -= end.length;
-  }
-  for (const piece of all.slice(first)) {
-    if (left <= 0) break;
-    const text = piece.text.length > left ? head(piece.text, left).replace(/(?<=\S)\s+\S*$/u, "") : piece.text;
-    left = text === piece.text ? left - text.length : 0;
-    shown.push({ ...piece, text: text === piece.text ? text : `${text} …` });
-  }
-  return shown;
-}
-
-/**
- * Return the last words of a text, at most BEFORE_MARK code points.
- * @param {string} text
- */
-function tail(text) {
-  const points = [...text];
-  if (points.length <= BEFORE_MARK) return text;
-  const end = points.slice(-BEFORE_MARK).join("");
-  return end.replace(/^\S*\s+(?=\S)/u, "");
 }
 
 /** @param {string} text */

@@ -21,6 +21,8 @@ const TABS = [
 ];
 /** Longest text that is shown; the button copies all of it. */
 const SHOWN = 60_000;
+/** Milliseconds without a key press until the code follows an edit. */
+const PAUSE = 200;
 
 /** The panel. */
 export class CodePanel {
@@ -35,6 +37,7 @@ export class CodePanel {
     this.chosen = 0;
     this.column = 0;
     this.text = "";
+    this.soon = 0;
     this.address = /** @type {HTMLInputElement} */ (el("input", { id: "grpc-address", value: grpc, spellcheck: "false", size: 22 }));
     this.addressField = el("label", { class: "inline", for: "grpc-address" }, "gRPC address ", this.address);
     this.output = el("code", {});
@@ -83,6 +86,8 @@ export class CodePanel {
 
   /** Show the chosen form of the current call. */
   render() {
+    clearTimeout(this.soon);
+    this.copyButton.textContent = "Copy";
     const columns = this.columns();
     this.which.hidden = columns < 2;
     const shown = this.source(columns < 2 ? 0 : this.column);
@@ -94,23 +99,42 @@ export class CodePanel {
     this.copyButton.toggleAttribute("disabled", !this.text);
   }
 
+  /** Show the call of an edited input when typing pauses: a long one takes a moment. */
+  renderSoon() {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.render(), PAUSE);
+  }
+
   async copy() {
-    await copyText(this.text);
-    this.copyButton.textContent = "Copied";
+    this.render();
+    this.copyButton.textContent = (await copyText(this.text)) ? "Copied" : "Not allowed: select the text";
     setTimeout(() => (this.copyButton.textContent = "Copy"), 1500);
   }
 }
 
 /**
- * Copy a text. Pages without TLS have no clipboard interface, so they copy a selection.
+ * Copy a text. Pages without TLS have no clipboard interface, and a browser may forbid it: they copy a selection.
  * @param {string} text
+ * @returns {Promise<boolean>} false if the browser forbids both
  */
 export async function copyText(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copySelection(text);
+  }
+}
+
+/** @param {string} text */
+function copySelection(text) {
+  const focused = document.activeElement;
   const area = /** @type {HTMLTextAreaElement} */ (el("textarea", { class: "hidden", "aria-hidden": "true" }));
   area.value = text;
   document.body.append(area);
   area.select();
-  document.execCommand("copy");
+  const copied = document.execCommand("copy");
   area.remove();
+  if (focused instanceof HTMLElement) focused.focus();
+  return copied;
 }

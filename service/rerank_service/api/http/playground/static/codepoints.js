@@ -44,12 +44,3 @@ export function unitOffsets(text, points) {
   }
   return offsets;
 }
-
-/**
- * Cut a text after a number of code points.
- * @param {string} text
- * @param {number} count
- */
-export function head(text, count) {
-  return text.slice(0, unitOffsets(text, [count])[0]);
-}

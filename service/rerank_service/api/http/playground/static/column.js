@@ -68,6 +68,7 @@ export class Column {
   /** Remove the ranking. */
   reset() {
     this.answer = null;
+    this.problem.hidden = true;
     this.summary.replaceChildren();
     this.list.replaceChildren();
   }
@@ -112,12 +113,14 @@ function list(title, builders) {
   const more = el("button", { type: "button", class: "more" });
   let shown = 0;
   const show = () => {
+    const first = shown;
     cards.append(...builders.slice(shown, shown + CARDS).map((build) => build()));
     shown = Math.min(builders.length, shown + CARDS);
     more.hidden = shown === builders.length;
     more.textContent = `Show ${Math.min(CARDS, builders.length - shown)} more of ${builders.length - shown}`;
+    return first;
   };
-  more.addEventListener("click", show);
+  more.addEventListener("click", () => /** @type {HTMLElement} */ (cards.children[show()]).focus());
   show();
   return el("div", { class: "list" }, el("h3", {}, title), cards, more);
 }

@@ -5,6 +5,8 @@ import { byId, el, radios } from "./dom.js";
 import { showFieldError } from "./field_errors.js";
 
 const MAX_FILE_BYTES = 32 * 1024 * 1024;
+/** Fields that can be chosen. More of them would make each key press slow. */
+const MAX_FIELDS = 200;
 const HINTS = {
   lines: "One document per line. You can also drop a file: text, JSON, JSON lines or CSV.",
   json: "An array of strings or of objects, one of them per line, or the body of a request.",
@@ -115,7 +117,9 @@ export class InputPanel {
     const { fields, field } = this.parsed ?? { fields: [], field: "" };
     byId("column-choice").hidden = fields.length < 2;
     const all = format === "csv" ? "all columns" : "all fields";
-    this.column.replaceChildren(...fields.map((name) => el("option", { value: name }, name)), el("option", { value: ALL }, all));
+    const offered = fields.slice(0, MAX_FIELDS);
+    if (field && field !== ALL && !offered.includes(field)) offered.push(field);
+    this.column.replaceChildren(...offered.map((name) => el("option", { value: name }, name)), el("option", { value: ALL }, all));
     this.column.value = field;
   }
 

@@ -1,5 +1,6 @@
 // The page: connects input, columns, code and the fragment of the URL.
 
+import { serverUrl } from "./address.js";
 import { CallFailed, listModels, rank } from "./api.js";
 import { CodePanel, copyText } from "./code_panel.js";
 import { Column } from "./column.js";
@@ -9,6 +10,7 @@ import { KEY, placeOf, showFieldError } from "./field_errors.js";
 import { InputPanel } from "./input_panel.js";
 import { storedKey, storeKey } from "./key_store.js";
 import { requestBody } from "./request.js";
+import { listenToKeys } from "./shortcuts.js";
 import { defaultSettings, fromFragment, toFragment } from "./state.js";
 import { shownTime } from "./timing.js";
 import { lightTogether } from "./together.js";
@@ -50,7 +52,7 @@ class Page {
     byId("show-key").addEventListener("click", () => this.askForKey(""));
     byId("view").addEventListener("change", () => (this.arrange(), void this.rank()));
     this.key.addEventListener("change", () => this.useKey());
-    document.addEventListener("keydown", (event) => this.shortcut(event));
+    listenToKeys({ query: this.input.query, key: this.key, running: () => this.running !== null, rank: () => void this.rank(), useKey: () => this.useKey(), cancel: () => this.cancel() });
     window.addEventListener("hashchange", () => this.fromLink());
     lightTogether(byId("columns"));
     byId("key-field").hidden = !this.key.value;
@@ -123,7 +125,7 @@ class Page {
 
   edited() {
     this.columns.forEach((column) => column.stale(true));
-    this.code.render();
+    this.code.renderSoon();
   }
 
   async rank() {
@@ -131,7 +133,7 @@ class Page {
     const input = this.input.checked();
     this.remember();
     this.code.render();
-    if (!input) return this.columns.forEach((column) => column.reset());
+    if (!input) return this.columns.forEach((column) => column.reset()), this.say("Not ranked.");
     const running = new AbortController();
     this.running = running;
     this.show(true);
@@ -144,6 +146,7 @@ class Page {
     this.show(false);
     this.code.render();
     this.say(outcomes.filter(Boolean).join(" ") || "Not ranked.");
+    if (outcomes.some(Boolean) && !this.models.length) void this.loadModels(); // the server was not there before
   }
 
   /**
@@ -186,7 +189,7 @@ class Page {
    */
   failAtInput(place, message) {
     if (place === KEY) return this.askForKey(message), true;
-    const field = { query: this.input.query, documents: this.input.documents }[place];
+    const field = place === "query" ? this.input.query : place === "documents" ? this.input.documents : null;
     if (field) showFieldError(field, message);
     return Boolean(field);
   }
@@ -199,7 +202,9 @@ class Page {
     this.columns.forEach((column) => column.idle());
     this.show(false);
     this.say(words);
-    if (words) byId("rank").focus();
+    if (!words) return;
+    this.columns.forEach((column) => column.stale(true));
+    byId("rank").focus();
   }
 
   /** @param {boolean} running */
@@ -237,18 +242,9 @@ class Page {
 
   async share() {
     const fits = this.remember();
-    if (fits) await copyText(location.href);
-    this.say(fits ? "The link is copied. It has query, documents and settings, and no key." : "Query and documents are too long for a link.");
-  }
-
-  /** @param {KeyboardEvent} event */
-  shortcut(event) {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void this.rank();
-    else if (event.key === "Enter" && event.target === this.input.query && !event.shiftKey) void this.rank();
-    else if (event.key === "Enter" && event.target === this.key) this.useKey();
-    else if (event.key === "Escape" && this.running) this.cancel();
-    else return;
-    event.preventDefault();
+    if (!fits) return this.say("Query and documents are too long for a link.");
+    const copied = await copyText(serverUrl(location.search + location.hash));
+    this.say(copied ? "The link is copied. It has query, documents and settings, and no key." : "The browser forbids copying. The link is in the address bar.");
   }
 
   /** @param {string} words */
@@ -266,7 +262,7 @@ class Page {
     if (!column || !parsed || !query.value.trim()) return null;
     const body = requestBody({ query: query.value, documents: parsed.documents, settings: this.settingsOf(column) });
     const target = {
-      base: new URL(".", document.baseURI).href.replace(/\/$/, ""),
+      base: serverUrl(".").replace(/\/$/, ""),
       grpc: "",
       tls: location.protocol === "https:",
       key: Boolean(this.key.value),

@@ -13,6 +13,7 @@ import { rankedText } from "./documents/ranked_text.js";
  * @property {import("./codepoints.js").Span | null} window
  * @property {number} windows
  * @property {import("./codepoints.js").Span[]} highlights
+ * @property {boolean} unmarked true if there are marks that the page cannot place
  * @property {boolean} truncated
  */
 
@@ -29,6 +30,8 @@ export function rows(answer, documents) {
   const width = widths(results.map((result) => result.relevance_score), answer.scoreType);
   return results.map((result, at) => {
     const { text, exact } = rankedText(documents[result.index]);
+    const window = isSpan(result.best_window) ? result.best_window : null;
+    const highlights = Array.isArray(result.highlights) ? result.highlights.filter(isSpan) : [];
     return {
       index: result.index,
       rank: at + 1,
@@ -36,12 +39,21 @@ export function rows(answer, documents) {
       score: result.relevance_score,
       width: width(result.relevance_score),
       text,
-      window: exact ? (result.best_window ?? null) : null,
+      window: exact ? window : null,
       windows: result.windows ?? 1,
-      highlights: exact ? (result.highlights ?? []) : [],
+      highlights: exact ? highlights : [],
+      unmarked: !exact && (window !== null || highlights.length > 0),
       truncated: Boolean(result.truncated),
     };
   });
+}
+
+/**
+ * Return whether a value is a part of a text, as results have it.
+ * @param {any} value
+ */
+function isSpan(value) {
+  return Number.isInteger(value?.start) && Number.isInteger(value?.end) && 0 <= value.start && value.start <= value.end;
 }
 
 /**

@@ -183,8 +183,11 @@ export class SettingsForm {
   }
 }
 
-/** @param {string} value */
+/**
+ * Return a number that should be whole: the server says so if it is not.
+ * @param {string} value
+ */
 function integer(value) {
-  const number = Number.parseInt(value, 10);
-  return Number.isFinite(number) ? number : null;
+  const number = Number(value);
+  return value.trim() && Number.isFinite(number) ? number : null;
 }

@@ -17,16 +17,26 @@ export class CsvInvalid extends Error {
  * @param {string} text
  * @param {string} [separator] default: the most frequent of comma, semicolon and tab in the first line
  * @returns {string[][]}
- * @throws {CsvInvalid} a quote is open at the end, or text follows a closing quote
+ * @throws {CsvInvalid} a quote is open at the end, text follows a closing quote, or rows have different lengths
  */
 export function parseCsv(text, separator = separatorOf(text)) {
   const reader = new Reader(text.replace(/^\uFEFF/, ""), separator);
   const rows = [];
   while (!reader.atEnd) {
+    const line = reader.line;
     const row = reader.row();
-    if (row.length > 1 || row[0] !== "") rows.push(row);
+    if (row.length === 1 && row[0] === "") continue;
+    rows.push(row);
+    if (row.length !== rows[0].length) {
+      throw new CsvInvalid(`${counted(row.length)}, but the first line has ${rows[0].length}. Put a text with a separator between double quotes.`, line);
+    }
   }
   return rows;
+}
+
+/** @param {number} fields */
+function counted(fields) {
+  return fields === 1 ? "there is 1 field" : `there are ${fields} fields`;
 }
 
 /** @param {string} text */

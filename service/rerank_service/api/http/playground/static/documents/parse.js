@@ -16,6 +16,7 @@ export class DocumentsInvalid extends Error {}
 
 /** `field` value for all fields of an object. */
 export const ALL = "*";
+const MAX_DEPTH = 100;
 const PREFERRED = ["text", "document", "passage", "content"];
 
 /**
@@ -44,10 +45,12 @@ export function formatOf(name) {
 
 /** @param {string} text */
 function lines(text) {
-  return text
-    .replace(/^\uFEFF/, "")
-    .split(/\r\n|\n|\r/)
-    .filter((line) => line.trim());
+  return rowsOf(text).filter((line) => line.trim());
+}
+
+/** @param {string} text */
+function rowsOf(text) {
+  return text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
 }
 
 /**
@@ -67,12 +70,27 @@ function fromCsv(text, chosen) {
   const [header, ...rows] = csvRows(text);
   if (!header) return plain([]);
   if (!rows.length) throw new DocumentsInvalid("The first line of a CSV names its columns. Add a row below it.");
-  const field = fieldToRank(header, chosen) || header[0];
+  const fields = named(header);
+  const field = fieldToRank(fields, chosen) || (fields[0] ?? "");
   if (chosen === ALL) {
-    return { documents: rows.map((row) => Object.fromEntries(header.map((name, at) => [name, row[at] ?? ""]))), fields: header, field: ALL };
+    return { documents: rows.map((row) => Object.fromEntries(fields.map((name) => [name, row[header.indexOf(name)]]))), fields, field: ALL };
   }
-  const at = header.indexOf(field);
-  return { documents: rows.map((row) => row[at] ?? ""), fields: header, field };
+  const at = Math.max(0, header.indexOf(field));
+  return { documents: rows.map((row) => row[at]), fields, field };
+}
+
+/**
+ * Return the names of a header. Columns without a name, such as the index of a data frame, are left out.
+ * @param {string[]} header
+ */
+function named(header) {
+  const fields = header.filter((name) => name.trim());
+  const known = new Set();
+  for (const name of fields) {
+    if (known.has(name)) throw new DocumentsInvalid(`There are several columns "${name}". Give them different names.`);
+    known.add(name);
+  }
+  return fields;
 }
 
 /** @param {string} text */
@@ -102,7 +120,20 @@ function fromJson(text, chosen) {
   const fields = [...new Set(objects.flatMap((document) => Object.keys(document)))];
   if (!fields.length) return plain(documents);
   const field = fieldToRank(fields, chosen) || ALL;
+  if (field === ALL) objects.forEach(checkDepth);
   return { documents: field === ALL ? documents : documents.map((document, at) => textOf(document, field, at)), fields, field };
+}
+
+/**
+ * Reject an object that is nested so deeply that it cannot be sent. The limit of the server is lower.
+ * @param {object} document
+ */
+function checkDepth(document) {
+  let level = [document];
+  for (let depth = 0; level.length; depth += 1) {
+    if (depth === MAX_DEPTH) throw new DocumentsInvalid(`A document is nested more than ${MAX_DEPTH} levels deep. Give a flatter object.`);
+    level = level.flatMap((each) => Object.values(each)).filter((value) => typeof value === "object" && value !== null);
+  }
 }
 
 /**
@@ -110,9 +141,9 @@ function fromJson(text, chosen) {
  * @param {string} chosen
  */
 function fieldToRank(fields, chosen) {
-  if (chosen === ALL || fields.includes(chosen)) return chosen;
-  const named = (/** @type {string} */ name) => fields.find((field) => field.trim().toLowerCase() === name);
-  return PREFERRED.map(named).find(Boolean) ?? "";
+  if (chosen === ALL || (chosen && fields.includes(chosen))) return chosen;
+  const known = (/** @type {string} */ name) => fields.find((field) => field.trim().toLowerCase() === name);
+  return PREFERRED.map(known).find(Boolean) ?? "";
 }
 
 /**
@@ -131,21 +162,24 @@ function textOf(document, field, at) {
 function parsedJson(text) {
   if (!text.trim()) return [];
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch (error) {
     const rows = lines(text);
-    if (rows.length > 1 && isJson(rows[0])) return rows.map(jsonLine);
+    if (rows.length > 1 && isJson(rows[0])) return jsonLines(text);
     throw new DocumentsInvalid(`This is not JSON${place(text, /** @type {Error} */ (error))}. Give an array of strings or of objects, or one of them per line.`);
   }
 }
 
 /**
- * @param {string} row
- * @param {number} at
+ * Return the values of JSON lines. Blank lines count as lines, since editors count them.
+ * @param {string} text
  */
-function jsonLine(row, at) {
-  if (!isJson(row)) throw new DocumentsInvalid(`Line ${at + 1} is not JSON. Give one string or object per line.`);
-  return JSON.parse(row);
+function jsonLines(text) {
+  return rowsOf(text).flatMap((row, at) => {
+    if (!row.trim()) return [];
+    if (!isJson(row)) throw new DocumentsInvalid(`Line ${at + 1} is not JSON. Give one string or object per line.`);
+    return [JSON.parse(row)];
+  });
 }
 
 /** @param {string} row */

@@ -13,7 +13,16 @@ export function shellJson(value) {
  * @param {any} value
  */
 export function indented(value) {
-  return JSON.stringify(value, null, 2);
+  return visible(JSON.stringify(value, null, 2));
+}
+
+/**
+ * Return JSON or Python with escapes for characters that are not seen: they change the order of the characters beside
+ * them, end lines, or control a terminal. So the shown code is the copied code.
+ * @param {string} code
+ */
+function visible(code) {
+  return code.replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /**
@@ -33,11 +42,11 @@ export function shellWord(word) {
 export function python(value, indent = "") {
   if (value === null || value === undefined) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value !== "object") return JSON.stringify(value);
+  if (typeof value !== "object") return visible(JSON.stringify(value));
   const inner = `${indent}    `;
   const parts = Array.isArray(value)
     ? value.map((part) => python(part, inner))
-    : Object.entries(value).map(([name, part]) => `${JSON.stringify(name)}: ${python(part, inner)}`);
+    : Object.entries(value).map(([name, part]) => `${python(name)}: ${python(part, inner)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   if (!parts.length) return open + close;
   return `${open}\n${parts.map((part) => `${inner}${part},\n`).join("")}${indent}${close}`;

@@ -9,7 +9,7 @@
  * @property {string} model name of the default model
  */
 
-/** Size from which a command takes its input from a file: Linux accepts 128 KiB in one argument. */
+/** Bytes from which a command takes its input from a file: Linux accepts 128 KiB in one argument. */
 export const LONG = 100_000;
 
 /**
@@ -19,6 +19,6 @@ export const LONG = 100_000;
  * @returns {{option: string, input: string}} `input` follows the command
  */
 export function dataOption(option, json) {
-  if (json.length < LONG) return { option: `${option} '${json}'`, input: "" };
+  if (new TextEncoder().encode(json).length < LONG) return { option: `${option} '${json}'`, input: "" };
   return { option: `${option} @`, input: ` <<'JSON'\n${json}\nJSON` };
 }
