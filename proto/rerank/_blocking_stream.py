@@ -1,13 +1,13 @@
 """A blocking RerankStream call. Private: import from rerank.client."""
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
 import grpc
 
+from rerank._lifetime import Lifetime
 from rerank._messages import Content, OnScores, document_chunks, merge_response
 from rerank._retries import Budget, CallFailed, RetryPolicy
 from rerank.v1 import rerank_pb2 as pb
@@ -27,7 +27,11 @@ def rank_stream(responses: Responses, on_scores: OnScores | None) -> pb.RerankRe
 
 
 def stream_responses(
-    policy: RetryPolicy, start_call: StartCall, header: pb.RerankStreamRequest, documents: Iterable[Content]
+    policy: RetryPolicy,
+    start_call: StartCall,
+    header: pb.RerankStreamRequest,
+    documents: Iterable[Content],
+    lifetime: Lifetime | None = None,
 ) -> Responses:
     """Send the header and the documents, and yield the responses. The end of the generator cancels the call.
 
@@ -35,14 +39,15 @@ def stream_responses(
     iterator must not have been read.
 
     Raises:
-        RerankError: the call failed.
+        RerankError: the call failed, or the client is closed.
         BaseException: the error of `documents`.
     """
     budget, again = Budget(policy), not isinstance(documents, Iterator)
+    lifetime = lifetime or Lifetime()
     while True:
         attempt, responded = _Attempt(header, documents), False
         try:
-            with closing(attempt.responses(start_call, budget.timeout)) as responses:
+            with closing(attempt.responses(start_call, budget.timeout, lifetime)) as responses:
                 for response in responses:
                     responded = True
                     yield response
@@ -52,7 +57,7 @@ def stream_responses(
             pause = budget.pause(failed.error) if may_repeat else None
             if pause is None:
                 raise failed.error from failed.cause
-        time.sleep(pause)
+        lifetime.pause(pause)
 
 
 class _Attempt:
@@ -74,13 +79,15 @@ class _Attempt:
             self._closed = True
             return not self._reading
 
-    def responses(self, start_call: StartCall, timeout: float | None) -> Responses:
+    def responses(self, start_call: StartCall, timeout: float | None, lifetime: Lifetime) -> Responses:
         """Yield the responses. An error of the documents cancels the call and is raised here.
 
         Raises:
             CallFailed: the call failed.
+            Cancelled: the client is closed.
         """
-        self._call = start_call(self._messages(), timeout=timeout)
+        with lifetime.starting():
+            self._call = start_call(self._messages(), timeout=timeout)
         self._started.set()
         try:
             yield from self._call

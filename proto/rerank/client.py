@@ -6,8 +6,7 @@
 Errors of calls are those of rerank.errors.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self, Unpack
 
 import grpc
@@ -18,7 +17,7 @@ from rerank._blocking_channel import BlockingClient, blocking_channel
 from rerank._blocking_stream import Responses, rank_stream, stream_responses
 from rerank._channel import call_metadata
 from rerank._local import CHANNEL_OPTIONS, Model, start_server, stop_with
-from rerank._messages import Content, OnScores, Options, reject_single, rerank_request, stream_header
+from rerank._messages import Content, OnScores, Options, check_documents, rerank_request, stream_header
 from rerank._retries import DEFAULT_RETRIES, RetryPolicy, call_blocking
 from rerank._score_streams import AsyncScoreStream, ScoreStream
 from rerank._tls import PemFile
@@ -77,16 +76,18 @@ class RerankClient(BlockingClient):
             options: more gRPC channel options. They override the options of this client.
 
         Raises:
-            ValueError: an address or `retries` is wrong, or parameters of TLS contradict each other.
+            TypeError, ValueError: an argument is wrong, or parameters of TLS contradict each other.
             OSError: a file of TLS cannot be read.
         """
         self._policy = RetryPolicy(retries, timeout)
-        self._channel = blocking_channel(
-            address,
-            options,
-            credentials=credentials,
-            tls=(tls_ca, tls_cert, tls_key),
-            compression=grpc.Compression.Gzip if compress else None,
+        super().__init__(
+            blocking_channel(
+                address,
+                options,
+                credentials=credentials,
+                tls=(tls_ca, tls_cert, tls_key),
+                compression=grpc.Compression.Gzip if compress else None,
+            )
         )
         self._stub = pb_grpc.RerankStub(self._channel)
         self._metadata = call_metadata(api_key, compress=compress)
@@ -127,7 +128,9 @@ class RerankClient(BlockingClient):
         """
         request = rerank_request(query, documents, options)
         return call_blocking(
-            self._policy, lambda seconds: self._stub.Rerank(request, metadata=self._metadata, timeout=seconds)
+            self._policy,
+            lambda seconds: self._stub.Rerank(request, metadata=self._metadata, timeout=seconds),
+            self._lifetime,
         )
 
     def rerank_stream(
@@ -189,11 +192,14 @@ class RerankClient(BlockingClient):
         """
         request = pb.ListModelsRequest()
         return call_blocking(
-            self._policy, lambda seconds: self._stub.ListModels(request, metadata=self._metadata, timeout=seconds)
+            self._policy,
+            lambda seconds: self._stub.ListModels(request, metadata=self._metadata, timeout=seconds),
+            self._lifetime,
         ).models
 
     def close(self) -> None:
-        """Close the connection. Calls of other threads end with `Cancelled`. A local client frees its model."""
+        """Close the connection. Calls of other threads, and later calls, end with `Cancelled`. A local client frees its
+        model."""
         super().close()
         if self._close_server is not None:
             self._close_server()
@@ -201,7 +207,10 @@ class RerankClient(BlockingClient):
     def _responses(
         self, query: str, documents: Iterable[Content], options: Options, *, partial_scores: bool, partial_ok: bool
     ) -> Responses:
-        reject_single(documents)
+        check_documents(documents)
         header = stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
-        start_call = partial(self._stub.RerankStream, metadata=self._metadata)
-        return stream_responses(self._policy, start_call, header, documents)
+        # the method refers to this client: a local one must not be collected, and stop, before its last score
+        return stream_responses(self._policy, self._start_stream, header, documents, self._lifetime)
+
+    def _start_stream(self, messages: Iterator[pb.RerankStreamRequest], timeout: float | None) -> Any:
+        return self._stub.RerankStream(messages, metadata=self._metadata, timeout=timeout)
