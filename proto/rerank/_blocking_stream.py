@@ -10,11 +10,41 @@ import grpc
 from rerank._lifetime import Lifetime
 from rerank._messages import Content, OnScores, document_chunks, merge_response
 from rerank._retries import Budget, CallFailed, RetryPolicy
+from rerank.errors import Cancelled
 from rerank.v1 import rerank_pb2 as pb
 
 Responses = Generator[pb.RerankStreamResponse]
 StartCall = Callable[..., Any]
 """Starts a call. Takes the messages and `timeout`."""
+
+
+class CancellableCall:
+    """Starts the calls of a stream, which another thread may cancel."""
+
+    def __init__(self, start_call: StartCall) -> None:
+        self._start_call = start_call
+        self._lock = threading.Lock()
+        self._call: Any = None
+        self._cancelled = False
+
+    def __call__(self, messages: Iterator[pb.RerankStreamRequest], timeout: float | None) -> Any:
+        """Start a call.
+
+        Raises:
+            Cancelled: the stream is cancelled.
+        """
+        with self._lock:
+            if self._cancelled:
+                raise Cancelled("the scores are closed")
+            self._call = self._start_call(messages, timeout=timeout)
+            return self._call
+
+    def cancel(self) -> None:
+        """Cancel the running call, and start none from now on."""
+        with self._lock:
+            self._cancelled = True
+            if self._call is not None:
+                self._call.cancel()
 
 
 def rank_stream(responses: Responses, on_scores: OnScores | None) -> pb.RerankResponse:

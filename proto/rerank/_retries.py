@@ -68,13 +68,15 @@ class Budget:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
+        # a float32 of numpy has not enough digits for a time of day: gRPC's deadline would be minutes off
+        self._timeout = None if policy.timeout is None else float(policy.timeout)
         self._began = time.monotonic()
         self._tries = 0
 
     @property
     def timeout(self) -> float | None:
         """Seconds for the next try. None: the default of the server."""
-        return None if self._policy.timeout is None else min(self._left(self._policy.timeout), _MAX_TIMEOUT_SECONDS)
+        return None if self._timeout is None else min(self._left(self._timeout), _MAX_TIMEOUT_SECONDS)
 
     def pause(self, error: RerankError) -> float | None:
         """Return the seconds until the next try, or None if the error is final.
@@ -88,8 +90,8 @@ class Budget:
         most = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._tries, 10), _MAX_PAUSE_SECONDS)
         self._tries += 1
         pause = max(error.retry_after or 0.0, 0.0) + random.uniform(0.0, most)  # noqa: S311 - spreads calls, hides nothing
-        timeout = self._policy.timeout
-        return pause if pause < self._left(_DEFAULT_BUDGET_SECONDS if timeout is None else timeout) else None
+        left = self._left(_DEFAULT_BUDGET_SECONDS if self._timeout is None else self._timeout)
+        return pause if pause < left else None
 
     def _left(self, seconds: float) -> float:
         return max(0.0, self._began + seconds - time.monotonic())

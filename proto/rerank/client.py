@@ -14,7 +14,7 @@ import grpc
 from rerank._address import DEFAULT_ADDRESS, Address
 from rerank._async_client import AsyncRerankClient
 from rerank._blocking_channel import BlockingClient, blocking_channel
-from rerank._blocking_stream import Responses, rank_stream, stream_responses
+from rerank._blocking_stream import CancellableCall, rank_stream, stream_responses
 from rerank._channel import call_metadata
 from rerank._local import CHANNEL_OPTIONS, Model, start_server, stop_with
 from rerank._messages import Content, OnScores, Options, check_documents, rerank_request, stream_header
@@ -164,9 +164,9 @@ class RerankClient(BlockingClient):
             TypeError, ValueError: an argument has the wrong type, or an option has an unknown name.
             RerankError: the call failed; rerank.errors lists the reasons.
         """
-        scored = on_scores is not None
+        header = self._header(query, documents, options, partial_scores=on_scores is not None, partial_ok=partial_ok)
         return rank_stream(
-            self._responses(query, documents, options, partial_scores=scored, partial_ok=partial_ok), on_scores
+            stream_responses(self._policy, self._start_stream, header, documents, self._lifetime), on_scores
         )
 
     def scores(
@@ -182,7 +182,9 @@ class RerankClient(BlockingClient):
         Documents are read while scores are returned. The arguments and errors are those of `rerank_stream`. Errors of
         the call and of `documents` are raised by the iterator.
         """
-        return ScoreStream(self._responses(query, documents, options, partial_scores=True, partial_ok=partial_ok))
+        call = CancellableCall(self._start_stream)
+        header = self._header(query, documents, options, partial_scores=True, partial_ok=partial_ok)
+        return ScoreStream(stream_responses(self._policy, call, header, documents, self._lifetime), call.cancel)
 
     def models(self) -> Sequence[pb.Model]:
         """Return the models that the server serves, the default model first.
@@ -204,13 +206,12 @@ class RerankClient(BlockingClient):
         if self._close_server is not None:
             self._close_server()
 
-    def _responses(
+    def _header(
         self, query: str, documents: Iterable[Content], options: Options, *, partial_scores: bool, partial_ok: bool
-    ) -> Responses:
+    ) -> pb.RerankStreamRequest:
         check_documents(documents)
-        header = stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
-        # the method refers to this client: a local one must not be collected, and stop, before its last score
-        return stream_responses(self._policy, self._start_stream, header, documents, self._lifetime)
+        return stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
 
     def _start_stream(self, messages: Iterator[pb.RerankStreamRequest], timeout: float | None) -> Any:
+        # streams refer to this method, and so to the client: a local one must not be collected before its last score
         return self._stub.RerankStream(messages, metadata=self._metadata, timeout=timeout)
