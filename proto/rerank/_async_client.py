@@ -40,6 +40,7 @@ class AsyncRerankClient:
     ) -> None:
         """Create a client. The parameters are the same as those of RerankClient."""
         self._policy = RetryPolicy(retries, timeout)
+        self._metadata = call_metadata(api_key, compress=compress)
         target = channel_target(address)
         all_options = channel_options(target, options)
         compression = grpc.Compression.Gzip if compress else None
@@ -50,7 +51,6 @@ class AsyncRerankClient:
             else grpc.aio.insecure_channel(target, all_options, compression)
         )
         self._stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(self._channel)
-        self._metadata = call_metadata(api_key, compress=compress)
         self._lifetime = AsyncLifetime()
         self._close_server: Callable[[], None] | None = None
 

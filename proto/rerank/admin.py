@@ -55,11 +55,11 @@ class AdminClient(BlockingClient):
             TypeError, ValueError: an argument is wrong, or parameters of TLS contradict each other.
             OSError: a file of TLS cannot be read.
         """
+        self._policy = RetryPolicy(retries=0, timeout=timeout)
+        self._metadata = call_metadata(api_key)
         tls = (tls_ca, tls_cert, tls_key)
         super().__init__(blocking_channel(address, [_ONE_SERVER, *options], credentials=credentials, tls=tls))
         self._stub = pb_grpc.AdminStub(self._channel)
-        self._metadata = call_metadata(api_key)
-        self._policy = RetryPolicy(retries=0, timeout=timeout)
 
     def load(self, name: str, folder: str | os.PathLike[str] | None = None) -> pb.Bundle:
         """Load a model, or change it to a new version without losing a request. Return when it takes requests.

@@ -80,6 +80,7 @@ class RerankClient(BlockingClient):
             OSError: a file of TLS cannot be read.
         """
         self._policy = RetryPolicy(retries, timeout)
+        self._metadata = call_metadata(api_key, compress=compress)
         super().__init__(
             blocking_channel(
                 address,
@@ -90,7 +91,6 @@ class RerankClient(BlockingClient):
             )
         )
         self._stub = pb_grpc.RerankStub(self._channel)
-        self._metadata = call_metadata(api_key, compress=compress)
         self._close_server: Callable[[], None] | None = None
 
     @classmethod
