@@ -36,42 +36,49 @@ def _key_of_environment() -> SecretStr | None:
 
 
 class _Connections:
-    """Open clients: one for blocking calls, and one for each event loop. A copy is empty, and opens its own."""
+    """Open clients of each server: one for blocking calls, and one for each event loop. A pickled copy is empty."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._blocking: RerankClient | None = None
-        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRerankClient] = {}
+        self._blocking: list[tuple[tuple[Any, ...], RerankClient]] = []
+        self._by_loop: list[tuple[tuple[Any, ...], AsyncRerankClient]] = []
 
     def __reduce__(self) -> tuple[type["_Connections"], tuple[()]]:
         return _Connections, ()
 
     def blocking(self, address: Address, parameters: dict[str, Any]) -> RerankClient:
+        server = (address, dict(parameters))
         with self._lock:
-            if self._blocking is None:
-                self._blocking = RerankClient(address, **parameters)
-            return self._blocking
+            for known, client in self._blocking:
+                if known == server:
+                    return client
+            self._blocking.append((server, RerankClient(address, **parameters)))
+            return self._blocking[-1][1]
 
     def asynchronous(self, address: Address, parameters: dict[str, Any]) -> AsyncRerankClient:
         """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
-        loop = asyncio.get_running_loop()
+        server = (asyncio.get_running_loop(), address, dict(parameters))
         with self._lock:
-            self._by_loop = {each: client for each, client in self._by_loop.items() if not each.is_closed()}
-            if loop not in self._by_loop:
-                self._by_loop[loop] = AsyncRerankClient(address, **parameters)
-            return self._by_loop[loop]
+            self._by_loop = [each for each in self._by_loop if not each[0][0].is_closed()]
+            for known, client in self._by_loop:
+                if known == server:
+                    return client
+            self._by_loop.append((server, AsyncRerankClient(address, **parameters)))
+            return self._by_loop[-1][1]
 
     def close(self) -> None:
         with self._lock:
-            client, self._blocking = self._blocking, None
-        if client:
+            open_clients, self._blocking = self._blocking, []
+        for _, client in open_clients:
             client.close()
 
     async def aclose(self) -> None:
         self.close()
+        loop = asyncio.get_running_loop()
         with self._lock:
-            client = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if client:
+            open_clients = [client for known, client in self._by_loop if known[0] is loop]
+            self._by_loop = [each for each in self._by_loop if each[0][0] is not loop]
+        for client in open_clients:
             await client.close()
 
 

@@ -1,10 +1,14 @@
 """Addresses of servers. Private: import from rerank.client."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 TLS_SCHEME = "grpcs://"
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
+_SEVERAL = re.compile(r"(ipv[46]|unix):")
+_HOST_PORT_PATH = re.compile(r"[^:/]+:\d+/.*")
 _SCHEMES = (TLS_SCHEME, "grpc://")
 
 Address = str | Sequence[str]
@@ -15,8 +19,10 @@ def channel_target(address: Address) -> str:
     """Return the gRPC target of an address: without grpc:// or grpcs://, which gRPC does not know.
 
     Raises:
-        ValueError: one of several addresses is no `IP:port`.
+        TypeError: the address is neither a str nor a list of them.
+        ValueError: an address cannot be one, or one of several addresses is no `IP:port`.
     """
+    _check(address)
     if isinstance(address, str):
         return _without_scheme(address)
     if not address:
@@ -27,6 +33,23 @@ def channel_target(address: Address) -> str:
     if len(families) > 1:
         raise ValueError(f"address is {list(address)}: give addresses of one family, all IPv4 or all IPv6")
     return f"{families.pop()}:{','.join(map(_without_scheme, address))}"
+
+
+def _check(address: Address) -> None:
+    if not isinstance(address, str | Sequence) or isinstance(address, bytes):
+        raise TypeError(f"address must be a str or a list of them, not {type(address).__name__}")
+    for each in [address] if isinstance(address, str) else address:
+        if not isinstance(each, str):
+            raise TypeError(f"address must be a str or a list of them, and has the {type(each).__name__} {each!r}")
+        if _HTTP.match(each):
+            raise ValueError(f"address is {each!r}, which is for REST: give the gRPC address, such as rerank:50051")
+        rest = _without_scheme(each)
+        if not rest or rest != "".join(rest.split()):
+            raise ValueError(f"address is {each!r}: give host:port without white space, such as rerank:50051")
+        if "," in rest and not _SEVERAL.match(rest):
+            raise ValueError(f"address is {each!r}: give several addresses as a list")
+        if _HOST_PORT_PATH.fullmatch(rest):
+            raise ValueError(f"address is {each!r}: give host:port without a path")
 
 
 def wants_tls(address: Address) -> bool:

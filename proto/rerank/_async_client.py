@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -11,8 +11,9 @@ import grpc
 from rerank._address import DEFAULT_ADDRESS, Address, channel_target
 from rerank._async_stream import Documents, Responses, rank_stream, stream_responses
 from rerank._channel import call_metadata, channel_options
+from rerank._lifetime import AsyncLifetime
 from rerank._local import CHANNEL_OPTIONS, Model, start_server_in_thread, stop_with
-from rerank._messages import Content, OnScores, Options, reject_single, rerank_request, stream_header
+from rerank._messages import Content, OnScores, Options, check_documents, rerank_request, stream_header
 from rerank._retries import DEFAULT_RETRIES, RetryPolicy, call_async
 from rerank._score_streams import AsyncScoreStream
 from rerank._tls import PemFile, channel_credentials
@@ -39,6 +40,7 @@ class AsyncRerankClient:
     ) -> None:
         """Create a client. The parameters are the same as those of RerankClient."""
         self._policy = RetryPolicy(retries, timeout)
+        self._metadata = call_metadata(api_key, compress=compress)
         target = channel_target(address)
         all_options = channel_options(target, options)
         compression = grpc.Compression.Gzip if compress else None
@@ -49,7 +51,7 @@ class AsyncRerankClient:
             else grpc.aio.insecure_channel(target, all_options, compression)
         )
         self._stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(self._channel)
-        self._metadata = call_metadata(api_key, compress=compress)
+        self._lifetime = AsyncLifetime()
         self._close_server: Callable[[], None] | None = None
 
     @classmethod
@@ -75,7 +77,9 @@ class AsyncRerankClient:
         """Rank documents that fit into one message, like RerankClient.rerank."""
         request = rerank_request(query, documents, options)
         return await call_async(
-            self._policy, lambda seconds: self._stub.Rerank(request, metadata=self._metadata, timeout=seconds)
+            self._policy,
+            lambda seconds: self._stub.Rerank(request, metadata=self._metadata, timeout=seconds),
+            self._lifetime,
         )
 
     async def rerank_stream(
@@ -88,6 +92,10 @@ class AsyncRerankClient:
         **options: Unpack[Options],
     ) -> pb.RerankResponse:
         """Rank any number of documents, like RerankClient.rerank_stream. `documents` may be asynchronous."""
+        if iscoroutinefunction(on_scores):
+            raise TypeError(
+                "on_scores is a coroutine function: give a plain function, or use `async for` with scores()"
+            )
         scored = on_scores is not None
         return await rank_stream(
             self._responses(query, documents, options, partial_scores=scored, partial_ok=partial_ok), on_scores
@@ -114,12 +122,15 @@ class AsyncRerankClient:
         """Return the models that the server serves, the default model first."""
         request = pb.ListModelsRequest()
         listed = await call_async(
-            self._policy, lambda seconds: self._stub.ListModels(request, metadata=self._metadata, timeout=seconds)
+            self._policy,
+            lambda seconds: self._stub.ListModels(request, metadata=self._metadata, timeout=seconds),
+            self._lifetime,
         )
         return listed.models
 
     async def close(self) -> None:
-        """Close the connection. Running calls are cancelled. A local client frees its model."""
+        """Close the connection. Running and later calls end with `Cancelled`. A local client frees its model."""
+        self._lifetime.close()
         await self._channel.close()
         if self._close_server is not None:
             await asyncio.to_thread(self._close_server)
@@ -141,7 +152,10 @@ class AsyncRerankClient:
         partial_scores: bool,
         partial_ok: bool,
     ) -> Responses:
-        reject_single(documents)
+        check_documents(documents, asynchronous=True)
         header = stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
-        start_call = partial(self._stub.RerankStream, metadata=self._metadata)
-        return stream_responses(self._policy, start_call, header, documents)
+        # the method refers to this client: a local one must not be collected, and stop, before its last score
+        return stream_responses(self._policy, self._start_stream, header, documents, self._lifetime)
+
+    def _start_stream(self, timeout: float | None) -> Any:
+        return self._stub.RerankStream(metadata=self._metadata, timeout=timeout)

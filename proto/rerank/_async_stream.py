@@ -7,8 +7,10 @@ from typing import Any
 
 import grpc
 
+from rerank._lifetime import AsyncLifetime
 from rerank._messages import Content, OnScores, merge_response, stream_messages
 from rerank._retries import Budget, CallFailed, RetryPolicy
+from rerank.errors import RerankError
 from rerank.v1 import rerank_pb2 as pb
 
 _Call = grpc.aio.StreamStreamCall[pb.RerankStreamRequest, pb.RerankStreamResponse]
@@ -30,12 +32,19 @@ async def rank_stream(responses: Responses, on_scores: OnScores | None) -> pb.Re
 
 
 async def stream_responses(
-    policy: RetryPolicy, start_call: StartCall, header: pb.RerankStreamRequest, documents: Documents
+    policy: RetryPolicy,
+    start_call: StartCall,
+    header: pb.RerankStreamRequest,
+    documents: Documents,
+    lifetime: AsyncLifetime | None = None,
 ) -> Responses:
     """Send the header and the documents, and yield the responses, as the blocking function of this name."""
     budget, again = Budget(policy), not isinstance(documents, Iterator | AsyncIterator)
+    lifetime = lifetime or AsyncLifetime()
     while True:
-        attempt, responded = _Attempt(start_call(timeout=budget.timeout), header, documents), False
+        with lifetime.running():
+            call = start_call(timeout=budget.timeout)
+        attempt, responded = _Attempt(call, header, documents, lifetime), False
         try:
             async with aclosing(attempt.responses()) as responses:
                 async for response in responses:
@@ -47,16 +56,19 @@ async def stream_responses(
             pause = budget.pause(failed.error) if may_repeat else None
             if pause is None:
                 raise failed.error from failed.cause
-        await asyncio.sleep(pause)
+        await lifetime.pause(pause)
 
 
 class _Attempt:
     """One call. A task writes its messages."""
 
-    def __init__(self, call: _Call, header: pb.RerankStreamRequest, documents: Documents) -> None:
+    def __init__(
+        self, call: _Call, header: pb.RerankStreamRequest, documents: Documents, lifetime: AsyncLifetime
+    ) -> None:
         self.reading = False
         """True if a document was read."""
         self._call = call
+        self._lifetime = lifetime
         self._failure: BaseException | None = None
         self._writer = asyncio.create_task(self._write(stream_messages(header, documents)))
         # a write that fails after the end of a call would overwrite its status: github.com/grpc/grpc/issues/36066
@@ -67,6 +79,7 @@ class _Attempt:
 
         Raises:
             CallFailed: the call failed.
+            Cancelled: the client is closed.
         """
         try:
             received = aiter(self._call)
@@ -82,7 +95,10 @@ class _Attempt:
     async def _next(self, received: AsyncIterator[pb.RerankStreamResponse]) -> pb.RerankStreamResponse | None:
         """Return the next response, or None at the end and after an error of the documents."""
         try:
-            return await anext(received, None)
+            with self._lifetime.running():
+                return await anext(received, None)
+        except RerankError:
+            raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._failure is None or (task is not None and task.cancelling()):

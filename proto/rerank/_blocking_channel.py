@@ -8,6 +8,7 @@ import grpc
 
 from rerank._address import Address, channel_target
 from rerank._channel import channel_options
+from rerank._lifetime import Lifetime
 from rerank._tls import PemFile, channel_credentials
 
 
@@ -37,10 +38,14 @@ def blocking_channel(
 class BlockingClient:
     """A client that owns a blocking channel."""
 
-    _channel: grpc.Channel
+    def __init__(self, channel: grpc.Channel) -> None:
+        """Own a channel."""
+        self._channel = channel
+        self._lifetime = Lifetime()
 
     def close(self) -> None:
-        """Close the connection. Calls of other threads end with `Cancelled`."""
+        """Close the connection. Calls of other threads, and later calls, end with `Cancelled`."""
+        self._lifetime.close()
         self._channel.close()
 
     def __enter__(self) -> Self:

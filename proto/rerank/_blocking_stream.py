@@ -1,20 +1,50 @@
 """A blocking RerankStream call. Private: import from rerank.client."""
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
 import grpc
 
+from rerank._lifetime import Lifetime
 from rerank._messages import Content, OnScores, document_chunks, merge_response
 from rerank._retries import Budget, CallFailed, RetryPolicy
+from rerank.errors import Cancelled
 from rerank.v1 import rerank_pb2 as pb
 
 Responses = Generator[pb.RerankStreamResponse]
 StartCall = Callable[..., Any]
 """Starts a call. Takes the messages and `timeout`."""
+
+
+class CancellableCall:
+    """Starts the calls of a stream, which another thread may cancel."""
+
+    def __init__(self, start_call: StartCall) -> None:
+        self._start_call = start_call
+        self._lock = threading.Lock()
+        self._call: Any = None
+        self._cancelled = False
+
+    def __call__(self, messages: Iterator[pb.RerankStreamRequest], timeout: float | None) -> Any:
+        """Start a call.
+
+        Raises:
+            Cancelled: the stream is cancelled.
+        """
+        with self._lock:
+            if self._cancelled:
+                raise Cancelled("the scores are closed")
+            self._call = self._start_call(messages, timeout=timeout)
+            return self._call
+
+    def cancel(self) -> None:
+        """Cancel the running call, and start none from now on."""
+        with self._lock:
+            self._cancelled = True
+            if self._call is not None:
+                self._call.cancel()
 
 
 def rank_stream(responses: Responses, on_scores: OnScores | None) -> pb.RerankResponse:
@@ -27,7 +57,11 @@ def rank_stream(responses: Responses, on_scores: OnScores | None) -> pb.RerankRe
 
 
 def stream_responses(
-    policy: RetryPolicy, start_call: StartCall, header: pb.RerankStreamRequest, documents: Iterable[Content]
+    policy: RetryPolicy,
+    start_call: StartCall,
+    header: pb.RerankStreamRequest,
+    documents: Iterable[Content],
+    lifetime: Lifetime | None = None,
 ) -> Responses:
     """Send the header and the documents, and yield the responses. The end of the generator cancels the call.
 
@@ -35,14 +69,15 @@ def stream_responses(
     iterator must not have been read.
 
     Raises:
-        RerankError: the call failed.
+        RerankError: the call failed, or the client is closed.
         BaseException: the error of `documents`.
     """
     budget, again = Budget(policy), not isinstance(documents, Iterator)
+    lifetime = lifetime or Lifetime()
     while True:
         attempt, responded = _Attempt(header, documents), False
         try:
-            with closing(attempt.responses(start_call, budget.timeout)) as responses:
+            with closing(attempt.responses(start_call, budget.timeout, lifetime)) as responses:
                 for response in responses:
                     responded = True
                     yield response
@@ -52,7 +87,7 @@ def stream_responses(
             pause = budget.pause(failed.error) if may_repeat else None
             if pause is None:
                 raise failed.error from failed.cause
-        time.sleep(pause)
+        lifetime.pause(pause)
 
 
 class _Attempt:
@@ -74,13 +109,15 @@ class _Attempt:
             self._closed = True
             return not self._reading
 
-    def responses(self, start_call: StartCall, timeout: float | None) -> Responses:
+    def responses(self, start_call: StartCall, timeout: float | None, lifetime: Lifetime) -> Responses:
         """Yield the responses. An error of the documents cancels the call and is raised here.
 
         Raises:
             CallFailed: the call failed.
+            Cancelled: the client is closed.
         """
-        self._call = start_call(self._messages(), timeout=timeout)
+        with lifetime.starting():
+            self._call = start_call(self._messages(), timeout=timeout)
         self._started.set()
         try:
             yield from self._call

@@ -47,6 +47,18 @@ def _is_loopback(target: str) -> bool:
 
 
 def call_metadata(api_key: str | None, *, compress: bool = False) -> tuple[tuple[str, str], ...]:
-    """Return the metadata of each call: the API key as `authorization: Bearer KEY`, and the wish for gzip."""
+    """Return the metadata of each call: the API key as `authorization: Bearer KEY`, and the wish for gzip.
+
+    Raises:
+        TypeError: the key is not a str.
+        ValueError: the key has a character that a header cannot have. The message does not quote the key.
+    """
+    if not isinstance(api_key, str | None):
+        raise TypeError(f"api_key must be a str, not {type(api_key).__name__}")
+    if api_key and (api_key != api_key.strip() or not (api_key.isascii() and api_key.isprintable())):
+        raise ValueError(
+            "api_key has white space at an end, or a character that is not printable ASCII: remove it, for example the "
+            "line end of a file with key.strip()"
+        )
     key = (("authorization", f"Bearer {api_key}"),) if api_key else ()
     return (*key, ("x-accept-encoding", "gzip")) if compress else key

@@ -1,6 +1,7 @@
 """Messages of rerank.v1, built from query, documents and options. Private: import from rerank.client."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypedDict
 
 from rerank.v1 import rerank_pb2 as pb
@@ -36,14 +37,26 @@ class Options(TypedDict, total=False):
     highlights: int | None
 
 
-def reject_single(documents: object) -> None:
-    """Reject a single document. A string is iterable, and each letter would be ranked as a document.
+def check_documents(documents: object, *, asynchronous: bool = False) -> None:
+    """Reject a single document, and what is no collection of documents.
+
+    A string is iterable, and each letter would be ranked as a document. Of a dict, the keys would be ranked.
 
     Raises:
-        TypeError: `documents` is one document instead of several.
+        TypeError: `documents` is one document instead of several, or an iterator that this method does not read.
     """
+    kind = type(documents).__name__
     if isinstance(documents, str | bytes | pb.Document):
-        raise TypeError(f"documents must be several documents, not one {type(documents).__name__}: pass a list")
+        raise TypeError(f"documents must be several documents, not one {kind}: pass a list")
+    if isinstance(documents, Mapping):
+        raise TypeError(f"documents must be several documents, not a {kind}: pass list(documents.values()), or a list")
+    if isinstance(documents, AsyncIterable):
+        if not asynchronous:
+            raise TypeError(
+                f"documents is asynchronous ({kind}): pass a list, or use rerank_stream or scores of AsyncRerankClient"
+            )
+    elif not hasattr(documents, "__iter__") and not hasattr(documents, "__getitem__"):
+        raise TypeError(f"documents must be several documents, not {kind}: pass a list")
 
 
 def rerank_request(query: str, documents: Iterable[Content], options: Options) -> pb.RerankRequest:
@@ -53,14 +66,33 @@ def rerank_request(query: str, documents: Iterable[Content], options: Options) -
         TypeError: `query`, a document or an option has the wrong type.
         ValueError: an option has an unknown name.
     """
-    reject_single(documents)
+    check_documents(documents)
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, not {type(query).__name__}")
-    sent = list(map(_document, documents))
+    _check_options(options)
+    sent = [_document(content, index) for index, content in enumerate(documents)]
     try:
         return pb.RerankRequest(query=query, documents=sent, **options)
     except UnicodeEncodeError:
         return pb.RerankRequest(query=_well_formed(query), documents=sent, **_well_formed_options(options))
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise TypeError or ValueError for an option with an unknown name or a wrong value. The error names the option."""
+    known = pb.RerankRequest.DESCRIPTOR.fields_by_name
+    for name, value in options.items():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "rerank.proto lists the fields of RerankRequest"
+            raise ValueError(f"{name} is not an option: {hint}")
+        if known[name].is_repeated and isinstance(value, str | bytes):
+            raise TypeError(f"{name} must be a list of names, not one {type(value).__name__}")
+        try:
+            pb.RerankRequest(**{name: value})
+        except UnicodeEncodeError:  # a lone surrogate, which is replaced
+            continue
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name} is {value!r}: {error}") from error
 
 
 def stream_header(query: str, options: Options, *, partial_scores: bool, partial_ok: bool) -> pb.RerankStreamRequest:
@@ -74,7 +106,8 @@ def document_chunks(documents: Iterable[Content]) -> Iterator[pb.RerankStreamReq
     """Split documents into messages of at most 256 documents and 1 MB. A larger document gets its own message."""
     chunk: list[pb.Document] = []
     chunk_bytes = 0
-    for document in map(_document, documents):
+    for index, content in enumerate(documents):
+        document = _document(content, index)
         document_bytes = document.ByteSize()
         if chunk and (len(chunk) == _CHUNK_DOCUMENTS or chunk_bytes + document_bytes > _CHUNK_BYTES):
             yield _chunk(chunk)
@@ -95,8 +128,10 @@ async def stream_messages(
     """
     yield header
     if isinstance(documents, AsyncIterable):
+        index = 0
         async for content in documents:
-            yield _chunk([_document(content)])
+            yield _chunk([_document(content, index)])
+            index += 1
     else:
         for message in document_chunks(documents):
             yield message
@@ -110,11 +145,12 @@ def merge_response(ranking: pb.RerankResponse, response: pb.RerankStreamResponse
         on_scores(response.scores)
 
 
-def _document(content: Content) -> pb.Document:
+def _document(content: Content, index: int) -> pb.Document:
     if isinstance(content, pb.Document):
         return content
     if not isinstance(content, str):
-        raise TypeError(f"a document must be a str or a Document, not {type(content).__name__}")
+        hint = ": for an object, pass Document(json=json.dumps(…))" if isinstance(content, Mapping) else ""
+        raise TypeError(f"documents[{index}] must be a str or a Document, not {type(content).__name__}{hint}")
     try:
         return pb.Document(text=content)
     except UnicodeEncodeError:

@@ -1,7 +1,8 @@
 """Scores as an iterator. Private: import from rerank.client."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -43,10 +44,11 @@ class ScoreStream(_Ranking, Iterator[pb.PartialScore]):
     `close()`, the end of a `with` block and the garbage collection of the iterator cancel the call.
     """
 
-    def __init__(self, responses: Generator[pb.RerankStreamResponse]) -> None:
+    def __init__(self, responses: Generator[pb.RerankStreamResponse], cancel: Callable[[], None]) -> None:
         """Use RerankClient.scores."""
         super().__init__()
         self._responses = responses
+        self._cancel = cancel
 
     def __next__(self) -> pb.PartialScore:
         """Wait for the next score.
@@ -60,9 +62,14 @@ class ScoreStream(_Ranking, Iterator[pb.PartialScore]):
         return self._scores.popleft()
 
     def close(self) -> None:
-        """Cancel the call, if it is not finished. Scores that were not read are lost."""
+        """Cancel the call, if it is not finished. Scores that were not read are lost.
+
+        Another thread may do so, too: the thread that waits for the next score gets a `Cancelled`.
+        """
         self._scores.clear()
-        self._responses.close()
+        self._cancel()
+        with suppress(ValueError):  # another thread waits for the next score, and closes the generator by its error
+            self._responses.close()
 
     def __enter__(self) -> Self:
         return self

@@ -52,14 +52,14 @@ class AdminClient(BlockingClient):
             timeout: deadline of each call, in seconds. None: wait until the work is finished, which may take minutes.
 
         Raises:
-            ValueError: parameters of TLS contradict each other.
+            TypeError, ValueError: an argument is wrong, or parameters of TLS contradict each other.
             OSError: a file of TLS cannot be read.
         """
-        tls = (tls_ca, tls_cert, tls_key)
-        self._channel = blocking_channel(address, [_ONE_SERVER, *options], credentials=credentials, tls=tls)
-        self._stub = pb_grpc.AdminStub(self._channel)
-        self._metadata = call_metadata(api_key)
         self._policy = RetryPolicy(retries=0, timeout=timeout)
+        self._metadata = call_metadata(api_key)
+        tls = (tls_ca, tls_cert, tls_key)
+        super().__init__(blocking_channel(address, [_ONE_SERVER, *options], credentials=credentials, tls=tls))
+        self._stub = pb_grpc.AdminStub(self._channel)
 
     def load(self, name: str, folder: str | os.PathLike[str] | None = None) -> pb.Bundle:
         """Load a model, or change it to a new version without losing a request. Return when it takes requests.
@@ -90,4 +90,6 @@ class AdminClient(BlockingClient):
         self._call(self._stub.SetReadiness, pb.SetReadinessRequest(ready=ready))
 
     def _call(self, method: "grpc.UnaryUnaryMultiCallable[In, Out]", request: In) -> Out:
-        return call_blocking(self._policy, lambda seconds: method(request, metadata=self._metadata, timeout=seconds))
+        return call_blocking(
+            self._policy, lambda seconds: method(request, metadata=self._metadata, timeout=seconds), self._lifetime
+        )

@@ -6,8 +6,7 @@
 Errors of calls are those of rerank.errors.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self, Unpack
 
 import grpc
@@ -15,10 +14,10 @@ import grpc
 from rerank._address import DEFAULT_ADDRESS, Address
 from rerank._async_client import AsyncRerankClient
 from rerank._blocking_channel import BlockingClient, blocking_channel
-from rerank._blocking_stream import Responses, rank_stream, stream_responses
+from rerank._blocking_stream import CancellableCall, rank_stream, stream_responses
 from rerank._channel import call_metadata
 from rerank._local import CHANNEL_OPTIONS, Model, start_server, stop_with
-from rerank._messages import Content, OnScores, Options, reject_single, rerank_request, stream_header
+from rerank._messages import Content, OnScores, Options, check_documents, rerank_request, stream_header
 from rerank._retries import DEFAULT_RETRIES, RetryPolicy, call_blocking
 from rerank._score_streams import AsyncScoreStream, ScoreStream
 from rerank._tls import PemFile
@@ -77,19 +76,21 @@ class RerankClient(BlockingClient):
             options: more gRPC channel options. They override the options of this client.
 
         Raises:
-            ValueError: an address or `retries` is wrong, or parameters of TLS contradict each other.
+            TypeError, ValueError: an argument is wrong, or parameters of TLS contradict each other.
             OSError: a file of TLS cannot be read.
         """
         self._policy = RetryPolicy(retries, timeout)
-        self._channel = blocking_channel(
-            address,
-            options,
-            credentials=credentials,
-            tls=(tls_ca, tls_cert, tls_key),
-            compression=grpc.Compression.Gzip if compress else None,
+        self._metadata = call_metadata(api_key, compress=compress)
+        super().__init__(
+            blocking_channel(
+                address,
+                options,
+                credentials=credentials,
+                tls=(tls_ca, tls_cert, tls_key),
+                compression=grpc.Compression.Gzip if compress else None,
+            )
         )
         self._stub = pb_grpc.RerankStub(self._channel)
-        self._metadata = call_metadata(api_key, compress=compress)
         self._close_server: Callable[[], None] | None = None
 
     @classmethod
@@ -127,7 +128,9 @@ class RerankClient(BlockingClient):
         """
         request = rerank_request(query, documents, options)
         return call_blocking(
-            self._policy, lambda seconds: self._stub.Rerank(request, metadata=self._metadata, timeout=seconds)
+            self._policy,
+            lambda seconds: self._stub.Rerank(request, metadata=self._metadata, timeout=seconds),
+            self._lifetime,
         )
 
     def rerank_stream(
@@ -161,9 +164,9 @@ class RerankClient(BlockingClient):
             TypeError, ValueError: an argument has the wrong type, or an option has an unknown name.
             RerankError: the call failed; rerank.errors lists the reasons.
         """
-        scored = on_scores is not None
+        header = self._header(query, documents, options, partial_scores=on_scores is not None, partial_ok=partial_ok)
         return rank_stream(
-            self._responses(query, documents, options, partial_scores=scored, partial_ok=partial_ok), on_scores
+            stream_responses(self._policy, self._start_stream, header, documents, self._lifetime), on_scores
         )
 
     def scores(
@@ -179,7 +182,9 @@ class RerankClient(BlockingClient):
         Documents are read while scores are returned. The arguments and errors are those of `rerank_stream`. Errors of
         the call and of `documents` are raised by the iterator.
         """
-        return ScoreStream(self._responses(query, documents, options, partial_scores=True, partial_ok=partial_ok))
+        call = CancellableCall(self._start_stream)
+        header = self._header(query, documents, options, partial_scores=True, partial_ok=partial_ok)
+        return ScoreStream(stream_responses(self._policy, call, header, documents, self._lifetime), call.cancel)
 
     def models(self) -> Sequence[pb.Model]:
         """Return the models that the server serves, the default model first.
@@ -189,19 +194,24 @@ class RerankClient(BlockingClient):
         """
         request = pb.ListModelsRequest()
         return call_blocking(
-            self._policy, lambda seconds: self._stub.ListModels(request, metadata=self._metadata, timeout=seconds)
+            self._policy,
+            lambda seconds: self._stub.ListModels(request, metadata=self._metadata, timeout=seconds),
+            self._lifetime,
         ).models
 
     def close(self) -> None:
-        """Close the connection. Calls of other threads end with `Cancelled`. A local client frees its model."""
+        """Close the connection. Calls of other threads, and later calls, end with `Cancelled`. A local client frees its
+        model."""
         super().close()
         if self._close_server is not None:
             self._close_server()
 
-    def _responses(
+    def _header(
         self, query: str, documents: Iterable[Content], options: Options, *, partial_scores: bool, partial_ok: bool
-    ) -> Responses:
-        reject_single(documents)
-        header = stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
-        start_call = partial(self._stub.RerankStream, metadata=self._metadata)
-        return stream_responses(self._policy, start_call, header, documents)
+    ) -> pb.RerankStreamRequest:
+        check_documents(documents)
+        return stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
+
+    def _start_stream(self, messages: Iterator[pb.RerankStreamRequest], timeout: float | None) -> Any:
+        # streams refer to this method, and so to the client: a local one must not be collected before its last score
+        return self._stub.RerankStream(messages, metadata=self._metadata, timeout=timeout)

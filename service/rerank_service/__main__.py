@@ -29,11 +29,14 @@ def main() -> int:
     # when it is imported. Errors of calls have the same text
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        return _main(sys.argv[1:], before_run=_log_to_stderr)
+        return _main(sys.argv[1:], before_run=_prepare_output)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rerank"):
             raise
         print(_INSTALL_HINT.format(missing=error.name, install=install_command("cpu")), file=sys.stderr)
+        return 1
+    except OSError as error:  # standard output cannot be written: rich writes to it while the parser is built
+        print(f"rerank: {_message(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # also while modules are imported
         return _INTERRUPTED
@@ -48,6 +51,13 @@ def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int
     arguments = parser.parse_args(argv)
     before_run()
     return _run(arguments)
+
+
+def _prepare_output() -> None:
+    from rerank_service.cli.standard_output import escape_unencodable
+
+    escape_unencodable()
+    _log_to_stderr()
 
 
 def _log_to_stderr() -> None:
@@ -109,19 +119,22 @@ def _first_steps() -> list[tuple[str, str]]:
 def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand. Print expected errors, such as a wrong setting, as one line without a traceback."""
     from rerank.errors import RerankError, Unavailable
+    from rerank_service.cli.standard_output import discard_unwritable, flush_output
     from rerank_service.errors import OperatorError, RequestError, SettingsInvalid
 
     try:
         status: int = arguments.run(arguments)
+        flush_output()
         return status
     except BrokenPipeError:  # the reader of the output ended, as in `rerank rank … | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_unwritable()
         return 1
     except SettingsInvalid as error:
         print(f"rerank: {_message(error)}", file=sys.stderr)
         return _WRONG_SETTING
     except (OperatorError, RequestError, OSError) as error:
         print(f"rerank: {_message(error)}", file=sys.stderr)
+        discard_unwritable()
     except RerankError as error:
         server = _called_server(arguments) if isinstance(error, Unavailable) else ""
         print(f"rerank: {server}{error}", file=sys.stderr)

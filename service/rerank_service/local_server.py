@@ -8,12 +8,13 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from shutil import rmtree
+from tempfile import gettempdir, mkdtemp
 from typing import Any
 
 import structlog
@@ -100,7 +101,7 @@ class LocalServer:
     def _run(self) -> None:
         try:
             with _private_folder() as folder:
-                asyncio.run(self._serve(Path(folder)))
+                asyncio.run(self._serve(folder))
         except BaseException as error:  # noqa: BLE001 - raised by the constructor, or logged
             if self._starting.done():
                 _log.exception("the local server has failed")
@@ -164,7 +165,15 @@ def _check_names(settings: Mapping[str, Any]) -> None:
         raise SettingsInvalid(f"{name} is not a setting: {hint}")
 
 
-def _private_folder() -> TemporaryDirectory[str]:
-    """Return a folder that only this user may enter, with a path that is short enough for a socket."""
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Yield a folder that only this user may enter, with a path that is short enough for a socket.
+
+    A TemporaryDirectory would be removed by the end of a forked child, too, while the parent serves on.
+    """
     parent = gettempdir()
-    return TemporaryDirectory(prefix="rerank-", dir=parent if len(os.fsencode(parent)) <= _MAX_FOLDER_BYTES else "/tmp")  # noqa: S108
+    folder = mkdtemp(prefix="rerank-", dir=parent if len(os.fsencode(parent)) <= _MAX_FOLDER_BYTES else "/tmp")  # noqa: S108
+    try:
+        yield Path(folder)
+    finally:
+        rmtree(folder, ignore_errors=True)

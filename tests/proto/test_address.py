@@ -46,6 +46,58 @@ def test_wrong_lists_are_rejected(client: Any, address: list[str], words: str) -
         client(address)
 
 
+@pytest.mark.parametrize("client", [RerankClient, AsyncRerankClient])
+@pytest.mark.parametrize(
+    ("address", "error", "words"),
+    [
+        ("", ValueError, "give host:port"),
+        (" 10.0.0.7:1", ValueError, "without white space"),
+        ("10.0.0.7:1\n", ValueError, "without white space"),
+        ("http://10.0.0.7:8080", ValueError, "is for REST: give the gRPC address"),
+        ("HTTPS://10.0.0.7", ValueError, "is for REST"),
+        (["http://10.0.0.7:8080", "http://10.0.0.8:8080"], ValueError, "is for REST"),
+        ("10.0.0.7:1,10.0.0.8:1", ValueError, "several addresses as a list"),
+        ("grpc://10.0.0.7:1/path", ValueError, "without a path"),
+        (None, TypeError, "not NoneType"),
+        (b"10.0.0.7:1", TypeError, "not bytes"),
+        ({"10.0.0.7:1"}, TypeError, "not set"),
+        (["10.0.0.7:1", None], TypeError, "NoneType None"),
+    ],
+    ids=repr,
+)
+def test_values_that_are_no_address_are_rejected(client: Any, address: Any, error: type[Exception], words: str) -> None:
+    """At once, instead of a failed name lookup at the first call."""
+    with pytest.raises(error, match=words):
+        client(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["unix:/run/a,b/grpc.sock", "ipv4:10.0.0.7:1,10.0.0.8:1", "dns:///rerank:1", "dns://10.0.0.1/rerank:1"]
+)
+def test_targets_of_grpc_are_not_changed(address: str) -> None:
+    """Also those with a comma or a slash."""
+    assert channel_target(address) == address
+
+
+@pytest.mark.parametrize("client", [RerankClient, AsyncRerankClient])
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        ("secret\n", ValueError),
+        (" ", ValueError),
+        ("s\u00e9cret", ValueError),
+        ("\ud800secret", ValueError),
+        (b"secret", TypeError),
+    ],
+    ids=["line-end", "blank", "accent", "surrogate", "bytes"],
+)
+def test_keys_that_a_header_cannot_have_are_rejected(client: Any, key: Any, error: type[Exception]) -> None:
+    """At once, and without the key in the message."""
+    with pytest.raises(error, match="api_key") as caught:
+        client(api_key=key)
+    assert "cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("target", "direct"),
     [

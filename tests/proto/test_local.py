@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from rerank.client import AsyncRerankClient, RerankClient
-from rerank.errors import RerankError
+from rerank.errors import Cancelled, RerankError
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.models.bundle import Bundle
 from support.limits import grpc_options, request_limits
@@ -171,8 +171,39 @@ async def test_a_closed_client_is_an_error(small_model: Bundle) -> None:
     """As for a server."""
     client = RerankClient.local(small_model.folder)
     client.close()
-    with pytest.raises(ValueError, match="closed channel"):
+    with pytest.raises(Cancelled, match="the client is closed"):
         client.models()
+
+
+def test_scores_keep_their_client(small_model: Bundle) -> None:
+    """A stream of a client that nothing else refers to: the server stops after the last score."""
+    scores = RerankClient.local(small_model.folder).scores("0", DOCUMENTS)
+    gc.collect()
+    assert len(list(scores)) == len(DOCUMENTS)
+
+
+async def test_asynchronous_scores_keep_their_client(small_model: Bundle) -> None:
+    """As those of the blocking client."""
+    scores = (await AsyncRerankClient.local(small_model.folder)).scores("0", DOCUMENTS)
+    gc.collect()
+    assert len([score async for score in scores]) == len(DOCUMENTS)
+
+
+def test_the_end_of_a_forked_child_leaves_the_server(small_model: Bundle) -> None:
+    """Its folder and its socket belong to the parent."""
+    code = (
+        "import os, sys\n"
+        "from rerank.client import RerankClient\n"
+        "client = RerankClient.local(sys.argv[1])\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    sys.exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "print(client.rerank('0', ['1', '2']).results[0].index)\n"  # the first call connects to the socket
+    )
+    run = [sys.executable, "-c", code, str(small_model.folder)]
+    ran = subprocess.run(run, capture_output=True, text=True, env=environment(), timeout=60)
+    assert (ran.returncode, ran.stdout) == (0, "1\n"), ran.stderr
 
 
 async def test_a_cancelled_start_stops_the_server(small_model: Bundle) -> None:

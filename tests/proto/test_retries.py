@@ -2,12 +2,14 @@
 
 import asyncio
 import itertools
+import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, closing
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -242,10 +244,43 @@ async def test_an_error_of_the_documents_is_not_repeated(edges: Served) -> None:
 
 
 @pytest.mark.parametrize("client", [RerankClient, AsyncRerankClient])
-def test_a_negative_number_of_retries_is_rejected(client: Any) -> None:
-    """At once."""
-    with pytest.raises(ValueError, match="retries is -1: give 0 for none"):
-        client(retries=-1)
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"retries": -1}, ValueError, "retries is -1: give 0 for none"),
+        ({"retries": 1.5}, TypeError, "retries is 1.5: give a whole number"),
+        ({"retries": None}, TypeError, "retries is None"),
+        ({"retries": True}, TypeError, "retries is True"),
+        ({"timeout": 0}, ValueError, "timeout is 0: give seconds above 0, or None"),
+        ({"timeout": -1.0}, ValueError, "timeout is -1.0"),
+        ({"timeout": math.nan}, ValueError, "timeout is nan"),
+        ({"timeout": "30"}, TypeError, "timeout is '30': give a number of seconds, or None"),
+        ({"timeout": True}, TypeError, "timeout is True"),
+    ],
+    ids=lambda value: "-".join(f"{name}={each}" for name, each in value.items()) if isinstance(value, dict) else "",
+)
+def test_wrong_retries_and_times_are_rejected(
+    client: Any, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    """At once, and not at the first call."""
+    with pytest.raises(error, match=words):
+        client(**options)
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e12, np.float32(30), np.int64(30)])
+async def test_very_long_times_and_numbers_of_numpy_are_accepted(call: Callable[..., Call], seconds: Any) -> None:
+    """gRPC overflows for very long times, so the client sends at most a year."""
+    with scripted(OK, OK) as server:
+        caller = call(server, timeout=seconds)
+        await caller("rerank", "q", ["d"])
+        await caller("rerank_stream", "q", ["d"])
+
+
+async def test_a_negative_retry_after_is_no_pause(call: Callable[..., Call]) -> None:
+    """A wrong RetryInfo of a proxy."""
+    with scripted(Reply(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=-5.0), OK) as server:
+        await call(server, timeout=9)("rerank", "q", ["d"])
+        assert len(server.calls) == 2
 
 
 @given(st.integers(0, 30), st.none() | st.floats(0, 10), st.sampled_from([Unavailable, Overloaded]))

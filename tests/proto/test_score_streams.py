@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rerank.client import RerankClient, ScoreStream
-from rerank.errors import InvalidArgument, NotFound
+from rerank.errors import Cancelled, InvalidArgument, NotFound
 from support.grpc_calls import until_idle
 from support.running import Served
 
@@ -221,5 +221,32 @@ async def test_wrong_arguments_are_rejected_before_the_first_score(edges: Served
         with pytest.raises(TypeError, match="several documents"):
             client.scores("0", "one text")
         options: Any = {"top_k": 1}
-        with pytest.raises(ValueError, match='no "top_k" field'):
+        with pytest.raises(ValueError, match="top_k is not an option"):
             client.scores("0", ["1"], **options)
+
+
+async def test_another_thread_can_close_the_scores(blocking: RerankClient) -> None:
+    """The thread that waits for the next score gets an error."""
+    waiting, release = threading.Event(), threading.Event()
+
+    def documents() -> Iterator[str]:
+        yield from map(str, range(256))  # one message
+        waiting.set()
+        release.wait()
+
+    scores = blocking.scores("0", documents())
+    reading = asyncio.create_task(asyncio.to_thread(list, scores))
+    await asyncio.to_thread(waiting.wait)
+    scores.close()
+    with pytest.raises(Cancelled):
+        await reading
+    release.set()
+
+
+async def test_scores_that_are_closed_before_the_first_call_are_empty() -> None:
+    """Before the first call: no score is left, and none is asked for."""
+    with RerankClient("127.0.0.1:9") as client:
+        scores = client.scores("0", ["1"])
+        scores.close()
+        with pytest.raises(StopIteration):
+            next(scores)

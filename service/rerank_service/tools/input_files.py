@@ -28,7 +28,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
         FileInvalid: the gzip data is damaged.
         OSError: the file cannot be read.
     """
-    opener = gzip.open if path.suffix == ".gz" else open
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
     number = 0
     try:
         with opener(path, "rb") as file:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from rerank_haystack import RerankRanker
 from clients.cases import DOCUMENTS, QUERY, expect
 from clients.harness import Harness
 from clients.setups import client_setup
-from rerank.errors import DeadlineExceeded, InvalidArgument, NotFound, Unauthenticated
+from rerank.errors import DeadlineExceeded, InvalidArgument, NotFound, Unauthenticated, Unavailable
 
 Rank = Callable[..., dict[str, Any]]
 
@@ -142,7 +142,7 @@ def test_errors_are_those_of_the_client(harness: Harness, rank: Rank) -> None:
     with pytest.raises(Unauthenticated):
         rank(at(harness, api_key=Secret.from_token("wrong")), query=QUERY, documents=candidates())
     with pytest.raises(DeadlineExceeded):
-        rank(at(harness, client_options={"timeout": 0}), query=QUERY, documents=candidates())
+        rank(at(harness, client_options={"timeout": 1e-9}), query=QUERY, documents=candidates())
 
 
 @pytest.mark.parametrize("top_k", [0, -1])
@@ -179,6 +179,17 @@ def test_a_copy_has_connections_of_its_own(harness: Harness) -> None:
     copied = deepcopy(made)
     made.close()
     expect(ranking(blocking(copied, query=QUERY, documents=candidates())))
+
+
+def test_a_changed_address_is_used(harness: Harness, rank: Rank) -> None:
+    """Also after a run, and in a shallow copy, which shares the open connections."""
+    made = at(harness)
+    expect(ranking(made.run(query=QUERY, documents=candidates())))
+    elsewhere = copy(made)
+    elsewhere.address, elsewhere.client_options = "127.0.0.1:9", {"retries": 0}
+    with pytest.raises(Unavailable):
+        rank(elsewhere, query=QUERY, documents=candidates())
+    expect(ranking(rank(made, query=QUERY, documents=candidates())))
 
 
 def test_a_key_in_the_code_is_not_serialized(harness: Harness) -> None:

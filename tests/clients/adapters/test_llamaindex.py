@@ -21,7 +21,7 @@ from clients.cases import DOCUMENTS, QUERY, expect
 from clients.harness import Harness
 from clients.setups import client_setup
 from rerank.client import RerankClient
-from rerank.errors import DeadlineExceeded, InvalidArgument, NotFound, Unauthenticated
+from rerank.errors import DeadlineExceeded, InvalidArgument, NotFound, Unauthenticated, Unavailable
 
 Rank = Callable[[RerankPostprocessor, list[NodeWithScore], str], list[NodeWithScore]]
 RETRIEVAL_SCORE = 0.5
@@ -135,7 +135,7 @@ def test_errors_are_those_of_the_client(harness: Harness, rank: Rank) -> None:
     with pytest.raises(Unauthenticated):
         rank(RerankPostprocessor(address=harness.grpc, api_key="wrong"), candidates(), QUERY)
     with pytest.raises(DeadlineExceeded):
-        rank(at(harness, client_options={"timeout": 0}), candidates(), QUERY)
+        rank(at(harness, client_options={"timeout": 1e-9}), candidates(), QUERY)
 
 
 def test_a_query_is_required() -> None:
@@ -208,6 +208,19 @@ def test_copies_have_connections_of_their_own(harness: Harness) -> None:
     made.close()
     for each in copies:
         expect(ranking(blocking(each, candidates(), QUERY)))
+
+
+def test_a_changed_address_is_used(harness: Harness, rank: Rank) -> None:
+    """Also after a call, and in a copy, which shares the open connections."""
+    made = at(harness)
+    expect(ranking(made.postprocess_nodes(candidates(), query_str=QUERY)))
+    elsewhere = made.model_copy(update={"address": "127.0.0.1:9", "client_options": {"retries": 0}})
+    with pytest.raises(Unavailable):
+        rank(elsewhere, candidates(), QUERY)
+    expect(ranking(rank(made, candidates(), QUERY)))
+    made.address, made.client_options = elsewhere.address, elsewhere.client_options
+    with pytest.raises(Unavailable):
+        rank(made, candidates(), QUERY)
 
 
 class Retriever(BaseRetriever):

@@ -146,7 +146,7 @@ def test_errors_are_those_of_the_client(harness: Harness, rank: Rank) -> None:
     with pytest.raises(Unauthenticated):
         rank(at(harness, key="wrong"), QUERY, DOCUMENTS)
     with pytest.raises(DeadlineExceeded):
-        rank(at(harness, timeout=0), QUERY, DOCUMENTS)
+        rank(at(harness, timeout=1e-9), QUERY, DOCUMENTS)
 
 
 def test_one_ranker_serves_several_event_loops(harness: Harness) -> None:
@@ -173,6 +173,16 @@ def test_copies_have_connections_of_their_own(harness: Harness) -> None:
     made.close()
     for each in copies:
         expect(ranking(blocking(each, QUERY, DOCUMENTS)))
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"doc_ids": [1]}, {"doc_ids": [1] * 100}, {"metadata": [{}]}], ids=["few", "many", "metadata"]
+)
+def test_a_number_of_ids_that_is_not_that_of_the_documents_is_rejected(arguments: dict[str, Any]) -> None:
+    """Before a call: ids beyond the documents would be lost."""
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"{name} has .* entries for {len(DOCUMENTS)} documents"):
+        RerankServiceRanker(address="127.0.0.1:9").rank(QUERY, DOCUMENTS, **arguments)
 
 
 def test_the_key_comes_from_the_environment(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,3 +99,15 @@ async def test_rest_server_ranks_files(edges: Served, tmp_path: Path, capsys: py
     )
     assert json.loads(lines[0])["document"] == {"title": "1", "text": "2"}
     assert "ranking 300 documents" in progress
+
+
+async def test_several_files_are_ranked_together(
+    edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In their order, below the documents of the arguments, each in the format of its name."""
+    (tmp_path / "a.txt").write_text("1\n2\n")
+    (tmp_path / "b.csv").write_text("id,text\nx,3\n")
+    files = ["--file", str(tmp_path / "a.txt"), "--file", str(tmp_path / "b.csv")]
+    lines, _ = await _printed(capsys, edges, "0", "4", *files, "--json")
+    ranked = {result["index"]: (result["document"], result.get("id")) for result in map(json.loads, lines)}
+    assert ranked == {0: ("4", None), 1: ("1", None), 2: ("2", None), 3: ("3", "x")}

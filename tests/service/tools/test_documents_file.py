@@ -23,11 +23,11 @@ def _read(path: Path, *documents: str, given: str | None = None, id_: str | None
 def _file(folder: Path, name: str, content: str) -> Path:
     path = folder / name
     data = content.encode()
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    path.write_bytes(gzip.compress(data) if name.lower().endswith(".gz") else data)
     return path
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.JSONL", "a.jsonl.gz"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.JSONL", "a.jsonl.gz", "a.JSONL.GZ"])
 def test_jsonl_has_the_columns_of_batch(tmp_path: Path, name: str) -> None:
     """`document`, else `text`; `id`, else `_id`. Other columns are not ranked. A line may be a string."""
     path = _file(tmp_path, name, '\ufeff{"document": "a", "text": "no", "id": 7}\n\n{"text": "b", "_id": "x"}\n"c"\n')
@@ -65,6 +65,17 @@ def test_parquet_columns(tmp_path: Path) -> None:
     assert _read(path, "text", "day")[0].text == "text: a\nday: 2026-01-02"
     pq.write_table(pa.table({"document": [{"price": Decimal("1.50"), "day": date(2026, 1, 2)}]}), path)
     assert _read(path)[0].content == {"price": "1.50", "day": "2026-01-02"}
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("ns"), pa.duration("ns"), pa.time64("ns")], ids=str)
+def test_times_with_nanoseconds_are_an_error_of_the_row(tmp_path: Path, kind: pa.DataType) -> None:
+    """Python's times have microseconds. Other rows and other columns can be read."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "id": pa.array([1000, 1001], kind)}), path)
+    documents = read_documents(path, "parquet", DocumentColumns())
+    assert next(documents).text == "a"
+    with pytest.raises(FileInvalid, match=r"row 2: the row has a time .* nanoseconds; convert the columns to string"):
+        next(documents)
 
 
 def test_bytes_are_no_document(tmp_path: Path) -> None:

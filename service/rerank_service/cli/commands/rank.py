@@ -15,7 +15,7 @@ from rerank_service.installation import command_name
 from rerank_service.surrogates import decode_text
 
 if TYPE_CHECKING:
-    from rerank_service.tools.documents_file import FileDocument
+    from rerank_service.tools.documents_file import DocumentColumns, FileDocument
 
 _MAX_TOP_N = 2**31 - 1
 """Largest value of the field in the message, an int32."""
@@ -57,9 +57,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _add_file_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--file",
+        action="append",
+        default=[],
         metavar="FILE",
         help="file with documents: .jsonl, .csv, .tsv (each also with .gz), .parquet, or any other name for one "
-        "document per line; - reads standard input",
+        "document per line; - reads standard input; give it several times to rank the documents of several files",
     )
     group.add_argument(
         "--format", choices=_KINDS, help="format of the file (default: by its name; txt for standard input)"
@@ -81,25 +83,28 @@ def _documents(arguments: argparse.Namespace) -> "list[FileDocument]":
     documents = [FileDocument(text, text) for text in map(_utf8, arguments.documents)]
     documents += _file_documents(arguments)
     if not documents:
-        problem = f"--file {arguments.file} has no document: " if arguments.file else ""
+        problem = f"--file {', '.join(arguments.file)} has no document: " if arguments.file else ""
         raise SettingsInvalid(f"{problem}give documents, --file or standard input (--file -)")
     return documents
 
 
 def _file_documents(arguments: argparse.Namespace) -> "Iterator[FileDocument]":
-    from rerank_service.progress import progress
-    from rerank_service.tools.documents_file import DocumentColumns, kind_of_documents, read_documents
+    from rerank_service.tools.documents_file import DocumentColumns, kind_of_documents
 
     columns = DocumentColumns(tuple(arguments.document_column), arguments.id_column)
-    if not arguments.file:
-        if arguments.format or columns != DocumentColumns():
-            raise SettingsInvalid(
-                "--format, --document-column and --id-column need --file: give a file, or remove them"
-            )
-        return
-    path = Path(arguments.file)
-    kind = kind_of_documents(path, arguments.format)
-    with progress(f"reading {arguments.file}", None) as advance:
+    if not arguments.file and (arguments.format or columns != DocumentColumns()):
+        raise SettingsInvalid("--format, --document-column and --id-column need --file: give a file, or remove them")
+    paths = list(map(Path, arguments.file))
+    kinds = [kind_of_documents(path, arguments.format) for path in paths]
+    for path, kind in zip(paths, kinds, strict=True):
+        yield from _read(path, kind, columns)
+
+
+def _read(path: Path, kind: str, columns: "DocumentColumns") -> "Iterator[FileDocument]":
+    from rerank_service.progress import progress
+    from rerank_service.tools.documents_file import read_documents
+
+    with progress(f"reading {path}", None) as advance:
         for number, document in enumerate(read_documents(path, kind, columns), 1):
             if number % _ADVANCE == 0:
                 advance(_ADVANCE, detail=f"{number:,} documents")

@@ -27,7 +27,7 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
     if path == STDIN:
         yield _standard_input()
         return
-    opener = gzip.open if path.suffix == GZIP else open
+    opener = gzip.open if path.suffix.lower() == GZIP else open
     try:
         with opener(path, "rb") as file:
             yield cast("IO[bytes]", file)

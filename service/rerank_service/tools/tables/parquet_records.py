@@ -14,6 +14,7 @@ from rerank_service.errors import FileInvalid
 from rerank_service.tools.tables.opening import STDIN, open_binary
 from rerank_service.tools.tables.record import Record
 
+_NANOSECONDS = "the row has a time that Python does not have, such as one with nanoseconds"
 _ROWS_READ = 1024
 """Rows that are read at a time, within a row group."""
 
@@ -57,21 +58,23 @@ def parquet_records(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[Reco
 
 
 def _record(number: int, place: Place, values: tuple[Any, ...]) -> Record:
-    if any(isinstance(value, UnicodeDecodeError) for value in values):
-        return Record(number, place, error="the row is not UTF-8 text")
+    errors = [value for value in values if isinstance(value, ValueError)]
+    if errors:
+        text = isinstance(errors[0], UnicodeDecodeError)
+        return Record(number, place, error="the row is not UTF-8 text" if text else _NANOSECONDS)
     return Record(number, place, values)
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Return the values of a column. A value that is not UTF-8 becomes its error."""
+    """Return the values of a column. A value that is not UTF-8, or a time with nanoseconds, becomes its error."""
     try:
         return list(column.to_pylist())
-    except UnicodeDecodeError:
+    except ValueError:  # also a UnicodeDecodeError
         return [_value(scalar) for scalar in column]
 
 
 def _value(scalar: pa.Scalar) -> Any:
     try:
         return scalar.as_py()
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         return error

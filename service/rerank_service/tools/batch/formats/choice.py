@@ -20,7 +20,7 @@ def format_of(source: Path, target: Path, columns: Columns, *, sort: bool) -> Fi
         ExtraMissing: the format is Parquet, and pyarrow is not installed.
         FileInvalid: the input has another format.
     """
-    kind, compress = _kind(source, "IN"), target.suffix == ".gz"
+    kind, compress = _kind(source, "IN"), target.suffix.lower() == ".gz"
     if _kind(target, "OUT") != kind:
         raise SettingsInvalid(
             f"IN {source} and OUT {target} have different formats: give OUT a name that ends in .{kind}"

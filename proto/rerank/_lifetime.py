@@ -1,0 +1,81 @@
+"""The time in which a client is open: its calls end when it closes. Private: import from rerank.client.
+
+gRPC raises a ValueError, a UsageError or a CancelledError for calls on a closed channel, depending on the moment. The
+caller cannot know the moment if another thread or task closes the client, so all of them become `Cancelled`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import grpc
+
+from rerank.errors import Cancelled
+
+_CLOSED = "the client is closed: create a new one"
+
+
+class Lifetime:
+    """The time in which a blocking client is open. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """End all pauses."""
+        self._closed.set()
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Start a call in this block.
+
+        Raises:
+            Cancelled: the client is closed.
+        """
+        if self._closed.is_set():
+            raise Cancelled(_CLOSED)
+        try:
+            yield
+        except ValueError as error:
+            if not self._closed.is_set():
+                raise
+            raise Cancelled(_CLOSED) from error
+
+    def pause(self, seconds: float) -> None:
+        """Wait, or until the client is closed."""
+        self._closed.wait(seconds)
+
+
+class AsyncLifetime:
+    """The time in which a client for asyncio is open."""
+
+    def __init__(self) -> None:
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        """End all pauses."""
+        self._closed.set()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start a call and wait for it in this block. A cancellation of the task stays a CancelledError.
+
+        Raises:
+            Cancelled: the client is closed.
+        """
+        if self._closed.is_set():
+            raise Cancelled(_CLOSED)
+        try:
+            yield
+        except (grpc.aio.UsageError, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if not self._closed.is_set() or (task is not None and task.cancelling()):
+                raise
+            raise Cancelled(_CLOSED) from error
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, or until the client is closed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()

@@ -1,0 +1,55 @@
+"""Standard output: characters that its encoding does not have, and errors of writing."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rerank_service.cli.standard_output import escape_unencodable
+from support.commands import rerank
+
+TEXT = "Zürich 東京 📍 \\ \ud83d"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("utf-8", "Zürich 東京 📍"),
+        ("latin-1", "Zürich \\u6771\\u4eac \\ud83d\\udccd"),
+        ("ascii", "Z\\u00fcrich \\u6771"),
+    ],
+)
+def test_characters_that_the_encoding_does_not_have_are_escaped(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, words: str
+) -> None:
+    """As JSON has them, so lines of JSON stay valid."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+    escape_unencodable()
+    print(json.dumps(TEXT, ensure_ascii=False), flush=True)
+    line = written.getvalue().decode(encoding)
+    assert words in line
+    assert json.loads(line) == TEXT
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_a_full_disk_is_one_line(tmp_path: Path, unbuffered: str) -> None:
+    """When the output is written at the end, and when it is written at once."""
+    words = [sys.executable, "-m", "rerank_service", "completion", "bash"]
+    variables = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=variables, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (1, "rerank: [Errno 28] No space left on device\n")
+
+
+def test_an_encoding_without_the_characters_ends_no_command(tmp_path: Path) -> None:
+    """The error of the command is printed, and its status kept."""
+    done = rerank("rank", "東京", "--file", "none.txt", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (1, "rerank: none.txt: No such file or directory\n")
