@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.page_runner import PageRunner, started_runner
-from support.page_sandbox import Server, write_sandbox
+from support.page_sandbox import Server, copy_bundle, write_sandbox
 from support.process import started
 
 
@@ -25,8 +25,14 @@ def runner() -> Iterator[PageRunner]:
         yield runner
 
 
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the bundled model."""
+    return copy_bundle(tmp_path_factory.mktemp("models"))
+
+
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Path:
+def sandbox(tmp_path: Path, bundle: Path) -> Path:
     """Return a folder with the files that commands of the pages read."""
-    write_sandbox(tmp_path)
+    write_sandbox(tmp_path, bundle)
     return tmp_path

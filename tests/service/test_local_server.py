@@ -17,9 +17,13 @@ from rerank_service.models.bundle import Bundle
 
 @pytest.fixture(autouse=True, scope="module")
 def log_of_other_tests() -> Iterator[None]:
-    """Restore the log, which a local client sends to the module logging."""
+    """Restore the log, which a local client sends to the module logging, unless somebody has configured it before."""
+    configured = structlog.get_config() if structlog.is_configured() else None
+    structlog.reset_defaults()
     yield
     structlog.reset_defaults()
+    if configured:
+        structlog.configure(**configured)
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,18 @@ class Server:
         return text.replace("/run/rerank/", f"{self.sockets}/").replace("dns:///rerank-headless:50051", self.grpc)
 
 
-def write_sandbox(folder: Path) -> None:
+def copy_bundle(folder: Path) -> Path:
+    """Copy the bundled model, so that the files of the sandboxes are links to the copy and never to the original."""
+    return shutil.copytree(Path(rerank_service.__file__).parent / "models" / "starter", folder / "starter")
+
+
+def write_sandbox(folder: Path, bundle: Path) -> None:
     """Write the files that commands of the pages read. All collections are a part of the tutorial's help centre."""
-    for name in ("docs", "deploy", "proto", "tests"):
-        (folder / name).symlink_to(ROOT / name)
-    bundled = Path(rerank_service.__file__).parent / "models" / "starter"
+    (folder / "tests").symlink_to(ROOT / "tests")
+    for name in ("docs", "deploy", "proto"):  # commands of the pages write there
+        shutil.copytree(ROOT / name, folder / name)
     for name in ("minilm", "my-model"):
-        shutil.copytree(bundled, folder / "out" / name, copy_function=os.link)
+        shutil.copytree(bundle, folder / "out" / name, copy_function=os.link)
     _write_collections(folder)
     _write_pairs(folder)
 
@@ -80,7 +85,8 @@ def _write_collections(folder: Path) -> None:
         }
         for query in queries
     ]
-    (folder / "trec-dl19.jsonl.gz").write_bytes(gzip.compress(_jsonl(listed).encode()))
+    for name in ("trec-dl19", "homedepot", "wikiqa"):
+        (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress(_jsonl(listed).encode()))
 
 
 def _write_pairs(folder: Path) -> None:

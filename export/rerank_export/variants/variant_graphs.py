@@ -11,6 +11,7 @@ from rerank_export.variants.int8_sensitivity import write_int8
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.manifest import Variant
+from rerank_service.models.variants.external_weights import load_with_weights
 from rerank_service.models.variants.fp16 import rewrite_fp16, rewrite_fp16_packed
 from rerank_service.models.variants.fusion import ATTENTION
 from rerank_service.models.variants.packing import PACKED
@@ -79,7 +80,7 @@ def _remove(bundle: Bundle, variant: Variant) -> None:
 
 
 def _rewritten(bundle: Bundle, rewrite: Callable[[onnx.ModelProto], int]) -> onnx.ModelProto:
-    model = onnx.load(bundle.graph)
+    model = load_with_weights(bundle.graph)
     try:
         rewrite(model)
     except BundleInvalid as error:

@@ -106,7 +106,7 @@ async def test_pair_limit_cuts_the_document_and_keeps_the_query(bundled: Served)
     assert by_index[0]["truncated"] is True
     assert "truncated" not in by_index[1]
     assert "query_truncated" not in content
-    assert content["usage"]["prompt_tokens"] == 511 + 3 + 3 + 1
+    assert content["usage"]["prompt_tokens"] == 511 + 3 + 3 + 2
 
 
 @pytest.mark.parametrize("tokens", [5000, 512, -1, 0, None])

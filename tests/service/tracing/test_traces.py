@@ -21,6 +21,7 @@ from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.api.http.dialects import all_dialects
 from rerank_service.api.http.observed_app import UNOBSERVED
+from rerank_service.api.http.playground.routes import FILES
 from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, MAX_TEXTS
 from rerank_service.api.request_observation import MAX_TRACED_RANKINGS
 from rerank_service.models.bundle import Bundle
@@ -226,7 +227,7 @@ async def test_health_checks_and_metrics_have_no_span(parts: Traced) -> None:
     """Reflection neither."""
     await parts.edges.grpc.set_ready(ready=True)
     parts.edges.routes.ready = True
-    for route in UNOBSERVED - {"/metrics"}:
+    for route in UNOBSERVED - {"/metrics", FILES}:
         await parts.edges.http.get(route.replace("{model:path}", "small"), headers={"traceparent": SAMPLED})
     async with grpc.aio.insecure_channel(parts.edges.address) as channel:
         await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())

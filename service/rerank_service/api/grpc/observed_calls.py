@@ -16,6 +16,9 @@ from rerank_service.observability.request_record import OTHER
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
+_DEADLINE_TOLERANCE = 0.1
+"""Seconds by which the deadline of a client may be earlier than that of the server."""
+
 
 def metadata_of(context: Context) -> dict[str, str]:
     """Return the metadata of a call, without binary values."""
@@ -24,6 +27,15 @@ def metadata_of(context: Context) -> dict[str, str]:
 
 def _headers(context: Context) -> list[tuple[str, str]]:
     return [(name, value) for name, value in context.invocation_metadata() or () if isinstance(value, str)]
+
+
+def _ends_now(context: Context) -> bool:
+    """Return whether the deadline of a cancelled call has passed, or passes now.
+
+    A client cancels a call at its own deadline. The server's begins when the call arrives, and so ends a little later.
+    """
+    remaining = context.time_remaining()
+    return remaining is not None and remaining < _DEADLINE_TOLERANCE
 
 
 @asynccontextmanager
@@ -52,7 +64,7 @@ async def observed_call(
     try:
         yield observation
     except asyncio.CancelledError:
-        observation.cancel(deadline_passed=context.time_remaining() == 0)
+        observation.cancel(deadline_passed=_ends_now(context))
         raise
     finally:
         observation.finish()

@@ -9,6 +9,7 @@ from rerank_service.engine.runtime import Graph
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, file_digest
 from rerank_service.models.variants.cache import Cache, key
+from rerank_service.models.variants.external_weights import load_with_weights
 from rerank_service.models.variants.recipes import FP16, FP16_PACKED, INT8_ROWS, recipe
 
 if TYPE_CHECKING:
@@ -94,10 +95,8 @@ _REWRITES: dict[str, Callable[[], Rewrite]] = {INT8_ROWS: _int8_rows, FP16: _fp1
 
 
 def _rewritten(bundle: Bundle, rewrite: Rewrite) -> "onnx.ModelProto":
-    import onnx
-
     try:
-        model = onnx.load(bundle.graph)
+        model = load_with_weights(bundle.graph)
         changed = rewrite(model)
     except Exception as error:
         raise BundleInvalid(f"{bundle.graph} cannot be rewritten: {error}") from error

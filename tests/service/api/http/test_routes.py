@@ -40,7 +40,7 @@ async def test_internal_error_of_a_look_up_has_the_request_id_only(
     edges: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GET request gets the same answer to an unexpected error as a ranking."""
-    monkeypatch.setattr(edges.core.registry, "models", lambda: 1 / 0)
+    monkeypatch.setattr(edges.core.registry, "infos", lambda: 1 / 0)
     response = await edges.http.get("/v1/models", headers={"x-request-id": "mine"})
     assert (response.status_code, response.headers["x-request-id"]) == (500, "mine")
     assert response.json()["message"] == "internal error: see request id mine in the server's log"
