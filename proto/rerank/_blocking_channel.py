@@ -18,7 +18,7 @@ def blocking_channel(
     *,
     credentials: grpc.ChannelCredentials | None,
     tls: tuple[PemFile | None, PemFile | None, PemFile | None],
-    compression: grpc.Compression | None = None,
+    compress: bool = False,
 ) -> grpc.Channel:
     """Return a channel that connects on its first call. `tls` has the files of authorities, certificate and key.
 
@@ -28,6 +28,7 @@ def blocking_channel(
     """
     target = channel_target(address)
     all_options = channel_options(target, options)
+    compression = grpc.Compression.Gzip if compress else None
     ca, cert, key = tls
     secure = channel_credentials(address, credentials, ca=ca, cert=cert, key=key)
     if secure:

@@ -83,11 +83,7 @@ class RerankClient(BlockingClient):
         self._metadata = call_metadata(api_key, compress=compress)
         super().__init__(
             blocking_channel(
-                address,
-                options,
-                credentials=credentials,
-                tls=(tls_ca, tls_cert, tls_key),
-                compression=grpc.Compression.Gzip if compress else None,
+                address, options, credentials=credentials, tls=(tls_ca, tls_cert, tls_key), compress=compress
             )
         )
         self._stub = pb_grpc.RerankStub(self._channel)

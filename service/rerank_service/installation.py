@@ -28,6 +28,13 @@ def command_name() -> str:
     return _by_name_or_path(script)
 
 
+def export_command() -> str:
+    """Return the command that makes a bundle. In a checkout, `make export` installs the exporter by itself."""
+    if Path("Makefile").is_file() and find_spec("torch") is None and _origin().get("dir_info", {}).get("editable"):
+        return "make export MODEL=MODEL OUT=out/my-model"
+    return f"{command_name()} export MODEL --out out/my-model"
+
+
 def install_command(extra: str) -> str:
     """Return the command that adds an extra, such as `cpu`, to this installation."""
     editable, source = _source(extra)

@@ -95,7 +95,6 @@ async def test_settings_of_a_link_that_the_model_does_not_have(page: Page) -> No
     cases: dict[str, tuple[dict[str, Any], str]] = {
         "model": ({"model": "nope"}, "starter"),
         "instruction": ({"model": "", "instruction": "Find movies"}, "instruction"),
-        "score_type": ({"instruction": "", "scoreType": "calibrated"}, "calibrat"),
     }
     for field, (changes, words) in cases.items():
         await page.evaluate(LINK, changes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rerank_service.cli.commands import Command
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.errors import SettingsInvalid
-from rerank_service.installation import command_name
+from rerank_service.installation import command_name, export_command
 
 if TYPE_CHECKING:
     from rerank.v1 import rerank_pb2 as pb
@@ -75,7 +75,7 @@ def _show_known(arguments: argparse.Namespace) -> None:
         return
     console = Console()
     console.print(known_table(known.models, speed))
-    export = f"{command_name()} export MODEL --out out/my-model"
+    export = export_command()
     for line in (known_note(speed), f"facts checked on {known.checked}; make a bundle: `{export}`"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -55,7 +55,7 @@ def _cut(truncated: bool) -> Text:
 
 
 def model_table(model: pb.Model) -> Table:
-    """Return one row for each field of a model."""
+    """Return one row for each field of a model that is known."""
     table = Table("field", Column("value", overflow="fold"))
     rows = {
         "name": model.name,
@@ -69,14 +69,15 @@ def model_table(model: pb.Model) -> Table:
         "calibration": model.calibration or "none",
         "export": model.verdict,
         "tokens a pair": f"{model.max_tokens:,}",
-        "documents": f"{model.max_documents:,}",
-        "documents in a stream": f"{model.max_stream_documents:,}",
+        "documents": f"{model.max_documents:,}" if model.max_documents else "",  # REST does not say it
+        "documents in a stream": f"{model.max_stream_documents:,}" if model.max_stream_documents else "",
         "state": pb.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower() if model.state else "",
         "memory": f"{model.memory_bytes / 10**6:,.0f} MB" if model.HasField("memory_bytes") else "not measured",
         "ready": "yes" if model.ready else "no",
     }
     for field, value in rows.items():
-        table.add_row(field, _text(value))
+        if value:
+            table.add_row(field, _text(value))
     return table
 
 

@@ -19,8 +19,8 @@ const MANUAL = [
 export const EXAMPLES = [
   {
     name: "Help pages, one of them long",
-    state: () =>
-      example("How do I keep my e-bike battery over the winter?", "lines", [
+    state: () => ({
+      ...example("How do I keep my e-bike battery over the winter?", "lines", [
         "The winter sale of e-bikes starts in January. All models of last year are reduced by 20 percent.",
         "A battery takes about four hours to charge. Use the charger that came with your e-bike, and no other one.",
         MANUAL,
@@ -28,6 +28,8 @@ export const EXAMPLES = [
         "Store the battery of your e-bike indoors in winter, in a dry place at room temperature, charged to between 30 and 60 percent.",
         "Brake pads wear out faster on wet winter roads. Have them checked by a dealer every 1,000 kilometres.",
       ]),
+      columns: [{ ...defaultSettings(), highlights: 1 }, { ...defaultSettings(), highlights: 1, scoreType: "raw" }],
+    }),
   },
   {
     name: "Capitals (Cohere's example)",

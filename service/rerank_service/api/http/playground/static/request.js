@@ -7,6 +7,9 @@
  * @property {import("./state.js").Settings} settings
  */
 
+/** Number of results up to which the page asks for highlights: the limit of a server, unless its operator changes it. */
+const HIGHLIGHTED_RESULTS = 100;
+
 /**
  * Return the body. Settings with their default are absent.
  * @param {Call} call
@@ -21,6 +24,7 @@ export function requestBody({ query, documents, settings }) {
   if (settings.scoreType) body.score_type = settings.scoreType;
   if (settings.instruction) body.instruction = settings.instruction;
   if (settings.maxTokens !== null) body.max_tokens_per_doc = settings.maxTokens;
-  if (settings.highlights) body.highlights = settings.highlights;
+  const results = settings.topN || documents.length;
+  if (settings.highlights && results <= HIGHLIGHTED_RESULTS) body.highlights = settings.highlights;
   return body;
 }
