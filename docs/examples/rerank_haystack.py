@@ -14,66 +14,18 @@ Haystack loads components of your own modules from YAML only if you allow it:
 Errors of a call are those of `rerank.errors`.
 """
 
-import asyncio
 import math
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.utils import Secret, deserialize_secrets_inplace
 
 from rerank.client import DEFAULT_ADDRESS, Address, AsyncRerankClient, Options, RerankClient
+from rerank.connections import Connections
 from rerank.v1.rerank_pb2 import RerankResponse
 
 _KEY_OF_ENVIRONMENT = Secret.from_env_var("RERANK_API_KEY", strict=False)
-
-
-class _Connections:
-    """Open clients of each server: one for blocking calls, and one for each event loop. A pickled copy is empty."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._blocking: list[tuple[tuple[Any, ...], RerankClient]] = []
-        self._by_loop: list[tuple[tuple[Any, ...], AsyncRerankClient]] = []
-
-    def __reduce__(self) -> tuple[type["_Connections"], tuple[()]]:
-        return _Connections, ()
-
-    def blocking(self, address: Address, parameters: dict[str, Any]) -> RerankClient:
-        server = (address, dict(parameters))
-        with self._lock:
-            for known, client in self._blocking:
-                if known == server:
-                    return client
-            self._blocking.append((server, RerankClient(address, **parameters)))
-            return self._blocking[-1][1]
-
-    def asynchronous(self, address: Address, parameters: dict[str, Any]) -> AsyncRerankClient:
-        """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
-        server = (asyncio.get_running_loop(), address, dict(parameters))
-        with self._lock:
-            self._by_loop = [each for each in self._by_loop if not each[0][0].is_closed()]
-            for known, client in self._by_loop:
-                if known == server:
-                    return client
-            self._by_loop.append((server, AsyncRerankClient(address, **parameters)))
-            return self._by_loop[-1][1]
-
-    def close(self) -> None:
-        with self._lock:
-            open_clients, self._blocking = self._blocking, []
-        for _, client in open_clients:
-            client.close()
-
-    async def aclose(self) -> None:
-        self.close()
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            open_clients = [client for known, client in self._by_loop if known[0] is loop]
-            self._by_loop = [each for each in self._by_loop if each[0][0] is not loop]
-        for client in open_clients:
-            await client.close()
 
 
 @component
@@ -115,7 +67,7 @@ class RerankRanker:
         self.meta_fields_to_embed = meta_fields_to_embed or []
         self.meta_data_separator = meta_data_separator
         self.client_options = client_options or {}
-        self._connections = _Connections()
+        self._connections = Connections()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the component as a dictionary. It names the variable of the key, never the key."""

@@ -10,11 +10,9 @@ It needs `llama-index-core` and `rerank-service`:
 Errors of a call are those of `rerank.errors`.
 """
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, SecretStr
@@ -25,6 +23,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from rerank.client import DEFAULT_ADDRESS, Address, AsyncRerankClient, Options, RerankClient
+from rerank.connections import Connections
 from rerank.v1.rerank_pb2 import RerankResponse
 
 _dispatcher = get_dispatcher(__name__)
@@ -33,53 +32,6 @@ _dispatcher = get_dispatcher(__name__)
 def _key_of_environment() -> SecretStr | None:
     key = os.environ.get("RERANK_API_KEY")
     return SecretStr(key) if key else None
-
-
-class _Connections:
-    """Open clients of each server: one for blocking calls, and one for each event loop. A pickled copy is empty."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._blocking: list[tuple[tuple[Any, ...], RerankClient]] = []
-        self._by_loop: list[tuple[tuple[Any, ...], AsyncRerankClient]] = []
-
-    def __reduce__(self) -> tuple[type["_Connections"], tuple[()]]:
-        return _Connections, ()
-
-    def blocking(self, address: Address, parameters: dict[str, Any]) -> RerankClient:
-        server = (address, dict(parameters))
-        with self._lock:
-            for known, client in self._blocking:
-                if known == server:
-                    return client
-            self._blocking.append((server, RerankClient(address, **parameters)))
-            return self._blocking[-1][1]
-
-    def asynchronous(self, address: Address, parameters: dict[str, Any]) -> AsyncRerankClient:
-        """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
-        server = (asyncio.get_running_loop(), address, dict(parameters))
-        with self._lock:
-            self._by_loop = [each for each in self._by_loop if not each[0][0].is_closed()]
-            for known, client in self._by_loop:
-                if known == server:
-                    return client
-            self._by_loop.append((server, AsyncRerankClient(address, **parameters)))
-            return self._by_loop[-1][1]
-
-    def close(self) -> None:
-        with self._lock:
-            open_clients, self._blocking = self._blocking, []
-        for _, client in open_clients:
-            client.close()
-
-    async def aclose(self) -> None:
-        self.close()
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            open_clients = [client for known, client in self._by_loop if known[0] is loop]
-            self._by_loop = [each for each in self._by_loop if each[0][0] is not loop]
-        for client in open_clients:
-            await client.close()
 
 
 class RerankPostprocessor(BaseNodePostprocessor):
@@ -113,7 +65,7 @@ class RerankPostprocessor(BaseNodePostprocessor):
         "Asynchronous calls run it in a thread.",
     )
 
-    _connections: _Connections = PrivateAttr(default_factory=_Connections)
+    _connections: Connections = PrivateAttr(default_factory=Connections)
 
     @classmethod
     def class_name(cls) -> str:

@@ -14,7 +14,6 @@ Errors of a call are those of `rerank.errors`.
 import asyncio
 import os
 from copy import copy
-from threading import Lock
 from typing import Any, TypeAlias
 
 from rerankers.documents import Document
@@ -23,57 +22,11 @@ from rerankers.models.ranker import BaseRanker
 from rerankers.results import RankedResults, Result
 
 from rerank.client import DEFAULT_ADDRESS, Address, AsyncRerankClient, Options, RerankClient
+from rerank.connections import Connections
 from rerank.v1.rerank_pb2 import RerankResponse
 
 Documents: TypeAlias = str | list[str] | Document | list[Document]
 DocumentIds: TypeAlias = list[str] | list[int]
-
-
-class _Connections:
-    """Open clients of each server: one for blocking calls, and one for each event loop. A pickled copy is empty."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._blocking: list[tuple[tuple[Any, ...], RerankClient]] = []
-        self._by_loop: list[tuple[tuple[Any, ...], AsyncRerankClient]] = []
-
-    def __reduce__(self) -> tuple[type["_Connections"], tuple[()]]:
-        return _Connections, ()
-
-    def blocking(self, address: Address, parameters: dict[str, Any]) -> RerankClient:
-        server = (address, dict(parameters))
-        with self._lock:
-            for known, client in self._blocking:
-                if known == server:
-                    return client
-            self._blocking.append((server, RerankClient(address, **parameters)))
-            return self._blocking[-1][1]
-
-    def asynchronous(self, address: Address, parameters: dict[str, Any]) -> AsyncRerankClient:
-        """Return the client of the running event loop, because a connection belongs to the loop that opened it."""
-        server = (asyncio.get_running_loop(), address, dict(parameters))
-        with self._lock:
-            self._by_loop = [each for each in self._by_loop if not each[0][0].is_closed()]
-            for known, client in self._by_loop:
-                if known == server:
-                    return client
-            self._by_loop.append((server, AsyncRerankClient(address, **parameters)))
-            return self._by_loop[-1][1]
-
-    def close(self) -> None:
-        with self._lock:
-            open_clients, self._blocking = self._blocking, []
-        for _, client in open_clients:
-            client.close()
-
-    async def aclose(self) -> None:
-        self.close()
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            open_clients = [client for known, client in self._by_loop if known[0] is loop]
-            self._by_loop = [each for each in self._by_loop if each[0][0] is not loop]
-        for client in open_clients:
-            await client.close()
 
 
 class RerankServiceRanker(BaseRanker):
@@ -111,7 +64,7 @@ class RerankServiceRanker(BaseRanker):
         self._address = address
         self._parameters = {"api_key": api_key or os.environ.get("RERANK_API_KEY"), **client_options}
         self._given = client
-        self._connections = _Connections()
+        self._connections = Connections()
 
     def score(self, query: str, doc: str) -> float:
         """Return the score of one document, whatever `score_threshold` is."""

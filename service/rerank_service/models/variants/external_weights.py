@@ -47,13 +47,13 @@ def _read(tensor: "onnx.TensorProto", graph: Path) -> None:
     from onnx.external_data_helper import ExternalDataInfo
 
     info = ExternalDataInfo(tensor)
-    location = PurePath(info.location)
+    location, length = PurePath(info.location), info.length or 0
     if location.is_absolute() or ".." in location.parts:
         raise BundleInvalid(f"{graph}: the weights {tensor.name} are in {location}, outside the folder of the graph")
     with (graph.parent / location).open("rb") as file:
         file.seek(info.offset or 0)
-        content = file.read() if info.length is None else file.read(info.length)
-    if info.length is not None and len(content) < info.length:
+        content = file.read(length) if length or 0 in tensor.dims else file.read()
+    if len(content) < length:
         raise BundleInvalid(f"{graph.parent / location} ends within the weights {tensor.name}: copy it again")
     tensor.raw_data = content
     tensor.data_location = onnx.TensorProto.DEFAULT
