@@ -85,6 +85,7 @@ async def test_bound_of_a_field_is_named(edges: Served, fields: dict[str, Any], 
     [
         ("/v2/rerank", None, 4096),
         ("/v1/v2/rerank", None, 4096),
+        ("/v2/v2/rerank", None, 4096),
         ("/v2/rerank", 9000, 9000),
         ("/v2/rerank", 10, 10),
         ("/v1/rerank", None, None),

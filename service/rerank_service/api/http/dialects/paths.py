@@ -6,6 +6,8 @@ RERANK_PATHS = (
     "/rerank",
     "/v1/v1/rerank",
     "/v1/v2/rerank",
+    "/v2/v1/rerank",
+    "/v2/v2/rerank",
     "/v3/rerank",
     "/api/rerank",
     "/inference/v1/rerank",
@@ -24,7 +26,7 @@ RERANKING_PATHS = ("/v1/reranking", "/reranking")
 """Paths of mixedbread, NVIDIA and llama.cpp."""
 SHARED_PATH = "/rerank"
 """Path of the unified dialect, TEI, Amazon Bedrock, Pinecone and Weaviate."""
-COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank", "/providers/cohere/v2/rerank")
+COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank", "/v2/v2/rerank", "/providers/cohere/v2/rerank")
 """Paths of Cohere's API version 2. The last is that of Azure AI Foundry."""
 PATH_MODEL = "{model:path}"
 """The model, where the path names it. The name may have slashes."""

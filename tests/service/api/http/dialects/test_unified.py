@@ -19,6 +19,7 @@ PATHS = ("/v1/rerank", "/v2/rerank")
         ("/rerank", "1"),
         ("/v1/v1/rerank", "1"),
         ("/v1/v2/rerank", "2"),
+        ("/v2/v2/rerank", "2"),
         ("/reranking", "1"),
         ("/v1/reranking", "1"),
         ("/v3/rerank", "1"),
