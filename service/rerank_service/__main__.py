@@ -6,6 +6,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,14 @@ def _first_steps() -> list[tuple[str, str]]:
     ]
 
 
+def _key_hint(error: Exception) -> str:
+    """Return how a command sends an API key, if a server rejected the call for the lack of one."""
+    import grpc
+
+    rejected = getattr(error, "status", None) in (grpc.StatusCode.UNAUTHENTICATED, HTTPStatus.UNAUTHORIZED)
+    return ". This command sends the key in RERANK_API_KEY" if rejected else ""
+
+
 def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand. Print expected errors, such as a wrong setting, as one line without a traceback."""
     from rerank.errors import RerankError, Unavailable
@@ -133,11 +142,11 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"rerank: {_message(error)}", file=sys.stderr)
         return _WRONG_SETTING
     except (OperatorError, RequestError, OSError) as error:
-        print(f"rerank: {_message(error)}", file=sys.stderr)
+        print(f"rerank: {_message(error)}{_key_hint(error)}", file=sys.stderr)
         discard_unwritable()
     except RerankError as error:
         server = _called_server(arguments) if isinstance(error, Unavailable) else ""
-        print(f"rerank: {server}{error}", file=sys.stderr)
+        print(f"rerank: {server}{error}{_key_hint(error)}", file=sys.stderr)
     return 1
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import rerank
 from support.process import Start, command, environment
 
 SMALL_LOAD = ("--requests", "4", "--documents", "3", "--tokens", "2-5")
@@ -92,3 +93,5 @@ def test_missing_key_is_reported(start: Start, small_folder: Path) -> None:
         done = bench("--server", address)
         assert done.returncode == 1
         assert words in done.stderr
+        listed = rerank("models", "--server", address, cwd=small_folder)
+        assert listed.stderr.endswith(". This command sends the key in RERANK_API_KEY\n")
