@@ -108,6 +108,11 @@ def log_by_standard_library() -> None:
 
 
 def _stderr() -> TextIO:
-    closed = sys.stderr is None  # by `2>&-`; descriptor 2 may then belong to any other file
-    file = _LossyFile(os.devnull, "w") if closed else _LossyFile(sys.stderr.fileno(), "w", closefd=False)
+    if sys.stderr is None:  # by `2>&-`; descriptor 2 may then belong to any other file
+        file = _LossyFile(os.devnull, "w")
+    else:
+        try:
+            file = _LossyFile(sys.stderr.fileno(), "w", closefd=False)
+        except io.UnsupportedOperation:  # a notebook or a test captures it
+            return sys.stderr
     return io.TextIOWrapper(file, "utf-8", errors="backslashreplace", write_through=True)

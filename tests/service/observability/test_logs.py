@@ -24,6 +24,14 @@ print("done")
 """
 
 
+CAPTURED = """
+import io, sys
+sys.stderr = captured = io.StringIO()
+exec(sys.argv[1])
+sys.stdout.write(captured.getvalue())
+"""
+
+
 @pytest.fixture
 def broken_pipe() -> Iterator[int]:
     """Return the write end of a pipe without a reader."""
@@ -38,6 +46,15 @@ def _run(code: str, stderr: int) -> tuple[int, str, str]:
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60, check=False
     )
     return done.returncode, done.stdout, done.stderr or ""
+
+
+def test_captured_stderr_is_used() -> None:
+    """Notebooks and tests replace it by an object without a descriptor."""
+    done = subprocess.run([sys.executable, "-c", CAPTURED, LOG_TWICE], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second, third = done.stdout.splitlines()
+    assert first == "done"
+    assert [json.loads(line)["event"] for line in (second, third)] == ["ours", "\ud800 theirs"]
 
 
 def test_own_and_library_lines_are_written_as_json() -> None:
