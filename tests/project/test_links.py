@@ -1,18 +1,14 @@
 """Links between the pages of the repository lead to files and sections that exist."""
 
 import re
-import subprocess
 from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-_PAGES = subprocess.run(
-    ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
-)
-PAGES = sorted(page for page in _PAGES.stdout.splitlines() if (ROOT / page).exists())
+from support.page_blocks import ROOT, all_pages
+
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 
@@ -30,7 +26,7 @@ def _anchors(page: Path) -> set[str]:
     return anchors
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", all_pages())
 def test_links_have_targets(page: str) -> None:
     """A link names a file of the repository and, in a page, one of its titles."""
     for link in LINK.findall(CODE.sub("", (ROOT / page).read_text())):
