@@ -6,14 +6,12 @@ A link that leads nowhere stays as it is, and `mkdocs build --strict` reports it
 import posixpath
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
-from pages import INCLUDED
+from pages import INCLUDED, ROOT
 
-_ROOT = Path(__file__).parents[2]
 _FENCED = re.compile(r"^( *)(```+).*?^\1\2`*[ ]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
@@ -38,7 +36,7 @@ def _rewriter(page: str, repository: str, files: Files) -> Callable[[re.Match[st
         uri = _uri(path, files)
         if uri:
             return posixpath.relpath(uri, posixpath.dirname(page) or ".") + anchor
-        target = _ROOT / path
+        target = ROOT / path
         if path.startswith("../") or not target.exists():
             return link[0]
         return f"{repository}/{'tree' if target.is_dir() else 'blob'}/main/{path}{anchor}"
