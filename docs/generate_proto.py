@@ -2,7 +2,6 @@
 
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,13 @@ from google.protobuf.descriptor_pb2 import (
     EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
-    FileDescriptorSet,
     MethodDescriptorProto,
 )
-from grpc_tools import protoc
 
-_PROTO = Path(__file__).parents[1] / "proto"
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.proto_contract import compiled
+
 _FILES = ("rerank/v1/rerank.proto", "rerank/v1/admin.proto")
 _INTRODUCTION = """# gRPC
 
@@ -52,20 +52,15 @@ class _File:
 
 def page() -> str:
     """Return the page: a part for each contract."""
-    return _INTRODUCTION + "\n".join("\n".join(_contract(file)) for file in _compiled())
+    return _INTRODUCTION + "\n".join("\n".join(_contract(file)) for file in _described())
 
 
-def _compiled() -> Iterator[_File]:
-    with tempfile.NamedTemporaryFile() as out:
-        known = str(Path(protoc.__file__).parent / "_proto")
-        options = ["--include_source_info", f"--descriptor_set_out={out.name}"]
-        if protoc.main(["protoc", f"-I{_PROTO}", f"-I{known}", *options, *_FILES]) != 0:
-            sys.exit("protoc failed: see the messages above")
-        for proto in FileDescriptorSet.FromString(Path(out.name).read_bytes()).file:
-            places = proto.source_code_info.location
-            comments = {tuple(place.path): place.leading_comments or place.trailing_comments for place in places}
-            header = next((place.leading_comments for place in places if list(place.path) == [_SYNTAX]), "")
-            yield _File(proto, comments, header)
+def _described() -> Iterator[_File]:
+    for proto in compiled(_FILES, "--include_source_info").file:
+        places = proto.source_code_info.location
+        comments = {tuple(place.path): place.leading_comments or place.trailing_comments for place in places}
+        header = next((place.leading_comments for place in places if list(place.path) == [_SYNTAX]), "")
+        yield _File(proto, comments, header)
 
 
 def _contract(file: _File) -> Iterator[str]:
