@@ -20,7 +20,7 @@ from support.page_runner import PageRun, PageRunner, Result, Step
 from support.page_sandbox import Server
 
 _SHELL = ("sh", "bash")
-_TEXT = ("", "text", "mermaid", "dockerfile", "nginx", "diff", "csv", "http", "xml", "properties")
+_TEXT = ("", "text", "mermaid", "dockerfile", "nginx")
 """Languages of blocks that nothing parses here: output, diagrams and the like."""
 _REQUEST = re.compile(r"^(?:GET|PUT|POST|DELETE) \S+$", re.MULTILINE)
 """The line above the body of a request, as the consoles of search engines have it."""
