@@ -21,11 +21,11 @@ Settings of `rerank serve`. This page is generated from `service/rerank_service/
 _TABLE_HEAD = "| flag | variable | default | description |\n|---|---|---|---|"
 _CLIENT_COMMANDS = f"""## Client commands
 
-`rerank rank`, `models`, `bench` and `eval` call a running server. `rerank serve` ignores these variables.
+`rerank rank`, `models`, `bench`, `eval` and `batch` call a running server. `rerank serve` ignores these variables.
 
 {_TABLE_HEAD}
-| `--server` | `RERANK_SERVER` | `RERANK_HOST` and `RERANK_GRPC_PORT`, else `127.0.0.1:50051`; `eval`: no server, the \
-model runs in its own process | Server to call: {ADDRESS_FORMS}. |
+| `--server` | `RERANK_SERVER` | `RERANK_HOST` and `RERANK_GRPC_PORT`, else `127.0.0.1:50051`; `eval` and `batch`: no \
+server, the model runs in the process of the command | Server to call: {ADDRESS_FORMS}. |
 | `--api-key` | `RERANK_API_KEY` | none | API key to send. Prefer the variable, since flags are visible in `ps`. |
 | `--tls-ca` | `RERANK_TLS_CA` | the well-known authorities | PEM file of the authorities that may have issued \
 the server's certificate. With it, an address without scheme uses TLS. |
