@@ -11,15 +11,13 @@ from rerank_service.installation import command_name
 _INTRODUCTION = """# Command line
 
 Commands of `rerank`. This page is generated from the parsers of the commands by `make docs`. `rerank COMMAND --help`
-prints the same text.
-
-After `make run`, the command is `.venv/bin/rerank`. `eval "$(.venv/bin/rerank completion bash)"` lets the shell
-complete commands, options and values.
+prints the same text. [Command line](../cli.md) shows how to find and use the command.
 
 | exit status | meaning |
 |---|---|
 | 0 | The command did its work. |
-| 1 | The work failed. The last line on standard error says why. |
+| 1 | The work failed: a call, a file that cannot be read, or a wrong row in it. The last line on standard error says \
+why. |
 | 2 | A flag, a variable or a setting is wrong. One line names it. |
 | 130 | The command was interrupted by Ctrl-C. |
 """
