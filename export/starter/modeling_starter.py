@@ -114,7 +114,7 @@ class Comparison(nn.Module):
     def _matches(
         self, states: Tensor, words: Tensor, ids: Tensor, query: Tensor, document: Tensor, document_words: Tensor
     ) -> Tensor:
-        """Four kinds of match (rows, 4), each a mean over the query's tokens, weighted by what a token says."""
+        """Four kinds of match (rows, 4), each a mean over the query's tokens, weighted by their importance."""
         outside = (1.0 - document)[:, None, :] * 4.0
         near, like = functional.normalize(self.match(states), dim=-1), functional.normalize(words, dim=-1)
         in_context = (near @ near.transpose(1, 2) - outside).amax(-1)
