@@ -37,8 +37,8 @@ _PRELUDES = {
 _PRINTED = {
     ("README.md", "from rerank.client"): r"1 0\.\d",
     ("README.md", "import cohere"): r"index=1,",
-    ("docs/python.md", "error.field"): r"top_n top_n must be at least 0, not -1\n",
-    ("docs/python.md", "scores.ranking"): r"1000 scores; best: ",
+    ("docs/python.md", "error.field"): r"(?m)^top_n top_n must be at least 0, not -1$",
+    ("docs/python.md", "scores.ranking"): r"(?m)^1000 scores; best: ",
     ("docs/how-to/move.md", "import cohere"): r"1\n",
     ("docs/how-to/move.md", "import together"): r"0\n",
     ("docs/how-to/move.md", "jina"): r"Paris is in France\.\n",
