@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from rerank_service.models.bundle import Bundle
 from support.running import Served
+
+pytestmark = pytest.mark.usefixtures("unconfigured_log")
 
 _PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
@@ -29,7 +30,6 @@ async def test_examples_run(
         client.close()
 
     await asyncio.to_thread(run)
-    structlog.reset_defaults()
     printed = capsys.readouterr().out.splitlines()
     assert "top_n top_n must be at least 0, not -1" in printed
     assert any(line.startswith("1000 scores; best: ") for line in printed)
