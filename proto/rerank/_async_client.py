@@ -12,7 +12,7 @@ from rerank._address import DEFAULT_ADDRESS, Address
 from rerank._async_stream import Documents, Responses, rank_stream, stream_responses
 from rerank._channel import call_metadata, channel_arguments
 from rerank._lifetime import AsyncLifetime
-from rerank._local import CHANNEL_OPTIONS, Model, start_server_in_thread, stop_with
+from rerank._local import OWN_CONNECTION, Model, start_server_in_thread, stop_with
 from rerank._messages import Content, OnScores, Options, check_documents, rerank_request, stream_header
 from rerank._retries import DEFAULT_RETRIES, RetryPolicy, call_async
 from rerank._score_streams import AsyncScoreStream
@@ -68,7 +68,7 @@ class AsyncRerankClient:
             response = await client.rerank(query, documents)
         """
         server = await start_server_in_thread(model, settings)
-        client = cls(server.target, timeout=timeout, retries=retries, options=CHANNEL_OPTIONS)
+        client = cls(server.target, timeout=timeout, retries=retries, options=OWN_CONNECTION)
         client._close_server = stop_with(client, server)
         return client
 

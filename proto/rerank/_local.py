@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 Model = str | os.PathLike[str]
 """Folder of a model: a bundle, or a hub folder."""
-CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
-"""A connection of its own, which ends with the client."""
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+"""Channel options for a connection of its own, which ends with the client."""
 
 
 class Server(Protocol):
