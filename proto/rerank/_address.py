@@ -20,7 +20,7 @@ def channel_target(address: Address) -> str:
 
     Raises:
         TypeError: the address is neither a str nor a list of them.
-        ValueError: an address cannot be one, or one of several addresses is no `IP:port`.
+        ValueError: an address is invalid, or one of several addresses is not `IP:port`.
     """
     _check(address)
     addresses = _addresses(address)
@@ -64,7 +64,7 @@ def wants_tls(address: Address) -> bool:
 
 
 def is_plain(address: Address) -> bool:
-    """Return True if an address says that it is without TLS."""
+    """Return True if an address has the scheme grpc://, which is without TLS."""
     return any(each.startswith("grpc://") for each in _addresses(address))
 
 

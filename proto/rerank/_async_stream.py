@@ -38,7 +38,7 @@ async def stream_responses(
     documents: Documents,
     lifetime: AsyncLifetime,
 ) -> Responses:
-    """Send the header and the documents, and yield the responses, as the blocking function of this name."""
+    """Send the header and the documents, and yield the responses, like _blocking_stream.stream_responses."""
     budget, again = Budget(policy), not isinstance(documents, Iterator | AsyncIterator)
     while True:
         with lifetime.running():

@@ -22,7 +22,7 @@ class Server(Protocol):
         """Stop without waiting."""
 
     def close(self) -> None:
-        """Stop, and wait until all is free."""
+        """Stop, and wait until the memory is free and the threads have ended."""
 
 
 def start_server(model: Model | None, settings: Mapping[str, Any]) -> Server:

@@ -1,7 +1,7 @@
 """Repeated calls: which errors are worth a repetition, when, and until when. Private: import from rerank.client.
 
-gRPC can repeat calls, too (service config, gRFC A6). It knows neither RetryInfo nor the end of a call's time: it would
-pause until the deadline and then hide the reason. So its retry policy is not set (docs/decisions/0044).
+gRPC can repeat calls, too (service config, gRFC A6). It ignores RetryInfo and the time that is left: it would pause
+until the deadline and then hide the reason. So its retry policy is not set (docs/decisions/0044).
 """
 
 import random

@@ -48,9 +48,9 @@ _UNUSED: Mapping[str, object] = {
     "tls_client_ca": None,
     "watch": False,
 }
-"""Values of settings that variables of the environment may set, and that are not for a local server."""
+"""Settings that a local server does not use. These values replace those of environment variables."""
 _MAX_FOLDER_BYTES = 80
-"""A Unix socket has a path of at most 107 bytes."""
+"""Maximum length of the parent folder. The path of a Unix socket has at most 107 bytes."""
 
 _log = structlog.get_logger()
 
