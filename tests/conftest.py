@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from rerank_service.models.bundle import Bundle, open_bundle
@@ -38,6 +39,17 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def starter() -> Bundle:
     """Return the bundle of the starter model."""
     return open_bundle(STARTER)
+
+
+@pytest.fixture(scope="module")
+def unconfigured_log() -> Iterator[None]:
+    """Reset the log, which a local client sends to the module logging only if nobody has configured it before."""
+    configured = structlog.get_config() if structlog.is_configured() else None
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+    if configured:
+        structlog.configure(**configured)
 
 
 @pytest.fixture

@@ -20,25 +20,24 @@ def channel_target(address: Address) -> str:
 
     Raises:
         TypeError: the address is neither a str nor a list of them.
-        ValueError: an address cannot be one, or one of several addresses is no `IP:port`.
+        ValueError: an address is invalid, or one of several addresses is not `IP:port`.
     """
     _check(address)
-    if isinstance(address, str):
-        return _without_scheme(address)
-    if not address:
+    addresses = _addresses(address)
+    if not addresses:
         raise ValueError("address is an empty list: give at least one address")
-    if len(address) == 1:
-        return _without_scheme(address[0])
-    families = {_family(each) for each in address}
+    if len(addresses) == 1:
+        return _without_scheme(addresses[0])
+    families = {_family(each) for each in addresses}
     if len(families) > 1:
-        raise ValueError(f"address is {list(address)}: give addresses of one family, all IPv4 or all IPv6")
-    return f"{families.pop()}:{','.join(map(_without_scheme, address))}"
+        raise ValueError(f"address is {list(addresses)}: give addresses of one family, all IPv4 or all IPv6")
+    return f"{families.pop()}:{','.join(map(_without_scheme, addresses))}"
 
 
 def _check(address: Address) -> None:
     if not isinstance(address, str | Sequence) or isinstance(address, bytes):
         raise TypeError(f"address must be a str or a list of them, not {type(address).__name__}")
-    for each in [address] if isinstance(address, str) else address:
+    for each in _addresses(address):
         if not isinstance(each, str):
             raise TypeError(f"address must be a str or a list of them, and has the {type(each).__name__} {each!r}")
         if _HTTP.match(each):
@@ -58,15 +57,19 @@ def wants_tls(address: Address) -> bool:
     Raises:
         ValueError: only some of several addresses have it.
     """
-    schemes = {each.startswith(TLS_SCHEME) for each in ([address] if isinstance(address, str) else address)}
+    schemes = {each.startswith(TLS_SCHEME) for each in _addresses(address)}
     if len(schemes) > 1:
         raise ValueError(f"address is {address}: give all with {TLS_SCHEME}, or none")
     return True in schemes
 
 
 def is_plain(address: Address) -> bool:
-    """Return True if an address says that it is without TLS."""
-    return any(each.startswith("grpc://") for each in ([address] if isinstance(address, str) else address))
+    """Return True if an address has the scheme grpc://, which is without TLS."""
+    return any(each.startswith("grpc://") for each in _addresses(address))
+
+
+def _addresses(address: Address) -> Sequence[str]:
+    return [address] if isinstance(address, str) else address
 
 
 def _without_scheme(address: str) -> str:

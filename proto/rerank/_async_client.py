@@ -8,15 +8,15 @@ from typing import Any, Self, Unpack
 
 import grpc
 
-from rerank._address import DEFAULT_ADDRESS, Address, channel_target
+from rerank._address import DEFAULT_ADDRESS, Address
 from rerank._async_stream import Documents, Responses, rank_stream, stream_responses
-from rerank._channel import call_metadata, channel_options
+from rerank._channel import call_metadata, channel_arguments
 from rerank._lifetime import AsyncLifetime
-from rerank._local import CHANNEL_OPTIONS, Model, start_server_in_thread, stop_with
+from rerank._local import OWN_CONNECTION, Model, start_server_in_thread, stop_with
 from rerank._messages import Content, OnScores, Options, check_documents, rerank_request, stream_header
 from rerank._retries import DEFAULT_RETRIES, RetryPolicy, call_async
 from rerank._score_streams import AsyncScoreStream
-from rerank._tls import PemFile, channel_credentials
+from rerank._tls import PemFile
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 
@@ -41,13 +41,12 @@ class AsyncRerankClient:
         """Create a client. The parameters are the same as those of RerankClient."""
         self._policy = RetryPolicy(retries, timeout)
         self._metadata = call_metadata(api_key, compress=compress)
-        target = channel_target(address)
-        all_options = channel_options(target, options)
-        compression = grpc.Compression.Gzip if compress else None
-        tls = channel_credentials(address, credentials, ca=tls_ca, cert=tls_cert, key=tls_key)
+        target, secure, all_options, compression = channel_arguments(
+            address, options, credentials=credentials, tls=(tls_ca, tls_cert, tls_key), compress=compress
+        )
         self._channel = (
-            grpc.aio.secure_channel(target, tls, all_options, compression)
-            if tls
+            grpc.aio.secure_channel(target, secure, all_options, compression)
+            if secure
             else grpc.aio.insecure_channel(target, all_options, compression)
         )
         self._stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(self._channel)
@@ -69,7 +68,7 @@ class AsyncRerankClient:
             response = await client.rerank(query, documents)
         """
         server = await start_server_in_thread(model, settings)
-        client = cls(server.target, timeout=timeout, retries=retries, options=CHANNEL_OPTIONS)
+        client = cls(server.target, timeout=timeout, retries=retries, options=OWN_CONNECTION)
         client._close_server = stop_with(client, server)
         return client
 

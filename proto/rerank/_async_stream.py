@@ -36,11 +36,10 @@ async def stream_responses(
     start_call: StartCall,
     header: pb.RerankStreamRequest,
     documents: Documents,
-    lifetime: AsyncLifetime | None = None,
+    lifetime: AsyncLifetime,
 ) -> Responses:
-    """Send the header and the documents, and yield the responses, as the blocking function of this name."""
+    """Send the header and the documents, and yield the responses, like _blocking_stream.stream_responses."""
     budget, again = Budget(policy), not isinstance(documents, Iterator | AsyncIterator)
-    lifetime = lifetime or AsyncLifetime()
     while True:
         with lifetime.running():
             call = start_call(timeout=budget.timeout)

@@ -61,7 +61,7 @@ def stream_responses(
     start_call: StartCall,
     header: pb.RerankStreamRequest,
     documents: Iterable[Content],
-    lifetime: Lifetime | None = None,
+    lifetime: Lifetime,
 ) -> Responses:
     """Send the header and the documents, and yield the responses. The end of the generator cancels the call.
 
@@ -73,7 +73,6 @@ def stream_responses(
         BaseException: the error of `documents`.
     """
     budget, again = Budget(policy), not isinstance(documents, Iterator)
-    lifetime = lifetime or Lifetime()
     while True:
         attempt, responded = _Attempt(header, documents), False
         try:

@@ -1,9 +1,14 @@
-"""Options of the gRPC channel and the metadata of each call. Private: import from rerank.client."""
+"""Arguments of the gRPC channel and the metadata of each call. Private: import from rerank.client."""
 
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import grpc
+
+from rerank._address import Address, channel_target
+from rerank._tls import PemFile, channel_credentials
 
 _RETRY_BUFFER_BYTES = 64 * 1024 * 1024
 """gRPC itself sends a call again that no server has seen. It keeps requests of up to this size for that. Its default,
@@ -27,6 +32,37 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 ]
 _SCHEME = re.compile(r"dns:///|ipv[46]:")
 _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])(:\d+)?")
+
+
+class ChannelArguments(NamedTuple):
+    """Arguments of gRPC's functions that create a channel, blocking or for asyncio."""
+
+    target: str
+    credentials: grpc.ChannelCredentials | None
+    """None: without TLS."""
+    options: list[tuple[str, Any]]
+    compression: grpc.Compression | None
+
+
+def channel_arguments(
+    address: Address,
+    options: Sequence[tuple[str, Any]],
+    *,
+    credentials: grpc.ChannelCredentials | None,
+    tls: tuple[PemFile | None, PemFile | None, PemFile | None],
+    compress: bool = False,
+) -> ChannelArguments:
+    """Check and translate the parameters of a client. `tls` has the files of authorities, certificate and key.
+
+    Raises:
+        TypeError, ValueError: an address is wrong, or parameters of TLS contradict each other.
+        OSError: a file of TLS cannot be read.
+    """
+    target = channel_target(address)
+    all_options = channel_options(target, options)
+    ca, cert, key = tls
+    secure = channel_credentials(address, credentials, ca=ca, cert=cert, key=key)
+    return ChannelArguments(target, secure, all_options, grpc.Compression.Gzip if compress else None)
 
 
 def channel_options(target: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 Model = str | os.PathLike[str]
 """Folder of a model: a bundle, or a hub folder."""
-CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
-"""A connection of its own, which ends with the client."""
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+"""Channel options for a connection of its own, which ends with the client."""
 
 
 class Server(Protocol):
@@ -22,7 +22,7 @@ class Server(Protocol):
         """Stop without waiting."""
 
     def close(self) -> None:
-        """Stop, and wait until all is free."""
+        """Stop, and wait until the memory is free and the threads have ended."""
 
 
 def start_server(model: Model | None, settings: Mapping[str, Any]) -> Server:

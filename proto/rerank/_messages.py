@@ -38,9 +38,9 @@ class Options(TypedDict, total=False):
 
 
 def check_documents(documents: object, *, asynchronous: bool = False) -> None:
-    """Reject a single document, and what is no collection of documents.
+    """Reject a single document, and every object that is not a collection of documents.
 
-    A string is iterable, and each letter would be ranked as a document. Of a dict, the keys would be ranked.
+    A string is iterable, and each letter would be ranked as a document. For a dict, the keys would be ranked.
 
     Raises:
         TypeError: `documents` is one document instead of several, or an iterator that this method does not read.

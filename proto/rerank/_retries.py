@@ -1,7 +1,7 @@
 """Repeated calls: which errors are worth a repetition, when, and until when. Private: import from rerank.client.
 
-gRPC can repeat calls, too (service config, gRFC A6). It knows neither RetryInfo nor the end of a call's time: it would
-pause until the deadline and then hide the reason. So its retry policy is not set (docs/decisions/0044).
+gRPC can repeat calls, too (service config, gRFC A6). It ignores RetryInfo and the time that is left: it would pause
+until the deadline and then hide the reason. So its retry policy is not set (docs/decisions/0044).
 """
 
 import random
@@ -97,13 +97,13 @@ class Budget:
         return max(0.0, self._began + seconds - time.monotonic())
 
 
-def call_blocking(policy: RetryPolicy, call: Callable[[float | None], T], lifetime: Lifetime | None = None) -> T:
+def call_blocking(policy: RetryPolicy, call: Callable[[float | None], T], lifetime: Lifetime) -> T:
     """Call a method of a stub, which takes the timeout of a try. Repeat it as the policy says.
 
     Raises:
         RerankError: the last try failed, or the client is closed.
     """
-    budget, lifetime = Budget(policy), lifetime or Lifetime()
+    budget = Budget(policy)
     while True:
         try:
             with lifetime.starting():
@@ -118,11 +118,9 @@ def call_blocking(policy: RetryPolicy, call: Callable[[float | None], T], lifeti
         lifetime.pause(pause)
 
 
-async def call_async(
-    policy: RetryPolicy, call: Callable[[float | None], Awaitable[T]], lifetime: AsyncLifetime | None = None
-) -> T:
+async def call_async(policy: RetryPolicy, call: Callable[[float | None], Awaitable[T]], lifetime: AsyncLifetime) -> T:
     """Call a method of an asynchronous stub, like call_blocking."""
-    budget, lifetime = Budget(policy), lifetime or AsyncLifetime()
+    budget = Budget(policy)
     while True:
         try:
             with lifetime.running():

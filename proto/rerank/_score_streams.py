@@ -6,6 +6,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from rerank._messages import merge_response
 from rerank.v1 import rerank_pb2 as pb
 
 
@@ -29,10 +30,7 @@ class _Ranking:
         return self._ranking
 
     def _add(self, response: pb.RerankStreamResponse) -> None:
-        if response.WhichOneof("part") == "ranking":
-            self._ranking.MergeFrom(response.ranking)
-        else:
-            self._scores.extend(response.scores.scores)
+        merge_response(self._ranking, response, lambda partial: self._scores.extend(partial.scores))
         self._complete = response.last
 
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from rerank._blocking_channel import BlockingClient, blocking_channel
-from rerank._channel import call_metadata
+from rerank._blocking_client import BlockingClient
+from rerank._channel import call_metadata, channel_arguments
 from rerank._retries import RetryPolicy, call_blocking
 from rerank._tls import PemFile
 from rerank.v1 import admin_pb2 as pb
@@ -58,7 +58,7 @@ class AdminClient(BlockingClient):
         self._policy = RetryPolicy(retries=0, timeout=timeout)
         self._metadata = call_metadata(api_key)
         tls = (tls_ca, tls_cert, tls_key)
-        super().__init__(blocking_channel(address, [_ONE_SERVER, *options], credentials=credentials, tls=tls))
+        super().__init__(channel_arguments(address, [_ONE_SERVER, *options], credentials=credentials, tls=tls))
         self._stub = pb_grpc.AdminStub(self._channel)
 
     def load(self, name: str, folder: str | os.PathLike[str] | None = None) -> pb.Bundle:

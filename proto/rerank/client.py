@@ -13,10 +13,10 @@ import grpc
 
 from rerank._address import DEFAULT_ADDRESS, Address
 from rerank._async_client import AsyncRerankClient
-from rerank._blocking_channel import BlockingClient, blocking_channel
+from rerank._blocking_client import BlockingClient
 from rerank._blocking_stream import CancellableCall, rank_stream, stream_responses
-from rerank._channel import call_metadata
-from rerank._local import CHANNEL_OPTIONS, Model, start_server, stop_with
+from rerank._channel import call_metadata, channel_arguments
+from rerank._local import OWN_CONNECTION, Model, start_server, stop_with
 from rerank._messages import Content, OnScores, Options, check_documents, rerank_request, stream_header
 from rerank._retries import DEFAULT_RETRIES, RetryPolicy, call_blocking
 from rerank._score_streams import AsyncScoreStream, ScoreStream
@@ -82,7 +82,7 @@ class RerankClient(BlockingClient):
         self._policy = RetryPolicy(retries, timeout)
         self._metadata = call_metadata(api_key, compress=compress)
         super().__init__(
-            blocking_channel(
+            channel_arguments(
                 address, options, credentials=credentials, tls=(tls_ca, tls_cert, tls_key), compress=compress
             )
         )
@@ -111,7 +111,7 @@ class RerankClient(BlockingClient):
             rerank_service.errors.OperatorError: a setting is wrong, or the model cannot be loaded.
         """
         server = start_server(model, settings)
-        client = cls(server.target, timeout=timeout, retries=retries, options=CHANNEL_OPTIONS)
+        client = cls(server.target, timeout=timeout, retries=retries, options=OWN_CONNECTION)
         client._close_server = stop_with(client, server)
         return client
 

@@ -1,7 +1,7 @@
 """Clients that are opened when they are first needed, for components of frameworks such as those in docs/examples.
 
-Frameworks copy, pickle and configure their components, and call them blocking or from several event loops. A client
-cannot follow: it has an open connection, and an AsyncRerankClient belongs to one event loop.
+Frameworks copy, pickle and configure their components, and call them from blocking code or from several event
+loops. A client does not support that: it has an open connection, and an AsyncRerankClient belongs to one event loop.
 """
 
 import asyncio

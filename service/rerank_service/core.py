@@ -1,4 +1,4 @@
-"""The core of a server: the parts that serve requests, whatever protocol they come by."""
+"""The core of a server: the parts that serve the requests of all protocols."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, AsyncExitStack

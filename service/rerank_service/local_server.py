@@ -8,7 +8,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager, suppress
 from difflib import get_close_matches
@@ -27,6 +27,7 @@ from rerank_service.core import build_core, managing
 from rerank_service.errors import SettingsInvalid
 from rerank_service.lifecycle.model_manager import ModelManager
 from rerank_service.lifecycle.readiness import reporting_readiness
+from rerank_service.lifecycle.shutdown import run_unless_stopped
 from rerank_service.metrics.config_state import ConfigFiles
 from rerank_service.observability.logs import log_by_standard_library
 from rerank_service.settings import Settings, read_settings
@@ -47,9 +48,9 @@ _UNUSED: Mapping[str, object] = {
     "tls_client_ca": None,
     "watch": False,
 }
-"""Values of settings that variables of the environment may set, and that are not for a local server."""
+"""Settings that a local server does not use. These values replace those of environment variables."""
 _MAX_FOLDER_BYTES = 80
-"""A Unix socket has a path of at most 107 bytes."""
+"""Maximum length of the parent folder. The path of a Unix socket has at most 107 bytes."""
 
 _log = structlog.get_logger()
 
@@ -111,34 +112,20 @@ class LocalServer:
     async def _serve(self, folder: Path) -> None:
         settings = read_settings(**{**_UNUSED, **self._given, "host": (f"unix:{folder}",)})
         self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        if self._stopping.is_set():  # before `_stop` was there
+            self._stop.set()
         async with AsyncExitStack() as running_parts:
             core = build_core(settings, Keys(), ConfigFiles(), running_parts)
             options = grpc_options(settings, listen_addresses(settings.host))
             service = RerankMethods(core.reranker, core.registry, options).service
             edge = await running_parts.enter_async_context(grpc_server.listening([service], core.keys, options))
             manager = await running_parts.enter_async_context(managing(settings, core))
-            if not await self._finishes(manager.start(model_entries(settings))):
+            if not await run_unless_stopped(manager.start(model_entries(settings)), self._stop.wait()):
                 return
             await running_parts.enter_async_context(reporting_readiness(core.registry, manager, _Health(edge)))
             self._starting.set_result(edge.targets[0])
             await self._stop.wait()
             manager.drain()
-
-    async def _finishes(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Run work until its end. Return False if the server is stopped before that."""
-        assert self._stop is not None
-        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())]
-        if self._stopping.is_set():  # before `_stop` was there
-            self._stop.set()
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if tasks[0].done():
-                tasks[0].result()
-            return tasks[0].done()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
 
 
 class _Health:

@@ -111,7 +111,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         manager = await running_parts.enter_async_context(managing(settings, core))
         admin = listening_for_admin(settings, manager, core.keys, tls, edges.observing)
         admin_targets = await running_parts.enter_async_context(admin)
-        if await run_unless_stopped(manager.start(entries), signals):
+        if await run_unless_stopped(manager.start(entries), signals.get()):
             gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
             await running_parts.enter_async_context(reporting_readiness(core.registry, manager, edges))
             served = edges.addresses(admin_targets, manager.models[0].name, tls)

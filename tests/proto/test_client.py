@@ -388,8 +388,8 @@ async def test_a_single_document_is_rejected(single: Any) -> None:
 
 
 @pytest.mark.parametrize("documents", [None, 5, {"a": "1", "b": "2"}], ids=["none", "number", "dict"])
-async def test_what_is_no_collection_of_documents_is_rejected(documents: Any) -> None:
-    """Before a call. Of a dict, the keys would be ranked."""
+async def test_an_object_that_is_not_a_collection_of_documents_is_rejected(documents: Any) -> None:
+    """Before a call. For a dict, the keys would be ranked."""
     with RerankClient("127.0.0.1:9") as client:
         for rank in (client.rerank, client.rerank_stream, client.scores):
             with pytest.raises(TypeError, match="documents must be several documents, not "):

@@ -65,7 +65,7 @@ async def test_each_status_has_its_class(code: grpc.StatusCode) -> None:
 
 
 @BOTH
-async def test_old_code_goes_on(edges: Served, kind: str) -> None:
+async def test_code_for_the_errors_of_grpc_still_works(edges: Served, kind: str) -> None:
     """Code that catches gRPC's errors, and asks them for code, details and metadata."""
     error = await _error_of(edges.address, kind, "1", top_n=-1)
     assert isinstance(error, grpc.RpcError)

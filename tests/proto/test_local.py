@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from rerank.client import AsyncRerankClient, RerankClient
 from rerank.errors import Cancelled, RerankError
@@ -22,14 +21,9 @@ from support.process import environment
 from support.running import Served, running, served
 from support.small import BOOM
 
+pytestmark = pytest.mark.usefixtures("unconfigured_log")
+
 DOCUMENTS = [f"{number % 100} {number // 7}" for number in range(300)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def log_of_other_tests() -> Iterator[None]:
-    """Restore the log, which a local client sends to the module logging."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rerank._async_stream import rank_stream as rank_stream_async
 from rerank._async_stream import stream_responses as stream_responses_async
 from rerank._blocking_stream import rank_stream, stream_responses
+from rerank._lifetime import AsyncLifetime, Lifetime
 from rerank._messages import stream_header
 from rerank._retries import Budget, RetryPolicy, call_async, call_blocking
 from rerank.client import AsyncRerankClient, RerankClient
@@ -107,9 +108,9 @@ async def test_all_tries_share_the_time() -> None:
 
     for policy in (RetryPolicy(2, timeout=9.0), RetryPolicy(2)):
         with pytest.raises(Overloaded):
-            await asyncio.to_thread(call_blocking, policy, attempt)
+            await asyncio.to_thread(call_blocking, policy, attempt, Lifetime())
         with pytest.raises(Overloaded):
-            await call_async(policy, attempt_async)
+            await call_async(policy, attempt_async, AsyncLifetime())
     assert given_times[6:] == [None] * 6
     for first, second, third in (given_times[:3], given_times[3:6]):
         assert first is not None
@@ -204,7 +205,7 @@ def test_an_iterator_that_was_not_read_is_sent() -> None:
         grpc.insecure_channel(server.address) as up,
     ):
         start = _alternating(pb_grpc.RerankStub(down).RerankStream, pb_grpc.RerankStub(up).RerankStream)
-        responses = stream_responses(RetryPolicy(), start, header, (str(number) for number in range(3)))
+        responses = stream_responses(RetryPolicy(), start, header, (str(number) for number in range(3)), Lifetime())
         assert rank_stream(responses, None).model == "scripted"
         assert server.calls[0].documents == ["0", "1", "2"]
 
@@ -221,7 +222,7 @@ async def test_an_asynchronous_iterator_that_was_not_read_is_sent() -> None:
     with reserved, scripted(OK) as server:
         async with grpc.aio.insecure_channel(nobody) as down, grpc.aio.insecure_channel(server.address) as up:
             start = _alternating(pb_grpc.RerankStub(down).RerankStream, pb_grpc.RerankStub(up).RerankStream)
-            responses = stream_responses_async(RetryPolicy(), start, header, documents())
+            responses = stream_responses_async(RetryPolicy(), start, header, documents(), AsyncLifetime())
             assert (await rank_stream_async(responses, None)).model == "scripted"
         assert server.calls[0].documents == ["0", "1", "2"]
 
@@ -327,6 +328,7 @@ def test_a_stream_that_is_never_read_starts_no_call() -> None:
     def start(*_arguments: Any, **_options: Any) -> Any:
         raise AssertionError("no call")
 
-    with closing(stream_responses(RetryPolicy(), start, header, ["d"])):
+    with closing(stream_responses(RetryPolicy(), start, header, ["d"], Lifetime())):
         pass
-    asyncio.run(aclosing(stream_responses_async(RetryPolicy(), start, header, ["d"])).__aexit__(None, None, None))
+    responses = stream_responses_async(RetryPolicy(), start, header, ["d"], AsyncLifetime())
+    asyncio.run(aclosing(responses).__aexit__(None, None, None))

@@ -2,28 +2,17 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from rerank.client import RerankClient
 from rerank_service.errors import BundleInvalid, OperatorError, SettingsInvalid
 from rerank_service.local_server import LocalServer
 from rerank_service.models.bundle import Bundle
 
-
-@pytest.fixture(autouse=True, scope="module")
-def log_of_other_tests() -> Iterator[None]:
-    """Restore the log, which a local client sends to the module logging, unless somebody has configured it before."""
-    configured = structlog.get_config() if structlog.is_configured() else None
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
-    if configured:
-        structlog.configure(**configured)
+pytestmark = pytest.mark.usefixtures("unconfigured_log")
 
 
 @pytest.mark.parametrize(

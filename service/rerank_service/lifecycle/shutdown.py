@@ -39,17 +39,17 @@ def ignore_stop_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-async def run_unless_stopped(work: Coroutine[Any, Any, None], signals: StopSignals) -> bool:
-    """Run work until its end. Return False if a signal arrives before that; the work is then cancelled.
+async def run_unless_stopped(work: Coroutine[Any, Any, None], stop: Coroutine[Any, Any, object]) -> bool:
+    """Run work until its end. Return False if `stop` ends before that; the work is then cancelled.
 
     Raises the error of the work.
     """
     task = asyncio.create_task(work)
-    signalled = asyncio.create_task(signals.get())
-    waiting: list[asyncio.Task[Any]] = [task, signalled]
+    stopped = asyncio.create_task(stop)
+    waiting: list[asyncio.Task[Any]] = [task, stopped]
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if signalled.done():
+        if stopped.done():
             return False
         task.result()
         return True

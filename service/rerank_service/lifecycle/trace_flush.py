@@ -42,7 +42,7 @@ class TraceFlush:
         sent = False
         with suppress(TimeoutError):
             async with asyncio.timeout(min(self.grace, _MAX_SECONDS)):
-                sent = await run_unless_stopped(_shut_down(self._provider), self._signals)
+                sent = await run_unless_stopped(_shut_down(self._provider), self._signals.get())
         if not sent:
             _log.warning("traces lost", why="the OTLP receiver did not take the last spans in time")
 

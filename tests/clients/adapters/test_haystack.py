@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from copy import copy, deepcopy
 from typing import Any
 
@@ -35,11 +36,9 @@ def at(harness: Harness, **fields: Any) -> RerankRanker:
 
 
 def blocking(made: RerankRanker, **inputs: Any) -> dict[str, Any]:
-    try:
+    with closing(made):
         result: dict[str, Any] = made.run(**inputs)
-    finally:
-        made.close()
-    return result
+        return result
 
 
 def asynchronous(made: RerankRanker, **inputs: Any) -> dict[str, Any]:

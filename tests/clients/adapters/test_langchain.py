@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 from collections.abc import Callable, Sequence
+from contextlib import aclosing, closing
 from copy import deepcopy
 from typing import Any
 
@@ -36,20 +37,16 @@ def at(harness: Harness, **fields: Any) -> RerankCompressor:
 
 
 def blocking(made: RerankCompressor, documents: Sequence[Document], query: str) -> Sequence[Document]:
-    try:
+    with closing(made):
         return made.compress_documents(documents, query)
-    finally:
-        made.close()
 
 
 def asynchronous(made: RerankCompressor, documents: Sequence[Document], query: str) -> Sequence[Document]:
     """Rank in an event loop of its own."""
 
     async def rank() -> Sequence[Document]:
-        try:
+        async with aclosing(made):
             return await made.acompress_documents(documents, query)
-        finally:
-            await made.aclose()
 
     return asyncio.run(rank())
 

@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 from collections.abc import Callable
+from contextlib import aclosing, closing
 from copy import deepcopy
 from typing import Any
 
@@ -41,20 +42,16 @@ def at(harness: Harness, **fields: Any) -> RerankPostprocessor:
 
 
 def blocking(made: RerankPostprocessor, nodes: list[NodeWithScore], query: str) -> list[NodeWithScore]:
-    try:
+    with closing(made):
         return made.postprocess_nodes(nodes, query_str=query)
-    finally:
-        made.close()
 
 
 def asynchronous(made: RerankPostprocessor, nodes: list[NodeWithScore], query: str) -> list[NodeWithScore]:
     """Rank in an event loop of its own."""
 
     async def rank() -> list[NodeWithScore]:
-        try:
+        async with aclosing(made):
             return await made.apostprocess_nodes(nodes, query_bundle=QueryBundle(query))
-        finally:
-            await made.aclose()
 
     return asyncio.run(rank())
 

@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 from collections.abc import Callable
+from contextlib import aclosing, closing
 from copy import deepcopy
 from typing import Any
 
@@ -36,20 +37,16 @@ def at(harness: Harness, model: str = "starter", key: str = "", **fields: Any) -
 
 
 def blocking(made: RerankServiceRanker, *arguments: Any) -> RankedResults:
-    try:
+    with closing(made):
         return made.rank(*arguments)
-    finally:
-        made.close()
 
 
 def asynchronous(made: RerankServiceRanker, *arguments: Any) -> RankedResults:
     """Rank in an event loop of its own."""
 
     async def rank() -> RankedResults:
-        try:
+        async with aclosing(made):
             return await made.rank_async(*arguments)
-        finally:
-            await made.aclose()
 
     return asyncio.run(rank())
 

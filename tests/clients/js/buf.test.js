@@ -73,7 +73,7 @@ test("the TypeScript client ranks a stream", calling(async (open) => {
   expectOrder(ranked(await made.rankStream(open(), QUERY, DOCUMENTS)));
 }));
 
-test("the TypeScript client tells of errors", calling(async (open) => {
+test("the TypeScript client reports errors", calling(async (open) => {
   const fails = (code) => (error) => error instanceof ConnectError && error.code === code;
   const client = open();
   await assert.rejects(client.rerank(request({ query: "" })), fails(Code.InvalidArgument));

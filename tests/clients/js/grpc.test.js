@@ -86,7 +86,7 @@ test("rerank.v1 ranks a stream", calling(async (call) => {
   assert.ok(last);
 }));
 
-test("rerank.v1 tells of errors", calling(async (call) => {
+test("rerank.v1 reports errors", calling(async (call) => {
   const asked = { query: QUERY, documents };
   await assert.rejects(call(ours, "Rerank", { ...asked, query: "" }), { code: status.INVALID_ARGUMENT });
   await assert.rejects(call(ours, "Rerank", asked, { k: "wrong" }), { code: status.UNAUTHENTICATED });
@@ -107,7 +107,7 @@ test("tei.v1 ranks a stream", calling(async (call) => {
   expectOrder(ranks(await call(theirs, "RerankStream", sent)));
 }));
 
-test("tei.v1 tells of errors", calling(async (call) => {
+test("tei.v1 reports errors", calling(async (call) => {
   const asked = { query: QUERY, texts: DOCUMENTS };
   await assert.rejects(call(theirs, "Rerank", { query: QUERY }), { code: status.INVALID_ARGUMENT });
   await assert.rejects(call(theirs, "Rerank", asked, { k: "wrong" }), { code: status.UNAUTHENTICATED });

@@ -18,7 +18,7 @@ async def test_a_signal_ends_a_long_start() -> None:
         signals.put_nowait(signal.SIGTERM)
         await never.wait()
 
-    assert not await run_unless_stopped(load(), signals)
+    assert not await run_unless_stopped(load(), signals.get())
 
 
 async def test_errors_of_the_start_are_passed_on() -> None:
@@ -30,6 +30,6 @@ async def test_errors_of_the_start_are_passed_on() -> None:
     async def fail() -> None:
         raise BundleInvalid("no model")
 
-    assert await run_unless_stopped(succeed(), asyncio.Queue())
+    assert await run_unless_stopped(succeed(), asyncio.Queue().get())
     with pytest.raises(BundleInvalid, match="no model"):
-        await run_unless_stopped(fail(), asyncio.Queue())
+        await run_unless_stopped(fail(), asyncio.Queue().get())
