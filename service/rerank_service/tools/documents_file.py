@@ -20,8 +20,6 @@ from rerank_service.tools.tables.jsonl_records import jsonl_records
 from rerank_service.tools.tables.kinds import DELIMITERS, TABLES, kind_of, pyarrow_needed
 from rerank_service.tools.tables.opening import STDIN, open_binary
 
-KINDS = ("txt", *TABLES)
-"""Kinds of files that have documents."""
 _DOCUMENT_NAMES = ("document", "text")
 _ID_NAMES = ("id", "_id")
 _NOT_UTF8 = "is not UTF-8 text: convert the file, for example with `iconv -t utf-8`"
