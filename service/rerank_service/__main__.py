@@ -119,10 +119,11 @@ def _first_steps() -> list[tuple[str, str]]:
 
 def _key_hint(error: Exception) -> str:
     """Return how a command sends an API key, if a server rejected the call for the lack of one."""
-    import grpc
+    from rerank.errors import Unauthenticated
+    from rerank_service.cli.server_arguments import API_KEY
 
-    rejected = getattr(error, "status", None) in (grpc.StatusCode.UNAUTHENTICATED, HTTPStatus.UNAUTHORIZED)
-    return ". This command sends the key in RERANK_API_KEY" if rejected else ""
+    rejected = isinstance(error, Unauthenticated) or getattr(error, "status", None) == HTTPStatus.UNAUTHORIZED
+    return f". This command sends the key in {API_KEY}" if rejected else ""
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
+from rerank_service.ranking.parts import parts_of
 
 
 def check_count(count: int, limit: int) -> None:
@@ -53,15 +54,10 @@ async def checked(
     check_count(count, limit)
 
 
-def parts(sent: Sequence[SentDocument], limits: RequestLimits) -> Iterator[Sequence[SentDocument]]:
+def parts(sent: Sequence[SentDocument], limits: RequestLimits) -> Iterator[list[SentDocument]]:
     """Split documents into parts, each short enough to be tokenized in one step."""
-    start = chars = 0
-    for at, document in enumerate(sent):
-        own = document.chars + (document.query_chars or 0)
-        full = at - start == limits.part_documents or chars + own > limits.part_chars
-        if at > start and full:
-            yield sent[start:at]
-            start, chars = at, 0
-        chars += own
-    if start < len(sent):
-        yield sent[start:]
+    return parts_of(sent, _chars, max_items=limits.part_documents, max_chars=limits.part_chars)
+
+
+def _chars(document: SentDocument) -> int:
+    return document.chars + (document.query_chars or 0)

@@ -3,12 +3,10 @@
 The questions are those of `highlights.jsonl`, or of a collection of questions with graded sentences of one article, as
 WikiQA in the format of `rerank eval` is: its sentences are put together again as one passage.
 
-The cost is that of a request with 25
-passages, and of the movies of `docs/examples`; five are returned.
+The cost is that of a request with 25 passages, and of the movies of `docs/examples`; five are returned.
 """
 
 import argparse
-import gzip
 import json
 import statistics
 import sys
@@ -19,9 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.arguments import bench_parser
 from bench.servers import our_server
 from rerank.client import RerankClient
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.tools.evaluation.collection import Subset
+from rerank_service.tools.evaluation.jsonl import read_jsonl
 
 _QUESTIONS = Path(__file__).with_name("highlights.jsonl")
 _MOVIES = Path(__file__).parents[2] / "docs" / "examples" / "movies.json"
@@ -31,6 +32,14 @@ _TOP_N = 5
 _MARKED = 2
 _PASSAGES = 25
 Span = tuple[int, int]
+EXAMPLES = (
+    ("our questions, with the bundled model", ""),
+    (
+        "a collection and a model of your own, few timings",
+        "--model out/my-model --collection wikiqa.jsonl.gz --rounds 5",
+    ),
+)
+"""Examples of --help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +68,7 @@ class Found:
 
 def main(argv: Sequence[str]) -> int:
     """Measure, and print two tables."""
-    parser = argparse.ArgumentParser(prog="make bench-highlights", description=__doc__)
-    parser.add_argument("--model", type=Path, help="bundle (default: the bundled model)")
-    parser.add_argument("--collection", type=Path, help="questions with graded sentences of one article (.jsonl[.gz])")
-    parser.add_argument("--rounds", type=int, default=20, help="requests of each timing (default: %(default)s)")
-    arguments = parser.parse_args(argv)
+    arguments = _arguments(argv)
     questions = list(_of_collection(arguments.collection) if arguments.collection else _own())
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -82,6 +87,14 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = bench_parser("highlights", __doc__, EXAMPLES)
+    parser.add_argument("--model", type=Path, help="bundle (default: the bundled model)")
+    parser.add_argument("--collection", type=Path, help="questions with graded sentences of one article (.jsonl[.gz])")
+    parser.add_argument("--rounds", type=int, default=20, help="requests of each timing (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
 def _own() -> Iterator[Question]:
     for line in _QUESTIONS.read_text().splitlines():
         entry = json.loads(line)
@@ -91,18 +104,15 @@ def _own() -> Iterator[Question]:
 
 def _of_collection(path: Path) -> Iterator[Question]:
     """Yield the questions that a sentence answers. The numbers in the ids are the order of the sentences."""
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-        for line in lines:
-            entry = json.loads(line)
-            documents = sorted(entry["documents"], key=lambda each: int(each["id"].lstrip("d")))
-            passage, answers = "", []
-            for document in documents:
-                start = len(passage)
-                passage += document["text"] + "\n\n"
-                if document["grade"] > 0:
-                    answers.append((start, start + len(document["text"])))
-            if answers:
-                yield Question(entry["query"], passage, answers)
+    for query in read_jsonl(path, Subset()).queries:
+        passage, answers = "", []
+        for sentence in sorted(query.candidates, key=lambda each: int(each.id.lstrip("d"))):
+            start = len(passage)
+            passage += sentence.text + "\n\n"
+            if sentence.grade > 0:
+                answers.append((start, start + len(sentence.text)))
+        if answers:
+            yield Question(query.text, passage, answers)
 
 
 def _movies() -> list[Any]:

@@ -28,8 +28,8 @@ def test_sentences_of_a_collection_become_a_passage_in_their_order(tmp_path: Pat
     ]
     path = tmp_path / "questions.jsonl.gz"
     with gzip.open(path, "wt") as file:
-        for wanted in (documents, documents[:2]):
-            file.write(json.dumps({"query": "q", "documents": wanted}) + "\n")
+        for qid, wanted in enumerate((documents, documents[:2])):
+            file.write(json.dumps({"qid": qid, "query": "q", "documents": wanted}) + "\n")
     (question,) = _of_collection(path)
     assert question.passage.split("\n\n")[:3] == ["the first.", "the answer.", "the third."]
     assert [question.passage[start:end] for start, end in question.answers] == ["the answer."]

@@ -20,7 +20,7 @@ def escape_unencodable() -> None:
 
 
 def flush_output() -> None:
-    """Write what is buffered.
+    """Write the buffered output.
 
     Raises:
         OSError: the disk is full, or the reader has ended.

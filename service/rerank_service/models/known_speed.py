@@ -5,6 +5,8 @@ attention, such as DeBERTa, run slower. So an estimate is good for a class of sp
 model.
 """
 
+import math
+import statistics
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +20,7 @@ from rerank_service.models.files import CONFIG, read_json
 from rerank_service.models.known_models import KnownModel, attention_work
 from rerank_service.models.loading import select_model
 from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.tuning.throughput import measure_in_turn, throughput
+from rerank_service.models.tuning.throughput import throughput
 from rerank_service.scheduling.batching import EncodedPair
 
 TOKENS = 128
@@ -83,7 +85,7 @@ def measure_speed(options: ModelOptions) -> MeasuredSpeed:
         def tokens_per_second() -> float:
             return throughput(model.encoder.score, pairs, limits, pad_id=bundle.manifest.pad_id, lanes=selected.lanes)
 
-        rate = measure_in_turn({"": tokens_per_second}, _ROUNDS)[""]
+        rate = statistics.median(tokens_per_second() for _ in range(_ROUNDS))
     finally:
         model.scheduler.close()
     return MeasuredSpeed(model.info.name, str(engine), rate / len(pairs[0]), TOKENS * _work_per_token(bundle))
@@ -119,12 +121,5 @@ def product_weights(graph: Path) -> int:
     tables = {node.input[0] for node in nodes.node if node.op_type == "Gather"}
     tables |= {source[name] for name in tables if name in source}
     return sum(
-        _size(tensor.dims) for tensor in nodes.initializer if len(tensor.dims) >= 2 and tensor.name not in tables
+        math.prod(tensor.dims) for tensor in nodes.initializer if len(tensor.dims) >= 2 and tensor.name not in tables
     )
-
-
-def _size(dims: Any) -> int:
-    size = 1
-    for dim in dims:
-        size *= dim
-    return size

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rerank_service.errors import InferenceFailed, TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Document, Span
+from rerank_service.ranking.parts import parts_of
 from rerank_service.ranking.request import RerankRequest
 
 MAX_SENTENCES = 100
@@ -59,17 +60,7 @@ def check_result_count(request: RerankRequest, documents: int | None, limit: int
 
 def steps(texts: Iterable[ScoredText]) -> Iterator[list[ScoredText]]:
     """Yield texts in lists, each small enough for one step. A longer text has a step of its own."""
-    step: list[ScoredText] = []
-    chars = 0
-    for scored in texts:
-        own = len(scored.document.text)
-        if step and (len(step) == _STEP_DOCUMENTS or chars + own > _STEP_CHARS):
-            yield step
-            step, chars = [], 0
-        step.append(scored)
-        chars += own
-    if step:
-        yield step
+    return parts_of(texts, lambda scored: len(scored.document.text), max_items=_STEP_DOCUMENTS, max_chars=_STEP_CHARS)
 
 
 class SentenceBoard:

@@ -92,7 +92,7 @@ class Scoreboard:
         self._documents: dict[int, Document] = {}
         """Documents that may be returned."""
         self._scored_parts: dict[int, Span] = {}
-        """Of kept documents in windows: from the start of the first window to the end of the last one."""
+        """Span from the start of the first window to the end of the last one, for each kept document in windows."""
         self._highlights: dict[int, Sequence[Highlight]] = {}
         self._best: list[tuple[float, int]] = []
         """Heap of the `top_n` best kept documents, worst on top: logit, and the negative index."""

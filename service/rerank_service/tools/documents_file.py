@@ -19,9 +19,8 @@ from rerank_service.tools.tables.csv_records import csv_header, csv_records, ope
 from rerank_service.tools.tables.jsonl_records import jsonl_records
 from rerank_service.tools.tables.kinds import DELIMITERS, TABLES, kind_of, pyarrow_needed
 from rerank_service.tools.tables.opening import STDIN, open_binary
+from rerank_service.tools.tables.record import type_name
 
-KINDS = ("txt", *TABLES)
-"""Kinds of files that have documents."""
 _DOCUMENT_NAMES = ("document", "text")
 _ID_NAMES = ("id", "_id")
 _NOT_UTF8 = "is not UTF-8 text: convert the file, for example with `iconv -t utf-8`"
@@ -130,7 +129,7 @@ def _jsonl_documents(path: Path, columns: DocumentColumns) -> Iterator[FileDocum
         elif isinstance(record.value, dict):
             yield _document(record.value, columns.chosen(list(record.value), place), place)
         else:
-            raise FileInvalid(f"{place}: the line must be a JSON object or a string, not {_type(record.value)}")
+            raise FileInvalid(f"{place}: the line must be a JSON object or a string, not {type_name(record.value)}")
 
 
 def _csv_documents(path: Path, delimiter: str, columns: DocumentColumns) -> Iterator[FileDocument]:
@@ -163,7 +162,7 @@ def _document(row: Mapping[str, Any], columns: DocumentColumns, place: str) -> F
     content = {each: row[each] for each in columns.documents} if others else row[name]
     if not isinstance(content, str | dict):
         hint = ": `rerank batch` ranks lists" if isinstance(content, list) else ""
-        raise FileInvalid(f"{place}: {name} must be a string or an object, not {_type(content)}{hint}")
+        raise FileInvalid(f"{place}: {name} must be a string or an object, not {type_name(content)}{hint}")
     return FileDocument(content, _text(content, place), _id(row, columns.id))
 
 
@@ -189,7 +188,7 @@ def _plain(value: Any, name: str, place: str) -> Any:
     try:
         return orjson.loads(orjson.dumps(value, default=_text_of))
     except TypeError as error:
-        raise FileInvalid(f"{place}: {name} has the type {_type(value)}; convert it to string") from error
+        raise FileInvalid(f"{place}: {name} has the type {type_name(value)}; convert it to string") from error
 
 
 def _text_of(value: Any) -> str:
@@ -205,7 +204,3 @@ def _shown(path: Path) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return f"are {', '.join(names)}" if names else "are none"
-
-
-def _type(value: Any) -> str:
-    return "null" if value is None else type(value).__name__

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from rerank_service.errors import FileInvalid, excerpt
 from rerank_service.quantities import counted
 from rerank_service.surrogates import decode_text, repair_json
+from rerank_service.tools.tables.opening import is_gzip
 
 Row = TypeVar("Row", bound=BaseModel)
 RowId = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
@@ -28,7 +29,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
         FileInvalid: the gzip data is damaged.
         OSError: the file cannot be read.
     """
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    opener = gzip.open if is_gzip(path) else open
     number = 0
     try:
         with opener(path, "rb") as file:

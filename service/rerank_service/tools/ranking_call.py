@@ -32,7 +32,7 @@ async def rank(
     `seconds` is the deadline. None: the default of the server, or one day for a stream.
 
     Raises:
-        grpc.aio.AioRpcError: the call over gRPC failed.
+        RerankError: the call over gRPC failed.
         RestCallFailed: the call over HTTP failed.
         InvalidRequest: `top_n` is negative.
     """

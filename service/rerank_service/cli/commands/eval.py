@@ -87,9 +87,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from rerank_service.cli.output.bars import show_bars
-    from rerank_service.cli.output.evaluation import NDCG, evaluation_notes, evaluation_table, ndcg_rows
+    from rerank_service.cli.output.evaluation import evaluation_notes, evaluation_table, ndcg_rows
     from rerank_service.tools.evaluation.collection import Subset
-    from rerank_service.tools.evaluation.measures import Measures
+    from rerank_service.tools.evaluation.measures import NDCG, Measures
 
     _check_output(arguments)
     collections = _collections(arguments, Subset(arguments.depth, arguments.queries))

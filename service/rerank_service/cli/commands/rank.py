@@ -13,6 +13,7 @@ from rerank_service.cli.server_arguments import add_server_arguments, api_key, c
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
 from rerank_service.surrogates import decode_text
+from rerank_service.tools.tables.kinds import KINDS
 
 if TYPE_CHECKING:
     from rerank_service.tools.documents_file import DocumentColumns, FileDocument
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _MAX_TOP_N = 2**31 - 1
 """Largest value of the field in the message, an int32."""
 _PREFIX = "SCORE_TYPE_"
-_KINDS = ("txt", "jsonl", "csv", "tsv", "parquet")
 _ADVANCE = 256
 """Documents that are read before the progress is shown again."""
 
@@ -64,7 +64,7 @@ def _add_file_arguments(group: argparse._ArgumentGroup) -> None:
         "document per line; - reads standard input; give it several times to rank the documents of several files",
     )
     group.add_argument(
-        "--format", choices=_KINDS, help="format of the file (default: by its name; txt for standard input)"
+        "--format", choices=KINDS, help="format of the file (default: by its name; txt for standard input)"
     )
     group.add_argument(
         "--document-column",

@@ -8,9 +8,7 @@ from rich.text import Text
 from rerank_service.cli.output.bars import Row
 from rerank_service.quantities import counted
 from rerank_service.tools.evaluation.evaluate import CollectionResult, Unscored
-from rerank_service.tools.evaluation.measures import CUTOFF, Measures, MeasureValues, mean
-
-NDCG = f"nDCG@{CUTOFF}"
+from rerank_service.tools.evaluation.measures import CUTOFF, NDCG, Measures, MeasureValues, mean
 
 
 def evaluation_table(results: Sequence[CollectionResult], measures: Measures) -> Table:

@@ -71,7 +71,7 @@ def model_table(model: pb.Model) -> Table:
         "tokens a pair": f"{model.max_tokens:,}",
         "documents": f"{model.max_documents:,}" if model.max_documents else "",  # REST does not say it
         "documents in a stream": f"{model.max_stream_documents:,}" if model.max_stream_documents else "",
-        "state": pb.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower() if model.state else "",
+        "state": _state(model) if model.state else "",
         "memory": f"{model.memory_bytes / 10**6:,.0f} MB" if model.HasField("memory_bytes") else "not measured",
         "ready": "yes" if model.ready else "no",
     }
@@ -87,8 +87,12 @@ def model_json(model: pb.Model) -> str:
     if "aliases" in fields:
         fields["aliases"] = list(model.aliases)
     if "state" in fields:
-        fields["state"] = pb.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
+        fields["state"] = _state(model)
     return json.dumps(fields, ensure_ascii=False)
+
+
+def _state(model: pb.Model) -> str:
+    return pb.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
 
 
 def printable(text: str) -> str:

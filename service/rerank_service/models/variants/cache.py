@@ -83,6 +83,10 @@ class Cache:
             return False
         return True
 
+    def counts(self) -> tuple[int, int]:
+        """Return the number of tunings, and of graphs."""
+        return len(list(self._folder.glob("tuning/*.json"))), len(list(self._folder.glob(f"graphs/*/{GRAPH}")))
+
     def _tuning(self, name: str) -> Path:
         return self._folder / "tuning" / f"{name}.json"
 

@@ -9,7 +9,7 @@ from rerank_service.engine.runtime import Graph
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, file_digest
 from rerank_service.models.variants.cache import Cache, key
-from rerank_service.models.variants.external_weights import load_with_weights
+from rerank_service.models.variants.external_weights import external_weights, load_with_weights
 from rerank_service.models.variants.recipes import FP16, FP16_PACKED, INT8_ROWS, recipe
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ def graph_files(graph: Path) -> list[Path]:
         BundleInvalid: the graph is not ONNX, or a file with weights is missing.
     """
     import onnx
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+    from onnx.external_data_helper import ExternalDataInfo
 
     try:
         model = onnx.load(graph, load_external_data=False)
     except Exception as error:
         raise BundleInvalid(f"{graph} is not an ONNX graph: {error}") from error
-    external = (ExternalDataInfo(tensor).location for tensor in model.graph.initializer if uses_external_data(tensor))
-    weights = [graph.parent / name for name in sorted(set(external))]
+    names = {ExternalDataInfo(tensor).location for tensor in external_weights(model)}
+    weights = [graph.parent / name for name in sorted(names)]
     if missing := [path.name for path in weights if not path.is_file()]:
         raise BundleInvalid(f"{graph} has its weights in {', '.join(missing)}, which is missing: download it")
     return [graph, *weights]

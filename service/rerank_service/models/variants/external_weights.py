@@ -1,4 +1,4 @@
-"""Load a graph with the weights in files beside it, also where these files are links.
+"""Weights in files beside a graph: find them, and load a graph with them, also where these files are links.
 
 `onnx.load` rejects links, as an attack. In practice they are caches: uv installs packages by hard links, and the cache
 of the Hugging Face Hub consists of symbolic links.
@@ -21,24 +21,29 @@ def load_with_weights(graph: Path) -> "onnx.ModelProto":
         BundleInvalid: a file of weights is outside the folder of the graph, or shorter than the graph says.
     """
     import onnx
-    from onnx.external_data_helper import uses_external_data
 
     model = onnx.load(graph, load_external_data=False)
-    for tensor in _initializers(model.graph):
-        if uses_external_data(tensor):
-            _read(tensor, graph)
+    for tensor in external_weights(model):
+        _read(tensor, graph)
     return model
 
 
-def _initializers(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
-    """Return the weights of a graph and of the branches of its `If` and `Loop` nodes."""
+def external_weights(model: "onnx.ModelProto") -> Iterator["onnx.TensorProto"]:
+    """Yield the weights that are in files beside the graph."""
+    from onnx.external_data_helper import uses_external_data
+
+    return filter(uses_external_data, _weights(model.graph))
+
+
+def _weights(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
+    """Yield the weights of a graph and of the branches of its `If` and `Loop` nodes."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _initializers(inner)
+                yield from _weights(inner)
 
 
 def _read(tensor: "onnx.TensorProto", graph: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rerank_service.tools.tables.record import type_name
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -71,7 +73,7 @@ def valid_row(number: int, raw: Any, query: Any, document: Any, names: tuple[str
 
 def _error(query: Any, documents: Sequence[Any], *, is_list: bool, names: tuple[str, str]) -> str:
     if not isinstance(query, str):
-        return f"{names[0]} must be a string, not {_kind(query)}"
+        return f"{names[0]} must be a string, not {type_name(query)}"
     if not query:
         return f"{names[0]} must not be empty"
     if not documents:
@@ -79,9 +81,5 @@ def _error(query: Any, documents: Sequence[Any], *, is_list: bool, names: tuple[
     for index, document in enumerate(documents):
         if not isinstance(document, str):
             name = f"{names[1]}[{index}]" if is_list else names[1]
-            return f"{name} must be a string, not {_kind(document)}"
+            return f"{name} must be a string, not {type_name(document)}"
     return ""
-
-
-def _kind(value: Any) -> str:
-    return "null" if value is None else type(value).__name__

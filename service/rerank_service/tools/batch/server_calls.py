@@ -57,18 +57,16 @@ _OF_STATUS = {
 
 def failure(error: Exception) -> Failure:
     """Return the meaning of an error of CALL_ERRORS."""
-    if isinstance(error, RerankError):
-        return Failure.BUSY if isinstance(error, _BUSY) else _of_request(error)
-    return _OF_STATUS.get(error.status, Failure.FATAL) if isinstance(error, RestCallFailed) else Failure.FATAL
+    if isinstance(error, RestCallFailed):
+        return _OF_STATUS.get(error.status, Failure.FATAL)
+    if isinstance(error, _BUSY):
+        return Failure.BUSY
+    return Failure.REQUEST if isinstance(error, _REQUEST) else Failure.FATAL
 
 
 def failure_message(error: Exception) -> str:
     """Return the message of an error of CALL_ERRORS."""
     return error.message if isinstance(error, RerankError) else str(error)
-
-
-def _of_request(error: RerankError) -> Failure:
-    return Failure.REQUEST if isinstance(error, _REQUEST) else Failure.FATAL
 
 
 async def repeated(call: Callable[[], Awaitable[T]], pause: Callable[[float], Awaitable[object]] = asyncio.sleep) -> T:

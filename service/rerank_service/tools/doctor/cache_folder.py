@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rerank_service.models.variants.cache import Cache
 from rerank_service.quantities import counted
 from rerank_service.tools.doctor.finding import Finding, ok, slow
 
@@ -22,8 +23,7 @@ def cache_findings(folder: Path) -> Iterator[Finding]:
         )
         return
     size = sum(map(_size, folder.rglob("*")))
-    tunings = len(list(folder.glob("tuning/*.json")))
-    graphs = len(list(folder.glob("graphs/*/*.onnx")))
+    tunings, graphs = Cache(folder).counts()
     kept = f"{counted(tunings, 'tuning')}, {counted(graphs, 'derived graph')}, {size / _MB:,.1f} MB"
     yield ok("cache", f"{folder} can be written; it keeps {kept}")
 

@@ -16,6 +16,8 @@ from typing import Literal
 
 CUTOFF = 10
 """The k of nDCG@k and MRR@k."""
+NDCG = f"nDCG@{CUTOFF}"
+"""Name of the measure in tables and plots."""
 
 
 @dataclass(frozen=True, slots=True)

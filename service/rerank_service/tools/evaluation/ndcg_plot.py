@@ -8,7 +8,7 @@ import numpy as np
 
 from rerank_service.errors import ExtraMissing
 from rerank_service.tools.evaluation.evaluate import CollectionResult
-from rerank_service.tools.evaluation.measures import CUTOFF
+from rerank_service.tools.evaluation.measures import NDCG
 
 
 def check_installed() -> None:
@@ -34,6 +34,6 @@ def draw_ndcg(results: Sequence[CollectionResult], model: str, path: Path) -> No
         axes.bar_label(bars, fmt="%.3f", padding=2, fontsize="small")
     axes.set_yticks(rows, [result.collection.name for result in results])
     axes.invert_yaxis()
-    axes.set(xlabel=f"nDCG@{CUTOFF}", xlim=(0, 1.08), title=model)
+    axes.set(xlabel=NDCG, xlim=(0, 1.08), title=model)
     figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(path, format="png")

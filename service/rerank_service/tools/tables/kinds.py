@@ -10,6 +10,8 @@ DELIMITERS = {"csv": ",", "tsv": "\t"}
 """Delimiters of the kinds that are tables of text."""
 TABLES = ("jsonl", *DELIMITERS, "parquet")
 """Kinds with columns."""
+KINDS = ("txt", *TABLES)
+"""All kinds. A file of the kind `txt` has one text per line."""
 _ENDINGS = {"ndjson": "jsonl"}
 
 

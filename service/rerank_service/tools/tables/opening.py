@@ -12,7 +12,11 @@ from rerank_service.errors import FileInvalid, SettingsInvalid
 
 STDIN = Path("-")
 """The path that means standard input."""
-GZIP = ".gz"
+
+
+def is_gzip(path: Path) -> bool:
+    """Return whether the content of a file is compressed, by its name."""
+    return path.suffix.lower() == ".gz"
 
 
 @contextmanager
@@ -27,7 +31,7 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
     if path == STDIN:
         yield _standard_input()
         return
-    opener = gzip.open if path.suffix.lower() == GZIP else open
+    opener = gzip.open if is_gzip(path) else open
     try:
         with opener(path, "rb") as file:
             yield cast("IO[bytes]", file)

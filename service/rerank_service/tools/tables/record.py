@@ -16,3 +16,8 @@ class Record:
     """The row as Python values: the value of a JSONL line, else the values of the columns in their order."""
     error: str = ""
     """Why the row cannot be read; empty for a valid row."""
+
+
+def type_name(value: Any) -> str:
+    """Return the type of a value, for messages."""
+    return "null" if value is None else type(value).__name__

@@ -8,6 +8,7 @@ from rerank_service.tools.batch.formats.file_format import FileFormat
 from rerank_service.tools.batch.formats.jsonl import JsonlFormat
 from rerank_service.tools.batch.rows import Columns
 from rerank_service.tools.tables.kinds import DELIMITERS, kind_of, pyarrow_needed
+from rerank_service.tools.tables.opening import is_gzip
 
 _ENDINGS = "a name that ends in .jsonl, .csv, .tsv (each also with .gz) or .parquet"
 
@@ -20,7 +21,7 @@ def format_of(source: Path, target: Path, columns: Columns, *, sort: bool) -> Fi
         ExtraMissing: the format is Parquet, and pyarrow is not installed.
         FileInvalid: the input has another format.
     """
-    kind, compress = _kind(source, "IN"), target.suffix.lower() == ".gz"
+    kind, compress = _kind(source, "IN"), is_gzip(target)
     if _kind(target, "OUT") != kind:
         raise SettingsInvalid(
             f"IN {source} and OUT {target} have different formats: give OUT a name that ends in .{kind}"
