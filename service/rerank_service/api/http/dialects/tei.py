@@ -14,7 +14,7 @@ from rerank_service.api.document_names import with_document_name
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
-from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS
+from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
 from rerank_service.api.http.errors import STATUSES
 from rerank_service.api.http.field_types import Flag
 from rerank_service.api.tei_metadata import cost_headers, dtype
@@ -83,7 +83,7 @@ class Tei:
     """The TEI dialect."""
 
     paths = (*RERANK_PATHS, *RERANKING_PATHS, "/", "/invocations")
-    documented_paths = ("/rerank",)
+    documented_paths = (SHARED_PATH,)
     request_type = TeiBody
     response_type: Any = list[Rank]
     error_types: Mapping[int, Any] = dict.fromkeys((*STATUSES, 422, 424), TeiError)

@@ -16,6 +16,7 @@ from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.openai import Model, model
+from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.errors import STATUSES, ErrorBody
 from rerank_service.api.text_reader import TextReader
 from rerank_service.errors import NotReady, RequestError
@@ -71,7 +72,7 @@ class WeaviateError(TypedDict):
 class Weaviate:
     """The Weaviate dialect."""
 
-    paths = ("/rerank",)
+    paths = (SHARED_PATH,)
     documented_paths = paths
     request_type = WeaviateBody
     response_type: Any = WeaviateResponse
