@@ -32,7 +32,7 @@ class LookUp:
     """A GET request: its path and its response."""
 
     path: str
-    """May end in `{model:path}`, which matches a model name with slashes."""
+    """May have the parameter PATH_MODEL of paths.py."""
     respond: Callable[[ServerFacts, str], JsonResponse]
     """Takes the model name in the path, or "". Raises RequestError."""
     response_type: Any
