@@ -36,11 +36,9 @@ class LookUp:
     respond: Callable[[ServerFacts, str], JsonResponse]
     """Takes the model name in the path, or "". Raises RequestError."""
     response_type: Any
-    """Type of a successful response's body."""
+    """Type of a successful response's body. None: the response is 204, without a body."""
     summary: str
     """Summary on the OpenAPI page."""
-    status: int = 200
-    """HTTP status of a successful response. 204: it has no body, and `response_type` is None."""
     error_types: Mapping[int, Any] = field(default_factory=dict)
     """Type of an error's body, by HTTP status, where it is not `ErrorBody`."""
     public: bool = False
