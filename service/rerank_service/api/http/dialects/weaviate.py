@@ -18,6 +18,7 @@ from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.openai import Model, model
 from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.errors import STATUSES, ErrorBody
+from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA
 from rerank_service.api.text_reader import TextReader
 from rerank_service.errors import NotReady, RequestError
 from rerank_service.ranking.ranking import Ranking
@@ -33,9 +34,9 @@ _EXAMPLE: Body = {
 class WeaviateBody(JsonBody):
     """A request of Weaviate."""
 
-    query: Annotated[str, WithJsonSchema({"type": "string", "minLength": 1})]
+    query: Annotated[str, WithJsonSchema(QUERY_SCHEMA)]
     """The query. Must not be empty."""
-    documents: Annotated[list[Any], WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1})]
+    documents: Annotated[list[Any], WithJsonSchema(TEXTS_SCHEMA)]
     """The documents."""
     property: str | None
     """Marks the dialect. Weaviate sends an empty text. No effect."""
