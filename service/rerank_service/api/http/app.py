@@ -82,7 +82,7 @@ def _add_page(app: FastAPI, playground: Playground | None) -> None:
         app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
         return
     for path, endpoint in (("/", playground.page), ("/playground", _redirect_to_page), (FILES, playground.file)):
-        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, include_in_schema=False)
+        _add_get(app, path, endpoint, options=False, include_in_schema=False)
 
 
 def _add_get(

@@ -20,14 +20,16 @@ def _whole_as_int(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+QUERY_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1}
+"""Schema of a query as a string."""
 Text = Annotated[
     str,
     BeforeValidator(_unwrap_text),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "object", "properties": {"text": {"type": "string", "minLength": 1}}, "required": ["text"]},
+                QUERY_SCHEMA,
+                {"type": "object", "properties": {"text": QUERY_SCHEMA}, "required": ["text"]},
             ]
         }
     ),
@@ -53,6 +55,8 @@ Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), _Whole]
 _OBJECT = {"type": "object", "not": {"additionalProperties": {"type": "null"}}}
 """Schema of an object document: at least one value is not null."""
 
+TEXTS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+"""Schema of strings."""
 DOCUMENTS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"anyOf": [{"type": "string"}, _OBJECT]}, "minItems": 1}
 """Schema of strings and objects."""
 Documents = Annotated[list[Any], WithJsonSchema(DOCUMENTS_SCHEMA)]

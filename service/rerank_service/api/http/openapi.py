@@ -148,16 +148,16 @@ def _look_up_operation(look_up: LookUp, schemas: _Schemas) -> dict[str, Any]:
     errors |= {404: ErrorBody} if parameters else {}
     errors |= look_up.error_types
     found = (
-        {"description": "Success, without a body"}
+        {"204": {"description": "Success, without a body"}}
         if look_up.response_type is None
-        else _content("The response", schemas.any_of([look_up.response_type]))
+        else {"200": _content("The response", schemas.any_of([look_up.response_type]))}
     )
     return {
         "summary": look_up.summary,
         "tags": ["server"],
         "parameters": parameters,
         "responses": {
-            str(look_up.status): found,
+            **found,
             **{str(status): _error(status, schemas.any_of([kind])) for status, kind in errors.items()},
         },
     }

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from rerank_service.api.http.aws_errors import AWS_ERROR_TYPES, aws_error, aws_headers
 from rerank_service.api.http.body import CONFIG, JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
+from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.field_types import Limit, Text, only
 from rerank_service.errors import InvalidRequest, RequestError
@@ -163,7 +164,7 @@ class BedrockResponse(TypedDict):
 class Bedrock:
     """The dialect of Bedrock's Rerank."""
 
-    paths = ("/rerank",)
+    paths = (SHARED_PATH,)
     documented_paths = paths
     request_type = BedrockBody
     response_type: Any = BedrockResponse

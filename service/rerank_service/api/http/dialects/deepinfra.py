@@ -15,22 +15,23 @@ from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
-from rerank_service.api.http.field_types import only
+from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, only
 from rerank_service.api.http.pairs import PairReader, check_pairs
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 
 _EXAMPLE: Body = {"queries": ["capital of France"], "documents": ["Rome is in Italy.", "Paris is in France."]}
-_QUERY = {"type": "string", "minLength": 1}
 
 
 class DeepInfraBody(JsonBody):
     """A request of DeepInfra."""
 
-    queries: Annotated[list[str], WithJsonSchema({"type": "array", "items": _QUERY, "minItems": 1, "maxItems": 1})]
+    queries: Annotated[
+        list[str], WithJsonSchema({"type": "array", "items": QUERY_SCHEMA, "minItems": 1, "maxItems": 1})
+    ]
     """The query, or one query per document. A query must not be empty."""
-    documents: Annotated[list[str], WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1})]
+    documents: Annotated[list[str], WithJsonSchema(TEXTS_SCHEMA)]
     """The documents."""
     instruction: str | None = None
     """Replaces the model's own instruction. An error if the model's template has no place for an instruction."""

@@ -32,15 +32,13 @@ class LookUp:
     """A GET request: its path and its response."""
 
     path: str
-    """May end in `{model:path}`, which matches a model name with slashes."""
+    """May have the parameter PATH_MODEL of paths.py."""
     respond: Callable[[ServerFacts, str], JsonResponse]
     """Takes the model name in the path, or "". Raises RequestError."""
     response_type: Any
-    """Type of a successful response's body."""
+    """Type of a successful response's body. None: the response is 204, without a body."""
     summary: str
     """Summary on the OpenAPI page."""
-    status: int = 200
-    """HTTP status of a successful response. 204: it has no body, and `response_type` is None."""
     error_types: Mapping[int, Any] = field(default_factory=dict)
     """Type of an error's body, by HTTP status, where it is not `ErrorBody`."""
     public: bool = False

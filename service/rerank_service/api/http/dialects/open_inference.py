@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
+from rerank_service.api.http.dialects.paths import PATH_MODEL
 
 
 @documented
@@ -77,7 +78,7 @@ LOOK_UPS = (
         is_health_check=True,
     ),
     LookUp(
-        path="/v2/models/{model:path}/ready",
+        path=f"/v2/models/{PATH_MODEL}/ready",
         respond=_model_ready,
         response_type=ModelReady,
         summary="Report whether a model is ready, as the Open Inference Protocol does",

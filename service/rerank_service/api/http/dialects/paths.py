@@ -1,9 +1,11 @@
 """HTTP paths that several dialects share. The keys of a body select the dialect."""
 
+SHARED_PATH = "/rerank"
+"""Path of the unified dialect, TEI, Amazon Bedrock, Pinecone and Weaviate."""
 RERANK_PATHS = (
     "/v1/rerank",
     "/v2/rerank",
-    "/rerank",
+    SHARED_PATH,
     "/v1/v1/rerank",
     "/v1/v2/rerank",
     "/v2/v1/rerank",
@@ -24,8 +26,6 @@ RERANK_PATHS = (
 """
 RERANKING_PATHS = ("/v1/reranking", "/reranking")
 """Paths of mixedbread, NVIDIA and llama.cpp."""
-SHARED_PATH = "/rerank"
-"""Path of the unified dialect, TEI, Amazon Bedrock, Pinecone and Weaviate."""
 COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank", "/v2/v2/rerank", "/providers/cohere/v2/rerank")
 """Paths of Cohere's API version 2. The last is that of Azure AI Foundry."""
 PATH_MODEL = "{model:path}"

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import CONFIG, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
+from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.dialects.unified import Unified, UnifiedBody, UnifiedResponse
 from rerank_service.api.http.field_types import Limit
 from rerank_service.api.http.usage import Usage
@@ -82,7 +83,7 @@ class PineconeResponse(UnifiedResponse):
 class Pinecone(Unified):
     """The Pinecone dialect."""
 
-    paths = ("/rerank",)
+    paths = (SHARED_PATH,)
     documented_paths = paths
     request_type = PineconeBody
     response_type: Any = PineconeResponse

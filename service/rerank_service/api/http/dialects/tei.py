@@ -14,9 +14,9 @@ from rerank_service.api.document_names import with_document_name
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
-from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS
+from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
 from rerank_service.api.http.errors import STATUSES
-from rerank_service.api.http.field_types import Flag
+from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, Flag
 from rerank_service.api.tei_metadata import cost_headers, dtype
 from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
@@ -43,9 +43,9 @@ _EXAMPLE: Body = {"query": "capital of France", "texts": ["Rome is in Italy.", "
 class TeiBody(JsonBody):
     """A request of TEI."""
 
-    query: Annotated[str, WithJsonSchema({"type": "string", "minLength": 1})]
+    query: Annotated[str, WithJsonSchema(QUERY_SCHEMA)]
     """The query. Must not be empty."""
-    texts: Annotated[list[str], WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1})]
+    texts: Annotated[list[str], WithJsonSchema(TEXTS_SCHEMA)]
     """The texts that are ranked."""
     truncate: Flag = None
     """If true, a text that exceeds the model's token limit is cut. If false, it is an error. Default: true."""
@@ -83,7 +83,7 @@ class Tei:
     """The TEI dialect."""
 
     paths = (*RERANK_PATHS, *RERANKING_PATHS, "/", "/invocations")
-    documented_paths = ("/rerank",)
+    documented_paths = (SHARED_PATH,)
     request_type = TeiBody
     response_type: Any = list[Rank]
     error_types: Mapping[int, Any] = dict.fromkeys((*STATUSES, 422, 424), TeiError)

@@ -163,7 +163,7 @@ class Unified:
     """The unified dialect."""
 
     paths: tuple[str, ...] = (*(path for path in RERANK_PATHS if path not in COHERE_V2_PATHS), *RERANKING_PATHS)
-    documented_paths: tuple[str, ...] = ("/v1/rerank", "/rerank", "/v1/reranking")
+    documented_paths: tuple[str, ...] = ("/v1/rerank", SHARED_PATH, "/v1/reranking")
     request_type = UnifiedBody
     response_type: Any = UnifiedResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)

@@ -16,7 +16,9 @@ from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.openai import Model, model
+from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.errors import STATUSES, ErrorBody
+from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA
 from rerank_service.api.text_reader import TextReader
 from rerank_service.errors import NotReady, RequestError
 from rerank_service.ranking.ranking import Ranking
@@ -32,9 +34,9 @@ _EXAMPLE: Body = {
 class WeaviateBody(JsonBody):
     """A request of Weaviate."""
 
-    query: Annotated[str, WithJsonSchema({"type": "string", "minLength": 1})]
+    query: Annotated[str, WithJsonSchema(QUERY_SCHEMA)]
     """The query. Must not be empty."""
-    documents: Annotated[list[Any], WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1})]
+    documents: Annotated[list[Any], WithJsonSchema(TEXTS_SCHEMA)]
     """The documents."""
     property: str | None
     """Marks the dialect. Weaviate sends an empty text. No effect."""
@@ -71,7 +73,7 @@ class WeaviateError(TypedDict):
 class Weaviate:
     """The Weaviate dialect."""
 
-    paths = ("/rerank",)
+    paths = (SHARED_PATH,)
     documented_paths = paths
     request_type = WeaviateBody
     response_type: Any = WeaviateResponse
@@ -127,7 +129,6 @@ LOOK_UPS = (
         response_type=None,
         summary="Report readiness, as Weaviate's modules do: 204",
         error_types={503: ErrorBody},
-        status=204,
         public=True,
         is_health_check=True,
     ),
@@ -136,7 +137,6 @@ LOOK_UPS = (
         respond=_live,
         response_type=None,
         summary="Report liveness, as Weaviate's modules do: 204",
-        status=204,
         public=True,
         is_health_check=True,
     ),

@@ -8,6 +8,7 @@ from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.openai import Model, model
+from rerank_service.api.http.dialects.paths import PATH_MODEL
 
 
 @documented
@@ -54,7 +55,7 @@ LOOK_UPS = (
         public=True,
     ),
     LookUp(
-        path="/v1/models/{model:path}",
+        path=f"/v1/models/{PATH_MODEL}",
         respond=_model,
         response_type=ModelDescription,
         summary="Describe a model",

@@ -4,7 +4,6 @@ All files are read once. A path is a key of a dictionary, so no request reaches 
 """
 
 import hashlib
-import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,8 +18,8 @@ FILES = "/playground/{name:path}"
 """Route of the files. They are not observed: a page load would hide the requests of callers."""
 _STATIC = Path(__file__).parent / "static"
 _PAGE = "index.html"
-_TYPES = {".js": "text/javascript"}
-"""Types that differ between machines: mimetypes reads files of the system."""
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+"""Types of the files. Those of the module mimetypes differ between machines: it reads files of the system."""
 _POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -89,7 +88,7 @@ class Playground:
 
 
 def _file(name: str, content: bytes) -> _File:
-    kind = _TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = _TYPES.get(Path(name).suffix, "application/octet-stream")
     headers = {
         **HEADERS,
         "content-type": f"{kind}; charset=utf-8",

@@ -7,9 +7,9 @@ import { parseServerTiming } from "./timing.js";
 export class CallFailed extends Error {
   /**
    * @param {string} message
-   * @param {{status?: number, field?: string, retryAfter?: number | null, ours?: boolean, body?: unknown}} [facts]
+   * @param {{status?: number, field?: string, retryAfter?: number | null, ours?: boolean}} [facts]
    */
-  constructor(message, { status = 0, field = "", retryAfter = null, ours = false, body = null } = {}) {
+  constructor(message, { status = 0, field = "", retryAfter = null, ours = false } = {}) {
     super(message);
     /** HTTP status; 0: no response. */
     this.status = status;
@@ -19,8 +19,6 @@ export class CallFailed extends Error {
     this.retryAfter = retryAfter;
     /** True if the body is an error of a rerank server. */
     this.ours = ours;
-    /** The body of the response. */
-    this.body = body;
   }
 }
 
@@ -44,7 +42,7 @@ export async function rank(request, { key, signal }) {
   const began = performance.now();
   const response = await send("v1/rerank", { method: "POST", body: JSON.stringify(request), signal }, key);
   const body = await json(response);
-  if (!isRanking(body, request.documents.length)) throw new CallFailed("The response is not a ranking. Is a rerank server behind this address?", { body });
+  if (!isRanking(body, request.documents.length)) throw new CallFailed("The response is not a ranking. Is a rerank server behind this address?");
   return {
     request,
     response: body,
@@ -67,8 +65,6 @@ function isRanking(body, documents) {
 /**
  * @typedef {object} Model
  * @property {string} id
- * @property {number} max_tokens
- * @property {string} precision
  * @property {string} calibration
  * @property {boolean | null} takes_instruction
  * @property {boolean} ready
@@ -115,7 +111,6 @@ async function failure(response) {
     field: String(body?.error?.param ?? ""),
     retryAfter: Number.isFinite(retry) ? retry : null,
     ours: Boolean(body?.message),
-    body,
   });
 }
 

@@ -1,14 +1,14 @@
 // Positions in texts. The server counts Unicode code points; strings of JavaScript count UTF-16 units.
 
 /** @typedef {{start: number, end: number}} Span positions in code points */
-/** @typedef {{text: string, start: number, window: boolean, highlight: boolean}} Piece a part of a text, with its marks */
+/** @typedef {{text: string, window: boolean, highlight: boolean}} Piece a part of a text, with its marks */
 
 /**
  * Split a text at the ends of spans.
  * @param {string} text
  * @param {Span | null} window the best window
  * @param {Span[]} highlights
- * @returns {Piece[]} pieces whose texts are the text; `start` is in code points
+ * @returns {Piece[]} pieces whose texts are the text
  */
 export function pieces(text, window, highlights) {
   const spans = [...(window ? [window] : []), ...highlights];
@@ -18,7 +18,6 @@ export function pieces(text, window, highlights) {
   return points
     .map((point, at) => ({
       text: text.slice(units[at], units[at + 1] ?? text.length),
-      start: point,
       window: inside(window, point),
       highlight: highlights.some((span) => inside(span, point)),
     }))

@@ -16,12 +16,12 @@ export class Column {
   /**
    * @param {string} name "A" or "B"
    * @param {import("./state.js").Settings} settings
-   * @param {{onChange: () => void, onRetry: () => void}} listeners
+   * @param {() => void} rank called after each change of the settings, and to try again
    */
-  constructor(name, settings, { onChange, onRetry }) {
+  constructor(name, settings, rank) {
     this.name = name;
-    this.onRetry = onRetry;
-    this.form = new SettingsForm(name, settings, onChange);
+    this.rank = rank;
+    this.form = new SettingsForm(name, settings, rank);
     this.summary = el("div", { class: "summary" });
     this.problem = el("div", { class: "banner", role: "alert", hidden: true });
     this.list = el("div", { class: "lists" });
@@ -87,7 +87,7 @@ export class Column {
     this.problem.replaceChildren(
       el("strong", {}, title),
       el("p", {}, `${error.message}${wait}`),
-      el("button", { type: "button", onclick: this.onRetry }, "Try again"),
+      el("button", { type: "button", onclick: () => this.rank() }, "Try again"),
     );
     this.problem.hidden = false;
   }

@@ -44,26 +44,20 @@ export const EXAMPLES = [
   },
   {
     name: "Products with fields",
-    state: () => ({
-      ...example("light waterproof jacket for cycling", "json", []),
-      text: JSON.stringify(
-        [
-          { title: "Down parka", description: "Very warm coat for cold winter days. Not waterproof.", price: 249 },
-          { title: "Rain jacket Drizzle", description: "Waterproof and light, with a long back for cyclists.", price: 99 },
-          { title: "Cycling gloves", description: "Padded gloves with open fingers.", price: 25 },
-          { title: "Fleece jacket", description: "Soft jacket for hiking. Dries fast.", price: 59 },
-        ],
-        null,
-        2,
-      ),
-    }),
+    state: () =>
+      example("light waterproof jacket for cycling", "json", [
+        { title: "Down parka", description: "Very warm coat for cold winter days. Not waterproof.", price: 249 },
+        { title: "Rain jacket Drizzle", description: "Waterproof and light, with a long back for cyclists.", price: 99 },
+        { title: "Cycling gloves", description: "Padded gloves with open fingers.", price: 25 },
+        { title: "Fleece jacket", description: "Soft jacket for hiking. Dries fast.", price: 59 },
+      ]),
   },
 ];
 
 /**
  * @param {string} query
  * @param {import("./documents/parse.js").Format} format
- * @param {string[]} documents
+ * @param {import("./documents/parse.js").Sent[]} documents
  * @returns {import("./state.js").State}
  */
 function example(query, format, documents) {

@@ -20,7 +20,7 @@ const BEFORE = 90;
 export function excerpt(text, all, marks) {
   if (text.length <= LENGTH * 1.3) return all;
   const parts = cutAtWords(text, merged(marks.length ? marks : [{ start: 0, end: 0 }]));
-  const gap = (/** @type {string} */ dots) => ({ start: 0, window: false, highlight: false, text: dots });
+  const gap = (/** @type {string} */ dots) => ({ text: dots, window: false, highlight: false });
   const shown = parts.flatMap(({ from, to }, at) => [...(from > 0 ? [gap(at ? " … " : "… ")] : []), ...clipped(all, from, to)]);
   return parts[parts.length - 1].to < text.length ? [...shown, gap(" …")] : shown;
 }

@@ -80,8 +80,7 @@ class Page {
   load(state, ranked = true) {
     this.input.write(state);
     this.view.set(state.view);
-    const listeners = { onChange: () => void this.rank(), onRetry: () => void this.rank() };
-    this.columns = state.columns.map((settings, at) => new Column("AB"[at], settings, listeners));
+    this.columns = state.columns.map((settings, at) => new Column("AB"[at], settings, () => void this.rank()));
     this.columns.forEach((column) => column.form.offer(this.models));
     this.arrange();
     if (ranked) void this.rank();

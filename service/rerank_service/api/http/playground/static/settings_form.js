@@ -41,7 +41,7 @@ export class SettingsForm {
 
   build() {
     const minimum = el("label", { class: "inline", for: this.minOn.id }, this.minOn, " Minimum score");
-    const slider = el("div", { class: "field", "data-name": "min_score" }, el("div", { class: "row" }, minimum, this.minShown), this.minScore, this.error(this.minScore));
+    const slider = el("div", { class: "field" }, el("div", { class: "row" }, minimum, this.minShown), this.minScore, this.error(this.minScore));
     this.minScore.setAttribute("aria-label", "Minimum score");
     return el(
       "div",
@@ -131,12 +131,12 @@ export class SettingsForm {
    * @returns {boolean} false if there is no such setting
    */
   fail(name, message) {
-    const control = [...this.element.querySelectorAll("[data-name]")].map((field) => /** @type {HTMLElement} */ (field)).find((field) => field.dataset.name === name);
-    const input = /** @type {HTMLElement | null | undefined} */ (control?.querySelector("[data-error]"));
-    if (!control || !input) return false;
-    control.hidden = false;
+    const controls = /** @type {HTMLElement[]} */ ([...this.element.querySelectorAll("[data-name]")]);
+    const control = controls.find((each) => each.dataset.name === name);
+    if (!control) return false;
+    control.closest(".field")?.removeAttribute("hidden");
     control.closest("details")?.setAttribute("open", "");
-    showFieldError(input, message);
+    showFieldError(control, message);
     return true;
   }
 
@@ -152,11 +152,11 @@ export class SettingsForm {
 
   /**
    * @param {string} tag
-   * @param {string} name
+   * @param {string} name name of the setting in requests
    * @param {Record<string, unknown>} [properties]
    */
   control(tag, name, properties = {}) {
-    return el(tag, { id: this.id(name), "data-error": `${this.id(name)}-error`, ...properties });
+    return el(tag, { id: this.id(name), "data-name": name, "data-error": `${this.id(name)}-error`, ...properties });
   }
 
   /**
@@ -173,8 +173,7 @@ export class SettingsForm {
    * @param {string} [kind]
    */
   field(label, control, kind = "") {
-    const name = control.id.slice(0, -this.name.length - 1);
-    return el("div", { class: `field ${kind}`, "data-name": name }, el("label", { for: control.id }, label), control, this.error(control));
+    return el("div", { class: `field ${kind}` }, el("label", { for: control.id }, label), control, this.error(control));
   }
 
   /** @param {HTMLElement} control */

@@ -22,7 +22,7 @@
  */
 
 /** Longest fragment, in characters. Longer ones are cut by some programs that open links. */
-export const MAX_FRAGMENT = 30_000;
+const MAX_FRAGMENT = 30_000;
 const VERSION = 1;
 
 /** @returns {Settings} */

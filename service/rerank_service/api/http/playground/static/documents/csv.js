@@ -1,14 +1,13 @@
 // CSV as RFC 4180 defines it: quoted fields may have separators, quotes (doubled) and line ends.
 
-/** CSV that cannot be read. `line` counts from 1. */
+/** CSV that cannot be read. */
 export class CsvInvalid extends Error {
   /**
    * @param {string} message
-   * @param {number} line
+   * @param {number} line from 1
    */
   constructor(message, line) {
     super(`Line ${line}: ${message}`);
-    this.line = line;
   }
 }
 

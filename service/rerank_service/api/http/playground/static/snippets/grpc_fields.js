@@ -1,5 +1,7 @@
 // The fields of rerank.proto, from a JSON body.
 
+import { keywords, python } from "./quote.js";
+
 const SCORE_TYPES = /** @type {Record<string, string>} */ ({
   raw: "SCORE_TYPE_RAW",
   sigmoid: "SCORE_TYPE_SIGMOID",
@@ -17,13 +19,18 @@ export function grpcFields(body) {
 }
 
 /**
- * Return the fields as Python code.
+ * Return all fields as keyword arguments of Python, one on each line.
  * @param {Record<string, any>} body
- * @param {(value: any) => string} python
- * @returns {[string, string][]}
+ * @param {(text: string) => string} textDocument returns the code of a document that is a text
+ * @param {string} [indent]
  */
-export function grpcKeywords(body, python) {
-  return Object.entries(grpcFields(body)).map(([name, value]) => [name, name === "score_type" ? `pb.${value}` : python(value)]);
+export function grpcKeywords(body, textDocument, indent = "    ") {
+  const documents = body.documents.map((/** @type {import("../documents/parse.js").Sent} */ document) =>
+    typeof document === "string" ? textDocument(document) : `pb.Document(json=${python(JSON.stringify(document))})`,
+  );
+  const list = `[\n${documents.map((/** @type {string} */ each) => `${indent}    ${each},\n`).join("")}${indent}]`;
+  const others = Object.entries(grpcFields(body)).map(([name, value]) => /** @type {[string, string]} */ ([name, name === "score_type" ? `pb.${value}` : python(value)]));
+  return keywords([["query", python(body.query)], ["documents", list], ...others], indent);
 }
 
 /**

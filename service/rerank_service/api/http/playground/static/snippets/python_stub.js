@@ -1,5 +1,5 @@
 import { grpcKeywords } from "./grpc_fields.js";
-import { keywords, python } from "./quote.js";
+import { python } from "./quote.js";
 
 /**
  * Return a call by the generated stub.
@@ -7,10 +7,7 @@ import { keywords, python } from "./quote.js";
  * @param {import("./target.js").Target} target
  */
 export function pythonStub(body, target) {
-  const documents = body.documents.map((/** @type {any} */ document) =>
-    typeof document === "string" ? `pb.Document(text=${python(document)})` : `pb.Document(json=${python(JSON.stringify(document))})`,
-  );
-  const fields = keywords([["query", python(body.query)], ["documents", `[\n${documents.map((/** @type {string} */ each) => `        ${each},\n`).join("")}    ]`], ...grpcKeywords(body, python)]);
+  const fields = grpcKeywords(body, (text) => `pb.Document(text=${python(text)})`);
   const channel = target.tls ? `grpc.secure_channel(${python(target.grpc)}, grpc.ssl_channel_credentials())` : `grpc.insecure_channel(${python(target.grpc)})`;
   const key = target.key ? `, metadata=[("authorization", f"Bearer {os.environ['RERANK_API_KEY']}")]` : "";
   return `${target.key ? "import os\n\n" : ""}import grpc

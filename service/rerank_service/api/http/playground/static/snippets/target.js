@@ -10,7 +10,7 @@
  */
 
 /** Bytes from which a command takes its input from a file: Linux accepts 128 KiB in one argument. */
-export const LONG = 100_000;
+const LONG = 100_000;
 
 /**
  * Return an option of a command with its data, which is JSON for single quotes.
