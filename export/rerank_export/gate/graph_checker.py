@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_export.gate.drift import Logits, drift
+from rerank_export.gate.drift import drift
 from rerank_export.gate.graph_finding import GraphFinding, WorstPair
 from rerank_export.gate.invariance import invariance
 from rerank_export.gate.parity_set import ParitySet, encode_fitting
@@ -23,6 +23,7 @@ from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.manifest import Variant
+from rerank_service.models.tuning.ranking_change import Logits
 from rerank_service.models.tuning.throughput import Score, logits
 from rerank_service.scheduling.batching import EncodedPair
 
