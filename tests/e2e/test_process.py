@@ -21,6 +21,9 @@ from rerank.client import RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.engine.host import usable_cores
+from rerank_service.models.files import STARTER
+from rerank_service.models.model_options import ModelOptions
+from rerank_service.tools.doctor.model import model_findings
 from support.process import Process, Start, command, environment, read_until
 from support.small import write_small_model
 
@@ -65,6 +68,21 @@ def test_first_start_is_tuned_and_the_next_start_uses_the_result(start: Start, t
     assert model.choice.startswith(f"{tuned['why']}; ")
     assert "; cpu int8: " in model.choice
     assert model.precision in tuned["engine"]
+
+
+def test_incomplete_tuning_gives_one_engine_everywhere(start: Start, tmp_path: Path) -> None:
+    """Without time to measure, the server, a local client and `rerank doctor` name the same engine and reason."""
+    server = start(RERANK_TUNE="auto", RERANK_CACHE=str(tmp_path), RERANK_TUNE_SECONDS="0.001")
+    assert server.popen.stderr is not None
+    tuned = next(line for line in map(json.loads, server.popen.stderr) if line["event"] == "tuned")
+    assert tuned["why"].startswith("exact; not decided within 0.001 s: ")
+    assert tuned["why"].endswith(" (short tuning, provisional)")
+    with RerankClient.local(cache=tmp_path) as local:
+        [model] = local.models()
+    assert model.choice.startswith(tuned["why"])
+    assert model.precision in tuned["engine"]
+    _, engine, *_ = model_findings("model", ModelOptions(folder=STARTER, cache=tmp_path), (), loads=False)
+    assert engine.text.endswith(f": {tuned['why']}")
 
 
 def test_failing_engine_writes_no_native_log_lines(start: Start, tmp_path: Path) -> None:

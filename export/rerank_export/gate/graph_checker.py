@@ -23,6 +23,7 @@ from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.manifest import Variant
+from rerank_service.models.tuning.ranking_change import Logits
 from rerank_service.models.tuning.throughput import Score, logits
 from rerank_service.scheduling.batching import EncodedPair
 

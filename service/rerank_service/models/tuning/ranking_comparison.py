@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from rerank_service.models.tuning.ranking_change import BOUNDS, Logits, RankingChange, ranking_change
 
-CLEAR_SHARE = 0.5
+CLEAR_SHARE = 0.75
 """Share of each bound within which the result of a part of the queries is clear."""
 
 
