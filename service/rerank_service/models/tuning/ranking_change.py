@@ -1,4 +1,4 @@
-"""How far the rankings and probabilities of an engine are from those of fp32, over all queries of a parity set."""
+"""The change of rankings and probabilities between an engine and fp32, over all queries of a parity set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
