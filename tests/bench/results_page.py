@@ -12,7 +12,7 @@ from bench.target_row import Row
 from rerank_service.models.tuning.relevance_loss import MAX_MEAN_LOSS, MAX_WORST_LOSS
 
 _HOW = {
-    Use.OURS: "engine of `auto`",
+    Use.OURS: "its own choice of an engine",
     Use.BARE: "tokenized and sorted in advance, all lanes",
     Use.ENGINE: "gRPC, this engine",
     Use.AS_USERS_DO: "as its users run it",
