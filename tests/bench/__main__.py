@@ -85,6 +85,8 @@ def main(argv: Sequence[str]) -> int:
     written = _write(results, _WORK if arguments.quick else _DOCS)
     print(written.read_text())
     say(f"written: {written.relative_to(ROOT)}")
+    if lacking := {part.name for part in PARTS} - {part.part.name for part in results.parts}:
+        say(f"the page lacks the parts {', '.join(sorted(lacking))}: without ONLY= and PEERS= they are added")
     return 0
 
 

@@ -130,10 +130,19 @@ class PartFiles:
         return self._folder / f"{part.name}-{digest}.json"
 
 
+_SHOWING = {"__main__", "chart", "duration", "index_page", "peer_targets", "performance_targets", "results_page"}
+"""Modules of the benchmark that only show results."""
+
+
 def _code() -> str:
     """Return a digest of the code that is measured and that measures."""
-    sources = [*(ROOT / "tests" / "bench").rglob("*.py"), *(ROOT / "service" / "rerank_service").rglob("*.py")]
-    measured = (path for path in sorted(sources) if not path.name.startswith("test_"))
+    bench = ROOT / "tests" / "bench"
+    sources = [*bench.rglob("*.py"), *(ROOT / "service" / "rerank_service").rglob("*.py")]
+    measured = (
+        path
+        for path in sorted(sources)
+        if not (path.is_relative_to(bench) and (path.name.startswith("test_") or path.stem in _SHOWING))
+    )
     return hashlib.sha256(b"".join(path.read_bytes() for path in measured)).hexdigest()[:12]
 
 
