@@ -61,7 +61,7 @@ def test_measured_part_is_found_until_something_changes(tmp_path: Path) -> None:
 
 
 def test_unreadable_part_is_measured_again(tmp_path: Path) -> None:
-    """As after a change of the form of the files."""
+    """The form of the files may have changed."""
     files = PartFiles(tmp_path, HOST, QUICK, {})
     files.store(results(PARTS[0]))
     (path,) = tmp_path.rglob("*.json")
@@ -71,7 +71,7 @@ def test_unreadable_part_is_measured_again(tmp_path: Path) -> None:
 
 
 def test_duration_is_estimated_for_each_part() -> None:
-    """The full benchmark takes longer, and more peers take longer. The first line names what is known already."""
+    """The full benchmark takes longer, and more peers take longer. The first line names the parts that are measured already."""
     run = Run(HOST, Path("models"), None, Path("logs"))
     full, quick = (
         [seconds_of_part(part, [system for each in run.systems(part) for system in each], options) for part in PARTS]
