@@ -215,9 +215,10 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 
 # QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank
 # RUNTIME=openvino: with onnxruntime-openvino in the place of onnxruntime
-bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.dev) $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…] [RUNTIME=openvino]
+bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.dev) $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…] [ONLY=…] [NO_AMX=1] [STARTER=…] [FRESH=1] [RUNTIME=openvino]
 	@PYTHONPATH=tests $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/bin,$(BIN))/python -m bench --export-python $(EXPORT_VENV)/bin/python \
-	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)")
+	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)") $(if $(ONLY),--only "$(ONLY)") $(if $(NO_AMX),--no-amx) \
+	  $(if $(STARTER),--starter "$(STARTER)") $(if $(FRESH),--fresh)
 
 bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
 	@PYTHONPATH=tests $(BIN)/python -m bench.models

@@ -13,9 +13,15 @@ from pathlib import Path
 
 from bench.arguments import bench_parser
 from bench.chart import draw
+from bench.duration import duration_text, seconds_of_part
 from bench.engine_choice import choose_engine
-from bench.environments import REQUIREMENTS, ROOT
-from bench.options import FULL, QUICK
+from bench.environments import ROOT, Say
+from bench.hidden_amx import HIDDEN_FEATURES, CannotHide, hide_amx
+from bench.host import read_host
+from bench.index_page import update_index
+from bench.options import FULL, QUICK, Options
+from bench.parts import PARTS, Part, PartFiles, chosen_parts, our_settings, peers_of
+from bench.performance_targets import count_goals, rows
 from bench.pool import SystemPool
 from bench.processes import interruptible
 from bench.results import Results
@@ -28,29 +34,49 @@ _WORK = ROOT / "out" / "bench"
 _DOCS = ROOT / "docs" / "bench"
 _REMOVED_VARIABLES = ("RERANK_API_KEYS", "RERANK_MODEL", "RERANK_EXAMPLE")
 """Variables that would lock out the benchmark's clients, or replace the model."""
+_AMX_IS_HIDDEN = "BENCH_AMX_IS_HIDDEN"
 _INTERRUPTED = 130
+_USAGE = 2
 EXAMPLES = (
     ("all figures, as make bench", "--export-python .venv-export/bin/python"),
     (
         "check in minutes that it works, as make bench QUICK=1 PEERS=fastembed",
         "--export-python .venv-export/bin/python --quick --peers fastembed",
     ),
+    (
+        "one part, as make bench ONLY=bundled STARTER=out/source",
+        "--export-python .venv-export/bin/python --only bundled --starter out/source",
+    ),
 )
 """Examples of --help."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Create the model if it is missing, measure, and write the page, the chart and the JSON file."""
+    """Create the model if it is missing, measure the parts that are missing, and write page, chart and JSON file."""
     arguments = _arguments(argv)
     for name in _REMOVED_VARIABLES:
         os.environ.pop(name, None)
     say = kept_stages(time.perf_counter)
+    if arguments.starter and not (arguments.starter / "config.json").is_file():
+        say(f"--starter {arguments.starter} has no config.json: give the folder of the bundled model (docs/starter.md)")
+        return _USAGE
+    if arguments.no_amx and _AMX_IS_HIDDEN not in os.environ:
+        try:
+            hide_amx(os.environ)
+        except CannotHide as error:
+            say(str(error))
+            return 1
+        os.environ[_AMX_IS_HIDDEN] = "1"
+        os.execv(sys.executable, [sys.executable, "-m", "bench", *argv])  # libraries that are loaded may have found AMX
+    host = read_host(HIDDEN_FEATURES if arguments.no_amx else ())
+    options = QUICK if arguments.quick else FULL
     try:
         with interruptible():
             models = _make_model(arguments.export_python)
             choose_engine(say)
-            pool = SystemPool(QUICK if arguments.quick else FULL, say)
-            results = Run(pool, models, _WORK / "logs", arguments.peers).results()
+            run = Run(host, models, arguments.starter, _WORK / "logs")
+            files = PartFiles(_WORK / "parts", host, options, our_settings())
+            results = _measure(run, files, options, arguments, say)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except subprocess.CalledProcessError as error:
@@ -62,20 +88,62 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _measure(run: Run, files: PartFiles, options: Options, arguments: argparse.Namespace, say: Say) -> Results:
+    """Measure the chosen parts that are missing. Return the results of all parts that have been measured."""
+    chosen = chosen_parts(arguments.only, arguments.peers)
+    done = [] if arguments.fresh else [part for part in chosen if files.load(part)]
+    missing = [part for part in chosen if part not in done]
+    estimates = [(part, _estimate(run, files, part, options)) for part in missing]
+    say(duration_text(estimates, done))
+    for part in missing:
+        say(f"part {part.name}")
+        files.store(run.results(part, SystemPool(options, say)))
+    known = [files.load(part) for part in dict.fromkeys((*chosen, *PARTS))]
+    by_name = {results.part.name: results for results in reversed(known) if results}
+    return Results(host=run.host, options=options, parts=[by_name[part.name] for part in PARTS if part.name in by_name])
+
+
+def _estimate(run: Run, files: PartFiles, part: Part, options: Options) -> float:
+    ours, peers = run.systems(part)
+    return files.seconds(part.name) or seconds_of_part(part, [*ours, *peers], options)
+
+
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = bench_parser("", __doc__, EXAMPLES)
     parser.add_argument("--quick", action="store_true", help="check that the benchmark works; writes nothing to docs/")
+    peers, parts = peers_of(PARTS), [part.name for part in PARTS]
     parser.add_argument(
         "--peers",
-        default=",".join(REQUIREMENTS),
+        default=",".join(peers),
         help="peers to measure, comma-separated; may be empty (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only",
+        default="",
+        help=f"parts to measure, comma-separated, of {', '.join(parts)} (default: all)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure again what an earlier run has measured")
+    parser.add_argument(
+        "--no-amx", action="store_true", help="hide AMX and bf16 instructions from all systems, as a processor without"
+    )
+    parser.add_argument(
+        "--starter",
+        type=Path,
+        help="source of the bundled model, with its own code (docs/starter.md), for sentence-transformers",
     )
     parser.add_argument("--export-python", type=Path, required=True, help="Python with the exporter installed")
     arguments = parser.parse_args(argv)
-    arguments.peers = [peer for peer in arguments.peers.split(",") if peer]
-    if unknown := set(arguments.peers) - REQUIREMENTS.keys():
-        parser.error(f"--peers has unknown names: {', '.join(sorted(unknown))}; choose from {', '.join(REQUIREMENTS)}")
+    arguments.peers = _names(parser, "--peers", arguments.peers, peers)
+    arguments.only = _names(parser, "--only", arguments.only, parts)
+    arguments.starter = arguments.starter and arguments.starter.resolve()
     return arguments
+
+
+def _names(parser: argparse.ArgumentParser, flag: str, text: str, known: Sequence[str]) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := set(names) - set(known):
+        parser.error(f"{flag} has unknown names: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
+    return names
 
 
 def _make_model(python: Path) -> Path:
@@ -105,9 +173,12 @@ def _write(results: Results, folder: Path) -> Path:
     written = folder / f"{results.host.slug}.md"
     chart = written.with_suffix(".png")
     draw(results.as_json(), chart)
-    figures = json.dumps(results.as_json(), indent=2, ensure_ascii=False, default=str)
-    written.with_suffix(".json").write_text(figures + "\n")
+    figures = results.as_json() | {"goals": count_goals(rows(results))}
+    text = json.dumps(figures, indent=2, ensure_ascii=False, default=str)
+    written.with_suffix(".json").write_text(text + "\n")
     written.write_text(page(results, chart.name))
+    if folder == _DOCS:
+        update_index(folder)
     return written
 
 

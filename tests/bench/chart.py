@@ -22,6 +22,7 @@ Json = Mapping[str, Any]
 
 _OURS, _PEER, _PEER_INT8 = "#1f6fb4", "#7f868c", "#c9cdd1"
 _LINES = ("#1f6fb4", "#e07b00", "#2e8540")
+_INCHES_PER_BAR = 0.36
 _EXPLAINED = (
     Patch(color=_OURS, label="rerank-service"),
     Patch(color=_PEER, label="peer, fp32 or bf16"),
@@ -31,10 +32,12 @@ _EXPLAINED = (
 
 def draw(figures: Json, path: Path) -> None:
     """Write a PNG of a run's figures, in the form of `Results.as_json`."""
-    figure = Figure(figsize=(14, 7.5), layout=ConstrainedLayoutEngine(wspace=0.06))
+    bars = sum(bool(record["median_documents_per_second"]) for record in figures["records"])
+    figure = Figure(figsize=(14, max(7.5, _INCHES_PER_BAR * bars)), layout=ConstrainedLayoutEngine(wspace=0.06))
     throughput, latency = figure.subplots(1, 2, width_ratios=(3, 2))
     host = figures["host"]
-    figure.suptitle(f"make bench on {host['cpu']}, {host['cores']} cores, {figures['date']}", fontsize=14)
+    stand_in = " without AMX" if host.get("hidden") else ""
+    figure.suptitle(f"make bench on {host['cpu']}{stand_in}, {host['cores']} cores, {figures['date']}", fontsize=14)
     _draw_throughput(throughput, figures)
     _draw_latency(latency, figures)
     figure.savefig(path, dpi=110)
@@ -71,6 +74,9 @@ def _colour(record: Json) -> str:
 
 def _draw_latency(axes: Axes, figures: Json) -> None:
     """Draw p50 and p99 of each server by the number of clients."""
+    if not figures["levels"]:
+        axes.set_axis_off()
+        return
     names = dict.fromkeys(level["system"] for level in figures["levels"])
     for name, colour in zip(names, _LINES, strict=False):
         levels = [level for level in figures["levels"] if level["system"] == name]

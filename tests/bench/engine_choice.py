@@ -17,6 +17,8 @@ from rerank_service.settings import Settings
 from rerank_service.wiring import single_model_options
 
 _CHOOSING = ("RERANK_PROVIDER", "RERANK_PRECISION")
+TUNED_VARIABLES = (*_CHOOSING, "RERANK_LANES", "RERANK_MAX_BATCH_TOKENS", "RERANK_LENGTH_MULTIPLE")
+"""Variables of the server that hold the choice of `auto`."""
 
 
 def choose_engine(say: Say) -> None:

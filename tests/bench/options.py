@@ -33,6 +33,8 @@ class Options:
     interactive_requests: int = 20
     """Interactive requests to this server and to the bare engine."""
     interactive_requests_of_peers: int = 4
+    parity_queries: int = 40
+    """Queries of the parity set on which the relevance loss is measured, each with 20 documents."""
     level_clients: Sequence[int] = (1, 4, 16, 64)
     level_seconds: float = 10.0
     level_deadline: float = 60.0
@@ -58,6 +60,7 @@ QUICK = Options(
     budgets=(512, 2048),
     interactive_requests=5,
     interactive_requests_of_peers=1,
+    parity_queries=4,
     level_seconds=3.0,
     probes=15,
     overload_seconds=8.0,

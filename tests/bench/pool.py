@@ -8,13 +8,33 @@ from typing import TypeVar
 from bench.options import Options
 from bench.processes import Died
 from bench.running_systems import CannotRun, RunningSystem
-from bench.systems import System, Use
+from bench.systems import System
+from rerank_service.models.tuning.relevance_loss import MAX_MEAN_LOSS, MAX_WORST_LOSS
 from rerank_service.tools.loadtest.workload import PreparedRequests
 
 T = TypeVar("T")
 
 Say = Callable[[str], None]
 """Print a progress line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Relevance loss of a system on queries of the parity set, from 0 to 1."""
+
+    mean: float
+    worst: float
+    """Loss of the query that loses most."""
+    queries: int
+
+    @property
+    def passes(self) -> bool:
+        """True if it is within the bounds of `auto`."""
+        return self.mean <= MAX_MEAN_LOSS and self.worst <= MAX_WORST_LOSS
+
+    def is_no_worse_than(self, other: "Loss") -> bool:
+        """True if both mean and worst query lose no more than those of `other`."""
+        return self.mean <= other.mean and self.worst <= other.worst
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,12 +46,14 @@ class Record:
     """Best batch size; for the bare engine its padded tokens. None for the system's default."""
     documents_per_second: list[float] = field(default_factory=list)
     """One value per round. Values of the same round are compared."""
+    ours: list[float] = field(default_factory=list)
+    """Documents per second of this server in the same rounds."""
     interactive_seconds: list[float] = field(default_factory=list)
     """Duration of each interactive request, in seconds."""
     padding: float | None = None
     """Padded tokens / tokens; None if the system does not report them."""
-    score_difference: float | None = None
-    """Largest difference between a probability and this server's, in one request."""
+    loss: Loss | None = None
+    """Relevance loss; None if it was not measured."""
     failed: str | None = None
     """Reason why the system did not start or left the pool."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -41,6 +63,15 @@ class Record:
     def speed(self) -> float | None:
         """Median documents per second of the rounds."""
         return median(self.documents_per_second) if self.documents_per_second else None
+
+    @property
+    def ratio(self) -> float | None:
+        """Median over the rounds of documents per second of this server / of the system.
+
+        Values of one round are measured close together, so that changes of the machine cancel out.
+        """
+        pairs = list(zip(self.ours, self.documents_per_second, strict=False))
+        return median(ours / theirs for ours, theirs in pairs) if pairs else None
 
     @property
     def interactive(self) -> float | None:
@@ -102,7 +133,3 @@ class SystemPool:
             record.documents_per_second.append(turn.documents_per_second)
             if turn.summary is not None and turn.summary.padding is not None:
                 record.padding = turn.summary.padding
-
-    def first(self, use: Use) -> Record:
-        """Return the record of the first system with a use."""
-        return next(record for record in self.records.values() if record.system.use is use)

@@ -65,11 +65,12 @@ def child(
     command: Sequence[str | Path],
     log: Path,
     *,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     folder: Path | None = None,
 ) -> Iterator[Child]:
-    """Run a command during the block. Its standard error goes to the log."""
+    """Run a command during the block. Its standard error goes to the log. `environment`: None removes a variable."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    variables = os.environ | dict(environment or {})
     with (
         log.open("w") as errors,
         subprocess.Popen(
@@ -78,7 +79,7 @@ def child(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=os.environ | dict(environment or {}),
+            env={name: value for name, value in variables.items() if value is not None},
             cwd=folder,
             start_new_session=True,
         ) as popen,

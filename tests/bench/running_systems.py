@@ -150,8 +150,8 @@ class RunnerSystem(_Stopping):
 
 
 @contextmanager
-def running_runner(system: System, python: Path, models: Path, log: Path, cores: int) -> Iterator[RunningSystem]:
-    """Start a runner and load its model. Its process is stopped until its turn."""
+def running_runner(system: System, python: Path, model: Path, log: Path, cores: int) -> Iterator[RunningSystem]:
+    """Start a runner and load the model in a folder. Its process is stopped until its turn."""
     environment = {
         "PYTHONPATH": str(ROOT / "tests"),
         "HF_HUB_OFFLINE": "1",
@@ -160,18 +160,18 @@ def running_runner(system: System, python: Path, models: Path, log: Path, cores:
     }
     command = [str(python), "-m", f"bench.runners.{system.runner}"]
     with child(command, log, environment=environment, folder=ROOT) as process:
-        running = RunnerSystem(system, process, models / system.model)
+        running = RunnerSystem(system, process, model)
         process.stop()
         yield running
 
 
 @contextmanager
 def running_infinity(
-    system: System, python: Path, models: Path, log: Path, batch: int | None
+    system: System, python: Path, model: Path, log: Path, batch: int | None
 ) -> Iterator[RunningSystem]:
-    """Start Infinity. Its process is stopped until its turn."""
+    """Start Infinity with the model in a folder. Its process is stopped until its turn."""
     arguments = [*system.arguments, *(("--batch-size", str(batch)) if batch else ())]
-    with infinity(python, log, models / system.model, arguments) as (process, url):
+    with infinity(python, log, model, arguments) as (process, url):
         running = ServedSystem(system, process, url, {})
         process.stop()
         yield running

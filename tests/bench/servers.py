@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,17 @@ class OurServer:
 
 
 @contextmanager
-def our_server(log: Path, model: Path | None = None, extra: Sequence[str] = ()) -> Iterator[OurServer]:
-    """Serve a bundle, or the bundled model, with extra flags. Other settings come from RERANK_… variables."""
+def our_server(
+    log: Path, model: Path | None = None, extra: Sequence[str] = (), environment: Mapping[str, str | None] | None = None
+) -> Iterator[OurServer]:
+    """Serve a bundle, or the bundled model, with extra flags. Other settings come from RERANK_… variables.
+
+    `environment` changes variables; None removes one.
+    """
     serve = ("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json")
     chosen = ("--model", model) if model else ()
-    with child([sys.executable, "-m", "rerank_service", *serve, *chosen, *extra], log) as process:
+    command = [sys.executable, "-m", "rerank_service", *serve, *chosen, *extra]
+    with child(command, log, environment=environment) as process:
         ready = process.until(lambda: _ready(log), _READY_SECONDS)
         yield OurServer(process, ready["grpc"], ready["rest"])
 

@@ -28,7 +28,7 @@ def test_host_is_read_from_cpuinfo() -> None:
     """The name covers a whole product line, so family, model and stepping are added."""
     host = host_of(EPYC, 2)
     assert host.cpu == "AMD EPYC (25/17/1)"
-    assert host.slug == "amd-epyc-25-17-1-2-cores"
+    assert (host.kind.value, host.slug) == ("AMD", "amd-epyc-25-17-1-2-cores")
     assert host.features == ("avx512_bf16", "avx512_vnni", "avx512f", "avx2")
     assert not host.has_amx
     assert host_of("model name : X\nflags : amx_bf16 amx_tile\n", 1).has_amx

@@ -1,13 +1,20 @@
-"""Flow of a whole benchmark without peers, on the small test model."""
+"""Flow of a part without peers, on the small test model."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from bench.host import host_of
 from bench.model_folders import BUNDLE
 from bench.options import Options
+from bench.parts import PARTS, PartFiles
 from bench.pool import SystemPool
+from bench.results import Results
 from bench.results_page import page
 from bench.run import Run
+from bench.systems import REFERENCE, our_systems
 from support.small import write_small_model
 
 TINY = Options(
@@ -20,6 +27,7 @@ TINY = Options(
     budgets=(64, 128),
     interactive_documents=5,
     interactive_requests=2,
+    parity_queries=1,
     level_clients=(1, 2),
     level_seconds=0.05,
     probes=3,
@@ -31,22 +39,40 @@ TINY = Options(
 )
 
 
-def test_benchmark_measures_every_figure_and_leaves_no_process(tmp_path: Path) -> None:
-    """This server, over both protocols, and its bare engine give the same scores."""
+def test_server_part_measures_every_figure_and_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This server, over both protocols, its bare engine and its fp32 engine rank alike.
+
+    An engine that does not start is a line of the table, with the server's reason.
+    """
+    broken = replace(REFERENCE, precision="none", arguments=("--provider", "openvino", "--precision", "fp16"))
+    monkeypatch.setattr("bench.run.our_systems", lambda host: [*our_systems(host)[:3], broken, REFERENCE])
     write_small_model(tmp_path / "models" / BUNDLE)
+    host = host_of("", 2)
     lines: list[str] = []
-    results = Run(SystemPool(TINY, lines.append), tmp_path / "models", tmp_path / "logs", peers=()).results()
-    assert [record.failed for record in results.records] == [None] * 3
-    assert [len(record.documents_per_second) for record in results.records] == [2] * 3
-    assert [len(record.interactive_seconds) for record in results.records] == [2] * 3
-    assert max(record.score_difference or 0.0 for record in results.records) < 1e-6
+    run = Run(host, tmp_path / "models", None, tmp_path / "logs")
+    results = run.results(PARTS[0], SystemPool(TINY, lines.append))
+    (cannot,) = (record for record in results.records if record.system == broken)
+    assert "--provider openvino --precision fp16 does not work here" in (cannot.failed or "")
+    results.records.remove(cannot)
+    assert [record.failed for record in results.records] == [None] * 4
+    assert [len(record.documents_per_second) for record in results.records] == [2] * 4
+    assert [len(record.interactive_seconds) for record in results.records] == [2] * 4
+    assert [record.loss and record.loss.worst for record in results.records] == [0.0] * 4
+    assert results.records[0].ratio == 1.0
     assert [level.clients for level in results.levels] == [1, 1, 2, 2]
-    assert results.failed == {}
-    assert results.beside_bulk is not None
-    assert results.beside_bulk.busy.answered == TINY.probes
-    assert results.overload is not None
-    assert results.overload.overload.answered > 0
+    alone = results.alone
+    assert alone is not None
+    assert alone.failed == {}
+    assert alone.beside_bulk is not None
+    assert alone.beside_bulk.busy.answered == TINY.probes
+    assert alone.overload is not None
+    assert alone.overload.overload.answered > 0
     assert (results.served.precision, results.served.provider) == ("fp32", "CPUExecutionProvider")
-    assert "fp32 on CPUExecutionProvider" in page(results, "chart.png")
+    files = PartFiles(tmp_path / "parts", host, TINY, {})
+    files.store(results)
+    assert files.load(PARTS[0]) == results
+    assert "fp32 on CPUExecutionProvider" in page(Results(host=host, options=TINY, parts=[results]), "chart.png")
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     assert not children.exists() or not children.read_text()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rerank_service.engine.cgroup_limits import cpu_quota
 from rerank_service.engine.cgroups import SYSTEM
+from rerank_service.engine.isa_limit import hidden_features
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -19,7 +20,9 @@ class Cpu:
 
     name: str
     features: frozenset[str]
-    """Linux names of instruction sets, such as avx512_bf16 or amx_bf16; empty on other systems."""
+    """Linux names of instruction sets, such as avx512_bf16 or amx_bf16; empty on other systems.
+
+    Without those that the operator hides (isa_limit.py)."""
 
 
 @cache
@@ -31,7 +34,8 @@ def cpu() -> Cpu:
         lines = []
     fields = {name.strip().lower(): value.strip() for name, _, value in reversed(lines)}  # of the first core
     features = fields.get("flags") or fields.get("features") or ""  # x86-64 or Arm
-    return Cpu(fields.get("model name") or platform.processor() or platform.machine(), frozenset(features.split()))
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return Cpu(name, frozenset(features.split()) - hidden_features(os.environ))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,23 @@ from rerank_service.tools.loadtest.workload import PreparedRequests, Request
 def take_turns(pool: SystemPool, requests: PreparedRequests) -> None:
     """Send one request at a time to each system in turn.
 
-    Our own systems get more requests, because their ratio is close to its bound. The first request warms up; its scores
-    show that all systems run the same model.
+    Our own systems get more requests, because their ratio is close to its bound. The first request warms up.
     """
     pool.say("interactive requests, one at a time")
-    _compare_scores(pool, requests.requests[0])
     budgets: dict[int, list[float]] = {budget: [] for budget in pool.options.budgets}
+    for system in pool.systems():
+        pool.ask(system, partial(_warm_up, requests.requests[0], pool.records[system].batch))
     for number, request in enumerate(requests.requests[1:]):
         for system in pool.systems():
             if system.peer == OURS or number < pool.options.interactive_requests_of_peers:
                 pool.ask(system, partial(_rank, pool.records[system], request, budgets))
-    pool.first(Use.BARE).interactive_seconds = min(budgets.values(), key=median)
+    for record in pool.records.values():
+        if record.system.use is Use.BARE and all(budgets.values()):
+            record.interactive_seconds = min(budgets.values(), key=median)
+
+
+def _warm_up(request: Request, batch: int | None, running: RunningSystem) -> None:
+    running.rank(request, batch)
 
 
 def _rank(record: Record, request: Request, budgets: Mapping[int, list[float]], running: RunningSystem) -> None:
@@ -36,17 +42,3 @@ def _rank(record: Record, request: Request, budgets: Mapping[int, list[float]], 
             seconds.append(running.rank(request, budget))
     else:
         record.interactive_seconds.append(running.rank(request, record.batch))
-
-
-def _compare_scores(pool: SystemPool, request: Request) -> None:
-    ours: list[float] = []
-    for system in pool.systems():
-        record = pool.records[system]
-        scores = pool.ask(system, partial(_scores, request, record.batch)) or []
-        ours = ours or scores
-        if scores:
-            record.score_difference = max(abs(mine - theirs) for mine, theirs in zip(ours, scores, strict=True))
-
-
-def _scores(request: Request, batch: int | None, running: RunningSystem) -> list[float]:
-    return running.scores(request, batch)

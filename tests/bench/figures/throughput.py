@@ -8,12 +8,12 @@ from bench.systems import Kind, System, Use
 from rerank_service.tools.loadtest.workload import PreparedRequests, Workload
 
 
-def work_for(pool: SystemPool, bare: System, workload: Workload) -> PreparedRequests:
-    """Return enough requests to keep the bare engine busy for a turn."""
+def work_for(pool: SystemPool, ours: System, workload: Workload) -> PreparedRequests:
+    """Return enough requests to keep this server busy for a turn."""
     options = pool.options
     requests = workload.prepared(options.least_requests)
-    pool.ask(bare, lambda running: _speed(running, requests, None))  # warms up
-    speed = pool.ask(bare, lambda running: _speed(running, requests, None)) or 0.0
+    pool.ask(ours, lambda running: _speed(running, requests, None))  # warms up
+    speed = pool.ask(ours, lambda running: _speed(running, requests, None)) or 0.0
     wanted = round(speed * options.turn_seconds / workload.documents)
     return workload.prepared(max(options.least_requests, wanted))
 
@@ -48,12 +48,14 @@ def _find_best(pool: SystemPool, system: System, requests: PreparedRequests, siz
         pool.say(f"{system.name} {system.precision}: documents/s by batch {listed}")
 
 
-def take_rounds(pool: SystemPool, requests: PreparedRequests) -> None:
+def take_rounds(pool: SystemPool, ours: System, requests: PreparedRequests) -> None:
     """Let each system work once per round, in the order A B C, A B C."""
     for turn in range(pool.options.rounds):
         pool.say(f"throughput, round {turn + 1} of {pool.options.rounds}")
         for system in pool.systems():
             pool.work(system, requests)
+    for record in pool.records.values():
+        record.ours = list(pool.records[ours].documents_per_second)
 
 
 def _speed(running: RunningSystem, requests: PreparedRequests, batch: int | None) -> float:

@@ -45,7 +45,7 @@ class Engine:
 
 
 def load(message: dict[str, Any]) -> Engine:
-    """Load the folder `model`; `backend` and `model_kwargs` are arguments of CrossEncoder.
+    """Load the folder `model`; `backend`, `model_kwargs` and `trust_remote_code` are arguments of CrossEncoder.
 
     With `calibration`, a folder of texts, the model is quantised first, into the folder `quantised`.
     """
@@ -54,7 +54,12 @@ def load(message: dict[str, Any]) -> Engine:
         folder = message["quantised"]
         if not (Path(folder) / _QUANTISED).exists():
             _quantise(message["model"], calibration, folder)
-    encoder = CrossEncoder(folder, backend=message["backend"], model_kwargs=message["model_kwargs"])
+    encoder = CrossEncoder(
+        folder,
+        backend=message["backend"],
+        model_kwargs=message["model_kwargs"],
+        trust_remote_code=message.get("trust_remote_code", False),
+    )
     return Engine(encoder, together=message["together"])
 
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from rerank_service.api.auth import Keys
 from rerank_service.models.bundle import Bundle
 from rerank_service.tools.loadtest.address import target
+from rerank_service.tools.loadtest.dialects import Dialect
 from rerank_service.tools.loadtest.errors import LoadFailed
 from rerank_service.tools.loadtest.generator import Amount, Outcome, closed_loop, open_loop
 from rerank_service.tools.loadtest.summary import summarise
@@ -105,6 +106,26 @@ async def test_failed_probe_gives_the_reason(core: Running) -> None:
     for address, words in ((over_grpc, "UNAVAILABLE"), (over_rest, "no connection")):
         with pytest.raises(LoadFailed, match=words):
             await _target(address).probe()
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect", "detail"),
+    [
+        ("", Dialect.TEI, "tei /rerank"),
+        ("/rerank", Dialect.TEI, "tei /rerank"),
+        ("", Dialect.COHERE, "cohere /v1/rerank"),
+        ("/v1", None, "cohere /v1/rerank"),
+        ("/v1/rerank", Dialect.COHERE, "cohere /v1/rerank"),
+        ("/v2/rerank", Dialect.COHERE, "cohere /v2/rerank"),
+        ("/rerank", Dialect.COHERE, "cohere /rerank"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Dialect) else str(value),
+)
+async def test_commands_for_tei_and_vllm_work(edges: Served, path: str, dialect: Dialect | None, detail: str) -> None:
+    """Addresses and dialects of docs/performance.md, with this server in the place of TEI and of vLLM."""
+    server = target(server_address(f"{str(edges.http.base_url).rstrip('/')}{path}"), dialect=dialect)
+    assert (await server.probe()).detail == detail
+    assert summarise(await closed_loop(server, SMALL, Amount(requests=2), clients=2)).answered == 2
 
 
 def rerank_route(respond: Callable[[Any], Response]) -> Route:
