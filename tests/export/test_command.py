@@ -47,7 +47,9 @@ def test_export_of_a_folder_prints_plain_lines(sources: Callable[[str], Path], t
         "scoring with torch",
         "scoring with model.onnx",
     ]
-    assert re.fullmatch(r"model\.onnx: passed, max \|Δlogit\| \S+, tau-b \S+, top-10 overlap \S+", found)
+    assert re.fullmatch(
+        r"model\.onnx: passed, max \|Δlogit\| \S+, relevance loss 0\.0000 \(worst query 0\.0000\), tau-b \S+", found
+    )
     assert re.fullmatch(r"done: made/\[b\]small, \d\.\d MB; passed", result)
     assert hint.startswith("serve it with: ")
     assert hint.endswith("rerank serve --model made/[b]small")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_export.gate.drift import Logits, drift
+from rerank_export.gate.drift import drift
 from rerank_export.gate.graph_finding import GraphFinding, WorstPair
 from rerank_export.gate.invariance import invariance
 from rerank_export.gate.parity_set import ParitySet, encode_fitting

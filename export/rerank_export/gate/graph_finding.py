@@ -48,8 +48,10 @@ class GraphFinding:
         """Return the finding as one line."""
         parts = [f"{self.graph.variant.file}: {'; '.join((self.verdict, *self.beyond))}"]
         if self.drift:
-            parts.append(f"max |Δlogit| {self.drift.max_difference:.1e}, tau-b {self.drift.tau:.4f}")
-            parts.append(f"top-10 overlap {self.drift.top_10:.4f}")
+            loss = self.drift.ranking
+            parts.append(f"max |Δlogit| {self.drift.max_difference:.1e}")
+            parts.append(f"relevance loss {loss.mean_loss:.4f} (worst query {loss.worst_loss:.4f})")
+            parts.append(f"tau-b {self.drift.tau:.4f}")
         else:
             parts.append("it runs on CUDA only")
         if self.graph.int8_products:

@@ -1,7 +1,7 @@
 """The limits for the difference between a graph and the original model.
 
-A precision that rounds on purpose is judged by its ranks: a logit may change by tenths and no document changes its
-rank, or by hundredths and many do. A precision that does not round on purpose is judged by its logits.
+A precision that rounds on purpose is judged by what users lose: the relevance loss of its rankings, and the change of
+the best documents' probabilities, as in a tuning. A precision that does not round on purpose is judged by its logits.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.models.tuning.ranking_comparison import MIN_TAU
+from rerank_service.models.tuning.ranking_change import BOUNDS, RankingBounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,20 +18,18 @@ class Tolerance:
 
     difference: float | None
     """Largest difference from torch in fp32. None: no limit."""
-    tau: float | None
-    """Least mean Kendall tau-b. None: no limit."""
-    top_10: float | None
-    """Least mean share of the ten best documents that are the same. None: no limit."""
+    ranking: RankingBounds | None
+    """Largest relevance loss and largest changes of probabilities. None: no limit."""
     invariance: float
     """Largest difference from the same pair alone when padding, neighbours or order change."""
 
 
-FP32 = Tolerance(difference=1e-4, tau=None, top_10=None, invariance=1e-4)
+FP32 = Tolerance(difference=1e-4, ranking=None, invariance=1e-4)
 """Sums in another order differ by 8e-6 on six layers (docs/performance.md), more on more layers. A wrong mask, epsilon
 or weight causes 1e-3 and more. Ranks have no limit: nearly equal documents change their rank by rounding alone."""
-FP16 = Tolerance(difference=0.1, tau=MIN_TAU, top_10=0.98, invariance=0.02)
+FP16 = Tolerance(difference=0.1, ranking=BOUNDS, invariance=0.02)
 """fp16 has 11 bits: a weight changes by up to 5e-4 of its size, a logit of many layers by hundredths."""
-INT8 = Tolerance(difference=None, tau=MIN_TAU, top_10=0.98, invariance=0.02)
+INT8 = Tolerance(difference=None, ranking=BOUNDS, invariance=0.02)
 """int8 has 8 bits: single logits change by tenths. Neighbours only change fp32 sums, which can move a value from one
 of 255 steps to the next."""
 

@@ -1,4 +1,4 @@
-"""The choice of matrix products that stay in fp32 so that the rest in int8 ranks like fp32.
+"""The choice of matrix products that stay in fp32 so that the rest in int8 passes the gate.
 
 Each product is quantized alone, and the change of the logits is its influence. Influences add up like noise: their
 squares add up. On the starter model of version 0.1 the change by the whole graph is within 10 % of the root of the sum
@@ -23,8 +23,7 @@ from rerank_export.reporter import Progress, no_progress
 from rerank_service.engine.batch_defaults import CPU_LIMITS
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.tuning.parity_set import kendall_tau_b
-from rerank_service.models.tuning.ranking_comparison import MIN_TAU
+from rerank_service.models.tuning.ranking_change import BOUNDS, RankingBounds, ranking_change
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.constant_products import products
 from rerank_service.models.variants.int8 import quantize_rows
@@ -38,8 +37,8 @@ SECONDS = 900.0
 """Time limit for measuring the products. A product that was not measured in time is left out first."""
 LEAST_SHARE = 0.1
 """Least share of the multiplications by weights in int8. With less, int8 is not faster (docs/performance.md)."""
-SAMPLE_MIN_TAU = MIN_TAU + 0.001
-"""Least mean Kendall tau-b on the sample. It is stricter than the gate, since short documents agree a little better."""
+SAMPLE_BOUNDS = BOUNDS.times(0.75)
+"""Limits on the sample. They are stricter than the gate's, since the sample has fewer queries and shorter documents."""
 _PAIRS = 2
 """Pairs of each query that a single product is measured on."""
 _STEPS = 12
@@ -71,7 +70,7 @@ class Sensitivity:
         *,
         progress: Progress = no_progress,
         seconds: float = SECONDS,
-        least_tau: float = SAMPLE_MIN_TAU,
+        bounds: RankingBounds = SAMPLE_BOUNDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Measure on a sample: the pairs of some queries. `clock` counts seconds."""
@@ -80,7 +79,7 @@ class Sensitivity:
         self._few = [query[number % len(query) :][:_PAIRS] for number, query in enumerate(queries)]
         self._progress = progress
         self._seconds = seconds
-        self._least_tau = least_tau
+        self._bounds = bounds
         self._clock = clock
         self._limits = replace(CPU_LIMITS, max_length=bundle.manifest.max_tokens)
 
@@ -131,10 +130,9 @@ class Sensitivity:
         return self._logits(CrossEncoder(self._bundle.graph), self._queries)
 
     def _agrees(self, left_out: Collection[str]) -> bool:
-        """Return True if the graph without these products in int8 ranks the sample like fp32."""
+        """Return True if the graph without these products in int8 is within the limits on the sample."""
         found = self._logits(self._quantized(left_out), self._queries)
-        taus = [kendall_tau_b(ours, theirs) for ours, theirs in zip(found, self._expected, strict=True)]
-        return bool(np.mean(taus) >= self._least_tau)
+        return not ranking_change(self._expected, found).beyond(self._bounds)
 
     def _names(self, count: int) -> tuple[str, ...]:
         return tuple(product.name for product in self.products[:count])

@@ -13,16 +13,18 @@ from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.loading import load_selected
+from rerank_service.models.loading import load_selected, select_model
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.explain import explain
 from rerank_service.models.tuning.full import TuningInput, tune_full
 from rerank_service.models.tuning.full_run import tune
 from rerank_service.models.tuning.improve import SameEngine, load_faster
-from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord
+from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord, parse_record
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
 from rerank_service.models.variants import derive
 from rerank_service.models.variants.cache import Cache
+from rerank_service.tools.doctor.finding import Status
+from rerank_service.tools.doctor.model import model_findings
 from support.limits import batch_limits
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
@@ -84,7 +86,7 @@ def test_short_tuning_runs_once(small_model: Bundle, tmp_path: Path) -> None:
     same = load_faster(options, running, threading.Event())
     assert isinstance(same, SameEngine)
     assert "no product" in same.info.explanation
-    assert same.info.reason == "exact, and no faster engine has the same ranking (short tuning)"
+    assert same.info.reason == "exact, and no faster engine matches its ranking (short tuning)"
     assert load_faster(options, running, threading.Event()) is None
     kept = Cache(tmp_path).tuning(tuning_key(small_model, options.requested))
     assert kept is not None
@@ -117,8 +119,10 @@ def test_full_tuning_skips_engines_that_exceed_the_memory_limit(small_model: Bun
     ]
 
 
-def test_out_of_memory_is_not_cached(small_model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next start tries the engine again."""
+def test_out_of_memory_makes_a_tuning_provisional(
+    small_model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start gives the same reasons, and tries the engine again."""
     options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
     running = load_selected(options)
     with monkeypatch.context() as patch:
@@ -127,8 +131,56 @@ def test_out_of_memory_is_not_cached(small_model: Bundle, tmp_path: Path, monkey
     assert isinstance(same, SameEngine)
     assert "cannot be rewritten" in same.info.explanation
     assert same.info.reason.startswith("exact; not decided: cpu int8 not measured")
-    assert Cache(tmp_path).tuning(tuning_key(small_model, options.requested)) is None
+    assert same.info.reason.endswith("(short tuning, provisional)")
+    selected = select_model(options).selection
+    assert (selected.engine, selected.reason) == (CPU_FP32, same.info.reason)
+    again = load_faster(options, load_selected(options), threading.Event())
+    assert isinstance(again, SameEngine)
+    assert "provisional" not in again.info.reason
+    assert load_faster(options, running, threading.Event()) is None
+
+
+def test_short_time_makes_a_tuning_provisional(starter: Bundle, tmp_path: Path) -> None:
+    """Server, `rerank doctor` and `rerank tune --explain` name the same engine before and after the next start."""
+    options = replace(_options(starter.folder, tmp_path, EngineRequest(Provider.CPU)), tune_seconds=0.0)
+    same = load_faster(options, load_selected(options), threading.Event())
+    assert isinstance(same, SameEngine)
+    assert same.info.reason.startswith("exact; not decided within 0 s: cpu int8 not measured: run `rerank tune`")
+    _, engine, *_ = model_findings("model", options, (), loads=False)
+    assert engine.status is Status.SLOW
+    assert engine.text.endswith(f": {same.info.reason}")
+    explanation = explain(options)
+    assert explanation.selection.tuned is not None
+    assert explanation.selection.reason == same.info.reason == load_selected(options).info.reason
+
+
+def test_tuning_without_time_keeps_the_engine_of_a_provisional_one(starter: Bundle, tmp_path: Path) -> None:
+    """It decides nothing about the engine that an earlier tuning chose."""
+    options = replace(_options(starter.folder, tmp_path, EngineRequest(Provider.CPU)), tune_seconds=0.0)
+    record = _tuned(INT8, provisional=True).model_dump(mode="json")
+    key, cache = tuning_key(starter, options.requested), Cache(tmp_path)
+    cache.store_tuning(key, record)
+    running = load_selected(options)
+    assert running.encoder.engine == INT8
+    assert load_faster(options, running, threading.Event()) is None
+    assert cache.tuning(key) == record
+
+
+def test_tuning_after_a_provisional_one_compares_with_fp32(starter: Bundle, tmp_path: Path) -> None:
+    """The model runs on int8, and fp32 is loaded beside it. Without memory for it, nothing changes."""
+    options = _options(starter.folder, tmp_path, EngineRequest(Provider.CPU))
+    key, cache = tuning_key(starter, options.requested), Cache(tmp_path)
+    cache.store_tuning(key, _tuned(INT8, provisional=True).model_dump(mode="json"))
+    running = load_selected(options)
+    assert load_faster(options, running, threading.Event(), memory_left=lambda: 0) is None
+
     assert load_faster(options, running, threading.Event()) is not None
+    kept = parse_record(cache.tuning(key))
+    assert kept is not None
+    assert not kept.provisional
+    assert {trial.engine for trial in kept.trials} == {CPU_FP32, INT8}
+    [int8] = [trial for trial in kept.trials if trial.engine == INT8]
+    assert "times cpu fp32" in int8.verdict
 
 
 def _no_memory(_model: object) -> int:

@@ -94,7 +94,10 @@ def _explain(options: "ModelOptions", console: "Console") -> None:
     if selection.tuned is None:
         console.print("saved tuning: none")
     else:
-        console.print(f"saved tuning: {selection.tuned.form}")
+        provisional = (
+            ", provisional: the next start of `rerank serve` tunes again" if selection.tuned.provisional else ""
+        )
+        console.print(f"saved tuning: {selection.tuned.form}{provisional}")
         console.print(engines_table(selection.tuned))
         if selection.tuned.settings:
             console.print(settings_table(selection.tuned))

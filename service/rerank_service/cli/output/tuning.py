@@ -23,11 +23,16 @@ def offer_table(explanation: Explanation) -> Table:
 
 
 def engines_table(tuned: TuningRecord) -> Table:
-    """Return one row for each engine, the fastest first."""
+    """Return one row for each engine, the fastest first.
+
+    Loss and worst are the mean relevance loss and that of the worst query.
+    """
     table = Table(title="engines", title_justify="left")
     table.add_column("engine")
     table.add_column("tokens/s", justify="right")
     table.add_column("times fp32", justify="right")
+    table.add_column("loss", justify="right")
+    table.add_column("worst", justify="right")
     table.add_column("tau-b", justify="right")
     table.add_column("verdict", overflow="fold")
     speeds = {trial.engine: trial.tokens_per_second for trial in tuned.trials}
@@ -37,7 +42,7 @@ def engines_table(tuned: TuningRecord) -> Table:
             str(trial.engine),
             f"{trial.tokens_per_second:,.0f}",
             f"{trial.tokens_per_second / fp32_speed:.2f}",
-            "" if trial.tau is None else f"{trial.tau:.4f}",
+            *("" if value is None else f"{value:.4f}" for value in (trial.loss, trial.worst_loss, trial.tau)),
             trial.verdict,
             style="bold green" if trial.engine == tuned.engine else None,
         )

@@ -32,6 +32,8 @@ _CLEAR_FACTOR = 1.25
 """A speed is clear if it differs from the minimum speedup by this factor. Then no further round is measured."""
 QUERIES = 16
 """Number of queries of the parity set whose rankings are compared."""
+ENOUGH_QUERIES = 8
+"""Number of these queries after which a clear result counts (docs/decisions/0050-relevance-loss.md)."""
 DOCUMENT_TOKENS = 64
 """Tokens to which each document of these queries is cut. Whole documents would take too long."""
 
@@ -132,12 +134,13 @@ class _Rankings:
 
     def _compare(self, engine: Engine) -> RankingComparison:
         total = len(self._reference.queries)
-        comparison = RankingComparison(total)
+        comparison = RankingComparison(total, enough=ENOUGH_QUERIES)
         for number in range(total):
             self._time.check()
-            if comparison.passes is False or self._time.is_over:
+            if comparison.passes is not None or self._time.is_over:
                 break
-            comparison = comparison.with_tau(self._reference.tau(number, self._engines.score_of(engine)))
+            logits = self._reference.with_other(number, self._engines.score_of(engine))
+            comparison = comparison.with_query(*logits)
         return comparison
 
 

@@ -3,14 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import Engine, Precision
 from rerank_service.models.tuning.engine_loader import EngineNotLoaded, EngineSet
-from rerank_service.models.tuning.parity_set import kendall_tau_b
-from rerank_service.models.tuning.ranking_comparison import MIN_TAU, RankingComparison
+from rerank_service.models.tuning.ranking_change import Logits, mean_tau
+from rerank_service.models.tuning.ranking_comparison import RankingComparison
 from rerank_service.models.tuning.record import EngineMeasurement
 from rerank_service.models.tuning.throughput import Score, logits
 from rerank_service.quantities import counted
@@ -35,7 +32,7 @@ class TuningOutcome:
 
     @property
     def final(self) -> bool:
-        """False if another start may come to another result, so that this one is not kept."""
+        """False if another start may come to another result, so that this one is provisional."""
         return not any(trial.undecided for trial in self.trials) and not any(
             skipped.transient for skipped in self.skipped
         )
@@ -81,15 +78,15 @@ class ReferenceLogits:
         self._score = score
         self._limits = limits
         self._pad_id = pad_id
-        self._computed: dict[int, NDArray[np.float32]] = {}
+        self._computed: dict[int, Logits] = {}
 
-    def tau(self, number: int, score: Score) -> float:
-        """Return the tau-b of another engine with the base engine on the query of this number."""
+    def with_other(self, number: int, score: Score) -> tuple[Logits, Logits]:
+        """Return the logits of the base engine and of another engine for the query of this number."""
         if number not in self._computed:
             self._computed[number] = self._logits(self._score, number)
-        return kendall_tau_b(self._computed[number], self._logits(score, number))
+        return self._computed[number], self._logits(score, number)
 
-    def _logits(self, score: Score, number: int) -> NDArray[np.float32]:
+    def _logits(self, score: Score, number: int) -> Logits:
         return logits(score, self.queries[number], self._limits, self._pad_id)
 
 
@@ -124,7 +121,7 @@ def choose_engine(
 
 
 def _base_verdict(base: Engine, *, is_chosen: bool) -> str:
-    return f"{base_name(base)}, and no faster engine has the same ranking" if is_chosen else base_name(base)
+    return f"{base_name(base)}, and no faster engine matches its ranking" if is_chosen else base_name(base)
 
 
 def base_name(base: Engine) -> str:
@@ -144,23 +141,29 @@ def _compare(engine: Engine, compare: Callable[[Engine], RankingComparison]) -> 
 def _in_words(comparison: RankingComparison) -> str:
     if not comparison.queries:
         return "ranking not compared: no query of the parity set fits the token limit of the model"
-    if not comparison.taus:
+    change = comparison.change
+    if change is None:
         return "ranking not compared: no time left, run `rerank tune`"
-    tau = f"tau-b {comparison.mean:.4f} over {counted(len(comparison.taus), 'query')}"
+    loss = f"relevance loss {change.mean_loss:.4f} over {counted(comparison.compared, 'query')}"
     if comparison.passes is None:
-        return f"{tau}: not enough queries to decide, run `rerank tune`"
-    return tau if comparison.passes else f"{tau}: less than {MIN_TAU}"
+        return f"{loss}: not enough queries to decide, run `rerank tune`"
+    return loss if comparison.passes else f"{loss}: {', '.join(comparison.beyond)}"
 
 
 def _measurement(
     engine: Engine, speed: float, comparison: RankingComparison, verdict: str, *, undecided: bool
 ) -> EngineMeasurement:
+    change = comparison.change
     return EngineMeasurement(
         undecided=undecided,
         provider=engine.provider,
         precision=engine.precision,
         tokens_per_second=round(speed, 1),
-        tau=round(comparison.mean, 6) if comparison.taus else None,
-        queries=len(comparison.taus),
+        loss=change and round(change.mean_loss, 6),
+        worst_loss=change and round(change.worst_loss, 6),
+        mean_move=change and round(change.mean_move, 6),
+        p99_move=change and round(change.p99_move, 6),
+        tau=round(mean_tau(comparison.references, comparison.others), 6) if comparison.compared else None,
+        queries=comparison.compared,
         verdict=verdict,
     )

@@ -157,8 +157,8 @@ def _compare_rankings(
             for start in range(0, total, model.lanes):
                 report_progress(f"ranking of {engine} compared with {base}: {start} of {counted(total, 'query')}")
                 numbers = range(start, min(start + model.lanes, total))
-                for tau in pool.map(lambda number: reference.tau(number, score), numbers):
-                    comparison = comparison.with_tau(tau)
+                for logits in pool.map(lambda number: reference.with_other(number, score), numbers):
+                    comparison = comparison.with_query(*logits)
                 if comparison.passes is False:
                     break
         return comparison

@@ -7,16 +7,18 @@ import structlog
 
 from rerank_service.engine.available import AvailableEngines, available_engines, reasons
 from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_left
+from rerank_service.engine.kinds import Engine
 from rerank_service.models.loading import load_on
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ModelInfo, ServedModel
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, TuningCancelled, TuningTime, tune_short
 from rerank_service.models.tuning.engine_choice import TuningOutcome
-from rerank_service.models.tuning.engine_loader import EngineLoader, EngineSet
+from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet
 from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
-from rerank_service.models.tuning.record import TuningRecord
+from rerank_service.models.tuning.record import TuningRecord, reference_engine
 from rerank_service.models.tuning.startup import Selection, cached_tuning, runnable_request, tuning_key
+from rerank_service.models.tuning.throughput import Score
 from rerank_service.models.variants.cache import Cache
 
 _log = structlog.get_logger()
@@ -45,28 +47,37 @@ def load_faster(
 ) -> Improvement | None:
     """Choose the fastest engine whose ranking matches fp32, keep the result, and load the model on it. Blocks.
 
-    Returns None if the settings leave no choice, if a tuning is cached already, or after `halt` is set.
+    The result is kept in any case, so that the next start, `rerank doctor` and `RerankClient.local()` use the same
+    engine. It is provisional if an engine is not decided: then the next start tunes again.
+
+    Returns None if the settings leave no choice, if a tuning is cached that is not provisional, if this tuning does not
+    decide about the engine that a provisional one chose, or after `halt` is set.
 
     Raises:
         BundleInvalid: the model does not load on the chosen engine. The choice is not kept.
     """
     bundle, cache = running.bundle, Cache(options.cache)  # the bundle was verified when it was loaded
     requested = runnable_request(bundle, options.requested)
-    if not requested.is_open or cached_tuning(bundle, requested, cache) is not None:
+    earlier = cached_tuning(bundle, requested, cache)
+    if not requested.is_open or (earlier is not None and not earlier.provisional):
         return None
     time = TuningTime.start(options.tune_seconds, halt)
     available = available_engines(requested.provider, requested.precision)
     # a chosen engine is loaded with all lanes, beside the engine that is running
     check = memory_check(bundle, options.lanes_on, memory_left)
-    loader = EngineLoader(bundle, cache, lanes=1, memory_check=check)
+    loaders = [EngineLoader(bundle, cache, lanes=1, memory_check=check) for _ in range(2)]
     try:
-        outcome = _tune(options, running, available, loader, time)
+        outcome = _tune(options, running, _engine_set(options, running, available, loaders), time)
     except TuningCancelled:
         return None
+    except EngineNotLoaded as error:  # the base: the engine that is running stays
+        _log.warning("not tuned again", engine=str(error.skipped.engine), error=error.skipped.reason)
+        return None
     tuned = _record(outcome, available)
+    if earlier is not None and tuned.provisional and not tuned.decides(earlier.engine):
+        return None  # it would only take back what the earlier tuning found
     improvement = _improvement(options, running, tuned, cache)
-    if outcome.final:  # otherwise the next start tunes again, and may find more
-        cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
+    cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
     _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
     _log.debug("tuning results", why=tuned.explanation())
     return improvement
@@ -86,23 +97,43 @@ def _record(outcome: TuningOutcome, available: AvailableEngines) -> TuningRecord
         precision=outcome.chosen.precision,
         trials=outcome.trials,
         skipped=reasons((*available.skipped, *outcome.skipped)),
+        provisional=not outcome.final,
     )
 
 
-def _tune(
-    options: ModelOptions, running: ServedModel, available: AvailableEngines, loader: EngineLoader, time: TuningTime
-) -> TuningOutcome:
-    """Measure all other available engines beside the running one.
+def _engine_set(
+    options: ModelOptions, running: ServedModel, available: AvailableEngines, loaders: list[EngineLoader]
+) -> EngineSet:
+    """Return the engines to measure. After a provisional tuning, the running one may not be the base: it comes first.
+
+    Raises:
+        EngineNotLoaded: the base is not running, and does not load beside the running engine.
+    """
+    engines = tuple(options.with_cuda_graphs(engine) for engine in available.engines)
+    current, base = running.encoder.engine, reference_engine(engines)
+    others, base_loader = loaders
+    if current == base or current not in engines:
+        rest = tuple(engine for engine in engines if engine != current)
+        return EngineSet(current, running.encoder.score, rest, others.score_of)
+
+    def score_of(engine: Engine) -> Score:
+        return running.encoder.score if engine == current else others.score_of(engine)
+
+    rest = (current, *(engine for engine in engines if engine not in (base, current)))
+    return EngineSet(base, base_loader.score_of(base), rest, score_of)
+
+
+def _tune(options: ModelOptions, running: ServedModel, engines: EngineSet, time: TuningTime) -> TuningOutcome:
+    """Measure the engines.
 
     Raises:
         TuningCancelled: the server is shutting down.
     """
-    bundle, base = running.bundle, running.encoder.engine
-    engines = tuple(options.with_cuda_graphs(engine) for engine in available.engines)
+    bundle = running.bundle
     return tune_short(
-        EngineSet(base, running.encoder.score, tuple(engine for engine in engines if engine != base), loader.score_of),
+        engines,
         parity_set.encoded(running.tokenizer, max_queries=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
-        limits=options.batch_limits(bundle, base),
+        limits=options.batch_limits(bundle, engines.base),
         pad_id=bundle.manifest.pad_id,
         time=time,
     )

@@ -1,37 +1,57 @@
-"""The criterion by which the ranking of an engine matches fp32."""
+"""The criterion by which the ranking of an engine matches fp32, decided with as few queries as possible."""
 
-import math
-import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-MIN_TAU = 0.995
-"""Minimum mean Kendall tau-b with fp32 over the queries of a parity set. `auto` chooses no engine below it."""
+from rerank_service.models.tuning.ranking_change import BOUNDS, Logits, RankingChange, ranking_change
+
+CLEAR_SHARE = 0.5
+"""Share of each bound within which the result of a part of the queries is clear."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankingComparison:
-    """The tau-b values of an engine's rankings with those of fp32, for the queries compared so far."""
+    """The logits of an engine and of fp32, for the queries compared so far."""
 
     queries: int
     """Number of queries in the set."""
-    taus: tuple[float, ...] = ()
-    """Tau-b, from -1 to 1, of each query compared so far."""
+    enough: int | None = None
+    """Number of queries after which a clear result counts for the whole set; None: only the whole set counts."""
+    references: tuple[Logits, ...] = ()
+    """The logits of fp32 for each query compared so far."""
+    others: tuple[Logits, ...] = ()
+    """The logits of the engine for the same queries."""
 
     @property
-    def mean(self) -> float:
-        """Mean tau-b of the compared queries; NaN before the first one."""
-        return statistics.fmean(self.taus) if self.taus else math.nan
+    def compared(self) -> int:
+        """Number of queries compared so far."""
+        return len(self.references)
+
+    @property
+    def change(self) -> RankingChange | None:
+        """The change over the compared queries; None before the first one."""
+        return ranking_change(self.references, self.others) if self.compared else None
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """A message for each bound that is exceeded, however well the remaining queries match."""
+        if not self.compared:
+            return ()
+        return ranking_change(self.references, self.others, unseen=self.queries - self.compared).beyond()
 
     @property
     def passes(self) -> bool | None:
-        """True if the mean over the whole set reaches MIN_TAU; None if that depends on the remaining queries."""
-        if not self.queries:  # no query fits the token limit of the model
+        """True if the ranking matches, False if it does not; None if that depends on the remaining queries."""
+        if not self.queries or self.beyond:  # no query fits the token limit of the model, or a bound is exceeded
             return False
-        remaining = self.queries - len(self.taus)
-        if (sum(self.taus) + remaining) / self.queries < MIN_TAU:  # even with tau-b 1 for the remaining queries
-            return False
-        return None if remaining else True
+        return True if self.compared == self.queries or self._is_clear else None
 
-    def with_tau(self, tau: float) -> "RankingComparison":
+    @property
+    def _is_clear(self) -> bool:
+        change = self.change
+        if self.enough is None or self.compared < self.enough or change is None:
+            return False
+        return not change.beyond(BOUNDS.times(CLEAR_SHARE))
+
+    def with_query(self, reference: Logits, other: Logits) -> "RankingComparison":
         """Return the comparison with one more query."""
-        return RankingComparison(self.queries, (*self.taus, tau))
+        return replace(self, references=(*self.references, reference), others=(*self.others, other))

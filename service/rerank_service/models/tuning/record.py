@@ -22,8 +22,16 @@ class EngineMeasurement(BaseModel):
     precision: Precision
     tokens_per_second: float
     """Speed of one lane in a short tuning, of all lanes together in a full one."""
+    loss: float | None = None
+    """Mean relevance loss, from 0 to 1, over `queries` of the parity set; None: not measured, as below."""
+    worst_loss: float | None = None
+    """Largest relevance loss of one of these queries."""
+    mean_move: float | None = None
+    """Mean change of the probability of a document, over the ten best documents of these queries."""
+    p99_move: float | None = None
+    """99th percentile of the same changes."""
     tau: float | None = None
-    """Mean Kendall tau-b with fp32, from -1 to 1, over `queries` of the parity set; None: not measured."""
+    """Mean Kendall tau-b with fp32, from -1 to 1. It is no criterion."""
     queries: int = 0
     """Number of compared queries."""
     undecided: bool = False
@@ -74,6 +82,8 @@ class TuningRecord(BaseModel):
     """Measurements of batch settings with the chosen engine."""
     skipped: tuple[str, ...] = ()
     """Engines that were not measured, each line with the reason."""
+    provisional: bool = False
+    """True if some engine is not decided. The next start uses the record, and tunes again."""
 
     @property
     def engine(self) -> Engine:
@@ -83,7 +93,11 @@ class TuningRecord(BaseModel):
     def reason(self) -> str:
         """Return why this engine was chosen, without the other engines."""
         verdict = next((trial.verdict for trial in self.trials if trial.engine == self.engine), "the only engine")
-        return f"{verdict} ({self.form} tuning)"
+        return f"{verdict} ({self.form} tuning{', provisional' if self.provisional else ''})"
+
+    def decides(self, engine: Engine) -> bool:
+        """Return whether an engine was measured and either chosen or refused."""
+        return any(trial.engine == engine and not trial.undecided for trial in self.trials)
 
     def explanation(self) -> str:
         """Return why this engine was chosen, and why each other one was not."""

@@ -21,7 +21,7 @@ MAX_P99_MOVE = 0.05
 """Maximum 99th percentile of the same changes."""
 
 
-def relevance_loss(reference: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def relevance_loss(reference: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     """Return 1 - nDCG@10 of the ranking by `other`, from 0 to 1. The gain of each document is sigmoid(reference).
 
     Both are logits of the same documents in the same order, shape (documents,). Probabilities are computed in float64:
@@ -46,7 +46,7 @@ def relevance_loss(reference: NDArray[np.float32], other: NDArray[np.float32]) -
     return min(1.0, max(0.0, 1.0 - float(gains @ shared[group]) / ideal))  # rounding can leave [0, 1] by 1e-16
 
 
-def probability_moves(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+def probability_moves(reference: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return how far `other` moves the probability of each of the ten best documents by `reference`.
 
     Arguments as in `relevance_loss`. The result has shape (min(documents, 10),); its values are from 0 to 1, the best
@@ -59,7 +59,7 @@ def probability_moves(reference: NDArray[np.float32], other: NDArray[np.float32]
     return moves
 
 
-def _probabilities(logits: NDArray[np.float32], best: NDArray[np.int64]) -> NDArray[np.float64]:
+def _probabilities(logits: NDArray[np.floating], best: NDArray[np.int64]) -> NDArray[np.float64]:
     return sigmoid(logits[best].astype(np.float64))
 
 
@@ -69,5 +69,5 @@ def _discounts(count: int) -> NDArray[np.float64]:
     return np.where(ranks <= TOP, 1.0 / np.log2(ranks + 1), 0.0)
 
 
-def _finite(*logits: NDArray[np.float32]) -> bool:
+def _finite(*logits: NDArray[np.floating]) -> bool:
     return all(bool(np.isfinite(each).all()) for each in logits)

@@ -49,8 +49,8 @@ def _engine(name: str, selected: SelectedModel) -> Finding:
     selection, lanes = selected.selection, counted(selected.lanes, "lane")
     text = f"engine {selection.engine} with {lanes}: {selection.reason}"
     request = runnable_request(selected.bundle, selected.options.requested)
-    if selection.tuned is None and request.is_open:
-        return slow(name, text, "run `rerank tune` with these settings, or let `rerank serve` tune at its first start")
+    if request.is_open and (selection.tuned is None or selection.tuned.provisional):
+        return slow(name, text, "run `rerank tune` with these settings, or let `rerank serve` tune at its next start")
     return ok(name, text)
 
 

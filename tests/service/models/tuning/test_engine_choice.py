@@ -1,5 +1,7 @@
 """The choice of an engine by its speed and its ranking, without measurements."""
 
+import numpy as np
+
 from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.models.tuning.engine_choice import choose_engine
@@ -7,9 +9,8 @@ from rerank_service.models.tuning.engine_loader import EngineNotLoaded
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
-
-
 BF16 = Engine(Provider.OPENVINO, Precision.BF16)
+LOGITS = np.array([3, -1, -2], np.float32)
 
 
 def test_slower_engines_are_not_compared_after_a_choice() -> None:
@@ -18,7 +19,7 @@ def test_slower_engines_are_not_compared_after_a_choice() -> None:
 
     def compare(engine: Engine) -> RankingComparison:
         compared.append(engine)
-        return RankingComparison(1, (1.0,))
+        return RankingComparison(1).with_query(LOGITS, LOGITS)
 
     chosen, trials = choose_engine({CPU_FP32: 100, INT8: 300, BF16: 200}, CPU_FP32, compare)
     assert (chosen, compared) == (INT8, [INT8])
@@ -55,3 +56,20 @@ def test_engine_that_does_not_load_again_is_not_chosen() -> None:
         "3.00 times cpu fp32, ranking not compared, because the engine did not load again: bad allocation"
     )
     assert trials[0].undecided
+
+
+def test_measurement_has_loss_moves_and_tau() -> None:
+    """Two irrelevant documents change places: tau-b falls to a third, and the loss hardly grows."""
+    other = np.array([3, -1.5, -1.4], np.float32)
+    _, [int8, _] = choose_engine(
+        {CPU_FP32: 100, INT8: 300}, CPU_FP32, lambda _: RankingComparison(1).with_query(LOGITS, other)
+    )
+    assert int8.loss == int8.worst_loss == 0.016588
+    assert int8.tau == 0.333333
+    assert int8.mean_move == 0.055043
+    assert int8.p99_move is not None
+    assert int8.verdict == (
+        "3.00 times cpu fp32, relevance loss 0.0166 over 1 query: mean relevance loss 0.0166 (allowed: 0.002), "
+        "mean change of a top-ten probability 0.0550 (allowed: 0.01), "
+        "99th percentile of these changes 0.0864 (allowed: 0.05)"
+    )
