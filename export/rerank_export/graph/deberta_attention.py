@@ -4,10 +4,10 @@ A token's score of another token has three terms, all of which depend on content
 
     score[i, j] = (query[i] · key[j] + query[i] · position_key[i - j] + key[j] · position_query[i - j]) / scale
 
-transformers multiplies each token with all 512 rows of a table, one per bucket of distances, and then gathers the scores by
-an index as large as the scores, in every layer. A text of n tokens has 2n - 1 distances. So here the rows of these distances
-are looked up once per layer, each token is multiplied with them, and each row of scores is shifted to its place by a change
-of shape. The tables are computed at export, because they depend on weights only.
+transformers multiplies each token with all 512 rows of a table, one per bucket of distances. Then it gathers the scores
+by an index as large as the scores, in every layer. A text of n tokens has 2n - 1 distances. So here the rows of these
+distances are looked up once per layer, each token is multiplied with them, and each row of scores is shifted to its
+place by a change of shape. The tables are computed at export, because they depend on weights only.
 """
 
 from collections.abc import Mapping
@@ -44,14 +44,13 @@ def _add_tables(attention: Any, embeddings: Any) -> None:
     """Add the tables of both terms, of shape (buckets, heads * head_size), each None without the term."""
     used = [term for term in _TERMS if term in attention.pos_att_type]
     attention.scale = (attention.attention_head_size * (1 + len(used))) ** -0.5
-    shared = attention.share_att_key
+    projections = ("key_proj", "query_proj") if attention.share_att_key else ("pos_key_proj", "pos_query_proj")
     key, query = (
-        (attention.key_proj, attention.query_proj)
-        if shared
-        else (getattr(attention, "pos_key_proj", None), getattr(attention, "pos_query_proj", None))
+        getattr(attention, name)(embeddings) if term in used else None
+        for name, term in zip(projections, _TERMS, strict=True)
     )
-    attention.register_buffer("position_key", key(embeddings).clone() if "c2p" in used else None)
-    attention.register_buffer("position_query", query(embeddings) * attention.scale if "p2c" in used else None)
+    attention.register_buffer("position_key", key)
+    attention.register_buffer("position_query", None if query is None else query * attention.scale)
 
 
 def _additive_mask(attention_mask: Any) -> Any:
@@ -62,7 +61,7 @@ def _additive_mask(attention_mask: Any) -> Any:
 
 
 def _rows_of_distances(encoder: Any, hidden_states: Any, *_: Any) -> Any:
-    """Return the rows of the tables, int64 of shape (2, 2n): for distances from n - 1 down to -n, and from 1 - n up to n.
+    """Return rows of the tables, int64 of shape (2, 2n): for distances from n - 1 down to -n, and from 1 - n up to n.
 
     The last distance of each is not needed, but makes the shift of the scores cheaper.
     """
@@ -82,10 +81,10 @@ def _attend(
     attention: Any,
     hidden_states: Any,
     attention_mask: Any,
-    output_attentions: bool = False,
+    *_: Any,
     query_states: Any = None,
     relative_pos: Any = None,
-    rel_embeddings: Any = None,
+    **__: Any,
 ) -> tuple[Any, None]:
     """Return the attention of each token, of shape (rows, tokens, width).
 

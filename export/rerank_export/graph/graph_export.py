@@ -1,8 +1,8 @@
 """The ONNX graph of a model, with one logit per pair.
 
 A decoder and an encoder-decoder are exported by their own modules, any other model by optimum. torch_encoder.py exports
-the models that optimum cannot export: those with their own code, and the architectures that it does not know; and DeBERTa,
-whose attention it exports in a slow form.
+the models that optimum cannot export: those with their own code, and the architectures that it does not know. It also
+exports DeBERTa, whose attention optimum exports in a slow form.
 """
 
 from collections.abc import Sequence

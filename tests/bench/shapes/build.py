@@ -1,7 +1,7 @@
 """Write a shape in all forms: `python -m bench.shapes.build NAME FOLDER`, in the exporter's environment.
 
-The folder has the form of bench.model (model_folders.py): the model as on the hub, the bundle that `rerank export` makes of
-it, the graphs of the peers and texts for quantisation.
+The folder has the form of bench.model (model_folders.py): the model as on the hub, the bundle that `rerank export`
+makes of it, the graphs of the peers and texts for quantisation.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Tokenizers trained on the parity set, with a vocabulary of the published size.
 
-A tokenizer's speed depends on its kind and on the text, its memory on the number of pieces. Training on a small text gives
-some ten thousand pieces; the rest are pieces that never occur in a text.
+A tokenizer's speed depends on its kind and on the text, its memory on the number of pieces. Training on a small text
+gives some ten thousand pieces; the rest are pieces that never occur in a text.
 """
 
 import itertools

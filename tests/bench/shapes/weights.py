@@ -1,5 +1,6 @@
 """Random weights with a fixed seed, and logits with the spread of a trained model."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from bench.shapes.shape import Shape
 
 SEED = 20_261
 _GAIN = 1.18
-"""Standard deviation of a row of weights of length 1. With BERT's 0.02, an untrained model gives nearly equal logits."""
+"""Standard deviation of a row of weights of length 1. With BERT's 0.02, untrained models give nearly equal logits."""
 _SPREAD = 2.0
 """Standard deviation of the logits, about that of a trained model."""
 
@@ -21,8 +22,7 @@ def seeded() -> None:
 
 def init_range(shape: Shape) -> float:
     """Return `initializer_range` for a shape: the same gain for every width."""
-    width: int = shape.config["hidden_size"]
-    return _GAIN * width**-0.5
+    return _GAIN / math.sqrt(shape.config["hidden_size"])
 
 
 def spread(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_tokens: int = 128) -> None:
