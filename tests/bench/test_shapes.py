@@ -123,7 +123,9 @@ def test_page_marks_goals_and_names_what_did_not_count(tmp_path: Path) -> None:
     """A busy machine is named, and cells cannot break the table."""
     text = page([result()], HOST)
     assert "Goals: 1 met, 2 missed." in text
-    assert "| minilm-l6 | 40 | 30.0 | int8 on OpenVINO | 25.0 (torch fp32) | 1.20 | 10.0 (torch fp32) | **3.00** |" in text
+    assert (
+        "| minilm-l6 | 40 | 30.0 | int8 on OpenVINO | 25.0 (torch fp32) | 1.20 | 10.0 (torch fp32) | **3.00** |" in text
+    )
     assert "OpenVINO static fp32: does not count: mean loss 0.1000" in text
     assert "did not run: no memory" in text
     assert "Preliminary" not in text

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from rerank_export.graph.deberta_attention import simplify_attention
+from rerank_export.graph.deberta_attention import simplify_deberta
 from rerank_export.graph.graph_export import export_graph
 from rerank_export.graph.passes.pass_runner import apply_passes
 from rerank_export.library_output import silence_libraries
@@ -63,7 +63,7 @@ def test_logits_are_those_of_transformers(form: str) -> None:
             weight.add_(torch.randn_like(weight) * 0.1)
     simpler = DebertaV2ForSequenceClassification(config).eval()
     simpler.load_state_dict(model.state_dict())
-    simplify_attention(simpler)
+    simplify_deberta(simpler)
     for tokens in (1, 2, 9, 40, 64, 130):
         ids = torch.randint(1, 120, (3, tokens))
         mask = torch.ones_like(ids)

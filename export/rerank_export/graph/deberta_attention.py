@@ -23,7 +23,7 @@ def has_disentangled_attention(config: Mapping[str, Any]) -> bool:
     return config.get("model_type") == "deberta-v2" and bool(config.get("relative_attention"))
 
 
-def simplify_attention(model: Any) -> None:
+def simplify_deberta(model: Any) -> None:
     """Replace the attention of DeBERTa-v2 in a model, if it has any."""
     import torch
 

@@ -2,7 +2,7 @@
 
 A decoder and an encoder-decoder are exported by their own modules, any other model by optimum. torch_encoder.py exports
 the models that optimum cannot export: those with their own code, and the architectures that it does not know. It also
-exports DeBERTa, whose attention optimum exports in a slow form.
+exports DeBERTa and ModernBERT, which optimum exports in a slower form.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 
 from rerank_export.errors import ExportFailed, is_disk_full, one_line
 from rerank_export.graph.deberta_attention import has_disentangled_attention
+from rerank_export.graph.modernbert_attention import is_modernbert
 from rerank_export.graph.optimum_graph import export_by_optimum
 from rerank_export.graph.torch_decoder import export_decoder
 from rerank_export.graph.torch_encoder import export_encoder, required_inputs
@@ -60,7 +61,8 @@ def _by_optimum(source: ModelSource, folder: Path) -> onnx.ModelProto | None:
     """
     if source.trusted and has_own_code(source):
         return None
-    if has_disentangled_attention(read_config(source)):
+    config = read_config(source)
+    if has_disentangled_attention(config) or is_modernbert(config):
         return None
     try:
         graph = export_by_optimum(source, folder, OPSET)

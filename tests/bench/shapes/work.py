@@ -17,6 +17,7 @@ class TokenTexts:
 
     def __init__(self, tokenizer_file: Path) -> None:
         tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        tokenizer.no_truncation()  # a limit of the published file counts pairs
         passages = dict.fromkeys(text for query in parity_set.queries() for text in query.documents)
         self._text = " ".join(" ".join(passages).split())
         self._ends = tokenizer.encode(self._text, add_special_tokens=False).offsets
