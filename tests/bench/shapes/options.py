@@ -25,12 +25,12 @@ class ShapeOptions:
     """Batch sizes to try for the peer, in pairs."""
     parity_queries: int = 20
     """Queries of the parity set on which the relevance loss is measured, each with 20 documents."""
-    tune_seconds: float = 120.0
-    """Duration of the tuning after the first start (--tune-seconds)."""
+    tune_seconds: float = 1_800.0
+    """Maximum duration of the tuning after the first start (--tune-seconds). It ends when all is decided."""
 
 
 FULL = ShapeOptions()
 QUICK = ShapeOptions(
-    rounds=1, turn_seconds=0.5, least_requests=1, batches=(16,), parity_queries=4, tune_seconds=40.0, served_repeats=1
+    rounds=1, turn_seconds=0.5, least_requests=1, batches=(16,), parity_queries=4, tune_seconds=300.0, served_repeats=1
 )
 """Sizes of `QUICK=1`, which checks that the benchmark works. Its figures are not meaningful."""
