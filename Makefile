@@ -59,7 +59,7 @@ endef
 # Variables of the command line: what is not listed here would do nothing, and is refused
 VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV RAY_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV DOCS_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
   BUILDER BUILD_OPTIONS IMAGE_PIP_CONF IMAGE_CA SOURCE_DATE_EPOCH TWICE \
-  SCREENSHOTS MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME COLLECTION KEEP ONLY
+  SCREENSHOTS MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME COLLECTION KEEP ONLY LAYERS FRESH
 PASSED_ON := RERANK_% HF_% PIP_% UV_% %_PROXY %_proxy
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 UNKNOWN := $(firstword $(sort $(filter-out $(VARIABLES) $(PASSED_ON),$(GIVEN))))
@@ -69,7 +69,7 @@ $(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -219,6 +219,12 @@ bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.de
 	@PYTHONPATH=tests $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/bin,$(BIN))/python -m bench --export-python $(EXPORT_VENV)/bin/python \
 	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)") $(if $(ONLY),--only "$(ONLY)") $(if $(NO_AMX),--no-amx) \
 	  $(if $(STARTER),--starter "$(STARTER)") $(if $(FRESH),--fresh)
+
+# ONLY: some shapes, such as minilm-l6,bge-reranker-base; LAYERS: at most so many layers, where memory is short; KEEP=1: keep
+# the models (gigabytes); FRESH=1: measure again what is in out/bench/shapes
+bench-shapes: $(VENV)/.dev $(EXPORT_VENV)/.export  ## measure models of the shapes that people serve, beside sentence-transformers: make bench-shapes [QUICK=1] [ONLY=…] [LAYERS=…] [FRESH=1] [KEEP=1]
+	@PYTHONPATH=tests $(BIN)/python -m bench.shapes --export-python $(EXPORT_VENV)/bin/python $(if $(QUICK),--quick) \
+	  $(if $(ONLY),--only "$(ONLY)") $(if $(LAYERS),--layers "$(LAYERS)") $(if $(FRESH),--fresh) $(if $(KEEP),--keep)
 
 bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
 	@PYTHONPATH=tests $(BIN)/python -m bench.models

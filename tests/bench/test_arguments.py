@@ -8,7 +8,7 @@ import pytest
 from bench.arguments import Examples
 
 
-@pytest.mark.parametrize("module", ["__main__", "highlights", "models", "overhead", "replicas"])
+@pytest.mark.parametrize("module", ["__main__", "highlights", "models", "overhead", "replicas", "shapes.__main__"])
 def test_help_has_two_examples_that_parse(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With the parser of the benchmark."""
     bench = importlib.import_module(f"bench.{module}")

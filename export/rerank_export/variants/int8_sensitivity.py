@@ -25,7 +25,8 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.ranking_change import BOUNDS, RankingBounds, ranking_change
 from rerank_service.models.tuning.throughput import logits
-from rerank_service.models.variants.int8 import products, quantize_rows
+from rerank_service.models.variants.constant_products import products
+from rerank_service.models.variants.int8 import quantize_rows
 from rerank_service.scheduling.batching import EncodedPair
 
 SAMPLE_QUERIES = 16
