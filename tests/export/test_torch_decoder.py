@@ -70,7 +70,7 @@ def _products(graph: onnx.ModelProto) -> int:
 
 
 _PROMPTS = [[7, 8, 9, 10, 11], [7, 8, 9, 12], [7, 8, 9, 10, 13, 14], [7, 20, 9, 10, 11], [7, 8, 9, 12], [30, 8], [7]]
-"""Rows of two queries that begin alike, a row twice, one that begins otherwise, and one that is the beginning of all."""
+"""Rows that begin alike, a row twice, one that begins otherwise, and one that is the beginning of others."""
 
 
 def _padded(prompts: Sequence[Sequence[int]], *, left: bool) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 KEPT = "shared_prefix.kept"
 """Tensor with the tokens to compute, as positions in the flat batch; int64 of shape (kept,)."""
 PLACES = "shared_prefix.places"
-"""Tensor with the place of each token of the batch among the kept ones; int64 of shape (rows, tokens). That of padding is
+"""Tensor with the place of each token among the kept ones; int64 of shape (rows, tokens). That of padding is
 arbitrary."""
 SIZES = "shared_prefix.sizes"
 """Tensor with the number of rows and tokens; int64 of shape (2,)."""
