@@ -46,7 +46,7 @@ _CALIBRATION_REQUESTS = 12
 def make(folder: Path) -> None:
     """Write the model in all forms."""
     source = folder / SOURCE
-    tokenizer = _tokenizer()
+    tokenizer = bert_tokenizer()
     requests = Workload(seed=SEED).prepared(_CALIBRATION_REQUESTS).requests
     pairs = [(request.query, document) for request in requests for document in request.documents]
     model = _spread(_random(tokenizer), tokenizer, pairs[::5])
@@ -57,7 +57,7 @@ def make(folder: Path) -> None:
     (folder / CALIBRATION / "train.txt").write_text("".join(lines))
     # rankings by random weights are arbitrary; a few pairs show that the graph equals the model
     export(ExportRequest(str(source), folder / BUNDLE, name="minilm-l6-random", gate=GateOptions(queries=2)))
-    _peers_graphs(source)
+    write_peer_graphs(source)
     for name, graph in ((INFINITY_FP32, FP32_GRAPH), (INFINITY_INT8, INT8_GRAPH)):
         (folder / name).mkdir()
         for file in TOKENIZER_FILES:
@@ -65,7 +65,7 @@ def make(folder: Path) -> None:
         shutil.copy(source / graph, folder / name / "model.onnx")
 
 
-def _tokenizer() -> BertTokenizerFast:
+def bert_tokenizer() -> BertTokenizerFast:
     """Return the starter's tokenizer with BERT's pair form: the starter has a second [CLS] before the document."""
     tokenizer = BertTokenizerFast(tokenizer_file=str(STARTER / "tokenizer.json"), model_max_length=512)
     ends = [(word, tokenizer.convert_tokens_to_ids(word)) for word in ("[SEP]", "[CLS]")]
@@ -104,7 +104,7 @@ def _spread(
     return model
 
 
-def _peers_graphs(source: Path) -> None:
+def write_peer_graphs(source: Path) -> None:
     """Write the plain graph, and the int8 graph that sentence-transformers documents for this processor."""
     from optimum.onnxruntime import ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig

@@ -1,7 +1,8 @@
 """The ONNX graph of a model, with one logit per pair.
 
 A decoder and an encoder-decoder are exported by their own modules, any other model by optimum. torch_encoder.py exports
-the models that optimum cannot export: those with their own code, and the architectures that it does not know.
+the models that optimum cannot export: those with their own code, and the architectures that it does not know; and DeBERTa,
+whose attention it exports in a slow form.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,13 @@ import onnx
 from onnx import helper, numpy_helper
 
 from rerank_export.errors import ExportFailed, is_disk_full, one_line
+from rerank_export.graph.deberta_attention import has_disentangled_attention
 from rerank_export.graph.optimum_graph import export_by_optimum
 from rerank_export.graph.torch_decoder import export_decoder
 from rerank_export.graph.torch_encoder import export_encoder, required_inputs
 from rerank_export.graph.torch_encoder_decoder import export_encoder_decoder
 from rerank_export.scoring.model_scoring import Scoring
-from rerank_export.source.model_config import check_trust, has_own_code
+from rerank_export.source.model_config import check_trust, has_own_code, read_config
 from rerank_export.source.model_source import ModelSource
 from rerank_service.engine.graph_io import INPUTS
 
@@ -51,12 +53,14 @@ def export_graph(source: ModelSource, scoring: Scoring, folder: Path) -> onnx.Mo
 
 
 def _by_optimum(source: ModelSource, folder: Path) -> onnx.ModelProto | None:
-    """Export a classifier by optimum; None if optimum does not know it, fails, or makes a graph with other inputs.
+    """Export a classifier by optimum; None if optimum does not know it, fails, or makes a slow graph or other inputs.
 
     Raises:
         OSError: the disk is full.
     """
     if source.trusted and has_own_code(source):
+        return None
+    if has_disentangled_attention(read_config(source)):
         return None
     try:
         graph = export_by_optimum(source, folder, OPSET)

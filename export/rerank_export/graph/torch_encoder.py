@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 
+from rerank_export.graph.deberta_attention import simplify_attention
 from rerank_export.graph.loaded_weights import load_model
 from rerank_export.graph.longformer_attention import unchunk_attention
 from rerank_export.graph.torch_to_onnx import torch_to_onnx
@@ -51,6 +52,7 @@ def export_encoder(source: ModelSource, path: Path, opset: int) -> onnx.ModelPro
     tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
     model = load_encoder(source)
     unchunk_attention(model)
+    simplify_attention(model)
     names = input_names(model, tokenizer)
     example = tokenizer(["a query"] * 2, ["a document", "another document"], padding=True, return_tensors="pt")
     return torch_to_onnx(_scorer(model, names), {name: example[name] for name in names}, path, opset)
