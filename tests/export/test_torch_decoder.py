@@ -11,12 +11,12 @@ import pytest
 
 from rerank_export.graph.passes.last_token import shorten_last_layer
 from rerank_export.graph.passes.shared_prefix import share_prefixes
-from rerank_export.graph.passes.token_index import KEPT
 from rerank_export.graph.torch_decoder import export_decoder
 from rerank_export.library_output import silence_libraries
 from rerank_export.scoring.architecture import DECODERS as SUPPORTED
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
+from rerank_service.models.variants.shared_prefix import KEPT, compute_every_token
 from rerank_service.ranking.scores import Activation
 from support.architectures import DECODERS, OTHER_DECODERS
 from support.decoders import SIZE, write_decoder
@@ -85,15 +85,24 @@ def _assert_prefixes_are_shared(graph: onnx.ModelProto, packed: onnx.ModelProto)
     """Rows that begin alike have the logits that each has alone, and every different beginning is computed once."""
     import onnxruntime as ort
 
-    shown = onnx.ModelProto()
-    shown.CopyFrom(packed)
-    shown.graph.output.append(onnx.helper.make_tensor_value_info(KEPT, onnx.TensorProto.INT64, ["kept"]))
-    session = ort.InferenceSession(shown.SerializeToString())
+    sessions = []
+    for every in (False, True):
+        shown = onnx.ModelProto()
+        shown.CopyFrom(packed)
+        shown.graph.output.append(onnx.helper.make_tensor_value_info(KEPT, onnx.TensorProto.INT64, ["kept"]))
+        if every:  # as CUDA graphs need it
+            compute_every_token(shown)
+            onnx.checker.check_model(shown)
+        sessions.append(ort.InferenceSession(shown.SerializeToString()))
     alone = np.concatenate([_run(graph, *_padded([prompt], left=False)) for prompt in _PROMPTS])
     for left in (False, True):
         ids, mask = _padded(_PROMPTS, left=left)
-        logits, kept = session.run(None, {"input_ids": ids, "attention_mask": mask})
+        (logits, kept), (same, every) = (
+            session.run(None, {"input_ids": ids, "attention_mask": mask}) for session in sessions
+        )
         np.testing.assert_allclose(logits, alone, rtol=0, atol=3e-6)
+        np.testing.assert_allclose(same, alone, rtol=0, atol=3e-6)
+        assert len(every) == mask.size
         beginnings = {
             (tuple(ids[row, : at + 1]), tuple(mask[row, : at + 1])) for row, at in zip(*mask.nonzero(), strict=True)
         }

@@ -19,7 +19,8 @@ from onnx import helper, numpy_helper
 
 from rerank_export.graph.passes.node_lists import attribute, needed_nodes, topologically_sorted
 from rerank_export.graph.passes.shaped_graph import Dim, ShapedGraph, infer_shapes
-from rerank_export.graph.passes.token_index import KEPT, PLACES, SIZES, token_index
+from rerank_export.graph.passes.token_index import token_index
+from rerank_service.models.variants.shared_prefix import KEPT, PLACES, SIZES
 
 CAUSAL_KEY = "rerank.causal"
 """Metadata key of a graph in which a token depends on no later token, and whose positions are counted by the mask."""

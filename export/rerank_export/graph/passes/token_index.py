@@ -6,13 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-KEPT = "shared_prefix.kept"
-"""Tensor with the tokens to compute, as positions in the flat batch; int64 of shape (kept,)."""
-PLACES = "shared_prefix.places"
-"""Tensor with the place of each token among the kept ones; int64 of shape (rows, tokens). That of padding is
-arbitrary."""
-SIZES = "shared_prefix.sizes"
-"""Tensor with the number of rows and tokens; int64 of shape (2,)."""
+from rerank_service.models.variants.shared_prefix import SIZES
+
 _PADDING = -1
 """Stands for the id of a masked token, whatever id it has."""
 
