@@ -10,11 +10,13 @@ import onnx
 import pytest
 
 from rerank_export.graph.passes.last_token import shorten_last_layer
+from rerank_export.graph.passes.shared_prefix import share_prefixes
 from rerank_export.graph.torch_decoder import export_decoder
 from rerank_export.library_output import silence_libraries
 from rerank_export.scoring.architecture import DECODERS as SUPPORTED
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
+from rerank_service.models.variants.shared_prefix import KEPT, compute_every_token
 from rerank_service.ranking.scores import Activation
 from support.architectures import DECODERS, OTHER_DECODERS
 from support.decoders import SIZE, write_decoder
@@ -61,6 +63,52 @@ def _rows(lengths: Sequence[int], *, left: bool) -> tuple[Any, Any]:
     return ids * mask, mask
 
 
+def _products(graph: onnx.ModelProto) -> int:
+    """Count the products with weights between embedding and head."""
+    weights = {weight.name for weight in graph.graph.initializer if len(weight.dims) == 2}
+    return sum(node.op_type == "MatMul" and node.input[1] in weights for node in graph.graph.node) - 1
+
+
+_PROMPTS = [[7, 8, 9, 10, 11], [7, 8, 9, 12], [7, 8, 9, 10, 13, 14], [7, 20, 9, 10, 11], [7, 8, 9, 12], [30, 8], [7]]
+"""Rows that begin alike, a row twice, one that begins otherwise, and one that is the beginning of others."""
+
+
+def _padded(prompts: Sequence[Sequence[int]], *, left: bool) -> tuple[Any, Any]:
+    ids, mask = np.zeros((2, len(prompts), max(map(len, prompts))), np.int64)
+    for row, prompt in enumerate(prompts):
+        at = slice(-len(prompt), None) if left else slice(len(prompt))
+        ids[row, at], mask[row, at] = prompt, 1
+    return ids, mask
+
+
+def _assert_prefixes_are_shared(graph: onnx.ModelProto, packed: onnx.ModelProto) -> None:
+    """Rows that begin alike have the logits that each has alone, and every different beginning is computed once."""
+    import onnxruntime as ort
+
+    sessions = []
+    for every in (False, True):
+        shown = onnx.ModelProto()
+        shown.CopyFrom(packed)
+        shown.graph.output.append(onnx.helper.make_tensor_value_info(KEPT, onnx.TensorProto.INT64, ["kept"]))
+        if every:  # as CUDA graphs need it
+            compute_every_token(shown)
+            onnx.checker.check_model(shown)
+        sessions.append(ort.InferenceSession(shown.SerializeToString()))
+    alone = np.concatenate([_run(graph, *_padded([prompt], left=False)) for prompt in _PROMPTS])
+    for left in (False, True):
+        ids, mask = _padded(_PROMPTS, left=left)
+        (logits, kept), (same, every) = (
+            session.run(None, {"input_ids": ids, "attention_mask": mask}) for session in sessions
+        )
+        np.testing.assert_allclose(logits, alone, rtol=0, atol=3e-6)
+        np.testing.assert_allclose(same, alone, rtol=0, atol=3e-6)
+        assert len(every) == mask.size
+        beginnings = {
+            (tuple(ids[row, : at + 1]), tuple(mask[row, : at + 1])) for row, at in zip(*mask.nonzero(), strict=True)
+        }
+        assert len(kept) == len(beginnings) < mask.sum()
+
+
 def _assert_last_token_is_scored(model: Any, graphs: Sequence[onnx.ModelProto]) -> None:
     import torch
 
@@ -83,14 +131,22 @@ def test_last_real_token_is_scored_with_padding_on_either_side(name: str, graph_
     shortened = shorten_last_layer(graph)
     onnx.checker.check_model(shortened.model)
     assert shortened.matmuls == 5  # query, output, gate, up, down
-    _assert_last_token_is_scored(model, [graph, shortened.model])
+    packed = share_prefixes(shortened.model)
+    onnx.checker.check_model(packed.model)
+    assert packed.matmuls == _products(graph) - 5
+    _assert_last_token_is_scored(model, [graph, shortened.model, packed.model])
+    _assert_prefixes_are_shared(shortened.model, packed.model)
 
 
 @pytest.mark.parametrize("name", OTHER_DECODERS)
 def test_last_real_token_is_scored_in_other_decoders(name: str, graph_of: Graph) -> None:
-    """Their positions and masks are those of transformers, too."""
+    """Their positions and masks are those of transformers, too. Shared prefixes change no logit of them."""
     model, graph = graph_of(name)
-    _assert_last_token_is_scored(model, [graph])
+    packed = share_prefixes(graph).model
+    _assert_last_token_is_scored(model, [graph, packed])
+    for left in (False, True):
+        rows = _padded(_PROMPTS, left=left)
+        np.testing.assert_allclose(_run(packed, *rows), _run(graph, *rows), rtol=0, atol=3e-6)
 
 
 @pytest.mark.parametrize(

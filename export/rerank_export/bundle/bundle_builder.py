@@ -18,6 +18,7 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import CONFIG, GRAPH, TOKENIZER, WEIGHTS
 from rerank_service.models.hub_config import HubFiles, check_lower_case, token_limit
 from rerank_service.models.manifest import Manifest, Variant
+from rerank_service.models.variants.shared_prefix import shares_prefixes
 
 _RECORDED_PACKAGES = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
 
@@ -59,7 +60,7 @@ def build_bundle(
     halved = exact or (rounded and halve_weights(graph, rounded=True))
     save_graph(graph, folder / GRAPH, WEIGHTS)
     variant = Variant(file=GRAPH, precision="fp32", weights="fp16" if halved else "fp32")
-    recipe = manifest.recipe | {"passes": notes}
+    recipe = manifest.recipe | {"passes": notes, "shares_prefixes": shares_prefixes(graph)}
     return BuiltBundle(Bundle(folder, manifest.model_copy(update={"variants": (variant,), "recipe": recipe})), rounded)
 
 

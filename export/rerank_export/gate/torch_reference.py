@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,15 @@ class TorchReference:
 
     def _output(self, inputs: Mapping[str, Any]) -> Any:
         """Return the logits of the model, before rows are chosen."""
-        start = start_tokens(self._model, inputs["input_ids"]) if self._scoring.encoder_decoder else {}
-        return self._model(**inputs, **start).logits
+        if self._scoring.encoder_decoder:
+            return self._model(**inputs, **start_tokens(self._model, inputs["input_ids"])).logits
+        return self._model(**inputs, **self._kept).logits
+
+    @property
+    def _kept(self) -> dict[str, int]:
+        """The option to compute the logits of the last token only: the vocabulary may be a third of a small model."""
+        kept = "logits_to_keep"
+        return {kept: 1} if self._scoring.generative and kept in signature(self._model.forward).parameters else {}
 
     @property
     def _names(self) -> Sequence[str]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from onnx import helper
 
 from rerank_export.graph.loaded_weights import load_model
+from rerank_export.graph.passes.shared_prefix import CAUSAL_KEY
 from rerank_export.graph.torch_to_onnx import torch_to_onnx
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
@@ -30,13 +32,15 @@ def load_decoder(source: ModelSource, scoring: Scoring) -> Any:
 def export_decoder(source: ModelSource, scoring: Scoring, path: Path, opset: int) -> onnx.ModelProto:
     """Export a decoder, with the weights in the returned object. `path` receives a temporary file.
 
-    The graph takes `input_ids` and `attention_mask` only.
+    The graph takes `input_ids` and `attention_mask` only. It is marked as causal, for the pass that shares prefixes.
     """
     import torch
 
     example = torch.ones((2, 8), dtype=torch.int64)
     inputs = {"input_ids": example + 1, "attention_mask": example}
-    return torch_to_onnx(_scorer(load_decoder(source, scoring), scoring), inputs, path, opset)
+    graph = torch_to_onnx(_scorer(load_decoder(source, scoring), scoring), inputs, path, opset)
+    helper.set_model_props(graph, {CAUSAL_KEY: "true"})
+    return graph
 
 
 def _scorer(model: Any, scoring: Scoring) -> Any:

@@ -92,13 +92,14 @@ class Preparer:
 
     def encode(self, documents: Sequence[_ReadDocument]) -> list[PreparedDocument]:
         """Tokenize documents into pairs with the query."""
+        whole = self.plan.longest_whole(self.query.room)
         pairs = self.tokenizer.encode_documents(
             self.query,
             [read.document.text for read in documents],
-            max_tokens_per_doc=self.plan.max_tokens,
+            max_tokens_per_doc=min(self.plan.max_tokens, whole),
             cut_side=self.plan.cut_side,
         )
-        windows = self.plan.windows and self.plan.max_tokens > self.query.room
+        windows = self.plan.windows and self.plan.max_tokens > whole
         prepared = [
             self._in_windows(read) if pair.truncated and windows else self._in_one_pair(read, pair)
             for read, pair in zip(documents, pairs, strict=True)

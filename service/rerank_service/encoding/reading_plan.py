@@ -43,6 +43,8 @@ class ReadingPlan:
     """Maximum tokens of a document; the rest is cut."""
     window_tokens: int | None = None
     """Maximum tokens of a window. None: as many as the query leaves."""
+    whole_tokens: int | None = None
+    """Maximum tokens of a document that is scored in one pass and not in windows. None: as many as the query leaves."""
     windows: bool = True
     """True if a long document is scored in windows, False if it is cut."""
     max_windows: int | None = None
@@ -50,6 +52,10 @@ class ReadingPlan:
     overlap: int | None = None
     """Maximum tokens that neighbouring windows share; at most half a window. None: an eighth of a window."""
     cut_side: CutSide = CutSide.RIGHT
+
+    def longest_whole(self, room: int) -> int:
+        """Return the maximum tokens of a document that is scored in one pass, if the query leaves it `room` tokens."""
+        return room if self.whole_tokens is None else min(room, self.whole_tokens)
 
     def window_size(self, room: int) -> int:
         """Return the maximum tokens of a window, if the query leaves `room` tokens for the document."""
@@ -68,7 +74,7 @@ class ReadingPlan:
         return min(self.max_tokens, int(size + (self.max_windows - 1) * self._stride(size)))
 
     def window_count(self, tokens: float, room: int) -> int:
-        """Return the number of windows for this number of tokens, which is larger than the `room`."""
+        """Return the number of windows for this number of tokens, which is larger than `longest_whole(room)`."""
         size = self.window_size(room)
         count = math.ceil((tokens - self.overlap_for(size)) / self._stride(size))
         return count if self.max_windows is None else min(count, self.max_windows)
@@ -85,7 +91,7 @@ class ReadingPlan:
         """
         room = max(1, int(self.pair.tokens - fixed))
         read = min(document, self.max_tokens)
-        if not self.windows or read <= room:
+        if not self.windows or read <= self.longest_whole(room):
             return fixed + min(read, room)
         read = min(read, self.readable_tokens(room))
         count = self.window_count(read, room)
@@ -118,10 +124,12 @@ def reading_plan(request: RerankRequest, limits: RequestLimits, *, max_tokens: i
     """
     tokens = max_tokens if request.max_pair_tokens is None else min(max_tokens, request.max_pair_tokens)
     windows = request.too_long in {TooLong.WINDOWS, TooLong.WHOLE}
+    default_window = default_window_tokens(tokens)
     return ReadingPlan(
         pair=_pair_limits(request, tokens, template),
         max_tokens=request.max_tokens_per_doc or (limits.document_tokens if windows else tokens),
-        window_tokens=limits.window_tokens or default_window_tokens(tokens),
+        window_tokens=limits.window_tokens or default_window,
+        whole_tokens=limits.window_tokens if windows and default_window is None else None,
         windows=windows,
         max_windows=request.max_chunks_per_doc,
         overlap=request.overlap_tokens,

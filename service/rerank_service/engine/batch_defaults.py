@@ -19,6 +19,8 @@ GPU_LIMITS = BatchLimits(
     min_length_ratio=0.25,
     length_multiple=8,  # tensor cores compute multiples of 8
 )
+_SHARED_PREFIX_TOKENS = 1_024
+"""`max_tokens` on a CPU if equal beginnings are computed once (docs/performance.md)."""
 _CUDA_GRAPH_LENGTH_MULTIPLE = 32
 """Tokens between two lengths for which CUDA graphs are recorded."""
 
@@ -30,9 +32,14 @@ _LANES: dict[Provider, Callable[[], int]] = {
 }
 
 
-def default_limits(engine: Engine) -> BatchLimits:
-    """Return the batch limits of an engine, if neither the operator nor tuning sets them."""
+def default_limits(engine: Engine, *, shares_prefixes: bool = False) -> BatchLimits:
+    """Return the batch limits of an engine, if neither the operator nor tuning sets them.
+
+    A graph that shares prefixes computes the common beginning of a batch once, so it gains from more rows.
+    """
     limits = _LIMITS[engine.provider]
+    if shares_prefixes and limits is CPU_LIMITS:
+        limits = replace(limits, max_tokens=_SHARED_PREFIX_TOKENS)
     return replace(limits, length_multiple=_CUDA_GRAPH_LENGTH_MULTIPLE) if engine.cuda_graphs else limits
 
 

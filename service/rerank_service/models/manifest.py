@@ -105,6 +105,11 @@ class Manifest(BaseModel):
         return str(self.recipe.get("template_origin", ""))
 
     @property
+    def shares_prefixes(self) -> bool:
+        """True if the graph computes equal beginnings of the rows of a batch once."""
+        return bool(self.recipe.get("shares_prefixes"))
+
+    @property
     def digest(self) -> str:
         """sha256, in hex, of everything that scores depend on, the digests of the files included.
 

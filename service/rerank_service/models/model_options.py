@@ -59,7 +59,9 @@ class ModelOptions:
             "length_multiple": self.length_multiple,
         }
         limits |= {name: value for name, value in settings.items() if value}
-        return replace(default_limits(engine), max_length=bundle.manifest.max_tokens, **limits)
+        manifest = bundle.manifest
+        defaults = default_limits(engine, shares_prefixes=manifest.shares_prefixes)
+        return replace(defaults, max_length=manifest.max_tokens, **limits)
 
     def lanes_on(self, engine: Engine, tuned: TuningRecord | None = None) -> int:
         """Return the number of lanes on an engine: the setting, else the tuned number, else the default of the engine.

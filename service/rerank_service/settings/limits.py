@@ -31,7 +31,8 @@ class LimitSettings(SettingsGroup):
     document that exceeds the token limit of the model is scored in windows."""
     window_tokens: Count | None = None
     """Maximum size of a window, in tokens of the document. Unset: 256 for models of up to 512 tokens; for other models,
-    the space beside the query."""
+    the space beside the query. With a value, models of more than 512 tokens score every document beyond it in windows:
+    for documents of thousands of tokens that takes less time and much less memory."""
     max_windows: Count = 10_000
     """Maximum number of windows in a unary request, not counting the first window of each document."""
     max_highlighted_results: Count = 100

@@ -41,6 +41,7 @@ def write_shape(shape: Shape, folder: Path, *, peers: bool) -> None:
     from rerank_export.export_request import ExportRequest
     from rerank_export.exporter import export
     from rerank_export.gate.gate_options import GateOptions
+    from rerank_export.scoring.scoring_options import ScoringOptions
 
     source = folder / SOURCE
     model, tokenizer = ARCHITECTURES[shape.architecture].build(shape)
@@ -55,7 +56,8 @@ def write_shape(shape: Shape, folder: Path, *, peers: bool) -> None:
     ]
     (folder / CALIBRATION / "train.txt").write_text("".join(lines))
     # two queries show that the graph equals the model
-    export(ExportRequest(str(source), folder / BUNDLE, name=shape.name, gate=GateOptions(queries=2)))
+    scoring = ScoringOptions(template=shape.template)
+    export(ExportRequest(str(source), folder / BUNDLE, name=shape.name, scoring=scoring, gate=GateOptions(queries=2)))
     if peers:
         write_peer_graphs(source)
 

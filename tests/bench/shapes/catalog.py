@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bench.shapes import bert, deberta_v2, modernbert, xlm_roberta
+from bench.shapes import bert, deberta_v2, modernbert, qwen3, xlm_roberta
 from bench.shapes.shape import Architecture, Shape
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -10,6 +10,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "xlm_roberta": xlm_roberta,
     "modernbert": modernbert,
     "deberta_v2": deberta_v2,
+    "qwen3": qwen3,
 }
 """Modules by name. A new architecture is a module with `SHAPES` and `build`, and a line here."""
 

@@ -23,6 +23,8 @@ class Shape:
     """Token limit of a pair."""
     tokenizer: str
     """Kind of the tokenizer, for the table."""
+    template: str | None = None
+    """Name of the exporter's recipe with the template of a decoder; None: the tokenizer's pair format."""
     published_layers: int | None = None
     """Number of layers of the published model, if this shape has fewer; see `with_layers`."""
 

@@ -119,6 +119,18 @@ async def test_window_tokens_limits_windows(small_model: Bundle) -> None:
             assert {result.index: result.windows for result in ranking} == {0: windows, 1: 1}
 
 
+async def test_window_tokens_split_documents_of_a_model_for_long_texts(small_model: Bundle) -> None:
+    """A document within the token limit is scored in windows, too: a long pass costs more time and memory."""
+    long = Bundle(small_model.folder, small_model.manifest.model_copy(update={"max_tokens": 1024}))
+    for tokens, windows in ((None, 1), (500, 1), (25, 4)):
+        async with running(long, limits=request_limits(window_tokens=tokens)) as core:
+            ranking = await _rank(core, _LONG, _ONES)
+            assert {result.index: result.windows for result in ranking} == {0: windows, 1: 1}
+            assert not any(result.truncated for result in ranking)
+            ranking = await _rank(core, _LONG, too_long=TooLong.CUT)
+            assert [result.windows for result in ranking] == [1]
+
+
 async def test_number_of_windows_of_a_request_is_limited(small_model: Bundle) -> None:
     """The first window of each document does not count, so many short documents are allowed."""
     async with running(small_model, limits=request_limits(max_windows=5, part_documents=1)) as core:

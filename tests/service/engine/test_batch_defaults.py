@@ -1,5 +1,7 @@
 """Default batch limits of each kind of engine."""
 
+from dataclasses import replace
+
 import pytest
 
 from rerank_service.engine.available import ENGINES
@@ -22,6 +24,13 @@ def test_gpu_has_larger_batches_than_cpu() -> None:
     assert default_limits(_GPU).max_tokens > CPU_LIMITS.max_tokens
     assert default_limits(_GPU).length_multiple == 8
     assert default_limits(_GRAPHS).length_multiple == 32
+
+
+def test_shared_prefixes_allow_larger_batches_on_a_cpu() -> None:
+    """The common beginning of more rows is computed once. A GPU has large batches anyway."""
+    shared = default_limits(CPU_FP32, shares_prefixes=True)
+    assert shared == replace(CPU_LIMITS, max_tokens=2 * CPU_LIMITS.max_tokens)
+    assert default_limits(_GPU, shares_prefixes=True) == default_limits(_GPU)
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=str)

@@ -37,6 +37,15 @@ def _last_token(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     return _noted(shorten_last_layer(model))
 
 
+def _shared_prefix(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
+    from rerank_export.graph.passes.shared_prefix import share_prefixes
+
+    packed = share_prefixes(model)
+    if not packed.matmuls:
+        return None, packed.reason
+    return packed.model, f"{counted(packed.matmuls, 'matrix product')} for each different token"
+
+
 def _noted(shortened: "Shortened") -> tuple[onnx.ModelProto | None, str]:
     if not shortened.matmuls:
         return None, shortened.reason
@@ -54,6 +63,7 @@ PASSES: dict[str, Pass] = {
     "fold_sizes": _fold_sizes,
     "first_token_last_layer": _first_token,
     "last_token_last_layer": _last_token,
+    "shared_prefix": _shared_prefix,
 }
 """Passes by name, in the order in which they run."""
 

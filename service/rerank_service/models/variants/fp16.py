@@ -15,6 +15,7 @@ from rerank_service.engine.runtime import REWRITE_KEY
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.variants.fusion import attentions, fuse
 from rerank_service.models.variants.packing import pack
+from rerank_service.models.variants.shared_prefix import compute_every_token
 from rerank_service.quantities import counted
 
 _MAX_FP16 = float(np.finfo(np.float16).max)
@@ -50,6 +51,8 @@ def rewrite_fp16(model: onnx.ModelProto) -> int:
 def _rewrite(model: onnx.ModelProto, *, packing: bool) -> int:
     types = dict(_types(model))
     result = fuse(model)
+    if not packing:
+        compute_every_token(result)
     summary = f"{counted(len(attentions(result)), 'attention')} fused"
     if packing:
         packed = pack(result)
