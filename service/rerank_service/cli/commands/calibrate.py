@@ -63,9 +63,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from rerank_service.cli.output.calibration import grades_table, quality_table
+    from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.models.bundle import open_bundle
     from rerank_service.tools.calibration.bundle_update import check_output_folder
     from rerank_service.tools.calibration.calibrate import calibrate, check_installed
@@ -85,9 +84,9 @@ def _run(arguments: argparse.Namespace) -> int:
         activation=bundle.manifest.activation,
         method=None if arguments.method == "auto" else arguments.method,
     )
-    console = Console()
-    console.print(quality_table(calibrated))
-    console.print(grades_table(calibrated))
+    console = output_console()
+    print_table(console, quality_table(calibrated))
+    print_table(console, grades_table(calibrated))
     console.print(_save(arguments, bundle, calibrated), highlight=False, markup=False, soft_wrap=True)
     picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
     draw_reliability(calibrated, picture)
