@@ -1,4 +1,5 @@
-"""The parser of the command line. Errors about unknown options and commands suggest the nearest known one."""
+"""The parser of the command line. Options and other arguments may be mixed, and an unknown option or command suggests
+the nearest known one."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -11,22 +12,38 @@ _USAGE_ERROR = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports unknown options and commands before any other error."""
+    """Accept options between positional arguments, and report unknown options and commands before any other error."""
 
     def __init__(self, *, renamed: Mapping[str, str] | None = None, **options: Any) -> None:
         """Create a parser. `renamed` maps options of earlier versions to the options that replace them."""
         super().__init__(formatter_class=HelpFormatter, **options)
         self._renamed = renamed or {}
+        self._is_mixing = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the arguments. An unknown option or command ends the process with status 2."""
+        if self._is_mixing:  # called by parse_known_intermixed_args: a pass for options, then one for the others
+            return super().parse_known_args(args, namespace)
         words = list(args or ())
         self._check_command(words)
         self._check_options(words)
-        known, unknown = super().parse_known_args(words, namespace)
+        known, unknown = self._parsed(words, namespace)
         if unknown:
             self.error(f"unexpected argument: {' '.join(unknown)}")
         return known, unknown
+
+    def _parsed(self, words: Sequence[str], namespace: Any) -> Any:
+        """Parse the words. argparse alone refuses an argument after an option: `rank QUERY A --server ADDRESS B`."""
+        if self._has_commands():
+            return super().parse_known_args(words, namespace)
+        self._is_mixing = True
+        try:
+            return self.parse_known_intermixed_args(words, namespace)
+        finally:
+            self._is_mixing = False
+
+    def _has_commands(self) -> bool:
+        return any(action.nargs == argparse.PARSER for action in self._actions)
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line, and end the process with status 2."""
@@ -41,7 +58,7 @@ class Parser(argparse.ArgumentParser):
             self.error(f"there is no command {name}{_suggestion(name, commands)}")
 
     def _check_options(self, words: Sequence[str]) -> None:
-        if any(action.nargs == argparse.PARSER for action in self._actions):
+        if self._has_commands():
             words = words[:1]  # the other words belong to the command
         for word in words:
             if word == "--":
