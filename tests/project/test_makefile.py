@@ -28,8 +28,7 @@ def _make(*arguments: str, run: bool = False) -> subprocess.CompletedProcess[str
     [
         (
             ("export", "MODEL=a/b", "PRECISION=int8"),
-            "make export has no variable PRECISION; did you mean PRECISIONS? It takes EXPORT_VENV MODEL "
-            "OPTIONS OUT PRECISIONS PYTHON REVISION VENV.",
+            "did you mean PRECISIONS? It takes EXPORT_VENV MODEL OPTIONS OUT PRECISIONS PYTHON REVISION VENV.",
         ),
         (("export", "model=a/b"), "no variable model; did you mean MODEL?"),
         (("bench", "QUIK=1"), "no variable QUIK; did you mean QUICK?"),

@@ -3,10 +3,10 @@ the nearest known one."""
 
 import argparse
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from rerank_service.cli.help_format import HelpFormatter
+from rerank_service.suggestion import suggestion
 
 _USAGE_ERROR = 2
 
@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         )
         name = next((word for word in words if not word.startswith("-")), None)
         if commands is not None and name is not None and name not in commands:
-            self.error(f"there is no command {name}{_suggestion(name, commands)}")
+            self.error(f"there is no command {name}{suggestion(name, commands)}")
 
     def _check_options(self, words: Sequence[str]) -> None:
         if self._has_commands():
@@ -67,14 +67,9 @@ class Parser(argparse.ArgumentParser):
             # argparse treats a word with a space as a value
             if name.startswith("--") and " " not in word and not self._knows(name):
                 renamed = self._renamed.get(name)
-                hint = f": use {renamed}" if renamed else _suggestion(name, list(self._option_string_actions))
+                hint = f": use {renamed}" if renamed else suggestion(name, self._option_string_actions)
                 self.error(f"there is no option {name}{hint}")
 
     def _knows(self, name: str) -> bool:
         """Return True for an option and for the beginning of one, which argparse accepts."""
         return any(option.startswith(name) for option in self._option_string_actions)
-
-
-def _suggestion(word: str, known: Sequence[str]) -> str:
-    nearest = get_close_matches(word, known, n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""

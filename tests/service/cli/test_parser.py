@@ -38,7 +38,7 @@ def test_options_of_rank_may_stand_anywhere(words: tuple[str, ...]) -> None:
             ("eval", "a.jsonl", "--queries", "3", "b.jsonl"),
             {"collections": [Path("a.jsonl"), Path("b.jsonl")], "queries": 3},
         ),
-        (("batch", "in.csv", "--json", "out.csv"), {"source": Path("in.csv"), "target": Path("out.csv")}),
+        (("batch", "in.csv", "--sort", "out.csv"), {"source": Path("in.csv"), "target": Path("out.csv")}),
         (("admin", "load", "docs", "--json", "folder"), {"name": "docs", "folder": "folder", "json": True}),
         (("admin", "unload", "--timeout", "5", "docs"), {"name": "docs", "timeout": 5.0}),
         (("export", "--precisions", "fp32", "model"), {"model": "model"}),
