@@ -88,7 +88,7 @@ def test_tune_explains_without_measuring(tmp_path: Path) -> None:
     assert re.search(r"cpu fp32 +yes", done.stdout)
     assert re.search(r"cuda fp16 +no ", done.stdout)
     assert "saved tuning: none" in done.stdout
-    assert "`rerank serve` starts with cpu fp32: exact, and not tuned on this machine yet" in done.stdout
+    assert "rerank serve` starts with cpu fp32: exact, and not tuned on this machine yet" in done.stdout
     assert not list(tmp_path.iterdir())
 
 

@@ -14,6 +14,7 @@ import orjson
 
 from rerank_service.encoding.object_text import object_text
 from rerank_service.errors import FileInvalid, InvalidRequest, SettingsInvalid
+from rerank_service.installation import command_name
 from rerank_service.surrogates import decode_text
 from rerank_service.tools.tables.csv_records import csv_header, csv_records, open_csv
 from rerank_service.tools.tables.jsonl_records import jsonl_records
@@ -161,7 +162,7 @@ def _document(row: Mapping[str, Any], columns: DocumentColumns, place: str) -> F
     name, *others = columns.documents
     content = {each: row[each] for each in columns.documents} if others else row[name]
     if not isinstance(content, str | dict):
-        hint = ": `rerank batch` ranks lists" if isinstance(content, list) else ""
+        hint = f": `{command_name()} batch` ranks lists" if isinstance(content, list) else ""
         raise FileInvalid(f"{place}: {name} must be a string or an object, not {type_name(content)}{hint}")
     return FileDocument(content, _text(content, place), _id(row, columns.id))
 

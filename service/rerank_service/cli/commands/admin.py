@@ -74,7 +74,7 @@ def _drain(client: "AdminClient", arguments: argparse.Namespace) -> None:
     print(
         json.dumps({"ready": False})
         if arguments.json
-        else "readiness is off: load balancers send no new requests, until `rerank admin ready`"
+        else f"readiness is off: load balancers send no new requests, until `{command_name()} admin ready`"
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", type=Path, metavar="FOLDER", required=True, help="bundle to calibrate")
+    add("--model", type=Path, metavar="FOLDER", required=True, help="bundle to calibrate, or starter")
     add(
         "--labels",
         type=Path,
@@ -66,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.cli.output.calibration import grades_table, quality_table
     from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.models.bundle import open_bundle
+    from rerank_service.models.files import model_folder
     from rerank_service.tools.calibration.bundle_update import check_output_folder
     from rerank_service.tools.calibration.calibrate import calibrate, check_installed
     from rerank_service.tools.calibration.calibration_report import calibration_report
@@ -75,6 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_output_folder(arguments.out)
     check_writable(arguments.json)
+    arguments.model = model_folder(arguments.model)
     bundle = open_bundle(arguments.model)
     labelled = _labelled(arguments)
     calibrated = calibrate(

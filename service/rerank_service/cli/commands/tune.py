@@ -79,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if options.requested != EngineRequest():
         console.print(f"`{command_name()} serve` uses it if started with the same --provider and --precision")
     if not saved:
-        console.print("not saved, so `rerank serve` cannot use it: the warning above gives the reason")
+        console.print(f"not saved, so `{command_name()} serve` cannot use it: the warning above gives the reason")
     return 0 if saved else 1
 
 
@@ -100,7 +100,9 @@ def _explain(options: "ModelOptions", console: "Console") -> None:
             print_table(console, settings_table(selection.tuned))
         for skipped in selection.tuned.skipped:
             console.print(f"skipped {skipped}", highlight=False, markup=False)
-    console.print(f"`rerank serve` starts with {selection.engine}: {selection.reason}", highlight=False, markup=False)
+    console.print(
+        f"`{command_name()} serve` starts with {selection.engine}: {selection.reason}", highlight=False, markup=False
+    )
 
 
 def _tune(options: "ModelOptions") -> tuple["TuningRecord", bool]:

@@ -10,6 +10,7 @@ from rerank_service.api.address import UNIX, local_address
 from rerank_service.cli.output import example
 from rerank_service.cli.output.console import output_console, print_table
 from rerank_service.cli.output.tables import ranking_table
+from rerank_service.installation import command_name
 from rerank_service.server import Addresses
 
 
@@ -18,7 +19,9 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
     the error: the server continues to serve."""
     console = output_console()
     if addresses.tls:
-        console.print("\nThe example is ranked only without TLS: use `rerank rank --tls-ca FILE`.", markup=False)
+        console.print(
+            f"\nThe example is ranked only without TLS: use `{command_name()} rank --tls-ca FILE`.", markup=False
+        )
     else:
         await _rank_example(console, local_address(addresses.grpc[0]), next(iter(api_keys), None))
     console.print(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from rerank_service.engine.cgroup_limits import MemoryLimit
+from rerank_service.installation import command_name
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import STARTER
 from rerank_service.models.golden_check import check_golden
@@ -53,7 +54,8 @@ def _engine(name: str, selected: SelectedModel) -> Finding:
     text = f"engine {selection.engine} with {lanes}: {selection.reason}"
     request = runnable_request(selected.bundle, selected.options.requested)
     if selection.tuned is None and request.is_open:
-        return slow(name, text, "run `rerank tune` with these settings, or let `rerank serve` tune at its first start")
+        fix = f"run `{command_name()} tune` with these settings, or let the server tune at its first start"
+        return slow(name, text, fix)
     return ok(name, text)
 
 
