@@ -173,7 +173,7 @@ import-graph: $(VENV)/.dev  ## print which package of the service imports which
 	@$(BIN)/python docs/import_graph.py
 
 docs-drift: docs  ## fail when a page made from code is out of date
-	git diff --exit-code -- docs/settings.md docs/metrics.md docs/models.md docs/clients.md docs/reference
+	git diff --exit-code -- README.md docs/settings.md docs/metrics.md docs/models.md docs/clients.md docs/reference
 
 # Not with --quiet, which would hide warnings from --strict. The variable hides an advertisement of a successor
 site: $(DOCS_VENV)/.docs  ## build the documentation site in build/site; a broken link or a page outside the navigation is an error

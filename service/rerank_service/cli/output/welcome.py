@@ -26,7 +26,7 @@ async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
         await _rank_example(console, local_address(addresses.grpc[0]), next(iter(api_keys), None))
     console.print(
         f"\n[bold]gRPC[/]  {', '.join(addresses.grpc)}   rerank.v1.Rerank, with reflection and health"
-        f"\n[bold]REST[/]  {', '.join(addresses.rest)}   POST /v2/rerank; {_page(addresses.rest[0])}"
+        f"\n[bold]REST[/]  {', '.join(addresses.rest)}   POST /v1/rerank; {_page(addresses.rest[0])}"
         "\n\nServing until Ctrl-C.\n",
         highlight=False,
         soft_wrap=True,
