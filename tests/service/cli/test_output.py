@@ -100,6 +100,8 @@ def test_model_table_fits_into_80_columns() -> None:
         (("rank", "a", "b", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
         (("rank", "a", "--file", "latin.txt"), "latin.txt:1: the line is not UTF-8 text: convert the file"),
         (("rank", "a", "--file", "-"), "standard input:1: the line is not UTF-8 text: convert the file"),
+        (("rank", "a", "--format", "csv", "--file", "-"), "standard input:1: there is no column document"),
+        (("rank", "a", "--format", "parquet", "--file", "-"), "standard input is not a Parquet file"),
         (("rank", "a", "--file", "absent.txt"), "absent.txt"),
         (("rank", "a", "--file", "."), "Is a directory"),
         (("rank", "a"), "give documents, --file or standard input"),

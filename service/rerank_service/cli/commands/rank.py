@@ -103,8 +103,9 @@ def _file_documents(arguments: argparse.Namespace) -> "Iterator[FileDocument]":
 def _read(path: Path, kind: str, columns: "DocumentColumns") -> "Iterator[FileDocument]":
     from rerank_service.progress import progress
     from rerank_service.tools.documents_file import read_documents
+    from rerank_service.tools.tables.opening import shown_path
 
-    with progress(f"reading {path}", None) as advance:
+    with progress(f"reading {shown_path(path)}", None) as advance:
         for number, document in enumerate(read_documents(path, kind, columns), 1):
             if number % _ADVANCE == 0:
                 advance(_ADVANCE, detail=f"{number:,} documents")

@@ -126,7 +126,7 @@ _NAME = "1 to 128 printable characters"
         ("max_live_tokens", ["0", "1_000.5", "2147483648", "[1]"], _COUNT),
         ("load", ["pinned", "true", "null"], "start or on_demand"),
         ("unload_after", ["0", "-1", "31536001", ".nan", "'5'", "10s"], "seconds, above 0 and at most 31,536,000"),
-        ("digest", ["abc", "1", f"{DIGEST}0", f"'{DIGEST[:-1]}g'"], "64 hexadecimal digits, as `rerank models`"),
+        ("digest", ["abc", "1", f"{DIGEST}0", f"'{DIGEST[:-1]}g'"], "64 hexadecimal digits, as `rerank models --wide`"),
     ],
 )
 def test_wrong_value_names_line_field_value_and_bound(file: Path, field: str, values: list[str], allowed: str) -> None:
