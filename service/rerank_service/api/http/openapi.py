@@ -47,6 +47,8 @@ _SECURITY_SCHEMES = {
     "x-api-key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "`X-Api-Key: KEY`"},
 }
 """The forms of an API key that the page offers under "Authorize". A request needs one of them."""
+_FIRST = ("/v1/rerank", "/v2/rerank")
+"""Paths at the beginning of the page."""
 _REF = "#/components/schemas/{model}"
 
 
@@ -69,6 +71,7 @@ def openapi_page(
     @cache
     def build(*, key_required: bool, takes_instruction: bool, calibrated: bool) -> dict[str, Any]:
         page = deepcopy(fastapi_page())
+        page["paths"] = {path: page["paths"][path] for path in dict.fromkeys((*_FIRST, *page["paths"]))}
         page["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
         page.setdefault("components", {})["schemas"] = schemas = _Schemas()
         for path, dialects in documented.items():

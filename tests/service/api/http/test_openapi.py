@@ -38,6 +38,7 @@ async def test_each_operation_names_its_client_and_has_a_group(edges: Served) ->
     operations = [operation for operations in page["paths"].values() for operation in operations.values()]
     summaries = Counter(operation["summary"] for operation in operations)
     assert [summary for summary, count in summaries.items() if count > 1] == ["Rank documents: vLLM (scores of pairs)"]
+    assert list(page["paths"])[:2] == ["/v1/rerank", "/v2/rerank"]
     assert page["paths"]["/v2/rerank"]["post"]["summary"] == "Rank documents: Cohere v2"
     assert "TEI, Weaviate, Jina" in page["paths"]["/rerank"]["post"]["summary"]
     groups = [tag["name"] for tag in page["tags"] if tag["description"]]
