@@ -9,6 +9,8 @@ from rerank_service.cli.help_format import HelpFormatter
 from rerank_service.suggestion import suggestion
 
 _USAGE_ERROR = 2
+_MARK = "\0"
+"""Before a word that is a value, whatever it looks like. No word of a command line can contain it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         self._check_options(words)
         known, unknown = self._parsed(words, namespace)
         if unknown:
-            self.error(f"unexpected argument: {' '.join(unknown)}")
+            self.error(f"unexpected argument: {' '.join(word.removeprefix(_MARK) for word in unknown)}")
         return known, unknown
 
     def _parsed(self, words: Sequence[str], namespace: Any) -> Any:
@@ -38,9 +40,12 @@ class Parser(argparse.ArgumentParser):
             return super().parse_known_args(words, namespace)
         self._is_mixing = True
         try:
-            return self.parse_known_intermixed_args(words, namespace)
+            return self.parse_known_intermixed_args(_marked(words), namespace)
         finally:
             self._is_mixing = False
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        return super()._get_value(action, arg_string.removeprefix(_MARK))
 
     def _has_commands(self) -> bool:
         return any(action.nargs == argparse.PARSER for action in self._actions)
@@ -73,3 +78,11 @@ class Parser(argparse.ArgumentParser):
     def _knows(self, name: str) -> bool:
         """Return True for an option and for the beginning of one, which argparse accepts."""
         return any(option.startswith(name) for option in self._option_string_actions)
+
+
+def _marked(words: Sequence[str]) -> list[str]:
+    """Return the words without `--`, and mark those after it. argparse loses the `--` between its two passes."""
+    if "--" not in words:
+        return list(words)
+    end = list(words).index("--")
+    return [*words[:end], *(_MARK + word for word in words[end + 1 :])]

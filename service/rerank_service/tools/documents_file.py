@@ -177,8 +177,8 @@ def _text(content: str | dict[str, Any], place: str) -> str:
 
 
 def _id(row: Mapping[str, Any], name: str | None) -> str | None:
-    """Return the id as text. Ids that are not strings, such as those of MongoDB, are shown as JSON."""
-    value = None if name is None else row[name]
+    """Return the id as text; None if it is absent or empty. Other ids, such as those of MongoDB, are shown as JSON."""
+    value = None if name is None or row[name] == "" else row[name]
     return value if value is None or isinstance(value, str) else orjson.dumps(value, default=str).decode()
 
 

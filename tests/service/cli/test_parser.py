@@ -58,6 +58,13 @@ def test_words_after_two_dashes_are_values() -> None:
     assert (parsed.documents, parsed.server, parsed.top_n) == (["--server", "-x"], None, 1)
 
 
+def test_all_arguments_may_follow_two_dashes() -> None:
+    """A later `--` is a value. Other types than texts are converted."""
+    parsed = _parsed("rank", "--server", "127.0.0.1:1", "--", "--query", "--text", "--")
+    assert (parsed.query, parsed.documents) == ("--query", ["--text", "--"])
+    assert _parsed("eval", "--", "-a.jsonl").collections == [Path("-a.jsonl")]
+
+
 def test_missing_argument_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """Options alone are not enough."""
     with pytest.raises(SystemExit):

@@ -37,6 +37,13 @@ def test_texts_are_read_as_they_were_ranked(tmp_path: Path) -> None:
     assert [document.id for document in documents] == [str(number) for number in range(len(_HARD))]
 
 
+def test_empty_ids_are_no_ids(tmp_path: Path) -> None:
+    """A ranking of texts without ids has an empty column."""
+    path = tmp_path / "out.tsv"
+    path.write_text(f"{row(COLUMNS)}\n{row(['1', '0', '', '0.5', '1', '', '', 'false', 'a'])}\n")
+    assert list(read_documents(path, "tsv", DocumentColumns())) == [FileDocument("a", "a", id=None)]
+
+
 @given(st.lists(_TEXTS, min_size=1, max_size=5))
 def test_any_text_survives(texts: list[str]) -> None:
     """A row is the inverse of its values."""
