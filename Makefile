@@ -56,16 +56,43 @@ define build
 	  $(3) $(BUILD_OPTIONS) .
 endef
 
-# Variables of the command line: what is not listed here would do nothing, and is refused
-VARIABLES := PYTHON VENV EXPORT_VENV GPU_VENV RAY_VENV WHEEL_VENV LOWEST_VENV LOWEST_PYTHON OPENVINO_VENV DOCS_VENV OPENVINO_RUNTIME IMAGE EXPORT_IMAGE BASE EXTRA INDEX \
-  BUILDER BUILD_OPTIONS IMAGE_PIP_CONF IMAGE_CA SOURCE_DATE_EPOCH TWICE \
-  SCREENSHOTS MODEL OUT REVISION PRECISIONS OPTIONS STARTER QUICK PEERS RUNTIME COLLECTION KEEP ONLY LAYERS FRESH
+# Variables of the command line, by target. Any other one would have no effect, and is rejected
+EVERYWHERE := PYTHON VENV
+OF_export := MODEL OUT REVISION PRECISIONS OPTIONS EXPORT_VENV
+OF_export-test := EXPORT_VENV
+OF_.model-given := MODEL
+OF_starter := STARTER EXPORT_VENV
+OF_golden := STARTER EXPORT_VENV
+OF_test-clients := KEEP ONLY
+OF_browser-test := SCREENSHOTS
+OF_bench := QUICK PEERS ONLY NO_AMX STARTER FRESH RUNTIME EXPORT_VENV OPENVINO_VENV OPENVINO_RUNTIME
+OF_bench-shapes := QUICK ONLY LAYERS FRESH KEEP EXPORT_VENV
+OF_bench-highlights := MODEL COLLECTION
+OF_openvino-test := OPENVINO_VENV OPENVINO_RUNTIME
+OF_gpu-test := GPU_VENV
+OF_test-ray := RAY_VENV
+OF_lowest-test := LOWEST_VENV LOWEST_PYTHON
+OF_wheel-test := WHEEL_VENV
+OF_site := DOCS_VENV
+OF_site-serve := DOCS_VENV
+OF_nightly := $(OF_export-test) $(OF_openvino-test) $(OF_test-ray) $(OF_test-clients) $(OF_lowest-test)
+OF_clean := EXPORT_VENV WHEEL_VENV OPENVINO_VENV GPU_VENV RAY_VENV LOWEST_VENV DOCS_VENV
+BUILDS := BASE BUILDER BUILD_OPTIONS IMAGE_PIP_CONF IMAGE_CA SOURCE_DATE_EPOCH
+OF_image := IMAGE EXTRA $(BUILDS)
+OF_export-image := EXPORT_IMAGE INDEX $(BUILDS)
+OF_sbom := IMAGE OUT EXTRA BUILDER
+OF_image-test := BASE TWICE
+VARIABLES := $(sort $(EVERYWHERE) $(foreach list,$(filter OF_%,$(.VARIABLES)),$($(list))))
 PASSED_ON := RERANK_% HF_% PIP_% UV_% %_PROXY %_proxy
+GOALS := $(or $(MAKECMDGOALS),help)
+TAKEN := $(EVERYWHERE) $(foreach goal,$(GOALS),$(OF_$(goal)))
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
-UNKNOWN := $(firstword $(sort $(filter-out $(VARIABLES) $(PASSED_ON),$(GIVEN))))
+# A file as the target, such as .venv/.dev, may need any of them
+UNKNOWN := $(firstword $(sort $(filter-out $(PASSED_ON) $(if $(findstring /,$(GOALS)),$(VARIABLES),$(TAKEN)),$(GIVEN))))
 ifneq ($(UNKNOWN),)
-NEAREST := $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' '$(UNKNOWN)' $(VARIABLES) 2>/dev/null)
-$(error unknown variable $(UNKNOWN)$(if $(NEAREST),; did you mean $(NEAREST)?); known: $(VARIABLES))
+OTHERS := $(filter-out .%,$(sort $(foreach list,$(filter OF_%,$(.VARIABLES)),$(if $(filter $(UNKNOWN),$($(list))),$(list:OF_%=%)))))
+NEAREST := $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' '$(UNKNOWN)' $(sort $(TAKEN)) 2>/dev/null)
+$(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) has))$(if $(NEAREST),; did you mean $(NEAREST)? It,; it) takes $(sort $(TAKEN)))
 endif
 
 .DEFAULT_GOAL := help
@@ -147,7 +174,7 @@ import-graph: $(VENV)/.dev  ## print which package of the service imports which
 	@$(BIN)/python docs/import_graph.py
 
 docs-drift: docs  ## fail when a page made from code is out of date
-	git diff --exit-code -- docs/settings.md docs/metrics.md docs/models.md docs/clients.md docs/reference
+	git diff --exit-code -- README.md docs/settings.md docs/metrics.md docs/models.md docs/clients.md docs/reference
 
 # Not with --quiet, which would hide warnings from --strict. The variable hides an advertisement of a successor
 site: $(DOCS_VENV)/.docs  ## build the documentation site in build/site; a broken link or a page outside the navigation is an error
@@ -163,8 +190,14 @@ export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL
 	@$(EXPORT_VENV)/bin/rerank export "$(MODEL)" $(if $(OUT),--out "$(OUT)") $(if $(REVISION),--revision "$(REVISION)") \
 	  $(if $(PRECISIONS),--precisions "$(PRECISIONS)") $(OPTIONS)
 
+# Before the installation, which takes minutes. A hub id is NAME or ORGANISATION/NAME
 .model-given:
-	@test -n "$(MODEL)" || { echo "say which model: make export MODEL=<hub id or folder> [OUT=<folder>] [REVISION=…] [PRECISIONS=fp32,fp16,int8]"; exit 2; }
+	@test -n "$(MODEL)" || { echo "say which model: make export MODEL=<hub id or folder> [OUT=<folder>] [REVISION=…] [PRECISIONS=fp32,fp16,int8]" >&2; exit 2; }
+	@if test -d "$(MODEL)"; then test -f "$(MODEL)/config.json" || \
+	    { echo "MODEL is $(MODEL), a folder without config.json: give the folder that has the model's config.json" >&2; exit 2; }; \
+	  elif test -e "$(MODEL)"; then echo "MODEL is $(MODEL), a file: give the folder of the model" >&2; exit 2; \
+	  else printf %s "$(MODEL)" | grep -Eqx '[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?' || \
+	    { echo "MODEL is $(MODEL), and there is no such folder: give a folder, or a hub id such as cross-encoder/ms-marco-MiniLM-L6-v2" >&2; exit 2; }; fi
 
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python $(PYTEST) tests/export

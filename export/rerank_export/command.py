@@ -1,11 +1,12 @@
 """The `rerank export` command: a model from the hub or a folder becomes a bundle for `rerank serve`."""
 
 import argparse
+import shlex
 from collections.abc import Callable
 
 from rerank_export.command_options import add_options
 from rerank_service.cli.commands import Command
-from rerank_service.installation import command_name
+from rerank_service.installation import command_name, serve_command
 
 _REQUIREMENTS = (
     "Exporting needs the extra `export` of rerank-service, in an environment of its own: "
@@ -45,7 +46,7 @@ def _export(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
         say(finding.summary())
     megabytes = sum(path.stat().st_size for path in request.out.iterdir()) / 1e6
     say(f"done: {request.out}, {megabytes:.1f} MB; {exported.verified.manifest.verdict}")
-    say(f"serve it with: {command_name()} serve --model {request.out}")
+    say(f"serve it with: {serve_command()} {shlex.quote(str(request.out))}")
 
 
 COMMAND = Command(

@@ -100,7 +100,7 @@ def _verify(built: BuiltBundle, model: InspectedModel, plan: ExportPlan, reporte
             precisions=plan.precisions,
             parity_set=plan.parity_set,
             allow_drift=plan.request.gate.allow_drift,
-            progress=reporter.progress,
+            reporter=reporter,
         )
     )
 

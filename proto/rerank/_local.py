@@ -68,5 +68,5 @@ def _hint() -> str:
     try:
         from rerank_service.installation import install_command
     except ModuleNotFoundError:
-        return "Install rerank-service with the extra [cpu]"
-    return f"Install it: {install_command('cpu')}"
+        return "Install it with the extra [cpu]: pip install 'PATH_OF_THE_REPOSITORY_OR_WHEEL[cpu]'"
+    return f"Install it: {install_command('cpu', anywhere=True)}"

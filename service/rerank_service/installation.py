@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +25,8 @@ def command_name() -> str:
     started = Path(sys.argv[0])
     script = started if started.name == _COMMAND else Path(sys.executable).with_name(_COMMAND)
     if not script.is_file():
-        return f"{_quoted(Path(sys.executable))} -m rerank_service"
-    return _by_name_or_path(script)
+        return f"{shlex.quote(_relative_path(Path(sys.executable)))} -m rerank_service"
+    return _by_name_or_path(script, _relative_path)
 
 
 def export_command() -> str:
@@ -35,20 +36,39 @@ def export_command() -> str:
     return f"{command_name()} export MODEL --out out/my-model"
 
 
-def install_command(extra: str) -> str:
-    """Return the command that adds an extra, such as `cpu`, to this installation."""
-    editable, source = _source(extra)
-    return f"{_pip_install()} {'-e ' if editable else ''}{shlex.quote(source)}"
+def serve_command() -> str:
+    """Return the command that serves a bundle which this environment made.
+
+    `make export` runs in an environment of its own, which is no place for a server. In a checkout, `make run` made the
+    command of the other environment, or makes it.
+    """
+    if not Path("Makefile").is_file() or not _origin().get("dir_info", {}).get("editable"):
+        return f"{command_name()} serve --model"
+    others = (Path(place) for place in (".venv/bin/rerank", ".venv-openvino/bin/rerank", ".venv-gpu/bin/rerank"))
+    other = next((script for script in others if script.is_file()), None)
+    if find_spec("torch") is None or other is None:
+        return f"{command_name()} serve --model"
+    return f"{_by_name_or_path(other, str)} serve --model"
 
 
-def _source(extra: str) -> tuple[bool, str]:
+def install_command(extra: str, *, anywhere: bool = False) -> str:
+    """Return the command that adds an extra, such as `cpu`, to this installation.
+
+    `anywhere`: with absolute paths, for readers whose terminal may be in another folder, such as those of a notebook.
+    """
+    shown = str if anywhere else _relative_path
+    editable, source = _source(extra, shown)
+    return f"{_pip_install(shown)} {'-e ' if editable else ''}{shlex.quote(source)}"
+
+
+def _source(extra: str, shown: Callable[[Path], str]) -> tuple[bool, str]:
     """Return whether this installation is editable, and its source with the extra, as an argument of pip."""
     origin = _origin()
     url = str(origin.get("url", ""))
     if url.startswith("file:"):
         path = Path(unquote(urlsplit(url).path))
         if path.exists():
-            return bool(origin.get("dir_info", {}).get("editable")), f"{_relative_path(path)}[{extra}]"
+            return bool(origin.get("dir_info", {}).get("editable")), f"{shown(path)}[{extra}]"
     elif "vcs_info" in origin:
         vcs = origin["vcs_info"]
         return False, f"{_PACKAGE}[{extra}] @ {vcs['vcs']}+{url}@{vcs['commit_id']}"
@@ -66,23 +86,19 @@ def _origin() -> dict[str, Any]:
     return json.loads(record) if record else {}
 
 
-def _pip_install() -> str:
+def _pip_install(shown: Callable[[Path], str]) -> str:
     python = Path(sys.executable)
     script = python.with_name("pip")
     if script.is_file():
-        return f"{_by_name_or_path(script)} install"
+        return f"{_by_name_or_path(script, shown)} install"
     if find_spec("pip") is None:
-        return f"uv pip install --python {_quoted(python)}"
-    return f"{_quoted(python)} -m pip install"
+        return f"uv pip install --python {shlex.quote(shown(python))}"
+    return f"{shlex.quote(shown(python))} -m pip install"
 
 
-def _by_name_or_path(script: Path) -> str:
+def _by_name_or_path(script: Path, shown: Callable[[Path], str]) -> str:
     on_path = shutil.which(script.name)
-    return script.name if on_path and Path(on_path).samefile(script) else _quoted(script)
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(_relative_path(path))
+    return script.name if on_path and Path(on_path).samefile(script) else shlex.quote(shown(script))
 
 
 def _relative_path(path: Path) -> str:

@@ -12,6 +12,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+STAGE_DETAIL = " · "
+"""Stands between the name of a stage and a text that changes."""
 LINES = 10
 """Number of lines that `progress` prints where standard error is not a terminal."""
 
@@ -41,13 +43,24 @@ def progress(description: str, total: int | None, *, lines: int = LINES) -> Iter
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Show the name of the current stage while the block runs: a spinner on a terminal, a line per stage elsewhere."""
+    """Show the name of the current stage while the block runs: a spinner on a terminal, a line per stage elsewhere.
+
+    A text after " · " may change while the stage lasts. The spinner shows it; lines have that of the beginning.
+    """
     console = stderr_console()
     if console.is_terminal:
         with console.status("") as status:
             yield status.update
     else:
-        yield lambda stage: console.print(stage, soft_wrap=True)
+        last = ""
+
+        def line(stage: str) -> None:
+            nonlocal last
+            before, last = last, stage.partition(STAGE_DETAIL)[0]
+            if last != before:
+                console.print(stage, soft_wrap=True)
+
+        yield line
 
 
 def kept_stages(clock: Callable[[], float] | None = None) -> Callable[[str], None]:

@@ -23,7 +23,7 @@ from rerank_service.lifecycle.shutdown import ShutdownTimeouts
 from rerank_service.metrics.config_state import ConfigFiles
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.catalog.reading import read_catalog
-from rerank_service.models.files import STARTER
+from rerank_service.models.files import STARTER, model_folder
 from rerank_service.models.hosted_names import HOSTED_NAMES
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
@@ -96,7 +96,7 @@ def single_model_options(settings: Settings) -> ModelOptions:
 
 def _single_entry(settings: Settings) -> ModelEntry:
     return ModelEntry(
-        folder=settings.model or STARTER,
+        folder=STARTER if settings.model is None else model_folder(settings.model),
         place="starter model" if settings.model is None else "--model",
         name=settings.model_name,
         aliases=settings.aliases,

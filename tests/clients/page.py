@@ -11,11 +11,13 @@ from clients.records import Record
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "clients.md"
+README = HERE.parents[1] / "README.md"
 RECORDS = HERE / "records.jsonl"
 GOLDEN = HERE / "golden"
 _BEGIN = "<!-- made from tests/clients/records.jsonl by make docs -->\n"
 _END = "<!-- end of the generated table -->\n"
 _HEAD = "| client | versions | language | dialect | setup line | notes |\n|---|---|---|---|---|---|\n"
+_COUNT = re.compile(r"\[\d+ (?=tested clients\]\(docs/clients\.md#tested-clients\))")
 _PARTIAL = re.compile(r"\bpartial\(([\w.]+), (.*)\)$")
 
 
@@ -54,6 +56,21 @@ def _code(line: str) -> str:
     return f"`{line.replace('|', chr(92) + '|')}`" if line else ""
 
 
+def clients(tested_setups: list[Record]) -> set[str]:
+    """Return the names of all clients. Names such as `Dify, TEI` are of one application."""
+    return {record.client.partition(", ")[0] for record in tested_setups}
+
+
+def counted(readme: str, tested_setups: list[Record]) -> str:
+    """Return the README with the number of tested clients."""
+    text, found = _COUNT.subn(f"[{len(clients(tested_setups))} ", readme)
+    if found != 1:
+        raise ValueError(
+            f"README.md names the number of tested clients {found} times: name it once, as [N tested clients]"
+        )
+    return text
+
+
 def made(page: str, tested_setups: list[Record]) -> str:
     """Return the page with a new table. All other text is written by hand and stays."""
     before, _, rest = page.partition(_BEGIN)
@@ -70,8 +87,10 @@ def keep(recorded: Path) -> None:
 
 
 def write() -> None:
-    """Write the page with a new table."""
-    PAGE.write_text(made(PAGE.read_text(encoding="utf-8"), records.read(RECORDS)), encoding="utf-8")
+    """Write the page with a new table, and the README with the number of clients."""
+    tested_setups = records.read(RECORDS)
+    PAGE.write_text(made(PAGE.read_text(encoding="utf-8"), tested_setups), encoding="utf-8")
+    README.write_text(counted(README.read_text(encoding="utf-8"), tested_setups), encoding="utf-8")
 
 
 def compare(recorded: Path) -> int:

@@ -25,7 +25,7 @@ def test_log_lines_go_to_standard_error(arguments: tuple[str, ...], tmp_path: Pa
     assert done.returncode == 0
     assert "loading" not in done.stdout
     assert "debug" not in done.stdout
-    assert done.stdout.startswith(("┏", "engines"))
+    assert done.stdout.startswith(("collection", "engines"))
     if arguments[0] == "eval":
         assert '"event": "loading"' in done.stderr
         assert done.stderr.splitlines()[-1] == "one: 2 of 2"

@@ -8,7 +8,7 @@ import pytest
 
 from rerank_export.errors import ExportFailed
 from rerank_export.gate.gate_options import GateOptions
-from rerank_export.gate.parity_set import encode_fitting, read_parity_set
+from rerank_export.gate.parity_set import encode_fitting, left_out_line, read_parity_set
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
@@ -94,3 +94,15 @@ def test_invalid_number_of_queries_is_refused(value: str, monkeypatch: pytest.Mo
     monkeypatch.setenv("RERANK_PARITY_QUERIES", value)
     with pytest.raises(ExportFailed, match=f"RERANK_PARITY_QUERIES='{value}' must be a whole number of at least 1"):
         GateOptions()
+
+
+def test_queries_that_are_left_out_are_reported(tmp_path: Path) -> None:
+    """With the limit. A set whose queries all fit has no line."""
+    lines = [{"query": query, "documents": ["x", "y"]} for query in ("a", "b", "c")]
+    whole = read_parity_set(_write(tmp_path, *lines), None)
+    fitting = read_parity_set(_write(tmp_path, *lines), 1)
+    assert left_out_line(whole, whole, 64) == ""
+    assert left_out_line(whole, fitting, 64) == (
+        "parity set: 2 of 3 queries are left out, because they do not fit the model's window of 64 tokens; the gate "
+        "compares the other 1"
+    )

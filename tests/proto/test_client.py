@@ -1,13 +1,13 @@
 """rerank.client against a real server: callers get the original error, and no call stays open.
 
-Covers client.py and the private modules _channel, _messages and _async_stream.
+Covers client.py and the private modules _messages and _async_stream.
 """
 
 import asyncio
 import itertools
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,12 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from rerank._channel import channel_options
 from rerank.client import AsyncRerankClient, RerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
+from support.both_clients import Method, in_thread
 from support.limits import request_limits
 from support.running import Running, Served, running, served
 
@@ -28,28 +28,6 @@ TIMES = 30
 """Number of runs of each race."""
 MANY = 4000
 """More documents than gRPC's flow control accepts: the client is still writing when the server rejects the call."""
-
-Method = Callable[..., Coroutine[Any, Any, pb.RerankResponse]]
-
-
-def _in_thread(method: Callable[..., pb.RerankResponse]) -> Method:
-    return partial(asyncio.to_thread, method)
-
-
-@pytest.fixture(params=["asyncio", "blocking"])
-async def methods(request: pytest.FixtureRequest, edges: Served) -> AsyncIterator[tuple[Method, Method]]:
-    """Return rerank and rerank_stream of each client."""
-    with RerankClient(edges.address) as blocking:
-        if request.param == "asyncio":
-            yield edges.client.rerank, edges.client.rerank_stream
-        else:
-            yield _in_thread(blocking.rerank), _in_thread(blocking.rerank_stream)
-
-
-@pytest.fixture
-def stream(methods: tuple[Method, Method]) -> Method:
-    """Return rerank_stream of each client."""
-    return methods[1]
 
 
 async def _finished(core: Running) -> None:
@@ -107,51 +85,6 @@ async def test_a_cancelled_source_ends_the_call(edges: Served) -> None:
     with pytest.raises(asyncio.CancelledError):
         await edges.client.rerank_stream("0", _raise_after_async(asyncio.CancelledError(), "1"))
     await _finished(edges.core)
-
-
-@pytest.mark.parametrize(
-    ("document", "error", "words"),
-    [
-        (5, TypeError, r"documents\[1\] must be a str or a Document, not int"),
-        ({"text": "1"}, TypeError, r"documents\[1\] must be .* not dict: for an object, pass Document\(json="),
-        (None, TypeError, "must be a str or a Document, not NoneType"),
-        (b"1", TypeError, "must be a str or a Document, not bytes"),
-    ],
-    ids=["number", "object", "none", "bytes"],
-)
-async def test_documents_of_a_wrong_type_are_rejected_by_the_client(
-    edges: Served, methods: tuple[Method, Method], document: object, error: type[Exception], words: str
-) -> None:
-    """With the same message in every method."""
-    for method in methods:
-        with pytest.raises(error, match=words):
-            await method("0", ["1", document])
-    with pytest.raises(error, match=words):
-        await edges.client.rerank_stream("0", _raise_after_async(AssertionError(), "1", document))
-    await _finished(edges.core)
-
-
-@pytest.mark.parametrize(
-    ("query", "options", "error", "words"),
-    [
-        (5, {}, TypeError, "query must be a str, not int"),
-        ("0", {"top_k": 1}, ValueError, "top_k is not an option: did you mean top_n"),
-        ("0", {"cutoff": 1}, ValueError, "cutoff is not an option: rerank.proto lists"),
-        ("0", {"top_n": 2**40}, ValueError, "top_n is 1099511627776"),
-        ("0", {"top_n": True}, TypeError, "top_n is True"),
-        ("0", {"window_score": "max"}, ValueError, "window_score is 'max'"),
-        ("0", {"rank_fields": "title"}, TypeError, "rank_fields must be a list of names, not one str"),
-        ("0", {"top_n": "1"}, TypeError, "top_n is '1': .*integer"),
-    ],
-    ids=["number", "unknown", "unlike", "range", "bool", "enum", "letters", "type"],
-)
-async def test_wrong_queries_and_options_are_rejected_by_the_client(
-    methods: tuple[Method, Method], query: object, options: dict[str, object], error: type[Exception], words: str
-) -> None:
-    """Before the client starts a call."""
-    for method in methods:
-        with pytest.raises(error, match=words):
-            await method(query, ["1"], **options)
 
 
 async def test_lone_surrogates_become_the_replacement_character(methods: tuple[Method, Method]) -> None:
@@ -251,7 +184,7 @@ async def test_a_partial_ranking_during_a_write_is_returned(small_model: Bundle)
                     for method, source in (
                         (edges.client.rerank_stream, itertools.repeat("1 " * 500)),
                         (edges.client.rerank_stream, _stalled()),
-                        (_in_thread(blocking.rerank_stream), itertools.repeat("1 " * 500)),
+                        (in_thread(blocking.rerank_stream), itertools.repeat("1 " * 500)),
                     )
                 ]
                 for _ in calls:
@@ -328,99 +261,3 @@ async def test_documents_are_split_into_messages_by_number(stream: Method) -> No
     response = await stream("0", (f"{number % 100} {number // 100}" for number in range(1000)))
     assert sorted(result.index for result in response.results) == list(range(1000))
     assert [result.index for result in response.results[:2]] == [999, 899]
-
-
-async def test_loopback_addresses_bypass_the_proxy(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If http_proxy is set and no_proxy is not."""
-    for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY", "grpc_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    port = edges.grpc.port
-    for address in (f"127.0.0.1:{port}", f"localhost:{port}", f"dns:///localhost:{port}", f"ipv4:127.0.0.1:{port}"):
-        async with AsyncRerankClient(address, timeout=30) as client:
-            assert await client.models()
-        with RerankClient(address, timeout=30) as blocking:
-            assert await asyncio.to_thread(blocking.models)
-
-
-@pytest.mark.parametrize(
-    ("address", "direct"),
-    [
-        ("localhost", True),
-        ("[::1]:50051", True),
-        ("127.1.2.3:50051", True),
-        ("0.0.0.0:50051", True),
-        ("[::]:50051", True),
-        ("[::2]:50051", False),
-        ("localhost.example.com:50051", False),
-        ("127.example.com:50051", False),
-        ("dns:///rerank-headless:50051", False),
-    ],
-)
-def test_only_loopback_addresses_bypass_the_proxy(address: str, direct: bool) -> None:
-    """Other addresses use the proxy of the environment."""
-    assert (("grpc.enable_http_proxy", 0) in channel_options(address, ())) is direct
-
-
-async def test_channel_options_of_the_caller_override_the_defaults(edges: Served) -> None:
-    """In both clients."""
-    options = [("grpc.max_receive_message_length", 8)]
-    async with AsyncRerankClient(edges.address, options=options) as client:
-        with pytest.raises(grpc.RpcError) as caught:
-            await client.models()
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    with RerankClient(edges.address, options=options) as blocking, pytest.raises(grpc.RpcError) as caught:
-        await asyncio.to_thread(blocking.models)
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-@pytest.mark.parametrize("single", ["a text", b"bytes", pb.Document(text="1")])
-async def test_a_single_document_is_rejected(single: Any) -> None:
-    """A string is iterable, and each letter would be ranked as a document."""
-    with RerankClient("127.0.0.1:9") as client:
-        for rank in (client.rerank, client.rerank_stream):
-            with pytest.raises(TypeError, match="several documents"):
-                rank("0", single)
-    async with AsyncRerankClient("127.0.0.1:9") as other:
-        for rank_async in (other.rerank, other.rerank_stream):
-            with pytest.raises(TypeError, match="several documents"):
-                await rank_async("0", single)
-
-
-@pytest.mark.parametrize("documents", [None, 5, {"a": "1", "b": "2"}], ids=["none", "number", "dict"])
-async def test_an_object_that_is_not_a_collection_of_documents_is_rejected(documents: Any) -> None:
-    """Before a call. For a dict, the keys would be ranked."""
-    with RerankClient("127.0.0.1:9") as client:
-        for rank in (client.rerank, client.rerank_stream, client.scores):
-            with pytest.raises(TypeError, match="documents must be several documents, not "):
-                rank("0", documents)
-    async with AsyncRerankClient("127.0.0.1:9") as other:
-        for rank_async in (other.rerank, other.rerank_stream):
-            with pytest.raises(TypeError, match="documents must be several documents, not "):
-                await rank_async("0", documents)
-
-
-async def test_asynchronous_documents_need_an_asynchronous_stream() -> None:
-    """Other methods name the right one."""
-
-    async def documents() -> AsyncIterator[str]:
-        yield "1"
-
-    with RerankClient("127.0.0.1:9") as client:
-        for rank in (client.rerank, client.rerank_stream, client.scores):
-            with pytest.raises(TypeError, match="rerank_stream or scores of AsyncRerankClient"):
-                rank("0", documents())  # type: ignore[arg-type]
-    async with AsyncRerankClient("127.0.0.1:9") as other:
-        with pytest.raises(TypeError, match="rerank_stream or scores of AsyncRerankClient"):
-            await other.rerank("0", documents())  # type: ignore[arg-type]
-
-
-async def test_a_coroutine_function_as_on_scores_is_rejected() -> None:
-    """Nobody would await it."""
-
-    async def on_scores(scores: pb.PartialScores) -> None:
-        raise AssertionError(scores)
-
-    async with AsyncRerankClient("127.0.0.1:9") as client:
-        with pytest.raises(TypeError, match="on_scores is a coroutine function"):
-            await client.rerank_stream("0", ["1"], on_scores=on_scores)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.installation import command_name, install_command
+from rerank_service.installation import command_name, install_command, serve_command
 
 
 def _installed_from(folder: Path, record: object) -> Path:
@@ -77,3 +77,34 @@ def test_help_shows_a_command_name_that_works() -> None:
     script = Path(sys.executable).with_name("rerank")
     done = subprocess.run([script, "eval", "--help"], capture_output=True, text=True, timeout=60, check=True)
     assert "rerank eval data/trec-dl19.jsonl.gz --depth 100" in " ".join(done.stdout.split())
+
+
+def test_command_for_anywhere_has_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a notebook is not that of a terminal."""
+    record = {"url": tmp_path.as_uri(), "dir_info": {"editable": True}}
+    monkeypatch.syspath_prepend(_installed_from(tmp_path / "site", record))
+    monkeypatch.chdir(tmp_path)
+    assert install_command("cpu").endswith(" -e '.[cpu]'")
+    assert install_command("cpu", anywhere=True).endswith(f" -e '{tmp_path}[cpu]'")
+
+
+def test_bundle_is_served_by_the_command_of_make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of the exporter has torch, and is no place for a server. Elsewhere, its own command is named."""
+    own = serve_command()
+    assert own == f"{command_name()} serve --model"
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(
+        _installed_from(tmp_path / "site", {"url": "file:///x", "dir_info": {"editable": True}})
+    )
+    script = tmp_path / ".venv" / "bin" / "rerank"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    monkeypatch.chdir(tmp_path)
+    assert serve_command() == f"{command_name()} serve --model"
+    (tmp_path / "Makefile").touch()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert serve_command() == ".venv/bin/rerank serve --model"
+    script.unlink()
+    assert serve_command() == f"{command_name()} serve --model"

@@ -17,7 +17,7 @@ from rerank_service.models.files import STARTER
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import Names
 from rerank_service.models.tuning.startup import EngineRequest
-from rerank_service.settings import Settings
+from rerank_service.settings import Settings, read_settings
 from rerank_service.wiring import (
     empty_registry,
     model_entries,
@@ -130,3 +130,12 @@ def test_commands_without_a_server_use_one_model() -> None:
         single_model_options(settings)
     assert single_model_options(Settings(models=Path("f"), model=Path("m"))).folder == Path("m")
     assert single_model_options(Settings()).folder == STARTER
+
+
+def test_starter_is_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every command with --model, and for local(). A folder of that name in the current folder has precedence."""
+    monkeypatch.chdir(tmp_path)
+    assert single_model_options(read_settings(model="starter")).folder == STARTER
+    assert single_model_options(read_settings()).folder == STARTER
+    (tmp_path / "starter").mkdir()
+    assert single_model_options(read_settings(model="starter")).folder == Path("starter")

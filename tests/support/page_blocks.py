@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(
     r"^(?P<margin> *)(?P<fence>```+)(?P<info>[^`\n]*)\n(?P<text>.*?)^ *(?P=fence)`* *$", re.MULTILINE | re.DOTALL
 )
-_MARKER = re.compile(r"<!-- (tested|not run): (.+?) -->\s*\Z")
 _TITLE = re.compile(r'title="([^"]+)"')
 
 
@@ -27,8 +26,6 @@ class Block:
     title: str
     """Name of the file that a reader saves the block in, or ""."""
     text: str
-    marker: tuple[str, str] | None
-    """The comment before the block: ("tested", path) or ("not run", reason)."""
 
     def __str__(self) -> str:
         """Return the place of the block."""
@@ -50,14 +47,12 @@ def blocks(page: str) -> Iterator[Block]:
         language, _, options = found["info"].strip().partition(" ")
         language = {"py": "python", "shell": "sh"}.get(language, language)
         title = _TITLE.search(options)
-        marker = _MARKER.search(text[: found.start()])
         yield Block(
             page,
             text.count("\n", 0, found.start()) + 1,
             language,
             title[1] if title else "",
             textwrap.dedent(found["text"]),
-            (marker[1], marker[2]) if marker else None,
         )
 
 

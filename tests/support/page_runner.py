@@ -68,7 +68,7 @@ class PageRunner:
 @contextmanager
 def started_runner() -> Iterator[PageRunner]:
     """Start the process, and end it after the block."""
-    variables = environment(PYTHONPATH=str(Path(__file__).parents[1]))
+    variables = environment(PYTHONPATH=str(Path(__file__).parents[1]), COLUMNS="80")  # pages show a terminal
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
     command = [sys.executable, "-m", "support.page_runner"]
     pipe = subprocess.PIPE

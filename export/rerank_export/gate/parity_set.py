@@ -119,6 +119,18 @@ def encode_fitting(parity_set: ParitySet, tokenizer: PairTokenizer) -> tuple[Par
     return fitting, encoded
 
 
+def left_out_line(whole: ParitySet, fitting: ParitySet, max_tokens: int) -> str:
+    """Return a line about the queries that `encode_fitting` left out; empty if it kept all."""
+    count = len(whole.queries) - len(fitting.queries)
+    if not count:
+        return ""
+    left_out, does_not = ("is left out", "it does not") if count == 1 else ("are left out", "they do not")
+    return (
+        f"parity set: {count} of {counted(len(whole.queries), 'query')} {left_out}, because {does_not} fit the model's "
+        f"window of {counted(max_tokens, 'token')}; the gate compares the other {len(fitting.queries)}"
+    )
+
+
 def encode_query(query: Query, tokenizer: PairTokenizer, *, document_tokens: int | None = None) -> list[EncodedPair]:
     """Encode a query's pairs, with at most `document_tokens` tokens of each document.
 

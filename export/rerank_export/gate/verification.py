@@ -11,11 +11,11 @@ from rerank_export.gate.edge_pairs import EDGE_PAIRS, EdgeComparison, compare_ed
 from rerank_export.gate.golden_pairs import golden_pairs
 from rerank_export.gate.graph_checker import GraphChecker
 from rerank_export.gate.graph_finding import GraphFinding
-from rerank_export.gate.parity_set import ParitySet, encode_query
+from rerank_export.gate.parity_set import ParitySet, encode_query, left_out_line
 from rerank_export.gate.report_json import Measurements, Verdict, measured_variant, report
 from rerank_export.gate.tolerance import EDGES, EDGES_ROUNDED
 from rerank_export.gate.torch_reference import TorchReference
-from rerank_export.reporter import Progress
+from rerank_export.reporter import Reporter
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
 from rerank_export.variants.int8_sensitivity import SAMPLE_DOCUMENT_TOKENS, SAMPLE_QUERIES, Sensitivity
@@ -41,7 +41,7 @@ class GateSubject:
     parity_set: ParitySet
     allow_drift: bool
     """Keep and mark a bundle whose scores are outside the tolerance."""
-    progress: Progress
+    reporter: Reporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,9 @@ def verify(subject: GateSubject) -> VerifiedBundle:
     with library_errors_as_export_failed(subject.source, bundle.folder):
         reference = TorchReference(subject.source, subject.scoring, bundle.manifest.max_tokens)
         edges = _check_edge_pairs(subject, reference)
-        checker = GraphChecker(bundle, reference, subject.parity_set, subject.progress)
+        checker = GraphChecker(bundle, reference, subject.parity_set, subject.reporter.progress)
+        if line := left_out_line(subject.parity_set, checker.parity_set, bundle.manifest.max_tokens):
+            subject.reporter.status(line)
         del reference  # frees gigabytes if the model is large
         findings = [_reference_finding(subject, checker)]
         if INT8 in subject.precisions:
@@ -131,7 +133,7 @@ def _int8_finding(subject: GateSubject, checker: GraphChecker) -> GraphFinding:
         encode_query(query, checker.tokenizer, document_tokens=SAMPLE_DOCUMENT_TOKENS)
         for query in checker.parity_set.queries[:SAMPLE_QUERIES]
     ]
-    sensitivity = Sensitivity(subject.bundle, sample, progress=subject.progress)
+    sensitivity = Sensitivity(subject.bundle, sample, progress=subject.reporter.progress)
     for graph in int8_graphs(subject.bundle, sensitivity.candidates()):
         finding = checker.check(graph, rounded=True)
         if not finding.beyond:

@@ -10,6 +10,7 @@ from functools import partial
 
 from rerank_service.cli.settings_arguments import unknown_variables
 from rerank_service.errors import SettingsInvalid
+from rerank_service.installation import command_name
 from rerank_service.settings import Settings
 from rerank_service.tools.doctor.checks import Check, run_checks
 from rerank_service.tools.doctor.finding import Finding, ok, wrong
@@ -36,7 +37,7 @@ def settings_checks(settings: Settings, *, loads: bool) -> list[Check]:
     `loads`: load each model, and score its golden pairs.
     """
     return [
-        Check("settings", partial(_settings, settings), "run `rerank serve --help` for all settings"),
+        Check("settings", partial(_settings, settings), f"run `{command_name()} serve --help` for all settings"),
         Check("TLS", partial(_tls, settings), _FILE_FIX),
         Check("API keys", partial(_keys, settings), _FILE_FIX),
         Check("ports", partial(_ports, settings), "give other addresses or ports"),

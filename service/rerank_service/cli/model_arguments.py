@@ -16,7 +16,7 @@ def add_model_arguments(group: argparse._ArgumentGroup) -> None:
         "--model",
         type=Path,
         metavar="FOLDER",
-        help="model folder (default: RERANK_MODEL, else the bundled starter model)",
+        help="model folder, or starter for the bundled starter model (default: RERANK_MODEL, else starter)",
     )
     group.add_argument(
         "--provider", choices=[provider.value for provider in Provider], help="the same as for rerank serve"

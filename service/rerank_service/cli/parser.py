@@ -1,32 +1,54 @@
-"""The parser of the command line. Errors about unknown options and commands suggest the nearest known one."""
+"""The parser of the command line. Options and other arguments may be mixed, and an unknown option or command suggests
+the nearest known one."""
 
 import argparse
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from rerank_service.cli.help_format import HelpFormatter
+from rerank_service.suggestion import suggestion
 
 _USAGE_ERROR = 2
+_MARK = "\0"
+"""Before a word that is a value, whatever it looks like. No word of a command line can contain it."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports unknown options and commands before any other error."""
+    """Accept options between positional arguments, and report unknown options and commands before any other error."""
 
     def __init__(self, *, renamed: Mapping[str, str] | None = None, **options: Any) -> None:
         """Create a parser. `renamed` maps options of earlier versions to the options that replace them."""
         super().__init__(formatter_class=HelpFormatter, **options)
         self._renamed = renamed or {}
+        self._is_mixing = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the arguments. An unknown option or command ends the process with status 2."""
+        if self._is_mixing:  # called by parse_known_intermixed_args: a pass for options, then one for the others
+            return super().parse_known_args(args, namespace)
         words = list(args or ())
         self._check_command(words)
         self._check_options(words)
-        known, unknown = super().parse_known_args(words, namespace)
+        known, unknown = self._parsed(words, namespace)
         if unknown:
-            self.error(f"unexpected argument: {' '.join(unknown)}")
+            self.error(f"unexpected argument: {' '.join(word.removeprefix(_MARK) for word in unknown)}")
         return known, unknown
+
+    def _parsed(self, words: Sequence[str], namespace: Any) -> Any:
+        """Parse the words. argparse alone refuses an argument after an option: `rank QUERY A --server ADDRESS B`."""
+        if self._has_commands():
+            return super().parse_known_args(words, namespace)
+        self._is_mixing = True
+        try:
+            return self.parse_known_intermixed_args(_marked(words), namespace)
+        finally:
+            self._is_mixing = False
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        return super()._get_value(action, arg_string.removeprefix(_MARK))
+
+    def _has_commands(self) -> bool:
+        return any(action.nargs == argparse.PARSER for action in self._actions)
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line, and end the process with status 2."""
@@ -38,10 +60,10 @@ class Parser(argparse.ArgumentParser):
         )
         name = next((word for word in words if not word.startswith("-")), None)
         if commands is not None and name is not None and name not in commands:
-            self.error(f"there is no command {name}{_suggestion(name, commands)}")
+            self.error(f"there is no command {name}{suggestion(name, commands)}")
 
     def _check_options(self, words: Sequence[str]) -> None:
-        if any(action.nargs == argparse.PARSER for action in self._actions):
+        if self._has_commands():
             words = words[:1]  # the other words belong to the command
         for word in words:
             if word == "--":
@@ -50,7 +72,7 @@ class Parser(argparse.ArgumentParser):
             # argparse treats a word with a space as a value
             if name.startswith("--") and " " not in word and not self._knows(name):
                 renamed = self._renamed.get(name)
-                hint = f": use {renamed}" if renamed else _suggestion(name, list(self._option_string_actions))
+                hint = f": use {renamed}" if renamed else suggestion(name, self._option_string_actions)
                 self.error(f"there is no option {name}{hint}")
 
     def _knows(self, name: str) -> bool:
@@ -58,6 +80,9 @@ class Parser(argparse.ArgumentParser):
         return any(option.startswith(name) for option in self._option_string_actions)
 
 
-def _suggestion(word: str, known: Sequence[str]) -> str:
-    nearest = get_close_matches(word, known, n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+def _marked(words: Sequence[str]) -> list[str]:
+    """Return the words without `--`, and mark those after it. argparse loses the `--` between its two passes."""
+    if "--" not in words:
+        return list(words)
+    end = list(words).index("--")
+    return [*words[:end], *(_MARK + word for word in words[end + 1 :])]

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic_settings import CliSettingsSource
@@ -10,6 +9,7 @@ from pydantic_settings import CliSettingsSource
 from rerank_service.cli.server_arguments import API_KEY, CLIENT_VARIABLES
 from rerank_service.cli.settings_help import default_text, groups
 from rerank_service.settings import Settings, read_settings, without_empty
+from rerank_service.suggestion import nearest_name
 
 _METAVARS = {
     "Path": "FOLDER",
@@ -89,4 +89,4 @@ def unknown_variables(settings: Settings) -> dict[str, str | None]:
     has_keys = bool(settings.api_keys or settings.api_keys_file)
     ignored = known.union(CLIENT_VARIABLES) - (set() if has_keys else {API_KEY})
     names = (name for name in sorted(os.environ.keys() - ignored) if name.startswith("RERANK_"))
-    return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in names}
+    return {name: nearest_name(name, known) for name in names}

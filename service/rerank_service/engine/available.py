@@ -8,6 +8,7 @@ from rerank_service.engine import cpu, cuda, openvino
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Graph, Runner
 from rerank_service.errors import BundleInvalid
+from rerank_service.installation import command_name
 
 
 class _ProviderModule(Protocol):
@@ -87,7 +88,7 @@ def available_engines(provider: Provider, precision: Precision) -> AvailableEngi
             f"--provider {provider.value} --precision {precision.value} does not work here: "
             f"{'; '.join(reasons(skipped)) or 'there is no such engine'}. "
             f"This onnxruntime has {', '.join(BUILT_IN_PROVIDERS)}. "
-            "Choose another --provider or --precision; `rerank tune --explain` lists the engines that work"
+            f"Choose another --provider or --precision; `{command_name()} tune --explain` lists the engines that work"
         )
     return AvailableEngines(working, skipped)
 

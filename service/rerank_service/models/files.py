@@ -1,6 +1,7 @@
 """Names of the files of a model folder, and how its JSON files are read."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,8 @@ from rerank_service.quantities import counted
 
 STARTER = Path(__file__).parent / "starter"
 """Folder of the starter model."""
+STARTER_NAME = "starter"
+"""Short name of that folder, wherever a model folder is given."""
 
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
@@ -24,6 +27,14 @@ _MAX_JSON_BYTES = 8 * 1024 * 1024
 """Maximum size of a JSON file. A tokenizer_config.json of the hub may have a megabyte."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+def model_folder(given: Path, below: Path = Path()) -> Path:
+    """Return the folder that a setting or a file names: `starter` is the bundled starter model, unless there is a
+    folder (or file) of that name. Relative paths begin in the folder `below`."""
+    if str(given) == STARTER_NAME and not os.path.lexists(below / given):
+        return STARTER
+    return below / given
 
 
 def validate(model: type[_Model], value: dict[str, Any], path: Path) -> _Model:

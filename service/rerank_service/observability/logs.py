@@ -5,7 +5,8 @@ import logging
 import os
 import select
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import structlog
@@ -27,10 +28,24 @@ class _LossyFile(io.FileIO):
 
     _stuck = False
     _torn = False
+    _held: list[bytes] | None = None
+
+    def hold(self) -> None:
+        """Keep the lines in memory until `release`."""
+        self._held = []
+
+    def release(self) -> None:
+        """Write the lines that were kept, and hold no others."""
+        held, self._held = self._held, None
+        for line in held or ():
+            self.write(line)
 
     def write(self, content: "ReadableBuffer") -> int:
         """Write as much as possible, and report that everything was written."""
         line = memoryview(content).cast("B")
+        if self._held is not None:
+            self._held.append(bytes(line))
+            return line.nbytes
         with suppress(OSError):
             # a pipe with any room takes PIPE_BUF bytes at once, without waiting
             for start in range(0, len(line), select.PIPE_BUF):
@@ -51,8 +66,23 @@ class _LossyFile(io.FileIO):
         return not self._stuck
 
 
-def configure_logging(form: Literal["auto", "console", "json"], level: str) -> None:
-    """Log to stderr, including the logs of libraries.
+@contextmanager
+def held_log(log: TextIO, *, holds: bool) -> Iterator[Callable[[], None]]:
+    """Hold the lines of a log, the stream of `configure_logging`, until the block ends or calls the function that it
+    gets. So the output for people comes first, where both go to one place. With `holds` false, nothing is held."""
+    raw = log.buffer if isinstance(log, io.TextIOWrapper) else None
+    if not (holds and isinstance(raw, _LossyFile)):
+        yield lambda: None
+        return
+    raw.hold()
+    try:
+        yield raw.release
+    finally:
+        raw.release()
+
+
+def configure_logging(form: Literal["auto", "console", "json"], level: str) -> TextIO:
+    """Log to stderr, including the logs of libraries. Return the stream.
 
     Args:
         form: `console` for people, `json` for one JSON object per line, `auto` for `console` if stderr is a terminal.
@@ -87,6 +117,7 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str) -> N
     )
     logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    return stream
 
 
 def log_by_standard_library() -> None:

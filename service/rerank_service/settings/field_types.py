@@ -44,7 +44,7 @@ def _key_file(value: object) -> object:
 
 def _digest(value: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        raise ValueError(f"is {value!r}: give 64 hexadecimal digits, as `rerank models` shows them")
+        raise ValueError(f"is {value!r}: give 64 hexadecimal digits, as `rerank models --wide` shows them")
     return value.lower()
 
 

@@ -15,4 +15,4 @@ class LogSettings(SettingsGroup):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Minimum level of log lines."""
     example: bool = False
-    """After the start, rank a built-in example through the server and print the result."""
+    """After the start, rank a built-in example through the server and print the result. The log follows it."""

@@ -14,10 +14,11 @@ class ModelSettings(SettingsGroup):
 
     model: Path | None = None
     """Model to serve: a bundle that `rerank export` wrote, a hub folder (model.onnx, tokenizer.json and config.json),
-    or one of the graphs in a hub folder. Unset: the bundled starter model. Example: out/my-model."""
+    or one of the graphs in a hub folder. Unset, and `starter` unless there is a folder of that name: the bundled
+    starter model. Example: out/my-model."""
     model_digest: Digest | None = None
-    """Digest that the bundle of --model must have: 64 hexadecimal digits, as `rerank models` shows them. The server
-    rejects any other bundle. Unset: any digest."""
+    """Digest that the bundle of --model must have: 64 hexadecimal digits, as `rerank models --wide` shows them. The
+    server rejects any other bundle. Unset: any digest."""
     models: Path | None = None
     """Several models to serve: a models file (YAML or JSON), or a folder of bundles. It replaces --model, --model-name,
     --aliases and --model-digest. docs/models-file.md describes the file. Example: /etc/rerank/models.yaml."""

@@ -14,11 +14,12 @@ import orjson
 
 from rerank_service.encoding.object_text import object_text
 from rerank_service.errors import FileInvalid, InvalidRequest, SettingsInvalid
+from rerank_service.installation import command_name
 from rerank_service.surrogates import decode_text
 from rerank_service.tools.tables.csv_records import csv_header, csv_records, open_csv
 from rerank_service.tools.tables.jsonl_records import jsonl_records
 from rerank_service.tools.tables.kinds import DELIMITERS, TABLES, kind_of, pyarrow_needed
-from rerank_service.tools.tables.opening import STDIN, open_binary
+from rerank_service.tools.tables.opening import open_binary, shown_path
 from rerank_service.tools.tables.record import type_name
 
 _DOCUMENT_NAMES = ("document", "text")
@@ -95,7 +96,7 @@ def read_documents(path: Path, kind: str, columns: DocumentColumns) -> Iterator[
     if kind == "txt":
         if columns != DocumentColumns():
             raise SettingsInvalid(
-                f"{_shown(path)} is read as lines of text, which have no columns: give --format "
+                f"{shown_path(path)} is read as lines of text, which have no columns: give --format "
                 f"{'|'.join(TABLES)}, or leave out --document-column and --id-column"
             )
         return _text_documents(path)
@@ -114,14 +115,14 @@ def _text_documents(path: Path) -> Iterator[FileDocument]:
             try:
                 text = decode_text(content).removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError as error:
-                raise FileInvalid(f"{_shown(path)}:{number}: the line {_NOT_UTF8}") from error
+                raise FileInvalid(f"{shown_path(path)}:{number}: the line {_NOT_UTF8}") from error
             if text.strip():
                 yield FileDocument(text, text)
 
 
 def _jsonl_documents(path: Path, columns: DocumentColumns) -> Iterator[FileDocument]:
     for record in jsonl_records(path):
-        place = f"{_shown(path)}:{record.number}"
+        place = f"{shown_path(path)}:{record.number}"
         if record.error:
             raise FileInvalid(f"{place}: {record.error}; correct the line, or give --format txt to rank it as text")
         if isinstance(record.value, str):
@@ -135,9 +136,9 @@ def _jsonl_documents(path: Path, columns: DocumentColumns) -> Iterator[FileDocum
 def _csv_documents(path: Path, delimiter: str, columns: DocumentColumns) -> Iterator[FileDocument]:
     with open_csv(path, delimiter) as reader:
         header = csv_header(reader, path)
-        chosen = columns.chosen(header, f"{_shown(path)}:1")
+        chosen = columns.chosen(header, f"{shown_path(path)}:1")
         for record in csv_records(reader, header):
-            place = f"{_shown(path)}:{record.number}"
+            place = f"{shown_path(path)}:{record.number}"
             if record.error:
                 raise FileInvalid(f"{place}: {record.error}; correct the line")
             yield _document(dict(zip(header, record.value, strict=True)), chosen, place)
@@ -147,10 +148,10 @@ def _parquet_documents(path: Path, columns: DocumentColumns) -> Iterator[FileDoc
     with pyarrow_needed():
         from rerank_service.tools.tables.parquet_records import open_parquet, parquet_records
     with open_parquet(path) as file:
-        chosen = columns.chosen(file.schema_arrow.names, str(_shown(path)))
+        chosen = columns.chosen(file.schema_arrow.names, shown_path(path))
         names = [*chosen.documents, *([chosen.id] if chosen.id else [])]
         for record in parquet_records(file, names):
-            place = f"{_shown(path)}: row {record.number}"
+            place = f"{shown_path(path)}: row {record.number}"
             if record.error:
                 raise FileInvalid(f"{place}: {record.error}; convert the columns to string")
             values = zip(names, record.value, strict=True)
@@ -161,7 +162,7 @@ def _document(row: Mapping[str, Any], columns: DocumentColumns, place: str) -> F
     name, *others = columns.documents
     content = {each: row[each] for each in columns.documents} if others else row[name]
     if not isinstance(content, str | dict):
-        hint = ": `rerank batch` ranks lists" if isinstance(content, list) else ""
+        hint = f": `{command_name()} batch` ranks lists" if isinstance(content, list) else ""
         raise FileInvalid(f"{place}: {name} must be a string or an object, not {type_name(content)}{hint}")
     return FileDocument(content, _text(content, place), _id(row, columns.id))
 
@@ -176,8 +177,8 @@ def _text(content: str | dict[str, Any], place: str) -> str:
 
 
 def _id(row: Mapping[str, Any], name: str | None) -> str | None:
-    """Return the id as text. Ids that are not strings, such as those of MongoDB, are shown as JSON."""
-    value = None if name is None else row[name]
+    """Return the id as text; None if it is absent or empty. Other ids, such as those of MongoDB, are shown as JSON."""
+    value = None if name is None or row[name] == "" else row[name]
     return value if value is None or isinstance(value, str) else orjson.dumps(value, default=str).decode()
 
 
@@ -196,10 +197,6 @@ def _text_of(value: Any) -> str:
     if isinstance(value, bytes):
         raise TypeError
     return str(value)
-
-
-def _shown(path: Path) -> str:
-    return "standard input" if path == STDIN else str(path)
 
 
 def _listed(names: Sequence[str]) -> str:

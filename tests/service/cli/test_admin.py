@@ -16,6 +16,7 @@ from rerank_service.cli.commands.admin import _ACTIONS
 from rerank_service.cli.output.bundles import bundle_json, bundle_line, bundles_table
 from rerank_service.cli.server_arguments import admin_server
 from rerank_service.errors import SettingsInvalid
+from rerank_service.installation import command_name
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.models.model_state import ModelState
 from support.admin import StatedModels, admin_served
@@ -71,7 +72,7 @@ async def test_each_action_calls_its_method(
         f"docs is ready: from {tmp_path / 'docs'}\n",
         f"docs is ready: from {tmp_path / 'v2'}\n",
         f"docs is unloaded: from {tmp_path / 'v2'}\n",
-        "readiness is off: load balancers send no new requests, until `rerank admin ready`\n",
+        f"readiness is off: load balancers send no new requests, until `{command_name()} admin ready`\n",
         "readiness is on: the server is ready as its models are\n",
     ]
     assert [(bundle["name"], bundle["state"]) for bundle in listed] == [("docs", "unloaded"), ("docs", "available")]

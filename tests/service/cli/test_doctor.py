@@ -79,7 +79,8 @@ def test_all_parts_of_a_right_installation_are_ok(starter: Bundle) -> None:
     assert {"Python", "ONNX Runtime", "processor", "cores", "memory", "providers", "engines"} <= names
     assert {"TLS", "API keys", "--grpc-port", "--rest-port", "cache"} <= names
     files, engine, golden_pairs = _named(findings, "model")
-    assert starter.digest in files.text
+    assert files.text == "the starter model is verified, export passed"
+    assert starter.digest in files.details
     assert engine.text.endswith("requested: provider cpu, precision fp32")
     assert golden_pairs.text.startswith("loaded; 8 golden pairs scored, largest difference")
 
@@ -219,7 +220,13 @@ def test_table_shows_texts_literally() -> None:
     shown = captured.get()
     assert all(text in shown for text in ("[red]", "fix: do [b]", "fix: stop", "\ufffd[2J"))
     assert findings_summary(findings) == "3 findings: 1 ok, 1 slow, 1 wrong"
-    assert json.loads(finding_json(findings[2])) == {"name": "three", "status": "wrong", "text": "bad", "fix": "stop"}
+    assert json.loads(finding_json(findings[2])) == {
+        "name": "three",
+        "status": "wrong",
+        "text": "bad",
+        "fix": "stop",
+        "details": "",
+    }
 
 
 def test_broken_environment_is_a_finding(tmp_path: Path) -> None:

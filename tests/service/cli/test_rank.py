@@ -74,9 +74,8 @@ async def test_outputs_have_the_best_window(edges: Served, capsys: pytest.Captur
     tsv, _ = await _printed(capsys, edges, "0", long, "--output", "tsv")
     assert tsv[1].split("\t")[4:7] == [str(result["windows"]), str(window["start"]), str(window["end"])]
     table, _ = await _printed(capsys, edges, "0", long)
-    assert f"best of {result['windows']} windows, characters {window['start']} to {window['end']}" in " ".join(
-        " ".join(line.strip("│ ").split()) for line in table
-    ).replace(" │ ", " ")
+    place = f"best of {result['windows']} windows, characters {window['start']} to {window['end']}"
+    assert any(place in line for line in table)
 
 
 async def test_many_documents_are_a_stream(edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

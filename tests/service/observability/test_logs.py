@@ -164,3 +164,40 @@ def test_a_library_logs_to_the_module_logging() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[:2] == ["event='seen' model='m'", "__main__ INFO event='now'"]
     assert '"event": "theirs"' in done.stdout + done.stderr
+
+
+HELD = """
+import structlog, sys
+from rerank_service.observability.logs import configure_logging, held_log
+log = configure_logging("json", "info")
+try:
+    with held_log(log, holds=True) as release:
+        structlog.get_logger().info("first")
+        print("table", flush=True)
+        if sys.argv[1:]:
+            raise ValueError
+        release()
+        structlog.get_logger().info("second")
+except ValueError:
+    print("failed", flush=True)
+with held_log(log, holds=False):
+    structlog.get_logger().info("third")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "order"),
+    [((), ["table", "first", "second", "third"]), (("fails",), ["table", "first", "failed", "third"])],
+    ids=["released", "failed"],
+)
+def test_held_lines_follow_the_output_for_people(arguments: tuple[str, ...], order: list[str]) -> None:
+    """Where both go to one place. A block that fails loses no line."""
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    lines = done.stdout.splitlines()
+    assert [json.loads(line)["event"] if line.startswith("{") else line for line in lines] == order

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rerank_service.errors import FileInvalid, SettingsInvalid
+from rerank_service.installation import command_name
 from rerank_service.tools.documents_file import DocumentColumns, FileDocument, kind_of_documents, read_documents
 
 
@@ -111,7 +112,7 @@ def test_other_names_are_lines_of_text(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "a"}\n{"text', (), "a.jsonl:2: the line is not valid JSON: "),
         ("a.jsonl", "5", (), "a.jsonl:1: the line must be a JSON object or a string, not int"),
         ("a.jsonl", '{"text": null}', (), "a.jsonl:1: text must be a string or an object, not null"),
-        ("a.jsonl", '{"document": ["a"]}', (), "not list: `rerank batch` ranks lists"),
+        ("a.jsonl", '{"document": ["a"]}', (), f"not list: `{command_name()} batch` ranks lists"),
         ("a.jsonl", '{"document": {}}', (), "a.jsonl:1 has no field with a value"),
         ("a.csv", "a,b\n1,2\n", (), "a.csv:1: there is no column document or text; there are a, b: name the column"),
         ("a.csv", "a,b\n1,2\n", ("a", "c"), "a.csv:1: there is no column c; there are a, b"),

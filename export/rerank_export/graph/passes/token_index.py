@@ -1,6 +1,7 @@
 """Nodes that find the different tokens of a batch, and the place of each token among them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -70,7 +71,7 @@ class _Nodes:
         source = self._add("Add", [begin, _named("length.numbers")], "source")
         self._add("Max", [self._add("Gather", [order, source], "place"), _named("zero")], "places")
 
-    def _add(self, kind: str, inputs: Sequence[str], name: str, **attributes: object) -> str:
+    def _add(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         output = _named(name)
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output

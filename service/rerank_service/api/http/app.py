@@ -21,6 +21,7 @@ from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.openapi import openapi_page
+from rerank_service.api.http.openapi_tags import HEALTH
 from rerank_service.api.http.playground.routes import FILES, Playground
 from rerank_service.api.http.routes import RerankRoutes, error_response
 from rerank_service.errors import Unauthenticated, UnknownRoute, excerpt
@@ -64,7 +65,7 @@ def build_app(
         ("/health/live", routes.live, "Report liveness: 200 while the process runs"),
         ("/health/ready", routes.readiness, "Report readiness: 200 if the server accepts requests, else 503"),
     ):
-        _add_get(app, path, endpoint, options=True, summary=summary, tags=["server"])
+        _add_get(app, path, endpoint, options=True, summary=summary, tags=[HEALTH])
     if metrics is not None:
         app.add_route(METRICS, metrics.__call__, include_in_schema=False)
         app.add_exception_handler(Unauthenticated, _unauthenticated)

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, with_config
 
+from rerank_service.api.http.misspelled_fields import nearest_field
 from rerank_service.errors import InvalidRequest
 
 CONFIG = ConfigDict(strict=True, extra="ignore", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
@@ -46,14 +47,16 @@ class JsonBody(BaseModel):
         try:
             return cls.model_validate(body)
         except ValidationError as error:
-            raise _invalid(error) from error
+            raise _invalid(error, body) from error
 
 
-def _invalid(error: ValidationError) -> InvalidRequest:
+def _invalid(error: ValidationError, body: Mapping[str, Any]) -> InvalidRequest:
     first = error.errors(include_url=False)[0]
     field = _path(first["loc"])
     if first["type"] == "missing":
-        return InvalidRequest(f"{field} is required", field=field, reason="missing")
+        sent = nearest_field(body, field)
+        hint = f": rename {sent}" if sent else ""
+        return InvalidRequest(f"{field} is required{hint}", field=field, reason="missing")
     message = _MESSAGES.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     value = "" if first["type"] == "literal_error" else f", not {_shown(first['input'])}"
     return InvalidRequest(f"{field} must be {message}{value}", field=field, reason="invalid")

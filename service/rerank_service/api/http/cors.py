@@ -11,6 +11,8 @@ EXPOSED_HEADERS = (
     "x-request-id",
     "retry-after",
     "x-query-truncated",
+    "x-rerank-warnings",
+    "www-authenticate",
     "x-rerank-score-type",
     "server-timing",
     "x-compute-type",

@@ -16,6 +16,7 @@ from rerank_service.api.http.dialects.contract import Dialect
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import PATH_MODEL, shown_path
 from rerank_service.api.http.errors import ErrorBody
+from rerank_service.api.http.openapi_tags import HEALTH, MODELS, TAGS
 from rerank_service.ranking.scores import ScoreType
 
 _HEADERS = (
@@ -46,6 +47,8 @@ _SECURITY_SCHEMES = {
     "x-api-key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "`X-Api-Key: KEY`"},
 }
 """The forms of an API key that the page offers under "Authorize". A request needs one of them."""
+_FIRST = ("/v1/rerank", "/v2/rerank")
+"""Paths at the beginning of the page."""
 _REF = "#/components/schemas/{model}"
 
 
@@ -68,6 +71,8 @@ def openapi_page(
     @cache
     def build(*, key_required: bool, takes_instruction: bool, calibrated: bool) -> dict[str, Any]:
         page = deepcopy(fastapi_page())
+        page["paths"] = {path: page["paths"][path] for path in dict.fromkeys((*_FIRST, *page["paths"]))}
+        page["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
         page.setdefault("components", {})["schemas"] = schemas = _Schemas()
         for path, dialects in documented.items():
             page["paths"][shown_path(path)]["post"] |= _rank_operation(path, dialects, schemas)
@@ -128,9 +133,9 @@ def _rank_operation(path: str, dialects: Sequence[Dialect], schemas: _Schemas) -
         "examples": {type(dialect).__name__: {"value": dialect.example} for dialect in dialects},
     }
     return {
-        "summary": "Rank documents",
-        "description": _HEADERS,
-        "tags": ["rerank"],
+        "summary": f"Rank documents: {', '.join(dialect.title for dialect in dialects)}",
+        "description": _selection(dialects) + _HEADERS,
+        "tags": [dialects[-1].tag],  # the unified dialect is the last one of a path
         "parameters": _parameters(path),
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {
@@ -138,6 +143,11 @@ def _rank_operation(path: str, dialects: Sequence[Dialect], schemas: _Schemas) -
             **{str(status): _error(status, schemas.any_of(_error_types(dialects, status))) for status in statuses},
         },
     }
+
+
+def _selection(dialects: Sequence[Dialect]) -> str:
+    """Return how one of several dialects is selected, as a paragraph."""
+    return "The fields of the body select the format; see the examples.\n\n" if len(dialects) > 1 else ""
 
 
 def _look_up_operation(look_up: LookUp, schemas: _Schemas) -> dict[str, Any]:
@@ -154,7 +164,7 @@ def _look_up_operation(look_up: LookUp, schemas: _Schemas) -> dict[str, Any]:
     )
     return {
         "summary": look_up.summary,
-        "tags": ["server"],
+        "tags": [HEALTH if look_up.is_health_check else MODELS],
         "parameters": parameters,
         "responses": {
             **found,

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import structlog
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
@@ -19,6 +20,7 @@ from rerank_service.api.http.compression import CompressibleJson
 from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.misspelled_fields import misspelled_fields, warnings_header
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.options import RestOptions
 from rerank_service.api.http.request_body import BodyLimits, parse_body, read_body
@@ -26,13 +28,23 @@ from rerank_service.api.http.server_timing import server_timing
 from rerank_service.api.ranking_headers import ranking_headers
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_observation import RequestObservation
-from rerank_service.errors import BodyTooSlow, InvalidRequest, NotReady, RequestError, UnsupportedCoding, excerpt
+from rerank_service.errors import (
+    BodyTooSlow,
+    InvalidRequest,
+    NotReady,
+    RequestError,
+    Unauthenticated,
+    UnsupportedCoding,
+    excerpt,
+)
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.reranker import ANYBODY, Reranker
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
+
+_log = structlog.get_logger()
 
 _TIMEOUT = "X-Request-Timeout"
 _CLIENT_DISCONNECTED = 499
@@ -84,6 +96,7 @@ class RerankRoutes:
             # not earlier: the form of an error depends on the keys of the body
             context = replace(context, caller=self._keys.check(request.headers))
             observation.key = context.caller.name
+            exchange = replace(exchange, warnings=_misspelled(dialect, exchange.body))
             _check_timeout(request)
             decoded = dialect.decode(exchange.body)
             observation.documents = len(decoded.documents)
@@ -165,6 +178,14 @@ def _path_model(request: Request) -> dict[str, str]:
     return {"model": request.path_params["model"]} if "model" in request.path_params else {}
 
 
+def _misspelled(dialect: Dialect, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return warnings about fields that are probably misspelled, and log them: they have names, and no texts."""
+    warnings = misspelled_fields(dialect.request_type, body)
+    if warnings:
+        _log.debug("misspelled fields", dialect=_name(dialect), warnings=warnings)
+    return warnings
+
+
 def _name(dialect: Dialect) -> str:
     """Return the name of a dialect for the log: that of its module."""
     return type(dialect).__module__.rpartition(".")[2]
@@ -178,6 +199,8 @@ def error_response(error: RequestError, dialect: Dialect, exchange: Exchange) ->
     response = dialect.encode_error(error, exchange)
     if isinstance(error, UnsupportedCoding):
         response = replace(response, headers={**response.headers, "accept-encoding": error.accepted})
+    if isinstance(error, Unauthenticated):  # RFC 9110, 11.6.1. A browser shows no dialog for this scheme
+        response = replace(response, headers={**response.headers, "www-authenticate": "Bearer"})
     if isinstance(error, BodyTooSlow):  # the rest of the body is not read
         response = replace(response, headers={**response.headers, "connection": "close"})
     if error.retry_after is not None:
@@ -230,7 +253,8 @@ async def _disconnected(request: Request) -> None:
 
 
 def _response(response: JsonResponse, exchange: Exchange) -> Response:
-    return _json(response.status, response.content, {**response.headers, "x-request-id": exchange.id})
+    headers = {**response.headers, **warnings_header(exchange.warnings), "x-request-id": exchange.id}
+    return _json(response.status, response.content, headers)
 
 
 def _json(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 _YEAR = 365 * 24 * 60 * 60.0
+WIDE_HELP = "print each row as one line with all columns, as in a pipe"
+"""Help of --wide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,13 +38,13 @@ class _Action:
 
 
 def _list(client: "AdminClient", arguments: argparse.Namespace) -> None:
-    from rich.console import Console
-
     from rerank_service.cli.output.bundles import bundle_json, bundles_table
+    from rerank_service.cli.output.console import is_wide, output_console, print_table
 
     bundles = client.bundles()
     if not arguments.json:
-        Console().print(bundles_table(bundles))
+        console = output_console()
+        print_table(console, bundles_table(bundles, wide=is_wide(console)))
         return
     for bundle in bundles:
         print(json.dumps(bundle_json(bundle), ensure_ascii=False))
@@ -74,7 +74,7 @@ def _drain(client: "AdminClient", arguments: argparse.Namespace) -> None:
     print(
         json.dumps({"ready": False})
         if arguments.json
-        else "readiness is off: load balancers send no new requests, until `rerank admin ready`"
+        else f"readiness is off: load balancers send no new requests, until `{command_name()} admin ready`"
     )
 
 

@@ -65,9 +65,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from rerank_service.cli.output.bars import show_bars
+    from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.cli.output.loadtest import failure_lines, load_rows, load_table
     from rerank_service.progress import stderr_console
     from rerank_service.tools.loadtest.address import target
@@ -85,8 +84,8 @@ def _run(arguments: argparse.Namespace) -> int:
     report = asyncio.run(_measure(arguments, address.target, server, workload, levels))
     served = report.served
     title = " · ".join(filter(None, (report.server, served.model, served.precision, served.provider, served.detail)))
-    console = Console()
-    console.print(load_table(title, report.levels))
+    console = output_console()
+    print_table(console, load_table(title, report.levels))
     show_bars(console, "documents per second", load_rows(report.levels))
     errors = stderr_console()
     for line in failure_lines(report.levels):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", type=Path, metavar="FOLDER", required=True, help="bundle to calibrate")
+    add("--model", type=Path, metavar="FOLDER", required=True, help="bundle to calibrate, or starter")
     add(
         "--labels",
         type=Path,
@@ -63,10 +63,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from rerank_service.cli.output.calibration import grades_table, quality_table
+    from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.models.bundle import open_bundle
+    from rerank_service.models.files import model_folder
     from rerank_service.tools.calibration.bundle_update import check_output_folder
     from rerank_service.tools.calibration.calibrate import calibrate, check_installed
     from rerank_service.tools.calibration.calibration_report import calibration_report
@@ -76,6 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_output_folder(arguments.out)
     check_writable(arguments.json)
+    arguments.model = model_folder(arguments.model)
     bundle = open_bundle(arguments.model)
     labelled = _labelled(arguments)
     calibrated = calibrate(
@@ -85,9 +86,9 @@ def _run(arguments: argparse.Namespace) -> int:
         activation=bundle.manifest.activation,
         method=None if arguments.method == "auto" else arguments.method,
     )
-    console = Console()
-    console.print(quality_table(calibrated))
-    console.print(grades_table(calibrated))
+    console = output_console()
+    print_table(console, quality_table(calibrated))
+    print_table(console, grades_table(calibrated))
     console.print(_save(arguments, bundle, calibrated), highlight=False, markup=False, soft_wrap=True)
     picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
     draw_reliability(calibrated, picture)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rerank_service.cli.commands import Command
+from rerank_service.cli.commands import WIDE_HELP, Command
 from rerank_service.cli.settings_arguments import add_settings, given_settings
 from rerank_service.installation import command_name
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def _configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output and checks")
     group.add_argument("--json", action="store_true", help="print each finding as a line of JSON")
+    group.add_argument("--wide", action="store_true", help=WIDE_HELP)
     group.add_argument("--quick", action="store_true", help="do not load the models, and score no golden pairs")
     add_settings(parser)
 
@@ -35,8 +36,7 @@ def _findings(arguments: argparse.Namespace) -> "Iterator[Finding]":
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from rerank_service.cli.output.console import is_wide, output_console, print_table
     from rerank_service.cli.output.findings import finding_json, findings_summary, findings_table
     from rerank_service.observability.logs import configure_logging
     from rerank_service.tools.doctor.finding import any_wrong
@@ -48,8 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(finding_json(finding), flush=True)
     if not arguments.json:
-        console = Console()
-        console.print(findings_table(findings))
+        console = output_console(wide=arguments.wide)
+        print_table(console, findings_table(findings, wide=is_wide(console)))
         console.print(findings_summary(findings))
     return int(any_wrong(findings))
 

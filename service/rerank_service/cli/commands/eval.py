@@ -84,9 +84,8 @@ def _add_measure_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from rerank_service.cli.output.bars import show_bars
+    from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.cli.output.evaluation import evaluation_notes, evaluation_table, ndcg_rows
     from rerank_service.tools.evaluation.collection import Subset
     from rerank_service.tools.evaluation.measures import NDCG, Measures
@@ -95,8 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
     collections = _collections(arguments, Subset(arguments.depth, arguments.queries))
     measures = Measures(arguments.gain, arguments.relevant_from, arguments.recall_at)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
-    console = Console()
-    console.print(evaluation_table(evaluated, measures))
+    console = output_console()
+    print_table(console, evaluation_table(evaluated, measures))
     show_bars(console, NDCG, ndcg_rows(evaluated), maximum=1.0)
     seconds, pairs = sum(result.seconds for result in evaluated), sum(result.collection.pairs for result in evaluated)
     notes = [note for result in evaluated for note in evaluation_notes(result)]

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rerank_service.cli.commands import Command
+from rerank_service.cli.commands import WIDE_HELP, Command
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name, export_command
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each model as a line of JSON")
+    parser.add_argument("--wide", action="store_true", help=WIDE_HELP)
     add_server_arguments(parser, served_model=False)
     known = parser.add_argument_group(
         "known models",
@@ -41,8 +42,7 @@ async def _models(arguments: argparse.Namespace) -> "Sequence[pb.Model]":
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from rerank_service.cli.output.console import is_wide, output_console, print_table
     from rerank_service.cli.output.tables import model_json, model_table
 
     if arguments.known:
@@ -51,18 +51,17 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.no_speed:
         raise SettingsInvalid("--no-speed needs --known: add it, or remove --no-speed")
     models = asyncio.run(_models(arguments))
-    console = Console()
+    console = output_console(wide=arguments.wide)
     for model in models:
         if arguments.json:
             print(model_json(model))
         else:
-            console.print(model_table(model))
+            print_table(console, model_table(model, wide=is_wide(console)))
     return 0
 
 
 def _show_known(arguments: argparse.Namespace) -> None:
-    from rich.console import Console
-
+    from rerank_service.cli.output.console import is_wide, output_console, print_table
     from rerank_service.cli.output.known_models import known_json, known_note, known_table
     from rerank_service.models.known_models import known_models
 
@@ -73,8 +72,8 @@ def _show_known(arguments: argparse.Namespace) -> None:
         for model in known.models:
             print(known_json(model, speed))
         return
-    console = Console()
-    console.print(known_table(known.models, speed))
+    console = output_console(wide=arguments.wide)
+    print_table(console, known_table(known.models, speed, wide=is_wide(console)))
     export = export_command()
     for line in (known_note(speed), f"facts checked on {known.checked}; make a bundle: `{export}`"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

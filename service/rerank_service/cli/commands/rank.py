@@ -103,8 +103,9 @@ def _file_documents(arguments: argparse.Namespace) -> "Iterator[FileDocument]":
 def _read(path: Path, kind: str, columns: "DocumentColumns") -> "Iterator[FileDocument]":
     from rerank_service.progress import progress
     from rerank_service.tools.documents_file import read_documents
+    from rerank_service.tools.tables.opening import shown_path
 
-    with progress(f"reading {path}", None) as advance:
+    with progress(f"reading {shown_path(path)}", None) as advance:
         for number, document in enumerate(read_documents(path, kind, columns), 1):
             if number % _ADVANCE == 0:
                 advance(_ADVANCE, detail=f"{number:,} documents")
@@ -148,8 +149,7 @@ def _score_type(name: str | None) -> pb.ScoreType.ValueType:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.cli.output.ranking import json_lines, tsv_lines
     from rerank_service.cli.output.tables import ranking_table
 
@@ -157,7 +157,7 @@ def _run(arguments: argparse.Namespace) -> int:
     texts = [document.text for document in documents]
     response = asyncio.run(_rank(arguments, query, texts))
     if arguments.output == "table":
-        Console().print(ranking_table(query, texts, response, [document.id for document in documents]))
+        print_table(output_console(), ranking_table(query, texts, response, [document.id for document in documents]))
         return 0
     for line in (json_lines if arguments.output == "json" else tsv_lines)(documents, response):
         print(line)

@@ -16,22 +16,24 @@ from rerank_service.installation import command_name
 
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.lifecycle.background import background_work_is_running
-    from rerank_service.observability.logs import configure_logging
+    from rerank_service.observability.logs import configure_logging, held_log
     from rerank_service.server import Addresses, serve
 
     settings = given_settings(arguments)
-    configure_logging(settings.log_format, settings.log_level)
-    for name, nearest in unknown_variables(settings).items():
-        structlog.get_logger().warning("unknown variable", name=name, did_you_mean=nearest)
+    log = configure_logging(settings.log_format, settings.log_level)
+    with held_log(log, holds=settings.example) as release_log, named_model(settings.model):
+        for name, nearest in unknown_variables(settings).items():
+            structlog.get_logger().warning("unknown variable", name=name, did_you_mean=nearest)
 
-    async def on_ready(addresses: Addresses) -> None:
-        if settings.example:
-            from rerank_service.cli.output.welcome import welcome
+        async def on_ready(addresses: Addresses) -> None:
+            if settings.example:
+                from rerank_service.cli.output.welcome import welcome
 
-            with suppress(OSError):  # stdout has no reader
-                await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
+                with suppress(OSError):  # stdout has no reader
+                    await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
+                    sys.stdout.flush()
+                release_log()
 
-    with named_model(settings.model):
         asyncio.run(serve(settings, on_ready))
     if background_work_is_running():
         sys.stdout.flush()

@@ -49,9 +49,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from rerank_service.cli.output.bars import show_bars
+    from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.cli.output.tuning import engines_table, settings_table, speed_rows
     from rerank_service.models.tuning.startup import EngineRequest
     from rerank_service.settings import read_settings
@@ -64,15 +63,15 @@ def _run(arguments: argparse.Namespace) -> int:
     }
     settings = read_settings(**given)
     options = single_model_options(settings)
-    console = Console()
+    console = output_console()
     with named_model(settings.model):
         if arguments.explain:
             _explain(options, console)
             return 0
         tuned, saved = _tune(options)
-    console.print(engines_table(tuned))
+    print_table(console, engines_table(tuned))
     show_bars(console, "speed of the engines", speed_rows(tuned))
-    console.print(settings_table(tuned))
+    print_table(console, settings_table(tuned))
     for skipped in tuned.skipped:
         console.print(f"skipped {skipped}", highlight=False, markup=False)
     batches = f"batches of {counted(tuned.max_batch_tokens or 0, 'token')}"
@@ -80,30 +79,35 @@ def _run(arguments: argparse.Namespace) -> int:
     if options.requested != EngineRequest():
         console.print(f"`{command_name()} serve` uses it if started with the same --provider and --precision")
     if not saved:
-        console.print("not saved, so `rerank serve` cannot use it: the warning above gives the reason")
+        console.print(f"not saved, so `{command_name()} serve` cannot use it: the warning above gives the reason")
     return 0 if saved else 1
 
 
 def _explain(options: "ModelOptions", console: "Console") -> None:
+    from rerank_service.cli.output.console import print_table
     from rerank_service.cli.output.tuning import engines_table, offer_table, settings_table
     from rerank_service.models.tuning.explain import explain
 
     explanation = explain(options)
     selection = explanation.selection
-    console.print(offer_table(explanation))
+    print_table(console, offer_table(explanation))
     if selection.tuned is None:
         console.print("saved tuning: none")
     else:
         provisional = (
-            ", provisional: the next start of `rerank serve` tunes again" if selection.tuned.provisional else ""
+            f", provisional: the next start of `{command_name()} serve` tunes again"
+            if selection.tuned.provisional
+            else ""
         )
         console.print(f"saved tuning: {selection.tuned.form}{provisional}")
-        console.print(engines_table(selection.tuned))
+        print_table(console, engines_table(selection.tuned))
         if selection.tuned.settings:
-            console.print(settings_table(selection.tuned))
+            print_table(console, settings_table(selection.tuned))
         for skipped in selection.tuned.skipped:
             console.print(f"skipped {skipped}", highlight=False, markup=False)
-    console.print(f"`rerank serve` starts with {selection.engine}: {selection.reason}", highlight=False, markup=False)
+    console.print(
+        f"`{command_name()} serve` starts with {selection.engine}: {selection.reason}", highlight=False, markup=False
+    )
 
 
 def _tune(options: "ModelOptions") -> tuple["TuningRecord", bool]:

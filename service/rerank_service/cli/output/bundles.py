@@ -1,6 +1,7 @@
 """Output of `rerank admin`: a table, lines of JSON, and one line for each change."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from rich.table import Column, Table
 from rich.text import Text
@@ -13,8 +14,8 @@ _PREFIX = "BUNDLE_STATE_"
 _MIB = 1024 * 1024
 
 
-def bundles_table(bundles: Iterable[pb.Bundle]) -> Table:
-    """Return one row for each model and each bundle that no model uses."""
+def bundles_table(bundles: Iterable[pb.Bundle], *, wide: bool = False) -> Table:
+    """Return one row for each model and each bundle that no model uses. With `wide`, each row is one line."""
     table = Table(
         Column("name", overflow="fold"),
         Column("state", no_wrap=True),
@@ -25,15 +26,16 @@ def bundles_table(bundles: Iterable[pb.Bundle]) -> Table:
         Column("folder, digest, reason", overflow="fold"),
         show_lines=True,
     )
+    joined = partial(_joined, ", " if wide else "\n")
     for bundle in bundles:
         table.add_row(
-            _lines(bundle.name, *bundle.aliases),
-            _lines(_state(bundle), "on demand" if bundle.on_demand else ""),
-            _lines(_engine(bundle), counted(bundle.lanes, "lane") if bundle.lanes else ""),
+            joined(bundle.name, *bundle.aliases),
+            joined(_state(bundle), "on demand" if bundle.on_demand else ""),
+            joined(_engine(bundle), counted(bundle.lanes, "lane") if bundle.lanes else ""),
             _memory(bundle),
             f"{bundle.live_requests:,}",
             f"{bundle.weight:g}" if bundle.weight else "",
-            _lines(bundle.folder, short_digest(bundle.digest), bundle.reason),
+            joined(bundle.folder, short_digest(bundle.digest), bundle.reason),
         )
     return table
 
@@ -71,9 +73,9 @@ def _state(bundle: pb.Bundle) -> str:
         return f"state {bundle.state}"
 
 
-def _lines(*texts: str) -> Text:
-    """Return the texts that are not empty, one a line and without markup, with control characters replaced."""
-    return Text("\n".join(map(printable, filter(None, texts))))
+def _joined(separator: str, *texts: str) -> Text:
+    """Return the texts that are not empty, without markup and with control characters replaced."""
+    return Text(separator.join(map(printable, filter(None, texts))))
 
 
 def _engine(bundle: pb.Bundle) -> str:

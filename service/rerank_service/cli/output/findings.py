@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from rich.table import Column, Table
 from rich.text import Text
@@ -14,13 +15,15 @@ from rerank_service.tools.doctor.finding import Finding, Status
 _STYLES = {Status.OK: "green", Status.SLOW: "yellow", Status.WRONG: "bold red"}
 
 
-def findings_table(findings: Iterable[Finding]) -> Table:
-    """Return one row for each finding. Its fix is below its text."""
+def findings_table(findings: Iterable[Finding], *, wide: bool = False) -> Table:
+    """Return one row for each finding. Its fix is below its text. With `wide`, details and fix are beside it."""
     table = Table(Column("status", no_wrap=True), Column("part", overflow="fold"), Column("finding", overflow="fold"))
     for finding in findings:
         text = Text(printable(finding.text))
+        if wide and finding.details:
+            text.append(f": {printable(finding.details)}")
         if finding.fix:
-            text.append(f"\nfix: {printable(finding.fix)}", "bold")
+            text.append("; " if wide else "\n").append(f"fix: {printable(finding.fix)}", "bold")
         table.add_row(Text(finding.status.value, _STYLES[finding.status]), Text(printable(finding.name)), text)
     return table
 
@@ -34,5 +37,4 @@ def findings_summary(findings: Sequence[Finding]) -> str:
 
 def finding_json(finding: Finding) -> str:
     """Return a finding as a line of JSON."""
-    fields = {"name": finding.name, "status": finding.status.value, "text": finding.text, "fix": finding.fix}
-    return json.dumps(fields, ensure_ascii=False)
+    return json.dumps(asdict(finding) | {"status": finding.status.value}, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """Output of `rerank models --known`: a table, a note about the speeds, and lines of JSON."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from rich import box
 from rich.table import Table
@@ -13,34 +13,44 @@ from rerank_service.quantities import rounded
 
 _WHOLE = 10
 """Documents per second from which a speed is shown without a fraction: it is an estimate."""
+_DETAILS = ("languages", "licence", "tests", "code", "note")
+"""Headings of a wide table, beside name and numbers."""
 _MILLION, _BILLION = 10**6, 10**9
 
 
-def known_table(models: Iterable[KnownModel], speed: MeasuredSpeed | None) -> Table:
-    """Return one row for each model. Its languages, licence and notes are below its name."""
+def known_table(models: Iterable[KnownModel], speed: MeasuredSpeed | None, *, wide: bool = False) -> Table:
+    """Return one row for each model. Its languages, licence and notes are below its name, or beside it with `wide`."""
     table = Table(box=box.SIMPLE)
     table.add_column("model", overflow="fold")
     for heading in ("size", "max tokens", *(["docs/s"] if speed else [])):
         table.add_column(heading, justify="right", no_wrap=True)
+    for heading in _DETAILS if wide else ():
+        table.add_column(heading)
     for model in models:
         name = Text(model.name, "bold")
-        for line in _details(model):
-            name.append(f"\n  {line}", "not bold dim")
+        details = _details(model)
+        if not wide:
+            facts, *others = ("; ".join(details[:3]), *filter(None, details[3:]))
+            name.append("".join(f"\n  {line}" for line in (facts, *others)), "not bold dim")
         table.add_row(
             name,
             size_text(model.parameters),
             f"{model.max_tokens:,}",
             *([_speed_text(speed.estimate(model))] if speed else []),
+            *(details if wide else ()),
         )
     return table
 
 
-def _details(model: KnownModel) -> Iterator[str]:
-    yield f"{model.languages}; {model.licence}; {'verified' if model.verified else 'not verified'}"
-    if model.trust_remote_code:
-        yield "needs --trust-remote-code"
-    if model.note:
-        yield model.note
+def _details(model: KnownModel) -> tuple[str, ...]:
+    """Return a text for each of _DETAILS. The last ones may be empty."""
+    return (
+        model.languages,
+        model.licence,
+        "verified" if model.verified else "not verified",
+        "needs --trust-remote-code" if model.trust_remote_code else "",
+        model.note,
+    )
 
 
 def known_note(speed: MeasuredSpeed | None) -> str:

@@ -5,10 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.tools.documents_file import FileDocument
-
-TSV_COLUMNS = ("rank", "index", "id", "relevance_score", "windows", "start", "end", "truncated", "document")
-"""Columns of the TSV output. `start` and `end` are those of the best window; empty for a document in one window."""
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+from rerank_service.tools.tables.escaped_tsv import COLUMNS, row
 
 
 def json_lines(documents: Sequence[FileDocument], response: pb.RerankResponse) -> Iterator[str]:
@@ -18,14 +15,14 @@ def json_lines(documents: Sequence[FileDocument], response: pb.RerankResponse) -
 
 
 def tsv_lines(documents: Sequence[FileDocument], response: pb.RerankResponse) -> Iterator[str]:
-    r"""Yield a header and each result, best first. Tabs, line ends and backslashes become \t, \n, \r and \\."""
-    yield "\t".join(TSV_COLUMNS)
+    """Yield a header and each result, best first, in the form of escaped_tsv.py."""
+    yield row(COLUMNS)
     for rank, result in enumerate(response.results, 1):
         fields = {"rank": rank, **_fields(result, documents[result.index])}
         window = fields.get("best_window", {"start": "", "end": ""})
         assert isinstance(window, dict)
         fields |= {**window, "document": documents[result.index].text}
-        yield "\t".join(_cell(fields.get(name, "")) for name in TSV_COLUMNS)
+        yield row(_cell(fields.get(name, "")) for name in COLUMNS)
 
 
 def _fields(result: pb.Result, document: FileDocument) -> dict[str, object]:
@@ -39,5 +36,4 @@ def _fields(result: pb.Result, document: FileDocument) -> dict[str, object]:
 
 
 def _cell(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text.translate(_ESCAPES)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -54,15 +54,15 @@ def _cut(truncated: bool) -> Text:
     return Text(" (cut)" if truncated else "", "dim")
 
 
-def model_table(model: pb.Model) -> Table:
-    """Return one row for each field of a model that is known."""
+def model_table(model: pb.Model, *, wide: bool = False) -> Table:
+    """Return one row for each field of a model that is known. The digest is complete with `wide` only."""
     table = Table("field", Column("value", overflow="fold"))
     rows = {
         "name": model.name,
         "aliases": ", ".join(model.aliases),
         "source": model.source,
         "revision": model.revision,
-        "digest": model.digest,
+        "digest": model.digest if wide else short_digest(model.digest),
         "precision": model.precision,
         "provider": model.provider,
         "why": model.choice,

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import excerpt
 from rerank_service.models.catalog.entry import Load
+from rerank_service.suggestion import suggestion
 from rerank_service.yaml_entries import Entries
 
 _YEAR = 365 * 24 * 60 * 60
@@ -78,7 +79,7 @@ def _one_of(values: Mapping[str, object]) -> str:
 
 
 ALLOWED = {
-    "bundle": "the path of a model folder",
+    "bundle": "the path of a model folder, or starter",
     "name": _NAME,
     "aliases": f"a list of names, each with {_NAME}",
     "provider": _one_of(Provider._value2member_map_),
@@ -89,7 +90,7 @@ ALLOWED = {
     "max_live_tokens": _COUNT,
     "load": _one_of(Load._value2member_map_),
     "unload_after": f"seconds, above 0 and at most {_YEAR:,}",
-    "digest": "64 hexadecimal digits, as `rerank models` shows them",
+    "digest": "64 hexadecimal digits, as `rerank models --wide` shows them",
 }
 """The values that each field may have."""
 
@@ -129,7 +130,9 @@ def _field_problem(name: str, error: Any, *, of_part: bool) -> str:
     if error["type"] == "missing":
         return f"{name} is missing: give {ALLOWED[name]}"
     if error["type"] == "extra_forbidden":
-        return f"the field {excerpt(name)!r} is unknown: the fields are {', '.join(ALLOWED)}"
+        nearest = suggestion(excerpt(name), ALLOWED)
+        fields = f"{'The' if nearest else 'the'} fields are {', '.join(ALLOWED)}"
+        return f"the field {excerpt(name)!r} is unknown{nearest or ':'} {fields}"
     if error["type"] == "null":
         return f"{name} has no value: give {ALLOWED[name]}, or remove the line"
     return f"{name} {'has' if of_part else 'is'} {_shown(error['input'])}: give {ALLOWED[name]}"

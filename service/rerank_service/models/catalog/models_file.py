@@ -12,6 +12,7 @@ from rerank_service.errors import BundleInvalid, SettingsInvalid
 from rerank_service.models.catalog.bundle_name import bundle_name
 from rerank_service.models.catalog.entry import Load, ModelEntry
 from rerank_service.models.catalog.fields import ALLOWED, EntryFields, entries_of, problems
+from rerank_service.models.files import model_folder
 from rerank_service.models.registry import DEFAULT_NAMES
 from rerank_service.yaml_entries import Entries, read_entries, syntax_problem
 
@@ -50,7 +51,7 @@ class _File:
 
     def entry(self, number: int, fields: EntryFields) -> ModelEntry:
         """Return an entry of the catalog. `number` counts from 0."""
-        folder = self.path.parent / fields.bundle
+        folder = model_folder(Path(fields.bundle), below=self.path.parent)
         if not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises an error if the name is too long
             raise self._refusal(number, "bundle", f"is {fields.bundle!r}: there is no file or folder {str(folder)!r}")
         if fields.unload_after is not None and fields.load is not Load.ON_DEMAND:

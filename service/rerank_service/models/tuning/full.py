@@ -21,6 +21,7 @@ from rerank_service.models.tuning.engine_choice import (
     measure_beside_base,
 )
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet
+from rerank_service.models.tuning.forecast import Forecast
 from rerank_service.models.tuning.memory_estimate import MemoryCheck
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
 from rerank_service.models.tuning.record import (
@@ -33,6 +34,7 @@ from rerank_service.models.tuning.record import (
 from rerank_service.models.tuning.throughput import Score, measure_in_turn, throughput
 from rerank_service.models.tuning.undecided import explain_undecided
 from rerank_service.models.variants.cache import Cache
+from rerank_service.progress import STAGE_DETAIL
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
@@ -46,6 +48,11 @@ start earlier."""
 _BUDGET_FACTORS = (0.5, 1, 2, 4)
 """Batch sizes to measure, as multiples of the default."""
 _LENGTH_MULTIPLES = (1, 4, 8, 16)
+
+_SPEEDS, _RANKINGS, _SETTINGS = "speeds", "rankings", "settings"
+"""Phases of the forecast."""
+_PASSES_PER_QUERY = 2 / QUERIES
+"""Passes of a query whose ranking is compared: by two engines."""
 
 ReportProgress = Callable[[str], None]
 """Receives a line about the current measurement."""
@@ -89,13 +96,14 @@ def tune_full(
     Raises:
         BundleInvalid: no engine loads the model.
     """
-    report_progress("loading the engines")
+    forecast = Forecast(report_progress, _planned_passes(model, len(available.engines)))
+    forecast.stage(_SPEEDS, "loading the engines")
     loader = EngineLoader(model.bundle, model.cache, lanes=model.lanes, memory_check=memory_check)
     engines, failed = _load_base(model, available.engines, loader)
-    outcome = _choose(model, engines, report_progress)
+    outcome = _choose(model, engines, forecast)
     chosen = outcome.chosen
     score = engines.base_score if chosen == engines.base else loader.score_of(chosen)
-    best, settings, cost = _search_settings(model, score, report_progress)
+    best, settings, cost = _search_settings(model, score, forecast)
     return TuningRecord(
         form="full",
         provider=chosen.provider,
@@ -131,20 +139,21 @@ def _load_base(
     raise BundleInvalid(f"no engine runs {model.bundle.folder}: {'; '.join(reasons(failed))}")
 
 
-def _choose(model: TuningInput, engines: EngineSet, report_progress: ReportProgress) -> TuningOutcome:
+def _choose(model: TuningInput, engines: EngineSet, forecast: Forecast) -> TuningOutcome:
     untuned = BatchSetting.of(model.limits, model.lanes)
 
     def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
-        report_progress(f"speed of {' and '.join(map(str, scores))}")
-        return measure_in_turn({engine: _speed(model, score, untuned) for engine, score in scores.items()}, ROUNDS)
+        forecast.stage(_SPEEDS, f"speed of {' and '.join(map(str, scores))}")
+        passes = {engine: forecast.counted(_speed(model, score, untuned)) for engine, score in scores.items()}
+        return measure_in_turn(passes, ROUNDS)
 
     speeds, skipped = measure_beside_base(engines, measure)
-    outcome = TuningOutcome(*_compare_rankings(model, engines, speeds, report_progress), skipped)
+    outcome = TuningOutcome(*_compare_rankings(model, engines, speeds, forecast), skipped)
     return explain_undecided(outcome, engines.base, seconds=None)
 
 
 def _compare_rankings(
-    model: TuningInput, engines: EngineSet, speeds: dict[Engine, float], report_progress: ReportProgress
+    model: TuningInput, engines: EngineSet, speeds: dict[Engine, float], forecast: Forecast
 ) -> tuple[Engine, tuple[EngineMeasurement, ...]]:
     base, total = engines.base, len(model.queries)
     reference = ReferenceLogits(
@@ -155,10 +164,12 @@ def _compare_rankings(
         comparison, score = RankingComparison(total), engines.score_of(engine)
         with ThreadPoolExecutor(model.lanes) as pool:
             for start in range(0, total, model.lanes):
-                report_progress(f"ranking of {engine} compared with {base}: {start} of {counted(total, 'query')}")
+                of_total = f"{start} of {counted(total, 'query')}"
+                forecast.stage(_RANKINGS, f"ranking of {engine} compared with {base}{STAGE_DETAIL}{of_total}")
                 numbers = range(start, min(start + model.lanes, total))
                 for logits in pool.map(lambda number: reference.with_other(number, score), numbers):
                     comparison = comparison.with_query(*logits)
+                    forecast.passed(_PASSES_PER_QUERY)
                 if comparison.passes is False:
                     break
         return comparison
@@ -167,21 +178,31 @@ def _compare_rankings(
 
 
 def _search_settings(
-    model: TuningInput, score: Score, report_progress: ReportProgress
+    model: TuningInput, score: Score, forecast: Forecast
 ) -> tuple[BatchSetting, tuple[BatchSetting, ...], CostModel]:
     """Return the best setting, all measured settings, and the cost model of batches with the best one."""
     best = BatchSetting.of(model.limits, model.lanes)
     settings: list[BatchSetting] = []
     for field, values in _values_to_measure(model):
-        report_progress(f"{field.replace('_', ' ')}: {', '.join(map(str, values))}")
-        measured = _measure(model, score, [best.model_copy(update={field: value}) for value in values])
+        forecast.stage(_SETTINGS, f"{field.replace('_', ' ')}: {', '.join(map(str, values))}")
+        measured = _measure(model, score, [best.model_copy(update={field: value}) for value in values], forecast)
         settings += measured
         good_enough = MIN_SPEED_SHARE * max(setting.tokens_per_second for setting in measured)
         best = next(setting for setting in measured if setting.tokens_per_second >= good_enough)
     cost = CostModel()
     for _ in range(ROUNDS):
-        _speed(model, score, best, cost)()
+        forecast.counted(_speed(model, score, best, cost))()
     return best, tuple(settings), cost
+
+
+def _planned_passes(model: TuningInput, engines: int) -> dict[str, float]:
+    """Return the passes of each phase, if one engine is compared with the base, and its ranking matches."""
+    others = engines - 1
+    return {
+        _SPEEDS: ROUNDS * (2 * others or 1),
+        _RANKINGS: _PASSES_PER_QUERY * len(model.queries) if others else 0.0,
+        _SETTINGS: ROUNDS * (1 + sum(len(values) for _, values in _values_to_measure(model))),
+    }
 
 
 def _values_to_measure(model: TuningInput) -> Iterable[tuple[str, list[int]]]:
@@ -192,8 +213,9 @@ def _values_to_measure(model: TuningInput) -> Iterable[tuple[str, list[int]]]:
     yield "lanes", sorted({1, max(1, model.lanes // 2), model.lanes})
 
 
-def _measure(model: TuningInput, score: Score, settings: list[BatchSetting]) -> list[BatchSetting]:
-    speeds = measure_in_turn({setting: _speed(model, score, setting) for setting in settings}, ROUNDS)
+def _measure(model: TuningInput, score: Score, settings: list[BatchSetting], forecast: Forecast) -> list[BatchSetting]:
+    passes = {setting: forecast.counted(_speed(model, score, setting)) for setting in settings}
+    speeds = measure_in_turn(passes, ROUNDS)
     return [setting.model_copy(update={"tokens_per_second": round(speed, 1)}) for setting, speed in speeds.items()]
 
 

@@ -26,11 +26,13 @@ class Finding:
     """The fact, in one line."""
     fix: str = ""
     """The next step, in one line; empty if the status is OK."""
+    details: str = ""
+    """Further facts, such as all versions; in lines that may be long, and in JSON."""
 
 
-def ok(name: str, text: str) -> Finding:
+def ok(name: str, text: str, *, details: str = "") -> Finding:
     """Return a finding that needs no fix."""
-    return Finding(name, Status.OK, text)
+    return Finding(name, Status.OK, text, details=details)
 
 
 def slow(name: str, text: str, fix: str) -> Finding:

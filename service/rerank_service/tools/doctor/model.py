@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from rerank_service.engine.cgroup_limits import MemoryLimit
+from rerank_service.installation import command_name
 from rerank_service.models.bundle import Bundle
+from rerank_service.models.files import STARTER
 from rerank_service.models.golden_check import check_golden
 from rerank_service.models.golden_pairs import read_golden_pairs
 from rerank_service.models.loading import SelectedModel, select_model
@@ -26,7 +28,7 @@ def model_findings(
     """
     selected = select_model(options)
     bundle = selected.bundle
-    yield ok(name, _files(bundle))
+    yield _files(name, bundle)
     yield _engine(name, selected)
     selected.check_memory(limits)
     exceeds = selected.may_exceed(limits)
@@ -39,10 +41,12 @@ def model_findings(
     yield _golden_pairs(name, selected, loads=loads and not exceeds)
 
 
-def _files(bundle: Bundle) -> str:
+def _files(name: str, bundle: Bundle) -> Finding:
+    shown = "the starter model" if bundle.folder == STARTER else str(bundle.folder)
     if not bundle.digest:
-        return f"{bundle.folder} is a hub folder: its files have no digests to verify"
-    return f"{bundle.folder} is verified: digest {bundle.digest}, export {bundle.verdict}"
+        return ok(name, f"{shown} is a hub folder: its files have no digests to verify")
+    details = f"digest {bundle.digest}, folder {bundle.folder}"
+    return ok(name, f"{shown} is verified, export {bundle.verdict}", details=details)
 
 
 def _engine(name: str, selected: SelectedModel) -> Finding:
@@ -50,7 +54,8 @@ def _engine(name: str, selected: SelectedModel) -> Finding:
     text = f"engine {selection.engine} with {lanes}: {selection.reason}"
     request = runnable_request(selected.bundle, selected.options.requested)
     if request.is_open and (selection.tuned is None or selection.tuned.provisional):
-        return slow(name, text, "run `rerank tune` with these settings, or let `rerank serve` tune at its next start")
+        fix = f"run `{command_name()} tune` with these settings, or let the server tune at its next start"
+        return slow(name, text, fix)
     return ok(name, text)
 
 

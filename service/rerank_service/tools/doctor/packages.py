@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from rerank_service.installation import install_command
+from rerank_service.quantities import counted
 from rerank_service.tools.doctor.finding import Finding, ok, wrong
 
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
@@ -55,7 +56,9 @@ def _server_packages(version: Version, requirements: Iterable[str]) -> Iterator[
     if missing:
         yield wrong("packages", f"not installed: {', '.join(missing)}", install_command("cpu"))
     versions |= {name: version(name) for name in _OTHERS}
-    yield ok("packages", ", ".join(f"{name} {installed}" for name, installed in versions.items() if installed))
+    own = f"{_OWN} {versions.pop(_OWN)}"
+    found = [f"{name} {installed}" for name, installed in versions.items() if installed]
+    yield ok("packages", f"{own} with {counted(len(found), 'package')}", details=", ".join(found))
 
 
 def _runtime(version: Version) -> Finding:

@@ -1,26 +1,33 @@
-"""CSV and TSV with a header. All values are strings."""
+"""CSV and TSV with a header. All values are strings. TSV has quotes like CSV, except rankings (escaped_tsv.py)."""
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rerank_service.errors import FileInvalid
 from rerank_service.quantities import counted
-from rerank_service.tools.tables.opening import open_binary
+from rerank_service.tools.tables.escaped_tsv import RankingReader, is_ranking
+from rerank_service.tools.tables.opening import open_binary, shown_path
 from rerank_service.tools.tables.record import Record
-
-if TYPE_CHECKING:
-    import _csv
 
 _MAX_FIELD_CHARS = 2**26
 """Maximum characters of a field. A missing closing quote would read the rest of the file into one field."""
 
 
+class RowReader(Iterator[list[str]], Protocol):
+    """Yields rows: a `csv.reader`, or the reader of a ranking."""
+
+    @property
+    def line_num(self) -> int:
+        """Number of lines that were read."""
+
+
 @contextmanager
-def open_csv(path: Path, delimiter: str) -> "Iterator[_csv.Reader]":
+def open_csv(path: Path, delimiter: str) -> Iterator[RowReader]:
     """Open a file. Bytes that are not UTF-8 become surrogates.
 
     Raises:
@@ -31,12 +38,16 @@ def open_csv(path: Path, delimiter: str) -> "Iterator[_csv.Reader]":
     with open_binary(path) as file:
         text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
         try:
-            yield csv.reader(text, delimiter=delimiter, strict=True)
+            header = text.readline()
+            if delimiter == "\t" and is_ranking(header):
+                yield RankingReader(header, text)
+            else:
+                yield csv.reader(chain([header] if header else [], text), delimiter=delimiter, strict=True)
         finally:
             text.detach()  # `open_binary` closes the file, and leaves standard input open
 
 
-def csv_header(reader: "_csv.Reader", path: Path) -> list[str]:
+def csv_header(reader: RowReader, path: Path) -> list[str]:
     """Return the first row; an empty list for an empty file.
 
     Raises:
@@ -45,10 +56,10 @@ def csv_header(reader: "_csv.Reader", path: Path) -> list[str]:
     try:
         return next(reader, [])
     except csv.Error as error:
-        raise FileInvalid(f"{path}:1: the header is not valid CSV: {error}") from error
+        raise FileInvalid(f"{shown_path(path)}:1: the header is not valid CSV: {error}") from error
 
 
-def csv_records(reader: "_csv.Reader", header: Sequence[str]) -> Iterator[Record]:
+def csv_records(reader: RowReader, header: Sequence[str]) -> Iterator[Record]:
     """Yield the rows below the header, without blank lines."""
     while True:
         number = reader.line_num + 1
@@ -63,7 +74,7 @@ def csv_records(reader: "_csv.Reader", header: Sequence[str]) -> Iterator[Record
             yield Record(number, values, values, _problem(values, header))
 
 
-def count_records(reader: "_csv.Reader") -> int:
+def count_records(reader: RowReader) -> int:
     """Return the number of rows below the header."""
     return max(0, sum(1 for row in _skipping_errors(reader) if row) - 1)
 

@@ -14,6 +14,11 @@ STDIN = Path("-")
 """The path that means standard input."""
 
 
+def shown_path(path: Path) -> str:
+    """Return a path for messages."""
+    return "standard input" if path == STDIN else str(path)
+
+
 def is_gzip(path: Path) -> bool:
     """Return whether the content of a file is compressed, by its name."""
     return path.suffix.lower() == ".gz"

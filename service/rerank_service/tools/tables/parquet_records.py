@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rerank_service.errors import FileInvalid
-from rerank_service.tools.tables.opening import STDIN, open_binary
+from rerank_service.tools.tables.opening import STDIN, open_binary, shown_path
 from rerank_service.tools.tables.record import Record
 
 _NANOSECONDS = "the row has a time that Python does not have, such as one with nanoseconds"
@@ -42,7 +42,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         file = pq.ParquetFile(source)
     except pa.ArrowInvalid as error:
-        raise FileInvalid(f"{path} is not a Parquet file: {error}") from error
+        raise FileInvalid(f"{shown_path(path)} is not a Parquet file: {error}") from error
     with file:
         yield file
 

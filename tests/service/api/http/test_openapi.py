@@ -1,5 +1,6 @@
 """The OpenAPI page: every dialect, reference, example and API key."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,20 @@ async def test_every_dialect_is_described_on_its_own_paths(edges: Served) -> Non
             "$ref" in str(response["content"]) or "anyOf" in str(response)
             for response in operation["responses"].values()
         )
+
+
+async def test_each_operation_names_its_client_and_has_a_group(edges: Served) -> None:
+    """Only aliases of a path have the same summary, and each group is described and used."""
+    page = (await edges.http.get("/openapi.json")).json()
+    operations = [operation for operations in page["paths"].values() for operation in operations.values()]
+    summaries = Counter(operation["summary"] for operation in operations)
+    assert [summary for summary, count in summaries.items() if count > 1] == ["Rank documents: vLLM (scores of pairs)"]
+    assert list(page["paths"])[:2] == ["/v1/rerank", "/v2/rerank"]
+    assert page["paths"]["/v2/rerank"]["post"]["summary"] == "Rank documents: Cohere v2"
+    assert "TEI, Weaviate, Jina" in page["paths"]["/rerank"]["post"]["summary"]
+    groups = [tag["name"] for tag in page["tags"] if tag["description"]]
+    assert {tag for operation in operations for tag in operation["tags"]} == set(groups)
+    assert all(len(operation["tags"]) == 1 for operation in operations)
 
 
 async def test_every_reference_has_a_schema(edges: Served) -> None:

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.http.dialects import all_dialects
 from rerank_service.models.bundle import Bundle
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
@@ -140,6 +141,19 @@ async def test_key_is_accepted_in_each_form(core: Running, header: dict[str, str
     """The scheme in any case or absent, or a header of its own."""
     async with served(core, keys=Keys(["other", "sesame"])) as edges:
         assert (await post(edges, {"query": "0", "documents": ["1"]}, **header)).status_code == 200
+
+
+async def test_401_names_the_scheme_in_every_dialect(core: Running) -> None:
+    """RFC 9110 requires it. A browser asks its user for Basic only, and so no dialog covers the playground."""
+    async with served(core, keys=Keys(["sesame"])) as edges:
+        responses = [
+            await edges.http.post(path.replace("{model}", "small"), json=dict(dialect.example))
+            for dialect in all_dialects()
+            for path in dialect.documented_paths
+        ]
+        responses += [await edges.http.get("/v1/models"), await edges.http.get("/info", headers={"x-api-key": "x"})]
+    assert {response.status_code for response in responses} == {401}
+    assert {response.headers["www-authenticate"] for response in responses} == {"Bearer"}
 
 
 @pytest.mark.parametrize("header", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic c2VzYW1l"}])

@@ -15,6 +15,7 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import Load, ModelEntry
 from rerank_service.models.catalog.fields import ALLOWED, EntryFields
 from rerank_service.models.catalog.reading import read_catalog
+from rerank_service.models.files import STARTER
 from support.hub_folder import write_hub_folder
 
 PAGE = (Path(__file__).parents[4] / "docs" / "models-file.md").read_text()
@@ -125,7 +126,7 @@ _NAME = "1 to 128 printable characters"
         ("max_live_tokens", ["0", "1_000.5", "2147483648", "[1]"], _COUNT),
         ("load", ["pinned", "true", "null"], "start or on_demand"),
         ("unload_after", ["0", "-1", "31536001", ".nan", "'5'", "10s"], "seconds, above 0 and at most 31,536,000"),
-        ("digest", ["abc", "1", f"{DIGEST}0", f"'{DIGEST[:-1]}g'"], "64 hexadecimal digits, as `rerank models`"),
+        ("digest", ["abc", "1", f"{DIGEST}0", f"'{DIGEST[:-1]}g'"], "64 hexadecimal digits, as `rerank models --wide`"),
     ],
 )
 def test_wrong_value_names_line_field_value_and_bound(file: Path, field: str, values: list[str], allowed: str) -> None:
@@ -154,7 +155,11 @@ def test_empty_value_is_an_error(file: Path, field: str) -> None:
         ("- bundle: m\n-", "line 2: must be a model, with the field bundle"),
         ("- bundle: m\n  1: 2", "line 1: must be a model, with the field bundle"),
         ("- name: a", "line 1: bundle is missing: give the path of a model folder"),
-        ("- bundle: m\n  wait: 3", "line 2: the field 'wait' is unknown: the fields are bundle, name, aliases, "),
+        (
+            "- bundle: m\n  lane: 3",
+            "line 2: the field 'lane' is unknown; did you mean lanes? The fields are ",
+        ),
+        ("- bundle: m\n  size: 3", "line 2: the field 'size' is unknown: the fields are bundle, name, aliases, "),
         ("- bundle: m\n  lanes: 1\n  lanes: 2", "line 3: has lanes twice: remove one of them"),
         ("- bundle: m\n  b: 1\n  b: 2", "line 3: has a field twice"),
         ("- bundle: none", "line 1: bundle is 'none': there is no file or folder '"),
@@ -267,3 +272,15 @@ def _check_total(file: Path, content: bytes) -> None:
     except SettingsInvalid as error:
         rejection = str(error)
     assert rejection is None or rejection.isprintable()
+
+
+def test_starter_is_a_short_name(file: Path, small_model: Bundle) -> None:
+    """Of the bundled starter model. A folder of that name beside the file has precedence."""
+    [entry] = _read(file, "- bundle: starter")
+    assert (entry.folder, entry.name) == (STARTER, "starter")
+    (file.parent / "starter").symlink_to(small_model.folder)
+    try:
+        [entry] = _read(file, "- bundle: starter")
+        assert entry.folder == file.parent / "starter"
+    finally:
+        (file.parent / "starter").unlink()

@@ -17,6 +17,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.field_types import Limit, Text, only
+from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.ranking import Ranking
@@ -166,6 +167,8 @@ class Bedrock:
 
     paths = (SHARED_PATH,)
     documented_paths = paths
+    title = "Amazon Bedrock (Rerank)"
+    tag = RERANK
     request_type = BedrockBody
     response_type: Any = BedrockResponse
     error_types: Mapping[int, Any] = AWS_ERROR_TYPES

@@ -13,6 +13,7 @@ from rerank_service.api.http.dialects.bedrock import model_of_arn
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.dialects.unified import Unified
+from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 
@@ -24,6 +25,8 @@ class BedrockRuntime(Unified):
 
     paths = (f"/model/{PATH_MODEL}/invoke",)
     documented_paths = paths
+    title = "Amazon Bedrock (InvokeModel)"
+    tag = HOSTED
     error_types: Mapping[int, Any] = AWS_ERROR_TYPES
     example = _EXAMPLE
 

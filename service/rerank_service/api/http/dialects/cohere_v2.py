@@ -8,6 +8,7 @@ from dataclasses import replace
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest
 from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS
 from rerank_service.api.http.dialects.unified import Unified
+from rerank_service.api.http.openapi_tags import RERANK
 
 _DEFAULT_TOKENS_PER_DOC = 4096
 
@@ -17,6 +18,8 @@ class CohereV2(Unified):
 
     paths = COHERE_V2_PATHS
     documented_paths = ("/v2/rerank",)
+    title = "Cohere v2"
+    tag = RERANK
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""

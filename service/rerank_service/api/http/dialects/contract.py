@@ -38,6 +38,8 @@ class Exchange:
     """The body of the request. Empty if it could not be read."""
     created: int = 0
     """Time of the request, in seconds since 1970."""
+    warnings: Sequence[str] = ()
+    """Fields of the body that are probably misspelled. Dialects with a place for warnings return them in their body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,14 @@ class Dialect(Protocol):
     @property
     def documented_paths(self) -> Sequence[str]:
         """Paths on which the OpenAPI page describes the dialect: those that the service itself has."""
+
+    @property
+    def title(self) -> str:
+        """Name of the service or the client, for the OpenAPI page."""
+
+    @property
+    def tag(self) -> str:
+        """Group of the OpenAPI page. A path with several dialects is in the group of the unified one."""
 
     @property
     def request_type(self) -> type[JsonBody]:

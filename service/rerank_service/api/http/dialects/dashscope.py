@@ -12,6 +12,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.documents import JsonReader, as_object
 from rerank_service.api.http.errors import STATUSES
 from rerank_service.api.http.field_types import Documents, Flag, Limit, Text
+from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -132,6 +133,8 @@ class DashScope:
 
     paths = (_PATH,)
     documented_paths = paths
+    title = "DashScope"
+    tag = HOSTED
     request_type = DashScopeBody
     response_type: Any = DashScopeResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, DashScopeError)

@@ -16,6 +16,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, only
+from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.api.http.pairs import PairReader, check_pairs
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
@@ -74,6 +75,8 @@ class DeepInfra:
 
     paths = (f"/v1/inference/{PATH_MODEL}", f"/inference/{PATH_MODEL}")
     documented_paths = paths[:1]
+    title = "DeepInfra"
+    tag = HOSTED
     request_type = DeepInfraBody
     response_type: Any = DeepInfraResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.unified import Unified, voyage_results
+from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.ranking.ranking import Ranking
 
 _PREFIXES = ("accounts/fireworks/models/", "fireworks/")
@@ -18,6 +19,8 @@ class Fireworks(Unified):
 
     paths = ("/inference/v1/rerank",)
     documented_paths = paths
+    title = "Fireworks AI"
+    tag = HOSTED
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body. A prefix of Fireworks AI is not a part of the model's name."""

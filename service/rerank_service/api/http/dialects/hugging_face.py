@@ -17,6 +17,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.documents import JsonReader, as_text
 from rerank_service.api.http.errors import STATUSES
 from rerank_service.api.http.field_types import DOCUMENTS_SCHEMA, Flag, Limit, Text
+from rerank_service.api.http.openapi_tags import ENGINES
 from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -76,6 +77,8 @@ class HuggingFace:
 
     paths = ("/hf/rerank",)
     documented_paths = paths
+    title = "Elasticsearch (hugging_face)"
+    tag = ENGINES
     request_type = HuggingFaceBody
     response_type: Any = list[HuggingFaceResult]
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, HuggingFaceError)

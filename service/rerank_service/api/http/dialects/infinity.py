@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.unified import Unified, UnifiedResponse
 from rerank_service.api.http.documents import as_text
+from rerank_service.api.http.openapi_tags import SERVERS
 
 
 @documented
@@ -38,6 +39,8 @@ class Infinity(Unified):
 
     paths = ("/infinity/rerank",)
     documented_paths = paths
+    title = "Infinity"
+    tag = SERVERS
     response_type: Any = InfinityResponse
 
     def matches(self, body: Any) -> bool:  # noqa: ARG002 - no other dialect has this path

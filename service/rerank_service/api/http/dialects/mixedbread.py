@@ -15,6 +15,7 @@ from rerank_service.api.http.dialects.paths import RERANKING_PATHS
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import Documents, Flag, Limit, Text, only, ranked_by_fields
+from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
@@ -80,6 +81,8 @@ class Mixedbread:
 
     paths = RERANKING_PATHS
     documented_paths = ("/v1/reranking",)
+    title = "mixedbread"
+    tag = RERANK
     request_type = MixedbreadBody
     response_type: Any = MixedbreadResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)

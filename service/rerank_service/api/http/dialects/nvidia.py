@@ -17,6 +17,7 @@ from rerank_service.api.http.dialects.paths import PATH_MODEL, RERANKING_PATHS
 from rerank_service.api.http.documents import reject_media
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import Limit, Text
+from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.text_reader import TextReader
 from rerank_service.errors import RequestError
@@ -101,6 +102,8 @@ class Nvidia:
         f"/v1/retrieval/{PATH_MODEL}/reranking",
     )
     documented_paths = ("/v1/ranking",)
+    title = "NVIDIA NIM"
+    tag = HOSTED
     request_type = NvidiaBody
     response_type: Any = NvidiaResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, NvidiaError)

@@ -15,6 +15,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.dialects.unified import Unified, UnifiedBody, UnifiedResponse
 from rerank_service.api.http.field_types import Limit
+from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.http.usage import Usage
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import TooLong
@@ -85,6 +86,8 @@ class Pinecone(Unified):
 
     paths = (SHARED_PATH,)
     documented_paths = paths
+    title = "Pinecone"
+    tag = RERANK
     request_type = PineconeBody
     response_type: Any = PineconeResponse
     example = _EXAMPLE

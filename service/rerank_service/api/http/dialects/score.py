@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
+from rerank_service.api.http.openapi_tags import SERVERS
 from rerank_service.api.http.pairs import PairReader, check_pairs
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
@@ -113,6 +114,8 @@ class Scores:
 
     paths = ("/score", "/v1/score")
     documented_paths = paths
+    title = "vLLM (scores of pairs)"
+    tag = SERVERS
     request_type = ScoreBody
     response_type: Any = ScoreResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)

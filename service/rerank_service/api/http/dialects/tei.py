@@ -17,6 +17,7 @@ from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
 from rerank_service.api.http.errors import STATUSES
 from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, Flag
+from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.tei_metadata import cost_headers, dtype
 from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
@@ -84,6 +85,8 @@ class Tei:
 
     paths = (*RERANK_PATHS, *RERANKING_PATHS, "/", "/invocations")
     documented_paths = (SHARED_PATH,)
+    title = "TEI"
+    tag = RERANK
     request_type = TeiBody
     response_type: Any = list[Rank]
     error_types: Mapping[int, Any] = dict.fromkeys((*STATUSES, 422, 424), TeiError)

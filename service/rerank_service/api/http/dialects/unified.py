@@ -19,6 +19,7 @@ from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import Documents, EmptyObject, Flag, Limit, Size, Text, only, ranked_by_fields
 from rerank_service.api.http.highlight_fields import HighlightFields, HighlightSpan, RelevantSpan
+from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.http.vllm_fields import VllmFields
 from rerank_service.errors import RequestError
@@ -156,7 +157,7 @@ class UnifiedResponse(TypedDict):
     usage: Usage
     meta: dict[str, Any]
     """API version, search units and token counts, in the form of Cohere; and the meaning of the scores in `score_type`:
-    "raw", "sigmoid" or "calibrated"."""
+    "raw", "sigmoid" or "calibrated". With a misspelled field, `warnings` says which one was meant."""
 
 
 class Unified:
@@ -164,6 +165,8 @@ class Unified:
 
     paths: tuple[str, ...] = (*(path for path in RERANK_PATHS if path not in COHERE_V2_PATHS), *RERANKING_PATHS)
     documented_paths: tuple[str, ...] = ("/v1/rerank", SHARED_PATH, "/v1/reranking")
+    title = "Jina, Together, Voyage, vLLM, …"
+    tag = RERANK
     request_type = UnifiedBody
     response_type: Any = UnifiedResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
@@ -202,7 +205,7 @@ class Unified:
         results = list(ranking)
         highlights = HighlightFields.read(exchange.body)
         tokens = ranking.usage.prompt_tokens
-        response = {
+        response: dict[str, Any] = {
             "id": exchange.id,
             "object": "rerank",
             "created": exchange.created,
@@ -219,6 +222,8 @@ class Unified:
                 "score_type": ranking.score_type.value,
             },
         }
+        if exchange.warnings:
+            response["meta"] |= {"warnings": list(exchange.warnings)}
         if ranking.query_truncated:
             response["query_truncated"] = True
         if exchange.body.keys() <= _VOYAGE_KEYS:

@@ -17,6 +17,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.documents import JsonReader, as_object
 from rerank_service.api.http.errors import STATUSES
 from rerank_service.api.http.field_types import DOCUMENTS_SCHEMA, Flag, Limit, Text
+from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -135,6 +136,8 @@ class Watsonx:
 
     paths = ("/ml/v1/text/rerank",)
     documented_paths = paths
+    title = "IBM watsonx.ai"
+    tag = HOSTED
     request_type = WatsonxBody
     response_type: Any = WatsonxResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, WatsonxError)

@@ -19,6 +19,7 @@ from rerank_service.api.http.dialects.openai import Model, model
 from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.errors import STATUSES, ErrorBody
 from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA
+from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.text_reader import TextReader
 from rerank_service.errors import NotReady, RequestError
 from rerank_service.ranking.ranking import Ranking
@@ -75,6 +76,8 @@ class Weaviate:
 
     paths = (SHARED_PATH,)
     documented_paths = paths
+    title = "Weaviate"
+    tag = RERANK
     request_type = WeaviateBody
     response_type: Any = WeaviateResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, WeaviateError)

@@ -10,6 +10,7 @@ from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, Exchange, JsonResponse
 from rerank_service.api.http.dialects.unified import Unified, UnifiedResponse
 from rerank_service.api.http.documents import as_text
+from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.ranking.ranking import Ranking
 
 _BYTES_PER_DOCUMENT = 150
@@ -37,6 +38,8 @@ class ZeroEntropy(Unified):
 
     paths = ("/v1/models/rerank", "/models/rerank")
     documented_paths = ("/v1/models/rerank",)
+    title = "ZeroEntropy"
+    tag = HOSTED
     response_type: Any = ZeroEntropyResponse
 
     def matches(self, body: Body) -> bool:  # noqa: ARG002 - no other dialect has these paths

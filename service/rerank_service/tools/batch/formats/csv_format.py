@@ -5,16 +5,12 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.batch.formats.text import concatenate
 from rerank_service.tools.batch.rows import Columns, Row, ScoredRow, valid_row
-from rerank_service.tools.tables.csv_records import count_records, csv_header, csv_records, open_csv
+from rerank_service.tools.tables.csv_records import RowReader, count_records, csv_header, csv_records, open_csv
 from rerank_service.tools.tables.record import Record
-
-if TYPE_CHECKING:
-    import _csv
 
 
 class CsvFormat:
@@ -50,10 +46,10 @@ class CsvFormat:
         values = record.value
         return valid_row(record.number, values, values[query], values[document], (header[query], header[document]))
 
-    def _opened(self) -> "AbstractContextManager[_csv.Reader]":
+    def _opened(self) -> AbstractContextManager[RowReader]:
         return open_csv(self._path, self._delimiter)
 
-    def _header(self, reader: "_csv.Reader") -> list[str]:
+    def _header(self, reader: RowReader) -> list[str]:
         header = csv_header(reader, self._path)
         for name in (self._columns.query, self._document(header)):
             if header.count(name) != 1:

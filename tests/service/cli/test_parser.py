@@ -1,0 +1,72 @@
+"""Options between other arguments, for every command that has both. Covers cli/parser.py."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from rerank_service.__main__ import build_parser, commands
+
+_COMMANDS = commands()
+
+
+def _parsed(*words: str) -> argparse.Namespace:
+    return build_parser(_COMMANDS).parse_args(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("query", "a", "--server", "127.0.0.1:1", "b"),
+        ("query", "--server", "127.0.0.1:1", "a", "b"),
+        ("--server", "127.0.0.1:1", "query", "a", "b"),
+        ("query", "a", "b", "--server", "127.0.0.1:1"),
+        ("query", "--server=127.0.0.1:1", "a", "--", "b"),
+    ],
+    ids=" ".join,
+)
+def test_options_of_rank_may_stand_anywhere(words: tuple[str, ...]) -> None:
+    """Before the query, between documents, and after them."""
+    parsed = _parsed("rank", *words)
+    assert (parsed.query, parsed.documents, parsed.server) == ("query", ["a", "b"], "127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ("eval", "a.jsonl", "--queries", "3", "b.jsonl"),
+            {"collections": [Path("a.jsonl"), Path("b.jsonl")], "queries": 3},
+        ),
+        (("batch", "in.csv", "--sort", "out.csv"), {"source": Path("in.csv"), "target": Path("out.csv")}),
+        (("admin", "load", "docs", "--json", "folder"), {"name": "docs", "folder": "folder", "json": True}),
+        (("admin", "unload", "--timeout", "5", "docs"), {"name": "docs", "timeout": 5.0}),
+        (("export", "--precisions", "fp32", "model"), {"model": "model"}),
+        (("completion", "bash"), {"shell": "bash"}),
+    ],
+    ids=("eval", "batch", "admin load", "admin unload", "export", "completion"),
+)
+def test_options_of_other_commands_may_stand_anywhere(words: tuple[str, ...], expected: dict[str, object]) -> None:
+    """With several positional arguments, and in the actions of `rerank admin`."""
+    parsed = vars(_parsed(*words))
+    assert {name: parsed[name] for name in expected} == expected
+
+
+def test_words_after_two_dashes_are_values() -> None:
+    """Also if they look like options."""
+    parsed = _parsed("rank", "query", "--top-n", "1", "--", "--server", "-x")
+    assert (parsed.documents, parsed.server, parsed.top_n) == (["--server", "-x"], None, 1)
+
+
+def test_all_arguments_may_follow_two_dashes() -> None:
+    """A later `--` is a value. Other types than texts are converted."""
+    parsed = _parsed("rank", "--server", "127.0.0.1:1", "--", "--query", "--text", "--")
+    assert (parsed.query, parsed.documents) == ("--query", ["--text", "--"])
+    assert _parsed("eval", "--", "-a.jsonl").collections == [Path("-a.jsonl")]
+
+
+def test_missing_argument_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options alone are not enough."""
+    with pytest.raises(SystemExit):
+        _parsed("rank", "--top-n", "1")
+    assert "the following arguments are required: QUERY" in capsys.readouterr().err
