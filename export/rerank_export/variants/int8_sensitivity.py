@@ -26,7 +26,8 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.parity_set import kendall_tau_b
 from rerank_service.models.tuning.ranking_comparison import MIN_TAU
 from rerank_service.models.tuning.throughput import logits
-from rerank_service.models.variants.int8 import products, quantize_rows
+from rerank_service.models.variants.constant_products import products
+from rerank_service.models.variants.int8 import quantize_rows
 from rerank_service.scheduling.batching import EncodedPair
 
 SAMPLE_QUERIES = 16

@@ -33,6 +33,7 @@ ENGINES = (
     Engine(Provider.CUDA, Precision.FP32),
     Engine(Provider.OPENVINO, Precision.BF16),
     Engine(Provider.CPU, Precision.BF16),
+    Engine(Provider.OPENVINO, Precision.INT8),
     Engine(Provider.CPU, Precision.INT8),
     Engine(Provider.CPU, Precision.FP32),
     Engine(Provider.OPENVINO, Precision.FP32),

@@ -1,4 +1,4 @@
-"""The OpenVINO provider of ONNX Runtime. It computes in bf16 if the processor supports it.
+"""The OpenVINO provider of ONNX Runtime. It computes in bf16 and int8 if the processor supports it.
 
 Two packages contain it:
 
@@ -23,8 +23,13 @@ from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Feed, Graph, Runne
 PACKAGES = ("onnxruntime-openvino", "onnxruntime-ep-openvino")
 SESSION_PER_LANE = True
 _NAME = ORT_NAME[Provider.OPENVINO]
-_PRECISION_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
-_BF16_FEATURES = frozenset({"amx_bf16", "avx512_bf16"})
+_PRECISION_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
+"""Precision of the activations between products. OpenVINO quantizes them for int8 only if they are in fp32."""
+_FEATURES = {Precision.BF16: ("amx_bf16", "avx512_bf16"), Precision.INT8: ("avx512_vnni", "avx_vnni")}
+"""Instruction sets of which a precision needs one. Without those of int8, OpenVINO restores fp32 weights in each run,
+which is slower than fp32."""
+_GROUP = 128
+"""Number of activations of a token that share a scale in int8 (docs/performance.md)."""
 _register_lock = threading.Lock()
 
 
@@ -32,8 +37,9 @@ def unavailable_reason(precision: Precision) -> str | None:
     """Return why this provider cannot compute in a precision on this machine; None if it can."""
     if precision not in _PRECISION_HINTS:
         return f"OpenVINO is not used with {precision.value}"
-    if precision is Precision.BF16 and not cpu().features & _BF16_FEATURES:
-        return "this processor has neither amx_bf16 nor avx512_bf16"
+    needed = _FEATURES.get(precision)
+    if needed and not cpu().features.intersection(needed):
+        return f"this processor has neither {' nor '.join(needed)}"
     try:
         if _is_built_in() or _plugin_devices():
             return None
@@ -66,6 +72,8 @@ def _session(graph: Graph, precision: Precision) -> ort.InferenceSession:
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # with pinning, the threads of two sessions share one core
     }
+    if precision is Precision.INT8:
+        config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP
     if _is_built_in():
         provider_config = {"device_type": "CPU", "load_config": json.dumps({"CPU": config})}
         return open_session(graph, options, providers=[(_NAME, provider_config)])

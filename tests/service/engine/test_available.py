@@ -64,7 +64,7 @@ def test_each_engine_is_available_or_skipped_with_a_reason() -> None:
     [
         (Provider.CUDA, Precision.FP16, "--provider cuda --precision fp16 does not work here: cuda fp16: "),
         (Provider.CPU, Precision.FP16, "there is no such engine"),
-        (Provider.OPENVINO, Precision.INT8, "there is no such engine"),
+        (Provider.OPENVINO, Precision.FP16, "there is no such engine"),
     ],
 )
 def test_unavailable_requested_engine_is_an_error(provider: Provider, precision: Precision, why: str) -> None:
@@ -74,12 +74,16 @@ def test_unavailable_requested_engine_is_an_error(provider: Provider, precision:
     assert "CPUExecutionProvider" in str(caught.value)
 
 
-AMX = Cpu("Intel Xeon", frozenset({"avx2", "avx512_bf16", "amx_bf16"}))
+AMX = Cpu("Intel Xeon", frozenset({"avx2", "avx512_vnni", "avx512_bf16", "amx_bf16"}))
+ICE_LAKE = Cpu("Intel Xeon", frozenset({"avx2", "avx512_vnni"}))
+ALDER_LAKE = Cpu("Intel Core", frozenset({"avx2", "avx_vnni"}))
 AVX2 = Cpu("Intel Core", frozenset({"avx2"}))
-ZEN4 = Cpu("AMD EPYC", frozenset({"avx2", "avx512_bf16"}))
+ZEN4 = Cpu("AMD EPYC", frozenset({"avx2", "avx512_vnni", "avx512_bf16"}))
+ZEN3 = Cpu("AMD EPYC", frozenset({"avx2"}))
 STOCK = ("AzureExecutionProvider", "CPUExecutionProvider")
 OPENVINO = ("OpenVINOExecutionProvider", "CPUExecutionProvider")
 NO_BF16 = "this processor has neither amx_bf16 nor avx512_bf16"
+NO_VNNI = "this processor has neither avx512_vnni nor avx_vnni"
 NO_DEVICE = (
     "the OpenVINO plugin offers no device on this processor (AMD EPYC); "
     "install the extra openvino, whose onnxruntime supports it"
@@ -88,15 +92,18 @@ NO_PLUGIN = "onnxruntime-ep-openvino is not installed"
 
 
 @pytest.mark.parametrize(
-    ("cpu", "built_in", "library", "devices", "bf16", "fp32"),
+    ("cpu", "built_in", "library", "devices", "bf16", "int8", "fp32"),
     [
-        (AMX, STOCK, "plugin.so", ["cpu"], None, None),
-        (AVX2, STOCK, "plugin.so", ["cpu"], NO_BF16, None),
-        (ZEN4, STOCK, "plugin.so", [], NO_DEVICE, NO_DEVICE),
-        (ZEN4, STOCK, None, [], NO_PLUGIN, NO_PLUGIN),
-        (AMX, OPENVINO, None, [], None, None),
-        (AVX2, OPENVINO, None, [], NO_BF16, None),
-        (ZEN4, OPENVINO, None, [], None, None),
+        (AMX, STOCK, "plugin.so", ["cpu"], None, None, None),
+        (ICE_LAKE, STOCK, "plugin.so", ["cpu"], NO_BF16, None, None),
+        (ALDER_LAKE, STOCK, "plugin.so", ["cpu"], NO_BF16, None, None),
+        (AVX2, STOCK, "plugin.so", ["cpu"], NO_BF16, NO_VNNI, None),
+        (ZEN4, STOCK, "plugin.so", [], NO_DEVICE, NO_DEVICE, NO_DEVICE),
+        (ZEN4, STOCK, None, [], NO_PLUGIN, NO_PLUGIN, NO_PLUGIN),
+        (AMX, OPENVINO, None, [], None, None, None),
+        (AVX2, OPENVINO, None, [], NO_BF16, NO_VNNI, None),
+        (ZEN4, OPENVINO, None, [], None, None, None),
+        (ZEN3, OPENVINO, None, [], NO_BF16, NO_VNNI, None),
     ],
 )
 def test_openvino_reports_why_a_processor_is_not_supported(
@@ -106,6 +113,7 @@ def test_openvino_reports_why_a_processor_is_not_supported(
     library: str | None,
     devices: list[str],
     bf16: str | None,
+    int8: str | None,
     fp32: str | None,
 ) -> None:
     """Provider lists recorded with the stock onnxruntime and its plugin, and with OpenVINO built in."""
@@ -114,6 +122,7 @@ def test_openvino_reports_why_a_processor_is_not_supported(
     monkeypatch.setattr(openvino, "_plugin_devices", lambda: devices)
     monkeypatch.setattr(openvino, "_plugin_library", lambda: library)
     assert openvino.unavailable_reason(Precision.BF16) == bf16
+    assert openvino.unavailable_reason(Precision.INT8) == int8
     assert openvino.unavailable_reason(Precision.FP32) == fp32
 
 

@@ -10,7 +10,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, file_digest
 from rerank_service.models.variants.cache import Cache, key
 from rerank_service.models.variants.external_weights import external_weights, load_with_weights
-from rerank_service.models.variants.recipes import FP16, FP16_PACKED, INT8_ROWS, recipe
+from rerank_service.models.variants.recipes import FP16, FP16_PACKED, INT8_COMPRESSED, INT8_ROWS, recipe
 
 if TYPE_CHECKING:
     import onnx
@@ -78,6 +78,12 @@ def _int8_rows() -> Rewrite:
     return quantize_rows
 
 
+def _int8_compressed() -> Rewrite:
+    from rerank_service.models.variants.compressed import compress_weights
+
+    return compress_weights
+
+
 def _fp16() -> Rewrite:
     from rerank_service.models.variants.fp16 import rewrite_fp16
 
@@ -90,7 +96,12 @@ def _fp16_packed() -> Rewrite:
     return rewrite_fp16_packed
 
 
-_REWRITES: dict[str, Callable[[], Rewrite]] = {INT8_ROWS: _int8_rows, FP16: _fp16, FP16_PACKED: _fp16_packed}
+_REWRITES: dict[str, Callable[[], Rewrite]] = {
+    INT8_ROWS: _int8_rows,
+    INT8_COMPRESSED: _int8_compressed,
+    FP16: _fp16,
+    FP16_PACKED: _fp16_packed,
+}
 """Functions that import onnx and return the rewrite of a recipe."""
 
 

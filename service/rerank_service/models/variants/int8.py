@@ -9,22 +9,28 @@ bit. It costs three cheap nodes more than one scale per batch, measured in docs/
 Activations are unsigned around 128 and weights are signed, because VNNI and AMX have fast kernels for this combination.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
 
+from rerank_service.models.variants.constant_products import (
+    LEVELS,
+    constant_matrix,
+    constants,
+    drop_unused,
+    matrix_values,
+    product_name,
+    quantize_columns,
+)
 from rerank_service.models.variants.recipes import INT8_ROWS
 
 _CONTRIB = "com.microsoft"
-_LEVELS = 127
 _ZERO = 128
-_MIN_SIDE = 32
-"""Minimum inputs and outputs of a product to quantize. Smaller ones, such as a classifier's, cost nothing."""
 _TINY = 1e-9
 _PREFIX = "rows8."
 
@@ -38,18 +44,6 @@ def quantize_rows(model: onnx.ModelProto, folder: Path | None = None, left_out: 
     return _Rewrite(model, folder, left_out).run()
 
 
-def products(model: onnx.ModelProto) -> dict[str, tuple[int, int]]:
-    """Return (inputs, outputs) of each product that would be quantized, by its name, in the order in which they run."""
-    weights = dict(_constants(model.graph))
-    candidates = ((node, _matrix(node, weights)) for node in model.graph.node)
-    return {_name_of(node): (tensor.dims[0], tensor.dims[1]) for node, tensor in candidates if tensor is not None}
-
-
-def _name_of(node: NodeProto) -> str:
-    """Return the name of a node, or of its first output if it has no name."""
-    return node.name or node.output[0]
-
-
 class _Rewrite:
     """The quantization of one graph."""
 
@@ -59,7 +53,7 @@ class _Rewrite:
         self._left_out = left_out
         self._graph = model.graph
         self._opset = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-        self._weights = dict(_constants(model.graph))
+        self._weights = dict(constants(model.graph))
         self._rows: dict[str, str] = {}
         """Quantized activations by the names of the originals. Query, key and value of a layer share theirs."""
         self._constant_names: set[str] = set()
@@ -76,19 +70,17 @@ class _Rewrite:
                 nodes += [*self._quantized(node.input[0], len(matrix)), *self._product(node, matrix)]
         del self._graph.node[:]
         self._graph.node.extend(nodes)
-        _drop_unused(self._graph)
+        drop_unused(self._graph)
         if rewritten and all(opset.domain != _CONTRIB for opset in self._model.opset_import):
             self._model.opset_import.append(helper.make_opsetid(_CONTRIB, 1))
         return rewritten
 
     def _matrix(self, node: NodeProto) -> NDArray[np.float32] | None:
         """Return the weights of a product to quantize, float32 of shape (inputs, outputs); None for other nodes."""
-        tensor = _matrix(node, self._weights)
-        if tensor is None or _name_of(node) in self._left_out:
+        tensor = constant_matrix(node, self._weights)
+        if tensor is None or product_name(node) in self._left_out:
             return None
-        copy = TensorProto()  # to_array stores the weights that it reads in its argument, which must not be the model's
-        copy.CopyFrom(tensor)
-        return numpy_helper.to_array(copy, self._folder).astype(np.float32)
+        return matrix_values(tensor, self._folder)
 
     def _quantized(self, name: str, width: int) -> Iterator[NodeProto]:
         """Yield nodes that reshape activations to rows, one per token, and quantize each row by its own scale."""
@@ -100,7 +92,7 @@ class _Rewrite:
         yield _node("Abs", [flat], f"{rows}.abs")
         yield self._largest(f"{rows}.abs", f"{rows}.max")
         yield _node("Max", [f"{rows}.max", self._constant("tiny", _TINY, np.float32)], f"{rows}.positive")
-        yield _node("Mul", [f"{rows}.positive", self._constant("step", 1 / _LEVELS, np.float32)], scale)
+        yield _node("Mul", [f"{rows}.positive", self._constant("step", 1 / LEVELS, np.float32)], scale)
         yield _node("Shape", [scale], f"{rows}.shape")
         zero = numpy_helper.from_array(np.array([_ZERO], np.uint8))
         yield _node("ConstantOfShape", [f"{rows}.shape"], f"{rows}.zero", value=zero)
@@ -141,43 +133,5 @@ class _Rewrite:
         return name
 
 
-def quantize_columns(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Quantize a matrix of shape (inputs, outputs) by column.
-
-    Returns int8 values of the same shape and float32 scales of shape (outputs,): weights ≈ values * scales.
-    """
-    scales = np.abs(weights).max(axis=0) / _LEVELS
-    scales = np.where(scales == 0, 1, scales).astype(np.float32)
-    return np.clip(np.round(weights / scales), -_LEVELS, _LEVELS).astype(np.int8), scales
-
-
-def _matrix(node: NodeProto, weights: Mapping[str, TensorProto]) -> TensorProto | None:
-    """Return the weights of a product that is large enough to quantize, of shape (inputs, outputs); None for others."""
-    tensor = weights.get(node.input[1]) if node.op_type == "MatMul" else None
-    if tensor is None or tensor.data_type not in (TensorProto.FLOAT, TensorProto.FLOAT16):
-        return None
-    return tensor if len(tensor.dims) == 2 and min(tensor.dims) >= _MIN_SIDE else None
-
-
 def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:
     return helper.make_node(kind, inputs, [output], name=output, **attributes)
-
-
-def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, TensorProto]]:
-    """Yield the constant tensors by the names that nodes use. fp16 weights have the name of the cast to fp32."""
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    yield from stored.items()
-    for node in graph.node:
-        if node.op_type == "Cast" and node.input[0] in stored:
-            yield node.output[0], stored[node.input[0]]
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove casts and weights that no node reads any more."""
-    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-    nodes = [node for node in graph.node if node.op_type != "Cast" or used & set(node.output)]
-    used = {name for node in nodes for name in node.input}
-    tensors = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(tensors)

@@ -3,9 +3,12 @@
 They are in a module of their own because every start needs the names, but only a derivation needs to import onnx.
 """
 
-from rerank_service.engine.kinds import Engine, Precision
+from rerank_service.engine.kinds import Engine, Precision, Provider
 
 INT8_ROWS = "rows-1"
+"""Weights in int8 by column, activations in int8 by token."""
+INT8_COMPRESSED = "compressed-1"
+"""Weights in int8 by column. The engine quantizes activations while it runs."""
 FP16 = "fp16-1"
 """With padding."""
 FP16_PACKED = "fp16-packed-1"
@@ -18,7 +21,7 @@ def recipe(engine: Engine) -> str:
     Engines with the same recipe run the same graph of a bundle.
     """
     if engine.precision is Precision.INT8:
-        return INT8_ROWS
+        return INT8_COMPRESSED if engine.provider is Provider.OPENVINO else INT8_ROWS
     if engine.precision is Precision.FP16:
         return FP16 if engine.cuda_graphs else FP16_PACKED
     return ""

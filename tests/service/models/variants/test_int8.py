@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.engine.runtime import open_session, session_options
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.models.variants.int8 import products, quantize_columns, quantize_rows
+from rerank_service.models.variants.constant_products import products, quantize_columns
+from rerank_service.models.variants.int8 import quantize_rows
 from rerank_service.scheduling.batching import Batch
 from support.plain_bert import LAYERS, PLAIN_BERT
 
