@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import AvailableEngines, SkippedEngine, reasons
+from rerank_service.engine.batch_defaults import exact_multiple
 from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
@@ -95,7 +96,7 @@ def tune_full(
     outcome = _choose(model, engines, report_progress)
     chosen = outcome.chosen
     score = engines.base_score if chosen == engines.base else loader.score_of(chosen)
-    best, settings, cost = _search_settings(model, score, report_progress)
+    best, settings, cost = _search_settings(model, chosen, score, report_progress)
     return TuningRecord(
         form="full",
         provider=chosen.provider,
@@ -167,12 +168,13 @@ def _compare_rankings(
 
 
 def _search_settings(
-    model: TuningInput, score: Score, report_progress: ReportProgress
+    model: TuningInput, engine: Engine, score: Score, report_progress: ReportProgress
 ) -> tuple[BatchSetting, tuple[BatchSetting, ...], CostModel]:
     """Return the best setting, all measured settings, and the cost model of batches with the best one."""
-    best = BatchSetting.of(model.limits, model.lanes)
+    limits = replace(model.limits, length_multiple=exact_multiple(engine, model.limits.length_multiple))
+    best = BatchSetting.of(limits, model.lanes)
     settings: list[BatchSetting] = []
-    for field, values in _values_to_measure(model):
+    for field, values in _values_to_measure(model, engine):
         report_progress(f"{field.replace('_', ' ')}: {', '.join(map(str, values))}")
         measured = _measure(model, score, [best.model_copy(update={field: value}) for value in values])
         settings += measured
@@ -184,11 +186,11 @@ def _search_settings(
     return best, tuple(settings), cost
 
 
-def _values_to_measure(model: TuningInput) -> Iterable[tuple[str, list[int]]]:
+def _values_to_measure(model: TuningInput, engine: Engine) -> Iterable[tuple[str, list[int]]]:
     """Yield the fields of BatchSetting with their values, the smallest first."""
     budgets = {min(max(1, int(model.limits.max_tokens * factor)), MAX_COUNT) for factor in _BUDGET_FACTORS}
     yield "max_batch_tokens", sorted(budgets)
-    yield "length_multiple", list(_LENGTH_MULTIPLES)
+    yield "length_multiple", sorted({exact_multiple(engine, multiple) for multiple in _LENGTH_MULTIPLES})
     yield "lanes", sorted({1, max(1, model.lanes // 2), model.lanes})
 
 
