@@ -10,7 +10,6 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.runtime import open_session, ort, session_options
-from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.variants.cache import Cache
@@ -18,12 +17,10 @@ from rerank_service.models.variants.compressed import compress_weights
 from rerank_service.models.variants.constant_products import quantize_columns
 from rerank_service.models.variants.derive import graph_for
 from rerank_service.models.variants.external_weights import load_with_weights
-from rerank_service.scheduling.batching import Batch
-from support.plain_bert import LAYERS, PLAIN_BERT
 from support.small import write_small_model
 
 OPENVINO_INT8 = Engine(Provider.OPENVINO, Precision.INT8)
-_IN, _OUT = 48, 64
+_IN, _OUT = 160, 64
 
 
 def _weights(shape: tuple[int, ...] = (_IN, _OUT)) -> NDArray[np.float32]:
@@ -74,7 +71,7 @@ def test_product_has_the_weights_rounded_by_column(opset: int, stored: type[np.f
     assert compress_weights(model) == 1
     onnx.checker.check_model(model, full_check=True)
     assert [node.op_type for node in model.graph.node] == ["DequantizeLinear", "MatMul"]
-    np.testing.assert_allclose(_run(model, _x()), _x() @ _restored(_weights()), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(_run(model, _x()), _x() @ _restored(_weights()), rtol=0, atol=1e-4)
     assert {tensor.data_type for tensor in model.graph.initializer} == {TensorProto.INT8, TensorProto.FLOAT}
     assert sum(len(tensor.raw_data) for tensor in model.graph.initializer) == _IN * _OUT + 4 * _OUT
 
@@ -99,7 +96,7 @@ def test_shared_matrix_is_stored_once() -> None:
     assert compress_weights(model) == 2
     assert [node.op_type for node in model.graph.node] == ["DequantizeLinear", "MatMul", "MatMul"]
     restored = _restored(_weights((_IN, _IN)))
-    np.testing.assert_allclose(_run(model, _x()), _x() @ restored @ restored, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(_run(model, _x()), _x() @ restored @ restored, rtol=1e-5, atol=1e-3)
 
 
 def test_matrix_that_is_also_a_table_stays_in_fp32_there() -> None:
@@ -112,14 +109,15 @@ def test_matrix_that_is_also_a_table_stays_in_fp32_there() -> None:
     model = _model(nodes, {"w": _weights(), "row": np.array(3)})  # type: ignore[dict-item]
     assert compress_weights(model) == 1
     expected = _x() @ _restored(_weights()) + _weights()[3]
-    np.testing.assert_allclose(_run(model, _x()), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(_run(model, _x()), expected, rtol=0, atol=1e-4)
 
 
 def test_small_matrices_and_those_left_out_stay() -> None:
-    """A classifier's matrix is small. `left_out` has names of nodes, or of their outputs."""
+    """A classifier's matrix is small, and one with fewer than 128 inputs gains nothing. `left_out` has names of nodes, or of their outputs."""
     small = _model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": _weights((_IN, 1))})
     whole = _model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": _weights()})
-    for model, left_out in ((small, ()), (whole, ("y",))):
+    narrow = _model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": _weights((96, _OUT))}, width=96)
+    for model, left_out in ((small, ()), (narrow, ()), (whole, ("y",))):
         before = model.SerializeToString()
         assert compress_weights(model, left_out) == 0
         assert model.SerializeToString() == before
@@ -147,16 +145,6 @@ def test_exported_int8_graph_is_not_used(tmp_path: Path) -> None:
     bundle = open_bundle(tmp_path / "bundle")
     assert bundle.variant(Engine(Provider.CPU, Precision.INT8)) is not None
     assert bundle.variant(OPENVINO_INT8) is None
-
-
-def test_compressed_model_scores_close_to_fp32() -> None:
-    """All products of a small BERT, evaluated by the CPU provider."""
-    model = onnx.load(PLAIN_BERT)
-    assert compress_weights(model) == 6 * LAYERS + 1  # and the pooler, a Gemm
-    ids = np.random.default_rng(3).integers(5, 100, (8, 48))
-    batch = Batch(ids, np.ones_like(ids), np.zeros_like(ids))
-    exact, compressed = CrossEncoder(PLAIN_BERT).score(batch), CrossEncoder(model.SerializeToString()).score(batch)
-    assert 0 < np.abs(compressed - exact).max() < 0.1 * np.ptp(exact)
 
 
 def test_starter_keeps_its_embeddings(starter: Bundle, tmp_path: Path) -> None:
