@@ -16,8 +16,8 @@ class EngineSettings(SettingsGroup):
     """Part of ONNX Runtime that computes. auto: the provider of the fastest engine whose ranking matches fp32. A
     provider that is set and does not work here is an error."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    """Number format of the computation. auto: the precision of the fastest engine whose ranking matches fp32. `rerank
-    tune` shows the speed of each one on this machine."""
+    """Number format of the computation. auto: the precision of the fastest engine whose ranking matches fp32. int8 is
+    computed by `openvino` or `cpu`. `rerank tune` shows the speed of each one on this machine."""
     tune: Literal["auto", "off"] = "auto"
     """auto: the first start measures the engines in the background, to find the fastest for `auto`. off: no
     measurement. Results of earlier measurements and of `rerank tune` are used in both cases."""

@@ -32,8 +32,8 @@ _PREFIX = "columns8."
 def compress_weights(model: onnx.ModelProto, left_out: Collection[str] = ()) -> int:
     """Compress, in place, the constant matrix of each product, except those named in `left_out`.
 
-    Returns the number of products. Embeddings and norms stay unchanged, and so do matrices with fewer inputs than a group
-    of activations: OpenVINO does not quantize these, and some versions return nothing.
+    Returns the number of products. Embeddings and norms stay unchanged, and so do matrices with fewer inputs than a
+    group of activations: OpenVINO does not quantize these, and some versions return nothing.
 
     Raises:
         ValueError: the graph has an opset below 13.

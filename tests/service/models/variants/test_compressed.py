@@ -113,7 +113,9 @@ def test_matrix_that_is_also_a_table_stays_in_fp32_there() -> None:
 
 
 def test_small_matrices_and_those_left_out_stay() -> None:
-    """A classifier's matrix is small, and one with fewer than 128 inputs gains nothing. `left_out` has names of nodes, or of their outputs."""
+    """A classifier's matrix is small, and one with fewer than 128 inputs gains nothing.
+
+    `left_out` has names of nodes, or of their outputs."""
     small = _model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": _weights((_IN, 1))})
     whole = _model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": _weights()})
     narrow = _model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": _weights((96, _OUT))}, width=96)
