@@ -26,9 +26,9 @@ _NAME = ORT_NAME[Provider.OPENVINO]
 _PRECISION_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
 """Precision of the activations between products. OpenVINO quantizes them for int8 only if they are in fp32."""
 _FEATURES = {Precision.BF16: ("amx_bf16", "avx512_bf16"), Precision.INT8: ("avx512_vnni", "avx_vnni")}
-"""Instruction sets of which a precision needs one. Without those of int8, OpenVINO restores fp32 weights in each run,
-which is slower than fp32."""
-_GROUP = 128
+"""Instruction sets of which a precision needs one. Without those of int8, OpenVINO multiplies in fp32: weights lose
+precision, and hardly any time is saved."""
+GROUP = 128
 """Number of activations of a token that share a scale in int8 (docs/performance.md)."""
 _register_lock = threading.Lock()
 
@@ -73,7 +73,7 @@ def _session(graph: Graph, precision: Precision) -> ort.InferenceSession:
         "ENABLE_CPU_PINNING": False,  # with pinning, the threads of two sessions share one core
     }
     if precision is Precision.INT8:
-        config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP
+        config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
     if _is_built_in():
         provider_config = {"device_type": "CPU", "load_config": json.dumps({"CPU": config})}
         return open_session(graph, options, providers=[(_NAME, provider_config)])

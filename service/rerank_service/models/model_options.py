@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rerank_service.engine.batch_defaults import default_lanes, default_limits
+from rerank_service.engine.batch_defaults import default_lanes, default_limits, exact_multiple
 from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.served_model import Names
@@ -46,7 +46,7 @@ class ModelOptions:
     def batch_limits(self, bundle: Bundle, engine: Engine, tuned: TuningRecord | None = None) -> BatchLimits:
         """Return the batch limits on an engine: the settings, else the tuned values, else the defaults.
 
-        Rows are not padded beyond the token limit of the model.
+        Rows are not padded beyond the token limit of the model. The length multiple is at least `exact_multiple`.
         """
         limits: dict[str, int] = {}
         if tuned and tuned.max_batch_tokens:
@@ -61,7 +61,8 @@ class ModelOptions:
         limits |= {name: value for name, value in settings.items() if value}
         manifest = bundle.manifest
         defaults = default_limits(engine, shares_prefixes=manifest.shares_prefixes)
-        return replace(defaults, max_length=manifest.max_tokens, **limits)
+        chosen = replace(defaults, max_length=manifest.max_tokens, **limits)
+        return replace(chosen, length_multiple=exact_multiple(engine, chosen.length_multiple))
 
     def lanes_on(self, engine: Engine, tuned: TuningRecord | None = None) -> int:
         """Return the number of lanes on an engine: the setting, else the tuned number, else the default of the engine.

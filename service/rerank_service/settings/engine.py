@@ -17,8 +17,8 @@ class EngineSettings(SettingsGroup):
     provider that is set and does not work here is an error."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     """Number format of the computation. auto: the precision of the fastest engine whose ranking matches fp32: relevance
-    loss of at most 0.002 in the mean (1 - nDCG@10, with fp32 probabilities as gains). fp32: exact. `rerank tune` shows
-    speed and loss of each one on this machine."""
+    loss of at most 0.002 in the mean (1 - nDCG@10, with fp32 probabilities as gains). fp32: exact. int8 is computed by
+    `openvino` or `cpu`. `rerank tune` shows speed and loss of each one on this machine."""
     tune: Literal["auto", "off"] = "auto"
     """auto: the first start measures the engines in the background, to find the fastest for `auto`. off: no
     measurement. Results of earlier measurements and of `rerank tune` are used in both cases."""
@@ -38,7 +38,8 @@ class EngineSettings(SettingsGroup):
     """Maximum number of pairs in a batch. Unset: 64; on a GPU 512."""
     length_multiple: Count | None = None
     """Pairs are padded to a multiple of this number of tokens. A GPU may be faster with 8 or 16. Unset: the tuned
-    number, else 4; on a GPU 8, with CUDA graphs 32."""
+    number, else 4; on a GPU 8, with CUDA graphs 32. `openvino int8` rounds it up to a multiple of 16: then padding
+    changes no score."""
     cuda_graphs: bool = False
     """On a GPU, record the computation of small batches once per shape as a CUDA graph, and replay it. This saves
     kernel launches, most of the time of a small model, but computes the padding, too."""

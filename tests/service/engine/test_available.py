@@ -4,6 +4,7 @@ import platform
 import re
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cpu as cpu_provider
 from rerank_service.engine import openvino
 from rerank_service.engine.available import ENGINES, SkippedEngine, available_engines, reasons, runtime_packages
+from rerank_service.engine.batch_defaults import default_limits
 from rerank_service.engine.host import Cpu
 from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
@@ -21,13 +23,11 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
-from support.limits import batch_limits
 
 ROOT = Path(__file__).parents[3]
-LIMITS = batch_limits(min_length_ratio=0.0)
 DRIFT = {Precision.FP32: 1e-4, Precision.BF16: 0.2, Precision.INT8: 0.6}
 """Maximum difference of a logit from fp32."""
-BATCH_EFFECT = {Precision.FP32: 1e-5, Precision.BF16: 0.05, Precision.INT8: 1e-5}
+BATCH_EFFECT = {Precision.FP32: 1e-5, Precision.BF16: 0.05, Precision.INT8: 0.0}
 """Maximum difference of a logit between a pair alone and in a batch."""
 
 
@@ -156,13 +156,14 @@ def test_cpu_provider_has_bf16_on_arm_only(monkeypatch: pytest.MonkeyPatch) -> N
 def test_each_available_engine_scores_close_to_fp32(engine: Engine, starter: Bundle, tmp_path: Path) -> None:
     """Two threads score at the same time. A pair has the same score alone and in a padded batch."""
     encoder = CrossEncoder(graph_for(starter, engine, Cache(tmp_path)), engine, lanes=2)
+    limits = replace(default_limits(engine), min_length_ratio=0.0)
     tokenizer = PairTokenizer(starter.tokenizer, max_tokens=64)
     documents = ["Paris is the capital of France.", "Rome", "a " * 40, "The capital of Peru is Lima. " * 3]
     pairs = tokenizer.encode_documents(tokenizer.encode_query("capital of France"), documents)
-    exact = logits(CrossEncoder(starter.graph).score, pairs, LIMITS, 0)
+    exact = logits(CrossEncoder(starter.graph).score, pairs, limits, 0)
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(logits, encoder.score, pairs, LIMITS, 0) for _ in range(4)]
-    alone = [float(logits(encoder.score, [pair], LIMITS, 0)[0]) for pair in pairs]
+        runs = [pool.submit(logits, encoder.score, pairs, limits, 0) for _ in range(4)]
+    alone = [float(logits(encoder.score, [pair], limits, 0)[0]) for pair in pairs]
     for run in runs:
         assert np.abs(run.result() - exact).max() < DRIFT[engine.precision]
         assert np.abs(run.result() - alone).max() < BATCH_EFFECT[engine.precision]

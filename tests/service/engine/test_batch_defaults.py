@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rerank_service.engine.available import ENGINES
-from rerank_service.engine.batch_defaults import CPU_LIMITS, default_lanes, default_limits
+from rerank_service.engine.batch_defaults import CPU_LIMITS, default_lanes, default_limits, exact_multiple
 from rerank_service.engine.io_binding import (
     MAX_GRAPH_TOKENS,
     MAX_GRAPHS,
@@ -38,6 +38,15 @@ def test_each_engine_has_defaults(engine: Engine) -> None:
     """A new provider does not get those of the CPU by accident."""
     assert default_limits(engine).max_tokens >= CPU_LIMITS.max_tokens
     assert default_lanes(engine) >= 1
+
+
+@pytest.mark.parametrize(("requested", "rounded"), [(1, 16), (4, 16), (16, 16), (17, 32), (32, 32)])
+def test_openvino_int8_pads_to_multiples_of_16(requested: int, rounded: int) -> None:
+    """Only so is the score of a pair equal to the bit with any padding. Other engines keep what is requested."""
+    for engine in ENGINES:
+        expected = rounded if engine == Engine(Provider.OPENVINO, Precision.INT8) else requested
+        assert exact_multiple(engine, requested) == expected
+    assert default_limits(Engine(Provider.OPENVINO, Precision.INT8)).length_multiple == 16
 
 
 def test_all_shapes_up_to_512_tokens_fit_into_max_graphs() -> None:

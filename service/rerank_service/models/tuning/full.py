@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import AvailableEngines, SkippedEngine, reasons
+from rerank_service.engine.batch_defaults import exact_multiple
 from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
@@ -96,14 +97,15 @@ def tune_full(
     Raises:
         BundleInvalid: no engine loads the model.
     """
-    forecast = Forecast(report_progress, _planned_passes(model, len(available.engines)))
+    base = reference_engine(available.engines)
+    forecast = Forecast(report_progress, _planned_passes(model, base, len(available.engines)))
     forecast.stage(_SPEEDS, "loading the engines")
     loader = EngineLoader(model.bundle, model.cache, lanes=model.lanes, memory_check=memory_check)
     engines, failed = _load_base(model, available.engines, loader)
     outcome = _choose(model, engines, forecast)
     chosen = outcome.chosen
     score = engines.base_score if chosen == engines.base else loader.score_of(chosen)
-    best, settings, cost = _search_settings(model, score, forecast)
+    best, settings, cost = _search_settings(model, chosen, score, forecast)
     return TuningRecord(
         form="full",
         provider=chosen.provider,
@@ -178,12 +180,13 @@ def _compare_rankings(
 
 
 def _search_settings(
-    model: TuningInput, score: Score, forecast: Forecast
+    model: TuningInput, engine: Engine, score: Score, forecast: Forecast
 ) -> tuple[BatchSetting, tuple[BatchSetting, ...], CostModel]:
     """Return the best setting, all measured settings, and the cost model of batches with the best one."""
-    best = BatchSetting.of(model.limits, model.lanes)
+    limits = replace(model.limits, length_multiple=exact_multiple(engine, model.limits.length_multiple))
+    best = BatchSetting.of(limits, model.lanes)
     settings: list[BatchSetting] = []
-    for field, values in _values_to_measure(model):
+    for field, values in _values_to_measure(model, engine):
         forecast.stage(_SETTINGS, f"{field.replace('_', ' ')}: {', '.join(map(str, values))}")
         measured = _measure(model, score, [best.model_copy(update={field: value}) for value in values], forecast)
         settings += measured
@@ -195,21 +198,21 @@ def _search_settings(
     return best, tuple(settings), cost
 
 
-def _planned_passes(model: TuningInput, engines: int) -> dict[str, float]:
+def _planned_passes(model: TuningInput, base: Engine, engines: int) -> dict[str, float]:
     """Return the passes of each phase, if one engine is compared with the base, and its ranking matches."""
     others = engines - 1
     return {
         _SPEEDS: ROUNDS * (2 * others or 1),
         _RANKINGS: _PASSES_PER_QUERY * len(model.queries) if others else 0.0,
-        _SETTINGS: ROUNDS * (1 + sum(len(values) for _, values in _values_to_measure(model))),
+        _SETTINGS: ROUNDS * (1 + sum(len(values) for _, values in _values_to_measure(model, base))),
     }
 
 
-def _values_to_measure(model: TuningInput) -> Iterable[tuple[str, list[int]]]:
+def _values_to_measure(model: TuningInput, engine: Engine) -> Iterable[tuple[str, list[int]]]:
     """Yield the fields of BatchSetting with their values, the smallest first."""
     budgets = {min(max(1, int(model.limits.max_tokens * factor)), MAX_COUNT) for factor in _BUDGET_FACTORS}
     yield "max_batch_tokens", sorted(budgets)
-    yield "length_multiple", list(_LENGTH_MULTIPLES)
+    yield "length_multiple", sorted({exact_multiple(engine, multiple) for multiple in _LENGTH_MULTIPLES})
     yield "lanes", sorted({1, max(1, model.lanes // 2), model.lanes})
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from rerank_service.engine.openvino import GROUP
 from rerank_service.models.variants.constant_products import (
     constant_matrix,
     constants,
@@ -31,7 +32,8 @@ _PREFIX = "columns8."
 def compress_weights(model: onnx.ModelProto, left_out: Collection[str] = ()) -> int:
     """Compress, in place, the constant matrix of each product, except those named in `left_out`.
 
-    Returns the number of products. Embeddings and norms stay unchanged, and so do matrices that are too small.
+    Returns the number of products. Embeddings and norms stay unchanged, and so do matrices with fewer inputs than a
+    group of activations: OpenVINO does not quantize these, and some versions return nothing.
 
     Raises:
         ValueError: the graph has an opset below 13.
@@ -43,7 +45,9 @@ def compress_weights(model: onnx.ModelProto, left_out: Collection[str] = ()) -> 
     products = [
         (node, tensor)
         for node in model.graph.node
-        if (tensor := constant_matrix(node, weights, _KINDS)) is not None and product_name(node) not in left_out
+        if (tensor := constant_matrix(node, weights, _KINDS)) is not None
+        and tensor.dims[_output_axis(node) - 1] >= GROUP
+        and product_name(node) not in left_out
     ]
     matrices = {_matrix_name(node): (node, tensor) for node, tensor in products}
     dequantized = [_compressed(model.graph, *matrix, name) for name, matrix in matrices.items()]
@@ -58,12 +62,12 @@ def compress_weights(model: onnx.ModelProto, left_out: Collection[str] = ()) -> 
 
 def _matrix_name(node: NodeProto) -> str:
     """Return the name of a product's compressed matrix. Products with the same matrix share it."""
-    return f"{_PREFIX}{node.input[1]}{'.transposed' if _transposes(node) else ''}"
+    return f"{_PREFIX}{node.input[1]}{'' if _output_axis(node) else '.transposed'}"
 
 
 def _compressed(graph: onnx.GraphProto, node: NodeProto, tensor: TensorProto, name: str) -> NodeProto:
     """Add values and scales of a matrix to the graph, and return the node that restores the matrix from them."""
-    axis = 0 if _transposes(node) else 1
+    axis = _output_axis(node)
     weights = matrix_values(tensor)
     values, scales = quantize_columns(weights if axis else weights.T)
     values = np.ascontiguousarray(values if axis else values.T)
@@ -72,6 +76,6 @@ def _compressed(graph: onnx.GraphProto, node: NodeProto, tensor: TensorProto, na
     return helper.make_node("DequantizeLinear", [f"{name}.values", f"{name}.scales"], [name], name=name, axis=axis)
 
 
-def _transposes(node: NodeProto) -> bool:
-    """Return whether a product transposes its matrix, so that the matrix has the shape (outputs, inputs)."""
-    return any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+def _output_axis(node: NodeProto) -> int:
+    """Return the axis of a product's matrix that has the outputs: 1, or 0 if the node transposes the matrix."""
+    return 0 if any(attribute.name == "transB" and attribute.i for attribute in node.attribute) else 1

@@ -109,7 +109,7 @@ class _Rewrite:
         return _node("ReduceMax", [name], output, axes=[1], keepdims=0)
 
     def _product(self, node: NodeProto, weights: NDArray[np.float32]) -> Iterator[NodeProto]:
-        rows, out = self._rows[node.input[0]], f"{_PREFIX}{node.output[0]}"
+        rows, out = self._rows[node.input[0]], f"{_PREFIX}{node.output[0]}.product"
         name = f"{node.input[1]}.{INT8_ROWS}"
         values, scales = quantize_columns(weights)
         inputs = [

@@ -78,6 +78,15 @@ def test_shared_activations_are_quantized_once() -> None:
     assert not {"stored0", "stored1"} & {tensor.name for tensor in model.graph.initializer}
 
 
+def test_product_of_a_product() -> None:
+    """Without an operator between them: an embedding in two factors, or an adapter."""
+    model = _model()
+    model.graph.node[-2].input[0] = "y0"
+    exact = _run(model, x := np.random.default_rng(2).normal(size=(3, 5, _SIDE)).astype(np.float32))
+    assert quantize_rows(model) == 2
+    assert np.abs(_run(model, x) - exact).max() < 0.03 * np.abs(exact).max()
+
+
 def test_small_products_are_not_quantized() -> None:
     """For example the product of a classifier."""
     model = _model(side=16)
