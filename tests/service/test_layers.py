@@ -33,7 +33,7 @@ LAYERS = (
     ("scheduling", "ranking"),
     ("settings", "observability"),
     "settings_errors",
-    ("file_version", "installation", "progress", "quantities", "surrogates", "yaml_entries"),
+    ("file_version", "installation", "long_work", "progress", "quantities", "surrogates", "yaml_entries"),
 )
 """Packages from the outside to the inside. A package imports only from later lines, and not from its own line.
 
