@@ -1,29 +1,46 @@
-"""Long work of the event loop, in steps: between two steps, everything else gets its turn.
+"""Long work of the event loop: while it is done, everything else gets its turn.
 
-Some work has to be done on the loop, or holds the interpreter's lock so long that a thread would block the loop as
-well: orjson parses 10 MB without a pause. Such work is a generator that yields after each step of a few milliseconds.
+- `in_steps`: for work that holds the interpreter's lock, where a thread would block the loop as well. orjson parses
+  10 MB without a pause. The work is a generator that yields after each step of a few milliseconds.
+- `aside`: for work in Python, such as building 10,000 results. A thread does it, and the interpreter lets the loop
+  have its lock every 5 ms.
 
-Rule: at each turn of the loop one step runs, whichever request it is of. So a turn is as short beside many large
-requests as beside one.
+Rule: one step runs at each turn of the loop, and one call aside at a time, whichever requests they are of. So the loop
+is as free beside many large requests as beside one.
 """
 
 import asyncio
-from collections.abc import Generator, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
-_LOCKS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+MANY_ITEMS = 250
+"""Number of documents or results from which their work is done aside. Below, a thread would cost more than it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """Locks of one event loop. They are first in, first out."""
+
+    step: asyncio.Lock = field(default_factory=asyncio.Lock)
+    thread: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
+
+
+def _turns() -> _Turns:
+    return _TURNS.setdefault(asyncio.get_running_loop(), _Turns())
 
 
 async def in_steps(work: Generator[None, None, T]) -> T:
     """Run the steps of a generator, with a pause at each `yield`, and return its value."""
-    loop = asyncio.get_running_loop()
-    turn = _LOCKS.setdefault(loop, asyncio.Lock())  # first in, first out
+    turns = _turns()
     while True:
-        async with turn:
+        async with turns.step:
             try:
                 next(work)
             except StopIteration as end:
@@ -32,8 +49,12 @@ async def in_steps(work: Generator[None, None, T]) -> T:
         await asyncio.sleep(0)
 
 
-def slices(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items in lists of `size`; the last one may be shorter."""
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part
+async def aside(call: Callable[[], T], items: int) -> T:
+    """Return the result of a call that works on that many items: in a thread if they are many.
+
+    The call must not change anything that the event loop uses.
+    """
+    if items < MANY_ITEMS:
+        return call()
+    async with _turns().thread:
+        return await asyncio.to_thread(call)

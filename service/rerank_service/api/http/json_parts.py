@@ -1,4 +1,4 @@
-"""Parse a large JSON text in parts, so that the event loop is never blocked for long.
+"""Parse and write large JSON texts in parts, so that the event loop is never blocked for long.
 
 orjson holds the interpreter's lock while it parses: 10,000 objects of 30 fields for 0.1 s, and millions of small lists
 for seconds, since the garbage collector joins in. So a large text is cut at commas (json_structure.py) into parts of
@@ -23,6 +23,8 @@ _LARGE_BYTES = 1024 * 1024
 """Size from which a text is parsed in parts even if it has few values."""
 _MANY_VALUES = 10_000
 """Number of values from which a text is parsed in parts; orjson takes about 2 ms for them."""
+_ITEMS_AT_ONCE = 250
+"""Number of items of a list that are written at once."""
 _BLANK = b" \t\r\n"
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _KEY = re.compile(rb'[ \t\r\n]*+("(?:[^"\\]++|\\.)*+")[ \t\r\n]*+:', re.DOTALL)
@@ -44,6 +46,21 @@ async def parse_in_parts(text: bytes | bytearray, part_bytes: int = PART_BYTES) 
     """
     commas = await asyncio.to_thread(find_commas, text)
     return await in_steps(_Parser(text, commas, part_bytes).value(0, len(text), 0))
+
+
+def dump_json(content: Any) -> bytes:
+    """Return the JSON of a response. The items of long lists, such as results, are written in parts, between which
+    other threads get the interpreter's lock."""
+    if isinstance(content, dict):
+        content = {name: _in_fragments(value) for name, value in content.items()}
+    return orjson.dumps(_in_fragments(content))
+
+
+def _in_fragments(value: Any) -> Any:
+    if not isinstance(value, list) or len(value) <= _ITEMS_AT_ONCE:
+        return value
+    parts = (value[start : start + _ITEMS_AT_ONCE] for start in range(0, len(value), _ITEMS_AT_ONCE))
+    return orjson.Fragment(b"[" + b",".join(orjson.dumps(part)[1:-1] for part in parts) + b"]")
 
 
 class _Parser:

@@ -10,15 +10,15 @@ from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.compression import CompressibleJson
-from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, Exchange, JsonResponse
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.json_parts import dump_json
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.options import RestOptions
 from rerank_service.api.http.request_body import BodyLimits, parse_body, read_body
@@ -27,6 +27,7 @@ from rerank_service.api.ranking_headers import ranking_headers
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_observation import RequestObservation
 from rerank_service.errors import BodyTooSlow, InvalidRequest, NotReady, RequestError, UnsupportedCoding, excerpt
+from rerank_service.long_work import aside
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
@@ -85,11 +86,11 @@ class RerankRoutes:
             context = replace(context, caller=self._keys.check(request.headers))
             observation.key = context.caller.name
             _check_timeout(request)
-            decoded = dialect.decode(exchange.body)
+            decoded = await aside(partial(dialect.decode, exchange.body), _items(exchange.body))
             observation.documents = len(decoded.documents)
             with context.caller.quota.request():
                 ranking = await _until_disconnect(request, self._rank(decoded, context, observation))
-            response = _response(dialect.encode(ranking, exchange), exchange)
+            response = await aside(partial(_encoded, dialect, ranking, exchange), len(ranking))
             headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
             response.headers.update(headers | server_timing(ranking.timing))
             return response
@@ -158,6 +159,15 @@ def _failure(error: Exception, dialect: Dialect, exchange: Exchange) -> Response
     if not isinstance(error, RequestError):
         error = RequestError(internal_error_message(exchange.id))
     return error_response(error, dialect, exchange)
+
+
+def _encoded(dialect: Dialect, ranking: Ranking, exchange: Exchange) -> Response:
+    return _response(dialect.encode(ranking, exchange), exchange)
+
+
+def _items(body: Body) -> int:
+    """Return how many documents a body has at most, in any dialect."""
+    return max((len(value) for value in body.values() if isinstance(value, list)), default=0)
 
 
 def _path_model(request: Request) -> dict[str, str]:
@@ -236,4 +246,4 @@ def _response(response: JsonResponse, exchange: Exchange) -> Response:
 def _json(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
     if status == HTTPStatus.NO_CONTENT:
         return Response(status_code=status, headers=headers)
-    return CompressibleJson(orjson.dumps(content), status, headers)
+    return CompressibleJson(dump_json(content), status, headers)
