@@ -65,7 +65,7 @@ def test_late_return_from_a_wait_counts() -> None:
     """The loop asked for 1 ms and ran again after 0.5 s: another thread held the interpreter's lock."""
     readings = iter((0.0, 0.5, 0.5, 0.5))
     loop = ObservedLoop(lambda: next(readings))
-    selector = loop._selector  # type: ignore[attr-defined]  # noqa: SLF001 - the loop itself would call it as often as it likes
+    selector = loop._selector  # type: ignore[attr-defined]
     selector.select(0.001)
     selector.select(0)
     loop.close()

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from rerank_service.api.http.json_structure import Commas, find_commas
+from rerank_service.errors import InvalidRequest
 from rerank_service.long_work import in_steps
 from rerank_service.surrogates import parse_json
 
@@ -25,6 +26,9 @@ _MANY_VALUES = 10_000
 """Number of values from which a text is parsed in parts; orjson takes about 2 ms for them."""
 _ITEMS_AT_ONCE = 250
 """Number of items of a list that are written at once."""
+MAX_MEMBERS = 1_000_000
+"""Maximum number of members of an array or an object in a large text: more take too long to free, in one go. A smaller
+text has none with more."""
 _BLANK = b" \t\r\n"
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _KEY = re.compile(rb'[ \t\r\n]*+("(?:[^"\\]++|\\.)*+")[ \t\r\n]*+:', re.DOTALL)
@@ -43,9 +47,24 @@ async def parse_in_parts(text: bytes | bytearray, part_bytes: int = PART_BYTES) 
 
     Raises:
         ValueError: the text is not valid JSON, or not UTF-8.
+        InvalidRequest: an array or an object has more than 1,000,000 members.
     """
     commas = await asyncio.to_thread(find_commas, text)
-    return await in_steps(_Parser(text, commas, part_bytes).value(0, len(text), 0))
+    parser = _Parser(text, commas, part_bytes)
+    try:
+        return await in_steps(parser.value(0, len(text), 0))
+    except (ValueError, InvalidRequest):
+        await in_steps(_emptied(parser.containers))  # the frames of the error hold them
+        raise
+
+
+def _emptied(containers: list[list[Any] | dict[str, Any]]) -> Generator[None, None, None]:
+    """Remove what was parsed before an error, in steps."""
+    for container in containers:
+        while container:
+            for _ in range(min(_ITEMS_AT_ONCE, len(container))):
+                container.pop() if isinstance(container, list) else container.popitem()
+            yield
 
 
 def dump_json(content: Any) -> bytes:
@@ -68,6 +87,8 @@ class _Parser:
         self._text = text
         self._commas = commas
         self._part_bytes = part_bytes
+        self.containers: list[list[Any] | dict[str, Any]] = []
+        """All containers that are parsed in parts, outer ones first."""
 
     def value(self, start: int, end: int, depth: int) -> Generator[None, None, Any]:
         """Parse the value from `start` to `end`, in a container of that depth."""
@@ -86,6 +107,7 @@ class _Parser:
 
     def _list(self, start: int, end: int, depth: int) -> Generator[None, None, list[Any]]:
         parsed: list[Any] = []
+        self.containers.append(parsed)
         for part_start, part_end in self._parts(start, end, depth):
             if part_end - part_start > self._part_bytes:
                 if self._last(part_start, part_end) < part_start and (part_start, part_end) == (start, end):
@@ -98,6 +120,7 @@ class _Parser:
 
     def _dict(self, start: int, end: int, depth: int) -> Generator[None, None, dict[str, Any]]:
         parsed: dict[str, Any] = {}
+        self.containers.append(parsed)
         for part_start, part_end in self._parts(start, end, depth):
             key = _KEY.match(self._text, part_start, part_end) if part_end - part_start > self._part_bytes else None
             if key is not None:
@@ -113,6 +136,11 @@ class _Parser:
     def _parts(self, start: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
         """Yield where the parts of a container start and end: several small members, or a single large one."""
         commas = self._commas.between(start, end, depth)
+        if len(commas) >= MAX_MEMBERS:
+            raise InvalidRequest(
+                f"The body has an array or an object with more than {MAX_MEMBERS:,} members: send fewer.",
+                reason="too_many_members",
+            )
         while True:
             fits = int(np.searchsorted(commas, start + self._part_bytes, side="right"))
             if end - start <= self._part_bytes or not len(commas):
@@ -129,8 +157,8 @@ class _Parser:
         except orjson.JSONDecodeError as error:
             raise self._invalid(error.msg, self._byte(start, error.pos)) from error
         except ValueError as error:
-            assert isinstance(error.__cause__, UnicodeDecodeError)
-            raise ValueError(f"the text is not UTF-8, at byte {start + error.__cause__.start - 1}") from error
+            at = getattr(error.__cause__, "start", 1)  # of the UnicodeDecodeError
+            raise ValueError(f"the text is not UTF-8, at byte {start + at - 1}") from error
         if not parsed:
             raise self._invalid("unexpected character", end)
         return parsed

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cache, partial
 from http import HTTPStatus
@@ -18,7 +18,8 @@ from rerank_service.api.http.compression import CompressibleJson
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
-from rerank_service.api.http.json_parts import dump_json
+from rerank_service.api.http.json_parts import dump_json, is_large
+from rerank_service.api.http.large_values import LargeBodies
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.options import RestOptions
 from rerank_service.api.http.request_body import BodyLimits, parse_body, read_body
@@ -48,6 +49,7 @@ class RerankRoutes:
         self._registry = registry
         self._keys = keys
         self._options = options
+        self._large_bodies = LargeBodies()
         self.ready = False
         """True if the server accepts requests. rerank_service/server.py sets it."""
 
@@ -73,12 +75,17 @@ class RerankRoutes:
 
         `dialects` are those of the path. A response, also for an error, has the dialect of the body.
         """
+        with ExitStack() as large:
+            return await self._rerank(request, dialects, large)
+
+    async def _rerank(self, request: Request, dialects: Sequence[Dialect], large: ExitStack) -> Response:
+        """Rank. `large` frees a large body when this method has returned, since its frame uses the body."""
         observation, context = observation_of(request), self._context(request)
         exchange = Exchange(context.id, context.call, created=int(time.time()))
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]  # until the keys of the body show the dialect
         try:
             async with context.deadline.enforced():
-                body = await parse_body(await read_body(request, self._limits(request)))
+                body = await self._body(request, large)
             exchange = replace(exchange, body={**body, **_path_model(request)})
             dialect = next((candidate for candidate in dialects if candidate.matches(exchange.body)), dialect)
             observation.dialect = _name(dialect)
@@ -99,6 +106,16 @@ class RerankRoutes:
         except Exception as error:  # noqa: BLE001 - every request gets a response
             observation.fail(error)
             return _failure(error, dialect, exchange)
+
+    async def _body(self, request: Request, large: ExitStack) -> Body:
+        """Return the parsed body. `large` ends what a large one needs until the response exists."""
+        raw = await read_body(request, self._limits(request))
+        if not is_large(raw):
+            return await parse_body(raw)
+        large.enter_context(self._large_bodies.live())
+        body = await parse_body(raw)
+        large.callback(self._large_bodies.free, body)
+        return body
 
     def _context(self, request: Request) -> RequestContext:
         return RequestContext(

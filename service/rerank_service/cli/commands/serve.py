@@ -32,9 +32,8 @@ def _run(arguments: argparse.Namespace) -> int:
             with suppress(OSError):  # stdout has no reader
                 await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
 
-    with named_model(settings.model):
-        with asyncio.Runner(loop_factory=ObservedLoop) as runner:
-            runner.run(serve(settings, on_ready))
+    with named_model(settings.model), asyncio.Runner(loop_factory=ObservedLoop) as runner:
+        runner.run(serve(settings, on_ready))
     if background_work_is_running():
         sys.stdout.flush()
         os._exit(0)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rerank_service.api.http.json_parts import is_large, parse_in_parts
+from rerank_service.api.http.json_parts import dump_json, is_large, parse_in_parts
 from rerank_service.api.http.json_structure import find_commas
+from rerank_service.errors import InvalidRequest
 from rerank_service.surrogates import parse_json
 
 SMALL_PARTS = 8
@@ -101,7 +102,9 @@ def test_unusual_values(text: bytes) -> None:
     assert _in_parts(text) == expected
 
 
-@pytest.mark.parametrize("text", [b"[1,2,3,4,5,6,,7,8,9]", b"[1,2,3,4,5,6,7,8,9,]", b'{"a":1,"b":2,,"c":3,"d":4}', b"[,1]"])
+@pytest.mark.parametrize(
+    "text", [b"[1,2,3,4,5,6,,7,8,9]", b"[1,2,3,4,5,6,7,8,9,]", b'{"a":1,"b":2,,"c":3,"d":4}', b"[,1]"]
+)
 def test_missing_members_are_errors(text: bytes) -> None:
     """Also where a part would be empty."""
     for size in range(1, 12):
@@ -133,3 +136,17 @@ def test_only_texts_that_take_long_are_parsed_in_parts() -> None:
     assert not is_large(orjson.dumps({"documents": ["text, and more text. " * 20] * 200}))
     assert is_large(orjson.dumps({"documents": [{"a": 1, "b": 2}] * 10_000}))
     assert is_large(orjson.dumps(["a" * 1_100_000]))
+
+
+def test_number_of_members_is_limited() -> None:
+    """Before any is built. Nested ones may be more together."""
+    with pytest.raises(InvalidRequest, match=r"more than 1,000,000 members"):
+        asyncio.run(parse_in_parts(b'{"a": [' + b"1," * 1_000_000 + b"1]}"))
+    assert asyncio.run(parse_in_parts(b"[" + b"1," * 999_999 + b"1]")) == [1] * 1_000_000
+
+
+def test_long_lists_of_a_response_are_written_in_parts() -> None:
+    """The bytes are those of one part."""
+    results = [{"index": number, "document": {"text": "é"}} for number in range(1_001)]
+    for content in (results, {"results": results, "id": "1", "data": []}, [], {}, results[:250]):
+        assert dump_json(content) == orjson.dumps(content)
