@@ -46,7 +46,7 @@ async def in_steps(work: Generator[None, None, T]) -> T:
             except StopIteration as end:
                 value: T = end.value
                 return value
-        await asyncio.sleep(0)
+            await asyncio.sleep(0)  # under the lock, so that no other step starts at this turn
 
 
 async def aside(call: Callable[[], T], items: int) -> T:
