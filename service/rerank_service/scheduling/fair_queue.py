@@ -39,7 +39,7 @@ OLDEST_EVERY = 8
 FIRST_ROUND_BATCHES = 8
 """Maximum number of batches in a request's first round."""
 _KEPT_ARRIVALS = 1024
-"""Number of pairs that have left the queue and are still in the order of arrival, beyond as many as wait."""
+"""Number of calls of `add` that are kept in the order of arrival, beyond twice the pairs that wait."""
 MAX_SKIPPED = 4096
 """Maximum number of pairs skipped for one batch, so that the caller's lock is not held for long."""
 
@@ -69,9 +69,13 @@ class _Share(Generic[Item]):
         self.finish_tag += tokens / self.weight
         self.round_tokens += tokens
 
-    def waits(self, length: int, number: int) -> bool:
-        """Return whether the pair with that length and arrival number still waits."""
-        return length in self.pairs and self.pairs[length][0][0] <= number
+    def oldest(self) -> tuple[int, int]:
+        """Return arrival number and padded length of the pair that has waited longest. A pair must wait."""
+        return min((waiting[0][0], length) for length, waiting in self.pairs.items())
+
+    def waits(self, number: int) -> bool:
+        """Return whether a pair waits that arrived not later than the one with this number."""
+        return bool(self.pairs) and self.oldest()[0] <= number
 
     def pop(self, length: int) -> Item:
         """Remove and return the oldest pair of a padded length."""
@@ -97,8 +101,8 @@ class FairQueue(Generic[Request, Item]):
         """The shares with pairs of each padded length."""
         self._weight = Fraction()
         """Sum of the weights of shares with waiting pairs: exact, so that it does not drift."""
-        self._arrived: deque[tuple[int, int, _Share[Item]]] = deque()
-        """Arrival number, padded length and share of each pair, oldest first; also of some that wait no more."""
+        self._arrived: deque[tuple[int, _Share[Item]]] = deque()
+        """Number of the last pair and the share of each call of `add`, oldest first; also if no such pair waits now."""
         self._arrivals = 0
         self._batches_taken = 0
         self._virtual_time = 0.0
@@ -130,8 +134,9 @@ class FairQueue(Generic[Request, Item]):
                 share.pairs[length] = deque()
                 self._lines.setdefault(length, UrgencyLine()).add(share)
             share.pairs[length].append((self._arrivals, item))
-            self._arrived.append((self._arrivals, length, share))
             self._arrivals += 1
+        if items:
+            self._arrived.append((self._arrivals - 1, share))
         self.tokens += sum(lengths)
         self.pairs += len(items)
 
@@ -189,12 +194,11 @@ class FairQueue(Generic[Request, Item]):
     def _oldest(self) -> tuple[_Share[Item], int]:
         """Return share and padded length of the pair that has waited longest."""
         if len(self._arrived) > 2 * self.pairs + _KEPT_ARRIVALS:
-            self._arrived = deque(entry for entry in self._arrived if entry[2].waits(entry[1], entry[0]))
-        while True:
-            number, length, share = self._arrived[0]
-            if share.waits(length, number):
-                return share, length
+            self._arrived = deque(entry for entry in self._arrived if entry[1].waits(entry[0]))
+        while not self._arrived[0][1].waits(self._arrived[0][0]):
             self._arrived.popleft()
+        share = self._arrived[0][1]
+        return share, share.oldest()[1]
 
     def _max_rows(self, length: int) -> int:
         """Return the maximum number of rows of a batch whose longest pair has this padded length.
