@@ -26,11 +26,11 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import OnWork
-from rerank_service.scheduling.admission import Ticket
 from rerank_service.scheduling.admissions import Admissions
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_threads import FairThreads
+from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Scored, Submission, feeding
 from rerank_service.sent_documents import check_count, checked, once, parts, sized
