@@ -215,9 +215,15 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 
 # QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank
 # RUNTIME=openvino: with onnxruntime-openvino in the place of onnxruntime
-bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.dev) $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…] [RUNTIME=openvino]
+# SCALE=1: how time grows with documents, lengths, clients, lanes and models, without peers and without an export
+ifdef SCALE
+bench: $(VENV)/.dev
+	@PYTHONPATH=tests $(BIN)/python -m bench.scale $(if $(QUICK),--quick)
+else
+bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.dev) $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…] [RUNTIME=openvino] [SCALE=1]
 	@PYTHONPATH=tests $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/bin,$(BIN))/python -m bench --export-python $(EXPORT_VENV)/bin/python \
 	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)")
+endif
 
 bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
 	@PYTHONPATH=tests $(BIN)/python -m bench.models
