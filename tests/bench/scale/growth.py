@@ -62,8 +62,8 @@ class Sweep:
 class CoreModel:
     """Throughput on n cores, by Amdahl's law, with the bound of the event loop.
 
-    Assumptions: each core has one lane; the part of the work that does not run in parallel is that seen between one lane
-    and two; memory bandwidth grows with the cores; one event loop serves all requests.
+    Assumptions: each core has one lane; the part of the work that does not run in parallel is that seen between one
+    lane and two; memory bandwidth grows with the cores; one event loop serves all requests.
     """
 
     one: float
