@@ -55,7 +55,8 @@ def test_page_names_slopes_and_faults(tmp_path: Path) -> None:
 def test_all_sweeps_are_measured_and_no_process_is_left(tmp_path: Path) -> None:
     """With real processes, at the smallest sizes."""
     tiny = Sizes(seconds=0.2, requests=1, documents=(1, 2), tokens=(20, 21), clients=(1, 2), models=(1, 2))
-    taken, model = Sweeps(tmp_path, tiny, [].append).take()
+    lines: list[str] = []
+    taken, model = Sweeps(tmp_path, tiny, lines.append).take()
     assert [len(sweep.points) for sweep in taken] == [2] * 5
     assert min(point.documents_per_second for sweep in taken for point in sweep.points) > 0
     assert 0 < model.loop_seconds < 1

@@ -41,7 +41,7 @@ class Metrics:
         """Return all metrics, with the current states."""
         core = self._core()
         self.requests.keep_models(core.totals)
-        return Snapshot(self._registry, core, self._config(), self._turns and self._turns.totals())
+        return Snapshot(self._registry, core, self._config(), self._turns.totals() if self._turns else None)
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, in the format that the client prefers by its header `Accept`."""

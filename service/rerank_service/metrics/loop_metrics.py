@@ -16,6 +16,6 @@ def loop_metrics(totals: TurnTotals | None) -> Iterator[Metric]:
         "rerank_event_loop_blocked_seconds",
         "Time of one turn of the event loop, which serves REST and gRPC. During a turn nothing else is handled: no "
         "connection, no deadline, no health check. The turns of a healthy server take less than 0.02 s.",
-        buckets=[(floatToGoString(bound), count) for bound, count in totals.buckets],
+        buckets=[(floatToGoString(bound), count) for bound, count in totals.buckets],  # type: ignore[no-untyped-call]
         sum_value=totals.seconds,
     )

@@ -103,8 +103,7 @@ class _Visits:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         share = fair_queue._Share
-        read = share.urgency.fget
-        assert read is not None
+        read = vars(share)["urgency"].fget
 
         def counted(each: "fair_queue._Share[int]") -> Urgency:
             self.count += 1

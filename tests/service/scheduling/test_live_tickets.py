@@ -11,7 +11,8 @@ from rerank_service.scheduling.live_tickets import LiveTickets, Ticket
 def test_totals_are_those_of_the_tickets() -> None:
     """Requests come, are computed in part, and go in any order; more than there are rows at first."""
     generator = random.Random(4)
-    live, tickets = LiveTickets(), []
+    live = LiveTickets()
+    tickets: list[Ticket] = []
     for number in range(2_000):
         if len(tickets) < 200 or generator.random() < 0.5:
             ticket = Ticket(generator.randrange(100), Deadline(number), 1.0, 2.0)
