@@ -29,7 +29,14 @@ class Sizes:
     models: Sequence[int] = (1, 2, 3, 4)
 
 
-QUICK = Sizes(seconds=2.0, requests=2)
+QUICK = Sizes(
+    seconds=2.0,
+    requests=2,
+    documents=(1, 10, 100, 500),
+    tokens=(20, 80, 320, 1_000),
+    clients=(1, 4, 16, 64),
+    models=(1, 2),
+)
 _SERVE = ("--tune", "off")
 _DEADLINE = ("--deadline", 300)
 
