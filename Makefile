@@ -65,7 +65,7 @@ OF_starter := STARTER EXPORT_VENV
 OF_golden := STARTER EXPORT_VENV
 OF_test-clients := KEEP ONLY
 OF_browser-test := SCREENSHOTS
-OF_bench := QUICK PEERS ONLY NO_AMX STARTER FRESH RUNTIME EXPORT_VENV OPENVINO_VENV OPENVINO_RUNTIME
+OF_bench := QUICK SCALE PEERS ONLY NO_AMX STARTER FRESH RUNTIME EXPORT_VENV OPENVINO_VENV OPENVINO_RUNTIME
 OF_bench-shapes := QUICK ONLY LAYERS FRESH KEEP EXPORT_VENV
 OF_bench-highlights := MODEL COLLECTION
 OF_openvino-test := OPENVINO_VENV OPENVINO_RUNTIME
@@ -248,10 +248,16 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 
 # QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank
 # RUNTIME=openvino: with onnxruntime-openvino in the place of onnxruntime
-bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.dev) $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…] [ONLY=…] [NO_AMX=1] [STARTER=…] [FRESH=1] [RUNTIME=openvino]
+# SCALE=1: how time grows with documents, lengths, clients, lanes and models, without peers and without an export
+ifdef SCALE
+bench: $(VENV)/.dev
+	@PYTHONPATH=tests $(BIN)/python -m bench.scale $(if $(QUICK),--quick)
+else
+bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.dev) $(EXPORT_VENV)/.export  ## measure this server beside its engine and its peers: make bench [QUICK=1] [PEERS=…] [ONLY=…] [NO_AMX=1] [STARTER=…] [FRESH=1] [RUNTIME=openvino] [SCALE=1]
 	@PYTHONPATH=tests $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/bin,$(BIN))/python -m bench --export-python $(EXPORT_VENV)/bin/python \
 	  $(if $(QUICK),--quick) $(if $(PEERS),--peers "$(PEERS)") $(if $(ONLY),--only "$(ONLY)") $(if $(NO_AMX),--no-amx) \
 	  $(if $(STARTER),--starter "$(STARTER)") $(if $(FRESH),--fresh)
+endif
 
 # ONLY: some shapes, such as minilm-l6,bge-reranker-base; LAYERS: at most so many layers, where memory is short; KEEP=1: keep
 # the models (gigabytes); FRESH=1: measure again what is in out/bench/shapes

@@ -16,8 +16,8 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import OnWork, RankedDocument, Timing, Work
 from rerank_service.ranking.scoreboard import Scoreboard
-from rerank_service.scheduling.admission import Ticket
 from rerank_service.scheduling.batching import KeyedPair
+from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.quota import Charge
 from rerank_service.scheduling.submission import Scored, Submission

@@ -16,6 +16,7 @@ from rerank_service.encoding.reading_plan import ReadingPlan, reading_plan
 from rerank_service.encoding.sentence_pairs import prepare_sentences
 from rerank_service.live_highlights import LiveHighlights
 from rerank_service.live_request import LiveRequest, OnScores
+from rerank_service.long_work import aside
 from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
@@ -25,14 +26,14 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import OnWork
-from rerank_service.scheduling.admission import Ticket
 from rerank_service.scheduling.admissions import Admissions
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_threads import FairThreads
+from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Scored, Submission, feeding
-from rerank_service.sent_documents import check_count, checked, once, parts, with_chars
+from rerank_service.sent_documents import check_count, checked, once, parts, sized
 
 T = TypeVar("T")
 ANYBODY = Caller()
@@ -73,10 +74,10 @@ class Reranker:
         self._check(request, len(documents))
         async with self._model(request, caller).use(deadline) as model:
             plan = self._plan(request, model)
-            sent = with_chars(documents, reader)
             estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
-            tokens = sum(estimate_tokens(document.chars, document.query_chars) for document in sent)
-            highlight_tokens = estimate_tokens.highlights(request, sent)
+            sent, tokens, highlight_tokens = await aside(
+                partial(sized, documents, reader, request, estimate_tokens), len(documents)
+            )
             speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
             with (
                 caller.quota.charge(tokens + highlight_tokens) as charge,

@@ -1,13 +1,17 @@
 """Documents of one request as they arrive: count them, note their lengths, split them into parts."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.errors import InvalidRequest, TooLarge
+from rerank_service.long_work import aside
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.parts import parts_of
+from rerank_service.ranking.request import RerankRequest
 
 
 def check_count(count: int, limit: int) -> None:
@@ -32,6 +36,15 @@ def with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
     return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw)) for raw in documents]
 
 
+def sized(
+    documents: Sequence[Any], reader: Reader, request: RerankRequest, estimate: TokenEstimate
+) -> tuple[list[SentDocument], float, float]:
+    """Return documents with their lengths, the estimated tokens of all of them, and those of their highlights."""
+    sent = with_chars(documents, reader)
+    tokens = sum(estimate(document.chars, document.query_chars) for document in sent)
+    return sent, tokens, estimate.highlights(request, sent)
+
+
 async def once(documents: Sequence[SentDocument]) -> AsyncIterator[Sequence[SentDocument]]:
     """Yield documents that have all arrived, as one chunk."""
     yield documents
@@ -50,7 +63,7 @@ async def checked(
         count += len(documents)
         if documents:
             check_count(count, limit)
-            yield with_chars(documents, reader)
+            yield await aside(partial(with_chars, documents, reader), len(documents))
     check_count(count, limit)
 
 

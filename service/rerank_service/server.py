@@ -47,6 +47,7 @@ from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning.improve import Improvement, load_faster
+from rerank_service.observability.event_loop import running_turns
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
     api_keys,
@@ -166,7 +167,7 @@ async def _listen(
 ) -> _Edges:
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
-    metrics = Metrics(partial(core_state, core.registry, core.admissions), core.files.state)
+    metrics = Metrics(partial(core_state, core.registry, core.admissions), core.files.state, running_turns())
     observers = observing(settings, metrics.requests, tracing)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)

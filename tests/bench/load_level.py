@@ -11,6 +11,8 @@ from pathlib import Path
 class LoadLevel:
     """The figures of one load level."""
 
+    p50: float
+    """Seconds."""
     p99: float
     """Seconds."""
     documents_per_second: float
@@ -35,4 +37,4 @@ def measured(server: str, out: Path, *options: object) -> LoadLevel:
 def read_level(out: Path) -> LoadLevel:
     """Read the figures that `bench_command` wrote."""
     (level,) = json.loads(out.read_text())["levels"]
-    return LoadLevel(level["latency"]["p99"], level["documents_per_second"], level["errors"])
+    return LoadLevel(level["latency"]["p50"], level["latency"]["p99"], level["documents_per_second"], level["errors"])

@@ -33,7 +33,7 @@ LAYERS = (
     ("scheduling", "ranking"),
     ("settings", "observability"),
     "settings_errors",
-    ("file_version", "installation", "progress", "quantities", "suggestion", "surrogates", "yaml_entries"),
+    ("file_version", "installation", "long_work", "progress", "quantities", "suggestion", "surrogates", "yaml_entries"),
 )
 """Packages from the outside to the inside. A package imports only from later lines, and not from its own line.
 
@@ -103,18 +103,23 @@ def test_the_service_never_imports_the_exporter() -> None:
         assert not any(module.startswith("rerank_export") for module in _imports(path)), name
 
 
-@pytest.mark.parametrize("name", ["batching", "memory_budget", "fair_queue", "token_bucket"])
+@pytest.mark.parametrize(
+    "name", ["batching", "memory_budget", "fair_queue", "token_bucket", "urgency_line", "forecast"]
+)
 def test_the_scheduling_policy_is_pure(name: str) -> None:
     """The policy imports no clock, lock or socket, so that a test can run it step by step."""
     allowed = (
         "collections",
         "dataclasses",
+        "fractions",
+        "heapq",
         "itertools",
         "math",
         "numpy",
         "typing",
         "rerank_service.scheduling.batching",
         "rerank_service.scheduling.memory_budget",
+        "rerank_service.scheduling.urgency_line",
     )
     forbidden = {
         module

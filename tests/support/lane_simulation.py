@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from rerank_service.errors import DeadlineExceeded, Overloaded
-from rerank_service.scheduling.admission import Admission, Ticket
+from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.scheduling.lane_shares import BURST_SECONDS, CONTENDED_BATCH_SECONDS, LaneShares, ShareAccount, Turn
+from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.tools.loadtest.workload import Lengths
 from support.limits import batch_limits
 

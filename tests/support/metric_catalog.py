@@ -11,6 +11,7 @@ from rerank_service.metrics.config_state import ConfigState
 from rerank_service.metrics.core_state import CoreState, ModelState
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.served_model import ModelInfo
+from rerank_service.observability.event_loop import LoopTurns
 from rerank_service.observability.request_record import RequestRecord, failure_of
 from rerank_service.scheduling.totals import WorkTotals
 
@@ -58,6 +59,7 @@ def catalog() -> list[Series]:
     metrics = Metrics(
         lambda: CoreState(1.0, [ModelState(_INFO, 1, 1, 1.0, 1)], {"small": _TOTALS}),
         lambda: ConfigState({"models": True, "keys": True, "tls": True}, certificate_expires=1.0),
+        LoopTurns(),
     )
     for failure in (None, failure_of(DeadlinePassed("late")), failure_of(Overloaded("full", retry_after=1.0))):
         rest = replace(_REST, failure=failure)

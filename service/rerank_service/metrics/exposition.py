@@ -13,19 +13,27 @@ from rerank_service.metrics.config_metrics import config_metrics
 from rerank_service.metrics.config_state import ConfigState
 from rerank_service.metrics.core_metrics import core_metrics
 from rerank_service.metrics.core_state import CoreState
+from rerank_service.metrics.loop_metrics import loop_metrics
 from rerank_service.metrics.request_metrics import RequestMetrics
+from rerank_service.observability.event_loop import LoopTurns, TurnTotals
 
 
 class Metrics:
     """The metrics of one server. Several servers in one process have metrics of their own."""
 
-    def __init__(self, core: Callable[[], CoreState], config: Callable[[], ConfigState] = ConfigState) -> None:
+    def __init__(
+        self,
+        core: Callable[[], CoreState],
+        config: Callable[[], ConfigState] = ConfigState,
+        turns: LoopTurns | None = None,
+    ) -> None:
         """`core` returns the current state of the core, and `config` that of the files that are read again when they
-        change. Both are called on the event loop."""
+        change. Both are called on the event loop. `turns` are those of the event loop; None: it is not observed."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which no query needs
         self._registry = CollectorRegistry()
         self._core = core
         self._config = config
+        self._turns = turns
         self.requests = RequestMetrics(self._registry)
         ProcessCollector(registry=self._registry)
 
@@ -33,7 +41,7 @@ class Metrics:
         """Return all metrics, with the current states."""
         core = self._core()
         self.requests.keep_models(core.totals)
-        return Snapshot(self._registry, core, self._config())
+        return Snapshot(self._registry, core, self._config(), self._turns.totals() if self._turns else None)
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, in the format that the client prefers by its header `Accept`."""
@@ -48,7 +56,10 @@ class Snapshot:
     registry: CollectorRegistry
     core: CoreState
     config: ConfigState
+    turns: TurnTotals | None
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
-        return chain(self.registry.collect(), core_metrics(self.core), config_metrics(self.config))
+        return chain(
+            self.registry.collect(), core_metrics(self.core), config_metrics(self.config), loop_metrics(self.turns)
+        )

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
 from rerank_service.quantities import counted, duration
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.scheduling.forecast import RemainingWork, deadline_overrun, finish_time
+from rerank_service.scheduling.forecast import LiveWork, deadline_overrun, finish_time
+from rerank_service.scheduling.live_tickets import LiveTickets, Ticket
 
 RETRY_AFTER = 1.0
 """Minimum number of seconds after which a rejected client should retry."""
@@ -26,37 +27,6 @@ IDLE_FACTOR = 4.0
 forecast improves only with batches that run, so a wrong forecast must not reject every request."""
 
 
-class Ticket:
-    """An accepted request: the work that remains, its deadline and its weight."""
-
-    def __init__(self, tokens: float, deadline: Deadline, weight: float, tokens_per_second: float) -> None:
-        """`tokens` is the estimated work in padded tokens, `tokens_per_second` the expected speed of all lanes."""
-        self._tokens = tokens
-        self._deadline = deadline
-        self._weight = weight
-        self._tokens_per_second = tokens_per_second
-        self.forecast: float | None = None
-        """Seconds from admission to the end, if no other request arrives. None: the size of the request is unknown."""
-
-    @property
-    def remaining_tokens(self) -> float:
-        """Padded tokens that remain to be computed; at least 0."""
-        return max(0.0, self._tokens)
-
-    @property
-    def remaining_seconds(self) -> float:
-        """Seconds in which all lanes together would compute the remaining tokens."""
-        return self.remaining_tokens / self._tokens_per_second
-
-    def reduce(self, tokens: float) -> None:
-        """Subtract tokens that were computed, or that the estimate counted in excess. Negative: add tokens."""
-        self._tokens -= tokens
-
-    def remaining_work(self, now: float) -> RemainingWork:
-        """Return the work that remains at `now`, in seconds on the event loop's clock."""
-        return RemainingWork(self.remaining_tokens, self._deadline.at - now, self._weight)
-
-
 class Admission:
     """Accepts or rejects requests, and knows the live ones. Used on the event loop only."""
 
@@ -68,7 +38,7 @@ class Admission:
         self._closed_because = ""
         self._no_requests = asyncio.Event()
         self._no_requests.set()
-        self._live: set[Ticket] = set()
+        self._live = LiveTickets()
         self.live_documents = 0
         """Documents of all live unary requests."""
 
@@ -80,7 +50,7 @@ class Admission:
     @property
     def backlog_seconds(self) -> float:
         """Seconds until all live requests are finished, if no other request arrives."""
-        return sum(ticket.remaining_seconds for ticket in self._live)
+        return self._live.remaining_seconds
 
     @contextmanager
     def admit(
@@ -122,12 +92,12 @@ class Admission:
             yield ticket
         finally:
             self.live_documents -= documents
-            self._live.discard(ticket)
-            if not self._live:
+            self._live.remove(ticket)
+            if not len(self._live):
                 self._no_requests.set()
 
     def _check_capacity(self, documents: int, tokens: float) -> None:
-        if not self._live:
+        if not len(self._live):
             return
         if self.live_documents + documents > self._max_live_documents:
             raise Overloaded(
@@ -135,7 +105,7 @@ class Admission:
                 f"{self._max_live_documents:,}: retry later",
                 retry_after=RETRY_AFTER,
             )
-        waiting = sum(ticket.remaining_tokens for ticket in self._live)
+        waiting = self._live.remaining_tokens
         if waiting + tokens > self._max_live_tokens:
             raise Overloaded(
                 f"the server has {counted(waiting, 'token')} waiting and accepts at most "
@@ -146,15 +116,15 @@ class Admission:
     def _check_deadlines(self, ticket: Ticket, tokens_per_second: float, lanes_share: float) -> None:
         now, own_speed = self._clock(), tokens_per_second * lanes_share
         new = ticket.remaining_work(now)
-        live = [other.remaining_work(now) for other in self._live]
+        live = self._live.work(now)
         if new.tokens:
             ticket.forecast = finish_time(live, new, own_speed)
-        if deadline_overrun([], new, tokens_per_second, ALONE_SHARE if self._live else IDLE_FACTOR):
+        if deadline_overrun(LiveWork.of([]), new, tokens_per_second, ALONE_SHARE if len(self._live) else IDLE_FACTOR):
             raise DeadlineExceeded(
                 f"the request needs about {duration(new.tokens / tokens_per_second)} and would miss its deadline "
                 "even on its own: set a longer timeout, or send fewer or shorter documents"
             )
-        late = deadline_overrun(live, new, own_speed, SHARED_SHARE if self._live else IDLE_FACTOR)
+        late = deadline_overrun(live, new, own_speed, SHARED_SHARE if len(self._live) else IDLE_FACTOR)
         if late > 0:
             raise Overloaded(
                 f"this request or an accepted one would miss its deadline by about {duration(late)}: retry later",

@@ -15,19 +15,21 @@ So no request finishes later than if all had run at once, apart from a few batch
 small requests the first finishes before the last starts, and 10 documents overtake 10,000.
 
 Rule 1: pure. No clock, no lock, no I/O: the calls alone decide what happens.
-Rule 2: every `OLDEST_EVERY`th batch starts with the pair that has waited longest, whatever its request. So a pair with
+Rule 2: the cost of a call does not grow with the number of live requests, but by its logarithm: `urgency_line.py`.
+Rule 3: every `OLDEST_EVERY`th batch starts with the pair that has waited longest, whatever its request. So a pair with
 k older pairs before it runs within (k + 1) * OLDEST_EVERY batches, whatever arrives later and whatever its priority.
 """
 
-import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Generic, TypeVar
 
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.memory_budget import TokenBudget
+from rerank_service.scheduling.urgency_line import Urgency, UrgencyLine
 
 Request = TypeVar("Request", bound=Hashable)
 Item = TypeVar("Item")
@@ -36,11 +38,13 @@ OLDEST_EVERY = 8
 """One batch in this many starts with the pair that has waited longest."""
 FIRST_ROUND_BATCHES = 8
 """Maximum number of batches in a request's first round."""
+_KEPT_ARRIVALS = 1024
+"""Number of calls of `add` that are kept in the order of arrival, beyond twice the pairs that wait."""
 MAX_SKIPPED = 4096
 """Maximum number of pairs skipped for one batch, so that the caller's lock is not held for long."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Share(Generic[Item]):
     """The waiting pairs of one request, and its progress."""
 
@@ -56,8 +60,8 @@ class _Share(Generic[Item]):
     """Arrival number and item of each pair, by padded length, oldest first."""
 
     @property
-    def urgency(self) -> tuple[int, float, int]:
-        """Sort key: the share with the lowest value is served next."""
+    def urgency(self) -> Urgency:
+        """Sort key: the share with the lowest value is served next. It never decreases."""
         return self.priority, self.finish_tag, self.number
 
     def start_round(self, tokens: int) -> None:
@@ -66,8 +70,12 @@ class _Share(Generic[Item]):
         self.round_tokens += tokens
 
     def oldest(self) -> tuple[int, int]:
-        """Return arrival number and padded length of the pair that has waited longest."""
+        """Return arrival number and padded length of the pair that has waited longest. A pair must wait."""
         return min((waiting[0][0], length) for length, waiting in self.pairs.items())
+
+    def waits(self, number: int) -> bool:
+        """Return whether a pair waits that arrived not later than the one with this number."""
+        return bool(self.pairs) and self.oldest()[0] <= number
 
     def pop(self, length: int) -> Item:
         """Remove and return the oldest pair of a padded length."""
@@ -87,6 +95,14 @@ class FairQueue(Generic[Request, Item]):
         self._lanes = lanes
         self._batch_tokens = limits.max_tokens
         self._shares: dict[Request, _Share[Item]] = {}
+        self._line: UrgencyLine[_Share[Item]] = UrgencyLine()
+        """The shares with waiting pairs."""
+        self._lines: dict[int, UrgencyLine[_Share[Item]]] = {}
+        """The shares with pairs of each padded length."""
+        self._weight = Fraction()
+        """Sum of the weights of shares with waiting pairs: exact, so that it does not drift."""
+        self._arrived: deque[tuple[int, _Share[Item]]] = deque()
+        """Number of the last pair and the share of each call of `add`, oldest first; also if no such pair waits now."""
         self._arrivals = 0
         self._batches_taken = 0
         self._virtual_time = 0.0
@@ -110,9 +126,17 @@ class FairQueue(Generic[Request, Item]):
         if not share.pairs:
             share.finish_tag = max(share.finish_tag, self._virtual_time)  # an unused share is not saved
             share.start_round(min(sum(lengths), FIRST_ROUND_BATCHES * self._batch_tokens))
+            if items:
+                self._weight += Fraction(share.weight)
+                self._line.add(share)
         for length, (_, item) in zip(lengths, items, strict=True):
-            share.pairs.setdefault(length, deque()).append((self._arrivals, item))
+            if length not in share.pairs:
+                share.pairs[length] = deque()
+                self._lines.setdefault(length, UrgencyLine()).add(share)
+            share.pairs[length].append((self._arrivals, item))
             self._arrivals += 1
+        if items:
+            self._arrived.append((self._arrivals - 1, share))
         self.tokens += sum(lengths)
         self.pairs += len(items)
 
@@ -126,6 +150,20 @@ class FairQueue(Generic[Request, Item]):
         for length, waiting in share.pairs.items():
             self.tokens -= length * len(waiting)
             self.pairs -= len(waiting)
+            self._leave_line(share, length)
+        if share.pairs:
+            self._stop_waiting(share)
+            share.pairs.clear()
+
+    def _stop_waiting(self, share: _Share[Item]) -> None:
+        self._weight -= Fraction(share.weight)
+        self._line.remove(share)
+
+    def _leave_line(self, share: _Share[Item], length: int) -> None:
+        line = self._lines[length]
+        line.remove(share)
+        if not len(line):
+            del self._lines[length]
 
     def take(
         self, skip: Callable[[Item], bool] | None = None, max_rows: Callable[[int], int] | None = None
@@ -136,23 +174,31 @@ class FairQueue(Generic[Request, Item]):
         the queue at no cost to its request. If all pairs are skipped, the list is empty although others may still wait.
         `max_rows` returns the maximum number of rows for a padded length; None: no limit beyond those of the queue.
         """
-        waiting = [share for share in self._shares.values() if share.pairs]
-        if not waiting:
+        if not self.pairs:
             return []
         self._batches_taken += 1
-        if self._batches_taken % OLDEST_EVERY == 0:
-            first = min(waiting, key=_Share.oldest)
-            length = first.oldest()[1]
-        else:
-            first = min(waiting, key=lambda share: share.urgency)
-            length = max(first.pairs)
+        first, length = self._oldest() if self._batches_taken % OLDEST_EVERY == 0 else self._most_urgent()
         rows = self._max_rows(length) if max_rows is None else min(self._max_rows(length), max_rows(length))
-        others = sorted((share for share in waiting if share is not first), key=lambda share: share.urgency)
-        chosen = list(self._fill(length, rows, (first, *others), skip))
+        weight = float(self._weight)
+        chosen = list(self._fill(length, rows, first, skip))
         if chosen:
             batch_length = max(length for _, length, _ in chosen)
-            self._charge([share for share, _, _ in chosen], batch_length, waiting)
+            self._charge([share for share, _, _ in chosen], batch_length, weight)
         return [item for _, _, item in chosen]
+
+    def _most_urgent(self) -> tuple[_Share[Item], int]:
+        """Return the share that is served next, and the padded length of its longest pair."""
+        share = self._line.first()
+        return share, max(share.pairs)
+
+    def _oldest(self) -> tuple[_Share[Item], int]:
+        """Return share and padded length of the pair that has waited longest."""
+        if len(self._arrived) > 2 * self.pairs + _KEPT_ARRIVALS:
+            self._arrived = deque(entry for entry in self._arrived if entry[1].waits(entry[0]))
+        while not self._arrived[0][1].waits(self._arrived[0][0]):
+            self._arrived.popleft()
+        share = self._arrived[0][1]
+        return share, share.oldest()[1]
 
     def _max_rows(self, length: int) -> int:
         """Return the maximum number of rows of a batch whose longest pair has this padded length.
@@ -165,29 +211,40 @@ class FairQueue(Generic[Request, Item]):
         return max(1, min(self._limits.max_pairs, tokens // length))
 
     def _fill(
-        self, longest: int, rows: int, shares: Sequence[_Share[Item]], skip: Callable[[Item], bool] | None
+        self, longest: int, rows: int, first: _Share[Item], skip: Callable[[Item], bool] | None
     ) -> Iterator[tuple[_Share[Item], int, Item]]:
         """Yield share, padded length and item of each row of a batch.
 
-        The most similar lengths come first, from any share; pairs of one length come in the order of the shares.
+        The most similar lengths come first, from any share. Pairs of one length come first from the share `first`, then
+        in the order of the shares.
         """
         shortest = self._limits.min_length_ratio * longest
-        lengths = {length for share in shares for length in share.pairs if shortest <= length <= longest}
         inspections = rows + MAX_SKIPPED
-        for length, share in itertools.product(sorted(lengths, reverse=True), shares):
-            while rows and inspections and length in share.pairs:
+        for length in sorted((length for length in self._lines if shortest <= length <= longest), reverse=True):
+            while rows and inspections and length in self._lines:
+                share = first if length in first.pairs else self._lines[length].first()
                 inspections -= 1
-                self.tokens -= length
-                self.pairs -= 1
-                item = share.pop(length)
+                item = self._pop(share, length)
                 if skip is None or not skip(item):
                     rows -= 1
                     yield share, length, item
 
-    def _charge(self, rows: Sequence[_Share[Item]], length: int, waiting: Sequence[_Share[Item]]) -> None:
-        """Charge each row of a batch to its share, and advance the virtual time."""
+    def _pop(self, share: _Share[Item], length: int) -> Item:
+        """Remove and return the oldest pair of a share with a padded length."""
+        self.tokens -= length
+        self.pairs -= 1
+        item = share.pop(length)
+        if length not in share.pairs:
+            self._leave_line(share, length)
+        if not share.pairs:
+            self._stop_waiting(share)
+        return item
+
+    def _charge(self, rows: Sequence[_Share[Item]], length: int, weight: float) -> None:
+        """Charge each row of a batch to its share, and advance the virtual time. `weight` is that of all shares that
+        had waiting pairs before."""
         for share in rows:
             share.round_tokens -= length
             while share.round_tokens <= 0:
                 share.start_round(self._batch_tokens)
-        self._virtual_time += length * len(rows) / sum(share.weight for share in waiting)
+        self._virtual_time += length * len(rows) / weight

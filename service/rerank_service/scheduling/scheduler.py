@@ -90,7 +90,7 @@ class Scheduler:
         """Return the number of requests that wait, and of those that need a running batch."""
         with self._lock:
             running = self._running.requests()
-        return len(self._live - running), len(running)
+        return len(self._live) - len(running & self._live), len(running)
 
     @property
     def lanes(self) -> int:

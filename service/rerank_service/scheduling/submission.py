@@ -4,6 +4,7 @@ Rule: a Submission is used on the event loop only.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Submission:
         self._room = room
         self._added = 0
         self._taken = 0
-        self._scored: list[Scored] = []
+        self._scored: deque[Scored] = deque()
         self._finished = False
         self._ended_early = False
         self._error: Exception | None = None
@@ -153,7 +154,7 @@ class Submission:
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
-        part = self._scored.pop(0)
+        part = self._scored.popleft()
         self._taken += len(part.indexes)
         self._has_room.set()
         return part

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rerank_service.scheduling.fair_queue import MAX_SKIPPED, OLDEST_EVERY, FairQueue
-from rerank_service.scheduling.forecast import RemainingWork, finish_times
+from rerank_service.scheduling.forecast import LiveWork, RemainingWork, finish_times
 from support.limits import batch_limits
 
 LIMITS = batch_limits(max_tokens=512, min_tokens=128, max_pairs=16, length_multiple=8)
@@ -152,7 +152,7 @@ def test_no_request_finishes_later_than_with_equal_sharing(requests: list[list[i
     """Apart from the batches that start with the oldest pair, and a few more."""
     queue = _filled(**{str(number): lengths for number, lengths in enumerate(requests)})
     work = [RemainingWork(sum(map(LIMITS.padded, lengths)), math.inf) for lengths in requests]
-    at_once = finish_times(work, tokens_per_second=1.0)
+    at_once = finish_times(LiveWork.of(work), tokens_per_second=1.0)
     left = [len(lengths) for lengths in requests]
     computed = 0
     for batch in _all_batches(queue):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.scheduling.forecast import RemainingWork, deadline_overrun, finish_times
+from rerank_service.scheduling.forecast import LiveWork, RemainingWork, deadline_overrun, finish_time, finish_times
+from support.simple_forecast import simple_deadline_overrun, simple_finish_times
 
 SPEED = 1000.0
 LOADS = st.lists(
@@ -18,12 +19,15 @@ LOADS = st.lists(
 
 def test_equal_weights_share_equally() -> None:
     """1,000 and 3,000 tokens at 1,000 tokens/s: both get half for 2 s, then the second gets all."""
-    assert finish_times([RemainingWork(3000, 0), RemainingWork(1000, 0)], SPEED) == [4.0, 2.0]
+    assert finish_times(LiveWork.of([RemainingWork(3000, 0), RemainingWork(1000, 0)]), SPEED).tolist() == [4.0, 2.0]
 
 
 def test_weights_divide_the_speed() -> None:
     """3,000 tokens of weight 3 beside 3,000 of weight 1: three quarters for 4 s, then the other one alone."""
-    assert finish_times([RemainingWork(3000, 0, weight=3), RemainingWork(3000, 0)], SPEED) == [4.0, 6.0]
+    assert finish_times(LiveWork.of([RemainingWork(3000, 0, weight=3), RemainingWork(3000, 0)]), SPEED).tolist() == [
+        4.0,
+        6.0,
+    ]
 
 
 @given(LOADS)
@@ -39,44 +43,67 @@ def test_forecast_matches_round_robin(loads: list[RemainingWork]) -> None:
                 clock += given_ / SPEED
                 left[at] -= given_
                 done[at] = clock
-    assert finish_times(loads, SPEED) == pytest.approx(done, abs=2 * len(loads) * slice_ / SPEED)
+    assert finish_times(LiveWork.of(loads), SPEED) == pytest.approx(done, abs=2 * len(loads) * slice_ / SPEED)
 
 
 @given(LOADS)
 def test_last_request_finishes_with_all_work(loads: list[RemainingWork]) -> None:
     """Sharing neither adds nor removes work, and no request finishes before its own work is done."""
-    done = finish_times(loads, SPEED)
+    done = finish_times(LiveWork.of(loads), SPEED)
     assert max(done) == pytest.approx(sum(load.tokens for load in loads) / SPEED)
     assert all(time >= load.tokens / SPEED - 1e-9 for time, load in zip(done, loads, strict=True))
 
 
 def test_small_request_beside_a_large_one_is_in_time() -> None:
     """Both meet their deadlines."""
-    assert deadline_overrun([RemainingWork(10_000, 60)], RemainingWork(100, 1), SPEED, 1.0) == 0
+    assert deadline_overrun(LiveWork.of([RemainingWork(10_000, 60)]), RemainingWork(100, 1), SPEED, 1.0) == 0
 
 
 def test_new_request_with_too_much_work_is_late() -> None:
     """It has 2 s of work and 1 s of time."""
-    assert deadline_overrun([], RemainingWork(2000, 1), SPEED, 1.0) == pytest.approx(1.0)
+    assert deadline_overrun(LiveWork.of([]), RemainingWork(2000, 1), SPEED, 1.0) == pytest.approx(1.0)
 
 
 def test_new_request_may_make_a_live_one_late() -> None:
     """The live request has 10 s of work and 10 s of time."""
-    assert deadline_overrun([RemainingWork(10_000, 10)], RemainingWork(1000, math.inf), SPEED, 1.0) == pytest.approx(
-        1.0
-    )
+    assert deadline_overrun(
+        LiveWork.of([RemainingWork(10_000, 10)]), RemainingWork(1000, math.inf), SPEED, 1.0
+    ) == pytest.approx(1.0)
 
 
 def test_live_request_that_is_late_anyway_does_not_count() -> None:
     """It misses its deadline with the new request or without it."""
-    assert deadline_overrun([RemainingWork(10_000, 5)], RemainingWork(1000, 60), SPEED, 1.0) == 0
+    assert deadline_overrun(LiveWork.of([RemainingWork(10_000, 5)]), RemainingWork(1000, 60), SPEED, 1.0) == 0
 
 
 def test_only_a_share_of_the_remaining_time_is_planned() -> None:
     """A live request that would use more than the share is not delayed further."""
-    assert deadline_overrun([], RemainingWork(2000, 3), SPEED, 0.5) == pytest.approx(0.5)
+    assert deadline_overrun(LiveWork.of([]), RemainingWork(2000, 3), SPEED, 0.5) == pytest.approx(0.5)
     close = RemainingWork(9_000, 10)
-    assert deadline_overrun([close], RemainingWork(500, math.inf), SPEED, 0.5) == pytest.approx(9.5 - 5)
+    assert deadline_overrun(LiveWork.of([close]), RemainingWork(500, math.inf), SPEED, 0.5) == pytest.approx(9.5 - 5)
     assert (
-        deadline_overrun([RemainingWork(100, 0.15), close], RemainingWork(500, math.inf, weight=0.01), SPEED, 1.0) == 0
+        deadline_overrun(
+            LiveWork.of([RemainingWork(100, 0.15), close]), RemainingWork(500, math.inf, weight=0.01), SPEED, 1.0
+        )
+        == 0
     )
+
+
+WEIGHTED = st.builds(
+    RemainingWork,
+    tokens=st.integers(0, 5000).map(float),
+    seconds_left=st.floats(0, 20) | st.just(math.inf),
+    weight=st.sampled_from([0.1, 0.5, 1.0, 3.0]),
+)
+
+
+@given(st.lists(WEIGHTED, max_size=12), WEIGHTED, st.sampled_from([0.7, 4.0]))
+def test_forecast_is_that_of_the_simple_rule(live: list[RemainingWork], new: RemainingWork, factor: float) -> None:
+    """The arrays give what a loop over all requests gives, apart from rounding."""
+    arrays = LiveWork.of(live)
+    assert finish_times(arrays, SPEED).tolist() == pytest.approx(simple_finish_times(live, SPEED))
+    assert finish_time(arrays, new, SPEED) == pytest.approx(simple_finish_times([*live, new], SPEED)[-1])
+    times = zip(simple_finish_times(live, SPEED), live, strict=True)
+    if all(abs(time - request.seconds_left) > 1e-9 for time, request in times):  # else rounding decides who is late
+        expected = simple_deadline_overrun(live, new, SPEED, factor)
+        assert deadline_overrun(arrays, new, SPEED, factor) == pytest.approx(expected, abs=1e-9)

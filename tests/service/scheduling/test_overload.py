@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import pytest
 
 from rerank_service.errors import Overloaded
-from rerank_service.scheduling.admission import Admission, Ticket
+from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_queue import FairQueue
+from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.tools.loadtest.workload import Lengths
 from support.limits import batch_limits
 

@@ -286,7 +286,7 @@ async def test_ticket_reaches_zero_whichever_request_computes(core: Running) -> 
     core.score.release()
     assert (await shares).usage.shared_pairs == 3
     await runs
-    assert [ticket._tokens for ticket in tickets] == [0.0, 0.0]
+    assert [float(ticket.values[0]) for ticket in tickets] == [0.0, 0.0]
 
 
 async def test_request_that_waits_for_another_keeps_its_deadline(core: Running) -> None:

@@ -18,12 +18,14 @@ from google.rpc import error_details_pb2, status_pb2
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.compression import Compression
+from rerank_service.api.grpc.message_parts import LARGE_BYTES, parsed_in_parts
 from rerank_service.api.grpc.message_text import repair_message
 from rerank_service.api.grpc.observed_calls import metadata_of, observed_call
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import InvalidRequest, RequestError
+from rerank_service.long_work import in_steps
 from rerank_service.scheduling.deadline import Deadline
 
 _MESSAGE_CHARS = 500
@@ -187,7 +189,7 @@ async def _decoded(
     async for message in messages:
         observation.received_bytes += len(message)
         try:
-            decoded = _parsed(message_class, descriptor, message)
+            decoded = await _parsed(message_class, descriptor, message)
         except DecodeError as error:
             raise InvalidRequest(
                 f"The request is not a valid {descriptor.full_name} message ({error}). "
@@ -197,8 +199,10 @@ async def _decoded(
         yield decoded
 
 
-def _parsed(message_class: type[Message], descriptor: Descriptor, data: bytes) -> Message:
+async def _parsed(message_class: type[Message], descriptor: Descriptor, data: bytes) -> Message:
     try:
+        if len(data) > LARGE_BYTES:
+            return await in_steps(parsed_in_parts(message_class, data))
         return message_class.FromString(data)
     except DecodeError:
         repaired = repair_message(data, descriptor)

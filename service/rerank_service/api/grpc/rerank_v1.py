@@ -1,6 +1,7 @@
 """The methods of rerank.v1.Rerank."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.grpc.handlers import Call, Service
@@ -13,6 +14,7 @@ from rerank_service.api.grpc.rerank_v1_responses import (
     stream_responses_from,
 )
 from rerank_service.errors import InvalidRequest
+from rerank_service.long_work import aside
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
@@ -70,7 +72,7 @@ class RerankMethods:
                 on_work=observed.add_work,
             )
             observed.add_results(ranking)
-        return response_from(ranking, call.context.id)
+        return await aside(partial(response_from, ranking, call.context.id), len(ranking))
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
         """Rank documents that arrive in a stream. Send the ranking when all are scored.
@@ -91,7 +93,8 @@ class RerankMethods:
 
         async def send_ranking(ranking: Ranking) -> None:
             observed.add_results(ranking)
-            for message in stream_responses_from(ranking, call.context.id):
+            responses = stream_responses_from(ranking, call.context.id)
+            while (message := await aside(partial(next, responses, None), len(ranking))) is not None:
                 await call.write(message)
 
         request = request_from(header.request)

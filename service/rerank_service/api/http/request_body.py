@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from fastapi import Request
 
 from rerank_service.api.http.body import json_type
 from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, codings_of
+from rerank_service.api.http.json_parts import is_large, parse_in_parts
 from rerank_service.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from rerank_service.quantities import counted
 from rerank_service.surrogates import parse_json
@@ -105,22 +105,16 @@ async def _decompressed(parts: AsyncIterator[bytes], coded: CodedBody, limits: B
 
 
 async def parse_body(body: bytearray) -> Mapping[str, Any]:
-    """Return the JSON object of a body. A body that is invalid as sent is repaired in a thread (surrogates.py).
+    """Return the JSON object of a body. A large one is parsed in parts (json_parts.py). A body that is invalid as sent
+    is repaired (surrogates.py).
 
     Raises:
         InvalidRequest: the body is not a JSON object.
     """
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        parsed = await _repaired(body)
+        parsed = await parse_in_parts(body) if is_large(body) else parse_json(body)
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}", reason="invalid_json") from error
     if not isinstance(parsed, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {json_type(parsed)}.", reason="wrong_type")
     return parsed
-
-
-async def _repaired(body: bytearray) -> Any:
-    try:
-        return await asyncio.to_thread(parse_json, body)
-    except ValueError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}", reason="invalid_json") from error

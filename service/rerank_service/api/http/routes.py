@@ -4,22 +4,23 @@ import asyncio
 import math
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 import structlog
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.compression import CompressibleJson
-from rerank_service.api.http.dialects.contract import DecodedRequest, Dialect, Exchange, JsonResponse
+from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.json_parts import dump_json, is_large
+from rerank_service.api.http.large_values import LargeBodies
 from rerank_service.api.http.misspelled_fields import misspelled_fields, warnings_header
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.options import RestOptions
@@ -37,6 +38,7 @@ from rerank_service.errors import (
     UnsupportedCoding,
     excerpt,
 )
+from rerank_service.long_work import aside
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
@@ -59,6 +61,7 @@ class RerankRoutes:
         self._registry = registry
         self._keys = keys
         self._options = options
+        self._large_bodies = LargeBodies()
         self.ready = False
         """True if the server accepts requests. rerank_service/server.py sets it."""
 
@@ -84,12 +87,17 @@ class RerankRoutes:
 
         `dialects` are those of the path. A response, also for an error, has the dialect of the body.
         """
+        with ExitStack() as large:
+            return await self._rerank(request, dialects, large)
+
+    async def _rerank(self, request: Request, dialects: Sequence[Dialect], large: ExitStack) -> Response:
+        """Rank. `large` frees a large body when this method has returned, since its frame uses the body."""
         observation, context = observation_of(request), self._context(request)
         exchange = Exchange(context.id, context.call, created=int(time.time()))
         dialect = UNIFIED if UNIFIED in dialects else dialects[0]  # until the keys of the body show the dialect
         try:
             async with context.deadline.enforced():
-                body = await parse_body(await read_body(request, self._limits(request)))
+                body = await self._body(request, large)
             exchange = replace(exchange, body={**body, **_path_model(request)})
             dialect = next((candidate for candidate in dialects if candidate.matches(exchange.body)), dialect)
             observation.dialect = _name(dialect)
@@ -98,11 +106,11 @@ class RerankRoutes:
             observation.key = context.caller.name
             exchange = replace(exchange, warnings=_misspelled(dialect, exchange.body))
             _check_timeout(request)
-            decoded = dialect.decode(exchange.body)
+            decoded = await aside(partial(dialect.decode, exchange.body), _items(exchange.body))
             observation.documents = len(decoded.documents)
             with context.caller.quota.request():
                 ranking = await _until_disconnect(request, self._rank(decoded, context, observation))
-            response = _response(dialect.encode(ranking, exchange), exchange)
+            response = await aside(partial(_encoded, dialect, ranking, exchange), len(ranking))
             headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
             response.headers.update(headers | server_timing(ranking.timing))
             return response
@@ -111,6 +119,16 @@ class RerankRoutes:
         except Exception as error:  # noqa: BLE001 - every request gets a response
             observation.fail(error)
             return _failure(error, dialect, exchange)
+
+    async def _body(self, request: Request, large: ExitStack) -> Body:
+        """Return the parsed body. `large` ends what a large one needs until the response exists."""
+        raw = await read_body(request, self._limits(request))
+        if not is_large(raw):
+            return await parse_body(raw)
+        large.enter_context(self._large_bodies.live())
+        body = await parse_body(raw)
+        large.callback(self._large_bodies.free, body)
+        return body
 
     def _context(self, request: Request) -> RequestContext:
         return RequestContext(
@@ -171,6 +189,15 @@ def _failure(error: Exception, dialect: Dialect, exchange: Exchange) -> Response
     if not isinstance(error, RequestError):
         error = RequestError(internal_error_message(exchange.id))
     return error_response(error, dialect, exchange)
+
+
+def _encoded(dialect: Dialect, ranking: Ranking, exchange: Exchange) -> Response:
+    return _response(dialect.encode(ranking, exchange), exchange)
+
+
+def _items(body: Body) -> int:
+    """Return how many documents a body has at most, in any dialect."""
+    return max((len(value) for value in body.values() if isinstance(value, list)), default=0)
 
 
 def _path_model(request: Request) -> dict[str, str]:
@@ -260,4 +287,4 @@ def _response(response: JsonResponse, exchange: Exchange) -> Response:
 def _json(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
     if status == HTTPStatus.NO_CONTENT:
         return Response(status_code=status, headers=headers)
-    return CompressibleJson(orjson.dumps(content), status, headers)
+    return CompressibleJson(dump_json(content), status, headers)

@@ -16,6 +16,7 @@ from rerank_service.installation import command_name
 
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.lifecycle.background import background_work_is_running
+    from rerank_service.observability.event_loop import ObservedLoop
     from rerank_service.observability.logs import configure_logging, held_log
     from rerank_service.server import Addresses, serve
 
@@ -34,7 +35,8 @@ def _run(arguments: argparse.Namespace) -> int:
                     sys.stdout.flush()
                 release_log()
 
-        asyncio.run(serve(settings, on_ready))
+        with asyncio.Runner(loop_factory=ObservedLoop) as runner:
+            runner.run(serve(settings, on_ready))
     if background_work_is_running():
         sys.stdout.flush()
         os._exit(0)

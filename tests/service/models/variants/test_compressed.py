@@ -106,7 +106,7 @@ def test_matrix_that_is_also_a_table_stays_in_fp32_there() -> None:
         helper.make_node("Gather", ["w", "row"], ["embedding"]),
         helper.make_node("Add", ["product", "embedding"], ["y"]),
     ]
-    model = _model(nodes, {"w": _weights(), "row": np.array(3)})  # type: ignore[dict-item]
+    model = _model(nodes, {"w": _weights(), "row": np.array(3)})
     assert compress_weights(model) == 1
     expected = _x() @ _restored(_weights()) + _weights()[3]
     np.testing.assert_allclose(_run(model, _x()), expected, rtol=0, atol=1e-4)

@@ -1,0 +1,68 @@
+"""Parse a large message in parts, so that the event loop is not blocked: protobuf holds the interpreter's lock.
+
+A message is a sequence of fields, and parsing a part of them after another merges them: that is how protobuf defines
+merging. So a large message is cut between its fields, such as its documents.
+"""
+
+from collections.abc import Generator
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+In = TypeVar("In", bound=Message)
+
+LARGE_BYTES = 256 * 1024
+"""Size from which a message is parsed in parts."""
+_PART_BYTES = 128 * 1024
+_PART_FIELDS = 2_000
+
+
+def parsed_in_parts(message_class: type[In], data: bytes, part_bytes: int = _PART_BYTES) -> Generator[None, None, In]:
+    """Return the message.
+
+    Raises:
+        DecodeError: the bytes are no such message.
+    """
+    message = message_class()
+    start = end = fields = 0
+    while start < len(data):
+        while end < len(data) and end - start < part_bytes and fields < _PART_FIELDS:
+            end = _end_of_field(data, end)
+            fields += 1
+        message.MergeFromString(data[start:end])
+        start, fields = end, 0
+        yield
+    return message
+
+
+def _end_of_field(data: bytes, at: int) -> int:
+    """Return the position after the field that starts at `at`. Its wire type is the end of its tag."""
+    tag, at = _varint(data, at)
+    match tag & 7:
+        case 0:
+            _, at = _varint(data, at)
+        case 1:
+            at += 8
+        case 2:
+            length, at = _varint(data, at)
+            at += length
+        case 5:
+            at += 4
+        case _:  # a group, which no message of ours has
+            raise DecodeError("Error parsing message")
+    if at > len(data):
+        raise DecodeError("Error parsing message")
+    return at
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number of variable length, and the position after it."""
+    value = shift = 0
+    while at < len(data) and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise DecodeError("Error parsing message")

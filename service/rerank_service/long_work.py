@@ -1,0 +1,60 @@
+"""Long work of the event loop: while it is done, everything else gets its turn.
+
+- `in_steps`: for work that holds the interpreter's lock, where a thread would block the loop as well. orjson parses
+  10 MB without a pause. The work is a generator that yields after each step of a few milliseconds.
+- `aside`: for work in Python, such as building 10,000 results. A thread does it, and the interpreter lets the loop
+  have its lock every 5 ms.
+
+Rule: one step runs at each turn of the loop, and one call aside at a time, whichever requests they are of. So the loop
+is as free beside many large requests as beside one.
+"""
+
+import asyncio
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+
+MANY_ITEMS = 250
+"""Number of documents or results from which their work is done aside. Below, a thread would cost more than it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """Locks of one event loop. They are first in, first out."""
+
+    step: asyncio.Lock = field(default_factory=asyncio.Lock)
+    thread: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
+
+
+def _turns() -> _Turns:
+    return _TURNS.setdefault(asyncio.get_running_loop(), _Turns())
+
+
+async def in_steps(work: Generator[None, None, T]) -> T:
+    """Run the steps of a generator, with a pause at each `yield`, and return its value."""
+    turns = _turns()
+    while True:
+        async with turns.step:
+            try:
+                next(work)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            await asyncio.sleep(0)  # under the lock, so that no other step starts at this turn
+
+
+async def aside(call: Callable[[], T], items: int) -> T:
+    """Return the result of a call that works on that many items: in a thread if they are many.
+
+    The call must not change anything that the event loop uses.
+    """
+    if items < MANY_ITEMS:
+        return call()
+    async with _turns().thread:
+        return await asyncio.to_thread(call)

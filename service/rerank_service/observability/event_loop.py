@@ -1,0 +1,93 @@
+"""The event loop of a server, with a measure of how long it is blocked.
+
+While a callback runs, the loop handles nothing else: no new connection, no deadline, no health check. The time from the
+moment when the loop has events until it waits for the next ones is how long such a thing may wait.
+
+The loop is observed through its selector: a loop calls `select` once for each turn, and works between two calls. That
+costs two readings of a clock per turn, and no timer. If `select` returns later than its timeout, the difference
+counts too: then another thread held the interpreter's lock, or other processes had the CPU.
+"""
+
+import asyncio
+import selectors
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper bounds of the histogram, in seconds. An edge serves well below 0.02 s."""
+
+Events = list[tuple[selectors.SelectorKey, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTotals:
+    """The turns of a loop until now."""
+
+    buckets: Sequence[tuple[float, int]]
+    """Upper bounds in seconds, the last one infinite, each with the number of turns that took no longer."""
+    seconds: float
+    """Sum of all turns."""
+
+
+class LoopTurns:
+    """Counts how long each turn of an event loop blocks it. Used on the loop, and read on it."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKET_SECONDS) + 1)
+        self._seconds = 0.0
+        self.longest = 0.0
+        """Seconds of the longest turn. Set it to 0 to measure again."""
+
+    def count(self, seconds: float) -> None:
+        """Count a turn."""
+        self._counts[bisect_left(BUCKET_SECONDS, seconds)] += 1
+        self._seconds += seconds
+        if seconds > self.longest:
+            self.longest = seconds
+
+    def totals(self) -> TurnTotals:
+        """Return the turns until now."""
+        bounds = (*BUCKET_SECONDS, float("inf"))
+        return TurnTotals(list(zip(bounds, accumulate(self._counts), strict=True)), self._seconds)
+
+
+class _ObservedSelector(selectors.DefaultSelector):
+    """A selector that counts the time between its calls, and the time by which it returns too late."""
+
+    def __init__(self, turns: LoopTurns, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._turns = turns
+        self._clock = clock
+        self._returned: float | None = None
+        self._late = 0.0
+
+    def select(self, timeout: float | None = None) -> Events:
+        """Wait for events."""
+        called = self._clock()
+        if self._returned is not None:
+            self._turns.count(called - self._returned + self._late)
+        events = super().select(timeout)
+        self._returned = self._clock()
+        self._late = 0.0
+        # selectors round a timeout up to the next millisecond
+        if not events and timeout is not None and timeout > 0:
+            self._late = max(0.0, self._returned - called - timeout - 0.001)
+        return events
+
+
+class ObservedLoop(asyncio.SelectorEventLoop):
+    """An event loop that counts how long its turns take."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """`clock` returns seconds."""
+        self.turns = LoopTurns()
+        super().__init__(_ObservedSelector(self.turns, clock))
+
+
+def running_turns() -> LoopTurns | None:
+    """Return the turns of the running event loop; None if it is not an observed one."""
+    loop = asyncio.get_running_loop()
+    return loop.turns if isinstance(loop, ObservedLoop) else None

@@ -1,0 +1,72 @@
+"""The observed event loop: how long its turns take."""
+
+import asyncio
+import math
+
+from rerank_service.observability.event_loop import LoopTurns, ObservedLoop, running_turns
+
+
+class _Clock:
+    """A clock that only callbacks move."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_turns_are_counted_in_cumulative_buckets() -> None:
+    """As Prometheus has them: each bucket has all turns that took no longer."""
+    turns = LoopTurns()
+    for seconds in (0.0001, 0.003, 0.02, 7.0):
+        turns.count(seconds)
+    totals = turns.totals()
+    assert dict(totals.buckets)[0.0005] == 1
+    assert dict(totals.buckets)[0.005] == 2
+    assert dict(totals.buckets)[0.02] == 3
+    assert totals.buckets[-1] == (math.inf, 4)
+    assert totals.seconds == 7.0231
+    assert turns.longest == 7.0
+
+
+def test_longest_callback_is_the_longest_turn() -> None:
+    """The clock of the test moves only within callbacks, so the figure is exact."""
+    clock = _Clock()
+
+    def block(seconds: float) -> None:
+        clock.now += seconds
+
+    async def work() -> None:
+        for seconds in (0.25, 1.5, 0.5):
+            asyncio.get_running_loop().call_soon(block, seconds)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=lambda: ObservedLoop(clock)) as runner:
+        runner.run(work())
+        loop = runner.get_loop()
+        assert isinstance(loop, ObservedLoop)
+        assert loop.turns.longest == 1.5
+        assert loop.turns.totals().seconds == 2.25
+
+
+def test_only_an_observed_loop_has_turns() -> None:
+    """A server in another loop has no such metric."""
+
+    async def turns() -> LoopTurns | None:
+        return running_turns()
+
+    assert asyncio.run(turns()) is None
+    with asyncio.Runner(loop_factory=ObservedLoop) as runner:
+        assert runner.run(turns()) is not None
+
+
+def test_late_return_from_a_wait_counts() -> None:
+    """The loop asked for 1 ms and ran again after 0.5 s: another thread held the interpreter's lock."""
+    readings = iter((0.0, 0.5, 0.5, 0.5))
+    loop = ObservedLoop(lambda: next(readings))
+    selector = loop._selector  # type: ignore[attr-defined]
+    selector.select(0.001)
+    selector.select(0)
+    loop.close()
+    assert 0.49 < loop.turns.longest < 0.5

@@ -1,0 +1,45 @@
+"""Long work of the event loop: one step at each turn, one thread at a time."""
+
+import asyncio
+import threading
+from collections.abc import Generator
+
+from rerank_service.long_work import MANY_ITEMS, aside, in_steps
+
+
+async def test_other_work_runs_between_two_steps() -> None:
+    """Of several requests, each turn of the loop has one step, in turns."""
+    order: list[str] = []
+
+    def work(name: str) -> Generator[None, None, str]:
+        for _ in range(3):
+            order.append(name)
+            yield
+        return name
+
+    async def beside() -> None:
+        while len(order) < 6:
+            order.append("-")
+            await asyncio.sleep(0)
+            assert len("".join(order).rpartition("-")[2]) <= 1, "two steps in one turn"
+
+    first, second, _ = await asyncio.gather(in_steps(work("a")), in_steps(work("b")), beside())
+    assert (first, second) == ("a", "b")
+    assert "".join(order).replace("-", "") == "ababab"
+
+
+async def test_many_items_are_worked_on_in_a_thread() -> None:
+    """Few are not worth one. Only one thread works at a time, so that the loop competes with one."""
+    here = threading.get_ident()
+    assert await aside(threading.get_ident, MANY_ITEMS - 1) == here
+    assert await aside(threading.get_ident, MANY_ITEMS) != here
+    busy = threading.Lock()
+
+    def alone() -> bool:
+        if not busy.acquire(blocking=False):
+            return False
+        threading.Event().wait(0.01)
+        busy.release()
+        return True
+
+    assert all(await asyncio.gather(*(aside(alone, MANY_ITEMS) for _ in range(4))))
