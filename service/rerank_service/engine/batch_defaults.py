@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from rerank_service.engine.cuda import DEFAULT_LANES
 from rerank_service.engine.host import usable_cores
+from rerank_service.engine.io_binding import MAX_GRAPH_TOKENS
 from rerank_service.engine.kinds import Engine, Provider
 from rerank_service.scheduling.batching import BatchLimits
 
 CPU_LIMITS = BatchLimits(max_tokens=512, min_tokens=256, max_pairs=64, min_length_ratio=0.85, length_multiple=4)
 GPU_LIMITS = BatchLimits(
     max_tokens=16_384,
-    min_tokens=2_048,  # a GPU takes the same time for smaller batches
+    min_tokens=2_048,  # an H100 takes the same time for smaller batches
     max_pairs=512,
     # A launch costs as much as some thousand tokens, and a row without padding costs no more than its own tokens. The
     # ratio is not lower because `max_tokens` counts padded tokens: one long row with many short ones would fill a batch
@@ -33,7 +34,10 @@ _LANES: dict[Provider, Callable[[], int]] = {
 def default_limits(engine: Engine) -> BatchLimits:
     """Return the batch limits of an engine, if neither the operator nor tuning sets them."""
     limits = _LIMITS[engine.provider]
-    return replace(limits, length_multiple=_CUDA_GRAPH_LENGTH_MULTIPLE) if engine.cuda_graphs else limits
+    if engine.cuda_graphs:
+        # each batch replays a recording. Others are slow when their shape is new: cuDNN's attention prepares each shape
+        return replace(limits, max_tokens=MAX_GRAPH_TOKENS, length_multiple=_CUDA_GRAPH_LENGTH_MULTIPLE)
+    return limits
 
 
 def default_lanes(engine: Engine) -> int:
