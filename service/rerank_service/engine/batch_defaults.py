@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from rerank_service.engine.cuda import DEFAULT_LANES
 from rerank_service.engine.host import usable_cores
+from rerank_service.engine.io_binding import MAX_GRAPH_TOKENS
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.scheduling.batching import BatchLimits
 
 CPU_LIMITS = BatchLimits(max_tokens=512, min_tokens=256, max_pairs=64, min_length_ratio=0.85, length_multiple=4)
 GPU_LIMITS = BatchLimits(
     max_tokens=16_384,
-    min_tokens=2_048,  # a GPU takes the same time for smaller batches
+    min_tokens=2_048,  # an H100 takes the same time for smaller batches
     max_pairs=512,
     # A launch costs as much as some thousand tokens, and a row without padding costs no more than its own tokens. The
     # ratio is not lower because `max_tokens` counts padded tokens: one long row with many short ones would fill a batch
@@ -43,8 +44,10 @@ def default_limits(engine: Engine, *, shares_prefixes: bool = False) -> BatchLim
     limits = _LIMITS[engine.provider]
     if shares_prefixes and limits is CPU_LIMITS:
         limits = replace(limits, max_tokens=_SHARED_PREFIX_TOKENS)
-    multiple = _CUDA_GRAPH_LENGTH_MULTIPLE if engine.cuda_graphs else exact_multiple(engine, limits.length_multiple)
-    return replace(limits, length_multiple=multiple)
+    if engine.cuda_graphs:
+        # each batch replays a recording. Others are slow when their shape is new: cuDNN's attention prepares each shape
+        return replace(limits, max_tokens=MAX_GRAPH_TOKENS, length_multiple=_CUDA_GRAPH_LENGTH_MULTIPLE)
+    return replace(limits, length_multiple=exact_multiple(engine, limits.length_multiple))
 
 
 def exact_multiple(engine: Engine, length_multiple: int) -> int:

@@ -50,7 +50,7 @@ def gpu_names() -> tuple[str, ...]:
 
 
 def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:  # noqa: ARG001 - all lanes share one session
-    """Return one session for all lanes: each run has its own CUDA stream.
+    """Return one session for all lanes. Their batches share one CUDA stream.
 
     Raises:
         BundleInvalid: ONNX Runtime rejects the graph, or finds no GPU.
@@ -66,7 +66,10 @@ def provider_options(engine: Engine) -> dict[str, str]:
     return {
         "arena_extend_strategy": "kSameAsRequested",  # the default doubles the arena, and takes memory it never uses
         "use_tf32": "0",  # TF32 has a mantissa of 10 bits, fp32 of 23
-        "enable_skip_layer_norm_strict_mode": "1",  # sums in fp32: memory limits the norm's speed, not the sums
+        # with a stream for each run, batches that ran at once disturbed each other, and had wrong scores on an H100
+        # (docs/decisions/0056)
+        "use_ep_level_unified_stream": "1",
+        "enable_skip_layer_norm_strict_mode": "1",  # sums in fp32: costs no measurable time
         "enable_cuda_graph": str(int(engine.cuda_graphs)),
     }
 

@@ -6,11 +6,13 @@
 The device is a parameter, so both classes also run on a CPU. Nothing is recorded there.
 """
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from rerank_service.engine.graph_io import read_graph_io
@@ -25,6 +27,8 @@ MAX_GRAPH_TOKENS = 4_096
 MAX_GRAPHS = 96
 """Maximum number of recorded shapes. Lengths in steps of 32 up to 512 tokens give fewer within MAX_GRAPH_TOKENS."""
 _NOT_RECORDED = "-1"
+
+_log = structlog.get_logger()
 
 
 class BoundSession:
@@ -78,6 +82,9 @@ class CudaGraphSession:
 
     One thread of its own runs all batches, one after the other, for two reasons: onnxruntime keeps recordings in a
     context of the thread that made them, and two batches of one shape would share their buffers.
+
+    CUDA cannot record every operator. After the first recording that fails, the session makes no more of them, and runs
+    other shapes without.
     """
 
     def __init__(self, session: ort.InferenceSession, device: str) -> None:
@@ -86,6 +93,8 @@ class CudaGraphSession:
         self._unrecorded = BoundSession(session, device)
         self.graph_io = self._unrecorded.graph_io
         self._buffers: dict[tuple[int, int], _GraphBuffers] = {}
+        self._graph_ids = itertools.count(1)
+        self._can_record = True
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda-graphs")
 
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
@@ -98,26 +107,33 @@ class CudaGraphSession:
 
     def _run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         rows, length = feed[next(iter(self.graph_io.inputs))].shape
-        buffers = self._buffers_of(*recorded_shape(rows, length))
-        if buffers is None:
-            options.add_run_config_entry("gpu_graph_id", _NOT_RECORDED)
-            return self._unrecorded.run(feed, options)
+        shape = recorded_shape(rows, length)
+        if shape in self._buffers:
+            return self._replay(self._buffers[shape], feed, options)[:rows]
+        if self._can_record and rows * length <= MAX_GRAPH_TOKENS and len(self._buffers) < MAX_GRAPHS:
+            buffers = self._new_buffers(*shape)
+            try:
+                result = self._replay(buffers, feed, options)[:rows]
+            except Exception as error:
+                if options.terminate or is_out_of_memory(error):
+                    raise
+                self._can_record = False
+                _log.warning("batches run without CUDA graphs", shape=shape, error=" ".join(str(error).split())[-200:])
+            else:
+                self._buffers[shape] = buffers
+                return result
+        options.add_run_config_entry("gpu_graph_id", _NOT_RECORDED)
+        return self._unrecorded.run(feed, options)
+
+    def _replay(self, buffers: _GraphBuffers, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
+        """Return the output of a shape. The first run of a shape records it."""
         for name, value in buffers.inputs.items():
             value.update_inplace(repeat_last_row(feed[name], value.shape()[0]))
         options.add_run_config_entry("gpu_graph_id", str(buffers.graph_id))
         self._session.run_with_iobinding(buffers.binding, options)
         buffers.binding.synchronize_outputs()
-        result: NDArray[Any] = buffers.output.numpy()[:rows]
+        result: NDArray[Any] = buffers.output.numpy()
         return result
-
-    def _buffers_of(self, rows: int, length: int) -> _GraphBuffers | None:
-        """Return the buffers of a shape; None if the shape is not recorded."""
-        shape = rows, length
-        if shape not in self._buffers:
-            if rows * length > MAX_GRAPH_TOKENS or len(self._buffers) == MAX_GRAPHS:
-                return None
-            self._buffers[shape] = self._new_buffers(rows, length)
-        return self._buffers[shape]
 
     def _new_buffers(self, rows: int, length: int) -> _GraphBuffers:
         output = next(output for output in self._session.get_outputs() if output.name == self.graph_io.output)
@@ -127,7 +143,7 @@ class CudaGraphSession:
             binding.bind_ortvalue_input(name, value)
         logits = self._value((rows, *output.shape[1:]), np.float32)
         binding.bind_ortvalue_output(output.name, logits)
-        return _GraphBuffers(len(self._buffers) + 1, binding, inputs, logits)
+        return _GraphBuffers(next(self._graph_ids), binding, inputs, logits)
 
     def _value(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
         return ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._device, 0)

@@ -49,9 +49,9 @@ class ModelOptions:
         Rows are not padded beyond the token limit of the model. The length multiple is at least `exact_multiple`.
         """
         limits: dict[str, int] = {}
-        if tuned and tuned.max_batch_tokens:
+        if tuned and tuned.max_batch_tokens and not engine.cuda_graphs:  # CUDA graphs need small batches
             limits["max_tokens"] = tuned.max_batch_tokens
-        if tuned and tuned.length_multiple and not engine.cuda_graphs:  # CUDA graphs need few different lengths
+        if tuned and tuned.length_multiple and not engine.cuda_graphs:  # and few different lengths
             limits["length_multiple"] = tuned.length_multiple
         settings = {
             "max_tokens": self.max_batch_tokens,

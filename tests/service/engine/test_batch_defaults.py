@@ -19,11 +19,12 @@ _GRAPHS = Engine(Provider.CUDA, Precision.FP16, cuda_graphs=True)
 
 
 def test_gpu_has_larger_batches_than_cpu() -> None:
-    """CUDA graphs round lengths to multiples of 32 tokens."""
+    """CUDA graphs round lengths to multiples of 32 tokens, and each batch fits into a recording."""
     assert default_limits(CPU_FP32) == CPU_LIMITS
     assert default_limits(_GPU).max_tokens > CPU_LIMITS.max_tokens
     assert default_limits(_GPU).length_multiple == 8
     assert default_limits(_GRAPHS).length_multiple == 32
+    assert default_limits(_GRAPHS).max_tokens == MAX_GRAPH_TOKENS
 
 
 def test_shared_prefixes_allow_larger_batches_on_a_cpu() -> None:

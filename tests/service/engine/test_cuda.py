@@ -15,6 +15,11 @@ def test_tf32_is_off() -> None:
     assert cuda.provider_options(_GRAPHS)["enable_cuda_graph"] == "1"
 
 
+def test_all_lanes_share_one_stream() -> None:
+    """With a stream for each run, batches that ran at once got wrong scores. tests/gpu shows it on a GPU."""
+    assert all(cuda.provider_options(engine)["use_ep_level_unified_stream"] == "1" for engine in (_GPU, _GRAPHS))
+
+
 def test_missing_cuda_names_the_extra_to_install() -> None:
     """The check needs no model."""
     assert cuda.unavailable_reason(Precision.INT8) == "the CUDA provider is not used with int8"

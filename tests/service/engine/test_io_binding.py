@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.engine.io_binding import (
     MAX_GRAPH_TOKENS,
@@ -60,3 +61,51 @@ def test_new_rows_repeat_the_last_row() -> None:
     """A row of padding would have no token to attend to."""
     assert repeat_last_row(np.array([[1, 2], [3, 4], [5, 0]]), 4).tolist() == [[1, 2], [3, 4], [5, 0], [5, 0]]
     assert [recorded_shape(rows, 9)[0] for rows in (1, 2, 3, 4, 5, 8, 9)] == [1, 2, 4, 4, 8, 8, 16]
+
+
+def _graph_with_other_shapes_than_declared() -> bytes:
+    """Return a graph that declares one logit per row, and returns one per token."""
+    nodes = [
+        helper.make_node("Shape", ["input_ids"], ["shape"], start=1),
+        helper.make_node("Slice", ["input_ids", "zero", "shape", "one"], ["columns"]),
+        helper.make_node("Cast", ["columns"], ["logits"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "columns",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["rows", "length"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", 1])],
+        [numpy_helper.from_array(np.array([number], np.int64), name) for name, number in (("zero", 0), ("one", 1))],
+    )
+    serialized: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
+    ).SerializeToString()
+    return serialized
+
+
+def test_graph_that_cannot_be_recorded_runs_without_recordings() -> None:
+    """Shapes that were recorded before are still replayed. Here the buffer of the recording is too small."""
+    options = session_options()
+    session = CudaGraphSession(
+        open_session(_graph_with_other_shapes_than_declared(), options, providers=["CPUExecutionProvider"]), "cpu"
+    )
+    for rows, length in ((2, 1), (3, 8), (3, 8), (2, 1), (5, 1)):
+        ids = np.arange(rows * length).reshape(rows, length)
+        np.testing.assert_array_equal(session.run({"input_ids": ids}, ort.RunOptions()), ids)
+    assert session.recorded_shapes() == [(2, 1)]
+
+
+def test_cancelled_recording_is_not_a_failed_one() -> None:
+    """The next run of the shape records it."""
+    session = CudaGraphSession(
+        open_session(_graph_with_other_shapes_than_declared(), session_options(), providers=["CPUExecutionProvider"]),
+        "cpu",
+    )
+    options = ort.RunOptions()
+    options.terminate = True
+    feed = {"input_ids": np.ones((2, 1), np.int64)}
+    with pytest.raises(Exception, match="terminate"):
+        session.run(feed, options)
+    assert session.recorded_shapes() == []
+    session.run(feed, ort.RunOptions())
+    assert session.recorded_shapes() == [(2, 1)]

@@ -11,6 +11,7 @@ from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import Names, ServedModel
+from rerank_service.models.tuning.record import TuningRecord
 from support.limits import batch_limits
 from support.small import write_small_model
 
@@ -24,6 +25,16 @@ def test_batches_are_not_padded_beyond_the_token_limit(small_model: Bundle, tmp_
     options = ModelOptions(folder=small_model.folder, cache=tmp_path, length_multiple=100)
     model = load_selected(options)
     assert model.scheduler.limits.padded(30) == small_model.manifest.max_tokens
+
+
+def test_cuda_graphs_do_not_use_the_tuned_batch_sizes(small_model: Bundle, tmp_path: Path) -> None:
+    """They were measured without CUDA graphs, whose batches must fit into a recording."""
+    options = ModelOptions(folder=small_model.folder, cache=tmp_path)
+    engine = {"form": "full", "provider": "cuda", "precision": "fp16", "trials": []}
+    tuned = TuningRecord.model_validate(engine | {"max_batch_tokens": 32_768, "length_multiple": 1})
+    for graphs, expected in ((False, (32_768, 1)), (True, (4_096, 32))):
+        limits = options.batch_limits(small_model, Engine(Provider.CUDA, Precision.FP16, graphs), tuned)
+        assert (limits.max_tokens, limits.length_multiple) == expected
 
 
 def test_unavailable_engine_is_an_error(small_model: Bundle) -> None:
