@@ -54,7 +54,7 @@ def exact_multiple(engine: Engine, length_multiple: int) -> int:
     """Return a length multiple, raised if necessary so that on this engine no score depends on the padding.
 
     With OpenVINO in int8, it is a multiple of 16 tokens, and scores are equal to the bit. With other engines it stays:
-    padding changes a logit in fp32 by about 1e-6, in bf16 by up to 0.05, and in int8 on the CPU provider not at all.
+    padding changes a logit in fp32 by about 1e-6, and in bf16 by up to 0.05.
     """
     if (engine.provider, engine.precision) != (Provider.OPENVINO, Precision.INT8):
         return length_multiple
