@@ -47,18 +47,19 @@ def test_page_names_slopes_and_faults(tmp_path: Path) -> None:
         picture = tmp_path / "picture.png"
         draw(sweep, picture, model)
         assert 1_000 < picture.stat().st_size < 150_000
-        text = page([sweep], model, host_of("", 2), "2026-01-01", {sweep.name: picture.name})
+        text = page([sweep], model, host_of("", 2), "2026-01-01", {sweep.name: picture.name}, load=9.5)
+        assert "busy machine, preliminary" in text
         assert verdict in text
         assert f"slope {sweep.slope:.2f}" in text or f"{sweep.slope:.2f} |" in text
 
 
-def test_all_sweeps_are_measured_and_no_process_is_left(tmp_path: Path) -> None:
-    """With real processes, at the smallest sizes."""
-    tiny = Sizes(seconds=0.2, requests=1, documents=(1, 2), tokens=(20, 21), clients=(1, 2), models=(1, 2))
+def test_lanes_and_models_are_measured_and_no_process_is_left(tmp_path: Path) -> None:
+    """With real processes, at the smallest sizes. The other sweeps use the same parts."""
     lines: list[str] = []
-    taken, model = Sweeps(tmp_path, tiny, lines.append).take()
-    assert [len(sweep.points) for sweep in taken] == [2] * 5
-    assert min(point.documents_per_second for sweep in taken for point in sweep.points) > 0
-    assert 0 < model.loop_seconds < 1
+    sweeps = Sweeps(tmp_path, Sizes(seconds=0.2, models=(2,)), lines.append)
+    points = [*sweeps.lanes().points, *sweeps.models().points]
+    assert [point.x for point in points] == [1, 2, 2]
+    assert min(point.documents_per_second for point in points) > 0
+    assert sweeps.loop_seconds > 0
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     assert not children.exists() or not children.read_text()

@@ -1,5 +1,6 @@
 """`make bench SCALE=1`: how time and throughput grow with documents, lengths, clients, lanes and models."""
 
+import os
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, help="folder of the page (default: docs/bench, or out/bench with --quick)")
     arguments = parser.parse_args(argv)
     out = arguments.out or ROOT / ("out/bench" if arguments.quick else "docs/bench")
+    load, _, _ = os.getloadavg()
     out.mkdir(parents=True, exist_ok=True)
     with interruptible(), tempfile.TemporaryDirectory() as work:
         sizes = QUICK if arguments.quick else Sizes()
@@ -38,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     pictures = {sweep.name: f"{host.slug}-scale-{sweep.name.replace(' ', '-')}.png" for sweep in sweeps}
     for sweep in sweeps:
         draw(sweep, out / pictures[sweep.name], model if sweep.name == "lanes" else None)
-    text = page(sweeps, model, host, datetime.now(UTC).date().isoformat(), pictures)
+    text = page(sweeps, model, host, datetime.now(UTC).date().isoformat(), pictures, load=load)
     (out / f"{host.slug}-scale.md").write_text(text)
     print(text)
     return 1 if any(sweep.fault for sweep in sweeps) else 0

@@ -54,29 +54,32 @@ class Sweeps:
     def take(self) -> tuple[list[Sweep], CoreModel]:
         """Return all sweeps, and the model for more cores."""
         with our_server(self._work / "server.log", STARTER, _SERVE) as server:
-            sweeps = [self._documents(server), self._tokens(server), self._clients(server)]
-        lanes = self._lanes()
+            sweeps = [self.documents(server), self.tokens(server), self.clients(server)]
+        lanes = self.lanes()
         one, two = (point.documents_per_second for point in lanes.points)
-        return [*sweeps, lanes, self._models()], CoreModel(one, two, self.loop_seconds)
+        return [*sweeps, lanes, self.models()], CoreModel(one, two, self.loop_seconds)
 
     def _point(self, server: OurServer, x: float, *load: object) -> Point:
         self._say(f"point {x:g}")
         level = measured(f"grpc://{server.grpc}", self._work / "level.json", *load, *_DEADLINE)
         return Point(x, level.p50, level.p99, level.documents_per_second)
 
-    def _documents(self, server: OurServer) -> Sweep:
+    def documents(self, server: OurServer) -> Sweep:
+        """Vary the documents per request."""
         self._say("documents per request")
         fixed = ("--clients", 1, "--tokens", "20-21", "--requests", self._sizes.requests)
         points = [self._point(server, count, *fixed, "--documents", count) for count in self._sizes.documents]
         return Sweep("documents per request", "one client, 20 tokens", points)
 
-    def _tokens(self, server: OurServer) -> Sweep:
+    def tokens(self, server: OurServer) -> Sweep:
+        """Vary the length of documents."""
         self._say("tokens per document")
         fixed = ("--clients", 1, "--documents", 4, "--requests", self._sizes.requests)
         points = [self._point(server, n, *fixed, "--tokens", f"{n}-{n + 1}") for n in self._sizes.tokens]
         return Sweep("tokens per document", "one client, 4 documents", points)
 
-    def _clients(self, server: OurServer) -> Sweep:
+    def clients(self, server: OurServer) -> Sweep:
+        """Vary the concurrent clients."""
         self._say("concurrent clients")
         points = [self._point(server, count, *self._timed(count)) for count in self._sizes.clients]
         return Sweep("concurrent clients", "10 documents, 20 tokens", points)
@@ -84,7 +87,8 @@ class Sweeps:
     def _timed(self, clients: int) -> tuple[object, ...]:
         return ("--clients", clients, "--documents", 10, "--tokens", "20-21", "--seconds", self._sizes.seconds)
 
-    def _lanes(self) -> Sweep:
+    def lanes(self) -> Sweep:
+        """Serve with one lane and with two, and measure the time of the event loop."""
         self._say("lanes")
         points = []
         for lanes in (1, 2):
@@ -96,7 +100,8 @@ class Sweeps:
                 self.loop_seconds = seconds / documents
         return Sweep("lanes", "16 clients, 10 documents, 20 tokens", points, is_growth=False)
 
-    def _models(self) -> Sweep:
+    def models(self) -> Sweep:
+        """Vary the loaded models, which share the clients."""
         self._say("loaded models")
         points = []
         for count in self._sizes.models:

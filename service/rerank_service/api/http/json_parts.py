@@ -109,9 +109,9 @@ class _Parser:
         parsed: list[Any] = []
         self.containers.append(parsed)
         for part_start, part_end in self._parts(start, end, depth):
+            if (part_start, part_end) == (start, end) and self._is_blank(start, end):
+                break  # an empty list
             if part_end - part_start > self._part_bytes:
-                if self._last(part_start, part_end) < part_start and (part_start, part_end) == (start, end):
-                    break  # an empty list with many blanks
                 parsed.append((yield from self.value(part_start, part_end, depth)))
             else:
                 parsed += self._members(part_start, part_end, b"[", b"]")
@@ -126,8 +126,8 @@ class _Parser:
             if key is not None:
                 (name,) = self._members(*key.span(1), b"[", b"]")
                 parsed[name] = yield from self.value(key.end(), part_end, depth)
-            elif self._last(part_start, part_end) < part_start and (part_start, part_end) == (start, end):
-                break  # an empty object with many blanks
+            elif (part_start, part_end) == (start, end) and self._is_blank(start, end):
+                break  # an empty object
             else:
                 parsed |= self._members(part_start, part_end, b"{", b"}")
             yield
@@ -177,6 +177,9 @@ class _Parser:
                 return begin + len(piece) - 1
             end = begin
         return start - 1
+
+    def _is_blank(self, start: int, end: int) -> bool:
+        return _NOT_BLANK.search(self._text, start, end) is None
 
     def _invalid(self, problem: str, at: int) -> ValueError:
         """Return the error for a byte of the text, with its position in the form of orjson."""

@@ -40,6 +40,8 @@ def _whole(text: bytes) -> Any:
         return error
 
 
+@example([[[[]]]], 1, True)
+@example({"": {"a": {}}}, 1, True)
 @given(VALUES, st.sampled_from([None, 1]), st.booleans())
 def test_value_is_that_of_one_part(value: Any, indent: int | None, ascii_only: bool) -> None:
     """With blanks or without, with escapes or without; the order of keys is kept."""
@@ -86,6 +88,8 @@ def test_message_of_an_error_is_that_of_one_part(text: bytes) -> None:
         rb'["\ud83d", "\ud83d\ude00", "aaaaaaaaaaaa", {"k": ["\ude00 bbbbbbbbbbbb", 1]}]',
         b'["\xed\xa0\xbd", "aaaaaaaaaaaaaa"]',
         b"[" + b" " * 50 + b"]",
+        b"          []          ",
+        b'{"a":          {}          }',
         b'{"a": {' + b" " * 50 + b'}, "b": 1}',
         b'{"a": 1, "a": [1, 2, 3, 4, 5, 6, 7], "b": 2, "a": 3, "c": 4}',
         b'{"":1,"":[1,2,3,4,5,6],"x":""}',
