@@ -12,7 +12,7 @@ SHAPES = (
     Shape(
         name="qwen3-reranker-0.6b",
         model="Qwen/Qwen3-Reranker-0.6B",
-        source="https://huggingface.co/tomaarsen/Qwen3-Reranker-0.6B-seq-cls/blob/main/config.json",
+        source="https://huggingface.co/Qwen/Qwen3-Reranker-0.6B/blob/main/config.json",
         architecture="qwen3",
         config={
             "vocab_size": 151_669,
