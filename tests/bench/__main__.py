@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.arguments import bench_parser
+from bench.arguments import bench_parser, chosen_names, remove_variables
 from bench.chart import draw
 from bench.duration import duration_text, seconds_of_part
 from bench.engine_choice import choose_engine
@@ -21,19 +21,18 @@ from bench.host import read_host
 from bench.index_page import update_index
 from bench.options import FULL, QUICK, Options
 from bench.parts import PARTS, Part, PartFiles, chosen_parts, our_settings, peers_of
-from bench.performance_targets import count_goals, rows
+from bench.performance_targets import rows
 from bench.pool import SystemPool
 from bench.processes import interruptible
 from bench.results import Results
 from bench.results_page import page
 from bench.run import Run
+from bench.target_row import count_goals
 from rerank_service.progress import kept_stages
 from rerank_service.tools.loadtest import workload
 
 _WORK = ROOT / "out" / "bench"
 _DOCS = ROOT / "docs" / "bench"
-_REMOVED_VARIABLES = ("RERANK_API_KEYS", "RERANK_MODEL", "RERANK_EXAMPLE")
-"""Variables that would lock out the benchmark's clients, or replace the model."""
 _AMX_IS_HIDDEN = "BENCH_AMX_IS_HIDDEN"
 _INTERRUPTED = 130
 _USAGE = 2
@@ -54,8 +53,7 @@ EXAMPLES = (
 def main(argv: Sequence[str]) -> int:
     """Create the model if it is missing, measure the parts that are missing, and write page, chart and JSON file."""
     arguments = _arguments(argv)
-    for name in _REMOVED_VARIABLES:
-        os.environ.pop(name, None)
+    remove_variables()
     say = kept_stages(time.perf_counter)
     if arguments.starter and not (arguments.starter / "config.json").is_file():
         say(f"--starter {arguments.starter} has no config.json: give the folder of the bundled model (docs/starter.md)")
@@ -135,17 +133,10 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--export-python", type=Path, required=True, help="Python with the exporter installed")
     arguments = parser.parse_args(argv)
-    arguments.peers = _names(parser, "--peers", arguments.peers, peers)
-    arguments.only = _names(parser, "--only", arguments.only, parts)
+    arguments.peers = chosen_names(parser, "--peers", arguments.peers, peers)
+    arguments.only = chosen_names(parser, "--only", arguments.only, parts)
     arguments.starter = arguments.starter and arguments.starter.resolve()
     return arguments
-
-
-def _names(parser: argparse.ArgumentParser, flag: str, text: str, known: Sequence[str]) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if unknown := set(names) - set(known):
-        parser.error(f"{flag} has unknown names: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
-    return names
 
 
 def _make_model(python: Path) -> Path:
@@ -165,7 +156,8 @@ def _make_model(python: Path) -> Path:
 
 def _digest() -> str:
     """Return a digest of the code that creates the model."""
-    sources = [Path(__file__).with_name("model.py"), Path(workload.__file__), *(ROOT / "export").rglob("*.py")]
+    own = (Path(__file__).parent / name for name in ("model.py", "shapes/weights.py"))
+    sources = [*own, Path(workload.__file__), *(ROOT / "export").rglob("*.py")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()[:8]
 
 

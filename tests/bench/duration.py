@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bench.options import Options
 from bench.parts import BUNDLED, SERVER, Part
-from bench.systems import System, Use
+from bench.systems import OURS, System, Use
 
 _START = 15.0
 """Seconds to start a system; a peer that quantises its model takes longer, once."""
@@ -29,7 +29,7 @@ def _system(system: System, options: Options) -> float:
     slowness = _SLOWNESS[system.use]
     turn = options.turn_seconds * slowness
     searched = len(options.batches) * turn / 4 if system.is_tuned else 0.0
-    rounds = options.rounds * turn * (options.served_repeats if system.peer == "rerank-service" else 1)
+    rounds = options.rounds * turn * (options.served_repeats if system.peer == OURS else 1)
     requests = options.interactive_requests_of_peers * options.interactive_documents
     single = (requests + options.parity_queries * _CANDIDATES) / _DOCUMENTS_PER_SECOND * slowness
     return _START + searched + turn / 4 + rounds + single

@@ -8,7 +8,6 @@ model_folders.py lists the output.
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import processors
@@ -25,6 +24,7 @@ from bench.model_folders import (
     SOURCE,
     TOKENIZER_FILES,
 )
+from bench.shapes.weights import spread
 from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
 from rerank_export.gate.gate_options import GateOptions
@@ -38,8 +38,6 @@ from rerank_service.tools.loadtest.workload import Workload
 SEED = 20_260
 _INITIALIZER_RANGE = 0.06
 """Three times BERT's own, with which an untrained model gives nearly equal logits."""
-_LOGIT_SPREAD = 2.0
-"""Standard deviation of the logits over pairs of the workload, about that of a trained model."""
 _CALIBRATION_REQUESTS = 12
 
 
@@ -49,7 +47,8 @@ def make(folder: Path) -> None:
     tokenizer = bert_tokenizer()
     requests = Workload(seed=SEED).prepared(_CALIBRATION_REQUESTS).requests
     pairs = [(request.query, document) for request in requests for document in request.documents]
-    model = _spread(_random(tokenizer), tokenizer, pairs[::5])
+    model = _random(tokenizer)
+    spread(model, tokenizer, pairs[::5], max_tokens=tokenizer.model_max_length)
     model.save_pretrained(source)
     tokenizer.save_pretrained(source)
     (folder / CALIBRATION).mkdir()
@@ -85,23 +84,6 @@ def _random(tokenizer: BertTokenizerFast) -> BertForSequenceClassification:
         num_labels=1,
     )
     return BertForSequenceClassification(config).eval()
-
-
-def _spread(
-    model: BertForSequenceClassification, tokenizer: BertTokenizerFast, pairs: list[tuple[str, str]]
-) -> BertForSequenceClassification:
-    """Scale and shift the last layer so that logits have mean 0 and the spread of a trained model.
-
-    Otherwise all probabilities would be nearly equal, and a peer with wrong scores would not be noticed.
-    """
-    encoded: Any = tokenizer(*map(list, zip(*pairs, strict=True)), padding=True, truncation=True, return_tensors="pt")
-    with torch.inference_mode():
-        logits = model(**encoded).logits.flatten()
-    scale = _LOGIT_SPREAD / logits.std().item()
-    with torch.no_grad():
-        model.classifier.weight *= scale
-        model.classifier.bias.copy_((model.classifier.bias - logits.mean()) * scale)
-    return model
 
 
 def write_peer_graphs(source: Path) -> None:

@@ -1,6 +1,6 @@
 """Figures of a benchmark and their targets: server alone. peer_targets has the comparisons with peers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from bench.parts import Alone
 from bench.peer_targets import bundled_rows, peer_rows
@@ -30,26 +30,6 @@ def rows(results: Results) -> list[Row]:
         _memory(alone, documents),
         _start(alone),
     ]
-
-
-_OUTCOMES: Mapping[str, bool | None] = {"met": True, "missed": False, "not measured": None}
-
-
-def count_goals(shown: Sequence[Row]) -> dict[str, int]:
-    """Return how many targets are met, missed and not measured."""
-    return {text: sum(row.holds is holds for row in shown) for text, holds in _OUTCOMES.items()}
-
-
-def goals_text(shown: Sequence[Row]) -> str:
-    """Return the counts, and the figures whose target is missed or not measured."""
-    counts = ", ".join(f"{count} {text}" for text, count in count_goals(shown).items())
-    others = [
-        f"- {text}: {row.figure}"
-        for text, holds in _OUTCOMES.items()
-        for row in shown
-        if not holds and row.holds is holds
-    ]
-    return "\n".join([f"**{counts}.**", *(["", *others] if others else [])])
 
 
 def _throughput(ours: Record, bare: Record) -> list[Row]:

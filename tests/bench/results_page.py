@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from bench.figures.levels import LoadLevel
+from bench.markdown import table
 from bench.parts import BUNDLED, RANDOM
-from bench.performance_targets import goals_text, rows
+from bench.performance_targets import rows
 from bench.pool import Record
 from bench.results import Results
 from bench.systems import Use
-from bench.target_row import Row
+from bench.target_row import Row, goals_text
 from rerank_service.models.tuning.relevance_loss import MAX_MEAN_LOSS, MAX_WORST_LOSS
 
 _HOW = {
@@ -57,7 +58,7 @@ def page(results: Results, chart: str) -> str:
         _setting(results),
         "## Goals",
         goals_text(shown),
-        _table(("figure", "value", "target", "met", "details"), map(_row, shown)),
+        table(("figure", "value", "target", "met", "details"), map(_row, shown)),
         "## Systems",
         measured,
         *_systems_of(results, RANDOM, _RANDOM),
@@ -103,8 +104,8 @@ def _systems_of(results: Results, model: str, text: str) -> list[str]:
         return []
     precision = next(part.served.precision for part in results.parts if part.part.model == model)
     head = ("system", "precision", "how", "batch", "documents/s", "ours / it", "p50, ms", "relevance loss")
-    table = _table(head, (_system(record, precision) for record in records))
-    return [f"### {'Bundled model' if model == BUNDLED else 'MiniLM-L6'}", text, table]
+    shown = table(head, (_system(record, precision) for record in records))
+    return [f"### {'Bundled model' if model == BUNDLED else 'MiniLM-L6'}", text, shown]
 
 
 def _system(record: Record, precision: str) -> Sequence[str]:
@@ -131,7 +132,7 @@ def _loss(record: Record) -> str:
 
 def _levels(levels: Sequence[LoadLevel]) -> str:
     head = ("clients", "server", "calls", "documents/s", "p50, ms", "p95, ms", "p99, ms", "failed")
-    return _table(head, map(_level, levels))
+    return table(head, map(_level, levels))
 
 
 def _level(level: LoadLevel) -> Sequence[str]:
@@ -153,13 +154,3 @@ def _versions(records: Iterable[Record]) -> str:
         f"- {peer}: " + ", ".join(f"{name} {version}" for name, version in packages.items())
         for peer, packages in versions.items()
     )
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    marks = ["---"] * len(head)
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in (head, marks, *lines))
-
-
-def _cell(text: str) -> str:
-    """Escape a text so that it stays within one table cell."""
-    return " ".join(text.replace("|", "\\|").split())

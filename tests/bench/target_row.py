@@ -1,5 +1,6 @@
 """A figure of a benchmark and its target."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,3 +30,23 @@ class Row:
         if self.value is None:
             return None
         return self.value >= self.bound if self.sense is Sense.AT_LEAST else self.value <= self.bound
+
+
+_OUTCOMES: Mapping[str, bool | None] = {"met": True, "missed": False, "not measured": None}
+
+
+def count_goals(shown: Sequence[Row]) -> dict[str, int]:
+    """Return how many targets are met, missed and not measured."""
+    return {text: sum(row.holds is holds for row in shown) for text, holds in _OUTCOMES.items()}
+
+
+def goals_text(shown: Sequence[Row]) -> str:
+    """Return the counts, and the figures whose target is missed or not measured."""
+    counts = ", ".join(f"{count} {text}" for text, count in count_goals(shown).items())
+    others = [
+        f"- {text}: {row.figure}"
+        for text, holds in _OUTCOMES.items()
+        for row in shown
+        if not holds and row.holds is holds
+    ]
+    return "\n".join([f"**{counts}.**", *(["", *others] if others else [])])

@@ -20,12 +20,12 @@ from bench.options import QUICK
 from bench.parts import BUNDLED, PARTS, RANDOM, SERVER, Alone, Part, PartResults
 from bench.peer_targets import ranks_as_well
 from bench.peers import NO_LINUX_WHEEL, peers_of_bundled_model, peers_of_random_model
-from bench.performance_targets import count_goals, goals_text, rows
+from bench.performance_targets import rows
 from bench.pool import Loss, Record
 from bench.results import Results
 from bench.results_page import page
 from bench.systems import SERVED, Kind, System, Use, our_systems
-from bench.target_row import Row, Sense
+from bench.target_row import Row, Sense, count_goals, goals_text
 from rerank_service.tools.loadtest.generator import Outcome
 from rerank_service.tools.loadtest.summary import Summary, summarise
 from rerank_service.tools.loadtest.target import ServerInfo, Usage

@@ -7,6 +7,8 @@ import numpy as np
 
 MAX_SLOPE = 1.15
 """Maximum slope that counts as linear: 1, with a tolerance for noise."""
+CORES = (1, 2, 4, 8, 16, 32, 64)
+"""Numbers of cores with a forecast."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.scale.growth import CoreModel, Sweep
-
-_CORES = (1, 2, 4, 8, 16, 32, 64)
+from bench.scale.growth import CORES, CoreModel, Sweep
 
 
 def draw(sweep: Sweep, path: Path, model: CoreModel | None = None) -> None:
@@ -20,7 +18,7 @@ def draw(sweep: Sweep, path: Path, model: CoreModel | None = None) -> None:
     latency.set_title("seconds of a request")
     throughput.plot(xs, [point.documents_per_second for point in sweep.points], "o-", label="measured")
     if model is not None:
-        throughput.plot(_CORES, [model.documents_per_second(cores) for cores in _CORES], ":", label="forecast")
+        throughput.plot(CORES, [model.documents_per_second(cores) for cores in CORES], ":", label="forecast")
     throughput.set_title("documents per second")
     for axes in (latency, throughput):
         _scale(axes, sweep.name)

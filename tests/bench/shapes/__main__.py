@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.arguments import bench_parser
+from bench.arguments import bench_parser, chosen_names, remove_variables
 from bench.comparison import FAILURES
 from bench.environments import ROOT, Say
 from bench.host import Host, read_host
@@ -30,8 +30,6 @@ from rerank_service.progress import kept_stages
 
 _WORK = ROOT / "out" / "bench" / "shapes"
 _DOCS = ROOT / "docs" / "bench" / "shapes"
-_REMOVED_VARIABLES = ("RERANK_API_KEYS", "RERANK_MODEL", "RERANK_EXAMPLE")
-"""Variables that would lock out the benchmark's clients, or replace the model."""
 _INTERRUPTED = 130
 EXAMPLES = (
     ("all shapes, as make bench-shapes", "--export-python .venv-export/bin/python"),
@@ -50,8 +48,7 @@ EXAMPLES = (
 def main(argv: Sequence[str]) -> int:
     """Measure the shapes that are missing, and write the page, the chart and the JSON file."""
     arguments = _arguments(argv)
-    for name in _REMOVED_VARIABLES:
-        os.environ.pop(name, None)
+    remove_variables()
     say, host = kept_stages(time.perf_counter), read_host()
     shapes = [shape.with_layers(arguments.layers) for name, shape in SHAPES.items() if name in arguments.only]
     kept = _WORK / ("quick" if arguments.quick else "results") / host.slug
@@ -86,9 +83,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="keep the models in out/bench/shapes/models (gigabytes)")
     parser.add_argument("--export-python", type=Path, required=True, help="Python with the exporter installed")
     arguments = parser.parse_args(argv)
-    arguments.only = [name.strip() for name in arguments.only.split(",") if name.strip()]
-    if unknown := set(arguments.only) - SHAPES.keys():
-        parser.error(f"--only has unknown names: {', '.join(sorted(unknown))}; choose from {', '.join(SHAPES)}")
+    arguments.only = chosen_names(parser, "--only", arguments.only, SHAPES)
     return arguments
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bench.shapes.results import LengthResult, ShapeResult, SystemSpeed
 from bench.systems import Use
-from bench.target_row import Row, Sense
+from bench.target_row import Row, Sense, count_goals
 
 TIMES_BEST = 1.3
 """Documents per second of this server / of the peer's best CPU setting whose rankings are as good."""
@@ -41,7 +41,5 @@ def _beside(length: LengthResult, what: str, other: SystemSpeed | None, bound: f
 
 
 def count(shown: Sequence[Row]) -> str:
-    """Return how many goals are met, missed and not measured."""
-    verdicts = [row.holds for row in shown]
-    names = ((True, "met"), (False, "missed"), (None, "not measured"))
-    return ", ".join(f"{verdicts.count(verdict)} {name}" for verdict, name in names if verdict in verdicts)
+    """Return how many goals are met, missed and not measured, without those that are zero."""
+    return ", ".join(f"{number} {outcome}" for outcome, number in count_goals(shown).items() if number)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from bench.host import Host
+from bench.markdown import table
 from bench.shapes import goals
 from bench.shapes.results import LengthResult, ShapeResult
 from bench.systems import Use
@@ -30,11 +31,11 @@ def page(results: Sequence[ShapeResult], host: Host) -> str:
         f"Goals: {goals.count(shown)}.",
         "![throughput](" + f"{host.slug}.png)",
         "## Throughput",
-        _table(_HEAD, (line for result in results for line in _speeds(result, host))),
+        table(_HEAD, (line for result in results for line in _speeds(result, host))),
         "## Memory and start",
-        _table(_MEMORY_HEAD, (_memory(result, host) for result in results)),
+        table(_MEMORY_HEAD, (_memory(result, host) for result in results)),
         "## Goals",
-        _table(
+        table(
             ("shape", "figure", "value", "target", "met", "details"),
             (line for result in results for line in _goals(result, host)),
         ),
@@ -109,13 +110,3 @@ def _left_out(result: ShapeResult) -> Iterable[str]:
     }
     for name, loss in lost.items():
         yield f"- {result.shape}, {name}: does not count: {loss}"
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    marks = ["---"] * len(head)
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in (head, marks, *lines))
-
-
-def _cell(text: str) -> str:
-    """Escape a text so that it stays within one table cell."""
-    return " ".join(text.replace("|", "\\|").split())
