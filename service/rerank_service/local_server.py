@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from shutil import rmtree
 from tempfile import gettempdir, mkdtemp
@@ -36,6 +35,7 @@ from rerank_service.settings.engine import EngineSettings
 from rerank_service.settings.limits import LimitSettings
 from rerank_service.settings.model import ModelSettings
 from rerank_service.settings.timeouts import TimeoutSettings
+from rerank_service.suggestion import nearest_name
 from rerank_service.wiring import grpc_options, model_entries
 
 _GROUPS = (ModelSettings, EngineSettings, LimitSettings, CacheSettings, TimeoutSettings)
@@ -147,8 +147,8 @@ def _check_names(settings: Mapping[str, Any]) -> None:
             continue
         if name in Settings.model_fields:
             raise SettingsInvalid(f"{name} has no effect on a local client, which runs in this process: remove it")
-        near = get_close_matches(name, usable, 1)
-        hint = f"did you mean {near[0]}?" if near else "docs/settings.md lists the settings"
+        near = nearest_name(name, usable)
+        hint = f"did you mean {near}?" if near else "docs/settings.md lists the settings"
         raise SettingsInvalid(f"{name} is not a setting: {hint}")
 
 
