@@ -25,26 +25,10 @@ from rerank_service.models.variants.shared_prefix import KEPT, PLACES, SIZES
 CAUSAL_KEY = "rerank.causal"
 """Metadata key of a graph in which a token depends on no later token, and whose positions are counted by the mask."""
 _IDS, _MASK = "input_ids", "attention_mask"
-_ELEMENTWISE = frozenset(
-    (
-        *(
-            "Abs",
-            "Add",
-            "Cast",
-            "Clip",
-            "Div",
-            "Elu",
-            "Erf",
-            "Exp",
-            "Gelu",
-            "HardSwish",
-            "Identity",
-            "LeakyRelu",
-            "Log",
-        ),
-        *("Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh"),
-    )
-)
+_UNARY = ("Abs", "Cast", "Clip", "Erf", "Exp", "Identity", "Log", "Neg", "Reciprocal", "Sqrt", "Tanh")
+_ACTIVATIONS = ("Elu", "Gelu", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Softplus")
+_ARITHMETIC = ("Add", "Div", "Max", "Min", "Mul", "Pow", "Sub")
+_ELEMENTWISE = frozenset((*_UNARY, *_ACTIVATIONS, *_ARITHMETIC))
 _REDUCTIONS = frozenset(("ReduceL2", "ReduceMax", "ReduceMean", "ReduceSum", "ReduceSumSquare"))
 _LAST_AXIS = (-1, 2)
 
