@@ -18,7 +18,7 @@ from rerank_service.ranking.calibration_curve import sigmoid
 
 MIN_SPREAD = 0.1
 """Standard deviation of the fp32 probabilities over the parity set below which logits are standardised. The bundled
-model has 0.37."""
+model has about 0.4."""
 STANDARD_SPREAD = 2.0
 """Standard deviation of standardised logits: the probabilities of most documents are between 0.02 and 0.98."""
 
