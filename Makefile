@@ -246,8 +246,9 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
 	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py
 
-# QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank
-# RUNTIME=openvino: with onnxruntime-openvino in the place of onnxruntime
+# QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank,flash-rerank
+# ONLY=…: some parts, such as server,bundled; FRESH=1: measure again what is in out/bench/parts; STARTER=…: the source of the bundled model
+# NO_AMX=1: hide AMX from all systems; RUNTIME=openvino: with onnxruntime-openvino in the place of onnxruntime
 # SCALE=1: how time grows with documents, lengths, clients, lanes and models, without peers and without an export
 ifdef SCALE
 bench: $(VENV)/.dev
