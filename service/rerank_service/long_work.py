@@ -2,10 +2,10 @@
 
 - `in_steps`: for work that holds the interpreter's lock, where a thread would block the loop as well. orjson parses
   10 MB without a pause. The work is a generator that yields after each step of a few milliseconds.
-- `aside`: for work in Python, such as building 10,000 results. A thread does it, and the interpreter lets the loop
-  have its lock every 5 ms.
+- `in_thread`: for work in Python, such as building 10,000 results. The interpreter lets the loop have its lock every
+  5 ms.
 
-Rule: one step runs at each turn of the loop, and one call aside at a time, whichever requests they are of. So the loop
+Rule: one step runs at each turn of the loop, and one call in a thread at a time, for all requests together. So the loop
 is as free beside many large requests as beside one.
 """
 
@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 
 MANY_ITEMS = 250
-"""Number of documents or results from which their work is done aside. Below, a thread would cost more than it saves."""
+"""Number of documents or results from which a thread does the work. Below, it would cost more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ async def in_steps(work: Generator[None, None, T]) -> T:
             await asyncio.sleep(0)  # under the lock, so that no other step starts at this turn
 
 
-async def aside(call: Callable[[], T], items: int) -> T:
+async def in_thread(call: Callable[[], T], items: int) -> T:
     """Return the result of a call that works on that many items: in a thread if they are many.
 
     The call must not change anything that the event loop uses.

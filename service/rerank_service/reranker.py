@@ -16,7 +16,7 @@ from rerank_service.encoding.reading_plan import ReadingPlan, reading_plan
 from rerank_service.encoding.sentence_pairs import prepare_sentences
 from rerank_service.live_highlights import LiveHighlights
 from rerank_service.live_request import LiveRequest, OnScores
-from rerank_service.long_work import aside
+from rerank_service.long_work import in_thread
 from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
@@ -75,7 +75,7 @@ class Reranker:
         async with self._model(request, caller).use(deadline) as model:
             plan = self._plan(request, model)
             estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
-            sent, tokens, highlight_tokens = await aside(
+            sent, tokens, highlight_tokens = await in_thread(
                 partial(sized, documents, reader, request, estimate_tokens), len(documents)
             )
             speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))

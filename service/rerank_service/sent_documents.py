@@ -6,7 +6,7 @@ from typing import Any
 
 from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.errors import InvalidRequest, TooLarge
-from rerank_service.long_work import aside
+from rerank_service.long_work import in_thread
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
@@ -63,7 +63,7 @@ async def checked(
         count += len(documents)
         if documents:
             check_count(count, limit)
-            yield await aside(partial(with_chars, documents, reader), len(documents))
+            yield await in_thread(partial(with_chars, documents, reader), len(documents))
     check_count(count, limit)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Generator
 
-from rerank_service.long_work import MANY_ITEMS, aside, in_steps
+from rerank_service.long_work import MANY_ITEMS, in_steps, in_thread
 
 
 async def test_other_work_runs_between_two_steps() -> None:
@@ -31,8 +31,8 @@ async def test_other_work_runs_between_two_steps() -> None:
 async def test_many_items_are_worked_on_in_a_thread() -> None:
     """Few are not worth one. Only one thread works at a time, so that the loop competes with one."""
     here = threading.get_ident()
-    assert await aside(threading.get_ident, MANY_ITEMS - 1) == here
-    assert await aside(threading.get_ident, MANY_ITEMS) != here
+    assert await in_thread(threading.get_ident, MANY_ITEMS - 1) == here
+    assert await in_thread(threading.get_ident, MANY_ITEMS) != here
     busy = threading.Lock()
 
     def alone() -> bool:
@@ -42,4 +42,4 @@ async def test_many_items_are_worked_on_in_a_thread() -> None:
         busy.release()
         return True
 
-    assert all(await asyncio.gather(*(aside(alone, MANY_ITEMS) for _ in range(4))))
+    assert all(await asyncio.gather(*(in_thread(alone, MANY_ITEMS) for _ in range(4))))

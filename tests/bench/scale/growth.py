@@ -35,7 +35,7 @@ class Sweep:
     name: str
     """The quantity, such as `documents per request`."""
     setting: str
-    """What is the same at all points."""
+    """Text about the quantities that are equal at all points."""
     points: Sequence[Point]
     is_growth: bool = True
     """True if latency may grow linearly with the quantity; False if only throughput is compared."""

@@ -14,7 +14,7 @@ from rerank_service.api.grpc.rerank_v1_responses import (
     stream_responses_from,
 )
 from rerank_service.errors import InvalidRequest
-from rerank_service.long_work import aside
+from rerank_service.long_work import in_thread
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
@@ -72,7 +72,7 @@ class RerankMethods:
                 on_work=observed.add_work,
             )
             observed.add_results(ranking)
-        return await aside(partial(response_from, ranking, call.context.id), len(ranking))
+        return await in_thread(partial(response_from, ranking, call.context.id), len(ranking))
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
         """Rank documents that arrive in a stream. Send the ranking when all are scored.
@@ -94,7 +94,7 @@ class RerankMethods:
         async def send_ranking(ranking: Ranking) -> None:
             observed.add_results(ranking)
             responses = stream_responses_from(ranking, call.context.id)
-            while (message := await aside(partial(next, responses, None), len(ranking))) is not None:
+            while (message := await in_thread(partial(next, responses, None), len(ranking))) is not None:
                 await call.write(message)
 
         request = request_from(header.request)

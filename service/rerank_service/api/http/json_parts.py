@@ -59,7 +59,7 @@ async def parse_in_parts(text: bytes | bytearray, part_bytes: int = PART_BYTES) 
 
 
 def _emptied(containers: list[list[Any] | dict[str, Any]]) -> Generator[None, None, None]:
-    """Remove what was parsed before an error, in steps."""
+    """Remove the values that were parsed before an error, in steps."""
     for container in containers:
         while container:
             for _ in range(min(_ITEMS_AT_ONCE, len(container))):

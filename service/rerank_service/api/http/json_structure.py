@@ -1,7 +1,7 @@
 """Find the commas of a JSON text without building its values. Releases the interpreter's lock, so it runs in a thread.
 
 The method is the first stage of simdjson (Langdale and Lemire, 2019), with numpy: classify the bytes, remove those in
-strings, and count the brackets. The text need not be valid: whoever parses the parts between commas finds the errors.
+strings, and count the brackets. The text need not be valid: the parser of the parts between commas finds the errors.
 """
 
 from dataclasses import dataclass

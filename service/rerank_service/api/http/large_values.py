@@ -63,7 +63,7 @@ class LargeBodies:
 def freed(waiting: list[Any]) -> Generator[None, None, None]:
     """Free lists and dicts with all that is in them. `waiting` must hold the last references.
 
-    They are not changed: whoever still uses one keeps it whole.
+    They are not changed: a value that is still in use elsewhere stays complete.
     """
     count = 0
     while waiting:

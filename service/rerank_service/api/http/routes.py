@@ -38,7 +38,7 @@ from rerank_service.errors import (
     UnsupportedCoding,
     excerpt,
 )
-from rerank_service.long_work import aside
+from rerank_service.long_work import in_thread
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
@@ -106,11 +106,11 @@ class RerankRoutes:
             observation.key = context.caller.name
             exchange = replace(exchange, warnings=_misspelled(dialect, exchange.body))
             _check_timeout(request)
-            decoded = await aside(partial(dialect.decode, exchange.body), _items(exchange.body))
+            decoded = await in_thread(partial(dialect.decode, exchange.body), _items(exchange.body))
             observation.documents = len(decoded.documents)
             with context.caller.quota.request():
                 ranking = await _until_disconnect(request, self._rank(decoded, context, observation))
-            response = await aside(partial(_encoded, dialect, ranking, exchange), len(ranking))
+            response = await in_thread(partial(_encoded, dialect, ranking, exchange), len(ranking))
             headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
             response.headers.update(headers | server_timing(ranking.timing))
             return response
@@ -121,7 +121,7 @@ class RerankRoutes:
             return _failure(error, dialect, exchange)
 
     async def _body(self, request: Request, large: ExitStack) -> Body:
-        """Return the parsed body. `large` ends what a large one needs until the response exists."""
+        """Return the parsed body. Closing `large` frees a large one, and lets the garbage collector run again."""
         raw = await read_body(request, self._limits(request))
         if not is_large(raw):
             return await parse_body(raw)
