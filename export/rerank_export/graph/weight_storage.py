@@ -1,9 +1,9 @@
 """Storage of a graph's weights: in their own file, in 16 bits if that loses nothing.
 
-A model published in fp16 or bf16 takes half the disk this way and is still computed in fp32: onnxruntime folds the casts
-when it loads the graph. A table that is only looked up, such as that of the token embeddings, is not widened at all:
-the cast is behind the lookup, so the table stays mapped from its file. With the weights in their own file, a pass over
-the graph need not write them again.
+A model published in fp16 or bf16 takes half the disk this way and is still computed in fp32: onnxruntime folds the
+casts when it loads the graph. A table that is only looked up, such as that of the token embeddings, is not widened at
+all: the cast is behind the lookup, so the table stays mapped from its file. With the weights in their own file, a pass
+over the graph need not write them again.
 """
 
 import hashlib
@@ -84,7 +84,10 @@ def _is_table(name: str, readers: Sequence[NodeProto]) -> bool:
 
 
 def _widened_lookups(graph: onnx.GraphProto, lookups: Collection[str]) -> Iterator[NodeProto]:
-    """Yield the nodes, and after each lookup in a table of 16 bits a cast of the found rows. `lookups` are the outputs."""
+    """Yield the nodes, and after each lookup in a table of 16 bits a cast of the found rows.
+
+    `lookups` are the outputs of these nodes.
+    """
     for node in graph.node:
         rows = node.output[0]
         if rows not in lookups:

@@ -26,6 +26,7 @@ ATTENTION = "Attention"
 CONTRIB = "com.microsoft"
 """Domain of the operators that only onnxruntime has."""
 
+_HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _TOLERANCE = 1e-4
 """Maximum difference of a logit after the fusion, absolute and relative to the logit."""
 _ROW_TOKENS = (24, 7, 16, 3)
@@ -103,13 +104,15 @@ def remove_casts(model: onnx.ModelProto) -> None:
 
 def _widen_tables(graph: onnx.GraphProto) -> None:
     """Store, in fp32, tables of 16 bits whose looked-up rows are cast to fp32 and nothing else. Remove these casts."""
-    stored = {tensor.name: tensor for tensor in graph.initializer}
+    tables = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type in _HALVES}
     readers = Counter(name for node in graph.node for name in node.input)
-    casts = {node.input[0]: node for node in graph.node if node.op_type == "Cast" and _target(node) == TensorProto.FLOAT}
+    casts = {
+        node.input[0]: node for node in graph.node if node.op_type == "Cast" and _target(node) == TensorProto.FLOAT
+    }
     widened: dict[str, TensorProto] = {}
     for node in graph.node:
         cast = casts.get(node.output[0])
-        table = stored.get(node.input[0]) if node.op_type == "Gather" else None
+        table = tables.get(node.input[0]) if node.op_type == "Gather" else None
         if cast is None or table is None or readers[node.output[0]] != 1:
             continue
         wide = f"{table.name}.fp32"
