@@ -34,7 +34,7 @@ def half_source(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    folder = tmp_path_factory.mktemp("half") / request.param
+    folder: Path = tmp_path_factory.mktemp("half") / request.param
     dtype = getattr(torch, request.param)
     model = AutoModelForSequenceClassification.from_pretrained(sources("bert"), dtype=dtype)
     for weight in model.parameters():
@@ -100,7 +100,8 @@ def test_int8_variants_do_not_depend_on_the_storage(
         graphs.append(tmp_path / f"{bundle.folder.name}.onnx")
         onnx.save(model, graphs[-1])
     assert counts[0] == counts[1]
-    np.testing.assert_array_equal(*map(_logits, graphs))
+    half, full = map(_logits, graphs)
+    np.testing.assert_array_equal(half, full)
 
 
 @pytest.mark.parametrize("rewrite", [rewrite_fp16, rewrite_fp16_packed], ids=["padded", "packed"])
