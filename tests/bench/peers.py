@@ -11,6 +11,7 @@ from bench.model_folders import (
     INFINITY_FP32,
     INFINITY_INT8,
     INT8_GRAPH,
+    LOGIT_SCORE,
     QUANTISED,
     SOURCE,
 )
@@ -23,6 +24,11 @@ NO_LINUX_WHEEL = (
 """Why flash-rerank does not run here."""
 NO_SOURCE = "give the model's folder (STARTER=…), which sentence-transformers loads with its own code"
 """Why sentence-transformers cannot run the bundled model."""
+NO_GENERATOR = (
+    "optimum-onnx 0.1.0 takes the folder of a text generator with LogitScore for a SentenceTransformer and does not "
+    "export it (Unknown task: text-generation)"
+)
+"""Why sentence-transformers has no ONNX graph of a text generator."""
 
 
 def peers_of_random_model(models: Path, host: Host) -> list[System]:
@@ -87,17 +93,18 @@ def _sentence_transformer(
 def _sentence_transformers(models: Path, host: Host) -> list[System]:
     system = _sentence_transformer
     onnx = {"file_name": FP32_GRAPH}
+    no_onnx = NO_GENERATOR if (models / SOURCE / LOGIT_SCORE).is_dir() else ""
     has_bf16 = {"amx_bf16", "avx512_bf16"} & set(host.features)
     bf16_hint = {"ov_config": {"INFERENCE_PRECISION_HINT": "bf16"}} if has_bf16 else {}
     quantised = {"calibration": str(models / CALIBRATION), "quantised": str(models / QUANTISED)}
     int8_file = {"file_name": "openvino_model_qint8_quantized.xml"}
     return [
         system("torch", Use.AS_USERS_DO, "fp32", "torch", {}),
-        system("ONNX", Use.AS_USERS_DO, "fp32", "onnx", onnx),
+        system("ONNX", Use.AS_USERS_DO, "fp32", "onnx", onnx, cannot_run=no_onnx),
         system("torch", Use.AT_ITS_BEST, "fp32", "torch", {}),
         system("torch", Use.AT_ITS_BEST, "bf16", "torch", _BF16),
-        system("ONNX", Use.AT_ITS_BEST, "fp32", "onnx", onnx),
-        system("ONNX", Use.AT_ITS_BEST, "int8", "onnx", {"file_name": INT8_GRAPH}),
+        system("ONNX", Use.AT_ITS_BEST, "fp32", "onnx", onnx, cannot_run=no_onnx),
+        system("ONNX", Use.AT_ITS_BEST, "int8", "onnx", {"file_name": INT8_GRAPH}, cannot_run=no_onnx),
         system("OpenVINO", Use.AT_ITS_BEST, "bf16" if has_bf16 else "fp32", "openvino", bf16_hint),
         system("OpenVINO static", Use.AT_ITS_BEST, "int8", "openvino", int8_file, **quantised),
         *(system(f"OpenVINO dynamic {size}", Use.AT_ITS_BEST, "int8", "openvino", _dynamic(size)) for size in _GROUPS),

@@ -4,17 +4,24 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jinja2
 import pytest
 from tokenizers import Tokenizer
 
 from bench.host import Host
+from bench.model_folders import SOURCE
+from bench.peers import peers_of_random_model
 from bench.shapes.catalog import ARCHITECTURES, SHAPES
 from bench.shapes.chart import draw
+from bench.shapes.generator_files import chat_template, write_generator_files
 from bench.shapes.goals import count, rows
+from bench.shapes.measure import PEER
 from bench.shapes.page import page
 from bench.shapes.results import LengthResult, ShapeResult, SystemSpeed, load, store
+from bench.shapes.trained_tokenizers import byte_level
 from bench.shapes.work import QUERY_TOKENS, TokenTexts
 from bench.systems import Use
+from rerank_export.scoring.recipe_choice import recipe_named
 from rerank_service.models.files import STARTER
 from rerank_service.models.known_models import known_models
 
@@ -133,3 +140,34 @@ def test_page_marks_goals_and_names_what_did_not_count(tmp_path: Path) -> None:
     draw([result()], "title", tmp_path / "chart.png")
     assert (tmp_path / "chart.png").stat().st_size > 1_000
     assert json.dumps(result().as_json())
+
+
+def test_answers_of_a_generator_are_one_token() -> None:
+    """A trained vocabulary may lack them. Other texts are encoded as before."""
+    answers = ("yes", "no", "supercalifragilistic")
+    plain, tokenizer = byte_level(30_000, ("<|end|>",)), byte_level(30_000, ("<|end|>",), answers)
+    assert tokenizer.get_vocab_size() == 30_000
+    assert [tokenizer.encode(answer).tokens for answer in answers] == [[answer] for answer in answers]
+    text = "Which planet has no moon, and what causes the tides?"
+    assert tokenizer.encode(text).tokens == plain.encode(text).tokens
+
+
+def test_chat_template_writes_the_prompt_of_the_recipe() -> None:
+    """sentence-transformers then scores the same text as this server, including the line ends at the end."""
+    shape = SHAPES["qwen3-reranker-0.6b"]
+    recipe = recipe_named(shape.template or "")
+    assert recipe is not None
+    assert recipe.published is not None
+    messages = [{"role": "query", "content": 'moon\'s "phases"\n'}, {"role": "document", "content": "{{ tides }}"}]
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    rendered = environment.from_string(chat_template(shape)).render(messages=messages, add_generation_prompt=True)
+    contents = [message["content"] for message in messages]
+    assert rendered == recipe.published.filled(contents[0], contents[1], recipe.template.instruction)
+
+
+def test_onnx_of_a_generator_is_not_tried(tmp_path: Path) -> None:
+    """The table gives the reason."""
+    write_generator_files(tmp_path / SOURCE, (1, 2))
+    systems = [system for system in peers_of_random_model(tmp_path, HOST) if system.peer == PEER]
+    assert {system.name for system in systems if system.cannot_run} == {"sentence-transformers ONNX"}
+    assert any(not system.cannot_run for system in systems)

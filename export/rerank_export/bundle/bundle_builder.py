@@ -55,11 +55,12 @@ def build_bundle(
     graph = export_graph(model.source, model.scoring, work / "exported")
     with library_errors_as_export_failed(model.source, work):
         graph, notes = apply_passes(graph, work / "passes", batches, without_passes)
-    exact = halve_weights(graph)
-    rounded = not exact and FP32 not in precisions
-    halved = exact or (rounded and halve_weights(graph, rounded=True))
+    stored = halve_weights(graph)
+    rounded = stored == FP32 and FP32 not in precisions
+    if rounded:
+        stored = halve_weights(graph, rounded=True)
     save_graph(graph, folder / GRAPH, WEIGHTS)
-    variant = Variant(file=GRAPH, precision="fp32", weights="fp16" if halved else "fp32")
+    variant = Variant(file=GRAPH, precision="fp32", weights=stored)
     recipe = manifest.recipe | {"passes": notes, "shares_prefixes": shares_prefixes(graph)}
     return BuiltBundle(Bundle(folder, manifest.model_copy(update={"variants": (variant,), "recipe": recipe})), rounded)
 

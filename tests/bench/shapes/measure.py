@@ -132,6 +132,9 @@ class ShapeMeasurement:
             if system.peer != PEER:
                 continue
             name = f"{system.name} {system.precision} {system.use.value}"
+            if system.cannot_run:
+                failed[name] = system.cannot_run
+                continue
             self._say(f"{self._shape.label}: {name}")
             try:
                 python = python_of(system.peer, self._say)

@@ -1,20 +1,24 @@
 """Start of this server with a shape: tuning, time to ready, and memory."""
 
 import json
+import math
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import onnx
 
 from bench.environments import our_runtime, versions_of
 from bench.processes import Died
 from bench.running_systems import ServedSystem, served_systems
 from bench.servers import our_server
 from bench.systems import SERVED, System
+from rerank_service.models.files import GRAPH
 
 _PACKAGES = ("rerank-service", our_runtime())
 _EXTRA_SECONDS = 300.0
@@ -73,6 +77,6 @@ def _bytes(path: Path, name: str) -> int:
 
 
 def parameters(bundle: Path) -> int:
-    """Return the number of weights of a bundle's fp32 graph."""
-    stored: Sequence[Path] = list(bundle.glob("model.onnx*"))
-    return sum(path.stat().st_size for path in stored) // 4
+    """Return the number of weights of a bundle's reference graph."""
+    graph = onnx.load(bundle / GRAPH, load_external_data=False).graph
+    return sum(math.prod(tensor.dims) for tensor in graph.initializer)

@@ -24,7 +24,9 @@ class Shape:
     tokenizer: str
     """Kind of the tokenizer, for the table."""
     template: str | None = None
-    """Name of the exporter's recipe with the template of a decoder; None: the tokenizer's pair format."""
+    """Name of the exporter's recipe with the prompt of a text generator; None: the tokenizer's pair format."""
+    dtype: str = "float32"
+    """Type of the published weights, by its name in torch."""
     published_layers: int | None = None
     """Number of layers of the published model, if this shape has fewer; see `with_layers`."""
 

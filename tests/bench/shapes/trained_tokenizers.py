@@ -36,8 +36,8 @@ def unigram(size: int, special: Sequence[str], unknown: str) -> Any:
     return tokenizer
 
 
-def byte_level(size: int, special: Sequence[str]) -> Any:
-    """Return a byte-level BPE tokenizer, with the ids of `special` from 0 on."""
+def byte_level(size: int, special: Sequence[str], words: Sequence[str] = ()) -> Any:
+    """Return a byte-level BPE tokenizer, with the ids of `special` from 0 on. Each of `words` is one token."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -50,9 +50,16 @@ def byte_level(size: int, special: Sequence[str]) -> Any:
     )
     tokenizer.train_from_iterator(_texts(), trainer)
     stored = _stored(tokenizer)
-    words: dict[str, int] = stored["vocab"]
-    words |= {piece: len(words) + at for at, piece in enumerate(itertools.islice(_never(), size - len(words)))}
-    tokenizer.model = models.BPE(words, [tuple(merge) for merge in stored["merges"]])
+    pieces: dict[str, int] = stored["vocab"]
+    merges = [(first, second) for first, second in stored["merges"]]
+    for word in words:
+        whole, *rest = tokenizer.encode(word).tokens
+        for piece in rest:
+            merges.append((whole, piece))
+            whole += piece
+            pieces.setdefault(whole, len(pieces))
+    pieces |= {piece: len(pieces) + at for at, piece in enumerate(itertools.islice(_never(), size - len(pieces)))}
+    tokenizer.model = models.BPE(pieces, merges)
     tokenizer.add_special_tokens(list(special))
     return tokenizer
 

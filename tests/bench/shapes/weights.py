@@ -11,6 +11,8 @@ _GAIN = 1.18
 """Standard deviation of a row of weights of length 1. With BERT's 0.02, untrained models give nearly equal logits."""
 _SPREAD = 2.0
 """Standard deviation of the logits, about that of a trained model."""
+_ROUNDS = 4
+"""Number of times that the answers are fitted: a prompt names them, so new ones change its last state a little."""
 
 
 def seeded() -> None:
@@ -49,3 +51,26 @@ def spread(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_tok
         if last.bias is None:
             last.bias = torch.nn.Parameter(torch.zeros(1))
         last.bias.copy_((last.bias - logits.mean()) * scale)
+
+
+def spread_answers(model: Any, prompts: Any, answers: tuple[int, int]) -> None:
+    """Change the vectors of two tokens of a text generator in place, so that the differences of their logits have
+    mean 0 and the spread of a trained model.
+
+    `prompts` are encoded prompts of pairs, padded on the left. The difference of the vectors is the direction in which
+    the last states of the prompts differ most.
+    """
+    import torch
+
+    yes, no = answers
+    weights = model.get_output_embeddings().weight
+    middle = weights.detach()[[yes, no]].mean(0)
+    for _ in range(_ROUNDS):
+        with torch.no_grad():
+            states = model.base_model(**prompts, use_cache=False).last_hidden_state[:, -1]
+            mean = states.mean(0)
+            unit = mean / mean.norm()
+            differences = states - mean
+            direction = torch.linalg.svd(differences - torch.outer(differences @ unit, unit)).Vh[0]
+            half = direction * (_SPREAD / (states @ direction).std() / 2)
+            weights[yes], weights[no] = middle + half, middle - half

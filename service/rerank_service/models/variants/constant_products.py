@@ -12,6 +12,8 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 LEVELS = 127
 """Largest absolute value of a weight in 8 bits: symmetric around 0, so there is no zero point."""
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+"""Types of stored weights."""
 _MIN_SIDE = 32
 """Minimum inputs and outputs of a product to quantize. Smaller ones, such as a classifier's, cost nothing."""
 
@@ -30,7 +32,7 @@ def product_name(node: NodeProto) -> str:
 
 
 def constants(graph: onnx.GraphProto) -> Iterator[tuple[str, TensorProto]]:
-    """Yield the constant tensors by the names that nodes use. fp16 weights have the name of the cast to fp32."""
+    """Yield the constant tensors by the names that nodes use. Weights in 16 bits have the name of the cast to fp32."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
     yield from stored.items()
     for node in graph.node:
@@ -47,7 +49,7 @@ def constant_matrix(
     transposes the matrix.
     """
     tensor = weights.get(node.input[1]) if node.op_type in kinds else None
-    if tensor is None or tensor.data_type not in (TensorProto.FLOAT, TensorProto.FLOAT16):
+    if tensor is None or tensor.data_type not in _FLOATS:
         return None
     return tensor if len(tensor.dims) == 2 and min(tensor.dims) >= _MIN_SIDE else None
 

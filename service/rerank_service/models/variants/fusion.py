@@ -9,6 +9,7 @@ Rule: padding is on the right. The fused attention takes the number of tokens of
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ ATTENTION = "Attention"
 CONTRIB = "com.microsoft"
 """Domain of the operators that only onnxruntime has."""
 
+_HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _TOLERANCE = 1e-4
 """Maximum difference of a logit after the fusion, absolute and relative to the logit."""
 _ROW_TOKENS = (24, 7, 16, 3)
@@ -70,12 +72,14 @@ def attentions(model: onnx.ModelProto) -> list[NodeProto]:
 def remove_casts(model: onnx.ModelProto) -> None:
     """Remove, in place, casts that hide the patterns of the fusion.
 
-    These are casts of stored weights to fp32, and casts to the type that the cast before them produced.
+    These are casts of stored weights to fp32, also behind a lookup in them, and casts to the type that the cast before
+    them produced.
 
     Raises:
         BundleInvalid: an output of the graph is such a cast.
     """
     graph = model.graph
+    _widen_tables(graph)
     stored = {tensor.name: tensor for tensor in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
     renamed: dict[str, str] = {}
@@ -96,6 +100,30 @@ def remove_casts(model: onnx.ModelProto) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     _drop_unread(graph)
+
+
+def _widen_tables(graph: onnx.GraphProto) -> None:
+    """Store, in fp32, tables of 16 bits whose looked-up rows are cast to fp32 and nothing else. Remove these casts."""
+    tables = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type in _HALVES}
+    readers = Counter(name for node in graph.node for name in node.input)
+    casts = {
+        node.input[0]: node for node in graph.node if node.op_type == "Cast" and _target(node) == TensorProto.FLOAT
+    }
+    widened: dict[str, TensorProto] = {}
+    for node in graph.node:
+        cast = casts.get(node.output[0])
+        table = tables.get(node.input[0]) if node.op_type == "Gather" else None
+        if cast is None or table is None or readers[node.output[0]] != 1:
+            continue
+        wide = f"{table.name}.fp32"
+        if wide not in widened:
+            widened[wide] = numpy_helper.from_array(numpy_helper.to_array(table).astype(np.float32), wide)
+        node.input[0], node.output[0] = wide, cast.output[0]
+    replaced = {node.output[0] for node in graph.node if node.op_type == "Gather" and node.input[0] in widened}
+    nodes = [node for node in graph.node if node.op_type == "Gather" or node.output[0] not in replaced]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(widened.values())
 
 
 def cpu_logits(model: onnx.ModelProto, feed: Feed) -> NDArray[np.float32]:
