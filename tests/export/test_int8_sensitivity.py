@@ -11,9 +11,11 @@ from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
 from rerank_export.gate.parity_set import encode_query, read_parity_set
 from rerank_export.variants.int8_sensitivity import Sensitivity
+from rerank_export.variants.variant_graphs import int8_graphs
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.ranking_change import RankingBounds
+from rerank_service.models.variants.left_out import left_out_products
 
 
 def _sensitivity(bundle: Bundle, **limits: Any) -> Sensitivity:
@@ -64,3 +66,14 @@ def test_least_share_stays_in_int8(bundles: Callable[[str], Bundle]) -> None:
     (left_out,) = found.candidates()
     kept = [product.size for product in found.products if product.name not in left_out]
     assert sum(kept) >= 0.1 * sum(product.size for product in found.products)
+
+
+def test_products_left_out_can_be_read_from_the_int8_graph(bundles: Callable[[str], Bundle], tmp_path: Path) -> None:
+    """`openvino int8` leaves out the same ones, and the manifest does not list them."""
+    folder = shutil.copytree(bundles("bert").folder, tmp_path / "copy")
+    bundle = Bundle(folder, bundles("bert").manifest)
+    names = tuple(product.name for product in _sensitivity(bundle, seconds=0.0).products[:3])
+    (graph,) = int8_graphs(bundle, [names])
+    variants = (*bundle.manifest.variants, graph.variant)
+    with_int8 = Bundle(folder, bundle.manifest.model_copy(update={"variants": variants}))
+    assert left_out_products(with_int8) == set(names)

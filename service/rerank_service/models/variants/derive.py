@@ -1,6 +1,7 @@
 """Find or derive the graph that an engine runs."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def graph_files(graph: Path) -> list[Path]:
 
 
 def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:
-    rewrite = _REWRITES[name]()
+    rewrite = _REWRITES[name](bundle)
 
     def write(path: Path) -> None:
         _save(_rewritten(bundle, rewrite), path)
@@ -72,37 +73,38 @@ Rewrite = Callable[["onnx.ModelProto"], int]
 """Rewrites a graph in place, and returns the number of changed nodes."""
 
 
-def _int8_rows() -> Rewrite:
+def _int8_rows(_: Bundle) -> Rewrite:
     from rerank_service.models.variants.int8 import quantize_rows
 
     return quantize_rows
 
 
-def _int8_compressed() -> Rewrite:
+def _int8_compressed(bundle: Bundle) -> Rewrite:
     from rerank_service.models.variants.compressed import compress_weights
+    from rerank_service.models.variants.left_out import left_out_products
 
-    return compress_weights
+    return partial(compress_weights, left_out=left_out_products(bundle))
 
 
-def _fp16() -> Rewrite:
+def _fp16(_: Bundle) -> Rewrite:
     from rerank_service.models.variants.fp16 import rewrite_fp16
 
     return rewrite_fp16
 
 
-def _fp16_packed() -> Rewrite:
+def _fp16_packed(_: Bundle) -> Rewrite:
     from rerank_service.models.variants.fp16 import rewrite_fp16_packed
 
     return rewrite_fp16_packed
 
 
-_REWRITES: dict[str, Callable[[], Rewrite]] = {
+_REWRITES: dict[str, Callable[[Bundle], Rewrite]] = {
     INT8_ROWS: _int8_rows,
     INT8_COMPRESSED: _int8_compressed,
     FP16: _fp16,
     FP16_PACKED: _fp16_packed,
 }
-"""Functions that import onnx and return the rewrite of a recipe."""
+"""Functions that import onnx and return the rewrite of a recipe for a bundle."""
 
 
 def _rewritten(bundle: Bundle, rewrite: Rewrite) -> "onnx.ModelProto":
