@@ -47,15 +47,19 @@ def _batches(encoder: CrossEncoder) -> list[Batch]:
     return batches
 
 
+def _scores(encoder: CrossEncoder, batch: Batch, token: CancelToken | None = None) -> list[float]:
+    return [float(score) for score in encoder.score(batch, token)]
+
+
 def test_batches_at_the_same_time_have_the_scores_of_single_ones(encoder: CrossEncoder) -> None:
     """Equal to the bit, in batches of different shapes."""
     batches = _batches(encoder)
-    alone = [encoder.score(batch).tolist() for batch in batches]
+    alone = [_scores(encoder, batch) for batch in batches]
     start = threading.Barrier(LANES)
 
     def lane(number: int) -> list[list[float]]:
         start.wait()
-        return [encoder.score(batches[(number + step) % len(batches)]).tolist() for step in range(len(batches))]
+        return [_scores(encoder, batches[(number + step) % len(batches)]) for step in range(len(batches))]
 
     with ThreadPoolExecutor(LANES) as pool:
         together = list(pool.map(lane, range(LANES)))
@@ -67,20 +71,20 @@ def test_number_of_lanes_does_not_change_a_score(encoder: CrossEncoder, starter:
     """A server with one lane gives the same scores."""
     single = CrossEncoder(graph_for(starter, encoder.engine, cache), encoder.engine)
     for batch in _batches(encoder):
-        assert single.score(batch).tolist() == encoder.score(batch).tolist()
+        assert _scores(single, batch) == _scores(encoder, batch)
 
 
 def test_cancelled_batch_does_not_disturb_the_other_lanes(encoder: CrossEncoder) -> None:
     """A batch that is cancelled before it runs is not computed. The session stays usable."""
     batches = _batches(encoder)
-    alone = [encoder.score(batch).tolist() for batch in batches]
+    alone = [_scores(encoder, batch) for batch in batches]
 
     def lane(number: int) -> list[float] | None:
         token = CancelToken()
         if number % 2:
             token.cancel()
         try:
-            return encoder.score(batches[number % len(batches)], token).tolist()
+            return _scores(encoder, batches[number % len(batches)], token)
         except Exception:  # noqa: BLE001 - onnxruntime's error has no documented class
             return None
 
