@@ -21,6 +21,8 @@ _SMALL: dict[str, Any] = {
     "intermediate_size": 64,
     "num_labels": 1,
 }
+_WIDE: dict[str, Any] = _SMALL | {"hidden_size": 256, "intermediate_size": 512}
+"""So wide that OpenVINO quantizes activations."""
 _SMALL_DISTILBERT: dict[str, Any] = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "num_labels": 1}
 
 
@@ -97,10 +99,10 @@ def _roberta() -> tuple[Any, Any]:
     return RobertaForSequenceClassification(config), _byte_level()
 
 
-def _xlm_roberta() -> tuple[Any, Any]:
+def _xlm_roberta(size: dict[str, Any] = _SMALL) -> tuple[Any, Any]:
     from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
 
-    config = XLMRobertaConfig(vocab_size=_VOCABULARY, max_position_embeddings=514, type_vocab_size=1, **_SMALL)
+    config = XLMRobertaConfig(vocab_size=_VOCABULARY, max_position_embeddings=514, type_vocab_size=1, **size)
     return XLMRobertaForSequenceClassification(config), _unigram()
 
 
@@ -180,12 +182,12 @@ def _mpnet() -> tuple[Any, Any]:
     return MPNetForSequenceClassification(config), tokenizer
 
 
-def _deberta() -> tuple[Any, Any]:
+def _deberta(size: dict[str, Any] = _SMALL) -> tuple[Any, Any]:
     from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
     buckets = {"relative_attention": True, "position_buckets": 32, "norm_rel_ebd": "layer_norm", "share_att_key": True}
     placed = {"pos_att_type": "p2c|c2p", "position_biased_input": False, "type_vocab_size": 0}
-    config = DebertaV2Config(vocab_size=_VOCABULARY, **buckets, **placed, **_SMALL)
+    config = DebertaV2Config(vocab_size=_VOCABULARY, **buckets, **placed, **size)
     return DebertaV2ForSequenceClassification(config), _plain()
 
 
@@ -196,13 +198,12 @@ def _albert() -> tuple[Any, Any]:
     return AlbertForSequenceClassification(config), _plain()
 
 
-def _modernbert(pooling: str = "cls", positions: int = 512) -> tuple[Any, Any]:
+def _modernbert(pooling: str = "cls", positions: int = 512, small: dict[str, Any] = _SMALL) -> tuple[Any, Any]:
     from transformers import ModernBertConfig, ModernBertForSequenceClassification
 
     tokens = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
     attention = {"local_attention": 16, "global_attn_every_n_layers": 2, "reference_compile": False}
     size = {"vocab_size": _VOCABULARY, "max_position_embeddings": positions, "classifier_pooling": pooling}
-    small = _SMALL if positions == 512 else _SMALL | {"num_attention_heads": 1}
     config = ModernBertConfig(**tokens, **attention, **size, **small)
     return ModernBertForSequenceClassification(config), _plain(("input_ids", "attention_mask"), positions)
 
@@ -212,11 +213,26 @@ def _modernbert_mean() -> tuple[Any, Any]:
 
 
 def _modernbert_long() -> tuple[Any, Any]:
-    return _modernbert("mean", 8192)
+    return _modernbert("mean", 8192, _SMALL | {"num_attention_heads": 1})
+
+
+def _modernbert_wide() -> tuple[Any, Any]:
+    return _modernbert("mean", small=_WIDE)
+
+
+def _deberta_wide() -> tuple[Any, Any]:
+    return _deberta(_WIDE)
+
+
+def _xlm_roberta_wide() -> tuple[Any, Any]:
+    return _xlm_roberta(_WIDE)
 
 
 _BUILDERS = {
     "bert-wide": _bert_wide,
+    "deberta-v2-wide": _deberta_wide,
+    "modernbert-wide": _modernbert_wide,
+    "xlm-roberta-wide": _xlm_roberta_wide,
     "mpnet": _mpnet,
     "deberta-v2": _deberta,
     "albert": _albert,
@@ -242,9 +258,10 @@ def write_encoder(folder: Path, architecture: str) -> Path:
 
     torch.manual_seed(20)
     model, tokenizer = _BUILDERS[architecture]()
+    noise = 0.05 if model.config.hidden_size == _WIDE["hidden_size"] else 0.15
     with torch.no_grad():
         for weight in model.parameters():
-            weight.add_(torch.randn_like(weight) * 0.15)
+            weight.add_(torch.randn_like(weight) * noise)
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -18,10 +18,6 @@ class _ProviderModule(Protocol):
     def PACKAGES(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
         """Packages on the package index that contain the provider."""
 
-    @property
-    def SESSION_PER_LANE(self) -> bool:  # noqa: N802 - a constant of the module
-        """True if `open_runner` loads the graph once per lane; False if all lanes share one session."""
-
     def unavailable_reason(self, precision: Precision) -> str | None: ...
 
     def open_runner(self, graph: Graph, engine: Engine, lanes: int) -> Runner: ...
@@ -101,11 +97,6 @@ def works(engine: Engine) -> bool:
 def runtime_packages() -> tuple[str, ...]:
     """Return the names of all packages that contain a provider, installed or not."""
     return tuple(package for module in _PROVIDERS.values() for package in module.PACKAGES)
-
-
-def session_count(engine: Engine, lanes: int) -> int:
-    """Return how many times an engine loads its graph for a number of lanes."""
-    return lanes if _PROVIDERS[engine.provider].SESSION_PER_LANE else 1
 
 
 def _unavailable_reason(engine: Engine) -> str | None:

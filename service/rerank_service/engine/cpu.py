@@ -11,7 +11,6 @@ from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import Feed, Graph, Runner, open_session, ort, session_options
 
 PACKAGES = ("onnxruntime",)
-SESSION_PER_LANE = False
 _ARM_BF16 = "mlas.enable_gemm_fastmath_arm64_bfloat16"
 """Session option that computes fp32 products in bf16 (ONNX Runtime, onnxruntime_session_options_config_keys.h)."""
 

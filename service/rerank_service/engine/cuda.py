@@ -27,7 +27,6 @@ from rerank_service.errors import BundleInvalid
 DEFAULT_LANES = 2
 """Batches that run at once without a setting: the CPU prepares and launches one while the GPU computes the other."""
 PACKAGES = ("onnxruntime-gpu",)
-SESSION_PER_LANE = False
 
 _NAME = ORT_NAME[Provider.CUDA]
 _INSTALL_LIBRARIES = "install them with pip install 'onnxruntime-gpu[cuda,cudnn]', or with the extra gpu"

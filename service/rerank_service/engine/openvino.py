@@ -9,19 +9,14 @@ Two packages contain it:
 import json
 import threading
 from functools import cache
-from queue import SimpleQueue
 from typing import Any
 
-from numpy.typing import NDArray
-
 from rerank_service.engine.cpu import SharedSession
-from rerank_service.engine.graph_io import read_graph_io
 from rerank_service.engine.host import cpu
 from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
-from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Feed, Graph, Runner, open_session, ort, session_options
+from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Graph, Runner, open_session, ort, session_options
 
 PACKAGES = ("onnxruntime-openvino", "onnxruntime-ep-openvino")
-SESSION_PER_LANE = True
 _NAME = ORT_NAME[Provider.OPENVINO]
 _PRECISION_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
 """Precision of the activations between products. OpenVINO quantizes them for int8 only if they are in fp32."""
@@ -54,23 +49,23 @@ def unavailable_reason(precision: Precision) -> str | None:
 
 
 def open_runner(graph: Graph, engine: Engine, lanes: int) -> Runner:
-    """Return one session per lane: an OpenVINO session runs one thread at a time.
+    """Return one session for all lanes: they share the weights, and each one computes on a stream of one thread.
 
     Raises:
         BundleInvalid: OpenVINO rejects the graph, or a part of it.
     """
-    return SessionPool([_session(graph, engine.precision) for _ in range(lanes)])
+    return SharedSession(_session(graph, engine.precision, lanes))
 
 
-def _session(graph: Graph, precision: Precision) -> ort.InferenceSession:
+def _session(graph: Graph, precision: Precision, lanes: int) -> ort.InferenceSession:
     options = session_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # OpenVINO fuses by itself
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")  # unsupported nodes are an error
     config = {
         "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
-        "INFERENCE_NUM_THREADS": 1,
-        "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,  # with pinning, the threads of two sessions share one core
+        "INFERENCE_NUM_THREADS": lanes,  # OpenVINO has at most as many streams as threads
+        "NUM_STREAMS": lanes,
+        "ENABLE_CPU_PINNING": False,  # with pinning, the lanes of two models share one core
     }
     if precision is Precision.INT8:
         config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
@@ -105,21 +100,3 @@ def _plugin_devices() -> list[Any]:
         return [
             device for device in ort.get_ep_devices() if device.ep_name == _NAME and device.device.type.name == "CPU"
         ]
-
-
-class SessionPool:
-    """A pool of sessions, each of which one thread at a time may run."""
-
-    def __init__(self, sessions: list[ort.InferenceSession]) -> None:
-        self._free: SimpleQueue[SharedSession] = SimpleQueue()
-        for session in sessions:
-            self._free.put(SharedSession(session))
-        self.graph_io = read_graph_io(sessions[0])
-
-    def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
-        """Return the logits of a batch; wait while all sessions are in use. See `Runner.run`."""
-        session = self._free.get()
-        try:
-            return session.run(feed, options)
-        finally:
-            self._free.put(session)

@@ -101,7 +101,7 @@ def test_short_tuning_runs_once(small_model: Bundle, tmp_path: Path) -> None:
 
 def test_engine_that_exceeds_the_memory_limit_is_not_loaded(small_model: Bundle, tmp_path: Path) -> None:
     """The result is cached, because the limit is part of the key."""
-    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
+    options = replace(_options(small_model.folder, tmp_path, EngineRequest(Provider.CPU)), lanes=1)
     running = load_selected(options)
     same = load_faster(options, running, threading.Event(), memory_left=lambda: 50 * 10**6)
     assert isinstance(same, SameEngine)
@@ -189,7 +189,7 @@ def _no_memory(_model: object) -> int:
 
 def test_explain_measures_nothing(small_model: Bundle, tmp_path: Path) -> None:
     """Before a tuning, and after it."""
-    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
+    options = replace(_options(small_model.folder, tmp_path, EngineRequest(Provider.CPU)), lanes=1)
     before = explain(options, memory_left=lambda: 0)
     assert before.selection.tuned is None
     assert before.available == available_engines(Provider.CPU, Precision.AUTO)
@@ -212,7 +212,7 @@ def test_tuned_lanes_are_those_of_the_chosen_engine(tmp_path: Path) -> None:
 
 def test_full_tuning_measures_settings_of_the_chosen_engine(small_model: Bundle, tmp_path: Path) -> None:
     """It keeps cost, lanes and limits for the next start."""
-    model = TuningInput.read(small_model, Cache(tmp_path), batch_limits(), lanes=2)
+    model = TuningInput.read(small_model, Cache(tmp_path), lambda _: batch_limits(), lanes=2)
     progress: list[str] = []
     tuned = tune_full(model, available_engines(Provider.CPU, Precision.FP32), progress.append)
     assert tuned.engine == CPU_FP32

@@ -12,6 +12,7 @@ from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import Engine
 from rerank_service.models.tuning.engine_choice import (
     MIN_SPEEDUP,
+    LimitsOn,
     ReferenceLogits,
     TuningOutcome,
     choose_engine,
@@ -21,7 +22,7 @@ from rerank_service.models.tuning.engine_loader import EngineNotLoaded, EngineSe
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
 from rerank_service.models.tuning.throughput import Clock, Score, throughput
 from rerank_service.models.tuning.undecided import explain_undecided
-from rerank_service.scheduling.batching import BatchLimits, EncodedPair
+from rerank_service.scheduling.batching import EncodedPair
 
 _SPEED_SHARE = 0.3
 """Maximum share of the time that is spent on measuring speeds."""
@@ -71,7 +72,7 @@ class TuningTime:
 
 
 def tune_short(
-    engines: EngineSet, queries: list[list[EncodedPair]], *, limits: BatchLimits, pad_id: int, time: TuningTime
+    engines: EngineSet, queries: list[list[EncodedPair]], *, limits_on: LimitsOn, pad_id: int, time: TuningTime
 ) -> TuningOutcome:
     """Choose the engine to serve with.
 
@@ -87,12 +88,14 @@ def tune_short(
     engines = _load_until_deadline(engines, time)
     sample = [pair for number, query in enumerate(queries) for pair in query[number % len(query) :][:1]]
     seconds_per_engine = _SPEED_SHARE * (time.deadline - time.clock()) / max(1, len(engines.others))
-    rankings = _Rankings(ReferenceLogits(engines.base_score, queries, limits, pad_id), engines, time)
+    rankings = _Rankings(ReferenceLogits(engines, queries, limits_on, pad_id), engines, time)
 
     def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
         speeds = _best_speeds(
             scores,
-            lambda score: throughput(score, sample, limits, pad_id=pad_id, lanes=1, clock=time.clock),
+            lambda engine, score: throughput(
+                score, sample, limits_on(engine), pad_id=pad_id, lanes=1, clock=time.clock
+            ),
             replace(time, deadline=min(time.deadline, time.clock() + seconds_per_engine)),
         )
         for engine, speed in speeds.items():
@@ -139,7 +142,7 @@ class _Rankings:
             self._time.check()
             if comparison.passes is not None or self._time.is_over:
                 break
-            logits = self._reference.with_other(number, self._engines.score_of(engine))
+            logits = self._reference.with_other(number, engine, self._engines.score_of(engine))
             comparison = comparison.with_query(*logits)
         return comparison
 
@@ -159,7 +162,7 @@ def _load_until_deadline(engines: EngineSet, time: TuningTime) -> EngineSet:
 
 
 def _best_speeds(
-    scores: Mapping[Engine, Score], speed: Callable[[Score], float], time: TuningTime
+    scores: Mapping[Engine, Score], speed: Callable[[Engine, Score], float], time: TuningTime
 ) -> dict[Engine, float]:
     """Measure all alternately until the ratio is clear, and return the best speed of each.
 
@@ -169,7 +172,7 @@ def _best_speeds(
     for round_number in range(1, _MAX_ROUNDS + 1):
         for engine, score in scores.items():
             time.check()
-            best[engine] = max(best[engine], speed(score))
+            best[engine] = max(best[engine], speed(engine, score))
         if time.is_over or (round_number >= _MIN_ROUNDS and _is_clear(list(best.values()))):
             break
     return best

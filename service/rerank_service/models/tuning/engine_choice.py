@@ -16,6 +16,8 @@ from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 MIN_SPEEDUP = 1.05
 """Minimum speed of an engine, as a multiple of the base engine's. A smaller gain does not justify rounding."""
 
+LimitsOn = Callable[[Engine], BatchLimits]
+"""Returns the batch limits with which an engine is measured: its own, because an engine may need a certain padding."""
 Measure = Callable[[Mapping[Engine, Score]], Mapping[Engine, float]]
 """Measures engines alternately. Returns tokens per second."""
 
@@ -71,23 +73,23 @@ def _measure_with_base(engines: EngineSet, engine: Engine, measure: Measure) -> 
 
 
 class ReferenceLogits:
-    """The logits of the base engine, computed once per query."""
+    """The logits of the base engine, computed once per query. Each engine has its own batch limits."""
 
-    def __init__(self, score: Score, queries: list[list[EncodedPair]], limits: BatchLimits, pad_id: int) -> None:
+    def __init__(self, engines: EngineSet, queries: list[list[EncodedPair]], limits_on: LimitsOn, pad_id: int) -> None:
         self.queries = queries
-        self._score = score
-        self._limits = limits
+        self._base, self._score = engines.base, engines.base_score
+        self._limits_on = limits_on
         self._pad_id = pad_id
         self._computed: dict[int, Logits] = {}
 
-    def with_other(self, number: int, score: Score) -> tuple[Logits, Logits]:
+    def with_other(self, number: int, engine: Engine, score: Score) -> tuple[Logits, Logits]:
         """Return the logits of the base engine and of another engine for the query of this number."""
         if number not in self._computed:
-            self._computed[number] = self._logits(self._score, number)
-        return self._computed[number], self._logits(score, number)
+            self._computed[number] = self._logits(self._base, self._score, number)
+        return self._computed[number], self._logits(engine, score, number)
 
-    def _logits(self, score: Score, number: int) -> Logits:
-        return logits(score, self.queries[number], self._limits, self._pad_id)
+    def _logits(self, engine: Engine, score: Score, number: int) -> Logits:
+        return logits(score, self.queries[number], self._limits_on(engine), self._pad_id)
 
 
 def choose_engine(

@@ -16,6 +16,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.engine_choice import (
+    LimitsOn,
     ReferenceLogits,
     TuningOutcome,
     choose_engine,
@@ -37,7 +38,7 @@ from rerank_service.models.tuning.undecided import explain_undecided
 from rerank_service.models.variants.cache import Cache
 from rerank_service.progress import STAGE_DETAIL
 from rerank_service.quantities import counted
-from rerank_service.scheduling.batching import BatchLimits, EncodedPair
+from rerank_service.scheduling.batching import EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
 
 ROUNDS = 3
@@ -67,18 +68,22 @@ class TuningInput:
     cache: Cache
     lanes: int
     """Maximum number of lanes."""
-    limits: BatchLimits
-    """Batch limits without a tuning."""
+    limits_on: LimitsOn
+    """Batch limits of an engine without a tuning."""
     queries: tuple[tuple[EncodedPair, ...], ...]
     """The pairs of each query of the parity set."""
 
     @classmethod
-    def read(cls, bundle: Bundle, cache: Cache, limits: BatchLimits, *, lanes: int) -> "TuningInput":
+    def read(cls, bundle: Bundle, cache: Cache, limits_on: LimitsOn, *, lanes: int) -> "TuningInput":
         """Encode the parity set for a bundle."""
         manifest = bundle.manifest
         tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
         queries = tuple(tuple(query) for query in parity_set.encoded(tokenizer))
-        return cls(bundle, cache, lanes, limits, queries)
+        return cls(bundle, cache, lanes, limits_on, queries)
+
+    def untuned(self, engine: Engine) -> BatchSetting:
+        """Return the setting of an engine without a tuning, with all lanes."""
+        return BatchSetting.of(self.limits_on(engine), self.lanes)
 
     @property
     def speed_pairs(self) -> list[EncodedPair]:
@@ -142,11 +147,12 @@ def _load_base(
 
 
 def _choose(model: TuningInput, engines: EngineSet, forecast: Forecast) -> TuningOutcome:
-    untuned = BatchSetting.of(model.limits, model.lanes)
-
     def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
         forecast.stage(_SPEEDS, f"speed of {' and '.join(map(str, scores))}")
-        passes = {engine: forecast.counted(_speed(model, score, untuned)) for engine, score in scores.items()}
+        passes = {
+            engine: forecast.counted(_speed(model, engine, score, model.untuned(engine)))
+            for engine, score in scores.items()
+        }
         return measure_in_turn(passes, ROUNDS)
 
     speeds, skipped = measure_beside_base(engines, measure)
@@ -159,7 +165,7 @@ def _compare_rankings(
 ) -> tuple[Engine, tuple[EngineMeasurement, ...]]:
     base, total = engines.base, len(model.queries)
     reference = ReferenceLogits(
-        engines.base_score, [list(query) for query in model.queries], model.limits, model.bundle.manifest.pad_id
+        engines, [list(query) for query in model.queries], model.limits_on, model.bundle.manifest.pad_id
     )
 
     def compare(engine: Engine) -> RankingComparison:
@@ -169,7 +175,7 @@ def _compare_rankings(
                 of_total = f"{start} of {counted(total, 'query')}"
                 forecast.stage(_RANKINGS, f"ranking of {engine} compared with {base}{STAGE_DETAIL}{of_total}")
                 numbers = range(start, min(start + model.lanes, total))
-                for logits in pool.map(lambda number: reference.with_other(number, score), numbers):
+                for logits in pool.map(lambda number: reference.with_other(number, engine, score), numbers):
                     comparison = comparison.with_query(*logits)
                     forecast.passed(_PASSES_PER_QUERY)
                 if comparison.passes is False:
@@ -183,18 +189,19 @@ def _search_settings(
     model: TuningInput, engine: Engine, score: Score, forecast: Forecast
 ) -> tuple[BatchSetting, tuple[BatchSetting, ...], CostModel]:
     """Return the best setting, all measured settings, and the cost model of batches with the best one."""
-    limits = replace(model.limits, length_multiple=exact_multiple(engine, model.limits.length_multiple))
-    best = BatchSetting.of(limits, model.lanes)
+    best = model.untuned(engine)
     settings: list[BatchSetting] = []
     for field, values in _values_to_measure(model, engine):
         forecast.stage(_SETTINGS, f"{field.replace('_', ' ')}: {', '.join(map(str, values))}")
-        measured = _measure(model, score, [best.model_copy(update={field: value}) for value in values], forecast)
+        measured = _measure(
+            model, engine, score, [best.model_copy(update={field: value}) for value in values], forecast
+        )
         settings += measured
         good_enough = MIN_SPEED_SHARE * max(setting.tokens_per_second for setting in measured)
         best = next(setting for setting in measured if setting.tokens_per_second >= good_enough)
     cost = CostModel()
     for _ in range(ROUNDS):
-        forecast.counted(_speed(model, score, best, cost))()
+        forecast.counted(_speed(model, engine, score, best, cost))()
     return best, tuple(settings), cost
 
 
@@ -210,21 +217,25 @@ def _planned_passes(model: TuningInput, base: Engine, engines: int) -> dict[str,
 
 def _values_to_measure(model: TuningInput, engine: Engine) -> Iterable[tuple[str, list[int]]]:
     """Yield the fields of BatchSetting with their values, the smallest first."""
-    budgets = {min(max(1, int(model.limits.max_tokens * factor)), MAX_COUNT) for factor in _BUDGET_FACTORS}
+    budgets = {min(max(1, int(model.limits_on(engine).max_tokens * factor)), MAX_COUNT) for factor in _BUDGET_FACTORS}
     yield "max_batch_tokens", sorted(budgets)
     yield "length_multiple", sorted({exact_multiple(engine, multiple) for multiple in _LENGTH_MULTIPLES})
     yield "lanes", sorted({1, max(1, model.lanes // 2), model.lanes})
 
 
-def _measure(model: TuningInput, score: Score, settings: list[BatchSetting], forecast: Forecast) -> list[BatchSetting]:
-    passes = {setting: forecast.counted(_speed(model, score, setting)) for setting in settings}
+def _measure(
+    model: TuningInput, engine: Engine, score: Score, settings: list[BatchSetting], forecast: Forecast
+) -> list[BatchSetting]:
+    passes = {setting: forecast.counted(_speed(model, engine, score, setting)) for setting in settings}
     speeds = measure_in_turn(passes, ROUNDS)
     return [setting.model_copy(update={"tokens_per_second": round(speed, 1)}) for setting, speed in speeds.items()]
 
 
 def _speed(
-    model: TuningInput, score: Score, setting: BatchSetting, cost: CostModel | None = None
+    model: TuningInput, engine: Engine, score: Score, setting: BatchSetting, cost: CostModel | None = None
 ) -> Callable[[], float]:
-    limits = replace(model.limits, max_tokens=setting.max_batch_tokens, length_multiple=setting.length_multiple)
+    limits = replace(
+        model.limits_on(engine), max_tokens=setting.max_batch_tokens, length_multiple=setting.length_multiple
+    )
     pad_id = model.bundle.manifest.pad_id
     return lambda: throughput(score, model.speed_pairs, limits, pad_id=pad_id, lanes=setting.lanes, cost=cost)

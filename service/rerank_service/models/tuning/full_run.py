@@ -26,7 +26,7 @@ def tune(
     available = available_engines(requested.provider, requested.precision)
     base = reference_engine(available.engines)
     lanes = options.lanes_on(base)
-    model = TuningInput.read(bundle, cache, options.batch_limits(bundle, base), lanes=lanes)
+    model = TuningInput.read(bundle, cache, lambda engine: options.batch_limits(bundle, engine), lanes=lanes)
     check = memory_check(bundle, lambda _: lanes, memory_left)  # all engines are measured with the lanes of the base
     tuned = tune_full(model, available, report_progress, check)
     return tuned, cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))

@@ -133,7 +133,7 @@ def _tune(options: ModelOptions, running: ServedModel, engines: EngineSet, time:
     return tune_short(
         engines,
         parity_set.encoded(running.tokenizer, max_queries=QUERIES, max_tokens_per_doc=DOCUMENT_TOKENS),
-        limits=options.batch_limits(bundle, engines.base),
+        limits_on=lambda engine: options.batch_limits(bundle, engine),
         pad_id=bundle.manifest.pad_id,
         time=time,
     )

@@ -1,12 +1,11 @@
 """Estimate the memory that an engine takes while it is loaded beside another one, and compare it with the limit.
 
-The factors are upper bounds of measurements with the starter model (docs/decisions/0009-engines-by-evidence.md).
+The factors are upper bounds of measurements (docs/performance.md, "OpenVINO int8").
 """
 
 from collections.abc import Callable
 
-from rerank_service.engine.available import session_count
-from rerank_service.engine.kinds import Engine
+from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.variants.derive import graph_files
 from rerank_service.models.variants.recipes import recipe
@@ -16,14 +15,29 @@ MemoryLeft = Callable[[], int | None]
 MemoryCheck = Callable[[Engine], str | None]
 """Returns why an engine is not loaded for lack of memory; None if there is enough."""
 
-_LOADED = 2.0
-"""Bytes taken for a byte of weights: as read, and in the layout of the engine."""
-_DERIVED = 3.0
-"""Bytes taken for a byte of weights while a graph is rewritten."""
-_FIXED = 96 * 2**20
-"""Bytes for the libraries of the engine and the tokens of its batches."""
+_LOADED = {
+    Engine(Provider.CPU, Precision.FP32): 1.0,
+    Engine(Provider.CPU, Precision.INT8): 0.5,
+    Engine(Provider.OPENVINO, Precision.FP32): 1.25,
+    Engine(Provider.OPENVINO, Precision.BF16): 1.0,
+    Engine(Provider.OPENVINO, Precision.INT8): 0.5,
+}
+"""Bytes taken by a loaded graph, for a byte of its weights in fp32. Mapped files, which the kernel can drop, do not
+count."""
+_LOADED_ELSEWHERE = 2.0
+"""The same for engines that were not measured."""
+_COPIED = {Provider.CPU: 1.0, Provider.OPENVINO: 2.0}
+"""Bytes taken in addition, for a byte of a graph file that contains its weights: it is copied while it is loaded."""
+_DERIVED = {"fp32": 2.0, "fp16": 2.75}
+"""Bytes taken while a graph is rewritten, for a byte of its stored weights, by their precision."""
+_FIXED = 64 * 2**20
+"""Bytes for the libraries of the engine."""
+_LANE = 32 * 2**20
+"""Bytes for the batches of a lane."""
 _WEIGHTS_INSIDE = 64 * 2**20
 """A graph file of more bytes contains its weights. It is not read to find other files."""
+_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+"""Bytes of a stored weight by its precision."""
 _MB = 10**6
 
 
@@ -33,8 +47,14 @@ def estimated_bytes(bundle: Bundle, engine: Engine, lanes: int, weights: int | N
     `weights`: bytes of the weights, if they are known. Otherwise the graph is read.
     """
     weights = weight_bytes(bundle) if weights is None else weights
+    precision = bundle.manifest.variants[0].weights
+    loaded = _LOADED.get(engine, _LOADED_ELSEWHERE) * weights * 4 / _BYTES[precision]
     derives = bool(recipe(engine)) and bundle.variant(engine) is None
-    return int(weights * max(_LOADED * session_count(engine, lanes), _DERIVED * derives)) + _FIXED
+    if derives:
+        loaded = max(loaded, weights * _DERIVED.get(precision, max(_DERIVED.values())))
+    elif bundle.graph.stat().st_size > _WEIGHTS_INSIDE:
+        loaded += weights * _COPIED.get(engine.provider, 0.0)
+    return int(loaded) + _FIXED + lanes * _LANE
 
 
 def memory_check(bundle: Bundle, lanes_on: Callable[[Engine], int], memory_left: MemoryLeft) -> MemoryCheck:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.engine.batch_defaults import default_limits
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
@@ -63,7 +64,7 @@ def _short(
     outcome = tune_short(
         _engine_set(scores),
         queries,
-        limits=LIMITS,
+        limits_on=lambda _: LIMITS,
         pad_id=0,
         time=TuningTime.start(seconds, threading.Event(), time),
     )
@@ -173,7 +174,13 @@ def test_shutdown_cancels_a_tuning(queries: list[list[EncodedPair]], batches: in
 
     scores = {CPU_FP32: FakeEngine(time, 100, on_batch=count), BF16: FakeEngine(time, 200, on_batch=count)}
     with pytest.raises(TuningCancelled):
-        tune_short(_engine_set(scores), queries * 20, limits=LIMITS, pad_id=0, time=TuningTime.start(1e9, halt, time))
+        tune_short(
+            _engine_set(scores),
+            queries * 20,
+            limits_on=lambda _: LIMITS,
+            pad_id=0,
+            time=TuningTime.start(1e9, halt, time),
+        )
     assert ran[0] < batches + 60
 
 
@@ -184,7 +191,11 @@ def test_engine_not_measured_in_time_is_skipped(
     time = FakeTime()
     scores = {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 1), INT8: FakeEngine(time, 300)}
     outcome = tune_short(
-        _engine_set(scores), queries, limits=LIMITS, pad_id=0, time=TuningTime.start(0.1, threading.Event(), time)
+        _engine_set(scores),
+        queries,
+        limits_on=lambda _: LIMITS,
+        pad_id=0,
+        time=TuningTime.start(0.1, threading.Event(), time),
     )
     assert outcome.chosen == CPU_FP32
     assert [(skipped.engine, skipped.reason) for skipped in outcome.skipped] == [
@@ -205,9 +216,36 @@ def test_slow_machine_affects_the_base_as_well(queries: list[list[EncodedPair]])
         return scores[engine]
 
     engines = replace(_engine_set(scores), score_of=score_of)
-    outcome = tune_short(engines, queries, limits=LIMITS, pad_id=0, time=TuningTime.start(1e9, threading.Event(), time))
+    outcome = tune_short(
+        engines, queries, limits_on=lambda _: LIMITS, pad_id=0, time=TuningTime.start(1e9, threading.Event(), time)
+    )
     assert [trial.verdict[:21] for trial in outcome.trials] == [
         "3.00 times cpu fp32, ",
         "1.50 times cpu fp32: ",
         "exact",
     ]
+
+
+def test_each_engine_is_measured_with_its_own_padding(queries: list[list[EncodedPair]]) -> None:
+    """Speed and ranking of `openvino int8` need multiples of 16 tokens; the base engine keeps its own lengths."""
+    time, int8 = FakeTime(), Engine(Provider.OPENVINO, Precision.INT8)
+    lengths: dict[Engine, set[int]] = {CPU_FP32: set(), int8: set()}
+
+    def recording(engine: Engine, tokens_per_second: float) -> Score:
+        def score(batch: Batch) -> NDArray[np.float32]:
+            lengths[engine].add(batch.length)
+            return FakeEngine(time, tokens_per_second)(batch)
+
+        return score
+
+    scores = {CPU_FP32: recording(CPU_FP32, 100), int8: recording(int8, 300)}
+    outcome = tune_short(
+        _engine_set(scores),
+        queries,
+        limits_on=default_limits,
+        pad_id=0,
+        time=TuningTime.start(1e6, threading.Event(), time),
+    )
+    assert outcome.chosen == int8
+    assert {length % 16 for length in lengths[int8]} == {0}
+    assert {length % 16 for length in lengths[CPU_FP32]} > {0}

@@ -1,27 +1,65 @@
 """The memory that an engine takes, and the check against the limit."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pytest
 
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.memory_estimate import estimated_bytes, memory_shortage, weight_bytes
+from support.small import write_small_model
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
-
-
 OPENVINO = Engine(Provider.OPENVINO, Precision.FP32)
+OPENVINO_BF16 = Engine(Provider.OPENVINO, Precision.BF16)
+OPENVINO_INT8 = Engine(Provider.OPENVINO, Precision.INT8)
+MIB = 2**20
 
 
-def test_estimate_grows_with_weights_and_sessions(starter: Bundle) -> None:
-    """OpenVINO has a session per lane. int8 is derived first, unless the bundle contains it."""
-    weights = weight_bytes(starter)
-    assert weights == sum(path.stat().st_size for path in starter.folder.glob("model.onnx*"))
-    fixed = estimated_bytes(starter, CPU_FP32, 1) - 2 * weights
-    assert 0 < fixed < 100 * 2**20
-    assert estimated_bytes(starter, CPU_FP32, 8) == 2 * weights + fixed
-    assert estimated_bytes(starter, OPENVINO, 4) == 8 * weights + fixed
-    assert estimated_bytes(starter, INT8, 4) == 3 * weights + fixed
+@pytest.mark.parametrize(
+    ("weights", "stored_mib", "engine", "measured_mib"),
+    [
+        ("fp16", 51, CPU_FP32, 149),
+        ("fp16", 51, OPENVINO, 228),
+        ("fp16", 51, OPENVINO_BF16, 188),
+        ("fp16", 51, INT8, 134),
+        ("fp16", 51, OPENVINO_INT8, 133),
+        ("fp32", 416, CPU_FP32, 402),
+        ("fp32", 416, OPENVINO, 541),
+        ("fp32", 416, OPENVINO_BF16, 394),
+        ("fp32", 416, INT8, 771),
+        ("fp32", 416, OPENVINO_INT8, 832),
+    ],
+)
+def test_estimate_is_an_upper_bound_of_what_was_measured(
+    small_model: Bundle, weights: Literal["fp16", "fp32"], stored_mib: int, engine: Engine, measured_mib: int
+) -> None:
+    """Two lanes, and at most twice the need. Measured: the starter and a BERT-base; for int8, the derivation."""
+    estimate = estimated_bytes(_stored(small_model, weights), engine, 2, stored_mib * MIB) / MIB
+    assert measured_mib <= estimate <= 2.1 * measured_mib
+
+
+def test_exported_int8_graph_needs_no_memory_for_a_derivation(small_model: Bundle, tmp_path: Path) -> None:
+    """Half a byte for each byte of weights in fp32."""
+    exported = write_small_model(tmp_path, broken_int8=True)
+    derived, loaded = (estimated_bytes(bundle, INT8, 1, 400 * MIB) for bundle in (small_model, exported))
+    assert derived - loaded == (2 - 0.5) * 400 * MIB
+
+
+@pytest.mark.parametrize("engine", [CPU_FP32, OPENVINO, OPENVINO_INT8], ids=str)
+def test_lanes_share_the_weights(small_model: Bundle, engine: Engine) -> None:
+    """Another lane takes memory for its batches only, whatever the size of the model is."""
+    one, two, many = (estimated_bytes(small_model, engine, lanes, 400 * MIB) for lanes in (1, 2, 9))
+    assert two - one == 32 * MIB
+    assert many - one == 8 * (two - one)
+
+
+def _stored(bundle: Bundle, weights: Literal["fp16", "fp32"]) -> Bundle:
+    """Return a bundle whose manifest gives another precision of the stored weights."""
+    reference = bundle.manifest.variants[0].model_copy(update={"weights": weights})
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"variants": (reference,)}))
 
 
 def test_large_graph_is_not_read_for_the_estimate(tmp_path: Path, small_model: Bundle) -> None:
@@ -29,12 +67,12 @@ def test_large_graph_is_not_read_for_the_estimate(tmp_path: Path, small_model: B
     large = tmp_path / "model.onnx"
     with large.open("wb") as file:
         file.truncate(600 * 10**6)
-    bundle: Any = type("", (), {"graph": large, "variant": lambda *_: None})
+    bundle: Any = type("", (), {"graph": large, "variant": lambda *_: None, "manifest": small_model.manifest})
     assert weight_bytes(bundle) == 600 * 10**6
     left = 2 * 2**30 - 1_400 * 10**6  # a pod of 2 GiB, in which the model is served
-    assert memory_shortage(bundle, INT8, 2, lambda: left) == "needs about 1,900 MB, and the memory limit leaves 747 MB"
+    assert memory_shortage(bundle, INT8, 2, lambda: left) == "needs about 1,334 MB, and the memory limit leaves 747 MB"
     assert (
-        memory_shortage(bundle, OPENVINO, 2, lambda: left) == "needs about 2,500 MB, and the memory limit leaves 747 MB"
+        memory_shortage(bundle, OPENVINO, 2, lambda: left) == "needs about 2,084 MB, and the memory limit leaves 747 MB"
     )
     assert memory_shortage(small_model, INT8, 2, lambda: left) is None
     assert memory_shortage(bundle, INT8, 2, lambda: None) is None
