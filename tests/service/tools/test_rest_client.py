@@ -61,7 +61,7 @@ async def test_error_has_message_and_code_of_the_server(core: Running) -> None:
             assert caught.value.server_reason == code
     async with RestClient(url) as client:
         with pytest.raises(
-            RestCallFailed, match="no connection: .*: check that the server runs, and that this is its REST address"
+            RestCallFailed, match=r"no connection: .*: check that the server runs, and that this is its REST address"
         ):
             await client.rerank("0", DOCUMENTS)
 
