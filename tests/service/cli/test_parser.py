@@ -70,3 +70,14 @@ def test_missing_argument_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         _parsed("rank", "--top-n", "1")
     assert "the following arguments are required: QUERY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "choices"),
+    [("completion", "SHELL (bash, zsh, fish) (see"), ("admin", "ACTION (list, load, ")],
+)
+def test_missing_choice_is_listed(capsys: pytest.CaptureFixture[str], word: str, choices: str) -> None:
+    """No need to read the help."""
+    with pytest.raises(SystemExit):
+        _parsed(word)
+    assert f"arguments are required: {choices}" in capsys.readouterr().err
