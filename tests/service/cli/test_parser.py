@@ -1,11 +1,12 @@
 """Options between other arguments, for every command that has both. Covers cli/parser.py."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import pytest
 
-from rerank_service.__main__ import build_parser, commands
+from rerank_service.__main__ import build_parser, commands, main
 
 _COMMANDS = commands()
 
@@ -81,3 +82,12 @@ def test_missing_choice_is_listed(capsys: pytest.CaptureFixture[str], word: str,
     with pytest.raises(SystemExit):
         _parsed(word)
     assert f"arguments are required: {choices}" in capsys.readouterr().err
+
+
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an error: a script forgot the command."""
+    monkeypatch.setattr(sys, "argv", ["rerank"])
+    assert main() == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Commands:" in captured.err
