@@ -1,7 +1,9 @@
 """Errors of gRPC, translated into those of rerank.errors. Private: import from rerank.errors."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -17,6 +19,13 @@ _CLASSES: dict[grpc.StatusCode, type[RerankError]] = {
     for name in errors.__all__
     if (kind := getattr(errors, name)) not in (RerankError, Overloaded)
 }
+_NO_CONNECTION = re.compile(
+    r".*last error: [A-Z_]+: (?:ipv[46]:)?(?P<peer>\S+): (?:Failed to connect to remote host: )?(?P<cause>.+)",
+    re.DOTALL,
+)
+"""gRPC's message for an address without a connection. The peer is percent-encoded."""
+_HTTP_1 = "an http1.x server"
+"""Part of gRPC's message for a server that speaks HTTP/1, such as our REST port."""
 
 
 def translated(error: Any) -> RerankError:
@@ -34,7 +43,7 @@ def translated(error: Any) -> RerankError:
     if kind is errors.ResourceExhausted and retry_after is not None:
         kind = Overloaded
     return kind(
-        error.details() or "",
+        _readable(error.details() or ""),
         status=status,
         reason=error_info.reason.lower() or None,
         field=next((violation.field for violation in bad_request.field_violations), None),
@@ -42,6 +51,17 @@ def translated(error: Any) -> RerankError:
         request_id=next((str(value) for name, value in metadata if name == _REQUEST_ID), None),
         trailing_metadata=grpc.aio.Metadata(*((name, value) for name, value in metadata)),
     )
+
+
+def _readable(details: str) -> str:
+    """Return the message of an error. One of gRPC about a connection gets the peer, the cause and the next step."""
+    found = _NO_CONNECTION.fullmatch(details)
+    if found is None:
+        return details
+    peer, cause = unquote(found["peer"]), found["cause"]
+    if _HTTP_1 in cause:
+        return f"{peer} speaks HTTP/1, so it is not a gRPC server: give the gRPC port, not the REST port"
+    return f"no connection to {peer}: {cause}: check that the server runs, and that this is its gRPC address"
 
 
 def _unpack(metadata: Iterable[tuple[str, str | bytes]], wanted: tuple[Message, ...]) -> list[Message]:

@@ -49,6 +49,9 @@ def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int
         import argcomplete
 
         argcomplete.autocomplete(parser)
+    if not argv:
+        parser.print_help(sys.stderr)
+        return _WRONG_SETTING
     arguments = parser.parse_args(argv)
     before_run()
     return _run(arguments)
@@ -106,7 +109,8 @@ def commands() -> dict[str, "Command"]:
         for module in pkgutil.iter_modules(package.__path__)
     ]
     own = {module.__name__.rpartition(".")[2]: module.COMMAND for module in modules if hasattr(module, "COMMAND")}
-    return own | {point.name: point.load() for point in entry_points(group="rerank.commands")}
+    others = {point.name: point.load() for point in entry_points(group="rerank.commands")}
+    return dict(sorted((own | others).items()))
 
 
 def _first_steps() -> list[tuple[str, str]]:

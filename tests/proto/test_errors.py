@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import pickle
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,6 +101,23 @@ async def test_a_failure_of_the_model_is_internal(edges: Served, kind: str) -> N
     error = await _error_of(edges.address, kind, BOOM)
     assert isinstance(error, Internal)
     assert error.reason == "inference_failed"
+
+
+@BOTH
+async def test_an_address_without_a_grpc_server_names_the_next_step(edges: Served, kind: str) -> None:
+    """No server, and the REST port. gRPC's own text remains in the cause."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = f"127.0.0.1:{taken.getsockname()[1]}"
+    refused = await _error_of(free, kind, "1")
+    assert isinstance(refused, Unavailable)
+    assert refused.message == (
+        f"no connection to {free}: Connection refused: check that the server runs, and that this is its gRPC address"
+    )
+    assert isinstance(refused.__cause__, grpc.RpcError)
+    assert "last error" in str(refused.__cause__)
+    rest = f"127.0.0.1:{edges.http.base_url.port}"
+    error = await _error_of(rest, kind, "1")
+    assert error.message == f"{rest} speaks HTTP/1, so it is not a gRPC server: give the gRPC port, not the REST port"
 
 
 @BOTH

@@ -9,6 +9,8 @@ from rerank_service.cli.help_format import HelpFormatter
 from rerank_service.suggestion import suggestion
 
 _USAGE_ERROR = 2
+_REQUIRED = "the following arguments are required: "
+"""Beginning of argparse's message."""
 _MARK = "\0"
 """Before a word that is a value, whatever it looks like. No word of a command line can contain it."""
 
@@ -51,7 +53,10 @@ class Parser(argparse.ArgumentParser):
         return any(action.nargs == argparse.PARSER for action in self._actions)
 
     def error(self, message: str) -> NoReturn:
-        """Print the message as one line, and end the process with status 2."""
+        """Print the message as one line, and end the process with status 2. A missing argument gets its choices."""
+        choices = next((action.choices for action in self._actions if not action.option_strings and action.choices), ())
+        if message.startswith(_REQUIRED) and choices:
+            message += f" ({', '.join(map(str, choices))})"
         self.exit(_USAGE_ERROR, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
     def _check_command(self, words: Sequence[str]) -> None:

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 import structlog
 
+from rerank_service.observability.console_lines import for_people
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
 _PATIENCE = 0.1
 """Seconds that a line waits for a slow reader of the log. Requests wait, too: lines are written on the event loop."""
+
+_EVENT_WIDTH = 16
+"""Characters of the events on a terminal: those of `request finished`."""
 
 
 class _LossyFile(io.FileIO):
@@ -93,13 +98,18 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str) -> T
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
         structlog.processors.StackInfoRenderer(),
     ]
     # by default, structlog shows the local variables of each frame, and they may contain texts of callers
     without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     render: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [
+            for_people,
+            structlog.dev.ConsoleRenderer(
+                _EVENT_WIDTH, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if console
         else [structlog.processors.ExceptionRenderer(without_locals), structlog.processors.JSONRenderer()]
     )

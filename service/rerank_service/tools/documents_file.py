@@ -1,4 +1,4 @@
-"""Documents in a file: lines of text, JSONL, CSV, TSV or Parquet. Errors name the file, the line and the fix.
+"""Documents in a file: lines of text, JSON, JSONL, CSV, TSV or Parquet. Errors name the file, the line and the fix.
 
 Rule: the columns have the names and the meaning that they have for `rerank batch`: one column is ranked, the others are
 not. Several columns are ranked only if they are named, as an object document.
@@ -17,8 +17,9 @@ from rerank_service.errors import FileInvalid, InvalidRequest, SettingsInvalid
 from rerank_service.installation import command_name
 from rerank_service.surrogates import decode_text
 from rerank_service.tools.tables.csv_records import csv_header, csv_records, open_csv
+from rerank_service.tools.tables.json_array import json_array
 from rerank_service.tools.tables.jsonl_records import jsonl_records
-from rerank_service.tools.tables.kinds import DELIMITERS, TABLES, kind_of, pyarrow_needed
+from rerank_service.tools.tables.kinds import COLUMN_KINDS, DELIMITERS, kind_of, pyarrow_needed
 from rerank_service.tools.tables.opening import open_binary, shown_path
 from rerank_service.tools.tables.record import type_name
 
@@ -71,18 +72,10 @@ class DocumentColumns:
 
 
 def kind_of_documents(path: Path, given: str | None) -> str:
-    """Return the kind of a file: the given one, else by its name, else lines of text.
-
-    Raises:
-        SettingsInvalid: the name ends in `.json`, which is no kind with rows.
-    """
-    kind = given or kind_of(path) or "txt"
-    if given is None and path.name.lower().endswith((".json", ".json.gz")):
-        raise SettingsInvalid(
-            f"--file {path} is JSON: convert it to one object per line with `jq -c '.[]'`, or give --format jsonl or "
-            "--format txt if it has one document per line"
-        )
-    return kind
+    """Return the kind of a file: the given one, else by its name, else lines of text."""
+    if given:
+        return given
+    return "json" if path.name.lower().endswith((".json", ".json.gz")) else kind_of(path) or "txt"
 
 
 def read_documents(path: Path, kind: str, columns: DocumentColumns) -> Iterator[FileDocument]:
@@ -97,9 +90,11 @@ def read_documents(path: Path, kind: str, columns: DocumentColumns) -> Iterator[
         if columns != DocumentColumns():
             raise SettingsInvalid(
                 f"{shown_path(path)} is read as lines of text, which have no columns: give --format "
-                f"{'|'.join(TABLES)}, or leave out --document-column and --id-column"
+                f"{'|'.join(COLUMN_KINDS)}, or leave out --document-column and --id-column"
             )
         return _text_documents(path)
+    if kind == "json":
+        return _json_documents(path, columns)
     if kind == "jsonl":
         return _jsonl_documents(path, columns)
     if kind in DELIMITERS:
@@ -125,12 +120,20 @@ def _jsonl_documents(path: Path, columns: DocumentColumns) -> Iterator[FileDocum
         place = f"{shown_path(path)}:{record.number}"
         if record.error:
             raise FileInvalid(f"{place}: {record.error}; correct the line, or give --format txt to rank it as text")
-        if isinstance(record.value, str):
-            yield FileDocument(record.value, record.value)
-        elif isinstance(record.value, dict):
-            yield _document(record.value, columns.chosen(list(record.value), place), place)
-        else:
-            raise FileInvalid(f"{place}: the line must be a JSON object or a string, not {type_name(record.value)}")
+        yield _json_document(record.value, columns, place)
+
+
+def _json_documents(path: Path, columns: DocumentColumns) -> Iterator[FileDocument]:
+    for number, value in enumerate(json_array(path), 1):
+        yield _json_document(value, columns, f"{shown_path(path)}: element {number}")
+
+
+def _json_document(value: Any, columns: DocumentColumns, place: str) -> FileDocument:
+    if isinstance(value, str):
+        return FileDocument(value, value)
+    if isinstance(value, dict):
+        return _document(value, columns.chosen(list(value), place), place)
+    raise FileInvalid(f"{place}: the value must be a JSON object or a string, not {type_name(value)}")
 
 
 def _csv_documents(path: Path, delimiter: str, columns: DocumentColumns) -> Iterator[FileDocument]:
@@ -189,7 +192,7 @@ def _plain(value: Any, name: str, place: str) -> Any:
     try:
         return orjson.loads(orjson.dumps(value, default=_text_of))
     except TypeError as error:
-        raise FileInvalid(f"{place}: {name} has the type {type_name(value)}; convert it to string") from error
+        raise FileInvalid(f"{place}: {name} has the type {type(value).__name__}; convert it to string") from error
 
 
 def _text_of(value: Any) -> str:

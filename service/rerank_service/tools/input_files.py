@@ -51,10 +51,21 @@ def read_objects(path: Path, row: type[Row]) -> Iterator[tuple[str, Row]]:
         try:
             value = _validated(row, line)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            field = ".".join(map(str, first["loc"]))
-            raise FileInvalid(f"{place}: {field and field + ': '}{first['msg']}") from error
+            raise FileInvalid(f"{place}: {_problem(row, error)}") from error
         yield place, value
+
+
+def _problem(row: type[BaseModel], error: ValidationError) -> str:
+    """Return what is wrong with a line. If the line has another form, name the fields of a valid one."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(map(str, first["loc"]))
+    needed = ", ".join(name for name, known in row.model_fields.items() if known.is_required())
+    if not field:
+        return f"{first['msg']}: each line must be a JSON object with {needed}"
+    if first["type"] != "missing":
+        return f"{field}: {first['msg']}"
+    step = f": each line needs {needed}" if field in row.model_fields else ""
+    return f"{field} is required{step}"
 
 
 def _validated(row: type[Row], line: bytes) -> Row:

@@ -149,7 +149,12 @@ class RestClient:
         return RestCallFailed(message, status=response.status_code, code=code)
 
     def _unreachable(self, error: httpx.HTTPError) -> RestCallFailed:
-        return RestCallFailed(f"{self._url}: no connection: {error or type(error).__name__}")
+        step = ": check that the server runs, and that this is its REST address" if _is_connecting(error) else ""
+        return RestCallFailed(f"{self._url}: no connection: {error or type(error).__name__}{step}")
+
+
+def _is_connecting(error: httpx.HTTPError) -> bool:
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.RemoteProtocolError)
 
 
 def client_of(

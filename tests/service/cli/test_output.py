@@ -57,6 +57,14 @@ def test_long_document_shows_its_best_window() -> None:
     assert "m: 1 document, 3 windows, 9 tokens, less than 1 ms" in shown
 
 
+def test_model_table_gives_the_reason_of_the_chosen_engine() -> None:
+    """Those of the other engines need --wide."""
+    model = pb.Model(name="a", choice="1.5 times cpu fp32 (full tuning); cpu int8: too much loss")
+    assert "│ 1.5 times cpu fp32 (full tuning) (other engines: --wide) " in _shown(model_table(model), width=100)
+    assert model.choice in _shown(model_table(model, wide=True), width=200)
+    assert "--wide" not in _shown(model_table(pb.Model(name="a", choice="the only engine")), width=100)
+
+
 def test_model_table_fits_into_80_columns() -> None:
     """Markup is shown literally. The digest is short, and complete with --wide."""
     model = pb.Model(

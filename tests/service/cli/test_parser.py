@@ -1,11 +1,12 @@
 """Options between other arguments, for every command that has both. Covers cli/parser.py."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import pytest
 
-from rerank_service.__main__ import build_parser, commands
+from rerank_service.__main__ import build_parser, commands, main
 
 _COMMANDS = commands()
 
@@ -70,3 +71,23 @@ def test_missing_argument_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         _parsed("rank", "--top-n", "1")
     assert "the following arguments are required: QUERY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "choices"),
+    [("completion", "SHELL (bash, zsh, fish) (see"), ("admin", "ACTION (list, load, ")],
+)
+def test_missing_choice_is_listed(capsys: pytest.CaptureFixture[str], word: str, choices: str) -> None:
+    """No need to read the help."""
+    with pytest.raises(SystemExit):
+        _parsed(word)
+    assert f"arguments are required: {choices}" in capsys.readouterr().err
+
+
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an error: a script forgot the command."""
+    monkeypatch.setattr(sys, "argv", ["rerank"])
+    assert main() == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Commands:" in captured.err

@@ -36,6 +36,22 @@ async def test_lone_surrogate_of_a_line_becomes_the_replacement_character(edges:
     assert await _ranked(edges, "0", "--file", "lines.txt", cwd=tmp_path) == {0: "1 \ufffd", 1: "2"}
 
 
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [('{"text": "1"}\n{"text": "2"}\n', "jsonl"), ('[{"text": "1"},\n"2"]', "json"), ("1\n2\n", "")],
+    ids=["jsonl", "json", "text"],
+)
+async def test_json_from_standard_input_names_its_format(edges: Served, text: str, form: str) -> None:
+    """It is ranked as lines of text, unless --format is given: a line of text may look like JSON."""
+    words = [*command("rank", "--server", edges.address, "0", "--file", "-", "--json")]
+    for given in ([], ["--format", form or "txt"]):
+        done = await asyncio.to_thread(
+            subprocess.run, [*words, *given], input=text.encode(), capture_output=True, env=environment(), timeout=60
+        )
+        assert (f"give --format {form}\n" in done.stderr.decode()) == bool(form and not given)
+    assert sorted(json.loads(line)["document"] for line in done.stdout.splitlines()) == ["1", "2"]
+
+
 async def _printed(
     capsys: pytest.CaptureFixture[str], edges: Served, *arguments: str, server: str | None = None
 ) -> tuple[list[str], str]:

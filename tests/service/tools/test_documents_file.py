@@ -110,9 +110,9 @@ def test_other_names_are_lines_of_text(tmp_path: Path) -> None:
     [
         ("a.jsonl", '{"text": "a"}\n{"body": "b"}', (), "a.jsonl:2: there is no column document or text; there are"),
         ("a.jsonl", '{"text": "a"}\n{"text', (), "a.jsonl:2: the line is not valid JSON: "),
-        ("a.jsonl", "5", (), "a.jsonl:1: the line must be a JSON object or a string, not int"),
+        ("a.jsonl", "5", (), "a.jsonl:1: the value must be a JSON object or a string, not a number"),
         ("a.jsonl", '{"text": null}', (), "a.jsonl:1: text must be a string or an object, not null"),
-        ("a.jsonl", '{"document": ["a"]}', (), f"not list: `{command_name()} batch` ranks lists"),
+        ("a.jsonl", '{"document": ["a"]}', (), f"not an array: `{command_name()} batch` ranks lists"),
         ("a.jsonl", '{"document": {}}', (), "a.jsonl:1 has no field with a value"),
         ("a.csv", "a,b\n1,2\n", (), "a.csv:1: there is no column document or text; there are a, b: name the column"),
         ("a.csv", "a,b\n1,2\n", ("a", "c"), "a.csv:1: there is no column c; there are a, b"),
@@ -140,12 +140,40 @@ def test_missing_id_column_is_named(tmp_path: Path) -> None:
 
 def test_lines_of_text_have_no_columns(tmp_path: Path) -> None:
     """The message names the formats that have."""
-    with pytest.raises(SettingsInvalid, match=r"give --format jsonl\|csv\|tsv\|parquet"):
+    with pytest.raises(SettingsInvalid, match=r"give --format json\|jsonl\|csv\|tsv\|parquet"):
         _read(_file(tmp_path, "a.txt", "a"), "text")
 
 
-def test_json_files_are_no_lines_of_text(tmp_path: Path) -> None:
-    """An array over many lines would be ranked as its lines."""
-    with pytest.raises(SettingsInvalid, match=r"a\.json is JSON: convert it .*`jq "):
-        _read(_file(tmp_path, "a.json", '["a",\n"b"]'))
+@pytest.mark.parametrize("name", ["a.json", "a.JSON", "a.json.gz"])
+def test_json_array_has_the_columns_of_jsonl(tmp_path: Path, name: str) -> None:
+    """Over any number of lines. An element may be a string. A lone surrogate becomes U+FFFD."""
+    path = _file(tmp_path, name, '\ufeff[\n {"text": "a",\n  "id": 7},\n "b", "\\ud83d"]\n')
+    assert _read(path) == [FileDocument("a", "a", "7"), FileDocument("b", "b"), FileDocument("\ufffd", "\ufffd")]
+
+
+def test_format_of_a_json_file_can_be_given(tmp_path: Path) -> None:
+    """The name is only the default."""
     assert len(_read(_file(tmp_path, "b.json", '"a"\n"b"'), given="jsonl")) == 2
+    assert len(_read(_file(tmp_path, "b.txt", '["a", "b"]'), given="json")) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('"a"\n"b"\n', "is not valid JSON: .*give --format jsonl if each line is a JSON value"),
+        (
+            '{"page": 1, "my docs": ["a"]}',
+            r"""a JSON array of objects.*, not an object: .*`jq '\.\["my docs"\]' .*a\.json""",
+        ),
+        ('{"page": 1}', "not an object$"),
+        ("3", "not a number$"),
+        ('["a", 3]', r"a\.json: element 2: the value must be a JSON object or a string, not a number"),
+        ('[{"question": "a"}]', r"a\.json: element 1: there is no column document or text; there are question"),
+        ("\ud83d".encode("utf-8", "surrogatepass").decode("latin-1"), "is not valid JSON"),
+    ],
+    ids=["lines", "object with array", "object", "number", "element", "columns", "bytes"],
+)
+def test_json_that_is_no_array_of_documents_is_rejected(tmp_path: Path, content: str, message: str) -> None:
+    """The message names the file, the element and the fix."""
+    with pytest.raises(FileInvalid, match=message):
+        _read(_file(tmp_path, "a.json", content))

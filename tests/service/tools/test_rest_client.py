@@ -60,7 +60,9 @@ async def test_error_has_message_and_code_of_the_server(core: Running) -> None:
                     await client.rerank(query, DOCUMENTS, model=model)
             assert caught.value.server_reason == code
     async with RestClient(url) as client:
-        with pytest.raises(RestCallFailed, match="no connection"):
+        with pytest.raises(
+            RestCallFailed, match=r"no connection: .*: check that the server runs, and that this is its REST address"
+        ):
             await client.rerank("0", DOCUMENTS)
 
 

@@ -142,8 +142,10 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
     if allowed and request.method == "OPTIONS":
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=allowed)
     path = excerpt(request.url.path)
+    usual = [method for method in _methods(request) if method not in ("HEAD", "OPTIONS")] if allowed else []
+    step = f"use {' or '.join(usual)}" if usual else "the page /docs lists all paths"
     unknown = UnknownRoute(
-        f"{request.method} {path} is not served ({error.detail}): the page /docs lists all paths",
+        f"{request.method} {path} is not served ({error.detail}): {step}",
         status=error.status_code,
     )
     observation = observation_of(request)

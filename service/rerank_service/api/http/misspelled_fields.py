@@ -21,6 +21,11 @@ _MAX_CHARS = 40
 """Length of a field up to which it is compared."""
 _LIKENESS = 0.8
 """Ratio of difflib from which two names are alike: `topn` and `top_n` have 0.89, `truncate` and `truncation` 0.78."""
+_OTHER_NAMES = {
+    "documents": ("docs", "passages", "candidates", "chunks", "items", "results"),
+    "query": ("q", "question", "search"),
+}
+"""Names that callers guess for a required field, although they are not alike."""
 
 
 def misspelled_fields(body_type: type[BaseModel], body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -30,9 +35,11 @@ def misspelled_fields(body_type: type[BaseModel], body: Mapping[str, Any]) -> tu
 
 
 def nearest_field(body: Mapping[str, Any], missing: str) -> str:
-    """Return the field of a body that is probably a misspelled `missing`, as a JSON string; empty if there is none."""
-    unknown = (name for name in islice(body, _MAX_UNKNOWN) if len(name) <= _MAX_CHARS)
-    return next((json.dumps(name) for name in unknown if _nearest(name, [missing])), "")
+    """Return the field of a body that probably means the field `missing`, as a JSON string; empty if there is none."""
+    names = [name for name in islice(body, _MAX_UNKNOWN) if len(name) <= _MAX_CHARS]
+    alike = [name for name in names if _nearest(name, [missing])]
+    others = [name for name in names if name in _OTHER_NAMES.get(missing, ())]
+    return next(map(json.dumps, alike + others), "")
 
 
 def warnings_header(warnings: Sequence[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,8 +61,9 @@ def _add_file_arguments(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="file with documents: .jsonl, .csv, .tsv (each also with .gz), .parquet, or any other name for one "
-        "document per line; - reads standard input; give it several times to rank the documents of several files",
+        help="file with documents: .json (an array), .jsonl, .csv, .tsv (each also with .gz), .parquet, or any other "
+        "name for one document per line; - reads standard input; give it several times to rank the documents of "
+        "several files",
     )
     group.add_argument(
         "--format", choices=KINDS, help="format of the file (default: by its name; txt for standard input)"
@@ -81,11 +83,21 @@ def _documents(arguments: argparse.Namespace) -> "list[FileDocument]":
     from rerank_service.tools.documents_file import FileDocument
 
     documents = [FileDocument(text, text) for text in map(_utf8, arguments.documents)]
-    documents += _file_documents(arguments)
+    from_files = list(_file_documents(arguments))
+    documents += from_files
+    if "-" in arguments.file and not arguments.format and from_files:
+        _hint_at_json(from_files[0].text)
     if not documents:
         problem = f"--file {', '.join(arguments.file)} has no document: " if arguments.file else ""
         raise SettingsInvalid(f"{problem}give documents, --file or standard input (--file -)")
     return documents
+
+
+def _hint_at_json(line: str) -> None:
+    """Say on standard error how to rank JSON from standard input, if the first line looks like it."""
+    if line.startswith(("{", "[")):
+        form = "jsonl" if line.startswith("{") and line.endswith("}") else "json"
+        print(f"rerank: standard input is ranked as lines of text: for JSON, give --format {form}", file=sys.stderr)
 
 
 def _file_documents(arguments: argparse.Namespace) -> "Iterator[FileDocument]":
@@ -179,8 +191,8 @@ COMMAND = Command(
             f"{command_name()} rank 'warm jacket' --file products.csv --document-column name --document-column text",
         ),
         (
-            "JSON lines from a pipe; the best ids",
-            f"jq -c '.[]' faq.json | {command_name()} rank 'refund' --file - --format jsonl --output tsv | cut -f 3",
+            "a JSON array from a pipe; the best ids",
+            f"jq .items faq.json | {command_name()} rank 'refund' --file - --format json --output tsv | cut -f 3",
         ),
     ),
     configure=_configure,

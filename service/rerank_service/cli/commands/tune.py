@@ -122,7 +122,7 @@ COMMAND = Command(
     help="measure the fastest engine for a model on this machine",
     description="Measure the engines (provider and precision), batch sizes, length multiples and numbers of lanes on "
     "this machine, and save the fastest whose ranking matches fp32. `rerank serve` uses the saved result. This takes "
-    "some minutes. Stop other programs meanwhile.",
+    "5 to 30 minutes; the command prints the time at its start. Stop other programs meanwhile.",
     examples=(
         ("the bundled starter model", f"{command_name()} tune"),
         ("show which engine a model gets, and why", f"{command_name()} tune --model out/my-model --explain"),

@@ -55,7 +55,7 @@ def _cut(truncated: bool) -> Text:
 
 
 def model_table(model: pb.Model, *, wide: bool = False) -> Table:
-    """Return one row for each field of a model that is known. The digest is complete with `wide` only."""
+    """Return one row for each field of a model that is known. Digest and reasons are complete with `wide` only."""
     table = Table("field", Column("value", overflow="fold"))
     rows = {
         "name": model.name,
@@ -65,7 +65,7 @@ def model_table(model: pb.Model, *, wide: bool = False) -> Table:
         "digest": model.digest if wide else short_digest(model.digest),
         "precision": model.precision,
         "provider": model.provider,
-        "why": model.choice,
+        "why": model.choice if wide else _own_reason(model.choice),
         "calibration": model.calibration or "none",
         "export": model.verdict,
         "tokens a pair": f"{model.max_tokens:,}",
@@ -79,6 +79,12 @@ def model_table(model: pb.Model, *, wide: bool = False) -> Table:
         if value:
             table.add_row(field, _text(value))
     return table
+
+
+def _own_reason(choice: str) -> str:
+    """Return why the engine was chosen. `choice` names the other engines, too, after semicolons."""
+    reason, separator, _ = choice.partition("; ")
+    return f"{reason} (other engines: --wide)" if separator else reason
 
 
 def model_json(model: pb.Model) -> str:

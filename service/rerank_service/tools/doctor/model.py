@@ -55,7 +55,7 @@ def _engine(name: str, selected: SelectedModel) -> Finding:
     request = runnable_request(selected.bundle, selected.options.requested)
     if request.is_open and (selection.tuned is None or selection.tuned.provisional):
         fix = f"run `{command_name()} tune` with these settings, or let the server tune at its next start"
-        return slow(name, text, fix)
+        return slow(name, f"{text}; a full tuning may find a faster engine", fix)
     return ok(name, text)
 
 

@@ -9,8 +9,10 @@ from rerank_service.errors import ExtraMissing
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 """Delimiters of the kinds that are tables of text."""
 TABLES = ("jsonl", *DELIMITERS, "parquet")
-"""Kinds with columns."""
-KINDS = ("txt", *TABLES)
+"""Kinds with columns that are read row by row."""
+COLUMN_KINDS = ("json", *TABLES)
+"""Kinds with columns. A file of the kind `json` has one array, and is read as a whole."""
+KINDS = ("txt", *COLUMN_KINDS)
 """All kinds. A file of the kind `txt` has one text per line."""
 _ENDINGS = {"ndjson": "jsonl"}
 

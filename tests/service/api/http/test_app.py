@@ -13,6 +13,8 @@ async def test_unknown_route_has_the_form_of_all_errors(edges: Served, method: s
     assert response.status_code == status
     assert response.json().keys() == {"message", "detail", "error"}
     assert ("invalid_request_error" in response.text) is False
+    step = "use POST" if status == 405 else "the page /docs lists all paths"
+    assert response.json()["message"].endswith(f": {step}")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

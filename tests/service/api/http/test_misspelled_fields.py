@@ -72,6 +72,20 @@ async def test_missing_field_names_its_misspelling(edges: Served) -> None:
     assert response.json()["message"] == "documents is required"
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"query": "3", "docs": ["1"]}, 'documents is required: rename "docs"'),
+        ({"q": "3", "documents": ["1"]}, 'query is required: rename "q"'),
+    ],
+    ids=["docs", "q"],
+)
+async def test_missing_field_names_a_guess(edges: Served, body: dict[str, object], message: str) -> None:
+    """Other services and libraries have such names."""
+    response = await post(edges, body)
+    assert (response.status_code, response.json()["message"]) == (400, message)
+
+
 @pytest.mark.parametrize("dialect", all_dialects(), ids=_name)
 async def test_every_dialect_warns(dialect: Dialect) -> None:
     """About its first field. Its example has no warning, alone and with fields of other services."""

@@ -44,10 +44,10 @@ def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "Invalid JSON"),
+        ("{", "Invalid JSON.*: each line must be a JSON object with query"),
         ("[]", "object"),
         (b'{"query": "\xff"}', "Invalid JSON"),
-        ({"document": "a", "label": 1}, "query: Field required"),
+        ({"document": "a", "label": 1}, "query is required: each line needs query"),
         ({"query": "", "document": "a", "label": 1}, "query: String should have at least 1"),
         ({"query": "q", "label": 1}, "set either document or documents"),
         ({"query": "q", "document": "a", "documents": ["a"], "label": 1}, "set either document or documents"),

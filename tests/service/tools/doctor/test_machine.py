@@ -47,10 +47,10 @@ def test_packages_of_the_extra_server_are_required() -> None:
 
 
 def test_installed_packages_are_ok() -> None:
-    """The output has their versions."""
+    """The details have their versions."""
     findings = list(package_findings(installed_version, own_requirements()))
     assert {finding.status for finding in findings} == {Status.OK}
-    assert f"grpcio {installed_version('grpcio')}" in findings[1].text
+    assert f"grpcio {installed_version('grpcio')}" in findings[1].details
 
 
 def test_missing_package_is_wrong() -> None:

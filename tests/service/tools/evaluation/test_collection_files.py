@@ -150,7 +150,7 @@ def test_subset_has_the_best_candidates_of_the_first_queries(tmp_path: Path, bei
         ({"qid": None}, "qid: "),
         ({"query": None}, "query: "),
         ({"documents": None}, "documents: "),
-        ({"documents": [{"text": "1"}]}, r"documents\.0\.id: Field required"),
+        ({"documents": [{"text": "1"}]}, r"documents\.0\.id is required$"),
         ({"documents": [{"id": "a", "text": "1"}] * 2}, "two documents have the same id"),
         ({"documents": [{"id": "a", "text": "1", "grade": "good"}]}, r"documents\.0\.grade: "),
         ({"documents": [{"id": "a", "text": "1", "grade": 4}]}, "grades must contain the grade of every document"),

@@ -1,0 +1,62 @@
+"""A JSON file with one array, read as a whole. Lone surrogates become U+FFFD (surrogates.py)."""
+
+import codecs
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rerank_service.errors import FileInvalid
+from rerank_service.surrogates import repair_json
+from rerank_service.tools.tables.opening import open_binary, shown_path
+from rerank_service.tools.tables.record import type_name
+
+_MAX_KEY_CHARS = 100
+
+
+def json_array(path: Path) -> list[Any]:
+    """Return the elements of the array.
+
+    Raises:
+        FileInvalid: the content is not valid JSON, or not an array; or the gzip data is damaged.
+        OSError: the file cannot be read.
+    """
+    with open_binary(path) as file:
+        content = file.read().removeprefix(codecs.BOM_UTF8)
+    try:
+        value = _parsed(content)
+    except ValueError as error:
+        raise FileInvalid(
+            f"{shown_path(path)}: the file is not valid JSON: {error}; correct it, or give --format jsonl if each line "
+            "is a JSON value"
+        ) from error
+    if not isinstance(value, list):
+        raise FileInvalid(
+            f"{shown_path(path)}: the file must have a JSON array of objects or strings, not "
+            f"{type_name(value)}{_array_inside(path, value)}"
+        )
+    return value
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        repaired = repair_json(content)
+        if repaired is None:
+            raise
+    return orjson.loads(repaired)
+
+
+def _array_inside(path: Path, value: Any) -> str:
+    """Return the command that takes the array out of an object: the first one, if there is any."""
+    fields = value.items() if isinstance(value, dict) else ()
+    name = next((name for name, field in fields if isinstance(field, list) and _is_short(name)), None)
+    if name is None:
+        return ""
+    key = orjson.dumps(name).decode()
+    return f": take out its array with `jq '.[{key}]' {shown_path(path)} > documents.json`"
+
+
+def _is_short(name: str) -> bool:
+    return len(name) <= _MAX_KEY_CHARS and name.isprintable() and "'" not in name
