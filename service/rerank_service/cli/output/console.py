@@ -32,7 +32,7 @@ def ignore_invalid_columns() -> None:
     """Remove the variable COLUMNS if it is not a number above 0. rich writes nothing in 0 columns, and fails at other
     values."""
     columns = os.environ.get("COLUMNS", "")
-    if not (columns.isascii() and columns.isdigit() and 0 < int(columns[:_MAX_DIGITS]) and len(columns) <= _MAX_DIGITS):
+    if not (columns.isascii() and columns.isdigit() and int(columns[:_MAX_DIGITS]) > 0 and len(columns) <= _MAX_DIGITS):
         os.environ.pop("COLUMNS", None)
 
 
