@@ -44,6 +44,9 @@ def main() -> int:
 
 
 def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int:
+    from rerank_service.cli.output.console import ignore_invalid_columns
+
+    ignore_invalid_columns()
     parser = build_parser(commands())
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions, by the script of `rerank completion`
         import argcomplete

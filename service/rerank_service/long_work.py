@@ -29,6 +29,8 @@ class _Turns:
     thread: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+_BACKGROUND: set[asyncio.Task[None]] = set()
+"""The tasks of `in_background`: an event loop holds weak references only."""
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
 
 
@@ -47,6 +49,13 @@ async def in_steps(work: Generator[None, None, T]) -> T:
                 value: T = end.value
                 return value
             await asyncio.sleep(0)  # under the lock, so that no other step starts at this turn
+
+
+def in_background(work: Generator[None, None, None]) -> None:
+    """Run the steps of a generator in a task, for which nobody waits."""
+    task = asyncio.create_task(in_steps(work))
+    _BACKGROUND.add(task)
+    task.add_done_callback(_BACKGROUND.discard)
 
 
 async def in_thread(call: Callable[[], T], items: int) -> T:

@@ -13,10 +13,12 @@ import orjson
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _LONE = re.compile("[\ud800-\udfff]")
-_ESCAPE = re.compile(
-    r"\\u[dD](?:(?P<pair>[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|[89a-fA-F][0-9a-fA-F]{2})"
-)
-"""The escape of a surrogate or of a pair, unless the backslash is escaped itself."""
+_HIGH = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_ESCAPE = re.compile(rf"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}")
+"""The escape of a surrogate without the other half, in a text without escaped backslashes."""
+_NUL = "\0"
+"""A character that no JSON text contains."""
 
 
 def decode_text(data: bytes | bytearray) -> str:
@@ -62,23 +64,9 @@ def repair_json(text: bytes | bytearray | str) -> str | None:
 
 
 def _without_lone_escapes(text: str) -> str:
-    parts: list[str] = []
-    copied = position = 0
-    while found := _ESCAPE.search(text, position):
-        start, position = found.span()
-        if _backslashes_before(text, start) % 2:  # the backslash is escaped, and "ud83d" is text
-            position = start + 1
-        elif not found["pair"]:
-            parts += (text[copied:start], r"\ufffd")
-            copied = position
-    return "".join((*parts, text[copied:]))
-
-
-def _backslashes_before(text: str, end: int) -> int:
-    start = end
-    while start and text[start - 1] == "\\":
-        start -= 1
-    return end - start
+    if _NUL in text:
+        return text  # not JSON
+    return _LONE_ESCAPE.sub(r"\\ufffd", text.replace(r"\\", _NUL)).replace(_NUL, r"\\")
 
 
 def _well_formed(text: str) -> str:

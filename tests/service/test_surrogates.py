@@ -100,3 +100,19 @@ def test_escaped_backslash_starts_no_escape(text: str) -> None:
     """The parser of the standard library keeps lone surrogates, and decides what an escape is."""
     sent = f'["{text}"]'
     assert parse_json(sent.encode()) == [_replaced(list(map(ord, json.loads(sent)[0])))]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'"\\ud83d"', r'"\\ud83d"'),
+        (r'"\\\ud83d"', r'"\\\ufffd"'),
+        (r'"\ud83d\ud83d\ude00\ude00"', r'"\ufffd\ud83d\ude00\ufffd"'),
+        (r'"\ude00\ud83d"', r'"\ufffd\ufffd"'),
+        (r'"\ud83d\\\ude00"', r'"\ufffd\\\ufffd"'),
+        ('"\\ud83d\0"', '"\\ud83d\0"'),
+    ],
+)
+def test_only_halves_are_replaced(text: str, expected: str) -> None:
+    """An escaped backslash escapes nothing, and separates two halves. NUL makes the text no JSON."""
+    assert (repair_json(text) or text) == expected

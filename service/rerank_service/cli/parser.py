@@ -29,9 +29,13 @@ class Parser(argparse.ArgumentParser):
         if self._is_mixing:  # called by parse_known_intermixed_args: a pass for options, then one for the others
             return super().parse_known_args(args, namespace)
         words = list(args or ())
-        self._check_command(words)
+        if self._has_commands() and words[:1] == ["--"]:
+            del words[0]
         self._check_options(words)
+        self._check_command(words)
         known, unknown = self._parsed(words, namespace)
+        if option := next((word for word in unknown if word.startswith("-") and len(word) > 1), None):
+            self.error(f"there is no option {option}")
         if unknown:
             self.error(f"unexpected argument: {' '.join(word.removeprefix(_MARK) for word in unknown)}")
         return known, unknown
@@ -47,6 +51,8 @@ class Parser(argparse.ArgumentParser):
             self._is_mixing = False
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        if action.option_strings and arg_string.startswith(_MARK):
+            raise argparse.ArgumentError(action, "expected a value before --")
         return super()._get_value(action, arg_string.removeprefix(_MARK))
 
     def _has_commands(self) -> bool:

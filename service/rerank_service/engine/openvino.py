@@ -7,12 +7,14 @@ Two packages contain it:
 """
 
 import json
+import os
 import threading
 from functools import cache
 from typing import Any
 
 from rerank_service.engine.cpu import SharedSession
 from rerank_service.engine.host import cpu
+from rerank_service.engine.isa_limit import limit_note
 from rerank_service.engine.kinds import ORT_NAME, Engine, Precision, Provider
 from rerank_service.engine.runtime import BUILT_IN_PROVIDERS, Graph, Runner, open_session, ort, session_options
 
@@ -34,7 +36,7 @@ def unavailable_reason(precision: Precision) -> str | None:
         return f"OpenVINO is not used with {precision.value}"
     needed = _FEATURES.get(precision)
     if needed and not cpu().features.intersection(needed):
-        return f"this processor has neither {' nor '.join(needed)}"
+        return f"this processor has neither {' nor '.join(needed)}{limit_note(os.environ)}"
     try:
         if _is_built_in() or _plugin_devices():
             return None

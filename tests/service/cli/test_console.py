@@ -100,6 +100,28 @@ def test_columns_variable_sets_the_width_of_a_pipe(monkeypatch: pytest.MonkeyPat
     assert is_wide(output_console(wide=True, file=io.StringIO()))
 
 
+@pytest.mark.parametrize("columns", ["1", "20", "59"])
+def test_tables_have_all_columns_on_a_narrow_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich would leave out the column that it can make narrowest: the name of the model."""
+    monkeypatch.setenv("COLUMNS", columns)
+    console = output_console(file=io.StringIO())
+    assert not is_wide(console)
+    with console.capture() as captured:
+        print_table(console, _TABLES["known"](False))
+    assert "model" in captured.get()
+    assert "MiniLM-L6" in captured.get()
+
+
+@pytest.mark.parametrize("columns", ["0", "00", "²", "-1", "80x", "", " ", "9" * 30])
+def test_invalid_columns_variable_is_ignored(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In 0 columns, the output would be empty."""
+    monkeypatch.setitem(os.environ, "COLUMNS", columns)
+    assert entry._main(["models", "--known", "--no-speed"]) == 0
+    assert "cross-encoder/ms-marco-MiniLM-L6-v2" in capsys.readouterr().out
+
+
 def test_wide_known_models_have_one_line_each(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

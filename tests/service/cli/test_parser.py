@@ -91,3 +91,25 @@ def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str], monkeypa
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "Commands:" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("rank", "query", "a", "--top-n", "--", "1"), "rerank rank: argument --top-n: expected a value before --"),
+        (("rank", "query", "-x", "a"), "rerank rank: there is no option -x"),
+        (("--server", "a:1", "rank", "query"), "rerank: there is no option --server"),
+        (("admin", "--server", "a:1", "list"), "rerank admin: there is no option --server"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_misplaced_words_are_named(words: tuple[str, ...], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The option, and not the word that follows it."""
+    with pytest.raises(SystemExit, match="2"):
+        _parsed(*words)
+    assert capsys.readouterr().err.startswith(error)
+
+
+def test_two_dashes_before_the_command() -> None:
+    """They have no effect."""
+    assert _parsed("--", "rank", "query", "a").documents == ["a"]

@@ -183,6 +183,21 @@ def test_tuning_after_a_provisional_one_compares_with_fp32(starter: Bundle, tmp_
     assert "times cpu fp32" in int8.verdict
 
 
+def test_tuning_of_another_process_meanwhile_is_kept(small_model: Bundle, tmp_path: Path) -> None:
+    """`rerank tune` ends while a server tunes: its record has batch sizes and lanes, and the server's has none."""
+    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
+    key, cache = tuning_key(small_model, options.requested), Cache(tmp_path)
+    record = _tuned(CPU_FP32, lanes=1).model_dump(mode="json")
+
+    def memory_left() -> int:  # called before the first engine is loaded
+        cache.store_tuning(key, record)
+        return 10**9
+
+    same = load_faster(options, load_selected(options), threading.Event(), memory_left=memory_left)
+    assert isinstance(same, SameEngine)
+    assert cache.tuning(key) == record
+
+
 def _no_memory(_model: object) -> int:
     raise MemoryError
 

@@ -15,7 +15,7 @@ import orjson
 
 from rerank_service.api.http.json_structure import Commas, find_commas
 from rerank_service.errors import InvalidRequest
-from rerank_service.long_work import in_steps
+from rerank_service.long_work import in_background, in_steps
 from rerank_service.surrogates import parse_json
 
 PART_BYTES = 64 * 1024
@@ -33,6 +33,9 @@ _BLANK = b" \t\r\n"
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _KEY = re.compile(rb'[ \t\r\n]*+("(?:[^"\\]++|\\.)*+")[ \t\r\n]*+:', re.DOTALL)
 _CLOSING = {ord("["): ord("]"), ord("{"): ord("}")}
+_EXPECTED = {b"[": "JSON value", b"{": "string key"}
+_Steps = Generator["_Steps | None", Any, Any]
+"""Steps of parsing a value. They yield None for a pause, or the steps of a nested value, and receive that value."""
 
 
 def is_large(text: bytes | bytearray) -> bool:
@@ -52,9 +55,9 @@ async def parse_in_parts(text: bytes | bytearray, part_bytes: int = PART_BYTES) 
     commas = await asyncio.to_thread(find_commas, text)
     parser = _Parser(text, commas, part_bytes)
     try:
-        return await in_steps(parser.value(0, len(text), 0))
-    except (ValueError, InvalidRequest):
-        await in_steps(_emptied(parser.containers))  # the frames of the error hold them
+        return await in_steps(parser.whole())
+    except BaseException:  # also at the deadline of the request
+        in_background(_emptied(parser.containers))  # the frames of the error hold them
         raise
 
 
@@ -90,51 +93,75 @@ class _Parser:
         self.containers: list[list[Any] | dict[str, Any]] = []
         """All containers that are parsed in parts, outer ones first."""
 
-    def value(self, start: int, end: int, depth: int) -> Generator[None, None, Any]:
+    def whole(self) -> Generator[None, None, Any]:
+        """Parse the text.
+
+        The generators of nested values wait on a list and not in `yield from`: a text may have more levels than
+        Python allows frames.
+        """
+        if self._commas.too_deep is not None:
+            raise self._invalid("depth limit exceeded", self._commas.too_deep + 1)
+        waiting: list[_Steps] = [self._value(0, len(self._text), 0)]
+        parsed: Any = None
+        while waiting:
+            try:
+                nested = waiting[-1].send(parsed)
+            except StopIteration as end:
+                waiting.pop()
+                parsed = end.value
+            else:
+                parsed = None
+                if nested is not None:
+                    waiting.append(nested)
+                yield
+        return parsed
+
+    def _value(self, start: int, end: int, depth: int) -> _Steps:
         """Parse the value from `start` to `end`, in a container of that depth."""
         first = _NOT_BLANK.search(self._text, start, end)
         kind = self._text[first.start()] if first else None
+        if depth == 0 and kind not in _CLOSING:
+            return parse_json(self._text)  # a single string or number, or invalid from its first bytes on
         if first is None or kind not in _CLOSING or end - start <= self._part_bytes:
             (only,) = self._members(start, end, b"[", b"]")
             return only
         last = self._last(start, end)
         closed = self._text[last] == _CLOSING[kind] and last > first.start()
         members = self._list if kind == ord("[") else self._dict
-        parsed = yield from members(first.end(), last if closed else end, depth + 1)
+        parsed = yield members(first.end(), last if closed else end, depth + 1)
         if not closed:
             raise self._invalid("unexpected end of data", end)
         return parsed
 
-    def _list(self, start: int, end: int, depth: int) -> Generator[None, None, list[Any]]:
+    def _list(self, start: int, end: int, depth: int) -> _Steps:
         parsed: list[Any] = []
         self.containers.append(parsed)
         for part_start, part_end in self._parts(start, end, depth):
-            if (part_start, part_end) == (start, end) and self._is_blank(start, end):
-                break  # an empty list
             if part_end - part_start > self._part_bytes:
-                parsed.append((yield from self.value(part_start, part_end, depth)))
+                parsed.append((yield self._value(part_start, part_end, depth)))
             else:
                 parsed += self._members(part_start, part_end, b"[", b"]")
-            yield
+            yield None
         return parsed
 
-    def _dict(self, start: int, end: int, depth: int) -> Generator[None, None, dict[str, Any]]:
+    def _dict(self, start: int, end: int, depth: int) -> _Steps:
         parsed: dict[str, Any] = {}
         self.containers.append(parsed)
         for part_start, part_end in self._parts(start, end, depth):
             key = _KEY.match(self._text, part_start, part_end) if part_end - part_start > self._part_bytes else None
             if key is not None:
                 (name,) = self._members(*key.span(1), b"[", b"]")
-                parsed[name] = yield from self.value(key.end(), part_end, depth)
-            elif (part_start, part_end) == (start, end) and self._is_blank(start, end):
-                break  # an empty object
+                parsed[name] = yield self._value(key.end(), part_end, depth)
             else:
                 parsed |= self._members(part_start, part_end, b"{", b"}")
-            yield
+            yield None
         return parsed
 
     def _parts(self, start: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
-        """Yield where the parts of a container start and end: several small members, or a single large one."""
+        """Yield where the parts of a container start and end: several small members, or a single large one. An empty
+        container has none."""
+        if self._last(start, end) < start:
+            return
         commas = self._commas.between(start, end, depth)
         if len(commas) >= MAX_MEMBERS:
             raise InvalidRequest(
@@ -155,13 +182,24 @@ class _Parser:
         try:
             parsed = parse_json(b"".join((opening, memoryview(self._text)[start:end], closing)))
         except orjson.JSONDecodeError as error:
+            if error.msg.startswith("trailing comma") and self._text[end : end + 1] == b",":
+                raise self._empty(end, end, opening) from error
             raise self._invalid(error.msg, self._byte(start, error.pos)) from error
         except ValueError as error:
             at = getattr(error.__cause__, "start", 1)  # of the UnicodeDecodeError
             raise ValueError(f"the text is not UTF-8, at byte {start + at - 1}") from error
         if not parsed:
-            raise self._invalid("unexpected character", end)
+            raise self._empty(start, end, opening)
         return parsed
+
+    def _empty(self, start: int, end: int, opening: bytes) -> ValueError:
+        """Return the error for blanks from `start` to `end` in the place of a member."""
+        after = self._text[end : end + 1]
+        if not after:
+            return self._invalid("unexpected end of data", end)
+        if after != b"," and self._text[start - 1 : start] == b",":
+            return self._invalid("trailing comma is not allowed", start - 1)
+        return self._invalid(f"unexpected character, expected a {_EXPECTED[opening]}", end)
 
     def _byte(self, start: int, characters: int) -> int:
         """Return the position of an error, which orjson found so many characters after an opening bracket before
@@ -171,15 +209,14 @@ class _Parser:
 
     def _last(self, start: int, end: int) -> int:
         """Return the position of the last byte that is not blank, or one before `start`."""
+        if end > start and self._text[end - 1] not in _BLANK:
+            return end - 1
         while end > start:
             begin = max(start, end - self._part_bytes)
             if piece := bytes(self._text[begin:end]).rstrip(_BLANK):
                 return begin + len(piece) - 1
             end = begin
         return start - 1
-
-    def _is_blank(self, start: int, end: int) -> bool:
-        return _NOT_BLANK.search(self._text, start, end) is None
 
     def _invalid(self, problem: str, at: int) -> ValueError:
         """Return the error for a byte of the text, with its position in the form of orjson."""

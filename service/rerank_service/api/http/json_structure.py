@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 _BLOCK_BYTES = 1024 * 1024
 _QUOTE, _BACKSLASH, _OPEN, _CLOSE, _COMMA = range(1, 6)
-_MAX_DEPTH = 2_000
-"""Commas below this depth count as if they were at it. orjson reads 1,024 levels."""
+MAX_DEPTH = 1_024
+"""Maximum number of levels, as in orjson."""
 
 
 def _classes() -> NDArray[np.uint8]:
@@ -25,6 +25,16 @@ def _classes() -> NDArray[np.uint8]:
 
 _CLASSES = _classes()
 _DEPTH_CHANGE = np.array([0, 0, 0, 1, -1, 0], np.int32)
+
+
+class _Block(NamedTuple):
+    """The commas outside strings in a block."""
+
+    commas: NDArray[np.int64]
+    """Positions in the block."""
+    depths: NDArray[np.int16]
+    too_deep: NDArray[np.int64]
+    """Positions of brackets that open too many levels."""
 
 
 class _State(NamedTuple):
@@ -43,6 +53,8 @@ class Commas:
 
     by_depth: tuple[NDArray[np.int64], ...]
     """Ascending positions of commas, for each depth: 1 for those between the members of the outermost container."""
+    too_deep: int | None
+    """Position of the first bracket that opens more than MAX_DEPTH levels; None if there is none."""
 
     def between(self, start: int, end: int, depth: int) -> NDArray[np.int64]:
         """Return the positions of commas of one depth, from `start` to before `end`, ascending."""
@@ -56,20 +68,20 @@ class Commas:
 def find_commas(text: bytes | bytearray) -> Commas:
     """Return the commas of a JSON text that are not in strings, by depth."""
     state = _State()
-    positions, depths = [np.empty(0, np.int64)], [np.empty(0, np.int16)]
+    blocks = [_Block(np.empty(0, np.int64), np.empty(0, np.int16), np.empty(0, np.int64))]
     data = np.frombuffer(text, np.uint8)
     for start in range(0, len(data), _BLOCK_BYTES):
-        found, depth, state = _commas_of_block(data[start : start + _BLOCK_BYTES], state)
-        positions.append(found + start)
-        depths.append(depth)
-    depth = np.concatenate(depths)
+        block, state = _read_block(data[start : start + _BLOCK_BYTES], state)
+        blocks.append(_Block(block.commas + start, block.depths, block.too_deep + start))
+    depth = np.concatenate([block.depths for block in blocks])
     order = np.argsort(depth, kind="stable")  # a radix sort, since there are 16 bits
     ends = np.searchsorted(depth[order], np.arange(1, int(depth.max(initial=0)) + 1))
-    return Commas(tuple(np.split(np.concatenate(positions)[order], ends)))
+    too_deep = next((int(block.too_deep[0]) for block in blocks if len(block.too_deep)), None)
+    return Commas(tuple(np.split(np.concatenate([block.commas for block in blocks])[order], ends)), too_deep)
 
 
-def _commas_of_block(block: NDArray[np.uint8], state: _State) -> tuple[NDArray[np.int64], NDArray[np.int16], _State]:
-    """Return positions in the block and depths of its commas, and the state at its end."""
+def _read_block(block: NDArray[np.uint8], state: _State) -> tuple[_Block, _State]:
+    """Return the commas of a block, and the state at its end."""
     classes = _CLASSES[block]
     escaping = _remove_escaped(classes, state.escaping)
     at = np.flatnonzero(classes)
@@ -82,7 +94,8 @@ def _commas_of_block(block: NDArray[np.uint8], state: _State) -> tuple[NDArray[n
         int(depths[-1]) if len(depths) else state.depth, int(strings[-1]) if len(strings) else state.in_string, escaping
     )
     commas = kinds == _COMMA
-    return at[commas], np.clip(depths[commas], 0, _MAX_DEPTH).astype(np.int16), after
+    too_deep = at[depths > MAX_DEPTH][:1]
+    return _Block(at[commas], np.clip(depths[commas], 0, MAX_DEPTH).astype(np.int16), too_deep), after
 
 
 def _remove_escaped(classes: NDArray[np.uint8], escaping: int) -> int:

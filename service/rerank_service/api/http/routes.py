@@ -126,7 +126,8 @@ class RerankRoutes:
         if not is_large(raw):
             return await parse_body(raw)
         large.enter_context(self._large_bodies.live())
-        body = await parse_body(raw)
+        async with self._large_bodies.turn(len(raw)):
+            body = await parse_body(raw)
         large.callback(self._large_bodies.free, body)
         return body
 

@@ -9,6 +9,10 @@ from rich.text import Text
 
 _UNLIMITED = 1_000_000
 """Columns of a console that wraps nothing."""
+_MAX_DIGITS = 6
+"""Number of digits of COLUMNS up to which it counts."""
+_MIN_WIDTH = 60
+"""Columns that a table has at least. A narrower terminal breaks its lines; the table would leave columns out."""
 
 
 def output_console(*, wide: bool = False, file: IO[str] | None = None) -> Console:
@@ -20,7 +24,16 @@ def output_console(*, wide: bool = False, file: IO[str] | None = None) -> Consol
     console = Console(file=file)
     if wide or not (console.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
         console.width = _UNLIMITED
+    console.width = max(console.width, _MIN_WIDTH)
     return console
+
+
+def ignore_invalid_columns() -> None:
+    """Remove the variable COLUMNS if it is not a number above 0. rich writes nothing in 0 columns, and fails at other
+    values."""
+    columns = os.environ.get("COLUMNS", "")
+    if not (columns.isascii() and columns.isdigit() and int(columns[:_MAX_DIGITS]) > 0 and len(columns) <= _MAX_DIGITS):
+        os.environ.pop("COLUMNS", None)
 
 
 def is_wide(console: Console) -> bool:

@@ -74,13 +74,22 @@ def load_faster(
         _log.warning("not tuned again", engine=str(error.skipped.engine), error=error.skipped.reason)
         return None
     tuned = _record(outcome, available)
-    if earlier is not None and tuned.provisional and not tuned.decides(earlier.engine):
+    if not _replaces(tuned, earlier):
         return None  # it would only take back what the earlier tuning found
     improvement = _improvement(options, running, tuned, cache)
-    cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
+    latest = cached_tuning(bundle, requested, cache)
+    if latest == earlier or _replaces(tuned, latest):  # another process may have tuned meanwhile
+        cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
     _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
     _log.debug("tuning results", why=tuned.explanation())
     return improvement
+
+
+def _replaces(tuned: TuningRecord, other: TuningRecord | None) -> bool:
+    """Return whether a new record may replace another one, which may be that of `rerank tune`."""
+    if other is None:
+        return True
+    return other.provisional and (not tuned.provisional or tuned.decides(other.engine))
 
 
 def _improvement(options: ModelOptions, running: ServedModel, tuned: TuningRecord, cache: Cache) -> Improvement:

@@ -74,6 +74,16 @@ def test_damaged_text_has_the_result_of_one_part(value: Any, data: st.DataObject
         b'{"a": ["\xe9\xe9\xe9\xe9 latin-1"], "b": 1}',
         b'{"aaaaaaaaaaaaaaa" 1, "b": 2}',
         b"[1, 2, 3, 4, 5, 6, 7, 8, 9] [",
+        b"[1, 2, 3, 4, 5,, 6, 7, 8, 9]",
+        b"[1, 2, 3, 4, 5, 6, 7, 8, 9,           ]",
+        b"[1, 2, 3, 4, 5, 6, 7, 8, 9,           ",
+        b'{"a": 1, "b":           }',
+        b'{"a": 1,            , "b": 2}',
+        b"1, 2, 3, 4, 5, 6, 7, 8, 9",
+        b"]]]]]]]]]]]]",
+        b'""""""""""""',
+        b"             ",
+        b"\xef\xbb\xbf[1, 2, 3, 4, 5]",
         b'[["aaaaaaaaaaa", "bbbbbbbbbb" "ccccccccccc"]]',
     ],
 )
@@ -104,6 +114,53 @@ def test_unusual_values(text: bytes) -> None:
     expected = _whole(text)
     assert not isinstance(expected, ValueError)
     assert _in_parts(text) == expected
+
+
+@pytest.mark.parametrize(("before", "after"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
+@pytest.mark.parametrize("depth", [400, 1_022, 1_024, 2_000])
+def test_depth_is_that_of_one_part(depth: int, before: bytes, after: bytes) -> None:
+    """Python allows fewer frames than orjson allows levels. A body that is too deep is no internal error."""
+    text = before * depth + b"[1,2,3,4,5,6]" + after * depth
+    whole, parts = _whole(text), _in_parts(text)
+    assert isinstance(parts, ValueError) == isinstance(whole, ValueError)
+    assert str(parts) == str(whole) if isinstance(parts, ValueError) else _are_equal(parts, whole)
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    """Compare without recursion, of which Python allows too little here."""
+    while isinstance(one, list | dict) and len(one) == 1 == len(other) and type(one) is type(other):
+        one, other = (next(iter(each.values() if isinstance(each, dict) else each)) for each in (one, other))
+    return bool(one == other)
+
+
+@pytest.mark.parametrize("text", [b"[%s]", b"{%s}", b"[[%s], 1]", b'{"a": {%s}, "b": 1}'])
+def test_empty_container_of_about_the_size_of_a_part(text: bytes) -> None:
+    """Blanks that alone are no longer than a part, and with the brackets are."""
+    for blanks in range(SMALL_PARTS - 6, SMALL_PARTS + 6):
+        blank_text = text % (b" " * blanks)
+        assert _in_parts(blank_text) == _whole(blank_text)
+
+
+async def test_what_a_cancelled_request_has_parsed_is_freed_in_steps() -> None:
+    """A deadline may end while the body is parsed."""
+    parsing = asyncio.create_task(parse_in_parts(b"[" + b"[1]," * 100_000 + b"[1]]", 4_096))
+    others = asyncio.all_tasks() - {parsing}
+    while not parsing.done() and _parsed_lists(parsing) < 80_000:
+        await asyncio.sleep(0)
+    parsing.cancel()
+    await asyncio.wait([parsing])
+    turns = 0
+    while asyncio.all_tasks() - others:
+        turns += 1
+        await asyncio.sleep(0)
+    assert parsing.cancelled()
+    assert turns > 80_000 // 250
+
+
+def _parsed_lists(parsing: asyncio.Task[Any]) -> int:
+    frame = parsing.get_coro().cr_frame  # type: ignore[union-attr]
+    parser = frame.f_locals.get("parser") if frame else None
+    return len(parser.containers[0]) if parser and parser.containers else 0
 
 
 @pytest.mark.parametrize(
