@@ -22,6 +22,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ours"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# pytest imports readline, which sets them for the processes of pytest-xdist: their commands would believe in a terminal
+for variable in ("COLUMNS", "LINES"):
+    os.environ.pop(variable, None)
+
 
 def pytest_make_parametrize_id(val: object, argname: str) -> None:
     """Reject gzip data in the name of a test: it holds the time, and the processes of pytest-xdist need equal names."""

@@ -90,6 +90,9 @@ def child(
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(popen.pid, signal.SIGKILL)  # works for stopped processes too
+            if popen.stdin is not None:
+                with suppress(BrokenPipeError):  # if it has ended with text in its pipe
+                    popen.stdin.close()
 
 
 class Runner:

@@ -126,7 +126,7 @@ def test_out_of_memory_makes_a_tuning_provisional(
     options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
     running = load_selected(options)
     with monkeypatch.context() as patch:
-        patch.setitem(derive._REWRITES, "rows-1", lambda: _no_memory)
+        patch.setitem(derive._REWRITES, "rows-1", lambda _: _no_memory)
         same = load_faster(options, running, threading.Event())
     assert isinstance(same, SameEngine)
     assert "cannot be rewritten" in same.info.explanation

@@ -54,8 +54,8 @@ def _engine(name: str, selected: SelectedModel) -> Finding:
     text = f"engine {selection.engine} with {lanes}: {selection.reason}"
     request = runnable_request(selected.bundle, selected.options.requested)
     if request.is_open and (selection.tuned is None or selection.tuned.provisional):
-        fix = f"run `{command_name()} tune` with these settings, or let the server tune at its next start"
-        return slow(name, f"{text}; a full tuning may find a faster engine", fix)
+        fix = f"run `{command_name()} tune` with these settings, or let the server tune: it may find a faster engine"
+        return slow(name, text, fix)
     return ok(name, text)
 
 
