@@ -230,3 +230,14 @@ def test_last_batches_are_small_enough_for_all_lanes() -> None:
     sizes = [len(batch) for batch in iter(queue.take, [])]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 10
+
+
+def test_pairs_that_left_are_forgotten() -> None:
+    """The order of arrival does not grow with the requests that are gone while an older one waits."""
+    queue = _filled(old=[8] * LIMITS.max_pairs * OLDEST_EVERY)
+    for number in range(2000):
+        queue.enter(str(number))
+        queue.add(str(number), [(8, (str(number), 0, 8))])
+        queue.leave(str(number))
+    assert len(_all_batches(queue)) == OLDEST_EVERY
+    assert len(queue._arrived) <= 1
