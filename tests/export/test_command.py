@@ -52,7 +52,7 @@ def test_export_of_a_folder_prints_plain_lines(sources: Callable[[str], Path], t
     )
     assert re.fullmatch(r"done: made/\[b\]small, \d\.\d MB; passed", result)
     assert hint.startswith("serve it with: ")
-    assert hint.endswith("rerank serve --model made/[b]small")
+    assert hint.endswith("rerank serve --model 'made/[b]small'")
     assert open_bundle(tmp_path / "made/[b]small").manifest.name == "my-model"
     assert [path.name for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
 

@@ -45,7 +45,7 @@ def test_own_set_has_one_query_per_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ({"documents": ["x", "y"]}, "2: query: Field required"),
+        ({"documents": ["x", "y"]}, "2: query is required: each line needs query, documents"),
         ({"query": "", "documents": ["x", "y"]}, "2: query: String should have at least 1 character"),
         ({"query": "a", "documents": ["x"]}, "2: documents: List should have at least 2 items"),
         ({"query": "a", "documents": ["x", {"id": "1"}]}, "2: documents.1: Input should be a valid string"),
