@@ -33,7 +33,17 @@ LAYERS = (
     ("scheduling", "ranking"),
     ("settings", "observability"),
     "settings_errors",
-    ("file_version", "installation", "long_work", "progress", "quantities", "suggestion", "surrogates", "yaml_entries"),
+    (
+        "file_version",
+        "installation",
+        "json_types",
+        "long_work",
+        "progress",
+        "quantities",
+        "suggestion",
+        "surrogates",
+        "yaml_entries",
+    ),
 )
 """Packages from the outside to the inside. A package imports only from later lines, and not from its own line.
 

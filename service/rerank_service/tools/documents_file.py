@@ -15,13 +15,13 @@ import orjson
 from rerank_service.encoding.object_text import object_text
 from rerank_service.errors import FileInvalid, InvalidRequest, SettingsInvalid
 from rerank_service.installation import command_name
+from rerank_service.json_types import json_type
 from rerank_service.surrogates import decode_text
 from rerank_service.tools.tables.csv_records import csv_header, csv_records, open_csv
 from rerank_service.tools.tables.json_array import json_array
 from rerank_service.tools.tables.jsonl_records import jsonl_records
 from rerank_service.tools.tables.kinds import COLUMN_KINDS, DELIMITERS, kind_of, pyarrow_needed
 from rerank_service.tools.tables.opening import open_binary, shown_path
-from rerank_service.tools.tables.record import type_name
 
 _DOCUMENT_NAMES = ("document", "text")
 _ID_NAMES = ("id", "_id")
@@ -133,7 +133,7 @@ def _json_document(value: Any, columns: DocumentColumns, place: str) -> FileDocu
         return FileDocument(value, value)
     if isinstance(value, dict):
         return _document(value, columns.chosen(list(value), place), place)
-    raise FileInvalid(f"{place}: the value must be a JSON object or a string, not {type_name(value)}")
+    raise FileInvalid(f"{place}: the value must be a JSON object or a string, not {json_type(value)}")
 
 
 def _csv_documents(path: Path, delimiter: str, columns: DocumentColumns) -> Iterator[FileDocument]:
@@ -166,7 +166,7 @@ def _document(row: Mapping[str, Any], columns: DocumentColumns, place: str) -> F
     content = {each: row[each] for each in columns.documents} if others else row[name]
     if not isinstance(content, str | dict):
         hint = f": `{command_name()} batch` ranks lists" if isinstance(content, list) else ""
-        raise FileInvalid(f"{place}: {name} must be a string or an object, not {type_name(content)}{hint}")
+        raise FileInvalid(f"{place}: {name} must be a string or an object, not {json_type(content)}{hint}")
     return FileDocument(content, _text(content, place), _id(row, columns.id))
 
 

@@ -8,22 +8,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, with_config
 
 from rerank_service.api.http.misspelled_fields import nearest_field
 from rerank_service.errors import InvalidRequest
+from rerank_service.json_types import json_type
 
 CONFIG = ConfigDict(strict=True, extra="ignore", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
 """Configuration of bodies, and of objects in bodies."""
 
 documented = with_config(ConfigDict(use_attribute_docstrings=True))
 """Decorator of a TypedDict: the docstrings of its fields are their descriptions on the OpenAPI page."""
-
-_JSON_TYPES = {
-    str: "a string",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    list: "an array",
-    dict: "an object",
-    type(None): "null",
-}
 
 _MESSAGES = {"model_type": "an object", "dict_type": "an object"}
 """Texts in place of those of pydantic that have names of Python, by the type of the error."""
@@ -65,11 +56,6 @@ def _invalid(error: ValidationError, body: Mapping[str, Any]) -> InvalidRequest:
 def _shown(value: Any) -> str:
     """Return a number or a boolean as JSON, and the type of any other value: errors are logged, texts must not be."""
     return json.dumps(value) if isinstance(value, bool | int | float) else json_type(value)
-
-
-def json_type(value: Any) -> str:
-    """Return the JSON type of a value, for messages: `a string`, `an array`."""
-    return _JSON_TYPES.get(type(value), type(value).__name__)
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from rerank_service.api.http.body import json_type
 from rerank_service.encoding.object_text import object_text
 from rerank_service.errors import InvalidRequest
+from rerank_service.json_types import json_type
 from rerank_service.ranking.document import Document, Reader, SentDocument
 
 _MEDIA = ("image", "video", "audio")

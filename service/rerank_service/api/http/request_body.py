@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import Request
 
-from rerank_service.api.http.body import json_type
 from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, codings_of
 from rerank_service.api.http.json_parts import is_large, parse_in_parts
 from rerank_service.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
+from rerank_service.json_types import json_type
 from rerank_service.quantities import counted
 from rerank_service.surrogates import parse_json
 

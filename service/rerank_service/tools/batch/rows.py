@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_service.tools.tables.record import type_name
+from rerank_service.json_types import json_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def valid_row(number: int, raw: Any, query: Any, document: Any, names: tuple[str
 
 def _error(query: Any, documents: Sequence[Any], *, is_list: bool, names: tuple[str, str]) -> str:
     if not isinstance(query, str):
-        return f"{names[0]} must be a string, not {type_name(query)}"
+        return f"{names[0]} must be a string, not {json_type(query)}"
     if not query:
         return f"{names[0]} must not be empty"
     if not documents:
@@ -81,5 +81,5 @@ def _error(query: Any, documents: Sequence[Any], *, is_list: bool, names: tuple[
     for index, document in enumerate(documents):
         if not isinstance(document, str):
             name = f"{names[1]}[{index}]" if is_list else names[1]
-            return f"{name} must be a string, not {type_name(document)}"
+            return f"{name} must be a string, not {json_type(document)}"
     return ""

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from rerank_service.errors import FileInvalid
-from rerank_service.surrogates import repair_json
+from rerank_service.json_types import json_type
+from rerank_service.surrogates import parse_json
 from rerank_service.tools.tables.opening import open_binary, shown_path
-from rerank_service.tools.tables.record import type_name
 
 _MAX_KEY_CHARS = 100
 
@@ -24,7 +24,7 @@ def json_array(path: Path) -> list[Any]:
     with open_binary(path) as file:
         content = file.read().removeprefix(codecs.BOM_UTF8)
     try:
-        value = _parsed(content)
+        value = parse_json(content)
     except ValueError as error:
         raise FileInvalid(
             f"{shown_path(path)}: the file is not valid JSON: {error}; correct it, or give --format jsonl if each line "
@@ -33,19 +33,9 @@ def json_array(path: Path) -> list[Any]:
     if not isinstance(value, list):
         raise FileInvalid(
             f"{shown_path(path)}: the file must have a JSON array of objects or strings, not "
-            f"{type_name(value)}{_array_inside(path, value)}"
+            f"{json_type(value)}{_array_inside(path, value)}"
         )
     return value
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        repaired = repair_json(content)
-        if repaired is None:
-            raise
-    return orjson.loads(repaired)
 
 
 def _array_inside(path: Path, value: Any) -> str:

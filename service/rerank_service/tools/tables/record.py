@@ -16,19 +16,3 @@ class Record:
     """The row as Python values: the value of a JSONL line, else the values of the columns in their order."""
     error: str = ""
     """Why the row cannot be read; empty for a valid row."""
-
-
-_JSON_TYPES = {
-    str: "a string",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    list: "an array",
-    dict: "an object",
-    type(None): "null",
-}
-
-
-def type_name(value: Any) -> str:
-    """Return the JSON type of a value, for messages: `a number`. Other types, such as `bytes`, have Python's name."""
-    return _JSON_TYPES.get(type(value), type(value).__name__)
