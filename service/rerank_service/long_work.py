@@ -52,7 +52,7 @@ async def in_steps(work: Generator[None, None, T]) -> T:
 
 
 def in_background(work: Generator[None, None, None]) -> None:
-    """Run the steps of a generator in a task, for which nobody waits."""
+    """Start a task that runs the steps of a generator. The caller does not wait for it."""
     task = asyncio.create_task(in_steps(work))
     _BACKGROUND.add(task)
     task.add_done_callback(_BACKGROUND.discard)

@@ -27,9 +27,9 @@ def relevance_loss(reference: NDArray[np.floating], other: NDArray[np.floating])
     Both are logits of the same documents in the same order, shape (documents,). Probabilities are computed in float64:
     in float32, all logits above 17 have the probability 1.
 
-    Documents that `other` ties share the mean discount of their ranks, so the loss is the expected value over all
-    orders of the tied documents (McSherry and Najork, Computing information retrieval performance measures efficiently
-    in the presence of tied scores, ECIR 2008).
+    Documents that `other` ties share the mean discount of their ranks. So the loss is the expected value over all
+    orders of the tied documents. Source: McSherry and Najork, Computing information retrieval performance measures
+    efficiently in the presence of tied scores, ECIR 2008.
 
     Special cases: a logit that is NaN or infinite gives 1. If the ideal gain is 0 (no documents, or every probability
     is 0), the loss is 0.
