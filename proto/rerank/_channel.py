@@ -29,6 +29,7 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
+    ("grpc.secondary_user_agent", "rerank-client"),  # the server ends calls of other grpc.aio clients more slowly
 ]
 _SCHEME = re.compile(r"dns:///|ipv[46]:")
 _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])(:\d+)?")

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.client_messages import ClientMessages, Context
 from rerank_service.api.grpc.compression import Compression
 from rerank_service.api.grpc.message_parts import LARGE_BYTES, parsed_in_parts
 from rerank_service.api.grpc.message_text import repair_message
@@ -35,7 +36,6 @@ and lose a status that is longer."""
 _ERROR_DOMAIN = "rerank.v1"
 """Domain of the reasons in google.rpc.ErrorInfo."""
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
 In = TypeVar("In", bound=Message)
 
 
@@ -80,13 +80,11 @@ class Service:
         behaviour: Any = self.methods[method.name]
 
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
-            async with _guarded(context, method, edge, self.codes) as (request, sender):
+            async with _guarded(context, method, messages, edge, self.codes) as (request, sender):
                 await behaviour(_call(method, messages, sender, request))
 
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
-            async with _guarded(context, method, edge, self.codes) as (request, sender):
-                if not method.client_streaming:
-                    messages = _only(messages, request.deadline)
+            async with _guarded(context, method, messages, edge, self.codes) as (request, sender):
                 response: Message = await behaviour(_call(method, messages, sender, request))
                 return await sender.last(response)
             raise AssertionError("unreachable: _guarded passes or aborts the call")
@@ -110,8 +108,11 @@ class _Sender:
     """Sends the messages and the error of one call.
 
     gRPC sends one message at a time and cannot stop: a write that the deadline cancels continues until the client
-    reads. The status of the call must wait for it.
+    reads. The status of the call must wait for it, and for the last message of a client that would lose it.
     """
+
+    received: ClientMessages | None = None
+    """The messages of a streaming client whose API key is valid: those of others are not read."""
 
     def __init__(self, context: Context, metadata: Mapping[str, str], observation: RequestObservation) -> None:
         self.context = context
@@ -135,6 +136,11 @@ class _Sender:
         await asyncio.wait([self._writing])
         self._writing.result()
 
+    async def drop_rest(self) -> None:
+        """Drop what the client still sends, if it would lose the status of a call that ends before that."""
+        if self.received is not None:
+            self.observation.received_bytes += await self.received.drop_rest()
+
     async def _serialized(self, message: Message) -> bytes:
         data = message.SerializeToString()
         self.observation.sent_bytes += len(data)
@@ -144,6 +150,7 @@ class _Sender:
     async def abort(self, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
         """End the call with an error, after the message that is being sent. Without a client, only end the call."""
         self.observation.status = code.name
+        await self.drop_rest()
         message = message[:_MESSAGE_CHARS]
         status = status_pb2.Status(code=code.value[0], message=message)
         for detail in details:
@@ -168,8 +175,8 @@ def _request_context(context: Context, observation: RequestObservation, default_
 def _call(
     method: MethodDescriptor, messages: AsyncIterator[bytes], sender: _Sender, request: RequestContext
 ) -> Call[Any]:
-    observation = sender.observation
-    decoded = _decoded(method.input_type, messages, observation)
+    observation, received = sender.observation, sender.received or _only(messages, request.deadline)
+    decoded = _decoded(method.input_type, received, observation)
     return Call(request, observation, decoded, sender.write, sender.send_metadata)
 
 
@@ -213,7 +220,11 @@ async def _parsed(message_class: type[Message], descriptor: Descriptor, data: by
 
 @asynccontextmanager
 async def _guarded(
-    context: Context, method: MethodDescriptor, edge: _Edge, codes: Mapping[grpc.StatusCode, grpc.StatusCode]
+    context: Context,
+    method: MethodDescriptor,
+    messages: AsyncIterator[bytes],
+    edge: _Edge,
+    codes: Mapping[grpc.StatusCode, grpc.StatusCode],
 ) -> AsyncIterator[tuple[RequestContext, _Sender]]:
     """Check the API key, and yield the request with its caller. Turn an error of the block into the call's status."""
     metadata = metadata_of(context)
@@ -223,7 +234,10 @@ async def _guarded(
             request = _request_context(context, observation, edge.default_timeout)
             request = replace(request, caller=edge.keys.check(metadata))
             observation.key = request.caller.name
+            if method.client_streaming:
+                sender.received = ClientMessages(messages, context, metadata)
             yield request, sender
+            await sender.drop_rest()
         except RequestError as error:
             observation.fail(error)
             code = codes.get(error.code, error.code)

@@ -124,7 +124,7 @@ async def listening(
     names = [service.descriptor.full_name for service in services]
     files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR]
     add_reflection(bounded, (*names, health.SERVICE_NAME), files)
-    server.add_generic_rpc_handlers((UnknownMethods(observing),))  # last: the first handler of a method counts
+    server.add_generic_rpc_handlers((UnknownMethods(observing, keys),))  # last: the first handler of a method counts
     edge = GrpcEdge(server, checks, names, options)
     await server.start()
     await edge.set_ready(ready=False)
