@@ -214,6 +214,7 @@ class Reranker:
         return Preparer(
             request=live.request,
             plan=live.plan,
+            plan_of=partial(self._plan, model=live.model),
             tokenizer=live.model.tokenizer,
             reader=live.reader,
             query=query,

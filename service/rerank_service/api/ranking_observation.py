@@ -1,4 +1,4 @@
-"""Observe one ranking of a request. Most requests have one; a stream of TEI may have several."""
+"""Observe the ranking of a request."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ MAX_TEXT_CHARS = 1000
 
 @dataclass(slots=True, kw_only=True)
 class RankingObservation:
-    """The facts about one ranking that are known so far. Used on the event loop only."""
+    """The facts about a ranking that are known so far. Used on the event loop only."""
 
     model: str
     """Name of the model that the client asked for."""

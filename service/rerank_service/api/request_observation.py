@@ -20,9 +20,7 @@ from rerank_service.observability.request_record import (
 )
 from rerank_service.ranking.document import Reader
 from rerank_service.ranking.request import RerankRequest
-
-MAX_TRACED_RANKINGS = 8
-"""Maximum number of rankings of a request whose stages are traced."""
+from rerank_service.ranking.results import Work
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,23 +51,19 @@ class RequestObservation:
     sent_bytes: int = 0
     _began: float = field(init=False, default_factory=lambda: asyncio.get_running_loop().time())
     _failure: Failure | None = field(init=False, default=None)
-    _rankings: list[RankingObservation] = field(init=False, default_factory=list)
+    _ranking: RankingObservation | None = field(init=False, default=None)
     _texts: list[str] = field(init=False, default_factory=list)
 
     def ranking(self, request: RerankRequest, reader: Reader) -> RankingObservation:
-        """Observe a ranking of the request, which begins now. `reader` reads its documents.
-
-        A stream of TEI consists of several ones.
-        """
-        ranking = RankingObservation(
+        """Observe the ranking of the request, which begins now. `reader` reads its documents."""
+        self._ranking = RankingObservation(
             model=request.model,
             top_n=request.top_n,
             highlights=request.highlights,
             query=request.query[:MAX_TEXT_CHARS] if self.keep_texts else "",
             reader=KeepingReader(reader, self._texts) if self.keep_texts else reader,
         )
-        self._rankings.append(ranking)
-        return ranking
+        return self._ranking
 
     def fail(self, error: Exception) -> None:
         """Record the error that ended the request."""
@@ -100,7 +94,7 @@ class RequestObservation:
                 scheme=self.scheme,
                 dialect=self.dialect,
                 key=self.key,
-                documents=self.documents or sum(each.work.documents for each in self._rankings if each.work),
+                documents=self.documents or (self._work.documents if self._work else 0),
                 received_bytes=self.received_bytes,
                 sent_bytes=self.sent_bytes,
                 failure=self._failure,
@@ -112,41 +106,40 @@ class RequestObservation:
             )
         )
 
+    @property
+    def _work(self) -> Work | None:
+        return self._ranking.work if self._ranking else None
+
     def _kept_texts(self) -> Texts | None:
-        """Return the texts, with the results of a single ranking: indexes of several ones would not be unique."""
-        if not self.keep_texts or not self._rankings:
-            return None
-        last = self._rankings[-1]
-        return Texts(last.query, self._texts, last.results if len(self._rankings) == 1 else ())
+        ranking = self._ranking
+        return Texts(ranking.query, self._texts, ranking.results) if ranking and self.keep_texts else None
 
     def _stages(self, ended: float) -> list[Stage]:
-        return [stage for ranking in self._rankings[:MAX_TRACED_RANKINGS] for stage in ranking.stages(ended)]
+        return list(self._ranking.stages(ended)) if self._ranking else []
 
     def _ranking_fields(self) -> dict[str, Any]:
-        if not self._rankings:
+        ranking = self._ranking
+        if ranking is None:
             return {}
-        first = self._rankings[0]
         return {
             "is_ranking": True,
-            "asked_model": excerpt(first.model),
-            "top_n": first.top_n,
-            "highlights": first.highlights,
+            "asked_model": excerpt(ranking.model),
+            "top_n": ranking.top_n,
+            "highlights": ranking.highlights,
         }
 
     def _work_fields(self) -> dict[str, Any]:
-        works = [ranking.work for ranking in self._rankings if ranking.work is not None]
-        if not works:
+        work = self._work
+        if work is None:
             return {}
-        timings = [work.timing for work in works]
-        forecast, *others = [work.forecast for work in works]
         return {
             "ranked": True,
-            "model": works[0].model,
-            "tokens": sum(work.usage.prompt_tokens for work in works),
-            "queue": sum(timing.queue for timing in timings),
-            "tokenize": sum(timing.tokenize for timing in timings),
-            "inference": sum(timing.inference for timing in timings),
-            "forecast_error": None if forecast is None or others else timings[0].total - forecast,
+            "model": work.model,
+            "tokens": work.usage.prompt_tokens,
+            "queue": work.timing.queue,
+            "tokenize": work.timing.tokenize,
+            "inference": work.timing.inference,
+            "forecast_error": None if work.forecast is None else work.timing.total - work.forecast,
         }
 
 

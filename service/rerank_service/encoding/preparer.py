@@ -1,6 +1,6 @@
 """Prepare documents for scoring: read them, tokenize them, split long documents into windows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -10,7 +10,7 @@ from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.errors import TooLarge
 from rerank_service.quantities import counted
-from rerank_service.ranking.document import Document, Reader, SentDocument, Span
+from rerank_service.ranking.document import Cut, Document, Reader, SentDocument, Span
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.scheduling.batching import EncodedPair, KeyedPair
 
@@ -56,6 +56,8 @@ class Preparer:
 
     request: RerankRequest
     plan: ReadingPlan
+    plan_of: Callable[[RerankRequest], ReadingPlan]
+    """Return the plan of a request: of this one, or of one with the cut of a single document."""
     tokenizer: PairTokenizer
     reader: Reader
     query: EncodedQuery
@@ -72,8 +74,8 @@ class Preparer:
         documents = [self._read(document, index) for index, document in enumerate(sent, first)]
         return [
             prepared
-            for query, group in groupby(documents, key=lambda read: read.document.query)
-            for prepared in self.with_query(query).encode(list(group))
+            for own, group in groupby(documents, key=lambda read: (read.document.query, read.document.cut))
+            for prepared in self.with_own(*own).encode(list(group))
         ]
 
     def _read(self, sent: SentDocument, index: int) -> _ReadDocument:
@@ -83,12 +85,16 @@ class Preparer:
         check_chars(field, len(document.text), self.max_chars)  # the text of an object can be longer than its parts
         return _ReadDocument(index, sent.chars, sent.query_chars, document)
 
-    def with_query(self, query: str | None) -> "Preparer":
-        """Return the preparer for documents with this query. None: the request's query."""
-        if query is None:
+    def with_own(self, query: str | None, cut: Cut | None) -> "Preparer":
+        """Return the preparer for documents with this query and this cut. None: those of the request."""
+        if query is None and cut is None:
             return self
-        encoded = self.tokenizer.encode_query(query, self.request.instruction, self.plan.pair)
-        return replace(self, query=encoded, keys=self.keys.with_query(encoded))
+        request, plan = self.request, self.plan
+        if cut is not None:
+            request = replace(request, too_long=cut.too_long, cut_side=cut.side)
+            plan = self.plan_of(request)
+        encoded = self.tokenizer.encode_query(query or request.query, request.instruction, plan.pair)
+        return replace(self, request=request, plan=plan, query=encoded, keys=self.keys.with_query(encoded))
 
     def encode(self, documents: Sequence[_ReadDocument]) -> list[PreparedDocument]:
         """Tokenize documents into pairs with the query."""

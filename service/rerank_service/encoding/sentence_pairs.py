@@ -28,7 +28,7 @@ class PreparedSentences:
 
 def prepare_sentences(preparer: Preparer, texts: Sequence[ScoredText]) -> list[PreparedSentences]:
     """Return the sentences of documents that were scored. Blocks."""
-    return [_prepare(preparer.with_query(scored.document.query), scored) for scored in texts]
+    return [_prepare(preparer.with_own(scored.document.query, scored.document.cut), scored) for scored in texts]
 
 
 def _prepare(preparer: Preparer, scored: ScoredText) -> PreparedSentences:

@@ -3,6 +3,8 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
+from rerank_service.ranking.request import CutSide, TooLong
+
 Span = tuple[int, int]
 """Start and end of a part of a text, in Unicode code points from 0. The end is excluded."""
 
@@ -23,6 +25,14 @@ class SentDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """The treatment of one document that is too long, and of its query."""
+
+    too_long: TooLong
+    side: CutSide
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A document that was read, ready for the tokenizer."""
 
@@ -37,6 +47,8 @@ class Document:
     """Approximate memory of `original`, in bytes."""
     query: str | None = None
     """A query for this document alone, in place of the request's query."""
+    cut: Cut | None = None
+    """The treatment of this document alone, in place of `too_long` and `cut_side` of the request."""
 
 
 class Reader(Protocol):

@@ -51,6 +51,16 @@ class CutSide(Enum):
     """Remove the beginning."""
 
 
+def check_query(query: str) -> None:
+    """Check that a query is not empty.
+
+    Raises:
+        InvalidRequest: the query is empty.
+    """
+    if not query:
+        raise InvalidRequest("query must not be empty", field="query", reason="empty_query")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankRequest:
     """A rerank request. Its documents are passed separately.
@@ -91,8 +101,7 @@ class RerankRequest:
     """Number of sentences to mark in each result. None or 0: none."""
 
     def __post_init__(self) -> None:
-        if not self.query:
-            raise InvalidRequest("query must not be empty", field="query", reason="empty_query")
+        check_query(self.query)
         for field in (*_LIMITS, "overlap_tokens"):
             value = getattr(self, field)
             if value is not None and value < 0:

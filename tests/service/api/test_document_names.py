@@ -10,13 +10,13 @@ from rerank_service.errors import InvalidRequest
     ("message", "field", "renamed"),
     [
         ("documents must not be empty", "documents", ("texts must not be empty", "texts")),
-        ("documents[2] must be a string", "documents[2]", ("texts[7] must be a string", "texts[7]")),
-        ("the model failed on documents[0]", None, ("the model failed on texts[5]", None)),
-        ("documents[1].id is too long", "documents[1].id", ("texts[6].id is too long", "texts[6].id")),
+        ("documents[2] must be a string", "documents[2]", ("texts[2] must be a string", "texts[2]")),
+        ("the model failed on documents[0]", None, ("the model failed on texts[0]", None)),
+        ("documents[1].id is too long", "documents[1].id", ("texts[1].id is too long", "texts[1].id")),
         ("send fewer documents", "query", ("send fewer documents", "query")),
         ("return_documents is on", "return_documents", ("return_documents is on", "return_documents")),
     ],
 )
 def test_documents_get_the_clients_name(message: str, field: str | None, renamed: tuple[str, str | None]) -> None:
-    """Indexes count from the first document of the stream. Other words stay the same."""
-    assert with_document_name(InvalidRequest(message, field=field), "texts", start=5) == renamed
+    """Other words stay the same."""
+    assert with_document_name(InvalidRequest(message, field=field), "texts") == renamed

@@ -12,14 +12,15 @@ import rerank_service
 from rerank.tei import tei_pb2 as pb
 from rerank_service.api.document_names import with_document_name
 from rerank_service.api.grpc.handlers import Call, Service
-from rerank_service.api.grpc.tei_v1_response import ResponseBuilder
-from rerank_service.api.grpc.tei_v1_stream import TextRuns, read_ahead, request_from
+from rerank_service.api.grpc.tei_v1_response import response_from
+from rerank_service.api.grpc.tei_v1_stream import StreamReader, TextStream, read_ahead, request_from
 from rerank_service.api.ranking_headers import ranking_headers
 from rerank_service.api.tei_metadata import cost_headers, dtype
 from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
 from rerank_service.errors import RequestError
 from rerank_service.models.registry import Registry
+from rerank_service.ranking.ranking import Ranking
 from rerank_service.reranker import Reranker
 
 _SERVICES = pb.DESCRIPTOR.services_by_name
@@ -65,9 +66,8 @@ class TeiMethods:
         """Rank the texts of one message."""
         message = await anext(call.messages)
         call.observation.documents = len(message.texts)
-        response = ResponseBuilder()
         with call.context.caller.quota.request(), _texts_in_errors():
-            request = request_from(message, message)
+            request = request_from(message)
             observed = call.observation.ranking(request, TextReader())
             ranking = await self._reranker.rerank(
                 request,
@@ -78,9 +78,8 @@ class TeiMethods:
                 on_work=observed.add_work,
             )
         observed.add_results(ranking)
-        await response.add(ranking)
         chars = len(message.texts) * len(message.query) + sum(map(len, message.texts))
-        return await _finish(call, response, chars)
+        return await _response(call, ranking, chars)
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
         """Rank texts that arrive in a stream, one per message."""
@@ -88,45 +87,49 @@ class TeiMethods:
             return await self._rerank_stream(call)
 
     async def _rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
-        deadline = call.context.deadline
-        limits, response = self._reranker.limits, ResponseBuilder()
-        async with read_ahead(call.messages, limits) as messages:
-            runs = TextRuns(messages, limits)
+        deadline, responses = call.context.deadline, list[pb.RerankResponse]()
+
+        async def deliver(ranking: Ranking) -> None:
+            observed.add_results(ranking)
+            responses.append(await _response(call, ranking, stream.chars))
+
+        async with read_ahead(call.messages, self._reranker.limits) as messages:
+            stream = TextStream(messages, self._reranker.limits)
             async with deadline.enforced():
-                await runs.begin()
-            async for request, texts in runs:
-                observed = call.observation.ranking(request, TextReader())
-                with _texts_in_errors(response.texts):
-                    await self._reranker.rerank_stream(
-                        request,
-                        texts,
-                        reader=observed.reader,
-                        deadline=deadline,
-                        deliver=response.add,
-                        caller=call.context.caller,
-                        on_work=observed.add_work,
-                    )
-        return await _finish(call, response, runs.chars)
+                await stream.begin()
+            request = request_from(stream.first)
+            observed = call.observation.ranking(request, StreamReader(stream.first))
+            with _texts_in_errors():
+                await self._reranker.rerank_stream(
+                    request,
+                    stream,
+                    reader=observed.reader,
+                    deadline=deadline,
+                    deliver=deliver,
+                    caller=call.context.caller,
+                    on_work=observed.add_work,
+                )
+        return responses[0]
 
 
-async def _finish(
-    call: Call[pb.RerankRequest] | Call[pb.RerankStreamRequest], response: ResponseBuilder, chars: int
+async def _response(
+    call: Call[pb.RerankRequest] | Call[pb.RerankStreamRequest], ranking: Ranking, chars: int
 ) -> pb.RerankResponse:
-    """Send the cost of the call and the headers of the ranking as initial metadata, and return the response."""
-    headers = ranking_headers(score_type=response.score_type, query_truncated=response.query_truncated)
-    await call.send_metadata(cost_headers(chars, response.tokens, response.timing) | headers)
-    return response.build(chars)
+    """Send the cost of the call and the headers of the ranking as initial metadata, and return the response.
+
+    `chars` is the number of characters of all queries and texts.
+    """
+    headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
+    await call.send_metadata(cost_headers(chars, ranking.usage.prompt_tokens, ranking.timing) | headers)
+    return await response_from(ranking, chars)
 
 
 @contextmanager
-def _texts_in_errors(start: int = 0) -> Iterator[None]:
-    """Let the errors of the block name TEI's field `texts`.
-
-    `start` is the number of texts of the stream before those of the block, so that an index counts from the first.
-    """
+def _texts_in_errors() -> Iterator[None]:
+    """Let the errors of the block name TEI's field `texts`."""
     try:
         yield
     except RequestError as error:
-        message, error.field = with_document_name(error, "texts", start=start)
+        message, error.field = with_document_name(error, "texts")
         error.args = (message,)
         raise

@@ -1,16 +1,18 @@
 """Requests and streams of tei.v1. Each message of a stream has one text, and its own query and truncation."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from rerank.tei import tei_pb2 as pb
 from rerank_service.api.grpc.enums import enum_member
+from rerank_service.encoding.preparer import check_chars
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
+from rerank_service.ranking.document import Cut, Document, Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
-from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
+from rerank_service.ranking.request import CutSide, RerankRequest, TooLong, check_query
 from rerank_service.ranking.scores import ScoreType
 
 _CUT_SIDES = {pb.TRUNCATION_DIRECTION_RIGHT: CutSide.RIGHT, pb.TRUNCATION_DIRECTION_LEFT: CutSide.LEFT}
@@ -18,19 +20,53 @@ _CUT_SIDES = {pb.TRUNCATION_DIRECTION_RIGHT: CutSide.RIGHT, pb.TRUNCATION_DIRECT
 Message = pb.RerankRequest | pb.RerankStreamRequest
 
 
-def request_from(message: Message, first: Message) -> RerankRequest:
-    """Return the request of a message. `raw_scores` and `return_text` are those of the first message of the stream.
+def request_from(message: Message) -> RerankRequest:
+    """Return the request of a message: the only one, or the first of a stream.
 
     Raises:
         InvalidRequest: the query is empty, or `truncation_direction` has an unknown value.
     """
+    cut = _cut(message)
     return RerankRequest(
         query=message.query,
-        return_documents=first.return_text,
-        too_long=TooLong.CUT if message.truncate else TooLong.REFUSE,
-        cut_side=enum_member(message, "truncation_direction", _CUT_SIDES),
-        score_type=ScoreType.RAW if first.raw_scores else ScoreType.PROBABILITY,
+        return_documents=message.return_text,
+        too_long=cut.too_long,
+        cut_side=cut.side,
+        score_type=ScoreType.RAW if message.raw_scores else ScoreType.PROBABILITY,
     )
+
+
+def _cut(message: Message) -> Cut:
+    side = enum_member(message, "truncation_direction", _CUT_SIDES)
+    return Cut(TooLong.CUT if message.truncate else TooLong.REFUSE, side)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReader(Reader):
+    """Reads the messages of a stream. Each is a document with its own query and cut."""
+
+    first: pb.RerankStreamRequest
+    """The first message. Its query and its cut are those of the request."""
+
+    def chars(self, raw: pb.RerankStreamRequest) -> int:
+        """Return the length of the text in characters."""
+        return len(raw.text)
+
+    def query_chars(self, raw: pb.RerankStreamRequest) -> int | None:
+        """Return the length of a message's own query in characters. None: it has the query of the request."""
+        return None if raw.query == self.first.query else len(raw.query)
+
+    def read(self, sent: SentDocument, field: str) -> Document:  # noqa: ARG002 - a string is always valid
+        """Return the text with its own query and cut, if they differ from those of the request."""
+        message: pb.RerankStreamRequest = sent.raw
+        cut = _cut(message)
+        return Document(
+            message.text,
+            original=message.text,
+            size=sent.chars,
+            query=None if message.query == self.first.query else message.query,
+            cut=None if cut == _cut(self.first) else cut,
+        )
 
 
 class ReadAheadBuffer:
@@ -81,16 +117,17 @@ async def read_ahead(
         await asyncio.wait([reader])
 
 
-class TextRuns:
-    """A stream split into runs. A run is a sequence of texts with the same query and options: one request."""
+class TextStream:
+    """The messages of a stream, in chunks, and the request that they make together."""
 
     def __init__(self, messages: ReadAheadBuffer, limits: RequestLimits) -> None:
         self._messages = messages
         self._limits = limits
-        self._first = pb.RerankStreamRequest()
-        self._pending: deque[pb.RerankStreamRequest] = deque()
+        self._taken: list[pb.RerankStreamRequest] = []
         self._texts = 0
         self._returned_chars = 0
+        self.first = pb.RerankStreamRequest()
+        """The first message. Its `raw_scores` and `return_text` apply to the whole stream."""
         self.chars = 0
         """Characters of all queries and texts so far."""
 
@@ -100,35 +137,32 @@ class TextRuns:
         Raises:
             InvalidRequest: the stream is empty.
         """
-        self._pending.extend(await self._messages.take())
-        if not self._pending:
+        self._taken = await self._messages.take()
+        if not self._taken:
             raise InvalidRequest("The stream is empty: send at least one text.", field="text", reason="empty_stream")
-        self._first = self._pending[0]
+        self.first = self._taken[0]
 
-    async def __aiter__(self) -> AsyncIterator[tuple[RerankRequest, AsyncIterator[Sequence[str]]]]:
-        """Yield the request and the texts of each run. Read all texts of a run before the next run."""
-        while self._pending:
-            request = request_from(self._pending[0], self._first)
-            yield request, self._run(request)
+    async def __aiter__(self) -> AsyncIterator[Sequence[pb.RerankStreamRequest]]:
+        """Yield the messages from the first one on.
 
-    async def _run(self, request: RerankRequest) -> AsyncIterator[Sequence[str]]:
-        while texts := list(self._take(request)):
-            yield texts
-            if not self._pending:
-                self._pending.extend(await self._messages.take())
+        Raises:
+            InvalidRequest: a message is invalid, or the stream exceeds a limit of the server.
+        """
+        while self._taken:
+            for message in self._taken:
+                self._check(message)
+            yield self._taken
+            self._taken = await self._messages.take()
 
-    def _take(self, request: RerankRequest) -> Iterator[str]:
-        while self._pending and request_from(self._pending[0], self._first) == request:
-            message = self._pending.popleft()
-            self._count(message)
-            yield message.text
-
-    def _count(self, message: pb.RerankStreamRequest) -> None:
-        """Count a text, and check the limits of the stream. The reranker checks the same limits for each run."""
+    def _check(self, message: pb.RerankStreamRequest) -> None:
+        """Count a text, and check the limits of the stream, with TEI's names in errors."""
+        limits = self._limits
+        check_query(message.query)
+        check_chars("query", len(message.query), limits.max_query_chars)
+        enum_member(message, "truncation_direction", _CUT_SIDES)
         self._texts += 1
         self.chars += len(message.query) + len(message.text)
-        self._returned_chars += len(message.text) if self._first.return_text else 0
-        limits = self._limits
+        self._returned_chars += len(message.text) if self.first.return_text else 0
         if self._texts > limits.max_stream_documents:
             raise TooLarge(
                 f"The stream has more than {counted(limits.max_stream_documents, 'text')}, the limit of the server: "

@@ -9,6 +9,7 @@ Rule: pairs have the same tokens and windows as in the server (encoding/preparer
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from types import TracebackType
 from typing import Self
@@ -56,7 +57,10 @@ class BulkScorer:
         self._request = options
         self._limits = limits
         tokenizer = model.tokenizer
-        self._plan = reading_plan(options, limits, max_tokens=tokenizer.max_tokens, template=tokenizer.template_tokens)
+        self._plan_of = partial(
+            reading_plan, limits=limits, max_tokens=tokenizer.max_tokens, template=tokenizer.template_tokens
+        )
+        self._plan = self._plan_of(options)
         scheduler = model.scheduler
         self._runner = BatchRunner(
             model.encoder.score, scheduler.limits, pad_id=model.bundle.manifest.pad_id, clock=scheduler.clock
@@ -116,6 +120,7 @@ class BulkScorer:
         return Preparer(
             request=self._request,
             plan=self._plan,
+            plan_of=self._plan_of,
             tokenizer=self._model.tokenizer,
             reader=StringReader(),
             query=encoded,

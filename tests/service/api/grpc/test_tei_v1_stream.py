@@ -1,5 +1,6 @@
 """The stream of tei.v1 over a real port, called with the stubs of tei-client."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -94,8 +95,82 @@ async def test_each_text_has_its_own_query(adding: Bundle) -> None:
         ]
         assert [rank.score for rank in response.ranks[:4]] == [1.0] * 4
         cost = response.metadata
-        assert (cost.compute_chars, cost.compute_tokens) == (14, 10)
+        assert (cost.compute_chars, cost.compute_tokens) == (14, 8)  # equal pairs are scored once
         assert cost.total_time_ns >= cost.inference_time_ns > 0
+
+
+async def test_texts_with_different_options_share_a_batch(edges: Served, stub: Any) -> None:
+    """While one text is scored, those of other queries and truncations are read, and wait together."""
+    core = edges.core
+    core.score.hold()
+    call = stub.RerankStream()
+    await call.write(stream_request("1"))
+    await core.score.started()
+    for number in range(8):
+        await call.write(stream_request("2 3", query=str(number), truncate=number % 2 == 0))
+    await call.done_writing()
+    while core.model.scheduler.waiting < 8:
+        await asyncio.sleep(0.001)
+    core.score.release()
+    assert len((await call).ranks) == 9
+    assert [len(batch) for batch in core.score.batches] == [1, 8]
+
+
+async def test_accepted_stream_goes_on_while_the_server_drains(edges: Served, stub: Any) -> None:
+    """A new query is no new request."""
+    core = edges.core
+    core.score.hold()
+    call = stub.RerankStream()
+    await call.write(stream_request("1"))
+    await core.score.started()
+    core.admission.close()
+    await call.write(stream_request("2", query="1", truncate=True))
+    await call.done_writing()
+    core.score.release()
+    assert [rank.index for rank in (await call).ranks] == [1, 0]
+
+
+LONG = " ".join(["1"] * 40)
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (stream_request(LONG, query="1"), r"texts\[2\] is too long: beside this query, at most 28 tokens"),
+        (stream_request("1", query=LONG), "query has 40 tokens and leaves too little room"),
+        (stream_request("1", query="1" * 100_001), "query has 100,001 characters"),
+    ],
+    ids=["text", "query tokens", "query characters"],
+)
+async def test_options_of_each_text_are_checked(stub: Any, last: Any, words: str) -> None:
+    """A text without `truncate` must fit, whatever the texts before it allow."""
+    with pytest.raises(grpc.aio.AioRpcError, match=words) as caught:
+        await stub.RerankStream(iter([stream_request("1", truncate=True), stream_request(LONG, truncate=True), last]))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_long_query_of_a_text_is_cut_on_its_side(adding: Bundle) -> None:
+    """The header of the response says that a query was cut. Each text counts the tokens of its query that are left."""
+    query = " ".join(["1"] * 20 + ["2"] * 20)
+    left = theirs.TRUNCATION_DIRECTION_LEFT
+    async with (
+        running(adding) as core,
+        served(core) as edges,
+        grpc.aio.insecure_channel(edges.address) as channel,
+    ):
+        call = their_grpc.RerankStub(channel).RerankStream(
+            iter(
+                [
+                    stream_request("1", query="1", raw_scores=True),
+                    stream_request("1", query=query, truncate=True),
+                    stream_request("1", query=query, truncate=True, truncation_direction=left),
+                ]
+            )
+        )
+        scores = dict(ranked(await call))
+        assert scores[0] == 2
+        assert scores[0] < scores[1] < scores[2]
+        assert dict(await call.initial_metadata())["x-query-truncated"] == "true"
 
 
 async def test_long_stream_keeps_its_indexes(stub: Any) -> None:
