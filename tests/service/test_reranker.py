@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rerank_service.api.http.documents import JsonReader
 from rerank_service.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -23,7 +24,10 @@ from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
 from rerank_service.ranking.results import RankedDocument
+from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.fair_threads import FairThreads
+from rerank_service.scheduling.stoppable import CallStopped
 from support.limits import request_limits
 from support.running import DocumentReader, Running, running
 from support.small import BOOM, NAN, logit
@@ -170,6 +174,35 @@ async def test_expired_request_leaves_nothing_behind(core: Running) -> None:
     core.score.release()
     await first
     assert len(await core.rank("0", "4")) == 1
+    assert core.idle()
+
+
+async def test_text_of_a_cancelled_request_is_not_written(core: Running) -> None:
+    """An object that the thread reads when its request ends. A large one would keep the thread for seconds."""
+    begun, cancelled = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    class HeldReader(JsonReader):
+        def read(self, sent: SentDocument, field: str) -> Document:
+            begun.set()
+            cancelled.wait()
+            try:
+                return super().read(sent, field)
+            except CallStopped as error:
+                errors.append(error)
+                raise
+
+    with FairThreads(1, "test") as threads:
+        reranker = Reranker(core.registry, core.admissions, core.reranker.limits, threads)
+        document = {"numbers": list(range(10)), "other": 1}
+        ranking = asyncio.create_task(
+            reranker.rerank(RerankRequest(query="0"), [document], reader=HeldReader(), deadline=Deadline.after(60))
+        )
+        await asyncio.to_thread(begun.wait)
+        ranking.cancel()
+        await asyncio.wait([ranking])
+        cancelled.set()
+    assert len(errors) == 1
     assert core.idle()
 
 

@@ -4,17 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
+from rerank_service.encoding.yaml_text import yaml_text
 from rerank_service.errors import InvalidRequest, excerpt
 from rerank_service.quantities import counted
 from rerank_service.surrogates import parse_json
 
 MAX_DEPTH = 24
 """Maximum nesting depth of an object, in levels. The parsers of protobuf stop at about 30 levels of a Struct."""
-
-_UNLIMITED = 2**31 - 1  # the widest line that libyaml accepts
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # with libyaml, if PyYAML has it: 10 times as fast
 
 
 def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: str) -> str:
@@ -26,6 +22,7 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
 
     Raises:
         InvalidRequest: the object has no field to rank, or it is nested too deeply.
+        CallStopped: the request has ended meanwhile.
     """
     names = rank_fields or value.keys()
     ranked = {name: value[name] for name in names if value.get(name) is not None}
@@ -64,27 +61,15 @@ def _bare(value: Any) -> str:
         case str():
             return value
         case dict() | list():
-            return _yaml(value)
+            return yaml_text(value)
         case _:
             return json.dumps(value)
 
 
 def _line(name: str, value: Any) -> str:
     if isinstance(value, dict | list) and value:
-        return _yaml({name: value})
+        return yaml_text({name: value})
     return f"{name}: {_bare(value)}"
-
-
-def _yaml(value: Any) -> str:
-    """Return block YAML of unlimited width that keeps Unicode characters."""
-    text = _dumped(value, _Dumper)
-    if "\\U" in text:  # libyaml escapes characters beyond the basic plane, such as emoji; PyYAML's own writer does not
-        text = _dumped(value, yaml.SafeDumper)
-    return text.rstrip("\n")
-
-
-def _dumped(value: Any, dumper: Any) -> str:
-    return str(yaml.dump(value, Dumper=dumper, width=_UNLIMITED, allow_unicode=True, sort_keys=False))
 
 
 def parse_object(text: str | bytes, *, field: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rerank_service.quantities import counted
 from rerank_service.ranking.document import Cut, Document, Reader, SentDocument, Span
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.scheduling.batching import EncodedPair, KeyedPair
+from rerank_service.scheduling.stoppable import check_stopped
 
 _REJECT_IF_CUT = {TooLong.REFUSE, TooLong.WHOLE}
 
@@ -70,6 +71,7 @@ class Preparer:
 
         Raises:
             InvalidRequest: a document is invalid or too long; the error names it.
+            CallStopped: the request has ended meanwhile.
         """
         documents = [self._read(document, index) for index, document in enumerate(sent, first)]
         return [
@@ -79,6 +81,7 @@ class Preparer:
         ]
 
     def _read(self, sent: SentDocument, index: int) -> _ReadDocument:
+        check_stopped()
         field = f"documents[{index}]"
         check_chars(field, sent.chars, self.max_chars)  # before the work of reading it
         document = self.reader.read(sent, field)
@@ -98,6 +101,7 @@ class Preparer:
 
     def encode(self, documents: Sequence[_ReadDocument]) -> list[PreparedDocument]:
         """Tokenize documents into pairs with the query."""
+        check_stopped()
         whole = self.plan.longest_whole(self.query.room)
         pairs = self.tokenizer.encode_documents(
             self.query,

@@ -10,6 +10,7 @@ from rerank_service.ranking.document import Span
 from rerank_service.ranking.highlights import ScoredText
 from rerank_service.ranking.request import CutSide
 from rerank_service.scheduling.batching import EncodedPair, KeyedPair
+from rerank_service.scheduling.stoppable import check_stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,16 @@ class PreparedSentences:
 
 
 def prepare_sentences(preparer: Preparer, texts: Sequence[ScoredText]) -> list[PreparedSentences]:
-    """Return the sentences of documents that were scored. Blocks."""
+    """Return the sentences of documents that were scored. Blocks.
+
+    Raises:
+        CallStopped: the request has ended meanwhile.
+    """
     return [_prepare(preparer.with_own(scored.document.query, scored.document.cut), scored) for scored in texts]
 
 
 def _prepare(preparer: Preparer, scored: ScoredText) -> PreparedSentences:
+    check_stopped()
     text = scored.document.text
     start, end = _scored_part(preparer, scored)
     spans = [(start + first, start + last) for first, last in sentence_spans(text[start:end])]

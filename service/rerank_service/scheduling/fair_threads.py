@@ -6,11 +6,14 @@ to the groups in turn.
 """
 
 import asyncio
+import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
+
+from rerank_service.scheduling.stoppable import stoppable
 
 _MAX_GROUPS = 64
 """Maximum number of groups that always have a thread. The calls of further ones may wait for others."""
@@ -40,13 +43,20 @@ class FairThreads:
         self._pool.shutdown()
 
     async def run(self, group: str, call: Callable[[], T]) -> T:
-        """Run a blocking call in a thread, and return its result. Calls of one group start in order."""
+        """Run a blocking call in a thread, and return its result. Calls of one group start in order.
+
+        If the caller is cancelled, the call ends at its next `check_stopped`.
+        """
         loop = asyncio.get_running_loop()
         await self._thread(group)
-        running = self._pool.submit(call)
-        # a cancelled caller does not stop the call, so the thread is free only at its end
+        stopped = threading.Event()
+        running = self._pool.submit(stoppable, call, stopped)
+        # a cancelled caller stops the call at its next step only, and the thread is free at its end
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release, group))
-        return await asyncio.wrap_future(running)
+        try:
+            return await asyncio.wrap_future(running)
+        finally:
+            stopped.set()
 
     async def _thread(self, group: str) -> None:
         """Wait for a thread."""

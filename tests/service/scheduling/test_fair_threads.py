@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from rerank_service.scheduling.fair_threads import FairThreads
+from rerank_service.scheduling.stoppable import check_stopped
 
 
 class Held:
@@ -113,3 +114,21 @@ async def test_errors_reach_the_caller() -> None:
         with pytest.raises(ValueError, match="no"):
             await threads.run("a", fail)
         assert await threads.run("a", lambda: 1) == 1
+
+
+async def test_cancelled_caller_stops_its_call() -> None:
+    """Otherwise the end of the block would wait for the call without end."""
+    begun = threading.Event()
+
+    def endless() -> None:
+        while True:
+            begun.set()
+            check_stopped()
+
+    with FairThreads(1, "test") as threads:
+        task = asyncio.create_task(threads.run("a", endless))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
