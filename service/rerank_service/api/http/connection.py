@@ -6,7 +6,8 @@
 | sends a body slowly | the handler stops waiting (request_body.py) | 408 and close |
 | goes on with a body after the response | `progress_timeout` after the response | close |
 | sends no next request | `idle_timeout` (uvicorn) | close |
-| does not read the response | `progress_timeout` without a byte taken | reset |
+| reads the response slowly | `progress_timeout` with less than 1 KiB taken | reset |
+| does not read a response that the kernel has | `progress_timeout`, also after a close | reset by the kernel |
 """
 
 import asyncio
@@ -16,7 +17,8 @@ import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from rerank_service.api.http.options import ConnectionLimits
+from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
+from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
 
 _log = structlog.get_logger()
 
@@ -61,6 +63,7 @@ class LimitedConnection(H11Protocol):
             transport.abort()
             return
         transport.set_write_buffer_limits(high=1)  # pause_writing is called for every response that waits
+        limit_unread_time(transport, self._limits.progress_timeout)
         self._start_request_timer(self._limits.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -112,12 +115,12 @@ class LimitedConnection(H11Protocol):
             self._request_timer = None
 
     def _start_read_timer(self) -> None:
-        left = self.transport.get_write_buffer_size()
+        left = unread_bytes(self.transport)
         self._read_timer = self.loop.call_later(self._limits.progress_timeout, self._check_reader, left)
 
     def _check_reader(self, before: int) -> None:
-        """Reset the connection if the client has read nothing since the timer started."""
-        if self.transport.get_write_buffer_size() >= before:
+        """Reset the connection if the client has read less than 1 KiB since the timer started."""
+        if unread_bytes(self.transport) > before - MIN_PROGRESS_BYTES:
             self.transport.abort()
         else:
             self._start_read_timer()

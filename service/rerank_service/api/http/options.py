@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from rerank_service.api.address import ListenAddress
 from rerank_service.api.tls.store import CertificateStore
 
+MIN_PROGRESS_BYTES = 1024
+"""A client that sends or reads fewer bytes in `progress_timeout` seconds is too slow, even if it sends one a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
@@ -15,7 +18,7 @@ class ConnectionLimits:
     header_timeout: float
     """Seconds for the TLS handshake, and for the headers of a request."""
     progress_timeout: float
-    """Seconds in which 1 KiB of a body must arrive, and in which a client must read a part of a response."""
+    """Seconds in which 1 KiB of a body must arrive, and in which a client must read 1 KiB of a response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

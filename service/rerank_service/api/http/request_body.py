@@ -9,6 +9,7 @@ from fastapi import Request
 
 from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, codings_of
 from rerank_service.api.http.json_parts import is_large, parse_in_parts
+from rerank_service.api.http.options import MIN_PROGRESS_BYTES
 from rerank_service.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from rerank_service.json_types import json_type
 from rerank_service.quantities import counted
@@ -18,9 +19,6 @@ _UNAUTHENTICATED_BYTES = 64 * 1024
 """Size up to which a body is read before its API key is checked: the form of a 401 depends on the keys of the body."""
 _MIN_PIECE_WORK = 1024
 """Bytes that a smaller piece counts as: a body can have millions of frames or members that are empty."""
-
-_MIN_PROGRESS_BYTES = 1024
-"""A client that sends fewer bytes in `progress_timeout` seconds is too slow, even if it sends one each second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +77,13 @@ async def _timely(parts: AsyncIterator[bytes], seconds: float) -> AsyncIterator[
                 part = await anext(parts, None)
         except TimeoutError as error:
             raise BodyTooSlow(
-                f"Less than {_MIN_PROGRESS_BYTES} bytes of the body arrived in {seconds:g} s: send it faster.",
+                f"Less than {MIN_PROGRESS_BYTES} bytes of the body arrived in {seconds:g} s: send it faster.",
                 reason="body_too_slow",
             ) from error
         if part is None:
             return
         received += len(part)
-        if received >= _MIN_PROGRESS_BYTES:
+        if received >= MIN_PROGRESS_BYTES:
             received, end = 0, clock() + seconds
         yield part
 

@@ -27,6 +27,7 @@ from support.http2 import (
     headers,
     message,
 )
+from support.network import server_state, user_timeouts
 from support.running import Running, served
 from support.tls import OWN_CONNECTION, tls_served, write_pems
 
@@ -135,18 +136,16 @@ async def test_reader_that_does_not_read_is_ended(core: Running) -> None:
             sending = asyncio.create_task(loop.sock_sendall(client, START_WITH_LARGE_WINDOWS + calls))
             await asyncio.wait([sending], timeout=60)
             local = client.getsockname()[1]
-            while _is_established(edges.grpc.port, local):
+            while server_state(edges.grpc.port, local) == "01":
                 await asyncio.sleep(0.01)
             sending.cancel()
 
 
-def _is_established(port: int, client_port: int) -> bool:
-    """Return whether the server's side of a connection is open, as the kernel says (/proc/net/tcp)."""
-    lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()]
-    return any(
-        line[1].endswith(f":{port:04X}") and line[2].endswith(f":{client_port:04X}") and line[3] == "01"
-        for line in lines
-    )
+async def test_unread_responses_end_in_the_kernel_too(core: Running) -> None:
+    """gRPC sets this time by itself, if the server sends pings."""
+    async with served(core, progress_timeout=7.0) as edges:
+        await edges.client.rerank("0", ["1"])
+        assert set(user_timeouts(edges.grpc.port)) == {7000}
 
 
 async def test_connections_above_the_maximum_are_closed(core: Running) -> None:

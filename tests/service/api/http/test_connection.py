@@ -18,15 +18,18 @@ import structlog
 import trustme
 
 from rerank_service.api.http.app import build_app
-from rerank_service.api.http.options import ConnectionLimits
+from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.server import RestEdge, listening
+from rerank_service.api.http.unread_bytes import unread_bytes
 from rerank_service.api.tls.store import CertificateStore
 from support.limits import rest_options
+from support.network import server_state
 from support.running import Served
 from support.tls import write_pems
 
 _HEAD = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n"
 _LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+_PAGE = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
 _SHORT, _LONG = 0.3, 1000.0
 
 
@@ -143,10 +146,52 @@ async def test_reader_that_does_not_read_is_ended(edges: Served) -> None:
         writer.transport.abort()
 
 
+@pytest.mark.parametrize("header", [b"", b"connection: close\r\n"], ids=["open", "closed"])
+async def test_unread_response_in_the_kernel_is_reset(edges: Served, header: bytes) -> None:
+    """Also if the server has closed the connection. Without a limit, the kernel would keep it without end."""
+    async with _serving(edges, progress=_SHORT, idle_timeout=_LONG) as edge:
+        with _small_window() as client:
+            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", edge.port))
+            client.send(_PAGE[:-2] + header + b"\r\n")
+            while not edge._server.server_state.total_requests:
+                await asyncio.sleep(0.01)
+            while server_state(edge.port, client.getsockname()[1]) is not None:
+                await asyncio.sleep(0.01)
+
+
+def _small_window() -> socket.socket:
+    """Return a socket whose kernel receives a few KiB that are not read."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    client.setblocking(False)
+    return client
+
+
+async def test_bytes_that_the_kernel_sends_are_progress(edges: Served) -> None:
+    """The buffer of asyncio shrinks in large steps only. A slow reader would seem to read nothing."""
+    async with _serving(edges) as edge:
+        loop = asyncio.get_running_loop()
+        with _small_window() as client:
+            await loop.sock_connect(client, ("127.0.0.1", edge.port))
+            await loop.sock_sendall(client, _PAGE * 100)
+            opened = edge._server.server_state.connections
+            while not opened or not next(iter(opened)).transport.get_write_buffer_size():
+                await asyncio.sleep(0.01)
+            connection: Any = next(iter(opened))
+            waiting, before = connection.transport.get_write_buffer_size(), unread_bytes(connection.transport)
+            while unread_bytes(connection.transport) > before - MIN_PROGRESS_BYTES:
+                await loop.sock_recv(client, 100)
+            assert connection.transport.get_write_buffer_size() == waiting
+            connection._check_reader(before)
+            assert not connection.transport.is_closing()
+            connection._check_reader(unread_bytes(connection.transport) + MIN_PROGRESS_BYTES - 1)
+            assert connection.transport.is_closing()
+
+
 async def _ask_forever(writer: asyncio.StreamWriter) -> None:
     try:
         while True:
-            writer.write(_LIVE.replace(b"/health/live", b"/openapi.json"))
+            writer.write(_PAGE)
             await writer.drain()
             await asyncio.sleep(0)
     except ConnectionError:
@@ -166,7 +211,7 @@ async def test_slow_reader_with_progress_gets_its_response(edges: Served) -> Non
     async with _serving(edges, progress=_SHORT) as edge:
         reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, limit=1024)
         wanted = 20
-        writer.write(_LIVE.replace(b"/health/live", b"/openapi.json") * wanted)
+        writer.write(_PAGE * wanted)
         received = b""
         while received.count(b"HTTP/1.1 200") < wanted:
             await asyncio.sleep(_SHORT / 30)

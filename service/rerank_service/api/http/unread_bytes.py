@@ -1,0 +1,25 @@
+"""The unread bytes of responses.
+
+Small responses are in the buffer of the kernel, where asyncio does not see them. A connection is then idle, and the
+kernel would keep such bytes without end, also after the connection is closed.
+"""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+
+
+def limit_unread_time(transport: asyncio.BaseTransport, seconds: float) -> None:
+    """Let the kernel reset a TCP connection if its client takes no bytes for that time, also after it is closed."""
+    connection: socket.socket = transport.get_extra_info("socket")
+    if connection.family is not socket.AF_UNIX:
+        milliseconds = min(round(seconds * 1000), 2**31 - 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def unread_bytes(transport: asyncio.Transport) -> int:
+    """Return the number of bytes in the buffers of asyncio and the kernel."""
+    queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    return transport.get_write_buffer_size() + int(struct.unpack("i", queued)[0])
