@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
-from support.proto_contract import breaking, compiled, contract, read_baseline, write_baseline
+from support.proto_contract import FILES, breaking, compiled, contract, read_baseline, removed, write_baseline
+from upgrade.recorded import DESCRIPTORS
 
 _ACCEPT = (
     "the contract has changed without breaking callers: run `make proto-baseline` and commit tests/proto/baseline.json"
@@ -23,6 +25,20 @@ def test_the_contract_has_no_breaking_change() -> None:
 def test_the_baseline_contains_the_whole_contract() -> None:
     """Otherwise a new field could be removed later without a failing test."""
     assert contract(read_baseline()) == contract(compiled()), _ACCEPT
+
+
+def _released() -> FileDescriptorSet:
+    """Return the descriptors of a released version, without files of others."""
+    released = json_format.ParseDict(DESCRIPTORS, FileDescriptorSet())
+    return FileDescriptorSet(file=[file for file in released.file if file.name in FILES])
+
+
+def test_the_contract_keeps_all_of_a_release() -> None:
+    """Nothing of a released version is changed or removed, also if its number is reserved: its callers use it."""
+    released = _released()
+    assert len(released.file) == 1
+    assert breaking(released, compiled()) == []
+    assert removed(released, compiled()) == []
 
 
 def _message(file: FileDescriptorProto, name: str) -> DescriptorProto:
@@ -76,6 +92,18 @@ def _unary(file: FileDescriptorProto) -> None:
     file.service[0].method[1].server_streaming = False
 
 
+def _move_file(file: FileDescriptorProto) -> None:
+    file.name = "rerank/v2/rerank.proto"
+
+
+def _rename_package_of_java(file: FileDescriptorProto) -> None:
+    file.options.java_package = "com.example"
+
+
+def _remove_package_of_go(file: FileDescriptorProto) -> None:
+    file.options.ClearField("go_package")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -88,6 +116,8 @@ def _unary(file: FileDescriptorProto) -> None:
         (_remove_message, r"rerank\.v1\.Timing \(message\) was removed"),
         (_remove_value, r"rerank\.v1\.ScoreType: `SCORE_TYPE_PROBABILITY = 1` was removed"),
         (_remove_method, r"rerank\.v1\.Rerank\.RerankStream .* was removed"),
+        (_rename_package_of_java, r"option java_package was `io\..*` and is `com\.example`"),
+        (_remove_package_of_go, r"option go_package \(.*\) was removed"),
         (_unary, r"returns \(stream .* and is .* returns \(rerank"),
     ],
 )
@@ -107,6 +137,23 @@ def test_the_number_of_a_removed_field_stays_reserved() -> None:
     assert breaking(before, reserved) == []
     _remove(freed.file[0], "RerankRequest", "top_n")
     assert breaking(reserved, freed) == [f"rerank.v1.RerankRequest: `reserved {number};` was removed: restore it"]
+    (line,) = removed(before, reserved)
+    assert line.startswith("rerank.v1.RerankRequest, number ")
+
+
+def test_a_reserved_name_stays_reserved() -> None:
+    """JSON has names instead of numbers: an old caller would send another value by the name."""
+    reserved = compiled()
+    _message(reserved.file[0], "RerankRequest").reserved_name.append("old")
+    assert breaking(compiled(), reserved) == []
+    assert breaking(reserved, compiled()) == ['rerank.v1.RerankRequest: `reserved "old";` was removed: restore it']
+
+
+def test_a_moved_file_is_reported() -> None:
+    """Generated code is imported by the name of its file."""
+    moved = compiled()
+    _move_file(moved.file[0])
+    assert breaking(compiled(), moved)[0] == ("rerank/v1/rerank.proto (package rerank.v1) was removed: restore it")
 
 
 def test_a_breaking_contract_does_not_become_the_baseline(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ BASELINE = Path(__file__).parents[1] / "proto" / "baseline.json"
 _PROTO = Path(__file__).parents[2] / "proto"
 
 Key = tuple[str, int | None]
-"""Full name of a message, enum, service or method; with a number, of one of its fields or values."""
+"""Name of a file, an option of a file, or the full name of a message, enum, service or method; with a number, of one of
+its fields or values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Contract:
     """Each element with all that must stay the same: name, type, label, oneof."""
     reserved: Mapping[str, Sequence[range]]
     """Numbers that a message or an enum never uses again."""
+    reserved_names: Mapping[str, Sequence[str]]
+    """Names that a message or an enum never uses again: JSON has names instead of numbers."""
 
     def may_lack(self, owner: str, number: int | None) -> bool:
         """Tell whether a number is reserved, or lacks because its owner does, which is reported by itself."""
@@ -65,7 +68,9 @@ def contract(files: FileDescriptorSet) -> Contract:
     """Return the contract of a set of files."""
     elements: dict[Key, str] = {}
     reserved: dict[str, Sequence[range]] = {}
+    reserved_names: dict[str, Sequence[str]] = {}
     for file in files.file:
+        elements |= _file(file)
         for service in file.service:
             owner = f"{file.package}.{service.name}"
             elements[owner, None] = "service"
@@ -73,10 +78,12 @@ def contract(files: FileDescriptorSet) -> Contract:
         for name, message in _messages(file.package, file.message_type):
             elements |= _message(name, message)
             reserved[name] = [range(one.start, one.end) for one in message.reserved_range]
+            reserved_names[name] = list(message.reserved_name)
         for name, enum in _enums(file):
             elements |= _enum(name, enum)
             reserved[name] = [range(one.start, one.end + 1) for one in enum.reserved_range]
-    return Contract(elements, reserved)
+            reserved_names[name] = list(enum.reserved_name)
+    return Contract(elements, reserved, reserved_names)
 
 
 def breaking(before: FileDescriptorSet, after: FileDescriptorSet) -> list[str]:
@@ -93,7 +100,16 @@ def breaking(before: FileDescriptorSet, after: FileDescriptorSet) -> list[str]:
         kept = new.reserved.get(owner, ranges)
         freed = [numbers for numbers in ranges if not any(numbers[0] in now and numbers[-1] in now for now in kept)]
         lines += [f"{owner}: `reserved {_written(numbers)};` was removed: restore it" for numbers in freed]
+    for owner, names in old.reserved_names.items():
+        free = sorted({*names} - {*new.reserved_names.get(owner, names)})
+        lines += [f'{owner}: `reserved "{name}";` was removed: restore it' for name in free]
     return lines
+
+
+def removed(before: FileDescriptorSet, after: FileDescriptorSet) -> list[str]:
+    """Return each element of the contract before that is gone, those whose numbers are reserved included."""
+    old, new = contract(before), contract(after)
+    return [f"{_shown(*key)}: `{was}`" for key, was in old.elements.items() if key not in new.elements]
 
 
 def write_baseline(path: Path = BASELINE, describe: Callable[[], FileDescriptorSet] = compiled) -> list[str]:
@@ -136,6 +152,14 @@ def _enums(file: FileDescriptorProto) -> Iterator[tuple[str, EnumDescriptorProto
     scopes = [(file.package, file.enum_type)]
     scopes += [(name, message.enum_type) for name, message in _messages(file.package, file.message_type)]
     return ((f"{scope}.{enum.name}", enum) for scope, enums in scopes for enum in enums)
+
+
+def _file(file: FileDescriptorProto) -> dict[Key, str]:
+    """Return the file, which generated code is named by, and the options that name packages of other languages."""
+    elements: dict[Key, str] = {(file.name, None): f"package {file.package}"}
+    return elements | {
+        (f"{file.name}, option {option.name}", None): str(value) for option, value in file.options.ListFields()
+    }
 
 
 def _message(name: str, message: DescriptorProto) -> dict[Key, str]:
