@@ -1,4 +1,4 @@
-"""Several replicas behind the typed client: a restart, a killed replica and a draining one lose no call."""
+"""Several replicas behind the typed client: a killed one loses no call. tests/upgrade/test_rolling.py restarts them."""
 
 import asyncio
 import json
@@ -55,20 +55,6 @@ async def test_killed_replica_loses_no_call(start: Start) -> None:
         replicas[0].popen.kill()
         for _ in range(_CONCURRENT):
             await answered.get()
-
-
-async def test_rolling_restart_loses_no_call(start: Start) -> None:
-    """Each replica drains, ends and starts again on its port. The next one follows when the client uses it again."""
-    replicas = [start(*_OPTIONS) for _ in range(2)]
-    async with _load(_target(replicas)) as answered:
-        for number, replica in enumerate(replicas):
-            await answered.get()
-            replica.popen.terminate()
-            assert await asyncio.to_thread(replica.ended) == 0
-            port, name = replica.grpc.rpartition(":")[2], f"restarted-{number}"
-            await asyncio.to_thread(start, *_OPTIONS, "--grpc-port", port, "--model-name", name)
-            while await answered.get() != name:
-                pass
 
 
 def test_large_request_can_be_sent_again() -> None:

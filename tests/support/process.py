@@ -59,9 +59,9 @@ Start = Callable[..., Process]
 """Function with the arguments of `started`."""
 
 
-def command(*arguments: str) -> list[str]:
-    """Return a command line of `rerank`."""
-    return [sys.executable, "-m", "rerank_service", *arguments]
+def command(*arguments: str, python: str = sys.executable) -> list[str]:
+    """Return a command line of `rerank`. `python` is the interpreter of an environment that has it."""
+    return [python, "-m", "rerank_service", *arguments]
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -71,9 +71,15 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(*arguments: str, prefix: Sequence[str] = (), **variables: str) -> Iterator[Process]:
-    """Run `rerank serve` on free ports, and kill it at the end of the block. `prefix` is a command that runs it."""
-    serve = [*prefix, *command("serve", "--grpc-port", "0", "--rest-port", "0", "--log-format", "json", *arguments)]
+def started(
+    *arguments: str, prefix: Sequence[str] = (), python: str = sys.executable, **variables: str
+) -> Iterator[Process]:
+    """Run `rerank serve` on free ports, and kill it at the end of the block.
+
+    `prefix` is a command that runs it. `python` is the interpreter of an environment that has it.
+    """
+    options = ("--grpc-port", "0", "--rest-port", "0", "--log-format", "json", *arguments)
+    serve = [*prefix, *command("serve", *options, python=python)]
     with subprocess.Popen(
         serve,
         stderr=subprocess.PIPE,
