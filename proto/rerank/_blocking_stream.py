@@ -82,7 +82,7 @@ def stream_responses(
                     yield response
             return
         except CallFailed as failed:
-            may_repeat = (attempt.close() or again) and not responded
+            may_repeat = (attempt.close() or again) and not responded and not failed.cancelled_here
             pause = budget.pause(failed.error) if may_repeat else None
             if pause is None:
                 raise failed.error from failed.cause

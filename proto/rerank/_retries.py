@@ -15,7 +15,7 @@ import grpc
 
 from rerank._lifetime import AsyncLifetime, Lifetime
 from rerank._status import translated
-from rerank.errors import Overloaded, RerankError, Unavailable
+from rerank.errors import Cancelled, Overloaded, RerankError, Unavailable
 
 T = TypeVar("T")
 
@@ -25,6 +25,9 @@ _FIRST_PAUSE_SECONDS = 0.1
 _MAX_PAUSE_SECONDS = 5.0
 _MAX_TIMEOUT_SECONDS = 366 * 24 * 3600.0
 """Longest deadline of a try. A much longer one overflows in gRPC, and would be over at once."""
+_TEMPORARY = (Overloaded, Unavailable, Cancelled)
+"""Errors after which a repetition helps. A server that stops ends calls that it has not accepted yet with CANCELLED
+(docs/decisions/0066)."""
 _DEFAULT_BUDGET_SECONDS = 60.0
 """Time for pauses if the caller sets no timeout: the default deadline of a server."""
 
@@ -85,7 +88,7 @@ class Budget:
         try. The pause is the one that the server asks for, and up to 0.1 s, 0.2 s, 0.4 s … 5 s of random time ("full
         jitter"), so that clients do not return all at once.
         """
-        if self._tries == self._policy.retries or not isinstance(error, Overloaded | Unavailable):
+        if self._tries == self._policy.retries or not isinstance(error, _TEMPORARY):
             return None
         most = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._tries, 10), _MAX_PAUSE_SECONDS)
         self._tries += 1
@@ -142,3 +145,5 @@ class CallFailed(Exception):
         super().__init__()
         self.cause = cause
         self.error = translated(cause)
+        self.cancelled_here = isinstance(cause, grpc.Future) and cause.cancelled()
+        """True if this process cancelled the call."""

@@ -69,9 +69,9 @@ class RerankClient(BlockingClient):
             tls_key: PEM file of the private key of `tls_cert`.
             timeout: time for each call, in seconds, including its repetitions. None: the default of the server (60 s
                 unless configured) for each try.
-            retries: maximum number of repetitions of a call that fails with `Unavailable` or `Overloaded`. The client
-                pauses as long as the server asks for. A call whose time (60 s without `timeout`) would end during the
-                pause fails at once. 0: no repetition.
+            retries: maximum number of repetitions of a call that fails with `Unavailable` or `Overloaded`, or that the
+                server cancels because it stops. The client pauses as long as the server asks for. A call whose time
+                (60 s without `timeout`) would end during the pause fails at once. 0: no repetition.
             compress: compress requests with gzip, and ask for compressed responses. For slow networks.
             options: more gRPC channel options. They override the options of this client.
 

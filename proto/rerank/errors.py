@@ -162,7 +162,7 @@ class DeadlineExceeded(RerankError):
 
 
 class Cancelled(RerankError):
-    """The call was cancelled, for example because another thread closed the client."""
+    """Another thread closed the client or cancelled the call, or the server did so because it stops."""
 
     default_status = grpc.StatusCode.CANCELLED
 

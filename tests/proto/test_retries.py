@@ -29,14 +29,15 @@ from support.running import Running
 from support.scripted import Reply, busy_status, scripted
 
 DOWN = Reply(grpc.StatusCode.UNAVAILABLE)
+STOPPING = Reply(grpc.StatusCode.CANCELLED)
 BUSY = Reply(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=0.01)
 OK = Reply()
 
 
 @pytest.mark.parametrize("method", ["rerank", "rerank_stream"])
 async def test_a_call_is_repeated_while_the_server_is_down_or_busy(call: Callable[..., Call], method: str) -> None:
-    """Three times, unless the client sets another number."""
-    with scripted(DOWN, BUSY, DOWN, OK) as server:
+    """Three times, unless the client sets another number. A server that stops cancels calls, too."""
+    with scripted(DOWN, BUSY, STOPPING, OK) as server:
         await call(server)(method, "q", ["d"])
         assert len(server.calls) == 4
 

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from rerank.errors import (
+    Cancelled,
     DeadlineExceeded,
     Internal,
     InvalidArgument,
@@ -38,7 +39,7 @@ class Failure(Enum):
     """No call can succeed, for example because the API key is wrong."""
 
 
-_BUSY = (Overloaded, Unavailable, DeadlineExceeded)
+_BUSY = (Overloaded, Unavailable, Cancelled, DeadlineExceeded)
 _REQUEST = (InvalidArgument, Internal, ResourceExhausted)
 """A ResourceExhausted that is no Overloaded: the message exceeds the limit of the server."""
 _NO_RESPONSE = 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rerank.errors import (
+    Cancelled,
     DeadlineExceeded,
     InvalidArgument,
     Overloaded,
@@ -103,6 +104,7 @@ def test_the_meaning_of_a_failure(error: Exception, meaning: Failure) -> None:
         (ResourceExhausted, Failure.REQUEST),  # the message is too large
         (Overloaded, Failure.BUSY),
         (Unavailable, Failure.BUSY),
+        (Cancelled, Failure.BUSY),
         (DeadlineExceeded, Failure.BUSY),
         (Unauthenticated, Failure.FATAL),
     ],
