@@ -11,6 +11,9 @@ OPENVINO_VENV ?= .venv-openvino
 DOCS_VENV ?= .venv-docs
 LOWEST_VENV ?= .venv-lowest
 LOWEST_PYTHON ?= python3.11
+OLD_VENV ?= .venv-old
+# The last tag before this commit. Before there is a tag: the commit of version 0.1.0
+OLD ?= $(or $(shell git describe --tags --abbrev=0 HEAD^ 2>/dev/null),4797291)
 PIP_AUDIT := pip-audit==2.10.1
 OPENVINO_RUNTIME ?= onnxruntime-openvino==1.24.1
 BASE ?= python:3.12-slim
@@ -75,8 +78,9 @@ OF_lowest-test := LOWEST_VENV LOWEST_PYTHON
 OF_wheel-test := WHEEL_VENV
 OF_site := DOCS_VENV
 OF_site-serve := DOCS_VENV
-OF_nightly := $(OF_export-test) $(OF_openvino-test) $(OF_test-ray) $(OF_test-clients) $(OF_lowest-test)
-OF_clean := EXPORT_VENV WHEEL_VENV OPENVINO_VENV GPU_VENV RAY_VENV LOWEST_VENV DOCS_VENV
+OF_upgrade-test := OLD OLD_VENV
+OF_nightly := $(OF_export-test) $(OF_openvino-test) $(OF_test-ray) $(OF_test-clients) $(OF_lowest-test) $(OF_upgrade-test)
+OF_clean := EXPORT_VENV WHEEL_VENV OPENVINO_VENV GPU_VENV RAY_VENV LOWEST_VENV OLD_VENV DOCS_VENV
 BUILDS := BASE BUILDER BUILD_OPTIONS IMAGE_PIP_CONF IMAGE_CA SOURCE_DATE_EPOCH
 OF_image := IMAGE EXTRA $(BUILDS)
 OF_export-image := EXPORT_IMAGE INDEX $(BUILDS)
@@ -96,7 +100,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,9 +120,14 @@ coverage: $(VENV)/.dev  ## fail unless the tests of the modules in COVERED cover
 lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest versions that pyproject.toml allows (Python 3.11)
 	$(LOWEST_VENV)/bin/python $(PYTEST) tests/proto/test_client.py tests/service
 
+# OLD: the tag or commit to upgrade from
+upgrade-test: $(VENV)/.dev  ## roll from an earlier version to this one under load, and back, without a lost call: make upgrade-test [OLD=TAG]
+	@tests/upgrade/install-version "$(OLD)" $(OLD_VENV) $(BIN)/uv $(PYTHON)
+	UPGRADE_FROM=$(OLD_VENV)/bin/python $(BIN)/python -m pytest tests/upgrade/test_rolling.py tests/upgrade/test_starter.py
+
 nightly: export HYPOTHESIS_PROFILE := nightly
 nightly: export PYTEST_ADDOPTS := --timeout=3600
-nightly: test export-test openvino-test test-ray test-clients lowest-test  ## run the tests with new random examples, ten times as many, and the slow suites
+nightly: test export-test openvino-test test-ray test-clients lowest-test upgrade-test  ## run the tests with new random examples, ten times as many, and the slow suites
 
 # KEEP=1: keep what the tests recorded (golden pairs, the table of docs/clients.md), instead of comparing it
 # ONLY=…: one environment of adapters, current, langchain, legacy, litellm, llamaindex, js, java
@@ -323,7 +332,7 @@ clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clie
 	done
 
 clean:  ## remove what was made here, but for exported bundles (out/)
-	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(RAY_VENV) $(LOWEST_VENV) $(DOCS_VENV) build .coverage .venv-bench .venv-clients-* .venv-browser tests/clients/js/node_modules tests/browser/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(RAY_VENV) $(LOWEST_VENV) $(OLD_VENV) $(DOCS_VENV) build .coverage .venv-bench .venv-clients-* .venv-browser tests/clients/js/node_modules tests/browser/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/bin/python:
