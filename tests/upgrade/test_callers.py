@@ -1,4 +1,4 @@
-"""Callers of an earlier version get what they got: REST, gRPC with its stubs, its Python client, and this client."""
+"""Callers of an earlier version get the same responses: by REST, generated stubs, its Python client and this client."""
 
 import json
 import subprocess

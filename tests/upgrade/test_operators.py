@@ -1,4 +1,4 @@
-"""What operators of an earlier version wrote still works: variables, flags and command lines."""
+"""Variables, flags and command lines of an earlier version have the same meaning in this one."""
 
 import argparse
 import os

@@ -18,7 +18,7 @@ from upgrade.recorder.rest_calls import DOCUMENTS, KEY, QUERY
 
 
 def client_results(address: str) -> dict[str, Any]:
-    """Call a server by each method of both clients, and return what the caller sees."""
+    """Call a server by each method of both clients, and return the results and the errors."""
     return {"blocking": _blocking(address), "asyncio": asyncio.run(_with_asyncio(address))}
 
 

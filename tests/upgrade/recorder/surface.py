@@ -1,4 +1,4 @@
-"""What an operator of 0.1.0 relies on: settings, command lines, paths of REST, and the gRPC contract."""
+"""The surface that operators of 0.1.0 rely on: settings, command lines, paths of REST, and the gRPC contract."""
 
 import argparse
 import os
