@@ -59,7 +59,23 @@ def grpc_responses(address: str, pool: descriptor_pool.DescriptorPool) -> dict[s
         grpc.channel_ready_future(channel).result(timeout=60)
         responses = {name: _outcome(channel, pool, *call) for name, call in GRPC_CALLS.items()}
         responses["no key"] = _outcome(channel, pool, "ListModels", {}, metadata=())
-        return responses
+        return responses | {"health": _health(channel), "services": _services(channel)}
+
+
+def _health(channel: grpc.Channel) -> dict[str, int]:
+    """Return the status of each health service that probes and clients ask for."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+    names = ("", f"{_PACKAGE}.Rerank", "live")
+    return {name: stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=60).status for name in names}
+
+
+def _services(channel: grpc.Channel) -> dict[str, bool]:
+    """Return the services that reflection lists."""
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    return dict.fromkeys(ProtoReflectionDescriptorDatabase(channel).get_services(), True)
 
 
 def _outcome(
