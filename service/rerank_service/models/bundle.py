@@ -200,6 +200,6 @@ def _check_template(bundle: Bundle) -> None:
     if found is not None and (is_decoder(kind, manifest.architecture) or not found.separates):
         raise BundleInvalid(
             f"{bundle.folder} has no template, and its tokenizer puts {found} between query and document. So its "
-            "scores are probably wrong: export the model again with `rerank export`, whose option --template none keeps "
-            "this format"
+            "scores are probably wrong: export the model again with `rerank export`, whose option --template none "
+            "keeps this format"
         )

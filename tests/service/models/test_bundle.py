@@ -295,5 +295,7 @@ def test_decoder_of_version_01_without_a_template_is_rejected(config: dict[str, 
     """Also if its tokenizer separates query and document: that is the format of its base model."""
     (folder / "config.json").write_text(json.dumps(config))
     write_manifest(folder, _manifest(folder).model_copy(update={"architecture": config["architectures"][0]}))
-    with pytest.raises(BundleInvalid, match="export the model again with `rerank export`, whose option --template none keeps this format"):
+    with pytest.raises(
+        BundleInvalid, match="export the model again with `rerank export`, whose option --template none keeps"
+    ):
         open_bundle(folder)
