@@ -26,6 +26,7 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import OnWork
+from rerank_service.rust_panics import panics_as_errors
 from rerank_service.scheduling.admissions import Admissions
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
@@ -239,9 +240,13 @@ class Reranker:
         return reading_plan(request, self.limits, max_tokens=tokenizer.max_tokens, template=tokenizer.template_tokens)
 
     async def _blocking(self, model: ServedModel, call: Callable[[], T]) -> T:
+        def work() -> T:
+            with panics_as_errors():
+                return call()
+
         if self._tokenizing is None:
-            return await asyncio.get_running_loop().run_in_executor(None, call)
-        return await self._tokenizing.run(model.info.name, call)
+            return await asyncio.get_running_loop().run_in_executor(None, work)
+        return await self._tokenizing.run(model.info.name, work)
 
     def _check(self, request: RerankRequest, documents: int | None) -> None:
         """Check a request. `documents` is the number of its documents; None for a stream."""

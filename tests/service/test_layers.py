@@ -40,6 +40,7 @@ LAYERS = (
         "long_work",
         "progress",
         "quantities",
+        "rust_panics",
         "suggestion",
         "surrogates",
         "yaml_entries",

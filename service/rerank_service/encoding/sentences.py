@@ -13,6 +13,7 @@ import sentencex
 from rerank_service.encoding.text_ends import text_start
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.highlights import MAX_SENTENCES
+from rerank_service.rust_panics import RustPanic, panics_as_errors
 
 _MIN_WORD_CHARS = 4
 """A piece with fewer letters and digits, such as "12." or "No.", belongs to the sentence after it."""
@@ -107,10 +108,9 @@ def _without_open_quotation(part: str) -> str:
 def _boundaries_of_part(part: str) -> list[Span]:
     """Return the sentences of a part, without gaps. A part on which sentencex fails is one sentence."""
     try:
-        found = sentencex.get_sentence_boundaries(_LANGUAGE, part)
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # a failure in Rust, which no subclass of Exception stands for
-            raise
+        with panics_as_errors():
+            found = sentencex.get_sentence_boundaries(_LANGUAGE, part)
+    except RustPanic:
         return [(0, len(part))]
     ends = (each["end_index"] for each in found)
     return list(itertools.pairwise((0, *(end for end in ends if 0 < end < len(part)), len(part))))

@@ -23,6 +23,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
+from rerank_service.rust_panics import panics_as_errors
 from rerank_service.scheduling.batching import EncodedPair
 
 _CHARS_PER_TOKEN = 16
@@ -60,7 +61,8 @@ class PairTokenizer:
                 room for query and document.
         """
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
+            with panics_as_errors():
+                self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:
             raise BundleInvalid(f"{path} is not a tokenizer: {error}") from error
         self._tokenizer.no_padding()

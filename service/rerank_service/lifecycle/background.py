@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from rerank_service.rust_panics import panics_as_errors
+
 T = TypeVar("T")
 
 _THREAD_NAME = "background"
@@ -21,7 +23,8 @@ def run_in_background(work: Callable[[], T]) -> asyncio.Future[T]:
 
     def run() -> None:
         try:
-            result = work()
+            with panics_as_errors():
+                result = work()
         except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
             settle(outcome.set_exception, error)
         else:

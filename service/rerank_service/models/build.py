@@ -4,9 +4,11 @@ from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.kinds import CPU_FP32, Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.engine.session import CrossEncoder
+from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.served_model import ModelInfo, Names, ServedModel
 from rerank_service.models.warm_up import warm_up
+from rerank_service.rust_panics import RustPanic, panics_as_errors
 from rerank_service.scheduling.batch_run import WrapScore
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
@@ -44,9 +46,13 @@ def build_model(
     """
     manifest = bundle.manifest
     encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes, difference=manifest.difference)
-    tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
     cost = cost or CostModel()
-    warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
+    try:
+        with panics_as_errors():
+            tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
+            warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
+    except RustPanic as error:
+        raise BundleInvalid(f"{bundle.tokenizer} cannot be used: {error}") from error
     score = wrap_score(encoder.score) if wrap_score else encoder.score
     scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
     reason = reason or explanation

@@ -27,6 +27,7 @@ from rerank_service.models.files import CONFIG, MANIFEST, REPORT, TOKENIZER, rea
 from rerank_service.models.hub_config import HubFiles
 from rerank_service.models.hub_folder import read_hub_folder
 from rerank_service.models.manifest import Manifest
+from rerank_service.rust_panics import RustPanic, panics_as_errors
 
 NOT_VERIFIED = "not verified"
 """Verdict of a folder without a report that compares its scores with the source model."""
@@ -86,9 +87,12 @@ def open_bundle(folder: Path) -> Bundle:
         BundleInvalid: a file is missing, altered, not listed in the manifest, not readable, or not valid.
     """
     try:
-        return _open(folder)
+        with panics_as_errors():
+            return _open(folder)
     except OSError as error:
         raise BundleInvalid(f"{folder} cannot be read: {error}") from error
+    except RustPanic as error:
+        raise BundleInvalid(f"{folder / TOKENIZER} cannot be used: {error}") from error
 
 
 def _open(folder: Path) -> Bundle:

@@ -12,6 +12,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.models.files import CONFIG, TOKENIZER, read_json, validate
 from rerank_service.models.token_limits import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS
 from rerank_service.quantities import counted
+from rerank_service.rust_panics import panics_as_errors
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TRANSFORMER_CONFIG = "sentence_bert_config.json"
@@ -140,7 +141,8 @@ class HubFiles:
 
 def _load_tokenizer(path: Path) -> Tokenizer | None:
     try:
-        return Tokenizer.from_file(str(path))
+        with panics_as_errors():
+            return Tokenizer.from_file(str(path))
     except Exception:  # noqa: BLE001 - PairTokenizer reports the error when it loads the file
         return None
 

@@ -2,10 +2,15 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from rerank_service.lifecycle.background import background_work_is_running, run_in_background
+from rerank_service.rust_panics import RustPanic
+from support.panics import break_tokenizer
+from support.small import write_small_model
 
 
 async def test_running_work_is_reported_until_it_finishes() -> None:
@@ -28,3 +33,11 @@ async def test_an_exception_is_raised_where_the_future_is_awaited() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         await run_in_background(fail)
+
+
+async def test_a_panic_of_a_tokenizer_is_an_exception(tmp_path: Path) -> None:
+    """A load that fails by it does not end the server."""
+    bundle = write_small_model(tmp_path / "small")
+    break_tokenizer(bundle.tokenizer, at_load=True)
+    with pytest.raises(RustPanic):
+        await run_in_background(lambda: Tokenizer.from_file(str(bundle.tokenizer)))
