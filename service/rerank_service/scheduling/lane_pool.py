@@ -7,6 +7,8 @@ Rule 1: `_shares` and `_threads` are used under the lock `_changed`. A lane asks
 this lock, and runs their batches without it. A member may hold a lock of its own when it calls `Membership`, so no code
 here calls a method of a member that takes a lock, while it holds `_changed`.
 Rule 2: a lane keeps no reference to a member while it waits, so that the memory of a model is freed.
+Rule 3: no lane is missing without notice, and no batch without an end: requests would wait for it until their deadlines
+pass. An error of a batch ends its member. An error of a lane itself ends all members of the pool.
 """
 
 import asyncio
@@ -16,7 +18,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import structlog
+
 from rerank_service.scheduling.lane_shares import LaneShares, ShareAccount, Turn
+
+_log = structlog.get_logger()
+
+
+class LaneFailed(Exception):
+    """A lane has ended, or one of its batches has, by an error that is no Exception."""
 
 
 class Member(Protocol):
@@ -58,18 +68,34 @@ class LanePool:
         membership = Membership(self, share, member)
         with self._changed:
             self._shares.add(membership, share.account, member.lanes)
-            self._start_lanes()
         try:
+            self._start_lanes()
             yield membership
         finally:
             self._remove(membership)
 
     def _start_lanes(self) -> None:
-        for number in range(self._shares.lanes):
-            if number not in self._threads:
-                self._threads[number] = threading.Thread(target=self._lane, args=(number,), name=f"lane-{number}")
-                self._threads[number].start()
-        self._changed.notify_all()
+        """Start the lanes that are missing. If the system allows no more threads, the lanes that exist do the work.
+
+        Raises:
+            RuntimeError: there is no thread at all.
+        """
+        with self._changed:
+            missing = [number for number in range(self._shares.lanes) if number not in self._threads]
+            if not all(map(self._start_lane, missing)):
+                _log.warning("lanes not started", lanes=len(self._threads), needed=self._shares.lanes)
+            self._changed.notify_all()
+
+    def _start_lane(self, number: int) -> bool:
+        thread = threading.Thread(target=self._lane, args=(number,), name=f"lane-{number}")
+        try:
+            thread.start()
+        except RuntimeError:  # the limit of threads is reached
+            if not self._threads:
+                raise
+            return False
+        self._threads[number] = thread
+        return True
 
     def _remove(self, membership: "Membership") -> None:
         with self._changed:
@@ -80,22 +106,26 @@ class LanePool:
             thread.join()
 
     def _lane(self, number: int) -> None:
-        while self._run_next(number):
-            pass
+        try:
+            while self._run_next(number):
+                pass
+        except BaseException as error:  # noqa: BLE001 - every request would wait for the lane
+            self._fail(number, error)
 
     def _run_next(self, number: int) -> bool:
         """Wait for the next batch and run it. Return False if this lane is not needed any more."""
         turn = self._next(number)
         if turn is None:
             return False
-        started = self._clock()
-        ran = False
+        seconds = now = 0.0
         try:
-            ran = turn.member.run_batch(number)
-        except Exception as error:  # noqa: BLE001 - it ends the scheduler, not the lane, which others use
-            turn.member.error = error
-        now = self._clock()
-        self._end(turn, now - started if ran else 0.0, now)
+            started = self._clock()
+            if turn.member.run_batch(number):
+                now = self._clock()
+                seconds = now - started
+        except BaseException as error:  # noqa: BLE001 - it ends the scheduler, not the lane, which others use
+            turn.member.error = _exception(error)
+        self._end(turn, seconds, now)
         return True
 
     def _next(self, number: int) -> Turn["Membership"] | None:
@@ -114,6 +144,16 @@ class LanePool:
             if self._shares.is_mixed:
                 self._changed.notify_all()
 
+    def _fail(self, number: int, error: BaseException) -> None:
+        """End all members, because a lane has ended. Batches that run on other lanes finish."""
+        failed = LaneFailed(f"lane {number} has ended: {error!r}")
+        failed.__cause__ = error
+        with self._changed:
+            self._threads.pop(number, None)
+            for membership in self._shares.members():
+                membership.error = membership.error or failed
+                membership.report(running=self._shares.running(membership))
+
     def wake(self, membership: "Membership") -> None:
         """Let the lanes see that a member has work, or has none any more."""
         with self._changed:
@@ -129,6 +169,15 @@ class LanePool:
         """Return True if other models use the pool."""
         with self._changed:
             return self._shares.has_others(share.account)
+
+
+def _exception(error: BaseException) -> Exception:
+    """Return an error that the event loop can raise: SystemExit would end it without any clean-up."""
+    if isinstance(error, Exception):
+        return error
+    failed = LaneFailed(f"a batch has ended by {error!r}")
+    failed.__cause__ = error
+    return failed
 
 
 class Share:

@@ -101,6 +101,10 @@ class LaneShares(Generic[Member]):
         """Return the number of members."""
         return len(self._seats)
 
+    def members(self) -> list[Member]:
+        """Return all members."""
+        return list(self._seats)
+
     def add(self, member: Member, share: ShareAccount, lanes: int) -> None:
         """Add a member that runs at most `lanes` batches at once."""
         self._seats[member] = _Seat(share, lanes)

@@ -16,7 +16,7 @@ from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch, EncodedPair, KeyedPair, Segment
 from rerank_service.scheduling.cost_model import CostModel
-from rerank_service.scheduling.lane_pool import LanePool, LanePools, Share
+from rerank_service.scheduling.lane_pool import LaneFailed, LanePool, LanePools, Share
 from rerank_service.scheduling.lane_shares import CONTENDED_BATCH_SECONDS
 from rerank_service.scheduling.scheduler import Scheduler
 from support.limits import batch_limits
@@ -170,6 +170,72 @@ async def test_an_error_in_a_lane_ends_its_model_only() -> None:
             await task
         assert await rank(good, [1, 2, 3]) == [1, 2, 3]
         assert lane_threads() >= 1
+
+
+async def test_an_error_that_is_no_exception_ends_its_model_only() -> None:
+    """Native code may raise one. Without care it ends the thread, and requests wait for it."""
+
+    def score(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
+        raise SystemExit("native code")
+
+    pool = LanePool()
+    good, bad = scheduler(), scheduler(score)
+    async with running((good, pool.share("good"))):
+        task = asyncio.create_task(bad.run(pool.share("bad")))
+        with pytest.raises(NotReady):
+            await rank(bad, [1, 2, 3])
+        with pytest.raises(LaneFailed, match="native code"):
+            await task
+        assert await rank(good, [1, 2, 3]) == [1, 2, 3]
+
+
+async def test_the_death_of_a_lane_ends_all_models() -> None:
+    """Their requests fail at once, and `run` of each model raises the error, so the process ends."""
+    broken = threading.Event()
+
+    class Broken(Scheduler):
+        @property
+        def has_work(self) -> bool:
+            if broken.is_set() and threading.current_thread().name.startswith("lane-"):
+                raise SystemError("a bug in the lane")
+            return super().has_work
+
+    limits = batch_limits(length_multiple=1)
+    pool = LanePool()
+    a, b = Broken(lengths, limits, pad_id=0, lanes=1, cost=CostModel(), scores=None), scheduler()
+    before = lane_threads()
+    tasks = [asyncio.create_task(member.run(pool.share(name))) for name, member in (("a", a), ("b", b))]
+    assert await rank(a, [1, 2]) == [1, 2]
+    broken.set()
+    failed = await asyncio.gather(rank(a, [1, 2, 3]), *tasks, return_exceptions=True)
+    assert [type(error) for error in failed] == [NotReady, LaneFailed, LaneFailed]
+    with pytest.raises(NotReady):
+        await rank(b, [1])
+    assert lane_threads() == before
+
+
+async def test_missing_threads_mean_fewer_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the limit of a container. Without any thread, `run` raises the error, and leaves nothing in the pool."""
+    allowed = 1
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        nonlocal allowed
+        if allowed == 0:
+            raise RuntimeError("can't start new thread")
+        allowed -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    pool, member = LanePool(), scheduler(lanes=3)
+    async with running((member, pool.share("a"))):
+        assert await rank(member, range(1, 100)) == list(range(1, 100))
+    with pytest.raises(RuntimeError, match="can't start"):
+        await scheduler().run(pool.share("a"))
+    allowed = 2
+    member = scheduler(lanes=2)
+    async with running((member, pool.share("a"))):
+        assert await rank(member, [1, 2]) == [1, 2]
 
 
 async def test_batches_are_short_while_other_models_are_loaded() -> None:
