@@ -21,6 +21,7 @@
     OperatorError            a command or a start-up fails; never the response to a request
     ├── SettingsInvalid      a flag or an environment variable is wrong
     ├── BundleInvalid        a model folder cannot be served
+    ├── WeightsChanged       a file of a served model was written in place
     ├── MemoryTooSmall       a model exceeds the memory limit of the process
     ├── FileInvalid          a file given to a command is wrong; the error names the file and the line
     ├── CalibrationFailed    no calibration can be fitted to the labels
@@ -251,6 +252,10 @@ class SettingsInvalid(OperatorError):
 
 class BundleInvalid(OperatorError):
     """A model folder cannot be served."""
+
+
+class WeightsChanged(OperatorError):
+    """A file of a served model was written in place. Its scores would be wrong, so the process ends."""
 
 
 class MemoryTooSmall(OperatorError):

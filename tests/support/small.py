@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from rerank_service.encoding.template import Template
 from rerank_service.models.bundle import Bundle, write_manifest
+from rerank_service.models.files import WEIGHTS
 from rerank_service.models.manifest import Manifest, Variant
 
 WORDS = 100
@@ -69,15 +70,22 @@ def _graph() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def write_small_model(folder: Path, *, template: Template | None = None, broken_int8: bool = False) -> Bundle:
+def write_small_model(
+    folder: Path, *, template: Template | None = None, broken_int8: bool = False, weights_beside: bool = False
+) -> Bundle:
     """Write the bundle of the small model. With a template, all tokens have type 0, and the logit sums the whole pair.
-    With `broken_int8`, the bundle has an int8 graph that loads but fails when it runs."""
+    With `broken_int8`, the bundle has an int8 graph that loads but fails when it runs. With `weights_beside`, the table
+    is in model.onnx.data, which ONNX Runtime maps into memory."""
     folder.mkdir(parents=True, exist_ok=True)
     graph = _graph()
     if template is not None:
         graph.graph.node[1].input[1] = "attention_mask"
         del graph.graph.input[2]
-    onnx.save(graph, folder / "model.onnx")
+    table = graph.graph.initializer[0]
+    table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table), table.name))  # only raw data can be beside it
+    onnx.save_model(
+        graph, folder / "model.onnx", save_as_external_data=weights_beside, location=WEIGHTS, size_threshold=0
+    )
     _tokenizer().save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text('{"architectures": ["Small"], "id2label": {"0": "relevance"}}')
     variants = [Variant(file="model.onnx", precision="fp32", weights="fp32")]

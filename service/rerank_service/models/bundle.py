@@ -15,13 +15,14 @@ itself, *.md, hidden files, and files of the system, such as the ..data of a Kub
 
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rerank_service.encoding.pair_format import pair_format
 from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
+from rerank_service.file_version import FileVersion, file_version
 from rerank_service.models.decoders import is_decoder
 from rerank_service.models.files import CONFIG, MANIFEST, REPORT, TOKENIZER, read_json, validate
 from rerank_service.models.hub_config import HubFiles
@@ -42,6 +43,8 @@ class Bundle:
     """The folder that contains the graph, the tokenizer and the configuration."""
     manifest: Manifest
     """The contents of manifest.json; for a hub folder, the equivalent read from its other files."""
+    versions: Mapping[Path, FileVersion] = field(default_factory=dict, compare=False, repr=False)
+    """Versions of the files before they were verified, without the manifest, which is read once."""
 
     @property
     def graph(self) -> Path:
@@ -74,6 +77,16 @@ class Bundle:
         """`Manifest.digest`; empty for a hub folder."""
         return self.manifest.digest if self.manifest.files else ""
 
+    def check_unchanged(self) -> None:
+        """Compare the files with those that were verified. Call it after they were read again.
+
+        Raises:
+            BundleInvalid: a file was changed or replaced meanwhile, so parts of two models may be mixed.
+        """
+        for path, version in self.versions.items():
+            if _version(path) != version:
+                raise BundleInvalid(f"{path} was changed while the model was loaded: load it again")
+
     @property
     def logits_digest(self) -> str:
         """`Manifest.logits_digest`; empty for a hub folder."""
@@ -97,18 +110,38 @@ def open_bundle(folder: Path) -> Bundle:
 
 def _open(folder: Path) -> Bundle:
     if os.path.lexists(folder / MANIFEST):
-        bundle = Bundle(folder, validate(Manifest, read_json(folder / MANIFEST), folder / MANIFEST))
+        manifest = validate(Manifest, read_json(folder / MANIFEST), folder / MANIFEST)
+        bundle = Bundle(folder, manifest, _versions(folder / name for name in manifest.files))
         _check_all_are_listed(bundle)
         _check_digests(bundle)
         _check_verdict(bundle)
         _check_template(bundle)
     else:
+        versions = _versions(_hub_files(folder))
         hub_folder = read_hub_folder(folder)
-        bundle = Bundle(hub_folder.folder, validate(Manifest, hub_folder.manifest, hub_folder.folder))
+        manifest = validate(Manifest, hub_folder.manifest, hub_folder.folder)
+        bundle = Bundle(hub_folder.folder, manifest, versions)
     for required in (bundle.graph, bundle.tokenizer):
         if not required.is_file():
             raise BundleInvalid(f"{folder} has no {required.relative_to(bundle.folder)}")
     return bundle
+
+
+def _versions(paths: Iterable[Path]) -> dict[Path, FileVersion]:
+    return {path: _version(path) for path in paths}
+
+
+def _version(path: Path) -> FileVersion:
+    """Return the version of a file without the time of its status, which a new name or new permissions change."""
+    version = file_version(path)
+    return None if version is None else version[:4]
+
+
+def _hub_files(path: Path) -> Iterator[Path]:
+    """Yield the files that may belong to a hub folder: those in it, and in the folders of its graphs."""
+    base = path if path.is_dir() else path.parent
+    for folder in (base, base / "onnx", *(() if base is path else (base.parent,))):
+        yield from (each for each in folder.glob("*") if each.is_file() and not is_ignored(each.name))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Bundle:

@@ -103,6 +103,7 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
         scores=ScoreCache(options.score_cache_bytes) if options.score_cache_bytes else None,
     )
     check_golden(model)
+    bundle.check_unchanged()
     return model
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.errors import InferenceFailed, OutOfMemory
+from rerank_service.errors import InferenceFailed, OutOfMemory, WeightsChanged
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch, BatchLimits, collate
@@ -79,11 +79,17 @@ class BatchRunner:
         self._clock = clock
 
     def run(self, entries: Sequence[WaitingPair], token: CancelToken) -> Iterator[Outcome]:
-        """Score pairs, and yield the outcome of the batch, or of the parts into which it was split. Blocks."""
+        """Score pairs, and yield the outcome of the batch, or of the parts into which it was split. Blocks.
+
+        Raises:
+            WeightsChanged: the files of the model were changed, so that no pair can be scored.
+        """
         started = self._clock()
         try:
             batch = collate([entry.pair for entry in entries], pad_id=self._pad_id, limits=self._limits)
             logits = self._score(batch, token).tolist()
+        except WeightsChanged:  # no pair of this model can be scored any more
+            raise
         except Exception as error:  # noqa: BLE001 - an error of the engine fails the pair, not the lane
             yield from self._failed(entries, token, error)
         else:

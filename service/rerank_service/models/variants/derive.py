@@ -64,6 +64,7 @@ def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:
 
     def write(path: Path) -> None:
         _save(_rewritten(bundle, rewrite), path)
+        bundle.check_unchanged()  # else the cache would keep the weights of another model
 
     cached = cache.graph(key(identity(bundle), name), write)
     return cached or _rewritten(bundle, rewrite).SerializeToString()

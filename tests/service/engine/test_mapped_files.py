@@ -1,0 +1,128 @@
+"""Files of weights that ONNX Runtime has mapped, while the model is served: renamed, removed, written in place."""
+
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rerank_service.engine.mapped_files import WatchedFiles, on_unchanged
+from rerank_service.engine.session import CrossEncoder
+from rerank_service.errors import NotReady, WeightsChanged
+from rerank_service.models.bundle import Bundle
+from rerank_service.models.files import WEIGHTS
+from rerank_service.scheduling.batch_cancellation import CancelToken
+from rerank_service.scheduling.batching import Batch
+from support.running import running
+from support.small import write_small_model
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """Write a model whose weights are beside the graph."""
+    return write_small_model(tmp_path / "small", weights_beside=True)
+
+
+_SESSIONS: list[CrossEncoder] = []
+
+
+def _loaded(bundle: Bundle) -> WatchedFiles:
+    files = WatchedFiles(bundle.folder)
+    _SESSIONS.append(CrossEncoder(bundle.graph))  # a mapping ends with its session
+    return files.mapped()
+
+
+def _rename(weights: Path) -> None:
+    other = weights.with_name("new")
+    other.write_bytes(bytes(weights.stat().st_size))
+    other.replace(weights)
+
+
+def _touch_name(weights: Path) -> None:
+    weights.chmod(0o600)
+    weights.with_name("link").hardlink_to(weights)
+
+
+def _append(weights: Path) -> None:
+    with weights.open("ab") as file:
+        file.write(b"more")
+
+
+def _overwrite(weights: Path) -> None:
+    """Write other content of the same size."""
+    with weights.open("r+b") as file:
+        file.write(bytes(weights.stat().st_size))
+
+
+def _overwrite_a_mapping(weights: Path) -> None:
+    with weights.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        mapping[:4] = b"abcd"
+        mapping.flush()
+
+
+def _truncate(weights: Path) -> None:
+    os.truncate(weights, 0)
+
+
+@pytest.mark.parametrize("change", [_rename, _touch_name, Path.unlink])
+def test_files_with_another_name_are_unchanged(change: Callable[[Path], None], bundle: Bundle) -> None:
+    """`mv` of a new bundle, a removed bundle: the process has the old content until it ends."""
+    files = _loaded(bundle)
+    change(bundle.folder / WEIGHTS)
+    files.check()
+
+
+@pytest.mark.parametrize("change", [_append, _overwrite, _overwrite_a_mapping, _truncate])
+def test_a_file_that_is_written_in_place_is_found(change: Callable[[Path], None], bundle: Bundle) -> None:
+    """The message names the file and what to do instead."""
+    files = _loaded(bundle)
+    change(bundle.folder / WEIGHTS)
+    with pytest.raises(WeightsChanged, match=r"model\.onnx\.data was changed in place .* `mv`"):
+        files.check()
+
+
+def test_files_that_are_not_mapped_may_change(bundle: Bundle) -> None:
+    """The graph and the tokenizer were read. Their files are not kept open either."""
+    files = _loaded(bundle)
+    bundle.graph.write_bytes(b"")
+    bundle.tokenizer.write_bytes(b"")
+    files.check()
+    open_files = {os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()}
+    assert str(bundle.folder / WEIGHTS) in open_files
+    assert not {str(bundle.graph), str(bundle.tokenizer)} & open_files
+
+
+def test_a_model_with_weights_in_its_graph_has_nothing_to_observe(small_model: Bundle) -> None:
+    """Its batches are not checked."""
+    assert not _loaded(small_model)
+
+
+def test_a_batch_during_which_the_file_changes_has_no_scores(bundle: Bundle) -> None:
+    """The change may come after the check before the batch."""
+    files, batch = _loaded(bundle), Batch(*[np.ones((1, 8), np.int64)] * 3)
+
+    def score(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
+        _overwrite(bundle.folder / WEIGHTS)
+        return np.zeros(batch.rows, np.float32)
+
+    with pytest.raises(WeightsChanged):
+        on_unchanged(files, score)(batch, CancelToken())
+
+
+@pytest.mark.parametrize("change", [_overwrite, _truncate])
+async def test_a_model_whose_weights_change_ends(change: Callable[[Path], None], bundle: Bundle) -> None:
+    """Its requests are sent to another replica, and the error ends the server. A removed file is none."""
+    with pytest.raises(WeightsChanged):
+        async with running(bundle) as core:
+            weights = bundle.folder / WEIGHTS
+            kept = weights.with_name("kept")
+            kept.hardlink_to(weights)
+            weights.unlink()
+            ranking = await core.rank("0", "5 5", "3")
+            assert [result.logit for result in ranking] == [10.0, 3.0]
+            change(kept)
+            with pytest.raises(NotReady):
+                await core.rank("0", "5 5", "3")
