@@ -24,6 +24,10 @@ from rerank_service.scheduling.lane_shares import LaneShares, ShareAccount, Turn
 
 _log = structlog.get_logger()
 
+_STALL_SECONDS = 1.0
+"""A batch that takes longer is charged at most with the CPU time of the process. If the process stood still (SIGSTOP, a
+frozen container), the model would wait as long for the others to catch up."""
+
 
 class LaneFailed(Exception):
     """A lane has ended, or one of its batches has, by an error that is no Exception."""
@@ -47,9 +51,12 @@ class Member(Protocol):
 class LanePool:
     """The lanes of one device, which the schedulers of several models share by weight."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """`clock` returns seconds, by which batches are measured."""
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, cpu_clock: Callable[[], float] = time.process_time
+    ) -> None:
+        """`clock` returns seconds, by which batches are measured; `cpu_clock` the CPU time of the process."""
         self._clock = clock
+        self._cpu_clock = cpu_clock
         self._changed = threading.Condition()
         self._shares: LaneShares[Membership] = LaneShares()
         self._threads: dict[int, threading.Thread] = {}
@@ -119,10 +126,10 @@ class LanePool:
             return False
         seconds = now = 0.0
         try:
-            started = self._clock()
+            started, cpu_started = self._clock(), self._cpu_clock()
             if turn.member.run_batch(number):
                 now = self._clock()
-                seconds = now - started
+                seconds = min(now - started, max(_STALL_SECONDS, self._cpu_clock() - cpu_started))
         except BaseException as error:  # noqa: BLE001 - it ends the scheduler, not the lane, which others use
             turn.member.error = _exception(error)
         self._end(turn, seconds, now)

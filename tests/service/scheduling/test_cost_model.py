@@ -54,3 +54,16 @@ def test_estimate_is_never_zero() -> None:
     for rows, length, seconds in ((1, 8, 5.0), (64, 512, 0.001), (1, 512, 0.0), (64, 8, 3.0)):
         model.observe(rows, length, seconds)
     assert all(model.seconds(rows, length) > 0 for rows in (1, 64) for length in (8, 512))
+
+
+@pytest.mark.parametrize("batches", [0, 100])
+@pytest.mark.parametrize("stall", [1.0, 100.0, 86_400.0])
+def test_one_batch_during_which_the_process_stood_still_changes_little(stall: float, batches: int) -> None:
+    """SIGSTOP, a frozen container, a paused machine. Otherwise admission would reject requests by a wrong forecast."""
+    model = CostModel()
+    for rows, length in ((4, 8), (4, 16), (4, 64), (1, 512), *[(16, 128)] * batches):
+        model.observe(rows, length, _truth(rows, length))
+    shapes = ((1, 32), (16, 128), (4, 512))
+    before = [model.seconds(*shape) for shape in shapes]
+    model.observe(16, 128, stall)
+    assert [model.seconds(*shape) for shape in shapes] == pytest.approx(before, rel=0.2)

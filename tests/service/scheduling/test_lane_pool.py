@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -236,6 +237,33 @@ async def test_missing_threads_mean_fewer_lanes(monkeypatch: pytest.MonkeyPatch)
     member = scheduler(lanes=2)
     async with running((member, pool.share("a"))):
         assert await rank(member, [1, 2]) == [1, 2]
+
+
+async def test_a_process_that_stood_still_does_not_charge_the_model_that_ran() -> None:
+    """After SIGCONT, a batch seems to have taken 1,000 s. Its model waits for 1 s of the other one, not for 1,000 s."""
+    seconds = 0.0
+    ran: list[str] = []
+
+    def score(batch: Batch, token: CancelToken, name: str) -> NDArray[np.float32]:
+        nonlocal seconds
+        seconds += 0.01 if ran else 1_000
+        ran.append(name)
+        return lengths(batch, token)
+
+    pool = LanePool(lambda: seconds, lambda: 0.0)
+    held = HeldScore(partial(score, name="stopped"))
+    stopped, other = scheduler(held, max_pairs=1), scheduler(partial(score, name="other"), max_pairs=1)
+    async with running((stopped, pool.share("stopped")), (other, pool.share("other"))):
+        held.hold()
+        first = asyncio.create_task(rank(stopped, [1] * 5))
+        await held.started()
+        second = asyncio.create_task(rank(other, [1] * 400))
+        while not other.waiting:
+            await asyncio.sleep(0)
+        held.release()
+        await asyncio.gather(first, second)
+    assert ran[0] == "stopped"
+    assert ran[-1] == "other", "the model whose batch was interrupted did not wait until the other had no work"
 
 
 async def test_batches_are_short_while_other_models_are_loaded() -> None:
