@@ -50,7 +50,11 @@ class FairThreads:
         loop = asyncio.get_running_loop()
         await self._thread(group)
         stopped = threading.Event()
-        running = self._pool.submit(stoppable, call, stopped)
+        try:
+            running = self._pool.submit(stoppable, call, stopped)
+        except BaseException:  # the system has no memory for another thread
+            self._release(group)
+            raise
         # a cancelled caller stops the call at its next step only, and the thread is free at its end
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release, group))
         try:

@@ -1,0 +1,135 @@
+"""Faults of a started server, forced by real signals, limits and changed files. docs/reliability.md has the list."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from rerank.client import RerankClient
+from rerank.errors import Unavailable
+from rerank.v1 import rerank_pb2 as pb
+from rerank.v1 import rerank_pb2_grpc as pb_grpc
+from rerank_service.models.files import WEIGHTS
+from support.broken_process import memory_limit, patched, stopped
+from support.process import Process, Start, started
+from support.small import write_small_model
+
+_LONG = 8 * "The server goes on, and each request ends in an answer or in an error about its deadline. "
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Process]:
+    """Start a server with the bundled model, whose batches need memory and time."""
+    with started("--lanes", "1", "--provider", "cpu", "--precision", "fp32", "--max-batch-tokens", "8192") as process:
+        yield process
+
+
+def _rank(server: Process, documents: list[str], seconds: str = "60") -> httpx.Response:
+    body = {"query": "Which request ends?", "documents": documents}
+    return httpx.post(f"{server.rest}/v2/rerank", json=body, headers={"X-Request-Timeout": seconds}, timeout=120)
+
+
+def _is_ready(server: Process) -> bool:
+    return httpx.get(f"{server.rest}/health/ready", timeout=60).is_success
+
+
+def _wait_for_work(server: Process) -> None:
+    """Return when the server has an accepted request."""
+    with httpx.Client(base_url=server.rest, timeout=60) as client:
+        while "\nrerank_backlog_seconds 0.0\n" in client.get("/metrics").text:
+            pass
+
+
+def test_batches_without_memory_are_smaller_and_no_request_fails(server: Process) -> None:
+    """The process may allocate 1 MiB more, and a batch of 2,000 tokens needs more. Then the limit is gone again."""
+    documents = [" ".join(f"word{number}" for number in range(at, at + 300)) for at in range(0, 1500, 300)]  # windows
+    assert _rank(server, ["starts the threads of the tokenizer"]).status_code == 200
+    with memory_limit(server.popen.pid, 2**20):
+        limited = _rank(server, documents)
+    assert limited.status_code == 200, limited.text
+    assert _is_ready(server)
+    free = _rank(server, documents)
+    scores = [{each["index"]: each["relevance_score"] for each in got.json()["results"]} for got in (limited, free)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
+def test_a_stopped_server_answers_when_it_goes_on(server: Process) -> None:
+    """SIGSTOP for a second, then SIGCONT. Accepted requests end in an answer or a deadline error. Then nothing is left
+    of the stop: the server is ready, and no forecast rejects a request."""
+    with ThreadPoolExecutor(4) as threads, grpc.insecure_channel(server.grpc) as channel:
+        grpc.channel_ready_future(channel).result(timeout=60)
+        accepted = [threads.submit(_rank, server, [f"{at} {_LONG}" for at in range(count)]) for count in (2, 8)]
+        short = threads.submit(_rank, server, [f"{at} {_LONG}" for at in range(9)], seconds="0.9")
+        _wait_for_work(server)
+        with stopped(server.popen.pid):
+            waiting = threads.submit(_rank, server, ["sent while the server stands still"])
+            with pytest.raises(grpc.RpcError) as caught:
+                pb_grpc.RerankStub(channel).ListModels(pb.ListModelsRequest(), timeout=1)
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert [request.result().status_code for request in (*accepted, waiting)] == [200, 200, 200]
+        assert short.result().status_code in (200, 429, 504)  # 429: the forecast saw that it would be late
+        assert _is_ready(server)
+    with RerankClient(server.grpc, retries=0) as client:
+        assert len(client.rerank("q", ["d"] * 10).results) == 10
+    assert _rank(server, [_LONG], seconds="10").status_code == 200
+
+
+def test_the_events_of_both_faults_are_in_the_log(server: Process) -> None:
+    """Runs last, because it ends the server: gracefully, after all of the above."""
+    server.popen.terminate()
+    assert server.ended() == 0
+    events = {str(each["event"]) for each in server.log()}
+    assert "out of memory" in events
+    assert not {event for event in events if "error" in event}
+
+
+def test_weights_written_in_place_end_the_server(start: Start, tmp_path: Path) -> None:
+    """A new bundle that is moved to its place, and a removed one, change nothing. But when the mapped file is written,
+    its scores would be wrong: the caller is sent to another replica, and the process ends with one line."""
+    folder = write_small_model(tmp_path / "small", weights_beside=True).folder
+    server = start("--model", str(folder), "--provider", "cpu")
+    (tmp_path / "weights").hardlink_to(folder / WEIGHTS)
+    folder.rename(tmp_path / "old")
+    write_small_model(folder)
+    for path in (tmp_path / "old").iterdir():
+        path.unlink()
+    with RerankClient(server.grpc, retries=0) as client:
+        assert [result.index for result in client.rerank("0", ["1", "5 5"]).results] == [1, 0]
+        os.truncate(tmp_path / "weights", 0)
+        with pytest.raises(Unavailable):
+            client.rerank("0", ["1", "5 5"])
+    assert server.ended() == 1
+    assert server.popen.stderr is not None
+    *_, last = server.popen.stderr
+    assert last.startswith(f"rerank: {folder / WEIGHTS} was changed in place while the server used it")
+
+
+_DYING_LANE = """
+import os, threading
+from rerank_service.scheduling.lane_pool import Membership
+
+def is_ready(member, intact=Membership.is_ready):
+    if "lane-" in threading.current_thread().name and os.path.exists(os.environ["FAULT"]):
+        raise SystemError("the fault of a test")
+    return intact(member)
+
+Membership.is_ready = is_ready
+"""
+
+
+def test_the_death_of_a_lane_ends_the_server(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """No request waits for a lane that is missing: the process ends, with the error, and is started again."""
+    fault = tmp_path / "fault"
+    server = start("--model", str(small_folder), "--lanes", "2", prefix=patched(_DYING_LANE), FAULT=str(fault))
+    with RerankClient(server.grpc, retries=0) as client:
+        assert len(client.rerank("0", ["1"]).results) == 1
+        fault.touch()
+        with pytest.raises(Unavailable):
+            client.rerank("0", ["2"])
+    assert server.ended() == 1
+    assert server.popen.stderr is not None
+    assert "the fault of a test" in server.popen.stderr.read()
