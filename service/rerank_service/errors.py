@@ -24,6 +24,7 @@
     ├── WeightsChanged       a file of a served model was written in place
     ├── MemoryTooSmall       a model exceeds the memory limit of the process
     ├── FileInvalid          a file given to a command is wrong; the error names the file and the line
+    ├── OutputNotWritten     a file of results cannot be written, such as on a full disk
     ├── CalibrationFailed    no calibration can be fitted to the labels
     └── ExtraMissing         a command needs packages of an extra
 
@@ -264,6 +265,10 @@ class MemoryTooSmall(OperatorError):
 
 class FileInvalid(OperatorError):
     """A file given to a command has invalid content. The message names the file and the line."""
+
+
+class OutputNotWritten(OperatorError):
+    """A file of results cannot be written, such as on a full disk. The message names the file."""
 
 
 class CalibrationFailed(OperatorError):

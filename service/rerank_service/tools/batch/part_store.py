@@ -20,7 +20,7 @@ from pathlib import Path
 
 import orjson
 
-from rerank_service.errors import SettingsInvalid
+from rerank_service.errors import OutputNotWritten, SettingsInvalid
 from rerank_service.tools.batch.formats.file_format import FileFormat
 from rerank_service.tools.batch.job_identity import changes
 
@@ -100,18 +100,27 @@ class PartStore:
         return sorted(self._folder.glob("*.done"), key=lambda path: int(path.stem))
 
     def finish(self, number: int, data: bytes, errors: bytes, counts: Counts) -> None:
-        """Write a part. When this returns, the part survives a crash of the process and of the machine."""
-        _write(self._path(number, "part"), data)
-        _write(self._path(number, "errors"), errors)
-        _write(self._path(number, "done"), orjson.dumps(asdict(counts)))
-        _synchronize(self._folder)
+        """Write a part. When this returns, the part survives a crash of the process and of the machine.
+
+        Raises:
+            OutputNotWritten: the disk is full, for example. The part is not finished.
+        """
+        with _resumable(self._folder):
+            _write(self._path(number, "part"), data)
+            _write(self._path(number, "errors"), errors)
+            _write(self._path(number, "done"), orjson.dumps(asdict(counts)))
+            _synchronize(self._folder)
         self.finished[number] = counts
 
     def _path(self, number: int, kind: str) -> Path:
         return self._folder / f"{number:06}.{kind}"
 
     def join(self, file_format: FileFormat) -> Counts:
-        """Write OUT and the file of errors from all parts, remove the parts, and return the sum of their numbers."""
+        """Write OUT and the file of errors from all parts, remove the parts, and return the sum of their numbers.
+
+        Raises:
+            OutputNotWritten: the disk is full, for example. All parts are kept.
+        """
         numbers = sorted(self.finished)
         total = sum(self.finished.values(), Counts())
         if total.errors:
@@ -129,11 +138,24 @@ class PartStore:
     def _replace(self, target: Path, write: Callable[[Path], None]) -> None:
         """Let `write` write a file beside the parts, and rename it to `target`."""
         temporary = self._folder / "joined.new"
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        _synchronize(target.parent)
+        with _resumable(target):
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+            _synchronize(target.parent)
+
+
+@contextmanager
+def _resumable(path: Path) -> Iterator[None]:
+    """Raise an error of the file system with the next step."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputNotWritten(
+            f"{path} cannot be written: {error.strerror or error}. Make room, and run the same command again: finished "
+            "parts are kept"
+        ) from error
 
 
 def _concatenate(sources: list[Path], target: Path) -> None:

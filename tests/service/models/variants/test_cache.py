@@ -13,6 +13,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.variants.cache import Cache, key
 from rerank_service.models.variants.derive import graph_for
+from support.broken_process import small_files
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
 
@@ -65,6 +66,17 @@ def test_failed_write_leaves_no_files(tmp_path: Path) -> None:
 
     assert Cache(tmp_path).graph("a", fail) is None
     assert list((tmp_path / "graphs").iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_files(tmp_path: Path) -> None:
+    """Of a graph and of a tuning. The next start, with room, writes both."""
+    make, cache = _Maker(b"g" * 3_000), Cache(tmp_path)
+    with small_files(2_000):
+        assert cache.graph("a", make) is None
+        assert not cache.store_tuning("b", {"long": "x" * 3_000})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert cache.graph("a", make) is not None
+    assert cache.store_tuning("b", {"long": "x" * 3_000})
 
 
 def test_abandoned_temporary_folders_are_removed(tmp_path: Path) -> None:

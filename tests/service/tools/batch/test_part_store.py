@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.errors import SettingsInvalid
+from rerank_service.errors import OutputNotWritten, SettingsInvalid
 from rerank_service.tools.batch.formats.jsonl import JsonlFormat
 from rerank_service.tools.batch.part_store import Counts, PartStore
 from rerank_service.tools.batch.rows import Columns
+from support.broken_process import small_files
 
 _IDENTITY = {"IN": "abc", "model": "small 1"}
 _FORMAT = JsonlFormat(Path("unused"), Columns(), sort=False, compress=False)
@@ -136,3 +137,29 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         store.opened(_IDENTITY, restart=False),
     ):
         pass
+
+
+@pytest.mark.parametrize("moment", ["part", "join"])
+def test_a_full_disk_keeps_the_finished_parts(target: Path, moment: str) -> None:
+    """The message names the file and the next step. With room, the same job continues."""
+    _finish(target, 0)
+    large, store = b"row\n" * 1_000, PartStore(target)
+    with store.opened(_IDENTITY, restart=False):
+        if moment == "join":
+            store.finish(1, large, b"", Counts(1_000, 1_000, 0))
+        with (
+            small_files(2_000),
+            pytest.raises(
+                OutputNotWritten, match=r"out\.jsonl.* cannot be written: .*run the same command again"
+            ),
+        ):
+            if moment == "join":
+                store.join(_FORMAT)
+            store.finish(1, large, b"", Counts(1_000, 1_000, 0))
+    assert not target.exists()
+    again = PartStore(target)
+    with again.opened(_IDENTITY, restart=False):
+        assert 0 in again.finished
+        again.finish(1, large, b"", Counts(1_000, 1_000, 0))
+        again.join(_FORMAT)
+    assert target.read_bytes() == b"row 0\n" + large
