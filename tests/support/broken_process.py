@@ -31,7 +31,7 @@ def limited(number: int, limit: int) -> tuple[str, ...]:
 @contextmanager
 def small_files(limit: int) -> Iterator[None]:
     """Let this process write no file beyond `limit` bytes during the block: writes fail in the middle, as on a full
-    disk. Python ignores the signal SIGXFSZ."""
+    disk. Python ignores the signal SIGXFSZ. Give 1 MiB or more: the limit also holds for the output of pytest."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:

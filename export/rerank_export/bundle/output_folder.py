@@ -1,5 +1,6 @@
 """The folder that a bundle is written to: checked before any work, replaced as a whole at the end."""
 
+import ctypes
 import os
 import shutil
 import tempfile
@@ -14,6 +15,8 @@ from rerank_export.errors import ExportFailed
 from rerank_service.models.files import MANIFEST
 from rerank_service.models.manifest import Manifest
 
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""Constants of renameat2(2)."""
 _open_work_folders: set[Path] = set()
 
 
@@ -87,12 +90,28 @@ def remove_work_folders() -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _exchange(first: Path, second: Path) -> bool:
+    """Let two folders change places in one step. Return False if the system or the file system cannot do so."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # an older C library
+        return False
+    done: int = rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
+    return done == 0
+
+
 def replace_folder(built: Path, target: Path) -> None:
-    """Move a finished folder to the target. A bundle that is there is replaced, and restored if the move fails."""
+    """Move a finished folder to the target, and leave the bundle that was there in the work folder.
+
+    Both change places in one step, so a server finds one of them at any moment, even if this process is killed. A file
+    system that cannot do so needs two steps; if the second one fails, the bundle is restored.
+    """
     built.chmod(0o755)  # onnx and tempfile make files that only their owner can read; the server may be another user
     for path in built.iterdir():
         path.chmod(0o644)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and _exchange(built, target):
+        return
     old = built.with_name("replaced")
     if target.exists():
         target.replace(old)

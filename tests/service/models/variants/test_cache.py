@@ -70,13 +70,13 @@ def test_failed_write_leaves_no_files(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_no_files(tmp_path: Path) -> None:
     """Of a graph and of a tuning. The next start, with room, writes both."""
-    make, cache = _Maker(b"g" * 3_000), Cache(tmp_path)
-    with small_files(2_000):
+    make, cache = _Maker(b"g" * 2**21), Cache(tmp_path)
+    with small_files(2**20):
         assert cache.graph("a", make) is None
-        assert not cache.store_tuning("b", {"long": "x" * 3_000})
+        assert not cache.store_tuning("b", {"long": "x" * 2**21})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert cache.graph("a", make) is not None
-    assert cache.store_tuning("b", {"long": "x" * 3_000})
+    assert cache.store_tuning("b", {"long": "x" * 2**21})
 
 
 def test_abandoned_temporary_folders_are_removed(tmp_path: Path) -> None:

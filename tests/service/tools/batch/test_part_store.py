@@ -143,15 +143,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_the_finished_parts(target: Path, moment: str) -> None:
     """The message names the file and the next step. With room, the same job continues."""
     _finish(target, 0)
-    large, store = b"row\n" * 1_000, PartStore(target)
+    large, store = b"row\n" * 500_000, PartStore(target)
     with store.opened(_IDENTITY, restart=False):
         if moment == "join":
             store.finish(1, large, b"", Counts(1_000, 1_000, 0))
         with (
-            small_files(2_000),
-            pytest.raises(
-                OutputNotWritten, match=r"out\.jsonl.* cannot be written: .*run the same command again"
-            ),
+            small_files(2**20),
+            pytest.raises(OutputNotWritten, match=r"out\.jsonl.* cannot be written: .*run the same command again"),
         ):
             if moment == "join":
                 store.join(_FORMAT)
