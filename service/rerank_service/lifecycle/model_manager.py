@@ -12,19 +12,22 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.errors import MemoryTooSmall, NotReady, OperatorError, RequestError, UnknownModel, excerpt, one_line
+from rerank_service.errors import NotReady, OperatorError, UnknownModel, excerpt
+from rerank_service.lifecycle.background import run_in_background
+from rerank_service.lifecycle.entry_facts import all_described, described
 from rerank_service.lifecycle.leaving_models import LeavingModels
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control import ModelStatus
-from rerank_service.lifecycle.model_control_errors import LoadFailed, NameTaken, NoMemory
+from rerank_service.lifecycle.model_control_errors import NameTaken
 from rerank_service.lifecycle.model_operations import ModelOperations, Outcome
+from rerank_service.lifecycle.outcomes import error_of, finished
 from rerank_service.lifecycle.version_loading import VersionLoader
 from rerank_service.models.catalog.entry import Load, ModelEntry
 from rerank_service.models.model_state import ModelState
 from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.registry import Registry
-from rerank_service.models.unloaded_model import unloaded_info
+from rerank_service.models.served_model import ModelInfo
 
 _log = structlog.get_logger()
 
@@ -70,9 +73,9 @@ class ModelManager:
             BundleInvalid: a model cannot be served.
             MemoryTooSmall: a model does not fit into the memory limit beside the ones before it.
         """
-        self._register([self._managed(entry) for entry in entries])
+        self._register([self._managed(entry, await described(entry)) for entry in entries])
         for managed in self.models:
-            if not managed.on_demand and (error := await _error(self._load(managed))) is not None:
+            if not managed.on_demand and (error := await error_of(self._load(managed))) is not None:
                 raise _with_place(error, managed.entry) if len(entries) > 1 else error
         self.operations.starting = False
         self._registry.changed()
@@ -89,16 +92,24 @@ class ModelManager:
     async def load(self, name: str, folder: Path | None = None) -> ModelStatus:
         """See `ModelControl`."""
         self._check_running()
+        if name not in self._models:
+            if folder is None:
+                raise self._unknown(name)
+            new = ModelEntry(folder=folder, place=_OPERATOR, name=name)
+            info = await described(new)
+            self._check_running()
+            if name not in self._models:  # else another call has added it meanwhile
+                return await self._load_new(new, info)
+        wanted = self._models[name].wanted.folder  # the folder of the catalog, also if its load has failed
+        resolved = folder and await run_in_background(wanted.resolve)
+        self._check_running()
         managed = self._models.get(name)
-        if managed is None and folder is None:
-            raise self._unknown(name)
         if managed is None:
-            assert folder is not None
-            return await self._load_new(ModelEntry(folder=folder, place=_OPERATOR, name=name))
-        entry = managed.wanted  # the folder of the catalog, also if its load has failed
-        if folder is not None and folder != entry.folder.resolve():
+            raise self._unknown(name)
+        entry = managed.wanted
+        if folder is not None and folder != resolved:
             entry = replace(entry, folder=folder, digest=None)  # the digest is that of the folder in the catalog
-        await _finished(self.operations.load(managed, entry))
+        await finished(self.operations.load(managed, entry))
         return managed.status()
 
     async def unload(self, name: str) -> ModelStatus:
@@ -108,7 +119,7 @@ class ModelManager:
         if managed is None:
             raise self._unknown(name)
         if managed.registered.state is not ModelState.UNLOADED:
-            await _finished(self.operations.unload(managed, "unloaded by an operator"))
+            await finished(self.operations.unload(managed, "unloaded by an operator"))
         return managed.status()
 
     async def set_readiness(self, *, ready: bool) -> None:
@@ -128,9 +139,11 @@ class ModelManager:
         Raises:
             BundleInvalid: an entry has no name, and its folder has none. Nothing has changed.
         """
-        old = {_name(entry): entry for entry in before}
-        new = {_name(entry): entry for entry in after}
-        known = {name: self._known(name) or self._managed(entry) for name, entry in new.items()}
+        old = {name: entry for name, (entry, _) in (await all_described(before)).items()}
+        facts = await all_described(after)
+        new = {name: entry for name, (entry, _) in facts.items()}
+        # no await until all names are registered
+        known = {name: self._known(name) or self._managed(*fact) for name, fact in facts.items()}
         removed = [managed for name, managed in self._models.items() if name in old and name not in new]
         added = [managed for name, managed in self._models.items() if name not in old and name not in new]
         changed = [name for name, entry in new.items() if old.get(name) != entry]
@@ -148,20 +161,21 @@ class ModelManager:
         managed = self._models.get(name)
         if managed is None:
             return True
+        info = await described(managed.entry)
         await self.operations.settled(managed)
         managed.retry_at = 0.0
         if managed.registered.model is not None or not managed.on_demand:
-            return await _error(self.operations.load(managed, managed.wanted)) is None
-        self._accept(managed)
+            return await error_of(self.operations.load(managed, managed.wanted)) is None
+        _accept(managed, info)
         return True
 
     def _known(self, name: str) -> ManagedModel | None:
         """Return a model with a name, also one that leaves the server."""
         return self._models.get(name) or self._leaving.take_back(name)
 
-    def _managed(self, entry: ModelEntry) -> ManagedModel:
+    def _managed(self, entry: ModelEntry, info: ModelInfo) -> ManagedModel:
         """Return a model that is not loaded."""
-        managed = ManagedModel(entry, RegisteredModel(unloaded_info(entry)))
+        managed = ManagedModel(entry, RegisteredModel(info))
         managed.registered.on_idle = partial(self.operations.arm_idle_timer, managed)
         self._apply(managed, entry)
         return managed
@@ -183,16 +197,16 @@ class ModelManager:
     def _load(self, managed: ManagedModel) -> Outcome:
         return self.operations.load(managed, managed.entry)
 
-    async def _load_new(self, entry: ModelEntry) -> ModelStatus:
+    async def _load_new(self, entry: ModelEntry, info: ModelInfo) -> ModelStatus:
         """Load a model that no file has. If that fails, the server does not have it."""
-        managed = self._managed(entry)
+        managed = self._managed(entry, info)
         owners = {name: other.name for other in self.models for name in other.registered.names}
         if managed.name in owners:
             raise NameTaken(f"{managed.name!r} is an alias of model {owners[managed.name]!r}: choose another name")
         self._register([*self.models, managed])
         outcome = self._load(managed)
         outcome.add_done_callback(lambda _: self._forget_failed(managed))
-        await _finished(outcome)
+        await finished(outcome)
         return managed.status()
 
     def _forget_failed(self, managed: ManagedModel) -> None:
@@ -209,12 +223,13 @@ class ModelManager:
 
     async def _remove(self, managed: ManagedModel) -> None:
         await self.operations.settled(managed)
-        await _error(self.operations.unload(managed, "not in the catalog any more"))
+        await error_of(self.operations.unload(managed, "not in the catalog any more"))
         if managed.name not in self._models:
             self._capacity.forget(managed.name)
 
     async def _change_entry(self, managed: ManagedModel, entry: ModelEntry) -> bool:
         """Apply a new or changed entry, and load the model if that is needed. Return False if the load failed."""
+        info = await described(entry)
         await self.operations.settled(managed)
         self.operations.disarm_idle_timer(managed)  # its time may have changed
         managed.wanted = entry
@@ -222,22 +237,17 @@ class ModelManager:
         same = managed.runs_as(entry) and (managed.entry.folder, managed.entry.digest) == (entry.folder, entry.digest)
         managed.retry_at = 0.0
         if managed.registered.model is not None and not same:
-            return await _error(self.operations.load(managed, entry)) is None
+            return await error_of(self.operations.load(managed, entry)) is None
         managed.entry = entry
         if managed.registered.model is not None:
             self.operations.arm_idle_timer(managed)
         elif managed.on_demand:
-            self._accept(managed)
+            _accept(managed, info)
         else:
-            error = await _error(self._load(managed))
+            error = await error_of(self._load(managed))
             managed.registered.load_on_demand = None
             return error is None
         return True
-
-    def _accept(self, managed: ManagedModel) -> None:
-        """Let the next request load a model, whose folder or entry has changed."""
-        managed.registered.describe(unloaded_info(managed.entry))
-        managed.registered.change_state(ModelState.UNLOADED)
 
     def _check_running(self) -> None:
         if self.operations.starting:
@@ -249,8 +259,10 @@ class ModelManager:
         return UnknownModel(f"the server has no model {excerpt(name)!r}; it has: {', '.join(self._models)}")
 
 
-def _name(entry: ModelEntry) -> str:
-    return entry.name or unloaded_info(entry).name
+def _accept(managed: ManagedModel, info: ModelInfo) -> None:
+    """Let the next request load a model, whose folder or entry has changed."""
+    managed.registered.describe(info)
+    managed.registered.change_state(ModelState.UNLOADED)
 
 
 @asynccontextmanager
@@ -267,27 +279,6 @@ async def managing_models(
                 manager.operations.stop()
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
-
-
-async def _error(outcome: Outcome) -> Exception | None:
-    """Wait for an operation, and return its error. The operation continues if the wait is cancelled."""
-    await asyncio.wait([outcome])
-    if outcome.cancelled():
-        return NotReady("the server is stopping")
-    return outcome.result()
-
-
-async def _finished(outcome: Outcome) -> None:
-    """Wait for an operation.
-
-    Raises:
-        LoadFailed, NoMemory, NotReady: the operation failed.
-    """
-    error = await _error(outcome)
-    if isinstance(error, MemoryTooSmall):
-        raise NoMemory(one_line(error)) from error
-    if error is not None:
-        raise error if isinstance(error, RequestError) else LoadFailed(one_line(error)) from error
 
 
 def _with_place(error: Exception, entry: ModelEntry) -> Exception:

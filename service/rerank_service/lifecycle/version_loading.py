@@ -52,7 +52,7 @@ Select = Callable[[ModelOptions], Selected]
 
 
 class VersionLoader:
-    """Loads versions of models, one at a time."""
+    """Loads versions of models, one at a time. A thread reads the files, so a slow disk delays no request."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class VersionLoader:
         await run_in_background(return_free_memory)
         before = self._read_memory()
         held = before.held if before is not None and self._loaded_any else 0
-        selected.check_memory(self._read_limits(), held)
+        await run_in_background(lambda: selected.check_memory(self._read_limits(), held))
         model = await run_in_background(selected.load)
         self._loaded_any = True
         await run_in_background(return_free_memory)
