@@ -1,6 +1,7 @@
 """Faults of a started server, forced by real signals, limits and changed files. docs/reliability.md has the list."""
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,8 @@ from support.broken_process import memory_limit, patched, stopped
 from support.process import Process, Start, started
 from support.small import write_small_model
 
+ALL_FAULTS = "ALL_FAULTS" in os.environ
+"""True for `make torture-faults`. Otherwise the slow tests run one case each."""
 _LONG = 8 * "The server goes on, and each request ends in an answer or in an error about its deadline. "
 
 
@@ -133,3 +136,45 @@ def test_the_death_of_a_lane_ends_the_server(start: Start, small_folder: Path, t
     assert server.ended() == 1
     assert server.popen.stderr is not None
     assert "the fault of a test" in server.popen.stderr.read()
+
+
+_KILLED = """
+import importlib, os, signal
+owner = importlib.import_module("{module}")
+owner = getattr(owner, "{part}", owner)
+
+def fatal(*arguments, intact=owner.{name}, **options):
+    if os.path.exists(os.environ["FAULT"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return intact(*arguments, **options)
+
+owner.{name} = fatal
+"""
+_SWAP_STAGES = {
+    "verification": ("rerank_service.models.loading", "", "open_bundle"),
+    "session": ("rerank_service.models.loading", "", "build_model"),
+    "golden pairs": ("rerank_service.models.loading", "", "check_golden"),
+    "swap": ("rerank_service.models.registered_model", "RegisteredModel", "serve"),
+    "end of the old version": ("rerank_service.scheduling.scheduler", "Scheduler", "retire"),
+}
+
+
+@pytest.mark.parametrize("stage", _SWAP_STAGES if ALL_FAULTS else ["end of the old version"])
+def test_a_server_that_is_killed_during_a_hot_swap_starts_with_the_new_version(
+    stage: str, start: Start, tmp_path: Path
+) -> None:
+    """SIGKILL before each of its steps. Nothing on the disk belongs to the swap, so the next start finds the bundle."""
+    folder, fault = write_small_model(tmp_path / "small").folder, tmp_path / "fault"
+    new = write_small_model(tmp_path / "new", weights_beside=True)
+    module, part, name = _SWAP_STAGES[stage]
+    killed = patched(_KILLED.format(module=module, part=part, name=name))
+    options = ("--model", str(folder), "--provider", "cpu", "--watch")
+    server = start(*options, prefix=killed, FAULT=str(fault), RERANK_CACHE=str(tmp_path / "cache"))
+    fault.touch()
+    folder.rename(tmp_path / "old")
+    new.folder.rename(folder)
+    assert server.ended() == -signal.SIGKILL
+    restarted = start(*options, RERANK_CACHE=str(tmp_path / "cache"))
+    with RerankClient(restarted.grpc, retries=0) as client:
+        assert client.models()[0].digest == new.digest
+        assert [result.index for result in client.rerank("0", ["1", "5 5"]).results] == [1, 0]
