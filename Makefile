@@ -100,7 +100,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,12 @@ test: $(VENV)/.dev  ## run the tests (without torch)
 	$(BIN)/python $(PYTEST)
 
 check: lint type proto-drift proto-compat docs-drift project-check coverage  ## run all quick checks of CI
+
+# The tests behind docs/reliability.md, with all stages of the long ones
+FAULT_TESTS := e2e/test_faults.py e2e/test_cut_networks.py e2e/test_clock_jumps.py e2e/test_replicas.py service/test_kills.py service/test_rust_panics.py \
+  service/test_clocks.py service/engine/test_mapped_files.py service/models/test_loading.py service/lifecycle/test_slow_disk.py service/scheduling/test_lane_pool.py
+torture-faults: $(VENV)/.dev  ## force faults: signals, full disks, changed files, cut networks, kills at each stage
+	ALL_FAULTS=1 $(BIN)/python $(PYTEST) $(FAULT_TESTS:%=tests/%)
 
 coverage: $(VENV)/.dev  ## fail unless the tests of the modules in COVERED cover all their lines and branches
 	$(BIN)/python -m pytest $(foreach name,$(COVERED),$(wildcard tests/service/$(dir $(name))test_$(notdir $(name)).py tests/service/$(name))) \

@@ -3,7 +3,7 @@
     python -m support.killed_stages FOLDER support.kill_scenarios:Exported …
 
 A scenario is run in a new process again and again. The first one is killed before its first change, the second one
-before its second change, and so on, until one ends by itself. After each of them, the scenario checks what it has left.
+before its second change, and so on, until one ends by itself. After each of them, the scenario checks the files.
 """
 
 import importlib
@@ -29,13 +29,13 @@ class Scenario(Protocol):
     """Work on files that may be killed at any moment."""
 
     def prepare(self, folder: Path) -> None:
-        """Write what is there before the work. `folder` is empty."""
+        """Write the files before the work. `folder` is empty."""
 
     def run(self, folder: Path) -> None:
         """Do the work."""
 
     def check(self, folder: Path) -> None:
-        """Check what the work has left, and that it succeeds the next time."""
+        """Check the files after the work, and that it succeeds the next time."""
 
 
 def killed_stages(scenarios: Sequence[type[Scenario]], folder: Path) -> list[int]:
@@ -74,7 +74,7 @@ def _killed(scenario: Scenario, place: Path, stage: int) -> bool:
         try:
             scenario.run(place)
         except BaseException:  # noqa: BLE001 - the process ends here
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(child, 0)

@@ -1,6 +1,7 @@
 """A disk that does not answer while a model is read: the event loop is free, and other models serve."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 import pytest
 
 from rerank_service.lifecycle.model_manager import ModelManager
-from rerank_service.models import unloaded_model
 from support.managed import FakeSelected, FakeStore, entry, managed
 
 
@@ -38,14 +38,14 @@ class SlowDisk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
     """Make the manifests of the folders below /slow slow to read."""
-    slow, lexists = SlowDisk(), unloaded_model.os.path.lexists
+    slow, lexists = SlowDisk(), os.path.lexists
 
     def wait_and_look(path: Path) -> bool:
-        if path.is_relative_to("/slow"):
+        if Path(path).is_relative_to("/slow"):
             slow.wait()
         return lexists(path)
 
-    monkeypatch.setattr(unloaded_model.os.path, "lexists", wait_and_look)
+    monkeypatch.setattr(os.path, "lexists", wait_and_look)
     yield slow
     slow.release()
 
