@@ -12,15 +12,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rerank_service.engine.runtime import Graph
 from rerank_service.errors import WeightsChanged
-from rerank_service.scheduling.batch_cancellation import CancelToken
-from rerank_service.scheduling.batch_run import Score
-from rerank_service.scheduling.batching import Batch
 
 _MAPS = Path("/proc/self/maps")
 
@@ -48,11 +42,11 @@ class _OpenFile:
 class WatchedFiles:
     """Files that a graph may map. Create it before the graph is loaded."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the files of a folder. Files that cannot be read are left out, because no graph can use them."""
-        self._files = list(_open_files(folder))
+    def __init__(self, graph: Graph) -> None:
+        """Open the files beside a graph. Files that cannot be read are left out, because no graph can use them."""
+        self._files = list(_open_files(graph.parent)) if isinstance(graph, Path) else []
 
-    def mapped(self) -> Self:
+    def keep_mapped(self) -> None:
         """Keep the files that this process has mapped, and close the others. Call it after the graph is loaded."""
         inodes, paths = _mapped()
         self._files = [
@@ -60,7 +54,6 @@ class WatchedFiles:
             for file in self._files
             if os.fstat(file.descriptor).st_ino in inodes or os.path.realpath(file.path) in paths
         ]
-        return self
 
     def __bool__(self) -> bool:
         """Return True if there is a file to observe."""
@@ -78,20 +71,6 @@ class WatchedFiles:
                     f"{file.path} was changed in place while the server used it, so its scores would be wrong: write a "
                     "new bundle beside the old one and rename it, as `mv` does (docs/reliability.md)"
                 )
-
-
-def on_unchanged(files: WatchedFiles, score: Score) -> Score:
-    """Return the score function that raises WeightsChanged if one of the mapped files was changed."""
-    if not files:
-        return score
-
-    def checked(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
-        files.check()  # a batch that reads beyond the end of a file would end the process
-        logits = score(batch, token)
-        files.check()
-        return logits
-
-    return checked
 
 
 def _open_files(folder: Path) -> Iterator[_OpenFile]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rerank_service.engine.available import open_runner
 from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine
+from rerank_service.engine.mapped_files import WatchedFiles
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Graph, Runner, ort
 from rerank_service.errors import BundleInvalid, OutOfMemory
@@ -51,7 +52,9 @@ class CrossEncoder:
         """
         self.engine = engine
         self.provider = ORT_NAME[engine.provider]
+        self._files = WatchedFiles(graph)
         self._runner = open_with(graph, engine, lanes)
+        self._files.keep_mapped()
         self._inputs = self._runner.graph_io.inputs
         self._difference = difference
 
@@ -64,11 +67,13 @@ class CrossEncoder:
         Raises:
             OutOfMemory: there is no memory for this batch; a smaller one may run.
             BundleInvalid: the graph returns another number of logits than expected.
+            WeightsChanged: a file of weights was changed in place, so that no batch can be scored any more.
         """
         feed = {name: getattr(batch, name).astype(dtype, copy=False) for name, dtype in self._inputs.items()}
         options = ort.RunOptions()
         if token is not None:
             token.on_cancel(partial(setattr, options, "terminate", True))
+        self._files.check()  # a batch that reads beyond the end of a file would end the process
         try:
             logits = self._runner.run(feed, options)
         except Exception as error:
@@ -77,6 +82,7 @@ class CrossEncoder:
                     f"there is no memory for {counted(batch.rows, 'pair')} of {counted(batch.length, 'token')}"
                 ) from error
             raise
+        self._files.check()
         return self._logit_per_row(logits, batch.rows)
 
     def _logit_per_row(self, logits: NDArray[Any], rows: int) -> NDArray[np.float32]:

@@ -1,10 +1,7 @@
 """Build a served model from a bundle: session, tokenizer, scheduler, warm-up."""
 
-from pathlib import Path
-
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.kinds import CPU_FP32, Engine
-from rerank_service.engine.mapped_files import WatchedFiles, on_unchanged
 from rerank_service.engine.runtime import Graph
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
@@ -48,9 +45,7 @@ def build_model(
         BundleInvalid: the bundle cannot be served.
     """
     manifest = bundle.manifest
-    graph = graph or bundle.graph
-    watched = WatchedFiles(graph.parent) if isinstance(graph, Path) else None
-    encoder = CrossEncoder(graph, engine, lanes=lanes, difference=manifest.difference)
+    encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes, difference=manifest.difference)
     cost = cost or CostModel()
     try:
         with panics_as_errors():
@@ -58,8 +53,7 @@ def build_model(
             warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
     except RustPanic as error:
         raise BundleInvalid(f"{bundle.tokenizer} cannot be used: {error}") from error
-    score = encoder.score if watched is None else on_unchanged(watched.mapped(), encoder.score)
-    score = wrap_score(score) if wrap_score else score
+    score = wrap_score(encoder.score) if wrap_score else encoder.score
     scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
     reason = reason or explanation
     info = _info(bundle, encoder, limits, names or Names(), lanes=lanes, explanation=explanation, reason=reason)

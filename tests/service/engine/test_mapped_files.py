@@ -4,18 +4,26 @@ import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.engine.mapped_files import WatchedFiles, on_unchanged
+from rerank_service.engine.available import open_runner
+from rerank_service.engine.mapped_files import WatchedFiles
+from rerank_service.engine.runtime import Feed, Runner, ort
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import NotReady, WeightsChanged
+from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import WEIGHTS
-from rerank_service.scheduling.batch_cancellation import CancelToken
+from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.scores import ScoreType
 from rerank_service.scheduling.batching import Batch
+from rerank_service.tools.batch.bulk_scorer import BulkScorer
+from rerank_service.tools.batch.parts import Pairs
+from support.limits import batch_limits, request_limits
 from support.running import running
 from support.small import write_small_model
 
@@ -30,9 +38,10 @@ _SESSIONS: list[CrossEncoder] = []
 
 
 def _loaded(bundle: Bundle) -> WatchedFiles:
-    files = WatchedFiles(bundle.folder)
+    files = WatchedFiles(bundle.graph)
     _SESSIONS.append(CrossEncoder(bundle.graph))  # a mapping ends with its session
-    return files.mapped()
+    files.keep_mapped()
+    return files
 
 
 def _rename(weights: Path) -> None:
@@ -102,14 +111,31 @@ def test_a_model_with_weights_in_its_graph_has_nothing_to_observe(small_model: B
 
 def test_a_batch_during_which_the_file_changes_has_no_scores(bundle: Bundle) -> None:
     """The change may come after the check before the batch."""
-    files, batch = _loaded(bundle), Batch(*[np.ones((1, 8), np.int64)] * 3)
 
-    def score(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
-        _overwrite(bundle.folder / WEIGHTS)
-        return np.zeros(batch.rows, np.float32)
+    class ChangesWhileItRuns:
+        def __init__(self, runner: Runner) -> None:
+            self._runner = runner
+            self.graph_io = runner.graph_io
 
+        def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
+            _overwrite(bundle.folder / WEIGHTS)
+            return self._runner.run(feed, options)
+
+    encoder = CrossEncoder(bundle.graph, open_with=lambda *given: ChangesWhileItRuns(open_runner(*given)))
     with pytest.raises(WeightsChanged):
-        on_unchanged(files, score)(batch, CancelToken())
+        encoder.score(Batch(*[np.ones((1, 8), np.int64)] * 3))
+
+
+def test_a_batch_job_ends_too(bundle: Bundle) -> None:
+    """It has its own lanes. The parts that are finished stay."""
+    model = build_model(bundle, limits=batch_limits(), lanes=1)
+    pairs = Pairs(["0", "0"], ["5 5", "3"])
+    raw = RerankRequest(query="unused", score_type=ScoreType.RAW)
+    with BulkScorer(model, request_limits(), raw) as scorer:
+        assert scorer.submit(pairs)().scores.tolist() == [10.0, 3.0]
+        _overwrite(bundle.folder / WEIGHTS)
+        with pytest.raises(WeightsChanged):
+            scorer.submit(pairs)()
 
 
 @pytest.mark.parametrize("change", [_overwrite, _truncate])

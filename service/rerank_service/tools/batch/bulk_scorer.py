@@ -19,12 +19,13 @@ import numpy as np
 from rerank_service.encoding.pair_key import PairKeys
 from rerank_service.encoding.preparer import Preparer, check_chars
 from rerank_service.encoding.reading_plan import reading_plan
-from rerank_service.errors import RequestError
+from rerank_service.errors import InferenceFailed, RequestError
 from rerank_service.models.served_model import ServedModel
 from rerank_service.ranking.document import SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.scores import relevance
+from rerank_service.rust_panics import panics_as_errors
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import BatchRunner, BatchScored, Outcome, PairFailed
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
@@ -107,9 +108,10 @@ class BulkScorer:
             positions = list(group)
             sent = [SentDocument(pairs.documents[at], len(pairs.documents[at])) for at in positions]
             try:
-                preparer = self._preparer(query)
-            except RequestError as error:
-                encoded.errors |= dict.fromkeys(positions, str(error))
+                with panics_as_errors():
+                    preparer = self._preparer(query)
+            except Exception as error:  # noqa: BLE001 - an error of the rows, not of the job
+                encoded.errors |= dict.fromkeys(positions, str(_of_the_row(error)))
             else:
                 self._prepare(preparer, positions[0], sent, encoded)
         return encoded
@@ -131,10 +133,11 @@ class BulkScorer:
     def _prepare(self, preparer: Preparer, first: int, sent: Sequence[SentDocument], encoded: _Encoded) -> None:
         """Tokenize consecutive pairs of one query. If one of them is invalid, each is tokenized alone."""
         try:
-            prepared = preparer.prepare(sent, first)
-        except RequestError as error:
+            with panics_as_errors():
+                prepared = preparer.prepare(sent, first)
+        except Exception as error:  # noqa: BLE001 - an error of a row, not of the job
             if len(sent) == 1:
-                encoded.errors[first] = _message(first, error)
+                encoded.errors[first] = _message(first, _of_the_row(error))
                 return
             for at, document in enumerate(sent, first):
                 self._prepare(preparer, at, [document], encoded)
@@ -174,6 +177,11 @@ def _batches(entries: Sequence[WaitingPair], limits: BatchLimits) -> Iterator[Se
         rows = max(1, min(limits.max_pairs, limits.max_tokens // limits.padded(len(longest))))
         yield entries[start : start + rows]
         start += rows
+
+
+def _of_the_row(error: Exception) -> Exception:
+    """Return an error whose message is written beside the row. The tokenizer may fail on a text by a bug."""
+    return error if isinstance(error, RequestError) else InferenceFailed(f"the tokenizer failed on the text: {error}")
 
 
 def _message(position: int, error: Exception) -> str:

@@ -1,11 +1,13 @@
 """Many pairs at once, with a model in this process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from rerank_service.errors import InvalidRequest
 from rerank_service.models.build import build_model
@@ -16,6 +18,7 @@ from rerank_service.tools.batch.bulk_scorer import BulkScorer
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from support.limits import batch_limits, request_limits
+from support.panics import PANICKING
 from support.running import running
 from support.small import BOOM, NAN, logit
 
@@ -126,3 +129,33 @@ def test_small_model_is_the_sum_of_the_numbers(small_model: Bundle) -> None:
     """The scores of the other tests of the batch command rely on it."""
     with _scorer(small_model) as scorer:
         assert _score(scorer, ("7", "1 2 3")).scores.tolist() == [logit("1 2 3")]
+
+
+@pytest.mark.parametrize("raises", [True, False], ids=["raises", "panics"])
+def test_a_text_on_which_the_tokenizer_fails_is_an_error_of_its_row(small_model: Bundle, raises: bool) -> None:
+    """The other rows are scored. A query on which it fails is an error of all its rows."""
+
+    class Fails:
+        def __init__(self, tokenizer: Any) -> None:
+            self._tokenizer = tokenizer
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._tokenizer, name)
+
+        def encode_batch_fast(self, texts: Sequence[str], **options: Any) -> Any:
+            if any("99" in text for text in texts):
+                self._fail()
+            return self._tokenizer.encode_batch_fast(texts, **options)
+
+        def _fail(self) -> None:
+            if raises:
+                raise ValueError("a bug")
+            Tokenizer.from_str(PANICKING)
+
+    model = build_model(small_model, limits=batch_limits(), lanes=1)
+    model.tokenizer._tokenizer = Fails(model.tokenizer._tokenizer)
+    with BulkScorer(model, request_limits(), _RAW) as scorer:
+        found = _score(scorer, ("0", "1"), ("0", "99"), ("1", "5 5"))
+    assert found.scores[[0, 2]].tolist() == [1.0, 10.0]
+    assert list(found.errors) == [1]
+    assert found.errors[1].startswith("the tokenizer failed on the text: a ")
