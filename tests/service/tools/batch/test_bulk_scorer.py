@@ -153,7 +153,7 @@ def test_a_text_on_which_the_tokenizer_fails_is_an_error_of_its_row(small_model:
             Tokenizer.from_str(PANICKING)
 
     model = build_model(small_model, limits=batch_limits(), lanes=1)
-    model.tokenizer._tokenizer = Fails(model.tokenizer._tokenizer)
+    model.tokenizer._tokenizer = Fails(model.tokenizer._tokenizer)  # type: ignore[assignment]
     with BulkScorer(model, request_limits(), _RAW) as scorer:
         found = _score(scorer, ("0", "1"), ("0", "99"), ("1", "5 5"))
     assert found.scores[[0, 2]].tolist() == [1.0, 10.0]
