@@ -30,8 +30,10 @@ from support.small import write_small_model
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    """Write a model whose weights are beside the graph."""
-    return write_small_model(tmp_path / "small", weights_beside=True)
+    """Write a model whose weights are beside the graph. They are old, so that any write changes their time."""
+    bundle = write_small_model(tmp_path / "small", weights_beside=True)
+    os.utime(bundle.folder / WEIGHTS, (1e9, 1e9))
+    return bundle
 
 
 _SESSIONS: list[CrossEncoder] = []
