@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.models.files import WEIGHTS
 from support.broken_process import memory_limit, patched, stopped
-from support.process import Process, Start, started
+from support.process import Process, Start, command, environment, started
 from support.small import write_small_model
 
 ALL_FAULTS = "ALL_FAULTS" in os.environ
@@ -178,3 +179,21 @@ def test_a_server_that_is_killed_during_a_hot_swap_starts_with_the_new_version(
     with RerankClient(restarted.grpc, retries=0) as client:
         assert client.models()[0].digest == new.digest
         assert [result.index for result in client.rerank("0", ["1", "5 5"]).results] == [1, 0]
+
+
+_CRASH = """
+import os, signal
+from rerank_service import server
+
+async def crash(*_):
+    os.kill(os.getpid(), signal.SIGBUS)
+
+server.serve = crash
+"""
+
+
+def test_a_crash_of_native_code_leaves_the_stacks_in_the_log() -> None:
+    """For example SIGBUS, if a mapped file becomes shorter during a batch. Without them, nothing would show the cause."""
+    done = subprocess.run([*patched(_CRASH), *command("serve")], capture_output=True, text=True, env=environment())
+    assert done.returncode == -signal.SIGBUS
+    assert "Fatal Python error: Bus error" in done.stderr

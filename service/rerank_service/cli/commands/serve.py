@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import sys
 from contextlib import suppress
@@ -21,6 +22,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.server import Addresses, serve
 
     settings = given_settings(arguments)
+    faulthandler.enable()  # a crash of native code, such as SIGBUS, leaves the stacks of all threads in the log
     log = configure_logging(settings.log_format, settings.log_level)
     with held_log(log, holds=settings.example) as release_log, named_model(settings.model):
         for name, nearest in unknown_variables(settings).items():
