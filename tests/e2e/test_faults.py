@@ -193,7 +193,7 @@ server.serve = crash
 
 
 def test_a_crash_of_native_code_leaves_the_stacks_in_the_log() -> None:
-    """For example SIGBUS, if a mapped file becomes shorter during a batch. Without them, nothing would show the cause."""
+    """For example SIGBUS, if a mapped file becomes shorter during a batch. Else, nothing would show the cause."""
     done = subprocess.run([*patched(_CRASH), *command("serve")], capture_output=True, text=True, env=environment())
     assert done.returncode == -signal.SIGBUS
     assert "Fatal Python error: Bus error" in done.stderr

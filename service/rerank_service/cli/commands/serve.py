@@ -22,7 +22,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.server import Addresses, serve
 
     settings = given_settings(arguments)
-    faulthandler.enable()  # a crash of native code, such as SIGBUS, leaves the stacks of all threads in the log
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)  # a crash of native code leaves the stacks of all threads there
     log = configure_logging(settings.log_format, settings.log_level)
     with held_log(log, holds=settings.example) as release_log, named_model(settings.model):
         for name, nearest in unknown_variables(settings).items():
