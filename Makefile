@@ -100,7 +100,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -225,6 +225,13 @@ audit: $(VENV)/.dev  ## look for known vulnerabilities in the packages of all co
 	@failed=0; for file in service/constraints.txt export/constraints.txt service/image/*.txt; do echo "== $$file"; \
 	  $(BIN)/uv tool run --quiet --from $(PIP_AUDIT) pip-audit --disable-pip --no-deps --progress-spinner off --requirement $$file || failed=1; \
 	done; exit $$failed
+
+# No test: the times depend on the load of the machine
+key-timing: $(VENV)/.dev  ## measure whether the time of a key check shows anything about the keys (a minute)
+	@PYTHONPATH=tests $(BIN)/python -m torture.key_timing
+
+stranger-costs: $(VENV)/.dev  ## measure what one client without a key costs a started server, in memory, CPU and descriptors (minutes)
+	@PYTHONPATH=tests $(BIN)/python -m torture.stranger_costs
 
 test-ray: $(RAY_VENV)/.ray  ## run rerank batch on a real Ray cluster on this machine (a minute)
 	timeout 900 $(RAY_VENV)/bin/python -m pytest tests/on_ray

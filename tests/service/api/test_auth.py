@@ -1,7 +1,9 @@
 """API keys in headers, and the callers they belong to."""
 
 from base64 import b64encode
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from hmac import compare_digest
 
 import pytest
 
@@ -132,3 +134,25 @@ def test_keys_are_not_kept_in_memory() -> None:
     """A traceback or a dump of the object shows no key."""
     assert "sesame" not in repr(vars(Keys(["sesame"], [SEARCH])))
     assert digest("sesame").hex() not in repr(SEARCH)
+
+
+def test_each_check_compares_all_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In constant time, and by digests of equal length, so that the time shows nothing about a key. `make key-timing`
+    measures it."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare_digest(one, other)
+
+    monkeypatch.setattr("rerank_service.api.auth.hmac.compare_digest", compare)
+    texts = [f"key-{number:02}" for number in range(20)]
+    keys = Keys(texts[10:], [KnownKey(digest(text), Caller(text)) for text in texts[:10]])
+    digests = sorted(map(digest, texts))
+    for sent in (texts[0], texts[9], texts[10], texts[-1], "key-0", "key-00x", "x", "x" * 50_000):
+        compared.clear()
+        with suppress(Unauthenticated):
+            keys.check({"x-api-key": sent})
+        assert sorted(other for _, other in compared) == digests
+        assert {one for one, _ in compared} == {digest(sent)}
+        assert {len(each) for pair in compared for each in pair} == {32}
