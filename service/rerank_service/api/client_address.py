@@ -12,6 +12,10 @@ from functools import lru_cache
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FORWARDED_FOR = re.compile(r'(?:^|[;,])\s*for\s*=\s*("[^"]*"|[^;,\s]*)', re.IGNORECASE)
+_MAX_CHARS = 4096
+"""Characters at the end of a header that are read, enough for 80 proxies. A caller may send 64 KiB before them."""
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[\w.-]{1,15})?", re.ASCII)
+"""Form of an address. Python accepts any text after the `%` of an IPv6 address, such as line breaks."""
 _UNIX_PEER = "127.0.0.1"
 """A Unix socket counts as a connection from this machine."""
 
@@ -75,9 +79,14 @@ def _unmapped(address: str) -> str:
 def _forwarded(headers: Mapping[str, str]) -> Iterable[str]:
     """Yield the addresses of the headers, the last proxy's client last. `X-Forwarded-For` has precedence."""
     if sent := headers.get("x-forwarded-for"):
-        yield from (_unmapped(_host(part.strip())) for part in sent.split(","))
+        yield from (_unmapped(_host(part.strip())) for part in _end(sent).split(","))
     elif sent := headers.get("forwarded"):
-        yield from (_unmapped(_host(part.strip('"'))) for part in _FORWARDED_FOR.findall(sent))
+        yield from (_unmapped(_host(part.strip('"'))) for part in _FORWARDED_FOR.findall(_end(sent)))
+
+
+def _end(header: str) -> str:
+    """Return the last elements of a header."""
+    return header if len(header) <= _MAX_CHARS else header[-_MAX_CHARS:].partition(",")[2]
 
 
 def _host(text: str) -> str:
@@ -88,6 +97,8 @@ def _host(text: str) -> str:
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if not _ADDRESS.fullmatch(address):
+        return None
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -1,6 +1,7 @@
 """Access log: one line for each finished request.
 
-Rule: the line has no text of a query or document, except with `log_texts`.
+Rule: the line has no text of a query or document, except with `log_texts`. The message of an unexpected exception is
+hidden, because it may quote one (tracebacks.py).
 """
 
 from typing import Any, Literal
@@ -8,6 +9,7 @@ from typing import Any, Literal
 import structlog
 
 from rerank_service.observability.request_record import Failure, RequestRecord
+from rerank_service.observability.tracebacks import BY_CALLER
 
 AccessLogMode = Literal["off", "errors", "all"]
 EVENT = "request finished"
@@ -33,7 +35,7 @@ class AccessLog:
     def request_finished(self, record: RequestRecord) -> None:
         """Write the line of a request, if the mode includes it."""
         if record.failure is not None and record.failure.unexpected is not None:
-            _log.error(EVENT, **self._fields(record), exc_info=record.failure.unexpected)
+            _log.error(EVENT, **self._fields(record), exc_info=record.failure.unexpected, **{BY_CALLER: True})
         elif self._mode == "all" or (self._mode == "errors" and record.is_error):
             _log.info(EVENT, **self._fields(record))
 

@@ -1,4 +1,8 @@
-"""Log lines for people at a terminal: the main fields first, and no empty ones. JSON lines have all fields."""
+"""Log lines for people at a terminal: the main fields first, and no empty ones. JSON lines have all fields.
+
+Control characters are escaped, because a caller chooses paths and names: `\x1b[2J` would clear the terminal, and a line
+break would forge a line. JSON lines escape them, too.
+"""
 
 from collections.abc import MutableMapping
 from typing import Any
@@ -7,6 +11,7 @@ _FIRST = ("call", "status", "reason", "error", "documents", "tokens", "total_ms"
 _OF_REQUESTS = ("protocol", "dialect")
 """Fields that follow from `call` for a reader."""
 _USUAL_METHOD = "POST"
+_OF_SEVERAL_LINES = ("exception", "stack")
 
 
 def for_people(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -18,4 +23,13 @@ def for_people(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mu
             left_out.add("method")
     last = ("request_id",)
     names = [name for name in (*_FIRST, *line) if name in line and name not in left_out and name not in last]
-    return {name: line[name] for name in (*dict.fromkeys(names), *(name for name in last if name in line))}
+    ordered = (*dict.fromkeys(names), *(name for name in last if name in line))
+    return {name: line[name] if name in _OF_SEVERAL_LINES else _visible(line[name]) for name in ordered}
+
+
+def _visible(value: object) -> object:
+    """Return a text with escapes in the place of characters that are not printable. Other values stay as they are:
+    the renderer shows their `repr`."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)

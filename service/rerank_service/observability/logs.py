@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 import structlog
 
 from rerank_service.observability.console_lines import for_people
+from rerank_service.observability.tracebacks import Tracebacks
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -86,12 +87,13 @@ def held_log(log: TextIO, *, holds: bool) -> Iterator[Callable[[], None]]:
         raw.release()
 
 
-def configure_logging(form: Literal["auto", "console", "json"], level: str) -> TextIO:
+def configure_logging(form: Literal["auto", "console", "json"], level: str, *, texts: bool = False) -> TextIO:
     """Log to stderr, including the logs of libraries. Return the stream.
 
     Args:
         form: `console` for people, `json` for one JSON object per line, `auto` for `console` if stderr is a terminal.
         level: minimum level of our own log lines, such as `info`. Libraries log from `warning`.
+        texts: show the messages of errors that may quote a caller.
     """
     stream = _stderr()
     console = form == "console" or (form == "auto" and stream.isatty())
@@ -101,28 +103,23 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str) -> T
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
         structlog.processors.StackInfoRenderer(),
     ]
-    # by default, structlog shows the local variables of each frame, and they may contain texts of callers
-    without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     render: list[structlog.typing.Processor] = (
-        [
-            for_people,
-            structlog.dev.ConsoleRenderer(
-                _EVENT_WIDTH, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
-            ),
-        ]
+        [for_people, structlog.dev.ConsoleRenderer(_EVENT_WIDTH, sort_keys=False, exception_formatter=structlog.dev.plain_traceback)]
         if console
-        else [structlog.processors.ExceptionRenderer(without_locals), structlog.processors.JSONRenderer()]
+        else [structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[*shared, *render],
+        processors=[*shared, Tracebacks(as_text=console, texts=texts), *render],
         cache_logger_on_first_use=True,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
+    of_libraries = Tracebacks(as_text=console, from_library=True, texts=texts)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render], foreign_pre_chain=shared
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, of_libraries, *render],
+            foreign_pre_chain=shared,
         )
     )
     logging.captureWarnings(capture=True)

@@ -29,12 +29,30 @@ CLIENT = "203.0.113.7"
         ({"forwarded": 'for="[2001:db8::1]:4711"'}, "2001:db8::1"),
         ({"forwarded": "for=_hidden"}, PROXY),
         ({"forwarded": "by=1.2.3.4;host=for.example"}, PROXY),
+        ({"x-forwarded-for": "fe80::1%eth0"}, "fe80::1%eth0"),
+        ({"x-forwarded-for": "fe80::1%\x1b[2J"}, PROXY),
+        ({"x-forwarded-for": "fe80::1%a\nb"}, PROXY),
+        ({"x-forwarded-for": "fe80::1%" + "a" * 16}, PROXY),
+        ({"forwarded": 'for="[fe80::1%\x9b]"'}, PROXY),
+        ({"x-forwarded-for": "\u0661.1.1.1"}, PROXY),
         ({"forwarded": f"for={CLIENT}", "x-forwarded-for": "198.51.100.1"}, "198.51.100.1"),
     ],
 )
 def test_headers_of_a_trusted_proxy_name_the_client(headers: dict[str, str], client: str) -> None:
     """The last address that is no trusted proxy counts. A client can invent all addresses before it."""
     assert TrustedProxies(["10.0.0.0/8"]).client(PROXY, headers) == client
+
+
+@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded"])
+def test_only_the_end_of_a_long_header_is_read(name: str) -> None:
+    """A caller may send 64 KiB of addresses before those of the proxies. The proxies trust all of them here."""
+    form = "{}" if name == "x-forwarded-for" else "for={}"
+    sent = ",".join(form.format(f"10.{n >> 8}.{n & 255}.1") for n in range(5000))
+    proxies = TrustedProxies(["10.0.0.0/8"])
+    client = proxies.client(PROXY, {name: sent})
+    assert client.startswith("10.18.")  # not 10.0.0.1
+    assert proxies._is_trusted.cache_info().currsize < 1000
+    assert proxies.client(PROXY, {name: f"{sent},{form.format(CLIENT)}"}) == CLIENT
 
 
 @pytest.mark.parametrize("addresses", [(), ("10.0.0.2",), ("10.1.0.0/16", "::1")])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from rerank_service.models.bundle import Bundle
+from rerank_service.observability.tracebacks import BY_CALLER
 from support.process import started
 
 LOG_TWICE = """
@@ -64,26 +66,84 @@ def test_own_and_library_lines_are_written_as_json() -> None:
     assert [line[:16] for line in err.splitlines()] == ['{"event": "ours"', '{"event": "\\ud80']
 
 
+FAILING = """
+import logging, structlog, sys
+from rerank_service.observability.logs import configure_logging
+from rerank_service.observability.tracebacks import BY_CALLER
+configure_logging(sys.argv[1], "info", texts=len(sys.argv) > 2)
+def handle(document):
+    try:
+        {}[document]
+    except KeyError as error:
+        raise ValueError("a bug in " + "".join(("Jane ", "Doe"))) from error
+def handle_all(documents):
+    failed = []
+    for document in documents:
+        try:
+            handle(document)
+        except ValueError as error:
+            error.add_note(document)
+            failed.append(error)
+    raise ExceptionGroup("all of " + document, failed)
+try:
+    handle_all(["".join(("Jane ", "Doe"))])
+except ExceptionGroup:
+    for log in (structlog.get_logger().bind(**{BY_CALLER: True}), logging.getLogger("theirs")):
+        log.exception("failed")
+"""
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_tracebacks_show_no_local_variables(form: str) -> None:
-    """Local variables may contain documents. The lines of code are shown, for own and library errors."""
+def test_tracebacks_show_no_text_of_a_caller(form: str) -> None:
+    """Neither local variables nor messages, notes, causes and groups: they may quote documents. With `--log-texts`, the
+    messages are shown."""
+    hidden, shown = (
+        subprocess.run([sys.executable, "-c", FAILING, form, *texts], capture_output=True, text=True, check=True).stderr
+        for texts in ((), ("texts",))
+    )
+    assert "Jane" not in hidden
+    assert BY_CALLER not in hidden
+    assert hidden.count("message hidden, see --log-texts") == 6
+    for text in ("ExceptionGroup", "ValueError", "KeyError", "handle_all"):
+        assert hidden.count(text) >= 2
+    assert shown.count("a bug in Jane Doe") == shown.count("all of Jane Doe") == 2
+    if form == "json":
+        assert [json.loads(line)["event"] for line in hidden.splitlines()] == ["failed", "failed"]
+
+
+def test_own_errors_have_their_messages() -> None:
+    """A failed load of a model: its message names the fault, and no caller has sent it."""
+    code = """
+import structlog
+from rerank_service.observability.logs import configure_logging
+configure_logging("json", "info")
+structlog.get_logger().error("load failed", exc_info=ValueError("a bug"))
+structlog.get_logger().error("nothing failed", exc_info=True)
+"""
+    lines = [json.loads(line) for line in _run(code, subprocess.PIPE)[2].splitlines()]
+    assert lines[0]["exception"][0]["exc_value"] == "a bug"
+    assert "exception" not in lines[1]
+
+
+CONTROLS = "".join(map(chr, (*range(32), *range(127, 160), 0x2028, 0x202E, 0xFEFF, 0xD800)))
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_control_characters_are_escaped(form: str) -> None:
+    """A caller chooses paths and names: none can forge a line, or send commands to a terminal. `\x9b` begins one, too."""
     code = f"""
 import logging, structlog
 from rerank_service.observability.logs import configure_logging
 configure_logging("{form}", "info")
-def handle(document):
-    raise ValueError("a bug")
-try:
-    handle("".join(("Jane ", "Doe")))
-except ValueError:
-    structlog.get_logger().exception("ours")
-    logging.getLogger("theirs").exception("theirs")
+text = {CONTROLS!r}
+structlog.get_logger().info("event" + text, call=text, several=[text], named={{text: text}})
+logging.getLogger("theirs").warning("event %s", text)
 """
-    status, _, err = _run(code, subprocess.PIPE)
-    assert status == 0
-    assert err.count("a bug") >= 2
-    assert "handle" in err
-    assert "Jane Doe" not in err
+    _, _, err = _run(code, subprocess.PIPE)
+    plain = re.sub(r"\x1b\[\d*(;\d+)*m", "", err)  # the colours of structlog
+    assert len(plain.split("\n")) == 3
+    assert not set(CONTROLS.replace("\n", "")) & set(plain)
+    assert plain.count("\\u2028") == 6
 
 
 def test_a_log_without_a_reader_is_no_error(broken_pipe: int) -> None:

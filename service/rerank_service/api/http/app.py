@@ -145,7 +145,7 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
     usual = [method for method in _methods(request) if method not in ("HEAD", "OPTIONS")] if allowed else []
     step = f"use {' or '.join(usual)}" if usual else "the page /docs lists all paths"
     unknown = UnknownRoute(
-        f"{request.method} {path} is not served ({error.detail}): {step}",
+        f"{excerpt(request.method)} {path} is not served ({error.detail}): {step}",
         status=error.status_code,
     )
     observation = observation_of(request)

@@ -93,6 +93,9 @@ class LimitedConnection(H11Protocol):
         super().resume_writing()
         self._stop_read_timer()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing: the server ignores `Upgrade` (RFC 9110, 7.8). Java's client sends it with each first request."""
+
     def _watch_request(self) -> None:
         """Keep one timer while the client owes a header, or the end of a body that nothing reads any more."""
         answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)

@@ -74,7 +74,7 @@ class ObservedApp:
             observer=observing.observer,
             id=request_id_from(headers),
             protocol="rest",
-            method=scope["method"],
+            method=excerpt(scope["method"]),
             call=excerpt(scope["path"]),
             status=_UNSENT,
             client=observing.proxies.client(http_peer(scope["client"]), headers),

@@ -90,6 +90,7 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
         log_config=None,
         access_log=False,
         lifespan="off",
+        ws="none",  # a WebSocket would leave LimitedConnection and its limits, where a library for it is installed
         server_header=False,
         proxy_headers=False,  # api/client_address.py reads them, and trusts the proxies of the setting only
         timeout_keep_alive=math.ceil(options.idle_timeout),

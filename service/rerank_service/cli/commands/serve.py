@@ -19,12 +19,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.lifecycle.background import background_work_is_running
     from rerank_service.observability.event_loop import ObservedLoop
     from rerank_service.observability.logs import configure_logging, held_log
+    from rerank_service.observability.unhandled_errors import log_unhandled_errors
     from rerank_service.server import Addresses, serve
 
     settings = given_settings(arguments)
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # a crash of native code leaves the stacks of all threads there
-    log = configure_logging(settings.log_format, settings.log_level)
+    log = configure_logging(settings.log_format, settings.log_level, texts=settings.log_texts)
     with held_log(log, holds=settings.example) as release_log, named_model(settings.model):
         for name, nearest in unknown_variables(settings).items():
             structlog.get_logger().warning("unknown variable", name=name, did_you_mean=nearest)
@@ -39,6 +40,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 release_log()
 
         with asyncio.Runner(loop_factory=ObservedLoop) as runner:
+            log_unhandled_errors(runner.get_loop())
             runner.run(serve(settings, on_ready))
     if background_work_is_running():
         sys.stdout.flush()
