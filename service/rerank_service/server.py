@@ -32,6 +32,7 @@ from rerank_service.core import Core, build_core, managing
 from rerank_service.engine.host import cores
 from rerank_service.lifecycle.background_tuning import tuning_in_background
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, Seen, read_and_look, watching
+from rerank_service.lifecycle.descriptors import allow_descriptors
 from rerank_service.lifecycle.model_manager import ModelManager
 from rerank_service.lifecycle.readiness import reporting_readiness
 from rerank_service.lifecycle.shutdown import (
@@ -101,6 +102,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     signals = receive_stop_signals()
     async with AsyncExitStack() as running_parts:
         addresses = listen_addresses(settings.host)
+        allow_descriptors(settings.max_connections * _listeners(settings, len(addresses)))
         files = ConfigFiles()
         tls = certificate_store(settings, files)
         entries, seen = read_and_look(partial(model_entries, settings), settings.models)
@@ -126,6 +128,12 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             trace_flush.grace = await drain(core.admissions, edges_to_stop, signals, shutdown_timeouts(settings))
     ignore_stop_signals()
     _log.info("stopped")
+
+
+def _listeners(settings: Settings, addresses: int) -> int:
+    """Return on how many sockets the server listens, each with connections of its own."""
+    ports = 2 + (settings.metrics_port is not None)
+    return ports * addresses + (settings.admin_port is not None) * len(settings.admin_host)
 
 
 @dataclass(frozen=True, slots=True)

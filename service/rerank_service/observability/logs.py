@@ -104,7 +104,12 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str, *, t
         structlog.processors.StackInfoRenderer(),
     ]
     render: list[structlog.typing.Processor] = (
-        [for_people, structlog.dev.ConsoleRenderer(_EVENT_WIDTH, sort_keys=False, exception_formatter=structlog.dev.plain_traceback)]
+        [
+            for_people,
+            structlog.dev.ConsoleRenderer(
+                _EVENT_WIDTH, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if console
         else [structlog.processors.JSONRenderer()]
     )

@@ -1,7 +1,8 @@
 """Tracebacks in the log: files, lines and classes of errors.
 
 Rule: the message of an error that a request or a library caused is left out, because it may quote a text of a caller:
-`could not convert string to float: 'Jane Doe'`. `--log-texts` shows it. Reason: docs/decisions/0071-messages-of-errors.md.
+`could not convert string to float: 'Jane Doe'`. `--log-texts` shows it.
+Reason: docs/decisions/0071-hidden-error-messages.md.
 """
 
 import linecache
@@ -51,7 +52,9 @@ class Tracebacks:
 
 def _exc_info(given: Any) -> _ExcInfo | None:
     """Return what `sys.exc_info` does, for each value that the field `exc_info` may have."""
-    error = given if isinstance(given, BaseException) else (sys.exc_info() if given is True else given or (None, None))[1]
+    error = (
+        given if isinstance(given, BaseException) else (sys.exc_info() if given is True else given or (None, None))[1]
+    )
     return None if error is None else (type(error), error, error.__traceback__)
 
 

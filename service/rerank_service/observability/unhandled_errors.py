@@ -1,7 +1,7 @@
 """Errors that nothing handles: in callbacks and tasks of the event loop, in threads, and in destructors.
 
-Python would write them to stderr in its own form: several lines, with a `repr` of the error and of the task. They get one
-line of the log, without the message of the error (tracebacks.py).
+Python would write them to stderr in its own form: several lines, with a `repr` of the error and of the task. They get
+one line of the log, without the message of the error (tracebacks.py).
 """
 
 import asyncio

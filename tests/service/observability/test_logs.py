@@ -130,7 +130,7 @@ CONTROLS = "".join(map(chr, (*range(32), *range(127, 160), 0x2028, 0x202E, 0xFEF
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_control_characters_are_escaped(form: str) -> None:
-    """A caller chooses paths and names: none can forge a line, or send commands to a terminal. `\x9b` begins one, too."""
+    """A caller chooses paths and names: none can forge a line, or send commands to a terminal."""
     code = f"""
 import logging, structlog
 from rerank_service.observability.logs import configure_logging

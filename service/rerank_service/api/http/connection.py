@@ -14,61 +14,30 @@ import asyncio
 from typing import Any
 
 import h11
-import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
 
-_log = structlog.get_logger()
-
-
-class OpenConnections:
-    """The open connections to one address."""
-
-    def __init__(self, limits: ConnectionLimits) -> None:
-        self.limits = limits
-        self._open: set[object] = set()
-        self._is_full = False
-
-    def add(self, connection: object) -> bool:
-        """Count a connection. Return False if there are too many."""
-        self._open.add(connection)
-        full = len(self._open) > self.limits.max_connections
-        if full and not self._is_full:  # one line until there is room again
-            _log.warning("too many connections", max_connections=self.limits.max_connections, protocol="rest")
-        self._is_full = full
-        return not full
-
-    def remove(self, connection: object) -> None:
-        """Stop counting a connection."""
-        self._open.discard(connection)
-        self._is_full = self._is_full and len(self._open) >= self.limits.max_connections
-
 
 class LimitedConnection(H11Protocol):
     """A connection with limits."""
 
-    def __init__(self, open_connections: OpenConnections, *arguments: Any) -> None:
+    def __init__(self, limits: ConnectionLimits, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._open_connections = open_connections
-        self._limits = open_connections.limits
+        self._limits = limits
         self._request_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the header of the first request."""
         super().connection_made(transport)
-        if not self._open_connections.add(self):
-            transport.abort()
-            return
         transport.set_write_buffer_limits(high=1)  # pause_writing is called for every response that waits
         limit_unread_time(transport, self._limits.progress_timeout)
         self._start_request_timer(self._limits.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers."""
-        self._open_connections.remove(self)
         self._stop_request_timer()
         self._stop_read_timer()
         super().connection_lost(exc)

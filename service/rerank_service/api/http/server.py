@@ -11,7 +11,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
-from rerank_service.api.http.connection import LimitedConnection, OpenConnections
+from rerank_service.api.http.connection import LimitedConnection
+from rerank_service.api.http.counted_sockets import CountedListener
 from rerank_service.api.http.observed_app import ObservedApp
 from rerank_service.api.http.options import ConnectionLimits, RestOptions
 from rerank_service.api.http.tls_context import CurrentContext
@@ -34,10 +35,8 @@ class _Server(uvicorn.Server):
         self.started = True
 
     async def _listening(self, listener: socket.socket) -> asyncio.Server:
-        opened = OpenConnections(self._limits)
-
         def connection() -> asyncio.Protocol:
-            return LimitedConnection(opened, self.config, self.server_state, self.lifespan.state)
+            return LimitedConnection(self._limits, self.config, self.server_state, self.lifespan.state)
 
         tls = None if listener.family is socket.AF_UNIX else self._tls
         return await asyncio.get_running_loop().create_server(
@@ -96,7 +95,8 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
         timeout_keep_alive=math.ceil(options.idle_timeout),
     )
     with ExitStack() as files:
-        sockets = _sockets(options, files)
+        maximum = options.connections.max_connections
+        sockets = [CountedListener.of(each, maximum) for each in _sockets(options, files)]
         server = _Server(config, options.connections, CurrentContext.of(options.tls) if options.tls else None)
         serving = asyncio.create_task(server.serve(sockets=sockets))
         edge = RestEdge(server, serving, sockets, scheme="http" if options.tls is None else "https")

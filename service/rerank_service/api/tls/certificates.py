@@ -85,6 +85,7 @@ def _check_certificates(name: str, path: Path, pem: bytes) -> list[str]:
 def _context(files: TlsFiles, key: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a client could ask for handshakes without end; OpenSSL 1.1.1 allows it
     context.set_alpn_protocols(["http/1.1"])
 
     def no_passphrase() -> NoReturn:

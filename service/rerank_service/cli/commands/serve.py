@@ -17,6 +17,7 @@ from rerank_service.installation import command_name
 
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.lifecycle.background import background_work_is_running
+    from rerank_service.lifecycle.crash_dumps import prevent_core_dumps
     from rerank_service.observability.event_loop import ObservedLoop
     from rerank_service.observability.logs import configure_logging, held_log
     from rerank_service.observability.unhandled_errors import log_unhandled_errors
@@ -25,6 +26,8 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = given_settings(arguments)
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # a crash of native code leaves the stacks of all threads there
+    if not settings.core_dumps:
+        prevent_core_dumps()
     log = configure_logging(settings.log_format, settings.log_level, texts=settings.log_texts)
     with held_log(log, holds=settings.example) as release_log, named_model(settings.model):
         for name, nearest in unknown_variables(settings).items():
