@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import structlog
 
+from rerank_service.errors import RequestError
 from rerank_service.observability.request_record import Failure, RequestRecord
-from rerank_service.observability.tracebacks import BY_CALLER
+from rerank_service.observability.tracebacks import BY_CALLER, HIDDEN
 
 AccessLogMode = Literal["off", "errors", "all"]
 EVENT = "request finished"
@@ -41,6 +42,8 @@ class AccessLog:
 
     def _fields(self, record: RequestRecord) -> dict[str, Any]:
         fields = _fields(record)
+        if record.failure is not None and record.failure.cause is not None:
+            fields["cause"] = _cause(record.failure.cause, texts=self._log_texts)
         if self._log_texts and record.texts is not None:
             fields |= {"query": record.texts.query, "document_texts": list(record.texts.documents)}
         return fields
@@ -74,15 +77,21 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
 
 
 def _failure_fields(failure: Failure) -> dict[str, Any]:
-    """Return the reason. `cause` is the error of the model; other causes may quote texts of the caller."""
     fields: dict[str, Any] = {"reason": failure.reason}
     if failure.field is not None:
         fields["field"] = failure.field
     if failure.message:
         fields["error"] = failure.message
-    if failure.cause is not None:
-        fields["cause"] = repr(failure.cause)
     return fields
+
+
+def _cause(cause: BaseException, *, texts: bool) -> str:
+    """Return the error of the model. That of ONNX Runtime names nodes, shapes and at most one token; an error in Python
+    may have all tokens of a batch."""
+    kind = type(cause)
+    if texts or isinstance(cause, RequestError) or kind.__module__.partition(".")[0] == "onnxruntime":
+        return repr(cause)
+    return f"{kind.__qualname__} ({HIDDEN})"
 
 
 def _milliseconds(seconds: float) -> float:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from structlog.testing import capture_logs
 
 from rerank_service.errors import InferenceFailed, InvalidRequest
@@ -35,10 +36,10 @@ REFUSED = replace(
 )
 
 
-def _lines(mode: AccessLogMode, *records: RequestRecord) -> list[Any]:
+def _lines(mode: AccessLogMode, *records: RequestRecord, log_texts: bool = False) -> list[Any]:
     with capture_logs() as lines:
         for record in records:
-            AccessLog(mode).request_finished(record)
+            AccessLog(mode, log_texts=log_texts).request_finished(record)
     return lines
 
 
@@ -73,13 +74,17 @@ def test_line_has_all_facts() -> None:
 
 
 def test_line_of_an_error_has_the_reason() -> None:
-    """The cause is logged only if the model failed: other causes may quote texts."""
+    """The cause is logged only if the model failed, and its message only if it is of ONNX Runtime: others may quote
+    texts, or all tokens."""
     (refused,) = _lines("all", REFUSED)
     assert (refused["reason"], refused["field"], refused["error"]) == ("empty", "query", "query is empty")
-    failed, invalid = InferenceFailed("no score"), InvalidRequest("wrong")
+    failed, native, invalid = InferenceFailed("no score"), InferenceFailed("no score"), InvalidRequest("wrong")
     failed.__cause__ = invalid.__cause__ = ValueError("Jane")
-    lines = _lines("all", *(replace(REFUSED, failure=failure_of(error)) for error in (failed, invalid)))
-    assert [line.get("cause") for line in lines] == ["ValueError('Jane')", None]
+    native.__cause__ = InvalidArgument("idx=7")
+    records = [replace(REFUSED, failure=failure_of(error)) for error in (failed, native, invalid)]
+    causes = [line.get("cause") for line in _lines("all", *records)]
+    assert causes == ["ValueError (message hidden, see --log-texts)", "InvalidArgument('idx=7')", None]
+    assert _lines("all", *records, log_texts=True)[0]["cause"] == "ValueError('Jane')"
 
 
 @pytest.mark.parametrize(
