@@ -97,6 +97,21 @@ def test_text_that_is_not_utf8_is_rejected(name: str) -> None:
         read_settings(**{name: "\udcff"})
 
 
+@pytest.mark.parametrize("setting", ["model_name", "aliases"])
+@pytest.mark.parametrize(
+    "name",
+    ["a\nb", "a\x1b[2J", "a\0b", "\u202eb", " a", "a" * 129],
+    ids=["line", "escape", "nul", "bidi", "space", "long"],
+)
+def test_names_of_models_are_printable(setting: str, name: str) -> None:
+    """They are in log lines, metrics and error messages. The message about them is one short line."""
+    given = (name,) if setting == "aliases" else name
+    with pytest.raises(SettingsInvalid, match="give 1 to 128 printable characters") as caught:
+        read_settings(**{setting: given})
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [

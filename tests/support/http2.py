@@ -1,5 +1,7 @@
 """Frames of HTTP/2 for clients that no library would write (RFC 9113, section 4.1)."""
 
+from collections.abc import Mapping
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS, PING, GOAWAY, _WINDOW_UPDATE = 0, 1, 4, 6, 7, 8
 _ACK = 1
@@ -24,8 +26,9 @@ START_WITH_LARGE_WINDOWS = (
 """The same for a client that lets the server send without limit, and may not read."""
 
 
-def headers(stream: int, method: str, *, without: str = "") -> bytes:
-    """Return the headers of a call; `method` is such as `/rerank.v1.Rerank/Rerank`. `without` is a header to omit."""
+def headers(stream: int, method: str, *, without: str = "", more: Mapping[str, bytes] | None = None) -> bytes:
+    """Return the headers of a call; `method` is such as `/rerank.v1.Rerank/Rerank`. `without` is a header to omit, and
+    `more` are further ones, with values of up to 126 bytes that no library would send."""
     fields = {
         ":method": "POST",
         ":scheme": "http",
@@ -34,12 +37,13 @@ def headers(stream: int, method: str, *, without: str = "") -> bytes:
         "content-type": "application/grpc",
         "te": "trailers",
     }
-    block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items() if name != without)
+    values = {name: value.encode() for name, value in fields.items() if name != without} | dict(more or {})
+    block = b"".join(b"\0" + _text(name.encode()) + _text(value) for name, value in values.items())
     return frame(_HEADERS, _END_HEADERS, stream, block)
 
 
-def _text(value: str) -> bytes:
-    return bytes([len(value)]) + value.encode()
+def _text(value: bytes) -> bytes:
+    return bytes([len(value)]) + value
 
 
 def message(stream: int, content: bytes, *, size: int | None = None) -> bytes:

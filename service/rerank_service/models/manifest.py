@@ -16,6 +16,8 @@ from rerank_service.ranking.scores import Activation
 
 _NOT_SCORING = {"name", "source", "revision", "recipe", "verdict"}
 """Fields that scores do not depend on: names, origin and test results."""
+_MAX_NAME_CHARS = 255
+"""Length of a file name: the name of a hub folder is that of the folder."""
 _MEASURED = {"parity", "speed"}
 """Fields of a variant that scores do not depend on."""
 _TESTS = {GOLDEN, REPORT}
@@ -84,6 +86,16 @@ class Manifest(BaseModel):
     """Outcome of the comparison with the source model, as in report.json; None: not compared."""
     recipe: dict[str, Any] = {}
     """Versions and options of the export."""
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable() or name != name.strip() or len(name) > _MAX_NAME_CHARS:
+            raise ValueError(
+                f"give 1 to {_MAX_NAME_CHARS} printable characters, without spaces at the ends; it is in log lines, "
+                "metrics and error messages"
+            )
+        return name
 
     @field_validator("files")
     @classmethod

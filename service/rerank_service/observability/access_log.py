@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import structlog
 
-from rerank_service.errors import RequestError
+from rerank_service.errors import OperatorError, RequestError
 from rerank_service.observability.request_record import Failure, RequestRecord
 from rerank_service.observability.tracebacks import BY_CALLER, HIDDEN
 
@@ -89,7 +89,7 @@ def _cause(cause: BaseException, *, texts: bool) -> str:
     """Return the error of the model. That of ONNX Runtime names nodes, shapes and at most one token; an error in Python
     may have all tokens of a batch."""
     kind = type(cause)
-    if texts or isinstance(cause, RequestError) or kind.__module__.partition(".")[0] == "onnxruntime":
+    if texts or isinstance(cause, RequestError | OperatorError) or kind.__module__.partition(".")[0] == "onnxruntime":
         return repr(cause)
     return f"{kind.__qualname__} ({HIDDEN})"
 

@@ -117,11 +117,23 @@ def _proxy(address: str) -> str:
     return address
 
 
+def _model_name(name: str) -> str:
+    """Reject names that would not be one word of a log line, a metric or an error message."""
+    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= _MAX_NAME_CHARS:
+        shown = name if len(name) <= _MAX_NAME_CHARS else f"{name[:_MAX_NAME_CHARS]}…"
+        raise ValueError(
+            f"has the name {shown!r}: give 1 to {_MAX_NAME_CHARS} printable characters, without spaces at the ends"
+        )
+    return name
+
+
 def _kubernetes_size(value: object) -> object:
     """Convert a size in the notation of Kubernetes, such as 64Mi, to the notation of pydantic, 64MiB."""
     return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
 
 
+_MAX_NAME_CHARS = 128
+"""As in a models file."""
 _YEAR = 365 * 24 * 60 * 60.0
 
 Seconds = Annotated[float, Field(ge=0, le=_YEAR)]
@@ -137,7 +149,8 @@ Digest = Annotated[str, AfterValidator(_digest)]
 Host = Annotated[Text, AfterValidator(_host)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_hosts)]
 AdminHosts = Annotated[tuple[Annotated[Text, AfterValidator(_admin_host)], ...], NoDecode, BeforeValidator(_hosts)]
-Names = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_split)]
+ModelName = Annotated[Text, AfterValidator(_model_name)]
+Names = Annotated[tuple[ModelName, ...], NoDecode, BeforeValidator(_split)]
 Origin = Annotated[Text, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]
 Proxies = Annotated[tuple[Annotated[Text, AfterValidator(_proxy)], ...], NoDecode, BeforeValidator(_split)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from rerank_service.settings.field_types import Digest, Names, Text
+from rerank_service.settings.field_types import Digest, ModelName, Names
 from rerank_service.settings.group import SettingsGroup
 
 
@@ -24,7 +24,7 @@ class ModelSettings(SettingsGroup):
     --aliases and --model-digest. docs/models-file.md describes the file. Example: /etc/rerank/models.yaml."""
     watch: bool = False
     """Load new versions of the models, without a restart, when the files of --models or --model change."""
-    model_name: Text | None = None
+    model_name: ModelName | None = None
     """Name of the model in requests and responses. Unset: the name in its manifest."""
     aliases: Names = ()
     """Other names for the model in requests, separated by commas. Example: reranker,bge."""

@@ -81,6 +81,16 @@ def test_missing_file_is_rejected(folder: Path, name: str) -> None:
         ({"variants": []}, "variants"),
         ({"unknown": 1}, "unknown"),
         ({"files": {"../model.onnx": "0"}}, "outside the bundle"),
+        ({"files": {"/etc/passwd": "0"}}, "outside the bundle"),
+        ({"files": {"a/../../model.onnx": "0"}}, "outside the bundle"),
+        ({"files": {"model\0.onnx": "0"}}, "no digest for model.onnx"),
+        (
+            {"variants": [{"file": "../model.onnx", "precision": "fp32", "weights": "fp32"}]},
+            "no digest for ../model.onnx",
+        ),
+        ({"name": "a\nb"}, "name: .*printable"),
+        ({"name": "a\x1b[2Jb"}, "name: .*printable"),
+        ({"name": "a" * 256}, "name: .*printable"),
         ({"files": {}}, "has no digest for model.onnx, tokenizer.json"),
     ],
 )

@@ -13,6 +13,7 @@ from rerank_service.api.grpc.bounded_services import BoundedServer
 from rerank_service.api.grpc.handlers import Service
 from rerank_service.api.grpc.observed_calls import UnknownMethods
 from rerank_service.api.grpc.options import GrpcOptions
+from rerank_service.api.grpc.private_metadata import keep_metadata_out_of_the_log
 from rerank_service.api.grpc.reflection import add_reflection
 from rerank_service.api.request_observation import Observing
 
@@ -114,6 +115,7 @@ async def listening(
     Raises:
         SettingsInvalid: an address is in use or not allowed.
     """
+    keep_metadata_out_of_the_log()
     server = grpc.aio.server(options=_channel_arguments(options))
     observing = observing or Observing()
     handlers = [service.handler(keys, options.default_timeout, observing) for service in services]
