@@ -1,79 +1,185 @@
-"""Services of libraries, such as health checks, with a limit for clients that send no request.
+"""Services of libraries that need no API key, health checks and reflection, with limits for strangers.
 
-Our own services have the deadline of the call (handlers.py). These libraries wait for a message without end.
+Our own services check the key of a call before its message (handlers.py). These libraries wait for a message without
+end, take one of any size, and have calls that last as long as the connection. gRPC holds about 25 KiB for each call,
+and all that has arrived of a message. So without limits, one connection could cost gigabytes.
+
+| what | limit | then |
+|---|---|---|
+| size of a message | `_MAX_MESSAGE_BYTES` | INVALID_ARGUMENT |
+| time for a message | `timeout` | DEADLINE_EXCEEDED |
+| calls whose message has not arrived after `_PROMPT_SECONDS` | `_MAX_SLOW` in all | RESOURCE_EXHAUSTED |
+| calls on a connection | `_MAX_CONNECTION_CALLS` | RESOURCE_EXHAUSTED |
+| calls of reflection | `_MAX_STREAMS` in all | RESOURCE_EXHAUSTED |
+| watches of the health | `max_watches` in all | UNIMPLEMENTED: clients then take the server as healthy (gRFC A17) |
+
+Reason: docs/threat-model.md, "Costs of a stranger".
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
+
+_MAX_MESSAGE_BYTES = 4096
+_PROMPT_SECONDS = 0.5
+"""Time in which a message of a few bytes arrives: with its headers, usually."""
+_MAX_SLOW = 8
+_MAX_CONNECTION_CALLS = 32
+_MAX_STREAMS = 100
+
+_Refusal = tuple[grpc.StatusCode, str]
 
 
 class BoundedServer:
-    """A server that handlers can be added to. Each waits `timeout` seconds for each message of a client."""
+    """A server that handlers can be added to. Their calls have the limits of this file."""
 
-    def __init__(self, server: grpc.aio.Server, timeout: float) -> None:
+    def __init__(self, server: grpc.aio.Server, *, timeout: float, max_watches: int) -> None:
+        """`timeout` is the time for each message of a client, in seconds; `max_watches` is the maximum number of calls
+        that send responses without end."""
         self._server = server
         self._timeout = timeout
+        self._calls = _Calls(max_watches)
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Add handlers, as in grpc.aio.Server."""
-        self._server.add_generic_rpc_handlers(tuple(_Bounded(handler, self._timeout) for handler in handlers))
+        bounded = (_Bounded(handler, self._timeout, self._calls) for handler in handlers)
+        self._server.add_generic_rpc_handlers(tuple(bounded))
 
     def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
         """Do nothing, as grpc.aio.Server: the generated code adds generic handlers, too."""
 
 
+class _Calls:
+    """The calls of all these services that have not ended. Used on the event loop only."""
+
+    def __init__(self, max_watches: int) -> None:
+        self._max_watches = max_watches
+        self._by_connection: Counter[str] = Counter()
+        self._by_kind: Counter[str] = Counter()
+        self.slow = asyncio.Semaphore(_MAX_SLOW)
+        """Places of calls whose message arrives slowly."""
+
+    @contextmanager
+    def counted(self, peer: str, kind: str) -> Iterator[_Refusal | None]:
+        """Count a call during the block. Yield None, or why the call must end.
+
+        Clients of a Unix socket have no address, so they count as one connection without a limit.
+        """
+        keys = ((self._by_connection, peer), (self._by_kind, kind))
+        refusal = self._refusal(peer, kind)
+        for counter, key in keys:
+            counter[key] += 1
+        try:
+            yield refusal
+        finally:
+            for counter, key in keys:
+                counter[key] -= 1
+                if not counter[key]:
+                    del counter[key]
+
+    def _refusal(self, peer: str, kind: str) -> _Refusal | None:
+        if not peer.startswith("unix") and self._by_connection[peer] >= _MAX_CONNECTION_CALLS:
+            many = (
+                f"The connection has {_MAX_CONNECTION_CALLS} calls of health checks and reflection: end some of them."
+            )
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, many
+        if kind == "stream" and self._by_kind[kind] >= _MAX_STREAMS:
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, f"The server has {_MAX_STREAMS} calls of reflection: try later."
+        if kind == "watch" and self._by_kind[kind] >= self._max_watches:
+            return grpc.StatusCode.UNIMPLEMENTED, f"The server has {self._max_watches} health watches: use Check."
+        return None
+
+
 class _Bounded(grpc.GenericRpcHandler):
-    def __init__(self, inner: grpc.GenericRpcHandler, timeout: float) -> None:
+    def __init__(self, inner: grpc.GenericRpcHandler, timeout: float, calls: _Calls) -> None:
         self._inner = inner
         self._timeout = timeout
+        self._calls = calls
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """Return the handler of a method, with the limit."""
+        """Return the handler of a method, with the limits."""
         handler: Any = self._inner.service(handler_call_details)
         return None if handler is None else self._bounded(handler)
 
     def _bounded(self, handler: Any) -> "grpc.RpcMethodHandler[Any, Any]":
-        coding = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
+        """Return a handler that receives bytes, because a deserializer could not refuse a message."""
+        decode, coding = handler.request_deserializer, {"response_serializer": handler.response_serializer}
         if handler.unary_unary:
 
-            async def unary(messages: AsyncIterator[Any], context: Any) -> Any:
-                return await handler.unary_unary(await self._first(messages, context), context)
+            async def unary(messages: AsyncIterator[bytes], context: Any) -> Any:
+                async with _admitted(self._calls, context, "unary"):
+                    return await handler.unary_unary(await self._first(messages, context, decode), context)
 
             return grpc.stream_unary_rpc_method_handler(unary, **coding)
         if handler.unary_stream:
 
-            async def watch(messages: AsyncIterator[Any], context: Any) -> None:
-                await handler.unary_stream(await self._first(messages, context), context)
+            async def watch(messages: AsyncIterator[bytes], context: Any) -> None:
+                async with _admitted(self._calls, context, "watch"):
+                    await handler.unary_stream(await self._first(messages, context, decode), context)
 
             return grpc.stream_stream_rpc_method_handler(watch, **coding)
 
-        async def stream(messages: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-            async for response in handler.stream_stream(self._timely(messages, context), context):
-                yield response
+        async def stream(messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
+            async with _admitted(self._calls, context, "stream"):
+                async for response in handler.stream_stream(self._timely(messages, context, decode), context):
+                    yield response
 
         return grpc.stream_stream_rpc_method_handler(stream, **coding)
 
-    async def _first(self, messages: AsyncIterator[Any], context: Any) -> Any:
-        async for message in self._timely(messages, context):
+    async def _first(self, messages: AsyncIterator[bytes], context: Any, decode: Any) -> Any:
+        async for message in self._timely(messages, context, decode):
             return message
         return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call has no message.")
 
-    async def _timely(self, messages: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+    async def _timely(self, messages: AsyncIterator[bytes], context: Any, decode: Any) -> AsyncIterator[Any]:
         received = aiter(messages)
         while True:
+            reading = asyncio.ensure_future(anext(received, None))
             try:
-                async with asyncio.timeout(self._timeout):
-                    message = await anext(received)
-            except StopAsyncIteration:
+                refusal = await self._wait(reading)
+            finally:
+                reading.cancel()  # no effect if it is done
+            if refusal is not None:
+                await context.abort(*refusal)
+            message = reading.result()
+            if message is None:
                 return
-            except TimeoutError:
-                await context.abort(
-                    grpc.StatusCode.DEADLINE_EXCEEDED, f"The client sent no message within {self._timeout:g} s."
-                )
-            yield message
+            yield await _decoded(message, context, decode)
+
+    async def _wait(self, reading: "asyncio.Future[bytes | None]") -> _Refusal | None:
+        """Wait for a message. Return why the call must end, if it does not arrive."""
+        prompt = min(_PROMPT_SECONDS, self._timeout)
+        await asyncio.wait([reading], timeout=prompt)
+        if not reading.done():
+            if self._calls.slow.locked():
+                return grpc.StatusCode.RESOURCE_EXHAUSTED, f"No message arrived within {prompt:g} s, and others wait."
+            async with self._calls.slow:
+                await asyncio.wait([reading], timeout=self._timeout - prompt)
+        if not reading.done():
+            return grpc.StatusCode.DEADLINE_EXCEEDED, f"The client sent no message within {self._timeout:g} s."
+        return None
+
+
+@asynccontextmanager
+async def _admitted(calls: _Calls, context: Any, kind: str) -> AsyncIterator[None]:
+    """Count a call during the block, or end it because there are too many."""
+    with calls.counted(context.peer(), kind) as refusal:
+        if refusal is not None:
+            await context.abort(*refusal)
+        yield
+
+
+async def _decoded(message: bytes, context: Any, decode: Any) -> Any:
+    if len(message) > _MAX_MESSAGE_BYTES:
+        await context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT, f"The message has more than {_MAX_MESSAGE_BYTES:,} bytes: send less."
+        )
+    try:
+        return decode(message)
+    except DecodeError:
+        return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The message is not valid.")

@@ -121,7 +121,8 @@ async def listening(
     handlers = [service.handler(keys, options.default_timeout, observing) for service in services]
     server.add_generic_rpc_handlers(tuple(handlers))
     checks = health.aio.HealthServicer()
-    bounded = BoundedServer(server, options.default_timeout)
+    message_timeout = min(options.header_timeout, options.default_timeout)
+    bounded = BoundedServer(server, timeout=message_timeout, max_watches=options.max_connections)
     health_pb2_grpc.add_HealthServicer_to_server(checks, bounded)
     names = [service.descriptor.full_name for service in services]
     files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR]

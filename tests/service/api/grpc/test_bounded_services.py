@@ -1,0 +1,149 @@
+"""Limits of health checks and reflection, which need no API key."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from support.http2 import START_WITH_LARGE_WINDOWS, frames, headers, message
+from support.running import Running, Served, served
+from support.tls import OWN_CONNECTION
+
+_HEALTH, _INFO = "/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+_METHODS = (f"{_HEALTH}Check", f"{_HEALTH}Watch", _INFO)
+_UNIMPLEMENTED, _EXHAUSTED = grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED
+_Channel = grpc.aio.Channel
+
+
+@asynccontextmanager
+async def _channel(address: str) -> AsyncIterator[_Channel]:
+    async with grpc.aio.insecure_channel(address, options=OWN_CONNECTION) as channel:
+        yield channel
+
+
+def _call(channel: _Channel, method: str, *messages: bytes) -> Any:
+    """Begin a call of any kind."""
+    return channel.stream_stream(method)(iter(messages))
+
+
+async def _watched(channel: _Channel) -> Any:
+    """Begin a watch, and wait for its first response."""
+    call = _call(channel, f"{_HEALTH}Watch", b"")
+    assert await call.read() is not grpc.aio.EOF
+    return call
+
+
+async def _is_served(edges: Served) -> bool:
+    """Return whether another connection can check the health."""
+    async with _channel(edges.address) as channel:
+        response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"\x0a\x8e\x20" + b"a" * 4110, "more than 4,096 bytes"), (b"\xff\xff", "not valid")],
+    ids=["large", "invalid"],
+)
+async def test_wrong_messages_are_refused(edges: Served, content: bytes, words: str) -> None:
+    """A watch would keep the name of its service as long as the connection lasts."""
+    async with _channel(edges.address) as channel:
+        for method in _METHODS:
+            call = _call(channel, method, content)
+            assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert words in await call.details()
+    assert await _is_served(edges)
+
+
+async def test_calls_on_a_connection_are_few(edges: Served) -> None:
+    """Others are served meanwhile. An end makes room."""
+    async with _channel(edges.address) as channel:
+        calls = [await _watched(channel) for _ in range(32)]
+        for method in _METHODS:
+            assert await _call(channel, method, b"").code() is _EXHAUSTED
+        assert await _is_served(edges)
+        calls.pop().cancel()
+        check = health_pb2_grpc.HealthStub(channel).Check
+        while not await _succeeds(check):
+            await asyncio.sleep(0)
+
+
+async def _succeeds(check: Any) -> bool:
+    try:
+        await check(health_pb2.HealthCheckRequest())
+    except grpc.aio.AioRpcError:
+        return False
+    return True
+
+
+async def test_watches_beyond_the_maximum_are_unimplemented(core: Running) -> None:
+    """Clients then take the server as healthy. Checks have no maximum."""
+    async with served(core, max_connections=3) as edges, AsyncExitStack() as stack:
+        first, second = [await stack.enter_async_context(_channel(edges.address)) for _ in range(2)]
+        calls = [await _watched(channel) for channel in (first, first, second)]
+        assert await _call(second, f"{_HEALTH}Watch", b"").code() is _UNIMPLEMENTED
+        assert await _is_served(edges)
+        calls.pop().cancel()
+        while await _is_refused(second):
+            await asyncio.sleep(0)
+
+
+async def _is_refused(channel: _Channel) -> bool:
+    call = _call(channel, f"{_HEALTH}Watch", b"")
+    refused = await call.read() is grpc.aio.EOF
+    call.cancel()
+    return refused
+
+
+async def test_slow_messages_are_few(core: Running) -> None:
+    """All that has arrived of a message is in memory, up to the maximum of a message. So most calls without their
+    message end soon, and a few wait for it. Health checks with their message are served meanwhile."""
+    async with served(core, header_timeout=2.0) as edges:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edges.grpc.port)
+        calls = [
+            headers(stream, method) + message(stream, b"a" * 10, size=1000)
+            for stream, method in zip(range(1, 41, 2), itertools.cycle(_METHODS))
+        ]
+        writer.write(START_WITH_LARGE_WINDOWS + b"".join(calls))
+        received = b""
+        for ended in (12, 20):
+            while len(_ended(received)) < ended:
+                assert await _is_served(edges)
+                received += await reader.read(65536)
+            assert len(_ended(received)) == ended
+        assert received.count(b"No message arrived within 0.5 s, and others wait.") == 12
+        assert received.count(b"The client sent no message within 2 s.") == 8
+        writer.close()
+
+
+def _ended(received: bytes) -> set[int]:
+    """Return the streams that have ended. A frame may be incomplete."""
+    whole = frames(received) if received else []
+    return {stream for kind, stream, _ in whole if kind == 1}
+
+
+async def test_reflections_are_few(core: Running) -> None:
+    """On all connections together."""
+    async with served(core) as edges, AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(_channel(edges.address)) for _ in range(4)]
+        calls = []
+        for number in range(100):
+            call = channels[number % 4].stream_stream(_INFO)(_asking(asyncio.Event()))
+            assert await call.read() is not grpc.aio.EOF
+            calls.append(call)
+        other = _call(await stack.enter_async_context(_channel(edges.address)), _INFO, b"")
+        assert await other.code() is _EXHAUSTED
+        assert await _is_served(edges)
+        for call in calls:
+            call.cancel()
+
+
+async def _asking(end: asyncio.Event) -> AsyncIterator[bytes]:
+    """Ask for the list of services, and then nothing more."""
+    yield b"\x3a\x00"
+    await end.wait()
