@@ -6,7 +6,8 @@
     │   │   └── BodyTooLarge an HTTP body exceeds its bound
     │   ├── BodyTooSlow      an HTTP body arrives too slowly
     │   ├── UnsupportedCoding the HTTP body is compressed in a way that the server does not support
-    │   └── UnknownRoute     the HTTP path or method is not served
+    │   ├── UnknownRoute     the HTTP path or method is not served
+    │   └── MalformedHttp    the bytes are no valid HTTP request
     ├── Unauthenticated      the API key is missing, wrong or expired
     ├── ModelNotAllowed      the API key may not use this model
     ├── UnknownModel         no model has this name
@@ -148,6 +149,19 @@ class UnknownRoute(InvalidRequest):
     @property
     def http_status(self) -> int:
         """HTTP status of the router: 404 or 405."""
+        return self._status
+
+
+class MalformedHttp(InvalidRequest):
+    """The bytes of a connection are no valid HTTP request."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message, reason="malformed_http")
+        self._status = status
+
+    @property
+    def http_status(self) -> int:
+        """HTTP status of the fault: 400, or 431 if the header is too large."""
         return self._status
 
 

@@ -11,9 +11,12 @@ Examples = Sequence[tuple[str, str]]
 _REMOVED_VARIABLES = ("RERANK_API_KEYS", "RERANK_MODEL", "RERANK_EXAMPLE")
 
 
-def bench_parser(module: str, description: str | None, examples: Examples) -> argparse.ArgumentParser:
-    """Return a parser whose --help ends with examples. `module` is the name below `bench`; empty for `bench` itself."""
-    command = f"python -m bench{module and '.'}{module}"
+def bench_parser(
+    module: str, description: str | None, examples: Examples, *, package: str = "bench"
+) -> argparse.ArgumentParser:
+    """Return a parser whose --help ends with examples. `module` is the name below the package; empty for the package
+    itself."""
+    command = f"python -m {package}{module and '.'}{module}"
     lines = [(purpose, f"PYTHONPATH=tests .venv/bin/{command} {words}".rstrip()) for purpose, words in examples]
     return argparse.ArgumentParser(
         prog=command, description=description, epilog=examples_text(lines), formatter_class=HelpFormatter

@@ -141,7 +141,7 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
     allowed = {"allow": ", ".join(_methods(request))} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else {}
     if allowed and request.method == "OPTIONS":
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=allowed)
-    path = excerpt(request.url.path)
+    path = excerpt(request.scope["path"])
     usual = [method for method in _methods(request) if method not in ("HEAD", "OPTIONS")] if allowed else []
     step = f"use {' or '.join(usual)}" if usual else "the page /docs lists all paths"
     unknown = UnknownRoute(

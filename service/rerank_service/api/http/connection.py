@@ -8,16 +8,25 @@
 | sends no next request | `idle_timeout` (uvicorn) | close |
 | reads the response slowly | `progress_timeout` with less than 1 KiB taken | reset |
 | does not read a response that the kernel has | `progress_timeout`, also after a close | reset by the kernel |
+
+Bytes that are no valid HTTP get an error in JSON, like any other mistake, and the connection is closed.
 """
 
 import asyncio
+import sys
+from http import HTTPStatus
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from rerank_service.api.http.errors import error_body
+from rerank_service.api.http.json_parts import dump_json
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
+from rerank_service.errors import MalformedHttp, excerpt
+
+_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
 class LimitedConnection(H11Protocol):
@@ -46,6 +55,33 @@ class LimitedConnection(H11Protocol):
         """Read a part of a request."""
         super().data_received(data)
         self._watch_request()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the error of h11 says more
+        """Reject bytes that are no HTTP: uvicorn calls this method while it handles an error of h11.
+
+        If a response has begun or was sent, there is no place for an error. Its end closes the connection.
+        """
+        if self.conn.our_state is h11.SEND_BODY:
+            self.cycle.keep_alive = False
+            return
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            if self.cycle is not None:  # the request may still run: it must not send a second response
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            self._send_error(_malformed(sys.exception()))
+        self.transport.close()
+
+    def _send_error(self, error: MalformedHttp) -> None:
+        content = dump_json(error_body(error, {}))
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(content))),
+            ("connection", "close"),
+        ]
+        phrase = HTTPStatus(error.http_status).phrase
+        head = h11.Response(status_code=error.http_status, headers=headers, reason=phrase)
+        for event in (head, h11.Data(data=content), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
@@ -101,3 +137,13 @@ class LimitedConnection(H11Protocol):
         if self._read_timer is not None:
             self._read_timer.cancel()
             self._read_timer = None
+
+
+def _malformed(error: BaseException | None) -> MalformedHttp:
+    """Return the error for bytes that h11 rejects."""
+    too_large = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == _TOO_LARGE
+    reason = "its header is too large" if too_large else excerpt(str(error))
+    return MalformedHttp(
+        f"This is not a valid HTTP request: {reason}. Send HTTP/1.1.",
+        status=_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST,
+    )

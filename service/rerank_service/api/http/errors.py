@@ -19,6 +19,7 @@ _TYPES = {
     413: "request_too_large",
     415: "unsupported_media_type",
     429: "rate_limit_error",
+    431: "request_too_large",
     503: "overloaded_error",
     504: "timeout_error",
 }

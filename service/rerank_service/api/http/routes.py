@@ -134,7 +134,7 @@ class RerankRoutes:
     def _context(self, request: Request) -> RequestContext:
         return RequestContext(
             id=observation_of(request).id,
-            call=request.url.path,
+            call=request.scope["path"],  # request.url depends on the header Host, which may be invalid
             deadline=Deadline.after(_timeout(request) or self._options.default_timeout),
         )
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import math
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
 from rerank_service.api.http.connection import LimitedConnection
@@ -19,6 +20,9 @@ from rerank_service.api.http.tls_context import CurrentContext
 from rerank_service.api.request_observation import Observing
 from rerank_service.api.tcp_sockets import listening_sockets
 from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_end
+
+_ORIGIN = re.compile(r"^https?://[^/]*", re.IGNORECASE)
+_BOTH_LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
 class _Server(uvicorn.Server):
@@ -91,6 +95,7 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
         lifespan="off",
         ws="none",  # a WebSocket would leave LimitedConnection and its limits, where a library for it is installed
         server_header=False,
+        ws="none",  # an installed library of WebSockets would take over connections, without limits
         proxy_headers=False,  # api/client_address.py reads them, and trusts the proxies of the setting only
         timeout_keep_alive=math.ceil(options.idle_timeout),
     )
@@ -127,7 +132,11 @@ def _url(name: tuple[str, int] | str, scheme: str) -> str:
 class _TidyRequests:
     """Serves `//v1/rerank` and `/v1/rerank/` as `/v1/rerank`: clients join base URLs and paths in different ways.
 
-    Serves HEAD as GET: uvicorn sends no body to a HEAD request.
+    Serves HEAD as GET: uvicorn sends no body to a HEAD request. Serves `http://HOST/v1/rerank`, the absolute form of a
+    target, as `/v1/rerank` (RFC 9112, 3.2.2).
+
+    Closes the connection after a request with Content-Length and Transfer-Encoding (RFC 9112, 6.1): a proxy in front may
+    have read another end of it, and would take what follows for a request of somebody else.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -135,7 +144,21 @@ class _TidyRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            tidy = "/" + "/".join(part for part in scope["path"].split("/") if part)
+            path = _ORIGIN.sub("", scope["path"])
+            tidy = "/" + "/".join(part for part in path.split("/") if part)
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            if {name for name, _ in scope["headers"]} >= _BOTH_LENGTHS:
+                send = _closing(send)
             scope = {**scope, "method": method, "path": tidy, "raw_path": tidy.encode()}
         await self._app(scope, receive, send)
+
+
+def _closing(send: Send) -> Send:
+    """Return a `send` whose response closes the connection."""
+
+    async def send_closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return send_closing

@@ -1,0 +1,1 @@
+"""Parts grpc and admin: all methods of the gRPC server."""

@@ -1,0 +1,54 @@
+"""Contract of a part of the campaign, and the outcome of one input."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torture.part_run import PartRun
+    from torture.server import Server
+
+Case = dict[str, Any]
+"""An input as JSON: it can be kept in a file and tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened to one input."""
+
+    kind: str
+    """A few words for the table, such as `400` or `INVALID_ARGUMENT`."""
+    problem: str = ""
+    """Why the outcome is a failure; empty if it is none."""
+    case: Case | None = None
+    """The input. It is kept for failures only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure, with the command that repeats it."""
+
+    problem: str
+    numbers: str
+    """The number of the input, or a range such as `100-199` if the check was made after several ones."""
+    command: str
+    case: Case | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the campaign."""
+
+    name: str
+    title: str
+    """What the part does, for --help and for the table."""
+    run: Callable[["PartRun"], Awaitable[None]]
+    """Try the inputs. It starts its server by `PartRun.server`, and gives each input to `PartRun.each`."""
+    inputs: int
+    """Number of inputs of the whole campaign."""
+    slice_inputs: int
+    """Number of inputs of the slice that CI runs."""
+    flags: tuple[str, ...] = ()
+    """Flags of the server, beside the addresses."""
+    repeat: Callable[["Server", Case], Awaitable[Outcome]] | None = None
+    """Try a case from a file. None: the part keeps no cases."""

@@ -1,0 +1,178 @@
+"""The inputs of one part: numbered, tried in blocks, continued after an interruption."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.environments import Say
+from torture.corpus import entries
+from torture.part import Case, Failure, Outcome, Part
+from torture.progress import OUTPUT, Progress, ProgressFiles
+from torture.resources import Sample, growth, sample
+from torture.server import Server, ServerEnded, quiet, started_server
+from torture.steady import Steady, steady_requests
+
+_MAX_FAILURES = 50
+"""Number of failures after which a part ends: one fault may hit each input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Options of a part's run."""
+
+    seed: int
+    model: Path | None
+    inputs: int
+    """Number of inputs after which the part ends."""
+    ends: float
+    """Time of `time.monotonic` at which it ends earlier."""
+    numbers: range | None = None
+    """Try these inputs only."""
+    keeps: bool = True
+    """Keep the progress, so that a later run continues."""
+    block: int = 200
+    """Number of inputs between two checks of the server."""
+
+
+class PartRun:
+    """A run of a part. Parts use its methods; the campaign reads its progress."""
+
+    def __init__(self, part: Part, options: RunOptions, files: ProgressFiles, progress: Progress, say: Say) -> None:
+        self.part = part
+        self.options = options
+        self.progress = progress
+        self._files = files
+        self._say = say
+        self._samples: list[Sample] = []
+        self._began = time.monotonic()
+
+    def random(self, number: int) -> random.Random:
+        """Return the generator of an input. It depends on the part, the seed and the number only."""
+        return random.Random(f"{self.part.name}-{self.options.seed}-{number}")
+
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[Server]:
+        """Start a server for the block, and try the corpus. At the end, check that the server is whole and has not
+        grown."""
+        async with started_server(self._log(), self.options.model, self.part.flags) as server:
+            await self._try_corpus(server)
+            before = sample(server.pid, 0.0)
+            self._samples = []
+            yield server
+            try:
+                self._samples.append(await quiet(server, float(self.progress.tried), before))
+                problems = await server.problems()
+            except (ServerEnded, FileNotFoundError) as error:
+                problems = [str(error)]
+            grown = growth(self._samples)
+            self.progress.growth.append(grown)
+            for problem in (*problems, *grown.problems()):
+                self._fail(problem, f"0-{max(self.progress.tried - 1, 0)}")
+            self._store()
+
+    async def _try_corpus(self, server: Server) -> None:
+        if self.part.repeat is None or self.options.numbers is not None:
+            return
+        for name, entry in entries(self.part.name).items():
+            outcome = await self.part.repeat(server, entry.case)
+            if problem := entry.problem(outcome):
+                self._fail(problem, name, entry.case)
+
+    def _log(self) -> Path:
+        return OUTPUT / "logs" / f"{self.part.name}-{self.options.seed}.log"
+
+    async def each(
+        self,
+        attempt: Callable[[int], Awaitable[Outcome]],
+        *,
+        server: Server | None = None,
+        concurrency: int = 1,
+        beside: bool = True,
+    ) -> None:
+        """Try inputs, several at a time, until the part has tried enough or its time is up.
+
+        Args:
+            attempt: tries the input with a number. It must not raise.
+            server: the server that is checked after each block; None if the part has none.
+            concurrency: number of inputs at a time.
+            beside: send small requests meanwhile, which must be answered correctly.
+        """
+        if server is None or not beside:
+            await self._blocks(attempt, server, concurrency, Steady())
+            return
+        async with steady_requests(server) as steady:
+            await self._blocks(attempt, server, concurrency, steady)
+
+    async def _blocks(
+        self, attempt: Callable[[int], Awaitable[Outcome]], server: Server | None, concurrency: int, steady: Steady
+    ) -> None:
+        while numbers := self._next_block():
+            outcomes = await _tried(attempt, numbers, concurrency)
+            for number, outcome in zip(numbers, outcomes, strict=True):
+                self.progress.outcomes[outcome.kind] += 1
+                if outcome.problem:
+                    self._fail(outcome.problem, str(number), outcome.case)
+            correct, problems = steady.take()
+            self.progress.steady += correct
+            self.progress.tried += len(numbers)
+            try:
+                problems += await self._checked(server)
+            except (ServerEnded, FileNotFoundError) as error:
+                self._fail(str(error), f"{numbers[0]}-{numbers[-1]}")
+                return
+            for problem in problems:
+                self._fail(problem, f"{numbers[0]}-{numbers[-1]}")
+            self._store()
+            if self.options.numbers is not None or len(self.progress.failures) >= _MAX_FAILURES:
+                return
+
+    def _next_block(self) -> range:
+        if self.options.numbers is not None:
+            return self.options.numbers
+        start = self.progress.tried
+        if time.monotonic() >= self.options.ends:
+            return range(0)
+        return range(start, min(start + self.options.block, self.options.inputs))
+
+    async def _checked(self, server: Server | None) -> list[str]:
+        if server is None:
+            return []
+        problems = await server.problems()
+        self._samples.append(sample(server.pid, float(self.progress.tried)))
+        return problems
+
+    def _fail(self, problem: str, numbers: str, case: Case | None = None) -> None:
+        words = [f"make torture ONLY={self.part.name} SEED={self.options.seed} INPUT={numbers}"]
+        words += [f"MODEL={self.options.model}"] if self.options.model and self.options.model != small_model() else []
+        failure = Failure(problem, numbers, " ".join(words), case)
+        self.progress.failures.append(failure)
+        path = self._files.keep_failure(self.progress, failure)
+        self._say(f"FAILED {problem}\n  repeat: {failure.command}\n  input: {path}")
+
+    def _store(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds += now - self._began
+        self._began = now
+        if self.options.keeps:
+            self._files.store(self.progress)
+        progress = self.progress
+        self._say(f"{progress.part}: {progress.tried:,} inputs, {len(progress.failures)} failures")
+
+
+async def _tried(attempt: Callable[[int], Awaitable[Outcome]], numbers: Sequence[int], concurrency: int) -> list[Outcome]:
+    places = asyncio.Semaphore(concurrency)
+
+    async def one(number: int) -> Outcome:
+        async with places:
+            return await attempt(number)
+
+    return await asyncio.gather(*(one(number) for number in numbers))
+
+
+def small_model() -> Path:
+    """Return the folder of the small model of the campaign."""
+    return OUTPUT / "model"

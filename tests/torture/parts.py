@@ -1,0 +1,12 @@
+"""All parts of the campaign, in the order in which they run."""
+
+from torture.http_fuzz.part import HTTP
+from torture.part import Part
+
+PARTS: tuple[Part, ...] = (HTTP,)
+"""To add a part: one module with a `Part`, and its name here. tests/torture/part.py has the contract."""
+
+
+def part_of(name: str) -> Part:
+    """Return a part by its name."""
+    return next(part for part in PARTS if part.name == name)

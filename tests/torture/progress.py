@@ -1,0 +1,85 @@
+"""Progress of the parts, in files: an interrupted campaign continues where it stopped."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.environments import ROOT
+from torture.part import Failure
+from torture.resources import Growth
+
+OUTPUT = ROOT / "out" / "torture"
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """What a part has done with one seed. Changed after each block of inputs."""
+
+    part: str
+    seed: int
+    code: str
+    """Digest of the code of the server."""
+    tried: int = 0
+    """Number of inputs. They have the numbers from 0 on."""
+    seconds: float = 0.0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    steady: int = 0
+    """Number of correct answers to the requests beside the part."""
+    facts: dict[str, float] = field(default_factory=dict)
+    """Other figures of the part, by name."""
+    failures: list[Failure] = field(default_factory=list)
+    growth: list[Growth] = field(default_factory=list)
+    """Growth of each server that the part has started."""
+
+
+_PROGRESS = TypeAdapter(Progress)
+
+
+class ProgressFiles:
+    """Files with the progress of parts, one for each part and seed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.code = _code()
+        """Digest of the code of the server."""
+
+    def load(self, part: str, seed: int) -> Progress:
+        """Return the progress of a part. It is empty if there is no file, or if the code of the server has changed."""
+        try:
+            kept = _PROGRESS.validate_json(self._path(part, seed).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            kept = None
+        if kept is not None and kept.code == self.code:
+            return kept
+        return Progress(part=part, seed=seed, code=self.code)
+
+    def store(self, progress: Progress) -> None:
+        """Write the progress. A partial file is never read: it is renamed when complete."""
+        path = self._path(progress.part, progress.seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(_PROGRESS.dump_json(progress, indent=1))
+        partial.replace(path)
+
+    def keep_failure(self, progress: Progress, failure: Failure) -> Path:
+        """Write a failure to a file of its own, and return its path."""
+        name = re.sub(r"[^0-9a-z-]+", "-", f"{progress.part}-{progress.seed}-{failure.numbers}".lower())
+        path = self._folder / "failures" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"part": progress.part, "problem": failure.problem, "command": failure.command, "case": failure.case}
+        path.write_text(json.dumps(content, indent=1) + "\n")
+        return path
+
+    def _path(self, part: str, seed: int) -> Path:
+        return self._folder / "progress" / f"{part}-{seed}.json"
+
+
+def _code() -> str:
+    """Return a digest of the code of the server."""
+    sources = sorted((ROOT / "service" / "rerank_service").rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]

@@ -1,0 +1,83 @@
+"""Resources of a process, and their growth by regression over samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+_MIB = 1024 * 1024
+_MIN_SAMPLES = 8
+"""Fewer samples after the warm-up say nothing about growth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Resources of a process at one moment."""
+
+    at: float
+    """Position on the axis of the regression: inputs or seconds."""
+    memory: float
+    """Resident memory, in MiB."""
+    threads: float
+    descriptors: float
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Growth of a process over the second half of its samples, by linear regression."""
+
+    samples: int
+    memory: float
+    """In MiB."""
+    threads: float
+    descriptors: float
+    last: Sample | None = None
+
+    def problems(self) -> list[str]:
+        """Return what has grown too much. Too few samples have no problem."""
+        if self.last is None or self.samples < _MIN_SAMPLES:
+            return []
+        allowed = (("memory", 48 + 0.05 * self.last.memory, "MiB"), ("threads", 4, ""), ("descriptors", 16, ""))
+        return [
+            f"{name} of the server grew by {getattr(self, name):.0f} {unit}".rstrip()
+            + f" over the second half of {self.samples} samples; at most {most:.0f} {unit}".rstrip()
+            for name, most, unit in allowed
+            if getattr(self, name) > most
+        ]
+
+
+def sample(pid: int, at: float) -> Sample:
+    """Return the resources of a process.
+
+    Raises:
+        FileNotFoundError: the process has ended.
+    """
+    process = Path("/proc") / str(pid)
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    return Sample(
+        at=at,
+        memory=int(status["VmRSS"].split()[0]) * 1024 / _MIB,
+        threads=int(status["Threads"]),
+        descriptors=len(list((process / "fd").iterdir())),
+    )
+
+
+def growth(samples: Sequence[Sample]) -> Growth:
+    """Return the growth over the second half of the samples: the first half is warm-up."""
+    second = samples[len(samples) // 2 :]
+    if len(second) < 2:
+        return Growth(len(samples), 0.0, 0.0, 0.0, samples[-1] if samples else None)
+    return Growth(
+        len(samples),
+        *(_rise(second, name) for name in ("memory", "threads", "descriptors")),
+        last=second[-1],
+    )
+
+
+def _rise(samples: Sequence[Sample], name: str) -> float:
+    """Return the slope of the regression line, times the width of the samples."""
+    at = np.array([each.at for each in samples])
+    values = np.array([getattr(each, name) for each in samples])
+    width = float(at[-1] - at[0])
+    return float(np.polyfit(at, values, 1)[0]) * width if width else 0.0

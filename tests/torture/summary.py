@@ -1,0 +1,60 @@
+"""Summary of the campaign: JSON, and a table for docs/reliability.md."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from bench.markdown import table
+from torture.part import Part
+from torture.progress import Progress
+
+_MARKED = re.compile(r"(<!-- torture: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SHOWN_OUTCOMES = 12
+
+
+def as_json(parts: Sequence[tuple[Part, Progress]]) -> str:
+    """Return everything that is known about the parts."""
+    adapter = TypeAdapter(Progress)
+    content = [adapter.dump_python(progress, mode="json") | {"title": part.title} for part, progress in parts]
+    return json.dumps(content, indent=1) + "\n"
+
+
+def as_table(parts: Sequence[tuple[Part, Progress]]) -> str:
+    """Return the table: inputs, outcomes, requests beside them, growth, failures."""
+    head = ("part", "inputs", "outcomes", "requests beside, all correct", "growth of the server", "failures", "command")
+    return table(head, (_row(part, progress) for part, progress in parts))
+
+
+def _row(part: Part, progress: Progress) -> tuple[str, ...]:
+    common = progress.outcomes.most_common()
+    shown = [f"{count:,} × {kind}" for kind, count in common[:_SHOWN_OUTCOMES]]
+    if others := sum(count for _, count in common[_SHOWN_OUTCOMES:]):
+        shown.append(f"{others:,} × other")
+    return (
+        f"`{part.name}`: {part.title}",
+        f"{progress.tried:,}",
+        ", ".join(shown),
+        f"{progress.steady:,}",
+        _growth(progress),
+        str(len(progress.failures)),
+        f"`make torture ONLY={part.name} SEED={progress.seed}`",
+    )
+
+
+def _growth(progress: Progress) -> str:
+    measured = [grown for grown in progress.growth if grown.last is not None]
+    if not measured:
+        return "–"
+    worst = max(measured, key=lambda grown: grown.samples)
+    return f"{worst.memory:+.0f} MiB, {worst.threads:+.0f} threads, {worst.descriptors:+.0f} descriptors"
+
+
+def write_page(page: Path, name: str, content: str) -> None:
+    """Replace the block `<!-- torture: NAME -->` of a page. It ends with `<!-- end -->`."""
+    text = page.read_text()
+    page.write_text(
+        _MARKED.sub(lambda found: f"{found[1]}{content}\n{found[3]}" if found["name"] == name else found[0], text)
+    )
