@@ -59,7 +59,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = bench_parser("", __doc__, EXAMPLES, package="torture")
     names = [part.name for part in PARTS]
     parser.add_argument("--only", default="", help=f"parts, comma-separated, of {', '.join(names)} (default: all)")
-    parser.add_argument("--minutes", type=float, help="time of all parts together (default: until all inputs are tried)")
+    parser.add_argument(
+        "--minutes", type=float, help="time of all parts together (default: until all inputs are tried)"
+    )
     parser.add_argument(
         "--seed",
         type=int,

@@ -18,7 +18,7 @@ from torture.server import started_server
 from torture.summary import as_json, as_table, write_page
 
 _PAGE = ROOT / "docs" / "reliability.md"
-_SLICE_BLOCK = 50
+_BLOCK, _SLICE_BLOCK = 200, 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def _run_options(options: Options, part: Part, model: Path, ends: float) -> RunO
         ends=ends,
         numbers=options.numbers,
         keeps=options.continues,
-        block=_SLICE_BLOCK if options.slice else RunOptions.block,
+        block=_SLICE_BLOCK if options.slice else _BLOCK,
     )
 
 

@@ -30,12 +30,12 @@ class RunOptions:
     """Number of inputs after which the part ends."""
     ends: float
     """Time of `time.monotonic` at which it ends earlier."""
+    block: int
+    """Number of inputs between two checks of the server."""
     numbers: range | None = None
     """Try these inputs only."""
     keeps: bool = True
     """Keep the progress, so that a later run continues."""
-    block: int = 200
-    """Number of inputs between two checks of the server."""
 
 
 class PartRun:
@@ -163,7 +163,9 @@ class PartRun:
         self._say(f"{progress.part}: {progress.tried:,} inputs, {len(progress.failures)} failures")
 
 
-async def _tried(attempt: Callable[[int], Awaitable[Outcome]], numbers: Sequence[int], concurrency: int) -> list[Outcome]:
+async def _tried(
+    attempt: Callable[[int], Awaitable[Outcome]], numbers: Sequence[int], concurrency: int
+) -> list[Outcome]:
     places = asyncio.Semaphore(concurrency)
 
     async def one(number: int) -> Outcome:

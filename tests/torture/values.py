@@ -35,7 +35,13 @@ NUMBERS = (
 """Numbers as JSON has them, and as it does not."""
 TEXTS = (
     *("", " ", "\0", "\x01\x1f\x7f\x80\x9f", "\t\r\n", "\u2028\u2029", "\ufeff", "\u200b\u200c\u200d\u2060", "\u00ad"),
-    *("\u202e\u2066x\u2069", "a" + "\u0301" * 500, "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0010ffff", "\uffff\ufffe"),
+    *(
+        "\u202e\u2066x\u2069",
+        "a" + "\u0301" * 500,
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\U0010ffff",
+        "\uffff\ufffe",
+    ),
     *("true", "false", "null", "0", "-1", "1e999", "[]", "{}", "default", "small", "Right", "enabled", "END", "raw"),
     *("[CLS] [SEP] [PAD] [UNK] [MASK]", "</s><s>", "%s%n%d", "{0}{x}", "${jndi:ldap://x}", "'; DROP TABLE x; --"),
     *("../../../../etc/passwd", "/etc/passwd", "C:\\x", "file:///etc/passwd", "<script>alert(1)</script>", "\\u0041"),
@@ -43,7 +49,15 @@ TEXTS = (
 )
 """Texts, each of which is valid in JSON."""
 RAW_TEXTS = (
-    *(rb'"\ud83d"', rb'"\ude00"', rb'"\ude00\ud83d"', rb'"\ud83d\u0041"', rb'"\\ud83d"', b'"\xed\xa0\xbd"', b'"\xff\xfe"'),
+    *(
+        rb'"\ud83d"',
+        rb'"\ude00"',
+        rb'"\ude00\ud83d"',
+        rb'"\ud83d\u0041"',
+        rb'"\\ud83d"',
+        b'"\xed\xa0\xbd"',
+        b'"\xff\xfe"',
+    ),
     *(b'"\xc0\x80"', b'"\xf4\x90\x80\x80"', b'"\xe2\x82"', b'"a\nb"', b'"\x00"', rb'"\x41"', rb'"\u12"', b"'x'", b'"x'),
     *(b"True", b"None", b"undefined", b"nul", b"tru", b"", b" ", b",", b":", b"]", b"}", b"//x\n1", b"/*x*/1", b"1 2"),
 )
@@ -72,7 +86,13 @@ def deep(rng: Random) -> Raw:
     """Return lists or objects in each other."""
     levels = rng.choice((10, 23, 24, 25, 100, 254, 255, 500, 900, 1000, 1015, 1023, 1024, 1025, 5000, 100_000))
     before, inner, after = rng.choice(
-        ((b"[", b"", b"]"), (b"[[],", b"1", b"]"), (b'{"a":', b"1", b"}"), (b'{"text":', b'"1"', b"}"), (b"[", b"1", b""))
+        (
+            (b"[", b"", b"]"),
+            (b"[[],", b"1", b"]"),
+            (b'{"a":', b"1", b"}"),
+            (b'{"text":', b'"1"', b"}"),
+            (b"[", b"1", b""),
+        )
     )
     return Raw(before * levels + inner + after * levels)
 

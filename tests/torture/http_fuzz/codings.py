@@ -32,7 +32,9 @@ _UNKNOWN = ("compress", "x", "gzip;q=1", "\xff", "gzip" * 100, "*", "gzip gzip",
 
 def coded(rng: Random, data: bytes) -> tuple[str, bytes]:
     """Return a value of Content-Encoding, and a body that mostly has this coding."""
-    return rng.choice((_valid, _valid, _damaged, _damaged, _damaged, _twice, _bomb, _mislabelled, _many_members))(rng, data)
+    return rng.choice((_valid, _valid, _damaged, _damaged, _damaged, _twice, _bomb, _mislabelled, _many_members))(
+        rng, data
+    )
 
 
 def _valid(rng: Random, data: bytes) -> tuple[str, bytes]:

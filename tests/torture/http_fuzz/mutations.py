@@ -136,7 +136,15 @@ def _recode(rng: Random, data: bytes) -> bytes:
 
 def _surround(rng: Random, data: bytes) -> bytes:
     before, after = rng.choice(
-        ((b"", data), (b"", b"\0"), (b"x=", b""), (b" " * 100_000, b""), (b"", b" " * 100_000), (b"(", b")"), (b"[", b""))
+        (
+            (b"", data),
+            (b"", b"\0"),
+            (b"x=", b""),
+            (b" " * 100_000, b""),
+            (b"", b" " * 100_000),
+            (b"(", b")"),
+            (b"[", b""),
+        )
     )
     return before + data + after
 

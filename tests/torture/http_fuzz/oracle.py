@@ -20,8 +20,9 @@ from torture.wire import Received
 _STATUSES = {200, 204, 304, 307, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 501, 503, 504, 505}
 """Statuses that an answer may have, whatever was sent. 500 and 424 are failures: no input makes the model fail."""
 _BUSY = {429, 503, 504}
-_REJECTED = b"HTTP/1.1 4"
-"""Bytes after the last request may get an error of their own."""
+_REJECTED = (b"HTTP/1.1 4", b'{"message":"This is not a valid HTTP request')
+"""Bytes after the last request may get an error of their own. The method of a malformed HEAD request is not known, so
+its error has a body."""
 _MAX_ERROR_BYTES = 8192
 _SCORES = ("relevance_score", "score", "logit", "relevanceScore")
 _PARTS_OF_A_REQUEST = {"body", "Content-Encoding", "X-Request-Timeout", "model"}

@@ -12,10 +12,29 @@ from torture.values import NUMBERS, TEXTS, dump
 from torture.wire import Step
 
 Header = tuple[str, bytes]
-_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "get", "X" * 100)
+_METHODS = (
+    "GET",
+    "HEAD",
+    "OPTIONS",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "TRACE",
+    "PROPFIND",
+    "get",
+    "X" * 100,
+    "X" * 20_000,
+)
 _TYPES = (
     *("application/json; charset=utf-8", "application/json; charset=utf-16", "application/json;;;", "text/plain", ""),
-    *("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/octet-stream", "*/*", "\xff"),
+    *(
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/octet-stream",
+        "*/*",
+        "\xff",
+    ),
 )
 _NAMES = (
     *("X-Request-Timeout", "X-Request-Id", "Accept", "Accept-Encoding", "X-Forwarded-For", "Forwarded", "traceparent"),
@@ -115,8 +134,10 @@ def _request(
 ) -> HttpCase:
     target = path.filled(rng)
     framed = rng.choice((_framed_by_length, _framed_by_length, _framed_by_length, _framed_by_chunks))
-    case = framed(method, target, body, headers) if framed is _framed_by_length else _framed_by_chunks(
-        method, target, body, headers, rng
+    case = (
+        framed(method, target, body, headers)
+        if framed is _framed_by_length
+        else _framed_by_chunks(method, target, body, headers, rng)
     )
     if rng.random() < 0.05:
         case = replace(case, steps=tuple(_in_pieces(rng, case.steps)))

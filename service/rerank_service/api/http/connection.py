@@ -13,6 +13,7 @@ Bytes that are no valid HTTP get an error in JSON, like any other mistake, and t
 """
 
 import asyncio
+import re
 import sys
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +27,8 @@ from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
 from rerank_service.errors import MalformedHttp, excerpt
 
+_ECHO = re.compile(r":? ?(bytearray\()?b['\"].*", re.DOTALL)
+"""The sent bytes in an error of h11. They may be a secret, such as a malformed API key."""
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
@@ -142,7 +145,7 @@ class LimitedConnection(H11Protocol):
 def _malformed(error: BaseException | None) -> MalformedHttp:
     """Return the error for bytes that h11 rejects."""
     too_large = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == _TOO_LARGE
-    reason = "its header is too large" if too_large else excerpt(str(error))
+    reason = "its header is too large" if too_large else excerpt(_ECHO.sub("", str(error)))
     return MalformedHttp(
         f"This is not a valid HTTP request: {reason}. Send HTTP/1.1.",
         status=_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST,

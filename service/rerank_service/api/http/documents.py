@@ -63,7 +63,8 @@ def reject_media(raw: Mapping[str, Any], field: str, *, with_text: bool = False)
     """
     parts = raw.get("content")
     listed = isinstance(parts, list) and any(
-        isinstance(part, dict) and any(kind in str(part.get("type")) for kind in _MEDIA) for part in parts
+        isinstance(part, dict) and isinstance(part.get("type"), str) and any(kind in part["type"] for kind in _MEDIA)
+        for part in parts
     )
     named = {kind for kind in _MEDIA if raw.get(kind) not in (None, "")}
     bare = bool(named) and (with_text or named == raw.keys())

@@ -301,3 +301,58 @@ async def test_slow_header_over_tls_is_ended(edges: Served, tmp_path: Path) -> N
         writer.write(_LIVE[:10])
         assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "reason"),
+    [
+        (b"GET / HTTP/9\r\n\r\n", 400, "illegal request line"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "Missing mandatory Host: header"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx-api-key : secret\r\n\r\n", 400, "illegal header line"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx-api-key: sec\0ret\r\n\r\n", 400, "illegal header line"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400, "illegal request line"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400, "bad Content-Length"),
+        (
+            b"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+            400,
+            "illegal chunk header",
+        ),
+        (b"GET / HTTP/1.1\r\nx: " + b"a" * 100_000, 431, "its header is too large"),
+    ],
+    ids=["version", "no host", "header name", "header value", "TLS", "content-length", "chunk", "large header"],
+)
+async def test_bytes_that_are_no_http_get_an_error_in_json(
+    edges: Served, content: bytes, status: int, reason: str
+) -> None:
+    """Clients parse it like any other error. It does not repeat the bytes, which may be a secret."""
+    async with _serving(edges) as edge:
+        response = await _sent(edge, content)
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d" % status)
+    assert b"\r\nconnection: close" in head
+    error = orjson.loads(body)
+    assert error["message"] == f"This is not a valid HTTP request: {reason}. Send HTTP/1.1."
+    assert error["error"]["code"] == "malformed_http"
+
+
+async def test_garbage_after_the_response_only_ends_the_connection(
+    edges: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The body of a request that is rejected early is still read. uvicorn would try to send a second response."""
+    head = b"POST /no/such/path HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with _serving(edges) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(head)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+        writer.write(b"no chunk\r\n")
+        assert b"HTTP/1.1" not in await reader.read()
+        writer.close()
+    assert [record.levelname for record in caplog.records if record.exc_info] == []
+
+
+async def test_request_with_a_wrong_chunk_leaves_nothing_behind(edges: Served) -> None:
+    """The handler, which waits for the body, ends too."""
+    head = b"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n"
+    async with _serving(edges) as edge:
+        assert (await _sent(edge, head + b'{"que' + b"\r\nz\r\n")).startswith(b"HTTP/1.1 400")
+    assert edges.core.idle()

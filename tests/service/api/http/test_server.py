@@ -34,6 +34,49 @@ async def test_path_may_have_additional_slashes(edges: Served, path: str) -> Non
     assert response.status_code == 200
 
 
+_BODY = b'{"query": "0", "documents": ["1"]}'
+
+
+async def _answers(edges: Served, sent: bytes) -> list[bytes]:
+    """Send bytes, and return the first lines of all responses when the server has closed the connection."""
+    async with listening(build_app(edges.routes), rest_options(idle_timeout=0.01)) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(sent)
+        received = await reader.read()
+        writer.close()
+    return [line for line in received.split(b"\r\n") if b"HTTP/1.1 " in line]
+
+
+@pytest.mark.parametrize("target", ["http://x/v2/rerank", "HTTPS://x:8080/v2/rerank?a=b", "http://x//v2/rerank/"])
+async def test_target_may_be_absolute(edges: Served, target: str) -> None:
+    """Clients behind a proxy send it, and every server must accept it (RFC 9112, 3.2.2)."""
+    head = f"POST {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(_BODY)}\r\n\r\n"
+    assert await _answers(edges, head.encode() + _BODY) == [b"HTTP/1.1 200 OK"]
+
+
+async def test_request_with_two_lengths_is_the_last_one_of_its_connection(edges: Served) -> None:
+    """A proxy that reads the other length would take the second request for its own: request smuggling."""
+    lengths = b"content-length: 100\r\ntransfer-encoding: chunked\r\n"
+    smuggled = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+    sent = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\n" + lengths + b"\r\n0\r\n\r\n" + smuggled
+    assert await _answers(edges, sent) == [b"HTTP/1.1 400 Bad Request"]
+
+
+@pytest.mark.parametrize("host", [b"[", b"[::1", b"a b", b"x/y?z#", b"x:99999999", b"\xff", b""])
+async def test_host_may_be_anything(edges: Served, host: bytes) -> None:
+    """It has no influence on the path, which a URL made from it would have."""
+    head = b"POST /v2/rerank HTTP/1.1\r\nhost: %s\r\ncontent-length: %d\r\n\r\n" % (host, len(_BODY))
+    unknown = b"GET /no/such/path HTTP/1.1\r\nhost: %s\r\nconnection: close\r\n\r\n" % host
+    assert await _answers(edges, head + _BODY + unknown) == [b"HTTP/1.1 200 OK", b"HTTP/1.1 404 Not Found"]
+
+
+async def test_error_does_not_repeat_a_long_method(edges: Served) -> None:
+    """Nor does the log, which has the message."""
+    response = await edges.http.request("X" * 20_000, "/v2/rerank")
+    assert response.status_code == 405
+    assert len(response.content) < 2000
+
+
 async def test_idle_connection_is_closed_after_the_timeout(edges: Served) -> None:
     """By the server, after it has answered."""
     async with listening(build_app(edges.routes), rest_options(idle_timeout=0.01)) as edge:

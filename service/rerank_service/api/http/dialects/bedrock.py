@@ -18,7 +18,7 @@ from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.field_types import Limit, Text, only
 from rerank_service.api.http.openapi_tags import RERANK
-from rerank_service.errors import InvalidRequest, RequestError
+from rerank_service.errors import InvalidRequest, RequestError, excerpt
 from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -86,10 +86,10 @@ class BedrockModelFields(BaseModel):
 def _supported(fields: Any) -> Any:
     unknown = sorted(fields.keys() - BedrockModelFields.model_fields) if isinstance(fields, dict) else ()
     if unknown:
+        name = f"additionalModelRequestFields.{excerpt(unknown[0])}"
         raise InvalidRequest(
-            f"additionalModelRequestFields.{unknown[0]} is not supported: leave it out. "
-            f"Supported: {', '.join(BedrockModelFields.model_fields)}",
-            field=f"additionalModelRequestFields.{unknown[0]}",
+            f"{name} is not supported: leave it out. Supported: {', '.join(BedrockModelFields.model_fields)}",
+            field=name,
             reason="unsupported",
         )
     return fields

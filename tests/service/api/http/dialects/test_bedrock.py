@@ -130,6 +130,14 @@ async def test_unsupported_model_field_is_named(edges: Served) -> None:
     assert "additionalModelRequestFields.temperature is not supported" in response.json()["message"]
 
 
+async def test_error_does_not_repeat_a_long_field(edges: Served) -> None:
+    """A name may have megabytes, and the log has the message too."""
+    body = _body(_text("1"), model={"additionalModelRequestFields": {"x" * 100_000: 1}})
+    response = await post(edges, body, "/rerank")
+    assert response.status_code == 400
+    assert len(response.content) < 1000
+
+
 async def test_long_documents_are_scored_in_windows(edges: Served) -> None:
     """Like in the unified dialect."""
     long = " ".join(["0"] * WORDS + ["9"])

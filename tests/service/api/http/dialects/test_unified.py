@@ -277,3 +277,12 @@ async def test_default_model_has_several_names(edges: Served, name: str) -> None
 async def test_successful_response_has_no_message(edges: Served) -> None:
     """cohere 4.57 takes it for an error."""
     assert "message" not in (await post(edges, BODY)).json()
+
+
+@pytest.mark.parametrize("levels", [30, 950, 1015, 1019])
+async def test_media_type_may_be_nested_as_deeply_as_json(edges: Served, levels: int) -> None:
+    """Python's text of such a value would exceed its limit of recursion."""
+    kind = b"[" * levels + b"]" * levels
+    response = await post(edges, b'{"query": "0", "documents": [{"content": [{"type": %s}]}]}' % kind)
+    assert response.status_code == 400
+    assert "documents[0] is nested more than 24 levels deep" in response.json()["message"]
