@@ -59,6 +59,23 @@ def test_captured_stderr_is_used() -> None:
     assert [json.loads(line)["event"] for line in (second, third)] == ["ours", "\ud800 theirs"]
 
 
+METADATA = """
+import logging
+from grpc._cython import cygrpc
+from rerank_service.observability.logs import configure_logging
+configure_logging("json", "info")
+logger = logging.getLogger(cygrpc.__name__)
+logger.exception("Invalid encoding on %s", b"sesame\\xff")
+logger.error("another problem")
+"""
+
+
+def test_log_shows_no_metadata() -> None:
+    """grpc writes the value of a header that is not UTF-8, such as a mistyped key."""
+    status, _, log = _run(METADATA, subprocess.PIPE)
+    assert (status, [json.loads(line)["event"] for line in log.splitlines()]) == (0, ["another problem"])
+
+
 def test_own_and_library_lines_are_written_as_json() -> None:
     """Each line once, in order."""
     status, out, err = _run(LOG_TWICE, subprocess.PIPE)

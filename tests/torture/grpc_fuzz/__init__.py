@@ -1,1 +1,10 @@
-"""Parts grpc and admin: all methods of the gRPC server."""
+"""Parts grpc and admin: all methods of the gRPC server, with messages, metadata, streams and HTTP/2 frames of all kinds.
+
+methods     all methods of a port, by reflection
+messages    valid messages of any type
+damage      changes of the bytes of a message
+case        an input: a call, or frames, as it is kept in files
+calls       random calls, and how they are made
+frames      random HTTP/2 frames
+part        the parts
+"""

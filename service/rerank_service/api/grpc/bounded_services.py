@@ -134,7 +134,7 @@ class _Bounded(grpc.GenericRpcHandler):
     async def _first(self, messages: AsyncIterator[bytes], context: Any, decode: Any) -> Any:
         async for message in self._timely(messages, context, decode):
             return message
-        return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call has no message.")
+        return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call has no message: send one.")
 
     async def _timely(self, messages: AsyncIterator[bytes], context: Any, decode: Any) -> AsyncIterator[Any]:
         received = aiter(messages)
@@ -181,5 +181,8 @@ async def _decoded(message: bytes, context: Any, decode: Any) -> Any:
         )
     try:
         return decode(message)
-    except DecodeError:
-        return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The message is not valid.")
+    except DecodeError as error:
+        return await context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"The request is not a valid message ({error}). Generate the client from the service's proto file.",
+        )

@@ -24,21 +24,26 @@ def parsed_in_parts(message_class: type[In], data: bytes, part_bytes: int = _PAR
         DecodeError: the bytes are no such message.
     """
     message = message_class()
-    start = end = fields = 0
+    start = end = fields = depth = 0
     while start < len(data):
-        while end < len(data) and end - start < part_bytes and fields < _PART_FIELDS:
-            end = _end_of_field(data, end)
+        while end < len(data) and (depth > 0 or (end - start < part_bytes and fields < _PART_FIELDS)):
+            end, change = _end_of_field(data, end)
+            depth += change
             fields += 1
+            if depth > 0 and fields % _PART_FIELDS == 0:
+                yield
         message.MergeFromString(data[start:end])
-        start, fields = end, 0
+        start, fields, depth = end, 0, 0
         yield
     return message
 
 
-def _end_of_field(data: bytes, at: int) -> int:
-    """Return the position after the field that starts at `at`. Its wire type is the end of its tag."""
+def _end_of_field(data: bytes, at: int) -> tuple[int, int]:
+    """Return the position after the field that starts at `at`, and the change of depth: 1 for the start of a group, -1
+    for its end. No message of ours has groups, but an unknown field may be one."""
     tag, at = _varint(data, at)
-    match tag & 7:
+    change = 0
+    match tag & 7:  # the wire type
         case 0:
             _, at = _varint(data, at)
         case 1:
@@ -48,11 +53,15 @@ def _end_of_field(data: bytes, at: int) -> int:
             at += length
         case 5:
             at += 4
-        case _:  # a group, which no message of ours has
+        case 3:
+            change = 1
+        case 4:
+            change = -1
+        case _:
             raise DecodeError("Error parsing message")
     if at > len(data):
         raise DecodeError("Error parsing message")
-    return at
+    return at, change
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

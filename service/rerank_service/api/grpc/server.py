@@ -11,6 +11,7 @@ from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.binding import bind
 from rerank_service.api.grpc.bounded_services import BoundedServer
 from rerank_service.api.grpc.handlers import Service
+from rerank_service.api.grpc.health_checks import HealthChecks
 from rerank_service.api.grpc.observed_calls import UnknownMethods
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.grpc.private_metadata import keep_metadata_out_of_the_log
@@ -34,7 +35,7 @@ class GrpcEdge:
     """The running server."""
 
     def __init__(
-        self, server: grpc.aio.Server, checks: health.aio.HealthServicer, services: Sequence[str], options: GrpcOptions
+        self, server: grpc.aio.Server, checks: HealthChecks, services: Sequence[str], options: GrpcOptions
     ) -> None:
         """Listen on the addresses. `services` are the names whose health status reports the readiness of the server.
 
@@ -60,11 +61,11 @@ class GrpcEdge:
         """Set the readiness that health checks report: of the server, and of each model by its names and aliases."""
         models = models or {}
         for name in ("", *self._services):
-            await self._checks.set(name, _health(ready=ready))
+            self._checks.set(name, _health(ready=ready))
         for name in sorted(self._models - models.keys()):
-            await self._checks.set(_model_service(name), health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+            self._checks.set(_model_service(name), health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
         for name, accepts in models.items():
-            await self._checks.set(_model_service(name), _health(ready=ready and accepts))
+            self._checks.set(_model_service(name), _health(ready=ready and accepts))
         self._models = set(models)
 
 
@@ -120,7 +121,7 @@ async def listening(
     observing = observing or Observing()
     handlers = [service.handler(keys, options.default_timeout, observing) for service in services]
     server.add_generic_rpc_handlers(tuple(handlers))
-    checks = health.aio.HealthServicer()
+    checks = HealthChecks()
     message_timeout = min(options.header_timeout, options.default_timeout)
     bounded = BoundedServer(server, timeout=message_timeout, max_watches=options.max_connections)
     health_pb2_grpc.add_HealthServicer_to_server(checks, bounded)
@@ -131,7 +132,7 @@ async def listening(
     edge = GrpcEdge(server, checks, names, options)
     await server.start()
     await edge.set_ready(ready=False)
-    await checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+    checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield edge
     finally:

@@ -1,5 +1,6 @@
 """Large messages, parsed in parts: the same message, or an error."""
 
+import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,3 +54,37 @@ def test_number_of_fields_in_a_part_is_limited() -> None:
     message = pb.RerankRequest(documents=[pb.Document()] * 5_000)
     work = parsed_in_parts(pb.RerankRequest, message.SerializeToString())
     assert sum(1 for _ in work) == 3
+
+
+_START, _END, _OTHER_END = b"\xa3\x06", b"\xa4\x06", b"\xac\x06"
+"""Tags of the groups 100 and 101, which the message does not have."""
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        _START + _END,
+        _START + b"\x0a\x01x" * 10 + _END,
+        _START * 50 + _END * 50,
+        _START * 99 + _END * 99,
+        _START * 101 + _END * 101,
+        _START * 5_000 + _END * 5_000,
+        _START,
+        _END,
+        _START + _OTHER_END,
+        _START * 2 + _END,
+        _START + b"\x0a\x7fx",
+    ],
+    ids=["empty", "fields", "50", "99", "101", "5000", "no end", "no start", "other end", "one end", "cut"],
+)
+def test_unknown_group_means_the_same_as_in_one_part(group: bytes) -> None:
+    """Messages of later versions may have groups. Both reject what is no group, and groups that are too deep."""
+    message = pb.RerankRequest(query="0", documents=[pb.Document(text="1 2 3 4 5")] * 3).SerializeToString()
+    for data in (group + message, message + group, message + group + message):
+        assert _parsed(data) == _whole(data)
+
+
+def test_a_large_group_is_read_in_steps() -> None:
+    """Of 2,000 fields each."""
+    work = parsed_in_parts(pb.RerankRequest, _START + b"\x08\x00" * 10_000 + _END)
+    assert sum(1 for _ in work) == 6
