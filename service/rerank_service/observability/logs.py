@@ -138,7 +138,7 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str, *, t
 def _shows_no_metadata(record: logging.LogRecord) -> bool:
     """Return False for the lines of grpc about metadata that is not UTF-8: they show its value, which may be an API key,
     and each call writes several, with a traceback."""
-    return not record.msg.startswith("Invalid encoding on")
+    return not str(record.msg).startswith("Invalid encoding on")
 
 
 def log_by_standard_library() -> None:

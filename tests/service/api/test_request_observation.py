@@ -200,7 +200,8 @@ async def test_unknown_paths_and_methods_are_observed(
 
 @pytest.mark.parametrize("method", ["/rerank.v1.Rerank/Nothing", "/nowhere.Nothing/Nothing", "/" + "x" * 5000])
 async def test_unknown_grpc_methods_are_observed(parts: tuple[Served, Recorder], method: str) -> None:
-    """The status is UNIMPLEMENTED, as of gRPC itself, for each kind of call."""
+    """The status is UNIMPLEMENTED, as of gRPC itself, for each kind of call. The name of the method is not known
+    (docs/decisions/0067-registered-methods.md)."""
     edges, recorder = parts
     empty: Any = b""
     async with grpc.aio.insecure_channel(edges.address) as channel:
@@ -211,8 +212,7 @@ async def test_unknown_grpc_methods_are_observed(parts: tuple[Served, Recorder],
     for caught in (unary, stream):
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         record = await recorder.next()
-        assert (record.route, record.status) == ("other", "UNIMPLEMENTED")
-        assert record.call.removesuffix("…") == method[1:101]
+        assert (record.call, record.route, record.status) == ("other", "other", "UNIMPLEMENTED")
     assert recorder.started == ["other", "other"]
 
 

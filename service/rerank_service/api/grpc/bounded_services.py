@@ -18,12 +18,14 @@ Reason: docs/threat-model.md, "Costs of a stranger".
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+
+from rerank_service.api.grpc.registered_methods import Handlers
 
 _MAX_MESSAGE_BYTES = 4096
 _PROMPT_SECONDS = 0.5
@@ -45,13 +47,15 @@ class BoundedServer:
         self._timeout = timeout
         self._calls = _Calls(max_watches)
 
-    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """Add handlers, as in grpc.aio.Server."""
-        bounded = (_Bounded(handler, self._timeout, self._calls) for handler in handlers)
-        self._server.add_generic_rpc_handlers(tuple(bounded))
+    def add_registered_method_handlers(self, service: str, handlers: Handlers) -> None:
+        """Add the handlers of a service, as in grpc.aio.Server."""
+        bounded = _Bounded(self._timeout, self._calls)
+        self._server.add_registered_method_handlers(
+            service, {name: bounded.handler(handler) for name, handler in handlers.items()}
+        )
 
-    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
-        """Do nothing, as grpc.aio.Server: the generated code adds generic handlers, too."""
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """Do nothing: the generated code adds registered handlers, too (registered_methods.py)."""
 
 
 class _Calls:
@@ -95,19 +99,13 @@ class _Calls:
         return None
 
 
-class _Bounded(grpc.GenericRpcHandler):
-    def __init__(self, inner: grpc.GenericRpcHandler, timeout: float, calls: _Calls) -> None:
-        self._inner = inner
+class _Bounded:
+    def __init__(self, timeout: float, calls: _Calls) -> None:
         self._timeout = timeout
         self._calls = calls
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """Return the handler of a method, with the limits."""
-        handler: Any = self._inner.service(handler_call_details)
-        return None if handler is None else self._bounded(handler)
-
-    def _bounded(self, handler: Any) -> "grpc.RpcMethodHandler[Any, Any]":
-        """Return a handler that receives bytes, because a deserializer could not refuse a message."""
+    def handler(self, handler: Any) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Return a handler with the limits. It receives bytes, because a deserializer could not refuse a message."""
         decode, coding = handler.request_deserializer, {"response_serializer": handler.response_serializer}
         if handler.unary_unary:
 

@@ -22,6 +22,7 @@ from rerank_service.api.grpc.compression import Compression
 from rerank_service.api.grpc.message_parts import LARGE_BYTES, parsed_in_parts
 from rerank_service.api.grpc.message_text import repair_message
 from rerank_service.api.grpc.observed_calls import metadata_of, observed_call
+from rerank_service.api.grpc.registered_methods import Handlers
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.request_observation import Observing, RequestObservation
@@ -67,14 +68,11 @@ class Service:
     codes: Mapping[grpc.StatusCode, grpc.StatusCode] = field(default_factory=dict)
     """Statuses that the service replaces by others: key is the status of the error's class."""
 
-    def handler(self, keys: Keys, default_timeout: float, observing: Observing | None = None) -> grpc.GenericRpcHandler:
+    def handlers(self, keys: Keys, default_timeout: float, observing: Observing | None = None) -> Handlers:
         """Return handlers for all methods. `default_timeout` is the deadline of a call that sets none, in seconds.
         `observing` observes each call."""
         edge = _Edge(keys, default_timeout, observing or Observing())
-        return grpc.method_handlers_generic_handler(
-            self.descriptor.full_name,
-            {method.name: self._handler(method, edge) for method in self.descriptor.methods},
-        )
+        return {method.name: self._handler(method, edge) for method in self.descriptor.methods}
 
     def _handler(self, method: MethodDescriptor, edge: "_Edge") -> "grpc.RpcMethodHandler[bytes, bytes]":
         behaviour: Any = self.methods[method.name]

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
 
 import grpc
 
@@ -13,7 +12,7 @@ from rerank_service.api.client_address import peer_address
 from rerank_service.api.grpc.client_messages import ClientMessages, Context
 from rerank_service.api.request_id import REQUEST_ID, request_id_from
 from rerank_service.api.request_observation import Observing, RequestObservation
-from rerank_service.errors import InvalidRequest, Unauthenticated, excerpt
+from rerank_service.errors import InvalidRequest, Unauthenticated
 from rerank_service.observability.request_record import OTHER
 
 _DEADLINE_TOLERANCE = 0.1
@@ -76,27 +75,19 @@ class _UnknownMethod(InvalidRequest):
     kind = "unknown_route"
 
 
-class UnknownMethods(grpc.GenericRpcHandler):
-    """Responds to each method that no other handler has with UNIMPLEMENTED, as gRPC itself does."""
+def unknown_method(observing: Observing, keys: Keys) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    """Return the handler of each method that no service has: the status is UNIMPLEMENTED, as of gRPC itself. Its name is
+    not known (registered_methods.py). `keys` show whose messages may be read."""
 
-    def __init__(self, observing: Observing, keys: Keys) -> None:
-        """`keys` show whose messages may be read."""
-        self._observing = observing
-        self._keys = keys
+    async def refuse(messages: AsyncIterator[bytes], context: Context) -> None:
+        metadata = metadata_of(context)
+        async with observed_call(context, metadata, OTHER, observing, route=OTHER) as observation:
+            error = _UnknownMethod("Method not found!", reason="unknown_route")
+            observation.fail(error)
+            observation.status = grpc.StatusCode.UNIMPLEMENTED.name
+            with suppress(Unauthenticated):
+                keys.check(metadata)
+                observation.received_bytes += await ClientMessages(messages, context, metadata).drop_rest()
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error), ((REQUEST_ID, observation.id),))
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
-        """Return the handler of an unknown method."""
-        method = excerpt(handler_call_details.method.removeprefix("/"))
-
-        async def refuse(messages: AsyncIterator[bytes], context: Context) -> None:
-            metadata = metadata_of(context)
-            async with observed_call(context, metadata, method, self._observing, route=OTHER) as observation:
-                error = _UnknownMethod("Method not found!", reason="unknown_route")
-                observation.fail(error)
-                observation.status = grpc.StatusCode.UNIMPLEMENTED.name
-                with suppress(Unauthenticated):
-                    self._keys.check(metadata)
-                    observation.received_bytes += await ClientMessages(messages, context, metadata).drop_rest()
-                await context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error), ((REQUEST_ID, observation.id),))
-
-        return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.stream_stream_rpc_method_handler(refuse)

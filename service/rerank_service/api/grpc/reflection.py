@@ -30,7 +30,7 @@ def add_reflection(server: BoundedServer, services: Iterable[str], files: Iterab
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, {"ServerReflectionInfo": info}),))
+    server.add_registered_method_handlers(V1, {"ServerReflectionInfo": info})
 
 
 def _v1_file() -> FileDescriptorProto:

@@ -12,10 +12,11 @@ from rerank_service.api.grpc.binding import bind
 from rerank_service.api.grpc.bounded_services import BoundedServer
 from rerank_service.api.grpc.handlers import Service
 from rerank_service.api.grpc.health_checks import HealthChecks
-from rerank_service.api.grpc.observed_calls import UnknownMethods
+from rerank_service.api.grpc.observed_calls import unknown_method
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.grpc.private_metadata import keep_metadata_out_of_the_log
 from rerank_service.api.grpc.reflection import add_reflection
+from rerank_service.api.grpc.registered_methods import registered_server
 from rerank_service.api.request_observation import Observing
 
 LIVENESS = "live"
@@ -117,10 +118,11 @@ async def listening(
         SettingsInvalid: an address is in use or not allowed.
     """
     keep_metadata_out_of_the_log()
-    server = grpc.aio.server(options=_channel_arguments(options))
     observing = observing or Observing()
-    handlers = [service.handler(keys, options.default_timeout, observing) for service in services]
-    server.add_generic_rpc_handlers(tuple(handlers))
+    server = registered_server(_channel_arguments(options), unknown_method(observing, keys))
+    for service in services:
+        handlers = service.handlers(keys, options.default_timeout, observing)
+        server.add_registered_method_handlers(service.descriptor.full_name, dict(handlers))
     checks = HealthChecks()
     message_timeout = min(options.header_timeout, options.default_timeout)
     bounded = BoundedServer(server, timeout=message_timeout, max_watches=options.max_connections)
@@ -128,7 +130,6 @@ async def listening(
     names = [service.descriptor.full_name for service in services]
     files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR]
     add_reflection(bounded, (*names, health.SERVICE_NAME), files)
-    server.add_generic_rpc_handlers((UnknownMethods(observing, keys),))  # last: the first handler of a method counts
     edge = GrpcEdge(server, checks, names, options)
     await server.start()
     await edge.set_ready(ready=False)

@@ -1,0 +1,51 @@
+"""A gRPC server whose methods are all registered, so that no path of a call can stop it.
+
+grpc.aio reads the path of a call as UTF-8, in the task that accepts all calls. A single call with another path ends this
+task, and the server with it (grpcio 1.85). gRPC's core compares the bytes of registered methods by itself, and Python
+never reads their path. So the calls of unknown methods are accepted under a registered name, too.
+Reason: docs/decisions/0067-registered-methods.md.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+from grpc._cython import cygrpc
+from grpc.aio._server import Server, _augment_channel_arguments
+
+_ANY_SERVICE = f"any.{uuid.uuid4().hex}"
+"""Service of all unknown methods. A caller cannot guess it: a call of it would wait until its deadline."""
+_ANY_METHOD = "Method"
+_ANY_PATH = f"/{_ANY_SERVICE}/{_ANY_METHOD}".encode()
+
+Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
+
+
+class _AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]  # has no types
+    """Accepts unregistered calls under the name of the unknown method."""
+
+    def _make_request_call_future(self, method: bytes | None) -> asyncio.Future[Any]:
+        """Return a future of the next call of a method. None: of any method that is not registered, with its path."""
+        if method is None:  # never: the path would be read
+            return asyncio.get_running_loop().create_future()
+        return super()._make_request_call_future(None if method == _ANY_PATH else method)  # type: ignore[no-any-return]
+
+
+class _Server(Server):
+    """A server of grpc.aio around another inner server. The constructor of the base class takes none."""
+
+    def __init__(self, options: Sequence[tuple[str, int]]) -> None:
+        self._loop = cygrpc.get_working_loop()
+        self._server = _AcceptingServer(self._loop, None, (), (), _augment_channel_arguments(options, None), None)
+
+
+def registered_server(
+    options: Sequence[tuple[str, int]], unknown_method: "grpc.RpcMethodHandler[Any, Any]"
+) -> grpc.aio.Server:
+    """Return a server, to which services are added by `add_registered_method_handlers` only. `unknown_method` handles the
+    calls of all other methods."""
+    server = _Server(options)
+    server.add_registered_method_handlers(_ANY_SERVICE, {_ANY_METHOD: unknown_method})
+    return server

@@ -1,0 +1,66 @@
+"""The gRPC server accepts calls of any path, and none stops it."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from support.http2 import START, frame, frames
+from support.running import Served
+
+_DATA, _HEADERS, _END_STREAM, _END_HEADERS = 0, 1, 1, 4
+
+
+def _headers(path: bytes) -> bytes:
+    fields = {
+        b":method": b"POST",
+        b":scheme": b"http",
+        b":path": path,
+        b":authority": b"x",
+        b"content-type": b"application/grpc",
+        b"te": b"trailers",
+    }
+    block = b"".join(b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in fields.items())
+    return frame(_HEADERS, _END_HEADERS, 1, block)
+
+
+async def _trailers(address: str, path: bytes) -> bytes:
+    """Make a call of a path, and return the payload of the first headers of the response."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(START + _headers(path) + frame(_DATA, _END_STREAM, 1, bytes(5)))
+    received = b""
+    try:
+        while True:
+            head = await reader.readexactly(9)
+            received = head + await reader.readexactly(int.from_bytes(head[:3], "big"))
+            [(kind, _, payload)] = frames(received)
+            if kind == _HEADERS:
+                return payload
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"/\xff\xfe/x", b"/rerank.v1.Rerank/Rerank\xff", b"\xff", b"/a\0b/c", b"/\xed\xa0\xbd/x", b"/x/y", b"/", b"x"],
+    ids=["no UTF-8", "suffix", "no slash", "NUL", "surrogate", "unknown", "empty", "short"],
+)
+async def test_path_of_any_bytes_is_unimplemented(edges: Served, path: bytes) -> None:
+    """grpc.aio stops its whole server at the first path that is not UTF-8. Other calls go on, and new ones succeed."""
+    before = grpc.aio.insecure_channel(edges.address)
+    await before.channel_ready()
+    for _ in range(3):
+        assert b"grpc-status\x0212" in await _trailers(edges.address, path)
+    assert (await edges.client.rerank("0", ["1"])).results[0].logit == 1.0
+    assert before.get_state() is grpc.ChannelConnectivity.READY
+    await before.close()
+
+
+async def test_many_unknown_calls_at_once(edges: Served) -> None:
+    """They are accepted one after another."""
+    empty: Any = b""
+    async with grpc.aio.insecure_channel(edges.address) as channel:
+        calls = [channel.unary_unary(f"/unknown.Service/{number}")(empty) for number in range(200)]
+        assert {await call.code() for call in calls} == {grpc.StatusCode.UNIMPLEMENTED}
