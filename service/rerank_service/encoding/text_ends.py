@@ -1,4 +1,4 @@
-"""Return the beginning or the end of a long text, cut at a blank. Pure functions."""
+"""Return the beginning of a long text, cut at a blank. Pure."""
 
 
 def text_start(text: str, chars: int) -> str:
@@ -10,15 +10,3 @@ def text_start(text: str, chars: int) -> str:
         return text
     blank = text.rfind(" ", chars // 2, chars)
     return text[: chars if blank < 0 else blank]
-
-
-def text_end(text: str, chars: int) -> str:
-    """Return at most `chars` characters from the end of a text.
-
-    The cut is at the first blank in the first half of them; without a blank there, at exactly `chars` characters.
-    """
-    if len(text) <= chars:
-        return text
-    start = len(text) - chars
-    blank = text.find(" ", start, start + chars // 2)
-    return text[start if blank < 0 else blank :]

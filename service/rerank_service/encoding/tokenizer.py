@@ -1,7 +1,7 @@
 """Turn texts into the token ids of pairs: tokenize the query once and each document once, and join them by the layout
 of the model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,9 @@ from tokenizers import Encoding, Tokenizer
 from rerank_service.encoding.encoded_query import EncodedQuery, fit_query
 from rerank_service.encoding.pair_layout import Layout, template_layout, token_ids, tokenizer_layout
 from rerank_service.encoding.pair_limits import PairLimits
+from rerank_service.encoding.piece_reading import PieceReader, piece_chars
 from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.template import Template
-from rerank_service.encoding.text_ends import text_end, text_start
 from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.encoding.token_rate import TokenRate
 from rerank_service.encoding.windows import window_spans
@@ -25,15 +25,6 @@ from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
 from rerank_service.rust_panics import panics_as_errors
 from rerank_service.scheduling.batching import EncodedPair
-
-_CHARS_PER_TOKEN = 16
-"""Characters that are read for each token needed. Few words are longer, so that reading once is nearly always
-enough."""
-_MIN_CHARS = 2_048
-"""Minimum characters read of a text. A tokenizer may know a long word only in part, so a word must be read whole."""
-_EMPTY = ("", Encoding())
-
-Encode = Callable[[Sequence[str]], list[Encoding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +65,7 @@ class PairTokenizer:
                 f"{max_tokens:,}: shorten the template"
             )
         self._rate = rate or TokenRate()
+        self._reader = PieceReader(piece_chars(max_tokens), self._rate)
         self.max_tokens = max_tokens
 
     @property
@@ -115,20 +107,15 @@ class PairTokenizer:
         if cut_side is CutSide.LEFT:
             cut = partial(_cut_left, lead=token_ids(self._tokenizer, query.lead), room=room)
         return [
-            EncodedPair(
-                query.head, cut(_ids(encoding)), query.tail, query.document_type, truncated=len(encoding) > room
-            )
-            for _, encoding in self._read(texts, room, cut_side, partial(self._encode, lead=query.lead))
+            EncodedPair(query.head, cut(ids), query.tail, query.document_type, truncated=len(ids) > room)
+            for ids in self._reader.ids(texts, self._encode, room=room, side=cut_side, lead=query.lead)
         ]
 
     def encode_windows(self, query: EncodedQuery, text: str, plan: ReadingPlan) -> EncodedWindows:
         """Return the windows of a text that exceeds the room. Each window is tokenized separately, so its score is that
         of the same text as a document of its own."""
         most = plan.readable_tokens(query.room)
-        ((part, encoding),) = self._read([text], most, plan.cut_side, self._encode_with_offsets)
-        offsets = np.array(encoding.offsets, np.int64)
-        if plan.cut_side is CutSide.LEFT:
-            offsets += len(text) - len(part)
+        offsets = self._reader.offsets(text, self._encode_with_offsets, room=most, side=plan.cut_side)
         read, size = plan.kept_tokens(offsets, query.room), plan.window_size(query.room)
         count = plan.window_count(len(read), query.room)
         spans = window_spans(text, read, size=size, overlap=plan.overlap_for(size), count=count)
@@ -144,52 +131,26 @@ class PairTokenizer:
     def read_span(self, query: EncodedQuery, text: str, plan: ReadingPlan) -> Span:
         """Return the part of a text that is read if the text is cut to one pair."""
         room = min(query.room, plan.max_tokens)
-        ((part, encoding),) = self._read([text], room, plan.cut_side, self._encode_with_offsets)
-        offsets = encoding.offsets
+        offsets = self._reader.offsets(text, self._encode_with_offsets, room=room, side=plan.cut_side)
         if plan.cut_side is CutSide.RIGHT:
-            return 0, offsets[:room][-1][1]
-        return offsets[-room:][0][0] + len(text) - len(part), len(text)
+            return 0, int(offsets[:room][-1][1])
+        return int(offsets[-room:][0][0]), len(text)
 
     def _fitting_windows(
         self, query: EncodedQuery, text: str, spans: Sequence[Span]
     ) -> Iterator[tuple[Span, NDArray[np.int64]]]:
         """Yield the span and the token ids of each window. A window that exceeds the room on its own is halved."""
         room = query.lead_tokens + query.room
-        encodings = self._encode([text[start:end] for start, end in spans], query.lead)
-        for (start, end), encoding in zip(spans, encodings, strict=True):
-            ids = _ids(encoding)
+        tokens = self._reader.ids([text[start:end] for start, end in spans], self._encode, lead=query.lead)
+        for (start, end), ids in zip(spans, tokens, strict=True):
             if len(ids) <= room or end - start == 1:
                 yield (start, end), ids[:room]
             else:
                 middle = (start + end) // 2
                 yield from self._fitting_windows(query, text, [(start, middle), (middle, end)])
 
-    def _read(self, texts: Sequence[str], room: int, side: CutSide, encode: Encode) -> list[tuple[str, Encoding]]:
-        """Return the part of each text that was tokenized, and its encoding.
-
-        The part has at least one token more than the room, if the text has that many. Only that part of a long text is
-        tokenized, so a document of 1,000,000 characters costs no more than its part. If a part has too few tokens, a
-        longer one is tokenized.
-        """
-        part_of = text_start if side is CutSide.RIGHT else text_end
-        read: list[tuple[str, Encoding]] = [_EMPTY] * len(texts)
-        pending, chars = list(range(len(texts))), max(_MIN_CHARS, room * _CHARS_PER_TOKEN)
-        while pending:
-            parts = [part_of(texts[at], chars) for at in pending]
-            for at, part, encoding in zip(pending, parts, encode(parts), strict=True):
-                read[at] = part, encoding
-            self._rate.learn(sum(map(len, parts)), sum(len(read[at][1]) for at in pending))
-            pending = [
-                at
-                for at, part in zip(pending, parts, strict=True)
-                if len(part) < len(texts[at]) and len(read[at][1]) <= room
-            ]
-            chars *= _CHARS_PER_TOKEN
-        return read
-
-    def _encode(self, texts: Sequence[str], lead: str = "") -> list[Encoding]:
-        led = [lead + text for text in texts] if lead else texts
-        return self._tokenizer.encode_batch_fast(led, add_special_tokens=False)
+    def _encode(self, texts: Sequence[str]) -> list[Encoding]:
+        return self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
 
     def _encode_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode texts with the positions of their tokens. Slower than `_encode`."""
@@ -202,10 +163,6 @@ def _cut_right(ids: NDArray[np.int64], room: int) -> NDArray[np.int64]:
 
 def _cut_left(ids: NDArray[np.int64], room: int, lead: NDArray[np.int64]) -> NDArray[np.int64]:
     return ids if len(ids) <= room else np.concatenate([lead, ids[len(ids) + len(lead) - room :]])
-
-
-def _ids(encoding: Encoding) -> NDArray[np.int64]:
-    return np.array(encoding.ids, np.int64)
 
 
 def _layout(tokenizer: Tokenizer, template: Template | None, path: Path) -> Layout:

@@ -1,0 +1,36 @@
+"""Divide a long text into the pieces that are tokenized separately. Pure functions.
+
+Rule: the pieces depend on the text and on the size of a piece only. So the tokens of a text are the same whether the
+whole text is read or only some of its pieces (docs/documents.md).
+"""
+
+import re
+from collections.abc import Iterator
+
+from rerank_service.ranking.document import Span
+
+_ENDS = tuple(re.compile(pattern, re.DOTALL) for pattern in (r".*\S(?= )", r".*\S(?=\s)", r".*\W"))
+"""Places where a piece may end, the best one first: before a blank, before a line end or another space, and after a
+character that is no letter or digit."""
+
+
+def text_pieces(text: str, chars: int) -> Iterator[Span]:
+    """Yield the positions of the pieces of a text, in order. They are adjacent, and hold the whole text.
+
+    Each has at most `chars` characters, at least 2. A piece ends at the last good place in its second half, or after
+    exactly `chars` characters. An empty text has one empty piece.
+    """
+    start = 0
+    while len(text) - start > chars:
+        end = _end(text, start + chars // 2, start + chars)
+        yield start, end
+        start = end
+    yield start, len(text)
+
+
+def _end(text: str, earliest: int, latest: int) -> int:
+    """Return the end of a piece, between two positions."""
+    for pattern in _ENDS:
+        if (match := pattern.match(text, earliest, latest)) is not None:
+            return match.end()
+    return latest
