@@ -55,13 +55,13 @@ def test_wide_models_run_in_int8(architecture: str, bundles: Callable[[str], Bun
     """Equal to the bit: alone, in a batch of any order, and with more padding."""
     bundle = _bundle(architecture, bundles, tmp_path)
     encoder = CrossEncoder(
-        graph_for(bundle, ENGINE, Cache(tmp_path / "cache")), ENGINE, difference=bundle.manifest.difference
+        graph_for(bundle, ENGINE, Cache(tmp_path / "cache")), ENGINE, output=bundle.manifest.output_form
     )
     tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=512, template=bundle.manifest.template)
     pairs = tokenizer.encode_documents(tokenizer.encode_query("which planets line up"), DOCUMENTS)
     multiple = default_limits(ENGINE).length_multiple
     alone = [_scores(encoder, [pair], bundle, multiple)[0] for pair in pairs]
-    exact = _scores(CrossEncoder(bundle.graph, difference=bundle.manifest.difference), pairs, bundle, 1)
+    exact = _scores(CrossEncoder(bundle.graph, output=bundle.manifest.output_form), pairs, bundle, 1)
     for padded_to in (multiple, 5 * multiple, 9 * multiple):
         assert _scores(encoder, pairs[::-1], bundle, padded_to) == alone[::-1]
     assert 0 < np.abs(np.subtract(alone, exact)).mean() < 0.1

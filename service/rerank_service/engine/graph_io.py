@@ -43,13 +43,19 @@ def read_graph_io(session: Any) -> GraphIO:
     inputs = session.get_inputs()
     _check_inputs(inputs)
     outputs = session.get_outputs()
-    output = next((output for output in outputs if output.name == _LOGITS), outputs[0])
+    name = logits_name([output.name for output in outputs])
+    output = next(output for output in outputs if output.name == name)
     if output.type not in _LOGIT_TYPES:
         raise BundleInvalid(
             f"the graph's output {output.name} has the type {output.type}; logits need one of {', '.join(_LOGIT_TYPES)}"
         )
     _check_output(output.name, output.shape)
     return GraphIO({graph_input.name: _INPUT_TYPES[graph_input.type] for graph_input in inputs}, output.name)
+
+
+def logits_name(outputs: Sequence[str]) -> str:
+    """Return the name of the output with the logits: `logits`, else the first one."""
+    return _LOGITS if _LOGITS in outputs else outputs[0]
 
 
 def _check_inputs(inputs: Sequence[Any]) -> None:

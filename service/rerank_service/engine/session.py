@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rerank_service.engine.available import open_runner
 from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine
+from rerank_service.engine.logits import OutputForm
 from rerank_service.engine.mapped_files import WatchedFiles
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Graph, Runner, ort
@@ -21,6 +22,9 @@ _WRONG_NUMBER = (
     "the graph returns logits of the shape {shape} for {pairs}, but its config.json describes {expected} per pair: "
     "list the labels in id2label of config.json, or export the model"
 )
+
+_LOGITS = OutputForm()
+"""One logit per pair."""
 
 OpenRunner = Callable[[Graph, Engine, int], Runner]
 """Loads a graph on an engine for a number of lanes."""
@@ -38,13 +42,13 @@ class CrossEncoder:
         engine: Engine = CPU_FP32,
         *,
         lanes: int = 1,
-        difference: tuple[int, int] | None = None,
+        output: OutputForm = _LOGITS,
         open_with: OpenRunner = open_runner,
     ) -> None:
         """Load a graph on an engine.
 
-        `lanes` is the number of threads that call `score` at the same time. `difference` is for a graph with two logits
-        per pair: the score is the logit at the first position minus the logit at the second one.
+        `lanes` is the number of threads that call `score` at the same time. `output` is the form of the graph's
+        output.
 
         Raises:
             BundleInvalid: ONNX Runtime rejects the graph, the engine does not work on this machine, or the graph is not
@@ -56,7 +60,7 @@ class CrossEncoder:
         self._runner = open_with(graph, engine, lanes)
         self._files.keep_mapped()
         self._inputs = self._runner.graph_io.inputs
-        self._difference = difference
+        self._output = output
 
     def score(self, batch: Batch, token: CancelToken | None = None) -> NDArray[np.float32]:
         """Return the logits of a batch, float32 of shape (rows,).
@@ -87,13 +91,9 @@ class CrossEncoder:
 
     def _logit_per_row(self, logits: NDArray[Any], rows: int) -> NDArray[np.float32]:
         """Convert the graph's output, of any shape and precision, to float32 of shape (rows,)."""
-        expected = 1 if self._difference is None else 2
+        expected = self._output.values_per_pair
         if logits.size != rows * expected:
             raise BundleInvalid(
                 _WRONG_NUMBER.format(shape=logits.shape, pairs=counted(rows, "pair"), expected=expected)
             )
-        columns = logits.reshape(rows, expected).astype(np.float32, copy=False)
-        if self._difference is None:
-            return columns[:, 0]
-        relevant, other = self._difference
-        return columns[:, relevant] - columns[:, other]
+        return self._output.logits(logits.reshape(rows, expected))

@@ -45,7 +45,7 @@ def build_model(
         BundleInvalid: the bundle cannot be served.
     """
     manifest = bundle.manifest
-    encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes, difference=manifest.difference)
+    encoder = CrossEncoder(graph or bundle.graph, engine, lanes=lanes, output=manifest.output_form)
     cost = cost or CostModel()
     try:
         with panics_as_errors():
@@ -85,7 +85,7 @@ def _info(
         source=manifest.source,
         revision=manifest.revision,
         digest=bundle.digest,
-        precision=encoder.engine.precision.value,
+        precision=bundle.precision if bundle.is_quantized else encoder.engine.precision.value,
         provider=encoder.provider,
         explanation=explanation,
         reason=reason,

@@ -27,6 +27,7 @@ from rerank_service.models.decoders import is_decoder
 from rerank_service.models.files import CONFIG, MANIFEST, REPORT, TOKENIZER, read_json, validate
 from rerank_service.models.hub_config import HubFiles
 from rerank_service.models.hub_folder import read_hub_folder
+from rerank_service.models.hub_graph import complete_manifest
 from rerank_service.models.manifest import Manifest
 from rerank_service.rust_panics import RustPanic, panics_as_errors
 
@@ -64,8 +65,13 @@ class Bundle:
 
     @property
     def precision(self) -> str:
-        """Precision of the reference graph: fp32, except for a hub folder that has only a quantized graph."""
+        """Precision of the reference graph: fp32, except for a hub folder with a quantized graph."""
         return self.manifest.variants[0].precision
+
+    @property
+    def is_quantized(self) -> bool:
+        """True if the reference graph is quantized. It runs unchanged, on the CPU only."""
+        return self.precision.startswith("int")
 
     @property
     def tokenizer(self) -> Path:
@@ -119,7 +125,7 @@ def _open(folder: Path) -> Bundle:
     else:
         versions = _versions(_hub_files(folder))
         hub_folder = read_hub_folder(folder)
-        manifest = validate(Manifest, hub_folder.manifest, hub_folder.folder)
+        manifest = validate(Manifest, complete_manifest(hub_folder), hub_folder.folder)
         bundle = Bundle(hub_folder.folder, manifest, versions)
     for required in (bundle.graph, bundle.tokenizer):
         if not required.is_file():

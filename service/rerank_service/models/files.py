@@ -29,6 +29,15 @@ _MAX_JSON_BYTES = 8 * 1024 * 1024
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Return whether a file is a pointer of Git LFS: the text that a clone without Git LFS has in its place."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
+
+
 def model_folder(given: Path, below: Path = Path()) -> Path:
     """Return the folder that a setting or a file names: `starter` is the bundled starter model, unless there is a
     folder (or file) of that name. Relative paths begin in the folder `below`."""

@@ -30,9 +30,6 @@ _GRAPH_FOLDERS = (".", "onnx")
 """Folders of graphs: optimum writes them next to config.json, the hub and sentence-transformers into onnx/."""
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SLOW_TOKENIZERS = ("vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
-_QUANTIZED = re.compile(r"(quantized|q?u?int8|_q8|_q4|bnb4)", re.IGNORECASE)
-"""Names of quantized graphs of optimum, sentence-transformers and transformers.js. q4f16 is quantized as well."""
-_FP16 = re.compile(r"(fp16|float16)", re.IGNORECASE)
 _OTHER_TASKS = ("ForMaskedLM", "ForQuestionAnswering", "ForTokenClassification", "ForConditionalGeneration")
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 _EXPORT = "make a bundle with `rerank export` (make export MODEL=… OUT=…)"
@@ -44,8 +41,10 @@ class HubFolder:
 
     folder: Path
     """The folder that contains config.json."""
+    graph: Path
+    """The graph that is served."""
     manifest: dict[str, Any]
-    """The fields that the manifest of a bundle would have."""
+    """The fields that the manifest of a bundle would have. The graph was not read: its precision is a placeholder."""
 
 
 def read_hub_folder(path: Path) -> HubFolder:
@@ -63,10 +62,10 @@ def read_hub_folder(path: Path) -> HubFolder:
     check_lower_case(files)
     _check_pair_format(files)
     _check_prompt(files)
-    precision, weights = _precision(graph.name)
     name = folder.resolve().name
     return HubFolder(
         folder,
+        graph,
         {
             "name": name,
             "source": config.name_or_path or name,
@@ -74,9 +73,7 @@ def read_hub_folder(path: Path) -> HubFolder:
             "max_tokens": token_limit(files),
             "pad_id": pad_id(files),
             "difference": difference,
-            "variants": [
-                {"file": graph.relative_to(folder).as_posix(), "precision": precision, "weights": weights},
-            ],
+            "variants": [{"file": graph.relative_to(folder).as_posix(), "precision": "fp32", "weights": "fp32"}],
             "files": {},
         },
     )
@@ -195,10 +192,3 @@ def _check_prompt(files: HubFiles) -> None:
         raise BundleInvalid(
             f"{files.folder / TRANSFORMER_CONFIG} writes pairs with a chat template, which needs a template: {_EXPORT}"
         )
-
-
-def _precision(name: str) -> tuple[str, str]:
-    """Return the precision of the computation on a CPU and that of the weights, by the name of a graph."""
-    if _QUANTIZED.search(name):
-        return "int8", "int8"
-    return "fp32", "fp16" if _FP16.search(name) else "fp32"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rerank_service.encoding.template import Template
 from rerank_service.engine.kinds import Engine
+from rerank_service.engine.logits import GraphActivation, OutputForm
 from rerank_service.models.files import GOLDEN, REPORT
 from rerank_service.models.token_limits import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS
 from rerank_service.ranking.calibration_curve import Calibration
@@ -20,6 +21,8 @@ _MAX_NAME_CHARS = 255
 """Length of a file name: the name of a hub folder is that of the folder."""
 _MEASURED = {"parity", "speed"}
 """Fields of a variant that scores do not depend on."""
+_BELOW_INT8 = {"int4", "int2"}
+"""Precisions of graphs that run on the engines of int8."""
 _TESTS = {GOLDEN, REPORT}
 """Files that scores do not depend on: results of tests, and what to test."""
 
@@ -31,9 +34,9 @@ class Variant(BaseModel):
 
     file: str
     """Name of the graph's file, relative to the bundle's folder."""
-    precision: Literal["fp32", "fp16", "bf16", "int8"]
-    """Precision of the computation."""
-    weights: Literal["fp32", "fp16", "bf16", "int8"]
+    precision: Literal["fp32", "fp16", "bf16", "int8", "int4", "int2"]
+    """Precision of the computation. int4 and int2: only a graph of a hub folder, which runs as int8 does."""
+    weights: Literal["fp32", "fp16", "bf16", "int8", "int4", "int2"]
     """Precision of the stored weights. An fp32 graph stores fp16 weights if that is lossless, or on request."""
     provider: Literal["cpu", "cuda"] | None = None
     """Provider that the graph was made for; None: any."""
@@ -46,7 +49,8 @@ class Variant(BaseModel):
 
     def runs(self, engine: Engine) -> bool:
         """Return whether the graph was made for an engine."""
-        matches = self.provider in (None, engine.provider.value) and self.precision == engine.precision.value
+        precision = "int8" if self.precision in _BELOW_INT8 else self.precision
+        matches = self.provider in (None, engine.provider.value) and precision == engine.precision.value
         return matches and not (self.layout == "packed" and engine.cuda_graphs)
 
 
@@ -78,6 +82,8 @@ class Manifest(BaseModel):
     difference: tuple[int, int] | None = None
     """For a graph with two logits per pair: the positions of the relevant label and of the other one. The score is
     their difference. None: the graph has one logit per pair."""
+    graph_activation: GraphActivation | None = None
+    """Activation at the end of the graph, which the server inverts. None: the graph returns logits."""
     variants: tuple[Variant, ...] = Field(min_length=1)
     """Graphs of the bundle, the reference graph first."""
     files: dict[str, str]
@@ -110,6 +116,11 @@ class Manifest(BaseModel):
     def takes_instruction(self) -> bool:
         """True if a request may replace the instruction of the template."""
         return self.template is not None and self.template.takes_instruction
+
+    @property
+    def output_form(self) -> OutputForm:
+        """Form of the output of all graphs."""
+        return OutputForm(difference=self.difference, activation=self.graph_activation)
 
     @property
     def template_origin(self) -> str:

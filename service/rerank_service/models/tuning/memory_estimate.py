@@ -36,7 +36,7 @@ _LANE = 32 * 2**20
 """Bytes for the batches of a lane."""
 _WEIGHTS_INSIDE = 64 * 2**20
 """A graph file of more bytes contains its weights. It is not read to find other files."""
-_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1, "int4": 0.5, "int2": 0.25}
 """Bytes of a stored weight by its precision."""
 _MB = 10**6
 

@@ -57,19 +57,16 @@ def runnable_request(bundle: Bundle, requested: EngineRequest) -> EngineRequest:
     Raises:
         BundleInvalid: the graph is quantized, and another provider or precision is requested.
     """
-    precision = Precision(bundle.precision)
-    if precision is Precision.FP32:
+    if not bundle.is_quantized:
         return requested
-    if requested.precision not in (Precision.AUTO, precision) or requested.provider not in (
-        Provider.AUTO,
-        Provider.CPU,
-    ):
+    fits = requested.precision is Precision.AUTO or requested.precision.value == bundle.precision
+    if not fits or requested.provider not in (Provider.AUTO, Provider.CPU):
         raise BundleInvalid(
-            f"{bundle.graph} is quantized to {precision.value} and runs on the CPU only: "
+            f"{bundle.graph} is quantized to {bundle.precision} and runs on the CPU only: "
             f"--provider {requested.provider.value} --precision {requested.precision.value} needs the "
             "model's fp32 graph"
         )
-    return EngineRequest(Provider.CPU, precision)
+    return EngineRequest(Provider.CPU, Precision.INT8)
 
 
 def select(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Selection:

@@ -9,9 +9,11 @@ from rerank_service.engine.kinds import Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, file_digest
+from rerank_service.models.graph_nodes import load_graph
 from rerank_service.models.variants.cache import Cache, key
-from rerank_service.models.variants.external_weights import external_weights, load_with_weights
+from rerank_service.models.variants.external_weights import external_weights, load_with_weights, place
 from rerank_service.models.variants.recipes import FP16, FP16_PACKED, INT8_COMPRESSED, INT8_ROWS, recipe
+from rerank_service.models.variants.weight_check import missing_weights
 
 if TYPE_CHECKING:
     import onnx
@@ -45,17 +47,9 @@ def graph_files(graph: Path) -> list[Path]:
     Raises:
         BundleInvalid: the graph is not ONNX, or a file with weights is missing.
     """
-    import onnx
-    from onnx.external_data_helper import ExternalDataInfo
-
-    try:
-        model = onnx.load(graph, load_external_data=False)
-    except Exception as error:
-        raise BundleInvalid(f"{graph} is not an ONNX graph: {error}") from error
-    names = {ExternalDataInfo(tensor).location for tensor in external_weights(model)}
-    weights = [graph.parent / name for name in sorted(names)]
+    weights = sorted({place(tensor, graph)[0] for tensor in external_weights(load_graph(graph))})
     if missing := [path.name for path in weights if not path.is_file()]:
-        raise BundleInvalid(f"{graph} has its weights in {', '.join(missing)}, which is missing: download it")
+        raise missing_weights(graph, missing)
     return [graph, *weights]
 
 

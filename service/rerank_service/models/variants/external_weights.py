@@ -4,14 +4,19 @@
 of the Hugging Face Hub consists of symbolic links.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from rerank_service.errors import BundleInvalid
+from rerank_service.errors import BundleInvalid, excerpt
+from rerank_service.models.graph_nodes import inner_graphs, load_graph
 
 if TYPE_CHECKING:
     import onnx
+
+_COUNT = re.compile(r"[0-9]{1,18}\Z")
+"""A number of bytes."""
 
 
 def load_with_weights(graph: Path) -> "onnx.ModelProto":
@@ -20,9 +25,7 @@ def load_with_weights(graph: Path) -> "onnx.ModelProto":
     Raises:
         BundleInvalid: a file of weights is outside the folder of the graph, or shorter than the graph says.
     """
-    import onnx
-
-    model = onnx.load(graph, load_external_data=False)
+    model = load_graph(graph)
     for tensor in external_weights(model):
         _read(tensor, graph)
     return model
@@ -32,34 +35,50 @@ def external_weights(model: "onnx.ModelProto") -> Iterator["onnx.TensorProto"]:
     """Yield the weights that are in files beside the graph."""
     from onnx.external_data_helper import uses_external_data
 
-    return filter(uses_external_data, _weights(model.graph))
+    return filter(uses_external_data, all_weights(model.graph))
 
 
-def _weights(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
+def all_weights(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
     """Yield the weights of a graph and of the branches of its `If` and `Loop` nodes."""
     yield from graph.initializer
     for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _weights(inner)
+        yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
+        for inner in inner_graphs(node):
+            yield from all_weights(inner)
+
+
+def ends_within(path: Path, tensor: "onnx.TensorProto") -> BundleInvalid:
+    return BundleInvalid(f"{path} ends within the weights {tensor.name}: copy it again")
+
+
+def place(tensor: "onnx.TensorProto", graph: Path) -> tuple[Path, int, int]:
+    """Return the file that holds a tensor, the offset in it and the length in bytes; 0: not stated.
+
+    Raises:
+        BundleInvalid: the file is outside the folder of the graph, or a number is wrong.
+    """
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = PurePath(entries.get("location", ""))
+    offset, length = (entries.get(name) or "0" for name in ("offset", "length"))
+    if not location.name or "\0" in str(location) or not (_COUNT.match(offset) and _COUNT.match(length)):
+        raise BundleInvalid(
+            f"{graph} is damaged: it does not say where the weights {excerpt(tensor.name)} are: download it again"
+        )
+    if location.is_absolute() or ".." in location.parts:
+        raise BundleInvalid(f"{graph}: the weights {tensor.name} are in {location}, outside the folder of the graph")
+    return graph.parent / location, int(offset), int(length)
 
 
 def _read(tensor: "onnx.TensorProto", graph: Path) -> None:
     """Put the bytes of a file into a tensor."""
     import onnx
-    from onnx.external_data_helper import ExternalDataInfo
 
-    info = ExternalDataInfo(tensor)
-    location, length = PurePath(info.location), info.length or 0
-    if location.is_absolute() or ".." in location.parts:
-        raise BundleInvalid(f"{graph}: the weights {tensor.name} are in {location}, outside the folder of the graph")
-    with (graph.parent / location).open("rb") as file:
-        file.seek(info.offset or 0)
+    path, offset, length = place(tensor, graph)
+    with path.open("rb") as file:
+        file.seek(offset)
         content = file.read(length) if length or 0 in tensor.dims else file.read()
     if len(content) < length:
-        raise BundleInvalid(f"{graph.parent / location} ends within the weights {tensor.name}: copy it again")
+        raise ends_within(path, tensor)
     tensor.raw_data = content
     tensor.data_location = onnx.TensorProto.DEFAULT
     del tensor.external_data[:]
