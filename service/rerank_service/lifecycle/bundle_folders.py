@@ -12,8 +12,8 @@ from pathlib import Path
 from rerank_service.errors import BundleInvalid, InvalidRequest, excerpt
 from rerank_service.lifecycle.model_control_errors import FolderNotAllowed, LoadFailed
 from rerank_service.models.bundle import is_ignored
-from rerank_service.models.files import MANIFEST, TOKENIZER, read_json, validate
-from rerank_service.models.manifest import Manifest
+from rerank_service.models.files import MANIFEST, TOKENIZER
+from rerank_service.models.manifest_file import read_manifest
 
 _FILES = (MANIFEST, TOKENIZER)
 """A folder with one of these files is shown as a bundle."""
@@ -83,7 +83,7 @@ def _available(folder: Path) -> AvailableBundle:
     try:
         if not os.path.lexists(folder / MANIFEST):
             return AvailableBundle(folder, "")
-        return AvailableBundle(folder, validate(Manifest, read_json(folder / MANIFEST), folder / MANIFEST).digest)
+        return AvailableBundle(folder, read_manifest(folder).digest)
     except BundleInvalid as error:
         return AvailableBundle(folder, "", str(error))
 

@@ -24,16 +24,16 @@ from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
 from rerank_service.file_version import FileVersion, file_version
 from rerank_service.models.decoders import is_decoder
-from rerank_service.models.files import CONFIG, MANIFEST, REPORT, TOKENIZER, read_json, validate
+from rerank_service.models.files import AGAIN, CONFIG, MANIFEST, REPORT, TOKENIZER, read_json, validate
 from rerank_service.models.hub_config import HubFiles
 from rerank_service.models.hub_folder import read_hub_folder
 from rerank_service.models.hub_graph import complete_manifest
 from rerank_service.models.manifest import Manifest
+from rerank_service.models.manifest_file import read_manifest, write_manifest_file
 from rerank_service.rust_panics import RustPanic, panics_as_errors
 
 NOT_VERIFIED = "not verified"
 """Verdict of a folder without a report that compares its scores with the source model."""
-_EXPORT_AGAIN = "export the model again, or download the bundle again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,13 @@ def open_bundle(folder: Path) -> Bundle:
 
 def _open(folder: Path) -> Bundle:
     if os.path.lexists(folder / MANIFEST):
-        manifest = validate(Manifest, read_json(folder / MANIFEST), folder / MANIFEST)
+        manifest = read_manifest(folder)
         bundle = Bundle(folder, manifest, _versions(folder / name for name in manifest.files))
         _check_all_are_listed(bundle)
         _check_digests(bundle)
         _check_verdict(bundle)
         _check_template(bundle)
+        _check_token_limit(bundle)
     else:
         versions = _versions(_hub_files(folder))
         hub_folder = read_hub_folder(folder)
@@ -155,18 +156,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
     complete = manifest.model_copy(
         update={"files": {name: file_digest(folder / name) for name in sorted(_names_to_list(folder))}}
     )
-    _replace(folder / MANIFEST, complete.model_dump_json(indent=2, exclude_none=True) + "\n")
-    return Bundle(folder, complete)
-
-
-def _replace(path: Path, content: str) -> None:
-    """Replace a file atomically. The name of the temporary file is hidden, so a manifest need not list it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return Bundle(folder, write_manifest_file(folder, complete))
 
 
 def file_digest(path: Path) -> str:
@@ -205,7 +195,7 @@ def _check_all_are_listed(bundle: Bundle) -> None:
     unlisted = sorted(set(_names_to_list(bundle.folder)) - listed)
     if unlisted:
         raise BundleInvalid(
-            f"{bundle.folder / unlisted[0]} is not in {MANIFEST}, so it cannot be verified: remove it, {_EXPORT_AGAIN}"
+            f"{bundle.folder / unlisted[0]} is not in {MANIFEST}, so it cannot be verified: remove it, {AGAIN}"
         )
 
 
@@ -213,9 +203,9 @@ def _check_digests(bundle: Bundle) -> None:
     for name, digest in bundle.manifest.files.items():
         path = bundle.folder / name
         if not path.is_file():
-            raise BundleInvalid(f"{bundle.folder} lacks {name}, which {MANIFEST} lists: {_EXPORT_AGAIN}")
+            raise BundleInvalid(f"{bundle.folder} lacks {name}, which {MANIFEST} lists: {AGAIN}")
         if file_digest(path) != digest:
-            raise BundleInvalid(f"{path} was altered: its sha256 differs from {MANIFEST}. Either {_EXPORT_AGAIN}")
+            raise BundleInvalid(f"{path} was altered: its sha256 differs from {MANIFEST}. Either {AGAIN}")
 
 
 def _check_verdict(bundle: Bundle) -> None:
@@ -226,8 +216,22 @@ def _check_verdict(bundle: Bundle) -> None:
     reported = read_json(bundle.folder / REPORT).get("verdict") if REPORT in bundle.manifest.files else None
     if reported != verdict:
         raise BundleInvalid(
-            f"{bundle.folder / MANIFEST} has the verdict {verdict!r}, but {REPORT} has {reported!r}: {_EXPORT_AGAIN}"
+            f"{bundle.folder / MANIFEST} has the verdict {verdict!r}, but {REPORT} has {reported!r}: {AGAIN}"
         )
+
+
+def _check_token_limit(bundle: Bundle) -> None:
+    """Check that the graph has as many positions as a pair may have tokens. Longer pairs would fail."""
+    stated = read_json(bundle.folder / CONFIG).get("max_position_embeddings") if _has_config(bundle) else None
+    if isinstance(stated, int) and stated > 0 and bundle.manifest.max_tokens > stated:
+        raise BundleInvalid(
+            f"{bundle.folder / MANIFEST} has max_tokens {bundle.manifest.max_tokens:,}, but the model has {stated:,} "
+            f"positions (max_position_embeddings in {CONFIG}): set it to at most {stated:,}"
+        )
+
+
+def _has_config(bundle: Bundle) -> bool:
+    return CONFIG in bundle.manifest.files
 
 
 def _check_template(bundle: Bundle) -> None:
@@ -238,7 +242,7 @@ def _check_template(bundle: Bundle) -> None:
     manifest, files = bundle.manifest, HubFiles(bundle.folder)
     if manifest.template is not None or manifest.template_origin or not bundle.tokenizer.is_file():
         return
-    kind = read_json(bundle.folder / CONFIG).get("model_type") if CONFIG in manifest.files else None
+    kind = read_json(bundle.folder / CONFIG).get("model_type") if _has_config(bundle) else None
     found = pair_format(files.tokenizer) if files.tokenizer else None
     if found is not None and (is_decoder(kind, manifest.architecture) or not found.separates):
         raise BundleInvalid(

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rerank_service.errors import BundleInvalid
+from rerank_service.errors import BundleInvalid, excerpt
 from rerank_service.quantities import counted
 
 STARTER = Path(__file__).parent / "starter"
@@ -25,6 +25,9 @@ GOLDEN = "golden.json"
 
 _MAX_JSON_BYTES = 8 * 1024 * 1024
 """Maximum size of a JSON file. A tokenizer_config.json of the hub may have a megabyte."""
+
+AGAIN = "export the model again, or download it again"
+"""Next step after an error about a damaged file of a model."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -57,21 +60,34 @@ def validate(model: type[_Model], value: dict[str, Any], path: Path) -> _Model:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleInvalid(f"{path}: {field}: {first['msg']}") from error
+        raise BundleInvalid(f"{path}: {field}: {first['msg']}. Correct it, or {AGAIN}") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file.
+def read_json(path: Path, *, unique_names: bool = False) -> dict[str, Any]:
+    """Return the JSON object in a file. With `unique_names`, an object that has a name twice is an error.
 
     Raises:
         BundleInvalid: the file is missing, unreadable, larger than 8 MiB, or not a JSON object.
     """
+    content = _content(path)
+    if is_lfs_pointer(path):
+        raise BundleInvalid(f"{path} is a pointer of Git LFS: run `git lfs pull` in its folder")
     try:
-        value = json.loads(_content(path))
+        value = json.loads(content, object_pairs_hook=_unique if unique_names else None)
     except (ValueError, RecursionError) as error:
-        raise BundleInvalid(f"{path} is not JSON: {error}") from error
+        raise BundleInvalid(f"{path} is not JSON: {error}. Correct it, or {AGAIN}") from error
     if not isinstance(value, dict):
-        raise BundleInvalid(f"{path} is not a JSON object")
+        raise BundleInvalid(f"{path} is not a JSON object: {AGAIN}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. The last of two equal names would count, and readers may see the first one."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{excerpt(twice)!r} is there twice in an object")
     return value
 
 

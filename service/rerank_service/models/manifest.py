@@ -69,9 +69,9 @@ class Manifest(BaseModel):
     """Commit of the hub repository; empty for a local folder."""
     architecture: str = ""
     """First entry of `architectures` in config.json, such as BertForSequenceClassification."""
-    max_tokens: int = Field(ge=MIN_TOKENS, le=MAX_TOKENS)
+    max_tokens: int = Field(ge=MIN_TOKENS, le=MAX_TOKENS, strict=True)
     """Token limit of the model: maximum tokens of a pair, special tokens included."""
-    pad_id: int = Field(ge=0, le=MAX_PAD_ID)
+    pad_id: int = Field(ge=0, le=MAX_PAD_ID, strict=True)
     """Token id of padding."""
     activation: Activation = Activation.SIGMOID
     """Function from a logit to the default score."""
@@ -79,7 +79,7 @@ class Manifest(BaseModel):
     """Curve from a logit to a probability; None: not calibrated."""
     template: Template | None = None
     """Text around query and document of a pair; None: the tokenizer's own pair format."""
-    difference: tuple[int, int] | None = None
+    difference: tuple[Literal[0], Literal[1]] | tuple[Literal[1], Literal[0]] | None = None
     """For a graph with two logits per pair: the positions of the relevant label and of the other one. The score is
     their difference. None: the graph has one logit per pair."""
     graph_activation: GraphActivation | None = None

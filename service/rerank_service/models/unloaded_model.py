@@ -7,9 +7,10 @@ from pathlib import Path
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import ModelEntry
-from rerank_service.models.files import MANIFEST, read_json, validate
+from rerank_service.models.files import MANIFEST, validate
 from rerank_service.models.hub_folder import read_hub_folder
 from rerank_service.models.manifest import Manifest
+from rerank_service.models.manifest_file import read_manifest
 from rerank_service.models.model_state import ModelState
 from rerank_service.models.served_model import ModelInfo
 
@@ -46,7 +47,7 @@ def unloaded_info(entry: ModelEntry) -> ModelInfo:
 def _unverified(folder: Path) -> Bundle:
     try:
         if os.path.lexists(folder / MANIFEST):
-            return Bundle(folder, validate(Manifest, read_json(folder / MANIFEST), folder / MANIFEST))
+            return Bundle(folder, read_manifest(folder))
         hub_folder = read_hub_folder(folder)
         return Bundle(hub_folder.folder, validate(Manifest, hub_folder.manifest, hub_folder.folder))
     except OSError as error:

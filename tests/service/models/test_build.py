@@ -7,7 +7,7 @@ import pytest
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.build import build_model
-from rerank_service.models.bundle import Bundle, open_bundle
+from rerank_service.models.bundle import Bundle, open_bundle, write_manifest
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import Names, ServedModel
@@ -48,5 +48,13 @@ def test_invalid_graph_is_rejected(tmp_path: Path) -> None:
     folder = write_small_model(tmp_path / "small").folder
     (folder / "manifest.json").unlink()
     (folder / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(BundleInvalid, match=r"onnxruntime cannot load .*model\.onnx"):
+    with pytest.raises(BundleInvalid, match=r"model\.onnx is not an ONNX graph, or is damaged .*: download it again"):
         _load(open_bundle(folder))
+
+
+def test_token_of_padding_that_the_graph_does_not_know_is_rejected(tmp_path: Path) -> None:
+    """The warm-up pads a row. Before, the first padded request failed."""
+    bundle = write_small_model(tmp_path / "small")
+    write_manifest(bundle.folder, bundle.manifest.model_copy(update={"pad_id": 5_000}))
+    with pytest.raises(BundleInvalid, match=r"the model does not run: .*out of data bounds"):
+        load_selected(ModelOptions(folder=bundle.folder, cache=tmp_path / "cache"))

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.files import MANIFEST, read_json, validate
+from rerank_service.models.files import MANIFEST
 from rerank_service.models.hub_folder import read_hub_folder
-from rerank_service.models.manifest import Manifest
+from rerank_service.models.manifest_file import read_manifest
 
 
 def bundle_name(folder: Path) -> str:
@@ -17,7 +17,7 @@ def bundle_name(folder: Path) -> str:
     """
     try:
         if os.path.lexists(folder / MANIFEST):
-            return validate(Manifest, read_json(folder / MANIFEST), folder / MANIFEST).name
+            return read_manifest(folder).name
         return str(read_hub_folder(folder).manifest["name"])
     except OSError as error:
         raise BundleInvalid(f"{folder} cannot be read: {error}") from error
