@@ -112,7 +112,8 @@ def _without_own_digest(value: dict[str, Any]) -> None:
 )
 def test_wrong_value_is_rejected(folder: Path, change: dict[str, object], reason: str) -> None:
     """The message names the field, also in a bundle of version 0.1."""
-    _edit(folder, lambda value: (_without_own_digest(value), value.update(change)))
+    _edit(folder, _without_own_digest)
+    _edit(folder, lambda value: value.update(change))
     assert f"{MANIFEST}: {reason}" in _rejection(folder)
 
 
@@ -121,7 +122,8 @@ def test_more_tokens_than_positions_are_rejected(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 32}))
     write_manifest(folder, read_manifest(folder))
     assert open_bundle(folder).manifest.max_tokens == 32
-    _edit(folder, lambda value: (_without_own_digest(value), value.update(max_tokens=33)))
+    _edit(folder, _without_own_digest)
+    _edit(folder, lambda value: value.update(max_tokens=33))
     assert (
         "has max_tokens 33, but the model has 32 positions (max_position_embeddings in config.json): set it to at"
         in (_rejection(folder))
