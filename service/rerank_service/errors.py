@@ -297,6 +297,11 @@ class ExtraMissing(OperatorError):
         super().__init__(f"{missing} is not installed. Install the extra {extra}: {install_command(extra)}")
 
 
-def one_line(error: Exception) -> str:
-    """Return the message of an error in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(error: BaseException | str) -> str:
+    """Return the message of an error, or another text, in one line. Characters that do not print are escaped."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if line.isprintable() else "".join(map(_printable, line))
+
+
+def _printable(char: str) -> str:
+    return char if char.isprintable() else ascii(char)[1:-1]

@@ -47,7 +47,7 @@ def read_entries(content: bytes) -> Entries:
 
     Raises:
         yaml.YAMLError: the content is neither. `problem_mark` has the place of the fault, if it is known.
-        ValueError: a date does not exist, or the content has too many levels.
+        ValueError: a date does not exist, a value does not fit its tag, or the content has too many levels.
     """
     try:
         values = orjson.loads(content)
@@ -72,6 +72,8 @@ def _yaml(content: bytes, *, with_values: bool) -> tuple[_Lines, Any]:
         node = loader.get_single_node()
         lines = list(_lines(node))  # before the values: they add the fields of `<<` to the nodes
         return lines, loader.construct_document(node) if node is not None and with_values else None
+    except (AttributeError, LookupError, TypeError, ArithmeticError) as error:
+        raise ValueError("a value does not fit its tag") from error  # PyYAML does not check those of tags
     finally:
         loader.dispose()
 

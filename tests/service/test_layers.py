@@ -38,6 +38,7 @@ LAYERS = (
         "installation",
         "json_types",
         "long_work",
+        "rust_panic",
         "progress",
         "quantities",
         "rust_panics",

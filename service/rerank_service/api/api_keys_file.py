@@ -93,6 +93,8 @@ _WORDS = {
     "too_short": "the file has no entry: add one, or unset --api-keys-file to require no key",
 }
 """Messages by the type of a pydantic error."""
+_MAX_BYTES = 16 * 2**20
+"""Maximum size of the file. Its keys are read while requests wait."""
 _ENTRIES = TypeAdapter(Annotated[list[_Entry], Field(min_length=1)])
 
 
@@ -103,7 +105,7 @@ def read_keys(path: Path) -> list[KnownKey]:
         SettingsInvalid: the file cannot be read, or an entry is wrong. The message has the entry and the line.
     """
     try:
-        content = read_entries(path.read_bytes())
+        content = read_entries(_bytes(path))
         _check_fields_once(path, content)
         entries = _ENTRIES.validate_python(content.values)
     except OSError as error:
@@ -117,6 +119,14 @@ def read_keys(path: Path) -> list[KnownKey]:
     _check_unique(path, content, "name", [entry.name for entry in entries])
     _check_unique(path, content, "key", [key.digest for key in known])
     return known
+
+
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise _refusal(path, f"the file has more than {_MAX_BYTES >> 20} MiB, the maximum for a file of keys")
+    return content
 
 
 def _known(path: Path, place: str, entry: _Entry) -> KnownKey:

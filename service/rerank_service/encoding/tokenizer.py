@@ -18,12 +18,12 @@ from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.encoding.token_rate import TokenRate
+from rerank_service.encoding.tokenizer_file import load_tokenizer
 from rerank_service.encoding.windows import window_spans
 from rerank_service.errors import BundleInvalid
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
-from rerank_service.rust_panics import panics_as_errors
 from rerank_service.scheduling.batching import EncodedPair
 
 
@@ -51,11 +51,7 @@ class PairTokenizer:
             BundleInvalid: the file is not a tokenizer, its layout is not query, document, or the template leaves no
                 room for query and document.
         """
-        try:
-            with panics_as_errors():
-                self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:
-            raise BundleInvalid(f"{path} is not a tokenizer: {error}") from error
+        self._tokenizer = load_tokenizer(path)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._layout = _layout(self._tokenizer, template, path)

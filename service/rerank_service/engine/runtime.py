@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rerank_service.engine import native_log
 from rerank_service.engine.graph_io import GraphIO
-from rerank_service.errors import BundleInvalid
+from rerank_service.errors import BundleInvalid, one_line
 
 # onnxruntime sends telemetry to Microsoft unless this is set before its import (onnxruntime, docs/Privacy.md)
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -58,7 +58,7 @@ def open_session(graph: Graph, options: ort.SessionOptions, **providers: Any) ->
         BundleInvalid: ONNX Runtime rejects the graph.
     """
     try:
-        return ort.InferenceSession(graph, options, **providers)
+        return ort.InferenceSession(graph, options, enable_fallback=0, **providers)
     except Exception as error:
         name = graph if isinstance(graph, Path) else "the graph"
-        raise BundleInvalid(f"onnxruntime cannot load {name}: {error}") from error
+        raise BundleInvalid(f"onnxruntime cannot load {name}: {one_line(error)}") from error

@@ -50,7 +50,7 @@ def build_model(
     try:
         with panics_as_errors():
             tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
-            warm_up(encoder, tokenizer, cost, pad_id=manifest.pad_id, limits=limits)
+            _warm_up(bundle, encoder, tokenizer, cost, limits)
     except RustPanic as error:
         raise BundleInvalid(f"{bundle.tokenizer} cannot be used: {error}") from error
     score = wrap_score(encoder.score) if wrap_score else encoder.score
@@ -66,6 +66,15 @@ def build_model(
         activation=manifest.activation,
         calibration=manifest.calibration,
     )
+
+
+def _warm_up(
+    bundle: Bundle, encoder: CrossEncoder, tokenizer: PairTokenizer, cost: CostModel, limits: BatchLimits
+) -> None:
+    try:
+        warm_up(encoder, tokenizer, cost, pad_id=bundle.manifest.pad_id, limits=limits)
+    except BundleInvalid as error:
+        raise BundleInvalid(f"{bundle.graph}: {error}") from error
 
 
 def _info(

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rerank_service.errors import BundleInvalid, excerpt
+from rerank_service.errors import BundleInvalid, excerpt, one_line
 from rerank_service.quantities import counted
 
 STARTER = Path(__file__).parent / "starter"
@@ -60,7 +60,8 @@ def validate(model: type[_Model], value: dict[str, Any], path: Path) -> _Model:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleInvalid(f"{path}: {field}: {first['msg']}. Correct it, or {AGAIN}") from error
+        reason = one_line(f"{excerpt(field)}: {first['msg']}")
+        raise BundleInvalid(f"{path}: {reason}. Correct it, or {AGAIN}") from error
 
 
 def read_json(path: Path, *, unique_names: bool = False) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def read_json(path: Path, *, unique_names: bool = False) -> dict[str, Any]:
     try:
         value = json.loads(content, object_pairs_hook=_unique if unique_names else None)
     except (ValueError, RecursionError) as error:
-        raise BundleInvalid(f"{path} is not JSON: {error}. Correct it, or {AGAIN}") from error
+        raise BundleInvalid(f"{path} is not JSON: {one_line(error)}. Correct it, or {AGAIN}") from error
     if not isinstance(value, dict):
         raise BundleInvalid(f"{path} is not a JSON object: {AGAIN}")
     return value

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rerank_service.errors import BundleInvalid
+from rerank_service.errors import BundleInvalid, one_line
 from rerank_service.models.files import is_lfs_pointer
 
 if TYPE_CHECKING:
     import onnx
+    from google.protobuf.message import Message
 
 BITS = {
     "INT2": 2,
@@ -51,20 +52,56 @@ def load_graph(path: Path) -> "onnx.ModelProto":
     """
     import onnx
 
+    try:
+        _check_file(path)
+        model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise BundleInvalid(f"{path} cannot be read: {error.strerror}") from error
+    except BundleInvalid:
+        raise
+    except Exception as error:
+        raise _damaged(path, one_line(error)) from error
+    if not model.graph.output:
+        raise _damaged(path, "it has no output")
+    if not _texts_are_valid(model):
+        raise _damaged(path, "it has a name that is not UTF-8")
+    return model
+
+
+def _check_file(path: Path) -> None:
     size = path.stat().st_size
     if size > _MAX_BYTES:
         raise BundleInvalid(f"{path} has {size:,} bytes, and a graph at most {_MAX_BYTES:,}: download it again")
     if is_lfs_pointer(path):
         raise BundleInvalid(f"{path} is a pointer of Git LFS and not a graph: run `git lfs pull` in its folder")
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except OSError:
-        raise
-    except Exception as error:
-        raise BundleInvalid(f"{path} is not an ONNX graph, or is damaged ({error}): download it again") from error
-    if not model.graph.output:
-        raise BundleInvalid(f"{path} is not an ONNX graph, or is damaged (it has no output): download it again")
-    return model
+
+
+def _damaged(path: Path, why: str) -> BundleInvalid:
+    return BundleInvalid(f"{path} is not an ONNX graph, or is damaged ({why}): download it again")
+
+
+def _texts_are_valid(message: "Message") -> bool:
+    """Return whether all texts of a message are UTF-8. protobuf does not check those of ONNX, and returns bytes."""
+    for field, value in _fields(message):
+        if field.type == field.TYPE_STRING:
+            texts = [value] if isinstance(value, str | bytes) else value
+            if not all(isinstance(text, str) for text in texts):
+                return False
+        elif field.type == field.TYPE_MESSAGE:
+            messages = [value] if hasattr(value, "ListFields") else value
+            if not all(map(_texts_are_valid, messages)):
+                return False
+    return True
+
+
+def _fields(message: "Message") -> Iterable[tuple[Any, Any]]:
+    """Return the fields of a message that have a value. Those with the bytes of weights would be copied."""
+    from onnx import TensorProto
+
+    if not isinstance(message, TensorProto):
+        return message.ListFields()
+    fields = TensorProto.DESCRIPTOR.fields_by_name
+    return [(fields[name], getattr(message, name)) for name in ("name", "external_data")]
 
 
 def type_name(data_type: int) -> str:

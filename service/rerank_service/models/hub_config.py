@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, normalizers
 
+from rerank_service.encoding.tokenizer_file import load_tokenizer
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.files import CONFIG, TOKENIZER, read_json, validate
 from rerank_service.models.token_limits import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS
 from rerank_service.quantities import counted
-from rerank_service.rust_panics import panics_as_errors
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TRANSFORMER_CONFIG = "sentence_bert_config.json"
@@ -141,9 +141,8 @@ class HubFiles:
 
 def _load_tokenizer(path: Path) -> Tokenizer | None:
     try:
-        with panics_as_errors():
-            return Tokenizer.from_file(str(path))
-    except Exception:  # noqa: BLE001 - PairTokenizer reports the error when it loads the file
+        return load_tokenizer(path)
+    except BundleInvalid:  # PairTokenizer reports the error when it loads the file
         return None
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.errors import BundleInvalid
+from rerank_service.errors import BundleInvalid, one_line
+from rerank_service.models.files import AGAIN
 from rerank_service.scheduling.batching import BatchLimits, collate
 from rerank_service.scheduling.cost_model import CostModel
 
@@ -39,8 +40,10 @@ def warm_up(
         except BundleInvalid:
             raise
         except Exception as error:
-            raise BundleInvalid(f"the model does not run: {error}") from error
+            raise BundleInvalid(
+                f"the model does not run: {one_line(error)}. Its files do not fit together: {AGAIN}"
+            ) from error
         if words > 1:  # the first runs are slower than any later one
             cost.observe(batch.rows, batch.length, time.perf_counter() - started)
         if not np.isfinite(logits).all():
-            raise BundleInvalid(f"the model returns logits that are not finite: {logits.tolist()}")
+            raise BundleInvalid(f"the model returns logits that are not finite: {logits.tolist()}: {AGAIN}")

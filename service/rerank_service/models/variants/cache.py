@@ -1,13 +1,14 @@
 """Cache derived graphs and tunings of this machine between starts.
 
     <folder>/graphs/<key>/model.onnx, model.onnx.data, digests.json
-    <folder>/tuning/<key>.json
+    <folder>/tuning/<key>.json                the tuning, with its digest
 
-Rule: the server works without the cache. Unreadable entries are made again, and a failed write is only logged.
+Rule: the server works without the cache. Damaged entries are logged and made again, and a failed write is only logged.
 """
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -48,13 +49,15 @@ class Cache:
         entry = self._folder / "graphs" / name
         if _is_complete(entry):
             return entry / GRAPH
+        if os.path.lexists(entry):
+            _log_damage(entry)
         try:
             with _temporary_folder(entry) as temporary:
                 make(temporary / GRAPH)
                 digests = {path.name: file_digest(path) for path in temporary.iterdir()}
                 (temporary / _DIGESTS).write_text(json.dumps(digests))
                 if not _is_complete(entry):  # another process may have been faster
-                    shutil.rmtree(entry, ignore_errors=True)
+                    _remove(entry)
                     temporary.rename(entry)
         except OSError as error:
             if _is_complete(entry):
@@ -64,19 +67,25 @@ class Cache:
         return entry / GRAPH
 
     def tuning(self, name: str) -> dict[str, Any] | None:
-        """Return a cached tuning; None if there is none."""
+        """Return a cached tuning; None if there is none, or if its file is damaged."""
+        path = self._tuning(name)
         try:
-            value = orjson.loads(self._tuning(name).read_bytes())
-        except (OSError, ValueError):
+            content = path.read_bytes()
+        except OSError:
             return None
-        return value if isinstance(value, dict) else None
+        value = _undamaged(content)
+        if value is None:
+            _log_damage(path)
+        return value
 
     def store_tuning(self, name: str, value: dict[str, Any]) -> bool:
         """Store a tuning. Return whether it was written."""
         path = self._tuning(name)
         try:
             with _temporary_folder(path) as temporary:
-                (temporary / path.name).write_text(json.dumps(value, indent=2) + "\n")
+                (temporary / path.name).write_text(json.dumps(_with_digest(value), indent=2) + "\n")
+                if path.is_dir():
+                    _remove(path)
                 (temporary / path.name).replace(path)
         except OSError as error:
             _log_failed_write(path, error)
@@ -89,6 +98,36 @@ class Cache:
 
     def _tuning(self, name: str) -> Path:
         return self._folder / "tuning" / f"{name}.json"
+
+
+def _remove(path: Path) -> None:
+    """Remove an entry, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _with_digest(value: dict[str, Any]) -> dict[str, Any]:
+    return {"sha256": _digest(value), "tuning": value}
+
+
+def _undamaged(content: bytes) -> dict[str, Any] | None:
+    """Return the tuning in a file; None if its digest does not match."""
+    try:
+        stored = orjson.loads(content)
+        value = stored["tuning"]
+        return value if isinstance(value, dict) and stored["sha256"] == _digest(value) else None
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _log_damage(path: Path) -> None:
+    _log.warning("cache entry is damaged", path=str(path), next="it is made again")
 
 
 def _log_failed_write(path: Path, error: OSError) -> None:

@@ -8,12 +8,16 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_service.errors import BundleInvalid, excerpt
+from rerank_service.errors import BundleInvalid, excerpt, one_line
 from rerank_service.models.graph_nodes import BITS, type_name
-from rerank_service.models.variants.external_weights import all_weights, ends_within, place
+from rerank_service.models.variants.external_weights import all_weights, ends_within, place, tensor_name
+from rerank_service.quantities import counted
 
 if TYPE_CHECKING:
     import onnx
+
+_LISTS = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
+"""Fields of a tensor that may hold its values."""
 
 
 def check_weights(model: "onnx.ModelProto", graph: Path) -> None:
@@ -31,13 +35,17 @@ def check_weights(model: "onnx.ModelProto", graph: Path) -> None:
                 missing.add(path.name)
         elif tensor.HasField("raw_data"):
             _check_size(tensor, graph, len(tensor.raw_data))
+        else:
+            _check_values(tensor, graph)
     if missing:
         raise missing_weights(graph, missing)
 
 
 def missing_weights(graph: Path, names: Collection[str]) -> BundleInvalid:
     """Return the error about files of weights that are not there."""
-    return BundleInvalid(f"{graph} has its weights in {', '.join(sorted(names))}, which is missing: download it")
+    return BundleInvalid(
+        f"{graph} has its weights in {one_line(excerpt(', '.join(sorted(names))))}, which is missing: download it"
+    )
 
 
 def _check_beside(tensor: "onnx.TensorProto", graph: Path) -> Path:
@@ -54,8 +62,21 @@ def _check_size(tensor: "onnx.TensorProto", graph: Path, found: int) -> None:
     needed = _size(tensor)
     if needed is not None and needed != found:
         raise BundleInvalid(
-            f"{graph} is damaged: the weights {excerpt(tensor.name)} have {found:,} bytes, and their shape needs "
+            f"{graph} is damaged: the weights {tensor_name(tensor)} have {found:,} bytes, and their shape needs "
             f"{needed:,}: download it again"
+        )
+
+
+def _check_values(tensor: "onnx.TensorProto", graph: Path) -> None:
+    """Check weights that are a list of numbers. Numbers of fewer than 8 bits are packed, as bytes are."""
+    bits = BITS.get(type_name(tensor.data_type), 8)
+    numbers = math.prod(tensor.dims) * (2 if type_name(tensor.data_type).startswith("COMPLEX") else 1)
+    needed = -(-numbers * bits // 8) if bits < 8 else numbers
+    found = sum(len(getattr(tensor, name)) for name in _LISTS)
+    if needed != found:
+        raise BundleInvalid(
+            f"{graph} is damaged: the weights {tensor_name(tensor)} have {counted(found, 'value')}, and their shape "
+            f"needs {needed:,}: download it again"
         )
 
 

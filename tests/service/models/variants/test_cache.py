@@ -117,12 +117,14 @@ def test_model_without_products_has_no_int8_graph(tmp_path: Path, small_model: B
 
 
 def test_tuning_is_stored(tmp_path: Path) -> None:
-    """Invalid JSON counts as no tuning."""
+    """Invalid JSON counts as no tuning, and so does a tuning without its digest, as version 0.1 wrote it."""
     cache = Cache(tmp_path)
     assert cache.tuning("a") is None
     assert cache.store_tuning("a", {"lanes": 2})
     assert cache.tuning("a") == {"lanes": 2}
-    for content in ("{", json.dumps([1]), '{"a":' * 10_000, r'{"why": "\ud800"}'):
+    invalid = ("{", json.dumps([1]), '{"a":' * 10_000, r'{"why": "\ud800"}')
+    unproved = ('{"lanes": 2}', '{"sha256": "", "tuning": {"lanes": 2}}', '{"sha256": "", "tuning": 2}')
+    for content in (*invalid, *unproved):
         (tmp_path / "tuning" / "a.json").write_text(content)
         assert cache.tuning("a") is None
 
