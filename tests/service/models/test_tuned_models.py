@@ -25,6 +25,7 @@ from rerank_service.models.variants import derive
 from rerank_service.models.variants.cache import Cache
 from rerank_service.tools.doctor.finding import Status
 from rerank_service.tools.doctor.model import model_findings
+from support.hub_folder import edit_graph
 from support.limits import batch_limits
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
@@ -74,7 +75,7 @@ def test_model_that_no_engine_runs_is_an_error(small_model: Bundle, tmp_path: Pa
     """The message has the reason of each engine."""
     folder = shutil.copytree(small_model.folder, tmp_path / "plain")
     (folder / "manifest.json").unlink()
-    (folder / "model.onnx").write_text("no graph")
+    edit_graph(folder, lambda model: setattr(model.graph.node[0], "op_type", "Unknown"))
     with pytest.raises(BundleInvalid, match=r"no engine runs .*cpu fp32"):
         tune(_options(folder, tmp_path / "cache"), lambda _: None)
 
