@@ -67,7 +67,7 @@ def test_damaged_file_ends_in_one_line(folder: Path, contents: dict[str, bytes],
 def test_lost_content_is_rejected(
     folder: Path, contents: dict[str, bytes], name: str, content: bytes, reason: str
 ) -> None:
-    """Of an interrupted download, a clone without Git LFS, and a crash of the machine."""
+    """An interrupted download, a clone without Git LFS, and a crash of the machine leave such files."""
     message = _load(folder, contents, **{name: content})
     assert message.startswith(f"{folder / name} ")
     assert reason in message
