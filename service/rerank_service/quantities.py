@@ -32,6 +32,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < _TENTHS_BELOW else f"{seconds:,.0f} s"
 
 
+def about(seconds: float) -> str:
+    """Return an estimated duration: `less than 1 ms`, `about 12 ms`, `about 75 s`."""
+    text = duration(seconds)
+    return text if text.startswith("less") else f"about {text}"
+
+
 def rounded(value: float) -> str:
     """Return a figure with three significant digits: `0.325`, `-1.5`."""
     return f"{value:.3g}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rerank_service.quantities import counted, duration, rounded
+from rerank_service.quantities import about, counted, duration, rounded
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,12 @@ def test_counted_accepts_an_irregular_plural() -> None:
 def test_duration_is_rounded_and_never_zero(seconds: float, words: str) -> None:
     """It has no needless digit."""
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.0001, "less than 1 ms"), (0.012, "about 12 ms"), (75, "about 75 s")])
+def test_an_estimate_is_about_a_duration(seconds: float, words: str) -> None:
+    """A bound is not."""
+    assert about(seconds) == words
 
 
 def test_rounded_has_three_significant_digits() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
-from rerank_service.quantities import counted, duration
+from rerank_service.quantities import about, counted
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.forecast import LiveWork, deadline_overrun, finish_time
 from rerank_service.scheduling.live_tickets import LiveTickets, Ticket
@@ -121,13 +121,13 @@ class Admission:
             ticket.forecast = finish_time(live, new, own_speed)
         if deadline_overrun(LiveWork.of([]), new, tokens_per_second, ALONE_SHARE if len(self._live) else IDLE_FACTOR):
             raise DeadlineExceeded(
-                f"the request needs about {duration(new.tokens / tokens_per_second)} and would miss its deadline "
+                f"the request needs {about(new.tokens / tokens_per_second)} and would miss its deadline "
                 "even on its own: set a longer timeout, or send fewer or shorter documents"
             )
         late = deadline_overrun(live, new, own_speed, SHARED_SHARE if len(self._live) else IDLE_FACTOR)
         if late > 0:
             raise Overloaded(
-                f"this request or an accepted one would miss its deadline by about {duration(late)}: retry later",
+                f"this request or an accepted one would miss its deadline by {about(late)}: retry later",
                 retry_after=max(RETRY_AFTER, late),
             )
 
