@@ -1,0 +1,49 @@
+"""Figures of the parts `load` and `soak`."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from torture.load.readings import AccessLog
+from torture.load.traffic import mixed_requests
+from torture.load.trend import problem
+
+
+def test_requests_have_mixed_sizes_and_depend_on_the_seed_only() -> None:
+    """So that two runs compare."""
+    first, second, other = (mixed_requests(seed).requests for seed in (1, 1, 2))
+    assert first == second != other
+    assert {len(request.documents) for request in first} == {1, 10, 40, 100}
+
+
+@pytest.mark.parametrize(
+    ("values", "grows"),
+    [
+        ([100 + 2 * minute for minute in range(60)], True),
+        ([100 + random.Random(minute).gauss(0, 5) for minute in range(60)], False),
+        ([100 + 0.01 * minute for minute in range(60)], False),
+        ([100, 200, 300], False),
+    ],
+    ids=["a line", "noise", "below the bound", "few values"],
+)
+def test_growth_is_certain_and_above_its_bound(values: list[float], grows: bool) -> None:
+    """A trend that may be an accident is none."""
+    assert bool(problem("p99", values, 0.1)) is grows
+
+
+def test_access_log_is_read_as_it_grows(tmp_path: Path) -> None:
+    """Lines of other events and half a line are left out."""
+    path = tmp_path / "log"
+    finished = {"event": "request finished", "status": 200, "documents": 1, "total_ms": 1500.0, "inference_ms": 20.0}
+    path.write_text(json.dumps(finished) + "\n")
+    log = AccessLog(path)
+    line = json.dumps(finished | {"status": "OK"})
+    with path.open("a") as file:
+        file.write(json.dumps({"event": "ready"}) + "\n" + line[:10])
+    assert log.ended() == []
+    with path.open("a") as file:
+        file.write(line[10:] + "\n")
+    (ended,) = log.ended()
+    assert (ended.status, ended.documents, ended.seconds, ended.inference_seconds) == ("OK", 1, 1.5, 0.02)
