@@ -64,6 +64,7 @@ def result() -> ShapeResult:
         weight_bytes=22_700_000,
         peak_bytes=200_000_000,
         proportional_bytes=150_000_000,
+        own_bytes=120_000_000,
         ready_seconds=1.2,
         lengths=(LengthResult(tokens=40, ours=30.0, systems=systems),),
         failed={"ONNX | int8": "no memory"},
@@ -133,6 +134,7 @@ def test_page_marks_goals_and_names_what_did_not_count(tmp_path: Path) -> None:
     assert (
         "| minilm-l6 | 40 | 30.0 | int8 on OpenVINO | 25.0 (torch fp32) | 1.20 | 10.0 (torch fp32) | **3.00** |" in text
     )
+    assert "| minilm-l6 | 23 M | 23 | 200 | 8.81 | 150 | 120 | 5.29 | 1.2 |" in text
     assert "OpenVINO static fp32: does not count: mean loss 0.1000" in text
     assert "did not run: no memory" in text
     assert "Preliminary" not in text

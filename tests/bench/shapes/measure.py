@@ -91,6 +91,7 @@ class ShapeMeasurement:
             weight_bytes=parameters(bundle) * _BYTES[precision],
             peak_bytes=memory.peak,
             proportional_bytes=memory.proportional,
+            own_bytes=memory.own,
             ready_seconds=ready,
             lengths=tuple(_length(tokens, beside, record) for tokens in self._options.lengths),
             failed=failed,

@@ -12,12 +12,23 @@ from bench.target_row import Row
 BUSY = 0.5
 """Load average per core above which a machine counts as busy."""
 _HEAD = ("shape", "tokens", "documents/s", "engine", "peer's best setting", "ratio", "peer's default use", "ratio")
-_MEMORY_HEAD = ("shape", "parameters", "weights, MB", "peak memory, MB", "ratio", "PSS after work, MB", "ready, s")
+_MEMORY_HEAD = (
+    "shape",
+    "parameters",
+    "weights, MB",
+    "peak memory, MB",
+    "ratio",
+    "PSS, MB",
+    "own, MB",
+    "ratio",
+    "ready, s",
+)
 _TEXT = """\
 Models with random weights and the sizes of published models, exported by `rerank export`, served by `rerank serve` with
 the engine that `auto` chose at an earlier start. *Tokens* are those of a document; queries have 8. The peer is
 sentence-transformers. Its best setting is the fastest one whose rankings are as good
-([performance.md](../../performance.md#models-people-use)). **Bold** ratios meet their goal."""
+([performance.md](../../performance.md#models-people-use)). **Bold** ratios meet their goal. PSS and *own*
+memory are those after the work; *own* leaves out pages of files, which the kernel can drop and read again."""
 
 
 def page(results: Sequence[ShapeResult], host: Host) -> str:
@@ -86,10 +97,11 @@ def _ratio(row: Row) -> str:
 
 def _memory(result: ShapeResult, host: Host) -> Sequence[str]:
     *_, row = goals.rows(result, has_amx=host.has_amx)
-    megabytes = (result.weight_bytes / 1e6, result.peak_bytes / 1e6, result.proportional_bytes / 1e6)
-    weights, peak, proportional = (f"{value:.0f}" for value in megabytes)
-    parameters = f"{result.parameters / 1e6:.0f} M"
-    return result.shape, parameters, weights, peak, _ratio(row), proportional, f"{result.ready_seconds:.1f}"
+    sizes = (result.weight_bytes, result.peak_bytes, result.proportional_bytes, result.own_bytes)
+    weights, peak, proportional, own = (f"{size / 1e6:.0f}" for size in sizes)
+    own_ratio = f"{result.own_bytes / result.weight_bytes:.2f}"
+    parameters, ready = f"{result.parameters / 1e6:.0f} M", f"{result.ready_seconds:.1f}"
+    return result.shape, parameters, weights, peak, _ratio(row), proportional, own, own_ratio, ready
 
 
 def _goals(result: ShapeResult, host: Host) -> Iterable[Sequence[str]]:

@@ -70,6 +70,8 @@ class ShapeResult:
     """Peak resident memory of the server (VmHWM)."""
     proportional_bytes: int
     """Memory of the server after the work, with its share of shared pages (PSS)."""
+    own_bytes: int
+    """Resident memory of the server after the work, without pages of files."""
     ready_seconds: float
     """Time from the command to readiness, with the engine that an earlier start chose."""
     lengths: tuple[LengthResult, ...]

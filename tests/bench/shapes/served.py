@@ -33,6 +33,8 @@ class Memory:
     """Largest resident memory (VmHWM)."""
     proportional: int
     """Memory with the process's share of shared pages (PSS)."""
+    own: int
+    """Resident memory without pages of files, which the kernel can drop and read again (RssAnon and RssShmem)."""
 
 
 def tune(log: Path, bundle: Path, seconds: float) -> dict[str, Any]:
@@ -67,7 +69,9 @@ def started(log: Path, bundle: Path, system: System = SERVED) -> Iterator[tuple[
 def memory_of(process_id: int) -> Memory:
     """Return the memory of a process (Linux, Documentation/filesystems/proc.rst)."""
     folder = Path(f"/proc/{process_id}")
-    return Memory(_bytes(folder / "status", "VmHWM"), _bytes(folder / "smaps_rollup", "Pss"))
+    status = folder / "status"
+    own = _bytes(status, "RssAnon") + _bytes(status, "RssShmem")
+    return Memory(_bytes(status, "VmHWM"), _bytes(folder / "smaps_rollup", "Pss"), own)
 
 
 def _bytes(path: Path, name: str) -> int:
