@@ -38,7 +38,7 @@ class Run:
             peers = peers_of_random_model(self._models, self.host)
             ours = all_of_ours if part.name == SERVER else [SERVED, REFERENCE]
         else:
-            peers = peers_of_bundled_model(self._starter)
+            peers = peers_of_bundled_model(self._starter, self.host)
             ours = [system for system in all_of_ours if system.use in (Use.OURS, Use.ENGINE)]
         return ours, [system for system in peers if system.peer in part.peers]
 

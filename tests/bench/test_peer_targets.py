@@ -9,7 +9,7 @@ from bench.environments import REQUIREMENTS
 from bench.host import Host
 from bench.parts import PARTS
 from bench.peer_targets import ranks_as_well
-from bench.peers import peers_of_bundled_model, peers_of_random_model
+from bench.peers import EMULATED_BF16, peers_of_bundled_model, peers_of_random_model
 from bench.performance_targets import rows
 from bench.pool import Loss, Record
 from bench.results_page import page
@@ -83,10 +83,18 @@ def test_all_settings_that_lose_too_much_leave_no_value() -> None:
 @pytest.mark.parametrize("host", [ZEN4, ICE_LAKE], ids=["bf16", "vnni"])
 def test_systems_have_distinct_names(host: Host) -> None:
     """Names differ in the table and in log files, and each peer that can run has an environment."""
-    for peers in (peers_of_random_model(Path("models"), host), peers_of_bundled_model(Path("starter"))):
+    for peers in (peers_of_random_model(Path("models"), host), peers_of_bundled_model(Path("starter"), host)):
         listed = [*our_systems(host), *peers]
         assert len({(system.name, system.precision, system.use) for system in listed}) == len(listed)
         assert len({system.slug for system in listed}) == len(listed)
         assert {system.peer for system in peers if not system.cannot_run} <= set(REQUIREMENTS)
         assert next(system for system in our_systems(host) if system.kind is Kind.GRPC) is SERVED
     assert {peer for part in PARTS for peer in part.peers} == set(REQUIREMENTS) | {"flash-rerank"}
+
+
+@pytest.mark.parametrize(("host", "measured"), [(ZEN4, True), (ICE_LAKE, False)], ids=["bf16", "vnni"])
+def test_emulated_bf16_is_not_measured(host: Host, measured: bool) -> None:
+    """It would take most of the time, and the page says why it is left out."""
+    for peers in (peers_of_random_model(Path("models"), host), peers_of_bundled_model(Path("starter"), host)):
+        (torch,) = (each for each in peers if each.precision == "bf16" and " torch" in each.name)
+        assert torch.cannot_run == ("" if measured else EMULATED_BF16)

@@ -69,7 +69,7 @@ def part_results(part: Part, host: Host, change: Callable[[Record], Record]) -> 
     if part.model == RANDOM:
         peers = [each for each in peers_of_random_model(Path("models"), host) if each.peer in part.peers]
     else:
-        peers = peers_of_bundled_model(Path("starter"))
+        peers = peers_of_bundled_model(Path("starter"), host)
     is_server = part.name == SERVER
     return PartResults(
         part=part,
