@@ -8,7 +8,6 @@ sends, within limits, and drops it.
 import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 
 import grpc
 
@@ -63,16 +62,24 @@ class ClientMessages:
             return size
         remaining = self._context.time_remaining()
         share = math.inf if remaining is None else _MAX_SHARE * remaining
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(min(_MAX_SECONDS, share)):
                 async for message in self:
                     size += len(message)
                     counted += len(message) + _MESSAGE_BYTES
                     if counted > _MAX_BYTES:
                         break
+        except TimeoutError:
+            pass
+        finally:
+            self.close()  # before the status: gRPC allows no read after it
+        return size
+
+    def close(self) -> None:
+        """End the messages, and cancel the read that is running. Call it at the end of the call."""
+        self._ended = True
         if self._reading is not None:
             self._reading.cancel()
-        return size
 
     async def _next(self) -> bytes | None:
         """Return the next message, or None at the end."""

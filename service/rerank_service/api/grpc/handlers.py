@@ -245,6 +245,9 @@ async def _guarded(
             await sender.abort(
                 grpc.StatusCode.INTERNAL, internal_error_message(observation.id), [_error_info("internal")]
             )
+        finally:
+            if sender.received is not None:
+                sender.received.close()
 
 
 def grpc_name(method: MethodDescriptor) -> str:
