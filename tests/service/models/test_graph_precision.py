@@ -61,6 +61,8 @@ def test_precision_is_that_of_the_graph(edit: Edit, expected: tuple[str, str], f
     assert (graph.precision, graph.weights) == expected
     served = load_selected(ModelOptions(folder=folder, cache=tmp_path / "cache"))
     assert (served.info.precision, served.info.provider) == (expected[0], "CPUExecutionProvider")
+    quantized = f"the graph is quantized to {expected[0]}, and runs unchanged"
+    assert served.info.reason == (quantized if "int" in expected[0] else "exact, and not tuned on this machine yet")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "bf16"])

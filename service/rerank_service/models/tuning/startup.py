@@ -83,6 +83,8 @@ def select(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Selection:
     available = available_engines(requested.provider, requested.precision)
     engine = reference_engine(available.engines) if requested.precision is Precision.AUTO else available.engines[0]
     reason = f"requested: provider {requested.provider.value}, precision {requested.precision.value}"
+    if bundle.is_quantized:
+        reason = f"the graph is quantized to {bundle.precision}, and runs unchanged"
     return Selection(engine, "; ".join((reason, *reasons(available.skipped))), reason)
 
 
