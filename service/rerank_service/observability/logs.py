@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _PATIENCE = 0.1
 """Seconds that a line waits for a slow reader of the log. Requests wait, too: lines are written on the event loop."""
 
-_GRPC = "grpc._cython.cygrpc"
-"""Logger of the library grpc."""
 _EVENT_WIDTH = 16
 """Characters of the events on a terminal: those of `request finished`."""
 
@@ -131,14 +129,7 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str, *, t
     )
     logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger(_GRPC).addFilter(_shows_no_metadata)
     return stream
-
-
-def _shows_no_metadata(record: logging.LogRecord) -> bool:
-    """Return False for the lines of grpc about metadata that is not UTF-8: they show its value, which may be an API key,
-    and each call writes several, with a traceback."""
-    return not str(record.msg).startswith("Invalid encoding on")
 
 
 def log_by_standard_library() -> None:

@@ -62,8 +62,10 @@ def test_captured_stderr_is_used() -> None:
 METADATA = """
 import logging
 from grpc._cython import cygrpc
+from rerank_service.api.grpc.private_metadata import keep_metadata_out_of_the_log
 from rerank_service.observability.logs import configure_logging
 configure_logging("json", "info")
+keep_metadata_out_of_the_log()
 logger = logging.getLogger(cygrpc.__name__)
 logger.exception("Invalid encoding on %s", b"sesame\\xff")
 logger.error("another problem")

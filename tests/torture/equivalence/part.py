@@ -3,16 +3,15 @@
 from contextlib import AsyncExitStack
 from functools import partial
 
-from torture.part import Part
-from torture.part_run import PartRun
-from torture.progress import OUTPUT
-from torture.server import started_server
-
 from torture.equivalence.access_log import unfinished
 from torture.equivalence.player import Player
 from torture.equivalence.pool import answered, connected, requests
 from torture.equivalence.swaps import Swaps, swapping
 from torture.equivalence.versions import write_versions
+from torture.part import Part
+from torture.part_run import PartRun
+from torture.progress import OUTPUT
+from torture.server import started_server
 
 _POOL = 600
 """Number of different requests. The histories repeat them in any order."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import grpc
 import httpx
-from torture.part import Outcome
 
 from torture.equivalence.answers import comparable, difference
 from torture.equivalence.pool import Answered, Clients, answer
 from torture.equivalence.swaps import Swaps
+from torture.part import Outcome
 
 _CANCELLED_SHARE, _SHORT_SHARE = 0.1, 0.1
 _LONGEST_SECONDS = 0.03

@@ -8,12 +8,12 @@ from typing import Any
 
 import grpc
 import httpx
-from torture.server import Server
 
 from bench.environments import Say
 from torture.equivalence.answers import comparable, difference
 from torture.equivalence.grpc_requests import GrpcRequest, grpc_request
 from torture.equivalence.rest_requests import RestRequest, rest_request
+from torture.server import Server
 
 _GRPC_SHARE = 0.3
 _SECONDS = 60.0

@@ -1,7 +1,7 @@
 """Health checks by the gRPC protocol (grpc.health.v1): Check, List and Watch.
 
-Not that of grpcio-health-checking: it has no List, and it holds a lock while it writes to a watcher. A watcher that reads
-nothing would stop every change of the status, and with it the shutdown.
+Not that of grpcio-health-checking: it has no List, and it holds a lock while it writes to a watcher. A watcher that
+reads nothing would stop every change of the status, and with it the shutdown.
 """
 
 import asyncio

@@ -76,8 +76,8 @@ class _UnknownMethod(InvalidRequest):
 
 
 def unknown_method(observing: Observing, keys: Keys) -> "grpc.RpcMethodHandler[bytes, bytes]":
-    """Return the handler of each method that no service has: the status is UNIMPLEMENTED, as of gRPC itself. Its name is
-    not known (registered_methods.py). `keys` show whose messages may be read."""
+    """Return the handler of each method that no service has: the status is UNIMPLEMENTED, as of gRPC itself. Its name
+    is not known (registered_methods.py). `keys` show whose messages may be read."""
 
     async def refuse(messages: AsyncIterator[bytes], context: Context) -> None:
         metadata = metadata_of(context)

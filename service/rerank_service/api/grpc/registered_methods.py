@@ -1,8 +1,8 @@
 """A gRPC server whose methods are all registered, so that no path of a call can stop it.
 
-grpc.aio reads the path of a call as UTF-8, in the task that accepts all calls. A single call with another path ends this
-task, and the server with it (grpcio 1.85). gRPC's core compares the bytes of registered methods by itself, and Python
-never reads their path. So the calls of unknown methods are accepted under a registered name, too.
+grpc.aio reads the path of a call as UTF-8, in the task that accepts all calls. A single call with another path ends
+this task, and the server with it (grpcio 1.85). gRPC's core compares the bytes of registered methods by itself, and
+Python never reads their path. So the calls of unknown methods are accepted under a registered name, too.
 Reason: docs/decisions/0067-registered-methods.md.
 """
 
@@ -44,8 +44,8 @@ class _Server(Server):
 def registered_server(
     options: Sequence[tuple[str, int]], unknown_method: "grpc.RpcMethodHandler[Any, Any]"
 ) -> grpc.aio.Server:
-    """Return a server, to which services are added by `add_registered_method_handlers` only. `unknown_method` handles the
-    calls of all other methods."""
+    """Return a server, to which services are added by `add_registered_method_handlers` only. `unknown_method` handles
+    the calls of all other methods."""
     server = _Server(options)
     server.add_registered_method_handlers(_ANY_SERVICE, {_ANY_METHOD: unknown_method})
     return server

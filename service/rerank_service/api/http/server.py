@@ -95,7 +95,6 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
         lifespan="off",
         ws="none",  # a WebSocket would leave LimitedConnection and its limits, where a library for it is installed
         server_header=False,
-        ws="none",  # an installed library of WebSockets would take over connections, without limits
         proxy_headers=False,  # api/client_address.py reads them, and trusts the proxies of the setting only
         timeout_keep_alive=math.ceil(options.idle_timeout),
     )
@@ -135,8 +134,8 @@ class _TidyRequests:
     Serves HEAD as GET: uvicorn sends no body to a HEAD request. Serves `http://HOST/v1/rerank`, the absolute form of a
     target, as `/v1/rerank` (RFC 9112, 3.2.2).
 
-    Closes the connection after a request with Content-Length and Transfer-Encoding (RFC 9112, 6.1): a proxy in front may
-    have read another end of it, and would take what follows for a request of somebody else.
+    Closes the connection after a request with Content-Length and Transfer-Encoding (RFC 9112, 6.1): a proxy in front
+    may have read another end of it, and would take what follows for a request of somebody else.
     """
 
     def __init__(self, app: ASGIApp) -> None:
