@@ -92,6 +92,7 @@ class PartRun:
         server: Server | None = None,
         concurrency: int = 1,
         beside: bool = True,
+        restore: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Try inputs, several at a time, until the part has tried enough or its time is up.
 
@@ -100,18 +101,26 @@ class PartRun:
             server: the server that is checked after each block; None if the part has none.
             concurrency: number of inputs at a time.
             beside: send small requests meanwhile, which must be answered correctly.
+            restore: undoes changes of the server that inputs may make on purpose. Called after each block.
         """
+
+        async def block(numbers: range) -> list[Outcome]:
+            outcomes = await _tried(attempt, numbers, concurrency)
+            if restore is not None:
+                await restore()
+            return outcomes
+
         if server is None or not beside:
-            await self._blocks(attempt, server, concurrency, Steady())
+            await self._blocks(block, server, Steady())
             return
         async with steady_requests(server) as steady:
-            await self._blocks(attempt, server, concurrency, steady)
+            await self._blocks(block, server, steady)
 
     async def _blocks(
-        self, attempt: Callable[[int], Awaitable[Outcome]], server: Server | None, concurrency: int, steady: Steady
+        self, block: Callable[[range], Awaitable[list[Outcome]]], server: Server | None, steady: Steady
     ) -> None:
         while numbers := self._next_block():
-            outcomes = await _tried(attempt, numbers, concurrency)
+            outcomes = await block(numbers)
             for number, outcome in zip(numbers, outcomes, strict=True):
                 self.progress.outcomes[outcome.kind] += 1
                 if outcome.problem:

@@ -1,10 +1,10 @@
 """All parts of the campaign, in the order in which they run."""
 
-from torture.grpc_fuzz.part import GRPC
+from torture.grpc_fuzz.part import ADMIN, GRPC
 from torture.http_fuzz.part import HTTP
 from torture.part import Part
 
-PARTS: tuple[Part, ...] = (HTTP, GRPC)
+PARTS: tuple[Part, ...] = (HTTP, GRPC, ADMIN)
 """To add a part: one module with a `Part`, and its name here. tests/torture/part.py has the contract."""
 
 

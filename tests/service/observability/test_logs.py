@@ -62,20 +62,26 @@ def test_captured_stderr_is_used() -> None:
 METADATA = """
 import logging
 from grpc._cython import cygrpc
-from rerank_service.api.grpc.private_metadata import keep_metadata_out_of_the_log
+from rerank_service.api.grpc.library_log import hide_lines_caused_by_clients
 from rerank_service.observability.logs import configure_logging
 configure_logging("json", "info")
-keep_metadata_out_of_the_log()
+hide_lines_caused_by_clients()
 logger = logging.getLogger(cygrpc.__name__)
 logger.exception("Invalid encoding on %s", b"sesame\\xff")
+logger.exception("ExecuteBatchError raised in core by servicer method [/a.B/C]")
 logger.error("another problem")
+logger.exception(ValueError("a problem without a text"))
 """
 
 
-def test_log_shows_no_metadata() -> None:
-    """grpc writes the value of a header that is not UTF-8, such as a mistyped key."""
+def test_log_has_no_lines_that_clients_cause_at_will() -> None:
+    """grpc writes the value of a header that is not UTF-8, such as a mistyped key, and a traceback for each call whose
+    client is gone."""
     status, _, log = _run(METADATA, subprocess.PIPE)
-    assert (status, [json.loads(line)["event"] for line in log.splitlines()]) == (0, ["another problem"])
+    assert (status, [json.loads(line)["event"] for line in log.splitlines()]) == (
+        0,
+        ["another problem", "a problem without a text"],
+    )
 
 
 def test_own_and_library_lines_are_written_as_json() -> None:

@@ -104,7 +104,7 @@ def _timeouts(rng: Random) -> FramesCase:
         b"1S1S",
         b"\xff",
     )
-    return _of("grpc-timeout", _call((b"grpc-timeout", rng.choice(values))))
+    return _of("grpc-timeout", _call((b"grpc-timeout", rng.choice(values))), by_library=True)
 
 
 def _headers_of(rng: Random) -> FramesCase:

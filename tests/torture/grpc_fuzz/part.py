@@ -1,6 +1,6 @@
 """The parts grpc and admin."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -8,7 +8,9 @@ from random import Random
 import grpc
 from google.protobuf.message import Message
 
-from torture.grpc_fuzz.calls import random_call, try_call
+from rerank.v1 import admin_pb2 as admin_pb
+from rerank.v1 import admin_pb2_grpc as admin_grpc
+from torture.grpc_fuzz.calls import SECONDS, random_call, try_call
 from torture.grpc_fuzz.case import CallCase, FramesCase, case_of
 from torture.grpc_fuzz.frames import judge_frames, random_frames
 from torture.grpc_fuzz.methods import Method, methods_of
@@ -69,13 +71,20 @@ def _case(rng: Random, methods: list[Method]) -> CallCase | FramesCase:
     return random_frames(rng) if rng.random() < _SHARE_OF_FRAMES else random_call(rng, methods)
 
 
-async def _run_grpc(run: PartRun) -> None:
-    async with run.server() as server, _target(server.grpc) as target:
+async def _run(
+    run: PartRun, server: Server, address: str, restore: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    async with _target(address) as target:
 
         async def attempt(number: int) -> Outcome:
             return await target.try_case(_case(run.random(number), target.methods), number)
 
-        await run.each(attempt, server=server, concurrency=_CONCURRENCY)
+        await run.each(attempt, server=server, concurrency=_CONCURRENCY, beside=restore is None, restore=restore)
+
+
+async def _run_grpc(run: PartRun) -> None:
+    async with run.server() as server:
+        await _run(run, server, server.grpc)
 
 
 async def _repeat_grpc(server: Server, case: Case) -> Outcome:
@@ -83,12 +92,45 @@ async def _repeat_grpc(server: Server, case: Case) -> Outcome:
         return await target.try_case(case_of(case))
 
 
+def _admin(server: Server) -> str:
+    """Return the address of the admin port."""
+    return str(server.ready["admin"])
+
+
+async def _run_admin(run: PartRun) -> None:
+    """No requests run beside: inputs may switch the readiness off, and unload the model."""
+    async with run.server() as server:
+
+        async def restore() -> None:
+            async with grpc.aio.insecure_channel(_admin(server), options=_CHANNEL_OPTIONS) as channel:
+                stub = admin_grpc.AdminStub(channel)
+                await stub.LoadModel(admin_pb.LoadModelRequest(name=str(server.ready["model"])), timeout=SECONDS)
+                await stub.SetReadiness(admin_pb.SetReadinessRequest(ready=True), timeout=SECONDS)
+
+        await _run(run, server, _admin(server), restore)
+
+
+async def _repeat_admin(server: Server, case: Case) -> Outcome:
+    async with _target(_admin(server)) as target:
+        return await target.try_case(case_of(case))
+
+
+_FLAGS = ("--header-timeout", "5", "--progress-timeout", "5")
 GRPC = Part(
     name="grpc",
     title="calls and HTTP/2 frames to all methods of the gRPC server",
     run=_run_grpc,
-    inputs=400_000,
+    inputs=350_000,
     slice_inputs=600,
-    flags=("--header-timeout", "5", "--progress-timeout", "5"),
+    flags=_FLAGS,
     repeat=_repeat_grpc,
+)
+ADMIN = Part(
+    name="admin",
+    title="calls and HTTP/2 frames to all methods of the admin port",
+    run=_run_admin,
+    inputs=50_000,
+    slice_inputs=200,
+    flags=(*_FLAGS, "--admin-port", "0"),
+    repeat=_repeat_admin,
 )

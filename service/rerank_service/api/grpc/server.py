@@ -12,9 +12,9 @@ from rerank_service.api.grpc.binding import bind
 from rerank_service.api.grpc.bounded_services import BoundedServer
 from rerank_service.api.grpc.handlers import Service
 from rerank_service.api.grpc.health_checks import HealthChecks
+from rerank_service.api.grpc.library_log import hide_lines_caused_by_clients
 from rerank_service.api.grpc.observed_calls import unknown_method
 from rerank_service.api.grpc.options import GrpcOptions
-from rerank_service.api.grpc.private_metadata import keep_metadata_out_of_the_log
 from rerank_service.api.grpc.reflection import add_reflection
 from rerank_service.api.grpc.registered_methods import registered_server
 from rerank_service.api.request_observation import Observing
@@ -117,7 +117,7 @@ async def listening(
     Raises:
         SettingsInvalid: an address is in use or not allowed.
     """
-    keep_metadata_out_of_the_log()
+    hide_lines_caused_by_clients()
     observing = observing or Observing()
     server = registered_server(_channel_arguments(options), unknown_method(observing, keys))
     for service in services:
