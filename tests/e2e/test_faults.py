@@ -50,7 +50,7 @@ def _wait_for_work(server: Process) -> None:
 
 def test_batches_without_memory_are_smaller_and_no_request_fails(server: Process) -> None:
     """The process may allocate 1 MiB more, and a batch of 2,000 tokens needs more. Then the limit is gone again."""
-    documents = [" ".join(f"word{number}" for number in range(at, at + 300)) for at in range(0, 1500, 300)]  # windows
+    documents = [" ".join(f"word{number}" for number in range(at, at + 300)) for at in range(0, 900, 300)]  # windows
     assert _rank(server, ["starts the threads of the tokenizer"]).status_code == 200
     with memory_limit(server.popen.pid, 2**20):
         limited = _rank(server, documents)
