@@ -63,7 +63,7 @@ def test_a_cut_network_loses_no_call(small_folder: Path) -> None:
             hub.run(f"ip link set v{first.pid} down")
             answers = ""
             while not answers.endswith("second\n" * 50):  # before the cut, both answer in turn
-                answers += output.readline()
+                answers += next(output)
             hub.run(f"ip link set v{first.pid} up")
             answers += read_until(output, "first")
     assert "Unavailable" not in answers
