@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,18 +42,11 @@ def _is_ready(server: Process) -> bool:
     return httpx.get(f"{server.rest}/health/ready", timeout=60).is_success
 
 
-def _wait_for_work(server: Process) -> None:
-    """Return when the server has an accepted request."""
-    with httpx.Client(base_url=server.rest, timeout=60) as client:
-        while "\nrerank_backlog_seconds 0.0\n" in client.get("/metrics").text:
-            pass
-
-
 def test_batches_without_memory_are_smaller_and_no_request_fails(server: Process) -> None:
-    """The process may allocate 1 MiB more, and a batch of 2,000 tokens needs more. Then the limit is gone again."""
+    """The process may allocate 8 MiB more, and a batch of 2,000 tokens needs more. Then the limit is gone again."""
     documents = [" ".join(f"word{number}" for number in range(at, at + 300)) for at in range(0, 900, 300)]  # windows
     assert _rank(server, ["starts the threads of the tokenizer"]).status_code == 200
-    with memory_limit(server.popen.pid, 2**20):
+    with memory_limit(server.popen.pid, 8 * 2**20):
         limited = _rank(server, documents)
     assert limited.status_code == 200, limited.text
     assert _is_ready(server)
@@ -64,20 +58,33 @@ def test_batches_without_memory_are_smaller_and_no_request_fails(server: Process
 def test_a_stopped_server_answers_when_it_goes_on(server: Process) -> None:
     """SIGSTOP for a second, then SIGCONT. Accepted requests end in an answer or a deadline error. Then nothing is left
     of the stop: the server is ready, and no forecast rejects a request."""
-    with ThreadPoolExecutor(4) as threads, grpc.insecure_channel(server.grpc) as channel:
+    scored, goes_on = threading.Event(), threading.Event()
+
+    def documents() -> Iterator[str]:
+        yield from ["before the stop"] * 257  # the client sends 256 at once
+        goes_on.wait(60)
+        yield "after the stop"
+
+    with (
+        ThreadPoolExecutor(5) as threads,
+        RerankClient(server.grpc, retries=0, timeout=60) as client,
+        grpc.insecure_channel(server.grpc) as channel,
+    ):
         grpc.channel_ready_future(channel).result(timeout=60)
+        live = threads.submit(client.rerank_stream, "q", documents(), on_scores=lambda _: scored.set())
+        assert scored.wait(60)
         accepted = [threads.submit(_rank, server, [f"{at} {_LONG}" for at in range(count)]) for count in (2, 8)]
         short = threads.submit(_rank, server, [f"{at} {_LONG}" for at in range(9)], seconds="0.9")
-        _wait_for_work(server)
         with stopped(server.popen.pid):
             waiting = threads.submit(_rank, server, ["sent while the server stands still"])
             with pytest.raises(grpc.RpcError) as caught:
                 pb_grpc.RerankStub(channel).ListModels(pb.ListModelsRequest(), timeout=1)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        goes_on.set()
+        assert len(live.result().results) == 258
         assert [request.result().status_code for request in (*accepted, waiting)] == [200, 200, 200]
         assert short.result().status_code in (200, 429, 504)  # 429: the forecast saw that it would be late
         assert _is_ready(server)
-    with RerankClient(server.grpc, retries=0) as client:
         assert len(client.rerank("q", ["d"] * 10).results) == 10
     assert _rank(server, [_LONG], seconds="10").status_code == 200
 
