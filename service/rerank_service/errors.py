@@ -4,6 +4,7 @@
     ├── InvalidRequest       a field is wrong; the error names it
     │   ├── TooLarge         a list or a text exceeds its bound
     │   │   └── BodyTooLarge an HTTP body exceeds its bound
+    │   ├── HeadersTooLarge  the headers of an HTTP request exceed their bound
     │   ├── BodyTooSlow      an HTTP body arrives too slowly
     │   ├── UnsupportedCoding the HTTP body is compressed in a way that the server does not support
     │   ├── UnknownRoute     the HTTP path or method is not served
@@ -112,6 +113,17 @@ class BodyTooLarge(TooLarge):
     def http_status(self) -> int:
         """HTTP status 413; gRPC has no code of its own for this error."""
         return 413
+
+
+class HeadersTooLarge(InvalidRequest):
+    """The headers of an HTTP request exceed their bound."""
+
+    kind = "too_large"
+
+    @property
+    def http_status(self) -> int:
+        """HTTP status 431; gRPC limits its metadata itself."""
+        return 431
 
 
 class BodyTooSlow(InvalidRequest):

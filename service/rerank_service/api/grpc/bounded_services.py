@@ -30,7 +30,7 @@ from rerank_service.api.grpc.registered_methods import Handlers
 _MAX_MESSAGE_BYTES = 4096
 _PROMPT_SECONDS = 0.5
 """Time in which a message of a few bytes arrives: with its headers, usually."""
-_MAX_SLOW = 8
+_MAX_SLOW = 4
 _MAX_CONNECTION_CALLS = 32
 _MAX_STREAMS = 100
 

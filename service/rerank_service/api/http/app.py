@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Match, Route
 
 import rerank_service
+from rerank_service.api.http.bounded_headers import BoundedHeaders
 from rerank_service.api.http.cors import allow_origins
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.dialects.contract import Dialect, Exchange
@@ -74,6 +75,9 @@ def build_app(
     allow_origins(app, cors_origins)
     page = openapi_page(app, documented, look_ups, routes.facts)
     app.openapi = page  # type: ignore[method-assign]  # as FastAPI's documentation does, "Extending OpenAPI"
+    # before the route of FastAPI, which would build and encode the page on the event loop
+    app.router.routes.insert(0, Route(str(app.openapi_url), page.respond, include_in_schema=False))
+    app.add_middleware(BoundedHeaders)
     return app
 
 

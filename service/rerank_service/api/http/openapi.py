@@ -3,12 +3,13 @@
 The page is built at its first request, so that it does not delay the start of the server.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
@@ -16,6 +17,7 @@ from rerank_service.api.http.dialects.contract import Dialect
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import PATH_MODEL, shown_path
 from rerank_service.api.http.errors import ErrorBody
+from rerank_service.api.http.json_parts import dump_json
 from rerank_service.api.http.openapi_tags import HEALTH, MODELS, TAGS
 from rerank_service.ranking.scores import ScoreType
 
@@ -52,13 +54,49 @@ _FIRST = ("/v1/rerank", "/v2/rerank")
 _REF = "#/components/schemas/{model}"
 
 
+class _State(NamedTuple):
+    """The facts about a server that change the page."""
+
+    key_required: bool
+    takes_instruction: bool
+    calibrated: bool
+
+    @classmethod
+    def of(cls, server: ServerFacts) -> "_State":
+        """Return the state of a server."""
+        calibrated = bool(server.models and server.models[0].calibration)
+        return cls(server.key_required, server.takes_instruction, calibrated)
+
+
+class OpenapiPage:
+    """The page of a server. Each form of it is built once."""
+
+    def __init__(self, build: Callable[[_State], dict[str, Any]], facts: Callable[[], ServerFacts]) -> None:
+        """`build` builds a form, which takes half a second. `facts` returns the current state of the server."""
+        self._build = cache(build)
+        self._encoded = cache(lambda state: dump_json(self._build(state)))
+        self._built: set[_State] = set()
+        self._facts = facts
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the page. It replaces `app.openapi`."""
+        return self._build(_State.of(self._facts()))
+
+    async def respond(self, _request: Request) -> Response:
+        """Respond with the page. It is built in a thread, because everyone may ask for it, and others must not wait."""
+        state = _State.of(self._facts())
+        content = self._encoded(state) if state in self._built else await asyncio.to_thread(self._encoded, state)
+        self._built.add(state)
+        return Response(content, media_type="application/json")
+
+
 def openapi_page(
     app: FastAPI,
     documented: Mapping[str, Sequence[Dialect]],
     look_ups: Iterable[LookUp],
     facts: Callable[[], ServerFacts],
-) -> Callable[[], dict[str, Any]]:
-    """Return the function that builds the page. It replaces `app.openapi`, and extends the page of FastAPI.
+) -> OpenapiPage:
+    """Return the page. It extends the page of FastAPI.
 
     Args:
         app: the application, with its routes.
@@ -68,8 +106,7 @@ def openapi_page(
     """
     fastapi_page = app.openapi
 
-    @cache
-    def build(*, key_required: bool, takes_instruction: bool, calibrated: bool) -> dict[str, Any]:
+    def build(state: _State) -> dict[str, Any]:
         page = deepcopy(fastapi_page())
         page["paths"] = {path: page["paths"][path] for path in dict.fromkeys((*_FIRST, *page["paths"]))}
         page["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
@@ -78,21 +115,14 @@ def openapi_page(
             page["paths"][shown_path(path)]["post"] |= _rank_operation(path, dialects, schemas)
         for look_up in look_ups:
             page["paths"][shown_path(look_up.path)]["get"] |= _look_up_operation(look_up, schemas)
-        schemas.remove_unsupported(takes_instruction=takes_instruction, calibrated=calibrated)
-        if key_required:
+        schemas.remove_unsupported(takes_instruction=state.takes_instruction, calibrated=state.calibrated)
+        if state.key_required:
             page["components"]["securitySchemes"] = _SECURITY_SCHEMES
             for operation in _operations_with_key(page, look_ups):
                 operation["security"] = [{name: []} for name in _SECURITY_SCHEMES]
         return page
 
-    def openapi() -> dict[str, Any]:
-        server = facts()
-        calibrated = bool(server.models and server.models[0].calibration)
-        return build(
-            key_required=server.key_required, takes_instruction=server.takes_instruction, calibrated=calibrated
-        )
-
-    return openapi
+    return OpenapiPage(build, facts)
 
 
 class _Schemas(dict[str, Any]):

@@ -12,11 +12,12 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
+from rerank_service.api.http.bounded_headers import MAX_HEADER_BYTES
 from rerank_service.api.http.connection import LimitedConnection
 from rerank_service.api.http.counted_sockets import CountedListener
 from rerank_service.api.http.observed_app import ObservedApp
 from rerank_service.api.http.options import ConnectionLimits, RestOptions
-from rerank_service.api.http.tls_context import CurrentContext
+from rerank_service.api.http.tls_context import CurrentContext, limit_read_buffers
 from rerank_service.api.request_observation import Observing
 from rerank_service.api.tcp_sockets import listening_sockets
 from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_end
@@ -93,6 +94,7 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
         log_config=None,
         access_log=False,
         lifespan="off",
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,  # of headers that arrive in parts
         ws="none",  # a WebSocket would leave LimitedConnection and its limits, where a library for it is installed
         server_header=False,
         proxy_headers=False,  # api/client_address.py reads them, and trusts the proxies of the setting only
@@ -101,6 +103,8 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
     with ExitStack() as files:
         maximum = options.connections.max_connections
         sockets = [CountedListener.of(each, maximum) for each in _sockets(options, files)]
+        if options.tls is not None:
+            limit_read_buffers()
         server = _Server(config, options.connections, CurrentContext.of(options.tls) if options.tls else None)
         serving = asyncio.create_task(server.serve(sockets=sockets))
         edge = RestEdge(server, serving, sockets, scheme="http" if options.tls is None else "https")

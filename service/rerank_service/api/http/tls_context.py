@@ -1,9 +1,20 @@
 """TLS of the REST server."""
 
 import ssl
+from asyncio.sslproto import SSLProtocol
 from typing import Any, Self
 
 from rerank_service.api.tls.store import CertificateStore
+
+_READ_BYTES = 32 * 1024
+"""Size of the buffer for encrypted bytes of a connection: two records. asyncio allocates 256 KiB for each connection,
+from its first byte on."""
+
+
+def limit_read_buffers() -> None:
+    """Let new connections with TLS allocate less. asyncio has no setting for it."""
+    if hasattr(SSLProtocol, "max_size"):
+        SSLProtocol.max_size = _READ_BYTES
 
 
 class CurrentContext(ssl.SSLContext):

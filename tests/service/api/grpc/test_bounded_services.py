@@ -111,13 +111,13 @@ async def test_slow_messages_are_few(core: Running) -> None:
         ]
         writer.write(START_WITH_LARGE_WINDOWS + b"".join(calls))
         received = b""
-        for ended in (12, 20):
+        for ended in (16, 20):
             while len(_ended(received)) < ended:
                 assert await _is_served(edges)
                 received += await reader.read(65536)
             assert len(_ended(received)) == ended
-        assert received.count(b"No message arrived within 0.5 s, and others wait.") == 12
-        assert received.count(b"The client sent no message within 2 s.") == 8
+        assert received.count(b"No message arrived within 0.5 s, and others wait.") == 16
+        assert received.count(b"The client sent no message within 2 s.") == 4
         writer.close()
 
 
