@@ -71,6 +71,7 @@ OF_browser-test := SCREENSHOTS
 OF_bench := QUICK SCALE PEERS ONLY NO_AMX STARTER FRESH RUNTIME EXPORT_VENV OPENVINO_VENV OPENVINO_RUNTIME
 OF_bench-shapes := QUICK ONLY LAYERS FRESH KEEP EXPORT_VENV
 OF_bench-highlights := MODEL COLLECTION
+OF_torture := ONLY MINUTES SEED FRESH INPUT MODEL KEEP REPLAY
 OF_openvino-test := OPENVINO_VENV OPENVINO_RUNTIME
 OF_gpu-test := GPU_VENV
 OF_test-ray := RAY_VENV
@@ -100,7 +101,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +115,15 @@ test: $(VENV)/.dev  ## run the tests (without torch)
 check: lint type proto-drift proto-compat docs-drift project-check coverage  ## run all quick checks of CI
 
 # The tests behind docs/reliability.md, with all stages of the long ones
+# ONLY=http,grpc: some parts; MINUTES=…: stop earlier, the same SEED continues; FRESH=1: start again; INPUT=N: one input of one part;
+# REPLAY=FILE: an input that failed; MODEL=FOLDER: another bundle; KEEP=1: write the table to docs/reliability.md
+torture: $(VENV)/.dev  ## try to break the started server, for hours: make torture [ONLY=…] [MINUTES=…] [SEED=…] [FRESH=1] [INPUT=…] [REPLAY=…] [MODEL=…] [KEEP=1]
+	@PYTHONPATH=tests $(BIN)/python -m torture $(if $(ONLY),--only "$(ONLY)") $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(FRESH),--fresh) $(if $(INPUT),--input $(INPUT)) $(if $(MODEL),--model "$(MODEL)") $(if $(KEEP),--keep) $(if $(REPLAY),--replay "$(REPLAY)")
+
+torture-slice: $(VENV)/.dev  ## some thousand inputs of make torture, as CI tries them
+	@PYTHONPATH=tests $(BIN)/python -m torture --slice
+
 FAULT_TESTS := e2e/test_faults.py e2e/test_cut_networks.py e2e/test_clock_jumps.py e2e/test_replicas.py service/test_kills.py service/test_rust_panics.py \
   service/test_clocks.py service/engine/test_mapped_files.py service/models/test_loading.py service/lifecycle/test_slow_disk.py service/scheduling/test_lane_pool.py
 torture-faults: $(VENV)/.dev  ## force faults: signals, full disks, changed files, cut networks, kills at each stage

@@ -42,7 +42,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> Options:
-    chosen = [part for part in PARTS if not arguments.only or part.name in arguments.only]
+    named = [part for part in PARTS if not arguments.only or part.name in arguments.only]
+    chosen = [part for part in named if part.slice_inputs or not arguments.slice]
     return Options(
         parts=chosen,
         seed=arguments.seed,

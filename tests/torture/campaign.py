@@ -78,7 +78,7 @@ def _run_options(options: Options, part: Part, model: Path, ends: float) -> RunO
         ends=ends,
         numbers=options.numbers,
         keeps=options.continues,
-        block=_SLICE_BLOCK if options.slice else _BLOCK,
+        block=part.block or (_SLICE_BLOCK if options.slice else _BLOCK),
     )
 
 

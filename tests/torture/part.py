@@ -50,5 +50,7 @@ class Part:
     """Number of inputs of the slice that CI runs."""
     flags: tuple[str, ...] = ()
     """Flags of the server, beside the addresses."""
+    block: int | None = None
+    """Number of inputs between two checks of the server. None: that of the campaign."""
     repeat: Callable[["Server", Case], Awaitable[Outcome]] | None = None
     """Try a case from a file. None: the part keeps no cases."""

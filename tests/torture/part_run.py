@@ -46,7 +46,7 @@ class PartRun:
         self.options = options
         self.progress = progress
         self._files = files
-        self._say = say
+        self.say = say
         self._samples: list[Sample] = []
         self._began = time.monotonic()
 
@@ -55,10 +55,10 @@ class PartRun:
         return random.Random(f"{self.part.name}-{self.options.seed}-{number}")
 
     @asynccontextmanager
-    async def server(self) -> AsyncIterator[Server]:
+    async def server(self, model: Path | None = None) -> AsyncIterator[Server]:
         """Start a server for the block, and try the corpus. At the end, check that the server is whole and has not
-        grown."""
-        async with started_server(self._log(), self.options.model, self.part.flags) as server:
+        grown. `model` is the bundle of the part, in place of that of the campaign."""
+        async with started_server(self._log(), model or self.options.model, self.part.flags) as server:
             await self._try_corpus(server)
             before = sample(server.pid, 0.0)
             self._samples = []
@@ -71,7 +71,7 @@ class PartRun:
             grown = growth(self._samples)
             self.progress.growth.append(grown)
             for problem in (*problems, *grown.problems()):
-                self._fail(problem, f"0-{max(self.progress.tried - 1, 0)}")
+                self.fail(problem, f"0-{max(self.progress.tried - 1, 0)}")
             self._store()
 
     async def _try_corpus(self, server: Server) -> None:
@@ -80,7 +80,7 @@ class PartRun:
         for name, entry in entries(self.part.name).items():
             outcome = await self.part.repeat(server, entry.case)
             if problem := entry.problem(outcome):
-                self._fail(problem, name, entry.case)
+                self.fail(problem, name, entry.case)
 
     def _log(self) -> Path:
         return OUTPUT / "logs" / f"{self.part.name}-{self.options.seed}.log"
@@ -124,17 +124,17 @@ class PartRun:
             for number, outcome in zip(numbers, outcomes, strict=True):
                 self.progress.outcomes[outcome.kind] += 1
                 if outcome.problem:
-                    self._fail(outcome.problem, str(number), outcome.case)
+                    self.fail(outcome.problem, str(number), outcome.case)
             correct, problems = steady.take()
             self.progress.steady += correct
             self.progress.tried += len(numbers)
             try:
                 problems += await self._checked(server)
             except (ServerEnded, FileNotFoundError) as error:
-                self._fail(str(error), f"{numbers[0]}-{numbers[-1]}")
+                self.fail(str(error), f"{numbers[0]}-{numbers[-1]}")
                 return
             for problem in problems:
-                self._fail(problem, f"{numbers[0]}-{numbers[-1]}")
+                self.fail(problem, f"{numbers[0]}-{numbers[-1]}")
             self._store()
             if self.options.numbers is not None or len(self.progress.failures) >= _MAX_FAILURES:
                 return
@@ -154,13 +154,14 @@ class PartRun:
         self._samples.append(sample(server.pid, float(self.progress.tried)))
         return problems
 
-    def _fail(self, problem: str, numbers: str, case: Case | None = None) -> None:
+    def fail(self, problem: str, numbers: str, case: Case | None = None) -> None:
+        """Note a failure of an input, or of several ones."""
         words = [f"make torture ONLY={self.part.name} SEED={self.options.seed} INPUT={numbers}"]
         words += [f"MODEL={self.options.model}"] if self.options.model and self.options.model != small_model() else []
         failure = Failure(problem, numbers, " ".join(words), case)
         self.progress.failures.append(failure)
         path = self._files.keep_failure(self.progress, failure)
-        self._say(f"FAILED {problem}\n  repeat: {failure.command}\n  input: {path}")
+        self.say(f"FAILED {problem}\n  repeat: {failure.command}\n  input: {path}")
 
     def _store(self) -> None:
         now = time.monotonic()
@@ -169,7 +170,7 @@ class PartRun:
         if self.options.keeps:
             self._files.store(self.progress)
         progress = self.progress
-        self._say(f"{progress.part}: {progress.tried:,} inputs, {len(progress.failures)} failures")
+        self.say(f"{progress.part}: {progress.tried:,} inputs, {len(progress.failures)} failures")
 
 
 async def _tried(

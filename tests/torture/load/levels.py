@@ -18,8 +18,7 @@ _LEVEL_SECONDS = 60.0
 
 
 async def _run(run: PartRun) -> None:
-    model = run.options.model if run.options.model_is_chosen else STARTER
-    async with run.server(model) as server:
+    async with run.server(STARTER) as server:
         traffic = traffic_to(server, run.options.seed)
         await traffic.capacity(_CAPACITY_SECONDS / 4)  # warms up
         capacity = await traffic.capacity(_CAPACITY_SECONDS)

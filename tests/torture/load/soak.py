@@ -29,8 +29,7 @@ class _Minutes:
 
 
 async def _run(run: PartRun) -> None:
-    model = run.options.model if run.options.model_is_chosen else STARTER
-    async with run.server(model) as server:
+    async with run.server(STARTER) as server:
         traffic, minutes = traffic_to(server, run.options.seed), _Minutes()
         await traffic.capacity(_CAPACITY_SECONDS / 4)  # warms up
         rate = _SHARE * await traffic.capacity(_CAPACITY_SECONDS)
