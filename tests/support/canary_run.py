@@ -77,7 +77,8 @@ class Callers:
                 with suppress(grpc.aio.AioRpcError):
                     await client.rerank_stream(query, documents)
                 await self._other()
-        async with grpc.aio.insecure_channel(self._edges.address) as channel:
+        async with grpc.aio.insecure_channel(self._edges.address) as connected:
+            channel: Any = connected
             tei = tei_grpc.RerankStub(channel)
             for call in (
                 tei.RerankStream(iter([stream_request("Jane", query="Jane")]), metadata=metadata),
@@ -135,7 +136,7 @@ def _failing(owner: object, name: str) -> Iterator[None]:
         error = ValueError(f"cannot take Jane {arguments} {named}")
         error.add_note("Jane")
         try:
-            {}[f"Jane {arguments}"]
+            raise KeyError(f"Jane {arguments}")  # noqa: TRY301 - the cause of the next one
         except KeyError as cause:
             raise error from cause
 

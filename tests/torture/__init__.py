@@ -1,7 +1,7 @@
 """`make torture`: a long campaign that tries to break the started server, and checks that it stays whole.
 
-A campaign consists of parts. A part tries numbered inputs: the input is a function of the part, the seed and the number,
-so each one can be tried again alone. Read in this order:
+A campaign consists of parts. A part tries numbered inputs: the input is a function of the part, the seed and the
+number, so each one can be tried again alone. Read in this order:
 
     __main__      command line
     part          contract of a part, outcomes and failures

@@ -1,6 +1,6 @@
 """Contract of a part of the campaign, and the outcome of one input."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ class Part:
     name: str
     title: str
     """What the part does, for --help and for the table."""
-    run: Callable[["PartRun"], Awaitable[None]]
+    run: Callable[["PartRun"], Coroutine[Any, Any, None]]
     """Try the inputs. It starts its server by `PartRun.server`, and gives each input to `PartRun.each`."""
     inputs: int
     """Number of inputs of the whole campaign."""

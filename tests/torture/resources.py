@@ -68,11 +68,8 @@ def growth(samples: Sequence[Sample]) -> Growth:
     second = samples[len(samples) // 2 :]
     if len(second) < 2:
         return Growth(len(samples), 0.0, 0.0, 0.0, samples[-1] if samples else None)
-    return Growth(
-        len(samples),
-        *(_rise(second, name) for name in ("memory", "threads", "descriptors")),
-        last=second[-1],
-    )
+    memory, threads, descriptors = (_rise(second, name) for name in ("memory", "threads", "descriptors"))
+    return Growth(len(samples), memory, threads, descriptors, second[-1])
 
 
 def _rise(samples: Sequence[Sample], name: str) -> float:

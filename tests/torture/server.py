@@ -138,9 +138,13 @@ async def started_server(log: Path, model: Path | None, flags: Sequence[str]) ->
     variables = {name: clean.get(name) for name in {**os.environ, **clean}}
     with our_server(log, model, flags, variables) as process:
         reader, known = Log(log), await ask(process.rest)
-        events = (json.loads(line) for line in log.read_text().splitlines())
-        ready = next(event for event in events if event["event"] == "ready")
-        yield Server(process, reader, ready, known)
+        yield Server(process, reader, _ready(log), known)
+
+
+def _ready(log: Path) -> dict[str, Any]:
+    """Return the log event `ready`."""
+    events = (json.loads(line) for line in log.read_text().splitlines())
+    return next(event for event in events if event["event"] == "ready")
 
 
 async def quiet(server: Server, at: float, before: Sample) -> Sample:

@@ -31,7 +31,7 @@ def golden_pairs(bundle: Bundle, parity_set: ParitySet) -> tuple[GoldenPair, ...
     fitting, by_query = encode_fitting(parity_set, tokenizer)
     encoded = [pair for query in by_query for pair in query]
     shortest = sorted(range(len(encoded)), key=lambda at: len(encoded[at]))[: max(_PAIRS, len(encoded) // _SHORTEST)]
-    encoder = CrossEncoder(bundle.graph, difference=manifest.difference)
+    encoder = CrossEncoder(bundle.graph, output=manifest.output_form)
     limits = replace(CPU_LIMITS, max_length=manifest.max_tokens)
     scores = logits(encoder.score, [encoded[at] for at in shortest], limits, manifest.pad_id)
     longest = max(len(encoded[at]) for at in shortest)

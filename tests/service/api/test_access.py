@@ -160,12 +160,14 @@ async def _methods(address: str) -> AsyncIterator[tuple[grpc.aio.Channel, list[t
 async def _code(channel: grpc.aio.Channel, service: str, method: str, key: str | None) -> grpc.StatusCode:
     """Call a method with an empty message, and return the status of the call, or OK after its first response."""
     metadata = (("authorization", f"Bearer {key}"),) if key else ()
-    call: Any = channel.stream_stream(f"/{service}/{method}")(iter([b""]), metadata=metadata)
+    messages: Any = iter([b""])
+    call: Any = channel.stream_stream(f"/{service}/{method}")(messages, metadata=metadata)
     try:
         async for _ in call:
             call.cancel()
             return grpc.StatusCode.OK
-        return await call.code()
+        code: grpc.StatusCode = await call.code()
+        return code
     except grpc.aio.AioRpcError as error:
         return error.code()
 

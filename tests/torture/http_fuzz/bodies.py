@@ -13,13 +13,14 @@ _MAX_ITEMS = 12
 
 def plain_body(rng: Random, dialect: Dialect) -> dict[str, Any]:
     """Return the example of a dialect with other texts, and more of them. The server must accept it."""
-    return _varied(rng, deepcopy(dict(dialect.example)))
+    body: dict[str, Any] = _varied(rng, deepcopy(dict(dialect.example)))
+    return body
 
 
 def full_body(rng: Random, dialect: Dialect) -> dict[str, Any]:
     """Return a plain body with some optional fields. Most are accepted."""
     body = plain_body(rng, dialect)
-    schema = _schema(dialect)
+    schema = _schema(dialect)  # type: ignore[arg-type]  # dialects are frozen
     others = [name for name in schema["properties"] if name not in body]
     for name in rng.sample(others, min(len(others), rng.randrange(4))):
         body[name] = _valid(rng, schema["properties"][name], schema.get("$defs", {}))
@@ -43,7 +44,8 @@ def _varied(rng: Random, content: Any) -> Any:
 
 @cache
 def _schema(dialect: Dialect) -> dict[str, Any]:
-    return dialect.request_type.model_json_schema()
+    schema: dict[str, Any] = dialect.request_type.model_json_schema()
+    return schema
 
 
 def _valid(rng: Random, schema: dict[str, Any], definitions: dict[str, Any]) -> Any:

@@ -141,7 +141,7 @@ def _rankings(content: Any) -> Iterator[list[dict[str, Any]]]:
 def _order_problems(case: HttpCase, results: Sequence[dict[str, Any]]) -> Iterator[str]:
     name = next((name for name in _SCORES if name in results[0]), None)
     indexes = [result["index"] for result in results]
-    scores = [result.get(name or "") for result in results]
+    scores: list[Any] = [result.get(name or "") for result in results]
     if name is None or not all(isinstance(score, float | int) and math.isfinite(score) for score in scores):
         yield f"a score is missing or not finite: {results[:3]}"
         return

@@ -8,21 +8,21 @@ import asyncio
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-Status = health_pb2.HealthCheckResponse
-_UNKNOWN = Status.SERVICE_UNKNOWN
-_Context = grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, Status]
+_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+_Context = grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, HealthCheckResponse]
 
 
-class HealthChecks(health_pb2_grpc.HealthServicer):
+class HealthChecks(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # has no types
     """The status of each service by name. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._statuses: dict[str, Status.ServingStatus.ValueType] = {}
+        self._statuses: dict[str, HealthCheckResponse.ServingStatus.ValueType] = {}
         self._changed = asyncio.Event()
         """Set at the next change, and then replaced."""
 
-    def set(self, service: str, status: Status.ServingStatus.ValueType) -> None:
+    def set(self, service: str, status: HealthCheckResponse.ServingStatus.ValueType) -> None:
         """Set the status of a service. SERVICE_UNKNOWN removes it."""
         if status == _UNKNOWN:
             self._statuses.pop(service, None)
@@ -31,12 +31,12 @@ class HealthChecks(health_pb2_grpc.HealthServicer):
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def Check(self, request: health_pb2.HealthCheckRequest, context: _Context) -> Status:  # noqa: N802 - of the protocol
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: _Context) -> HealthCheckResponse:  # noqa: N802 - of the protocol
         """Return the status of a service. Unknown services are NOT_FOUND."""
         status = self._statuses.get(request.service)
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "The server has no health status of this service.")
-        return Status(status=status)
+        return HealthCheckResponse(status=status)
 
     async def List(  # noqa: N802 - of the protocol
         self,
@@ -44,7 +44,7 @@ class HealthChecks(health_pb2_grpc.HealthServicer):
         _context: _Context,
     ) -> health_pb2.HealthListResponse:
         """Return the status of each service."""
-        statuses = {name: Status(status=status) for name, status in self._statuses.items()}
+        statuses = {name: HealthCheckResponse(status=status) for name, status in self._statuses.items()}
         return health_pb2.HealthListResponse(statuses=statuses)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: _Context) -> None:  # noqa: N802 - of the protocol
@@ -54,6 +54,6 @@ class HealthChecks(health_pb2_grpc.HealthServicer):
             changed = self._changed
             status = self._statuses.get(request.service, _UNKNOWN)
             if status != sent:
-                await context.write(Status(status=status))
+                await context.write(HealthCheckResponse(status=status))
                 sent = status
             await changed.wait()

@@ -102,7 +102,7 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
     )
     with ExitStack() as files:
         maximum = options.connections.max_connections
-        sockets = [CountedListener.of(each, maximum) for each in _sockets(options, files)]
+        sockets: list[socket.socket] = [CountedListener.of(each, maximum) for each in _sockets(options, files)]
         if options.tls is not None:
             limit_read_buffers()
         server = _Server(config, options.connections, CurrentContext.of(options.tls) if options.tls else None)

@@ -28,7 +28,8 @@ async def _channel(address: str) -> AsyncIterator[_Channel]:
 
 def _call(channel: _Channel, method: str, *messages: bytes) -> Any:
     """Begin a call of any kind."""
-    return channel.stream_stream(method)(iter(messages))
+    sent: Any = iter(messages)
+    return channel.stream_stream(method)(sent)
 
 
 async def _watched(channel: _Channel) -> Any:
@@ -133,7 +134,8 @@ async def test_reflections_are_few(core: Running) -> None:
         channels = [await stack.enter_async_context(_channel(edges.address)) for _ in range(4)]
         calls = []
         for number in range(100):
-            call = channels[number % 4].stream_stream(_INFO)(_asking(asyncio.Event()))
+            asking: Any = _asking(asyncio.Event())
+            call: Any = channels[number % 4].stream_stream(_INFO)(asking)
             assert await call.read() is not grpc.aio.EOF
             calls.append(call)
         other = _call(await stack.enter_async_context(_channel(edges.address)), _INFO, b"")

@@ -30,7 +30,8 @@ async def test_invalid_bytes_are_an_invalid_argument(
     """grpc.aio alone would respond with UNKNOWN, and log a traceback. HealthListRequest has no field: the last bytes
     are valid there."""
     async with grpc.aio.insecure_channel(edges.address) as channel:
-        call: Any = channel.stream_stream(method)(iter([data]))
+        messages: Any = iter([data])
+        call: Any = channel.stream_stream(method)(messages)
         if method.endswith("List") and data == b"\x0a\x01\xff":
             assert await call.read()
         else:

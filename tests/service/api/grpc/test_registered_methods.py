@@ -62,5 +62,5 @@ async def test_many_unknown_calls_at_once(edges: Served) -> None:
     """They are accepted one after another."""
     empty: Any = b""
     async with grpc.aio.insecure_channel(edges.address) as channel:
-        calls = [channel.unary_unary(f"/unknown.Service/{number}")(empty) for number in range(200)]
+        calls: list[Any] = [channel.unary_unary(f"/unknown.Service/{number}")(empty) for number in range(200)]
         assert {await call.code() for call in calls} == {grpc.StatusCode.UNIMPLEMENTED}
