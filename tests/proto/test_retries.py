@@ -36,7 +36,7 @@ OK = Reply()
 
 @pytest.mark.parametrize("method", ["rerank", "rerank_stream"])
 async def test_a_call_is_repeated_while_the_server_is_down_or_busy(call: Callable[..., Call], method: str) -> None:
-    """Three times, unless the client sets another number. A server that stops cancels calls, too."""
+    """Three times, unless the client sets another number. A server that stops cancels calls."""
     with scripted(DOWN, BUSY, STOPPING, OK) as server:
         await call(server)(method, "q", ["d"])
         assert len(server.calls) == 4

@@ -17,6 +17,10 @@ from rerank_service.scheduling.admissions import Admissions
 _log = structlog.get_logger()
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LAST_REJECTIONS_SECONDS = 0.05
+"""Time after the last response in which new requests are still rejected, before the servers stop listening. A caller may
+send its next request as soon as it has a response. gRPC ends calls that reach a stopping server with CANCELLED, and most
+clients repeat UNAVAILABLE only (docs/decisions/0066)."""
 
 StopSignals = asyncio.Queue[signal.Signals]
 """SIGTERM and SIGINT in order of arrival."""
@@ -91,6 +95,7 @@ async def drain(
     end = clock() + timeouts.grace
     if not await _finishes(admissions.drained(), end, second_signal):
         _log.warning("grace period over", live_requests=admissions.live_requests)
+    await asyncio.wait([second_signal], timeout=max(0.0, min(LAST_REJECTIONS_SECONDS, end - clock())))
     grace_left = 0.0 if second_signal.done() else max(0.0, end - clock())
     await asyncio.gather(*(_finishes(listener.stop(grace_left), end, second_signal) for listener in listeners))
     second_signal.cancel()

@@ -1,4 +1,4 @@
-"""Signals during the start. tests/e2e/test_process.py covers the drain of a process."""
+"""Signals during the start, and the end of a drain. tests/e2e/test_process.py covers the drain of a process."""
 
 import asyncio
 import signal
@@ -6,7 +6,9 @@ import signal
 import pytest
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.lifecycle.shutdown import run_unless_stopped
+from rerank_service.lifecycle import shutdown
+from rerank_service.lifecycle.shutdown import ShutdownTimeouts, drain, run_unless_stopped
+from support.running import Running
 
 
 async def test_a_signal_ends_a_long_start() -> None:
@@ -33,3 +35,36 @@ async def test_errors_of_the_start_are_passed_on() -> None:
     assert await run_unless_stopped(succeed(), asyncio.Queue().get())
     with pytest.raises(BundleInvalid, match="no model"):
         await run_unless_stopped(fail(), asyncio.Queue().get())
+
+
+class _Listener:
+    """A server that only notes that it was stopped."""
+
+    def __init__(self) -> None:
+        self.stopped = asyncio.Event()
+
+    async def stop(self, grace: float) -> None:
+        """Stop at once."""
+        self.stopped.set()
+
+
+async def test_servers_listen_a_moment_longer_than_requests_run(core: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers send their next request when they have a response. A second signal ends the moment."""
+    monkeypatch.setattr(shutdown, "LAST_REJECTIONS_SECONDS", 1000.0)
+    listener, signals = _Listener(), asyncio.Queue[signal.Signals]()
+    draining = asyncio.create_task(drain(core.admissions, [listener], signals, ShutdownTimeouts(delay=0, grace=2000)))
+    await core.admissions.drained()
+    for _ in range(100):  # turns of the event loop
+        await asyncio.sleep(0)
+    assert not listener.stopped.is_set()
+    signals.put_nowait(signal.SIGTERM)
+    assert await draining == 0.0
+    assert listener.stopped.is_set()
+
+
+async def test_without_a_grace_period_servers_stop_at_once(core: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moment is a part of the grace period."""
+    monkeypatch.setattr(shutdown, "LAST_REJECTIONS_SECONDS", 1000.0)
+    listener, signals = _Listener(), asyncio.Queue[signal.Signals]()
+    await drain(core.admissions, [listener], signals, ShutdownTimeouts(delay=0, grace=0))
+    assert listener.stopped.is_set()
