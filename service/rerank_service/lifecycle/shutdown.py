@@ -18,9 +18,10 @@ _log = structlog.get_logger()
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LAST_REJECTIONS_SECONDS = 0.05
-"""Time after the last response in which new requests are still rejected, before the servers stop listening. A caller may
-send its next request as soon as it has a response. gRPC ends calls that reach a stopping server with CANCELLED, and most
-clients repeat UNAVAILABLE only (docs/decisions/0066)."""
+"""Time after the last response in which new requests are still rejected, before the servers stop listening.
+
+A caller may send its next request as soon as it has a response. gRPC ends calls that reach a stopping server with
+CANCELLED, and most clients repeat UNAVAILABLE only (docs/decisions/0066)."""
 
 StopSignals = asyncio.Queue[signal.Signals]
 """SIGTERM and SIGINT in order of arrival."""
