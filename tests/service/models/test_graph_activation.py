@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.engine.logits import GraphActivation
-from rerank_service.models.bundle import open_bundle
+from rerank_service.models.bundle import open_bundle, write_manifest
 from rerank_service.models.graph_activation import ending
 from rerank_service.ranking.calibration_curve import sigmoid
 from support.hub_folder import Edit, edit_graph, rejection, served_logits, with_labels, write_hub_folder, write_json
@@ -181,3 +181,12 @@ def test_sigmoid_within_a_function_is_found() -> None:
     graph = helper.make_graph([helper.make_node("Head", ["x"], ["p"], domain="own")], "graph", [given], [value])
     model = helper.make_model(graph, opset_imports=[opset, helper.make_opsetid("own", 1)], functions=[function])
     assert ending(model).activation is GraphActivation.SIGMOID
+
+
+async def test_activation_is_kept_in_a_manifest(folder: Path) -> None:
+    """`rerank calibrate` writes one into a folder that has none."""
+    edit_graph(folder, _ending(_SIGMOID))
+    bundle = write_manifest(folder, open_bundle(folder).manifest)
+    assert open_bundle(folder) == bundle
+    assert bundle.manifest.graph_activation is GraphActivation.SIGMOID
+    assert await served_logits(folder) == pytest.approx(LOGITS, abs=1e-4)
