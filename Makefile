@@ -114,7 +114,6 @@ test: $(VENV)/.dev  ## run the tests (without torch)
 
 check: lint type proto-drift proto-compat docs-drift project-check coverage  ## run all quick checks of CI
 
-# The tests behind docs/reliability.md, with all stages of the long ones
 # ONLY=http,grpc: some parts; MINUTES=…: stop earlier, the same SEED continues; FRESH=1: start again; INPUT=N: one input of one part;
 # REPLAY=FILE: an input that failed; MODEL=FOLDER: another bundle; KEEP=1: write the table to docs/reliability.md
 torture: $(VENV)/.dev  ## try to break the started server, for hours: make torture [ONLY=…] [MINUTES=…] [SEED=…] [FRESH=1] [INPUT=…] [REPLAY=…] [MODEL=…] [KEEP=1]
@@ -124,7 +123,8 @@ torture: $(VENV)/.dev  ## try to break the started server, for hours: make tortu
 torture-slice: $(VENV)/.dev  ## some thousand inputs of make torture, as CI tries them
 	@PYTHONPATH=tests $(BIN)/python -m torture --slice
 
-FAULT_TESTS := e2e/test_faults.py e2e/test_cut_networks.py e2e/test_clock_jumps.py e2e/test_replicas.py service/test_kills.py service/test_rust_panics.py \
+# The tests behind docs/reliability.md, with all stages of the long ones
+FAULT_TESTS := e2e/test_faults.py e2e/test_memory_limit.py e2e/test_cut_networks.py e2e/test_clock_jumps.py e2e/test_replicas.py service/test_kills.py service/test_rust_panics.py \
   service/test_clocks.py service/engine/test_mapped_files.py service/models/test_loading.py service/lifecycle/test_slow_disk.py service/scheduling/test_lane_pool.py
 torture-faults: $(VENV)/.dev  ## force faults: signals, full disks, changed files, cut networks, kills at each stage
 	ALL_FAULTS=1 $(BIN)/python $(PYTEST) $(FAULT_TESTS:%=tests/%)
