@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank_service.engine.available import open_runner
+from rerank_service.engine.available import available_engines, open_runner
+from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.mapped_files import WatchedFiles
 from rerank_service.engine.runtime import Feed, Runner, ort
 from rerank_service.engine.session import CrossEncoder
@@ -109,6 +110,20 @@ def test_files_that_are_not_mapped_may_change(bundle: Bundle) -> None:
 def test_a_model_with_weights_in_its_graph_has_nothing_to_observe(small_model: Bundle) -> None:
     """Its batches are not checked."""
     assert not _loaded(small_model)
+
+
+@pytest.mark.parametrize("provider", [Provider.CPU, Provider.OPENVINO])
+def test_no_engine_scores_with_changed_weights(provider: Provider, bundle: Bundle) -> None:
+    """OpenVINO maps the file in another way: shared, and as a whole."""
+    engine = Engine(provider, Precision.FP32)
+    if engine not in available_engines(Provider.AUTO, Precision.FP32).engines:
+        pytest.skip(f"{engine} does not work on this machine")
+    encoder, ids = CrossEncoder(bundle.graph, engine), np.full((1, 8), 54, np.int64)
+    batch = Batch(ids, np.ones_like(ids), np.ones_like(ids))
+    assert encoder.score(batch).tolist() == [400.0]
+    _overwrite(bundle.folder / WEIGHTS)
+    with pytest.raises(WeightsChanged):
+        encoder.score(batch)
 
 
 def test_a_batch_during_which_the_file_changes_has_no_scores(bundle: Bundle) -> None:
