@@ -230,10 +230,11 @@ export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
 	$(OPENVINO_VENV)/bin/python $(PYTEST) tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py
 
-# By the pins as they are (--disable-pip), since no environment has both files. Needs the index of vulnerabilities
+# By the pins as they are (--disable-pip), since no environment has both files. Needs the index of vulnerabilities, and fails
+# without it (--strict): otherwise a package that it does not know would pass
 audit: $(VENV)/.dev  ## look for known vulnerabilities in the packages of all constraint files
 	@failed=0; for file in service/constraints.txt export/constraints.txt service/image/*.txt; do echo "== $$file"; \
-	  $(BIN)/uv tool run --quiet --from $(PIP_AUDIT) pip-audit --disable-pip --no-deps --progress-spinner off --requirement $$file || failed=1; \
+	  $(BIN)/uv tool run --quiet --from $(PIP_AUDIT) pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$file || failed=1; \
 	done; exit $$failed
 
 # No test: the times depend on the load of the machine

@@ -52,4 +52,5 @@ async def test_error_has_the_form_of_all_errors(edges: Served) -> None:
     assert response.json()["message"] == (
         "The path and the headers have more than 65,536 bytes: send fewer or shorter ones."
     )
+    assert response.json()["error"]["type"] == "request_too_large"
     assert response.json()["error"]["code"] == "headers_too_large"
