@@ -101,7 +101,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock torture torture-slice lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -311,6 +311,17 @@ bench-overhead: $(VENV)/.dev  ## measure what access log and metrics, traces, an
 
 bench-replicas: $(VENV)/.dev  ## measure three replicas behind haproxy and nginx (both must be installed): speed, and calls lost in restarts
 	@PYTHONPATH=tests $(BIN)/python -m bench.replicas
+
+# ONLY: parts, such as http,grpc; MINUTES: of all parts together; SEED: of the inputs, 0 for a random one; FRESH=1: from the first
+# input again; INPUT: one input or a range, such as 4711 or 100-199; MODEL: a bundle; KEEP=1: write the table of docs/reliability.md;
+# REPLAY: a file of out/torture/failures or tests/torture/corpus
+torture: $(VENV)/.dev  ## try to break the started server with a million inputs; continues where it stopped: make torture [ONLY=…] [MINUTES=…] [SEED=…] [FRESH=1] [INPUT=…] [MODEL=…] [KEEP=1] [REPLAY=…]
+	@PYTHONPATH=tests $(BIN)/python -m torture $(if $(ONLY),--only "$(ONLY)") $(if $(MINUTES),--minutes "$(MINUTES)") \
+	  $(if $(SEED),--seed "$(SEED)") $(if $(FRESH),--fresh) $(if $(INPUT),--input "$(INPUT)") $(if $(MODEL),--model "$(MODEL)") \
+	  $(if $(KEEP),--keep) $(if $(REPLAY),--replay "$(REPLAY)")
+
+torture-slice: $(VENV)/.dev  ## try the first inputs of make torture, always the same (a minute)
+	@PYTHONPATH=tests $(BIN)/python -m torture --slice
 
 # BUILDER: docker, podman or buildah; IMAGE_PIP_CONF, IMAGE_CA: a pip.conf and authorities for the build (docs/image.md)
 image:  ## build the container image (EXTRA=cpu, openvino or gpu; BASE=… another base)

@@ -36,7 +36,7 @@ def _make(*arguments: str, run: bool = False) -> subprocess.CompletedProcess[str
         (("help", "NOTHING_LIKE_THAT=1"), "no variable NOTHING_LIKE_THAT; it takes PYTHON VENV."),
         (
             ("run", "MODEL=out/mine"),
-            "make run has no variable MODEL (make bench-highlights export has); it takes PYTHON VENV.",
+            "make run has no variable MODEL (make bench-highlights export torture has); it takes PYTHON VENV.",
         ),
         (("NOTHING=1",), "make help has no variable NOTHING"),
     ],

@@ -4,9 +4,9 @@ import asyncio
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,20 +131,22 @@ async def ask(url: str) -> list[tuple[int, float]]:
         return [(result["index"], result["relevance_score"]) for result in response.json()["results"]]
 
 
-@asynccontextmanager
-async def started_server(log: Path, model: Path | None, flags: Sequence[str]) -> AsyncIterator[Server]:
+@contextmanager
+def serving(log: Path, model: Path | None, flags: Sequence[str]) -> Iterator[Server]:
     """Serve a model, on loopback and on free ports, without settings of this machine. None: the bundled model."""
     clean = environment()
     variables = {name: clean.get(name) for name in {**os.environ, **clean}}
     with our_server(log, model, flags, variables) as process:
-        reader, known = Log(log), await ask(process.rest)
-        yield Server(process, reader, _ready(log), known)
+        events = (json.loads(line) for line in log.read_text().splitlines())
+        ready = next(event for event in events if event["event"] == "ready")
+        yield Server(process, Log(log), ready)
 
 
-def _ready(log: Path) -> dict[str, Any]:
-    """Return the log event `ready`."""
-    events = (json.loads(line) for line in log.read_text().splitlines())
-    return next(event for event in events if event["event"] == "ready")
+@asynccontextmanager
+async def started_server(log: Path, model: Path | None, flags: Sequence[str]) -> AsyncIterator[Server]:
+    """Serve a model like `serving`, and keep its answer to the known request."""
+    with serving(log, model, flags) as server:
+        yield replace(server, known=await ask(server.process.rest))
 
 
 async def quiet(server: Server, at: float, before: Sample) -> Sample:

@@ -32,11 +32,11 @@ def _row(part: Part, progress: Progress) -> tuple[str, ...]:
     common = progress.outcomes.most_common()
     shown = [f"{kind}: {count:,}" for kind, count in common[:_SHOWN_OUTCOMES]]
     if others := sum(count for _, count in common[_SHOWN_OUTCOMES:]):
-        shown.append(f"other: {others:,}")
+        shown.append(f"others: {others:,}")
     return (
         f"`{part.name}`: {part.title}",
         f"{progress.tried:,}",
-        ", ".join(shown),
+        "; ".join(shown),
         f"{progress.steady:,}",
         _growth(progress),
         str(len(progress.failures)),
@@ -47,7 +47,7 @@ def _row(part: Part, progress: Progress) -> tuple[str, ...]:
 def _growth(progress: Progress) -> str:
     measured = [grown for grown in progress.growth if grown.last is not None]
     if not measured:
-        return "-"
+        return "not measured"
     worst = max(measured, key=lambda grown: grown.samples)
     return f"{worst.memory:+.0f} MiB, {worst.threads:+.0f} threads, {worst.descriptors:+.0f} descriptors"
 

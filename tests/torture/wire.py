@@ -46,7 +46,7 @@ class Received:
     """How a conversation ended."""
 
     closed: bool
-    """False if the time was up: the server had neither closed the connection nor sent all that was waited for."""
+    """False if the time was up: the server had neither closed the connection nor answered."""
     unsent: bool
     """True if the server closed before all was sent."""
 

@@ -1,4 +1,4 @@
-"""Parts grpc and admin: all methods of the server, with messages, metadata, streams and HTTP/2 frames of all kinds.
+"""Parts grpc and admin: all methods of the gRPC server, with any messages, metadata, streams and HTTP/2 frames.
 
 methods     all methods of a port, by reflection
 messages    valid messages of any type

@@ -158,7 +158,7 @@ async def _write(call: Any, case: CallCase) -> None:
 async def _read(call: Any, received: list[bytes]) -> None:
     with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
         async for message in call:
-            received.append(message)  # noqa: PERF401 - those before an error count too
+            received.append(message)  # noqa: PERF401 - those that arrive before an error are kept
 
 
 def _problem(

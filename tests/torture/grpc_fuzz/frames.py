@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
+from rerank.v1 import rerank_pb2 as pb
 from support.http2 import PREFACE, START, frame, message
 from torture.grpc_fuzz.case import FramesCase
 from torture.part import Outcome
@@ -13,7 +14,7 @@ from torture.wire import Received, Step
 _DATA, _HEADERS, _PRIORITY, _RST, _SETTINGS, _PUSH, _PING, _GOAWAY, _WINDOW, _CONTINUATION = range(10)
 _END_STREAM, _ACK, _END_HEADERS, _PADDED, _HAS_PRIORITY = 1, 1, 4, 8, 0x20
 _METHOD = "/rerank.v1.Rerank/Rerank"
-_REQUEST = bytes.fromhex("0a0131") + bytes.fromhex("1a050a0331203212030a0133")
+_REQUEST = pb.RerankRequest(query="1", documents=[pb.Document(text="1 2"), pb.Document(text="3")]).SerializeToString()
 _STATUS = re.compile(rb"grpc-status[\x01\x02]([0-9]{1,2})")
 """A status, as gRPC's core writes the first one of a connection: literal, and without Huffman's code."""
 _WRONG = {b"2": "UNKNOWN", b"13": "INTERNAL", b"15": "DATA_LOSS"}

@@ -5,6 +5,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from rerank_service.api.http.body import JsonBody
 from rerank_service.api.http.dialects.contract import Dialect
 from torture.values import TEXTS
 
@@ -20,7 +21,7 @@ def plain_body(rng: Random, dialect: Dialect) -> dict[str, Any]:
 def full_body(rng: Random, dialect: Dialect) -> dict[str, Any]:
     """Return a plain body with some optional fields. Most are accepted."""
     body = plain_body(rng, dialect)
-    schema = _schema(dialect)  # type: ignore[arg-type]  # dialects are frozen
+    schema = _schema(dialect.request_type)
     others = [name for name in schema["properties"] if name not in body]
     for name in rng.sample(others, min(len(others), rng.randrange(4))):
         body[name] = _valid(rng, schema["properties"][name], schema.get("$defs", {}))
@@ -43,9 +44,8 @@ def _varied(rng: Random, content: Any) -> Any:
 
 
 @cache
-def _schema(dialect: Dialect) -> dict[str, Any]:
-    schema: dict[str, Any] = dialect.request_type.model_json_schema()
-    return schema
+def _schema(body: type[JsonBody]) -> dict[str, Any]:
+    return body.model_json_schema()
 
 
 def _valid(rng: Random, schema: dict[str, Any], definitions: dict[str, Any]) -> Any:

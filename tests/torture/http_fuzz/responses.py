@@ -53,7 +53,7 @@ class ResponseReader:
 
     def close(self) -> None:
         """The server has closed: a response without a length is complete, any other one is not."""
-        if self._connection is not None:
+        if self._connection is not None and not self.malformed:
             try:
                 self._connection.receive_data(b"")
                 self._events()

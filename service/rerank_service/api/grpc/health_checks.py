@@ -5,25 +5,27 @@ reads nothing would stop every change of the status, and with it the shutdown.
 """
 
 import asyncio
+from typing import Any, TypeAlias
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
-_Context = grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, HealthCheckResponse]
+Status: TypeAlias = health_pb2.HealthCheckResponse
+_UNKNOWN = Status.SERVICE_UNKNOWN
+_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class HealthChecks(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # has no types
     """The status of each service by name. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._statuses: dict[str, HealthCheckResponse.ServingStatus.ValueType] = {}
+        self._statuses: dict[str, int] = {}
         self._changed = asyncio.Event()
         """Set at the next change, and then replaced."""
 
-    def set(self, service: str, status: HealthCheckResponse.ServingStatus.ValueType) -> None:
-        """Set the status of a service. SERVICE_UNKNOWN removes it."""
+    def set(self, service: str, status: int) -> None:
+        """Set the status of a service, a `ServingStatus`. SERVICE_UNKNOWN removes it."""
         if status == _UNKNOWN:
             self._statuses.pop(service, None)
         else:

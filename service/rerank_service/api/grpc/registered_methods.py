@@ -46,6 +46,6 @@ def registered_server(
 ) -> grpc.aio.Server:
     """Return a server, to which services are added by `add_registered_method_handlers` only. `unknown_method` handles
     the calls of all other methods."""
-    server: grpc.aio.Server = _Server(options)  # type: ignore[assignment]  # the stubs do not know the base class
+    server: grpc.aio.Server = _Server(options)  # type: ignore[assignment]  # grpc.aio.Server, under its private name
     server.add_registered_method_handlers(_ANY_SERVICE, {_ANY_METHOD: unknown_method})
     return server

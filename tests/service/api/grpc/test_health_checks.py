@@ -30,8 +30,8 @@ async def test_invalid_bytes_are_an_invalid_argument(
     """grpc.aio alone would respond with UNKNOWN, and log a traceback. HealthListRequest has no field: the last bytes
     are valid there."""
     async with grpc.aio.insecure_channel(edges.address) as channel:
-        messages: Any = iter([data])
-        call: Any = channel.stream_stream(method)(messages)
+        sent: Any = iter([data])
+        call: Any = channel.stream_stream(method)(sent)
         if method.endswith("List") and data == b"\x0a\x01\xff":
             assert await call.read()
         else:

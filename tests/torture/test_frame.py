@@ -1,0 +1,141 @@
+"""The frame of the campaign: inputs are repeatable, an interrupted part continues, and faults are found."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from torture.__main__ import main
+from torture.grpc_fuzz.case import case_of as grpc_case_of
+from torture.grpc_fuzz.frames import random_frames
+from torture.grpc_fuzz.part import ADMIN
+from torture.http_fuzz.case import HttpCase
+from torture.http_fuzz.case import case_of as http_case_of
+from torture.http_fuzz.oracle import judge
+from torture.http_fuzz.paths import all_paths
+from torture.http_fuzz.protocol import random_bytes
+from torture.http_fuzz.request import random_request
+from torture.http_fuzz.responses import ResponseReader
+from torture.part import Outcome, Part
+from torture.part_run import PartRun, RunOptions
+from torture.progress import ProgressFiles
+from torture.resources import Sample, growth
+from torture.summary import as_table, write_page
+from torture.wire import Received, Step
+
+_COUNT = 150
+
+
+@pytest.mark.parametrize("make", [random_request, random_bytes])
+def test_http_inputs_depend_on_their_number_only(make: Callable[[Random], HttpCase]) -> None:
+    """And survive a file."""
+    for number in range(_COUNT):
+        case = make(Random(number))
+        assert case == make(Random(number))
+        assert http_case_of(json.loads(json.dumps(case.as_json()))) == case
+
+
+def test_frames_depend_on_their_number_only() -> None:
+    """And survive a file."""
+    for number in range(_COUNT):
+        case = random_frames(Random(number))
+        assert grpc_case_of(json.loads(json.dumps(case.as_json()))) == case
+
+
+def test_all_paths_of_the_server_are_tried() -> None:
+    """Those that rank, look-ups, pages and metrics."""
+    paths = {path.path for path in all_paths()}
+    assert paths >= {"/v1/rerank", "/model/{model:path}/invoke", "/v1/models", "/", "/metrics", "/health/ready"}
+
+
+_BODY = b'{"results": [{"index": 0, "relevance_score": 0.5}, {"index": 1, "relevance_score": 0.9}]}'
+
+
+@pytest.mark.parametrize(
+    ("response", "kind", "words"),
+    [
+        (b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n", "any", "the status is 500"),
+        (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 3\r\n\r\nbad", "any", "has the form of no dialect"),
+        (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "plain", "a valid request got 400"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(_BODY), _BODY), "any", "has the form of no dialect"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", "any", "the response is not complete"),
+        (b"no HTTP\r\n\r\n", "any", "the response is no valid HTTP"),
+        (b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", "any", "more requests than were sent"),
+        (b"", "any", "answered 0 of 1 requests"),
+    ],
+)
+def test_wrong_responses_are_found(response: bytes, kind: str, words: str) -> None:
+    """Of a request that must be answered."""
+    case = HttpCase(title="", steps=(Step(b"x"),), requests=(("POST", "/v1/rerank"),), kind=kind)  # type: ignore[arg-type]
+    reader = ResponseReader(["POST"], until_closed=False)
+    reader.feed(response)
+    assert words in judge(case, Received(closed=True, unsent=False), reader).problem
+
+
+def test_growth_is_that_of_the_second_half() -> None:
+    """The first half is warm-up."""
+    steady = [Sample(float(at), 500.0 if at > 20 else 10.0 * at, 10, 20) for at in range(200)]
+    assert growth(steady).problems() == []
+    leaking = [Sample(float(at), 100.0 + 2 * at, 10 + at // 10, 20 + at) for at in range(200)]
+    assert [problem.split()[0] for problem in growth(leaking).problems()] == ["memory", "threads", "descriptors"]
+    assert growth(leaking[:5]).problems() == []
+
+
+async def test_interrupted_part_continues(tmp_path: Path) -> None:
+    """From the last whole block. A failure has the command that repeats it."""
+    tried: list[int] = []
+
+    async def attempt(number: int) -> Outcome:
+        tried.append(number)
+        return Outcome("odd" if number % 2 else "even", "it is 7" if number == 7 else "", {"number": number})
+
+    async def run(part_run: PartRun) -> None:
+        await part_run.each(attempt)
+
+    part = Part(name="numbers", title="numbers", run=run, inputs=10, slice_inputs=5)
+    said: list[str] = []
+
+    def started(inputs: int) -> PartRun:
+        files = ProgressFiles(tmp_path)
+        options = RunOptions(seed=3, model=None, inputs=inputs, ends=time.monotonic() + math.inf, block=4)
+        return PartRun(part, options, files, files.load("numbers", 3), said.append)
+
+    await run(started(4))
+    assert tried == [0, 1, 2, 3]
+    second = started(10)
+    await run(second)
+    assert tried == list(range(10))
+    assert second.progress.outcomes == {"even": 5, "odd": 5}
+    [failure] = second.progress.failures
+    assert (failure.problem, failure.command) == ("it is 7", "make torture ONLY=numbers SEED=3 INPUT=7")
+    [kept] = (tmp_path / "failures").iterdir()
+    assert json.loads(kept.read_text())["case"] == {"number": 7}
+    assert "| `numbers`: numbers | 10 | even: 5; odd: 5 |" in as_table([(part, second.progress)])
+
+
+def test_page_keeps_what_is_around_the_table(tmp_path: Path) -> None:
+    """Only the block with the name is replaced."""
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- torture: parts -->\nold\n<!-- end -->\nb\n<!-- torture: other -->\nc\n<!-- end -->\n")
+    write_page(page, "parts", "new")
+    assert page.read_text().splitlines() == [
+        *("a", "<!-- torture: parts -->", "new", "<!-- end -->"),
+        *("b", "<!-- torture: other -->", "c", "<!-- end -->"),
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["--only", "nothing"], ["--input", "3"]])
+def test_wrong_arguments_are_rejected(arguments: list[str]) -> None:
+    """With status 2, before a server is started."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_part_of_the_admin_port_starts_it() -> None:
+    """Its inputs go to that port."""
+    assert "--admin-port" in ADMIN.flags
