@@ -101,7 +101,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit lowest-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock torture torture-slice lock clean
+.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,15 +113,6 @@ test: $(VENV)/.dev  ## run the tests (without torch)
 	$(BIN)/python $(PYTEST)
 
 check: lint type proto-drift proto-compat docs-drift project-check coverage  ## run all quick checks of CI
-
-# ONLY=http,grpc: some parts; MINUTES=…: stop earlier, the same SEED continues; FRESH=1: start again; INPUT=N: one input of one part;
-# REPLAY=FILE: an input that failed; MODEL=FOLDER: another bundle; KEEP=1: write the table to docs/reliability.md
-torture: $(VENV)/.dev  ## try to break the started server, for hours: make torture [ONLY=…] [MINUTES=…] [SEED=…] [FRESH=1] [INPUT=…] [REPLAY=…] [MODEL=…] [KEEP=1]
-	@PYTHONPATH=tests $(BIN)/python -m torture $(if $(ONLY),--only "$(ONLY)") $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
-	  $(if $(FRESH),--fresh) $(if $(INPUT),--input $(INPUT)) $(if $(MODEL),--model "$(MODEL)") $(if $(KEEP),--keep) $(if $(REPLAY),--replay "$(REPLAY)")
-
-torture-slice: $(VENV)/.dev  ## some thousand inputs of make torture, as CI tries them
-	@PYTHONPATH=tests $(BIN)/python -m torture --slice
 
 # The tests behind docs/reliability.md, with all stages of the long ones
 FAULT_TESTS := e2e/test_faults.py e2e/test_memory_limit.py e2e/test_cut_networks.py e2e/test_clock_jumps.py e2e/test_replicas.py service/test_kills.py service/test_rust_panics.py \

@@ -1,7 +1,19 @@
-"""Services with handlers of libraries, such as reflection: bounded in time, and with a status for invalid messages.
+"""Services of libraries that need no API key, health checks and reflection, with limits for strangers.
 
-Our own services have the deadline of the call (handlers.py). The generated handlers wait for a message without end, and
-an invalid one would be UNKNOWN, with a traceback in the log.
+Our own services check the key of a call before its message (handlers.py). These libraries wait for a message without
+end, take one of any size, and have calls that last as long as the connection. gRPC holds about 25 KiB for each call,
+and all that has arrived of a message. So without limits, one connection could cost gigabytes.
+
+| what | limit | then |
+|---|---|---|
+| size of a message | `_MAX_MESSAGE_BYTES` | INVALID_ARGUMENT |
+| time for a message | `timeout` | DEADLINE_EXCEEDED |
+| calls whose message has not arrived after `_PROMPT_SECONDS` | `_MAX_SLOW` in all | RESOURCE_EXHAUSTED |
+| calls on a connection | `_MAX_CONNECTION_CALLS` | RESOURCE_EXHAUSTED |
+| calls of reflection | `_MAX_STREAMS` in all | RESOURCE_EXHAUSTED |
+| watches of the health | `max_watches` in all | UNIMPLEMENTED: clients then take the server as healthy (gRFC A17) |
+
+Reason: docs/threat-model.md, "Costs of a stranger".
 """
 
 import asyncio
