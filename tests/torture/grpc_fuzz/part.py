@@ -121,7 +121,7 @@ GRPC = Part(
     title="calls and HTTP/2 frames to all methods of the gRPC server",
     run=_run_grpc,
     inputs=350_000,
-    slice_inputs=600,
+    slice_inputs=500,
     flags=_FLAGS,
     repeat=_repeat_grpc,
 )

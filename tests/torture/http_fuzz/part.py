@@ -49,7 +49,7 @@ HTTP = Part(
     title="HTTP requests and bytes to all paths of the REST server",
     run=_run,
     inputs=600_000,
-    slice_inputs=1000,
+    slice_inputs=700,
     flags=("--header-timeout", "5", "--progress-timeout", "5", "--rest-idle-timeout", "2"),
     repeat=_repeat,
 )
