@@ -80,13 +80,16 @@ class Callers:
         async with grpc.aio.insecure_channel(self._edges.address) as connected:
             channel: Any = connected
             tei = tei_grpc.RerankStub(channel)
-            for call in (
+            rerank: Any = channel.unary_unary("/rerank.v1.Rerank/Rerank")
+            unknown: Any = channel.unary_unary("/rerank.v1.Rerank/Unknown")
+            calls: list[Any] = [
                 tei.RerankStream(iter([stream_request("Jane", query="Jane")]), metadata=metadata),
                 tei.Rerank(unary_request(["Jane"], query="Jane"), metadata=metadata),
-                channel.unary_unary("/rerank.v1.Rerank/Rerank")(b"\x0a\x04Jane\xffJane", metadata=metadata),
-                channel.unary_unary("/rerank.v1.Rerank/Rerank")(b"\x0a\x05Jan\xff\xfe", metadata=metadata),
-                channel.unary_unary("/rerank.v1.Rerank/Unknown")(b"Jane", metadata=metadata),
-            ):
+                rerank(b"\x0a\x04Jane\xffJane", metadata=metadata),
+                rerank(b"\x0a\x05Jan\xff\xfe", metadata=metadata),
+                unknown(b"Jane", metadata=metadata),
+            ]
+            for call in calls:
                 with suppress(grpc.aio.AioRpcError):
                     await call
                 await self._other()
