@@ -1,4 +1,4 @@
-"""What strangers do to a started server, and what it costs the server's process."""
+"""Attacks of strangers on a started server, and their costs for the server's process."""
 
 import asyncio
 import os

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Match, Route
 
 import rerank_service
-from rerank_service.api.http.bounded_headers import BoundedHeaders
+from rerank_service.api.http.checked_headers import CheckedHeaders
 from rerank_service.api.http.cors import allow_origins
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.dialects.contract import Dialect, Exchange
@@ -77,7 +77,7 @@ def build_app(
     app.openapi = page  # type: ignore[method-assign]  # as FastAPI's documentation does, "Extending OpenAPI"
     # before the route of FastAPI, which would build and encode the page on the event loop
     app.router.routes.insert(0, Route(str(app.openapi_url), page.respond, include_in_schema=False))
-    app.add_middleware(BoundedHeaders)
+    app.add_middleware(CheckedHeaders)
     return app
 
 

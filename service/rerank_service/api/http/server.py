@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
-from rerank_service.api.http.bounded_headers import MAX_HEADER_BYTES
+from rerank_service.api.http.checked_headers import MAX_HEADER_BYTES
 from rerank_service.api.http.connection import LimitedConnection
 from rerank_service.api.http.counted_sockets import CountedListener
 from rerank_service.api.http.observed_app import ObservedApp

@@ -1,6 +1,7 @@
-"""Size of the target and the headers of a request."""
+"""Size of the target and the headers of a request, and the end of its body."""
 
 import asyncio
+import itertools
 from contextlib import suppress
 
 import pytest
@@ -54,3 +55,37 @@ async def test_error_has_the_form_of_all_errors(edges: Served) -> None:
     )
     assert response.json()["error"]["type"] == "request_too_large"
     assert response.json()["error"]["code"] == "headers_too_large"
+
+
+_SECOND = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+AMBIGUOUS = (
+    b"content-length: 4\r\ntransfer-encoding: chunked\r\n",
+    b"transfer-encoding: chunked\r\ncontent-length: 4\r\n",
+    b"content-length: 4\r\ncontent-length: 5\r\n",
+    b"content-length: 4, 5\r\n",
+    b"transfer-encoding: xchunked\r\n",
+    b"transfer-encoding: chunked, identity\r\n",
+    b"transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
+    b"transfer-encoding : chunked\r\n",
+    b"transfer-encoding:\x0bchunked\r\n",
+    b"content-length: +4\r\n",
+    b"content-length: 0x4\r\n",
+    b"content-length: 4\r\n 5\r\n",
+)
+"""Headers after which a proxy and a server may not agree where the body ends."""
+
+
+async def test_no_second_request_is_hidden_in_a_first_one(edges: Served) -> None:
+    """If the end of a body is ambiguous, the rest of the connection is not read."""
+    for version, headers in itertools.product((b"1.1", b"1.0"), AMBIGUOUS):
+        head = b"POST /v1/rerank HTTP/%s\r\nhost: x\r\nconnection: keep-alive\r\n" % version
+        reader, writer = await asyncio.open_connection("127.0.0.1", edges.http.base_url.port)
+        writer.write(head + headers + b"\r\n0\r\n\r\n" + _SECOND)
+        answer = b""
+        with suppress(ConnectionError):
+            answer = await reader.read()
+        writer.close()
+        assert answer.count(b"HTTP/1.1 ") == 1, headers
+        assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), headers
