@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import queue
 import re
 import signal
@@ -304,10 +305,31 @@ def test_log_shows_the_cores_and_whether_keys_are_required(
 
 
 def test_ctrl_c_ends_an_idle_server_with_status_0(start: Start, small_folder: Path) -> None:
-    """SIGINT has the effect of SIGTERM."""
-    server = start("--model", str(small_folder))
+    """SIGINT has the effect of SIGTERM. With --core-dumps, the limit of core dumps stays as it is."""
+    server = start("--model", str(small_folder), "--core-dumps")
+    assert _core_limit(server.popen.pid) == _core_limit(os.getpid())
     server.popen.send_signal(signal.SIGINT)
     assert server.ended() == 0
+
+
+def test_crash_shows_the_stack_and_no_text(start: Start, small_folder: Path) -> None:
+    """Nothing is written to a core dump, on any system."""
+    server = start("--model", str(small_folder))
+    assert _core_limit(server.popen.pid) == "0"
+    assert Path(f"/proc/{server.popen.pid}/coredump_filter").read_text() == "00000000\n"
+    httpx.post(f"{server.rest}/v2/rerank", json={"query": "Jane Doe", "documents": ["Jane Doe"]}, timeout=60)
+    server.popen.send_signal(signal.SIGABRT)
+    assert server.ended() == -signal.SIGABRT
+    assert server.popen.stderr is not None
+    logged = server.popen.stderr.read()
+    assert "Fatal Python error: Aborted" in logged
+    assert "Jane" not in logged
+
+
+def _core_limit(pid: int) -> str:
+    """Return the soft limit of core dumps of a process."""
+    (line,) = (line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max core"))
+    return line.split()[4]
 
 
 def test_signal_after_the_end_keeps_status_0(start: Start, small_folder: Path) -> None:
