@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
 from rerank_service.api.http.checked_headers import MAX_HEADER_BYTES
@@ -23,7 +23,6 @@ from rerank_service.api.tcp_sockets import listening_sockets
 from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_end
 
 _ORIGIN = re.compile(r"^https?://[^/]*", re.IGNORECASE)
-_BOTH_LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
 class _Server(uvicorn.Server):
@@ -137,9 +136,6 @@ class _TidyRequests:
 
     Serves HEAD as GET: uvicorn sends no body to a HEAD request. Serves `http://HOST/v1/rerank`, the absolute form of a
     target, as `/v1/rerank` (RFC 9112, 3.2.2).
-
-    Closes the connection after a request with Content-Length and Transfer-Encoding (RFC 9112, 6.1): a proxy in front
-    may have read another end of it, and would take what follows for a request of somebody else.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -150,18 +146,5 @@ class _TidyRequests:
             path = _ORIGIN.sub("", scope["path"])
             tidy = "/" + "/".join(part for part in path.split("/") if part)
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            if {name for name, _ in scope["headers"]} >= _BOTH_LENGTHS:
-                send = _closing(send)
             scope = {**scope, "method": method, "path": tidy, "raw_path": tidy.encode()}
         await self._app(scope, receive, send)
-
-
-def _closing(send: Send) -> Send:
-    """Return a `send` whose response closes the connection."""
-
-    async def send_closing(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-        await send(message)
-
-    return send_closing
