@@ -10,6 +10,7 @@ from typing import Any
 import brotli
 from pydantic import TypeAdapter, ValidationError
 
+from rerank_service.api.http.dialects import all_dialects
 from rerank_service.api.http.errors import ErrorBody
 from torture.http_fuzz.case import HttpCase
 from torture.http_fuzz.paths import FuzzedPath, all_paths, field_names
@@ -101,7 +102,7 @@ def _names(path: str) -> set[str]:
 @cache
 def _error_types(path: str, status: int) -> tuple[TypeAdapter[Any], ...]:
     kinds: list[Any] = [ErrorBody]
-    for dialect in _path(path).dialects:
+    for dialect in _path(path).dialects if path else all_dialects():  # a path of any form may be that of a dialect
         declared = dialect.error_types.get(status)
         kinds += [declared] if declared is not None else dialect.error_types.values()
     return tuple(TypeAdapter(kind) for kind in kinds)

@@ -8,7 +8,8 @@ Reason: docs/decisions/0067-registered-methods.md.
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -49,3 +50,18 @@ def registered_server(
     server: grpc.aio.Server = _Server(options)  # type: ignore[assignment]  # grpc.aio.Server, under its private name
     server.add_registered_method_handlers(_ANY_SERVICE, {_ANY_METHOD: unknown_method})
     return server
+
+
+@asynccontextmanager
+async def ending_with(server: grpc.aio.Server) -> AsyncIterator[None]:
+    """Cancel the block and raise the error if the server ends by a fault. A process that serves REST only, and looks
+    healthy there, must not go on. The block stops the server before its end."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            ended = tasks.create_task(server.wait_for_termination())
+            try:
+                yield
+            finally:
+                ended.cancel()
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

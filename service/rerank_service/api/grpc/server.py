@@ -16,7 +16,7 @@ from rerank_service.api.grpc.library_log import hide_lines_caused_by_clients
 from rerank_service.api.grpc.observed_calls import unknown_method
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.grpc.reflection import add_reflection
-from rerank_service.api.grpc.registered_methods import registered_server
+from rerank_service.api.grpc.registered_methods import ending_with, registered_server
 from rerank_service.api.request_observation import Observing
 
 LIVENESS = "live"
@@ -135,7 +135,10 @@ async def listening(
     await server.start()
     await edge.set_ready(ready=False)
     checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
-    try:
-        yield edge
-    finally:
-        await edge.stop(1.0)  # time to send the status of cancelled calls; no effect if the server is stopped already
+    async with ending_with(server):
+        try:
+            yield edge
+        finally:
+            await edge.stop(
+                1.0
+            )  # time to send the status of cancelled calls; no effect if the server is stopped already
