@@ -149,9 +149,9 @@ async def test_broken_handshakes_end_and_harm_nobody(
 async def test_hello_may_come_byte_by_byte(served: TlsServed, pems: Pems) -> None:
     """The server answers it: networks cut messages anywhere."""
     hello = _hello()
-    for port in (served.grpc_port, served.rest_port):
-        answer = await _ended(port, (hello[at : at + 1] for at in range(len(hello))))
-        assert answer[:1] == bytes([_HANDSHAKE])
+    ports, parts = (served.grpc_port, served.rest_port), [hello[at : at + 1] for at in range(len(hello))]
+    answers = await asyncio.gather(*(_ended(port, parts) for port in ports))
+    assert [answer[:1] for answer in answers] == [bytes([_HANDSHAKE])] * 2
     await _still_served(served, pems.ca)
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rerank_service.api.grpc.bounded_services import _Calls
 from support.http2 import START_WITH_LARGE_WINDOWS, frames, headers, message
 from support.running import Running, Served, served
 from support.tls import OWN_CONNECTION
@@ -28,8 +29,8 @@ async def _channel(address: str) -> AsyncIterator[_Channel]:
 
 def _call(channel: _Channel, method: str, *messages: bytes) -> Any:
     """Begin a call of any kind."""
-    sent: Any = iter(messages)
-    return channel.stream_stream(method)(sent)
+    begin: Any = channel.stream_stream(method)
+    return begin(iter(messages))
 
 
 async def _watched(channel: _Channel) -> Any:
@@ -128,24 +129,24 @@ def _ended(received: bytes) -> set[int]:
     return {stream for kind, stream, _ in whole if kind == 1}
 
 
-async def test_reflections_are_few(core: Running) -> None:
-    """On all connections together."""
-    async with served(core) as edges, AsyncExitStack() as stack:
-        channels = [await stack.enter_async_context(_channel(edges.address)) for _ in range(4)]
-        calls = []
-        for number in range(100):
-            asking: Any = _asking(asyncio.Event())
-            call: Any = channels[number % 4].stream_stream(_INFO)(asking)
-            assert await call.read() is not grpc.aio.EOF
-            calls.append(call)
-        other = _call(await stack.enter_async_context(_channel(edges.address)), _INFO, b"")
-        assert await other.code() is _EXHAUSTED
-        assert await _is_served(edges)
-        for call in calls:
-            call.cancel()
+async def test_reflections_are_few() -> None:
+    """On all connections together. An end makes room."""
+    calls = _Calls(max_watches=10)
+    with ExitStack() as open_calls:
+        first = [open_calls.enter_context(calls.counted(f"ipv4:10.0.0.1:{n}", "stream")) for n in range(100)]
+        assert first == [None] * 100
+        with calls.counted("ipv4:10.0.0.2:1", "stream") as refusal:
+            assert refusal == (_EXHAUSTED, "The server has 100 calls of reflection: try later.")
+        with calls.counted("ipv4:10.0.0.2:1", "unary") as refusal:
+            assert refusal is None
+    with calls.counted("ipv4:10.0.0.2:1", "stream") as refusal:
+        assert refusal is None
+    assert not calls._by_connection
+    assert not calls._by_kind
 
 
-async def _asking(end: asyncio.Event) -> AsyncIterator[bytes]:
-    """Ask for the list of services, and then nothing more."""
-    yield b"\x3a\x00"
-    await end.wait()
+async def test_clients_of_a_unix_socket_are_not_one_connection() -> None:
+    """They have no address, and are on this machine."""
+    calls = _Calls(max_watches=100)
+    with ExitStack() as open_calls:
+        assert not any(open_calls.enter_context(calls.counted("unix:", "watch")) for _ in range(100))
