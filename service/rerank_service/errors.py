@@ -57,15 +57,6 @@ _HTTP_STATUS = {
 }
 
 
-_EXCERPT_CHARS = 100
-"""gRPC sends messages in headers, whose size is limited."""
-
-
-def excerpt(text: str) -> str:
-    """Return the beginning of a caller's text, short enough for an error message."""
-    return text if len(text) <= _EXCERPT_CHARS else f"{text[:_EXCERPT_CHARS]}…"
-
-
 class RequestError(Exception):
     """A request cannot be answered. `str(error)` is the message for the caller."""
 
@@ -307,13 +298,3 @@ class ExtraMissing(OperatorError):
     def __init__(self, missing: str, extra: str) -> None:
         """`missing` is a package, `extra` the extra that installs it."""
         super().__init__(f"{missing} is not installed. Install the extra {extra}: {install_command(extra)}")
-
-
-def one_line(error: BaseException | str) -> str:
-    """Return the message of an error, or another text, in one line. Characters that do not print are escaped."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    return line if line.isprintable() else "".join(map(_printable, line))
-
-
-def _printable(char: str) -> str:
-    return char if char.isprintable() else ascii(char)[1:-1]

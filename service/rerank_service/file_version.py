@@ -10,6 +10,6 @@ def file_version(path: Path) -> FileVersion:
     """Return the version of a file, from its status. Links are followed, as Kubernetes swaps them."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -3,6 +3,7 @@
 import pytest
 from grpc import StatusCode
 
+from rerank_service.error_text import excerpt, one_line
 from rerank_service.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -21,8 +22,6 @@ from rerank_service.errors import (
     UnknownModel,
     UnknownRoute,
     UnsupportedCoding,
-    excerpt,
-    one_line,
 )
 from rerank_service.lifecycle.model_control_errors import (
     AdminKeyRequired,

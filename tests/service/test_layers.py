@@ -34,11 +34,11 @@ LAYERS = (
     ("settings", "observability"),
     "settings_errors",
     (
+        "error_text",
         "file_version",
         "installation",
         "json_types",
         "long_work",
-        "rust_panic",
         "progress",
         "quantities",
         "rust_panics",

@@ -6,7 +6,7 @@ from rerank_export.gate.drift import Drift
 from rerank_export.gate.invariance import Invariance
 from rerank_export.gate.tolerance import Tolerance
 from rerank_export.variants.variant_graphs import BundleGraph
-from rerank_service.errors import excerpt
+from rerank_service.error_text import excerpt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
 from rerank_service.encoding.template import Template
 from rerank_service.engine.graph_io import INPUTS
-from rerank_service.errors import excerpt
+from rerank_service.error_text import excerpt
 from rerank_service.scheduling.batching import Batch
 
 _BATCH_TOKENS = 2048

@@ -21,7 +21,7 @@ from rerank_export.source.model_source import ModelSource
 from rerank_export.variants.int8_sensitivity import SAMPLE_DOCUMENT_TOKENS, SAMPLE_QUERIES, Sensitivity
 from rerank_export.variants.precisions import FP16, FP32, INT8
 from rerank_export.variants.variant_graphs import BundleGraph, Fp16Graphs, fp16_graphs, int8_graphs
-from rerank_service.errors import excerpt
+from rerank_service.error_text import excerpt
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.golden_pairs import GoldenPair
 from rerank_service.models.manifest import Manifest, Variant

@@ -14,7 +14,7 @@ from rerank_export.scoring.recipe_choice import recipe_named
 from rerank_export.scoring.recipes import RECIPES
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
-from rerank_service.errors import excerpt
+from rerank_service.error_text import excerpt
 
 NONE = "none"
 """The value of --template for the tokenizer's own format of a pair."""

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from rerank_service.api.client_address import TrustedProxies
 from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, KeepingReader, RankingObservation
-from rerank_service.errors import DeadlinePassed, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import DeadlinePassed
 from rerank_service.observability.request_record import (
     OTHER,
     Failure,

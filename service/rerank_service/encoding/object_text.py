@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rerank_service.encoding.yaml_text import yaml_text
-from rerank_service.errors import InvalidRequest, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import InvalidRequest
 from rerank_service.quantities import counted
 from rerank_service.surrogates import parse_json
 

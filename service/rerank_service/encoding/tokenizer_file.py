@@ -6,7 +6,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from rerank_service.errors import BundleInvalid, one_line
+from rerank_service.error_text import one_line
+from rerank_service.errors import BundleInvalid
 from rerank_service.rust_panics import panics_as_errors
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from rerank_service.engine import native_log
 from rerank_service.engine.graph_io import GraphIO
-from rerank_service.errors import BundleInvalid, one_line
+from rerank_service.error_text import one_line
+from rerank_service.errors import BundleInvalid
 
 # onnxruntime sends telemetry to Microsoft unless this is set before its import (onnxruntime, docs/Privacy.md)
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

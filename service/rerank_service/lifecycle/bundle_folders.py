@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank_service.errors import BundleInvalid, InvalidRequest, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.lifecycle.model_control_errors import FolderNotAllowed, LoadFailed
 from rerank_service.models.bundle import is_ignored
 from rerank_service.models.files import MANIFEST, TOKENIZER

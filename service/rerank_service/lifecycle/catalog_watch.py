@@ -15,7 +15,8 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.errors import OperatorError, one_line
+from rerank_service.error_text import one_line
+from rerank_service.errors import OperatorError
 from rerank_service.file_version import FileVersion, file_version
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.model_manager import ModelManager

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from rerank_service.errors import NotReady, OperatorError, UnknownModel, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import NotReady, OperatorError, UnknownModel
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.entry_facts import all_described, described
 from rerank_service.lifecycle.leaving_models import LeavingModels

@@ -14,7 +14,8 @@ from typing import Any
 import structlog
 
 from rerank_service.engine.process_memory import return_free_memory
-from rerank_service.errors import NotReady, OperatorError, one_line
+from rerank_service.error_text import one_line
+from rerank_service.errors import NotReady, OperatorError
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.managed_model import ManagedModel, Operation
 from rerank_service.lifecycle.model_capacity import ModelCapacity

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from rerank_service.errors import MemoryTooSmall, NotReady, RequestError, one_line
+from rerank_service.error_text import one_line
+from rerank_service.errors import MemoryTooSmall, NotReady, RequestError
 from rerank_service.lifecycle.model_control_errors import LoadFailed, NoMemory
 from rerank_service.lifecycle.model_operations import Outcome
 

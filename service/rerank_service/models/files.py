@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rerank_service.errors import BundleInvalid, excerpt, one_line
+from rerank_service.error_text import excerpt, one_line
+from rerank_service.errors import BundleInvalid
 from rerank_service.quantities import counted
 
 STARTER = Path(__file__).parent / "starter"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.kinds import Precision
-from rerank_service.errors import BundleInvalid, InvalidRequest, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.golden_pairs import GoldenPair, read_golden_pairs
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning.throughput import logits

@@ -5,7 +5,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rerank_service.errors import BundleInvalid, one_line
+from rerank_service.error_text import one_line
+from rerank_service.errors import BundleInvalid
 from rerank_service.models.files import is_lfs_pointer
 
 if TYPE_CHECKING:

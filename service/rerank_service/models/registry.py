@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
-from rerank_service.errors import NotReady, UnknownModel, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import NotReady, UnknownModel
 from rerank_service.models.hosted_patterns import HostedPatterns
 from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.served_model import ModelInfo, ServedModel

@@ -9,7 +9,8 @@ import numpy as np
 
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.errors import BundleInvalid, one_line
+from rerank_service.error_text import one_line
+from rerank_service.errors import BundleInvalid
 from rerank_service.models.files import AGAIN
 from rerank_service.scheduling.batching import BatchLimits, collate
 from rerank_service.scheduling.cost_model import CostModel

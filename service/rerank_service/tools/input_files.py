@@ -12,7 +12,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
-from rerank_service.errors import FileInvalid, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import FileInvalid
 from rerank_service.quantities import counted
 from rerank_service.surrogates import decode_text, repair_json
 from rerank_service.tools.tables.opening import is_gzip

@@ -16,7 +16,7 @@ from opentelemetry.semconv.attributes import (
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from rerank_service.errors import excerpt
+from rerank_service.error_text import excerpt
 from rerank_service.observability.request_record import OTHER, RequestRecord, Texts
 
 Attributes = dict[str, AttributeValue]
@@ -46,7 +46,7 @@ def _grpc_call(record: RequestRecord) -> Attributes:
     # the package on the index has these names in a module that may change in any release
     attributes: Attributes = {"rpc.system.name": "grpc", "rpc.method": record.route}
     if record.route == OTHER:
-        attributes |= {"rpc.method": _OTHER, "rpc.method_original": record.call}
+        attributes["rpc.method"] = _OTHER  # its name is not known (api/grpc/registered_methods.py)
     return attributes
 
 

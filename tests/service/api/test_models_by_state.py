@@ -100,11 +100,9 @@ async def test_health_of_each_model(edges: Served) -> None:
         await edges.grpc.set_ready(ready=True, models={"a": True, "b": False})
         assert [await status(f"rerank.v1.Rerank/{name}") for name in "ab"] == ["SERVING", "NOT_SERVING"]
         await edges.grpc.set_ready(ready=False, models={"a": True})
-        assert [await status(name) for name in ("", "rerank.v1.Rerank/a", "rerank.v1.Rerank/b")] == [
-            "NOT_SERVING",
-            "NOT_SERVING",
-            "SERVICE_UNKNOWN",
-        ]
+        assert [await status(name) for name in ("", "rerank.v1.Rerank/a")] == ["NOT_SERVING", "NOT_SERVING"]
+        with pytest.raises(grpc.aio.AioRpcError, match="NOT_FOUND"):
+            await status("rerank.v1.Rerank/b")
 
 
 def test_states_have_one_name_everywhere() -> None:

@@ -268,7 +268,7 @@ async def test_unknown_grpc_method_has_a_span(parts: Traced) -> None:
             await channel.unary_unary("/nowhere.Jane/Jane")(empty)
     span, _ = await parts.request()
     assert (span.name, span.is_error) == ("grpc", True)
-    assert (span.attributes["rpc.method"], span.attributes["rpc.method_original"]) == ("_OTHER", "nowhere.Jane/Jane")
+    assert (span.attributes["rpc.method"], "rpc.method_original" in span.attributes) == ("_OTHER", False)
     assert (span.attributes["rpc.response.status_code"], span.attributes["error.type"]) == (
         "UNIMPLEMENTED",
         "unknown_route",

@@ -13,7 +13,8 @@ from google.protobuf.message import Message
 from rerank.v1 import admin_pb2 as pb
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.handlers import Call, Service
-from rerank_service.errors import InvalidRequest, RequestError, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.bundle_folders import AvailableBundle, BundleFolders
 from rerank_service.lifecycle.model_control import ModelControl, ModelStatus

@@ -35,7 +35,7 @@ class ClientMessages:
 
     def __init__(self, messages: AsyncIterator[bytes], context: Context, metadata: Mapping[str, str]) -> None:
         """`metadata` is that of the call."""
-        self._messages = aiter(messages)
+        self._messages = messages
         self._context = context
         agent = metadata.get("user-agent", "")
         self._loses_status = _LOSES_STATUS in agent and _KEEPS_STATUS not in agent

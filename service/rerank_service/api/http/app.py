@@ -25,7 +25,8 @@ from rerank_service.api.http.openapi import openapi_page
 from rerank_service.api.http.openapi_tags import HEALTH
 from rerank_service.api.http.playground.routes import FILES, Playground
 from rerank_service.api.http.routes import RerankRoutes, error_response
-from rerank_service.errors import Unauthenticated, UnknownRoute, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import Unauthenticated, UnknownRoute
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -13,7 +13,8 @@ from rerank_service.api.http.dialects.contract import Exchange
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.routes import error_response
-from rerank_service.errors import HeadersTooLarge, InvalidRequest, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import HeadersTooLarge, InvalidRequest
 from rerank_service.quantities import counted
 
 MAX_HEADER_BYTES = 64 * 1024

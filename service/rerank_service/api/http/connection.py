@@ -25,7 +25,8 @@ from rerank_service.api.http.errors import error_body
 from rerank_service.api.http.json_parts import dump_json
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
-from rerank_service.errors import MalformedHttp, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import MalformedHttp
 
 _ECHO = re.compile(r":? ?(bytearray\()?b['\"].*", re.DOTALL)
 """The sent bytes in an error of h11. They may be a secret, such as a malformed API key."""

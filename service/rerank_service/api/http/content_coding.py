@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import brotli
 
-from rerank_service.errors import InvalidRequest, UnsupportedCoding, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import InvalidRequest, UnsupportedCoding
 from rerank_service.quantities import counted
 
 if sys.version_info >= (3, 14):

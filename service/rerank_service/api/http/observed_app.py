@@ -14,7 +14,7 @@ from rerank_service.api.http.metrics_route import METRICS
 from rerank_service.api.http.playground.routes import FILES
 from rerank_service.api.request_id import request_id_from
 from rerank_service.api.request_observation import Observing, RequestObservation
-from rerank_service.errors import excerpt
+from rerank_service.error_text import excerpt
 from rerank_service.observability.request_record import OTHER
 
 UNOBSERVED = frozenset(

@@ -29,6 +29,7 @@ from rerank_service.api.http.server_timing import server_timing
 from rerank_service.api.ranking_headers import ranking_headers
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_observation import RequestObservation
+from rerank_service.error_text import excerpt
 from rerank_service.errors import (
     BodyTooSlow,
     InvalidRequest,
@@ -36,7 +37,6 @@ from rerank_service.errors import (
     RequestError,
     Unauthenticated,
     UnsupportedCoding,
-    excerpt,
 )
 from rerank_service.long_work import in_thread
 from rerank_service.models.registry import Registry

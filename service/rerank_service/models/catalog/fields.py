@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rerank_service.engine.kinds import Precision, Provider
-from rerank_service.errors import excerpt
+from rerank_service.error_text import excerpt
 from rerank_service.models.catalog.entry import Load
 from rerank_service.suggestion import suggestion
 from rerank_service.yaml_entries import Entries

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from rerank_service.errors import BundleInvalid, excerpt, one_line
+from rerank_service.error_text import excerpt, one_line
+from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_nodes import inner_graphs, load_graph
 
 if TYPE_CHECKING:

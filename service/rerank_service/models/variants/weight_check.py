@@ -8,7 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_service.errors import BundleInvalid, excerpt, one_line
+from rerank_service.error_text import excerpt, one_line
+from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_nodes import BITS, type_name
 from rerank_service.models.variants.external_weights import all_weights, ends_within, place, tensor_name
 from rerank_service.quantities import counted

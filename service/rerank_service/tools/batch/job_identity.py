@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from rerank_service.errors import excerpt
+from rerank_service.error_text import excerpt
 
 _ABSENT = "not set"
 

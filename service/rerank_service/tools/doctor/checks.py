@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from rerank_service.errors import OperatorError, one_line
+from rerank_service.error_text import one_line
+from rerank_service.errors import OperatorError
 from rerank_service.installation import install_command
 from rerank_service.tools.doctor.finding import Finding, wrong
 

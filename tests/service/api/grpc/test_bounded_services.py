@@ -49,7 +49,7 @@ async def _is_served(edges: Served) -> bool:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"\x0a\x8e\x20" + b"a" * 4110, "more than 4,096 bytes"), (b"\xff\xff", "not valid")],
+    [(b"\x0a\x8e\x20" + b"a" * 4110, "more than 4,096 bytes"), (b"\xff\xff", "not a valid message")],
     ids=["large", "invalid"],
 )
 async def test_wrong_messages_are_refused(edges: Served, content: bytes, words: str) -> None:

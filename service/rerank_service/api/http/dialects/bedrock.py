@@ -18,7 +18,8 @@ from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.field_types import Limit, Text, only
 from rerank_service.api.http.openapi_tags import RERANK
-from rerank_service.errors import InvalidRequest, RequestError, excerpt
+from rerank_service.error_text import excerpt
+from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest

@@ -1,0 +1,19 @@
+"""Text of others in errors and log lines: short enough, and in one line."""
+
+_EXCERPT_CHARS = 100
+"""gRPC sends messages in headers, whose size is limited."""
+
+
+def excerpt(text: str) -> str:
+    """Return the beginning of a caller's text, short enough for an error message."""
+    return text if len(text) <= _EXCERPT_CHARS else f"{text[:_EXCERPT_CHARS]}…"
+
+
+def one_line(error: BaseException | str) -> str:
+    """Return the message of an error, or another text, in one line. Characters that do not print are escaped."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if line.isprintable() else "".join(map(_printable, line))
+
+
+def _printable(char: str) -> str:
+    return char if char.isprintable() else ascii(char)[1:-1]
