@@ -124,6 +124,7 @@ coverage: $(VENV)/.dev  ## fail unless the tests of the modules in COVERED cover
 	$(BIN)/python -m pytest $(foreach name,$(COVERED),$(wildcard tests/service/$(dir $(name))test_$(notdir $(name)).py tests/service/$(name))) \
 	  $(foreach name,$(COVERED),--cov=rerank_service.$(subst /,.,$(name))) --cov-branch --cov-fail-under=100 --cov-report=term-missing
 
+lowest-test: export HYPOTHESIS_PROFILE := few
 lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest versions that pyproject.toml allows (Python 3.11)
 	$(LOWEST_VENV)/bin/python $(PYTEST) tests/proto/test_client.py tests/service
 

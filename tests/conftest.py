@@ -13,8 +13,10 @@ from rerank_service.models.files import STARTER
 from support.running import Running, Served, running, served
 from support.small import write_small_model
 
-# "ours" has the same examples each time, "nightly" new ones and more. Neither has a deadline, for slow machines
+# "ours" has the same examples each time, "few" a part of them, for other versions of packages, and "nightly" new ones
+# and more. None has a deadline, for slow machines
 settings.register_profile("ours", deadline=None, derandomize=True)
+settings.register_profile("few", deadline=None, derandomize=True, max_examples=10)
 settings.register_profile("nightly", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ours"))
 
