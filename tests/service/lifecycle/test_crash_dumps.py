@@ -13,7 +13,8 @@ document = "".join(("Jane ", "Doe"))
 _, hard = resource.getrlimit(resource.RLIMIT_CORE)
 resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 if sys.argv[1] == "prevented":
-    from rerank_service.lifecycle.crash_dumps import prevent_core_dumps
+    from rerank_service.lifecycle.crash_dumps import prevent_core_dumps, show_stacks_of_crashes
+    show_stacks_of_crashes()
     prevent_core_dumps()
 print(open("/proc/self/coredump_filter").read(), resource.getrlimit(resource.RLIMIT_CORE)[0])
 sys.stdout.flush()

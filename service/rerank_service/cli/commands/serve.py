@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import faulthandler
 import os
 import sys
 from contextlib import suppress
@@ -17,15 +16,14 @@ from rerank_service.installation import command_name
 
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.lifecycle.background import background_work_is_running
-    from rerank_service.lifecycle.crash_dumps import prevent_core_dumps
+    from rerank_service.lifecycle.crash_dumps import prevent_core_dumps, show_stacks_of_crashes
     from rerank_service.observability.event_loop import ObservedLoop
     from rerank_service.observability.logs import configure_logging, held_log
     from rerank_service.observability.unhandled_errors import log_unhandled_errors
     from rerank_service.server import Addresses, serve
 
     settings = given_settings(arguments)
-    if sys.__stderr__ is not None:
-        faulthandler.enable(sys.__stderr__)  # a crash of native code leaves the stacks of all threads there
+    show_stacks_of_crashes()
     if not settings.core_dumps:
         prevent_core_dumps()
     log = configure_logging(settings.log_format, settings.log_level, texts=settings.log_texts)
