@@ -18,7 +18,8 @@ _REQUEST = pb.RerankRequest(query="1", documents=[pb.Document(text="1 2"), pb.Do
 _STATUS = re.compile(rb"grpc-status[\x01\x02]([0-9]{1,2})")
 """A status, as gRPC's core writes the first one of a connection: literal, and without Huffman's code."""
 _WRONG = {b"2": "UNKNOWN", b"13": "INTERNAL", b"15": "DATA_LOSS"}
-_PAUSE = 0.05
+_PAUSE = 1.0
+"""Seconds in which the answer arrives. The client does not wait longer, nor any time after the answer."""
 
 
 def _field(name: bytes, value: bytes) -> bytes:
@@ -264,6 +265,11 @@ _CASES: tuple[Callable[[Random], FramesCase], ...] = (
 def random_frames(rng: Random) -> FramesCase:
     """Return frames of one of the kinds above."""
     return rng.choice(_CASES)(rng)
+
+
+def is_answered(data: bytes | bytearray) -> bool:
+    """Return whether the server has sent the status of a call."""
+    return _STATUS.search(data) is not None
 
 
 def judge_frames(case: FramesCase, received: Received, data: bytes) -> Outcome:

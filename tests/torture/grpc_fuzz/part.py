@@ -12,7 +12,7 @@ from rerank.v1 import admin_pb2 as admin_pb
 from rerank.v1 import admin_pb2_grpc as admin_grpc
 from torture.grpc_fuzz.calls import SECONDS, random_call, try_call
 from torture.grpc_fuzz.case import CallCase, FramesCase, case_of
-from torture.grpc_fuzz.frames import judge_frames, random_frames
+from torture.grpc_fuzz.frames import is_answered, judge_frames, random_frames
 from torture.grpc_fuzz.methods import Method, methods_of
 from torture.part import Case, Outcome, Part
 from torture.part_run import PartRun
@@ -47,7 +47,7 @@ class _Target:
 
         def feed(part: bytes) -> bool:
             received.extend(part)
-            return False
+            return is_answered(received)
 
         try:
             ended = await converse((host, int(port)), case.steps, feed)

@@ -56,6 +56,8 @@ class _Repair:
                 _, position = self._varint(position)
             elif kind == _DELIMITED:
                 length, position = self._varint(position)
+                if length > end - position:  # no position is so large, or the field ends after its message
+                    raise _Unreadable
                 self._delimited(descriptor.fields_by_number.get(tag >> 3), position, position + length, depth)
                 position += length
             elif kind in _FIXED_BYTES:

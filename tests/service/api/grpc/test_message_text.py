@@ -1,5 +1,6 @@
 """Repair of messages: only the strings change."""
 
+import pytest
 from google.protobuf import struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
@@ -61,3 +62,15 @@ def test_depth_and_number_of_fields_are_limited() -> None:
     assert repair_message(deep, struct_pb2.Value.DESCRIPTOR) is None
     many = b"\x30\x00" * (message_text._MAX_FIELDS + 1) + _damaged(pb.RerankRequest(query="\ufffd"))
     assert repair_message(many, _DESCRIPTOR) is None
+
+
+@pytest.mark.parametrize("length", [1, 2**31, 2**63 - 1, 2**63, 2**64 - 1])
+def test_field_that_is_longer_than_its_message_is_not_repaired(length: int) -> None:
+    """Also of a length that is no position in any text of Python."""
+    varint = bytes(length >> shift & 0x7F | 0x80 for shift in range(0, 63, 7)) + bytes([length >> 63])
+    damaged = _damaged(pb.RerankRequest(query="\ufffd"))
+    assert repair_message(damaged + b"\x0a" + varint, _DESCRIPTOR) is None
+    inner = b"\x0a" + varint
+    assert (
+        repair_message(damaged + b"\x12" + bytes([len(inner)]) + inner + b"\x0a\x03" + _SURROGATE, _DESCRIPTOR) is None
+    )
