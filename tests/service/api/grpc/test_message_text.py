@@ -70,7 +70,5 @@ def test_field_that_is_longer_than_its_message_is_not_repaired(length: int) -> N
     varint = bytes(length >> shift & 0x7F | 0x80 for shift in range(0, 63, 7)) + bytes([length >> 63])
     damaged = _damaged(pb.RerankRequest(query="\ufffd"))
     assert repair_message(damaged + b"\x0a" + varint, _DESCRIPTOR) is None
-    inner = b"\x0a" + varint
-    assert (
-        repair_message(damaged + b"\x12" + bytes([len(inner)]) + inner + b"\x0a\x03" + _SURROGATE, _DESCRIPTOR) is None
-    )
+    document = b"\x0a\x03" + _SURROGATE + b"\x0a" + varint
+    assert repair_message(b"\x1a" + bytes([len(document)]) + document, _DESCRIPTOR) is None
