@@ -1,7 +1,7 @@
 """Inputs that found a fault, one file each, with the expected outcome. They are tried first in each campaign, and in
 the tests.
 
-To add one, copy the file of out/torture/failures to corpus/PART/NAME.json, and write `title` (what it found) and
+To add one, copy the file of out/torture/failures to corpus/PART/NAME.json, and write `title` (the fault) and
 `expected` (kinds of outcomes, such as ["400"]) in place of `problem` and `command`.
 """
 

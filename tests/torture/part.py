@@ -14,7 +14,7 @@ Case = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to one input."""
+    """The outcome of one input."""
 
     kind: str
     """A few words for the table, such as `400` or `INVALID_ARGUMENT`."""
@@ -41,7 +41,7 @@ class Part:
 
     name: str
     title: str
-    """What the part does, for --help and for the table."""
+    """Work of the part, for --help and for the table."""
     run: Callable[["PartRun"], Coroutine[Any, Any, None]]
     """Try the inputs. It starts its server by `PartRun.server`, and gives each input to `PartRun.each`."""
     inputs: int

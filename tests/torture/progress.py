@@ -18,7 +18,7 @@ OUTPUT = ROOT / "out" / "torture"
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """What a part has done with one seed. Changed after each block of inputs."""
+    """Progress of a part with one seed. Changed after each block of inputs."""
 
     part: str
     seed: int

@@ -35,7 +35,7 @@ class Growth:
     last: Sample | None = None
 
     def problems(self) -> list[str]:
-        """Return what has grown too much. Too few samples have no problem."""
+        """Return a line for each resource that has grown too much. Too few samples have no problem."""
         if self.last is None:
             return []
         allowed = {"memory": 64 + 0.1 * self.last.memory, "threads": 4.0, "descriptors": 16.0}

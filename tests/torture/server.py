@@ -94,7 +94,7 @@ class Server:
             raise ServerEnded(f"the server ended with status {status}: {self.process.process.last_words()}")
 
     async def problems(self) -> list[str]:
-        """Return what is wrong with the server: not ready, another answer to the known request, errors in its log.
+        """Return the faults of the server: not ready, another answer to the known request, errors in its log.
 
         Raises:
             ServerEnded: it has ended.

@@ -19,7 +19,7 @@ _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 
 @dataclass(slots=True)
 class Steady:
-    """What happened to the requests."""
+    """Results of the requests."""
 
     correct: int = 0
     problems: list[str] = field(default_factory=list)

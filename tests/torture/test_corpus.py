@@ -14,7 +14,7 @@ from torture.server import Server, ask, serving
 
 _ENTRIES = {f"{part.name}-{name}": (part, entry) for part in PARTS for name, entry in entries(part.name).items()}
 _FLAGS = ("--header-timeout", "5", "--progress-timeout", "5", "--rest-idle-timeout", "1", "--admin-port", "0")
-"""Those of all parts, so that one server is enough."""
+"""Flags of all parts, so that one server is enough."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_entries_say_what_they_found() -> None:
 
 
 def test_wrong_outcome_is_a_problem() -> None:
-    """Of an input that is no failure by itself."""
+    """The input is no failure by itself."""
     entry = Entry(part="http", case={}, expected=("400",))
     assert entry.problem(Outcome("400")) == ""
     assert entry.problem(Outcome("200")) == "the outcome is 200, expected 400"

@@ -47,7 +47,7 @@ def test_frames_depend_on_their_number_only() -> None:
 
 
 def test_all_paths_of_the_server_are_tried() -> None:
-    """Those that rank, look-ups, pages and metrics."""
+    """Paths that rank, look-ups, pages and metrics."""
     paths = {path.path for path in all_paths()}
     assert paths >= {"/v1/rerank", "/model/{model:path}/invoke", "/v1/models", "/", "/metrics", "/health/ready"}
 
@@ -69,7 +69,7 @@ _BODY = b'{"results": [{"index": 0, "relevance_score": 0.5}, {"index": 1, "relev
     ],
 )
 def test_wrong_responses_are_found(response: bytes, kind: str, words: str) -> None:
-    """Of a request that must be answered."""
+    """The request must be answered."""
     case = HttpCase(title="", steps=(Step(b"x"),), requests=(("POST", "/v1/rerank"),), kind=kind)  # type: ignore[arg-type]
     reader = ResponseReader(["POST"], until_closed=False)
     reader.feed(response)

@@ -1,4 +1,4 @@
-"""An input of bytes for a socket: what is sent, with pauses and half-closes, and what came back."""
+"""An input of bytes for a socket: the steps of the client, with pauses and half-closes, and the end of the connection."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ def step_of(content: dict[str, Any]) -> Step:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """How a conversation ended."""
+    """The end of a conversation."""
 
     closed: bool
     """False if the time was up: the server had neither closed the connection nor answered."""

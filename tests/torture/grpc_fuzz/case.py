@@ -11,7 +11,7 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message of the client, and what the client does after it."""
+    """A message of the client, and the pause after it."""
 
     data: bytes
     times: int = 1

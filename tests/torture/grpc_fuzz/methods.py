@@ -17,7 +17,7 @@ class Method:
     """A method of a service."""
 
     path: str
-    """As in a call: `/rerank.v1.Rerank/Rerank`."""
+    """Name in a call, such as `/rerank.v1.Rerank/Rerank`."""
     request: Descriptor
     response: type[Message]
     streams_requests: bool

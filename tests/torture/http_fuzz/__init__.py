@@ -8,6 +8,6 @@ request     one HTTP request, and how it is framed
 protocol    bytes that are wrong or unusual HTTP
 case        an input, as it is sent and kept in files
 responses   reads responses strictly
-oracle      which outcomes are right
+oracle      judges the outcomes
 part        the part
 """

@@ -1,4 +1,4 @@
-"""One input of part http: the bytes that a client sends, and what is known about them."""
+"""One input of part http: the bytes that a client sends, and the facts that the oracle needs."""
 
 from dataclasses import dataclass
 from typing import Literal

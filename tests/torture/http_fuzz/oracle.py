@@ -1,4 +1,4 @@
-"""Which outcomes of an HTTP input are right."""
+"""Judge the outcomes of HTTP inputs."""
 
 import gzip
 import json

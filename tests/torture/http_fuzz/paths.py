@@ -31,7 +31,7 @@ class FuzzedPath:
     """With the placeholder of a model or a file, if it has one."""
     methods: tuple[str, ...]
     dialects: tuple[Dialect, ...]
-    """Those of a path that ranks; empty for any other path."""
+    """Dialects of a path that ranks; empty for any other path."""
 
     def filled(self, rng: Random) -> str:
         """Return the path with a name in place of the placeholder: mostly one that exists."""

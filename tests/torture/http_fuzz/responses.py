@@ -30,7 +30,7 @@ class ResponseReader:
         self.malformed = ""
         """Why the bytes are no HTTP response; empty if they are."""
         self.extra = b""
-        """What came after the last response."""
+        """Bytes after the last response."""
         self.received = 0
         """Number of bytes."""
         self._connection: h11.Connection | None = None
