@@ -33,6 +33,7 @@ from rerank_service.observability.unhandled_errors import log_unhandled_errors
 from rerank_service.scheduling.caller import Caller
 from rerank_service.settings import Settings
 from support.canaries import NAMES, canaries
+from support.http2 import START, headers
 from support.otlp import grpc_receiver
 from support.running import Running, Served, running, served
 from support.small import write_small_model
@@ -93,6 +94,17 @@ class Callers:
                 with suppress(grpc.aio.AioRpcError):
                     await call
                 await self._other()
+        await self._raw_call()
+
+    async def _raw_call(self) -> None:
+        """Make a call with a key that is not UTF-8, which no library sends. gRPC for Python would log it."""
+        host, _, port = self._edges.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(START + headers(1, "/rerank.v1.Rerank/Rerank", more={"authorization": b"Bearer Jane\xff"}))
+        while b"grpc-status" not in (await reader.read(65536) or b"grpc-status"):
+            pass
+        writer.close()
+        await self._other()
 
     async def _other(self) -> None:
         """Send a request of another caller, and keep all of its response."""

@@ -236,7 +236,7 @@ async def test_pipelined_header_injection_is_one_request(parts: Parts) -> None:
     for head in (b"GET /v1/models\r\nx: 1 HTTP/1.1", b"GET /v1/models\x0bx HTTP/1.1", b"GET /v1/\xff HTTP/1.1"):
         answer = await _raw(edges, head + b"\r\nhost: x\r\nconnection: close\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 400")
-        assert answer.count(b"HTTP/1.1 400") == 1
+        assert answer.count(b"HTTP/1.1 ") == 1
     assert await works(edges)
 
 
