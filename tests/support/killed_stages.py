@@ -44,7 +44,7 @@ def killed_stages(scenarios: Sequence[type[Scenario]], folder: Path) -> list[int
     run = [sys.executable, "-m", __name__, str(folder), *names]
     done = subprocess.run(run, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
-    return [int(line) for line in done.stdout.split()]
+    return [int(line) for line in done.stdout.splitlines() if line.isdigit()]  # the others are of the log
 
 
 def _stages(name: str, folder: Path) -> int:

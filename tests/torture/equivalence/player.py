@@ -50,7 +50,9 @@ class Player:
             else:
                 found = await answer(chosen.request, self.clients, {"x-request-id": request_id})
                 self.waited[request_id] += 1
-        except (httpx.HTTPError, grpc.aio.AioRpcError, ValueError) as error:
+        except (httpx.HTTPError, grpc.aio.AioRpcError, ValueError, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
             if _is_refusal(error):
                 self.gone.add(request_id)
                 return Outcome("refused")
@@ -81,9 +83,13 @@ class Player:
                 return None
             raise
         except grpc.aio.AioRpcError as error:
-            if error.code() in _LATE_CODES:
+            if error.code() in _LATE_CODES or _has_lost_status(error):
                 return None
             raise
+        except asyncio.CancelledError:  # how grpc.aio reports a deadline while it writes
+            if _is_cancelled():
+                raise
+            return None
         self.waited[request_id] += 1
         return found
 
@@ -106,14 +112,26 @@ def _scores(found: Any) -> int:
     return own + sum(_scores(value) for value in found.values())
 
 
-def _is_refusal(error: Exception) -> bool:
+def _is_cancelled() -> bool:
+    """Return whether this task is cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _has_lost_status(error: grpc.aio.AioRpcError) -> bool:
+    """Return whether grpc.aio replaced the status of a call that ended while it wrote (docs/decisions/0062-…). Before a
+    deadline of some milliseconds, the server has no time to prevent that."""
+    return error.code() is grpc.StatusCode.INTERNAL and error.details() == "Internal error from Core"
+
+
+def _is_refusal(error: BaseException) -> bool:
     """Return whether the server is too busy. A request of another client may have a short deadline that must hold."""
     if isinstance(error, grpc.aio.AioRpcError):
         return bool(error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
     return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == HTTPStatus.TOO_MANY_REQUESTS
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"HTTP {error.response.status_code}: {error.response.text[:300]}"
     if isinstance(error, grpc.aio.AioRpcError):
