@@ -37,7 +37,10 @@ async def _run(run: PartRun, *, cached: bool) -> None:
         player = Player(known, clients, swaps, cached)
         async with swapping(swaps, str(server.ready["admin"])):
             await run.each(
-                lambda number: player.play(number, run.random(number)), server=server, concurrency=_CONCURRENCY
+                lambda number: player.play(number, run.random(number)),
+                server=server,
+                concurrency=_CONCURRENCY,
+                beside=False,  # a request with a short deadline may make the server reject another one
             )
         for problem in await unfinished(server.process.process.log, player.waited, player.gone):
             run.fail(problem, "all")
