@@ -1,4 +1,4 @@
-"""An input of bytes for a socket: the steps of the client, with pauses and half-closes, and the end of all."""
+"""An input of bytes for a socket: the steps of a client, with pauses, and the end of the connection."""
 
 import asyncio
 import socket

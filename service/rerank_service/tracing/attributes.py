@@ -46,7 +46,7 @@ def _grpc_call(record: RequestRecord) -> Attributes:
     # the package on the index has these names in a module that may change in any release
     attributes: Attributes = {"rpc.system.name": "grpc", "rpc.method": record.route}
     if record.route == OTHER:
-        attributes["rpc.method"] = _OTHER  # its name is not known (api/grpc/registered_methods.py)
+        attributes["rpc.method"] = _OTHER
     return attributes
 
 
