@@ -124,9 +124,11 @@ coverage: $(VENV)/.dev  ## fail unless the tests of the modules in COVERED cover
 	$(BIN)/python -m pytest $(foreach name,$(COVERED),$(wildcard tests/service/$(dir $(name))test_$(notdir $(name)).py tests/service/$(name))) \
 	  $(foreach name,$(COVERED),--cov=rerank_service.$(subst /,.,$(name))) --cov-branch --cov-fail-under=100 --cov-report=term-missing
 
+# Without the tests of code that uses no package but numpy
 lowest-test: export HYPOTHESIS_PROFILE := few
 lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest versions that pyproject.toml allows (Python 3.11)
-	$(LOWEST_VENV)/bin/python $(PYTEST) tests/proto/test_client.py tests/service
+	$(LOWEST_VENV)/bin/python $(PYTEST) tests/proto/test_client.py tests/service \
+	  --ignore=tests/service/scheduling --ignore=tests/service/models/tuning --ignore=tests/service/test_kills.py
 
 # OLD: the tag or commit to upgrade from
 upgrade-test: $(VENV)/.dev  ## roll from an earlier version to this one under load, and back, without a lost call: make upgrade-test [OLD=TAG]

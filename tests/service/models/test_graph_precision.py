@@ -36,7 +36,8 @@ def _stored_as(kind: int, operator: str, *more: str) -> Edit:
             name, values = tensor.name, numpy_helper.to_array(tensor)
             if kind == TensorProto.INT4:
                 values = values.clip(0, 7)
-            tensor.CopyFrom(helper.make_tensor(f"stored.{name}", kind, values.shape, values.tolist()))
+            numbers = values.astype(int) if kind in (TensorProto.INT8, TensorProto.INT4) else values
+            tensor.CopyFrom(helper.make_tensor(f"stored.{name}", kind, values.shape, numbers.tolist()))
             model.graph.node.insert(0, helper.make_node(operator, [f"stored.{name}", *more], [name], **attributes))
         model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "scale"))
 
