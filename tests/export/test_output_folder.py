@@ -118,7 +118,8 @@ def test_model_inside_the_old_bundle_is_refused(
 
 
 def test_old_bundle_is_restored_if_the_move_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The move fails if another export writes there, or if the process is asked to end at that moment."""
+    """The move fails if another export writes there, or if the process is asked to end at that moment. The file system
+    cannot exchange two folders in one step."""
     out, built = tmp_path / "out", tmp_path / "work/bundle"
     built.mkdir(parents=True)
     out.mkdir()
@@ -131,6 +132,7 @@ def test_old_bundle_is_restored_if_the_move_fails(tmp_path: Path, monkeypatch: p
         return rename(self, target)
 
     monkeypatch.setattr(Path, "replace", stopped)
+    monkeypatch.setattr("rerank_export.bundle.output_folder._exchange", lambda first, second: False)
     with pytest.raises(SystemExit):
         replace_folder(built, out)
     assert [path.name for path in out.iterdir()] == ["old"]
