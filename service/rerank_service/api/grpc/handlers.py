@@ -135,7 +135,7 @@ class _Sender:
         self._writing.result()
 
     async def drop_rest(self) -> None:
-        """Drop what the client still sends, if it would lose the status of a call that ends before that."""
+        """Drop further messages of the client, if it would lose the status of a call that ends before them."""
         if self.received is not None:
             self.observation.received_bytes += await self.received.drop_rest()
 

@@ -8,7 +8,7 @@ Reason: docs/decisions/0067-registered-methods.md.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ _ANY_SERVICE = f"any.{uuid.uuid4().hex}"
 _ANY_METHOD = "Method"
 _ANY_PATH = f"/{_ANY_SERVICE}/{_ANY_METHOD}".encode()
 
-Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
+Handlers = dict[str, "grpc.RpcMethodHandler[Any, Any]"]
 
 
 class _AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]  # has no types

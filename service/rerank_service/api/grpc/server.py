@@ -123,7 +123,7 @@ async def listening(
     server = registered_server(_channel_arguments(options), unknown_method(observing, keys))
     for service in services:
         handlers = service.handlers(keys, options.default_timeout, observing)
-        server.add_registered_method_handlers(service.descriptor.full_name, dict(handlers))
+        server.add_registered_method_handlers(service.descriptor.full_name, handlers)
     checks = HealthChecks()
     message_timeout = min(options.header_timeout, options.default_timeout)
     bounded = BoundedServer(server, timeout=message_timeout, max_watches=options.max_connections)
@@ -139,6 +139,5 @@ async def listening(
         try:
             yield edge
         finally:
-            await edge.stop(
-                1.0
-            )  # time to send the status of cancelled calls; no effect if the server is stopped already
+            # time to send the status of cancelled calls; no effect if the server is stopped already
+            await edge.stop(1.0)
