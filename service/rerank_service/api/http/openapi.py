@@ -75,7 +75,6 @@ class OpenapiPage:
         """`build` builds a form, which takes half a second. `facts` returns the current state of the server."""
         self._build = cache(build)
         self._encoded = cache(lambda state: dump_json(self._build(state)))
-        self._built: set[_State] = set()
         self._facts = facts
 
     def __call__(self) -> dict[str, Any]:
@@ -84,9 +83,7 @@ class OpenapiPage:
 
     async def respond(self, _request: Request) -> Response:
         """Respond with the page. It is built in a thread, because everyone may ask for it, and others must not wait."""
-        state = _State.of(self._facts())
-        content = self._encoded(state) if state in self._built else await asyncio.to_thread(self._encoded, state)
-        self._built.add(state)
+        content = await asyncio.to_thread(self._encoded, _State.of(self._facts()))
         return Response(content, media_type="application/json")
 
 
