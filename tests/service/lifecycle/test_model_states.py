@@ -70,7 +70,7 @@ class ModelStates(RuleBasedStateMachine):
                 for _ in range(5):
                     await asyncio.sleep(0)
                 return
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not until():
                     await asyncio.sleep(0.0005)
 
@@ -158,21 +158,26 @@ class ModelStates(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When all has ended, only the versions that serve are in memory, and nothing waits."""
+        try:
+            self._finish()
+        finally:
+            self.stop.set()
+            self.loop.run_until_complete(self.serving)
+            self.loop.close()
+
+    def _finish(self) -> None:
         self.store.release()
         models = self.server.manager.models
-        self._turn(lambda: all(each.operation is None and not each.registered.live_requests for each in models))
-        loaded = sum(each.registered.model is not None for each in models)
-        self.store.scores.clear()
         left = [begun.take() for begun in self.begun if begun.task is not None]
         self._turn(lambda: all(task.done() for task in left))
         while left:
             left.pop().exception()  # seen
+        self._turn(lambda: all(each.operation is None and not each.registered.live_requests for each in models))
+        self.store.scores.clear()
+        loaded = sum(each.registered.model is not None for each in models)
         self._turn(lambda: len(self.store.held) == loaded)
         assert sum(len(each.lanes) for each in models) == loaded
         assert not self.server.admissions.live_requests
-        self.stop.set()
-        self.loop.run_until_complete(self.serving)
-        self.loop.close()
 
 
 def test_any_order_of_operations(small_model: Bundle) -> None:
