@@ -11,8 +11,12 @@ def excerpt(text: str) -> str:
 
 def one_line(error: BaseException | str) -> str:
     """Return the message of an error, or another text, in one line. Characters that do not print are escaped."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    return line if line.isprintable() else "".join(map(_printable, line))
+    return printable(" ".join(str(error).split()) or type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes in the place of characters that do not print, such as line breaks."""
+    return text if text.isprintable() else "".join(map(_printable, text))
 
 
 def _printable(char: str) -> str:

@@ -7,6 +7,8 @@ break would forge a line. JSON lines escape them, too.
 from collections.abc import MutableMapping
 from typing import Any
 
+from rerank_service.error_text import printable
+
 _FIRST = ("call", "status", "reason", "error", "documents", "tokens", "total_ms", "model")
 _OF_REQUESTS = ("protocol", "dialect")
 """Fields that follow from `call` for a reader."""
@@ -28,8 +30,6 @@ def for_people(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mu
 
 
 def _visible(value: object) -> object:
-    """Return a text with escapes in the place of characters that are not printable. Other values stay as they are:
-    the renderer shows their `repr`."""
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
+    """Return a text with its control characters escaped. Other values stay as they are: the renderer shows their
+    `repr`."""
+    return printable(value) if isinstance(value, str) else value
