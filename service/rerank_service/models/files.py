@@ -30,16 +30,25 @@ _MAX_JSON_BYTES = 8 * 1024 * 1024
 AGAIN = "export the model again, or download it again"
 """Next step after an error about a damaged file of a model."""
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""Beginning of a pointer of Git LFS: the text that a clone without Git LFS has in the place of a file."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+def check_not_lfs_pointer(path: Path) -> None:
+    """Check that a file is not a pointer of Git LFS.
 
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Return whether a file is a pointer of Git LFS: the text that a clone without Git LFS has in its place."""
+    Raises:
+        BundleInvalid: it is one.
+    """
     with path.open("rb") as file:
-        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
+        _check_not_lfs_pointer(path, file.read(len(_LFS_POINTER)))
+
+
+def _check_not_lfs_pointer(path: Path, content: bytes) -> None:
+    if content.startswith(_LFS_POINTER):
+        raise BundleInvalid(f"{path} is a pointer of Git LFS: run `git lfs pull` in its folder")
 
 
 def model_folder(given: Path, below: Path = Path()) -> Path:
@@ -72,8 +81,7 @@ def read_json(path: Path, *, unique_names: bool = False) -> dict[str, Any]:
         BundleInvalid: the file is missing, unreadable, larger than 8 MiB, or not a JSON object.
     """
     content = _content(path)
-    if is_lfs_pointer(path):
-        raise BundleInvalid(f"{path} is a pointer of Git LFS: run `git lfs pull` in its folder")
+    _check_not_lfs_pointer(path, content)
     try:
         value = json.loads(content, object_pairs_hook=_unique if unique_names else None)
     except (ValueError, RecursionError) as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerank_service.error_text import one_line
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.files import is_lfs_pointer
+from rerank_service.models.files import check_not_lfs_pointer
 
 if TYPE_CHECKING:
     import onnx
@@ -73,8 +73,7 @@ def _check_file(path: Path) -> None:
     size = path.stat().st_size
     if size > _MAX_BYTES:
         raise BundleInvalid(f"{path} has {size:,} bytes, and a graph at most {_MAX_BYTES:,}: download it again")
-    if is_lfs_pointer(path):
-        raise BundleInvalid(f"{path} is a pointer of Git LFS and not a graph: run `git lfs pull` in its folder")
+    check_not_lfs_pointer(path)
 
 
 def _damaged(path: Path, why: str) -> BundleInvalid:

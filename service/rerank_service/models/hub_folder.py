@@ -11,7 +11,7 @@ from typing import Any
 from rerank_service.encoding.pair_format import pair_format
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.decoders import is_decoder
-from rerank_service.models.files import CONFIG, GRAPH, MANIFEST, TOKENIZER, is_lfs_pointer
+from rerank_service.models.files import CONFIG, GRAPH, MANIFEST, TOKENIZER, check_not_lfs_pointer
 from rerank_service.models.hub_config import (
     CROSS_ENCODER_CONFIG,
     MODULES,
@@ -160,8 +160,7 @@ def _difference(folder: Path, config: HubConfig) -> tuple[int, int] | None:
 
 def _check_tokenizer(folder: Path) -> None:
     if (folder / TOKENIZER).is_file():
-        if is_lfs_pointer(folder / TOKENIZER):
-            raise BundleInvalid(f"{folder / TOKENIZER} is a pointer of Git LFS: run `git lfs pull` in its folder")
+        check_not_lfs_pointer(folder / TOKENIZER)
         return
     slow = [name for name in _SLOW_TOKENIZERS if (folder / name).is_file()]
     if slow:
