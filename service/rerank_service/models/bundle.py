@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rerank_service.encoding.pair_format import pair_format
 from rerank_service.engine.kinds import Engine
@@ -222,7 +223,7 @@ def _check_verdict(bundle: Bundle) -> None:
 
 def _check_token_limit(bundle: Bundle) -> None:
     """Check that the graph has as many positions as a pair may have tokens. Longer pairs would fail."""
-    stated = read_json(bundle.folder / CONFIG).get("max_position_embeddings") if _has_config(bundle) else None
+    stated = _config(bundle).get("max_position_embeddings")
     if isinstance(stated, int) and stated > 0 and bundle.manifest.max_tokens > stated:
         raise BundleInvalid(
             f"{bundle.folder / MANIFEST} has max_tokens {bundle.manifest.max_tokens:,}, but the model has {stated:,} "
@@ -230,8 +231,9 @@ def _check_token_limit(bundle: Bundle) -> None:
         )
 
 
-def _has_config(bundle: Bundle) -> bool:
-    return CONFIG in bundle.manifest.files
+def _config(bundle: Bundle) -> dict[str, Any]:
+    """Return the contents of config.json; empty if the bundle has none."""
+    return read_json(bundle.folder / CONFIG) if CONFIG in bundle.manifest.files else {}
 
 
 def _check_template(bundle: Bundle) -> None:
@@ -242,7 +244,7 @@ def _check_template(bundle: Bundle) -> None:
     manifest, files = bundle.manifest, HubFiles(bundle.folder)
     if manifest.template is not None or manifest.template_origin or not bundle.tokenizer.is_file():
         return
-    kind = read_json(bundle.folder / CONFIG).get("model_type") if _has_config(bundle) else None
+    kind = _config(bundle).get("model_type")
     found = pair_format(files.tokenizer) if files.tokenizer else None
     if found is not None and (is_decoder(kind, manifest.architecture) or not found.separates):
         raise BundleInvalid(
