@@ -15,7 +15,7 @@ import structlog
 from rerank_service.error_text import excerpt
 from rerank_service.errors import NotReady, OperatorError, UnknownModel
 from rerank_service.lifecycle.background import run_in_background
-from rerank_service.lifecycle.entry_facts import all_described, described
+from rerank_service.lifecycle.entry_facts import all_described, by_name, described
 from rerank_service.lifecycle.leaving_models import LeavingModels
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_capacity import ModelCapacity
@@ -140,7 +140,7 @@ class ModelManager:
         Raises:
             BundleInvalid: an entry has no name, and its folder has none. Nothing has changed.
         """
-        old = {name: entry for name, (entry, _) in (await all_described(before)).items()}
+        old = await by_name(before)
         facts = await all_described(after)
         new = {name: entry for name, (entry, _) in facts.items()}
         # no await until all names are registered
