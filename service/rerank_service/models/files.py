@@ -1,5 +1,6 @@
 """Names of the files of a model folder, and how its JSON files are read."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -72,6 +73,11 @@ def validate(model: type[_Model], value: dict[str, Any], path: Path) -> _Model:
         field = ".".join(map(str, first["loc"])) or "the file"
         reason = one_line(f"{excerpt(field)}: {first['msg']}")
         raise BundleInvalid(f"{path}: {reason}. Correct it, or {AGAIN}") from error
+
+
+def json_digest(value: dict[str, Any]) -> str:
+    """Return the sha256, in hex, of a JSON object. The order of its fields does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_json(path: Path, *, unique_names: bool = False) -> dict[str, Any]:

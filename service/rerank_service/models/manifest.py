@@ -1,7 +1,5 @@
 """The manifest of a bundle: manifest.json."""
 
-import hashlib
-import json
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -10,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rerank_service.encoding.template import Template
 from rerank_service.engine.kinds import Engine
 from rerank_service.engine.logits import GraphActivation, OutputForm
-from rerank_service.models.files import GOLDEN, REPORT
+from rerank_service.models.files import GOLDEN, REPORT, json_digest
 from rerank_service.models.token_limits import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.scores import Activation
@@ -153,4 +151,4 @@ class Manifest(BaseModel):
         left_out: dict[str, Any] = dict.fromkeys(fields, True)
         left_out |= {"variants": {"__all__": _MEASURED}, "files": _TESTS}
         covered = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
-        return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return json_digest(covered)

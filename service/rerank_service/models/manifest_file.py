@@ -1,13 +1,12 @@
 """Read and write manifest.json, which contains a digest of itself."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.files import AGAIN, MANIFEST, read_json, validate
+from rerank_service.models.files import AGAIN, MANIFEST, json_digest, read_json, validate
 from rerank_service.models.manifest import Manifest
 
 _OWN_DIGEST = "manifest_sha256"
@@ -45,8 +44,7 @@ def _own_digest(value: dict[str, Any]) -> str:
     """Return the sha256, in hex, of the content of a manifest, without the entry with this digest. The order of fields
     and white space do not matter."""
     recipe = {name: entry for name, entry in value.get("recipe", {}).items() if name != _OWN_DIGEST}
-    content = json.dumps({**value, "recipe": recipe}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()
+    return json_digest({**value, "recipe": recipe})
 
 
 def _json(manifest: Manifest) -> str:

@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from rerank_service.models.bundle import file_digest
-from rerank_service.models.files import GRAPH
+from rerank_service.models.files import GRAPH, json_digest
 
 _DIGESTS = "digests.json"
 _ABANDONED = 24 * 60 * 60.0
@@ -109,7 +109,7 @@ def _remove(path: Path) -> None:
 
 
 def _with_digest(value: dict[str, Any]) -> dict[str, Any]:
-    return {"sha256": _digest(value), "tuning": value}
+    return {"sha256": json_digest(value), "tuning": value}
 
 
 def _undamaged(content: bytes) -> dict[str, Any] | None:
@@ -117,13 +117,9 @@ def _undamaged(content: bytes) -> dict[str, Any] | None:
     try:
         stored = orjson.loads(content)
         value = stored["tuning"]
-        return value if isinstance(value, dict) and stored["sha256"] == _digest(value) else None
+        return value if isinstance(value, dict) and stored["sha256"] == json_digest(value) else None
     except (ValueError, LookupError, TypeError):
         return None
-
-
-def _digest(value: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _log_damage(path: Path) -> None:
