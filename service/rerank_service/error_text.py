@@ -9,6 +9,11 @@ def excerpt(text: str) -> str:
     return text if len(text) <= _EXCERPT_CHARS else f"{text[:_EXCERPT_CHARS]}…"
 
 
+def short_line(text: str) -> str:
+    """Return the beginning of a text of others, in one line."""
+    return one_line(excerpt(text))
+
+
 def one_line(error: BaseException | str) -> str:
     """Return the message of an error, or another text, in one line. Characters that do not print are escaped."""
     return printable(" ".join(str(error).split()) or type(error).__name__)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from rerank_service.error_text import excerpt, one_line
+from rerank_service.error_text import short_line
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_nodes import inner_graphs, load_graph
 
@@ -48,14 +48,9 @@ def all_weights(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
             yield from all_weights(inner)
 
 
-def tensor_name(tensor: "onnx.TensorProto") -> str:
-    """Return the name of weights for a message."""
-    return one_line(excerpt(tensor.name))
-
-
 def ends_within(path: Path, tensor: "onnx.TensorProto") -> BundleInvalid:
     """Return the error about a file that is too short."""
-    return BundleInvalid(f"{path} ends within the weights {tensor_name(tensor)}: copy it again")
+    return BundleInvalid(f"{path} ends within the weights {short_line(tensor.name)}: copy it again")
 
 
 def place(tensor: "onnx.TensorProto", graph: Path) -> tuple[Path, int, int]:
@@ -69,12 +64,12 @@ def place(tensor: "onnx.TensorProto", graph: Path) -> tuple[Path, int, int]:
     offset, length = (entries.get(name) or "0" for name in ("offset", "length"))
     if not location.name or "\0" in str(location) or not (_COUNT.match(offset) and _COUNT.match(length)):
         raise BundleInvalid(
-            f"{graph} is damaged: it does not say where the weights {tensor_name(tensor)} are: download it again"
+            f"{graph} is damaged: it does not say where the weights {short_line(tensor.name)} are: download it again"
         )
     if location.is_absolute() or ".." in location.parts:
-        shown = one_line(excerpt(str(location)))
         raise BundleInvalid(
-            f"{graph}: the weights {tensor_name(tensor)} are in {shown}, outside the folder of the graph"
+            f"{graph}: the weights {short_line(tensor.name)} are in {short_line(str(location))}, outside the folder of "
+            "the graph"
         )
     return graph.parent / location, int(offset), int(length)
 

@@ -8,10 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_service.error_text import excerpt, one_line
+from rerank_service.error_text import short_line
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_nodes import BITS, type_name
-from rerank_service.models.variants.external_weights import all_weights, ends_within, place, tensor_name
+from rerank_service.models.variants.external_weights import all_weights, ends_within, place
 from rerank_service.quantities import counted
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ def check_weights(model: "onnx.ModelProto", graph: Path) -> None:
 
 def missing_weights(graph: Path, names: Collection[str]) -> BundleInvalid:
     """Return the error about files of weights that are not there."""
-    return BundleInvalid(
-        f"{graph} has its weights in {one_line(excerpt(', '.join(sorted(names))))}, which is missing: download it"
-    )
+    shown = short_line(", ".join(sorted(names)))
+    return BundleInvalid(f"{graph} has its weights in {shown}, which is missing: download it")
 
 
 def _check_beside(tensor: "onnx.TensorProto", graph: Path) -> Path:
@@ -63,7 +62,7 @@ def _check_size(tensor: "onnx.TensorProto", graph: Path, found: int) -> None:
     needed = _size(tensor)
     if needed is not None and needed != found:
         raise BundleInvalid(
-            f"{graph} is damaged: the weights {tensor_name(tensor)} have {found:,} bytes, and their shape needs "
+            f"{graph} is damaged: the weights {short_line(tensor.name)} have {found:,} bytes, and their shape needs "
             f"{needed:,}: download it again"
         )
 
@@ -76,8 +75,8 @@ def _check_values(tensor: "onnx.TensorProto", graph: Path) -> None:
     found = sum(len(getattr(tensor, name)) for name in _LISTS)
     if needed != found:
         raise BundleInvalid(
-            f"{graph} is damaged: the weights {tensor_name(tensor)} have {counted(found, 'value')}, and their shape "
-            f"needs {needed:,}: download it again"
+            f"{graph} is damaged: the weights {short_line(tensor.name)} have {counted(found, 'value')}, and their "
+            f"shape needs {needed:,}: download it again"
         )
 
 
