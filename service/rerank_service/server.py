@@ -131,7 +131,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
 
 
 def _listeners(settings: Settings, addresses: int) -> int:
-    """Return on how many sockets the server listens, each with connections of its own."""
+    """Return the number of sockets on which the server listens. Each has its own limit of connections."""
     ports = 2 + (settings.metrics_port is not None)
     return ports * addresses + (settings.admin_port is not None) * len(settings.admin_host)
 

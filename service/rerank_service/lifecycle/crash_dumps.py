@@ -1,4 +1,6 @@
-"""What is left of a process that crashes. A core dump would have the whole memory: texts of callers, and keys.
+"""Crashes of the process: no core dump, but a stack of each thread.
+
+A core dump would have the whole memory, with texts of callers and keys.
 
 Reason: docs/decisions/0072-no-core-dumps.md.
 """

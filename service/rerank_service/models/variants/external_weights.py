@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
 _COUNT = re.compile(r"[0-9]{1,18}\Z")
-"""A number of bytes."""
+"""Pattern of a number of bytes."""
 
 
 def load_with_weights(graph: Path) -> "onnx.ModelProto":
