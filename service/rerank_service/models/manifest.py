@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rerank_service.encoding.template import Template
 from rerank_service.engine.kinds import Engine
 from rerank_service.engine.logits import GraphActivation, OutputForm
+from rerank_service.model_names import is_model_name
 from rerank_service.models.files import GOLDEN, REPORT, json_digest
 from rerank_service.models.token_limits import MAX_PAD_ID, MAX_TOKENS, MIN_TOKENS
 from rerank_service.ranking.calibration_curve import Calibration
@@ -94,7 +95,7 @@ class Manifest(BaseModel):
     @field_validator("name")
     @classmethod
     def _printable(cls, name: str) -> str:
-        if not name.isprintable() or name != name.strip() or len(name) > _MAX_NAME_CHARS:
+        if not is_model_name(name, _MAX_NAME_CHARS):
             raise ValueError(
                 f"give 1 to {_MAX_NAME_CHARS} printable characters, without spaces at the ends; it is in log lines, "
                 "metrics and error messages"

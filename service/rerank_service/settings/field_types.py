@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from rerank_service.model_names import MAX_NAME_CHARS, is_model_name
+
 _WITH_PORT = re.compile(r"(?!unix:)([^:\[\]]+|\[.*\]):\d*")
 
 
@@ -118,11 +120,11 @@ def _proxy(address: str) -> str:
 
 
 def _model_name(name: str) -> str:
-    """Reject names that would not be one word of a log line, a metric or an error message."""
-    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= _MAX_NAME_CHARS:
-        shown = name if len(name) <= _MAX_NAME_CHARS else f"{name[:_MAX_NAME_CHARS]}…"
+    """Reject names that a models file may not have either."""
+    if not is_model_name(name):
+        shown = name if len(name) <= MAX_NAME_CHARS else f"{name[:MAX_NAME_CHARS]}…"
         raise ValueError(
-            f"has the name {shown!r}: give 1 to {_MAX_NAME_CHARS} printable characters, without spaces at the ends"
+            f"has the name {shown!r}: give 1 to {MAX_NAME_CHARS} printable characters, without spaces at the ends"
         )
     return name
 
@@ -132,8 +134,6 @@ def _kubernetes_size(value: object) -> object:
     return f"{value.strip()}B" if isinstance(value, str) and value.strip().endswith("i") else value
 
 
-_MAX_NAME_CHARS = 128
-"""As in a models file."""
 _YEAR = 365 * 24 * 60 * 60.0
 
 Seconds = Annotated[float, Field(ge=0, le=_YEAR)]

@@ -19,6 +19,7 @@ from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.bundle_folders import AvailableBundle, BundleFolders
 from rerank_service.lifecycle.model_control import ModelControl, ModelStatus
 from rerank_service.lifecycle.model_control_errors import AdminKeyRequired
+from rerank_service.model_names import is_model_name
 from rerank_service.models.model_state import ModelState
 from rerank_service.models.registry import DEFAULT_NAMES
 
@@ -111,7 +112,7 @@ def _logged(call: Call[Any], action: str, **fields: object) -> Iterator[None]:
 
 
 def _check_name(name: str) -> None:
-    if not name or len(name) > _MAX_NAME_CHARS or not name.isprintable() or name != name.strip():
+    if not is_model_name(name, _MAX_NAME_CHARS):
         raise InvalidRequest(
             f"name is {excerpt(name)!r}: give the name of a model, 1 to {_MAX_NAME_CHARS} printable characters",
             field="name",

@@ -17,13 +17,13 @@ from pydantic_core import PydanticCustomError
 
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.error_text import excerpt
+from rerank_service.model_names import MAX_NAME_CHARS, is_model_name
 from rerank_service.models.catalog.entry import Load
 from rerank_service.suggestion import suggestion
 from rerank_service.yaml_entries import Entries
 
 _YEAR = 365 * 24 * 60 * 60
 _MAX_COUNT = 2**31 - 1
-_MAX_NAME = 128
 _MAX_PROBLEMS = 5
 """Maximum number of problems in one message."""
 _NO_FIELD = ("invalid_key", "model_type")
@@ -38,12 +38,12 @@ def _given(value: object) -> object:
 
 
 def _clean(name: str) -> str:
-    if not name.isprintable() or name != name.strip():
+    if not is_model_name(name):
         raise PydanticCustomError("name", "is no name")
     return name
 
 
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=_MAX_NAME), AfterValidator(_clean)]
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_clean)]
 _Given = BeforeValidator(_given)
 _ByName = Field(strict=False)
 """Takes the value of an enum, such as `cpu`."""
@@ -70,7 +70,9 @@ class EntryFields(BaseModel):
 
 _ENTRIES = TypeAdapter(Annotated[list[EntryFields], Field(min_length=1)])
 _COUNT = f"a whole number from 1 to {_MAX_COUNT:,}"
-_NAME = f"1 to {_MAX_NAME} printable characters, without spaces at the ends (in quotes, if YAML reads it as a number)"
+_NAME = (
+    f"1 to {MAX_NAME_CHARS} printable characters, without spaces at the ends (in quotes, if YAML reads it as a number)"
+)
 
 
 def _one_of(values: Mapping[str, object]) -> str:
