@@ -65,12 +65,10 @@ async def test_block_ends_with_a_server_that_ends_by_a_fault() -> None:
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
     with pytest.raises(UnicodeDecodeError):
         async with ending_with(server):
-            writer.write(START + _headers(b"/\xff") + frame(_DATA, _END_STREAM, 1, bytes(5)))
+            await _trailers(f"127.0.0.1:{port}", b"/\xff")  # closes its connection: the server waits for its end
             await asyncio.Event().wait()
-    writer.close()
 
 
 async def test_block_may_stop_the_server() -> None:
