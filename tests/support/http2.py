@@ -28,22 +28,39 @@ START_WITH_LARGE_WINDOWS = (
 
 def headers(stream: int, method: str, *, without: str = "", more: Mapping[str, bytes] | None = None) -> bytes:
     """Return the headers of a call; `method` is such as `/rerank.v1.Rerank/Rerank`. `without` is a header to omit, and
-    `more` are further ones, with values of up to 126 bytes that no library would send."""
-    fields = {
-        ":method": "POST",
-        ":scheme": "http",
-        ":path": method,
-        ":authority": "x",
-        "content-type": "application/grpc",
-        "te": "trailers",
-    }
-    values = {name: value.encode() for name, value in fields.items() if name != without} | dict(more or {})
-    block = b"".join(b"\0" + _text(name.encode()) + _text(value) for name, value in values.items())
+    `more` are further ones, with values that no library would send."""
+    values = call_fields(method.encode()) | {name.encode(): value for name, value in (more or {}).items()}
+    block = b"".join(field(name, value) for name, value in values.items() if name != without.encode())
     return frame(_HEADERS, _END_HEADERS, stream, block)
 
 
-def _text(value: bytes) -> bytes:
-    return bytes([len(value)]) + value
+def call_fields(path: bytes) -> dict[bytes, bytes]:
+    """Return the header fields of a call."""
+    return {
+        b":method": b"POST",
+        b":scheme": b"http",
+        b":path": path,
+        b":authority": b"x",
+        b"content-type": b"application/grpc",
+        b"te": b"trailers",
+    }
+
+
+def field(name: bytes, value: bytes) -> bytes:
+    """Return a header field, literal and without Huffman's code."""
+    return b"\0" + _length(name) + name + _length(value) + value
+
+
+def _length(text: bytes) -> bytes:
+    """Return the length of a text in HPACK's integers with a prefix of 7 bits."""
+    size = len(text)
+    if size < 127:
+        return bytes([size])
+    written, size = bytearray([127]), size - 127
+    while size >= 128:
+        written.append(size % 128 + 128)
+        size //= 128
+    return bytes([*written, size])
 
 
 def message(stream: int, content: bytes, *, size: int | None = None) -> bytes:

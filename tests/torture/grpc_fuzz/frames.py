@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from rerank.v1 import rerank_pb2 as pb
-from support.http2 import PREFACE, START, frame, message
+from support.http2 import PREFACE, START, call_fields, field, frame, message
 from torture.grpc_fuzz.case import FramesCase
 from torture.part import Outcome
 from torture.wire import Received, Step
@@ -22,32 +22,9 @@ _PAUSE = 1.0
 """Seconds in which the answer arrives. The client does not wait longer, nor any time after the answer."""
 
 
-def _field(name: bytes, value: bytes) -> bytes:
-    return b"\0" + _length(name) + name + _length(value) + value
-
-
-def _length(text: bytes) -> bytes:
-    """Return the length of a text in HPACK's integers with a prefix of 7 bits."""
-    size = len(text)
-    if size < 127:
-        return bytes([size])
-    written, size = bytearray([127]), size - 127
-    while size >= 128:
-        written.append(size % 128 + 128)
-        size //= 128
-    return bytes([*written, size])
-
-
 def _block(*more: tuple[bytes, bytes], without: Sequence[bytes] = (), path: bytes = _METHOD.encode()) -> bytes:
-    fields = [
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":path", path),
-        (b":authority", b"x"),
-        (b"content-type", b"application/grpc"),
-        (b"te", b"trailers"),
-    ]
-    return b"".join(_field(name, value) for name, value in (*fields, *more) if name not in without)
+    fields = (*call_fields(path).items(), *more)
+    return b"".join(field(name, value) for name, value in fields if name not in without)
 
 
 def _call(*more: tuple[bytes, bytes], stream: int = 1, body: bytes | None = None, **fields: object) -> bytes:

@@ -7,30 +7,17 @@ import grpc
 import pytest
 
 from rerank_service.api.grpc.registered_methods import ending_with
-from support.http2 import START, frame, frames
+from support.http2 import START, frames, headers, message
 from support.running import Served
 
-_DATA, _HEADERS, _END_STREAM, _END_HEADERS = 0, 1, 1, 4
-
-
-def _headers(path: bytes) -> bytes:
-    fields = {
-        b":method": b"POST",
-        b":scheme": b"http",
-        b":path": path,
-        b":authority": b"x",
-        b"content-type": b"application/grpc",
-        b"te": b"trailers",
-    }
-    block = b"".join(b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in fields.items())
-    return frame(_HEADERS, _END_HEADERS, 1, block)
+_HEADERS = 1
 
 
 async def _trailers(address: str, path: bytes) -> bytes:
     """Make a call of a path, and return the payload of the first headers of the response."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(START + _headers(path) + frame(_DATA, _END_STREAM, 1, bytes(5)))
+    writer.write(START + headers(1, "", more={":path": path}) + message(1, b""))
     received = b""
     try:
         while True:
