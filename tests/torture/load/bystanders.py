@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from support.http2 import PREFACE, SETTINGS
 from torture.server import Server
 
 IDLE, SLOW = 1_000, 200
 _PAUSE_SECONDS = 1.0
-_HTTP2_START = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-"""The preface of a client, and an empty frame of settings."""
 _DOCUMENT = "slow " * 40_000
 _POST = "POST /v1/rerank HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n"
 _SLOWLY_READ = json.dumps(
@@ -68,7 +67,7 @@ async def _idle_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 async def _idle_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(_HTTP2_START)
+    writer.write(PREFACE + SETTINGS)
     await _until_closed(reader)
 
 
