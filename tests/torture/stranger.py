@@ -1,41 +1,15 @@
 """Attacks of strangers on a started server, and their costs for the server's process."""
 
 import asyncio
-import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
-_TICKS = os.sysconf("SC_CLK_TCK")
+from torture.resources import Usage, usage
+
 _SETTLE_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Resources of a process."""
-
-    kib: int
-    """Resident memory, in KiB."""
-    cpu: float
-    """CPU time since its start, in seconds."""
-    descriptors: int
-    threads: int
-
-
-def usage(pid: int) -> Usage:
-    """Return the resources of a process, as the kernel counts them."""
-    folder = Path("/proc", str(pid))
-    fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    return Usage(
-        kib=int((folder / "statm").read_text().split()[1]) * _PAGE_KIB,
-        cpu=(int(fields[11]) + int(fields[12])) / _TICKS,
-        descriptors=len(list((folder / "fd").iterdir())),
-        threads=int(fields[17]),
-    )
 
 
 @dataclass(frozen=True, slots=True)
