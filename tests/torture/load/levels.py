@@ -91,4 +91,5 @@ LOAD = Part(
     run=_run,
     inputs=len(PERCENTAGES),
     slice_inputs=0,
+    block=1,
 )
