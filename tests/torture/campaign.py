@@ -15,7 +15,7 @@ from torture.part import Outcome, Part
 from torture.part_run import PartRun, RunOptions, small_model
 from torture.progress import OUTPUT, Progress, ProgressFiles
 from torture.server import started_server
-from torture.summary import as_json, as_table, write_page
+from torture.summary import as_figures, as_json, as_table, write_page
 
 _PAGE = ROOT / "docs" / "reliability.md"
 _BLOCK, _SLICE_BLOCK = 200, 50
@@ -83,7 +83,7 @@ def _run_options(options: Options, part: Part, model: Path, ends: float) -> RunO
 
 
 def _write(options: Options, done: Sequence[tuple[Part, Progress]], say: Say) -> None:
-    shown = as_table(done)
+    shown = "\n\n".join(filter(None, (as_table(done), as_figures(done))))
     print(shown)
     if not options.continues:
         return

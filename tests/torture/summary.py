@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -26,6 +26,31 @@ def as_table(parts: Sequence[tuple[Part, Progress]]) -> str:
     """Return the table: inputs, outcomes, requests beside them, growth, failures."""
     head = ("part", "inputs", "outcomes", "requests beside, all correct", "growth of the server", "failures", "command")
     return table(head, (_row(part, progress) for part, progress in parts))
+
+
+def as_figures(parts: Sequence[tuple[Part, Progress]]) -> str:
+    """Return a table of the other figures for each part that has some; empty without figures."""
+    return "\n\n".join(_figures(part, progress.facts) for part, progress in parts if progress.facts)
+
+
+def _figures(part: Part, facts: Mapping[str, float]) -> str:
+    """Return the figures of a part. Those named `CASE: NAME` have a row for each case and a column for each name."""
+    cases: dict[str, dict[str, float]] = {}
+    for key, value in facts.items():
+        case, _, name = key.rpartition(": ")
+        cases.setdefault(case, {})[name] = value
+    single, tables = cases.pop("", {}), []
+    if single:
+        tables.append(table((f"`{part.name}`", ""), ((name, _number(value)) for name, value in single.items())))
+    if cases:
+        names = list(dict.fromkeys(name for values in cases.values() for name in values))
+        rows = ((case, *(_number(values.get(name)) for name in names)) for case, values in cases.items())
+        tables.append(table((f"`{part.name}`", *names), rows))
+    return "\n\n".join(tables)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.12g}"
 
 
 def _row(part: Part, progress: Progress) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from torture.part import Outcome, Part
 from torture.part_run import PartRun, RunOptions
 from torture.progress import ProgressFiles
 from torture.resources import Sample, growth
-from torture.summary import as_table, write_page
+from torture.summary import as_figures, as_table, write_page
 from torture.wire import Received, Step
 
 _COUNT = 150
@@ -115,6 +115,24 @@ async def test_interrupted_part_continues(tmp_path: Path) -> None:
     [kept] = (tmp_path / "failures").iterdir()
     assert json.loads(kept.read_text())["case"] == {"number": 7}
     assert "| `numbers`: numbers | 10 | even: 5; odd: 5 |" in as_table([(part, second.progress)])
+
+
+def test_figures_have_a_row_for_each_case(tmp_path: Path) -> None:
+    """So that the levels of part load compare; figures without a case come first."""
+    part = Part(name="numbers", title="numbers", run=_nothing, inputs=10, slice_inputs=4)
+    facts = {"capacity": 1234.5, "10 %: p99, ms": 20.0, "10 %: rejected": 0.0, "300 %: p99, ms": 5000.1}
+    files = ProgressFiles(tmp_path)
+    progress = files.load("numbers", 3)
+    assert as_figures([(part, progress)]) == ""
+    progress.facts = facts
+    assert [line for line in as_figures([(part, progress)]).splitlines() if "---" not in line] == [
+        *("| `numbers` |  |", "| capacity | 1,234.5 |", ""),
+        *("| `numbers` | p99, ms | rejected |", "| 10 % | 20 | 0 |", "| 300 % | 5,000.1 |  |"),
+    ]
+
+
+async def _nothing(_: PartRun) -> None:
+    """Try no input."""
 
 
 def test_page_keeps_what_is_around_the_table(tmp_path: Path) -> None:
