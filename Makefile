@@ -222,7 +222,7 @@ export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python $(PYTEST) tests/export
 
 openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
-	$(OPENVINO_VENV)/bin/python $(PYTEST) tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py
+	$(OPENVINO_VENV)/bin/python $(PYTEST) tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py tests/service/models/test_hub_folder.py
 
 # By the pins as they are (--disable-pip), since no environment has both files. Needs the index of vulnerabilities, and fails
 # without it (--strict): otherwise a package that it does not know would pass

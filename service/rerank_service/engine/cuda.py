@@ -79,7 +79,7 @@ def _session(graph: Graph, options: dict[str, str]) -> Any:
     Raises:
         BundleInvalid: it would compute on the CPU, onnxruntime's silent fallback.
     """
-    session = open_session(graph, session_options(), providers=[(_NAME, options)], enable_fallback=0)
+    session = open_session(graph, session_options(), providers=[(_NAME, options)])
     session.disable_fallback()  # no fallback when a run fails, either
     if session.get_providers()[0] != _NAME:
         raise BundleInvalid(f"CUDA's libraries do not load: {_INSTALL_LIBRARIES}. {_preload_libraries()}".strip())

@@ -1,6 +1,7 @@
 """The only module that imports onnxruntime, and the session options that all providers share."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,8 +28,13 @@ Graph = Path | bytes
 """A graph: its file, or its bytes if no file could be written."""
 REWRITE_KEY = "rerank.form"
 """Metadata key of a derived graph. The value describes how the graph was rewritten."""
+Providers = Sequence[str | tuple[str, dict[str, str]]]
+"""Names of providers, with their options."""
 Feed = dict[str, NDArray[Any]]
 """Arrays of shape (pairs, tokens) by input name."""
+_LINK_ERROR = "escapes model directory"
+"""onnxruntime 1.24.1 says so of links, which the hub's cache consists of. It is the latest one with OpenVINO inside."""
+_COPY = "make a copy without links, with cp -rL"
 
 
 class Runner(Protocol):
@@ -52,14 +58,17 @@ def session_options() -> ort.SessionOptions:
     return options
 
 
-def open_session(graph: Graph, options: ort.SessionOptions, **providers: Any) -> ort.InferenceSession:
-    """Load a graph.
+def open_session(graph: Graph, options: ort.SessionOptions, providers: Providers = ()) -> ort.InferenceSession:
+    """Load a graph, with the providers in order of preference; without any if the options have a plugin's device.
 
     Raises:
         BundleInvalid: ONNX Runtime rejects the graph.
     """
     try:
-        return ort.InferenceSession(graph, options, enable_fallback=0, **providers)
+        return ort.InferenceSession(graph, options, enable_fallback=0, providers=list(providers) or None)
     except Exception as error:
         name = graph if isinstance(graph, Path) else "the graph"
-        raise BundleInvalid(f"onnxruntime cannot load {name}: {one_line(error)}") from error
+        reason = one_line(error)
+        if _LINK_ERROR in reason:
+            reason = f"its weights are a link to another folder, which onnxruntime {ort.__version__} rejects: {_COPY}"
+        raise BundleInvalid(f"onnxruntime cannot load {name}: {reason}") from error

@@ -1,7 +1,14 @@
 """The CUDA provider on a machine without a GPU. tests/gpu runs it on a GPU."""
 
+from pathlib import Path
+
+import pytest
+
 from rerank_service.engine import cuda
 from rerank_service.engine.kinds import Engine, Precision, Provider
+from rerank_service.engine.runtime import BUILT_IN_PROVIDERS
+from rerank_service.errors import BundleInvalid
+from support.small import write_small_model
 
 _GPU = Engine(Provider.CUDA, Precision.FP16)
 _GRAPHS = Engine(Provider.CUDA, Precision.FP16, cuda_graphs=True)
@@ -25,3 +32,11 @@ def test_missing_cuda_names_the_extra_to_install() -> None:
     assert cuda.unavailable_reason(Precision.INT8) == "the CUDA provider is not used with int8"
     assert "the extra gpu" in (cuda.unavailable_reason(Precision.FP16) or "")
     assert cuda.gpu_names() == ()
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in BUILT_IN_PROVIDERS, reason="this onnxruntime has CUDA")
+def test_session_never_computes_on_the_cpu(tmp_path: Path) -> None:
+    """Without CUDA in onnxruntime, or on the machine, it is an error."""
+    graph = write_small_model(tmp_path / "small").graph
+    with pytest.raises(BundleInvalid, match="'CUDAExecutionProvider' is not in available"):
+        cuda.open_runner(graph, _GPU, lanes=1)
