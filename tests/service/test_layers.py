@@ -39,6 +39,7 @@ LAYERS = (
         "installation",
         "json_types",
         "long_work",
+        "model_names",
         "progress",
         "quantities",
         "rust_panics",
