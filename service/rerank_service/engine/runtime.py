@@ -32,9 +32,10 @@ Providers = Sequence[str | tuple[str, dict[str, str]]]
 """Names of providers, with their options."""
 Feed = dict[str, NDArray[Any]]
 """Arrays of shape (pairs, tokens) by input name."""
-_LINK_ERROR = "escapes model directory"
-"""onnxruntime 1.24.1 says so of links, which the hub's cache consists of. It is the latest one with OpenVINO inside."""
-_COPY = "make a copy without links, with cp -rL"
+_OUTSIDE = "escapes model directory"
+"""The reason for weights in another folder. onnxruntime 1.24.1, the latest one with OpenVINO inside, gives it for links
+of the hub's cache, too."""
+_COPY = "if the files are links of a hub's cache, make a copy without links, with cp -rL"
 
 
 class Runner(Protocol):
@@ -69,6 +70,6 @@ def open_session(graph: Graph, options: ort.SessionOptions, providers: Providers
     except Exception as error:
         name = graph if isinstance(graph, Path) else "the graph"
         reason = one_line(error)
-        if _LINK_ERROR in reason:
-            reason = f"its weights are a link to another folder, which onnxruntime {ort.__version__} rejects: {_COPY}"
+        if _OUTSIDE in reason:
+            reason += f"; {_COPY}"
         raise BundleInvalid(f"onnxruntime cannot load {name}: {reason}") from error
