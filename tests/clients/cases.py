@@ -1,7 +1,7 @@
 """Requests that every client sends, and checks that apply to all clients."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -15,6 +15,8 @@ QUERY = "capital of France"
 DOCUMENTS = ["Rome is the capital of Italy.", "Paris is the capital of France.", "Bread is made of flour and water."]
 ORDER = [1, 0, 2]
 MODEL = "starter"
+BUSY = (429, 503)
+"""Statuses that say: send the request again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,10 @@ class Case:
     """Path of its requests."""
     raises: Mapping[int, type[Exception]]
     """Exact exception class by HTTP status. A client that sends no model name never gets 404."""
-    retries: bool = False
-    """True if the client retries refused requests."""
+    retries: Collection[int] = ()
+    """Statuses after which the client sends the request again."""
+    failed: int = 500
+    """Status that means that the model failed: TEI has its own."""
     cuts: bool = True
     """True if the client has top_n."""
     unit: bool = True
@@ -105,12 +109,13 @@ class ErrorTests(RankingTests):
 class RetryTests(ErrorTests):
     """Base class of tests: results, path, errors and refusals."""
 
-    @pytest.mark.parametrize(("status", "server"), [(429, "overloaded"), (503, "draining")])
-    def test_refusal(self, harness: Harness, case: Case, status: int, server: str) -> None:
+    @pytest.mark.parametrize("server", ["small", "overloaded", "failing", "draining"])
+    def test_refusal(self, harness: Harness, case: Case, server: str) -> None:
         """Check that the client retries, or raises its exception."""
+        status = {"small": 413, "overloaded": 429, "failing": case.failed, "draining": 503}[server]
         harness.recorder.next(server)
         client = harness.open(case.setup)
-        if case.retries:
+        if status in case.retries:
             expect(case.ask(client, RankRequest()), unit=case.unit)
             assert [call.status for call in harness.calls] == [status, 200]
         else:

@@ -19,7 +19,7 @@ class Call:
     """A request and its response."""
 
     server: str
-    """Kind of the server: ready, open, overloaded or draining."""
+    """Kind of the server: ready, open, small, overloaded, failing or draining."""
     method: str
     path: str
     sent_headers: Mapping[str, str]
@@ -49,7 +49,7 @@ class RecordingProxy:
             self._turns.clear()
 
     def next(self, *servers: str) -> None:
-        """Pass the next calls to these servers, one call each: overloaded, draining or open."""
+        """Pass the next calls to these servers, one call each. `Servers.rest` has their names."""
         self._turns.extend(servers)
 
     def pass_on(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Call:

@@ -1,4 +1,4 @@
-"""Servers for client tests: started processes, and two servers that refuse all requests."""
+"""Servers for client tests: started processes, and four servers that refuse all requests."""
 
 import asyncio
 import threading
@@ -13,6 +13,8 @@ from support.process import Process, started
 from support.running import Running, running, served
 
 KEY = "a-key"
+_SMALL_BODY = 16
+"""In bytes: less than any client sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Servers:
     """Addresses of the servers."""
 
     rest: dict[str, str]
-    """Root URLs by kind of server: ready, open (without keys), overloaded or draining."""
+    """Root URLs by kind of server: ready, open (without keys), small, overloaded, failing or draining."""
     grpc: str
     """gRPC address of the ready server."""
 
@@ -29,23 +31,30 @@ class Servers:
 async def servers() -> AsyncIterator[Servers]:
     """Start `rerank serve` with the bundled model, with a key and without.
 
-    Beside them run an overloaded and a draining server in this process, so that refusals are real ones.
+    Beside them run four servers in this process, so that refusals are real ones: one that accepts no body of this size
+    (413), one that is overloaded (429), one whose model fails (500), and one that drains (503).
     """
     bundle = open_bundle(STARTER)
     keys = Keys([KEY])
     with _log_discarded(RERANK_API_KEYS=KEY) as process, _log_discarded() as keyless:
         async with (
             running(bundle, max_live_documents=1) as full,
+            running(bundle) as broken,
             running(bundle) as closed,
+            served(closed, keys=keys, max_body_bytes=_SMALL_BODY) as small,
             served(full, keys=keys) as overloaded,
+            served(broken, keys=keys) as failing,
             served(closed, keys=keys) as draining,
             _occupied(full),
         ):
+            broken.score.fail()
             closed.admission.close()
             rest = {
                 "ready": process.rest,
                 "open": keyless.rest,
+                "small": str(small.http.base_url),
                 "overloaded": str(overloaded.http.base_url),
+                "failing": str(failing.http.base_url),
                 "draining": str(draining.http.base_url),
             }
             yield Servers(rest, process.grpc)

@@ -52,6 +52,7 @@ class HeldScore:
         self._score = score
         self._free = threading.Event()
         self._free.set()
+        self._fails = False
         self._started = threading.Semaphore(0)
         self.batches: list[list[int]] = []
         """Token counts of the rows of each batch, without padding."""
@@ -60,6 +61,8 @@ class HeldScore:
         self.batches.append([int(length) for length in batch.attention_mask.sum(axis=1)])
         self._started.release()
         self._free.wait()
+        if self._fails:
+            raise RuntimeError("the model failed")
         return self._score(batch, token)
 
     def hold(self) -> None:
@@ -69,6 +72,10 @@ class HeldScore:
     def release(self) -> None:
         """Let batches end again."""
         self._free.set()
+
+    def fail(self) -> None:
+        """From now on, let batches fail."""
+        self._fails = True
 
     async def started(self) -> None:
         """Wait until one more batch has started."""
@@ -232,6 +239,7 @@ async def served(
     *,
     keys: Keys | None = None,
     default_timeout: float = 60.0,
+    max_body_bytes: int = MAX_MESSAGE_BYTES,
     cutoff: Callable[[Deadline], Cutoff] = Cutoff,
     cors_origins: tuple[str, ...] = (),
     observing: Observing | None = None,
@@ -250,7 +258,7 @@ async def served(
     )
     methods = RerankMethods(core.reranker, core.registry, options, cutoff)
     tei = TeiMethods(core.reranker, core.registry)
-    rest_settings = rest_options(max_body_bytes=MAX_MESSAGE_BYTES, cors_origins=cors_origins)
+    rest_settings = rest_options(max_body_bytes=max_body_bytes, cors_origins=cors_origins)
     routes = RerankRoutes(core.reranker, core.registry, keys, rest_settings)
     app = build_app(routes, cors_origins, MetricsRoute(metrics, keys) if metrics else None, playground)
     async with (

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from clients.cases import DOCUMENTS, QUERY, Case, RankRequest, ReportedError, RetryTests, expect
+from clients.cases import BUSY, DOCUMENTS, QUERY, Case, RankRequest, ReportedError, RetryTests, expect
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -17,7 +17,9 @@ CODES = {
     400: "ValidationException",
     401: "AccessDeniedException",
     404: "ResourceNotFoundException",
+    413: "ValidationException",
     429: "ThrottlingException",
+    500: "InternalServerException",
     503: "ServiceUnavailableException",
 }
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
@@ -88,9 +90,9 @@ class TestBedrock(RetryTests):
             ask,
             "/rerank",
             {status: ReportedError for status in CODES if status != 400},
-            retries=True,
+            retries=(*BUSY, 500),
         ),
-        Case(runtime, ask_runtime, "/model/starter/invoke", dict.fromkeys(CODES, ReportedError), retries=True),
+        Case(runtime, ask_runtime, "/model/starter/invoke", dict.fromkeys(CODES, ReportedError), retries=(*BUSY, 500)),
     ]
 
     def test_json_documents_and_pages(self, harness: Harness) -> None:

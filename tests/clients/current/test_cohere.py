@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import cohere
 import pytest
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -13,7 +13,9 @@ RAISES = {
     400: cohere.BadRequestError,
     401: cohere.UnauthorizedError,
     404: cohere.NotFoundError,
+    413: cohere.core.api_error.ApiError,
     429: cohere.TooManyRequestsError,
+    500: cohere.InternalServerError,
     503: cohere.ServiceUnavailableError,
 }
 
@@ -74,9 +76,9 @@ class TestCohere(RetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
-        Case(v1, ask, "/v1/rerank", RAISES, retries=True),
-        Case(v2, ask, "/v2/rerank", RAISES, retries=True),
-        Case(async_v2, ask_async, "/v2/rerank", RAISES, retries=True),
+        Case(v1, ask, "/v1/rerank", RAISES, retries=(*BUSY, 500)),
+        Case(v2, ask, "/v2/rerank", RAISES, retries=(*BUSY, 500)),
+        Case(async_v2, ask_async, "/v2/rerank", RAISES, retries=(*BUSY, 500)),
     ]
 
     def test_objects_come_back(self, harness: Harness) -> None:

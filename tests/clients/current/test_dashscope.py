@@ -12,7 +12,7 @@ from clients.harness import Harness
 from clients.setups import client_setup
 
 NOTE = "raises no exception: check `status_code`, `code` and `message`"
-STATUSES = (400, 401, 404, 429, 503)
+STATUSES = (400, 401, 404, 413, 429, 500, 503)
 
 
 @client_setup("dashscope", dialect="DashScope", note=NOTE)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import mixedbread
 import pytest
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankRequest, RetryTests, expect, wait
+from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -13,7 +13,9 @@ RAISES = {
     400: mixedbread.BadRequestError,
     401: mixedbread.AuthenticationError,
     404: mixedbread.NotFoundError,
+    413: mixedbread.APIStatusError,
     429: mixedbread.RateLimitError,
+    500: mixedbread.InternalServerError,
     503: mixedbread.InternalServerError,
 }
 
@@ -41,8 +43,8 @@ class TestMixedbread(RetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
-        Case(blocking, ask, "/v1/reranking", RAISES, retries=True),
-        Case(asynchronous, ask, "/v1/reranking", RAISES, retries=True),
+        Case(blocking, ask, "/v1/reranking", RAISES, retries=(*BUSY, 500)),
+        Case(asynchronous, ask, "/v1/reranking", RAISES, retries=(*BUSY, 500)),
     ]
 
     def test_objects_come_back(self, harness: Harness) -> None:

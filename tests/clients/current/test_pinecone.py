@@ -6,7 +6,7 @@ import pinecone
 import pytest
 from pinecone.errors import exceptions
 
-from clients.cases import DOCUMENTS, QUERY, Case, RankRequest, RetryTests, expect, wait
+from clients.cases import BUSY, DOCUMENTS, QUERY, Case, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -14,7 +14,9 @@ RAISES = {
     400: exceptions.ApiError,
     401: exceptions.UnauthorizedError,
     404: exceptions.NotFoundError,
+    413: exceptions.PayloadTooLargeError,
     429: exceptions.RateLimitError,
+    500: exceptions.ServiceError,
     503: exceptions.ServiceError,
 }
 
@@ -54,7 +56,13 @@ class TestPinecone(RetryTests):
     """Both clients. They reject an empty query themselves."""
 
     cases: ClassVar = [
-        Case(way, asking, "/rerank", {status: error for status, error in RAISES.items() if status != 400}, retries=True)
+        Case(
+            way,
+            asking,
+            "/rerank",
+            {status: error for status, error in RAISES.items() if status != 400},
+            retries=(*BUSY, 500),
+        )
         for way, asking in ((blocking, ask), (asynchronous, ask_async))
     ]
 

@@ -9,7 +9,7 @@ from clients.cases import DOCUMENTS, Case, RankRequest, RetryTests
 from clients.setups import client_setup
 
 NOTE = "does not check the status: every error is a {}"
-STATUSES = (400, 401, 404, 429, 503)
+STATUSES = (400, 401, 404, 413, 424, 429, 500, 503)
 
 
 @client_setup("rerankers", dialect="Cohere v1", note=NOTE.format("KeyError"))
@@ -47,7 +47,7 @@ class TestRerankers(RetryTests):
     """Every provider with a dialect of this server."""
 
     cases: ClassVar = [
-        Case(provider, ask, path, dict.fromkeys(STATUSES, error), cuts=False)
+        Case(provider, ask, path, dict.fromkeys(STATUSES, error), cuts=False, failed=424 if provider is tei else 500)
         for provider, path, error in (
             (cohere, "/v1/rerank", KeyError),
             (jina, "/v1/rerank", KeyError),

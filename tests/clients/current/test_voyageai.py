@@ -12,7 +12,9 @@ RAISES = {
     400: error.InvalidRequestError,
     401: error.AuthenticationError,
     404: error.APIError,
+    413: error.APIError,
     429: error.RateLimitError,
+    500: error.ServerError,
     503: error.ServiceUnavailableError,
 }
 

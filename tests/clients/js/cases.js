@@ -16,6 +16,7 @@ const REFUSALS = [
   [429, "overloaded"],
   [503, "draining"],
 ];
+const FAILURE = [500, "failing"];
 
 /** The order of the documents, cut at topN; scores descend within [0, 1]. `ranked` are pairs of index and score. */
 export function expectOrder(ranked, topN = ORDER.length) {
@@ -30,9 +31,10 @@ const statuses = () => front.calls.map(({ status }) => status);
 /**
  * Tests of a client that a way makes.
  * `ask(client, {query, model, topN})` gives pairs of index and score as the client tells them; `path` is where it goes;
- * `raises` tells by each status whether what is thrown is right; `hasty(client)` makes one that does not try again.
+ * `raises` tells by each status whether what is thrown is right; `repeats` are the statuses after which it tries again;
+ * `hasty(client)` makes one that does not.
  */
-export function checks(title, way, { ask, path, raises, hasty }) {
+export function checks(title, way, { ask, path, raises, hasty, repeats = [429, 500, 503] }) {
   describe(title, () => {
     test("ranks", on(async (open) => {
       const client = open(way);
@@ -52,12 +54,20 @@ export function checks(title, way, { ask, path, raises, hasty }) {
       }));
     }
 
-    for (const [status, server] of REFUSALS) {
+    for (const [status, server] of [[413, "small"], ...(repeats.includes(500) ? [] : [FAILURE])]) {
+      test(`${status} is not tried again`, on(async (open) => {
+        front.next(server);
+        await assert.rejects(async () => ask(open(way), {}), raises(status));
+        assert.deepEqual(statuses(), [status]);
+      }));
+    }
+
+    for (const [status, server] of [...REFUSALS, FAILURE].filter(([status]) => repeats.includes(status))) {
       test(`${status} is tried again`, on(async (open) => {
         front.next(server);
         expectOrder(await ask(open(way), {}));
         assert.deepEqual(statuses(), [status, 200]);
-        assert.ok(Number(front.calls[0].headers["retry-after"]) > 0);
+        if (status !== 500) assert.ok(Number(front.calls[0].headers["retry-after"]) > 0);
       }));
 
       test(`${status} without another try`, on(async (open) => {

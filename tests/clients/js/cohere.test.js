@@ -12,6 +12,7 @@ const NAMES = {
   401: "UnauthorizedError",
   404: "NotFoundError",
   429: "TooManyRequestsError",
+  500: "InternalServerError",
   503: "ServiceUnavailableError",
 };
 
@@ -27,9 +28,9 @@ async function ask(client, { query = QUERY, model = MODEL, topN, ...options }) {
 const hasty = (client) => ({ rerank: (body) => client.rerank(body, { maxRetries: 0 }) });
 
 for (const [sdk, name] of [[eight, "cohere-ai"], [seven, "cohere-ai-7"]]) {
-  const { CohereClient, CohereClientV2, Cohere } = sdk;
+  const { CohereClient, CohereClientV2, CohereError, Cohere } = sdk;
   const told = { name: "cohere-ai" };
-  const raises = (status) => (error) => error instanceof Cohere[NAMES[status]] && error.statusCode === status;
+  const raises = (status) => (error) => error instanceof (Cohere[NAMES[status]] ?? CohereError) && error.statusCode === status;
   const first = way(name, { ...told, dialect: "Cohere v1" }, (H, k, M) => new CohereClient({ token: k, environment: H }));
   const second = way(name, { ...told, dialect: "Cohere v2" }, (H, k, M) => new CohereClientV2({ token: k, environment: H }));
   const below = way(name, { ...told, dialect: "Cohere v1" }, (H, k, M) => new CohereClient({ token: k, environment: H + "/v1" }));

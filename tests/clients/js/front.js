@@ -3,7 +3,7 @@
 import http from "node:http";
 import { buffer } from "node:stream/consumers";
 
-/** A running front. `servers` maps what a server is (ready, overloaded, draining) to its root. */
+/** A running front. `servers` maps what a server is (ready, small, overloaded, failing, draining) to its root. */
 export class Front {
   #servers;
   #turns = [];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { CohereRerank } from "@langchain/cohere";
-import { Cohere, CohereClient } from "cohere-ai-7";
+import { Cohere, CohereClient, CohereError } from "cohere-ai-7";
 
 import { checks, DOCUMENTS, expectOrder, QUERY } from "./cases.js";
 import { on, way } from "./ground.js";
@@ -11,7 +11,9 @@ const CLASSES = {
   400: Cohere.BadRequestError,
   401: Cohere.UnauthorizedError,
   404: Cohere.NotFoundError,
+  413: CohereError,
   429: Cohere.TooManyRequestsError,
+  500: Cohere.InternalServerError,
   503: Cohere.ServiceUnavailableError,
 };
 

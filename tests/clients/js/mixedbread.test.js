@@ -10,7 +10,9 @@ const CLASSES = {
   400: Mixedbread.BadRequestError,
   401: Mixedbread.AuthenticationError,
   404: Mixedbread.NotFoundError,
+  413: Mixedbread.APIError,
   429: Mixedbread.RateLimitError,
+  500: Mixedbread.InternalServerError,
   503: Mixedbread.InternalServerError,
 };
 

@@ -10,7 +10,9 @@ const CLASSES = {
   400: Together.BadRequestError,
   401: Together.AuthenticationError,
   404: Together.NotFoundError,
+  413: Together.APIError,
   429: Together.RateLimitError,
+  500: Together.InternalServerError,
   503: Together.InternalServerError,
 };
 
@@ -28,6 +30,7 @@ async function ask(client, { query = QUERY, model = MODEL, topN }) {
 checks("together-ai", together, {
   ask,
   path: "/v1/rerank",
+  repeats: [429, 503],
   raises: (status) => (error) => error instanceof CLASSES[status] && error.status === status,
   hasty: (client) => client.withOptions({ maxRetries: 0 }),
 });

@@ -11,23 +11,27 @@ from langchain_nvidia_ai_endpoints import NVIDIARerank
 from langchain_voyageai import VoyageAIRerank
 from voyageai import error as voyage
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect
+from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect
 from clients.harness import Harness
 from clients.setups import client_setup
 
-STATUSES = (400, 401, 404, 429, 503)
+STATUSES = (400, 401, 404, 413, 429, 500, 503)
 OF_COHERE = {
     400: cohere.BadRequestError,
     401: cohere.UnauthorizedError,
     404: cohere.NotFoundError,
+    413: cohere.core.api_error.ApiError,
     429: cohere.TooManyRequestsError,
+    500: cohere.InternalServerError,
     503: cohere.ServiceUnavailableError,
 }
 OF_VOYAGE = {
     400: voyage.InvalidRequestError,
     401: voyage.AuthenticationError,
     404: voyage.APIError,
+    413: voyage.APIError,
     429: voyage.RateLimitError,
+    500: voyage.ServerError,
     503: voyage.ServiceUnavailableError,
 }
 
@@ -93,7 +97,7 @@ class TestLangChain(RetryTests):
     """Rerankers of LangChain."""
 
     cases: ClassVar = [
-        Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=True),
+        Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=(*BUSY, 500)),
         Case(of_jina, ask, "/v1/rerank", dict.fromkeys(STATUSES, RuntimeError)),
         Case(of_voyage, ask_voyage, "/v1/rerank", OF_VOYAGE),
         Case(of_nvidia, ask_nvidia, "/v1/ranking", dict.fromkeys(STATUSES, Exception), unit=False),

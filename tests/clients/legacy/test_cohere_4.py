@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 import cohere
 import pytest
 
-from clients.cases import DOCUMENTS, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cases import BUSY, DOCUMENTS, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
 NOTE = "every error is a CohereAPIError; read its `http_status`"
-RAISES = dict.fromkeys((400, 401, 404), cohere.CohereAPIError)
+RAISES = dict.fromkeys((400, 401, 404, 413, 500), cohere.CohereAPIError)
 
 
 @client_setup("cohere", dialect="Cohere v1", note=NOTE)
@@ -39,7 +39,7 @@ def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
 class TestCohere(RetryTests):
     """The blocking client."""
 
-    cases: ClassVar = [Case(blocking, ask, "/v1/rerank", RAISES, retries=True)]
+    cases: ClassVar = [Case(blocking, ask, "/v1/rerank", RAISES, retries=(*BUSY, 500))]
 
     def test_statuses(self, harness: Harness) -> None:
         """Check 400 and 404, with the message of the server."""

@@ -29,4 +29,4 @@ def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
 class TestInfinity(RetryTests):
     """The generated client."""
 
-    cases: ClassVar = [Case(client, ask, "/rerank", dict.fromkeys((400, 401, 404, 429, 503), ReportedError))]
+    cases: ClassVar = [Case(client, ask, "/rerank", dict.fromkeys((400, 401, 404, 413, 429, 500, 503), ReportedError))]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import together
 from together import error
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -13,7 +13,9 @@ RAISES = {
     400: error.InvalidRequestError,
     401: error.AuthenticationError,
     404: error.InvalidRequestError,
+    413: error.APIError,
     429: error.RateLimitError,
+    500: error.APIError,
     503: error.ServiceUnavailableError,
 }
 BROKEN = "does not retry; under `asyncio.run` the repr of its errors raises"
@@ -60,7 +62,7 @@ class TestTogether(RetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
-        Case(below_v1, ask, "/v1/rerank", RAISES, retries=True),
+        Case(below_v1, ask, "/v1/rerank", RAISES, retries=(*BUSY, 500)),
         Case(asynchronous, ask_async, "/v1/rerank", RAISES),
     ]
 

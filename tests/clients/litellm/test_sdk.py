@@ -14,9 +14,13 @@ RAISES = {
     400: litellm.BadRequestError,
     401: litellm.AuthenticationError,
     404: litellm.NotFoundError,
+    413: litellm.APIError,
     429: litellm.RateLimitError,
+    500: litellm.InternalServerError,
     503: litellm.ServiceUnavailableError,
 }
+BAD = RAISES | {413: litellm.BadRequestError}
+"""Of providers whose 413 is a BadRequestError in litellm."""
 
 
 @client_setup("litellm", dialect="Together")
@@ -121,27 +125,28 @@ class TestLiteLLM(RetryTests):
 
     cases: ClassVar = [
         Case(together_ai, ask, "/v1/rerank", RAISES),
-        Case(cohere, ask, "/v2/rerank", RAISES),
-        Case(jina_ai, ask, "/v1/rerank", RAISES),
+        Case(cohere, ask, "/v2/rerank", BAD),
+        Case(jina_ai, ask, "/v1/rerank", BAD),
         Case(hosted_vllm, ask, "/rerank", RAISES),
-        Case(infinity, ask, "/infinity/rerank", RAISES),
-        Case(voyage, ask, "/v1/rerank", RAISES),
+        Case(infinity, ask, "/infinity/rerank", BAD),
+        Case(voyage, ask, "/v1/rerank", BAD),
         Case(litellm_proxy, ask, "/v1/rerank", RAISES),
-        Case(asynchronous, ask_async, "/v2/rerank", RAISES),
+        Case(asynchronous, ask_async, "/v2/rerank", BAD),
         Case(
             huggingface,
             ask,
             "/rerank",
-            {status: error for status, error in RAISES.items() if status != 404},
+            {status: error for status, error in RAISES.items() if status not in (404, 500)} | {424: litellm.APIError},
             cuts=False,
+            failed=424,
         ),
         Case(azure_ai, ask, "/providers/cohere/v2/rerank", RAISES),
-        Case(bedrock, ask, "/rerank", RAISES),
+        Case(bedrock, ask, "/rerank", BAD | {500: litellm.ServiceUnavailableError}),
         Case(deepinfra, ask_sorted, "/v1/inference/starter", RAISES, cuts=False),
         Case(fireworks_ai, ask, "/inference/v1/rerank", RAISES),
         Case(nvidia_nim, ask, "/v1/retrieval/starter/reranking", RAISES, unit=False),
         Case(nvidia_nim_ranking, ask, "/v1/ranking", RAISES, unit=False),
-        Case(watsonx, ask, "/ml/v1/text/rerank?version=2024-03-13", RAISES),
+        Case(watsonx, ask, "/ml/v1/text/rerank?version=2024-03-13", BAD),
     ]
 
     def test_bedrock_ranks_objects(self, harness: Harness) -> None:

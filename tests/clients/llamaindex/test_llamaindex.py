@@ -9,20 +9,27 @@ from llama_index.postprocessor.jinaai_rerank import JinaRerank
 from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
 from llama_index.postprocessor.xinference_rerank import XinferenceRerank
 
-from clients.cases import DOCUMENTS, Case, RankingTests, RankRequest, RetryTests, expect
+from clients.cases import BUSY, DOCUMENTS, Case, RankingTests, RankRequest, RetryTests, expect
 from clients.harness import Harness
 from clients.setups import client_setup
 
-STATUSES = (400, 401, 404, 429, 503)
+STATUSES = (400, 401, 404, 413, 429, 500, 503)
 OF_COHERE = {
     400: cohere.BadRequestError,
     401: cohere.UnauthorizedError,
     404: cohere.NotFoundError,
+    413: cohere.core.api_error.ApiError,
     429: cohere.TooManyRequestsError,
+    500: cohere.InternalServerError,
     503: cohere.ServiceUnavailableError,
 }
+OF_TEI = dict.fromkeys((400, 401, 424, 429, 503), AssertionError) | {413: TypeError}
+"""It counts the keys of the error as results: 413 has as many as there are documents."""
 LOOP = "adds its own retries to those of the SDK: up to 10 tries on 500, 503 and 504, 4 to 10 s apart"
-NO_STATUS = "does not check the status: every error is an AssertionError; `auth_token` is `Bearer KEY` or the bare key"
+NO_STATUS = (
+    "does not check the status: every error is an AssertionError or a TypeError; "
+    "`auth_token` is `Bearer KEY` or the bare key"
+)
 
 
 @client_setup("cohere", dialect="Cohere v2")
@@ -89,9 +96,15 @@ class TestLlamaIndex(RetryTests):
     """Rerankers of LlamaIndex."""
 
     cases: ClassVar = [
-        Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=True),
+        Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=(*BUSY, 500)),
         Case(of_jina, ask, "/v1/rerank", dict.fromkeys(STATUSES, RuntimeError)),
-        Case(of_tei_by_bare_key, ask, "/rerank", dict.fromkeys((400, 401, 429, 503), AssertionError)),
+        Case(
+            of_tei_by_bare_key,
+            ask,
+            "/rerank",
+            OF_TEI,
+            failed=424,
+        ),
     ]
 
 
