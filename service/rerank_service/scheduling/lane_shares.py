@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 BURST_SECONDS = 0.5
 """Seconds of the whole pool that a share may use before the others have had their parts, after it was idle. A request
 within it takes about as long beside busy models as alone."""
-CONTENDED_BATCH_SECONDS = 0.02
+CONTENDED_BATCH_SECONDS = 0.03
 """Maximum duration of a batch while other models share the lanes, by the cost model. A request of another model waits
 for at most one such batch. A single pair may take longer."""
 USE_SECONDS = 5.0

@@ -55,7 +55,7 @@ def test_overloaded_models_share_the_machine_by_weight() -> None:
     assert a.busy_seconds / b.busy_seconds == pytest.approx(3.0, rel=0.1)
     for each in (a, b):
         assert each.refused > 0
-        assert each.late <= 0.02 * len(each.latencies)
+        assert each.late <= 0.03 * len(each.latencies)
 
 
 def test_models_with_different_numbers_of_lanes_share_by_weight() -> None:
