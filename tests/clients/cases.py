@@ -15,8 +15,10 @@ QUERY = "capital of France"
 DOCUMENTS = ["Rome is the capital of Italy.", "Paris is the capital of France.", "Bread is made of flour and water."]
 ORDER = [1, 0, 2]
 MODEL = "starter"
-BUSY = (429, 503)
-"""Statuses that say: send the request again."""
+STATUSES = (400, 401, 404, 413, 429, 500, 503)
+"""Statuses of errors that clients are tested with."""
+RETRIED = (429, 500, 503)
+"""Statuses after which most SDKs send the request again."""
 
 
 @dataclass(frozen=True, slots=True)

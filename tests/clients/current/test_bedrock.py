@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from clients.cases import BUSY, DOCUMENTS, QUERY, Case, RankRequest, ReportedError, RetryTests, expect
+from clients.cases import DOCUMENTS, QUERY, RETRIED, Case, RankRequest, ReportedError, RetryTests, expect
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -90,9 +90,9 @@ class TestBedrock(RetryTests):
             ask,
             "/rerank",
             {status: ReportedError for status in CODES if status != 400},
-            retries=(*BUSY, 500),
+            retries=RETRIED,
         ),
-        Case(runtime, ask_runtime, "/model/starter/invoke", dict.fromkeys(CODES, ReportedError), retries=(*BUSY, 500)),
+        Case(runtime, ask_runtime, "/model/starter/invoke", dict.fromkeys(CODES, ReportedError), retries=RETRIED),
     ]
 
     def test_json_documents_and_pages(self, harness: Harness) -> None:

@@ -5,19 +5,10 @@ from typing import Any, ClassVar
 import cohere
 import pytest
 
-from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cases import DOCUMENTS, MODEL, QUERY, RETRIED, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cohere_errors import COHERE_ERRORS
 from clients.harness import Harness
 from clients.setups import client_setup
-
-RAISES = {
-    400: cohere.BadRequestError,
-    401: cohere.UnauthorizedError,
-    404: cohere.NotFoundError,
-    413: cohere.core.api_error.ApiError,
-    429: cohere.TooManyRequestsError,
-    500: cohere.InternalServerError,
-    503: cohere.ServiceUnavailableError,
-}
 
 
 @client_setup("cohere", dialect="Cohere v1")
@@ -66,9 +57,9 @@ class TestOtherSetups(RankingTests):
     """Other base URLs and other kinds of calls."""
 
     cases: ClassVar = [
-        Case(v1_below_v1, ask, "/v1/v1/rerank", RAISES),
-        Case(v2_below_v1, ask, "/v1/v2/rerank", RAISES),
-        Case(async_v1, ask_async, "/v1/rerank", RAISES),
+        Case(v1_below_v1, ask, "/v1/v1/rerank", COHERE_ERRORS),
+        Case(v2_below_v1, ask, "/v1/v2/rerank", COHERE_ERRORS),
+        Case(async_v1, ask_async, "/v1/rerank", COHERE_ERRORS),
     ]
 
 
@@ -76,9 +67,9 @@ class TestCohere(RetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
-        Case(v1, ask, "/v1/rerank", RAISES, retries=(*BUSY, 500)),
-        Case(v2, ask, "/v2/rerank", RAISES, retries=(*BUSY, 500)),
-        Case(async_v2, ask_async, "/v2/rerank", RAISES, retries=(*BUSY, 500)),
+        Case(v1, ask, "/v1/rerank", COHERE_ERRORS, retries=RETRIED),
+        Case(v2, ask, "/v2/rerank", COHERE_ERRORS, retries=RETRIED),
+        Case(async_v2, ask_async, "/v2/rerank", COHERE_ERRORS, retries=RETRIED),
     ]
 
     def test_objects_come_back(self, harness: Harness) -> None:
@@ -96,5 +87,5 @@ class TestCohere(RetryTests):
     def test_refusal_without_retries(self, harness: Harness, status: int, server: str) -> None:
         """Check the exception without retries."""
         harness.recorder.next(server)
-        with pytest.raises(RAISES[status]):
+        with pytest.raises(COHERE_ERRORS[status]):
             harness.open(v2).rerank(model=MODEL, query=QUERY, documents=DOCUMENTS, request_options={"max_retries": 0})

@@ -7,12 +7,11 @@ import dashscope
 import pytest
 from dashscope import AioTextReRank, TextReRank
 
-from clients.cases import DOCUMENTS, Case, RankRequest, ReportedError, RetryTests, wait
+from clients.cases import DOCUMENTS, STATUSES, Case, RankRequest, ReportedError, RetryTests, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
 NOTE = "raises no exception: check `status_code`, `code` and `message`"
-STATUSES = (400, 401, 404, 413, 429, 500, 503)
 
 
 @client_setup("dashscope", dialect="DashScope", note=NOTE)

@@ -2,24 +2,14 @@
 
 from typing import Any, ClassVar
 
-import cohere
 from haystack import Document
 from haystack.utils import Secret
 from haystack_integrations.components.rankers.cohere import CohereRanker
 from haystack_integrations.components.rankers.jina import JinaRanker
 
-from clients.cases import BUSY, DOCUMENTS, Case, RankRequest, RetryTests
+from clients.cases import DOCUMENTS, RETRIED, STATUSES, Case, RankRequest, RetryTests
+from clients.cohere_errors import COHERE_ERRORS
 from clients.setups import client_setup
-
-COHERE_RAISES = {
-    400: cohere.BadRequestError,
-    401: cohere.UnauthorizedError,
-    404: cohere.NotFoundError,
-    413: cohere.core.api_error.ApiError,
-    429: cohere.TooManyRequestsError,
-    500: cohere.InternalServerError,
-    503: cohere.ServiceUnavailableError,
-}
 
 
 @client_setup("cohere-haystack", dialect="Cohere v2")
@@ -44,6 +34,6 @@ class TestHaystack(RetryTests):
     """Both rankers."""
 
     cases: ClassVar = [
-        Case(of_cohere, ask, "/v2/rerank", COHERE_RAISES, retries=(*BUSY, 500)),
-        Case(of_jina, ask, "/v1/rerank", dict.fromkeys((400, 401, 404, 413, 429, 500, 503), RuntimeError)),
+        Case(of_cohere, ask, "/v2/rerank", COHERE_ERRORS, retries=RETRIED),
+        Case(of_jina, ask, "/v1/rerank", dict.fromkeys(STATUSES, RuntimeError)),
     ]

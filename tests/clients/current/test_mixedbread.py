@@ -5,7 +5,7 @@ from typing import ClassVar
 import mixedbread
 import pytest
 
-from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankRequest, RetryTests, expect, wait
+from clients.cases import DOCUMENTS, MODEL, QUERY, RETRIED, Case, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -43,8 +43,8 @@ class TestMixedbread(RetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
-        Case(blocking, ask, "/v1/reranking", RAISES, retries=(*BUSY, 500)),
-        Case(asynchronous, ask, "/v1/reranking", RAISES, retries=(*BUSY, 500)),
+        Case(blocking, ask, "/v1/reranking", RAISES, retries=RETRIED),
+        Case(asynchronous, ask, "/v1/reranking", RAISES, retries=RETRIED),
     ]
 
     def test_objects_come_back(self, harness: Harness) -> None:

@@ -6,7 +6,7 @@ import pinecone
 import pytest
 from pinecone.errors import exceptions
 
-from clients.cases import BUSY, DOCUMENTS, QUERY, Case, RankRequest, RetryTests, expect, wait
+from clients.cases import DOCUMENTS, QUERY, RETRIED, Case, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -61,7 +61,7 @@ class TestPinecone(RetryTests):
             asking,
             "/rerank",
             {status: error for status, error in RAISES.items() if status != 400},
-            retries=(*BUSY, 500),
+            retries=RETRIED,
         )
         for way, asking in ((blocking, ask), (asynchronous, ask_async))
     ]

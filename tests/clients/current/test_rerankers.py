@@ -5,11 +5,10 @@ from typing import ClassVar
 
 from rerankers.models.api_rankers import APIRanker
 
-from clients.cases import DOCUMENTS, Case, RankRequest, RetryTests
+from clients.cases import DOCUMENTS, STATUSES, Case, RankRequest, RetryTests
 from clients.setups import client_setup
 
 NOTE = "does not check the status: every error is a {}"
-STATUSES = (400, 401, 404, 413, 424, 429, 500, 503)
 
 
 @client_setup("rerankers", dialect="Cohere v1", note=NOTE.format("KeyError"))
@@ -47,12 +46,12 @@ class TestRerankers(RetryTests):
     """Every provider with a dialect of this server."""
 
     cases: ClassVar = [
-        Case(provider, ask, path, dict.fromkeys(STATUSES, error), cuts=False, failed=424 if provider is tei else 500)
-        for provider, path, error in (
-            (cohere, "/v1/rerank", KeyError),
-            (jina, "/v1/rerank", KeyError),
-            (voyage, "/v1/rerank", KeyError),
-            (mixedbread, "/v1/reranking", KeyError),
-            (tei, "/rerank", TypeError),
+        Case(provider, ask, path, dict.fromkeys((*STATUSES, failed), error), cuts=False, failed=failed)
+        for provider, path, error, failed in (
+            (cohere, "/v1/rerank", KeyError, 500),
+            (jina, "/v1/rerank", KeyError, 500),
+            (voyage, "/v1/rerank", KeyError, 500),
+            (mixedbread, "/v1/reranking", KeyError, 500),
+            (tei, "/rerank", TypeError, 424),
         )
     ]

@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 import together
 
-from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cases import DOCUMENTS, MODEL, QUERY, RETRIED, Case, RankingTests, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -63,8 +63,8 @@ class TestTogether(RetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
-        Case(root, ask, "/v1/rerank", RAISES, retries=(*BUSY, 500)),
-        Case(asynchronous, ask_async, "/v1/rerank", RAISES, retries=(*BUSY, 500)),
+        Case(root, ask, "/v1/rerank", RAISES, retries=RETRIED),
+        Case(asynchronous, ask_async, "/v1/rerank", RAISES, retries=RETRIED),
     ]
 
     def test_objects_come_back_as_json(self, harness: Harness) -> None:

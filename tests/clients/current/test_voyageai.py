@@ -3,20 +3,10 @@
 from typing import ClassVar
 
 import voyageai
-from voyageai import error
 
 from clients.cases import DOCUMENTS, Case, RankRequest, RetryTests, wait
 from clients.setups import client_setup
-
-RAISES = {
-    400: error.InvalidRequestError,
-    401: error.AuthenticationError,
-    404: error.APIError,
-    413: error.APIError,
-    429: error.RateLimitError,
-    500: error.ServerError,
-    503: error.ServiceUnavailableError,
-}
+from clients.voyage_errors import VOYAGE_ERRORS
 
 
 @client_setup("voyageai", dialect="Voyage")
@@ -41,6 +31,6 @@ class TestVoyage(RetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
-        Case(blocking, ask, "/v1/rerank", RAISES),
-        Case(asynchronous, ask, "/v1/rerank", RAISES),
+        Case(blocking, ask, "/v1/rerank", VOYAGE_ERRORS),
+        Case(asynchronous, ask, "/v1/rerank", VOYAGE_ERRORS),
     ]

@@ -9,31 +9,23 @@ from langchain_community.document_compressors import JinaRerank, jina_rerank
 from langchain_core.documents import Document
 from langchain_nvidia_ai_endpoints import NVIDIARerank
 from langchain_voyageai import VoyageAIRerank
-from voyageai import error as voyage
 
-from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect
+from clients.cases import (
+    DOCUMENTS,
+    MODEL,
+    QUERY,
+    RETRIED,
+    STATUSES,
+    Case,
+    RankingTests,
+    RankRequest,
+    RetryTests,
+    expect,
+)
+from clients.cohere_errors import COHERE_ERRORS
 from clients.harness import Harness
 from clients.setups import client_setup
-
-STATUSES = (400, 401, 404, 413, 429, 500, 503)
-OF_COHERE = {
-    400: cohere.BadRequestError,
-    401: cohere.UnauthorizedError,
-    404: cohere.NotFoundError,
-    413: cohere.core.api_error.ApiError,
-    429: cohere.TooManyRequestsError,
-    500: cohere.InternalServerError,
-    503: cohere.ServiceUnavailableError,
-}
-OF_VOYAGE = {
-    400: voyage.InvalidRequestError,
-    401: voyage.AuthenticationError,
-    404: voyage.APIError,
-    413: voyage.APIError,
-    429: voyage.RateLimitError,
-    500: voyage.ServerError,
-    503: voyage.ServiceUnavailableError,
-}
+from clients.voyage_errors import VOYAGE_ERRORS
 
 
 @client_setup("cohere", dialect="Cohere v1")
@@ -97,9 +89,9 @@ class TestLangChain(RetryTests):
     """Rerankers of LangChain."""
 
     cases: ClassVar = [
-        Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=(*BUSY, 500)),
+        Case(of_cohere, ask, "/v2/rerank", COHERE_ERRORS, retries=RETRIED),
         Case(of_jina, ask, "/v1/rerank", dict.fromkeys(STATUSES, RuntimeError)),
-        Case(of_voyage, ask_voyage, "/v1/rerank", OF_VOYAGE),
+        Case(of_voyage, ask_voyage, "/v1/rerank", VOYAGE_ERRORS),
         Case(of_nvidia, ask_nvidia, "/v1/ranking", dict.fromkeys(STATUSES, Exception), unit=False),
     ]
 
@@ -118,4 +110,4 @@ class TestLangChain(RetryTests):
 class TestCohere(RankingTests):
     """The Cohere SDK that it depends on."""
 
-    cases: ClassVar = [Case(cohere_v1, ask_sdk, "/v1/rerank", OF_COHERE)]
+    cases: ClassVar = [Case(cohere_v1, ask_sdk, "/v1/rerank", COHERE_ERRORS)]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import cohere
 import pytest
 
-from clients.cases import BUSY, DOCUMENTS, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cases import DOCUMENTS, QUERY, RETRIED, Case, RankingTests, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -39,7 +39,7 @@ def ask_async(client: Any, request: RankRequest) -> list[tuple[int, float]]:
 class TestCohere(RetryTests):
     """The blocking client."""
 
-    cases: ClassVar = [Case(blocking, ask, "/v1/rerank", RAISES, retries=(*BUSY, 500))]
+    cases: ClassVar = [Case(blocking, ask, "/v1/rerank", RAISES, retries=RETRIED)]
 
     def test_statuses(self, harness: Harness) -> None:
         """Check 400 and 404, with the message of the server."""

@@ -6,7 +6,7 @@ from infinity_client import AuthenticatedClient
 from infinity_client.api.default import rerank
 from infinity_client.models import RerankInput
 
-from clients.cases import DOCUMENTS, MODEL, Case, RankRequest, ReportedError, RetryTests
+from clients.cases import DOCUMENTS, MODEL, STATUSES, Case, RankRequest, ReportedError, RetryTests
 from clients.setups import client_setup
 
 
@@ -29,4 +29,4 @@ def ask(client: Any, request: RankRequest) -> list[tuple[int, float]]:
 class TestInfinity(RetryTests):
     """The generated client."""
 
-    cases: ClassVar = [Case(client, ask, "/rerank", dict.fromkeys((400, 401, 404, 413, 429, 500, 503), ReportedError))]
+    cases: ClassVar = [Case(client, ask, "/rerank", dict.fromkeys(STATUSES, ReportedError))]

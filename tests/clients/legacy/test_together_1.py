@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import together
 from together import error
 
-from clients.cases import BUSY, DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cases import DOCUMENTS, MODEL, QUERY, RETRIED, Case, RankingTests, RankRequest, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -62,7 +62,7 @@ class TestTogether(RetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
-        Case(below_v1, ask, "/v1/rerank", RAISES, retries=(*BUSY, 500)),
+        Case(below_v1, ask, "/v1/rerank", RAISES, retries=RETRIED),
         Case(asynchronous, ask_async, "/v1/rerank", RAISES),
     ]
 

@@ -19,8 +19,8 @@ RAISES = {
     500: litellm.InternalServerError,
     503: litellm.ServiceUnavailableError,
 }
-BAD = RAISES | {413: litellm.BadRequestError}
-"""Of providers whose 413 is a BadRequestError in litellm."""
+RAISES_BAD_REQUEST = RAISES | {413: litellm.BadRequestError}
+"""For providers whose 413 is a BadRequestError in litellm."""
 
 
 @client_setup("litellm", dialect="Together")
@@ -125,13 +125,13 @@ class TestLiteLLM(RetryTests):
 
     cases: ClassVar = [
         Case(together_ai, ask, "/v1/rerank", RAISES),
-        Case(cohere, ask, "/v2/rerank", BAD),
-        Case(jina_ai, ask, "/v1/rerank", BAD),
+        Case(cohere, ask, "/v2/rerank", RAISES_BAD_REQUEST),
+        Case(jina_ai, ask, "/v1/rerank", RAISES_BAD_REQUEST),
         Case(hosted_vllm, ask, "/rerank", RAISES),
-        Case(infinity, ask, "/infinity/rerank", BAD),
-        Case(voyage, ask, "/v1/rerank", BAD),
+        Case(infinity, ask, "/infinity/rerank", RAISES_BAD_REQUEST),
+        Case(voyage, ask, "/v1/rerank", RAISES_BAD_REQUEST),
         Case(litellm_proxy, ask, "/v1/rerank", RAISES),
-        Case(asynchronous, ask_async, "/v2/rerank", BAD),
+        Case(asynchronous, ask_async, "/v2/rerank", RAISES_BAD_REQUEST),
         Case(
             huggingface,
             ask,
@@ -141,16 +141,16 @@ class TestLiteLLM(RetryTests):
             failed=424,
         ),
         Case(azure_ai, ask, "/providers/cohere/v2/rerank", RAISES),
-        Case(bedrock, ask, "/rerank", BAD | {500: litellm.ServiceUnavailableError}),
+        Case(bedrock, ask, "/rerank", RAISES_BAD_REQUEST | {500: litellm.ServiceUnavailableError}),
         Case(deepinfra, ask_sorted, "/v1/inference/starter", RAISES, cuts=False),
         Case(fireworks_ai, ask, "/inference/v1/rerank", RAISES),
         Case(nvidia_nim, ask, "/v1/retrieval/starter/reranking", RAISES, unit=False),
         Case(nvidia_nim_ranking, ask, "/v1/ranking", RAISES, unit=False),
-        Case(watsonx, ask, "/ml/v1/text/rerank?version=2024-03-13", BAD),
+        Case(watsonx, ask, "/ml/v1/text/rerank?version=2024-03-13", RAISES_BAD_REQUEST),
     ]
 
     def test_bedrock_ranks_objects(self, harness: Harness) -> None:
-        """As JSON documents."""
+        """It sends them as JSON documents."""
         documents = [{"title": text, "page": 1} for text in DOCUMENTS]
         response = harness.open(bedrock)(query=QUERY, documents=documents)
         expect((result["index"], result["relevance_score"]) for result in response.results)

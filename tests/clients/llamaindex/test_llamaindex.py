@@ -9,20 +9,11 @@ from llama_index.postprocessor.jinaai_rerank import JinaRerank
 from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
 from llama_index.postprocessor.xinference_rerank import XinferenceRerank
 
-from clients.cases import BUSY, DOCUMENTS, Case, RankingTests, RankRequest, RetryTests, expect
+from clients.cases import DOCUMENTS, RETRIED, STATUSES, Case, RankingTests, RankRequest, RetryTests, expect
+from clients.cohere_errors import COHERE_ERRORS
 from clients.harness import Harness
 from clients.setups import client_setup
 
-STATUSES = (400, 401, 404, 413, 429, 500, 503)
-OF_COHERE = {
-    400: cohere.BadRequestError,
-    401: cohere.UnauthorizedError,
-    404: cohere.NotFoundError,
-    413: cohere.core.api_error.ApiError,
-    429: cohere.TooManyRequestsError,
-    500: cohere.InternalServerError,
-    503: cohere.ServiceUnavailableError,
-}
 OF_TEI = dict.fromkeys((400, 401, 424, 429, 503), AssertionError) | {413: TypeError}
 """It counts the keys of the error as results: 413 has as many as there are documents."""
 LOOP = "adds its own retries to those of the SDK: up to 10 tries on 500, 503 and 504, 4 to 10 s apart"
@@ -87,7 +78,7 @@ class TestOtherSetups(RankingTests):
     """Other setups."""
 
     cases: ClassVar = [
-        Case(cohere_v2, ask_sdk, "/v2/rerank", OF_COHERE),
+        Case(cohere_v2, ask_sdk, "/v2/rerank", COHERE_ERRORS),
         Case(of_tei, ask, "/rerank", {}),
     ]
 
@@ -96,7 +87,7 @@ class TestLlamaIndex(RetryTests):
     """Rerankers of LlamaIndex."""
 
     cases: ClassVar = [
-        Case(of_cohere, ask, "/v2/rerank", OF_COHERE, retries=(*BUSY, 500)),
+        Case(of_cohere, ask, "/v2/rerank", COHERE_ERRORS, retries=RETRIED),
         Case(of_jina, ask, "/v1/rerank", dict.fromkeys(STATUSES, RuntimeError)),
         Case(
             of_tei_by_bare_key,
