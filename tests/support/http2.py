@@ -15,7 +15,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 SETTINGS = frame(_SETTINGS, 0, 0)
 START = PREFACE + SETTINGS + frame(_SETTINGS, _ACK, 0)
-"""What a client sends before its first call."""
+"""The bytes of a client before its first call."""
 _MAX_WINDOW = 2**31 - 1
 START_WITH_LARGE_WINDOWS = (
     PREFACE

@@ -94,7 +94,7 @@ async def large_message(target: Target, count: int, held: ExitStack) -> str:
 async def _flood(
     target: Target, count: int, held: ExitStack, content: bytes, each: bytes, *, reads: bool = True
 ) -> str:
-    """Send a frame many times on a connection, and return what the server does about it."""
+    """Send a frame many times on a connection, and return the reaction of the server."""
     client = connected(target.grpc, held, receive_bytes=None if reads else 4096)
     await send(client, content)
     seen = b""

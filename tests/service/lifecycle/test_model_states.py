@@ -1,4 +1,4 @@
-"""Any order of loads, swaps, unloads and requests: no request is lost, and the states agree with what is loaded."""
+"""Any order of loads, swaps, unloads and requests: no request is lost, and the states agree with the loaded models."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -125,7 +125,7 @@ class ModelStates(RuleBasedStateMachine):
 
     @rule(begun=consumes(requests))
     def finish_request(self, begun: Begun) -> None:
-        """A request that a ready model accepted has a score. Any other one has that, or is told to retry."""
+        """A request that a ready model accepted has a score. Others have one, or an error with a time to retry."""
         request = begun.take()
         self.store.release()
         self._turn(request.done)

@@ -216,7 +216,7 @@ async def test_the_death_of_a_lane_ends_all_models() -> None:
 
 
 async def test_missing_threads_mean_fewer_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As at the limit of a container. Without any thread, `run` raises the error, and leaves nothing in the pool."""
+    """A container may limit threads. Without any thread, `run` raises the error, and leaves nothing in the pool."""
     allowed = 1
     start = threading.Thread.start
 

@@ -49,7 +49,7 @@ def test_p99_would_not_stay_without_bursts_and_short_batches() -> None:
 
 
 def test_overloaded_models_share_the_machine_by_weight() -> None:
-    """Their accepted requests meet their deadlines, since each forecast knows what the others use."""
+    """Their accepted requests meet their deadlines, since each forecast knows the use of the others."""
     a, b = model("a", 3.0, weight=3.0), model("b", 3.0)
     SimulatedMachine(a, b).run(SECONDS)
     assert a.busy_seconds / b.busy_seconds == pytest.approx(3.0, rel=0.1)

@@ -29,8 +29,8 @@ _MAX_MILLISECONDS = 2**31 - 1
 """Largest number of milliseconds in an argument of gRPC: 24 days. gRPC takes it as no limit."""
 _MAX_PENDING_CALLS = 20_000
 """Above this number of pending calls, gRPC cancels new calls without a message. Its default is 1,000. Admission rejects
-requests much earlier, with a message. Strangers can fill it, because the server has not seen these calls yet: each one
-takes 15 KiB, so 20,000 take 300 MiB."""
+requests much earlier, with a message. Strangers can fill it, because these calls wait before the server sees
+them: each one takes 15 KiB, so 20,000 take 300 MiB."""
 
 
 class GrpcEdge:

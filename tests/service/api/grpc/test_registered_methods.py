@@ -59,7 +59,7 @@ async def test_block_ends_with_a_server_that_ends_by_a_fault() -> None:
 
 
 async def test_block_may_stop_the_server() -> None:
-    """As it does when it drains."""
+    """A server that drains does so."""
     server = grpc.aio.server()
     await server.start()
     async with ending_with(server):
