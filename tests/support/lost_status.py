@@ -12,6 +12,9 @@ from typing import Any
 import grpc
 
 METHOD = "/example.Echo/Stream"
+MESSAGE_BYTES = 1000
+LONG_MESSAGE_BYTES = 3_000_000
+"""More than fits into the buffers of a connection, so that the client still writes when the call ends."""
 
 
 async def refuse(messages: AsyncIterator[bytes], context: Any) -> None:
@@ -55,15 +58,15 @@ async def _status(call: Any) -> str:
     return str((await call.code()).name)
 
 
-async def statuses(handler: Any, send: Any, streams: int) -> Counter[str]:
-    """Return how many streams end with each status. A server with this handler runs meanwhile."""
+async def statuses(handler: Any, send: Any, streams: int, message_bytes: int = MESSAGE_BYTES) -> Counter[str]:
+    """Return how many streams of five messages end with each status. A server with this handler runs meanwhile."""
     server = grpc.aio.server()
     handlers: dict[str, Any] = {"Stream": grpc.stream_stream_rpc_method_handler(handler)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("example.Echo", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        counts = Counter([await send(channel, METHOD, [b"x" * 1000] * 5) for _ in range(streams)])
+        counts = Counter([await send(channel, METHOD, [b"x" * message_bytes] * 5) for _ in range(streams)])
     await server.stop(None)
     return counts
 

@@ -17,7 +17,14 @@ from rerank_service.api.auth import Keys
 from rerank_service.api.grpc import client_messages
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from support.grpc_calls import until_idle
-from support.lost_status import by_writes, from_iterator, refuse, refuse_after_the_last_message, statuses
+from support.lost_status import (
+    LONG_MESSAGE_BYTES,
+    by_writes,
+    from_iterator,
+    refuse,
+    refuse_after_the_last_message,
+    statuses,
+)
 from support.observed import observed
 from support.running import Running, Served, served
 from support.small import NAN
@@ -53,8 +60,11 @@ async def count(channel: grpc.aio.Channel, send: Any, method: str, sent: list[by
 
 
 async def test_grpc_aio_loses_the_status() -> None:
-    """If this test fails because no status is lost, `ClientMessages` is not needed any more."""
-    assert (await statuses(refuse, from_iterator, STREAMS))["INTERNAL"] > 0
+    """If this test fails because no status is lost, `ClientMessages` is not needed any more.
+
+    About half of the streams lose it with long messages, on busy machines too; with short ones, sometimes none does.
+    """
+    assert (await statuses(refuse, from_iterator, 2 * STREAMS, LONG_MESSAGE_BYTES))["INTERNAL"] > 0
     assert await statuses(refuse_after_the_last_message, from_iterator, STREAMS) == {"UNAVAILABLE": STREAMS}
 
 
