@@ -24,6 +24,8 @@ from rerank_service.tools.server_address import server_address
 _LOAD_SECONDS = 600.0
 """Time limit of loading; some peers quantise the model first."""
 _RUN_SECONDS = 900.0
+_CALL_SECONDS = 300.0
+"""Deadline of one call to a server."""
 
 
 class CannotRun(Exception):
@@ -94,14 +96,16 @@ class ServedSystem(_Stopping):
     def work(self, requests: PreparedRequests, *, repeats: int, clients: int, batch: int | None) -> Turn:
         """Send the work; see `RunningSystem.work`. A server forms its own batches, so `batch` is ignored."""
         amount = Amount(requests=repeats * len(requests.requests))
-        summary = summarise(run(closed_loop(self._target, requests.repeated(repeats), amount, clients=clients)))
+        calls = closed_loop(self._target, requests.repeated(repeats), amount, clients=clients, deadline=_CALL_SECONDS)
+        summary = summarise(run(calls))
         if summary.errors:
             raise CannotRun(f"{summary.errors} {summary.messages}")
         return Turn(summary.documents_per_second, summary)
 
     def rank(self, request: Request, batch: int | None) -> float:
         """Return the duration of one call on an open connection, in seconds."""
-        outcomes = run(closed_loop(self._target, PreparedRequests((request,)), Amount(requests=1), clients=1))
+        one = PreparedRequests((request,))
+        outcomes = run(closed_loop(self._target, one, Amount(requests=1), clients=1, deadline=_CALL_SECONDS))
         if outcomes[0].error:
             raise CannotRun(f"{outcomes[0].error}: {outcomes[0].message}")
         return outcomes[0].seconds
@@ -109,12 +113,12 @@ class ServedSystem(_Stopping):
     def scores(self, request: Request, batch: int | None) -> list[float]:
         """Return the probabilities, over gRPC with our client or over HTTP."""
         if self.system.kind is Kind.GRPC:
-            with RerankClient(self._address.removeprefix("grpc://")) as client:
+            with RerankClient(self._address.removeprefix("grpc://"), timeout=_CALL_SECONDS) as client:
                 results = client.rerank(request.query, request.documents).results
                 scores = {result.index: result.relevance_score for result in results}
         else:
             body = {"query": request.query, "documents": request.documents}
-            response = httpx.post(f"{self._address}/rerank", json=body, timeout=None, trust_env=False).json()
+            response = httpx.post(f"{self._address}/rerank", json=body, timeout=_CALL_SECONDS, trust_env=False).json()
             scores = {result["index"]: result["relevance_score"] for result in response["results"]}
         return [scores[index] for index in range(len(scores))]
 

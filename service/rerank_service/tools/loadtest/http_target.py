@@ -95,7 +95,8 @@ class _HttpClient:
         self._headers = {"x-request-timeout": str(deadline)} if deadline else {}  # other servers ignore it
 
     async def connect(self) -> None:
-        await self._http.get("/")
+        async with asyncio.timeout(self._deadline):
+            await self._http.get("/")
 
     async def rank(self, request: Request) -> Usage:
         dialect = self._route.dialect

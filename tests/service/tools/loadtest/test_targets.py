@@ -1,6 +1,7 @@
 """Load on real servers: ours over both protocols, one with TEI's JSON, and servers that fail (generator, targets)."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,15 @@ async def test_refusals_are_counted_with_their_duration(small_model: Bundle) -> 
             assert summary.refusals.longest > 0
         core.score.release()
         await live
+
+
+async def test_server_that_never_answers_is_an_outcome() -> None:
+    """Connecting ends at the deadline, too: a hung server does not hang the load test."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        server = _target(f"http://{host}:{port}")
+        outcomes = await closed_loop(server, SMALL, Amount(requests=1), clients=1, deadline=0.01)
+        assert summarise(outcomes).errors == {"no answer in time": 1}
 
 
 async def test_stopped_server_is_an_outcome(core: Running) -> None:
