@@ -23,6 +23,7 @@ from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord,
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
 from rerank_service.models.variants import derive
 from rerank_service.models.variants.cache import Cache
+from rerank_service.models.variants.recipes import INT8_ROWS
 from rerank_service.tools.doctor.finding import Status
 from rerank_service.tools.doctor.model import model_findings
 from support.hub_folder import edit_graph
@@ -127,7 +128,7 @@ def test_out_of_memory_makes_a_tuning_provisional(
     options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU))
     running = load_selected(options)
     with monkeypatch.context() as patch:
-        patch.setitem(derive._REWRITES, "rows-1", lambda _: _no_memory)
+        patch.setitem(derive._REWRITES, INT8_ROWS, lambda _: _no_memory)
         same = load_faster(options, running, threading.Event())
     assert isinstance(same, SameEngine)
     assert "cannot be rewritten" in same.info.explanation

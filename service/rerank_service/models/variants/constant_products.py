@@ -66,9 +66,24 @@ def quantize_columns(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], ND
 
     Returns int8 values of the same shape and float32 scales of shape (outputs,): weights ≈ values * scales.
     """
-    scales = np.abs(weights).max(axis=0) / LEVELS
+    return quantize_by(largest_in_columns(weights), weights)
+
+
+def quantize_by(
+    largest: NDArray[np.float32], weights: NDArray[np.float32]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Quantize a matrix of shape (inputs, outputs). `largest`, of shape (outputs,), becomes `LEVELS`.
+
+    `largest` is at least the largest absolute value of each column. Returns as `quantize_columns` does.
+    """
+    scales = largest / LEVELS
     scales = np.where(scales == 0, 1, scales).astype(np.float32)
     return np.clip(np.round(weights / scales), -LEVELS, LEVELS).astype(np.int8), scales
+
+
+def largest_in_columns(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the largest absolute value of each column; 0 without rows."""
+    return np.abs(weights).max(axis=0, initial=0)
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:

@@ -7,6 +7,9 @@ activations and per-channel weights: Yao et al., ZeroQuant, 2022). A score then 
 bit. It costs three cheap nodes more than one scale per batch, measured in docs/performance.md.
 
 Activations are unsigned around 128 and weights are signed, because VNNI and AMX have fast kernels for this combination.
+Processors without VNNI have a fast one too, which adds two neighboring products in 16 bits, where they can overflow.
+The weights are small enough that they do not, so a score is the same on every processor
+(docs/decisions/0073-int8-without-overflow.md).
 """
 
 from collections.abc import Collection, Iterator
@@ -23,9 +26,10 @@ from rerank_service.models.variants.constant_products import (
     constant_matrix,
     constants,
     drop_unused,
+    largest_in_columns,
     matrix_values,
     product_name,
-    quantize_columns,
+    quantize_by,
 )
 from rerank_service.models.variants.recipes import INT8_ROWS
 
@@ -42,6 +46,20 @@ def quantize_rows(model: onnx.ModelProto, folder: Path | None = None, left_out: 
     read from `folder`, for one product at a time.
     """
     return _Rewrite(model, folder, left_out).run()
+
+
+def quantize_without_overflow(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Quantize a matrix of shape (inputs, outputs) by column, for kernels that add two products in 16 bits.
+
+    Such a kernel (`vpmaddubsw` of AVX2 and AVX-512BW) adds the products of rows 0 and 1, of rows 2 and 3, and so on.
+    With activations of at most 255, 16 bits hold the sum if the two weights sum to at most 128. Rounding adds at most 1
+    to the sum, so it is at most `LEVELS` before.
+
+    Returns int8 values of the same shape and float32 scales of shape (outputs,): weights ≈ values * scales.
+    """
+    paired = len(weights) // 2 * 2
+    sums = weights[0:paired:2] + weights[1:paired:2]
+    return quantize_by(np.maximum(largest_in_columns(weights), largest_in_columns(sums)), weights)
 
 
 class _Rewrite:
@@ -111,7 +129,7 @@ class _Rewrite:
     def _product(self, node: NodeProto, weights: NDArray[np.float32]) -> Iterator[NodeProto]:
         rows, out = self._rows[node.input[0]], f"{_PREFIX}{node.output[0]}.product"
         name = f"{node.input[1]}.{INT8_ROWS}"
-        values, scales = quantize_columns(weights)
+        values, scales = quantize_without_overflow(weights)
         inputs = [
             f"{rows}.q",
             self._constant(f"{name}.values", values, np.int8),

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rerank_service.engine.runtime import open_session, session_options
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.variants.constant_products import products, quantize_columns
-from rerank_service.models.variants.int8 import quantize_rows
+from rerank_service.models.variants.int8 import quantize_rows, quantize_without_overflow
 from rerank_service.scheduling.batching import Batch
 from support.plain_bert import LAYERS, PLAIN_BERT
 
@@ -132,9 +132,29 @@ _MATRICES = arrays.arrays(np.float32, _SIDES, elements=st.floats(-8, 8, width=32
 @given(wint8_model=_MATRICES)
 def test_columns_are_rounded_to_half_a_step(wint8_model: NDArray[np.float32]) -> None:
     """Each column has its own scale, and no weight is clipped."""
-    values, scales = quantize_columns(wint8_model)
-    assert values.dtype == np.int8
-    assert (np.abs(values * scales - wint8_model) <= 0.5001 * scales).all()
+    for values, scales in (quantize_columns(wint8_model), quantize_without_overflow(wint8_model)):
+        assert values.dtype == np.int8
+        assert (np.abs(values * scales - wint8_model) <= 0.5001 * scales).all()
+
+
+@given(wint8_model=_MATRICES)
+def test_two_neighboring_products_fit_into_16_bits(wint8_model: NDArray[np.float32]) -> None:
+    """With activations of 0 or 255 each. Processors without VNNI add them there, and cut what does not fit."""
+    values = quantize_without_overflow(wint8_model)[0].astype(np.int64)
+    paired = values[: len(values) // 2 * 2].reshape(-1, 2, values.shape[1])
+    assert np.maximum(paired, 0).sum(axis=1).max(initial=0) * 255 < 2**15
+    assert np.minimum(paired, 0).sum(axis=1).min(initial=0) * 255 >= -(2**15)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_largest_products_do_not_overflow(sign: int) -> None:
+    """All activations and all weights have their largest value. On each processor, which must not change scores."""
+    model = _model(stored=np.float32)
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(np.full((_SIDE, _SIDE), sign, np.float32), tensor.name))
+    assert quantize_rows(model) == 2
+    y = _run(model, np.ones((1, 3, _SIDE), np.float32))
+    assert np.abs(y - 2 * sign * _SIDE).max() < 0.02 * _SIDE
 
 
 @pytest.fixture(scope="module")
