@@ -76,14 +76,14 @@ def quantize_by(
 
     `largest` is at least the largest absolute value of each column. Returns as `quantize_columns` does.
     """
-    scales = largest / LEVELS
-    scales = np.where(scales == 0, 1, scales).astype(np.float32)
+    scales = np.where(largest == 0, 1, largest / LEVELS).astype(np.float32)
     return np.clip(np.round(weights / scales), -LEVELS, LEVELS).astype(np.int8), scales
 
 
 def largest_in_columns(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the largest absolute value of each column; 0 without rows."""
-    return np.abs(weights).max(axis=0, initial=0)
+    largest: NDArray[np.float32] = np.abs(weights).max(axis=0, initial=0)
+    return largest
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:
