@@ -76,6 +76,7 @@ OF_openvino-test := OPENVINO_VENV OPENVINO_RUNTIME
 OF_gpu-test := GPU_VENV
 OF_test-ray := RAY_VENV
 OF_lowest-test := LOWEST_VENV LOWEST_PYTHON
+OF_lowest-slice := $(OF_lowest-test)
 OF_wheel-test := WHEEL_VENV
 OF_site := DOCS_VENV
 OF_site-serve := DOCS_VENV
@@ -101,7 +102,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test lowest-slice upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +130,13 @@ lowest-test: export HYPOTHESIS_PROFILE := few
 lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest versions that pyproject.toml allows (Python 3.11)
 	$(LOWEST_VENV)/bin/python $(PYTEST) tests/proto/test_client.py tests/service \
 	  --ignore=tests/service/scheduling --ignore=tests/service/models/tuning --ignore=tests/service/test_kills.py
+
+# What meets other packages first: servers and clients, settings, tokenizers, graphs, hub folders, traces and metrics
+LOWEST_SLICE := proto/test_client.py service/api/grpc service/api/http/dialects service/test_settings.py service/encoding service/engine \
+  service/models/variants service/models/test_hub_folder.py service/tracing service/metrics
+lowest-slice: export HYPOTHESIS_PROFILE := few
+lowest-slice: $(LOWEST_VENV)/.lowest  ## run the tests of lowest-test that meet other packages first, as CI does
+	$(LOWEST_VENV)/bin/python $(PYTEST) $(LOWEST_SLICE:%=tests/%)
 
 # OLD: the tag or commit to upgrade from
 upgrade-test: $(VENV)/.dev  ## roll from an earlier version to this one under load, and back, without a lost call: make upgrade-test [OLD=TAG]
@@ -392,14 +400,14 @@ $(LOWEST_VENV)/.lowest: pyproject.toml | $(VENV)/.dev
 	@$(BIN)/uv pip install --quiet --python $(LOWEST_VENV)/bin/python --resolution lowest-direct --group test -e '.[cpu,calibrate]'
 	@touch $@
 
-$(OPENVINO_VENV)/.openvino: pyproject.toml service/constraints.txt | $(OPENVINO_VENV)/bin/python
+$(OPENVINO_VENV)/.openvino: pyproject.toml service/constraints.txt | $(OPENVINO_VENV)/bin/python $(VENV)/.dev
 	@echo "installing the server with onnxruntime-openvino"
-	@$(OPENVINO_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[openvino,bench]' $(OPENVINO_RUNTIME)
+	@$(BIN)/uv pip install --quiet --python $(OPENVINO_VENV)/bin/python -c service/constraints.txt --group test-core -e '.[openvino,bench]' $(OPENVINO_RUNTIME)
 	@touch $@
 
-$(RAY_VENV)/.ray: pyproject.toml service/constraints.txt tests/on_ray/constraints.txt | $(RAY_VENV)/bin/python
+$(RAY_VENV)/.ray: pyproject.toml service/constraints.txt tests/on_ray/constraints.txt | $(RAY_VENV)/bin/python $(VENV)/.dev
 	@echo "installing the server with Ray"
-	@$(RAY_VENV)/bin/python $(PIP) install -c service/constraints.txt -c tests/on_ray/constraints.txt --group test-core -e '.[cpu,ray]'
+	@$(BIN)/uv pip install --quiet --python $(RAY_VENV)/bin/python -c service/constraints.txt -c tests/on_ray/constraints.txt --group test-core -e '.[cpu,ray]'
 	@touch $@
 
 $(GPU_VENV)/.gpu: pyproject.toml service/constraints.txt | $(GPU_VENV)/bin/python

@@ -4,6 +4,7 @@ All its default checks run, on the same cases each time.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -12,22 +13,19 @@ import pytest
 from rerank_service.api.auth import Keys
 from support.running import Running, served
 
+_EXAMPLES = {"few": 5, "nightly": 100}
+"""Examples of each route by the profile of Hypothesis; 10 for others."""
 
-@pytest.mark.timeout(300)
+
+@pytest.mark.timeout(1200)
 async def test_schemathesis_finds_no_difference(core: Running, tmp_path: Path) -> None:
     """The server is ready and requires a key."""
     async with served(core, keys=Keys(["sesame"])) as edges:
         edges.routes.ready = True
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{edges.http.base_url}/openapi.json"),
-            *(
-                "--header",
-                "Authorization: Bearer sesame",
-                "--generation-deterministic",
-                "--max-examples",
-                "20",
-                "--no-color",
-            ),
+            *("--header", "Authorization: Bearer sesame", "--generation-deterministic", "--no-color"),
+            *("--max-examples", str(_EXAMPLES.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 10))),
             cwd=tmp_path,  # it leaves a folder behind
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
