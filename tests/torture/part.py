@@ -50,6 +50,8 @@ class Part:
     """Number of inputs of the slice that CI runs."""
     flags: tuple[str, ...] = ()
     """Flags of the server, beside the addresses."""
+    overloads: bool = False
+    """True if the part overloads the server, which may then reject requests beside it."""
     block: int | None = None
     """Number of inputs between two checks of the server. None: that of the campaign."""
     repeat: Callable[["Server", Case], Awaitable[Outcome]] | None = None

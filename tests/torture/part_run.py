@@ -113,7 +113,7 @@ class PartRun:
         if server is None or not beside:
             await self._blocks(block, server, Steady())
             return
-        async with steady_requests(server) as steady:
+        async with steady_requests(server, may_be_rejected=self.part.overloads) as steady:
             await self._blocks(block, server, steady)
 
     async def _blocks(

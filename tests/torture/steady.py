@@ -1,4 +1,7 @@
-"""Small requests beside a part: each must be answered correctly, whatever else happens."""
+"""Small requests beside a part: each must be answered correctly, whatever else happens.
+
+Beside a part that overloads the server, it may reject them.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,6 +24,8 @@ _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 class Steady:
     """Results of the requests."""
 
+    may_be_rejected: bool = False
+    """True if the server is overloaded on purpose."""
     correct: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -30,11 +35,15 @@ class Steady:
         self.correct, self.problems = 0, []
         return taken
 
+    def add_problem(self, problem: str) -> None:
+        """Note a problem of a request beside the part. Only the first ones are kept."""
+        self.problems = [*self.problems, f"a request beside the part {problem}"][:_MAX_PROBLEMS]
+
 
 @asynccontextmanager
-async def steady_requests(server: Server) -> AsyncIterator[Steady]:
+async def steady_requests(server: Server, *, may_be_rejected: bool = False) -> AsyncIterator[Steady]:
     """Send the known request by gRPC, one after another, while the block runs."""
-    steady = Steady()
+    steady = Steady(may_be_rejected)
     async with grpc.aio.insecure_channel(server.grpc, options=_OWN_CONNECTION) as channel:
         sending = asyncio.create_task(_send(pb_grpc.RerankStub(channel), server, steady))
         try:
@@ -52,12 +61,12 @@ async def _send(stub: "pb_grpc.RerankAsyncStub", server: Server, steady: Steady)
         try:
             response = await stub.Rerank(request, timeout=_CALL_SECONDS)
         except grpc.aio.AioRpcError as error:
-            problem = f"a request beside the part failed: {error.code().name}: {error.details()}"
+            if not (steady.may_be_rejected and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED):
+                steady.add_problem(f"failed: {error.code().name}: {error.details()}")
         else:
             answer = [(result.index, result.relevance_score) for result in response.results]
-            problem = "" if same_ranking(answer, server.known) else f"a request beside the part got {answer}"
-        if problem:
-            steady.problems = [*steady.problems, problem][:_MAX_PROBLEMS]
-        else:
-            steady.correct += 1
+            if same_ranking(answer, server.known):
+                steady.correct += 1
+            else:
+                steady.add_problem(f"got {answer}")
         await asyncio.sleep(_PAUSE_SECONDS)

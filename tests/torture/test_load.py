@@ -1,14 +1,23 @@
 """Figures of the parts `load` and `soak`."""
 
+import asyncio
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from rerank_service.models.bundle import Bundle
+from rerank_service.tools.loadtest.generator import Outcome
+from support.observed import observed
+from support.running import running
+from torture.load.levels import rejected
 from torture.load.readings import AccessLog
 from torture.load.traffic import mixed_requests
 from torture.load.trend import problem
+from torture.steady import steady_requests
 
 
 def test_requests_have_mixed_sizes_and_depend_on_the_seed_only() -> None:
@@ -33,6 +42,14 @@ def test_growth_is_certain_and_above_its_bound(values: list[float], grows: bool)
     assert bool(problem("p99", values, 0.1)) is grows
 
 
+@pytest.mark.parametrize(("percent", "found"), [(10, True), (50, True), (90, False), (300, False)])
+def test_rejections_of_a_low_load_are_failures(percent: int, found: bool) -> None:
+    """Near the capacity and above it, the server has to reject requests."""
+    calls = [Outcome(begun=0, ended=1, documents=1, error="RESOURCE_EXHAUSTED", refused=True)]
+    assert bool(rejected(calls, percent)) is found
+    assert rejected([Outcome(begun=0, ended=1, documents=1)], percent) == []
+
+
 def test_access_log_is_read_as_it_grows(tmp_path: Path) -> None:
     """Lines of other events and half a line are left out."""
     path = tmp_path / "log"
@@ -47,3 +64,20 @@ def test_access_log_is_read_as_it_grows(tmp_path: Path) -> None:
         file.write(line[10:] + "\n")
     (ended,) = log.ended()
     assert (ended.status, ended.documents, ended.seconds, ended.inference_seconds) == ("OK", 1, 1.5, 0.02)
+
+
+@pytest.mark.parametrize("overloads", [True, False])
+async def test_only_a_part_that_overloads_may_have_requests_rejected(small_model: Bundle, overloads: bool) -> None:
+    """Those that are sent beside the part."""
+    async with running(small_model, max_live_documents=1) as core, observed(core) as (edges, recorder):
+        core.score.hold()
+        first = asyncio.create_task(edges.client.rerank("0", ["1"]))
+        await core.score.started()
+        server: Any = SimpleNamespace(grpc=edges.address, known=[])
+        async with steady_requests(server, may_be_rejected=overloads) as steady:
+            for _ in range(2):  # the client has read the first response when it sends the second request
+                assert (await recorder.next()).status == "RESOURCE_EXHAUSTED"
+            assert steady.correct == 0
+            assert bool(steady.problems) is not overloads
+        core.score.release()
+        await first

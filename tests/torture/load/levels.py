@@ -13,6 +13,9 @@ PERCENTAGES = (10, 50, 90, 150, 300)
 DEADLINE_SECONDS = 5.0
 LEAST_GOODPUT = 0.9
 """Goodput at the highest load / the best of all loads, at least."""
+MAX_UNREJECTED = 50
+"""Largest load, in percent, of which no request may be rejected. At 90 %, some must be: the wait grows with
+1 / (1 - load), and with sizes that differ as much as here, about one request in forty waits for more than 5 s."""
 _CAPACITY_SECONDS = 20.0
 _LEVEL_SECONDS = 60.0
 
@@ -34,7 +37,8 @@ async def _level(run: PartRun, server: Server, traffic: Traffic, capacity: float
     since, ended = (await readings(server.process.rest)).since(before), log.ended()
     facts = _figures(calls, ended) | {"turns above 50 ms": since.long_turns}
     run.progress.facts |= {f"{percent} %: {name}": value for name, value in facts.items()}
-    problems = [*_wrong(calls), *_late(ended), *([_blocked(since.long_turns)] if since.long_turns else [])]
+    problems = [*_wrong(calls), *rejected(calls, percent), *_late(ended)]
+    problems += [_blocked(since.long_turns)] if since.long_turns else []
     return Outcome(f"{percent} %", "; ".join(problems))
 
 
@@ -55,6 +59,12 @@ def _wrong(calls: list[Call]) -> list[str]:
     """Return the errors that are neither a rejection nor a missed deadline."""
     wrong = [call for call in calls if call.error and not call.refused and call.error != "no answer in time"]
     return [f"{len(wrong)} requests failed: {wrong[0].error}, {wrong[0].message}"] if wrong else []
+
+
+def rejected(calls: list[Call], percent: int) -> list[str]:
+    """Return the rejections of a load at which the server must answer every request."""
+    count = sum(call.refused for call in calls)
+    return [f"{count} of {len(calls)} requests were rejected"] if count and percent <= MAX_UNREJECTED else []
 
 
 def _late(ended: list[Ended]) -> list[str]:
@@ -92,4 +102,5 @@ LOAD = Part(
     inputs=len(PERCENTAGES),
     slice_inputs=0,
     block=1,
+    overloads=True,
 )

@@ -74,4 +74,5 @@ SOAK = Part(
     inputs=60,
     slice_inputs=0,
     block=1,
+    overloads=True,
 )
