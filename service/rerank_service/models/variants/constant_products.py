@@ -12,6 +12,8 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 LEVELS = 127
 """Largest absolute value of a weight in 8 bits: symmetric around 0, so there is no zero point."""
+_TINY = np.finfo(np.float32).tiny
+"""Smallest scale. Below it, float32 has fewer digits."""
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 """Types of stored weights."""
 _MIN_SIDE = 32
@@ -76,7 +78,8 @@ def quantize_by(
 
     `largest` is at least the largest absolute value of each column. Returns as `quantize_columns` does.
     """
-    scales = np.where(largest == 0, 1, largest / LEVELS).astype(np.float32)
+    scales = largest / np.float32(LEVELS)
+    scales = np.where(scales < _TINY, np.float32(1), scales)  # of a column of zeros, or nearly
     return np.clip(np.round(weights / scales), -LEVELS, LEVELS).astype(np.int8), scales
 
 

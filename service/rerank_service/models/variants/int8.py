@@ -21,7 +21,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from rerank_service.engine.runtime import REWRITE_KEY
 from rerank_service.models.variants.constant_products import (
     LEVELS,
     constant_matrix,
@@ -90,14 +89,9 @@ class _Rewrite:
         del self._graph.node[:]
         self._graph.node.extend(nodes)
         drop_unused(self._graph)
-        if rewritten:
-            self._mark(f"{rewritten} products in int8, by rows, without overflow")
-        return rewritten
-
-    def _mark(self, form: str) -> None:
-        self._model.metadata_props.add(key=REWRITE_KEY, value=form)
-        if all(opset.domain != _CONTRIB for opset in self._model.opset_import):
+        if rewritten and all(opset.domain != _CONTRIB for opset in self._model.opset_import):
             self._model.opset_import.append(helper.make_opsetid(_CONTRIB, 1))
+        return rewritten
 
     def _matrix(self, node: NodeProto) -> NDArray[np.float32] | None:
         """Return the weights of a product to quantize, float32 of shape (inputs, outputs); None for other nodes."""
