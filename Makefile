@@ -31,8 +31,9 @@ PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
-# Two files of tests at a time; each file in one process, in its order. A process that dies (a hung test) ends the run
-PYTEST := -m pytest --numprocesses=2 --dist=loadfile --max-worker-restart=0
+# Three files of tests at a time, since some of them wait; each file in one process, in its order. A process that dies
+# (a hung test) ends the run
+PYTEST := -m pytest --numprocesses=3 --dist=loadfile --max-worker-restart=0
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze
@@ -271,6 +272,8 @@ wheel: $(VENV)/.dev  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --outdir dist >/dev/null
 	@ls -l dist
 
+# Commands that read the files in the package: the bundled model, the parity set, pages
+WHEEL_TESTS := bundled_model or first_start_is_tuned or running_server or help
 wheel-test: wheel  ## install the wheel in an empty environment, first alone, then with the server, and try both
 	rm -rf $(WHEEL_VENV)
 	$(PYTHON) -m venv $(WHEEL_VENV)
@@ -279,7 +282,7 @@ wheel-test: wheel  ## install the wheel in an empty environment, first alone, th
 	$(WHEEL_VENV)/bin/python -c 'import rerank.client'
 	$(WHEEL_VENV)/bin/rerank --version 2>&1 | grep -F "[cpu]'"
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
-	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py
+	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py -k '$(WHEEL_TESTS)'
 
 # QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank,flash-rerank
 # ONLY=…: some parts, such as server,bundled; FRESH=1: measure again what is in out/bench/parts; STARTER=…: the source of the bundled model

@@ -55,7 +55,7 @@ EQUIVALENCE = Part(
     run=partial(_run, cached=False),
     flags=_FLAGS,
     inputs=120_000,
-    slice_inputs=1_500,
+    slice_inputs=1_000,
 )
 EQUIVALENCE_CACHE = Part(
     name="equivalence-cache",
