@@ -31,9 +31,10 @@ PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
-# Three files of tests at a time, since some of them wait; each file in one process, in its order. A process that dies
+# Three files of tests at a time, since some of them wait, in the order of their names: slow ones (e2e) begin early. Each
+# file is in one process, in its order. A process that dies
 # (a hung test) ends the run
-PYTEST := -m pytest --numprocesses=3 --dist=loadfile --max-worker-restart=0
+PYTEST := -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze
