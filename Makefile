@@ -31,10 +31,8 @@ PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
-# Three files of tests at a time, since some of them wait, in the order of their names: slow ones (e2e) begin early. Each
-# file is in one process, in its order. A process that dies
-# (a hung test) ends the run
-PYTEST := -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
+# Two files of tests at a time; each file in one process, in its order. A process that dies (a hung test) ends the run
+PYTEST := -m pytest --numprocesses=2 --dist=loadfile --max-worker-restart=0
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze
