@@ -126,7 +126,7 @@ coverage: $(VENV)/.dev  ## fail unless the tests of the modules in COVERED cover
 	  $(foreach name,$(COVERED),--cov=rerank_service.$(subst /,.,$(name))) --cov-branch --cov-fail-under=100 --cov-report=term-missing
 
 # Without the tests of code that uses no package but numpy
-lowest-test: export HYPOTHESIS_PROFILE := few
+lowest-test lowest-slice: export HYPOTHESIS_PROFILE := few
 lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest versions that pyproject.toml allows (Python 3.11)
 	$(LOWEST_VENV)/bin/python $(PYTEST) tests/proto/test_client.py tests/service \
 	  --ignore=tests/service/scheduling --ignore=tests/service/models/tuning --ignore=tests/service/test_kills.py
@@ -134,7 +134,6 @@ lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest 
 # What meets other packages first: servers and clients, settings, tokenizers, graphs, hub folders, traces and metrics
 LOWEST_SLICE := proto/test_client.py service/api/grpc service/api/http/dialects service/test_settings.py service/encoding service/engine \
   service/models/variants service/models/test_hub_folder.py service/tracing service/metrics
-lowest-slice: export HYPOTHESIS_PROFILE := few
 lowest-slice: $(LOWEST_VENV)/.lowest  ## run the tests of lowest-test that meet other packages first, as CI does
 	$(LOWEST_VENV)/bin/python $(PYTEST) $(LOWEST_SLICE:%=tests/%)
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from rerank_export.library_output import silence_libraries
+from rerank_service.engine.host import cpu
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.ranking.request import TooLong
+from rerank_service.tools.doctor.processor import INT8_FEATURES
 from support.running import running
 
 QUERY, DOCUMENTS = "which planets line up", ["a launch window to mars", "", "over the lazy dog " * 60]
@@ -78,12 +80,15 @@ def sentence_transformers_folder(exported: Callable[[str], Path], tmp_path: Path
 async def test_sentence_transformers_folder_is_served(
     sentence_transformers_folder: Path, sources: Callable[[str], Path]
 ) -> None:
-    """Its max_seq_length is the window. The fp32 graph is served unless another file is named."""
+    """Its max_seq_length is the window. The fp32 graph is served unless another file is named.
+
+    The int8 graph is less exact on processors without VNNI, where sums in ONNX Runtime overflow (docs/decisions/0073).
+    """
     folder = sentence_transformers_folder
     expected = _expected(sources("bert"), 48)
     assert await _logits(open_bundle(folder)) == pytest.approx(expected, abs=1e-5)
     quantized = open_bundle(folder / "onnx" / "model_quantized.onnx")
     assert quantized.manifest.variants[0].precision == "int8"
     logits = await _logits(quantized)
-    assert logits == pytest.approx(expected, abs=0.6)  # ONNX Runtime's sums overflow on processors without VNNI
+    assert logits == pytest.approx(expected, abs=0.2 if INT8_FEATURES & cpu().features else 0.6)
     assert logits != pytest.approx(expected, abs=1e-5)

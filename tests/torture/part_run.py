@@ -56,8 +56,8 @@ class PartRun:
 
     @asynccontextmanager
     async def server(self, model: Path | None = None) -> AsyncIterator[Server]:
-        """Start a server for the block, and try the corpus. At the end, check that the server is whole and has not
-        grown. `model` is the bundle of the part, in place of that of the campaign."""
+        """Start a server for the block, and try the corpus. At the end, check that the server is whole, and no larger
+        than before. `model` is the bundle of the part, in place of that of the campaign."""
         async with started_server(self._log(), model or self.options.model, self.part.flags) as server:
             await self._try_corpus(server)
             before = sample(server.pid, 0.0)

@@ -68,7 +68,7 @@ def test_access_log_is_read_as_it_grows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("overloads", [True, False])
 async def test_only_a_part_that_overloads_may_have_requests_rejected(small_model: Bundle, overloads: bool) -> None:
-    """Those that are sent beside the part."""
+    """The requests are those that the campaign sends beside each part."""
     async with running(small_model, max_live_documents=1) as core, observed(core) as (edges, recorder):
         core.score.hold()
         first = asyncio.create_task(edges.client.rerank("0", ["1"]))

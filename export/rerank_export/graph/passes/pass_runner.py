@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rerank_export.graph.passes.last_layer import Shortened
 
 TOLERANCE = 3e-5
-"""Largest difference of a logit, relative to its size if that is above 1. Only the order of sums may change: 1.1e-5 was
-seen on an AMD EPYC without AVX-512, and a wrong pass gives 1e-3 and more."""
+"""Largest difference of a logit, relative to its size if that is above 1. Only the order of sums may change: it
+moved a logit by 1.1e-5 on an AMD EPYC without AVX-512."""
 _WEIGHTS = "weights"
 
 Pass = Callable[[onnx.ModelProto], tuple[onnx.ModelProto | None, str]]
