@@ -33,6 +33,7 @@ from rerank_service.engine.host import cores
 from rerank_service.lifecycle.background_tuning import tuning_in_background
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, Seen, read_and_look, watching
 from rerank_service.lifecycle.descriptors import allow_descriptors
+from rerank_service.lifecycle.hung_batches import watching_batches
 from rerank_service.lifecycle.model_manager import ModelManager
 from rerank_service.lifecycle.readiness import reporting_readiness
 from rerank_service.lifecycle.shutdown import (
@@ -107,6 +108,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         tls = certificate_store(settings, files)
         entries, seen = read_and_look(partial(model_entries, settings), settings.models)
         core = build_core(settings, _read_keys(settings, addresses, files), files, running_parts)
+        running_parts.enter_context(watching_batches(core.capacity.pools, settings.batch_timeout))
         tracing = tracer_provider(settings)
         trace_flush = TraceFlush(tracing, signals)
         running_parts.push_async_callback(trace_flush.run)

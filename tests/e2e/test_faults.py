@@ -148,6 +148,36 @@ def test_the_death_of_a_lane_ends_the_server(start: Start, small_folder: Path, t
     assert "the fault of a test" in server.popen.stderr.read()
 
 
+_HANGING = """
+import os, threading
+from rerank_service.engine.session import CrossEncoder
+
+def score(*arguments, intact=CrossEncoder.score):
+    if os.path.exists(os.environ["FAULT"]):
+        threading.Event().wait()
+    return intact(*arguments)
+
+CrossEncoder.score = score
+"""
+
+
+def test_a_batch_that_hangs_ends_the_server(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """Its lane would be missing until the next start, and a shutdown would wait for it. The stacks are in the log."""
+    fault = tmp_path / "fault"
+    options = ("--model", str(small_folder), "--lanes", "1", "--batch-timeout", "1")
+    server = start(*options, prefix=patched(_HANGING), FAULT=str(fault))
+    with RerankClient(server.grpc, retries=0) as client:
+        assert len(client.rerank("0", ["1"]).results) == 1
+        fault.touch()
+        with pytest.raises(Unavailable):
+            client.rerank("0", ["2"])
+    assert server.ended() == 1
+    assert server.popen.stderr is not None
+    log = server.popen.stderr.read()
+    assert "batch hangs" in log
+    assert "in run_batch" in log
+
+
 _KILLED = """
 import importlib, os, signal
 owner = importlib.import_module("{module}")

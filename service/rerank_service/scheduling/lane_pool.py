@@ -8,7 +8,8 @@ this lock, and runs their batches without it. A member may hold a lock of its ow
 here calls a method of a member that takes a lock, while it holds `_changed`.
 Rule 2: a lane keeps no reference to a member while it waits, so that the memory of a model is freed.
 Rule 3: no lane is missing without notice, and no batch without an end: requests would wait for it until their deadlines
-pass. An error of a batch ends its member. An error of a lane itself ends all members of the pool.
+pass. An error of a batch ends its member. An error of a lane itself ends all members of the pool. A batch that hangs
+counts as such an error (lifecycle/hung_batches.py).
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Protocol
 
 import structlog
@@ -30,7 +32,7 @@ frozen container), the model would wait as long for the others to catch up."""
 
 
 class LaneFailed(Exception):
-    """A lane has ended, or one of its batches has, by an error that is no Exception."""
+    """A lane has ended or hangs, or one of its batches has ended by an error that is no Exception."""
 
 
 class Member(Protocol):
@@ -60,6 +62,8 @@ class LanePool:
         self._changed = threading.Condition()
         self._shares: LaneShares[Membership] = LaneShares()
         self._threads: dict[int, threading.Thread] = {}
+        self._batches = count(1)
+        self._running: dict[int, int] = {}
         self._named: dict[str, Share] = {}
 
     def share(self, name: str, weight: float = 1.0) -> "Share":
@@ -117,7 +121,7 @@ class LanePool:
             while self._run_next(number):
                 pass
         except BaseException as error:  # noqa: BLE001 - every request would wait for the lane
-            self._fail(number, error)
+            self.fail(number, LaneFailed(f"lane {number} has ended: {error!r}"), error)
 
     def _run_next(self, number: int) -> bool:
         """Wait for the next batch and run it. Return False if this lane is not needed any more."""
@@ -132,34 +136,40 @@ class LanePool:
                 seconds = min(now - started, max(_STALL_SECONDS, self._cpu_clock() - cpu_started))
         except BaseException as error:  # noqa: BLE001 - it ends the scheduler, not the lane, which others use
             turn.member.error = _exception(error)
-        self._end(turn, seconds, now)
+        self._end(number, turn, seconds, now)
         return True
 
     def _next(self, number: int) -> Turn["Membership"] | None:
         with self._changed:
             while number < self._shares.lanes:
                 if (turn := self._shares.start(Membership.is_ready)) is not None:
+                    self._running[number] = next(self._batches)
                     return turn
                 self._changed.wait()
             del self._threads[number]
             return None
 
-    def _end(self, turn: Turn["Membership"], seconds: float, now: float) -> None:
+    def _end(self, number: int, turn: Turn["Membership"], seconds: float, now: float) -> None:
         with self._changed:
+            del self._running[number]
             self._shares.end(turn, seconds, now)
             turn.member.report(running=turn.seat.running)
             if self._shares.is_mixed:
                 self._changed.notify_all()
 
-    def _fail(self, number: int, error: BaseException) -> None:
-        """End all members, because a lane has ended. Batches that run on other lanes finish."""
-        failed = LaneFailed(f"lane {number} has ended: {error!r}")
-        failed.__cause__ = error
+    def fail(self, number: int, failed: LaneFailed, cause: BaseException | None = None) -> None:
+        """End all members, because a lane has ended, or never will. Batches on other lanes finish. Thread-safe."""
+        failed.__cause__ = cause
         with self._changed:
             self._threads.pop(number, None)
             for membership in self._shares.members():
                 membership.error = membership.error or failed
                 membership.report(running=self._shares.running(membership))
+
+    def running(self) -> dict[int, int]:
+        """Return the lanes that run a batch, each with a number that no other batch of this pool has. Thread-safe."""
+        with self._changed:
+            return dict(self._running)
 
     def wake(self, membership: "Membership") -> None:
         """Let the lanes see that a member has work, or has none any more."""
@@ -214,6 +224,10 @@ class LanePools:
     def of(self, device: str) -> LanePool:
         """Return the pool of a device, such as `cpu`. See `Engine.device`."""
         return self._pools.setdefault(device, LanePool())
+
+    def all(self) -> list[LanePool]:
+        """Return the pools that exist. Thread-safe."""
+        return list(self._pools.values())
 
 
 class Membership:

@@ -13,6 +13,9 @@ class TimeoutSettings(SettingsGroup):
 
     default_timeout: PositiveSeconds = 60.0
     """Deadline of requests that set none, in seconds after their arrival."""
+    batch_timeout: PositiveSeconds = 300.0
+    """Time after which a running batch counts as hung in native code, in seconds. Then all live requests end with
+    UNAVAILABLE (503), and the process ends with status 1, to be started again. Raise it if one pair may take longer."""
     grace: Seconds = 25.0
     """Grace period: time for accepted requests to finish after SIGTERM and --drain-delay, in seconds. Keep the sum of
     both below terminationGracePeriodSeconds of the pod."""
