@@ -22,9 +22,9 @@ class EngineSettings(SettingsGroup):
     tune: Literal["auto", "off"] = "auto"
     """auto: the first start measures the engines in the background, to find the fastest for `auto`. off: no
     measurement. Results of earlier measurements and of `rerank tune` are used in both cases."""
-    tune_seconds: PositiveSeconds = 10.0
-    """Maximum time of that measurement, in seconds. A large model may need more than the default for a result. If
-    the time ends before each engine is decided, the next start measures again."""
+    tune_seconds: PositiveSeconds = 60.0
+    """Maximum time of that measurement, in seconds. It ends earlier when each engine is decided. A large model may
+    need more than the default for a result: then it is given up early, and the next start measures again."""
     cache: CacheFolder = Path("~/.cache/rerank")
     """Folder for tuning results and derived graphs. If it cannot be written, each start measures and derives again."""
     lanes: Lanes | None = None

@@ -1,4 +1,4 @@
-"""The short tuning: some seconds in the background after a first start, on one thread, beside requests.
+"""The short tuning: up to a minute in the background after a first start, on one thread, beside requests.
 
 It chooses the engine only. `rerank tune`, which has the machine for itself, also chooses batch sizes and lanes.
 """
@@ -35,6 +35,8 @@ QUERIES = 16
 """Number of queries of the parity set whose rankings are compared."""
 ENOUGH_QUERIES = 8
 """Number of these queries after which a clear result counts (docs/decisions/0050-relevance-loss.md)."""
+_HOPELESS_FACTOR = 2.0
+"""A comparison is given up if it needs this many times the time that is left. Other load may slow its first queries."""
 DOCUMENT_TOKENS = 64
 """Tokens to which each document of these queries is cut. Whole documents would take too long."""
 
@@ -136,15 +138,22 @@ class _Rankings:
         return self._comparisons[engine]
 
     def _compare(self, engine: Engine) -> RankingComparison:
-        total = len(self._reference.queries)
+        total, started = len(self._reference.queries), self._time.clock()
         comparison = RankingComparison(total, enough=ENOUGH_QUERIES)
         for number in range(total):
             self._time.check()
-            if comparison.passes is not None or self._time.is_over:
+            if comparison.passes is not None or self._time.is_over or self._is_hopeless(comparison, started):
                 break
             logits = self._reference.with_other(number, engine, self._engines.score_of(engine))
             comparison = comparison.with_query(*logits)
         return comparison
+
+    def _is_hopeless(self, comparison: RankingComparison, started: float) -> bool:
+        """Return whether the time is far too short for enough queries: a large model need not slow down requests."""
+        now = self._time.clock()
+        missing = min(ENOUGH_QUERIES, comparison.queries) - comparison.compared
+        seconds_per_query = (now - started) / max(1, comparison.compared)
+        return missing * seconds_per_query > _HOPELESS_FACTOR * (self._time.deadline - now)
 
 
 def _load_until_deadline(engines: EngineSet, time: TuningTime) -> EngineSet:

@@ -125,14 +125,24 @@ def test_reason_names_the_undecided_engines(queries: list[list[EncodedPair]]) ->
         {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 200), INT8: FakeEngine(time, 300)},
         queries,
         time,
-        seconds=tokens / 100,
+        seconds=tokens / 100 * 1.3,
     )
     assert re.fullmatch(
-        rf"exact; not decided within {tokens / 100:g} s: openvino bf16 2\.00 times as fast, "
-        r"ranking compared on \d quer(y|ies) only, cpu int8 not measured: "
+        rf"exact; not decided within {tokens / 100 * 1.3:g} s: cpu int8 3\.00 times as fast, ranking not compared, "
+        r"openvino bf16 2\.00 times as fast, ranking compared on \d queries only: "
         r"run `rerank tune`, or raise RERANK_TUNE_SECONDS",
         trials[CPU_FP32].verdict,
     )
+
+
+def test_a_comparison_without_a_chance_is_given_up(queries: list[list[EncodedPair]]) -> None:
+    """There is time for one or two of the four queries: the first shows that the result would be provisional."""
+    tokens, time = sum(len(pair) for query in queries for pair in query), FakeTime()
+    seconds = tokens / 100 * (1 + 0.5) * 0.4
+    _, trials = _short({CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 200)}, queries, time, seconds=seconds)
+    assert trials[BF16].undecided
+    assert trials[BF16].queries == 1
+    assert time.now < seconds
 
 
 def test_most_promising_engine_is_decided_before_the_others_are_measured(queries: list[list[EncodedPair]]) -> None:
@@ -202,6 +212,7 @@ def test_engine_not_measured_in_time_is_skipped(
         (INT8, "no time left to measure it: run `rerank tune`")
     ]
     assert not outcome.final
+    assert "cpu int8 not measured: run `rerank tune`" in outcome.trials[0].verdict
 
 
 def test_slow_machine_affects_the_base_as_well(queries: list[list[EncodedPair]]) -> None:
