@@ -96,10 +96,19 @@ def by_client(file: Path) -> dict[str, list[dict[str, Any]]]:
     for line in file.read_text(encoding="utf-8").splitlines():
         call = json.loads(line)
         golden = pair(call)
-        name = re.sub(r"[^a-z0-9.]+", "-", call["client"].lower()).strip("-")
+        name = _file_name(call["client"])
         key = json.dumps([golden["server"], golden["request"]], sort_keys=True)
         by_name.setdefault(name, {})[key] = golden
     return {name: [pairs[key] for key in sorted(pairs)] for name, pairs in sorted(by_name.items())}
+
+
+def file_name(language: str, client: str, version: str) -> str:
+    """Return the name of the golden file of a client, without its ending."""
+    return _file_name(f"{language} {client} {version}")
+
+
+def _file_name(client: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", client.lower()).strip("-")
 
 
 def write(folder: Path, pairs: Mapping[str, list[dict[str, Any]]]) -> None:

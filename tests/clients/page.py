@@ -1,7 +1,8 @@
-"""The table of tested clients in docs/clients.md, made from the records of `make test-clients`."""
+"""The table of tested clients in docs/clients.md, made from the records and golden pairs of `make test-clients`."""
 
 import difflib
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,32 @@ RECORDS = HERE / "records.jsonl"
 GOLDEN = HERE / "golden"
 _BEGIN = "<!-- made from tests/clients/records.jsonl by make docs -->\n"
 _END = "<!-- end of the generated table -->\n"
-_HEAD = "| client | versions | language | dialect | setup line | notes |\n|---|---|---|---|---|---|\n"
+_HEAD = "| client | versions | language | dialect | setup line | errors | notes |\n|---|---|---|---|---|---|---|\n"
+_BAD_REQUEST = 400
+"""Lowest status of an error."""
 _COUNT = re.compile(r"\[\d+ (?=tested clients\]\(docs/clients\.md#tested-clients\))")
 _PARTIAL = re.compile(r"\bpartial\(([\w.]+), (.*)\)$")
 
 
-def table(tested_setups: list[Record]) -> str:
-    """Return one row for each setup line, with all versions in which it was tested."""
+def table(tested_setups: list[Record], golden: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
+    """Return one row for each setup line, with all versions in which it was tested, and the statuses of their errors.
+
+    `golden`: the golden pairs by client and version (golden_pairs.py).
+    """
     versions: dict[Record, list[str]] = {}
     for record in tested_setups:
         versions.setdefault(replace(record, version=""), []).append(record.version)
     rows = sorted(versions.items(), key=_order)
-    return _HEAD + "".join(_row(record, sorted(tested, key=_natural)) for record, tested in rows)
+    return _HEAD + "".join(
+        _row(record, sorted(tested, key=_natural), sorted(_errors(record, tested, golden))) for record, tested in rows
+    )
+
+
+def _errors(record: Record, tested: Iterable[str], golden: Mapping[str, Iterable[Mapping[str, Any]]]) -> set[int]:
+    """Return the statuses of errors that the versions of a client were tested with. gRPC calls have no HTTP status."""
+    names = (golden_pairs.file_name(record.language, record.client, version) for version in tested)
+    statuses = {int(pair["answer"]["status"]) for name in names for pair in golden.get(name, ())}
+    return {status for status in statuses if status >= _BAD_REQUEST}
 
 
 def setup_line(record: Record) -> str:
@@ -46,9 +61,9 @@ def _natural(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-def _row(record: Record, tested: list[str]) -> str:
-    line = _code(setup_line(record))
-    cells = (record.client, ", ".join(tested), record.language, record.dialect, line, record.note)
+def _row(record: Record, tested: list[str], errors: list[int]) -> str:
+    line, statuses = _code(setup_line(record)), ", ".join(map(str, errors))
+    cells = (record.client, ", ".join(tested), record.language, record.dialect, line, statuses, record.note)
     return f"| {' | '.join(cells)} |\n"
 
 
@@ -71,11 +86,11 @@ def counted(readme: str, tested_setups: list[Record]) -> str:
     return text
 
 
-def made(page: str, tested_setups: list[Record]) -> str:
+def made(page: str, tested_setups: list[Record], golden: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
     """Return the page with a new table. All other text is written by hand and stays."""
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table(tested_setups)}\n{_END}{after}"
+    return f"{before}{_BEGIN}\n{table(tested_setups, golden)}\n{_END}{after}"
 
 
 def keep(recorded: Path) -> None:
@@ -89,7 +104,8 @@ def keep(recorded: Path) -> None:
 def write() -> None:
     """Write the page with a new table, and the README with the number of clients."""
     tested_setups = records.read(RECORDS)
-    PAGE.write_text(made(PAGE.read_text(encoding="utf-8"), tested_setups), encoding="utf-8")
+    new = made(PAGE.read_text(encoding="utf-8"), tested_setups, golden_pairs.read(GOLDEN))
+    PAGE.write_text(new, encoding="utf-8")
     README.write_text(counted(README.read_text(encoding="utf-8"), tested_setups), encoding="utf-8")
 
 

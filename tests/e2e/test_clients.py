@@ -47,7 +47,7 @@ async def _replay(http: httpx.AsyncClient, root: str, request: dict[str, Any]) -
 def test_page_equals_the_records() -> None:
     """`make docs` updates the table."""
     text = page.PAGE.read_text(encoding="utf-8")
-    assert page.made(text, records.read(page.RECORDS)) == text
+    assert page.made(text, records.read(page.RECORDS), golden_pairs.read(page.GOLDEN)) == text
 
 
 def test_setup_lines_of_the_first_table_were_tested() -> None:
