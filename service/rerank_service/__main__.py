@@ -154,7 +154,7 @@ def _run(arguments: argparse.Namespace) -> int:
         discard_unwritable()
     except RerankError as error:
         server = _called_server(arguments) if isinstance(error, Unavailable) else ""
-        print(f"rerank: {server}{error}{_key_hint(error)}", file=sys.stderr)
+        print(f"rerank: {server}{_message(error)}{_key_hint(error)}", file=sys.stderr)
     return 1
 
 
@@ -176,8 +176,11 @@ def _message(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Join the lines of a text. A path may have a line break, and a library's message several lines."""
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    """Join the lines of a text, and escape characters that do not print: those of a damaged file could change the
+    terminal. A path may have a line break, and a library's message several lines."""
+    from rerank_service.error_text import printable
+
+    return printable(" ".join(line.strip() for line in text.splitlines() if line.strip()))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rerank_service.errors import FileInvalid, InvalidRequest, SettingsInvalid
 from rerank_service.installation import command_name
 from rerank_service.json_types import json_type
 from rerank_service.surrogates import decode_text
+from rerank_service.tools.tables.column_names import shown_columns
 from rerank_service.tools.tables.csv_records import csv_header, csv_records, open_csv
 from rerank_service.tools.tables.json_array import json_array
 from rerank_service.tools.tables.jsonl_records import jsonl_records
@@ -167,7 +168,7 @@ def _document(row: Mapping[str, Any], columns: DocumentColumns, place: str) -> F
     if not isinstance(content, str | dict):
         hint = f": `{command_name()} batch` ranks lists" if isinstance(content, list) else ""
         raise FileInvalid(f"{place}: {name} must be a string or an object, not {json_type(content)}{hint}")
-    return FileDocument(content, _text(content, place), _id(row, columns.id))
+    return FileDocument(content, _text(content, place), _id(row, columns.id, place))
 
 
 def _text(content: str | dict[str, Any], place: str) -> str:
@@ -179,10 +180,15 @@ def _text(content: str | dict[str, Any], place: str) -> str:
         raise FileInvalid(str(error)) from error
 
 
-def _id(row: Mapping[str, Any], name: str | None) -> str | None:
+def _id(row: Mapping[str, Any], name: str | None, place: str) -> str | None:
     """Return the id as text; None if it is absent or empty. Other ids, such as those of MongoDB, are shown as JSON."""
     value = None if name is None or row[name] == "" else row[name]
-    return value if value is None or isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError as error:
+        raise FileInvalid(f"{place}: {name} cannot be shown as JSON: {error}; choose another --id-column") from error
 
 
 def _plain(value: Any, name: str, place: str) -> Any:
@@ -203,4 +209,4 @@ def _text_of(value: Any) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"are {', '.join(names)}" if names else "are none"
+    return f"are {shown_columns(names) or 'none'}"

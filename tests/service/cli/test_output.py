@@ -108,7 +108,7 @@ def test_model_table_fits_into_80_columns() -> None:
         (("rank", "a", "b", "--api-key", "\udcff"), "an argument is not UTF-8 text"),
         (("rank", "a", "--file", "latin.txt"), "latin.txt:1: the line is not UTF-8 text: convert the file"),
         (("rank", "a", "--file", "-"), "standard input:1: the line is not UTF-8 text: convert the file"),
-        (("rank", "a", "--format", "csv", "--file", "-"), "standard input:1: there is no column document"),
+        (("rank", "a", "--format", "csv", "--file", "-"), "standard input:1: the header is not UTF-8 text"),
         (("rank", "a", "--format", "parquet", "--file", "-"), "standard input is not a Parquet file"),
         (("rank", "a", "--file", "absent.txt"), "absent.txt"),
         (("rank", "a", "--file", "."), "Is a directory"),
@@ -137,6 +137,15 @@ def test_wrong_argument_is_reported_in_one_line(tmp_path: Path, arguments: tuple
     [line] = done.stderr.decode().splitlines()
     assert line.startswith("rerank: ")
     assert words in line
+
+
+def test_characters_of_a_file_do_not_change_the_terminal(tmp_path: Path) -> None:
+    """A name of a column may have the escape of a terminal."""
+    (tmp_path / "a.csv").write_text("id,\x1b[2Jname\n1,2\n")
+    done = subprocess.run(
+        command("rank", "a", "--file", "a.csv"), capture_output=True, cwd=tmp_path, env=environment(), timeout=60
+    )
+    assert b"a.csv:1: there is no column document or text; there are id, \\x1b[2Jname: name the column" in done.stderr
 
 
 def test_closed_standard_input_is_reported_in_one_line() -> None:

@@ -79,6 +79,32 @@ def test_times_with_nanoseconds_are_an_error_of_the_row(tmp_path: Path, kind: pa
         next(documents)
 
 
+def test_a_time_beyond_the_year_9999_is_an_error_of_the_row(tmp_path: Path) -> None:
+    """Python's times end there."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"], "id": pa.array([2**62], pa.timestamp("us"))}), path)
+    with pytest.raises(FileInvalid, match=r"row 1: the row has a time that Python does not have"):
+        _read(path)
+
+
+def test_damage_below_the_footer_is_an_error_of_the_file(tmp_path: Path) -> None:
+    """Also while the rows are read."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"]}), path, compression="none")
+    path.write_bytes(path.read_bytes().replace(b"PAR1", b"PAR1\xff\xff\xff", 1))
+    with pytest.raises(FileInvalid, match=r"a\.parquet is not a Parquet file, or damaged: \S"):
+        _read(path)
+
+
+def test_column_names_that_are_not_utf_8_are_an_error_of_the_file(tmp_path: Path) -> None:
+    """Arrow reads them, and Python cannot."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"], "naming": ["b"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"naming", b"n\x96ming"))
+    with pytest.raises(FileInvalid, match=r"a\.parquet is not a Parquet file, or damaged: .*0x96"):
+        _read(path)
+
+
 def test_bytes_are_no_document(tmp_path: Path) -> None:
     """Their encoding is unknown."""
     path = tmp_path / "a.parquet"
@@ -115,6 +141,8 @@ def test_other_names_are_lines_of_text(tmp_path: Path) -> None:
         ("a.jsonl", '{"document": ["a"]}', (), f"not an array: `{command_name()} batch` ranks lists"),
         ("a.jsonl", '{"document": {}}', (), "a.jsonl:1 has no field with a value"),
         ("a.csv", "a,b\n1,2\n", (), "a.csv:1: there is no column document or text; there are a, b: name the column"),
+        ("a.csv", f"{'a,' * 999}b\n", (), f"; there are {'a, ' * 165}a and 834 more: name the column"),
+        ("a.jsonl", f'{{"text": "a", "id": {"[" * 300}{"]" * 300}}}', (), "a.jsonl:1: id cannot be shown as JSON: "),
         ("a.csv", "a,b\n1,2\n", ("a", "c"), "a.csv:1: there is no column c; there are a, b"),
         ("a.csv", "text,b\n1,2\n3\n", (), "a.csv:3: the line has 1 column, not 2; correct the line"),
         ("a.csv", 'text\n"a', (), "a.csv:2: the line is not valid CSV"),

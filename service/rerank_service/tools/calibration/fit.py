@@ -19,7 +19,7 @@ from rerank_service.tools.calibration.quality import Values
 Method = Literal["platt", "isotonic"]
 
 _NO_RELATION = (
-    "in the labels, or in one fold of them, a higher logit does not mean more relevance; check that 1 stands for "
+    "--labels: a higher logit does not mean more relevance in this file, or in one fold of it; check that 1 stands for "
     "relevant, or add labels"
 )
 

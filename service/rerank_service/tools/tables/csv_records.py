@@ -51,12 +51,15 @@ def csv_header(reader: RowReader, path: Path) -> list[str]:
     """Return the first row; an empty list for an empty file.
 
     Raises:
-        FileInvalid: it is not valid CSV.
+        FileInvalid: it is not valid CSV, or not UTF-8.
     """
     try:
-        return next(reader, [])
+        header = next(reader, [])
     except csv.Error as error:
         raise FileInvalid(f"{shown_path(path)}:1: the header is not valid CSV: {error}") from error
+    if not _is_utf8(header):
+        raise FileInvalid(f"{shown_path(path)}:1: the header is not UTF-8 text: save the file as UTF-8")
+    return header
 
 
 def csv_records(reader: RowReader, header: Sequence[str]) -> Iterator[Record]:
@@ -82,11 +85,15 @@ def count_records(reader: RowReader) -> int:
 def _problem(values: Sequence[str], header: Sequence[str]) -> str:
     if len(values) != len(header):
         return f"the line has {counted(len(values), 'column')}, not {len(header)}"
+    return "" if _is_utf8(values) else "the line is not UTF-8 text"
+
+
+def _is_utf8(values: Sequence[str]) -> bool:
     try:
         "".join(values).encode()
     except UnicodeEncodeError:
-        return "the line is not UTF-8 text"
-    return ""
+        return False
+    return True
 
 
 def _skipping_errors(rows: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.batch.formats.text import concatenate
 from rerank_service.tools.batch.rows import Columns, Row, ScoredRow, valid_row
+from rerank_service.tools.tables.column_names import shown_columns
 from rerank_service.tools.tables.csv_records import RowReader, count_records, csv_header, csv_records, open_csv
 from rerank_service.tools.tables.record import Record
 
@@ -55,7 +56,7 @@ class CsvFormat:
             if header.count(name) != 1:
                 problem = "several columns" if name in header else "no column"
                 raise FileInvalid(
-                    f"{self._path}:1: the header has {problem} {name}; it has {', '.join(header) or 'no columns'}: "
+                    f"{self._path}:1: the header has {problem} {name}; it has {shown_columns(header) or 'no columns'}: "
                     "name the columns with --query-column and --document-column"
                 )
         if self._added in header:

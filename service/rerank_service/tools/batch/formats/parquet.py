@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.batch.rows import Columns, Row, ScoredRow, valid_row
+from rerank_service.tools.tables.column_names import shown_columns
 from rerank_service.tools.tables.parquet_records import open_parquet, parquet_records
 
 
@@ -39,7 +40,7 @@ class ParquetFormat:
         found = [name for name in names if self._schema.names.count(name) == 1]
         if len(found) != 1:
             raise FileInvalid(
-                f"{self._path} needs one column {' or '.join(names)}; it has {', '.join(self._schema.names)}: "
+                f"{self._path} needs one column {' or '.join(names)}; it has {shown_columns(self._schema.names)}: "
                 f"name the column with {option}"
             )
         return found[0]
@@ -93,7 +94,8 @@ class ParquetFormat:
         """Write the rows of all parts into one file, each part as a row group."""
         with pq.ParquetWriter(target, self._schema.append(self._field())) as writer:
             for part in parts:
-                writer.write_table(pq.read_table(part, partitioning=None))
+                with pq.ParquetFile(part) as file:  # `read_table` takes a dot in a name for a path
+                    writer.write_table(file.read())
 
 
 def _is_string(kind: pa.DataType) -> bool:

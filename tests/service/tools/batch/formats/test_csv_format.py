@@ -50,6 +50,7 @@ def test_errors_have_the_first_line_of_their_row(tmp_path: Path) -> None:
         (b"query,documents", "the column documents is a list, which CSV does not have"),
         (b"query,document,score", "the header already has score: choose another name with --score-column"),
         (b'query,"document', "the header is not valid CSV"),
+        (b"query,document,n\xe4me", "the header is not UTF-8 text: save the file as UTF-8"),
     ],
 )
 def test_a_wrong_header_is_an_error_of_the_file(tmp_path: Path, header: bytes, words: str) -> None:

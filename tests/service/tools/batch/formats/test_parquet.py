@@ -32,6 +32,14 @@ def test_a_score_is_added_and_other_columns_keep_type_and_value(tmp_path: Path) 
     assert written.schema.metadata == {b"mine": b"kept"}
 
 
+def test_other_columns_may_have_any_name(tmp_path: Path) -> None:
+    """A dot is no path, and a name may repeat."""
+    table = pa.Table.from_arrays([pa.array([text]) for text in "q1ab"], names=["query", "document", "a.b", "a.b"])
+    rewritten(_file(tmp_path / "in.parquet", table), tmp_path / "out.parquet")
+    with pq.ParquetFile(tmp_path / "out.parquet") as file:
+        assert file.read() == table.append_column("score", pa.array([1.0]))
+
+
 def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     """So that a job that continues can be compared with one that was never interrupted."""
     source = _file(tmp_path / "in.parquet", _pairs("1", "2", "3"))
