@@ -16,8 +16,10 @@ number, so each one can be tried again alone. Read in this order:
     corpus        inputs that found a fault, each with the expected outcome; replayed first
     wire          an input of bytes for a socket, and what came back
     values        values and texts that break programs, and a writer of invalid JSON
+    mutations     changes of JSON values and of bytes
     http_fuzz/    part http: all paths of the REST server
     grpc_fuzz/    parts grpc and admin: all methods of the gRPC server
+    file_fuzz/    part files: input files and models, read by the commands
 
 Rule: an input that fails is written to out/torture/failures, and printed with the command that repeats it.
 """

@@ -1,13 +1,14 @@
 """All parts of the campaign, in the order in which they run."""
 
 from torture.equivalence.part import EQUIVALENCE, EQUIVALENCE_CACHE
+from torture.file_fuzz.part import FILES
 from torture.grpc_fuzz.part import ADMIN, GRPC
 from torture.http_fuzz.part import HTTP
 from torture.load.levels import LOAD
 from torture.load.soak import SOAK
 from torture.part import Part
 
-PARTS: tuple[Part, ...] = (HTTP, GRPC, ADMIN, EQUIVALENCE, EQUIVALENCE_CACHE, LOAD, SOAK)
+PARTS: tuple[Part, ...] = (HTTP, GRPC, ADMIN, FILES, EQUIVALENCE, EQUIVALENCE_CACHE, LOAD, SOAK)
 """To add a part: one module with a `Part`, and its name here. tests/torture/part.py has the contract."""
 
 

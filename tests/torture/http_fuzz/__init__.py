@@ -2,7 +2,6 @@
 
 paths       all paths of the application, with their dialects
 bodies      valid bodies of a dialect, by its schema
-mutations   changes of a body: of its values, of its text
 codings     Content-Encoding: valid, damaged, bombs
 request     one HTTP request, and how it is framed
 protocol    bytes that are wrong or unusual HTTP

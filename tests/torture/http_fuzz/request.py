@@ -6,8 +6,8 @@ from random import Random
 from torture.http_fuzz.bodies import full_body, plain_body
 from torture.http_fuzz.case import HttpCase, Kind
 from torture.http_fuzz.codings import coded
-from torture.http_fuzz.mutations import damaged, mutated
 from torture.http_fuzz.paths import FuzzedPath, all_paths, quoted, ranking_paths
+from torture.mutations import damaged, mutated
 from torture.values import NUMBERS, TEXTS, dump
 from torture.wire import Step
 

@@ -1,4 +1,4 @@
-"""Changes of a body: of its values, and of its text."""
+"""Changes of a JSON object and of its text, or of any bytes."""
 
 from collections.abc import Callable
 from random import Random
