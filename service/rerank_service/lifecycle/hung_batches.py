@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import structlog
 
@@ -82,13 +83,12 @@ def _watch(watch: BatchWatch, stop: threading.Event) -> None:
         now = time.monotonic()
         hung = watch.look(now - looked)
         if hung is not None:
-            _give_up(hung, stop)
-            return
+            _give_up(hung)
         looked = now
 
 
-def _give_up(hung: HungBatch, stop: threading.Event) -> None:
-    """End all live requests, and then the process, unless it ends by itself."""
+def _give_up(hung: HungBatch) -> NoReturn:
+    """End all live requests, and then the process: its own end would wait for the thread of the batch."""
     why = f"a batch on lane {hung.lane} has been running for {hung.seconds:.0f} s: it hangs in native code"
     _log.critical("batch hangs", why=why)
     if sys.__stderr__ is not None:
@@ -96,5 +96,5 @@ def _give_up(hung: HungBatch, stop: threading.Event) -> None:
     try:
         hung.pool.fail(hung.lane, LaneFailed(why))
     finally:
-        if not stop.wait(_RESPONSE_SECONDS):
-            os._exit(1)
+        time.sleep(_RESPONSE_SECONDS)
+        os._exit(1)
