@@ -31,8 +31,9 @@ PIP := -m pip --disable-pip-version-check --quiet
 COMMA := ,
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
-# Two files of tests at a time; each file in one process, in its order. A process that dies (a hung test) ends the run
-PYTEST := -m pytest --numprocesses=2 --dist=loadfile --max-worker-restart=0
+# Two files of tests at a time; each file in one process, in its order. A process that dies (a hung test) ends the run.
+# Files in the order of pyproject.toml: by default, those with one slow test would run last, with one process idle
+PYTEST := -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 # $(call freeze,what to install,file): the versions that an empty environment gets, without what is of this machine
 define freeze
@@ -63,6 +64,7 @@ endef
 EVERYWHERE := PYTHON VENV
 OF_export := MODEL OUT REVISION PRECISIONS OPTIONS EXPORT_VENV
 OF_export-test := EXPORT_VENV
+OF_export-slice := $(OF_export-test)
 OF_.model-given := MODEL
 OF_starter := STARTER EXPORT_VENV
 OF_golden := STARTER EXPORT_VENV
@@ -102,7 +104,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test lowest-slice upgrade-test export export-test openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test lowest-slice upgrade-test export export-test export-slice openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -132,8 +134,10 @@ lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest 
 	  --ignore=tests/service/scheduling --ignore=tests/service/models/tuning --ignore=tests/service/test_kills.py
 
 # What meets other packages first: servers and clients, settings, tokenizers, graphs, hub folders, traces and metrics
-LOWEST_SLICE := proto/test_client.py service/api/grpc service/api/http/dialects service/test_settings.py service/encoding service/engine \
-  service/models/variants service/models/test_hub_folder.py service/tracing service/metrics
+LOWEST_SLICE := proto/test_client.py service/api/grpc service/api/http/dialects service/test_settings.py service/encoding/test_tokenizer.py \
+  service/encoding/test_pair_format.py service/encoding/test_template.py service/encoding/test_windows.py service/engine/test_session.py \
+  service/engine/test_available.py service/engine/test_invariance.py service/models/variants/test_cache.py service/models/variants/test_int8.py \
+  service/models/test_hub_folder.py service/tracing service/metrics
 lowest-slice: $(LOWEST_VENV)/.lowest  ## run the tests of lowest-test that meet other packages first, as CI does
 	$(LOWEST_VENV)/bin/python $(PYTEST) $(LOWEST_SLICE:%=tests/%)
 
@@ -227,6 +231,13 @@ export: .model-given $(EXPORT_VENV)/.export  ## make a bundle: make export MODEL
 
 export-test: $(EXPORT_VENV)/.export  ## run the exporter's tests (torch)
 	$(EXPORT_VENV)/bin/python $(PYTEST) tests/export
+
+# All but these: several of their kind remain, or each of their tests starts processes that import torch
+EXPORT_REST := hub_download encoder_decoder_scoring torch_decoder long_documents interruption older_tokenizers
+EXPORT_SAMPLES := hub_download.py::test_model_is_fetched_from_the_hub hub_download.py::test_proxy_is_used interruption.py::test_interrupted_export_leaves_nothing[2-130] \
+  torch_decoder.py::test_pad_token_inside_a_text_is_not_padding older_tokenizers.py::test_vocabulary_of_bert_is_converted
+export-slice: $(EXPORT_VENV)/.export  ## run most of export-test, as CI does
+	$(EXPORT_VENV)/bin/python $(PYTEST) tests/export $(EXPORT_REST:%=--ignore=tests/export/test_%.py) $(EXPORT_SAMPLES:%=tests/export/test_%)
 
 openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and scores with onnxruntime-openvino, which has bf16 on AMD too
 	$(OPENVINO_VENV)/bin/python $(PYTEST) tests/service/engine tests/service/models/tuning tests/service/models/test_tuned_models.py tests/service/models/test_hub_folder.py

@@ -1,4 +1,4 @@
-"""The event loop of a server, with a measure of how long it is blocked.
+"""The event loop of a server, with a measure of how long it is blocked, and with a limit of events per turn.
 
 While a callback runs, the loop handles nothing else: no new connection, no deadline, no health check. The time from the
 moment when the loop has events until it waits for the next ones is how long such a thing may wait.
@@ -6,6 +6,9 @@ moment when the loop has events until it waits for the next ones is how long suc
 The loop is observed through its selector: a loop calls `select` once for each turn, and works between two calls. That
 costs two readings of a clock per turn, and no timer. If `select` returns later than its timeout, the difference
 counts too: then another thread held the interpreter's lock, or other processes had the CPU.
+
+A loop handles all events that `select` returns in one turn. When a thousand clients connect again at once, that would
+be a third of a second, so `select` returns them in parts.
 """
 
 import asyncio
@@ -18,6 +21,9 @@ from itertools import accumulate
 
 BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the histogram, in seconds. An edge serves well below 0.02 s."""
+
+MAX_EVENTS = 8
+"""Maximum number of events of a turn: of sockets that can be read or written."""
 
 Events = list[tuple[selectors.SelectorKey, int]]
 
@@ -55,7 +61,8 @@ class LoopTurns:
 
 
 class _ObservedSelector(selectors.DefaultSelector):
-    """A selector that counts the time between its calls, and the time by which it returns too late."""
+    """A selector that counts the time between its calls, and the time by which it returns too late. It returns a large
+    number of events in parts."""
 
     def __init__(self, turns: LoopTurns, clock: Callable[[], float]) -> None:
         super().__init__()
@@ -63,19 +70,31 @@ class _ObservedSelector(selectors.DefaultSelector):
         self._clock = clock
         self._returned: float | None = None
         self._late = 0.0
+        self._waiting: Events = []
+        """Events that later calls return."""
 
     def select(self, timeout: float | None = None) -> Events:
         """Wait for events."""
         called = self._clock()
         if self._returned is not None:
             self._turns.count(called - self._returned + self._late)
-        events = super().select(timeout)
-        self._returned = self._clock()
         self._late = 0.0
+        if self._waiting:
+            self._returned = called
+            return self._part()
+        self._waiting = super().select(timeout)
+        self._returned = self._clock()
         # selectors round a timeout up to the next millisecond
-        if not events and timeout is not None and timeout > 0:
+        if not self._waiting and timeout is not None and timeout > 0:
             self._late = max(0.0, self._returned - called - timeout - 0.001)
-        return events
+        return self._part()
+
+    def _part(self) -> Events:
+        """Return the next events, without those of files that the loop does not watch any more, or watches in another
+        way: they are found again."""
+        part, self._waiting = self._waiting[:MAX_EVENTS], self._waiting[MAX_EVENTS:]
+        watched = self.get_map()
+        return [(key, mask) for key, mask in part if watched.get(key.fd) is key]
 
 
 class ObservedLoop(asyncio.SelectorEventLoop):

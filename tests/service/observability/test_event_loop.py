@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import selectors
+import socket
 
-from rerank_service.observability.event_loop import LoopTurns, ObservedLoop, running_turns
+from rerank_service.observability.event_loop import MAX_EVENTS, LoopTurns, ObservedLoop, running_turns
 
 
 class _Clock:
@@ -70,3 +72,27 @@ def test_late_return_from_a_wait_counts() -> None:
     selector.select(0)
     loop.close()
     assert 0.49 < loop.turns.longest < 0.5
+
+
+def test_many_events_are_returned_in_parts() -> None:
+    """In their order, each once, and without those of a socket that was closed meanwhile."""
+    pairs = [socket.socketpair() for _ in range(3 * MAX_EVENTS)]
+    loop = ObservedLoop()
+    selector = loop._selector  # type: ignore[attr-defined]
+    before = {key.fd for key in selector.get_map().values()}
+    for number, (mine, other) in enumerate(pairs):
+        selector.register(mine, selectors.EVENT_READ, number)
+        other.send(b"1")
+    first = [key.data for key, _ in selector.select(0)]
+    closed = next(number for number in range(len(pairs)) if number not in first)
+    selector.unregister(pairs[closed][0])
+    rest = [[key.data for key, _ in selector.select(0)] for _ in range(2)]
+    assert [len(first), max(map(len, rest))] == [MAX_EVENTS, MAX_EVENTS]
+    assert sorted([*first, *rest[0], *rest[1], closed]) == list(range(len(pairs)))
+    for mine, other in pairs:
+        if mine is not pairs[closed][0]:
+            selector.unregister(mine)
+        mine.close()
+        other.close()
+    assert {key.fd for key in selector.get_map().values()} == before
+    loop.close()

@@ -11,6 +11,9 @@ import structlog
 
 _log = structlog.get_logger()
 
+ACCEPTED_AT_ONCE = 16
+"""Number of connections that asyncio accepts in one turn of the event loop. Each costs a fraction of a millisecond."""
+
 
 class CountedListener(socket.socket):
     """Accepts connections while there is room, and closes further ones at once. Used on the event loop only."""
@@ -25,6 +28,9 @@ class CountedListener(socket.socket):
         counted = cls(listener.family, listener.type, listener.proto, fileno=listener.detach())
         counted._max_connections, counted._open = max_connections, set()
         return counted
+
+    def listen(self, backlog: int = 0, /) -> None:
+        """Do nothing: the socket listens already. asyncio would shorten its queue to `ACCEPTED_AT_ONCE`."""
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection.

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rerank_service.api.address import UNIX, TcpAddress, address
 from rerank_service.api.http.checked_headers import MAX_HEADER_BYTES
 from rerank_service.api.http.connection import LimitedConnection
-from rerank_service.api.http.counted_sockets import CountedListener
+from rerank_service.api.http.counted_sockets import ACCEPTED_AT_ONCE, CountedListener
 from rerank_service.api.http.observed_app import ObservedApp
 from rerank_service.api.http.options import ConnectionLimits, RestOptions
 from rerank_service.api.http.tls_context import CurrentContext, limit_read_buffers
@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
             sock=listener,
             ssl=tls,
             ssl_handshake_timeout=self._limits.header_timeout if tls else None,
-            backlog=self.config.backlog,
+            backlog=ACCEPTED_AT_ONCE,
         )
 
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # rerank_service/server.py handles signals
