@@ -130,10 +130,13 @@ class Runner:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block like Ctrl-C, so that its child processes end too."""
+    """Let SIGTERM and SIGHUP end the block like Ctrl-C, so that its child processes end too.
+
+    asyncio handles SIGINT only: it cancels the coroutine. An exception would leave it, with its processes.
+    """
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:

@@ -1,5 +1,6 @@
 """Parts of the benchmark that need no peer: host, processes, environments, and the batches of the bare engine."""
 
+import asyncio
 import signal
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from bench.environments import _CONSTRAINTS, REQUIREMENTS
 from bench.host import host_of
-from bench.processes import Died, Runner, child, free_port, interruptible
+from bench.processes import Child, Died, Runner, child, free_port, interruptible
 from bench.runners.bare import plan
 from rerank_service.engine.batch_defaults import CPU_LIMITS
 
@@ -113,6 +114,21 @@ def test_sigterm_kills_child_processes(tmp_path: Path) -> None:
     ):
         signal.raise_signal(signal.SIGTERM)
     assert process.popen.poll() == -signal.SIGKILL
+
+
+def test_sigterm_kills_the_child_processes_of_a_coroutine(tmp_path: Path) -> None:
+    """The coroutine is cancelled, so that it leaves its blocks."""
+    processes: list[Child] = []
+
+    async def work() -> None:
+        with child(["sleep", "600"], tmp_path / "log") as process:
+            processes.append(process)
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        asyncio.run(work())
+    assert [process.popen.poll() for process in processes] == [-signal.SIGKILL]
 
 
 def test_free_ports_differ() -> None:
