@@ -26,7 +26,7 @@ _TIMES = {"created", "runtime_ms"}
 def add(record: Record, calls: Iterable[Call]) -> None:
     """Append the calls of a client to the file of the variable, if it is set."""
     if target := os.environ.get(FILE):
-        client = f"{record.language} {record.client} {record.version}"
+        client = client_of(record)
         with Path(target).open("a", encoding="utf-8") as file:
             file.writelines(f"{json.dumps({'client': client, **asdict(call)})}\n" for call in calls)
 
@@ -96,18 +96,19 @@ def by_client(file: Path) -> dict[str, list[dict[str, Any]]]:
     for line in file.read_text(encoding="utf-8").splitlines():
         call = json.loads(line)
         golden = pair(call)
-        name = _file_name(call["client"])
+        name = file_name(call["client"])
         key = json.dumps([golden["server"], golden["request"]], sort_keys=True)
         by_name.setdefault(name, {})[key] = golden
     return {name: [pairs[key] for key in sorted(pairs)] for name, pairs in sorted(by_name.items())}
 
 
-def file_name(language: str, client: str, version: str) -> str:
+def client_of(record: Record) -> str:
+    """Return the client of a record, as its calls name it."""
+    return f"{record.language} {record.client} {record.version}"
+
+
+def file_name(client: str) -> str:
     """Return the name of the golden file of a client, without its ending."""
-    return _file_name(f"{language} {client} {version}")
-
-
-def _file_name(client: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", client.lower()).strip("-")
 
 

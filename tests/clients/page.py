@@ -40,7 +40,8 @@ def table(tested_setups: list[Record], golden: Mapping[str, Iterable[Mapping[str
 
 def _errors(record: Record, tested: Iterable[str], golden: Mapping[str, Iterable[Mapping[str, Any]]]) -> set[int]:
     """Return the statuses of errors that the versions of a client were tested with. gRPC calls have no HTTP status."""
-    names = (golden_pairs.file_name(record.language, record.client, version) for version in tested)
+    clients = (golden_pairs.client_of(replace(record, version=version)) for version in tested)
+    names = map(golden_pairs.file_name, clients)
     statuses = {int(pair["answer"]["status"]) for name in names for pair in golden.get(name, ())}
     return {status for status in statuses if status >= _BAD_REQUEST}
 

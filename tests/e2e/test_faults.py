@@ -120,6 +120,18 @@ def test_weights_written_in_place_end_the_server(start: Start, tmp_path: Path) -
     assert last.startswith(f"rerank: {folder / WEIGHTS} was changed in place while the server used it")
 
 
+def _log_after(server: Process, fault: Path) -> str:
+    """Let the fault occur in a ranking. Return the log of the process, which must end with status 1."""
+    with RerankClient(server.grpc, retries=0) as client:
+        assert len(client.rerank("0", ["1"]).results) == 1
+        fault.touch()
+        with pytest.raises(Unavailable):
+            client.rerank("0", ["2"])
+    assert server.ended() == 1
+    assert server.popen.stderr is not None
+    return server.popen.stderr.read()
+
+
 _DYING_LANE = """
 import os, threading
 from rerank_service.scheduling.lane_pool import Membership
@@ -138,14 +150,7 @@ def test_the_death_of_a_lane_ends_the_server(start: Start, small_folder: Path, t
     """No request waits for a lane that is missing: the process ends, with the error, and is started again."""
     fault = tmp_path / "fault"
     server = start("--model", str(small_folder), "--lanes", "2", prefix=patched(_DYING_LANE), FAULT=str(fault))
-    with RerankClient(server.grpc, retries=0) as client:
-        assert len(client.rerank("0", ["1"]).results) == 1
-        fault.touch()
-        with pytest.raises(Unavailable):
-            client.rerank("0", ["2"])
-    assert server.ended() == 1
-    assert server.popen.stderr is not None
-    assert "the fault of a test" in server.popen.stderr.read()
+    assert "the fault of a test" in _log_after(server, fault)
 
 
 _HANGING = """
@@ -166,14 +171,7 @@ def test_a_batch_that_hangs_ends_the_server(start: Start, small_folder: Path, tm
     fault = tmp_path / "fault"
     options = ("--model", str(small_folder), "--lanes", "1", "--batch-timeout", "1")
     server = start(*options, prefix=patched(_HANGING), FAULT=str(fault))
-    with RerankClient(server.grpc, retries=0) as client:
-        assert len(client.rerank("0", ["1"]).results) == 1
-        fault.touch()
-        with pytest.raises(Unavailable):
-            client.rerank("0", ["2"])
-    assert server.ended() == 1
-    assert server.popen.stderr is not None
-    log = server.popen.stderr.read()
+    log = _log_after(server, fault)
     assert "batch hangs" in log
     assert "in run_batch" in log
 

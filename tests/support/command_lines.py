@@ -48,7 +48,7 @@ def as_line(line: CommandLine) -> str:
 
 
 def outcome_of(line: str | bytes) -> Outcome:
-    """Return what the process has written."""
+    """Return the outcome that the process wrote as a line."""
     return Outcome(**json.loads(line))
 
 

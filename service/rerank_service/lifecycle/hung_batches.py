@@ -57,7 +57,7 @@ class BatchWatch:
         """
         passed = min(since, 2 * self.interval)
         running = [(pool, lane, batch) for pool in self._pools() for lane, batch in pool.running().items()]
-        self._seconds = {each: self._seconds.get(each, -passed) + passed for each in running}
+        self._seconds = {each: self._seconds[each] + passed if each in self._seconds else 0.0 for each in running}
         for (pool, lane, _), seconds in self._seconds.items():
             if seconds >= self._limit:
                 return HungBatch(pool, lane, seconds)

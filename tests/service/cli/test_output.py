@@ -58,7 +58,7 @@ def test_long_document_shows_its_best_window() -> None:
 
 
 def test_model_table_gives_the_reason_of_the_chosen_engine() -> None:
-    """Those of the other engines need --wide."""
+    """The reasons of the other engines need --wide."""
     model = pb.Model(name="a", choice="1.5 times cpu fp32 (full tuning); cpu int8: too much loss")
     assert "│ 1.5 times cpu fp32 (full tuning) (other engines: --wide) " in _shown(model_table(model), width=100)
     assert model.choice in _shown(model_table(model, wide=True), width=200)

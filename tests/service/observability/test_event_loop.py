@@ -18,7 +18,7 @@ class _Clock:
 
 
 def test_turns_are_counted_in_cumulative_buckets() -> None:
-    """As Prometheus has them: each bucket has all turns that took no longer."""
+    """Each bucket has all turns that took no longer, as in Prometheus."""
     turns = LoopTurns()
     for seconds in (0.0001, 0.003, 0.02, 7.0):
         turns.count(seconds)
