@@ -15,8 +15,12 @@ from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.fair_threads import FairThreads
 from rerank_service.scheduling.lane_pool import LanePools
+from rerank_service.scheduling.started_threads import started_threads
 from rerank_service.settings import Settings
 from rerank_service.wiring import empty_registry, model_options, request_limits
+
+_ASYNCIO_THREADS = 8
+"""Threads of `asyncio.to_thread`: large bodies, metrics and name lookups, each with at most a few at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,14 @@ class Core:
 
 
 def build_core(settings: Settings, keys: Keys, files: ConfigFiles, running_parts: AsyncExitStack) -> Core:
-    """Return a core without models. `running_parts` stops its threads."""
+    """Return a core without models. `running_parts` stops its threads.
+
+    The threads of blocking calls, also those of asyncio, start here: a request never waits for a new one.
+
+    Raises:
+        ThreadsMissing: the system starts fewer threads.
+    """
+    asyncio.get_running_loop().set_default_executor(started_threads(_ASYNCIO_THREADS, "asyncio"))
     registry = empty_registry(settings)
     limits = LiveLimits(settings.max_live_documents, settings.max_live_tokens)
     admissions = Admissions(limits, asyncio.get_running_loop().time)

@@ -45,7 +45,6 @@ def _is_ready(server: Process) -> bool:
 def test_batches_without_memory_are_smaller_and_no_request_fails(server: Process) -> None:
     """The process may allocate 8 MiB more, and a batch of 2,000 tokens needs more. Then the limit is gone again."""
     documents = [" ".join(f"word{number}" for number in range(at, at + 300)) for at in range(0, 900, 300)]  # windows
-    assert _rank(server, ["starts the threads of the tokenizer"]).status_code == 200
     with memory_limit(server.popen.pid, 8 * 2**20):
         limited = _rank(server, documents)
     assert limited.status_code == 200, limited.text
@@ -174,6 +173,31 @@ def test_a_batch_that_hangs_ends_the_server(start: Start, small_folder: Path, tm
     log = _log_after(server, fault)
     assert "batch hangs" in log
     assert "in run_batch" in log
+
+
+_NO_MORE_THREADS = """
+import os, threading
+
+def start(thread, intact=threading.Thread.start):
+    if os.path.exists(os.environ["FAULT"]):
+        raise RuntimeError("can't start new thread")
+    intact(thread)
+
+threading.Thread.start = start
+"""
+
+
+def test_no_request_needs_a_new_thread(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """A process without memory for another one, or at its limit, answers with the threads of its start."""
+    fault = tmp_path / "fault"
+    server = start("--model", str(small_folder), prefix=patched(_NO_MORE_THREADS), FAULT=str(fault))
+    fault.touch()
+    for documents in (["1"], ["1"] * 1000, ["2 " * 50_000] * 10):
+        assert _rank(server, documents).status_code == 200
+    for path in ("/health/ready", "/metrics", "/openapi.json", "/v1/models"):
+        assert httpx.get(server.rest + path, timeout=60).status_code == 200
+    with RerankClient(server.grpc, retries=0) as client:
+        assert len(client.rerank("0", ["1"] * 300).results) == 300
 
 
 _KILLED = """

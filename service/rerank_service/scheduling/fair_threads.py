@@ -9,13 +9,13 @@ import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
+from rerank_service.scheduling.started_threads import started_threads
 from rerank_service.scheduling.stoppable import stoppable
 
-_MAX_GROUPS = 64
+_MAX_GROUPS = 16
 """Maximum number of groups that always have a thread. The calls of further ones may wait for others."""
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class FairThreads:
     def __init__(self, threads: int, name: str) -> None:
         """`threads` is the number of calls that run at once, beyond the first call of each group. `name` is the prefix
         of the names of threads."""
-        self._pool = ThreadPoolExecutor(threads + _MAX_GROUPS, thread_name_prefix=name)
+        self._pool = started_threads(threads + _MAX_GROUPS, name)
         self._threads = threads
         self._running: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -50,11 +50,7 @@ class FairThreads:
         loop = asyncio.get_running_loop()
         await self._thread(group)
         stopped = threading.Event()
-        try:
-            running = self._pool.submit(stoppable, call, stopped)
-        except BaseException:  # the system has no memory for another thread
-            self._release(group)
-            raise
+        running = self._pool.submit(stoppable, call, stopped)
         # a cancelled caller stops the call at its next step only, and the thread is free at its end
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release, group))
         try:

@@ -22,6 +22,7 @@ from typing import Protocol
 
 import structlog
 
+from rerank_service.errors import ThreadsMissing
 from rerank_service.scheduling.lane_shares import LaneShares, ShareAccount, Turn
 
 _log = structlog.get_logger()
@@ -89,7 +90,7 @@ class LanePool:
         """Start the lanes that are missing. If the system allows no more threads, the lanes that exist do the work.
 
         Raises:
-            RuntimeError: there is no thread at all.
+            ThreadsMissing: there is no thread at all.
         """
         with self._changed:
             missing = [number for number in range(self._shares.lanes) if number not in self._threads]
@@ -101,9 +102,9 @@ class LanePool:
         thread = threading.Thread(target=self._lane, args=(number,), name=f"lane-{number}")
         try:
             thread.start()
-        except RuntimeError:  # the limit of threads is reached
+        except RuntimeError as error:  # the limit of threads is reached
             if not self._threads:
-                raise
+                raise ThreadsMissing(f"the system started no lane ({error})") from error
             return False
         self._threads[number] = thread
         return True

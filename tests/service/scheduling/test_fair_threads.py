@@ -134,16 +134,13 @@ async def test_cancelled_caller_stops_its_call() -> None:
             await task
 
 
-async def test_a_call_without_a_thread_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system has no memory for a thread. The error is raised, and the next call of the group runs."""
+async def test_no_thread_starts_for_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may have no memory for it."""
     with FairThreads(1, "test") as threads:
 
         def refuse(_: threading.Thread) -> None:
             raise RuntimeError("can't start new thread")
 
-        with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", refuse)
-            for _ in range(2):
-                with pytest.raises(RuntimeError, match="can't start"):
-                    await threads.run("a", lambda: 1)
-        assert await threads.run("a", lambda: 2) == 2
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        calls = (threads.run(group, partial(str.upper, group)) for group in "abcde")
+        assert await asyncio.gather(*calls) == list("ABCDE")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rerank_service.errors import NotReady
+from rerank_service.errors import NotReady, ThreadsMissing
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch, EncodedPair, KeyedPair, Segment
@@ -231,7 +231,7 @@ async def test_missing_threads_mean_fewer_lanes(monkeypatch: pytest.MonkeyPatch)
     pool, member = LanePool(), scheduler(lanes=3)
     async with running((member, pool.share("a"))):
         assert await rank(member, range(1, 100)) == list(range(1, 100))
-    with pytest.raises(RuntimeError, match="can't start"):
+    with pytest.raises(ThreadsMissing, match="no lane"):
         await scheduler().run(pool.share("a"))
     allowed = 2
     member = scheduler(lanes=2)
