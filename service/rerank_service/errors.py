@@ -280,14 +280,6 @@ class MemoryTooSmall(OperatorError):
     """The weights of a model exceed the memory limit. The kernel would kill the process while it loads them."""
 
 
-class ThreadsMissing(OperatorError):
-    """The system starts fewer threads than the server needs."""
-
-    def __init__(self, found: str) -> None:
-        """`found` says which threads there are."""
-        super().__init__(f"{found}: raise the limit of processes (ulimit -u; pids of a container) or free memory")
-
-
 class FileInvalid(OperatorError):
     """A file given to a command has invalid content. The message names the file and the line."""
 

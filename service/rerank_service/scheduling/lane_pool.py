@@ -22,8 +22,8 @@ from typing import Protocol
 
 import structlog
 
-from rerank_service.errors import ThreadsMissing
 from rerank_service.scheduling.lane_shares import LaneShares, ShareAccount, Turn
+from rerank_service.scheduling.started_threads import ThreadsMissing
 
 _log = structlog.get_logger()
 

@@ -7,8 +7,16 @@ or has reached its limit of threads, that call fails although others could have 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from rerank_service.errors import ThreadsMissing
+from rerank_service.errors import OperatorError
 from rerank_service.quantities import counted
+
+
+class ThreadsMissing(OperatorError):
+    """The system starts fewer threads than the server needs."""
+
+    def __init__(self, found: str) -> None:
+        """`found` says which threads there are."""
+        super().__init__(f"{found}: raise the limit of processes (ulimit -u; pids of a container) or free memory")
 
 
 def started_threads(number: int, name: str) -> ThreadPoolExecutor:

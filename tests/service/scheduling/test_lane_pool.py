@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rerank_service.errors import NotReady, ThreadsMissing
+from rerank_service.errors import NotReady
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch, EncodedPair, KeyedPair, Segment
@@ -20,6 +20,7 @@ from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.lane_pool import LaneFailed, LanePool, LanePools, Share
 from rerank_service.scheduling.lane_shares import CONTENDED_BATCH_SECONDS
 from rerank_service.scheduling.scheduler import Scheduler
+from rerank_service.scheduling.started_threads import ThreadsMissing
 from support.limits import batch_limits
 from support.running import HeldScore
 

@@ -4,8 +4,7 @@ import threading
 
 import pytest
 
-from rerank_service.errors import ThreadsMissing
-from rerank_service.scheduling.started_threads import started_threads
+from rerank_service.scheduling.started_threads import ThreadsMissing, started_threads
 
 
 def test_all_threads_run_at_once() -> None:
