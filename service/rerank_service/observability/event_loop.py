@@ -1,4 +1,4 @@
-"""The event loop of a server, with a measure of how long it is blocked, and with a limit of events per turn.
+"""The event loop of a server, with a measure of how long it is blocked, and with limits of what a turn does.
 
 While a callback runs, the loop handles nothing else: no new connection, no deadline, no health check. The time from the
 moment when the loop has events until it waits for the next ones is how long such a thing may wait.
@@ -8,7 +8,7 @@ costs two readings of a clock per turn, and no timer. If `select` returns later 
 counts too: then another thread held the interpreter's lock, or other processes had the CPU.
 
 A loop handles all events that `select` returns in one turn. When a thousand clients connect again at once, that would
-be a third of a second, so `select` returns them in parts.
+be a third of a second, so `select` returns them in parts. The same holds for timers (due_timers.py).
 """
 
 import asyncio
@@ -16,8 +16,12 @@ import selectors
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TypeVarTuple, Unpack
+
+from rerank_service.observability.due_timers import DueTimers, Timer
 
 BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the histogram, in seconds. An edge serves well below 0.02 s."""
@@ -26,6 +30,7 @@ MAX_EVENTS = 8
 """Maximum number of events of a turn: of sockets that can be read or written."""
 
 Events = list[tuple[selectors.SelectorKey, int]]
+Arguments = TypeVarTuple("Arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +103,25 @@ class _ObservedSelector(selectors.DefaultSelector):
 
 
 class ObservedLoop(asyncio.SelectorEventLoop):
-    """An event loop that counts how long its turns take."""
+    """An event loop that counts how long its turns take, and limits what they do."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         """`clock` returns seconds."""
         self.turns = LoopTurns()
+        self._due = DueTimers(self)
         super().__init__(_ObservedSelector(self.turns, clock))
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Arguments]], object],
+        *args: *Arguments,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run a callback at a time of the loop's clock, or a few turns later."""
+        timer = Timer(callback, args)
+        timer.handle = super().call_at(when, self._due.add, timer, context=context)
+        return timer.handle
 
 
 def running_turns() -> LoopTurns | None:

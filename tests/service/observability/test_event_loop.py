@@ -4,7 +4,9 @@ import asyncio
 import math
 import selectors
 import socket
+from contextvars import ContextVar
 
+from rerank_service.observability.due_timers import MAX_TIMERS
 from rerank_service.observability.event_loop import MAX_EVENTS, LoopTurns, ObservedLoop, running_turns
 
 
@@ -96,3 +98,57 @@ def test_many_events_are_returned_in_parts() -> None:
         other.close()
     assert {key.fd for key in selector.get_map().values()} == before
     loop.close()
+
+
+def test_many_due_timers_run_in_parts() -> None:
+    """In their order, each in its context, without those that are cancelled in a turn before theirs. An error of one
+    is reported, and the others run."""
+    name: ContextVar[int] = ContextVar("name")
+    ran: list[list[int]] = []
+    errors: list[BaseException | None] = []
+    count = 3 * MAX_TIMERS
+    cancelled, failing = 2 * MAX_TIMERS, 1
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, report: errors.append(report.get("exception")))
+        timers: list[asyncio.TimerHandle] = []
+
+        def run(number: int) -> None:
+            assert name.get() == number
+            ran[-1].append(number)
+            timers[cancelled].cancel()
+            if number == failing:
+                raise ValueError("the fault of a test")
+
+        for number in range(count):
+            name.set(number)
+            timers.append(loop.call_at(number * 1e-6, run, number))
+        while sum(map(len, ran)) < count - 1:
+            ran.append([])
+            await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=ObservedLoop) as runner:
+        runner.run(work())
+    parts = [part for part in ran if part]
+    assert [len(part) for part in parts] == [MAX_TIMERS, MAX_TIMERS, MAX_TIMERS - 1]
+    assert [number for part in parts for number in part] == [each for each in range(count) if each != cancelled]
+    assert [type(error) for error in errors] == [ValueError]
+
+
+def test_a_timeout_still_ends_its_block() -> None:
+    """Also one that passed before it began."""
+
+    async def work() -> list[bool]:
+        loop = asyncio.get_running_loop()
+        expired = []
+        for at in (0.0, loop.time() + 0.001):
+            try:
+                async with asyncio.timeout_at(at):
+                    await loop.create_future()
+            except TimeoutError:
+                expired.append(True)
+        return expired
+
+    with asyncio.Runner(loop_factory=ObservedLoop) as runner:
+        assert runner.run(work()) == [True, True]
