@@ -16,7 +16,7 @@ from support.process import started
 from support.small import logit
 
 CLIENTS = 64
-REQUESTS = 20
+REQUESTS = 12
 
 
 def _documents(generator: random.Random) -> list[str]:

@@ -40,6 +40,7 @@ LAYERS = (
         "json_types",
         "long_work",
         "model_names",
+        "paced_calls",
         "progress",
         "quantities",
         "rust_panics",

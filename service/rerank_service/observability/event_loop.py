@@ -8,7 +8,7 @@ costs two readings of a clock per turn, and no timer. If `select` returns later 
 counts too: then another thread held the interpreter's lock, or other processes had the CPU.
 
 A loop handles all events that `select` returns in one turn. When a thousand clients connect again at once, that would
-be a third of a second, so `select` returns them in parts. The same holds for timers (due_timers.py).
+be a third of a second, so `select` returns them in parts. The same holds for timers that are due.
 """
 
 import asyncio
@@ -21,13 +21,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeVarTuple, Unpack
 
-from rerank_service.observability.due_timers import DueTimers, Timer
+from rerank_service.paced_calls import PacedCalls
 
 BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the histogram, in seconds. An edge serves well below 0.02 s."""
 
 MAX_EVENTS = 8
 """Maximum number of events of a turn: of sockets that can be read or written."""
+MAX_TIMERS = 8
+"""Maximum number of timers that run in a turn."""
 
 Events = list[tuple[selectors.SelectorKey, int]]
 Arguments = TypeVarTuple("Arguments")
@@ -102,13 +104,31 @@ class _ObservedSelector(selectors.DefaultSelector):
         return [(key, mask) for key, mask in part if watched.get(key.fd) is key]
 
 
+class _Timer:
+    """A callback that is due at a time."""
+
+    __slots__ = ("_arguments", "_callback", "handle")
+
+    def __init__(self, callback: Callable[..., object], arguments: tuple[object, ...]) -> None:
+        self._callback = callback
+        self._arguments = arguments
+        self.handle: asyncio.TimerHandle | None = None
+        """What the owner cancels. Set before the timer is due."""
+
+    def run(self) -> None:
+        """Run the callback, unless the timer was cancelled after it was due."""
+        handle, self.handle = self.handle, None  # they refer to each other
+        if handle is not None and not handle.cancelled():
+            self._callback(*self._arguments)
+
+
 class ObservedLoop(asyncio.SelectorEventLoop):
     """An event loop that counts how long its turns take, and limits what they do."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         """`clock` returns seconds."""
         self.turns = LoopTurns()
-        self._due = DueTimers(self)
+        self._due = PacedCalls(self, MAX_TIMERS)
         super().__init__(_ObservedSelector(self.turns, clock))
 
     def call_at(
@@ -119,8 +139,8 @@ class ObservedLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run a callback at a time of the loop's clock, or a few turns later."""
-        timer = Timer(callback, args)
-        timer.handle = super().call_at(when, self._due.add, timer, context=context)
+        timer = _Timer(callback, args)
+        timer.handle = super().call_at(when, self._due.add, timer.run, context=context)
         return timer.handle
 
 

@@ -6,6 +6,9 @@ from rerank_service.scheduling.batch_run import BatchScored
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.submission import Scored, ScoredPair, Submission
 
+MAX_DELIVERIES = 8
+"""Maximum number of requests that get logits in one turn of the event loop."""
+
 
 def parts_of_batch(batch: BatchScored, limits: BatchLimits) -> Iterator[tuple[Submission, Scored]]:
     """Yield each owner of pairs in a batch that ran, with the logits of its pairs."""

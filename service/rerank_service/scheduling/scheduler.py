@@ -22,6 +22,7 @@ from functools import partial
 import structlog
 
 from rerank_service.errors import NotReady
+from rerank_service.paced_calls import PacedCalls
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import (
     BatchCancelled,
@@ -34,7 +35,7 @@ from rerank_service.scheduling.batch_run import (
 )
 from rerank_service.scheduling.batching import BatchLimits
 from rerank_service.scheduling.cost_model import CostModel
-from rerank_service.scheduling.delivery import parts_of_batch, parts_of_known
+from rerank_service.scheduling.delivery import MAX_DELIVERIES, parts_of_batch, parts_of_known
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.scheduling.lane_pool import LanePool, Membership, Share
 from rerank_service.scheduling.lane_shares import CONTENDED_BATCH_SECONDS
@@ -78,7 +79,7 @@ class Scheduler:
         self._live: set[Submission] = set()
         self._running: RunningBatches[Submission] = RunningBatches()
         self._shared = None if scores is None else SharedPairs(scores, self._running)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._deliveries: PacedCalls | None = None
         self._membership: Membership | None = None
 
     @property
@@ -171,7 +172,7 @@ class Scheduler:
 
         Raises the error that ends a batch. All live submissions then fail, so that no request waits forever.
         """
-        self._loop = asyncio.get_running_loop()
+        self._deliveries = PacedCalls(asyncio.get_running_loop(), MAX_DELIVERIES)
         share = share or LanePool(self.clock).share("")
         with share.pool.member(self, share) as membership:
             self._membership = membership
@@ -254,7 +255,7 @@ class Scheduler:
             case MemoryExceeded():
                 self._shrink(outcome)
             case PairFailed():
-                self._call(outcome.entry.owner.fail, outcome.error)
+                self._on_loop([partial(outcome.entry.owner.fail, outcome.error)])
                 self._finish_flights([outcome.entry], [math.nan], token)
 
     def _learn(self, batch: BatchScored) -> None:
@@ -291,10 +292,10 @@ class Scheduler:
         self._deliver_parts(parts_of_known(scored, self.limits, self.clock()))
 
     def _deliver_parts(self, parts: Iterable[tuple[Submission, Scored]]) -> None:
-        for owner, part in parts:
-            self._call(owner.deliver, part)
+        self._on_loop([partial(owner.deliver, part) for owner, part in parts])
 
-    def _call(self, callback: Callable[..., None], *args: object) -> None:
-        """Call a function on the event loop, from a lane."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(callback, *args)
+    def _on_loop(self, calls: Sequence[Callable[[], None]]) -> None:
+        """Run calls on the event loop, from a lane."""
+        assert self._deliveries is not None
+        if calls:
+            self._deliveries.add_threadsafe(calls)

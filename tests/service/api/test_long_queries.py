@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 from tei_client.stubs import tei_pb2_grpc
 
 from rerank.v1 import rerank_pb2 as pb
@@ -12,6 +13,8 @@ from rerank_service.models.bundle import Bundle
 from support.limits import request_limits
 from support.running import Served, running, served
 from support.tei_calls import unary_request
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _CHAT = "user: my router drops the connection every evening and i tried everything i could think of " * 40
 """A chat history of 720 tokens. The starter model takes 512 tokens."""
@@ -45,7 +48,7 @@ _REFUSED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bundled(starter: Bundle) -> AsyncIterator[Served]:
     """Yield both servers on the starter model."""
     async with running(starter) as core, served(core) as edges:

@@ -6,8 +6,7 @@ import selectors
 import socket
 from contextvars import ContextVar
 
-from rerank_service.observability.due_timers import MAX_TIMERS
-from rerank_service.observability.event_loop import MAX_EVENTS, LoopTurns, ObservedLoop, running_turns
+from rerank_service.observability.event_loop import MAX_EVENTS, MAX_TIMERS, LoopTurns, ObservedLoop, running_turns
 
 
 class _Clock:

@@ -13,8 +13,8 @@ import pytest
 from rerank_service.api.auth import Keys
 from support.running import Running, served
 
-_EXAMPLES = {"few": 5, "nightly": 100}
-"""Examples of each route by the profile of Hypothesis; 10 for others."""
+_EXAMPLES = {"nightly": 100}
+"""Examples of each route by the profile of Hypothesis; 5 for others."""
 
 
 @pytest.mark.timeout(1200)
@@ -25,7 +25,7 @@ async def test_schemathesis_finds_no_difference(core: Running, tmp_path: Path) -
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{edges.http.base_url}/openapi.json"),
             *("--header", "Authorization: Bearer sesame", "--generation-deterministic", "--no-color"),
-            *("--max-examples", str(_EXAMPLES.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 10))),
+            *("--max-examples", str(_EXAMPLES.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 5))),
             cwd=tmp_path,  # it leaves a folder behind
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
