@@ -69,7 +69,8 @@ class Scheduler:
         self.work = WorkCounter()
         """Totals of the work that was done. The registry replaces it before the lanes run."""
         self._runner = BatchRunner(score, limits, pad_id=pad_id, clock=clock)
-        self._lanes = lanes
+        self.lanes = lanes
+        """Number of batches that run at once."""
         self._cost = cost
         self._queue: FairQueue[Submission, WaitingPair] = FairQueue(limits, lanes=lanes)
         self._lock = threading.RLock()
@@ -92,11 +93,6 @@ class Scheduler:
         with self._lock:
             running = self._running.requests()
         return len(self._live) - len(running & self._live), len(running)
-
-    @property
-    def lanes(self) -> int:
-        """Number of batches that run at once."""
-        return self._lanes
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -159,7 +155,7 @@ class Scheduler:
         row = self.limits.padded(max(1, round(length)))
         with self._lock:
             rows = max(1, min(self.limits.max_pairs, self._queue.budget.tokens // row))
-            return self._lanes * rows * row / self._cost.seconds(rows, row)
+            return self.lanes * rows * row / self._cost.seconds(rows, row)
 
     @property
     def lanes_share(self) -> float:
@@ -182,6 +178,7 @@ class Scheduler:
                 await membership.ended()
             finally:
                 self.close()  # from now on no pair can be queued
+                self._deliveries.run_all()
                 self._fail_live()  # the requests leave, which cancels the running batches
                 await membership.idle()
                 self._membership = None
@@ -296,6 +293,5 @@ class Scheduler:
 
     def _on_loop(self, calls: Sequence[Callable[[], None]]) -> None:
         """Run calls on the event loop, from a lane."""
-        assert self._deliveries is not None
-        if calls:
+        if calls and self._deliveries is not None:
             self._deliveries.add_threadsafe(calls)

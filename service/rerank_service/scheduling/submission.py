@@ -148,9 +148,11 @@ class Submission:
 
     async def __anext__(self) -> Scored:
         while not self._scored:
+            if self.is_complete:  # also if the scheduler fails all requests at this moment
+                raise StopAsyncIteration
             if self._error is not None:
                 raise self._error
-            if self.is_complete or self._ended_early:
+            if self._ended_early:
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()

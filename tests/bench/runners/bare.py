@@ -39,8 +39,8 @@ class Engine:
 
     def __init__(self, model: ServedModel) -> None:
         self._model = model
-        self._lanes = model.scheduler._lanes
-        self._pool = ThreadPoolExecutor(self._lanes)
+        self.lanes = model.scheduler.lanes
+        self._pool = ThreadPoolExecutor(self.lanes)
 
     def prepare(self, requests: Requests) -> Prepared:
         """Tokenize all pairs and sort them by length."""
@@ -69,7 +69,7 @@ class Engine:
                 for (at, index), logit in zip(prepared.places[span], logits, strict=True):
                     scores[at][index] = 1 / (1 + math.exp(-logit))
 
-        for done in [self._pool.submit(lane) for _ in range(self._lanes)]:
+        for done in [self._pool.submit(lane) for _ in range(self.lanes)]:
             done.result()
         return scores
 

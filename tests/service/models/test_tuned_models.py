@@ -67,9 +67,9 @@ def test_next_start_uses_the_tuned_values(starter: Bundle, tmp_path: Path) -> No
     assert model.encoder.engine == INT8
     assert model.info.explanation == model.info.reason == "fast (full tuning)"
     limits = model.scheduler.limits
-    assert (limits.max_tokens, limits.length_multiple, model.scheduler._lanes) == (1024, 8, 1)
+    assert (limits.max_tokens, limits.length_multiple, model.scheduler.lanes) == (1024, 8, 1)
     explicit = load_selected(replace(_options(starter.folder, tmp_path), max_batch_tokens=256, lanes=2))
-    assert (explicit.scheduler.limits.max_tokens, explicit.scheduler._lanes) == (256, 2)
+    assert (explicit.scheduler.limits.max_tokens, explicit.scheduler.lanes) == (256, 2)
 
 
 def test_model_that_no_engine_runs_is_an_error(small_model: Bundle, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, KeyedPair, Segment
 from rerank_service.scheduling.cost_model import CostModel
+from rerank_service.scheduling.delivery import MAX_DELIVERIES
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.submission import Submission
 from support.limits import batch_limits
@@ -299,3 +301,22 @@ async def test_error_in_a_lane_ends_run() -> None:
         await score_all(scheduler, [pair(1)])
     with pytest.raises(SystemError):
         await task
+
+
+async def test_a_batch_is_delivered_to_a_few_requests_in_each_turn() -> None:
+    """Each turn of the event loop lets a few of them go on, so that others are not kept waiting."""
+    count, score = 3 * MAX_DELIVERIES, HeldScore(lengths)
+    async with lanes(score) as scheduler:
+        score.hold()
+        first = asyncio.create_task(score_all(scheduler, [pair(1)]))
+        await score.started()
+        tasks = [asyncio.create_task(score_all(scheduler, [pair(2)])) for _ in range(count)]
+        await until(scheduler, count)
+        score.release()
+        done = [0]
+        while done[-1] < count:
+            await asyncio.sleep(0)
+            done.append(sum(task.done() for task in tasks))
+        await first
+    assert score.batches == [[1], [2] * count]
+    assert max(after - before for before, after in pairwise(done)) == MAX_DELIVERIES
