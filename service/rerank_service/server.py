@@ -4,7 +4,6 @@ Rule 1: only this file, local_server.py, core.py, admin_port.py, wiring.py and t
 Rule 2: the exit stack stops each started part, in reverse order. When a part fails, the process ends.
 """
 
-import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -33,6 +32,7 @@ from rerank_service.engine.host import cores
 from rerank_service.lifecycle.background_tuning import tuning_in_background
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, Seen, read_and_look, watching
 from rerank_service.lifecycle.descriptors import allow_descriptors
+from rerank_service.lifecycle.garbage import keep_out_of_collections, make_full_collections_rare
 from rerank_service.lifecycle.hung_batches import watching_batches
 from rerank_service.lifecycle.model_manager import ModelManager
 from rerank_service.lifecycle.readiness import reporting_readiness
@@ -100,6 +100,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         SettingsInvalid: the file of API keys or a file of TLS is wrong, or an address cannot be listened on.
     """
     started = time.perf_counter()
+    make_full_collections_rare()
     signals = receive_stop_signals()
     async with AsyncExitStack() as running_parts:
         addresses = listen_addresses(settings.host)
@@ -117,7 +118,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         admin = listening_for_admin(settings, manager, core.keys, tls, edges.observing)
         admin_targets = await running_parts.enter_async_context(admin)
         if await run_unless_stopped(manager.start(entries), signals.get()):
-            gc.freeze()  # keep the objects of the start out of later collections: a large request would scan them all
+            keep_out_of_collections()
             await running_parts.enter_async_context(reporting_readiness(core.registry, manager, edges))
             served = edges.addresses(admin_targets, manager.models[0].name, tls)
             _log_ready(served, manager, time.perf_counter() - started, keys=core.keys, tls=tls)
