@@ -10,6 +10,7 @@ from http import HTTPStatus
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
+from rerank_service.garbage import collections_paused
 from rerank_service.installation import command_name, install_command
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ def main() -> int:
 
 
 def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int:
-    from rerank_service.cli.output.console import ignore_invalid_columns
+    with collections_paused():
+        from rerank_service.cli.output.console import ignore_invalid_columns
 
-    ignore_invalid_columns()
-    parser = build_parser(commands())
+        ignore_invalid_columns()
+        parser = build_parser(commands())
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions, by the script of `rerank completion`
         import argcomplete
 

@@ -36,6 +36,7 @@ LAYERS = (
     (
         "error_text",
         "file_version",
+        "garbage",
         "installation",
         "json_types",
         "long_work",

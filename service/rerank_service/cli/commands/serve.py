@@ -11,16 +11,18 @@ import structlog
 from rerank_service.cli.commands import Command
 from rerank_service.cli.model_errors import named_model
 from rerank_service.cli.settings_arguments import add_settings, given_settings, unknown_variables
+from rerank_service.garbage import collections_paused
 from rerank_service.installation import command_name
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rerank_service.lifecycle.background import background_work_is_running
-    from rerank_service.lifecycle.crash_dumps import prevent_core_dumps, show_stacks_of_crashes
-    from rerank_service.observability.event_loop import ObservedLoop
-    from rerank_service.observability.logs import configure_logging, held_log
-    from rerank_service.observability.unhandled_errors import log_unhandled_errors
-    from rerank_service.server import Addresses, serve
+    with collections_paused():
+        from rerank_service.lifecycle.background import background_work_is_running
+        from rerank_service.lifecycle.crash_dumps import prevent_core_dumps, show_stacks_of_crashes
+        from rerank_service.observability.event_loop import ObservedLoop
+        from rerank_service.observability.logs import configure_logging, held_log
+        from rerank_service.observability.unhandled_errors import log_unhandled_errors
+        from rerank_service.server import Addresses, serve
 
     settings = given_settings(arguments)
     show_stacks_of_crashes()
