@@ -55,7 +55,7 @@ EQUIVALENCE = Part(
     run=partial(_run, cached=False),
     flags=_FLAGS,
     inputs=120_000,
-    slice_inputs=1_000,
+    slice_inputs=600,
 )
 EQUIVALENCE_CACHE = Part(
     name="equivalence-cache",
@@ -63,5 +63,5 @@ EQUIVALENCE_CACHE = Part(
     run=partial(_run, cached=True),
     flags=(*_FLAGS, "--score-cache-bytes", "1000000"),
     inputs=60_000,
-    slice_inputs=1_000,
+    slice_inputs=600,
 )

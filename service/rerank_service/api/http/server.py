@@ -4,19 +4,18 @@ import asyncio
 import math
 import re
 import socket
-import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
 from rerank_service.api.http.checked_headers import MAX_HEADER_BYTES
-from rerank_service.api.http.connection import LimitedConnection
-from rerank_service.api.http.counted_sockets import ACCEPTED_AT_ONCE, CountedListener
+from rerank_service.api.http.counted_sockets import CountedListener
+from rerank_service.api.http.limited_server import LimitedServer
 from rerank_service.api.http.observed_app import ObservedApp
-from rerank_service.api.http.options import ConnectionLimits, RestOptions
+from rerank_service.api.http.options import RestOptions
 from rerank_service.api.http.tls_context import CurrentContext, limit_read_buffers
 from rerank_service.api.request_observation import Observing
 from rerank_service.api.tcp_sockets import listening_sockets
@@ -25,41 +24,11 @@ from rerank_service.api.unix_sockets import listening_unix_socket, removed_at_en
 _ORIGIN = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with limited connections, and with TLS on TCP only."""
-
-    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits, tls: ssl.SSLContext | None) -> None:
-        super().__init__(config)
-        self._limits = limits
-        self._tls = tls
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on sockets."""
-        self.servers = [await self._listening(each) for each in sockets or ()]
-        self.started = True
-
-    async def _listening(self, listener: socket.socket) -> asyncio.Server:
-        def connection() -> asyncio.Protocol:
-            return LimitedConnection(self._limits, self.config, self.server_state, self.lifespan.state)
-
-        tls = None if listener.family is socket.AF_UNIX else self._tls
-        return await asyncio.get_running_loop().create_server(
-            connection,
-            sock=listener,
-            ssl=tls,
-            ssl_handshake_timeout=self._limits.header_timeout if tls else None,
-            backlog=ACCEPTED_AT_ONCE,
-        )
-
-    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # rerank_service/server.py handles signals
-        return nullcontext()
-
-
 class RestEdge:
     """The running server."""
 
     def __init__(
-        self, server: _Server, serving: asyncio.Task[None], sockets: Sequence[socket.socket], *, scheme: str
+        self, server: LimitedServer, serving: asyncio.Task[None], sockets: Sequence[socket.socket], *, scheme: str
     ) -> None:
         self._server = server
         self._serving = serving
@@ -74,10 +43,7 @@ class RestEdge:
 
         A second call with 0 seconds cancels them at once.
         """
-        # with a timeout of 0, uvicorn logs an error even if no request runs
-        self._server.config.timeout_graceful_shutdown = math.ceil(grace) or int(not self._server.server_state.tasks)
-        self._server.force_exit = self._server.should_exit and not grace
-        self._server.should_exit = True
+        self._server.stop(grace)
         await asyncio.shield(self._serving)
 
 
@@ -104,7 +70,7 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
         sockets: list[socket.socket] = [CountedListener.of(each, maximum) for each in _sockets(options, files)]
         if options.tls is not None:
             limit_read_buffers()
-        server = _Server(config, options.connections, CurrentContext.of(options.tls) if options.tls else None)
+        server = LimitedServer(config, options.connections, CurrentContext.of(options.tls) if options.tls else None)
         serving = asyncio.create_task(server.serve(sockets=sockets))
         edge = RestEdge(server, serving, sockets, scheme="http" if options.tls is None else "https")
         try:

@@ -7,6 +7,7 @@ import socket
 import httpx
 import pytest
 
+from rerank_service.api.http import limited_server
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.server import listening
 from rerank_service.settings import Settings
@@ -90,3 +91,28 @@ async def test_idle_connection_is_closed_after_the_timeout(edges: Served) -> Non
 def test_idle_timeout_exceeds_that_of_usual_load_balancers() -> None:
     """60 s for AWS's load balancers and nginx. The server must not be the first to close a connection."""
     assert Settings.model_construct().rest_idle_timeout > 60.0
+
+
+async def test_the_end_waits_for_no_timer(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle connection is closed, and the server ends. With uvicorn's own loop that takes 0.1 to 0.2 s."""
+    monkeypatch.setattr(limited_server, "_TICK_SECONDS", 3600.0)
+    monkeypatch.setattr(limited_server, "_POLL_SECONDS", 3600.0)
+    async with listening(build_app(edges.routes), rest_options()) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await edge.stop(10.0)
+        assert b"200" not in await reader.read()
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", edge.port)
+
+
+async def test_the_header_date_is_renewed(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each tick."""
+    monkeypatch.setattr(limited_server, "_TICK_SECONDS", 0.0)
+    clock = iter(range(10**9, 2 * 10**9, 60))
+    monkeypatch.setattr("uvicorn.server.time.time", lambda: next(clock))
+    async with listening(build_app(edges.routes), rest_options()) as edge, httpx.AsyncClient() as http:
+        dates = {(await http.get(f"{edge.urls[0]}/health/live")).headers["date"] for _ in range(3)}
+    assert len(dates) == 3
