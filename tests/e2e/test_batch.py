@@ -91,7 +91,7 @@ def test_a_killed_job_continues_to_the_same_bytes(
     stop: signal.Signals,
     moments: tuple[tuple[str, str], ...],
 ) -> None:
-    """Of one job, several processes are killed, each while it writes another file. Finished parts are kept."""
+    """Several processes of one job are killed, each while it writes another file. Finished parts are kept."""
     command = _batch(small_folder, source, "out.jsonl")
     _start_strict(command, tmp_path)
     for moment, before in moments:

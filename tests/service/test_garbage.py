@@ -19,7 +19,7 @@ def _collector() -> Iterator[None]:
 
 
 def test_objects_of_the_start_are_not_visited() -> None:
-    """Those that are alive at the call."""
+    """These are the objects that are alive at the call."""
     keep_out_of_collections()
     assert gc.get_freeze_count() > 1000
 

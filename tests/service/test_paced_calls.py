@@ -55,7 +55,7 @@ async def test_an_error_goes_to_the_handler_and_the_next_call_runs() -> None:
 
 
 async def test_all_calls_can_run_at_once() -> None:
-    """Before the end of what they belong to. Later calls are paced again."""
+    """A model that ends does so. Later calls are paced again."""
     ran: list[int] = []
     paced = PacedCalls(asyncio.get_running_loop(), 2)
     for number in range(5):

@@ -1,4 +1,4 @@
-"""The event loop of a server, with a measure of how long it is blocked, and with limits of what a turn does.
+"""The event loop of a server, with a measure of how long it is blocked, and with limits for the work of a turn.
 
 While a callback runs, the loop handles nothing else: no new connection, no deadline, no health check. The time from the
 moment when the loop has events until it waits for the next ones is how long such a thing may wait.
@@ -113,7 +113,7 @@ class _Timer:
         self._callback = callback
         self._arguments = arguments
         self.handle: asyncio.TimerHandle | None = None
-        """What the owner cancels. Set before the timer is due."""
+        """The handle of the owner, who may cancel it. Set before the timer is due."""
 
     def run(self) -> None:
         """Run the callback, unless the timer was cancelled after it was due."""
@@ -123,7 +123,7 @@ class _Timer:
 
 
 class ObservedLoop(asyncio.SelectorEventLoop):
-    """An event loop that counts how long its turns take, and limits what they do."""
+    """An event loop that counts how long its turns take, and limits their work."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         """`clock` returns seconds."""

@@ -293,5 +293,6 @@ class Scheduler:
 
     def _on_loop(self, calls: Sequence[Callable[[], None]]) -> None:
         """Run calls on the event loop, from a lane."""
-        if calls and self._deliveries is not None:
+        assert self._deliveries is not None
+        if calls:
             self._deliveries.add_threadsafe(calls)

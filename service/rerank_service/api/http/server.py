@@ -39,10 +39,7 @@ class RestEdge:
         """Base URL of each TCP address, and `unix:FILE` of each Unix socket."""
 
     async def stop(self, grace: float) -> None:
-        """Accept no new connections, and wait until running requests end. After `grace` seconds, cancel them.
-
-        A second call with 0 seconds cancels them at once.
-        """
+        """Stop as `LimitedServer.stop` says, and wait for the end."""
         self._server.stop(grace)
         await asyncio.shield(self._serving)
 
