@@ -69,7 +69,7 @@ class System:
 
 SERVED = System(name="rerank-service over gRPC", peer=OURS, kind=Kind.GRPC, use=Use.OURS, model=BUNDLE)
 """This server with the engine that `auto` chooses. All others are compared with it."""
-_SERVED_REST = System(name="rerank-service over REST", peer=OURS, kind=Kind.REST, use=Use.OURS, model=BUNDLE)
+SERVED_REST = System(name="rerank-service over REST", peer=OURS, kind=Kind.REST, use=Use.OURS, model=BUNDLE)
 BARE = System(name="its bare engine", peer=OURS, kind=Kind.RUNNER, use=Use.BARE, runner="bare", model=BUNDLE)
 
 
@@ -99,7 +99,7 @@ def our_systems(host: Host) -> list[System]:
         _engine("cpu", "int8"),
         _engine("openvino", "int8"),
     ]
-    return [SERVED, _SERVED_REST, BARE, *engines]
+    return [SERVED, SERVED_REST, BARE, *engines]
 
 
 def bundled_path(model: Path | None, system: System) -> Path | None:

@@ -12,7 +12,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import IO, Any, Protocol
 
 Requests = list[tuple[str, list[str]]]
@@ -33,7 +34,7 @@ Load = Callable[[dict[str, Any]], Engine]
 
 
 def serve(load: Load, packages: tuple[str, ...]) -> None:
-    """Respond to messages until standard input ends. `packages` are those whose versions are reported."""
+    """Respond to messages until standard input ends. Reports the versions of those `packages` that are installed."""
     responses = _own_stdout()
     engine: Engine | None = None
     prepared: Any = None
@@ -43,7 +44,7 @@ def serve(load: Load, packages: tuple[str, ...]) -> None:
             match message.pop("do"):
                 case "load":
                     engine = load(message)
-                    response: dict[str, Any] = {"versions": {name: version(name) for name in packages}}
+                    response: dict[str, Any] = {"versions": _versions(packages)}
                 case "prepare":
                     assert engine is not None
                     requests = [(query, documents) for query, documents in message["requests"]]
@@ -58,6 +59,15 @@ def serve(load: Load, packages: tuple[str, ...]) -> None:
             response = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.flush()  # output of libraries reaches the log before the response
         print(json.dumps(response), file=responses, flush=True)
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of the packages that are installed: a runner for a GPU has no OpenVINO."""
+    versions = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def _own_stdout() -> IO[str]:

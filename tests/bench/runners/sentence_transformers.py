@@ -7,7 +7,7 @@ one call, as in a service that uses the library.
 from pathlib import Path
 from typing import Any
 
-from sentence_transformers import CrossEncoder, export_static_quantized_openvino_model
+from sentence_transformers import CrossEncoder
 
 from bench.runners.protocol import Requests, serve
 
@@ -65,6 +65,8 @@ def load(message: dict[str, Any]) -> Engine:
 
 def _quantise(model: str, calibration: str, quantised: str) -> None:
     """Quantise as documented, with our texts, because the default ones need a download."""
+    from sentence_transformers import export_static_quantized_openvino_model
+
     encoder = CrossEncoder(model, backend="openvino")
     encoder.save_pretrained(quantised)
     export_static_quantized_openvino_model(

@@ -19,6 +19,7 @@ from bench.comparison import FAILURES
 from bench.environments import ROOT, Say
 from bench.host import Host, read_host
 from bench.processes import interruptible
+from bench.shapes.building import build
 from bench.shapes.catalog import SHAPES
 from bench.shapes.chart import draw
 from bench.shapes.measure import ShapeMeasurement
@@ -93,7 +94,7 @@ def _measure(shape: Shape, path: Path, host: Host, arguments: argparse.Namespace
     try:
         if not (folder.is_dir() and arguments.keep):
             say(f"{shape.label}: building and exporting")
-            _build(shape, folder, arguments.export_python)
+            build(shape, folder, arguments.export_python)
         os.environ["RERANK_CACHE"] = str(folder / "cache")
         options = QUICK if arguments.quick else FULL
         store(ShapeMeasurement(shape, folder, host, options, _WORK / "logs" / shape.name, say).result(), path)
@@ -102,16 +103,6 @@ def _measure(shape: Shape, path: Path, host: Host, arguments: argparse.Namespace
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _build(shape: Shape, folder: Path, python: Path) -> None:
-    """Write a shape beside its place, and rename it when complete, so that a partial one is never used."""
-    partial = folder.with_suffix(".partial")
-    for old in (folder, partial):
-        shutil.rmtree(old, ignore_errors=True)
-    command = [str(python), "-m", "bench.shapes.build", shape.name, str(partial), "--layers", str(shape.layers)]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "tests")})
-    partial.rename(folder)
 
 
 def _write(results: Sequence[ShapeResult], host: Host, folder: Path) -> Path:
