@@ -72,6 +72,7 @@ OF_test-clients := KEEP ONLY
 OF_browser-test := SCREENSHOTS
 OF_bench := QUICK SCALE PEERS ONLY NO_AMX STARTER FRESH RUNTIME EXPORT_VENV OPENVINO_VENV OPENVINO_RUNTIME
 OF_bench-shapes := QUICK ONLY LAYERS FRESH KEEP EXPORT_VENV
+OF_bench-gpu := ONLY PEER_PYTHON GPU_VENV EXPORT_VENV
 OF_bench-highlights := MODEL COLLECTION
 OF_torture := ONLY MINUTES SEED FRESH INPUT MODEL KEEP REPLAY
 OF_openvino-test := OPENVINO_VENV OPENVINO_RUNTIME
@@ -104,7 +105,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test lowest-slice upgrade-test export export-test export-slice openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test lowest-slice upgrade-test export export-test export-slice openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-gpu bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -312,6 +313,11 @@ endif
 bench-shapes: $(VENV)/.dev $(EXPORT_VENV)/.export  ## measure models of the shapes that people serve, beside sentence-transformers: make bench-shapes [QUICK=1] [ONLY=…] [LAYERS=…] [FRESH=1] [KEEP=1]
 	@PYTHONPATH=tests $(BIN)/python -m bench.shapes --export-python $(EXPORT_VENV)/bin/python $(if $(QUICK),--quick) \
 	  $(if $(ONLY),--only "$(ONLY)") $(if $(LAYERS),--layers "$(LAYERS)") $(if $(FRESH),--fresh) $(if $(KEEP),--keep)
+
+# PEER_PYTHON: a Python with sentence-transformers, and torch for CUDA; ONLY: some shapes. Models of gigabytes are built first
+bench-gpu: $(GPU_VENV)/.gpu $(EXPORT_VENV)/.export  ## measure models of three shapes on a GPU: make bench-gpu [ONLY=…] [PEER_PYTHON=…]
+	@PYTHONPATH=tests $(GPU_VENV)/bin/python -m bench.gpu --export-python $(EXPORT_VENV)/bin/python \
+	  $(if $(ONLY),--only "$(ONLY)") $(if $(PEER_PYTHON),--peer-python "$(PEER_PYTHON)")
 
 bench-models: $(VENV)/.dev  ## measure the latency of a model beside an overloaded one
 	@PYTHONPATH=tests $(BIN)/python -m bench.models

@@ -96,9 +96,7 @@ class LiveRequest:
         originals = self._add_to_board(prepared, submission)
         self._check_windows()
         unscored = self.uncached([keyed for document in originals for keyed in document.pairs], submission)
-        estimate = self.estimate_tokens
-        estimated = sum(estimate(document.chars, document.query_chars) for document in prepared) if estimate else 0.0
-        self.correct_estimate(estimated, unscored)
+        self.correct_estimate(self.estimate_tokens.total(prepared) if self.estimate_tokens else 0.0, unscored)
         return unscored
 
     def _add_to_board(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[PreparedDocument]:

@@ -41,8 +41,7 @@ def sized(
 ) -> tuple[list[SentDocument], float, float]:
     """Return documents with their lengths, the estimated tokens of all of them, and those of their highlights."""
     sent = with_chars(documents, reader)
-    tokens = sum(estimate(document.chars, document.query_chars) for document in sent)
-    return sent, tokens, estimate.highlights(request, sent)
+    return sent, estimate.total(sent), estimate.highlights(request, sent)
 
 
 async def once(documents: Sequence[SentDocument]) -> AsyncIterator[Sequence[SentDocument]]:

@@ -83,6 +83,13 @@ class ReadingPlan:
         """Return the tokens by which each window advances, on average; at least 1."""
         return max(1.0, _FILL * size - self.overlap_for(size))
 
+    def short_tokens(self, fixed: float) -> int:
+        """Return the maximum tokens of a document that is read as a whole, in one pair.
+
+        `fixed` is the number of tokens of query and template.
+        """
+        return min(self.max_tokens, self.longest_whole(max(1, int(self.pair.tokens - fixed))))
+
     def pair_tokens(self, document: float, fixed: float) -> float:
         """Return the estimated tokens of all pairs of a document.
 

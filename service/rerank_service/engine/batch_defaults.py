@@ -12,7 +12,7 @@ from rerank_service.scheduling.batching import BatchLimits
 CPU_LIMITS = BatchLimits(max_tokens=512, min_tokens=256, max_pairs=64, min_length_ratio=0.85, length_multiple=4)
 GPU_LIMITS = BatchLimits(
     max_tokens=16_384,
-    min_tokens=2_048,  # an H100 takes the same time for smaller batches
+    min_tokens=16_384,  # its batches share one stream: a part of a batch on another lane would only wait for the first
     max_pairs=512,
     # A launch costs as much as some thousand tokens, and a row without padding costs no more than its own tokens. The
     # ratio is not lower because `max_tokens` counts padded tokens: one long row with many short ones would fill a batch
@@ -46,7 +46,8 @@ def default_limits(engine: Engine, *, shares_prefixes: bool = False) -> BatchLim
         limits = replace(limits, max_tokens=_SHARED_PREFIX_TOKENS)
     if engine.cuda_graphs:
         # each batch replays a recording. Others are slow when their shape is new: cuDNN's attention prepares each shape
-        return replace(limits, max_tokens=MAX_GRAPH_TOKENS, length_multiple=_CUDA_GRAPH_LENGTH_MULTIPLE)
+        tokens, multiple = MAX_GRAPH_TOKENS, _CUDA_GRAPH_LENGTH_MULTIPLE
+        return replace(limits, max_tokens=tokens, min_tokens=tokens, length_multiple=multiple)
     return replace(limits, length_multiple=exact_multiple(engine, limits.length_multiple))
 
 

@@ -1,7 +1,7 @@
 """A document, as the caller sent it and as it is scored."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rerank_service.ranking.request import CutSide, TooLong
 
@@ -12,8 +12,7 @@ MAX_ID_CHARS = 1024
 """Maximum length of a document's id, in characters. A stream keeps the id of every document."""
 
 
-@dataclass(frozen=True, slots=True)
-class SentDocument:
+class SentDocument(NamedTuple):
     """A document as the caller sent it."""
 
     raw: Any

@@ -213,11 +213,13 @@ class Scoreboard:
 
     def results(self, indexes: Sequence[int] | NDArray[np.int64]) -> Iterator[RankedDocument]:
         """Yield the results of scored documents, in the order of `indexes`."""
-        logits = np.array([self._logits[index] for index in indexes], np.float32)
-        scores = self._relevance(logits)
-        for index, logit, score in zip(map(int, indexes), logits.tolist(), scores.tolist(), strict=True):
-            document = self._documents.get(index) if self._request.return_documents else None
-            windows, start, end = self._windows[3 * index : 3 * index + 3]
+        rows = np.asarray(indexes, np.int64)
+        logits = np.asarray(self._logits)[rows]  # without a copy of the others: a stream has many
+        windows_of = np.asarray(self._windows).reshape(-1, 3)[rows]
+        returned = self._documents if self._request.return_documents else {}
+        columns = (rows, logits, self._relevance(logits), windows_of)
+        for index, logit, score, (windows, start, end) in zip(*(column.tolist() for column in columns), strict=True):
+            document = returned.get(index)
             yield RankedDocument(
                 index=index,
                 relevance_score=score,

@@ -4,7 +4,7 @@ Pure. `fair_queue.py` chooses the pairs of a batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,14 @@ class EncodedPair:
     """True if the document was cut."""
     window: int = 0
     """Window of the document, from 0."""
+    _tokens: int = field(init=False, repr=False, compare=False)
+    """Kept, because each stage of a request asks for it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_tokens", len(self.head.ids) + len(self.document) + len(self.tail.ids))
 
     def __len__(self) -> int:
-        return len(self.head) + len(self.document) + len(self.tail)
+        return self._tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +107,21 @@ class Batch:
 
 def collate(pairs: Sequence[EncodedPair], *, pad_id: int, limits: BatchLimits) -> Batch:
     """Return the pairs as a batch. Each pair is a row, padded on the right with `pad_id`."""
-    shape = (len(pairs), limits.padded(max(map(len, pairs))))
-    ids = np.full(shape, pad_id, np.int64)
-    mask = np.zeros(shape, np.int64)
-    types = np.zeros(shape, np.int64)
-    for row, pair in enumerate(pairs):
-        start, end, length = len(pair.head), len(pair.head) + len(pair.document), len(pair)
-        ids[row, :start] = pair.head.ids
-        ids[row, start:end] = pair.document
-        ids[row, end:length] = pair.tail.ids
-        types[row, :start] = pair.head.type_ids
-        types[row, start:end] = pair.document_type
-        types[row, end:length] = pair.tail.type_ids
-        mask[row, :length] = 1
-    return Batch(ids, mask, types)
+    lengths = np.array([len(pair) for pair in pairs])
+    width = limits.padded(int(lengths.max()))
+    used = np.arange(width) < lengths[:, np.newaxis]
+    ids = np.full(used.shape, pad_id, np.int64)
+    ids[used] = np.concatenate([part for pair in pairs for part in (pair.head.ids, pair.document, pair.tail.ids)])
+    types = np.zeros(used.shape, np.int64)
+    types[used] = np.concatenate(_type_ids(pairs, width))
+    return Batch(ids, used.astype(np.int64), types)
+
+
+def _type_ids(pairs: Sequence[EncodedPair], width: int) -> list[NDArray[np.int64]]:
+    """Return the token types of head, document and tail of each pair. No document has more than `width` tokens."""
+    equal = {kind: np.full(width, kind, np.int64) for kind in {pair.document_type for pair in pairs}}
+    return [
+        part
+        for pair in pairs
+        for part in (pair.head.type_ids, equal[pair.document_type][: len(pair.document)], pair.tail.type_ids)
+    ]

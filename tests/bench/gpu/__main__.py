@@ -29,7 +29,7 @@ _WORK = ROOT / "out" / "bench" / "gpu"
 _INTERRUPTED = 130
 _DEFAULT = "minilm-l6,bge-reranker-base,bge-reranker-v2-m3"
 EXAMPLES = (
-    ("three models, as make bench-gpu", "--peer-python .venv-peer/bin/python"),
+    ("three models without the peer, as make bench-gpu", "--export-python .venv-export/bin/python"),
     ("one model that exists already", "--only minilm-l6 --models models --peer-python .venv-peer/bin/python"),
 )
 """Examples of --help."""
@@ -44,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     remove_variables()
     os.environ |= VARIABLES
     host, say = read_host(), kept_stages(time.perf_counter)
-    options = GpuOptions(rounds=arguments.rounds, cores=host.cores)
+    lengths = tuple(map(int, arguments.lengths.split(",")))
+    options = GpuOptions(lengths=lengths, rounds=arguments.rounds, cores=host.cores)
     title = f"{gpu_names()[0]}, {host.cores} cores of {host.cpu}"
     results: list[GpuResult] = []
     try:
@@ -68,13 +69,17 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=_DEFAULT, help="models to measure, comma-separated (default: %(default)s)")
     parser.add_argument("--models", type=Path, default=_WORK / "models", help="folder of the models (gigabytes)")
     parser.add_argument("--out", type=Path, default=_WORK, help="folder of the page and the figures")
+    parser.add_argument("--lengths", default="40,130,500", help="tokens of the documents (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each system (default: %(default)s)")
     parser.add_argument("--export-python", type=Path, help="Python with the exporter, to build a model")
     parser.add_argument(
-        "--peer-python", type=Path, required=True, help="Python with sentence-transformers, and torch for CUDA"
+        "--peer-python", type=Path, help="Python with sentence-transformers, and torch for CUDA (default: no peer)"
     )
     arguments = parser.parse_args(argv)
     arguments.only = chosen_names(parser, "--only", arguments.only, SHAPES)
+    missing = [name for name in arguments.only if not (arguments.models / name).is_dir()]
+    if missing and arguments.export_python is None:
+        parser.error(f"{arguments.models} has no {', '.join(missing)}: give --export-python, which builds them")
     return arguments
 
 

@@ -48,10 +48,11 @@ class GpuOptions:
 class GpuMeasurement:
     """The measurement of one model."""
 
-    def __init__(self, folder: Path, peer_python: Path, options: GpuOptions, logs: Path, say: Say) -> None:
-        """`folder` is the output of bench.shapes.build; `peer_python` has sentence-transformers and torch with CUDA."""
+    def __init__(self, folder: Path, peer_python: Path | None, options: GpuOptions, logs: Path, say: Say) -> None:
+        """`folder` is the output of bench.shapes.build. `peer_python` has sentence-transformers and torch for CUDA;
+        None leaves the peer out."""
         self._folder = folder
-        self._pythons = {PEER: peer_python, OURS: Path(sys.executable)}
+        self._pythons = {OURS: Path(sys.executable)} | ({PEER: peer_python} if peer_python else {})
         self._options = options
         self._logs = logs
         self._say = say
@@ -68,7 +69,7 @@ class GpuMeasurement:
             running: list[RunningSystem] = [*served_systems(server, served, {})]
             server.process.stop()
             for system in SYSTEMS:
-                if system not in served:
+                if system not in served and system.peer in self._pythons:
                     self._start(system, stack, running)
             texts = TokenTexts(self._folder / BUNDLE / "tokenizer.json")
             lengths = tuple(

@@ -80,6 +80,20 @@ def test_estimate_is_close_to_the_tokens_that_are_computed(
     assert 0.9 <= estimate / sum(map(len, pairs)) <= 1.3
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"too_long": TooLong.CUT}, {"max_tokens_per_doc": 100}, {"max_pair_tokens": 60}]
+)
+@pytest.mark.parametrize("query", ["q", "word " * 250, "word " * 9_000], ids=["short", "long", "rejected"])
+def test_total_estimate_is_the_sum_of_the_single_ones(query: str, options: dict[str, Any]) -> None:
+    """For short and long documents, with the request's query or one of their own."""
+    tokenizer = _tokenizer(512)
+    plan = reading_plan(RerankRequest(query=query, **options), _LIMITS, max_tokens=512, template=3)
+    estimate = tokenizer.token_estimate(query, plan)
+    sent = [SentDocument("", chars, own) for chars in (0, 1, 300, 1_900, 2_100, 90_000) for own in (None, 1, 4_000)]
+    assert estimate.total(sent) == sum(estimate(each.chars, each.query_chars) for each in sent)
+    assert estimate.total([]) == 0
+
+
 @pytest.mark.parametrize("own", [1, 100, 3_000])
 def test_estimate_uses_the_own_query_of_a_pair(own: int) -> None:
     """The query of the request is another one, shorter or longer."""

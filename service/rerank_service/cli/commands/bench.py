@@ -16,7 +16,7 @@ from rerank_service.quantities import counted
 if TYPE_CHECKING:
     from rerank_service.tools.loadtest.load_report import Level, LoadReport
     from rerank_service.tools.loadtest.target import Target
-    from rerank_service.tools.loadtest.workload import Workload
+    from rerank_service.tools.loadtest.workload import Requests, Workload
 
 _CLIENTS = "1,4,16,64"
 _SECONDS = 10.0
@@ -106,16 +106,17 @@ async def _measure(
 
     console = stderr_console()
     served = await server.probe()
+    requests = workload.repeating()
     levels_measured = []
     for clients in levels:
-        level = await _level(arguments, server, workload, clients)
+        level = await _level(arguments, server, requests, clients)
         levels_measured.append(level)
         if not console.is_terminal:
             console.print(level_line(level), soft_wrap=True)
     return LoadReport(address, served, workload, arguments.deadline, levels_measured)
 
 
-async def _level(arguments: argparse.Namespace, server: "Target", workload: "Workload", clients: int) -> "Level":
+async def _level(arguments: argparse.Namespace, server: "Target", requests: "Requests", clients: int) -> "Level":
     """Measure one load level. `clients` is 0 for requests at a fixed rate."""
     from rerank_service.cli.output.loadtest import level_progress
     from rerank_service.tools.loadtest.generator import Amount, closed_loop, open_loop
@@ -131,12 +132,12 @@ async def _level(arguments: argparse.Namespace, server: "Target", workload: "Wor
     with level_progress(load, expected) as on_outcome:
         if rate:
             outcomes = await open_loop(
-                server, workload, rate=rate, seconds=seconds, deadline=arguments.deadline, on_outcome=on_outcome
+                server, requests, rate=rate, seconds=seconds, deadline=arguments.deadline, on_outcome=on_outcome
             )
         else:
             amount = Amount(requests=arguments.requests) if arguments.requests else Amount(seconds=seconds)
             outcomes = await closed_loop(
-                server, workload, amount, clients=clients, deadline=arguments.deadline, on_outcome=on_outcome
+                server, requests, amount, clients=clients, deadline=arguments.deadline, on_outcome=on_outcome
             )
     return Level(load, clients or None, rate, summarise(outcomes))
 

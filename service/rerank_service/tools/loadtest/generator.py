@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from rerank_service.tools.loadtest.target import CallFailed, Client, Target, Usage
-from rerank_service.tools.loadtest.workload import PreparedRequests, Request, Workload
+from rerank_service.tools.loadtest.workload import Request, Requests
 
 _OPEN_LOOP_CONNECTIONS = 16
 """Number of connections that share the requests of an open loop."""
@@ -65,7 +65,7 @@ class Amount:
 
 async def closed_loop(
     target: Target,
-    workload: Workload | PreparedRequests,
+    workload: Requests,
     amount: Amount,
     *,
     clients: int,
@@ -96,7 +96,7 @@ async def closed_loop(
 
 async def open_loop(
     target: Target,
-    workload: Workload | PreparedRequests,
+    workload: Requests,
     *,
     rate: float,
     seconds: float,

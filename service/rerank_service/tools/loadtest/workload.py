@@ -9,6 +9,8 @@ from importlib.resources import files
 from itertools import accumulate
 
 _SHORTEST_WORD = 2
+_MOST_DIFFERENT, _MOST_DOCUMENTS = 64, 10_000
+"""Maximum number of requests with different documents, and of their documents. Creating them takes about a second."""
 _FLATTENED_RANKS = 100
 """Number of most common words with about the same frequency. Otherwise every tenth word would be "the"."""
 
@@ -63,6 +65,12 @@ class Workload:
         """Return `count` requests, starting at number `first`."""
         return PreparedRequests(tuple(self.request(number) for number in range(first, first + count)))
 
+    def repeating(self) -> "RepeatingRequests":
+        """Return requests without end. Their documents are created now, and repeat after a while."""
+        return RepeatingRequests(
+            self.prepared(max(1, min(_MOST_DIFFERENT, _MOST_DOCUMENTS // self.documents))).requests
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequests:
@@ -80,13 +88,31 @@ class PreparedRequests:
     def repeated(self, times: int) -> "PreparedRequests":
         """Return the same documents several times, under queries that differ by one word. A score cache of the server
         then has no matching pairs."""
+        repeating = RepeatingRequests(self.requests)
+        return PreparedRequests(tuple(map(repeating.request, range(times * len(self.requests)))))
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatingRequests:
+    """Requests that are created before the test and repeat in turn, each time under queries that differ by one word.
+
+    A score cache of the server then has no matching pairs.
+    """
+
+    requests: tuple[Request, ...]
+
+    def request(self, number: int) -> Request:
+        """Return the request with a number."""
+        times, place = divmod(number, len(self.requests))
+        request = self.requests[place]
+        if not times:
+            return request
         words, _ = _vocabulary()
-        copies = (
-            replace(request, query=f"{words[copy]} {request.query.partition(' ')[2]}")
-            for copy in range(times - 1)
-            for request in self.requests
-        )
-        return PreparedRequests((*self.requests, *copies))
+        return replace(request, query=f"{words[(times - 1) % len(words)]} {request.query.partition(' ')[2]}")
+
+
+Requests = Workload | PreparedRequests | RepeatingRequests
+"""Any sequence of requests."""
 
 
 def _text(generator: random.Random, words: int) -> str:

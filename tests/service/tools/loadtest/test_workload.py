@@ -57,3 +57,15 @@ def test_prepared_requests_repeat_with_other_queries() -> None:
     assert [len(request.query.split()) for request in repeated[3:6]] == [
         len(request.query.split()) for request in prepared.requests
     ]
+
+
+def test_a_load_has_different_pairs_without_end() -> None:
+    """Documents repeat after a while, since creating them during the load would slow the clients down."""
+    workload = Workload(documents=2_500, lengths=Lengths(2, 2))
+    repeating = workload.repeating()
+    assert len(repeating.requests) == 4
+    assert [repeating.request(number) for number in range(4)] == [workload.request(number) for number in range(4)]
+    assert repeating.request(4).documents == repeating.request(0).documents
+    assert len({repeating.request(number).query for number in range(40)}) == 40
+    assert len(Workload().repeating().requests) == 64
+    assert len(Workload(documents=20_000, lengths=Lengths(1, 1)).repeating().requests) == 1

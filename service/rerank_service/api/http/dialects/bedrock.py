@@ -5,7 +5,6 @@ connectors use this dialect. A response has all results, so it has no `nextToken
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -228,7 +227,7 @@ class _SourceReader(JsonReader):
         document = _unwrapped(sent.raw)
         if document is None:
             raise InvalidRequest(f"{field} must have the form {_FORM}", field=field, reason="wrong_type")
-        return super().read(replace(sent, raw=document), field)
+        return super().read(sent._replace(raw=document), field)
 
 
 def _unwrapped(raw: Any) -> Any:

@@ -4,7 +4,6 @@ A response contains logits, not probabilities.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -157,7 +156,7 @@ class _PassageReader(TextReader):
         """
         if isinstance(sent.raw, dict):
             reject_media(sent.raw, field, with_text=True)
-        return super().read(replace(sent, raw=_unwrapped(sent.raw)), field)
+        return super().read(sent._replace(raw=_unwrapped(sent.raw)), field)
 
 
 def _unwrapped(raw: Any) -> Any:
