@@ -15,6 +15,7 @@ from rerank_service.encoding.reading_plan import default_window_tokens, reading_
 from rerank_service.encoding.token_rate import TokenRate
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.models.files import STARTER
+from rerank_service.ranking.document import SentDocument
 from rerank_service.ranking.request import QueryTooLong, RerankRequest, TooLong
 from support.limits import request_limits
 from support.reading_plans import plan_for
