@@ -29,7 +29,7 @@ from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.core import Core, build_core, managing
 from rerank_service.engine.host import cores
-from rerank_service.garbage import keep_out_of_collections
+from rerank_service.garbage import keep_out_of_collections, make_full_collections_rare
 from rerank_service.lifecycle.background_tuning import tuning_in_background
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, Seen, read_and_look, watching
 from rerank_service.lifecycle.descriptors import allow_descriptors
@@ -100,6 +100,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         SettingsInvalid: the file of API keys or a file of TLS is wrong, or an address cannot be listened on.
     """
     started = time.perf_counter()
+    make_full_collections_rare()
     keep_out_of_collections()
     signals = receive_stop_signals()
     async with AsyncExitStack() as running_parts:

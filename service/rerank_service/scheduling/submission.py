@@ -151,7 +151,10 @@ class Submission:
             if self.is_complete:  # also if the scheduler fails all requests at this moment
                 raise StopAsyncIteration
             if self._error is not None:
-                raise self._error
+                try:
+                    raise self._error
+                finally:
+                    self._error = None
             if self._ended_early:
                 raise StopAsyncIteration
             self._changed.clear()

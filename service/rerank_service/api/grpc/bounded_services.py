@@ -25,6 +25,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from rerank_service.api.grpc.aborted_calls import freed_at_abort
 from rerank_service.api.grpc.registered_methods import Handlers
 
 _MAX_MESSAGE_BYTES = 4096
@@ -109,6 +110,7 @@ class _Bounded:
         decode, coding = handler.request_deserializer, {"response_serializer": handler.response_serializer}
         if handler.unary_unary:
 
+            @freed_at_abort
             async def unary(messages: AsyncIterator[bytes], context: Any) -> Any:
                 async with _admitted(self._calls, context, "unary"):
                     return await handler.unary_unary(await self._first(messages, context, decode), context)
@@ -116,6 +118,7 @@ class _Bounded:
             return grpc.stream_unary_rpc_method_handler(unary, **coding)
         if handler.unary_stream:
 
+            @freed_at_abort
             async def watch(messages: AsyncIterator[bytes], context: Any) -> None:
                 async with _admitted(self._calls, context, "watch"):
                     await handler.unary_stream(await self._first(messages, context, decode), context)

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.aborted_calls import freed_at_abort
 from rerank_service.api.grpc.client_messages import ClientMessages, Context
 from rerank_service.api.grpc.compression import Compression
 from rerank_service.api.grpc.message_parts import LARGE_BYTES, parsed_in_parts
@@ -77,10 +78,12 @@ class Service:
     def _handler(self, method: MethodDescriptor, edge: "_Edge") -> "grpc.RpcMethodHandler[bytes, bytes]":
         behaviour: Any = self.methods[method.name]
 
+        @freed_at_abort
         async def stream(messages: AsyncIterator[bytes], context: Context) -> None:
             async with _guarded(context, method, messages, edge, self.codes) as (request, sender):
                 await behaviour(_call(method, messages, sender, request))
 
+        @freed_at_abort
         async def single(messages: AsyncIterator[bytes], context: Context) -> bytes:
             async with _guarded(context, method, messages, edge, self.codes) as (request, sender):
                 response: Message = await behaviour(_call(method, messages, sender, request))

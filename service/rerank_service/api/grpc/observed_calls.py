@@ -9,6 +9,7 @@ import grpc
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.client_address import peer_address
+from rerank_service.api.grpc.aborted_calls import freed_at_abort
 from rerank_service.api.grpc.client_messages import ClientMessages, Context
 from rerank_service.api.request_id import REQUEST_ID, request_id_from
 from rerank_service.api.request_observation import Observing, RequestObservation
@@ -79,6 +80,7 @@ def unknown_method(observing: Observing, keys: Keys) -> "grpc.RpcMethodHandler[b
     """Return the handler of each method that no service has: the status is UNIMPLEMENTED, as of gRPC itself. Its name
     is not known (registered_methods.py). `keys` show whose messages may be read."""
 
+    @freed_at_abort
     async def refuse(messages: AsyncIterator[bytes], context: Context) -> None:
         metadata = metadata_of(context)
         async with observed_call(context, metadata, OTHER, observing, route=OTHER) as observation:

@@ -273,6 +273,7 @@ async def _until_disconnect(request: Request, work: Coroutine[Any, Any, Ranking]
         disconnect.cancel()
         task.cancel()
         await asyncio.gather(task, disconnect, return_exceptions=True)
+        del task  # its error leads to this frame: with the task in it, only the garbage collector would free both
 
 
 async def _disconnected(request: Request) -> None:

@@ -1,0 +1,112 @@
+"""A call that ends with an error is freed at once: no reference cycle keeps its messages until a full collection."""
+
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import grpc
+import pytest
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank.v1.rerank_pb2_grpc import RerankStub
+from rerank_service.models.bundle import Bundle
+from support.running import Served, running, served
+
+_CALLS = 3
+_TEXT = "word " * 2_000
+_KEPT = {"freed_at_abort.<locals>.handle"}
+"""Frames that gRPC keeps. They hold no message."""
+_WITHOUT_CONTENT = pb.RerankRequest(query="q", documents=[pb.Document(text=_TEXT), pb.Document()])
+_HEADER = pb.RerankStreamRequest(header=pb.RerankHeader(request=pb.RerankRequest(query="q")))
+_CHUNK = pb.RerankStreamRequest(documents=pb.DocumentChunk(documents=_WITHOUT_CONTENT.documents))
+
+
+@pytest.fixture
+async def server(small_model: Bundle) -> AsyncIterator[Served]:
+    """Serve the small model."""
+    async with running(small_model) as core, served(core) as both:
+        yield both
+
+
+@contextmanager
+def kept_garbage() -> Iterator[list[object]]:
+    """Keep what a collection at the end of the block finds, in a list that is complete after it."""
+    gc.collect()
+    gc.disable()
+    try:
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        found: list[object] = []
+        yield found
+        gc.collect()
+        found += gc.garbage
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+async def _frames(call: Callable[[], Awaitable[object]]) -> set[str]:
+    """Return the names of the service's frames that only a collection frees, after some calls."""
+    await call()
+    with kept_garbage() as garbage:
+        for _ in range(_CALLS):
+            await call()
+    frames = [each for each in garbage if isinstance(each, FrameType)]
+    return {frame.f_code.co_qualname for frame in frames if "/rerank_service/" in frame.f_code.co_filename}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": "q", "documents": [_TEXT, {}]},
+        {"query": "q", "documents": [_TEXT], "top_n": "many"},
+        {"query": _TEXT, "documents": []},
+        {"query": "q", "documents": [_TEXT], "model": "none"},
+    ],
+    ids=["document", "top_n", "no documents", "model"],
+)
+async def test_failed_rest_request_is_freed(server: Served, body: dict[str, object]) -> None:
+    """Also if it failed in a thread, in a task, or before it was ranked."""
+
+    async def call() -> None:
+        response = await server.http.post("/v1/rerank", json=body)
+        assert response.is_client_error
+
+    assert not await _frames(call)
+
+
+@pytest.mark.parametrize(
+    ("method", "messages"),
+    [
+        ("RerankStream", [_HEADER.SerializeToString(), _CHUNK.SerializeToString()]),
+        ("RerankStream", [b"\xff" * len(_TEXT)] * 3),
+        ("RerankStream", [_CHUNK.SerializeToString()]),
+        ("Rerank", []),
+        ("Unknown", [_TEXT.encode()]),
+    ],
+    ids=["document", "undecodable", "no header", "no message", "unknown method"],
+)
+async def test_failed_stream_is_freed(server: Served, method: str, messages: list[bytes]) -> None:
+    """Its messages may have 64 MiB each."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+        stream = channel.stream_stream(f"/rerank.v1.Rerank/{method}")
+
+        async def call() -> None:
+            with pytest.raises(grpc.aio.AioRpcError):
+                async for _ in stream(iter(messages)):
+                    pass
+
+        assert await _frames(call) <= _KEPT
+
+
+async def test_failed_unary_call_is_freed(server: Served) -> None:
+    """An invalid document is found by a thread of the tokenizer."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
+
+        async def call() -> None:
+            with pytest.raises(grpc.aio.AioRpcError, match="has no content"):
+                await RerankStub(channel).Rerank(_WITHOUT_CONTENT)
+
+        assert await _frames(call) <= _KEPT
