@@ -14,7 +14,9 @@ from torture.progress import OUTPUT
 from torture.server import started_server
 
 _POOL = 600
-"""Number of different requests. The histories repeat them in any order."""
+"""Maximum number of different requests. The histories repeat them in any order."""
+_REPEATS = 4
+"""Least number of times that a history has each request, on average: a score cache needs equal ones."""
 _CONCURRENCY = 64
 _BUNDLES = OUTPUT / "equivalence"
 _FLAGS = ("--admin-port", "0", "--bundles-root", str(_BUNDLES))
@@ -22,7 +24,7 @@ _FLAGS = ("--admin-port", "0", "--bundles-root", str(_BUNDLES))
 
 async def _run(run: PartRun, *, cached: bool) -> None:
     versions = write_versions(_BUNDLES)
-    pool = requests(f"equivalence-{run.options.seed}", min(_POOL, run.options.inputs))
+    pool = requests(f"equivalence-{run.options.seed}", min(_POOL, max(1, run.options.inputs // _REPEATS)))
     async with AsyncExitStack() as stack:
         logs = OUTPUT / "logs"
         alone = [
