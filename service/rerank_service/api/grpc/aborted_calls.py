@@ -17,7 +17,7 @@ Handler = Callable[[AsyncIterator[bytes], Any], Awaitable[Result]]
 
 
 def freed_at_abort(handler: Handler[Result]) -> Handler[Result]:
-    """Return the handler, whose error at an abort leads to none of its frames."""
+    """Return the handler, whose error at an abort does not lead to the call."""
 
     @wraps(handler)
     async def handle(messages: AsyncIterator[bytes], context: Any) -> Result:
@@ -25,6 +25,7 @@ def freed_at_abort(handler: Handler[Result]) -> Handler[Result]:
             return await handler(messages, context)
         except grpc.aio.AbortError as aborted:
             aborted.__context__ = None
+            del messages, context  # the error leads to this frame
             raise aborted.with_traceback(None) from None
 
     return handle
