@@ -19,6 +19,8 @@ from rerank_service.ranking.request import RerankRequest, WindowScore
 from rerank_service.ranking.results import Highlight, Missing, RankedDocument
 from rerank_service.ranking.scores import Activation, ScoreType, rank, relevance, score_meaning
 
+_RESULTS_AT_ONCE = 1_000
+"""Number of results whose numbers are read together. More would block the event loop."""
 _RESULT_BYTES = 50
 """Approximate size of a result in a response, with an id of average length."""
 _HIGHLIGHT_BYTES = 25
@@ -214,6 +216,10 @@ class Scoreboard:
     def results(self, indexes: Sequence[int] | NDArray[np.int64]) -> Iterator[RankedDocument]:
         """Yield the results of scored documents, in the order of `indexes`."""
         rows = np.asarray(indexes, np.int64)
+        for start in range(0, len(rows), _RESULTS_AT_ONCE):
+            yield from self._results(rows[start : start + _RESULTS_AT_ONCE])
+
+    def _results(self, rows: NDArray[np.int64]) -> Iterator[RankedDocument]:
         logits = np.asarray(self._logits)[rows]  # without a copy of the others: a stream has many
         windows_of = np.asarray(self._windows).reshape(-1, 3)[rows]
         returned = self._documents if self._request.return_documents else {}

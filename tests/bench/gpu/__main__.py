@@ -44,8 +44,7 @@ def main(argv: Sequence[str]) -> int:
     remove_variables()
     os.environ |= VARIABLES
     host, say = read_host(), kept_stages(time.perf_counter)
-    lengths = tuple(map(int, arguments.lengths.split(",")))
-    options = GpuOptions(lengths=lengths, rounds=arguments.rounds, cores=host.cores)
+    options = GpuOptions(lengths=tuple(arguments.lengths), rounds=arguments.rounds, cores=host.cores)
     title = f"{gpu_names()[0]}, {host.cores} cores of {host.cpu}"
     results: list[GpuResult] = []
     try:
@@ -69,7 +68,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=_DEFAULT, help="models to measure, comma-separated (default: %(default)s)")
     parser.add_argument("--models", type=Path, default=_WORK / "models", help="folder of the models (gigabytes)")
     parser.add_argument("--out", type=Path, default=_WORK, help="folder of the page and the figures")
-    parser.add_argument("--lengths", default="40,130,500", help="tokens of the documents (default: %(default)s)")
+    parser.add_argument(
+        "--lengths", type=int, nargs="+", default=(40, 130, 500), help="tokens of the documents (default: 40 130 500)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns of each system (default: %(default)s)")
     parser.add_argument("--export-python", type=Path, help="Python with the exporter, to build a model")
     parser.add_argument(

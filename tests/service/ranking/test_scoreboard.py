@@ -57,6 +57,18 @@ def test_result_holds_the_data_of_its_document() -> None:
     ]
 
 
+@pytest.mark.parametrize("documents", [0, 1, 1_000, 2_001])
+def test_a_long_ranking_has_each_document_once(documents: int) -> None:
+    """Its numbers are read in parts. Documents may be added to the board meanwhile."""
+    board = _board(*range(documents))
+    indexes = list(range(documents))[::-1]
+    results = []
+    for result in board.results(indexes):
+        board.add(Document("later"), truncated=False)
+        results.append(result)
+    assert [(result.index, result.logit) for result in results] == [(index, float(index)) for index in indexes]
+
+
 @pytest.mark.parametrize("logit", [math.nan, math.inf, -math.inf])
 def test_error_for_a_logit_that_is_not_finite_names_the_document(logit: float) -> None:
     """NaN would otherwise be sorted without notice."""
