@@ -10,11 +10,10 @@ def test_page_compares_with_the_systems_that_ran() -> None:
     """A system that could not run has no figures, but a reason."""
     speeds = {SERVED.slug: 12_000.0, SERVED_REST.slug: 12_500.0, BARE.slug: 100_000.0, AT_ITS_BEST.slug: 6_000.0}
     seconds = {SERVED.slug: 0.0146, SERVED_REST.slug: 0.016, AT_ITS_BEST.slug: 0.0161}
-    length = LengthFigures(tokens=40, documents_per_second=speeds, seconds=seconds, processors=2.8)
+    length = LengthFigures(tokens=40, documents_per_second=speeds, seconds=seconds, processors=2.8, batches={})
     result = GpuResult(
         shape="minilm-l6",
         ready_seconds=3.9,
-        batches={AT_ITS_BEST.slug: 512},
         lengths=(length,),
         failed={"x": "no memory"},
     )

@@ -1,44 +1,14 @@
-"""Resources of a process, and their growth by regression over samples."""
+"""Growth of the resources of a process, by regression over samples."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
-_TICKS = os.sysconf("SC_CLK_TCK")
+from support.process_usage import usage
+
 _MIN_SAMPLES = {"memory": 100, "threads": 8, "descriptors": 8}
 """Fewer samples say nothing about growth. Memory goes up and down with inputs of megabytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Resources of a process."""
-
-    kib: int
-    """Resident memory, in KiB."""
-    cpu: float
-    """CPU time since its start, in seconds."""
-    descriptors: int
-    threads: int
-
-
-def usage(pid: int) -> Usage:
-    """Return the resources of a process, as the kernel counts them.
-
-    Raises:
-        FileNotFoundError: the process has ended.
-    """
-    folder = Path("/proc", str(pid))
-    fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    return Usage(
-        kib=int((folder / "statm").read_text().split()[1]) * _PAGE_KIB,
-        cpu=(int(fields[11]) + int(fields[12])) / _TICKS,
-        descriptors=len(list((folder / "fd").iterdir())),
-        threads=int(fields[17]),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from torture.resources import Usage, usage
+from support.process_usage import Usage, usage
 
 _SETTLE_SECONDS = 0.5
 

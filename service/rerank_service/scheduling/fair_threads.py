@@ -57,9 +57,8 @@ class FairThreads:
             return await asyncio.wrap_future(running)
         finally:
             stopped.set()
-            del (
-                running
-            )  # its error leads to this frame: with the call in it, only the garbage collector would free both
+            # its error leads to this frame: with the call in it, only the garbage collector would free both
+            del running
 
     async def _thread(self, group: str) -> None:
         """Wait for a thread."""

@@ -154,6 +154,7 @@ class Submission:
                 try:
                     raise self._error
                 finally:
+                    # the error leads to frames with this submission: kept, only the garbage collector would free both
                     self._error = None
             if self._ended_early:
                 raise StopAsyncIteration

@@ -1,4 +1,4 @@
 """Models with random weights on a GPU, beside sentence-transformers on the same GPU (`make bench-gpu`).
 
-systems.py lists what is measured, measure.py takes the figures of one model, and page.py writes them.
+systems.py lists the systems, measure.py takes the figures of one model, and page.py writes them.
 """

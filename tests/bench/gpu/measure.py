@@ -1,6 +1,5 @@
 """Measure one model on a GPU: all systems are loaded, and take turns."""
 
-import os
 import sys
 import time
 from contextlib import ExitStack
@@ -11,15 +10,15 @@ from statistics import median
 from bench.comparison import FAILURES
 from bench.environments import Say
 from bench.gpu.results import GpuResult, LengthFigures
-from bench.gpu.systems import PEER, SYSTEMS
+from bench.gpu.systems import PEER, RUNNERS
 from bench.model_folders import BUNDLE
 from bench.running_systems import RunningSystem, running_runner, served_systems
 from bench.servers import our_server
 from bench.shapes.work import TokenTexts
 from bench.systems import OURS, SERVED, SERVED_REST, System, Use
 from rerank_service.tools.loadtest.workload import PreparedRequests
+from support.process_usage import usage
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _FEW = 4
 """Requests of a turn of the peer's default use: one call each, so more of them change nothing."""
 
@@ -58,6 +57,7 @@ class GpuMeasurement:
         self._say = say
         self._failed: dict[str, str] = {}
         self._batches: dict[str, int] = {}
+        """Batch size of each tuned system, by its slug."""
 
     def result(self) -> GpuResult:
         """Measure everything."""
@@ -65,11 +65,10 @@ class GpuMeasurement:
             begun = time.perf_counter()
             server = stack.enter_context(our_server(self._logs / "server.log", self._folder / BUNDLE))
             ready = time.perf_counter() - begun
-            served = [system for system in SYSTEMS if system in (SERVED, SERVED_REST)]
-            running: list[RunningSystem] = [*served_systems(server, served, {})]
+            running: list[RunningSystem] = [*served_systems(server, (SERVED, SERVED_REST), {})]
             server.process.stop()
-            for system in SYSTEMS:
-                if system not in served and system.peer in self._pythons:
+            for system in RUNNERS:
+                if system.peer in self._pythons:
                     self._start(system, stack, running)
             texts = TokenTexts(self._folder / BUNDLE / "tokenizer.json")
             lengths = tuple(
@@ -78,7 +77,6 @@ class GpuMeasurement:
         return GpuResult(
             shape=self._folder.name,
             ready_seconds=ready,
-            batches=self._batches,
             lengths=lengths,
             failed=self._failed,
         )
@@ -107,15 +105,16 @@ class GpuMeasurement:
         busy = []
         for _ in range(options.rounds):
             for system in running:
-                before, begun = _processor_seconds(process_id), time.perf_counter()
+                before, begun = usage(process_id).cpu, time.perf_counter()
                 speeds[system.system.slug].append(self._turn(system, work))
                 if system is ours:
-                    busy.append((_processor_seconds(process_id) - before) / (time.perf_counter() - begun))
+                    busy.append((usage(process_id).cpu - before) / (time.perf_counter() - begun))
         return LengthFigures(
             tokens=tokens,
             documents_per_second={slug: median(values) for slug, values in speeds.items()},
             seconds={system.system.slug: self._seconds(system, first) for system in running},
             processors=median(busy),
+            batches=dict(self._batches),
         )
 
     def _warm_up(self, system: RunningSystem, work: PreparedRequests) -> None:
@@ -144,9 +143,3 @@ class GpuMeasurement:
 
 def _first(work: PreparedRequests, requests: int) -> PreparedRequests:
     return PreparedRequests(work.requests[:requests])
-
-
-def _processor_seconds(process_id: int) -> float:
-    """Return the processor time of a process (proc(5), fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS

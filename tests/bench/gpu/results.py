@@ -18,6 +18,8 @@ class LengthFigures:
     """Median duration of one request on an idle server."""
     processors: float
     """Cores that this server keeps busy under load over gRPC, on average."""
+    batches: Mapping[str, int]
+    """Best batch size of each tuned system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +29,6 @@ class GpuResult:
     shape: str
     ready_seconds: float
     """Start of the server, with the derived graph in its cache."""
-    batches: Mapping[str, int]
-    """Best batch size of each tuned system, by its slug."""
     lengths: tuple[LengthFigures, ...]
     failed: Mapping[str, str]
     """Reasons by the slug of a system that could not run."""

@@ -8,6 +8,7 @@ from types import FrameType
 import grpc
 import pytest
 
+from rerank.tei import tei_pb2
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1.rerank_pb2_grpc import RerankStub
 from rerank_service.models.bundle import Bundle
@@ -17,6 +18,8 @@ _CALLS = 3
 _TEXT = "word " * 2_000
 _WITHOUT_CONTENT = pb.RerankRequest(query="q", documents=[pb.Document(text=_TEXT), pb.Document()])
 _HEADER = pb.RerankStreamRequest(header=pb.RerankHeader(request=pb.RerankRequest(query="q")))
+_TEI = tei_pb2.RerankStreamRequest(query="q", text="word")
+_LONG_TEI = tei_pb2.RerankStreamRequest(query="q", text=_TEXT)
 _CHUNK = pb.RerankStreamRequest(documents=pb.DocumentChunk(documents=_WITHOUT_CONTENT.documents))
 
 
@@ -29,7 +32,7 @@ async def server(small_model: Bundle) -> AsyncIterator[Served]:
 
 @contextmanager
 def kept_garbage() -> Iterator[list[object]]:
-    """Keep what a collection at the end of the block finds, in a list that is complete after it."""
+    """Keep the garbage that a collection finds at the end of the block. The list is complete after the block."""
     gc.collect()
     gc.disable()
     try:
@@ -77,19 +80,21 @@ async def test_failed_rest_request_is_freed(server: Served, body: dict[str, obje
 @pytest.mark.parametrize(
     ("method", "messages"),
     [
-        ("RerankStream", [_HEADER.SerializeToString(), _CHUNK.SerializeToString()]),
-        ("RerankStream", [b"\xff" * len(_TEXT)] * 3),
-        ("RerankStream", [_CHUNK.SerializeToString()]),
-        ("Rerank", []),
-        ("Unknown", [_TEXT.encode()]),
+        ("rerank.v1.Rerank/RerankStream", [_HEADER.SerializeToString(), _CHUNK.SerializeToString()]),
+        ("rerank.v1.Rerank/RerankStream", [b"\xff" * len(_TEXT)] * 3),
+        ("rerank.v1.Rerank/RerankStream", [_CHUNK.SerializeToString()]),
+        ("rerank.v1.Rerank/Rerank", []),
+        ("rerank.v1.Rerank/Unknown", [_TEXT.encode()]),
+        ("tei.v1.Rerank/RerankStream", [_TEI.SerializeToString(), b"\xff" * len(_TEXT)]),
+        ("tei.v1.Rerank/RerankStream", [_LONG_TEI.SerializeToString(), b"\xff" * len(_TEXT)]),
     ],
-    ids=["document", "undecodable", "no header", "no message", "unknown method"],
+    ids=["document", "undecodable", "no header", "no message", "unknown method", "tei", "tei, too long"],
 )
 async def test_failed_stream_is_freed(server: Served, method: str, messages: list[bytes]) -> None:
     """Its messages may have 64 MiB each."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
-        stream = channel.stream_stream(f"/rerank.v1.Rerank/{method}")
+        stream = channel.stream_stream(f"/{method}")
 
         async def call() -> None:
             with pytest.raises(grpc.aio.AioRpcError):

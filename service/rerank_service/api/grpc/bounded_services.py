@@ -60,7 +60,7 @@ class BoundedServer:
 
 
 class _Calls:
-    """The calls of all these services that have not ended. Used on the event loop only."""
+    """The running calls of all these services. Used on the event loop only."""
 
     def __init__(self, max_watches: int) -> None:
         self._max_watches = max_watches

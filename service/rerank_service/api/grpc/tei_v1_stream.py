@@ -98,9 +98,18 @@ class ReadAheadBuffer:
             if self._queue.empty():
                 return taken
         if isinstance(entry, Exception):
-            raise entry
+            try:
+                raise entry
+            finally:
+                del entry  # the error leads to this frame: kept, only the garbage collector would free both
         self._queue.put_nowait(entry)  # the end, for the next call
         return taken
+
+    def clear(self) -> None:
+        """Drop the entries that were not taken. An error among them leads to this buffer: kept, only the garbage
+        collector would free both."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
 
 
 @asynccontextmanager
@@ -115,6 +124,7 @@ async def read_ahead(
     finally:
         reader.cancel()
         await asyncio.wait([reader])
+        buffer.clear()
 
 
 class TextStream:
