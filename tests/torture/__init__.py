@@ -7,7 +7,8 @@ number, so each one can be tried again alone. Read in this order:
     part          contract of a part, outcomes and failures
     parts         all parts. To add one, add a module with a `PART`, and name it there
     campaign      order of the parts, time, summary
-    part_run      the inputs of one part: blocks, concurrency, progress
+    part_run      the inputs of one part: concurrency, checks after each block, progress
+    blocks        inputs in blocks, several at a time
     progress      files in out/torture, with which an interrupted campaign continues
     server        the started server, and the checks that it is whole: ready, same score, clean log
     steady        small requests beside the part, which must always be answered correctly

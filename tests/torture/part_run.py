@@ -3,12 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.environments import Say
+from torture.blocks import EndedBlock, ended_blocks
 from torture.corpus import entries
 from torture.part import Case, Failure, Outcome, Part
 from torture.progress import OUTPUT, Progress, ProgressFiles
@@ -104,48 +105,54 @@ class PartRun:
             restore: undoes changes of the server that inputs may make on purpose. Called after each block.
         """
 
-        async def block(numbers: range) -> list[Outcome]:
-            outcomes = await _tried(attempt, numbers, concurrency)
+        places = asyncio.Semaphore(concurrency)
+
+        async def tried(numbers: range) -> list[Outcome]:
+            outcomes = await _tried(attempt, numbers, places)
             if restore is not None:
                 await restore()
             return outcomes
 
-        if server is None or not beside:
-            await self._blocks(block, server, Steady())
-            return
-        async with steady_requests(server, may_be_rejected=self.part.overloads) as steady:
-            await self._blocks(block, server, steady)
+        steady_ones: AbstractAsyncContextManager[Steady] = nullcontext(Steady())
+        if server is not None and beside:
+            steady_ones = steady_requests(server, may_be_rejected=self.part.overloads)
+        one_by_one = concurrency == 1 or restore is not None
+        async with (
+            steady_ones as steady,
+            aclosing(ended_blocks(self._blocks(), tried, one_by_one=one_by_one)) as blocks,
+        ):
+            async for block in blocks:
+                if not await self._goes_on(block, server, steady):
+                    return
 
-    async def _blocks(
-        self, block: Callable[[range], Awaitable[list[Outcome]]], server: Server | None, steady: Steady
-    ) -> None:
-        while numbers := self._next_block():
-            outcomes = await block(numbers)
-            for number, outcome in zip(numbers, outcomes, strict=True):
-                self.progress.outcomes[outcome.kind] += 1
-                if outcome.problem:
-                    self.fail(outcome.problem, str(number), outcome.case)
-            correct, problems = steady.take()
-            self.progress.steady += correct
-            self.progress.tried += len(numbers)
-            try:
-                problems += await self._checked(server)
-            except (ServerEnded, FileNotFoundError) as error:
-                self.fail(str(error), f"{numbers[0]}-{numbers[-1]}")
-                return
-            for problem in problems:
-                self.fail(problem, f"{numbers[0]}-{numbers[-1]}")
-            self._store()
-            if self.options.numbers is not None or len(self.progress.failures) >= _MAX_FAILURES:
-                return
+    async def _goes_on(self, block: EndedBlock, server: Server | None, steady: Steady) -> bool:
+        """Note the outcomes of a block, and check the server. Return False if the part must end."""
+        for number, outcome in zip(block.numbers, block.outcomes, strict=True):
+            self.progress.outcomes[outcome.kind] += 1
+            if outcome.problem:
+                self.fail(outcome.problem, str(number), outcome.case)
+        correct, problems = steady.take()
+        self.progress.steady += correct
+        self.progress.tried += len(block.numbers)
+        try:
+            problems += await self._checked(server)
+        except (ServerEnded, FileNotFoundError) as error:
+            self.fail(str(error), block.suspects)
+            return False
+        for problem in problems:
+            self.fail(problem, block.suspects)
+        self._store()
+        return len(self.progress.failures) < _MAX_FAILURES
 
-    def _next_block(self) -> range:
+    def _blocks(self) -> Iterator[range]:
+        """Yield the numbers of the blocks, until the part has tried enough or its time is up."""
         if self.options.numbers is not None:
-            return self.options.numbers
-        start = self.progress.tried
-        if time.monotonic() >= self.options.ends:
-            return range(0)
-        return range(start, min(start + self.options.block, self.options.inputs))
+            yield self.options.numbers
+            return
+        for start in range(self.progress.tried, self.options.inputs, self.options.block):
+            if time.monotonic() >= self.options.ends:
+                return
+            yield range(start, min(start + self.options.block, self.options.inputs))
 
     async def _checked(self, server: Server | None) -> list[str]:
         if server is None:
@@ -174,9 +181,8 @@ class PartRun:
 
 
 async def _tried(
-    attempt: Callable[[int], Awaitable[Outcome]], numbers: Sequence[int], concurrency: int
+    attempt: Callable[[int], Awaitable[Outcome]], numbers: range, places: asyncio.Semaphore
 ) -> list[Outcome]:
-    places = asyncio.Semaphore(concurrency)
 
     async def one(number: int) -> Outcome:
         async with places:

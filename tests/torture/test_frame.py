@@ -1,5 +1,6 @@
 """The frame of the campaign: inputs are repeatable, an interrupted part continues, and faults are found."""
 
+import asyncio
 import json
 import math
 import time
@@ -10,6 +11,7 @@ from random import Random
 import pytest
 
 from torture.__main__ import main
+from torture.blocks import ended_blocks
 from torture.grpc_fuzz.case import case_of as grpc_case_of
 from torture.grpc_fuzz.frames import random_frames
 from torture.grpc_fuzz.part import ADMIN
@@ -115,6 +117,39 @@ async def test_interrupted_part_continues(tmp_path: Path) -> None:
     [kept] = (tmp_path / "failures").iterdir()
     assert json.loads(kept.read_text())["case"] == {"number": 7}
     assert "| `numbers`: numbers | 10 | even: 5; odd: 5 |" in as_table([(part, second.progress)])
+
+
+async def test_slow_input_holds_up_no_other_block(tmp_path: Path) -> None:
+    """It waits for one of the third block, which starts although the first one has not ended."""
+    later = asyncio.Event()
+
+    async def attempt(number: int) -> Outcome:
+        if number == 0:
+            await later.wait()
+        if number == 9:
+            later.set()
+        return Outcome("tried")
+
+    files = ProgressFiles(tmp_path)
+    part = Part(name="numbers", title="numbers", run=_nothing, inputs=30, slice_inputs=4)
+    options = RunOptions(seed=3, model=None, inputs=30, ends=math.inf, block=4)
+    run = PartRun(part, options, files, files.load("numbers", 3), lambda _: None)
+    await run.each(attempt, concurrency=2)
+    assert run.progress.tried == 30
+
+
+async def test_a_fault_after_a_block_may_be_of_each_input_that_was_started() -> None:
+    """Four blocks run at a time; with one_by_one, only that block can be the cause."""
+
+    async def tried(numbers: range) -> list[Outcome]:
+        return [Outcome("tried") for _ in numbers]
+
+    async def suspects(*, one_by_one: bool) -> list[str]:
+        blocks = iter([range(start, start + 4) for start in range(0, 24, 4)])
+        return [block.suspects async for block in ended_blocks(blocks, tried, one_by_one=one_by_one)]
+
+    assert await suspects(one_by_one=False) == ["0-15", "4-19", "8-23", "12-23", "16-23", "20-23"]
+    assert await suspects(one_by_one=True) == ["0-3", "4-7", "8-11", "12-15", "16-19", "20-23"]
 
 
 def test_figures_have_a_row_for_each_case(tmp_path: Path) -> None:
