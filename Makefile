@@ -31,7 +31,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 # uv needs seconds where pip needs minutes, but it does not read the settings of pip: here are the indexes, folders and
 # authorities that pip would use. Variables of uv come first, then those of pip, then its files
 PIP_SETTING = -e "s/^\(global\|:env:\)\.$(1)='\(.*\)'$$/$(2)=\"\$${$(2)-\2}\"/p"
-UV_SETTINGS = env $(shell $(BIN)/python -m pip config list 2>/dev/null | sort -r | sed -n -e 's/\\n/ /g' \
+UV_SETTINGS = env $(shell $(BIN)/python -m pip config list 2>/dev/null | sort -r | sed -n -e 's/\\n/ /g' -e '/\.find-links=/s/ /,/g' \
   $(call PIP_SETTING,index-url,UV_DEFAULT_INDEX) $(call PIP_SETTING,extra-index-url,UV_INDEX) \
   $(call PIP_SETTING,find-links,UV_FIND_LINKS) $(call PIP_SETTING,cert,SSL_CERT_FILE) \
   $(call PIP_SETTING,trusted-host,UV_INSECURE_HOST)) UV_INDEX_STRATEGY=unsafe-best-match
@@ -289,7 +289,7 @@ browser-test: $(VENV)/.browser  ## try the playground in the Chromium of this ma
 
 wheel: $(VENV)/.dev  ## build dist/*.whl
 	rm -rf dist
-	@$(UV_SETTINGS) $(BIN)/python -m build --installer uv --wheel --outdir dist >/dev/null
+	@$(UV_SETTINGS) $(BIN)/python -m build --quiet --installer uv --wheel --outdir dist
 	@ls -l dist
 
 # Commands that read the files in the package: the bundled model, the parity set, pages

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import httpx
 
 from rerank_service.errors import SettingsInvalid
 
@@ -48,6 +47,8 @@ class ClientTls:
         Raises:
             OSError: a file cannot be read or has wrong content.
         """
+        import httpx  # 0.2 s, and most commands need no TLS
+
         context = ssl.create_default_context(cafile=self.ca) if self.ca else httpx.create_ssl_context()
         if self.cert:
             context.load_cert_chain(self.cert, self.key, password="")  # an encrypted key is an error, not a prompt

@@ -1,19 +1,18 @@
 """The REST application: dialects and look-ups on their paths, health checks, the playground, and the page /docs."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.routing import APIRoute
-from fastapi_offline import FastAPIOffline
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 
-import rerank_service
+from rerank_service.api.http.api_docs import DOCS, OPENAPI, docs_routes
 from rerank_service.api.http.checked_headers import CheckedHeaders
-from rerank_service.api.http.cors import allow_origins
+from rerank_service.api.http.cors import cors_middleware
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.dialects.contract import Dialect, Exchange
 from rerank_service.api.http.dialects.look_up import LookUp
@@ -21,8 +20,7 @@ from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
 from rerank_service.api.http.observed_app import observation_of
-from rerank_service.api.http.openapi import openapi_page
-from rerank_service.api.http.openapi_tags import HEALTH
+from rerank_service.api.http.openapi import OpenapiPage
 from rerank_service.api.http.playground.routes import FILES, Playground
 from rerank_service.api.http.routes import RerankRoutes, error_response
 from rerank_service.error_text import excerpt
@@ -36,68 +34,46 @@ def build_app(
     cors_origins: Sequence[str] = (),
     metrics: MetricsRoute | None = None,
     playground: Playground | None = None,
-) -> FastAPI:
+) -> Starlette:
     """Return the application with all routes.
 
     Pages of `cors_origins` may send requests from a browser. `metrics` is the route of /metrics, if this port has it.
     `playground` is the page at /. None: / redirects to /docs.
     """
-    app = FastAPIOffline(
-        title="rerank-service",
-        version=rerank_service.__version__,
-        redoc_url=None,
-        redirect_slashes=False,  # paths come without a trailing slash: a redirect to one would lead back to itself
-        description="Ranks documents by their relevance to a query. The keys of a body select its dialect: unified "
-        "(Cohere v1 and v2, Together, Jina, Voyage, vLLM and similar services), TEI, mixedbread, NVIDIA, Pinecone, "
-        "Weaviate, Amazon Bedrock and others.",
-    )
     dialects_by_path, look_ups = _dialects_by_path(), all_look_ups()
-    documented = _documented(dialects_by_path)
-    for path, dialects in dialects_by_path.items():
-        app.add_api_route(
-            path,
-            _rank_endpoint(routes, dialects),
-            methods=["POST"],
-            response_class=Response,
-            include_in_schema=path in documented,
-        )
-    for look_up in look_ups:
-        _add_get(app, look_up.path, _look_up_endpoint(routes, look_up), options=look_up.public)
-    for path, endpoint, summary in (
-        ("/health/live", routes.live, "Report liveness: 200 while the process runs"),
-        ("/health/ready", routes.readiness, "Report readiness: 200 if the server accepts requests, else 503"),
-    ):
-        _add_get(app, path, endpoint, options=True, summary=summary, tags=[HEALTH])
-    if metrics is not None:
-        app.add_route(METRICS, metrics.__call__, include_in_schema=False)
-        app.add_exception_handler(Unauthenticated, _unauthenticated)
-    _add_page(app, playground)
-    app.add_exception_handler(HTTPException, _unknown_route)
-    allow_origins(app, cors_origins)
-    page = openapi_page(app, documented, look_ups, routes.facts)
-    app.openapi = page  # type: ignore[method-assign]  # as FastAPI's documentation does, "Extending OpenAPI"
-    # before the route of FastAPI, which would build and encode the page on the event loop
-    app.router.routes.insert(0, Route(str(app.openapi_url), page.respond, include_in_schema=False))
-    app.add_middleware(CheckedHeaders)
+    page = OpenapiPage(_documented(dialects_by_path), look_ups, routes.facts)
+    app = Starlette(
+        routes=[
+            *(Route(path, _rank_endpoint(routes, these), methods=["POST"]) for path, these in dialects_by_path.items()),
+            *(_get(look_up.path, _look_up_endpoint(routes, look_up), options=look_up.public) for look_up in look_ups),
+            _get("/health/live", routes.live, options=True),
+            _get("/health/ready", routes.readiness, options=True),
+            *_metrics_routes(metrics),
+            *_page_routes(playground),
+            Route(OPENAPI, page.respond),
+            *docs_routes(),
+        ],
+        middleware=[Middleware(CheckedHeaders), *cors_middleware(cors_origins)],
+        exception_handlers={HTTPException: _unknown_route, Unauthenticated: _unauthenticated},
+    )
+    app.router.redirect_slashes = False  # paths come without a trailing slash: a redirect to one would lead back
     return app
 
 
-def _add_page(app: FastAPI, playground: Playground | None) -> None:
-    """Add the page at /, and its files. Without a playground, / redirects to /docs."""
+def _get(path: str, endpoint: Endpoint, *, options: bool) -> Route:
+    """Return a route for GET, and for OPTIONS if `options` is true: HAProxy checks health by OPTIONS."""
+    return Route(path, endpoint, methods=["GET", "OPTIONS"] if options else ["GET"])
+
+
+def _metrics_routes(metrics: MetricsRoute | None) -> Iterable[Route]:
+    return () if metrics is None else (Route(METRICS, metrics.__call__),)
+
+
+def _page_routes(playground: Playground | None) -> Iterable[Route]:
+    """Return the routes of the page at / and its files. Without a playground, / redirects to /docs."""
     if playground is None:
-        app.add_api_route("/", _redirect_to_docs, methods=["GET"], include_in_schema=False)
-        return
-    for path, endpoint in (("/", playground.page), ("/playground", _redirect_to_page), (FILES, playground.file)):
-        _add_get(app, path, endpoint, options=False, include_in_schema=False)
-
-
-def _add_get(
-    app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Response]], *, options: bool, **documentation: Any
-) -> None:
-    """Add a route for GET, and for OPTIONS if `options` is true: HAProxy checks health by OPTIONS."""
-    app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, **documentation)
-    if options:
-        app.add_api_route(path, endpoint, methods=["OPTIONS"], response_class=Response, include_in_schema=False)
+        return (Route("/", _redirect_to(DOCS)),)
+    return Route("/", playground.page), Route("/playground", _redirect_to("/")), Route(FILES, playground.file)
 
 
 def _dialects_by_path() -> dict[str, list[Dialect]]:
@@ -169,16 +145,15 @@ async def _unauthenticated(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods of all routes with the path of the request, with OPTIONS, and with HEAD beside GET."""
-    routes = [route for route in request.app.routes if isinstance(route, Route | APIRoute)]
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
     path = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
     methods = {method for route in routes if route.path == path for method in route.methods or ()}
     methods = methods or {"GET"}  # a file of the page /docs
     return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
 
-def _redirect_to_docs() -> Response:
-    return RedirectResponse("/docs")
+def _redirect_to(path: str) -> Endpoint:
+    async def redirect(request: Request) -> Response:  # noqa: ARG001 - an endpoint
+        return RedirectResponse(path)
 
-
-async def _redirect_to_page(request: Request) -> Response:  # noqa: ARG001 - an endpoint
-    return RedirectResponse("/")
+    return redirect

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 _MAX_AGE = 600
@@ -29,18 +29,19 @@ EXPOSED_HEADERS = (
 """Headers of our responses that scripts may read, beside those that browsers always show."""
 
 
-def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
-    """Let pages of these origins read responses. Without origins, no response has a header of CORS.
+def cors_middleware(origins: Sequence[str]) -> list[Middleware]:
+    """Return what lets pages of these origins read responses. Without origins: nothing, and no response has a header of
+    CORS.
 
     Any request header is allowed, because clients send headers of their own, such as `x-stainless-lang` (together) and
     `x-fern-language` (cohere). Credentials are not: the server has no cookies, and keys are in headers.
     """
-    if origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(origins),
-            allow_methods=("GET", "HEAD", "POST"),
-            allow_headers=("*",),
-            expose_headers=EXPOSED_HEADERS,
-            max_age=_MAX_AGE,
-        )
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=("GET", "HEAD", "POST"),
+        allow_headers=("*",),
+        expose_headers=EXPOSED_HEADERS,
+        max_age=_MAX_AGE,
+    )
+    return [cors] if origins else []

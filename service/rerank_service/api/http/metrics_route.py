@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import Request, Response
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from rerank_service.api.auth import Keys

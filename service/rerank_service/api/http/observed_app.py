@@ -3,8 +3,8 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from fastapi import Request
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,9 +45,8 @@ class ObservedApp:
     def __init__(self, app: ASGIApp, observing: Observing) -> None:
         self._app = app
         self._observing = observing
-        self._plain_paths = frozenset(
-            route.path for route in getattr(app, "routes", ()) if isinstance(route, Route) and "{" not in route.path
-        )
+        routes = [route for route in getattr(app, "routes", ()) if isinstance(route, Route)]
+        self._paths = {route.endpoint: route.path for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,10 +85,7 @@ class ObservedApp:
 
     def _route(self, scope: Scope) -> str:
         """Return the template of the path, such as /v1/models/{model:path}; `OTHER` if no route has it."""
-        if scope["path"] in self._plain_paths:  # Starlette's own routes do not name themselves
-            return str(scope["path"])
-        path: str = getattr(scope.get("route"), "path", "")
-        return path or OTHER
+        return self._paths[scope["endpoint"]] if scope.get("endpoint") in self._paths else OTHER
 
 
 def observation_of(request: Request) -> RequestObservation:

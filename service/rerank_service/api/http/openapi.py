@@ -4,15 +4,17 @@ The page is built at its first request, so that it does not delay the start of t
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
 from functools import cache
 from typing import Any, NamedTuple
 
-from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
+from starlette.requests import Request
+from starlette.responses import Response
 
+import rerank_service
 from rerank_service.api.http.dialects.contract import Dialect
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import PATH_MODEL, shown_path
@@ -21,6 +23,17 @@ from rerank_service.api.http.json_parts import dump_json
 from rerank_service.api.http.openapi_tags import HEALTH, MODELS, TAGS
 from rerank_service.ranking.scores import ScoreType
 
+TITLE = "rerank-service"
+_DESCRIPTION = (
+    "Ranks documents by their relevance to a query. The keys of a body select its dialect: unified (Cohere v1 and v2, "
+    "Together, Jina, Voyage, vLLM and similar services), TEI, mixedbread, NVIDIA, Pinecone, Weaviate, Amazon Bedrock "
+    "and others."
+)
+_HEALTH_CHECKS = {
+    "/health/live": ("live", "Report liveness: 200 while the process runs"),
+    "/health/ready": ("readiness", "Report readiness: 200 if the server accepts requests, else 503"),
+}
+"""Name and summary of each check, by path."""
 _HEADERS = (
     "Optional headers: `X-Request-Timeout` is the deadline of the request in seconds. Empty or 0: the default of the "
     "server. `X-Request-Id` is its id in the response and in the log, at most 128 characters. The API key is in "
@@ -71,15 +84,21 @@ class _State(NamedTuple):
 class OpenapiPage:
     """The page of a server. Each form of it is built once."""
 
-    def __init__(self, build: Callable[[_State], dict[str, Any]], facts: Callable[[], ServerFacts]) -> None:
-        """`build` builds a form, which takes half a second. `facts` returns the current state of the server."""
-        self._build = cache(build)
-        self._encoded = cache(lambda state: dump_json(self._build(state)))
-        self._facts = facts
+    def __init__(
+        self,
+        documented: Mapping[str, Sequence[Dialect]],
+        look_ups: Sequence[LookUp],
+        facts: Callable[[], ServerFacts],
+    ) -> None:
+        """Create the page.
 
-    def __call__(self) -> dict[str, Any]:
-        """Return the page. It replaces `app.openapi`."""
-        return self._build(_State.of(self._facts()))
+        Args:
+            documented: the dialects that the page describes, by path.
+            look_ups: the GET requests that the page describes.
+            facts: returns the current state of the server.
+        """
+        self._encoded = cache(lambda state: dump_json(_page(documented, look_ups, state)))  # half a second
+        self._facts = facts
 
     async def respond(self, _request: Request) -> Response:
         """Respond with the page. It is built in a thread, because everyone may ask for it, and others must not wait."""
@@ -87,39 +106,25 @@ class OpenapiPage:
         return Response(content, media_type="application/json")
 
 
-def openapi_page(
-    app: FastAPI,
-    documented: Mapping[str, Sequence[Dialect]],
-    look_ups: Iterable[LookUp],
-    facts: Callable[[], ServerFacts],
-) -> OpenapiPage:
-    """Return the page. It extends the page of FastAPI.
-
-    Args:
-        app: the application, with its routes.
-        documented: the dialects that the page describes, by path.
-        look_ups: the GET requests that the page describes.
-        facts: returns the current state of the server.
-    """
-    fastapi_page = app.openapi
-
-    def build(state: _State) -> dict[str, Any]:
-        page = deepcopy(fastapi_page())
-        page["paths"] = {path: page["paths"][path] for path in dict.fromkeys((*_FIRST, *page["paths"]))}
-        page["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
-        page.setdefault("components", {})["schemas"] = schemas = _Schemas()
-        for path, dialects in documented.items():
-            page["paths"][shown_path(path)]["post"] |= _rank_operation(path, dialects, schemas)
-        for look_up in look_ups:
-            page["paths"][shown_path(look_up.path)]["get"] |= _look_up_operation(look_up, schemas)
-        schemas.remove_unsupported(takes_instruction=state.takes_instruction, calibrated=state.calibrated)
-        if state.key_required:
-            page["components"]["securitySchemes"] = _SECURITY_SCHEMES
-            for operation in _operations_with_key(page, look_ups):
-                operation["security"] = [{name: []} for name in _SECURITY_SCHEMES]
-        return page
-
-    return OpenapiPage(build, facts)
+def _page(documented: Mapping[str, Sequence[Dialect]], look_ups: Sequence[LookUp], state: _State) -> dict[str, Any]:
+    schemas = _Schemas()
+    operations = {path: _rank_operation(path, dialects, schemas) for path, dialects in documented.items()}
+    paths = {shown_path(path): {"post": operations[path]} for path in dict.fromkeys((*_FIRST, *operations))}
+    paths |= {shown_path(look_up.path): {"get": _look_up_operation(look_up, schemas)} for look_up in look_ups}
+    paths |= {path: {"get": _health_operation(path, *texts)} for path, texts in _HEALTH_CHECKS.items()}
+    schemas.remove_unsupported(takes_instruction=state.takes_instruction, calibrated=state.calibrated)
+    components: dict[str, Any] = {"schemas": schemas}
+    if state.key_required:
+        components["securitySchemes"] = _SECURITY_SCHEMES
+        for operation in _operations_with_key(paths, look_ups):
+            operation["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "description": _DESCRIPTION, "version": rerank_service.__version__},
+        "paths": paths,
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "components": components,
+    }
 
 
 class _Schemas(dict[str, Any]):
@@ -160,6 +165,7 @@ def _rank_operation(path: str, dialects: Sequence[Dialect], schemas: _Schemas) -
         "examples": {type(dialect).__name__: {"value": dialect.example} for dialect in dialects},
     }
     return {
+        "operationId": _operation_id("rerank", path, "post"),
         "summary": f"Rank documents: {', '.join(dialect.title for dialect in dialects)}",
         "description": _selection(dialects) + _HEADERS,
         "tags": [dialects[-1].tag],  # the unified dialect is the last one of a path
@@ -190,6 +196,7 @@ def _look_up_operation(look_up: LookUp, schemas: _Schemas) -> dict[str, Any]:
         else {"200": _content("The response", schemas.any_of([look_up.response_type]))}
     )
     return {
+        "operationId": _operation_id("get", look_up.path, "get"),
         "summary": look_up.summary,
         "tags": [HEALTH if look_up.is_health_check else MODELS],
         "parameters": parameters,
@@ -198,6 +205,21 @@ def _look_up_operation(look_up: LookUp, schemas: _Schemas) -> dict[str, Any]:
             **{str(status): _error(status, schemas.any_of([kind])) for status, kind in errors.items()},
         },
     }
+
+
+def _health_operation(path: str, name: str, summary: str) -> dict[str, Any]:
+    """Return the GET operation of a health check."""
+    return {
+        "operationId": _operation_id(name, path, "get"),
+        "summary": summary,
+        "tags": [HEALTH],
+        "responses": {"200": {"description": "Successful Response"}},
+    }
+
+
+def _operation_id(name: str, path: str, method: str) -> str:
+    """Return the id from which generated clients make the name of a function, as FastAPI makes it."""
+    return re.sub(r"\W", "_", f"{name}{shown_path(path)}") + f"_{method}"
 
 
 def _parameters(path: str) -> list[dict[str, Any]]:
@@ -211,12 +233,12 @@ def _error_types(dialects: Iterable[Dialect], status: int) -> list[Any]:
     return list({id(kind): kind for dialect in dialects if (kind := dialect.error_types.get(status))}.values())
 
 
-def _operations_with_key(page: dict[str, Any], look_ups: Iterable[LookUp]) -> list[dict[str, Any]]:
+def _operations_with_key(all_paths: dict[str, Any], look_ups: Iterable[LookUp]) -> list[dict[str, Any]]:
     """Return the operations that require an API key: all that rank, and the look-ups that are not public."""
     paths = {shown_path(look_up.path) for look_up in look_ups if not look_up.public}
     return [
         operation
-        for path, operations in page["paths"].items()
+        for path, operations in all_paths.items()
         for method, operation in operations.items()
         if method == "post" or path in paths
     ]

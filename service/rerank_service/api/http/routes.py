@@ -11,8 +11,8 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import Request, Response
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.compression import CompressibleJson
@@ -174,11 +174,11 @@ class RerankRoutes:
             observation_of(request).fail(error)
             return _failure(error, UNIFIED, exchange)
 
-    async def live(self) -> Response:
+    async def live(self, _request: Request) -> Response:
         """Return 200 while the process runs."""
         return _json(200, {"status": "live"})
 
-    async def readiness(self) -> Response:
+    async def readiness(self, _request: Request) -> Response:
         """Return 200 if the server accepts requests, else 503."""
         if self.ready:
             return _json(200, {"status": "ready"})

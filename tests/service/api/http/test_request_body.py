@@ -11,7 +11,7 @@ from typing import Any
 import brotli
 import orjson
 import pytest
-from fastapi import Request
+from starlette.requests import Request
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.request_body import BodyLimits, read_body

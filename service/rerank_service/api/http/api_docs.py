@@ -1,0 +1,47 @@
+"""The page /docs: Swagger UI of the OpenAPI page. Its files are those of the package fastapi-offline, so that a browser
+asks no other host."""
+
+import asyncio
+from importlib.util import find_spec
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from rerank_service.api.http.openapi import TITLE
+
+DOCS = "/docs"
+OPENAPI = "/openapi.json"
+_FILES = "/static-offline-docs"
+
+
+def docs_routes() -> list[BaseRoute]:
+    """Return the routes of the page and of its files."""
+    return [Route(DOCS, _page), Mount(_FILES, StaticFiles(directory=_folder()))]
+
+
+async def _page(request: Request) -> Response:
+    """Return the page. In a thread, because of an import that takes half a second."""
+    return await asyncio.to_thread(_swagger_ui, request.scope.get("root_path", ""))
+
+
+def _swagger_ui(root: str) -> Response:
+    """Return the page for an application under the path `root`."""
+    from fastapi.openapi.docs import get_swagger_ui_html  # few servers are asked for the page
+
+    return get_swagger_ui_html(
+        openapi_url=f"{root}{OPENAPI}",
+        title=f"{TITLE} - Swagger UI",
+        swagger_js_url=f"{root}{_FILES}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{_FILES}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{_FILES}/favicon.png",
+    )
+
+
+def _folder() -> Path:
+    """Return the folder with the files of Swagger UI, without an import of the package."""
+    package = find_spec("fastapi_offline")
+    assert package is not None, "it is a requirement of the server"
+    return Path(str(package.origin)).parent / "static"
