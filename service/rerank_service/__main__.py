@@ -59,7 +59,18 @@ def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int
         return _WRONG_SETTING
     arguments = parser.parse_args(argv)
     before_run()
-    return _run(arguments)
+    return _ended(_run(arguments))
+
+
+def _ended(status: int) -> int:
+    """Return the status. While a background thread loads a model, end the process with it."""
+    from rerank_service.lifecycle.background import background_work_is_running
+
+    if background_work_is_running():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _prepare_output() -> None:

@@ -1,35 +1,26 @@
 """The composition root: build the parts, start them, wait for a signal, shut down.
 
-Rule 1: only this file, local_server.py, core.py, admin_port.py, wiring.py and the commands read `Settings`.
+Rule 1: only this file, local_server.py, core.py, edges.py, admin_port.py, wiring.py and the commands read `Settings`.
 Rule 2: the exit stack stops each started part, in reverse order. When a part fails, the process ends.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import structlog
 
-from rerank_service.admin_port import listening_for_admin
 from rerank_service.api.address import ListenAddress, listen_addresses
 from rerank_service.api.auth import Keys
-from rerank_service.api.grpc import server as grpc_server
-from rerank_service.api.grpc.rerank_v1 import RerankMethods
-from rerank_service.api.grpc.tei_v1 import TeiMethods
-from rerank_service.api.http import server as rest_server
-from rerank_service.api.http.app import build_app
-from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
-from rerank_service.api.http.playground.routes import Playground
-from rerank_service.api.http.routes import RerankRoutes
-from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
-from rerank_service.core import Core, build_core, managing
+from rerank_service.core import build_core, managing
 from rerank_service.engine.host import cores
-from rerank_service.garbage import keep_out_of_collections, make_full_collections_rare
+from rerank_service.garbage import collections_paused, keep_out_of_collections, make_full_collections_rare
 from rerank_service.lifecycle.background_tuning import tuning_in_background
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, Seen, read_and_look, watching
 from rerank_service.lifecycle.descriptors import allow_descriptors
@@ -41,58 +32,36 @@ from rerank_service.lifecycle.shutdown import (
     ignore_stop_signals,
     receive_stop_signals,
     run_unless_stopped,
+    running_task,
 )
 from rerank_service.lifecycle.trace_flush import TraceFlush
 from rerank_service.metrics.config_state import ConfigFiles
-from rerank_service.metrics.core_state import core_state
-from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning.improve import Improvement, load_faster
-from rerank_service.observability.event_loop import running_turns
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
     api_keys,
     certificate_store,
-    grpc_options,
-    metrics_options,
     model_entries,
     model_options,
-    observing,
-    rest_options,
     shutdown_timeouts,
     tracer_provider,
 )
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
+    from rerank_service.edges import Addresses
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Addresses of a running server, and the name of its model."""
-
-    grpc: tuple[str, ...]
-    """Targets of gRPC: `host:port` or `unix:FILE`."""
-    rest: tuple[str, ...]
-    """Addresses of REST: base URLs, or `unix:FILE`."""
-    metrics: tuple[str, ...]
-    """Base URLs of the port for metrics; empty if the REST port serves them."""
-    admin: tuple[str, ...]
-    """Targets of Admin: `host:port`; empty if it is off."""
-    model: str
-    """Name of the served model."""
-    tls: bool
-    """True if the addresses require TLS."""
-
-
-OnReady = Callable[[Addresses], Awaitable[None]]
+OnReady = Callable[["Addresses"], Awaitable[None]]
 
 
 async def serve(settings: Settings, on_ready: OnReady) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Await `on_ready` once, when the server accepts requests.
+
+    The models load while the servers are imported and begin to listen.
 
     Raises:
         BundleInvalid: the model cannot be served.
@@ -114,14 +83,17 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         tracing = tracer_provider(settings)
         trace_flush = TraceFlush(tracing, signals)
         running_parts.push_async_callback(trace_flush.run)
-        edges = await _listen(settings, addresses, core, tls, tracing, running_parts)
         manager = await running_parts.enter_async_context(managing(settings, core))
-        admin = listening_for_admin(settings, manager, core.keys, tls, edges.observing)
-        admin_targets = await running_parts.enter_async_context(admin)
-        if await run_unless_stopped(manager.start(entries), signals.get()):
+        starting = run_unless_stopped(manager.start(entries), signals.get())
+        is_started = await running_parts.enter_async_context(running_task(starting))
+        await asyncio.to_thread(_import_edges)  # in a thread, because the load goes on on the event loop
+        from rerank_service.edges import listening_edges
+
+        edges = await listening_edges(settings, addresses, core, manager, tls, tracing, running_parts)
+        if await is_started:
             keep_out_of_collections()
             await running_parts.enter_async_context(reporting_readiness(core.registry, manager, edges))
-            served = edges.addresses(admin_targets, manager.models[0].name, tls)
+            served = edges.addresses(manager.models[0].name, tls)
             _log_ready(served, manager, time.perf_counter() - started, keys=core.keys, tls=tls)
             await on_ready(served)
             async with _changing_models(settings, manager, entries, seen, files):
@@ -140,26 +112,6 @@ def _listeners(settings: Settings, addresses: int) -> int:
     return ports * addresses + (settings.admin_port is not None) * len(settings.admin_host)
 
 
-@dataclass(frozen=True, slots=True)
-class _Edges:
-    """The servers of both protocols. They listen from the start, and reject requests until they are ready."""
-
-    rest: rest_server.RestEdge
-    grpc: grpc_server.GrpcEdge
-    routes: RerankRoutes
-    metrics_urls: tuple[str, ...]
-    observing: Observing
-
-    async def report(self, manager: ModelManager) -> None:
-        """Let health checks report the readiness of the server and of its models."""
-        self.routes.ready = manager.ready
-        await self.grpc.set_ready(ready=manager.ready, models=manager.accepting)
-
-    def addresses(self, admin: tuple[str, ...], model: str, tls: CertificateStore | None) -> Addresses:
-        """Return the addresses of the server, with the name of its default model."""
-        return Addresses(self.grpc.targets, self.rest.urls, self.metrics_urls, admin, model, tls is not None)
-
-
 def _read_keys(settings: Settings, addresses: Sequence[ListenAddress], files: ConfigFiles) -> Keys:
     keys = api_keys(settings, files)
     if not keys.required and not all(each.is_loopback for each in addresses):
@@ -169,32 +121,9 @@ def _read_keys(settings: Settings, addresses: Sequence[ListenAddress], files: Co
     return keys
 
 
-async def _listen(
-    settings: Settings,
-    addresses: tuple[ListenAddress, ...],
-    core: Core,
-    tls: CertificateStore | None,
-    tracing: "TracerProvider | None",
-    running_parts: AsyncExitStack,
-) -> _Edges:
-    rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
-    metrics_port = metrics_options(settings, addresses)
-    metrics = Metrics(partial(core_state, core.registry, core.admissions), core.files.state, running_turns())
-    observers = observing(settings, metrics.requests, tracing)
-    routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
-    methods = RerankMethods(core.reranker, core.registry, grpc)
-    tei = TeiMethods(core.reranker, core.registry)
-    metrics_urls: tuple[str, ...] = ()
-    if metrics_port is not None:
-        metrics_server = rest_server.listening(metrics_app(metrics.text), metrics_port)
-        metrics_urls = (await running_parts.enter_async_context(metrics_server)).urls
-    metrics_route = MetricsRoute(metrics.text, core.keys) if metrics_port is None else None
-    playground = Playground(grpc_port=settings.grpc_port) if settings.playground else None
-    app = build_app(routes, rest.cors_origins, metrics_route, playground)
-    rest_edge = await running_parts.enter_async_context(rest_server.listening(app, rest, observers))
-    services = (methods.service, *tei.services)
-    grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc, observers))
-    return _Edges(rest_edge, grpc_edge, routes, metrics_urls, observers)
+def _import_edges() -> None:
+    with collections_paused():
+        import_module("rerank_service.edges")
 
 
 @asynccontextmanager
@@ -217,7 +146,7 @@ async def _changing_models(
 
 
 def _log_ready(
-    addresses: Addresses, manager: ModelManager, seconds: float, *, keys: Keys, tls: CertificateStore | None
+    addresses: "Addresses", manager: ModelManager, seconds: float, *, keys: Keys, tls: CertificateStore | None
 ) -> None:
     available = cores()
     _log.info(

@@ -20,6 +20,7 @@ LAYERS = (
     "__main__",
     "cli",
     ("server", "local_server"),
+    "edges",
     "admin_port",
     "core",
     "wiring",
@@ -57,6 +58,7 @@ _READERS_OF_SETTINGS = (
     "rerank_service.server",
     "rerank_service.local_server",
     "rerank_service.core",
+    "rerank_service.edges",
     "rerank_service.admin_port",
     "rerank_service.wiring",
     "rerank_service.settings",
@@ -153,6 +155,18 @@ def test_commands_without_a_server_import_none(command: str) -> None:
         "for node in ast.walk(ast.parse(pathlib.Path(module.__file__).read_text())):\n"
         "    if isinstance(node, ast.ImportFrom): importlib.import_module(node.module)\n"
         "print(*({'fastapi', 'uvicorn', 'rerank_service.api.grpc.server'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "\n"
+
+
+def test_servers_are_imported_while_the_models_load() -> None:
+    """FastAPI, only when someone opens the page /docs."""
+    code = (
+        "import sys, rerank_service.server\n"
+        "first = {'uvicorn', 'starlette.routing', 'rerank_service.api.grpc.server'} & set(sys.modules)\n"
+        "import rerank_service.edges\n"
+        "print(*first, *({'fastapi', 'httpx'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "\n"

@@ -6,13 +6,16 @@ requests until the grace period is over or a second signal arrives.
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from rerank_service.scheduling.admissions import Admissions
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -62,6 +65,17 @@ async def run_unless_stopped(work: Coroutine[Any, Any, None], stop: Coroutine[An
         for each in waiting:
             each.cancel()
         await asyncio.wait(waiting)
+
+
+@asynccontextmanager
+async def running_task(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Run work as a task beside the block, and yield the task. If the block ends first, the work is cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)  # an error of the work is raised where the task is awaited
 
 
 @dataclass(frozen=True, slots=True)

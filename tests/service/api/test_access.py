@@ -41,6 +41,7 @@ REFUSED = (None, "wrong", "expired")
 PUBLIC_PATHS = {
     *("/health/live", "/health/ready", "/health", "/ping", "/v2/health/live", "/v2/health/ready"),
     *("/.well-known/live", "/.well-known/ready", "/v1/cluster/auth"),
+    *("/docs", "/docs/oauth2-redirect", "/openapi.json", "/static-offline-docs"),
     *("/", "/playground", "/playground/{name:path}"),
 }
 """Paths whose GET needs no key. HEAD is GET, and OPTIONS shows the methods of a path. No POST is public."""

@@ -7,7 +7,7 @@ import pytest
 
 from rerank_service.errors import BundleInvalid
 from rerank_service.lifecycle import shutdown
-from rerank_service.lifecycle.shutdown import ShutdownTimeouts, drain, run_unless_stopped
+from rerank_service.lifecycle.shutdown import ShutdownTimeouts, drain, run_unless_stopped, running_task
 from support.running import Running
 
 
@@ -35,6 +35,31 @@ async def test_errors_of_the_start_are_passed_on() -> None:
     assert await run_unless_stopped(succeed(), asyncio.Queue().get())
     with pytest.raises(BundleInvalid, match="no model"):
         await run_unless_stopped(fail(), asyncio.Queue().get())
+
+
+async def test_a_block_that_fails_cancels_the_task_beside_it() -> None:
+    """A port may be in use while a model loads. Then the error is that of the port."""
+    tasks = []
+    with pytest.raises(OSError, match="in use"):
+        async with running_task(asyncio.Event().wait()) as task:
+            tasks.append(task)
+            raise OSError("in use")
+    assert tasks[0].cancelled()
+
+
+async def test_an_error_of_the_task_is_raised_where_it_is_awaited() -> None:
+    """The block goes on until then, and fails with that error."""
+
+    async def fail() -> None:
+        raise BundleInvalid("no model")
+
+    steps = []
+    with pytest.raises(BundleInvalid, match="no model"):
+        async with running_task(fail()) as task:
+            await asyncio.wait([task])
+            steps.append("listening")
+            await task
+    assert steps == ["listening"]
 
 
 class _Listener:

@@ -13,18 +13,24 @@ from starlette.staticfiles import StaticFiles
 from rerank_service.api.http.openapi import TITLE
 
 DOCS = "/docs"
+_OAUTH2 = "/docs/oauth2-redirect"
 OPENAPI = "/openapi.json"
 _FILES = "/static-offline-docs"
 
 
 def docs_routes() -> list[BaseRoute]:
     """Return the routes of the page and of its files."""
-    return [Route(DOCS, _page), Mount(_FILES, StaticFiles(directory=_folder()))]
+    return [Route(DOCS, _page), Route(_OAUTH2, _redirect), Mount(_FILES, StaticFiles(directory=_folder()))]
 
 
 async def _page(request: Request) -> Response:
     """Return the page. In a thread, because of an import that takes half a second."""
     return await asyncio.to_thread(_swagger_ui, request.scope.get("root_path", ""))
+
+
+async def _redirect(_request: Request) -> Response:
+    """Return the page to which a proxy with OAuth sends the browser back."""
+    return await asyncio.to_thread(_oauth2_redirect)
 
 
 def _swagger_ui(root: str) -> Response:
@@ -37,7 +43,14 @@ def _swagger_ui(root: str) -> Response:
         swagger_js_url=f"{root}{_FILES}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{_FILES}/swagger-ui.css",
         swagger_favicon_url=f"{root}{_FILES}/favicon.png",
+        oauth2_redirect_url=_OAUTH2,
     )
+
+
+def _oauth2_redirect() -> Response:
+    from fastapi.openapi.docs import get_swagger_ui_oauth2_redirect_html
+
+    return get_swagger_ui_oauth2_redirect_html()
 
 
 def _folder() -> Path:

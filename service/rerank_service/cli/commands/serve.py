@@ -2,9 +2,9 @@
 
 import argparse
 import asyncio
-import os
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -14,15 +14,17 @@ from rerank_service.cli.settings_arguments import add_settings, given_settings, 
 from rerank_service.garbage import collections_paused
 from rerank_service.installation import command_name
 
+if TYPE_CHECKING:
+    from rerank_service.edges import Addresses
+
 
 def _run(arguments: argparse.Namespace) -> int:
     with collections_paused():
-        from rerank_service.lifecycle.background import background_work_is_running
         from rerank_service.lifecycle.crash_dumps import prevent_core_dumps, show_stacks_of_crashes
         from rerank_service.observability.event_loop import ObservedLoop
         from rerank_service.observability.logs import configure_logging, held_log
         from rerank_service.observability.unhandled_errors import log_unhandled_errors
-        from rerank_service.server import Addresses, serve
+        from rerank_service.server import serve
 
     settings = given_settings(arguments)
     show_stacks_of_crashes()
@@ -33,7 +35,7 @@ def _run(arguments: argparse.Namespace) -> int:
         for name, nearest in unknown_variables(settings).items():
             structlog.get_logger().warning("unknown variable", name=name, did_you_mean=nearest)
 
-        async def on_ready(addresses: Addresses) -> None:
+        async def on_ready(addresses: "Addresses") -> None:
             if settings.example:
                 from rerank_service.cli.output.welcome import welcome
 
@@ -45,9 +47,6 @@ def _run(arguments: argparse.Namespace) -> int:
         with asyncio.Runner(loop_factory=ObservedLoop) as runner:
             log_unhandled_errors(runner.get_loop())
             runner.run(serve(settings, on_ready))
-    if background_work_is_running():
-        sys.stdout.flush()
-        os._exit(0)
     return 0
 
 

@@ -10,8 +10,8 @@ from rerank_service.api.address import UNIX, local_address
 from rerank_service.cli.output import example
 from rerank_service.cli.output.console import output_console, print_table
 from rerank_service.cli.output.tables import ranking_table
+from rerank_service.edges import Addresses
 from rerank_service.installation import command_name
-from rerank_service.server import Addresses
 
 
 async def welcome(addresses: Addresses, api_keys: Sequence[str] = ()) -> None:
