@@ -31,7 +31,7 @@ def main() -> int:
     # when it is imported. Errors of calls have the same text
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        return _main(sys.argv[1:], before_run=_prepare_output)
+        return _ended(_main(sys.argv[1:], before_run=_prepare_output))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rerank"):
             raise
@@ -42,6 +42,17 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:  # also while modules are imported
         return _INTERRUPTED
+
+
+def _ended(status: int) -> int:
+    """Return the status. While a background thread loads a model, end the process with it."""
+    from rerank_service.lifecycle.background import background_work_is_running
+
+    if background_work_is_running():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int:
@@ -59,18 +70,7 @@ def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int
         return _WRONG_SETTING
     arguments = parser.parse_args(argv)
     before_run()
-    return _ended(_run(arguments))
-
-
-def _ended(status: int) -> int:
-    """Return the status. While a background thread loads a model, end the process with it."""
-    from rerank_service.lifecycle.background import background_work_is_running
-
-    if background_work_is_running():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    return status
+    return _run(arguments)
 
 
 def _prepare_output() -> None:
