@@ -28,13 +28,14 @@ SBOM := /opt/rerank/share/sbom/rerank-service.cdx.json
 COVERED := scheduling/admission scheduling/batching errors scheduling/fair_queue scheduling/quota scheduling/token_bucket ranking
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
-# uv needs seconds where pip needs minutes, but it does not read the settings of pip: here are the indexes, folders and
-# authorities that pip would use. Variables of uv come first, then those of pip, then its files
+# uv needs seconds where pip needs minutes, but it does not read the settings of pip: here are the index, the folders and the
+# authorities that pip would use. Variables of uv come first, then those of pip, then its files. Without extra indexes: uv
+# takes a package from the first index that has it, and pip the file that fits best
 PIP_SETTING = -e "s/^\(global\|:env:\)\.$(1)='\(.*\)'$$/$(2)=\"\$${$(2)-\2}\"/p"
 UV_SETTINGS = env $(shell $(BIN)/python -m pip config list 2>/dev/null | sort -r | sed -n -e 's/\\n/ /g' -e '/\.find-links=/s/ /,/g' \
-  $(call PIP_SETTING,index-url,UV_DEFAULT_INDEX) $(call PIP_SETTING,extra-index-url,UV_INDEX) \
+  $(call PIP_SETTING,index-url,UV_DEFAULT_INDEX) \
   $(call PIP_SETTING,find-links,UV_FIND_LINKS) $(call PIP_SETTING,cert,SSL_CERT_FILE) \
-  $(call PIP_SETTING,trusted-host,UV_INSECURE_HOST)) UV_INDEX_STRATEGY=unsafe-best-match
+  $(call PIP_SETTING,trusted-host,UV_INSECURE_HOST))
 UV = $(UV_SETTINGS) $(BIN)/uv
 # Otherwise, each of the hundreds of processes that tests start would compile all modules again
 unexport PYTHONDONTWRITEBYTECODE
