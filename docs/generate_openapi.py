@@ -5,11 +5,8 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
-from rerank_service.api.http.app import build_app
+from rerank_service.api.http.app import openapi_page
 from rerank_service.api.http.dialects.look_up import ServerFacts
-from rerank_service.api.http.routes import RerankRoutes
-from rerank_service.reranker import ANYBODY
-from rerank_service.scheduling.caller import Caller
 from rerank_service.settings import Settings
 from rerank_service.wiring import request_limits
 
@@ -30,28 +27,22 @@ _REF = "#/components/schemas/"
 _SUCCESS = ("200", "204")  # statuses of an operation that did what it was asked for
 
 
-class _Described(RerankRoutes):
-    """Routes of a server whose model supports all options. They are described, not called."""
-
-    def __init__(self) -> None:
-        """Create routes without a model."""
-
-    def facts(self, caller: Caller = ANYBODY) -> ServerFacts:  # noqa: ARG002 - as in the base class
-        """Return the facts on which the OpenAPI page depends."""
-        model = cast("Any", SimpleNamespace(calibration="platt"))
-        return ServerFacts(
-            models=[model],
-            find=lambda _: model,
-            limits=request_limits(Settings()),
-            takes_instruction=True,
-            key_required=True,
-            ready=True,
-        )
+def _facts() -> ServerFacts:
+    """Return the facts about a server whose model supports all options."""
+    model = cast("Any", SimpleNamespace(calibration="platt"))
+    return ServerFacts(
+        models=[model],
+        find=lambda _: model,
+        limits=request_limits(Settings()),
+        takes_instruction=True,
+        key_required=True,
+        ready=True,
+    )
 
 
 def page() -> str:
     """Return the page: paths, errors, and a table for each type."""
-    document = build_app(_Described()).openapi()
+    document = json.loads(openapi_page(_facts).encoded())
     schemas = document["components"]["schemas"]
     return "\n".join([_INTRODUCTION, *_paths(document), *_errors(document), *_types(schemas)]).rstrip()
 

@@ -15,7 +15,7 @@ from rerank_service.api.http.checked_headers import CheckedHeaders
 from rerank_service.api.http.cors import cors_middleware
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.dialects.contract import Dialect, Exchange
-from rerank_service.api.http.dialects.look_up import LookUp
+from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
@@ -41,7 +41,7 @@ def build_app(
     `playground` is the page at /. None: / redirects to /docs.
     """
     dialects_by_path, look_ups = _dialects_by_path(), all_look_ups()
-    page = OpenapiPage(_documented(dialects_by_path), look_ups, routes.facts)
+    page = openapi_page(routes.facts)
     app = Starlette(
         routes=[
             *(Route(path, _rank_endpoint(routes, these), methods=["POST"]) for path, these in dialects_by_path.items()),
@@ -58,6 +58,11 @@ def build_app(
     )
     app.router.redirect_slashes = False  # paths come without a trailing slash: a redirect to one would lead back
     return app
+
+
+def openapi_page(facts: Callable[[], ServerFacts]) -> OpenapiPage:
+    """Return the OpenAPI page of the application. `facts` returns the current state of the server."""
+    return OpenapiPage(_documented(_dialects_by_path()), all_look_ups(), facts)
 
 
 def _get(path: str, endpoint: Endpoint, *, options: bool) -> Route:

@@ -97,13 +97,16 @@ class OpenapiPage:
             look_ups: the GET requests that the page describes.
             facts: returns the current state of the server.
         """
-        self._encoded = cache(lambda state: dump_json(_page(documented, look_ups, state)))  # half a second
+        self._encoded = cache(lambda state: dump_json(_page(documented, look_ups, state)))
         self._facts = facts
+
+    def encoded(self) -> bytes:
+        """Return the page as JSON. The first call takes half a second."""
+        return self._encoded(_State.of(self._facts()))
 
     async def respond(self, _request: Request) -> Response:
         """Respond with the page. It is built in a thread, because everyone may ask for it, and others must not wait."""
-        content = await asyncio.to_thread(self._encoded, _State.of(self._facts()))
-        return Response(content, media_type="application/json")
+        return Response(await asyncio.to_thread(self.encoded), media_type="application/json")
 
 
 def _page(documented: Mapping[str, Sequence[Dialect]], look_ups: Sequence[LookUp], state: _State) -> dict[str, Any]:
