@@ -106,7 +106,8 @@ class OpenapiPage:
 
     async def respond(self, _request: Request) -> Response:
         """Respond with the page. It is built in a thread, because everyone may ask for it, and others must not wait."""
-        return Response(await asyncio.to_thread(self.encoded), media_type="application/json")
+        content = await asyncio.to_thread(self._encoded, _State.of(self._facts()))
+        return Response(content, media_type="application/json")
 
 
 def _page(documented: Mapping[str, Sequence[Dialect]], look_ups: Sequence[LookUp], state: _State) -> dict[str, Any]:
