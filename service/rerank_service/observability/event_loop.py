@@ -107,19 +107,20 @@ class _ObservedSelector(selectors.DefaultSelector):
 class _Timer:
     """A callback that is due at a time."""
 
-    __slots__ = ("_arguments", "_callback", "handle")
+    __slots__ = ("_call", "handle")
 
     def __init__(self, callback: Callable[..., object], arguments: tuple[object, ...]) -> None:
-        self._callback = callback
-        self._arguments = arguments
+        self._call: tuple[Callable[..., object], tuple[object, ...]] | None = (callback, arguments)
         self.handle: asyncio.TimerHandle | None = None
         """The handle of the owner, who may cancel it. Set before the timer is due."""
 
     def run(self) -> None:
         """Run the callback, unless the timer was cancelled after it was due."""
         handle, self.handle = self.handle, None  # they refer to each other
-        if handle is not None and not handle.cancelled():
-            self._callback(*self._arguments)
+        call, self._call = self._call, None  # it may refer to an owner who keeps the handle
+        if call is not None and handle is not None and not handle.cancelled():
+            callback, arguments = call
+            callback(*arguments)
 
 
 class ObservedLoop(asyncio.SelectorEventLoop):

@@ -1,8 +1,6 @@
 """A call that ends with an error is freed at once: no reference cycle keeps its messages until a full collection."""
 
-import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import FrameType
 
 import grpc
@@ -12,6 +10,7 @@ from rerank.tei import tei_pb2
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1.rerank_pb2_grpc import RerankStub
 from rerank_service.models.bundle import Bundle
+from support.garbage import kept_garbage
 from support.running import Served, running, served
 
 _CALLS = 3
@@ -28,23 +27,6 @@ async def server(small_model: Bundle) -> AsyncIterator[Served]:
     """Serve the small model."""
     async with running(small_model) as core, served(core) as both:
         yield both
-
-
-@contextmanager
-def kept_garbage() -> Iterator[list[object]]:
-    """Keep the garbage that a collection finds at the end of the block. The list is complete after the block."""
-    gc.collect()
-    gc.disable()
-    try:
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        found: list[object] = []
-        yield found
-        gc.collect()
-        found += gc.garbage
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
 
 
 async def _frames(call: Callable[[], Awaitable[object]]) -> set[str]:

@@ -7,6 +7,7 @@ import socket
 from contextvars import ContextVar
 
 from rerank_service.observability.event_loop import MAX_EVENTS, MAX_TIMERS, LoopTurns, ObservedLoop, running_turns
+from support.garbage import kept_garbage
 
 
 class _Clock:
@@ -133,6 +134,29 @@ def test_many_due_timers_run_in_parts() -> None:
     assert [len(part) for part in parts] == [MAX_TIMERS, MAX_TIMERS, MAX_TIMERS - 1]
     assert [number for part in parts for number in part] == [each for each in range(count) if each != cancelled]
     assert [type(error) for error in errors] == [ValueError]
+
+
+def test_timer_that_ran_frees_its_owner() -> None:
+    """An owner that keeps the handle, such as a connection of uvicorn, is freed with its last reference."""
+
+    class Owner:
+        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+            self.ran = loop.create_future()
+            self.handle = loop.call_later(0, self.run)
+
+        def run(self) -> None:
+            self.ran.set_result(None)
+
+    async def work() -> set[str]:
+        with kept_garbage() as garbage:
+            owner = Owner(asyncio.get_running_loop())
+            await owner.ran
+            del owner
+            await asyncio.sleep(0)
+        return {type(each).__name__ for each in garbage}
+
+    with asyncio.Runner(loop_factory=ObservedLoop) as runner:
+        assert "Owner" not in runner.run(work())
 
 
 def test_a_timeout_still_ends_its_block() -> None:

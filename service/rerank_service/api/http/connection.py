@@ -15,6 +15,7 @@ Bytes that are no valid HTTP get an error in JSON, like any other mistake, and t
 import asyncio
 import re
 import sys
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from rerank_service.api.http.errors import error_body
 from rerank_service.api.http.json_parts import dump_json
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
+from rerank_service.api.http.transport_cycles import below_tls, break_cycle
 from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
 from rerank_service.error_text import excerpt
 from rerank_service.errors import MalformedHttp
@@ -41,12 +43,14 @@ class LimitedConnection(H11Protocol):
         self._limits = limits
         self._request_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
+        self._socket_transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the header of the first request."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=1)  # pause_writing is called for every response that waits
         limit_unread_time(transport, self._limits.progress_timeout)
+        self._socket_transport = below_tls(transport)
         self._start_request_timer(self._limits.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -54,6 +58,8 @@ class LimitedConnection(H11Protocol):
         self._stop_request_timer()
         self._stop_read_timer()
         super().connection_lost(exc)
+        if self._socket_transport is not None:
+            break_cycle(self._socket_transport)
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request."""
@@ -72,7 +78,10 @@ class LimitedConnection(H11Protocol):
             if self.cycle is not None:  # the request may still run: it must not send a second response
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
-            self._send_error(_malformed(sys.exception()))
+            error = sys.exception()
+            self._send_error(_malformed(error))
+            if error is not None:
+                traceback.clear_frames(error.__traceback__)  # one of h11 refers to the error
         self.transport.close()
 
     def _send_error(self, error: MalformedHttp) -> None:
