@@ -22,6 +22,7 @@ from typing import Protocol
 
 import structlog
 
+from rerank_service.scheduling.lane_priority import give_way
 from rerank_service.scheduling.lane_shares import LaneShares, ShareAccount, Turn
 from rerank_service.scheduling.started_threads import ThreadsMissing
 
@@ -118,6 +119,7 @@ class LanePool:
             thread.join()
 
     def _lane(self, number: int) -> None:
+        give_way()
         try:
             while self._run_next(number):
                 pass

@@ -1,6 +1,8 @@
 """Schedulers of several models on the lanes of one pool, with real threads."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +20,7 @@ from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch, EncodedPair, KeyedPair, Segment
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.lane_pool import LaneFailed, LanePool, LanePools, Share
+from rerank_service.scheduling.lane_priority import NICE
 from rerank_service.scheduling.lane_shares import CONTENDED_BATCH_SECONDS
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.started_threads import ThreadsMissing
@@ -90,6 +93,23 @@ async def test_two_models_share_one_lane() -> None:
         first, second = await asyncio.gather(rank(a, range(1, 200)), rank(b, range(1, 100)))
     assert (first, second) == (list(range(1, 200)), list(range(1, 100)))
     assert most == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+async def test_lanes_give_way_to_the_event_loop() -> None:
+    """They have a lower priority, and the thread that starts them keeps its own."""
+    priorities = []
+
+    def score(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
+        priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return lengths(batch, token)
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    member = scheduler(score)
+    async with running((member, LanePool().share("a"))):
+        assert await rank(member, [1]) == [1]
+    assert priorities == [min(before + NICE, 19)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 async def test_a_free_lane_runs_the_other_model_beside_a_held_batch() -> None:

@@ -1,0 +1,20 @@
+"""The priority of lanes: they give way to the event loop and to the tokenizer.
+
+A batch computes for tens of milliseconds, and one more request is received in a fraction of one. With equal priorities,
+the system lets a lane finish its slice of time first, and every turn of the event loop may wait for several slices
+(docs/decisions/0079-lanes-give-way.md).
+"""
+
+import os
+import threading
+from contextlib import suppress
+
+NICE = 5
+"""Steps of the priority by which lanes are below the process: a third of its weight when both want the same core."""
+
+
+def give_way() -> None:
+    """Lower the priority of the calling thread. On Linux, each thread has its own; elsewhere, this does nothing."""
+    with suppress(OSError, AttributeError):
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)
