@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 
 NICE = 5
-"""Steps of the priority by which lanes are below the process: a third of its weight when both want the same core."""
+"""Steps of the priority by which a lane is below the process: it gets a quarter of a core that both want."""
 
 
 def give_way() -> None:
