@@ -60,7 +60,7 @@ def _install(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[st
 
 
 def test_index_of_a_pip_file(tmp_path: Path, index: str) -> None:
-    """As in a company with its own index."""
+    """A company that has its own index names it there."""
     file = tmp_path / "pip.conf"
     file.write_text(f"[global]\nindex-url = {index}\n")
     done = _install(tmp_path, PIP_CONFIG_FILE=str(file))

@@ -1,4 +1,4 @@
-"""What only a garbage collection frees."""
+"""Keeps the objects that only a garbage collection frees."""
 
 import gc
 from collections.abc import Iterator

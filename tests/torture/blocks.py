@@ -19,7 +19,7 @@ class EndedBlock:
     outcomes: list[Outcome]
     """One for each number."""
     last: int
-    """Last input that was started meanwhile: it may be the cause of what is wrong with the server now."""
+    """Last input that was started meanwhile: a fault of the server may come from any input up to it."""
 
     @property
     def suspects(self) -> str:

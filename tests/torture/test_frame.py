@@ -120,7 +120,7 @@ async def test_interrupted_part_continues(tmp_path: Path) -> None:
 
 
 async def test_slow_input_holds_up_no_other_block(tmp_path: Path) -> None:
-    """It waits for one of the third block, which starts although the first one has not ended."""
+    """It waits for an input of the third block, which starts while the first one still runs."""
     later = asyncio.Event()
 
     async def attempt(number: int) -> Outcome:

@@ -81,7 +81,7 @@ class LimitedConnection(H11Protocol):
             error = sys.exception()
             self._send_error(_malformed(error))
             if error is not None:
-                traceback.clear_frames(error.__traceback__)  # one of h11 refers to the error
+                traceback.clear_frames(error.__traceback__)  # a frame of h11 refers to the error
         self.transport.close()
 
     def _send_error(self, error: MalformedHttp) -> None:

@@ -6,6 +6,7 @@ look_up.py). The modules of this package are found by name; no list has to chang
 
 import importlib
 import pkgutil
+from functools import cache
 from typing import Any
 
 from rerank_service.api.http.dialects.contract import Dialect
@@ -22,6 +23,8 @@ def all_look_ups() -> list[LookUp]:
     return [look_up for module in _modules() for look_up in getattr(module, "LOOK_UPS", ())]
 
 
+@cache
 def _modules() -> list[Any]:
+    """Return all modules of this package. The start asks for them several times."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     return [importlib.import_module(f"{__name__}.{name}") for name in names]
