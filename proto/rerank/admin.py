@@ -1,4 +1,4 @@
-"""Typed client for rerank.v1.Admin, which loads and unloads models. It needs only grpcio and protobuf."""
+"""Typed client for rerank.v1.Admin, which loads, unloads and removes models. It needs only grpcio and protobuf."""
 
 import os
 from collections.abc import Sequence
@@ -80,6 +80,15 @@ class AdminClient(BlockingClient):
     def unload(self, name: str) -> pb.Bundle:
         """Finish the accepted requests of a model and unload it. Return when its memory is free."""
         return self._call(self._stub.UnloadModel, pb.UnloadModelRequest(name=name)).bundle
+
+    def remove(self, name: str) -> None:
+        """Remove a model that `load` has added. Return when its accepted requests are finished and its memory is free.
+
+        Raises:
+            FailedPrecondition: the model is one of the server's settings: remove it there.
+            Aborted, NotFound, RerankError: see rerank.errors.
+        """
+        self._call(self._stub.RemoveModel, pb.RemoveModelRequest(name=name))
 
     def bundles(self) -> Sequence[pb.Bundle]:
         """Return all models, the default model first, and then the bundles that no model uses."""

@@ -122,8 +122,8 @@ def test_a_failed_load_changes_nothing(served: Served) -> None:
         assert admin.load("small").reason == ""
 
 
-def test_a_new_model_is_loaded_and_unloaded(served: Served) -> None:
-    """By a new name. A bundle of a model is not listed as available."""
+def test_a_new_model_is_loaded_unloaded_and_removed(served: Served) -> None:
+    """By a new name. A bundle of a model is not listed as available. The model of the start cannot be removed."""
 
     def listed() -> dict[str, pb.BundleState.ValueType]:
         return {bundle.name: bundle.state for bundle in admin.bundles()}
@@ -139,7 +139,13 @@ def test_a_new_model_is_loaded_and_unloaded(served: Served) -> None:
         assert (served.post("second").status_code, served.score()) == (503, OLD)
         assert admin.load("second").state == READY
         assert served.score("second") == NEW
-        admin.unload("second")
+        admin.remove("second")
+        assert (served.post("second").status_code, served.score()) == (404, OLD)
+        assert listed() == {"small": READY, "altered": pb.BUNDLE_STATE_AVAILABLE, "v2": pb.BUNDLE_STATE_AVAILABLE}
+        with _fails(grpc.StatusCode.FAILED_PRECONDITION, "(--model): remove it there"):
+            admin.remove("small")
+        with _fails(grpc.StatusCode.NOT_FOUND, "small"):
+            admin.remove("second")
 
 
 def test_wrong_calls_have_the_documented_status(served: Served) -> None:

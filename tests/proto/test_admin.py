@@ -35,6 +35,8 @@ async def test_client_has_each_method(models: StatedModels, tmp_path: Path) -> N
             assert models.loaded == [("docs", None), *[("docs", tmp_path / "v2")] * 2]
             assert (await asyncio.to_thread(client.unload, "docs")).state == pb.BUNDLE_STATE_UNLOADED
             assert [bundle.name for bundle in await asyncio.to_thread(client.bundles)] == ["docs", "docs"]
+            await asyncio.to_thread(client.remove, "docs")
+            assert [bundle.name for bundle in await asyncio.to_thread(client.bundles)] == ["docs", "v2"]
             await asyncio.to_thread(lambda: client.set_readiness(ready=False))
             assert models.ready is False
 

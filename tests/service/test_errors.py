@@ -28,6 +28,7 @@ from rerank_service.errors import (
 from rerank_service.lifecycle.model_control_errors import (
     AdminKeyRequired,
     FolderNotAllowed,
+    InCatalog,
     LoadConflict,
     LoadFailed,
     NameTaken,
@@ -59,6 +60,7 @@ from rerank_service.lifecycle.model_control_errors import (
         (LoadFailed("m"), StatusCode.FAILED_PRECONDITION, 409),
         (NoMemory("m"), StatusCode.RESOURCE_EXHAUSTED, 429),
         (NameTaken("m"), StatusCode.ALREADY_EXISTS, 409),
+        (InCatalog("m"), StatusCode.FAILED_PRECONDITION, 409),
         (LoadConflict("m"), StatusCode.ABORTED, 409),
         (FolderNotAllowed("m"), StatusCode.PERMISSION_DENIED, 403),
         (AdminKeyRequired("m"), StatusCode.PERMISSION_DENIED, 403),

@@ -51,6 +51,11 @@ class StatedModels:
         """Set the state to UNLOADED."""
         return self._changed(name, ModelState.UNLOADED)
 
+    async def remove(self, name: str) -> None:
+        """Forget the model."""
+        self._changed(name, ModelState.UNLOADED)
+        del self._statuses[name]
+
     async def set_readiness(self, *, ready: bool) -> None:
         """Keep the value."""
         self.ready = ready

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15rerank/v1/admin.proto\x12\trerank.v1\"\x98\x02\n\x06\x42undle\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0e\n\x06\x66older\x18\x03 \x01(\t\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.rerank.v1.BundleState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x11\n\ton_demand\x18\x07 \x01(\x08\x12\x0e\n\x06weight\x18\x08 \x01(\x01\x12\x19\n\x0cmemory_bytes\x18\t \x01(\x04H\x00\x88\x01\x01\x12\x15\n\rlive_requests\x18\n \x01(\r\x12\x11\n\tprecision\x18\x0b \x01(\t\x12\x10\n\x08provider\x18\x0c \x01(\t\x12\r\n\x05lanes\x18\r \x01(\rB\x0f\n\r_memory_bytes\"0\n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66older\x18\x02 \x01(\t\"6\n\x11LoadModelResponse\x12!\n\x06\x62undle\x18\x01 \x01(\x0b\x32\x11.rerank.v1.Bundle\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x13UnloadModelResponse\x12!\n\x06\x62undle\x18\x01 \x01(\x0b\x32\x11.rerank.v1.Bundle\"\x14\n\x12ListBundlesRequest\"9\n\x13ListBundlesResponse\x12\"\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x11.rerank.v1.Bundle\"3\n\x13SetReadinessRequest\x12\x12\n\x05ready\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\x08\n\x06_ready\"\x16\n\x14SetReadinessResponse*\xc8\x01\n\x0b\x42undleState\x12\x1c\n\x18\x42UNDLE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x42UNDLE_STATE_AVAILABLE\x10\x01\x12\x19\n\x15\x42UNDLE_STATE_UNLOADED\x10\x02\x12\x18\n\x14\x42UNDLE_STATE_LOADING\x10\x03\x12\x16\n\x12\x42UNDLE_STATE_READY\x10\x04\x12\x17\n\x13\x42UNDLE_STATE_FAILED\x10\x05\x12\x19\n\x15\x42UNDLE_STATE_DRAINING\x10\x06\x32\xbc\x02\n\x05\x41\x64min\x12\x46\n\tLoadModel\x12\x1b.rerank.v1.LoadModelRequest\x1a\x1c.rerank.v1.LoadModelResponse\x12L\n\x0bUnloadModel\x12\x1d.rerank.v1.UnloadModelRequest\x1a\x1e.rerank.v1.UnloadModelResponse\x12L\n\x0bListBundles\x12\x1d.rerank.v1.ListBundlesRequest\x1a\x1e.rerank.v1.ListBundlesResponse\x12O\n\x0cSetReadiness\x12\x1e.rerank.v1.SetReadinessRequest\x1a\x1f.rerank.v1.SetReadinessResponseB\x80\x01\n\x1aio.github.rerankservice.v1B\nAdminProtoP\x01ZAgithub.com/rerank-service/rerank-service/proto/rerank/v1;rerankv1\xaa\x02\x10RerankService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15rerank/v1/admin.proto\x12\trerank.v1\"\x98\x02\n\x06\x42undle\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x0e\n\x06\x66older\x18\x03 \x01(\t\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.rerank.v1.BundleState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x11\n\ton_demand\x18\x07 \x01(\x08\x12\x0e\n\x06weight\x18\x08 \x01(\x01\x12\x19\n\x0cmemory_bytes\x18\t \x01(\x04H\x00\x88\x01\x01\x12\x15\n\rlive_requests\x18\n \x01(\r\x12\x11\n\tprecision\x18\x0b \x01(\t\x12\x10\n\x08provider\x18\x0c \x01(\t\x12\r\n\x05lanes\x18\r \x01(\rB\x0f\n\r_memory_bytes\"0\n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66older\x18\x02 \x01(\t\"6\n\x11LoadModelResponse\x12!\n\x06\x62undle\x18\x01 \x01(\x0b\x32\x11.rerank.v1.Bundle\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x13UnloadModelResponse\x12!\n\x06\x62undle\x18\x01 \x01(\x0b\x32\x11.rerank.v1.Bundle\"\"\n\x12RemoveModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13RemoveModelResponse\"\x14\n\x12ListBundlesRequest\"9\n\x13ListBundlesResponse\x12\"\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x11.rerank.v1.Bundle\"3\n\x13SetReadinessRequest\x12\x12\n\x05ready\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\x08\n\x06_ready\"\x16\n\x14SetReadinessResponse*\xc8\x01\n\x0b\x42undleState\x12\x1c\n\x18\x42UNDLE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x42UNDLE_STATE_AVAILABLE\x10\x01\x12\x19\n\x15\x42UNDLE_STATE_UNLOADED\x10\x02\x12\x18\n\x14\x42UNDLE_STATE_LOADING\x10\x03\x12\x16\n\x12\x42UNDLE_STATE_READY\x10\x04\x12\x17\n\x13\x42UNDLE_STATE_FAILED\x10\x05\x12\x19\n\x15\x42UNDLE_STATE_DRAINING\x10\x06\x32\x8a\x03\n\x05\x41\x64min\x12\x46\n\tLoadModel\x12\x1b.rerank.v1.LoadModelRequest\x1a\x1c.rerank.v1.LoadModelResponse\x12L\n\x0bUnloadModel\x12\x1d.rerank.v1.UnloadModelRequest\x1a\x1e.rerank.v1.UnloadModelResponse\x12L\n\x0bRemoveModel\x12\x1d.rerank.v1.RemoveModelRequest\x1a\x1e.rerank.v1.RemoveModelResponse\x12L\n\x0bListBundles\x12\x1d.rerank.v1.ListBundlesRequest\x1a\x1e.rerank.v1.ListBundlesResponse\x12O\n\x0cSetReadiness\x12\x1e.rerank.v1.SetReadinessRequest\x1a\x1f.rerank.v1.SetReadinessResponseB\x80\x01\n\x1aio.github.rerankservice.v1B\nAdminProtoP\x01ZAgithub.com/rerank-service/rerank-service/proto/rerank/v1;rerankv1\xaa\x02\x10RerankService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rerank.v1.admin_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\032io.github.rerankservice.v1B\nAdminProtoP\001ZAgithub.com/rerank-service/rerank-service/proto/rerank/v1;rerankv1\252\002\020RerankService.V1'
-  _globals['_BUNDLESTATE']._serialized_start=678
-  _globals['_BUNDLESTATE']._serialized_end=878
+  _globals['_BUNDLESTATE']._serialized_start=737
+  _globals['_BUNDLESTATE']._serialized_end=937
   _globals['_BUNDLE']._serialized_start=37
   _globals['_BUNDLE']._serialized_end=317
   _globals['_LOADMODELREQUEST']._serialized_start=319
@@ -44,14 +44,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNLOADMODELREQUEST']._serialized_end=459
   _globals['_UNLOADMODELRESPONSE']._serialized_start=461
   _globals['_UNLOADMODELRESPONSE']._serialized_end=517
-  _globals['_LISTBUNDLESREQUEST']._serialized_start=519
-  _globals['_LISTBUNDLESREQUEST']._serialized_end=539
-  _globals['_LISTBUNDLESRESPONSE']._serialized_start=541
-  _globals['_LISTBUNDLESRESPONSE']._serialized_end=598
-  _globals['_SETREADINESSREQUEST']._serialized_start=600
-  _globals['_SETREADINESSREQUEST']._serialized_end=651
-  _globals['_SETREADINESSRESPONSE']._serialized_start=653
-  _globals['_SETREADINESSRESPONSE']._serialized_end=675
-  _globals['_ADMIN']._serialized_start=881
-  _globals['_ADMIN']._serialized_end=1197
+  _globals['_REMOVEMODELREQUEST']._serialized_start=519
+  _globals['_REMOVEMODELREQUEST']._serialized_end=553
+  _globals['_REMOVEMODELRESPONSE']._serialized_start=555
+  _globals['_REMOVEMODELRESPONSE']._serialized_end=576
+  _globals['_LISTBUNDLESREQUEST']._serialized_start=578
+  _globals['_LISTBUNDLESREQUEST']._serialized_end=598
+  _globals['_LISTBUNDLESRESPONSE']._serialized_start=600
+  _globals['_LISTBUNDLESRESPONSE']._serialized_end=657
+  _globals['_SETREADINESSREQUEST']._serialized_start=659
+  _globals['_SETREADINESSREQUEST']._serialized_end=710
+  _globals['_SETREADINESSRESPONSE']._serialized_start=712
+  _globals['_SETREADINESSRESPONSE']._serialized_end=734
+  _globals['_ADMIN']._serialized_start=940
+  _globals['_ADMIN']._serialized_end=1334
 # @@protoc_insertion_point(module_scope)

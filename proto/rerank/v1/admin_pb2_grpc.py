@@ -45,6 +45,11 @@ class AdminStub:
                 request_serializer=rerank_dot_v1_dot_admin__pb2.UnloadModelRequest.SerializeToString,
                 response_deserializer=rerank_dot_v1_dot_admin__pb2.UnloadModelResponse.FromString,
                 _registered_method=True)
+        self.RemoveModel = channel.unary_unary(
+                '/rerank.v1.Admin/RemoveModel',
+                request_serializer=rerank_dot_v1_dot_admin__pb2.RemoveModelRequest.SerializeToString,
+                response_deserializer=rerank_dot_v1_dot_admin__pb2.RemoveModelResponse.FromString,
+                _registered_method=True)
         self.ListBundles = channel.unary_unary(
                 '/rerank.v1.Admin/ListBundles',
                 request_serializer=rerank_dot_v1_dot_admin__pb2.ListBundlesRequest.SerializeToString,
@@ -81,6 +86,14 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveModel(self, request, context):
+        """Remove a model that LoadModel has added: unload it as UnloadModel does, and make its name free. The response is sent
+        when it is removed. Models of `--model` and of the models file stay: remove them there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBundles(self, request, context):
         """List all models with their states, the default model first. After them, the bundles in the folder of the setting
         `--bundles-root` that no model uses, by their paths.
@@ -110,6 +123,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.UnloadModel,
                     request_deserializer=rerank_dot_v1_dot_admin__pb2.UnloadModelRequest.FromString,
                     response_serializer=rerank_dot_v1_dot_admin__pb2.UnloadModelResponse.SerializeToString,
+            ),
+            'RemoveModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveModel,
+                    request_deserializer=rerank_dot_v1_dot_admin__pb2.RemoveModelRequest.FromString,
+                    response_serializer=rerank_dot_v1_dot_admin__pb2.RemoveModelResponse.SerializeToString,
             ),
             'ListBundles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBundles,
@@ -177,6 +195,33 @@ class Admin:
             '/rerank.v1.Admin/UnloadModel',
             rerank_dot_v1_dot_admin__pb2.UnloadModelRequest.SerializeToString,
             rerank_dot_v1_dot_admin__pb2.UnloadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rerank.v1.Admin/RemoveModel',
+            rerank_dot_v1_dot_admin__pb2.RemoveModelRequest.SerializeToString,
+            rerank_dot_v1_dot_admin__pb2.RemoveModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,9 @@ from rerank_service.models.catalog.entry import Load, ModelEntry
 from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.served_model import ServedModel
 
+ADDED_BY_OPERATOR = "added by an operator"
+"""Place of an entry that is in no file and no setting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -51,6 +54,11 @@ class ManagedModel:
     def name(self) -> str:
         """Name of the model."""
         return self.registered.name
+
+    @property
+    def in_catalog(self) -> bool:
+        """True if the settings or the models file have the model. False: an operator has added it."""
+        return self.wanted.place != ADDED_BY_OPERATOR
 
     @property
     def on_demand(self) -> bool:

@@ -1,4 +1,4 @@
-"""Control of the models of a running server: their states, loading, unloading, and readiness.
+"""Control of the models of a running server: their states, loading, unloading, removal, and readiness.
 
 The service Admin calls this interface. The part that loads models implements it.
 """
@@ -74,6 +74,18 @@ class ModelControl(Protocol):
 
         Raises:
             UnknownModel: no model has this name.
+            LoadConflict: the model is being loaded.
+            NotReady: the server is starting or shuts down.
+        """
+
+    async def remove(self, name: str) -> None:
+        """Unload a model that `load` has added, and make its name free. Return when the server does not have it.
+
+        A cancelled call does not cancel the removal.
+
+        Raises:
+            UnknownModel: no model has this name.
+            InCatalog: the model is one of the catalog.
             LoadConflict: the model is being loaded.
             NotReady: the server is starting or shuts down.
         """

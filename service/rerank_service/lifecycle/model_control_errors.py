@@ -38,6 +38,15 @@ class LoadConflict(RequestError):
     field = "name"
 
 
+class InCatalog(RequestError):
+    """Admin may not remove this model: it is one of the server's settings."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    kind = "admin_denied"
+    reason = "in_catalog"
+    field = "name"
+
+
 class FolderNotAllowed(RequestError):
     """Admin may not load models from this folder."""
 

@@ -13,14 +13,15 @@ from pathlib import Path
 import structlog
 
 from rerank_service.error_text import excerpt
-from rerank_service.errors import NotReady, OperatorError, UnknownModel
+from rerank_service.errors import NotReady, OperatorError
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.entry_facts import all_described, by_name, described
 from rerank_service.lifecycle.leaving_models import LeavingModels
-from rerank_service.lifecycle.managed_model import ManagedModel
+from rerank_service.lifecycle.managed_model import ADDED_BY_OPERATOR, ManagedModel
+from rerank_service.lifecycle.managed_models import ManagedModels
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control import ModelStatus
-from rerank_service.lifecycle.model_control_errors import NameTaken
+from rerank_service.lifecycle.model_control_errors import InCatalog, LoadConflict, NameTaken
 from rerank_service.lifecycle.model_operations import ModelOperations, Outcome
 from rerank_service.lifecycle.outcomes import error_of, finished
 from rerank_service.lifecycle.version_loading import VersionLoader
@@ -32,9 +33,6 @@ from rerank_service.models.served_model import ModelInfo
 
 _log = structlog.get_logger()
 
-_OPERATOR = "added by an operator"
-"""Place of an entry that is in no file."""
-
 
 class ModelManager:
     """Loads and unloads the models of a server. Implements `ModelControl`. Used on the event loop only."""
@@ -44,7 +42,7 @@ class ModelManager:
     ) -> None:
         self._registry = registry
         self._capacity = capacity
-        self._models: dict[str, ManagedModel] = {}
+        self._models = ManagedModels(registry)
         self._wants_ready = True
         self._draining = False
         self.operations = ModelOperations(self._models, loader, capacity, tasks)
@@ -74,7 +72,7 @@ class ModelManager:
             BundleInvalid: a model cannot be served.
             MemoryTooSmall: a model does not fit into the memory limit beside the ones before it.
         """
-        self._register([self._managed(entry, await described(entry)) for entry in entries])
+        self._models.register([self._managed(entry, await described(entry)) for entry in entries])
         for managed in self.models:
             if not managed.on_demand and (error := await error_of(self._load(managed))) is not None:
                 raise _with_place(error, managed.entry) if len(entries) > 1 else error
@@ -93,20 +91,15 @@ class ModelManager:
     async def load(self, name: str, folder: Path | None = None) -> ModelStatus:
         """See `ModelControl`."""
         self._check_running()
-        if name not in self._models:
-            if folder is None:
-                raise self._unknown(name)
-            new = ModelEntry(folder=folder, place=_OPERATOR, name=name)
+        if folder is not None and name not in self._models:
+            new = ModelEntry(folder=folder, place=ADDED_BY_OPERATOR, name=name)
             info = await described(new)
             self._check_running()
             if name not in self._models:  # else another call has added it meanwhile
                 return await self._load_new(new, info)
-        wanted = self._models[name].wanted.folder  # the folder of the catalog, also if its load has failed
+        wanted = self._models.named(name).wanted.folder  # the folder of the catalog, also if its load has failed
         resolved = folder and await run_in_background(wanted.resolve)
-        self._check_running()
-        managed = self._models.get(name)
-        if managed is None:
-            raise self._unknown(name)
+        managed = self._existing(name)
         entry = managed.wanted
         if folder is not None and folder != resolved:
             entry = replace(entry, folder=folder, digest=None)  # the digest is that of the folder in the catalog
@@ -115,13 +108,26 @@ class ModelManager:
 
     async def unload(self, name: str) -> ModelStatus:
         """See `ModelControl`."""
-        self._check_running()
-        managed = self._models.get(name)
-        if managed is None:
-            raise self._unknown(name)
+        managed = self._existing(name)
         if managed.registered.state is not ModelState.UNLOADED:
             await finished(self.operations.unload(managed, "unloaded by an operator"))
         return managed.status()
+
+    async def remove(self, name: str) -> None:
+        """See `ModelControl`."""
+        managed = self._existing(name)
+        if managed.in_catalog:
+            raise InCatalog(
+                f"model {excerpt(name)!r} is one of the server's settings ({managed.wanted.place}): remove it there"
+            )
+        if managed.registered.state is ModelState.UNLOADED:
+            self._forget(managed)
+            return
+        outcome = self.operations.unload(managed, "removed by an operator")
+        outcome.add_done_callback(lambda _: self._forget_in_state(managed, ModelState.UNLOADED))
+        await finished(outcome)
+        if self._models.get(name) is managed:
+            raise LoadConflict(f"model {excerpt(name)!r} is needed again: another call or the models file loads it")
 
     async def set_readiness(self, *, ready: bool) -> None:
         """See `ModelControl`."""
@@ -151,7 +157,7 @@ class ModelManager:
         for name in changed:
             known[name].wanted = new[name]
             self._apply(known[name], new[name])
-        self._register([*known.values(), *added])
+        self._models.register([*known.values(), *added])
         for managed in removed:
             self._leaving.add(managed)
         return [name for name in changed if not await self._change_entry(known[name], new[name])]
@@ -190,11 +196,6 @@ class ModelManager:
         managed.registered.rename(entry.aliases)
         self._capacity.apply(managed.name, entry, managed.registered.model)
 
-    def _register(self, models: Sequence[ManagedModel]) -> None:
-        self._models.clear()
-        self._models.update((managed.name, managed) for managed in models)
-        self._registry.register([managed.registered for managed in models])
-
     def _load(self, managed: ManagedModel) -> Outcome:
         return self.operations.load(managed, managed.entry)
 
@@ -204,17 +205,20 @@ class ModelManager:
         owners = {name: other.name for other in self.models for name in other.registered.names}
         if managed.name in owners:
             raise NameTaken(f"{managed.name!r} is an alias of model {owners[managed.name]!r}: choose another name")
-        self._register([*self.models, managed])
+        self._models.register([*self.models, managed])
         outcome = self._load(managed)
-        outcome.add_done_callback(lambda _: self._forget_failed(managed))
+        outcome.add_done_callback(lambda _: self._forget_in_state(managed, ModelState.FAILED))
         await finished(outcome)
         return managed.status()
 
-    def _forget_failed(self, managed: ManagedModel) -> None:
-        in_catalog = managed.wanted.place != _OPERATOR  # since the load began
-        failed = managed.registered.state is not ModelState.READY
-        if failed and not in_catalog and self._models.get(managed.name) is managed:
-            self._register([other for other in self.models if other is not managed])
+    def _forget_in_state(self, managed: ManagedModel, state: ModelState) -> None:
+        """Forget a model at the end of an operation, if it has this state and did not come into the catalog."""
+        if managed.registered.state is state and not managed.in_catalog:
+            self._forget(managed)
+
+    def _forget(self, managed: ManagedModel) -> None:
+        if self._models.get(managed.name) is managed:
+            self._models.remove(managed)
             self._capacity.forget(managed.name)
 
     def _start_removal(self, managed: ManagedModel) -> None:
@@ -256,8 +260,14 @@ class ModelManager:
         if self._draining:
             raise NotReady("the server is stopping")
 
-    def _unknown(self, name: str) -> UnknownModel:
-        return UnknownModel(f"the server has no model {excerpt(name)!r}; it has: {', '.join(self._models)}")
+    def _existing(self, name: str) -> ManagedModel:
+        """Return a model that an operator names.
+
+        Raises:
+            NotReady, UnknownModel: see `ModelControl`.
+        """
+        self._check_running()
+        return self._models.named(name)
 
 
 def _accept(managed: ManagedModel, info: ModelInfo) -> None:

@@ -68,6 +68,11 @@ async def test_each_action_calls_its_method(
         listed = [json.loads(line) for line in (await run("list --json")).splitlines()]
         changes = [json.loads(await run(f"{words} --json")) for words in ("load docs", "unload docs", "drain", "ready")]
         table = await run("list")
+        await run("load canary v2")
+        removed = await run("remove canary")
+        await run("load canary v2")
+        assert await run("remove canary --json") == '{"removed": "canary"}\n'
+    assert removed == "canary is removed\n"
     assert shown == [
         f"docs is ready: from {tmp_path / 'docs'}\n",
         f"docs is ready: from {tmp_path / 'v2'}\n",

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from rerank_service.errors import BundleInvalid, NotReady, UnknownModel
 from rerank_service.lifecycle import model_operations
-from rerank_service.lifecycle.model_control_errors import LoadConflict, LoadFailed, NameTaken, NoMemory
+from rerank_service.lifecycle.model_control_errors import InCatalog, LoadConflict, LoadFailed, NameTaken, NoMemory
 from rerank_service.lifecycle.model_operations import RETRY_SECONDS
 from rerank_service.models.bundle import Bundle
 from support.managed import MB, FakeStore, entry, managed
@@ -294,6 +294,54 @@ async def test_an_operator_adds_a_model(store: FakeStore) -> None:
         store.broken.clear()
         await server.manager.load("new", Path("/bundles/new"))
         assert await server.rank("new") == 1
+
+
+async def test_an_operator_removes_an_added_model(store: FakeStore) -> None:
+    """Accepted requests finish first. Afterwards the name is free, and nothing of the model is left."""
+    async with managed(store, entry("a")) as server:
+        await server.manager.load("new", Path("/bundles/new"))
+        held = store.scores.pop("new")
+        held.hold()
+        accepted = asyncio.create_task(server.rank("new"))
+        await held.started()
+        removing = asyncio.create_task(server.manager.remove("new"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert server.states() == {"a": "ready", "new": "draining"}
+        with pytest.raises(LoadConflict):
+            await server.manager.load("new", Path("/bundles/other"))
+        removing.cancel()  # the end of a call does not end the removal
+        held.release()
+        del held
+        assert await accepted == 1
+        async with asyncio.timeout(10):
+            while "new" in server.states():
+                await asyncio.sleep(0)
+        assert store.used() == 100 * MB
+        with pytest.raises(UnknownModel, match="served: a"):
+            await server.rank("new")
+        with pytest.raises(UnknownModel, match="it has: a"):
+            await server.manager.remove("new")
+        await server.manager.load("new", Path("/bundles/new"))
+        await server.manager.unload("new")
+        await server.manager.remove("new")  # a model without memory
+        assert server.states() == {"a": "ready"}
+
+
+async def test_models_of_the_catalog_are_not_removed(store: FakeStore) -> None:
+    """Also not with a version that an operator has loaded, nor if the catalog gets the model meanwhile."""
+    a, new = entry("a"), entry("new")
+    async with managed(store, a) as server:
+        await server.manager.load("a", Path("/bundles/other"))
+        with pytest.raises(InCatalog, match=r"'a' is one of the server's settings \(models.yaml, line 1\)"):
+            await server.manager.remove("a")
+        await server.manager.load("new", Path("/bundles/new"))
+        removing = asyncio.create_task(server.manager.remove("new"))
+        await asyncio.sleep(0)
+        await server.manager.change_catalog((a,), (a, new))
+        with pytest.raises(LoadConflict, match="'new' is needed again"):
+            await removing
+        assert server.states() == {"a": "ready", "new": "ready"}
 
 
 async def test_a_catalog_with_a_model_that_an_operator_is_loading(store: FakeStore) -> None:

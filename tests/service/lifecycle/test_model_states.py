@@ -1,4 +1,4 @@
-"""Any order of loads, swaps, unloads and requests: no request is lost, and the states agree with the loaded models."""
+"""Any order of operations and requests: no request is lost, and the states agree with the loaded models."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle as Drawn
 from hypothesis.stateful import RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
-from rerank_service.errors import NotReady, RequestError
+from rerank_service.errors import NotReady, RequestError, UnknownModel
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.model_state import ModelState
@@ -20,7 +20,9 @@ from support.limits import batch_limits
 from support.managed import FakeStore, ManagedServer, entry, managed
 
 ENTRIES = (entry("pinned"), entry("other"), entry("late", on_demand=True), entry("later", on_demand=True))
-NAMES = st.sampled_from([each.name for each in ENTRIES])
+ADDED = "added"
+"""A model that is not in the catalog: an operator adds and removes it."""
+NAMES = st.sampled_from([*(each.name for each in ENTRIES), ADDED])
 FOLDERS = st.sampled_from(["v1", "v2", "v3", "broken"])
 
 
@@ -92,6 +94,11 @@ class ModelStates(RuleBasedStateMachine):
         """Begin to unload a model."""
         return self._begin(self.server.manager.unload(name))
 
+    @rule(target=calls, name=NAMES)
+    def remove(self, name: str) -> Begun:
+        """Begin to remove a model."""
+        return self._begin(self.server.manager.remove(name))
+
     @rule(target=calls)
     def change_catalog(self) -> Begun:
         """Reload the file that the server started with."""
@@ -100,7 +107,8 @@ class ModelStates(RuleBasedStateMachine):
     @rule(target=requests, name=NAMES)
     def request(self, name: str) -> Begun:
         """Begin a request. It must succeed if the model is ready now."""
-        ready = self.server.registry.find(name).model is not None
+        owner = self.server.registry.owners.get(name)
+        ready = owner is not None and owner.model is not None
         return self._begin(self.server.rank(name), ready=ready)
 
     @rule()
@@ -134,8 +142,8 @@ class ModelStates(RuleBasedStateMachine):
             assert request.result() in (1, 2, 3)
         else:
             assert not begun.ready
-            assert isinstance(error, NotReady)
-            assert error.retry_after
+            assert isinstance(error, NotReady | UnknownModel)
+            assert isinstance(error, UnknownModel) or error.retry_after
 
     @rule(begun=consumes(requests))
     def cancel_request(self, begun: Begun) -> None:
@@ -167,11 +175,11 @@ class ModelStates(RuleBasedStateMachine):
 
     def _finish(self) -> None:
         self.store.release()
-        models = self.server.manager.models
         left = [begun.take() for begun in self.begun if begun.task is not None]
         self._turn(lambda: all(task.done() for task in left))
         while left:
             left.pop().exception()  # seen
+        models = self.server.manager.models
         self._turn(lambda: all(each.operation is None and not each.registered.live_requests for each in models))
         self.store.scores.clear()
         loaded = sum(each.registered.model is not None for each in models)

@@ -53,6 +53,7 @@ class AdminMethods:
         methods: dict[str, _Method] = {
             "LoadModel": self.load_model,
             "UnloadModel": self.unload_model,
+            "RemoveModel": self.remove_model,
             "ListBundles": self.list_bundles,
             "SetReadiness": self.set_readiness,
         }
@@ -81,6 +82,13 @@ class AdminMethods:
         _check_name(message.name)
         with _logged(call, "unload", model=message.name):
             return pb.UnloadModelResponse(bundle=_model(await self._control.unload(message.name)))
+
+    async def remove_model(self, call: Call[Any], message: pb.RemoveModelRequest) -> pb.RemoveModelResponse:
+        """Remove a model that Admin has added. The end of the call does not end that."""
+        _check_name(message.name)
+        with _logged(call, "remove", model=message.name):
+            await self._control.remove(message.name)
+        return pb.RemoveModelResponse()
 
     async def list_bundles(self, _call: Call[Any], _message: pb.ListBundlesRequest) -> pb.ListBundlesResponse:
         """List the models, and the bundles that no model uses."""

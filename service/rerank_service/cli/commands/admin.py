@@ -1,4 +1,4 @@
-"""`rerank admin`: list, load and unload the models of a running server, and switch its readiness."""
+"""`rerank admin`: list, load, unload and remove the models of a running server, and switch its readiness."""
 
 import argparse
 import json
@@ -56,6 +56,11 @@ def _load(client: "AdminClient", arguments: argparse.Namespace) -> None:
 
 def _unload(client: "AdminClient", arguments: argparse.Namespace) -> None:
     _print_bundle(client.unload(arguments.name), arguments)
+
+
+def _remove(client: "AdminClient", arguments: argparse.Namespace) -> None:
+    client.remove(arguments.name)
+    print(json.dumps({"removed": arguments.name}) if arguments.json else f"{arguments.name} is removed")
 
 
 def _print_bundle(bundle: "pb.Bundle", arguments: argparse.Namespace) -> None:
@@ -129,6 +134,17 @@ _ACTIONS = {
         ),
         configure=_add_name,
     ),
+    "remove": _Action(
+        help="remove a model that `load` has added",
+        description="Finish the accepted requests of a model that `rerank admin load` has added, free its memory, and "
+        "make its name free. Models of --model and of the models file are removed there.",
+        run=_remove,
+        examples=(
+            ("a model", f"remove docs-canary --server {_SERVER}"),
+            ("with JSON output", f"remove docs-canary --json --server {_SERVER}"),
+        ),
+        configure=_add_name,
+    ),
     "ready": _Action(
         help="switch the readiness of the server on again",
         description="Switch the readiness on again after `drain`: the server is ready as far as its models are.",
@@ -189,9 +205,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    help="load and unload the models of a running server",
-    description="List, load and unload the models of a running server, and switch its readiness. The server needs the "
-    "setting --admin-port.",
+    help="load, unload and remove the models of a running server",
+    description="List, load, unload and remove the models of a running server, and switch its readiness. The server "
+    "needs the setting --admin-port.",
     examples=(
         ("list the models", f"{command_name()} admin list --server {_SERVER}"),
         ("change a model to a new version", f"{command_name()} admin load docs docs-2026-11 --server {_SERVER}"),

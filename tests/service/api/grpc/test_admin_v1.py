@@ -19,7 +19,7 @@ from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.errors import NotReady, RequestError, UnknownModel
 from rerank_service.lifecycle.model_control import ModelStatus
-from rerank_service.lifecycle.model_control_errors import LoadConflict, LoadFailed, NameTaken, NoMemory
+from rerank_service.lifecycle.model_control_errors import InCatalog, LoadConflict, LoadFailed, NameTaken, NoMemory
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.model_state import ModelState
 from rerank_service.models.served_model import ModelInfo
@@ -148,6 +148,15 @@ async def test_load_and_unload_return_the_model(stub: "pb_grpc.AdminAsyncStub", 
     assert models.loaded == [("docs", None)]
 
 
+async def test_removed_model_is_not_listed(stub: "pb_grpc.AdminAsyncStub") -> None:
+    """The response has no fields. A second call finds no model."""
+    assert await stub.RemoveModel(pb.RemoveModelRequest(name="docs")) == pb.RemoveModelResponse()
+    assert not (await stub.ListBundles(pb.ListBundlesRequest())).bundles
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.RemoveModel(pb.RemoveModelRequest(name="docs"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
 async def test_folder_of_a_load_is_resolved(models: StatedModels, tmp_path: Path) -> None:
     """A path in --bundles-root. The loader gets the folder that was checked, without links."""
     write_small_model(tmp_path / "v2")
@@ -180,6 +189,7 @@ async def test_folder_outside_is_refused_before_it_is_loaded(
         (NoMemory("m"), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (NameTaken("m"), grpc.StatusCode.ALREADY_EXISTS),
         (LoadConflict("m"), grpc.StatusCode.ABORTED),
+        (InCatalog("m"), grpc.StatusCode.FAILED_PRECONDITION),
         (NotReady("m"), grpc.StatusCode.UNAVAILABLE),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, RequestError) else None,
@@ -192,6 +202,7 @@ async def test_errors_have_the_documented_status(
     for call in (
         stub.LoadModel(pb.LoadModelRequest(name="docs")),
         stub.UnloadModel(pb.UnloadModelRequest(name="docs")),
+        stub.RemoveModel(pb.RemoveModelRequest(name="docs")),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
@@ -239,6 +250,7 @@ async def _awaited(call: Any) -> Any:
 REQUESTS = {
     "LoadModel": pb.LoadModelRequest(name="docs"),
     "UnloadModel": pb.UnloadModelRequest(name="docs"),
+    "RemoveModel": pb.RemoveModelRequest(name="docs"),
     "ListBundles": pb.ListBundlesRequest(),
     "SetReadiness": pb.SetReadinessRequest(ready=False),
 }
