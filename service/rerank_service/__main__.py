@@ -7,7 +7,6 @@ import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from rerank_service.garbage import collections_paused
@@ -60,7 +59,7 @@ def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int
         from rerank_service.cli.output.console import ignore_invalid_columns
 
         ignore_invalid_columns()
-        parser = build_parser(commands())
+        parser = build_parser(commands(argv[0] if argv else None))
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions, by the script of `rerank completion`
         import argcomplete
 
@@ -116,17 +115,25 @@ def build_parser(commands: "Mapping[str, Command]") -> "Parser":
     return parser
 
 
-def commands() -> dict[str, "Command"]:
-    """Return the subcommands by name: the modules of `cli.commands` with a `COMMAND`, and those of other packages."""
+def commands(first_word: str | None = None) -> dict[str, "Command"]:
+    """Return the subcommands by name: the modules of `cli.commands`, and the entry points of other packages.
+
+    If `first_word` of the command line is one of the former, only that one is imported, and for `--version` none.
+    """
     from rerank_service.cli import commands as package
 
-    modules = [
-        importlib.import_module(f"{package.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(package.__path__)
-    ]
-    own = {module.__name__.rpartition(".")[2]: module.COMMAND for module in modules if hasattr(module, "COMMAND")}
+    own = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    if first_word == "--version" or first_word in own:
+        return {name: _command(name) for name in own if name == first_word}
+    from importlib.metadata import entry_points
+
     others = {point.name: point.load() for point in entry_points(group="rerank.commands")}
-    return dict(sorted((own | others).items()))
+    return dict(sorted((others | {name: _command(name) for name in own}).items()))
+
+
+def _command(name: str) -> "Command":
+    command: Command = importlib.import_module(f"rerank_service.cli.commands.{name}").COMMAND
+    return command
 
 
 def _first_steps() -> list[tuple[str, str]]:

@@ -69,8 +69,22 @@ async def test_failed_rest_request_is_freed(server: Served, body: dict[str, obje
         ("rerank.v1.Rerank/Unknown", [_TEXT.encode()]),
         ("tei.v1.Rerank/RerankStream", [_TEI.SerializeToString(), b"\xff" * len(_TEXT)]),
         ("tei.v1.Rerank/RerankStream", [_LONG_TEI.SerializeToString(), b"\xff" * len(_TEXT)]),
+        ("grpc.health.v1.Health/Check", [_TEXT.encode()]),
+        ("grpc.health.v1.Health/Watch", [_TEXT.encode()]),
+        ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", [_TEXT.encode()]),
     ],
-    ids=["document", "undecodable", "no header", "no message", "unknown method", "tei", "tei, too long"],
+    ids=[
+        "document",
+        "undecodable",
+        "no header",
+        "no message",
+        "unknown method",
+        "tei",
+        "tei, too long",
+        "health",
+        "watch",
+        "reflection",
+    ],
 )
 async def test_failed_stream_is_freed(server: Served, method: str, messages: list[bytes]) -> None:
     """Its messages may have 64 MiB each."""

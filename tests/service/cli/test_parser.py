@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+import rerank_service
 from rerank_service.__main__ import build_parser, commands, main
 
 _COMMANDS = commands()
@@ -13,6 +15,23 @@ _COMMANDS = commands()
 
 def _parsed(*words: str) -> argparse.Namespace:
     return build_parser(_COMMANDS).parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("first_word", "imported"),
+    [("rank", ["rank"]), ("--version", []), ("--help", _COMMANDS), ("rnak", _COMMANDS), ("export", _COMMANDS)],
+)
+def test_a_command_line_imports_the_command_that_it_names(first_word: str, imported: Iterable[str]) -> None:
+    """All of them are needed for the list in --help, for suggestions, and to find a command of another package."""
+    assert list(commands(first_word)) == list(imported)
+
+
+def test_version_needs_no_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the version of the package."""
+    monkeypatch.setattr(sys, "argv", ["rerank", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert capsys.readouterr().out == f"rerank-service {rerank_service.__version__}\n"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""The subcommands of `rerank`, one file each. Other packages add theirs as entry points of `rerank.commands`."""
+"""The subcommands of `rerank`, one file each. Other packages add theirs as entry points of `rerank.commands`, which do
+not replace these."""
 
 import argparse
 from collections.abc import Callable, Mapping
