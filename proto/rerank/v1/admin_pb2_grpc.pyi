@@ -29,9 +29,10 @@ Errors, for every call:
   DEADLINE_EXCEEDED   The deadline of the call passed. The work continues, see below.
   INTERNAL            The server has a bug. The error message contains the request id, which is also in the log.
 
-Deadlines: LoadModel, UnloadModel and RemoveModel respond when the work is finished, which may take minutes. The server
-sets no deadline of its own. The deadline of a call is the time that its client waits: when it passes, or when the client
-cancels the call, the work continues. A second, equal call waits for the same work; ListBundles shows its state.
+Deadlines: LoadModel, UnloadModel and RemoveModel respond when the work is finished, which may take minutes. The
+server sets no deadline of its own. The deadline of a call is the time that its client waits: when it passes, or when
+the client cancels the call, the work continues. A second, equal call waits for the same work; ListBundles shows its
+state.
 
 Every call is safe to repeat: loading the version that serves, unloading an unloaded model and setting the same
 readiness change nothing. Removing a model again is NOT_FOUND.
