@@ -4,8 +4,7 @@
 
 The first-stage order is that of `bm25`, descending, if all documents have it. Otherwise, and among equal values, it is
 the order in the file. `grades` are the grades of all judged documents; the default is the candidates' grades. `query`
-and `documents` may be empty: the evaluation counts such a query. A query whose documents have no grade is not judged,
-and is left out.
+and `documents` may be empty: the evaluation counts such a query.
 """
 
 from pathlib import Path
@@ -34,33 +33,24 @@ class _Line(BaseModel):
     documents: list[_Document]
     grades: list[FiniteFloat] | None = None
 
-    @property
-    def is_judged(self) -> bool:
-        return self.grades is not None or not self.documents or any(each.grade is not None for each in self.documents)
-
 
 def read_jsonl(path: Path, subset: Subset) -> Collection:
     """Read a file, or a subset of it.
 
     Raises:
-        FileInvalid: a line has another form, contradicts itself, or repeats a qid. Or no query is judged.
+        FileInvalid: a line has another form, contradicts itself, or repeats a qid.
         OSError: the file cannot be read.
     """
     queries: dict[str, JudgedQuery] = {}
-    unjudged = 0
     for place, line in read_objects(path, _Line):
         if len(queries) == subset.queries:
             break
         if line.qid in queries:
             raise FileInvalid(f"{place}: qid {line.qid} repeats {queries[line.qid].place}")
-        if line.is_judged:
-            queries[line.qid] = _query(place, line, subset.depth)
-        else:
-            unjudged += 1
+        queries[line.qid] = _query(place, line, subset.depth)
     if not queries:
-        unjudged_only = "no document has a grade: give each judged document its `grade`, 0 if it is not relevant"
-        raise FileInvalid(f"{path}: {unjudged_only if unjudged else 'the file has no queries'}")
-    return Collection(path.name.removesuffix(".gz").removesuffix(".jsonl"), tuple(queries.values()), unjudged)
+        raise FileInvalid(f"{path}: the file has no queries")
+    return Collection(path.name.removesuffix(".gz").removesuffix(".jsonl"), tuple(queries.values()))
 
 
 def _query(place: str, line: _Line, depth: int | None) -> JudgedQuery:

@@ -125,21 +125,12 @@ def test_queries_with_empty_fields_are_read(tmp_path: Path) -> None:
         _lines(
             {"qid": "1", "query": "one", "documents": [], "grades": [2]},
             {"qid": "2", "query": "", "documents": LINE["documents"]},
-            {"qid": "3", "query": "three", "documents": [{"id": "a", "text": "", "grade": 0}]},
-            {"qid": "4", "query": "four", "documents": unjudged},
+            {"qid": "3", "query": "three", "documents": unjudged},
         ),
     )
     collection = read_jsonl(path, Subset())
     assert [(query.text, len(query.candidates)) for query in collection.queries] == [("one", 0), ("", 3), ("three", 1)]
     assert (collection.queries_without_relevant, collection.candidates_without_text) == (1, 1)
-    assert collection.unjudged == 1
-
-
-def test_file_without_any_grade_is_an_error(tmp_path: Path) -> None:
-    """Its nDCG would be 0.0, as that of the worst model."""
-    path = _write(tmp_path / "small.jsonl", _lines({**LINE, "documents": [{"id": "a", "text": "1"}], "grades": None}))
-    with pytest.raises(FileInvalid, match=r"small\.jsonl: no document has a grade: give each judged document"):
-        read_jsonl(path, Subset())
 
 
 def test_subset_has_the_best_candidates_of_the_first_queries(tmp_path: Path, beir: Path) -> None:
