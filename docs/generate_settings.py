@@ -21,7 +21,9 @@ Settings of `rerank serve`. This page is generated from `service/rerank_service/
 _TABLE_HEAD = "| flag | variable | default | description |\n|---|---|---|---|"
 _CLIENT_COMMANDS = f"""## Client commands
 
-`rerank rank`, `models`, `bench`, `eval` and `batch` call a running server. `rerank serve` ignores these variables.
+`rerank rank`, `models` and `bench` call a running server; `eval` and `batch` do so with `--server` or `RERANK_SERVER`.
+`rerank serve` ignores `RERANK_SERVER` and `RERANK_TLS_CA`. It reads `RERANK_TLS_CERT` and `RERANK_TLS_KEY` as its own
+certificate, so prefer the flags for a client certificate.
 
 {_TABLE_HEAD}
 | `--server` | `RERANK_SERVER` | `RERANK_HOST` and `RERANK_GRPC_PORT`, else `127.0.0.1:50051`; `eval` and `batch`: no \

@@ -119,6 +119,11 @@ def test_pod_has_time_to_drain() -> None:
     assert POD["terminationGracePeriodSeconds"] > pre_stop + SETTINGS.drain_delay + SETTINGS.grace
 
 
+def test_pod_finishes_each_request_that_sets_no_deadline() -> None:
+    """A rollout loses none of them."""
+    assert SETTINGS.grace >= SETTINGS.default_timeout
+
+
 def test_rollout_is_slower_than_the_look_ups_of_grpc() -> None:
     """A channel looks up DNS at most every 30 s, so it knows a new pod before the next old one stops."""
     assert DEPLOYMENT["spec"]["minReadySeconds"] > 30

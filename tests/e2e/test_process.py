@@ -347,7 +347,7 @@ def test_signal_after_the_end_keeps_status_0(start: Start, small_folder: Path) -
 
 def test_ctrl_c_during_the_first_imports_prints_no_traceback() -> None:
     """The exit status is 130, the convention of shells."""
-    interrupt = "import sys, rerank_service.__main__ as m; m.commands = lambda: signal.raise_signal(signal.SIGINT); "
+    interrupt = "import sys, rerank_service.__main__ as m; m.commands = lambda _: signal.raise_signal(signal.SIGINT); "
     done = subprocess.run(
         [sys.executable, "-c", f"import signal; {interrupt} sys.exit(m.main())"], capture_output=True, text=True
     )
