@@ -384,7 +384,7 @@ class RerankRequest(_message.Message):
     @_builtins.property
     def rank_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Fields of object documents to rank, in this order. Default: all fields. A field that a document lacks is skipped.
-        INVALID_ARGUMENT if a document has none of these fields.
+        INVALID_ARGUMENT if a document has none of these fields, or if there are more than 1,000 of them.
         """
 
     def __init__(

@@ -6,7 +6,7 @@ first address that is not one.
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,17 +29,18 @@ class TrustedProxies:
         self._networks: list[Network] = [ipaddress.ip_network(each, strict=False) for each in addresses if each != "*"]
         self._is_trusted = lru_cache(maxsize=1024)(self._compute_trust)
 
-    def client(self, peer: str, headers: Mapping[str, str]) -> str:
+    def client(self, peer: str, headers: Callable[[], Iterable[tuple[str, str]]]) -> str:
         """Return the IP address of the client.
 
         Args:
             peer: IP address of the connection; empty for a Unix socket.
-            headers: HTTP headers or gRPC metadata, with names in lower case.
+            headers: returns the HTTP headers or gRPC metadata, with names in lower case. It is called for a trusted
+                proxy only. A name may occur several times.
         """
         if not self._is_trusted(peer or _UNIX_PEER):
             return peer
         client = peer
-        for address in reversed(list(_forwarded(headers))):
+        for address in reversed(list(_forwarded(list(headers())))):
             if _parsed(address) is None:
                 break  # `unknown`, or a name that a proxy hides its client behind
             client = address
@@ -76,12 +77,18 @@ def _unmapped(address: str) -> str:
     return str(ip) if ip is not None else address
 
 
-def _forwarded(headers: Mapping[str, str]) -> Iterable[str]:
+def _forwarded(headers: Sequence[tuple[str, str]]) -> Iterable[str]:
     """Yield the addresses of the headers, the last proxy's client last. `X-Forwarded-For` has precedence."""
-    if sent := headers.get("x-forwarded-for"):
+    if sent := _joined(headers, "x-forwarded-for"):
         yield from (_unmapped(_host(part.strip())) for part in _end(sent).split(","))
-    elif sent := headers.get("forwarded"):
+    elif sent := _joined(headers, "forwarded"):
         yield from (_unmapped(_host(part.strip('"'))) for part in _FORWARDED_FOR.findall(_end(sent)))
+
+
+def _joined(headers: Sequence[tuple[str, str]], name: str) -> str:
+    """Return the value of a header. Several headers of a name are one list (RFC 9110, 5.3): HAProxy adds its own after
+    that of the client."""
+    return ",".join(value for each, value in headers if each == name)
 
 
 def _end(header: str) -> str:

@@ -10,8 +10,23 @@ from rerank_service.errors import InvalidRequest
 from rerank_service.quantities import counted
 from rerank_service.surrogates import parse_json
 
+MAX_RANK_FIELDS = 1_000
+"""Maximum number of `rank_fields`: each object is looked through for all of them."""
 MAX_DEPTH = 24
 """Maximum nesting depth of an object, in levels. The parsers of protobuf stop at about 30 levels of a Struct."""
+
+
+def check_rank_fields(names: Sequence[str]) -> None:
+    """Check the number of `rank_fields`.
+
+    Raises:
+        InvalidRequest: there are more than `MAX_RANK_FIELDS`.
+    """
+    if len(names) > MAX_RANK_FIELDS:
+        raise InvalidRequest(
+            f"rank_fields has {counted(len(names), 'entry')}; the maximum is {MAX_RANK_FIELDS:,}: name fewer fields",
+            field="rank_fields",
+        )
 
 
 def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: str) -> str:

@@ -40,7 +40,14 @@ CLIENT = "203.0.113.7"
 )
 def test_headers_of_a_trusted_proxy_name_the_client(headers: dict[str, str], client: str) -> None:
     """The last address that is no trusted proxy counts. A client can invent all addresses before it."""
-    assert TrustedProxies(["10.0.0.0/8"]).client(PROXY, headers) == client
+    assert TrustedProxies(["10.0.0.0/8"]).client(PROXY, headers.items) == client
+
+
+@pytest.mark.parametrize(("name", "form"), [("x-forwarded-for", "{}"), ("forwarded", "for={}")])
+def test_several_headers_of_a_name_are_one_list(name: str, form: str) -> None:
+    """HAProxy leaves the header of the client, and adds one of its own after it."""
+    headers = [(name, form.format("1.2.3.4")), ("host", "a"), (name, form.format(CLIENT))]
+    assert TrustedProxies(["10.0.0.0/8"]).client(PROXY, lambda: headers) == CLIENT
 
 
 @pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded"])
@@ -49,28 +56,28 @@ def test_only_the_end_of_a_long_header_is_read(name: str) -> None:
     form = "{}" if name == "x-forwarded-for" else "for={}"
     sent = ",".join(form.format(f"10.{n >> 8}.{n & 255}.1") for n in range(5000))
     proxies = TrustedProxies(["10.0.0.0/8"])
-    client = proxies.client(PROXY, {name: sent})
+    client = proxies.client(PROXY, {name: sent}.items)
     assert client.startswith("10.18.")  # not 10.0.0.1
     assert proxies._is_trusted.cache_info().currsize < 1000
-    assert proxies.client(PROXY, {name: f"{sent},{form.format(CLIENT)}"}) == CLIENT
+    assert proxies.client(PROXY, {name: f"{sent},{form.format(CLIENT)}"}.items) == CLIENT
 
 
 @pytest.mark.parametrize("addresses", [(), ("10.0.0.2",), ("10.1.0.0/16", "::1")])
 def test_headers_of_other_connections_do_not_count(addresses: tuple[str, ...]) -> None:
     """Anybody can send them."""
-    assert TrustedProxies(addresses).client(PROXY, {"x-forwarded-for": CLIENT}) == PROXY
+    assert TrustedProxies(addresses).client(PROXY, {"x-forwarded-for": CLIENT}.items) == PROXY
 
 
 def test_a_star_trusts_every_address() -> None:
     """The first address of the header is then the client."""
     proxies = TrustedProxies(["*"])
-    assert proxies.client(CLIENT, {"x-forwarded-for": "1.2.3.4, 198.51.100.1"}) == "1.2.3.4"
+    assert proxies.client(CLIENT, {"x-forwarded-for": "1.2.3.4, 198.51.100.1"}.items) == "1.2.3.4"
 
 
 def test_a_unix_socket_counts_as_loopback() -> None:
     """A proxy in the same pod connects by it."""
-    assert TrustedProxies(["127.0.0.1"]).client("", {"x-forwarded-for": CLIENT}) == CLIENT
-    assert TrustedProxies(["::1"]).client("", {"x-forwarded-for": CLIENT}) == ""
+    assert TrustedProxies(["127.0.0.1"]).client("", {"x-forwarded-for": CLIENT}.items) == CLIENT
+    assert TrustedProxies(["::1"]).client("", {"x-forwarded-for": CLIENT}.items) == ""
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rerank_service.encoding.object_text import object_text, parse_object
+from rerank_service.encoding.object_text import MAX_RANK_FIELDS, check_rank_fields, object_text, parse_object
 from rerank_service.errors import InvalidRequest
 
 
@@ -57,6 +57,14 @@ def test_object_without_a_field_to_rank_is_rejected(value: dict[str, Any], rank_
     with pytest.raises(InvalidRequest, match=r"documents\[7\]") as caught:
         object_text(value, rank_fields, field="documents[7]")
     assert caught.value.field == "documents[7]"
+
+
+def test_too_many_rank_fields_are_rejected() -> None:
+    """Each document would be looked through for all of them."""
+    check_rank_fields(["a"] * MAX_RANK_FIELDS)
+    with pytest.raises(InvalidRequest, match="rank_fields has 1,001 entries; the maximum is 1,000") as caught:
+        check_rank_fields(["a"] * (MAX_RANK_FIELDS + 1))
+    assert caught.value.field == "rank_fields"
 
 
 def test_deeply_nested_object_is_rejected() -> None:

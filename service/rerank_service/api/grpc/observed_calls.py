@@ -53,7 +53,7 @@ async def observed_call(
         protocol="grpc",
         method="POST",
         call=call,
-        client=observing.proxies.client(peer_address(context.peer()), metadata),
+        client=observing.proxies.client(peer_address(context.peer()), partial(_headers, context)),
         headers=partial(_headers, context),
         keep_texts=observing.keep_texts,
         traced=observing.traced,

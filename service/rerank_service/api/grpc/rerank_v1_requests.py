@@ -6,7 +6,7 @@ from google.protobuf import struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.grpc.enums import enum_member
-from rerank_service.encoding.object_text import object_text, parse_object
+from rerank_service.encoding.object_text import check_rank_fields, object_text, parse_object
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import MAX_ID_CHARS, Document, Reader, SentDocument
@@ -75,6 +75,12 @@ class MessageReader(Reader):
     """Reads Document messages."""
 
     def __init__(self, request: pb.RerankRequest) -> None:
+        """Read the documents of a request.
+
+        Raises:
+            InvalidRequest: it has too many `rank_fields`.
+        """
+        check_rank_fields(request.rank_fields)
         self._rank_fields = list(request.rank_fields)
         self._keep = request.return_documents
 

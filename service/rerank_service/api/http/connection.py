@@ -64,7 +64,22 @@ class LimitedConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Read a part of a request."""
         super().data_received(data)
+        if self._ended_late():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         self._watch_request()
+
+    def _ended_late(self) -> bool:
+        """Return whether the end of a body has come after its response. uvicorn has stopped its timer then."""
+        return (
+            self.cycle is not None
+            and self.cycle.response_complete
+            and self.conn.their_state is h11.IDLE
+            and not self.conn.trailing_data[0]
+            and self.timeout_keep_alive_task is None
+            and not self.transport.is_closing()
+        )
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the error of h11 says more
         """Reject bytes that are no HTTP: uvicorn calls this method while it handles an error of h11.

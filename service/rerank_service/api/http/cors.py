@@ -25,6 +25,8 @@ EXPOSED_HEADERS = (
     "x-inference-time",
     "accept-encoding",
     "allow",
+    "x-amzn-errortype",
+    "x-amzn-requestid",
 )
 """Headers of our responses that scripts may read, beside those that browsers always show."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from rerank_service.encoding.object_text import object_text
+from rerank_service.encoding.object_text import check_rank_fields, object_text
 from rerank_service.errors import InvalidRequest
 from rerank_service.json_types import json_type
 from rerank_service.ranking.document import Document, Reader, SentDocument
@@ -17,6 +17,12 @@ class JsonReader(Reader):
     """Reads documents that are strings or objects."""
 
     def __init__(self, rank_fields: Sequence[str] = ()) -> None:
+        """`rank_fields` selects and orders the fields of objects.
+
+        Raises:
+            InvalidRequest: there are too many of them.
+        """
+        check_rank_fields(rank_fields)
         self._rank_fields = rank_fields
 
     def chars(self, raw: Any) -> int:

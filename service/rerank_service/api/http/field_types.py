@@ -36,6 +36,9 @@ Text = Annotated[
 ]
 """A string, or `{"text": string}`."""
 
+Strings = Annotated[list[str], Field(fail_fast=True)]
+"""A list of strings. Its check ends at the first wrong item: a body may have a million of them."""
+
 Flag = Annotated[bool | None, BeforeValidator(_word_as_bool)]
 """A boolean, or the string "true" or "false" in upper or lower case: RAGFlow sends the string "true"."""
 

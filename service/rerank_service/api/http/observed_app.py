@@ -76,7 +76,7 @@ class ObservedApp:
             method=excerpt(scope["method"]),
             call=excerpt(scope["path"]),
             status=_UNSENT,
-            client=observing.proxies.client(http_peer(scope["client"]), headers),
+            client=observing.proxies.client(http_peer(scope["client"]), headers.items),
             scheme=scope.get("scheme", "http"),
             headers=headers.items,
             keep_texts=observing.keep_texts,

@@ -135,6 +135,21 @@ async def test_body_after_the_response_is_ended(edges: Served, drip: bytes) -> N
     assert response.startswith(b"HTTP/1.1 404")
 
 
+async def test_connection_whose_body_ends_after_the_response_is_idle(edges: Served) -> None:
+    """It has the time of an idle connection, not that of a slow body or of a slow header."""
+    head = _HEAD.replace(b"/v2/rerank", b"/no/such/path").replace(b"100000", b"2")
+    async with _serving(edges, header=_SHORT, progress=_SHORT, idle_timeout=_LONG) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(head + b"{")
+        response = await reader.readuntil(b"\r\n\r\n")
+        assert response.startswith(b"HTTP/1.1 404")
+        writer.write(b"}")
+        await asyncio.sleep(2 * _SHORT)
+        writer.write(_LIVE)
+        assert b"HTTP/1.1 200" in await reader.readuntil(b"HTTP/1.1 200")
+        writer.close()
+
+
 async def test_reader_that_does_not_read_is_ended(edges: Served) -> None:
     """Pipelined requests fill the buffers of the kernel, and then the server waits. A reset frees its memory."""
     async with _serving(edges, progress=_SHORT, idle_timeout=_LONG) as edge:

@@ -115,6 +115,7 @@ async def test_options_of_health_checks_stays(core: Running) -> None:
         ("/v2/rerank", {**BODY, "query": "1 " * 30, "max_tokens_per_query": 2}),
         ("/rerank", {"query": "0", "texts": ["1"]}),
         ("/v2/rerank", {**BODY, "query": ""}),
+        ("/rerank", {"queries": [], "sources": []}),
         ("/v2/rerank", {"query": "0", "documents": [str(n) for n in range(400)]}),
     ],
 )

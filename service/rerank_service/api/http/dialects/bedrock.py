@@ -131,7 +131,7 @@ class BedrockConfiguration(BaseModel):
 class BedrockBody(JsonBody):
     """A request of Bedrock."""
 
-    queries: list[BedrockQuery] = Field(json_schema_extra={"minItems": 1, "maxItems": 1})
+    queries: list[BedrockQuery] = Field(fail_fast=True, json_schema_extra={"minItems": 1, "maxItems": 1})
     """The query."""
     sources: Annotated[list[Any], WithJsonSchema(_SOURCES)]
     """The documents: texts, or objects whose fields are ranked in their order."""

@@ -15,7 +15,7 @@ from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
-from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, only
+from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, Strings, only
 from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.api.http.pairs import PairReader, check_pairs
 from rerank_service.errors import RequestError
@@ -28,11 +28,9 @@ _EXAMPLE: Body = {"queries": ["capital of France"], "documents": ["Rome is in It
 class DeepInfraBody(JsonBody):
     """A request of DeepInfra."""
 
-    queries: Annotated[
-        list[str], WithJsonSchema({"type": "array", "items": QUERY_SCHEMA, "minItems": 1, "maxItems": 1})
-    ]
+    queries: Annotated[Strings, WithJsonSchema({"type": "array", "items": QUERY_SCHEMA, "minItems": 1, "maxItems": 1})]
     """The query, or one query per document. A query must not be empty."""
-    documents: Annotated[list[str], WithJsonSchema(TEXTS_SCHEMA)]
+    documents: Annotated[Strings, WithJsonSchema(TEXTS_SCHEMA)]
     """The documents."""
     instruction: str | None = None
     """Replaces the model's own instruction. An error if the model's template has no place for an instruction."""

@@ -14,7 +14,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.dialects.paths import RERANKING_PATHS
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
-from rerank_service.api.http.field_types import Documents, Flag, Limit, Text, only, ranked_by_fields
+from rerank_service.api.http.field_types import Documents, Flag, Limit, Strings, Text, only, ranked_by_fields
 from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.errors import RequestError
@@ -35,7 +35,7 @@ class MixedbreadBody(JsonBody):
     """The documents: strings, or objects whose fields are ranked in their order."""
     top_k: Limit | None = None
     """Maximum number of results. Default, and 0: all."""
-    rank_fields: list[str] | None = None
+    rank_fields: Strings | None = None
     """The fields of objects that are ranked, in this order. Default, and if empty: all fields."""
     return_input: Flag = None
     """If true, each result contains its document. Default: false."""

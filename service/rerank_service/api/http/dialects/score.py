@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
+from rerank_service.api.http.field_types import Strings
 from rerank_service.api.http.openapi_tags import SERVERS
 from rerank_service.api.http.pairs import PairReader, check_pairs
 from rerank_service.api.http.usage import Usage, usage
@@ -36,7 +37,7 @@ def _as_list(value: Any) -> Any:
 
 
 Side = Annotated[
-    list[str] | None,
+    Strings | None,
     BeforeValidator(_as_list),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}),
 ]

@@ -16,7 +16,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
 from rerank_service.api.http.errors import STATUSES
-from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, Flag
+from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, Flag, Strings
 from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.tei_metadata import cost_headers, dtype
 from rerank_service.api.text_reader import TextReader
@@ -46,7 +46,7 @@ class TeiBody(JsonBody):
 
     query: Annotated[str, WithJsonSchema(QUERY_SCHEMA)]
     """The query. Must not be empty."""
-    texts: Annotated[list[str], WithJsonSchema(TEXTS_SCHEMA)]
+    texts: Annotated[Strings, WithJsonSchema(TEXTS_SCHEMA)]
     """The texts that are ranked."""
     truncate: Flag = None
     """If true, a text that exceeds the model's token limit is cut. If false, it is an error. Default: true."""

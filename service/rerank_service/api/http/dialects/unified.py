@@ -17,7 +17,17 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS, RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
-from rerank_service.api.http.field_types import Documents, EmptyObject, Flag, Limit, Size, Text, only, ranked_by_fields
+from rerank_service.api.http.field_types import (
+    Documents,
+    EmptyObject,
+    Flag,
+    Limit,
+    Size,
+    Strings,
+    Text,
+    only,
+    ranked_by_fields,
+)
 from rerank_service.api.http.highlight_fields import HighlightFields, HighlightSpan, RelevantSpan
 from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.http.usage import Usage, usage
@@ -54,7 +64,7 @@ class UnifiedBody(VllmFields, HighlightFields):  # type: ignore[no-redef]  # pyd
     """Voyage's name of `top_n`. A `top_n` above 0 overrides it."""
     return_documents: Flag = None
     """If true, each result contains its document. Default: false."""
-    rank_fields: list[str] | None = None
+    rank_fields: Strings | None = None
     """The fields of objects that are ranked, in this order. Default, and if empty: all fields."""
     max_tokens_per_doc: Limit | None = None
     """Maximum number of tokens per document. A longer document is cut. Default, and 0: 4,096 on Cohere's v2 paths, else

@@ -120,6 +120,7 @@ async function json(response) {
     return await response.json();
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
+    if (!(error instanceof SyntaxError)) throw new CallFailed("The connection ended before the whole response had arrived. Try again.");
     throw new CallFailed("The response is not JSON. Is a rerank server behind this address?", { status: response.status });
   }
 }

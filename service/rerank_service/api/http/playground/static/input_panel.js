@@ -129,6 +129,7 @@ export class InputPanel {
    */
   checked() {
     const query = this.query.value;
+    if (this.parsed) showFieldError(this.documents, "");
     showFieldError(this.query, query.trim() ? "" : "Write a query.");
     if (!query.trim()) this.query.focus();
     else if (!this.parsed) this.documents.focus();

@@ -30,6 +30,8 @@ class Page {
     this.models = [];
     /** @type {Column[]} */
     this.columns = [];
+    /** Number of edits of the input: an answer to an earlier input is old when it arrives. */
+    this.edits = 0;
     this.code = new CodePanel(byId("code"), {
       grpc: `${location.hostname}:${grpcPort}`,
       columns: () => this.shown.length,
@@ -52,7 +54,8 @@ class Page {
     byId("show-key").addEventListener("click", () => this.askForKey(""));
     byId("view").addEventListener("change", () => (this.arrange(), void this.rank()));
     this.key.addEventListener("change", () => this.useKey());
-    listenToKeys({ query: this.input.query, key: this.key, running: () => this.running !== null, rank: () => void this.rank(), useKey: () => this.useKey(), cancel: () => this.cancel() });
+    listenToKeys({ query: this.input.query, key: this.key, running: () => this.running !== null, rank: () => this.rankTyped(), useKey: () => this.useKey(), cancel: () => this.cancel() });
+    document.querySelector(".skip")?.addEventListener("click", (event) => (event.preventDefault(), byId("results").focus())); // the fragment has the state
     window.addEventListener("hashchange", () => this.fromLink());
     lightTogether(byId("columns"));
     byId("key-field").hidden = !this.key.value;
@@ -123,8 +126,15 @@ class Page {
   }
 
   edited() {
+    this.edits += 1;
     this.columns.forEach((column) => column.stale(true));
     this.code.renderSoon();
+  }
+
+  /** Rank by a key. A setting that is being edited has reported no change yet. */
+  rankTyped() {
+    this.columns.forEach(({ form }) => form.commit());
+    void this.rank();
   }
 
   async rank() {
@@ -155,12 +165,13 @@ class Page {
    * @param {AbortSignal} signal
    */
   async rankColumn(column, input, signal) {
+    const { edits } = this;
     column.busy();
     try {
       const answer = await rank(requestBody({ ...input, settings: this.settingsOf(column) }), { key: this.key.value, signal });
       if (signal.aborted) return "";
       column.show(answer, input.documents, this.view.get() === "order");
-      column.stale(false);
+      column.stale(this.edits !== edits);
       return sentence(column, answer, this.shown.length > 1);
     } catch (error) {
       if (signal.aborted) return "";
@@ -229,13 +240,16 @@ class Page {
   }
 
   async loadModels() {
+    const key = this.usedKey;
     try {
-      this.models = await listModels(this.key.value);
+      const models = await listModels(this.key.value);
+      if (key !== this.usedKey) return; // of an earlier key
+      this.models = models;
       this.columns.forEach((column) => column.form.offer(this.models));
       this.code.render();
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
-      if (placeOf(error) === KEY) this.askForKey(error.message);
+      if (key === this.usedKey && placeOf(error) === KEY) this.askForKey(error.message);
     }
   }
 

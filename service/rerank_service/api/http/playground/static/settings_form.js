@@ -60,6 +60,7 @@ export class SettingsForm {
    * @param {import("./api.js").Model[]} models
    */
   offer(models) {
+    this.commit();
     this.models = models;
     const [first] = models;
     const names = [["", first ? `${first.id} (default)` : "default"], ...models.slice(1).map(({ id, ready }) => [id, ready ? id : `${id} (not loaded)`])];
@@ -85,6 +86,11 @@ export class SettingsForm {
     this.highlights.value = String(settings.highlights || "");
     this.scaleMinimum();
     this.adapt();
+  }
+
+  /** Read a setting that is being edited: its change event comes later. */
+  commit() {
+    if (this.element.contains(document.activeElement)) this.read();
   }
 
   read() {

@@ -40,7 +40,7 @@ function counted(fields) {
 
 /** @param {string} text */
 function separatorOf(text) {
-  const first = text.split(/\r?\n/, 1)[0].replace(/"[^"]*"/g, "");
+  const first = text.replace(/^\uFEFF?[\r\n]*/, "").split(/\r?\n/, 1)[0].replace(/"[^"]*"/g, "");
   const count = (/** @type {string} */ mark) => first.split(mark).length - 1;
   return [",", ";", "\t"].reduce((best, mark) => (count(mark) > count(best) ? mark : best), ",");
 }
