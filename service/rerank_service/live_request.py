@@ -151,7 +151,8 @@ class LiveRequest:
         self.ticket.reduce(estimated - sum(limits.padded(len(keyed.pair)) for keyed in unscored))
 
     async def record(self, scored: Scored) -> None:
-        """Record the logits of pairs, also for their duplicates, and pass new results to `on_scores`."""
+        """Record the logits of pairs, also for their duplicates, and pass new results to `on_scores`: not after the
+        cutoff, when the ranking follows at once."""
         self.count(scored)
         finished: list[int] = []
         for index, window, logit in zip(scored.indexes, scored.windows, scored.logits, strict=True):
@@ -160,7 +161,7 @@ class LiveRequest:
                 for duplicate in self._duplicates.pop_waiting(index):
                     self.board.copy_score(duplicate, index)
                     finished.append(duplicate)
-        if self.on_scores is not None and finished:
+        if self.on_scores is not None and finished and not self._submissions[-1].has_ended_early:
             await self.on_scores(self.board.results(finished))
 
     def count(self, scored: Scored) -> None:

@@ -65,7 +65,8 @@ class LanePool:
         self._shares: LaneShares[Membership] = LaneShares()
         self._threads: dict[int, threading.Thread] = {}
         self._batches = count(1)
-        self._running: dict[int, int] = {}
+        self._running: dict[int, tuple[int, Membership]] = {}
+        """The lanes that run a batch, each with a number that no other batch has, and the member."""
         self._named: dict[str, Share] = {}
 
     def share(self, name: str, weight: float = 1.0) -> "Share":
@@ -115,7 +116,7 @@ class LanePool:
             self._shares.remove(membership)
             self._changed.notify_all()
             ended = [] if len(self._shares) else list(self._threads.values())
-        for thread in ended:  # no batch runs, so they end at once
+        for thread in ended:  # no batch runs on them, so they end at once
             thread.join()
 
     def _lane(self, number: int) -> None:
@@ -146,7 +147,7 @@ class LanePool:
         with self._changed:
             while number < self._shares.lanes:
                 if (turn := self._shares.start(Membership.is_ready)) is not None:
-                    self._running[number] = next(self._batches)
+                    self._running[number] = next(self._batches), turn.member
                     return turn
                 self._changed.wait()
             del self._threads[number]
@@ -156,7 +157,7 @@ class LanePool:
         with self._changed:
             del self._running[number]
             self._shares.end(turn, seconds, now)
-            turn.member.report(running=turn.seat.running)
+            turn.member.report(running=self._runs(turn.member))
             if self._shares.is_mixed:
                 self._changed.notify_all()
 
@@ -167,18 +168,27 @@ class LanePool:
             self._threads.pop(number, None)
             for membership in self._shares.members():
                 membership.error = membership.error or failed
-                membership.report(running=self._shares.running(membership))
+                membership.report(running=self._runs(membership))
+
+    def _runs(self, membership: "Membership") -> int:
+        """Return how many batches of a member run on lanes that have not failed. Called under the lock."""
+        return sum(each is membership and lane in self._threads for lane, (_, each) in self._running.items())
+
+    def is_running(self, membership: "Membership") -> bool:
+        """Return True if a batch of a member runs on a lane that has not failed. Thread-safe."""
+        with self._changed:
+            return self._runs(membership) > 0
 
     def running(self) -> dict[int, int]:
         """Return the lanes that run a batch, each with a number that no other batch of this pool has. Thread-safe."""
         with self._changed:
-            return dict(self._running)
+            return {lane: batch for lane, (batch, _) in self._running.items()}
 
     def wake(self, membership: "Membership") -> None:
         """Let the lanes see that a member has work, or has none any more."""
         with self._changed:
             self._changed.notify_all()
-            membership.report(running=self._shares.running(membership))
+            membership.report(running=self._runs(membership))
 
     def fraction(self, share: "Share") -> float:
         """Return the part of the pool that a share can get, if the others go on as lately."""
@@ -275,8 +285,9 @@ class Membership:
             raise self.error
 
     async def idle(self) -> None:
-        """Wait until no batch runs. Call `close` before."""
+        """Wait until no batch runs on a lane that has not failed. Call `close` before."""
         self.error = None
-        self._ended.clear()
-        self._pool.wake(self)
-        await self._ended.wait()
+        while self._pool.is_running(self):
+            self._ended.clear()  # a report from before only leads to another look
+            await self._ended.wait()
+            self.error = None

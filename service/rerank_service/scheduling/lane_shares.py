@@ -113,10 +113,6 @@ class LaneShares(Generic[Member]):
         """Remove a member of which no batch runs."""
         del self._seats[member]
 
-    def running(self, member: Member) -> int:
-        """Return how many batches of a member run."""
-        return self._seats[member].running
-
     def has_others(self, share: ShareAccount) -> bool:
         """Return True if another share has a member."""
         return any(seat.share is not share for seat in self._seats.values())

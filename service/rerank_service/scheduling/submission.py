@@ -129,9 +129,14 @@ class Submission:
         self._has_room.set()
 
     def end_early(self) -> None:
-        """End the iteration after the parts that are scored by now."""
+        """End the iteration after the parts that are scored by now. Later ones are dropped."""
         self._ended_early = True
         self._changed.set()
+
+    @property
+    def has_ended_early(self) -> bool:
+        """True after `end_early`."""
+        return self._ended_early
 
     @property
     def is_complete(self) -> bool:
@@ -140,6 +145,8 @@ class Submission:
 
     def deliver(self, part: Scored) -> None:
         """Accept the logits of some pairs from the scheduler."""
+        if self._ended_early:
+            return
         self._scored.append(part)
         self._changed.set()
 

@@ -194,6 +194,26 @@ async def test_an_error_in_a_lane_ends_its_model_only() -> None:
         assert lane_threads() >= 1
 
 
+async def test_requests_get_the_error_of_a_lane_while_another_lane_runs_a_batch() -> None:
+    """The end of the scheduler waits for that batch, without blocking the event loop. One that hangs does not count."""
+    score = HeldScore(lengths)
+    score.hold()
+    pool, member = LanePool(), scheduler(score, lanes=2)
+    ended = asyncio.create_task(member.run(pool.share("")))
+    request = asyncio.create_task(rank(member, [3] * 8))
+    await score.started()
+    await score.started()
+    pool.fail(0, LaneFailed("lane 0 hangs"))
+    with pytest.raises(NotReady):
+        await request
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not ended.done()
+    score.release()
+    with pytest.raises(LaneFailed, match="lane 0 hangs"):
+        await ended
+
+
 async def test_an_error_that_is_no_exception_ends_its_model_only() -> None:
     """Native code may raise one. Without care it ends the thread, and requests wait for it."""
 

@@ -19,6 +19,7 @@ from rerank_service.ranking.results import Missing, RankedDocument
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import MAX_RESERVED_SHARE, ROUND_TRIP_SECONDS, Cutoff, reserved_seconds
 from rerank_service.scheduling.score_cache import ScoreCache
+from rerank_service.scheduling.submission import Submission
 from support.limits import request_limits
 from support.running import Running, running
 from support.small import NAN
@@ -85,6 +86,43 @@ async def test_partial_ranking_lists_unscored_documents(core: Running) -> None:
     assert ranking.missing == Missing([range(2, 5)], 5)
     assert (ranking.usage.pairs, ranking.usage.document_tokens, ranking.usage.query_tokens) == (2, 3, 1)
     assert core.idle()
+
+
+async def test_parts_after_the_cutoff_are_dropped() -> None:
+    """Lanes may score faster than a slow reader of partial scores takes the parts: the iteration must end."""
+    submission = Submission(lambda *_: None, lambda: 0.0, room=9)
+    submission.add_known([0], [1.0])
+    submission.end_early()
+    submission.add_known([1], [2.0])
+    assert [list(part.indexes) async for part in submission] == [[0]]
+    assert not submission.is_complete
+
+
+async def test_partial_scores_end_at_the_cutoff(core: Running) -> None:
+    """The ranking has the same scores, and must not wait for a slow reader of the others."""
+    cutoff, begun, read = _cutoff(), asyncio.Event(), asyncio.Event()
+    passed: list[int] = []
+
+    async def take_slowly(results: Iterator[RankedDocument]) -> None:
+        passed.extend(result.index for result in results)
+        begun.set()
+        await read.wait()
+
+    async def chunks() -> AsyncIterator[Sequence[Document]]:
+        yield _documents("1")
+        await begun.wait()
+        yield _documents("2")
+        yield _documents("3")
+        await _never()
+
+    stream = asyncio.create_task(core.rank_stream(REQUEST, chunks(), take_slowly, cutoff))
+    while core.model.scheduler.work.totals().pairs < 3:
+        await asyncio.sleep(0.001)
+    cutoff.trigger()
+    read.set()
+    ranking = await stream
+    assert passed == [0]
+    assert 0 in [result.index for result in ranking]
 
 
 async def test_duplicates_of_scored_documents_are_scored(core: Running) -> None:
