@@ -111,6 +111,13 @@ class CatalogWatch:
         if not settled or (seen == self._applied and not self._problem):
             return
         before, self._applied = self._applied, seen
+        try:
+            await self._apply(before, seen)
+        except Exception:
+            self._applied = Seen(seen.catalog, before.models)  # the next look applies the changes of folders again
+            raise
+
+    async def _apply(self, before: Seen, seen: Seen) -> None:
         if self._problem or seen.catalog != before.catalog:
             await self._change_catalog()
         for managed in self._manager.models:

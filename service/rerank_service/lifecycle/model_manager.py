@@ -120,8 +120,8 @@ class ModelManager:
             raise InCatalog(
                 f"model {excerpt(name)!r} is one of the server's settings ({managed.wanted.place}): remove it there"
             )
-        if managed.registered.state is ModelState.UNLOADED:
-            self._forget(managed)
+        if managed.registered.state is ModelState.UNLOADED and managed.operation is None:
+            self._forget_in_state(managed, ModelState.UNLOADED)
             return
         outcome = self.operations.unload(managed, "removed by an operator")
         outcome.add_done_callback(lambda _: self._forget_in_state(managed, ModelState.UNLOADED))
@@ -170,6 +170,8 @@ class ModelManager:
             return True
         info = await described(managed.entry)
         await self.operations.settled(managed)
+        if self._models.get(name) is not managed:
+            return True  # removed meanwhile
         managed.retry_at = 0.0
         if managed.registered.model is not None or not managed.on_demand:
             return await error_of(self.operations.load(managed, managed.wanted)) is None
@@ -213,11 +215,8 @@ class ModelManager:
 
     def _forget_in_state(self, managed: ManagedModel, state: ModelState) -> None:
         """Forget a model at the end of an operation, if it has this state and did not come into the catalog."""
-        if managed.registered.state is state and not managed.in_catalog:
-            self._forget(managed)
-
-    def _forget(self, managed: ManagedModel) -> None:
-        if self._models.get(managed.name) is managed:
+        forgets = managed.operation is None and managed.registered.state is state and not managed.in_catalog
+        if forgets and self._models.get(managed.name) is managed:
             self._models.remove(managed)
             self._capacity.forget(managed.name)
 
@@ -236,6 +235,8 @@ class ModelManager:
         """Apply a new or changed entry, and load the model if that is needed. Return False if the load failed."""
         info = await described(entry)
         await self.operations.settled(managed)
+        if self._models.get(managed.name) is not managed:
+            return True  # another change of the catalog has removed it meanwhile
         self.operations.disarm_idle_timer(managed)  # its time may have changed
         managed.wanted = entry
         self._apply(managed, entry)

@@ -195,7 +195,7 @@ class ModelOperations:
         return task
 
     async def _load(self, managed: ManagedModel, entry: ModelEntry) -> Exception | None:
-        registered = managed.registered
+        registered, wanted = managed.registered, managed.wanted
         if registered.model is None:
             registered.change_state(ModelState.LOADING)
         same = managed.digest if managed.runs_as(entry) else ""
@@ -204,8 +204,9 @@ class ModelOperations:
         except Exception as error:  # noqa: BLE001 - the version that serves continues
             self._failed(managed, entry, error)
             return error
-        managed.entry = managed.wanted = entry
-        managed.retry_at = 0.0
+        managed.entry, managed.retry_at = entry, 0.0
+        if managed.wanted is wanted:  # else the catalog has another entry since
+            managed.wanted = entry
         if version is None:
             registered.change_state(ModelState.READY)
         else:

@@ -146,6 +146,24 @@ async def test_a_folder_that_is_complete_later(store: FakeStore, tmp_path: Path)
         assert server.states() == {"one": "ready", "two": "ready"}
 
 
+async def test_a_new_version_while_the_catalog_is_wrong(store: FakeStore, tmp_path: Path) -> None:
+    """It is loaded when the catalog is right again: another bundle is being copied meanwhile."""
+    one = write_small_model(tmp_path / "one").folder
+    entries, seen = read_and_look(partial(read_catalog, tmp_path), tmp_path)
+    async with managed(store, *entries) as server:
+        watch = CatalogWatch(server.manager, partial(read_catalog, tmp_path), entries, tmp_path, seen)
+        store.versions["one"] = 2
+        os.utime(one / "config.json", ns=(1, 1))
+        (tmp_path / "two").mkdir()
+        await _settle(watch)
+        assert await server.rank("one") == 1
+        assert not watch.up_to_date
+        write_small_model(tmp_path / "two")
+        await _settle(watch)
+        assert server.states() == {"one": "ready", "two": "ready"}
+        assert await server.rank("one") == 2
+
+
 async def test_changes_while_models_are_loading(store: FakeStore, tmp_path: Path) -> None:
     """Changes during the start, and of a new bundle during its first load, are not missed."""
     for name in ("one", "two"):

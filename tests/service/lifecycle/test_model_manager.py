@@ -328,6 +328,40 @@ async def test_an_operator_removes_an_added_model(store: FakeStore) -> None:
         assert server.states() == {"a": "ready"}
 
 
+async def test_a_new_version_of_a_model_that_is_being_removed_is_not_loaded(store: FakeStore) -> None:
+    """The watch of the folders sees new files while the last request of the model runs."""
+    async with managed(store, entry("a")) as server:
+        await server.manager.load("new", Path("/bundles/new"))
+        held = store.scores.pop("new")
+        held.hold()
+        accepted = asyncio.create_task(server.rank("new"))
+        await held.started()
+        removing = asyncio.create_task(server.manager.remove("new"))
+        await asyncio.sleep(0)
+        store.versions["new"] = 2
+        refreshing = asyncio.create_task(server.manager.refresh("new"))
+        await asyncio.sleep(0)
+        held.release()
+        del held
+        assert await accepted == 1
+        await removing
+        assert await refreshing
+        assert store.loads == ["a", "new"]
+        assert server.states() == {"a": "ready"}
+
+
+async def test_a_load_that_begins_now_prevents_a_removal(store: FakeStore) -> None:
+    """The model is still unloaded when the removal looks."""
+    async with managed(store, entry("a")) as server:
+        await server.manager.load("new", Path("/bundles/new"))
+        await server.manager.unload("new")
+        loading = asyncio.ensure_future(server.manager.load("new"))
+        removing = asyncio.ensure_future(server.manager.remove("new"))
+        outcomes = await asyncio.gather(loading, removing, return_exceptions=True)
+        assert sum(isinstance(outcome, Exception) for outcome in outcomes) == 1
+        assert set(server.states()) - {"a"} == ({"new"} if isinstance(outcomes[1], Exception) else set())
+
+
 async def test_models_of_the_catalog_are_not_removed(store: FakeStore) -> None:
     """Also not with a version that an operator has loaded, nor if the catalog gets the model meanwhile."""
     a, new = entry("a"), entry("new")
