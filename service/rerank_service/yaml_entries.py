@@ -1,5 +1,6 @@
 """A YAML or JSON file with a list of entries: its values, and the lines of entries and fields."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ import yaml
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The fast loader, if PyYAML has it. Requests wait while a changed file is read."""
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""The escape of a half of a character beyond 16 bits. JSON has it, YAML has not."""
 _MAX_DEPTH = 100
 
 _Lines = Sequence[tuple[int, Sequence[tuple[str, int]]]]
@@ -54,8 +57,9 @@ def read_entries(content: bytes) -> Entries:
     except orjson.JSONDecodeError:
         lines, values = _yaml(content, with_values=True)
     else:
-        # YAML has all of JSON but tabs. Valid JSON has them between its tokens only.
-        lines, _ = _yaml(content.replace(b"\t", b" "), with_values=False)
+        # YAML has all of JSON but tabs, which valid JSON has between its tokens only, and escapes of surrogates
+        text = _SURROGATE.sub(rb"\\u003f", content.replace(b"\t", b" "))
+        lines, _ = _yaml(text, with_values=False)
     return Entries(values, lines)
 
 

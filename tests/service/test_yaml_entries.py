@@ -22,6 +22,13 @@ def test_merged_fields_are_not_duplicates() -> None:
     assert [content.line(1, field) for field in ("name", "weight", None)] == [6, 5, 5]
 
 
+def test_json_may_escape_characters_beyond_16_bits() -> None:
+    """Python's json writes them so. YAML has no such escapes."""
+    content = read_entries(b'[{"a": 1},\n {"aliases": ["\\ud842\\udfb7"], "name": "b"}]')
+    assert content.values == [{"a": 1}, {"aliases": ["\U00020bb7"], "name": "b"}]
+    assert content.line(1, "name") == 2
+
+
 @pytest.mark.parametrize("content", [b'[{"name": 1,\n\t"name": 2}]', b"- name: 1\n  name: 2"])
 def test_fields_that_are_there_twice_are_found(content: bytes) -> None:
     """In JSON and in YAML, which would use the last one."""

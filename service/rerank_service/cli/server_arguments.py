@@ -101,7 +101,7 @@ def chosen_server(arguments: argparse.Namespace) -> ChosenServer:
         raise SettingsInvalid(
             "RERANK_GRPC_PORT is 0, so the system chose the port: set --server or RERANK_SERVER to the address"
         )
-    tls = _client_tls(arguments) if settings.tls_cert or arguments.tls_ca else None
+    tls = _client_tls(arguments) if settings.tls_cert or _asks_for_tls(arguments) else None
     address = ServerAddress("grpc", client_target(host, settings.grpc_port), tls)
     return ChosenServer(address, "RERANK_HOST, RERANK_GRPC_PORT")
 
@@ -124,7 +124,7 @@ def admin_server(arguments: argparse.Namespace) -> ChosenServer:
             f"--server is unset, and RERANK_ADMIN_PORT is {value}: give the address of the server's --admin-port, such "
             "as --server 127.0.0.1:50052"
         )
-    tls = _client_tls(arguments) if settings.tls_cert or arguments.tls_ca else None
+    tls = _client_tls(arguments) if settings.tls_cert or _asks_for_tls(arguments) else None
     address = ServerAddress("grpc", client_target(settings.admin_host[0], settings.admin_port), tls)
     return ChosenServer(address, "RERANK_ADMIN_HOST, RERANK_ADMIN_PORT")
 
@@ -135,12 +135,17 @@ def _with_tls(arguments: argparse.Namespace, text: str, source: str) -> ServerAd
     Unix sockets have no TLS.
     """
     address = server_address(text, source=source)
-    plain = text.startswith(("grpc://", "http://", "unix"))
+    plain = text.startswith(("grpc://", "http://", "unix:", "unix-abstract:"))
     if plain and (flag := next((f"--tls-{name}" for name in _TLS if getattr(arguments, f"tls_{name}")), None)):
         raise SettingsInvalid(f"{source} is {text}, without TLS, and {flag} is set: give grpcs:// or https://")
-    if plain or (address.tls is None and not (arguments.tls_ca or os.environ.get(_TLS["ca"]))):
+    if plain or (address.tls is None and not _asks_for_tls(arguments)):
         return address
     return replace(address, tls=_client_tls(arguments))
+
+
+def _asks_for_tls(arguments: argparse.Namespace) -> bool:
+    """Return True if --tls-ca or its variable is set: an address without scheme uses TLS then."""
+    return bool(arguments.tls_ca or os.environ.get(_TLS["ca"]))
 
 
 def _client_tls(arguments: argparse.Namespace) -> ClientTls:

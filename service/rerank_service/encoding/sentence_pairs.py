@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rerank_service.encoding.piece_reading import NO_LIMIT
 from rerank_service.encoding.preparer import Preparer
 from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.sentences import nearest_spans, sentence_spans
@@ -70,11 +71,11 @@ def _fitting(preparer: Preparer, text: str, spans: Sequence[Span]) -> Iterator[t
         if not pair.truncated:
             yield (start, end), pair
             continue
-        parts = preparer.tokenizer.encode_windows(query, sentence, _plan_of_parts(preparer.plan, len(sentence)))
+        parts = preparer.tokenizer.encode_windows(query, sentence, _plan_of_parts(preparer.plan))
         for (first, last), part in zip(parts.spans, parts.windows, strict=True):
             yield (start + first, start + last), part
 
 
-def _plan_of_parts(plan: ReadingPlan, most: int) -> ReadingPlan:
-    """Return the plan for the parts of a sentence with at most `most` tokens: all of them, without an overlap."""
-    return replace(plan, max_tokens=max(1, most), max_windows=None, overlap=0, cut_side=CutSide.RIGHT)
+def _plan_of_parts(plan: ReadingPlan) -> ReadingPlan:
+    """Return the plan for the parts of a sentence: all of them, without an overlap."""
+    return replace(plan, max_tokens=NO_LIMIT, max_windows=None, overlap=0, cut_side=CutSide.RIGHT)

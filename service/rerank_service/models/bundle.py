@@ -14,9 +14,10 @@ itself, *.md, hidden files, and files of the system, such as the ..data of a Kub
 """
 
 import hashlib
+import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from rerank_service.models.hub_folder import read_hub_folder
 from rerank_service.models.hub_graph import complete_manifest
 from rerank_service.models.manifest import Manifest
 from rerank_service.models.manifest_file import read_manifest, write_manifest_file
+from rerank_service.models.variants.weight_check import graph_files
 from rerank_service.rust_panics import RustPanic, panics_as_errors
 
 NOT_VERIFIED = "not verified"
@@ -121,6 +123,7 @@ def _open(folder: Path) -> Bundle:
         bundle = Bundle(folder, manifest, _versions(folder / name for name in manifest.files))
         _check_all_are_listed(bundle)
         _check_digests(bundle)
+        _check_weights_are_listed(bundle)
         _check_verdict(bundle)
         _check_template(bundle)
         _check_token_limit(bundle)
@@ -132,7 +135,19 @@ def _open(folder: Path) -> Bundle:
     for required in (bundle.graph, bundle.tokenizer):
         if not required.is_file():
             raise BundleInvalid(f"{folder} has no {required.relative_to(bundle.folder)}")
-    return bundle
+    return bundle if bundle.manifest.files else _with_used_files(bundle)
+
+
+def _with_used_files(bundle: Bundle) -> Bundle:
+    """Return a hub folder with the versions of the files that the model consists of. Others, such as a log, may change
+    at any time."""
+    weights = {path.absolute() for path in graph_files(bundle.graph)}
+    used = {
+        path: version
+        for path, version in bundle.versions.items()
+        if path.absolute() in weights or path.suffix == ".json"
+    }
+    return replace(bundle, versions=used)
 
 
 def _versions(paths: Iterable[Path]) -> dict[Path, FileVersion]:
@@ -198,6 +213,27 @@ def _check_all_are_listed(bundle: Bundle) -> None:
         raise BundleInvalid(
             f"{bundle.folder / unlisted[0]} is not in {MANIFEST}, so it cannot be verified: remove it, {AGAIN}"
         )
+
+
+def _check_weights_are_listed(bundle: Bundle) -> None:
+    """Check that no graph has weights in a file that a manifest need not list, such as a hidden one."""
+    listed = bundle.manifest.files
+    found = (path for path in bundle.folder.rglob("*") if path.is_file())
+    unlisted = [path.name for path in found if path.relative_to(bundle.folder).as_posix() not in listed]
+    for graph in {bundle.folder / variant.file for variant in bundle.manifest.variants}:
+        if not any(_occurs(name.encode(), graph) for name in unlisted):  # then it names none, and need not be parsed
+            continue
+        for name in (path.relative_to(bundle.folder).as_posix() for path in graph_files(graph)):
+            if name not in listed:
+                raise BundleInvalid(f"{graph} has weights in {name}, which {MANIFEST} does not list: {AGAIN}")
+
+
+def _occurs(content: bytes, file: Path) -> bool:
+    """Return whether a file contains these bytes."""
+    if not file.stat().st_size:
+        return False
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return mapped.find(content) >= 0
 
 
 def _check_digests(bundle: Bundle) -> None:

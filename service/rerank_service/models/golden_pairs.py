@@ -49,4 +49,4 @@ def write_golden_pairs(folder: Path, pairs: Sequence[GoldenPair]) -> None:
     """Write golden.json, before the manifest. Without pairs, write nothing."""
     if pairs:
         content = _GoldenFile(pairs=tuple(pairs)).model_dump_json(indent=2)
-        (folder / GOLDEN).write_text(content + "\n")
+        (folder / GOLDEN).write_text(content + "\n", "utf-8")

@@ -45,6 +45,23 @@ _MAX_BYTES = 2**31 - 1
 """Maximum size of an ONNX file: the limit of its format, protobuf."""
 
 
+def names_read(nodes: "Iterable[onnx.NodeProto]") -> set[str]:
+    """Return the names that nodes read, also in the branches of `If` and `Loop`."""
+    found: set[str] = set()
+    for node in nodes:
+        found.update(node.input)
+        found |= names_read_in_branches(node)
+    return found
+
+
+def names_read_in_branches(node: "onnx.NodeProto") -> set[str]:
+    """Return the names that the branches of a node read; they may be of the graph around them."""
+    found: set[str] = set()
+    for inner in inner_graphs(node):
+        found |= names_read(inner.node) | {output.name for output in inner.output}
+    return found
+
+
 def load_graph(path: Path) -> "onnx.ModelProto":
     """Return the graph in a file. Weights beside it are not read.
 

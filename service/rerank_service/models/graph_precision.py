@@ -66,7 +66,7 @@ def _node_bits(node: "onnx.NodeProto", types: dict[str, str]) -> int | None:
     if node.op_type in _BITS:
         stated = (attribute.i for attribute in node.attribute if attribute.name == "bits")
         return min(8, next(stated, _BITS[node.op_type]))
-    return min((BITS.get(types.get(name, ""), 8) for name in node.input if name), default=8)
+    return min((8, *(BITS.get(types.get(name, ""), 8) for name in node.input if name)))
 
 
 def _weight_types(model: "onnx.ModelProto") -> "list[tuple[str, str]]":

@@ -55,7 +55,7 @@ def _replace(path: Path, content: str) -> None:
     """Replace a file atomically. The name of the temporary file is hidden, so a manifest need not list it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(content)
+        temporary.write_text(content, "utf-8")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

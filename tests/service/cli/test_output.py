@@ -12,6 +12,8 @@ from rich.table import Table
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.cli.output.tables import model_table, ranking_table
+from rerank_service.cli.output.tuning import engines_table
+from rerank_service.models.tuning.record import TuningRecord
 from support.command_lines import CommandLine, Outcome, run_all
 from support.process import command, environment
 
@@ -41,6 +43,18 @@ def test_control_characters_in_documents_are_replaced() -> None:
     shown = _ranking("\x1b]0;title\x07", "\x1b[31mred\x1b[0m \x00 \x9b1m", "\ud800", model="\x1b[2J")
     assert not set(shown) & set(map(chr, (*range(10), *range(11, 32), *range(0x7F, 0xA0), 0xD800)))
     assert "\ufffd[31mred\ufffd[0m \ufffd \ufffd1m" in shown
+
+
+def test_speeds_of_engines_are_relative_to_the_base_engine() -> None:
+    """Not to another engine with fp32 that is faster."""
+    speeds = {("openvino", "int8"): 2000, ("openvino", "fp32"): 1200, ("cpu", "fp32"): 1000}
+    trials = [
+        {"provider": provider, "precision": precision, "tokens_per_second": speed, "verdict": ""}
+        for (provider, precision), speed in speeds.items()
+    ]
+    tuned = TuningRecord.model_validate({"form": "full", "provider": "openvino", "precision": "int8", "trials": trials})
+    rows = [[cell.strip() for cell in line.split("│")] for line in _shown(engines_table(tuned)).splitlines()]
+    assert [row[3] for row in rows if row[0] == "" and len(row) > 3] == ["2.00", "1.20", "1.00"]
 
 
 def test_truncated_document_is_marked() -> None:

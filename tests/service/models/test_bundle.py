@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.errors import BundleInvalid
@@ -206,6 +208,19 @@ def test_ignored_files_need_not_be_listed(folder: Path, name: str) -> None:
     _weights(folder, name)
     write_manifest(folder, _manifest(folder))
     assert name not in open_bundle(folder).manifest.files
+
+
+@pytest.mark.parametrize("name", [".weights", "weights.md", ".cache/weights"])
+def test_weights_in_an_ignored_file_are_rejected(folder: Path, name: str) -> None:
+    """Other weights could be put there, and the digest would stay the same."""
+    model = onnx.load(folder / "model.onnx")
+    for tensor in model.graph.initializer:  # only raw bytes can be external
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
+    (folder / name).parent.mkdir(exist_ok=True)
+    onnx.save_model(model, folder / "model.onnx", save_as_external_data=True, location=name, size_threshold=64)
+    write_manifest(folder, _manifest(folder))
+    with pytest.raises(BundleInvalid, match=rf"has weights in {name}, which manifest\.json does not list"):
+        open_bundle(folder)
 
 
 def test_kubernetes_volume_is_served(folder: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def _stored_as(kind: int, operator: str, *more: str) -> Edit:
             name, values = tensor.name, numpy_helper.to_array(tensor)
             if kind == TensorProto.INT4:
                 values = values.clip(0, 7)
-            numbers = values.astype(int) if kind in (TensorProto.INT8, TensorProto.INT4) else values
+            numbers = values.astype(int) if kind in (TensorProto.INT16, TensorProto.INT8, TensorProto.INT4) else values
             tensor.CopyFrom(helper.make_tensor(f"stored.{name}", kind, values.shape, numbers.tolist()))
             model.graph.node.insert(0, helper.make_node(operator, [f"stored.{name}", *more], [name], **attributes))
         model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "scale"))
@@ -49,11 +49,12 @@ def _stored_as(kind: int, operator: str, *more: str) -> Edit:
     [
         (_stored_as(TensorProto.INT8, "DequantizeLinear", "scale"), ("int8", "int8")),
         (_stored_as(TensorProto.INT4, "DequantizeLinear", "scale"), ("int4", "int4")),
+        (_stored_as(TensorProto.INT16, "DequantizeLinear", "scale"), ("int8", "int8")),
         (_stored_as(TensorProto.FLOAT16, "Cast"), ("fp32", "fp16")),
         (_stored_as(TensorProto.BFLOAT16, "Cast"), ("fp32", "bf16")),
         (lambda _: None, ("fp32", "fp32")),
     ],
-    ids=["int8", "int4", "fp16", "bf16", "fp32"],
+    ids=["int8", "int4", "int16", "fp16", "bf16", "fp32"],
 )
 def test_precision_is_that_of_the_graph(edit: Edit, expected: tuple[str, str], folder: Path, tmp_path: Path) -> None:
     """The bundle and the served model report it."""

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from rerank_service.engine.runtime import ort
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import open_bundle
+from rerank_service.models.variants.derive import identity
 from support.hub_folder import (
     DOCUMENTS,
     edit_graph,
@@ -224,6 +225,32 @@ def test_hub_folder_is_served(folder: Path) -> None:
     (folder / "onnx").mkdir()
     shutil.move(folder / "model.onnx", folder / "onnx" / "model.onnx")
     assert open_bundle(folder).graph == folder / "onnx" / "model.onnx"
+
+
+def test_only_files_of_the_model_count_as_changed(folder: Path) -> None:
+    """A log beside the graph grows. The graph, its weights and the configuration must stay."""
+    _with_weights_beside(folder)
+    log = folder / "onnx" / "server.log"
+    log.write_text("started\n")
+    bundle = open_bundle(folder / "onnx" / "model.onnx")
+    log.write_text("started\nserved\n")
+    bundle.check_unchanged()
+    for name in ("config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"):
+        bundle = open_bundle(folder / "onnx" / "model.onnx")
+        before = (folder / name).read_bytes()
+        (folder / name).write_bytes(before + b" ")
+        with pytest.raises(BundleInvalid, match="was changed while the model was loaded"):
+            bundle.check_unchanged()
+        (folder / name).write_bytes(before)
+
+
+def test_identity_covers_what_the_configuration_says(folder: Path) -> None:
+    """The sign of a score with two labels, for example. A finished part of `rerank batch` must not keep the old one."""
+    edit_graph(folder, with_labels(2))
+    write_json(folder / "config.json", id2label={"0": "irrelevant", "1": "relevant"})
+    before = identity(open_bundle(folder))
+    write_json(folder / "config.json", id2label={"0": "relevant", "1": "irrelevant"})
+    assert identity(open_bundle(folder)) != before
 
 
 def test_folder_without_a_model_is_rejected_with_the_next_step(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def _run(arguments: argparse.Namespace) -> int:
         check_output_folder(arguments.out)
     check_writable(arguments.json)
     arguments.model = model_folder(arguments.model)
+    picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(picture)
     bundle = open_bundle(arguments.model)
     labelled = _labelled(arguments)
     calibrated = calibrate(
@@ -90,11 +93,10 @@ def _run(arguments: argparse.Namespace) -> int:
     print_table(console, quality_table(calibrated))
     print_table(console, grades_table(calibrated))
     console.print(_save(arguments, bundle, calibrated), highlight=False, markup=False, soft_wrap=True)
-    picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
-    draw_reliability(calibrated, picture)
-    console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(calibration_report(calibrated), indent=2) + "\n")
+    draw_reliability(calibrated, picture)
+    console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

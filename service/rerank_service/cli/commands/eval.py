@@ -88,10 +88,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.cli.output.evaluation import evaluation_notes, evaluation_table, ndcg_rows
     from rerank_service.tools.evaluation.collection import Subset
+    from rerank_service.tools.evaluation.eval_report import check_run_ids
     from rerank_service.tools.evaluation.measures import NDCG, Measures
 
     _check_output(arguments)
     collections = _collections(arguments, Subset(arguments.depth, arguments.queries))
+    if arguments.ranked is not None:
+        check_run_ids(collections[0])
     measures = Measures(arguments.gain, arguments.relevant_from, arguments.recall_at)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
     console = output_console()

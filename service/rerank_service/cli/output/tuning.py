@@ -4,6 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_service.cli.output.bars import Row
+from rerank_service.engine.available import ENGINES
 from rerank_service.models.tuning.explain import Explanation
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
 
@@ -36,7 +37,7 @@ def engines_table(tuned: TuningRecord) -> Table:
     table.add_column("tau-b", justify="right")
     table.add_column("verdict", overflow="fold")
     speeds = {trial.engine: trial.tokens_per_second for trial in tuned.trials}
-    fp32_speed = speeds[reference_engine(tuple(speeds))]
+    fp32_speed = speeds[reference_engine(tuple(engine for engine in ENGINES if engine in speeds))]
     for trial in tuned.trials:
         table.add_row(
             str(trial.engine),

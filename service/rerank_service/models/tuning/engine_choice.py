@@ -40,9 +40,11 @@ class TuningOutcome:
         )
 
     def with_verdict(self, engine: Engine, verdict: str) -> "TuningOutcome":
-        """Return the outcome with another verdict on an engine."""
+        """Return the outcome with another verdict on an engine. Measurements do not say whether it has CUDA graphs."""
+        measured = replace(engine, cuda_graphs=False)
         trials = (
-            trial.model_copy(update={"verdict": verdict}) if trial.engine == engine else trial for trial in self.trials
+            trial.model_copy(update={"verdict": verdict}) if trial.engine == measured else trial
+            for trial in self.trials
         )
         return replace(self, trials=tuple(trials))
 

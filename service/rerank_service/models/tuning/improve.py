@@ -76,6 +76,8 @@ def load_faster(
     tuned = _record(outcome, available)
     if not _replaces(tuned, earlier):
         return None  # it would only take back what the earlier tuning found
+    for loader in loaders:
+        loader.release()  # the chosen engine is loaded with all lanes, beside the running one only
     improvement = _improvement(options, running, tuned, cache)
     latest = cached_tuning(bundle, requested, cache)
     if latest == earlier or _replaces(tuned, latest):  # another process may have tuned meanwhile

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.variants.derive import graph_files
 from rerank_service.models.variants.recipes import recipe
+from rerank_service.models.variants.weight_check import graph_files
 
 MemoryLeft = Callable[[], int | None]
 """Returns the bytes that this process may still take; None: no limit."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_service.errors import OutOfMemory
 from rerank_service.scheduling.batching import Batch, BatchLimits, EncodedPair, collate
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.fair_queue import FairQueue
@@ -35,9 +36,19 @@ def logits(score: Score, pairs: Sequence[EncodedPair], limits: BatchLimits, pad_
     """Return the logits of pairs, float32 of shape (pairs,), computed in batches."""
     result = np.empty(len(pairs), np.float32)
     for positions in batches(pairs, limits, lanes=1):
-        batch = collate([pairs[position] for position in positions], pad_id=pad_id, limits=limits)
-        result[positions] = score(batch)
+        result[positions] = _scored(score, [pairs[position] for position in positions], limits, pad_id)
     return result
+
+
+def _scored(score: Score, pairs: Sequence[EncodedPair], limits: BatchLimits, pad_id: int) -> NDArray[np.float32]:
+    """Return the logits of a batch. As in the server, it is halved until there is memory for it."""
+    try:
+        return score(collate(pairs, pad_id=pad_id, limits=limits))
+    except OutOfMemory:
+        if len(pairs) == 1:
+            raise
+    middle = len(pairs) // 2
+    return np.concatenate([_scored(score, half, limits, pad_id) for half in (pairs[:middle], pairs[middle:])])
 
 
 def throughput(
@@ -63,13 +74,14 @@ def throughput(
                 positions = next(waiting, None)
             if positions is None:
                 return
-            batch = collate([pairs[position] for position in positions], pad_id=pad_id, limits=limits)
+            chosen = [pairs[position] for position in positions]
+            length = limits.padded(max(map(len, chosen)))
             started = clock()
-            score(batch)
+            _scored(score, chosen, limits, pad_id)
             seconds = clock() - started
             if cost is not None:
                 with lock:
-                    cost.observe(batch.rows, batch.length, seconds)
+                    cost.observe(len(chosen), length, seconds)
 
     started = clock()
     with ThreadPoolExecutor(lanes) as pool:

@@ -1,5 +1,7 @@
 """Describe why a tuning keeps the base engine although a faster one may match its ranking."""
 
+from dataclasses import replace
+
 from rerank_service.engine.kinds import Engine
 from rerank_service.models.tuning.engine_choice import TuningOutcome, base_name
 from rerank_service.models.tuning.record import EngineMeasurement
@@ -23,7 +25,8 @@ def explain_undecided(outcome: TuningOutcome, base: Engine, seconds: float | Non
 
 def _undecided(outcome: TuningOutcome, base: Engine) -> list[str]:
     """Return a phrase for each engine that is not decided, the fastest first."""
-    base_speed = next(trial.tokens_per_second for trial in outcome.trials if trial.engine == base)
+    without_graphs = replace(base, cuda_graphs=False)  # as in measurements
+    base_speed = next(trial.tokens_per_second for trial in outcome.trials if trial.engine == without_graphs)
     measured = [_measured(trial, base_speed) for trial in outcome.trials if trial.undecided]
     return [*measured, *(f"{skipped.engine} not measured" for skipped in outcome.skipped if skipped.transient)]
 

@@ -19,13 +19,12 @@ from rerank_service.models.variants.constant_products import (
     constants,
     drop_unused,
     matrix_values,
+    opset_of,
     product_name,
     quantize_columns,
 )
 
 _KINDS = ("MatMul", "Gemm")
-_MIN_OPSET = 13
-"""The first opset whose `DequantizeLinear` has one scale per column."""
 _PREFIX = "columns8."
 
 
@@ -38,9 +37,7 @@ def compress_weights(model: onnx.ModelProto, left_out: Collection[str] = ()) -> 
     Raises:
         ValueError: the graph has an opset below 13.
     """
-    opset = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-    if opset < _MIN_OPSET:
-        raise ValueError(f"int8 weights need opset {_MIN_OPSET} or later, and the graph has {opset}: export it again")
+    opset_of(model)  # raises
     weights = dict(constants(model.graph))
     products = [
         (node, tensor)

@@ -10,14 +10,30 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, numpy_helper
 
+from rerank_service.models.graph_nodes import names_read
+
 LEVELS = 127
 """Largest absolute value of a weight in 8 bits: symmetric around 0, so there is no zero point."""
 _TINY = np.finfo(np.float32).tiny
 """Smallest scale. Below it, float32 has fewer digits."""
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 """Types of stored weights."""
+_MIN_OPSET = 13
+"""The first opset whose `QuantizeLinear` and `DequantizeLinear` have one scale per row or column."""
 _MIN_SIDE = 32
 """Minimum inputs and outputs of a product to quantize. Smaller ones, such as a classifier's, cost nothing."""
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the opset of a graph, which must have the operators of int8.
+
+    Raises:
+        ValueError: the opset is below 13.
+    """
+    opset = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    if opset < _MIN_OPSET:
+        raise ValueError(f"int8 weights need opset {_MIN_OPSET} or later, and the graph has {opset}: export it again")
+    return opset
 
 
 def products(model: onnx.ModelProto) -> dict[str, tuple[int, int]]:
@@ -34,12 +50,18 @@ def product_name(node: NodeProto) -> str:
 
 
 def constants(graph: onnx.GraphProto) -> Iterator[tuple[str, TensorProto]]:
-    """Yield the constant tensors by the names that nodes use. Weights in 16 bits have the name of the cast to fp32."""
+    """Yield the constant tensors in fp32 by the names that nodes use. Weights in 16 bits have the name of the cast to
+    fp32: a node that reads them without a cast computes in 16 bits."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
-    yield from stored.items()
+    yield from ((name, tensor) for name, tensor in stored.items() if tensor.data_type == TensorProto.FLOAT)
     for node in graph.node:
-        if node.op_type == "Cast" and node.input[0] in stored:
+        if node.op_type == "Cast" and node.input[0] in stored and cast_target(node) == TensorProto.FLOAT:
             yield node.output[0], stored[node.input[0]]
+
+
+def cast_target(node: NodeProto) -> int:
+    """Return the type to which a `Cast` converts."""
+    return next(attribute.i for attribute in node.attribute if attribute.name == "to")
 
 
 def constant_matrix(
@@ -91,9 +113,10 @@ def largest_in_columns(weights: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def drop_unused(graph: onnx.GraphProto) -> None:
     """Remove casts and weights that no node reads any more."""
-    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    outputs = {output.name for output in graph.output}
+    used = names_read(graph.node) | outputs
     nodes = [node for node in graph.node if node.op_type != "Cast" or used & set(node.output)]
-    used = {name for node in nodes for name in node.input}
+    used = names_read(nodes) | outputs
     tensors = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)

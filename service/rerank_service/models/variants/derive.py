@@ -9,11 +9,10 @@ from rerank_service.engine.kinds import Engine
 from rerank_service.engine.runtime import Graph
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, file_digest
-from rerank_service.models.graph_nodes import load_graph
 from rerank_service.models.variants.cache import Cache, key
-from rerank_service.models.variants.external_weights import external_weights, load_with_weights, place
+from rerank_service.models.variants.external_weights import load_with_weights
 from rerank_service.models.variants.recipes import FP16, FP16_PACKED, INT8_COMPRESSED, INT8_ROWS, recipe
-from rerank_service.models.variants.weight_check import missing_weights
+from rerank_service.models.variants.weight_check import graph_files
 
 if TYPE_CHECKING:
     import onnx
@@ -34,23 +33,13 @@ def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
 def identity(bundle: Bundle) -> str:
     """Return a digest of everything that the logits of a bundle depend on.
 
-    A hub folder has no such digest: there it covers the tokenizer, the graph and the files with its weights.
+    A hub folder has no such digest: there it covers the tokenizer, the graph, the files with its weights, and what the
+    configuration says about them.
     """
     if bundle.logits_digest:
         return bundle.logits_digest
-    return key(*(f"{path.name} {file_digest(path)}" for path in (bundle.tokenizer, *graph_files(bundle.graph))))
-
-
-def graph_files(graph: Path) -> list[Path]:
-    """Return the file of a graph, and the files beside it that hold its weights.
-
-    Raises:
-        BundleInvalid: the graph is not ONNX, or a file with weights is missing.
-    """
-    weights = sorted({place(tensor, graph)[0] for tensor in external_weights(load_graph(graph))})
-    if missing := [path.name for path in weights if not path.is_file()]:
-        raise missing_weights(graph, missing)
-    return [graph, *weights]
+    files = (bundle.tokenizer, *graph_files(bundle.graph))
+    return key(bundle.manifest.logits_digest, *(f"{path.name} {file_digest(path)}" for path in files))
 
 
 def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:

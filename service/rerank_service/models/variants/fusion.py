@@ -10,7 +10,7 @@ Rule: padding is on the right. The fused attention takes the number of tokens of
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from rerank_service.engine.runtime import Feed, open_session, session_options
 from rerank_service.errors import BundleInvalid
+from rerank_service.models.graph_nodes import names_read, names_read_in_branches
+from rerank_service.models.variants.constant_products import cast_target
 
 ATTENTION = "Attention"
 CONTRIB = "com.microsoft"
@@ -82,13 +84,14 @@ def remove_casts(model: onnx.ModelProto) -> None:
     _widen_tables(graph)
     stored = {tensor.name: tensor for tensor in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
+    in_branches = {name for node in graph.node for name in names_read_in_branches(node)}
     renamed: dict[str, str] = {}
     nodes = []
     for node in graph.node:
-        if node.op_type == "Cast" and node.input[0] in stored and _target(node) == TensorProto.FLOAT:
+        if node.op_type == "Cast" and node.input[0] in stored and cast_target(node) == TensorProto.FLOAT:
             wide = numpy_helper.to_array(stored[node.input[0]]).astype(np.float32)
             graph.initializer.append(numpy_helper.from_array(wide, node.output[0]))
-        elif node.op_type == "Cast" and _is_cast_to(made_by.get(node.input[0]), _target(node)):
+        elif _repeats_cast(node, made_by) and not in_branches & set(node.output):
             renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
         else:
             nodes.append(node)
@@ -105,9 +108,9 @@ def remove_casts(model: onnx.ModelProto) -> None:
 def _widen_tables(graph: onnx.GraphProto) -> None:
     """Store, in fp32, tables of 16 bits whose looked-up rows are cast to fp32 and nothing else. Remove these casts."""
     tables = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type in _HALVES}
-    readers = Counter(name for node in graph.node for name in node.input)
+    readers = Counter(name for node in graph.node for name in (*node.input, *names_read_in_branches(node)))
     casts = {
-        node.input[0]: node for node in graph.node if node.op_type == "Cast" and _target(node) == TensorProto.FLOAT
+        node.input[0]: node for node in graph.node if node.op_type == "Cast" and cast_target(node) == TensorProto.FLOAT
     }
     widened: dict[str, TensorProto] = {}
     for node in graph.node:
@@ -158,16 +161,16 @@ def _vocabulary(model: onnx.ModelProto) -> int:
     return min((int(sizes[node.input[0]][0]) for node in lookups if node.input[0] in sizes), default=3)
 
 
-def _target(node: NodeProto) -> int:
-    return next(attribute.i for attribute in node.attribute if attribute.name == "to")
+def _repeats_cast(node: NodeProto, made_by: Mapping[str, NodeProto]) -> bool:
+    return node.op_type == "Cast" and _is_cast_to(made_by.get(node.input[0]), cast_target(node))
 
 
 def _is_cast_to(node: NodeProto | None, target: int) -> bool:
-    return node is not None and node.op_type == "Cast" and _target(node) == target
+    return node is not None and node.op_type == "Cast" and cast_target(node) == target
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:
-    read = {name for node in graph.node for name in node.input}
+    read = names_read(graph.node) | {output.name for output in graph.output}
     tensors = [tensor for tensor in graph.initializer if tensor.name in read]
     del graph.initializer[:]
     graph.initializer.extend(tensors)

@@ -28,6 +28,7 @@ from rerank_service.models.variants.constant_products import (
     drop_unused,
     largest_in_columns,
     matrix_values,
+    opset_of,
     product_name,
     quantize_by,
 )
@@ -70,7 +71,7 @@ class _Rewrite:
         self._folder = str(folder or "")
         self._left_out = left_out
         self._graph = model.graph
-        self._opset = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+        self._opset = opset_of(model)
         self._weights = dict(constants(model.graph))
         self._rows: dict[str, str] = {}
         """Quantized activations by the names of the originals. Query, key and value of a layer share theirs."""

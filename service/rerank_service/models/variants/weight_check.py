@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from rerank_service.error_text import short_line
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.graph_nodes import BITS, type_name
-from rerank_service.models.variants.external_weights import all_weights, ends_within, place
+from rerank_service.models.graph_nodes import BITS, load_graph, type_name
+from rerank_service.models.variants.external_weights import all_weights, ends_within, external_weights, place
 from rerank_service.quantities import counted
 
 if TYPE_CHECKING:
@@ -84,3 +84,15 @@ def _size(tensor: "onnx.TensorProto") -> int | None:
     """Return the bytes that the shape and the type of a tensor need; None for types without a fixed size."""
     bits = BITS.get(type_name(tensor.data_type))
     return None if bits is None else -(-math.prod(tensor.dims) * bits // 8)
+
+
+def graph_files(graph: Path) -> list[Path]:
+    """Return the file of a graph, and the files beside it that hold its weights.
+
+    Raises:
+        BundleInvalid: the graph is not ONNX, or a file with weights is missing.
+    """
+    weights = sorted({place(tensor, graph)[0] for tensor in external_weights(load_graph(graph))})
+    if missing := [path.name for path in weights if not path.is_file()]:
+        raise missing_weights(graph, missing)
+    return [graph, *weights]

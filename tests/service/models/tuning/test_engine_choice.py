@@ -4,9 +4,10 @@ import numpy as np
 
 from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
-from rerank_service.models.tuning.engine_choice import choose_engine
+from rerank_service.models.tuning.engine_choice import TuningOutcome, choose_engine
 from rerank_service.models.tuning.engine_loader import EngineNotLoaded
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
+from rerank_service.models.tuning.undecided import explain_undecided
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
 BF16 = Engine(Provider.OPENVINO, Precision.BF16)
@@ -31,6 +32,16 @@ def test_only_fp32_is_called_exact() -> None:
     chosen, [trial] = choose_engine({INT8: 100}, INT8, lambda _: RankingComparison(1))
     assert chosen == INT8
     assert "exact" not in trial.verdict
+
+
+def test_undecided_engines_are_named_beside_a_base_with_cuda_graphs() -> None:
+    """Measurements do not say whether an engine has CUDA graphs."""
+    base = Engine(Provider.CUDA, Precision.FP32, cuda_graphs=True)
+    fp16 = Engine(Provider.CUDA, Precision.FP16, cuda_graphs=True)
+    chosen, trials = choose_engine({base: 100}, base, lambda _: RankingComparison(1))
+    skipped = SkippedEngine(fp16, "no memory", transient=True)
+    outcome = explain_undecided(TuningOutcome(chosen, trials, (skipped,)), base, seconds=None)
+    assert "not decided: cuda fp16" in outcome.trials[0].verdict
 
 
 def test_fp32_is_kept_if_no_query_fits_the_token_limit() -> None:

@@ -3,6 +3,7 @@
 import gc
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.loading import load_selected
+from rerank_service.models.loading import load_on, load_selected
 from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.served_model import ServedModel
+from rerank_service.models.tuning import improve
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded
 from rerank_service.models.tuning.improve import load_faster
 from rerank_service.models.variants.cache import Cache
@@ -27,8 +30,10 @@ def _loaded_encoders() -> int:
     return sum(isinstance(value, CrossEncoder) for value in gc.get_objects())
 
 
-def test_one_engine_at_a_time_is_loaded_beside_the_served_model(starter: Bundle, tmp_path: Path) -> None:
-    """At each memory check, all engines that were loaded before are released."""
+def test_one_engine_at_a_time_is_loaded_beside_the_served_model(
+    starter: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each memory check, and when the chosen engine is loaded, all engines that were loaded before are released."""
     options = ModelOptions(folder=starter.folder, cache=tmp_path)
     running = load_selected(options)
     gc.collect()
@@ -37,6 +42,11 @@ def test_one_engine_at_a_time_is_loaded_beside_the_served_model(starter: Bundle,
     def memory_left() -> None:
         seen.append(_loaded_encoders())
 
+    def load_chosen(*arguments: Any) -> ServedModel:
+        memory_left()
+        return load_on(*arguments)
+
+    monkeypatch.setattr(improve, "load_on", load_chosen)
     assert load_faster(options, running, threading.Event(), memory_left) is not None
     assert len(seen) >= 1
     assert set(seen) == {before}

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.errors import OutOfMemory
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set, throughput
 from rerank_service.scheduling.batching import Batch, EncodedPair
@@ -38,6 +39,25 @@ def test_throughput_counts_tokens_without_padding_of_all_lanes(queries: list[lis
     assert throughput.throughput(score, pairs, LIMITS, pad_id=0, lanes=2, cost=cost) > 0
     assert sorted(seen) == sorted(map(len, pairs))
     assert cost.weights != before
+
+
+def test_batch_without_memory_is_halved(queries: list[list[EncodedPair]]) -> None:
+    """As in the server. A single pair without memory is an error."""
+    pairs = [pair for query in queries for pair in query]
+
+    def score_up_to(rows: int) -> throughput.Score:
+        def score(batch: Batch) -> NDArray[np.float32]:
+            if batch.rows > rows:
+                raise OutOfMemory("there is no memory")
+            lengths: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
+            return lengths
+
+        return score
+
+    assert throughput.logits(score_up_to(1), pairs, LIMITS, 0).tolist() == list(map(len, pairs))
+    assert throughput.throughput(score_up_to(2), pairs, LIMITS, pad_id=0, lanes=2) > 0
+    with pytest.raises(OutOfMemory):
+        throughput.logits(score_up_to(0), pairs, LIMITS, 0)
 
 
 def test_logits_are_in_the_order_of_the_pairs(queries: list[list[EncodedPair]]) -> None:

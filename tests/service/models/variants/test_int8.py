@@ -68,6 +68,39 @@ def _without_contrib(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def test_names_that_branches_read_are_kept() -> None:
+    """An `If` may read weights and casts of the graph around it."""
+    model = _model(stored=np.float16)
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["w0"], ["chosen"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None)],
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    model.graph.node.append(helper.make_node("If", ["yes"], ["extra"], then_branch=branch, else_branch=branch))
+    model.graph.output.append(helper.make_tensor_value_info("extra", TensorProto.FLOAT, None))
+    assert quantize_rows(model) == 2
+    x = np.random.default_rng(2).normal(size=(3, 5, _SIDE)).astype(np.float32)
+    assert _run(model, x).shape == (3, 5, _SIDE)
+
+
+def test_old_opset_is_rejected() -> None:
+    """Its `QuantizeLinear` has one scale only. The message names the next step."""
+    with pytest.raises(ValueError, match="int8 weights need opset 13 or later, and the graph has 12: export it again"):
+        quantize_rows(_model(opset=12))
+
+
+def test_products_in_16_bits_are_not_quantized() -> None:
+    """Activations in 16 bits cannot be mixed with scales in 32."""
+    model = _model(stored=np.float16)
+    for node in model.graph.node:
+        if node.op_type == "Cast":
+            node.attribute[0].i = TensorProto.FLOAT16
+    assert not products(model)
+    assert quantize_rows(model) == 0
+
+
 def test_shared_activations_are_quantized_once() -> None:
     """The original wint8_model are removed."""
     model = _model()
