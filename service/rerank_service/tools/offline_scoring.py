@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rerank.errors import InvalidArgument
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import limit_tokenizer_threads
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import InvalidRequest, SettingsInvalid
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
@@ -138,9 +138,12 @@ async def server_scorer(
     Raises:
         RerankError: a gRPC server does not respond.
         RestCallFailed: an HTTP server does not respond.
+        SettingsInvalid: the API key may use no model of the server.
     """
     async with client_of(server, api_key=api_key, timeout=_SERVER_TIMEOUT_SECONDS) as client:
         models = await client.models()
+        if not models:
+            raise SettingsInvalid(f"{server.target} shows no model to this API key: use another key")
         info = next((info for info in models if model in (info.name, *info.aliases)), models[0])
         too_long_value = pb.TooLong.Value(f"TOO_LONG_{too_long.name}")
 

@@ -33,7 +33,8 @@ class RestCallFailed(OperatorError):
     """A call over HTTP failed or returned no valid ranking."""
 
     def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
-        """`status` is the HTTP status, 0 without a response; `code` is the error code in the response."""
+        """`status` is the HTTP status, 501 for a call that the JSON of the server cannot express, 0 without a response;
+        `code` is the error code in the response."""
         super().__init__(message)
         self.status = status
         self.server_reason = code
@@ -125,7 +126,10 @@ class RestClient:
 
     async def _rank(self, route: Route, request: Request, model: str, options: dict[str, Any]) -> pb.RerankResponse:
         if route.dialect is Dialect.TEI and options.keys() - {"raw_scores"}:
-            raise RestCallFailed(f"{self._url}{route.path} has TEI's JSON, which has no {', '.join(options)}")
+            raise RestCallFailed(
+                f"{self._url}{route.path} has TEI's JSON, which has no {', '.join(options)}",
+                status=HTTPStatus.NOT_IMPLEMENTED,
+            )
         headers = {"x-request-timeout": str(self._timeout)} if self._timeout else {}
         try:
             content = body(route.dialect, request, model) | options
@@ -137,7 +141,8 @@ class RestClient:
         try:
             ranked = _ranking(route.dialect, read_json(response), request, model)
         except (CallFailed, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RestCallFailed(f"{response.request.url}: the response is not a ranking: {error}") from error
+            message = f"{response.request.url}: the response is not a ranking: {error}"
+            raise RestCallFailed(message, status=response.status_code) from error
         ranked.timing.total.FromTimedelta(response.elapsed)
         return ranked
 

@@ -58,6 +58,7 @@ async def test_both_protocols_use_the_files(core: Running, tmp_path: Path, autho
         ("grpc://a:1", False),
         ("http://a:1", False),
         ("unix:/run/rerank/grpc.sock", False),
+        ("unixbox.example.com:1", True),
     ],
 )
 def test_the_authority_in_a_variable_applies_to_addresses_that_may_use_tls(
@@ -66,6 +67,15 @@ def test_the_authority_in_a_variable_applies_to_addresses_that_may_use_tls(
     """The scheme of an address has precedence."""
     monkeypatch.setenv("RERANK_TLS_CA", str(pems.ca))
     assert _chosen("--server", address).tls == (ClientTls(ca=pems.ca) if tls else None)
+
+
+def test_the_authority_in_a_variable_applies_without_a_server_address(
+    pems: Pems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As --tls-ca does: an API key must not be sent in plain text."""
+    assert _chosen("--tls-ca", str(pems.ca)).tls == ClientTls(ca=pems.ca)
+    monkeypatch.setenv("RERANK_TLS_CA", str(pems.ca))
+    assert _chosen().tls == ClientTls(ca=pems.ca)
 
 
 def test_the_server_with_the_same_variables_is_called_with_tls(pems: Pems, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.auth import Keys
 from rerank_service.errors import InvalidRequest, SettingsInvalid
+from rerank_service.tools.batch.server_calls import Failure, failure
 from rerank_service.tools.rest_client import RestCallFailed, RestClient
 from support.http import listening
 from support.running import Running, Served, served
@@ -79,8 +80,9 @@ async def test_tei_dialect_is_detected() -> None:
         for _ in range(2):
             ranked = await client.rerank("0", DOCUMENTS)
             assert [result.index for result in ranked.results] == [1, 0, 2]
-        with pytest.raises(RestCallFailed, match="has no max_tokens_per_doc"):
+        with pytest.raises(RestCallFailed, match="has no max_tokens_per_doc") as caught:
             await client.rerank("0", DOCUMENTS, max_tokens_per_doc=1)
+        assert failure(caught.value) is Failure.FATAL
 
 
 @pytest.mark.parametrize("url", ["http://xn--:1", "http://a\x00:1"])
@@ -105,5 +107,6 @@ async def test_wrong_response_is_an_error() -> None:
         return JSONResponse({"results": [{"index": 0}]})
 
     async with listening(Route("/v1/rerank", rank, methods=["POST"])) as url, RestClient(url) as client:
-        with pytest.raises(RestCallFailed, match="is not a ranking"):
+        with pytest.raises(RestCallFailed, match="is not a ranking") as caught:
             await client.rerank("0", DOCUMENTS)
+        assert failure(caught.value) is Failure.FATAL

@@ -84,6 +84,8 @@ class PartStore:
         """Compare the folder with the job, or make it the folder of the job."""
         job = self._folder / _JOB
         if restart or not job.exists():
+            job.unlink(missing_ok=True)  # first: a start after a kill removes the rest, too
+            _synchronize(self._folder)
             for path in self._folder.iterdir():
                 if path.name != _LOCK:
                     path.unlink()

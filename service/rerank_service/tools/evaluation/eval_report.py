@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from rerank_service.error_text import excerpt
+from rerank_service.errors import FileInvalid
+from rerank_service.tools.evaluation.collection import Collection
 from rerank_service.tools.evaluation.evaluate import CollectionResult, QueryResult, Unscored
 from rerank_service.tools.evaluation.measures import CUTOFF, Measures, MeasureValues, mean
 from rerank_service.tools.offline_scoring import Scorer
@@ -57,6 +60,18 @@ def _named(values: MeasureValues, measures: Measures) -> dict[str, float]:
         f"mrr@{CUTOFF}": values.mrr,
         f"recall@{measures.recall_at}": values.recall,
     }
+
+
+def check_run_ids(collection: Collection) -> None:
+    """Check that the ids of a collection can be written as a TREC run, whose columns are separated by white space.
+
+    Raises:
+        FileInvalid: an id has white space, or is empty.
+    """
+    for query in collection.queries:
+        for name in (query.qid, *(candidate.id for candidate in query.candidates)):
+            if len(name.split()) != 1:
+                raise FileInvalid(f"{query.place}: id {excerpt(name)!r} has white space, which a TREC run cannot have")
 
 
 def run_lines(result: CollectionResult) -> Iterator[str]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.evaluation.collection import Candidate, Collection, JudgedQuery, Subset, descending_grades
 from rerank_service.tools.evaluation.text_files import read_texts
@@ -72,7 +74,7 @@ def assemble(name: str, files: TrecFiles, qrels: Qrels, subset: Subset) -> Colle
 
 
 def read_run(path: Path) -> dict[str, list[str]]:
-    """Return the docids by qid, the best first.
+    """Return the docids by qid, the best first. Scores are those of trec_eval, in 32 bits, which decides what is a tie.
 
     Raises:
         FileInvalid: a line has another form, or a docid is listed twice for a query.
@@ -83,7 +85,7 @@ def read_run(path: Path) -> dict[str, list[str]]:
         of_query = scores.setdefault(qid, {})
         if docid in of_query:
             raise FileInvalid(f"{place}: document {docid} is listed twice for query {qid}")
-        of_query[docid] = read_number(place, score)
+        of_query[docid] = _in_32_bits(read_number(place, score))
     return {qid: _ordered(of_query) for qid, of_query in scores.items()}
 
 
@@ -118,6 +120,11 @@ def read_number(place: str, text: str) -> float:
     if not math.isfinite(value):
         raise FileInvalid(f"{place}: {text!r} is not a finite number")
     return value
+
+
+def _in_32_bits(number: float) -> float:
+    with np.errstate(over="ignore"):  # a larger number becomes infinity
+        return float(np.float32(number))
 
 
 def _ordered(scores: Mapping[str, float]) -> list[str]:

@@ -82,6 +82,29 @@ def test_a_kill_while_parts_are_removed_leaves_a_finished_job(target: Path) -> N
     assert not removed.exists()
 
 
+def test_a_kill_while_a_restart_removes_parts_leaves_no_finished_part(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The identity of the job goes first. Otherwise a part could count as finished without its file."""
+    _finish(target, 0, 1)
+    removed: list[str] = []
+    unlink = Path.unlink
+
+    def unlink_two(path: Path, *, missing_ok: bool = False) -> None:
+        if len(removed) == 2:
+            raise KeyboardInterrupt
+        removed.append(path.name)
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink_two)
+        with pytest.raises(KeyboardInterrupt), PartStore(target).opened(_IDENTITY, restart=True):
+            pass
+    store = PartStore(target)
+    with store.opened(_IDENTITY, restart=False):
+        assert not store.finished
+
+
 def test_errors_of_an_earlier_job_are_removed(target: Path) -> None:
     """They would seem to belong to the new OUT."""
     errors = PartStore(target).errors_file

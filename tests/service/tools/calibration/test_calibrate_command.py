@@ -58,6 +58,17 @@ def test_wrong_setting_is_reported_in_one_line(
     assert line == "rerank: --lanes or RERANK_LANES is 'many': give a whole number from 1 to 1024"
 
 
+def test_picture_is_checked_before_the_work(
+    rerank: Callable[..., int], folder: Path, labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bundle stays as it was."""
+    before = (folder / "manifest.json").read_bytes()
+    (tmp_path / "picture.png").mkdir()
+    assert rerank("calibrate", "--model", folder, "--labels", labels, "--picture", tmp_path / "picture.png") == 2
+    assert "cannot write" in capsys.readouterr().err
+    assert (folder / "manifest.json").read_bytes() == before
+
+
 def test_calibration_is_written_to_the_bundle(
     rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,8 +11,10 @@ import pytest
 from ir_measures import RR, Qrel, R, calc_aggregate, nDCG, read_trec_run
 
 from rerank_service import __main__ as entry
+from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.models.bundle import Bundle
-from support.running import Served
+from rerank_service.scheduling.caller import Caller
+from support.running import Running, Served, served
 
 RNG = np.random.default_rng(3)
 
@@ -205,6 +207,39 @@ def test_wrong_setting_is_reported_in_one_line(
     assert rerank(*command) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line == "rerank: --grpc-port or RERANK_GRPC_PORT is 'abc': give a whole number from 0 to 65535"
+
+
+@pytest.mark.parametrize(("qid", "name"), [("q 1", "a"), ("1", "Winter jacket"), ("1", "a\nb"), ("1", "")])
+def test_run_file_cannot_have_ids_with_white_space(
+    rerank: Callable[..., int],
+    small_model: Bundle,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    qid: str,
+    name: str,
+) -> None:
+    """Its columns are separated by white space. The error comes before the work."""
+    line = {"qid": qid, "query": "0", "documents": [{"id": name, "text": "1", "grade": 1}]}
+    (tmp_path / "some.jsonl").write_text(json.dumps(line) + "\n")
+    assert rerank("eval", "some.jsonl", "--model", small_model.folder, "--run", "some.run") == 1
+    assert "white space, which a TREC run cannot have" in capsys.readouterr().err
+    assert rerank("eval", "some.jsonl", "--model", small_model.folder) == 0
+
+
+async def test_a_key_without_a_visible_model_is_an_error(
+    rerank: Callable[..., int],
+    core: Running,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its model has been removed from the server, for example."""
+    _collection(tmp_path / "some.jsonl")
+    monkeypatch.setenv("RERANK_API_KEY", "sesame")
+    keys = Keys(known=[KnownKey(digest("sesame"), Caller("old", models=frozenset({"gone"})))])
+    async with served(core, keys=keys) as edges:
+        assert await asyncio.to_thread(rerank, "eval", "some.jsonl", "--server", edges.address) == 2
+    assert "shows no model to this API key" in capsys.readouterr().err
 
 
 async def test_unscorable_queries_do_not_end_the_evaluation(

@@ -86,5 +86,12 @@ class CsvFormat:
 
     def _lines(self, rows: Sequence[Sequence[str]]) -> bytes:
         text = io.StringIO()
-        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(rows)
+        bare, quoted = (
+            csv.writer(text, delimiter=self._delimiter, lineterminator="\n", quoting=quoting)
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        for (
+            row
+        ) in rows:  # before Python 3.13, the writer does not quote a carriage return, which readers take for a line end
+            (quoted if any("\r" in value for value in row) else bare).writerow(row)
         return text.getvalue().encode()

@@ -22,6 +22,13 @@ def test_a_score_is_added_and_other_values_are_unchanged(tmp_path: Path) -> None
     assert written == b'id,document,query,score\n007,"1\n2","say ""hi""",3.0\n008,5,q,5.0\n'
 
 
+def test_carriage_return_in_a_value_is_quoted(tmp_path: Path) -> None:
+    """Readers take it for the end of a line. The writer of Python before 3.13 does not quote it."""
+    content = b'query,document,note\nq,1,"a\rb"\nq,2,"c\r\nd"\n'
+    written = rewritten(_file(tmp_path / "in.csv", content), tmp_path / "out.csv")
+    assert written == b'query,document,note,score\n"q","1","a\rb","1.0"\n"q","2","c\r\nd","2.0"\n'
+
+
 def test_tsv_and_other_columns(tmp_path: Path) -> None:
     """The delimiter is written, too."""
     source = _file(tmp_path / "in.tsv", b"question\ttext\nq\t4, 5\n", Columns("question", "text", "relevance"), "\t")
