@@ -67,6 +67,7 @@ class AsyncRerankClient:
         async with await AsyncRerankClient.local() as client:
             response = await client.rerank(query, documents)
         """
+        RetryPolicy(retries, timeout)  # a wrong value is an error before the model is loaded
         server = await start_server_in_thread(model, settings)
         client = cls(server.target, timeout=timeout, retries=retries, options=OWN_CONNECTION)
         client._close_server = stop_with(client, server)

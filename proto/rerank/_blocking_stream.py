@@ -39,6 +39,10 @@ class CancellableCall:
             self._call = self._start_call(messages, timeout=timeout)
             return self._call
 
+    def is_cancelled(self) -> bool:
+        """Return True after `cancel`."""
+        return self._cancelled
+
     def cancel(self) -> None:
         """Cancel the running call, and start none from now on."""
         with self._lock:
@@ -73,6 +77,7 @@ def stream_responses(
         BaseException: the error of `documents`.
     """
     budget, again = Budget(policy), not isinstance(documents, Iterator)
+    ended = start_call.is_cancelled if isinstance(start_call, CancellableCall) else lambda: False
     while True:
         attempt, responded = _Attempt(header, documents), False
         try:
@@ -86,7 +91,7 @@ def stream_responses(
             pause = budget.pause(failed.error) if may_repeat else None
             if pause is None:
                 raise failed.error from failed.cause
-        lifetime.pause(pause)
+        lifetime.pause(pause, ended)
 
 
 class _Attempt:

@@ -31,6 +31,8 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
     ("grpc.secondary_user_agent", "rerank-client"),  # the server ends calls of other grpc.aio clients more slowly
 ]
+_SERVER_NAMES = {"grpc.ssl_target_name_override", "grpc.default_authority"}
+"""Options with the name that certificates are checked against."""
 _SCHEME = re.compile(r"dns:///|ipv[46]:")
 _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])(:\d+)?")
 
@@ -63,7 +65,18 @@ def channel_arguments(
     all_options = channel_options(target, options)
     ca, cert, key = tls
     secure = channel_credentials(address, credentials, ca=ca, cert=cert, key=key)
+    if secure is not None and not isinstance(address, str) and len(address) > 1:
+        _check_server_name(options)
     return ChannelArguments(target, secure, all_options, grpc.Compression.Gzip if compress else None)
+
+
+def _check_server_name(options: Sequence[tuple[str, Any]]) -> None:
+    """Check that several addresses have a name for their certificates: gRPC takes their whole list for the name."""
+    if not _SERVER_NAMES & {name for name, _ in options}:
+        raise ValueError(
+            "several addresses with TLS need the name in the certificates of the servers: give "
+            'options=[("grpc.ssl_target_name_override", NAME)], or one address dns:///NAME:PORT with all servers'
+        )
 
 
 def channel_options(target: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:

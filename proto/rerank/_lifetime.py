@@ -6,7 +6,8 @@ caller cannot know the moment if another thread or task closes the client, so al
 
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import grpc
@@ -14,6 +15,8 @@ import grpc
 from rerank.errors import Cancelled
 
 _CLOSED = "the client is closed: create a new one"
+_LOOK_SECONDS = 0.1
+"""Time between two looks whether a stream was closed by another thread."""
 
 
 class Lifetime:
@@ -42,9 +45,12 @@ class Lifetime:
                 raise
             raise Cancelled(_CLOSED) from error
 
-    def pause(self, seconds: float) -> None:
-        """Wait, or until the client is closed."""
-        self._closed.wait(seconds)
+    def pause(self, seconds: float, ended: Callable[[], bool] = lambda: False) -> None:
+        """Wait, or until the client is closed or `ended` returns True."""
+        until = time.monotonic() + seconds
+        while not ended() and (left := until - time.monotonic()) > 0:
+            if self._closed.wait(min(left, _LOOK_SECONDS)):
+                break
 
 
 class AsyncLifetime:

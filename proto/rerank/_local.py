@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -42,12 +43,30 @@ def start_server(model: Model | None, settings: Mapping[str, Any]) -> Server:
 
 
 async def start_server_in_thread(model: Model | None, settings: Mapping[str, Any]) -> Server:
-    """Load a model, while the event loop runs on. A server that is ready after a cancellation is stopped."""
-    starting = asyncio.ensure_future(asyncio.to_thread(start_server, model, settings))
+    """Load a model, while the event loop runs on.
+
+    A server that is ready after a cancellation is stopped, also if the event loop has ended meanwhile.
+    """
+    lock, abandoned = threading.Lock(), False
+    ready: list[Server] = []
+
+    def start() -> Server:
+        server = start_server(model, settings)
+        with lock:
+            ready.append(server)
+            if abandoned:
+                server.stop()
+        return server
+
+    starting = asyncio.ensure_future(asyncio.to_thread(start))
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        starting.add_done_callback(lambda done: done.exception() or done.result().stop())
+        with lock:
+            abandoned = True
+            for server in ready:
+                server.stop()
+        starting.add_done_callback(lambda done: done.cancelled() or done.exception())  # the error was seen
         raise
 
 

@@ -55,9 +55,10 @@ class ScoreStream(_Ranking, Iterator[pb.PartialScore]):
             StopIteration: all scores were read.
             RerankError: the call failed.
         """
-        while not self._scores:
+        while True:
+            with suppress(IndexError):  # there is none, or another thread has closed the stream
+                return self._scores.popleft()
             self._add(next(self._responses))
-        return self._scores.popleft()
 
     def close(self) -> None:
         """Cancel the call, if it is not finished. Scores that were not read are lost.

@@ -110,6 +110,7 @@ class RerankClient(BlockingClient):
             ImportError: the packages of the server are not installed.
             rerank_service.errors.OperatorError: a setting is wrong, or the model cannot be loaded.
         """
+        RetryPolicy(retries, timeout)  # a wrong value is an error before the model is loaded
         server = start_server(model, settings)
         client = cls(server.target, timeout=timeout, retries=retries, options=OWN_CONNECTION)
         client._close_server = stop_with(client, server)

@@ -212,6 +212,43 @@ async def test_a_cancelled_start_stops_the_server(small_model: Bundle) -> None:
         await asyncio.sleep(0.01)
 
 
+def test_a_cancelled_start_stops_the_server_after_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop ends while the model loads. Nobody would have the server."""
+    begun, may_end, stopped = threading.Event(), threading.Event(), threading.Event()
+
+    class LoadedServer:
+        target = "unused"
+
+        def stop(self) -> None:
+            stopped.set()
+
+    def load(*_arguments: Any) -> LoadedServer:
+        begun.set()
+        may_end.wait()
+        return LoadedServer()
+
+    async def cancelled() -> None:
+        starting = asyncio.create_task(AsyncRerankClient.local())
+        await asyncio.to_thread(begun.wait)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        may_end.set()
+
+    monkeypatch.setattr("rerank._local.start_server", load)
+    asyncio.run(cancelled())
+    assert stopped.is_set()
+
+
+async def test_wrong_arguments_are_errors_before_the_load() -> None:
+    """The folder is not looked at."""
+    for wrong in ({"timeout": 0}, {"retries": -1}):
+        with pytest.raises(ValueError, match=r"timeout|retries"):
+            RerankClient.local("no such folder", **wrong)
+        with pytest.raises(ValueError, match=r"timeout|retries"):
+            await AsyncRerankClient.local("no such folder", **wrong)
+
+
 def test_a_process_ends_without_close(small_model: Bundle) -> None:
     """With status 0 and without a message: for a client that is in use until the end, and one of asyncio."""
     code = (

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing
 from typing import Any
@@ -139,6 +140,15 @@ async def test_an_error_of_the_documents_is_not_repeated(edges: Served) -> None:
         with pytest.raises(Unavailable, match="of the source"):
             await client_async.rerank_stream("0", Broken())
     assert next(tries) == 2
+
+
+def test_a_pause_ends_with_its_stream() -> None:
+    """Another thread closes the stream, while the thread of its reader waits for the next try."""
+    ended = threading.Event()
+    waiting = threading.Thread(target=Lifetime().pause, args=(1000.0, ended.is_set))
+    waiting.start()
+    ended.set()
+    waiting.join()
 
 
 def test_a_stream_that_is_never_read_starts_no_call() -> None:

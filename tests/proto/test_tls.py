@@ -28,6 +28,17 @@ async def test_files_are_used(core: Running, pems: Pems, scheme: str) -> None:
             assert len(await client.models()) == 1
 
 
+async def test_several_addresses_need_the_name_in_the_certificates(core: Running, pems: Pems) -> None:
+    """gRPC takes their whole list for the name, which no certificate has."""
+    async with tls_served(core, pems.files()) as served:
+        addresses = [f"grpcs://127.0.0.1:{served.grpc_port}", f"grpcs://127.0.0.2:{served.grpc_port}"]
+        with pytest.raises(ValueError, match="several addresses with TLS need the name in the certificates"):
+            RerankClient(addresses, tls_ca=str(pems.ca))
+        name = ("grpc.ssl_target_name_override", "localhost")
+        async with AsyncRerankClient(addresses, tls_ca=str(pems.ca), options=[*OWN_CONNECTION, name]) as client:
+            assert len(await client.models()) == 1
+
+
 async def test_scheme_alone_switches_tls_on(core: Running, pems: Pems) -> None:
     """With the authorities that gRPC includes, which have not issued the certificate of this server."""
     async with tls_served(core, pems.files()) as served:
