@@ -364,7 +364,8 @@ export-image:  ## build the image that makes bundles: docker run --rm -v "$PWD:/
 sbom: OUT := dist/$(subst :,-,$(notdir $(IMAGE))).cdx.json
 sbom:  ## write the list of packages in an image (SBOM, CycloneDX) to dist/: make sbom [IMAGE=…] [OUT=…]
 	@mkdir -p $(dir $(OUT))
-	@$(READ_SBOM_$(BUILDER)) > $(OUT) && echo "$(OUT)"
+	@$(or $(READ_SBOM_$(BUILDER)),$(error BUILDER is $(BUILDER): set docker, podman or buildah)) > $(OUT).part \
+	  && mv $(OUT).part $(OUT) && echo "$(OUT)" || { rm -f $(OUT).part; exit 1; }
 
 READ_SBOM_docker = docker run --rm --entrypoint cat $(IMAGE) $(SBOM)
 READ_SBOM_podman = podman run --rm --entrypoint cat $(IMAGE) $(SBOM)

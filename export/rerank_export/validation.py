@@ -9,7 +9,11 @@ from rerank_export.gate.parity_set import ParitySet, read_parity_set
 from rerank_export.graph.passes.pass_runner import PASSES
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_export.variants.precisions import parse_precisions
+from rerank_service.error_text import excerpt
+from rerank_service.model_names import is_model_name
 from rerank_service.models.token_limits import MIN_TOKENS
+
+_MAX_NAME_CHARS = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ def validate(request: ExportRequest) -> ExportPlan:
         ExportFailed: an option is invalid; the message names it.
     """
     precisions = parse_precisions(request.precisions)
+    _check_name(request.name)
     _check_passes(request.without_passes)
     _check_max_tokens(request.scoring.max_tokens)
     _check_prompt(request.scoring)
@@ -43,6 +48,13 @@ def validate(request: ExportRequest) -> ExportPlan:
         output=check_output(request.out),
         parity_set=read_parity_set(request.gate.parity, request.gate.queries),
     )
+
+
+def _check_name(name: str | None) -> None:
+    if name is not None and not is_model_name(name, _MAX_NAME_CHARS):
+        raise ExportFailed(
+            f"--name {excerpt(name)!r}: give 1 to {_MAX_NAME_CHARS} printable characters, without spaces at the ends"
+        )
 
 
 def _check_passes(names: frozenset[str]) -> None:

@@ -10,6 +10,9 @@ import pytest
 from rerank_export.bundle.output_folder import replace_folder
 from rerank_service.models.bundle import Bundle
 from support.process import command, environment
+from support.small import write_small_model
+
+_OCCUPIED = "exists and is no bundle, or holds other files, too: choose another folder, or remove it"
 
 Refuse = Callable[..., str]
 NO_SPACE = "no space left on the disk of the output folder "
@@ -84,14 +87,23 @@ def occupied(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 @pytest.mark.parametrize("occupied", ["notes.txt", "manifest.json"], indirect=True)
 def test_folder_that_is_no_bundle_is_not_replaced(occupied: Path, source: Path, refuse: Refuse) -> None:
     """Another program's manifest.json does not make a folder a bundle."""
-    reason = f"the output folder {occupied} exists and is not a bundle: choose another folder, or remove it"
+    reason = f"the output folder {occupied} {_OCCUPIED}"
     assert refuse(source, occupied) == reason
+
+
+def test_bundle_with_other_files_is_not_replaced(source: Path, refuse: Refuse, tmp_path: Path) -> None:
+    """They would be removed with the old bundle. Hidden files are those of the system."""
+    out = write_small_model(tmp_path / "mine").folder
+    (out / ".cache").mkdir()
+    (out / "README.md").write_text("ours")
+    assert refuse(source, out) == f"the output folder {out} {_OCCUPIED}"
+    assert (out / "README.md").read_text() == "ours"
 
 
 def test_file_is_not_replaced(source: Path, refuse: Refuse, tmp_path: Path) -> None:
     """A folder never takes the place of a file."""
     (tmp_path / "out").touch()
-    assert refuse(source) == "the output folder out exists and is not a bundle: choose another folder, or remove it"
+    assert refuse(source) == f"the output folder out {_OCCUPIED}"
 
 
 def test_link_to_itself_is_refused(source: Path, refuse: Refuse, tmp_path: Path) -> None:

@@ -190,6 +190,12 @@ def test_lower_casing_that_the_tokenizer_lacks_is_refused(
     assert "do_lower_case" in refuse(source)
 
 
+@pytest.mark.parametrize("name", ["", "m3 ", "m\n3", "m" * 256])
+def test_invalid_name_is_refused_before_the_download(name: str, refuse: Refuse) -> None:
+    """Not after gigabytes of weights. The hub is not asked for the model."""
+    assert refuse("org/model", "out", "--name", name).startswith("--name '")
+
+
 @pytest.mark.parametrize(
     ("option", "value", "reason"),
     [

@@ -43,7 +43,10 @@ def check_output(out: Path) -> OutputFolder:
     except (OSError, RuntimeError) as error:
         raise ExportFailed(f"the output folder {out} is a link to itself: choose another folder") from error
     if not _is_free(target):
-        raise ExportFailed(f"the output folder {out} exists and is not a bundle: choose another folder, or remove it")
+        raise ExportFailed(
+            f"the output folder {out} exists and is no bundle, or holds other files, too: choose another folder, or "
+            "remove it"
+        )
     if os.path.ismount(target):
         raise ExportFailed(
             f"the output folder {out} is a mounted volume, which cannot be replaced: choose a folder inside it"
@@ -64,12 +67,13 @@ def _is_free(target: Path) -> bool:
     if not target.is_dir():
         return not target.exists()
     try:
-        Manifest.model_validate_json((target / MANIFEST).read_bytes())
+        manifest = Manifest.model_validate_json((target / MANIFEST).read_bytes())
     except FileNotFoundError:
         return not any(target.iterdir())
     except ValidationError:  # a manifest.json of another program
         return False
-    return True
+    names = {name.partition("/")[0] for name in manifest.files} | {MANIFEST}
+    return all(path.name in names or path.name.startswith(".") for path in target.iterdir())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ def publish(verified: VerifiedBundle, output: OutputFolder) -> Bundle:
         OSError: the disk is full, or the folder cannot be replaced.
     """
     folder = verified.bundle.folder
-    (folder / REPORT).write_text(json.dumps(verified.report, indent=2, ensure_ascii=False) + "\n")
+    (folder / REPORT).write_text(json.dumps(verified.report, indent=2, ensure_ascii=False) + "\n", "utf-8")
     write_golden_pairs(folder, verified.golden)
     write_manifest(folder, verified.manifest)
     bundle = open_bundle(folder)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_export.gate.tolerance import relative_distance
 from rerank_export.gate.torch_reference import TorchReference
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.batch_defaults import CPU_LIMITS
@@ -38,7 +39,10 @@ EDGE_PAIRS = tuple((query, document) for query in _QUERIES for document in _DOCU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeComparison:
-    """The largest differences of a logit between a bundle and PyTorch on the edge pairs."""
+    """The largest differences of a logit between a bundle and PyTorch on the edge pairs.
+
+    They are relative to the size of the logit if that is above 1.
+    """
 
     pairs: int
     tolerance: float
@@ -60,18 +64,19 @@ def compare_edge_pairs(bundle: Bundle, reference: TorchReference, tolerance: flo
     """Score the edge pairs with the bundle, by the code that serves it, and with transformers."""
     expected = reference.logits(EDGE_PAIRS)
     alone, together = _bundle_logits(bundle)
-    differences = np.abs(alone - expected)
+    differences = relative_distance(alone, expected)
     return EdgeComparison(
         pairs=len(EDGE_PAIRS),
         tolerance=tolerance,
         max_difference=float(differences.max()),
-        max_batch_difference=float(np.abs(together - alone).max()),
+        max_batch_difference=float(relative_distance(together, alone).max()),
         worst_pair=int(differences.argmax()),
     )
 
 
 def padding_difference(bundle: Bundle, reference: TorchReference) -> float:
-    """Return the largest difference of a logit of transformers between an edge pair with padding and without."""
+    """Return the largest difference of a logit of transformers between an edge pair with padding and without, relative
+    to its size if that is above 1."""
     limits = replace(CPU_LIMITS, max_length=bundle.manifest.max_tokens)
 
     def logits(pair: EncodedPair, multiple: int) -> NDArray[np.float32]:
@@ -79,7 +84,7 @@ def padding_difference(bundle: Bundle, reference: TorchReference) -> float:
         return reference.score(collate([pair], pad_id=bundle.manifest.pad_id, limits=padded))
 
     pairs = [pair for at, pair in enumerate(_encode(bundle), 1) if at % len(_DOCUMENTS)]  # without the longest document
-    return max(float(np.abs(logits(pair, _PADDED_TO) - logits(pair, 1)).max()) for pair in pairs)
+    return max(float(relative_distance(logits(pair, _PADDED_TO), logits(pair, 1)).max()) for pair in pairs)
 
 
 def sample_batches(bundle: Bundle) -> list[Batch]:

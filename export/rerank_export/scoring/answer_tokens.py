@@ -40,6 +40,8 @@ def answer_tokens(
             f"their logits){f', or only {known} if it is such a model' if known else ''}"
         )
     if files_tokens and not options.yes:
+        if options.no is not None:
+            raise ExportFailed("--no needs --yes here, because the model's files define both tokens: set both, or none")
         return files_tokens
     if options.yes and options.no is None:
         raise ExportFailed("--yes needs --no; set --no '' if the logit of --yes alone is the score")

@@ -31,6 +31,8 @@ def _converted(plain: str, instructed: str, prompt: str) -> Template | None:
     """Return the template from the texts that were rendered without and with an instruction."""
     if INSTRUCTION not in instructed:
         return _split(plain, "")
+    if instructed.count(INSTRUCTION) > 1:
+        return None  # a template has one place for an instruction
     before, after = instructed.split(INSTRUCTION)
     default = plain[len(before) : len(plain) - len(after)] if _is_between(plain, before, after) else ""
     if default or prompt:

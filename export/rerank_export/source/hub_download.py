@@ -80,13 +80,17 @@ def _without_weights(model: str, folder: Path) -> ExportFailed:
 
 
 def _repository_files(model: str, folder: Path) -> list[str]:
-    """Return the names of all files in the repository; of the downloaded files if the hub does not answer."""
-    from huggingface_hub import model_info
+    """Return the names of all files in the repository; of the downloaded files if the hub must not be asked.
 
-    try:
-        return [file.rfilename for file in model_info(model, revision=folder.name).siblings or ()]
-    except OSError:
+    Raises:
+        OSError: the hub does not answer. Then nobody knows which files it has.
+    """
+    from huggingface_hub import model_info
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
         return [path.name for path in folder.iterdir()]
+    return [file.rfilename for file in model_info(model, revision=folder.name).siblings or ()]
 
 
 def _module_folders(folder: Path) -> list[str]:
