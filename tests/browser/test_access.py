@@ -44,6 +44,15 @@ async def test_phones_need_no_sideways_scrolling(browser: Browser, site: Served)
         )
 
 
+async def test_skip_link_keeps_the_state_in_the_address(page: Page) -> None:
+    """It moves the focus to the ranking."""
+    before = await page.evaluate("location.hash")
+    await page.locator(".skip").focus()
+    await page.keyboard.press("Enter")
+    assert await page.evaluate("document.activeElement.id") == "results"
+    assert await page.evaluate("location.hash") == before != ""
+
+
 async def test_keyboard_is_enough(page: Page) -> None:
     """Every control has its turn, arrows move between cards and tabs, and Ctrl+Enter ranks."""
     await page.evaluate("document.activeElement.blur()")

@@ -37,6 +37,7 @@ async def test_csv_is_that_of_rfc_4180(modules: Any) -> None:
         "a\tb\r1\t2": [["a", "b"], ["1", "2"]],
         "": [],
         'a,b\n"1",': [["a", "b"], ["1", ""]],
+        "\n\r\na;b\n1;2": [["a", "b"], ["1", "2"]],
     }
     for text, rows in cases.items():
         assert await modules("documents/csv", "parseCsv", text) == {"value": rows}, text

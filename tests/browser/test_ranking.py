@@ -4,7 +4,7 @@ import json
 import re
 from functools import partial
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from rerank_service.models.bundle import Bundle
 from support.browser import cards, code, drop, ended, fill, opened_page, playground, rank, url
@@ -209,6 +209,31 @@ async def test_edit_marks_the_ranking_as_old(page: Page) -> None:
     await page.press("#query", "Enter")
     await ended(page)
     assert await page.locator("[data-stale]").count() == 0
+
+
+async def test_answer_to_an_input_that_was_edited_meanwhile_is_old(page: Page) -> None:
+    """The ranking is that of the text before the edit."""
+    answers: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        answers.append(route)
+
+    await page.route("**/v1/rerank", hold)
+    await page.press("#query", "Enter")
+    while not answers:
+        await page.evaluate("0")
+    await page.type("#query", "x")
+    await answers[0].continue_()
+    await ended(page)
+    assert await page.locator("[data-stale]").count() == 1
+
+
+async def test_setting_that_is_being_edited_is_sent(page: Page) -> None:
+    """Ctrl+Enter ranks before the browser reports a change of the field."""
+    async with page.expect_request("**/v1/rerank") as sent:
+        await page.type("#top_n-A", "2")
+        await page.press("#top_n-A", "Control+Enter")
+    assert (await sent.value).post_data_json["top_n"] == 2
 
 
 async def test_many_documents_are_shown_in_parts(page: Page) -> None:
