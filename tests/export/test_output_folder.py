@@ -124,8 +124,8 @@ def test_model_inside_the_old_bundle_is_refused(
 ) -> None:
     """The replacement would delete the model."""
     old = shutil.copytree(bundles("bert").folder, tmp_path / "out")
-    inside = shutil.copytree(source, old / "model")
-    assert refuse("out/model").startswith("out/model lies inside the output folder out and would be deleted: ")
+    inside = shutil.copytree(source, old / ".model")  # hidden files are no reason to refuse a folder
+    assert refuse("out/.model").startswith("out/.model lies inside the output folder out and would be deleted: ")
     assert (inside / "model.safetensors").is_file()
 
 
