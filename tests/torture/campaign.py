@@ -54,7 +54,7 @@ def run_campaign(options: Options, say: Say) -> int:
     for part in options.parts:
         progress = Progress(part=part.name, seed=options.seed, code=files.code)
         if options.continues and not options.fresh:
-            progress = files.load(part.name, options.seed)
+            progress = files.load(part, options.seed)
         left = len(options.parts) - len(done)
         part_options = _run_options(options, part, model, min(_now_plus(ends, left), ends))
         say(f"part {part.name}, seed {options.seed}: inputs {progress.tried:,} to {part_options.inputs:,}")

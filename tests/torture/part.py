@@ -50,6 +50,8 @@ class Part:
     """Number of inputs of the slice that CI runs."""
     flags: tuple[str, ...] = ()
     """Flags of the server, beside the addresses."""
+    one_version: bool = False
+    """True if the part measures one version: it starts again if the code of the server has changed."""
     overloads: bool = False
     """True if the part overloads the server, which may then reject requests beside it."""
     block: int | None = None

@@ -61,6 +61,7 @@ class PartRun:
         than before. `model` is the bundle of the part, in place of that of the campaign."""
         async with started_server(self._log(), model or self.options.model, self.part.flags) as server:
             await self._try_corpus(server)
+            await self._try_earlier_failures(server)
             before = sample(server.pid, 0.0)
             self._samples = []
             yield server
@@ -82,6 +83,17 @@ class PartRun:
             outcome = await self.part.repeat(server, entry.case)
             if problem := entry.problem(outcome):
                 self.fail(problem, name, entry.case)
+
+    async def _try_earlier_failures(self, server: Server) -> None:
+        """Try the failures of earlier versions again. Those without a case are only shown."""
+        earlier, self.progress.earlier_failures = self.progress.earlier_failures, []
+        for failure in earlier:
+            if self.part.repeat is None or failure.case is None:
+                self.say(f"failed with an earlier version: {failure.problem}\n  repeat: {failure.command}")
+                continue
+            outcome = await self.part.repeat(server, failure.case)
+            if outcome.problem:
+                self.fail(outcome.problem, failure.numbers, failure.case)
 
     def _log(self) -> Path:
         return OUTPUT / "logs" / f"{self.part.name}-{self.options.seed}.log"

@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
 
 from bench.environments import ROOT
-from torture.part import Failure
+from torture.part import Failure, Part
 from torture.resources import Growth
 
 OUTPUT = ROOT / "out" / "torture"
@@ -23,9 +24,11 @@ class Progress:
     part: str
     seed: int
     code: str
-    """Digest of the code of the server."""
+    """Digest of the code of the server that was tried last."""
     tried: int = 0
     """Number of inputs. They have the numbers from 0 on."""
+    tried_before: int = 0
+    """How many of them earlier versions of the server got."""
     seconds: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
     steady: int = 0
@@ -33,8 +36,18 @@ class Progress:
     facts: dict[str, float] = field(default_factory=dict)
     """Other figures of the part, by name."""
     failures: list[Failure] = field(default_factory=list)
+    """Failures of this version."""
+    earlier_failures: list[Failure] = field(default_factory=list)
+    """Failures of earlier versions. They are tried again first."""
     growth: list[Growth] = field(default_factory=list)
     """Growth of each server that the part has started."""
+
+    def by_version(self, code: str) -> Self:
+        """Return the progress, continued by the version of the server with a digest."""
+        if code == self.code:
+            return self
+        failures = [*self.earlier_failures, *self.failures]
+        return replace(self, code=code, tried_before=self.tried, failures=[], earlier_failures=failures)
 
 
 _PROGRESS = TypeAdapter(Progress)
@@ -48,15 +61,16 @@ class ProgressFiles:
         self.code = _code()
         """Digest of the code of the server."""
 
-    def load(self, part: str, seed: int) -> Progress:
-        """Return the progress of a part. It is empty if there is no file, or if the code of the server has changed."""
+    def load(self, part: Part, seed: int) -> Progress:
+        """Return the progress of a part. It is empty if there is no file, or if the part measures one version and the
+        code of the server has changed."""
         try:
-            kept = _PROGRESS.validate_json(self._path(part, seed).read_bytes())
+            kept = _PROGRESS.validate_json(self._path(part.name, seed).read_bytes())
         except (FileNotFoundError, ValidationError):
             kept = None
-        if kept is not None and kept.code == self.code:
-            return kept
-        return Progress(part=part, seed=seed, code=self.code)
+        if kept is None or (part.one_version and kept.code != self.code):
+            return Progress(part=part.name, seed=seed, code=self.code)
+        return kept.by_version(self.code)
 
     def store(self, progress: Progress) -> None:
         """Write the progress. A partial file is never read: it is renamed when complete."""

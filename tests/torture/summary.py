@@ -60,13 +60,18 @@ def _row(part: Part, progress: Progress) -> tuple[str, ...]:
         shown.append(f"others: {others:,}")
     return (
         f"`{part.name}`: {part.title}",
-        f"{progress.tried:,}",
+        _inputs(progress),
         "; ".join(shown),
         f"{progress.steady:,}",
         _growth(progress),
         str(len(progress.failures)),
         f"`make torture ONLY={part.name} SEED={progress.seed}`",
     )
+
+
+def _inputs(progress: Progress) -> str:
+    last = f", {progress.tried - progress.tried_before:,} of them by the last version" if progress.tried_before else ""
+    return f"{progress.tried:,}{last}"
 
 
 def _growth(progress: Progress) -> str:

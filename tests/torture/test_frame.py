@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -22,9 +23,9 @@ from torture.http_fuzz.paths import all_paths
 from torture.http_fuzz.protocol import random_bytes
 from torture.http_fuzz.request import random_request
 from torture.http_fuzz.responses import ResponseReader
-from torture.part import Outcome, Part
+from torture.part import Failure, Outcome, Part
 from torture.part_run import PartRun, RunOptions
-from torture.progress import ProgressFiles
+from torture.progress import Progress, ProgressFiles
 from torture.resources import Sample, growth
 from torture.summary import as_figures, as_table, write_page
 from torture.wire import Received, Step
@@ -104,7 +105,7 @@ async def test_interrupted_part_continues(tmp_path: Path) -> None:
     def started(inputs: int) -> PartRun:
         files = ProgressFiles(tmp_path)
         options = RunOptions(seed=3, model=None, inputs=inputs, ends=time.monotonic() + math.inf, block=4)
-        return PartRun(part, options, files, files.load("numbers", 3), said.append)
+        return PartRun(part, options, files, files.load(part, 3), said.append)
 
     await run(started(4))
     assert tried == [0, 1, 2, 3]
@@ -117,6 +118,21 @@ async def test_interrupted_part_continues(tmp_path: Path) -> None:
     [kept] = (tmp_path / "failures").iterdir()
     assert json.loads(kept.read_text())["case"] == {"number": 7}
     assert "| `numbers`: numbers | 10 | even: 5; odd: 5 |" in as_table([(part, second.progress)])
+
+
+async def test_inputs_of_earlier_versions_count_and_their_failures_are_tried_again(tmp_path: Path) -> None:
+    """A part that measures one version starts again."""
+    part = Part(name="numbers", title="numbers", run=_nothing, inputs=10, slice_inputs=5)
+    files = ProgressFiles(tmp_path)
+    failures = [Failure("it is 7", "7", "make torture", {"number": 7})]
+    files.store(Progress(part="numbers", seed=3, code="earlier", tried=8, failures=failures))
+    progress = files.load(part, 3)
+    assert (progress.tried, progress.tried_before, progress.failures) == (8, 8, [])
+    assert progress.earlier_failures == failures
+    assert progress.code == files.code
+    progress.tried = 10
+    assert "| 10, 2 of them by the last version |" in as_table([(part, progress)])
+    assert files.load(replace(part, one_version=True), 3).tried == 0
 
 
 async def test_slow_input_holds_up_no_other_block(tmp_path: Path) -> None:
@@ -133,7 +149,7 @@ async def test_slow_input_holds_up_no_other_block(tmp_path: Path) -> None:
     files = ProgressFiles(tmp_path)
     part = Part(name="numbers", title="numbers", run=_nothing, inputs=30, slice_inputs=4)
     options = RunOptions(seed=3, model=None, inputs=30, ends=math.inf, block=4)
-    run = PartRun(part, options, files, files.load("numbers", 3), lambda _: None)
+    run = PartRun(part, options, files, files.load(part, 3), lambda _: None)
     await run.each(attempt, concurrency=2)
     assert run.progress.tried == 30
 
@@ -157,7 +173,7 @@ def test_figures_have_a_row_for_each_case(tmp_path: Path) -> None:
     part = Part(name="numbers", title="numbers", run=_nothing, inputs=10, slice_inputs=4)
     facts = {"capacity": 1234.5, "10 %: p99, ms": 20.0, "10 %: rejected": 0.0, "300 %: p99, ms": 5000.1}
     files = ProgressFiles(tmp_path)
-    progress = files.load("numbers", 3)
+    progress = files.load(part, 3)
     assert as_figures([(part, progress)]) == ""
     progress.facts = facts
     assert [line for line in as_figures([(part, progress)]).splitlines() if "---" not in line] == [

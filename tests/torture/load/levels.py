@@ -102,5 +102,6 @@ LOAD = Part(
     inputs=len(PERCENTAGES),
     slice_inputs=0,
     block=1,
+    one_version=True,
     overloads=True,
 )

@@ -74,5 +74,6 @@ SOAK = Part(
     inputs=60,
     slice_inputs=0,
     block=1,
+    one_version=True,
     overloads=True,
 )
