@@ -66,9 +66,11 @@ def stream_responses(
     header: pb.RerankStreamRequest,
     documents: Iterable[Content],
     lifetime: Lifetime,
+    ended: Callable[[], bool] | None = None,
 ) -> Responses:
     """Send the header and the documents, and yield the responses. The end of the generator cancels the call.
 
+    A pause before another attempt stops when `ended` returns True.
     A failed call is repeated until its first response, and only if the documents can be read from the beginning: an
     iterator must not have been read.
 
@@ -77,7 +79,6 @@ def stream_responses(
         BaseException: the error of `documents`.
     """
     budget, again = Budget(policy), not isinstance(documents, Iterator)
-    ended = start_call.is_cancelled if isinstance(start_call, CancellableCall) else lambda: False
     while True:
         attempt, responded = _Attempt(header, documents), False
         try:

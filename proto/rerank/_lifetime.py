@@ -45,8 +45,11 @@ class Lifetime:
                 raise
             raise Cancelled(_CLOSED) from error
 
-    def pause(self, seconds: float, ended: Callable[[], bool] = lambda: False) -> None:
+    def pause(self, seconds: float, ended: Callable[[], bool] | None = None) -> None:
         """Wait, or until the client is closed or `ended` returns True."""
+        if ended is None:
+            self._closed.wait(seconds)
+            return
         until = time.monotonic() + seconds
         while not ended() and (left := until - time.monotonic()) > 0:
             if self._closed.wait(min(left, _LOOK_SECONDS)):

@@ -181,7 +181,8 @@ class RerankClient(BlockingClient):
         """
         call = CancellableCall(self._start_stream)
         header = self._header(query, documents, options, partial_scores=True, partial_ok=partial_ok)
-        return ScoreStream(stream_responses(self._policy, call, header, documents, self._lifetime), call.cancel)
+        responses = stream_responses(self._policy, call, header, documents, self._lifetime, call.is_cancelled)
+        return ScoreStream(responses, call.cancel)
 
     def models(self) -> Sequence[pb.Model]:
         """Return the models that the server serves, the default model first.

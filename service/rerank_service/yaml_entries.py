@@ -12,7 +12,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The fast loader, if PyYAML has it. Requests wait while a changed file is read."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-"""The escape of a half of a character beyond 16 bits. JSON has it, YAML has not."""
+"""The escape of a half of a character beyond 16 bits. JSON allows it, YAML does not."""
 _MAX_DEPTH = 100
 
 _Lines = Sequence[tuple[int, Sequence[tuple[str, int]]]]

@@ -104,7 +104,7 @@ async def test_errors_are_those_of_a_server(
 
 
 async def test_deadlines_hold(small_model: Bundle) -> None:
-    """As for a server: a request that cannot be finished in time is rejected, or ends then."""
+    """A request that cannot be finished in time is rejected, or ends then, as by a server."""
     with RerankClient.local(small_model.folder, timeout=0.05) as client, pytest.raises(RerankError) as caught:
         client.rerank("0", ["1 " * 20] * 10_000)
     assert caught.value.status.name == "DEADLINE_EXCEEDED"
@@ -162,7 +162,7 @@ async def test_nothing_is_left(small_model: Bundle, local: RerankClient, end: Ca
 
 
 async def test_a_closed_client_is_an_error(small_model: Bundle) -> None:
-    """As for a server."""
+    """The same error as for a client of a server."""
     client = RerankClient.local(small_model.folder)
     client.close()
     with pytest.raises(Cancelled, match="the client is closed"):
@@ -177,7 +177,7 @@ def test_scores_keep_their_client(small_model: Bundle) -> None:
 
 
 async def test_asynchronous_scores_keep_their_client(small_model: Bundle) -> None:
-    """As those of the blocking client."""
+    """The scores of a blocking client do, too."""
     scores = (await AsyncRerankClient.local(small_model.folder)).scores("0", DOCUMENTS)
     gc.collect()
     assert len([score async for score in scores]) == len(DOCUMENTS)

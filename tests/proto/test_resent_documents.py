@@ -109,7 +109,7 @@ def test_an_iterator_that_was_not_read_is_sent() -> None:
 
 
 async def test_an_asynchronous_iterator_that_was_not_read_is_sent() -> None:
-    """As by the blocking client."""
+    """The blocking client does the same."""
 
     async def documents() -> AsyncIterator[str]:
         for number in range(3):

@@ -216,7 +216,7 @@ async def _check_error(scores: ScoreStream, kind: type[Exception]) -> None:
 
 
 async def test_wrong_arguments_are_rejected_before_the_first_score(edges: Served, blocking: RerankClient) -> None:
-    """As by `rerank_stream`."""
+    """`rerank_stream` rejects them in the same way."""
     for client in (edges.client, blocking):
         with pytest.raises(TypeError, match="several documents"):
             client.scores("0", "one text")

@@ -5,16 +5,21 @@ from pathlib import Path
 from rerank_service.errors import SettingsInvalid
 
 
-def check_writable(path: Path | None) -> None:
-    """Check that a file can be written, before minutes of work for its content.
+def check_writable(*paths: Path | None, make_folders: bool = False) -> None:
+    """Check that files can be written, before minutes of work for their content.
+
+    Args:
+        paths: the files. None is none.
+        make_folders: make missing folders. Otherwise, they are an error.
 
     Raises:
-        SettingsInvalid: it cannot be written.
+        SettingsInvalid: a file cannot be written.
     """
-    if path is None:
-        return
-    try:
-        with path.open("a"):
-            pass
-    except OSError as error:
-        raise SettingsInvalid(f"cannot write {path}: {error.strerror}") from error
+    for path in filter(None, paths):
+        try:
+            if make_folders:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a"):
+                pass
+        except OSError as error:
+            raise SettingsInvalid(f"cannot write {path}: {error.strerror}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rerank_service.api.address import UNIX, client_target
 from rerank_service.errors import SettingsInvalid
-from rerank_service.settings import read_settings
+from rerank_service.settings import Settings, read_settings
 from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.server_address import ADDRESS_FORMS, ServerAddress, server_address
 
@@ -101,8 +101,7 @@ def chosen_server(arguments: argparse.Namespace) -> ChosenServer:
         raise SettingsInvalid(
             "RERANK_GRPC_PORT is 0, so the system chose the port: set --server or RERANK_SERVER to the address"
         )
-    tls = _client_tls(arguments) if settings.tls_cert or _asks_for_tls(arguments) else None
-    address = ServerAddress("grpc", client_target(host, settings.grpc_port), tls)
+    address = _address_of(settings, host, settings.grpc_port, arguments)
     return ChosenServer(address, "RERANK_HOST, RERANK_GRPC_PORT")
 
 
@@ -124,9 +123,14 @@ def admin_server(arguments: argparse.Namespace) -> ChosenServer:
             f"--server is unset, and RERANK_ADMIN_PORT is {value}: give the address of the server's --admin-port, such "
             "as --server 127.0.0.1:50052"
         )
-    tls = _client_tls(arguments) if settings.tls_cert or _asks_for_tls(arguments) else None
-    address = ServerAddress("grpc", client_target(settings.admin_host[0], settings.admin_port), tls)
+    address = _address_of(settings, settings.admin_host[0], settings.admin_port, arguments)
     return ChosenServer(address, "RERANK_ADMIN_HOST, RERANK_ADMIN_PORT")
+
+
+def _address_of(settings: Settings, host: str, port: int, arguments: argparse.Namespace) -> ServerAddress:
+    """Return the address of a gRPC port of the server with these settings."""
+    tls = _client_tls(arguments) if settings.tls_cert or _asks_for_tls(arguments) else None
+    return ServerAddress("grpc", client_target(host, port), tls)
 
 
 def _with_tls(arguments: argparse.Namespace, text: str, source: str) -> ServerAddress:

@@ -104,7 +104,7 @@ def test_missing_choice_is_listed(capsys: pytest.CaptureFixture[str], word: str,
 
 
 def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an error: a script forgot the command."""
+    """With the status of an error, because a script forgot the command."""
     monkeypatch.setattr(sys, "argv", ["rerank"])
     assert main() == 2
     captured = capsys.readouterr()

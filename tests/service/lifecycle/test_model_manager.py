@@ -12,7 +12,8 @@ from rerank_service.lifecycle import model_operations
 from rerank_service.lifecycle.model_control_errors import InCatalog, LoadConflict, LoadFailed, NameTaken, NoMemory
 from rerank_service.lifecycle.model_operations import RETRY_SECONDS
 from rerank_service.models.bundle import Bundle
-from support.managed import MB, FakeStore, entry, managed
+from support.managed import MB, FakeStore, ManagedServer, entry, managed
+from support.running import HeldScore
 
 
 async def test_the_start_loads_models_in_order_and_leaves_those_on_demand(store: FakeStore) -> None:
@@ -141,7 +142,7 @@ async def test_the_first_request_loads_a_model_for_all(store: FakeStore) -> None
 
 
 async def test_a_request_waits_for_its_model_within_its_deadline(store: FakeStore) -> None:
-    """It is told to retry, and the load continues."""
+    """The error says when to retry, and the load continues."""
     async with managed(store, entry("late", on_demand=True)) as server:
         store.hold()
         with pytest.raises(NotReady, match="still loading") as refused:
@@ -165,7 +166,7 @@ async def test_requests_that_wait_for_a_load_when_the_server_drains(store: FakeS
 
 
 async def test_a_model_that_does_not_load_is_tried_again_later(store: FakeStore) -> None:
-    """Requests meanwhile are told when to retry, without a load. The reason is not theirs to know."""
+    """Errors of requests meanwhile say when to retry, and no load starts. They do not contain the reason."""
     async with managed(store, entry("a"), entry("late", on_demand=True)) as server:
         store.broken.add("late")
         for _ in range(3):
@@ -296,16 +297,24 @@ async def test_an_operator_adds_a_model(store: FakeStore) -> None:
         assert await server.rank("new") == 1
 
 
+async def _removal_during_a_request(
+    store: FakeStore, server: ManagedServer
+) -> tuple[HeldScore, asyncio.Task[int], asyncio.Task[None]]:
+    """Load a model, send it a request whose scores are held, and start its removal. Return these three."""
+    await server.manager.load("new", Path("/bundles/new"))
+    held = store.scores.pop("new")
+    held.hold()
+    accepted = asyncio.create_task(server.rank("new"))
+    await held.started()
+    removing = asyncio.create_task(server.manager.remove("new"))
+    await asyncio.sleep(0)
+    return held, accepted, removing
+
+
 async def test_an_operator_removes_an_added_model(store: FakeStore) -> None:
     """Accepted requests finish first. Afterwards the name is free, and nothing of the model is left."""
     async with managed(store, entry("a")) as server:
-        await server.manager.load("new", Path("/bundles/new"))
-        held = store.scores.pop("new")
-        held.hold()
-        accepted = asyncio.create_task(server.rank("new"))
-        await held.started()
-        removing = asyncio.create_task(server.manager.remove("new"))
-        await asyncio.sleep(0)
+        held, accepted, removing = await _removal_during_a_request(store, server)
         await asyncio.sleep(0)
         assert server.states() == {"a": "ready", "new": "draining"}
         with pytest.raises(LoadConflict):
@@ -331,13 +340,7 @@ async def test_an_operator_removes_an_added_model(store: FakeStore) -> None:
 async def test_a_new_version_of_a_model_that_is_being_removed_is_not_loaded(store: FakeStore) -> None:
     """The watch of the folders sees new files while the last request of the model runs."""
     async with managed(store, entry("a")) as server:
-        await server.manager.load("new", Path("/bundles/new"))
-        held = store.scores.pop("new")
-        held.hold()
-        accepted = asyncio.create_task(server.rank("new"))
-        await held.started()
-        removing = asyncio.create_task(server.manager.remove("new"))
-        await asyncio.sleep(0)
+        held, accepted, removing = await _removal_during_a_request(store, server)
         store.versions["new"] = 2
         refreshing = asyncio.create_task(server.manager.refresh("new"))
         await asyncio.sleep(0)

@@ -76,8 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     levels, workload = _levels(arguments), _workload(arguments)
     if arguments.png:
         check_installed()
-    for path in (arguments.json, arguments.png):
-        check_writable(path)
+    check_writable(arguments.json, arguments.png)
     dialect = None if arguments.dialect == "auto" else Dialect(arguments.dialect)
     address = chosen_server(arguments).address
     server = target(address, dialect=dialect, model=arguments.served_model, api_key=api_key(arguments))

@@ -75,11 +75,10 @@ def _run(arguments: argparse.Namespace) -> int:
     check_installed()
     if arguments.out is not None:
         check_output_folder(arguments.out)
-    check_writable(arguments.json)
     arguments.model = model_folder(arguments.model)
     picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    check_writable(picture)
+    check_writable(arguments.json)
+    check_writable(picture, make_folders=True)  # the folder of --out may be made later
     bundle = open_bundle(arguments.model)
     labelled = _labelled(arguments)
     calibrated = calibrate(

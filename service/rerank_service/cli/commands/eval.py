@@ -114,8 +114,7 @@ def _check_output(arguments: argparse.Namespace) -> None:
 
     if arguments.png is not None:
         check_installed()
-    for path in (arguments.json, arguments.ranked, arguments.png):
-        check_writable(path)
+    check_writable(arguments.json, arguments.ranked, arguments.png)
 
 
 def _write(

@@ -74,7 +74,7 @@ def assemble(name: str, files: TrecFiles, qrels: Qrels, subset: Subset) -> Colle
 
 
 def read_run(path: Path) -> dict[str, list[str]]:
-    """Return the docids by qid, the best first. Scores are those of trec_eval, in 32 bits, which decides what is a tie.
+    """Return the docids by qid, the best first. Scores have 32 bits, as in trec_eval, so the same ones are ties.
 
     Raises:
         FileInvalid: a line has another form, or a docid is listed twice for a query.

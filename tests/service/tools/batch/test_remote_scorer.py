@@ -110,7 +110,7 @@ def test_the_meaning_of_a_failure(error: Exception, meaning: Failure) -> None:
     ],
 )
 def test_the_meaning_of_a_grpc_error(kind: type[RerankError], meaning: Failure) -> None:
-    """As for HTTP statuses."""
+    """The same errors have the same meaning over HTTP."""
     assert failure(kind("")) is meaning
 
 
