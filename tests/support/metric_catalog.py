@@ -11,7 +11,7 @@ from rerank_service.metrics.config_state import ConfigState
 from rerank_service.metrics.core_state import CoreState, ModelState
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.served_model import ModelInfo
-from rerank_service.observability.event_loop import LoopTurns
+from rerank_service.observability.loop_turns import LoopTurns
 from rerank_service.observability.request_record import RequestRecord, failure_of
 from rerank_service.scheduling.totals import WorkTotals
 

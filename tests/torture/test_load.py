@@ -14,7 +14,9 @@ from rerank_service.tools.loadtest.generator import Outcome
 from support.observed import observed
 from support.running import running
 from torture.load.levels import rejected
-from torture.load.readings import AccessLog
+from torture.load.long_turns import LongTurns
+from torture.load.readings import AccessLog, Readings
+from torture.load.stolen_time import StolenTime, stolen_seconds
 from torture.load.traffic import mixed_requests
 from torture.load.trend import problem
 from torture.steady import steady_requests
@@ -48,6 +50,30 @@ def test_rejections_of_a_low_load_are_failures(percent: int, found: bool) -> Non
     calls = [Outcome(begun=0, ended=1, documents=1, error="RESOURCE_EXHAUSTED", refused=True)]
     assert bool(rejected(calls, percent)) is found
     assert rejected([Outcome(begun=0, ended=1, documents=1)], percent) == []
+
+
+def test_stolen_time_is_the_most_that_one_cpu_lost_at_once() -> None:
+    """In about 100 ms, after a moment."""
+    stolen = StolenTime()
+    for number, values in enumerate([(0, 9), (4, 9), (4, 9), (4, 10), (4, 12), (5, 12)]):
+        text = "".join(f"cpu{cpu} 1 2 3 4 5 6 7 {value} 0 0\n" for cpu, value in enumerate(values))
+        stolen.readings.append((float(number), stolen_seconds(f"cpu  1 2 3 4 5 6 7 99 0 0\n{text}intr 5\n")))
+    assert stolen.longest(0.0) == pytest.approx(0.04)
+    assert stolen.longest(1.0) == pytest.approx(0.03)
+    assert stolen.longest(5.0) == 0.0
+
+
+def test_turns_count_against_the_server_unless_the_hypervisor_took_its_cpu() -> None:
+    """Those with more than 50 ms of CPU time always do."""
+    none, long, computed = (Readings(10, turns, cpu, 0, 0) for turns, cpu in ((0, 0), (1, 0), (2, 1)))
+    turns = LongTurns()
+    turns.add(none, 0.0)
+    turns.add(long, 0.04)
+    assert turns.problems() == []
+    turns.add(computed, 0.04)
+    turns.add(long, 0.0)
+    assert turns.problems() == ["3 turns of the event loop took more than 50 ms, 1 by CPU time"]
+    assert list(turns.facts().values()) == [4, 1, 1]
 
 
 def test_access_log_is_read_as_it_grows(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from rerank_service.metrics.core_metrics import core_metrics
 from rerank_service.metrics.core_state import CoreState
 from rerank_service.metrics.loop_metrics import loop_metrics
 from rerank_service.metrics.request_metrics import RequestMetrics
-from rerank_service.observability.event_loop import LoopTurns, TurnTotals
+from rerank_service.observability.loop_turns import LoopTurns, TurnTotals
 
 
 class Metrics:

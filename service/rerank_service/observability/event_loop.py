@@ -4,7 +4,7 @@ While a callback runs, the loop handles nothing else: no new connection, no dead
 moment when the loop has events until it waits for the next ones is how long such a thing may wait.
 
 The loop is observed through its selector: a loop calls `select` once for each turn, and works between two calls. That
-costs two readings of a clock per turn, and no timer. If `select` returns later than its timeout, the difference
+costs three readings of clocks per turn (1 µs), and no timer. If `select` returns later than its timeout, the difference
 counts too: then another thread held the interpreter's lock, or other processes had the CPU.
 
 A loop handles all events that `select` returns in one turn. When a thousand clients connect again at once, that would
@@ -14,17 +14,12 @@ be a third of a second, so `select` returns them in parts. The same holds for ti
 import asyncio
 import selectors
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import TypeVarTuple, Unpack
 
+from rerank_service.observability.loop_turns import LoopTurns
 from rerank_service.paced_calls import PacedCalls
-
-BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""Upper bounds of the histogram, in seconds. An edge serves well below 0.02 s."""
 
 MAX_EVENTS = 8
 """Maximum number of events of a turn: of sockets that can be read or written."""
@@ -35,46 +30,16 @@ Events = list[tuple[selectors.SelectorKey, int]]
 Arguments = TypeVarTuple("Arguments")
 
 
-@dataclass(frozen=True, slots=True)
-class TurnTotals:
-    """The turns of a loop until now."""
-
-    buckets: Sequence[tuple[float, int]]
-    """Upper bounds in seconds, the last one infinite, each with the number of turns that took no longer."""
-    seconds: float
-    """Sum of all turns."""
-
-
-class LoopTurns:
-    """Counts how long each turn of an event loop blocks it. Used on the loop, and read on it."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKET_SECONDS) + 1)
-        self._seconds = 0.0
-        self.longest = 0.0
-        """Seconds of the longest turn. Set it to 0 to measure again."""
-
-    def count(self, seconds: float) -> None:
-        """Count a turn."""
-        self._counts[bisect_left(BUCKET_SECONDS, seconds)] += 1
-        self._seconds += seconds
-        if seconds > self.longest:
-            self.longest = seconds
-
-    def totals(self) -> TurnTotals:
-        """Return the turns until now."""
-        bounds = (*BUCKET_SECONDS, float("inf"))
-        return TurnTotals(list(zip(bounds, accumulate(self._counts), strict=True)), self._seconds)
-
-
 class _ObservedSelector(selectors.DefaultSelector):
     """A selector that counts the time between its calls, and the time by which it returns too late. It returns a large
     number of events in parts."""
 
-    def __init__(self, turns: LoopTurns, clock: Callable[[], float]) -> None:
+    def __init__(self, turns: LoopTurns, clock: Callable[[], float], cpu_clock: Callable[[], float]) -> None:
         super().__init__()
         self._turns = turns
-        self._clock = clock
+        self._clock, self._cpu_clock = clock, cpu_clock
+        self._cpu = 0.0
+        """CPU time at the last call. The few microseconds of `select` itself count as those of the turn."""
         self._returned: float | None = None
         self._late = 0.0
         self._waiting: Events = []
@@ -82,9 +47,10 @@ class _ObservedSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Events:
         """Wait for events."""
-        called = self._clock()
+        called, cpu = self._clock(), self._cpu_clock()
         if self._returned is not None:
-            self._turns.count(called - self._returned + self._late)
+            self._turns.count(called - self._returned + self._late, cpu - self._cpu)
+        self._cpu = cpu
         self._late = 0.0
         if self._waiting:
             self._returned = called
@@ -126,11 +92,13 @@ class _Timer:
 class ObservedLoop(asyncio.SelectorEventLoop):
     """An event loop that counts how long its turns take, and limits their work."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """`clock` returns seconds."""
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, cpu_clock: Callable[[], float] = time.thread_time
+    ) -> None:
+        """Both clocks return seconds. `cpu_clock` is that of the calling thread."""
         self.turns = LoopTurns()
         self._due = PacedCalls(self, MAX_TIMERS)
-        super().__init__(_ObservedSelector(self.turns, clock))
+        super().__init__(_ObservedSelector(self.turns, clock, cpu_clock))
 
     def call_at(
         self,

@@ -6,7 +6,10 @@ import selectors
 import socket
 from contextvars import ContextVar
 
-from rerank_service.observability.event_loop import MAX_EVENTS, MAX_TIMERS, LoopTurns, ObservedLoop, running_turns
+import pytest
+
+from rerank_service.observability.event_loop import MAX_EVENTS, MAX_TIMERS, ObservedLoop, running_turns
+from rerank_service.observability.loop_turns import LoopTurns
 from support.garbage import kept_garbage
 
 
@@ -23,22 +26,25 @@ def test_turns_are_counted_in_cumulative_buckets() -> None:
     """Each bucket has all turns that took no longer, as in Prometheus."""
     turns = LoopTurns()
     for seconds in (0.0001, 0.003, 0.02, 7.0):
-        turns.count(seconds)
-    totals = turns.totals()
-    assert dict(totals.buckets)[0.0005] == 1
-    assert dict(totals.buckets)[0.005] == 2
-    assert dict(totals.buckets)[0.02] == 3
-    assert totals.buckets[-1] == (math.inf, 4)
-    assert totals.seconds == 7.0231
+        turns.count(seconds, 0.002)
+    blocked, cpu = turns.totals().blocked, turns.totals().cpu
+    assert dict(blocked.buckets)[0.0005] == 1
+    assert dict(blocked.buckets)[0.005] == 2
+    assert dict(blocked.buckets)[0.02] == 3
+    assert blocked.buckets[-1] == (math.inf, 4)
+    assert blocked.seconds == 7.0231
+    assert dict(cpu.buckets)[0.001] == 0
+    assert dict(cpu.buckets)[0.0025] == 4
     assert turns.longest == 7.0
 
 
 def test_longest_callback_is_the_longest_turn() -> None:
-    """The clock of the test moves only within callbacks, so the figure is exact."""
-    clock = _Clock()
+    """The clocks of the test move only within callbacks, so the figures are exact. A tenth of a turn is CPU time."""
+    clock, cpu_clock = _Clock(), _Clock()
 
     def block(seconds: float) -> None:
         clock.now += seconds
+        cpu_clock.now += seconds / 10
 
     async def work() -> None:
         for seconds in (0.25, 1.5, 0.5):
@@ -46,12 +52,15 @@ def test_longest_callback_is_the_longest_turn() -> None:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
-    with asyncio.Runner(loop_factory=lambda: ObservedLoop(clock)) as runner:
+    with asyncio.Runner(loop_factory=lambda: ObservedLoop(clock, cpu_clock)) as runner:
         runner.run(work())
         loop = runner.get_loop()
         assert isinstance(loop, ObservedLoop)
         assert loop.turns.longest == 1.5
-        assert loop.turns.totals().seconds == 2.25
+        totals = loop.turns.totals()
+        assert totals.blocked.seconds == 2.25
+        assert totals.cpu.seconds == pytest.approx(0.225)
+        assert dict(totals.cpu.buckets)[0.1] == totals.cpu.buckets[-1][1] - 1
 
 
 def test_only_an_observed_loop_has_turns() -> None:

@@ -3,7 +3,8 @@
 from rerank_service.models.files import STARTER
 from rerank_service.tools.loadtest.generator import Outcome as Call
 from rerank_service.tools.loadtest.summary import percentile
-from torture.load.readings import MAX_LOOP_SECONDS, AccessLog, Ended, readings
+from torture.load.long_turns import long_turns
+from torture.load.readings import AccessLog, Ended
 from torture.load.traffic import Traffic, goodput, traffic_to
 from torture.part import Outcome, Part
 from torture.part_run import PartRun
@@ -32,13 +33,13 @@ async def _run(run: PartRun) -> None:
 
 
 async def _level(run: PartRun, server: Server, traffic: Traffic, capacity: float, percent: int) -> Outcome:
-    log, before = AccessLog(server.process.process.log), await readings(server.process.rest)
-    calls = await traffic.at(capacity * percent / 100, _LEVEL_SECONDS, DEADLINE_SECONDS)
-    since, ended = (await readings(server.process.rest)).since(before), log.ended()
-    facts = _figures(calls, ended) | {"turns above 50 ms": since.long_turns}
+    log = AccessLog(server.process.process.log)
+    async with long_turns(server.process.rest) as turns:
+        calls = await traffic.at(capacity * percent / 100, _LEVEL_SECONDS, DEADLINE_SECONDS)
+    ended = log.ended()
+    facts = _figures(calls, ended) | turns.facts()
     run.progress.facts |= {f"{percent} %: {name}": value for name, value in facts.items()}
-    problems = [*_wrong(calls), *rejected(calls, percent), *_late(ended)]
-    problems += [_blocked(since.long_turns)] if since.long_turns else []
+    problems = [*_wrong(calls), *rejected(calls, percent), *_late(ended), *turns.problems()]
     return Outcome(f"{percent} %", "; ".join(problems))
 
 
@@ -78,10 +79,6 @@ def _late(ended: list[Ended]) -> list[str]:
         return []
     bound = f"{DEADLINE_SECONDS + batch:.2f} s, their deadline and a batch"
     return [f"{len(late)} requests ended after {bound}; the last after {max(late):.2f} s"]
-
-
-def _blocked(turns: float) -> str:
-    return f"the event loop was blocked for more than {MAX_LOOP_SECONDS * 1000:.0f} ms, {turns:.0f} times"
 
 
 def _lost_goodput(facts: dict[str, float]) -> str:

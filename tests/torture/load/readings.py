@@ -21,6 +21,8 @@ class Readings:
     """Turns of the event loop."""
     long_turns: float
     """Turns of more than MAX_LOOP_SECONDS."""
+    long_cpu_turns: float
+    """Turns with more CPU time than that."""
     forecast_seconds: float
     """Sum of the forecast errors."""
     forecasts: float
@@ -30,6 +32,7 @@ class Readings:
         return Readings(
             self.turns - before.turns,
             self.long_turns - before.long_turns,
+            self.long_cpu_turns - before.long_cpu_turns,
             self.forecast_seconds - before.forecast_seconds,
             self.forecasts - before.forecasts,
         )
@@ -49,10 +52,13 @@ async def readings(url: str) -> Readings:
     def total(name: str, **labels: str) -> float:
         return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
 
-    turns = total("rerank_event_loop_blocked_seconds_count")
+    def above_bound(name: str) -> float:
+        return total(f"{name}_count") - total(f"{name}_bucket", le=str(MAX_LOOP_SECONDS))
+
     return Readings(
-        turns=turns,
-        long_turns=turns - total("rerank_event_loop_blocked_seconds_bucket", le=str(MAX_LOOP_SECONDS)),
+        turns=total("rerank_event_loop_blocked_seconds_count"),
+        long_turns=above_bound("rerank_event_loop_blocked_seconds"),
+        long_cpu_turns=above_bound("rerank_event_loop_cpu_seconds"),
         forecast_seconds=total("rerank_forecast_error_seconds_sum"),
         forecasts=total("rerank_forecast_error_seconds_count"),
     )

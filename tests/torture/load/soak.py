@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from rerank_service.models.files import STARTER
 from rerank_service.tools.loadtest.summary import percentile
 from torture.load.bystanders import bystanders
-from torture.load.readings import MAX_LOOP_SECONDS, readings
+from torture.load.long_turns import long_turns
+from torture.load.readings import readings
 from torture.load.traffic import Traffic, traffic_to
 from torture.load.trend import problem
 from torture.part import Outcome, Part
@@ -46,7 +47,8 @@ async def _run(run: PartRun) -> None:
 
 async def _minute(run: PartRun, server: Server, traffic: Traffic, rate: float, minutes: _Minutes) -> Outcome:
     before = await readings(server.process.rest)
-    calls = await traffic.at(rate, _MINUTE, _DEADLINE_SECONDS)
+    async with long_turns(server.process.rest) as turns:
+        calls = await traffic.at(rate, _MINUTE, _DEADLINE_SECONDS)
     since = (await readings(server.process.rest)).since(before)
     answered = [call.seconds for call in calls if call.error is None]
     minutes.p99.append(percentile(answered, 99))
@@ -55,15 +57,13 @@ async def _minute(run: PartRun, server: Server, traffic: Traffic, rate: float, m
     for name, value in (
         ("requests", len(calls)),
         ("rejected", sum(call.refused for call in calls)),
-        ("turns above 50 ms", since.long_turns),
+        *turns.facts().items(),
     ):
         facts[name] = facts.get(name, 0) + value
     facts["highest p99 of a minute, ms"] = round(1000 * max(minutes.p99), 1)
     wrong = [call for call in calls if call.error and not call.refused]
     problems = [f"{len(wrong)} of {len(calls)} requests failed: {wrong[0].error}, {wrong[0].message}"] if wrong else []
-    if since.long_turns:
-        most = f"{MAX_LOOP_SECONDS * 1000:.0f} ms"
-        problems.append(f"{since.long_turns:.0f} turns of the event loop took more than {most}")
+    problems += turns.problems()
     return Outcome("minute", "; ".join(problems))
 
 
