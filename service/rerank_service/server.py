@@ -20,7 +20,12 @@ from rerank_service.api.auth import Keys
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.core import build_core, managing
 from rerank_service.engine.host import cores
-from rerank_service.garbage import collections_paused, keep_out_of_collections, make_full_collections_rare
+from rerank_service.garbage import (
+    collect_at_quiet_moments,
+    collections_paused,
+    keep_out_of_collections,
+    make_full_collections_rare,
+)
 from rerank_service.lifecycle.background_tuning import tuning_in_background
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, Seen, read_and_look, watching
 from rerank_service.lifecycle.descriptors import allow_descriptors
@@ -96,7 +101,10 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             served = edges.addresses(manager.models[0].name, tls)
             _log_ready(served, manager, time.perf_counter() - started, keys=core.keys, tls=tls)
             await on_ready(served)
-            async with _changing_models(settings, manager, entries, seen, files):
+            async with (
+                running_task(collect_at_quiet_moments(core.capacity.pools.idle)),
+                _changing_models(settings, manager, entries, seen, files),
+            ):
                 await signals.get()
             manager.drain()
             await edges.report(manager)

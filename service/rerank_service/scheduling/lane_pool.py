@@ -242,6 +242,10 @@ class LanePools:
         """Return the pools that exist. Thread-safe."""
         return list(self._pools.values())
 
+    def idle(self) -> bool:
+        """Return True if no lane runs a batch. Thread-safe."""
+        return not any(pool.running() for pool in self.all())
+
 
 class Membership:
     """A scheduler in a pool. Created on the event loop."""
