@@ -245,8 +245,9 @@ class Scheduler:
         match outcome:
             case BatchScored():
                 self._learn(outcome)
-                self._deliver_parts(parts_of_batch(outcome, self.limits))
+                # in this order: when a request ends, an equal one finds its scores in the cache
                 self._finish_flights(outcome.entries, outcome.logits, token)
+                self._deliver_parts(parts_of_batch(outcome, self.limits))
             case BatchCancelled():
                 self._finish_flights(outcome.entries, [math.nan] * len(outcome.entries), token)
             case MemoryExceeded():

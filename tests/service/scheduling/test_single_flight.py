@@ -5,6 +5,7 @@ Covers single_flight, shared_pairs, running_batches, and the flow of a request.
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -40,10 +41,15 @@ def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
 
 @asynccontextmanager
 async def lanes(
-    score: HeldScore, limits: BatchLimits = ONE_BY_ONE, *, count: int = 1, entries: int = 1000
+    score: HeldScore,
+    limits: BatchLimits = ONE_BY_ONE,
+    *,
+    count: int = 1,
+    entries: int = 1000,
+    scores: ScoreCache | None = None,
 ) -> AsyncIterator[Scheduler]:
-    """Run a scheduler with a score cache during the block."""
-    scores = ScoreCache(entries * ENTRY_BYTES)
+    """Run a scheduler with a score cache during the block. Without `scores`, the cache has room for `entries`."""
+    scores = scores or ScoreCache(entries * ENTRY_BYTES)
     scheduler = Scheduler(score, limits, pad_id=0, lanes=count, cost=CostModel(), scores=scores)
     async with running_lanes(scheduler, score):
         yield scheduler
@@ -54,14 +60,18 @@ async def parts(submission: Submission) -> list[Scored]:
     return [part async for part in submission]
 
 
-async def score_all(scheduler: Scheduler, sizes: Sequence[int], priority: int = 0) -> list[Scored]:
-    """Submit pairs of these lengths. Pairs of one length are equal."""
-    pairs = [
+def equal_pairs(sizes: Sequence[int]) -> list[KeyedPair]:
+    """Return pairs of these lengths. Those of one length are equal."""
+    return [
         KeyedPair(index, EncodedPair(_EMPTY, np.ones(size, np.int64), _EMPTY, document_type=1), size.to_bytes(16))
         for index, size in enumerate(sizes)
     ]
+
+
+async def score_all(scheduler: Scheduler, sizes: Sequence[int], priority: int = 0) -> list[Scored]:
+    """Submit pairs of these lengths, and return their scores."""
     with scheduler.submission(room=100, priority=priority, weight=1.0) as submission:
-        await submission.add(pairs)
+        await submission.add(equal_pairs(sizes))
         submission.finish()
         return await parts(submission)
 
@@ -85,11 +95,40 @@ def has_waiters(scheduler: Scheduler, count: int) -> bool:
 
 
 def has_no_flights(scheduler: Scheduler) -> bool:
-    """Return True if no pair is recorded as running. A lane removes its pairs just after it has delivered their
-    logits."""
+    """Return True if no pair is recorded as running. A cancelled run may end after its request."""
     with scheduler._lock:
         assert scheduler._shared is not None
         return not scheduler._shared._flights._flights
+
+
+class _SlowCache(ScoreCache):
+    """A cache that stores when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(ENTRY_BYTES)
+        self.storing, self.may_store = threading.Event(), threading.Event()
+
+    def put(self, key: bytes, logit: float) -> None:
+        self.storing.set()
+        self.may_store.wait()
+        super().put(key, logit)
+
+
+async def test_scores_are_cached_before_their_request_gets_them() -> None:
+    """Otherwise an equal request that follows at once could compute them again."""
+    score, scores = HeldScore(lengths), _SlowCache()
+    async with lanes(score, scores=scores) as scheduler:
+        with scheduler.submission(room=100, priority=0, weight=1.0) as submission:
+            await submission.add(equal_pairs([7]))
+            submission.finish()
+            taking = asyncio.create_task(parts(submission))
+            await asyncio.to_thread(scores.storing.wait)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            early = taking.done()
+            scores.may_store.set()
+            assert logits(await taking) == {0: 7}
+    assert not early
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -138,7 +177,7 @@ async def test_batch_runs_on_while_another_request_waits_for_it() -> None:
         await asyncio.gather(second, return_exceptions=True)
         assert cancellable.cancelled.is_set()
         assert logits(await score_all(scheduler, [7])) == {0: 7}
-        await until(lambda: has_no_flights(scheduler))
+        assert has_no_flights(scheduler)
     assert cancellable.batches == [1, 1]
 
 
