@@ -6,7 +6,7 @@ and 30 ms for those of 1,200 connections (AMD Zen 3). Beside batches it takes lo
 - Imports make 180,000 containers, and almost all of them stay. So no collection runs meanwhile, which saves 9 % of the
   time of the imports, and later ones do not visit these objects.
 - Calls leave little in cycles: some small objects, and no messages (tests/service/api/test_freed_calls.py). So a server
-  rarely runs a full collection, and waits for a moment without a batch.
+  rarely runs a full collection, and chooses a moment without a batch.
 """
 
 import asyncio

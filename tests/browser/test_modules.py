@@ -46,7 +46,7 @@ async def test_csv_is_that_of_rfc_4180(modules: Any) -> None:
 
 
 async def test_columns_without_and_with_the_same_name(modules: Any) -> None:
-    """A data frame writes its index without a name. Two columns with one name could not be told apart."""
+    """A data frame writes its index without a name. Two columns with one name are an error."""
     frame = ",text,label\n0,Paris,a\n1,Rome,b\n"
     for chosen, documents in {
         "": ["Paris", "Rome"],

@@ -37,7 +37,7 @@ class Series:
     """A metric."""
 
     name: str
-    """As queries use it; of a histogram without `_bucket`, `_count` and `_sum`."""
+    """The name in queries; that of a histogram has no `_bucket`, `_count` or `_sum`."""
     kind: str
     """counter, gauge, histogram or info."""
     labels: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""How long the turns of an event loop take, and how much of that the loop computes."""
+"""Times of the turns of an event loop: as a whole, and of the CPU."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

@@ -102,13 +102,19 @@ async def test_one_operation_of_a_model_at_a_time(store: FakeStore) -> None:
         assert store.loads == ["a", "b", "a"]
 
 
+async def _held_request(store: FakeStore, server: ManagedServer, model: str) -> tuple[HeldScore, asyncio.Task[int]]:
+    """Send a request to a model and hold its scores. Return both."""
+    held = store.scores.pop(model)
+    held.hold()
+    accepted = asyncio.create_task(server.rank(model))
+    await held.started()
+    return held, accepted
+
+
 async def test_an_unloaded_model_rejects_requests_until_it_is_loaded(store: FakeStore) -> None:
     """Accepted requests finish first. The memory is free when the call returns."""
     async with managed(store, entry("a"), entry("b")) as server:
-        held = store.scores.pop("b")
-        held.hold()
-        accepted = asyncio.create_task(server.rank("b"))
-        await held.started()
+        held, accepted = await _held_request(store, server, "b")
         unloading = asyncio.create_task(server.manager.unload("b"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -302,10 +308,7 @@ async def _removal_during_a_request(
 ) -> tuple[HeldScore, asyncio.Task[int], asyncio.Task[None]]:
     """Load a model, send it a request whose scores are held, and start its removal. Return these three."""
     await server.manager.load("new", Path("/bundles/new"))
-    held = store.scores.pop("new")
-    held.hold()
-    accepted = asyncio.create_task(server.rank("new"))
-    await held.started()
+    held, accepted = await _held_request(store, server, "new")
     removing = asyncio.create_task(server.manager.remove("new"))
     await asyncio.sleep(0)
     return held, accepted, removing

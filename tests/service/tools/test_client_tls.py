@@ -72,7 +72,7 @@ def test_the_authority_in_a_variable_applies_to_addresses_that_may_use_tls(
 def test_the_authority_in_a_variable_applies_without_a_server_address(
     pems: Pems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As --tls-ca does: an API key must not be sent in plain text."""
+    """The flag --tls-ca does the same: an API key must not be sent in plain text."""
     assert _chosen("--tls-ca", str(pems.ca)).tls == ClientTls(ca=pems.ca)
     monkeypatch.setenv("RERANK_TLS_CA", str(pems.ca))
     assert _chosen().tls == ClientTls(ca=pems.ca)

@@ -22,11 +22,11 @@ class LongTurns:
     """Turns above MAX_LOOP_SECONDS."""
 
     stolen: float = 0
-    """Those in a period in which the hypervisor took a CPU for as long."""
+    """Turns of periods in which the hypervisor took a CPU for at least 30 ms."""
     others: float = 0
-    """Those that count against the server."""
+    """Turns that count against the server."""
     computed: float = 0
-    """Those with as much CPU time, which are among the others."""
+    """Turns with more CPU time than the bound. They are among the others."""
 
     def add(self, since: Readings, stolen_seconds: float) -> None:
         """Count the turns of a period. `stolen_seconds` is the most that one CPU lost at once."""

@@ -17,10 +17,8 @@ _MS = 1000
 class Readings:
     """Counters of a server at one moment."""
 
-    turns: float
-    """Turns of the event loop."""
     long_turns: float
-    """Turns of more than MAX_LOOP_SECONDS."""
+    """Turns of the event loop of more than MAX_LOOP_SECONDS."""
     long_cpu_turns: float
     """Turns with more CPU time than that."""
     forecast_seconds: float
@@ -30,7 +28,6 @@ class Readings:
     def since(self, before: "Readings") -> "Readings":
         """Return the difference from an earlier moment."""
         return Readings(
-            self.turns - before.turns,
             self.long_turns - before.long_turns,
             self.long_cpu_turns - before.long_cpu_turns,
             self.forecast_seconds - before.forecast_seconds,
@@ -56,7 +53,6 @@ async def readings(url: str) -> Readings:
         return total(f"{name}_count") - total(f"{name}_bucket", le=str(MAX_LOOP_SECONDS))
 
     return Readings(
-        turns=total("rerank_event_loop_blocked_seconds_count"),
         long_turns=above_bound("rerank_event_loop_blocked_seconds"),
         long_cpu_turns=above_bound("rerank_event_loop_cpu_seconds"),
         forecast_seconds=total("rerank_forecast_error_seconds_sum"),

@@ -33,8 +33,8 @@ def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
 def identity(bundle: Bundle) -> str:
     """Return a digest of everything that the logits of a bundle depend on.
 
-    For a hub folder, it covers the tokenizer, the graph, the files with the weights, and what the configuration says
-    about them.
+    For a hub folder, it covers the tokenizer, the graph, the files with the weights, and their entries in the
+    configuration.
     """
     if bundle.logits_digest:
         return bundle.logits_digest

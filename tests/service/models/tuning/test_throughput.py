@@ -42,7 +42,7 @@ def test_throughput_counts_tokens_without_padding_of_all_lanes(queries: list[lis
 
 
 def test_batch_without_memory_is_halved(queries: list[list[EncodedPair]]) -> None:
-    """As in the server. A single pair without memory is an error."""
+    """The server does the same. A single pair without memory is an error."""
     pairs = [pair for query in queries for pair in query]
 
     def score_up_to(rows: int) -> throughput.Score:

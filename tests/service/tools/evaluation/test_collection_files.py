@@ -108,7 +108,7 @@ def test_beir_and_trec_give_the_same_collection(beir: Path) -> None:
 
 
 def test_scores_of_a_run_that_are_equal_in_32_bits_are_ties(beir: Path) -> None:
-    """As in trec_eval, which then takes the later docid first. A number beyond 32 bits is infinity."""
+    """trec_eval does the same, and takes the later docid first. A number beyond 32 bits is infinity."""
     _write(beir / "run.trec", "7 Q0 a 1 0.123456781 x\n7 Q0 b 2 0.123456780 x\n7 Q0 c 3 1e39 x\n9 Q0 a 1 1 x\n")
     first = read_beir(beir, Subset()).queries[0]
     assert [candidate.id for candidate in first.candidates] == ["c", "b", "a"]
