@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from rerank_service.rust_panics import panics_as_errors
+from rerank_service.thread_priority import give_way
 
 T = TypeVar("T")
 
@@ -16,12 +17,14 @@ _THREAD_NAME = "background"
 def run_in_background(work: Callable[[], T]) -> asyncio.Future[T]:
     """Run blocking work in a daemon thread, and return a future of its result or exception.
 
-    A daemon thread does not delay the end of the process, for example while it reads a model of several gigabytes.
+    A daemon thread does not delay the end of the process, for example while it reads a model of several gigabytes. It
+    gives way to the event loop, as do the threads that it starts, such as those that OpenVINO computes on.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 
     def run() -> None:
+        give_way()
         try:
             with panics_as_errors():
                 result = work()

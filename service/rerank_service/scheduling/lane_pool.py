@@ -22,9 +22,9 @@ from typing import Protocol
 
 import structlog
 
-from rerank_service.scheduling.lane_priority import give_way
 from rerank_service.scheduling.lane_shares import LaneShares, ShareAccount, Turn
 from rerank_service.scheduling.started_threads import ThreadsMissing
+from rerank_service.thread_priority import give_way
 
 _log = structlog.get_logger()
 

@@ -1,7 +1,10 @@
 """Work in a background thread."""
 
 import asyncio
+import os
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from tokenizers import Tokenizer
 
 from rerank_service.lifecycle.background import background_work_is_running, run_in_background
 from rerank_service.rust_panics import RustPanic
+from rerank_service.thread_priority import NICE
 from support.panics import break_tokenizer
 from support.small import write_small_model
 
@@ -33,6 +37,22 @@ async def test_an_exception_is_raised_where_the_future_is_awaited() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         await run_in_background(fail)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+async def test_background_work_and_its_threads_give_way_to_the_event_loop() -> None:
+    """OpenVINO computes on threads that it starts while a model loads."""
+
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work() -> tuple[int, int]:
+        with ThreadPoolExecutor(1) as started:
+            return priority(), started.submit(priority).result()
+
+    before = priority()
+    assert await run_in_background(work) == (min(before + NICE, 19),) * 2
+    assert priority() == before
 
 
 async def test_a_panic_of_a_tokenizer_is_an_exception(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch, EncodedPair, KeyedPair, Segment
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.lane_pool import LaneFailed, LanePool, LanePools, Share
-from rerank_service.scheduling.lane_priority import NICE
 from rerank_service.scheduling.lane_shares import CONTENDED_BATCH_SECONDS
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.started_threads import ThreadsMissing
+from rerank_service.thread_priority import NICE
 from support.limits import batch_limits
 from support.running import HeldScore
 

@@ -143,8 +143,6 @@ def _compare(engine: Engine, compare: Callable[[Engine], RankingComparison]) -> 
 
 
 def _in_words(comparison: RankingComparison) -> str:
-    if not comparison.queries:
-        return "ranking not compared: no query of the parity set fits the token limit of the model"
     change = comparison.change
     if change is None:
         return "ranking not compared: no time left, run `rerank tune`"

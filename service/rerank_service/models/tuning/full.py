@@ -75,7 +75,11 @@ class TuningInput:
 
     @classmethod
     def read(cls, bundle: Bundle, cache: Cache, limits_on: LimitsOn, *, lanes: int) -> "TuningInput":
-        """Encode the parity set for a bundle."""
+        """Encode the parity set for a bundle.
+
+        Raises:
+            BundleInvalid: no query fits the model's token limit.
+        """
         manifest = bundle.manifest
         tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
         queries = tuple(tuple(query) for query in parity_set.encoded(tokenizer))

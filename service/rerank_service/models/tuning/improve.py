@@ -54,7 +54,8 @@ def load_faster(
     decide about the engine that a provisional one chose, or after `halt` is set.
 
     Raises:
-        BundleInvalid: the model does not load on the chosen engine. The choice is not kept.
+        BundleInvalid: the model does not load on the chosen engine, or no query of the parity set fits its token limit.
+            No choice is kept.
     """
     bundle, cache = running.bundle, Cache(options.cache)  # the bundle was verified when it was loaded
     requested = runnable_request(bundle, options.requested)
@@ -138,6 +139,7 @@ def _tune(options: ModelOptions, running: ServedModel, engines: EngineSet, time:
     """Measure the engines.
 
     Raises:
+        BundleInvalid: no query of the parity set fits the model's token limit.
         TuningCancelled: the server is shutting down.
     """
     bundle = running.bundle

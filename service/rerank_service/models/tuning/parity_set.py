@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_service.encoding.tokenizer import PairTokenizer
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import BundleInvalid, InvalidRequest
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import EncodedPair
 
 _FILE = "parity.jsonl"
@@ -51,6 +52,9 @@ def encoded(
     """Return the pairs of each of the first `max_queries` queries.
 
     Queries that exceed the token limit of the model are left out.
+
+    Raises:
+        BundleInvalid: all queries exceed it, so no engine can be measured.
     """
     pairs = []
     for query in queries()[:max_queries]:
@@ -59,6 +63,11 @@ def encoded(
             pairs.append(
                 tokenizer.encode_documents(encoded_query, query.documents, max_tokens_per_doc=max_tokens_per_doc)
             )
+    if not pairs:
+        raise BundleInvalid(
+            f"engines cannot be measured: no query of the parity set fits the model's limit of "
+            f"{counted(tokenizer.max_tokens, 'token')}. Choose an engine by --provider and --precision"
+        )
     return pairs
 
 

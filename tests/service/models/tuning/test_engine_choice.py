@@ -44,17 +44,6 @@ def test_undecided_engines_are_named_beside_a_base_with_cuda_graphs() -> None:
     assert "not decided: cuda fp16" in outcome.trials[0].verdict
 
 
-def test_fp32_is_kept_if_no_query_fits_the_token_limit() -> None:
-    """No ranking can be compared."""
-    chosen, trials = choose_engine({CPU_FP32: 100, INT8: 300}, CPU_FP32, lambda _: RankingComparison(0))
-    assert chosen == CPU_FP32
-    assert (
-        trials[0].verdict
-        == "3.00 times cpu fp32, ranking not compared: no query of the parity set fits the token limit of the model"
-    )
-    assert not trials[0].undecided
-
-
 def test_engine_that_does_not_load_again_is_not_chosen() -> None:
     """Its speed was measured, but its ranking was not."""
 

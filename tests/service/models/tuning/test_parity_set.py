@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from golden.make_parity import CANDIDATES
 from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning.parity_set import encoded, kendall_tau_b, queries
 
@@ -30,6 +31,12 @@ def test_encoded_bounds_queries_and_document_tokens(starter: Bundle) -> None:
     few = encoded(tokenizer, max_queries=3, max_tokens_per_doc=16)
     assert [len(query) for query in few] == [CANDIDATES] * 3
     assert max(len(pair.document) for query in few for pair in query) == 16
+
+
+def test_model_for_a_few_tokens_cannot_be_measured(starter: Bundle) -> None:
+    """Without a query, there is no speed to divide by."""
+    with pytest.raises(BundleInvalid, match="no query of the parity set fits the model's limit of 7 tokens"):
+        encoded(PairTokenizer(starter.tokenizer, max_tokens=7))
 
 
 def _by_definition(first: list[int], second: list[int]) -> float:
