@@ -19,6 +19,7 @@ FULL_COLLECTION_AFTER = 500
 """Collections of the middle generation before a full one, at any moment. Python's default is 10."""
 QUIET_COLLECTION_AFTER = 50
 """Collections of the middle generation before a full one, at a quiet moment."""
+_NEVER = 2**30
 
 
 @contextmanager
@@ -39,12 +40,31 @@ def make_full_collections_rare() -> None:
     gc.set_threshold(young, middle, FULL_COLLECTION_AFTER)
 
 
+class FullCollectionPause:
+    """A pause of full collections. Younger garbage is collected as usual."""
+
+    def __init__(self) -> None:
+        self._threshold = gc.get_threshold()[2]
+
+    def begin(self) -> None:
+        """Let no full collection run until the end of the pause."""
+        self._set(_NEVER)
+
+    def end(self) -> None:
+        """Let full collections run as before."""
+        self._set(self._threshold)
+
+    def _set(self, threshold: int) -> None:
+        young, middle, _ = gc.get_threshold()
+        gc.set_threshold(young, middle, threshold)
+
+
 async def collect_at_quiet_moments(is_quiet: Callable[[], bool], seconds: float = 1.0) -> NoReturn:
     """Look every second whether a full collection is due and the moment is quiet. Then run it, on the event loop."""
     while True:
         await asyncio.sleep(seconds)
-        paused = gc.get_threshold()[2] > FULL_COLLECTION_AFTER  # by LargeBodies
-        if gc.get_count()[2] >= QUIET_COLLECTION_AFTER and not paused and is_quiet():
+        is_paused = gc.get_threshold()[2] == _NEVER
+        if gc.get_count()[2] >= QUIET_COLLECTION_AFTER and not is_paused and is_quiet():
             gc.collect()
 
 

@@ -5,16 +5,15 @@ collection visits each live container: 0.04 s for 10,000 objects that are nested
 """
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from rerank_service.garbage import FullCollectionPause
 from rerank_service.long_work import in_background
 
 _STEP_ITEMS = 5_000
 """Number of values freed in one step; it takes about 1 ms."""
-_NEVER = 2**30
 _TURN_BYTES = 1024 * 1024
 """Size of a JSON text from which bodies are parsed one after another."""
 _MAX_IN_A_ROW = 100
@@ -27,7 +26,7 @@ class LargeBodies:
     def __init__(self) -> None:
         self._live = 0
         self._in_a_row = 0
-        self._threshold = gc.get_threshold()[2]
+        self._full_collections = FullCollectionPause()
         self._turn = asyncio.Lock()
 
     @contextmanager
@@ -59,18 +58,16 @@ class LargeBodies:
         in_background(freed([list(body.values())]))
 
     def _pause(self) -> None:
-        young, middle, _ = gc.get_threshold()
         self._live += 1
         self._in_a_row += 1
         if self._in_a_row > _MAX_IN_A_ROW:
             self._resume()
         else:
-            gc.set_threshold(young, middle, _NEVER)
+            self._full_collections.begin()
 
     def _resume(self) -> None:
-        young, middle, _ = gc.get_threshold()
         self._in_a_row = 0
-        gc.set_threshold(young, middle, self._threshold)
+        self._full_collections.end()
 
 
 def freed(waiting: list[Any]) -> Generator[None, None, None]:
