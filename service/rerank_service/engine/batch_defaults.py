@@ -26,7 +26,10 @@ _CUDA_GRAPH_LENGTH_MULTIPLE = 32
 """Tokens between two lengths for which CUDA graphs are recorded."""
 _REGISTER_TOKENS = 16
 """Values that OpenVINO's softmax adds at once, in one AVX-512 register. If a row ends within a register, its sum
-depends on the padding by about 1e-7, and rounding to int8 can make 0.02 of a logit of that (docs/performance.md)."""
+depends on the padding by about 1e-7, and rounding to int8 or bf16 can make 0.02 of a logit of that
+(docs/decisions/0080-bf16-padded-to-multiples-of-16.md)."""
+_ROUNDED = (Precision.INT8, Precision.BF16)
+"""Precisions of OpenVINO that round activations."""
 
 _LIMITS = {Provider.CPU: CPU_LIMITS, Provider.OPENVINO: CPU_LIMITS, Provider.CUDA: GPU_LIMITS}
 _LANES: dict[Provider, Callable[[], int]] = {
@@ -54,10 +57,10 @@ def default_limits(engine: Engine, *, shares_prefixes: bool = False) -> BatchLim
 def exact_multiple(engine: Engine, length_multiple: int) -> int:
     """Return a length multiple, raised if necessary so that on this engine no score depends on the padding.
 
-    With OpenVINO in int8, it is a multiple of 16 tokens, and scores are equal to the bit. With other engines it stays:
-    padding changes a logit in fp32 by about 1e-6, and in bf16 by up to 0.05.
+    With OpenVINO in int8 and bf16, it is a multiple of 16 tokens, and scores are equal to the bit. With other engines
+    it stays: padding changes a logit in fp32 by about 1e-6.
     """
-    if (engine.provider, engine.precision) != (Provider.OPENVINO, Precision.INT8):
+    if engine.provider is not Provider.OPENVINO or engine.precision not in _ROUNDED:
         return length_multiple
     return -(-length_multiple // _REGISTER_TOKENS) * _REGISTER_TOKENS
 

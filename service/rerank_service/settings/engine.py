@@ -39,8 +39,8 @@ class EngineSettings(SettingsGroup):
     """Maximum number of pairs in a batch. Unset: 64; on a GPU 512."""
     length_multiple: Count | None = None
     """Pairs are padded to a multiple of this number of tokens. A GPU may be faster with 8 or 16. Unset: the tuned
-    number, else 4; on a GPU 8, with CUDA graphs 32. `openvino int8` rounds it up to a multiple of 16: then padding
-    changes no score."""
+    number, else 4; on a GPU 8, with CUDA graphs 32. `openvino int8` and `openvino bf16` round it up to a multiple of
+    16: then padding changes no score."""
     cuda_graphs: bool = False
     """On a GPU, record the computation of small batches once per shape as a CUDA graph, and replay it. This saves
     kernel launches, most of the time of a small model, but computes the padding, too."""

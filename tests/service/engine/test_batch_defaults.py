@@ -42,12 +42,12 @@ def test_each_engine_has_defaults(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("requested", "rounded"), [(1, 16), (4, 16), (16, 16), (17, 32), (32, 32)])
-def test_openvino_int8_pads_to_multiples_of_16(requested: int, rounded: int) -> None:
+def test_openvino_in_int8_and_bf16_pads_to_multiples_of_16(requested: int, rounded: int) -> None:
     """Only so is the score of a pair equal to the bit with any padding. Other engines keep what is requested."""
+    exact = [Engine(Provider.OPENVINO, precision) for precision in (Precision.INT8, Precision.BF16)]
     for engine in ENGINES:
-        expected = rounded if engine == Engine(Provider.OPENVINO, Precision.INT8) else requested
-        assert exact_multiple(engine, requested) == expected
-    assert default_limits(Engine(Provider.OPENVINO, Precision.INT8)).length_multiple == 16
+        assert exact_multiple(engine, requested) == (rounded if engine in exact else requested)
+    assert [default_limits(engine).length_multiple for engine in exact] == [16, 16]
 
 
 def test_all_shapes_up_to_512_tokens_fit_into_max_graphs() -> None:

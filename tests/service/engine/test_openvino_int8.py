@@ -1,12 +1,8 @@
-"""OpenVINO in int8: scores that depend on their own pair only, and rankings that stay. Needs VNNI."""
-
-from pathlib import Path
+"""OpenVINO in int8: quantized activations, and rankings that stay. Needs VNNI."""
 
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.encoding.tokenizer import PairTokenizer
@@ -21,51 +17,25 @@ from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.relevance_loss import MAX_MEAN_LOSS, MAX_WORST_LOSS, relevance_loss
 from rerank_service.models.tuning.throughput import logits
 from rerank_service.models.variants.compressed import compress_weights
-from rerank_service.models.variants.external_weights import load_with_weights
 from rerank_service.scheduling.batching import collate
-from support.limits import batch_limits
+from support.compressed import with_compressed_weights
 
 ENGINE = Engine(Provider.OPENVINO, Precision.INT8)
 pytestmark = pytest.mark.skipif(not works(ENGINE), reason="OpenVINO or the processor has no int8 here")
 _BUNDLE = open_bundle(STARTER)
 _TOKENIZER = PairTokenizer(_BUNDLE.tokenizer, max_tokens=_BUNDLE.manifest.max_tokens)
-_TEXT = st.text(max_size=60) | st.lists(
-    st.sampled_from(["what", "is", "the", "capital", "of", "france", "paris", "rome", "🗼", "42"]), max_size=30
-).map(" ".join)
-
-
-def _compressed(graph: Path) -> bytes:
-    model = load_with_weights(graph)
-    compress_weights(model)
-    serialized: bytes = model.SerializeToString()
-    return serialized
 
 
 @pytest.fixture(scope="module")
 def graph() -> bytes:
     """The starter with compressed weights."""
-    return _compressed(_BUNDLE.graph)
+    return with_compressed_weights(_BUNDLE.graph)
 
 
 @pytest.fixture(scope="module")
 def encoder(graph: bytes) -> CrossEncoder:
     """The starter on OpenVINO in int8."""
     return CrossEncoder(graph, ENGINE)
-
-
-@settings(max_examples=5, deadline=None)
-@given(query=_TEXT, documents=st.lists(_TEXT, min_size=2, max_size=3), steps=st.integers(1, 3), data=st.data())
-def test_score_does_not_depend_on_the_batch(
-    encoder: CrossEncoder, query: str, documents: list[str], steps: int, data: st.DataObject
-) -> None:
-    """Equal to the bit: alone, in a batch of any order, and with more padding. Few examples: each shape is compiled."""
-    pairs = _TOKENIZER.encode_documents(_TOKENIZER.encode_query(query), documents)
-    order = data.draw(st.permutations(range(len(pairs))))
-    own = default_limits(ENGINE)
-    alone = [float(encoder.score(collate([pair], pad_id=0, limits=own))[0]) for pair in pairs]
-    wider = batch_limits(length_multiple=steps * own.length_multiple)
-    batch = collate([pairs[at] for at in order], pad_id=0, limits=wider)
-    assert encoder.score(batch).tolist() == [alone[at] for at in order]
 
 
 def _product(width: int) -> bytes:
