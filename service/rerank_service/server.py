@@ -20,6 +20,7 @@ from rerank_service.api.auth import Keys
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.core import build_core, managing
 from rerank_service.engine.host import cores
+from rerank_service.engine.process_memory import share_arenas
 from rerank_service.garbage import (
     collect_at_quiet_moments,
     collections_paused,
@@ -74,6 +75,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
         SettingsInvalid: the file of API keys or a file of TLS is wrong, or an address cannot be listened on.
     """
     started = time.perf_counter()
+    share_arenas()
     make_full_collections_rare()
     keep_out_of_collections()
     signals = receive_stop_signals()

@@ -48,6 +48,7 @@ LAYERS = (
         "rust_panics",
         "suggestion",
         "surrogates",
+        "thread_priority",
         "yaml_entries",
     ),
 )

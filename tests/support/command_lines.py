@@ -95,3 +95,7 @@ if __name__ == "__main__":
     for outcome in _outcomes(CommandLine(**json.loads(line)) for line in sys.stdin):
         print(json.dumps(asdict(outcome)), file=results, flush=True)
     os.dup2(own_stderr, sys.stderr.fileno())
+    from rerank_service.lifecycle.background import background_work_is_running
+
+    if background_work_is_running():  # of a `serve` that failed while its model loads; the entry point ends so, too
+        os._exit(0)

@@ -2,12 +2,17 @@
 
 import ctypes
 import ctypes.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from rerank_service.engine.cgroups import SYSTEM
 
 _KIB = 1024
+_ARENA_MAX = -8
+"""M_ARENA_MAX of glibc's malloc.h."""
+_ARENAS = 2
+_ARENAS_VARIABLE = "MALLOC_ARENA_MAX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +44,14 @@ def return_free_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def share_arenas() -> None:
+    """Let all threads allocate from two arenas of the C library (glibc), unless MALLOC_ARENA_MAX is set.
+
+    By default, there are eight for each core. Each one keeps memory that its threads have freed, up to 20 MB for bodies
+    of 10 MB (docs/decisions/0081-two-arenas.md).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and _ARENAS_VARIABLE not in os.environ:
+        mallopt(_ARENA_MAX, _ARENAS)
