@@ -64,7 +64,7 @@ def test_stolen_time_is_the_most_that_one_cpu_lost_at_once() -> None:
 
 
 def test_turns_count_against_the_server_unless_the_hypervisor_took_its_cpu() -> None:
-    """Those with more than 50 ms of CPU time always do."""
+    """Turns with more than 50 ms of CPU time always do."""
     none, long, computed = (Readings(turns, cpu, 0, 0) for turns, cpu in ((0, 0), (1, 0), (2, 1)))
     turns = LongTurns()
     turns.add(none, 0.0)

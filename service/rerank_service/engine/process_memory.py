@@ -1,8 +1,8 @@
-"""Memory of this process, as the kernel counts it. Source: proc_pid_status(5)."""
+"""Memory of this process: as the kernel counts it (proc_pid_status(5)), and the free part that malloc keeps."""
 
 import ctypes
-import ctypes.util
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +41,7 @@ def process_memory(system: Path = SYSTEM) -> ProcessMemory | None:
 
 def return_free_memory() -> None:
     """Return memory that was freed to the kernel, where the C library can (glibc). Blocks for some milliseconds."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
+    if (trim := _c_function("malloc_trim")) is not None:
         trim(0)
 
 
@@ -52,6 +51,11 @@ def share_arenas() -> None:
     By default, there are eight for each core. Each one keeps memory that its threads have freed, up to 20 MB for bodies
     of 10 MB (docs/decisions/0081-two-arenas.md).
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None and _ARENAS_VARIABLE not in os.environ:
+    if (mallopt := _c_function("mallopt")) is not None and _ARENAS_VARIABLE not in os.environ:
         mallopt(_ARENA_MAX, _ARENAS)
+
+
+def _c_function(name: str) -> Callable[..., int] | None:
+    """Return a function of the C library; None if it has none of this name."""
+    function: Callable[..., int] | None = getattr(ctypes.CDLL(None), name, None)
+    return function

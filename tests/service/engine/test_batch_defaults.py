@@ -43,7 +43,7 @@ def test_each_engine_has_defaults(engine: Engine) -> None:
 
 @pytest.mark.parametrize(("requested", "rounded"), [(1, 16), (4, 16), (16, 16), (17, 32), (32, 32)])
 def test_openvino_in_int8_and_bf16_pads_to_multiples_of_16(requested: int, rounded: int) -> None:
-    """Only so is the score of a pair equal to the bit with any padding. Other engines keep what is requested."""
+    """Only so is the score of a pair equal to the bit with any padding. Other engines keep the requested number."""
     exact = [Engine(Provider.OPENVINO, precision) for precision in (Precision.INT8, Precision.BF16)]
     for engine in ENGINES:
         assert exact_multiple(engine, requested) == (rounded if engine in exact else requested)

@@ -1,4 +1,4 @@
-"""What a server says about itself: event loop and forecasts in its metrics, the end of each request in its log."""
+"""Reports of a server about itself: event loop and forecasts in its metrics, the end of each request in its log."""
 
 import json
 from dataclasses import dataclass
