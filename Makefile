@@ -342,8 +342,8 @@ bench-replicas: $(VENV)/.dev  ## measure three replicas behind haproxy and nginx
 	@PYTHONPATH=tests $(BIN)/python -m bench.replicas
 
 # ONLY: parts, such as http,grpc; MINUTES: of all parts together; SEED: of the inputs, 0 for a random one; FRESH=1: from the first
-# input again; INPUT: one input or a range, such as 4711 or 100-199; MODEL: a bundle; KEEP=1: write the table of docs/reliability.md;
-# REPLAY: a file of out/torture/failures or tests/torture/corpus
+# input again; INPUT: one input or a range, such as 4711 or 100-199; MODEL: a bundle; KEEP=1: keep the progress for all clones,
+# and write the table of docs/reliability.md; REPLAY: a file of out/torture/failures or tests/torture/corpus
 torture: $(VENV)/.dev  ## try to break the started server with a million inputs; continues where it stopped: make torture [ONLY=…] [MINUTES=…] [SEED=…] [FRESH=1] [INPUT=…] [MODEL=…] [KEEP=1] [REPLAY=…]
 	@PYTHONPATH=tests $(BIN)/python -m torture $(if $(ONLY),--only "$(ONLY)") $(if $(MINUTES),--minutes "$(MINUTES)") \
 	  $(if $(SEED),--seed "$(SEED)") $(if $(FRESH),--fresh) $(if $(INPUT),--input "$(INPUT)") $(if $(MODEL),--model "$(MODEL)") \

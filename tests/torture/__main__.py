@@ -72,7 +72,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--slice", action="store_true", help="the small number of inputs that CI tries")
     parser.add_argument("--input", type=_range, metavar="N or N-M", help="try these inputs only; needs --only")
     parser.add_argument("--model", type=Path, help="bundle to serve (default: a small model of the tests)")
-    parser.add_argument("--keep", action="store_true", help="write the table to docs/reliability.md")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the progress, and write the table of docs/reliability.md"
+    )
     parser.add_argument("--replay", type=Path, metavar="FILE", help="try the input of a file")
     arguments = parser.parse_args(argv)
     arguments.only = chosen_names(parser, "--only", arguments.only, names)

@@ -13,6 +13,7 @@ from support.small import write_small_model
 from torture.corpus import Entry
 from torture.part import Outcome, Part
 from torture.part_run import PartRun, RunOptions, small_model
+from torture.parts import PARTS
 from torture.progress import OUTPUT, Progress, ProgressFiles
 from torture.server import started_server
 from torture.summary import as_figures, as_json, as_table, write_page
@@ -37,7 +38,7 @@ class Options:
     model: Path | None = None
     """Bundle to serve. None: the small model, which every machine can make."""
     keep: bool = False
-    """Write the table to docs/reliability.md."""
+    """Keep the progress in tests/torture/kept, and write the table of all kept progress to docs/reliability.md."""
 
     @property
     def continues(self) -> bool:
@@ -51,16 +52,18 @@ def run_campaign(options: Options, say: Say) -> int:
     model = options.model or write_small_model(small_model()).folder
     ends = time.monotonic() + (math.inf if options.minutes is None else options.minutes * 60)
     done: list[tuple[Part, Progress]] = []
-    for part in options.parts:
-        progress = Progress(part=part.name, seed=options.seed, code=files.code)
-        if options.continues and not options.fresh:
-            progress = files.load(part, options.seed)
-        left = len(options.parts) - len(done)
-        part_options = _run_options(options, part, model, min(_now_plus(ends, left), ends))
-        say(f"part {part.name}, seed {options.seed}: inputs {progress.tried:,} to {part_options.inputs:,}")
-        run_on_loop(part.run(PartRun(part, part_options, files, progress, say)))
-        done.append((part, progress))
-    _write(options, done, say)
+    try:
+        for part in options.parts:
+            progress = Progress(part=part.name, seed=options.seed, code=files.code)
+            if options.continues and not options.fresh:
+                progress = files.load(part, options.seed)
+            left = len(options.parts) - len(done)
+            part_options = _run_options(options, part, model, min(_now_plus(ends, left), ends))
+            say(f"part {part.name}, seed {options.seed}: inputs {progress.tried:,} to {part_options.inputs:,}")
+            done.append((part, progress))
+            run_on_loop(part.run(PartRun(part, part_options, files, progress, say)))
+    finally:  # also when the user stops it
+        _write(options, files, done, say)
     return sum(len(progress.failures) for _, progress in done)
 
 
@@ -82,8 +85,8 @@ def _run_options(options: Options, part: Part, model: Path, ends: float) -> RunO
     )
 
 
-def _write(options: Options, done: Sequence[tuple[Part, Progress]], say: Say) -> None:
-    shown = "\n\n".join(filter(None, (as_table(done), as_figures(done))))
+def _write(options: Options, files: ProgressFiles, done: Sequence[tuple[Part, Progress]], say: Say) -> None:
+    shown = _shown(done)
     print(shown)
     if not options.continues:
         return
@@ -92,8 +95,14 @@ def _write(options: Options, done: Sequence[tuple[Part, Progress]], say: Say) ->
     summary.with_suffix(".md").write_text(shown + "\n")
     say(f"written: {summary.relative_to(ROOT)} and summary.md")
     if options.keep:
-        write_page(_PAGE, "parts", shown)
+        for _, progress in done:
+            files.keep(progress)
+        write_page(_PAGE, "parts", _shown(files.kept(PARTS, options.seed)))
         say(f"written: {_PAGE.relative_to(ROOT)}")
+
+
+def _shown(done: Sequence[tuple[Part, Progress]]) -> str:
+    return "\n\n".join(filter(None, (as_table(done), as_figures(done))))
 
 
 def replay(part: Part, entry: Entry, model: Path | None, say: Say) -> int:

@@ -75,7 +75,7 @@ def _inputs(progress: Progress) -> str:
 
 
 def _growth(progress: Progress) -> str:
-    measured = [grown for grown in progress.growth if grown.last is not None]
+    measured = [grown for grown in progress.growth if grown.samples]
     if not measured:
         return "not measured"
     worst = max(measured, key=lambda grown: grown.samples)

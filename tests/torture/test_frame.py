@@ -135,6 +135,19 @@ async def test_inputs_of_earlier_versions_count_and_their_failures_are_tried_aga
     assert files.load(replace(part, one_version=True), 3).tried == 0
 
 
+def test_kept_progress_continues_on_another_machine(tmp_path: Path) -> None:
+    """Whichever has more inputs counts: the kept progress, or that of the clone. All kept parts are in the table."""
+    part, other = (Part(name=name, title=name, run=_nothing, inputs=10, slice_inputs=5) for name in ("a", "b"))
+    first, second = (ProgressFiles(tmp_path / name, tmp_path / "kept") for name in ("first", "second"))
+    first.keep(Progress(part="a", seed=3, code=first.code, tried=6))
+    first.keep(Progress(part="b", seed=3, code="earlier", tried=4))
+    assert (second.load(part, 3).tried, second.load(part, 4).tried) == (6, 0)
+    second.store(Progress(part="a", seed=3, code=second.code, tried=8))
+    assert (second.load(part, 3).tried, first.load(part, 3).tried) == (8, 6)
+    assert second.load(replace(other, one_version=True), 3).tried == 0
+    assert [(kept.part, kept.tried) for _, kept in second.kept([part, other], 3)] == [("a", 6), ("b", 4)]
+
+
 async def test_slow_input_holds_up_no_other_block(tmp_path: Path) -> None:
     """It waits for an input of the third block, which starts while the first one still runs."""
     later = asyncio.Event()
