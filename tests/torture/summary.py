@@ -70,7 +70,8 @@ def _row(part: Part, progress: Progress) -> tuple[str, ...]:
 
 
 def _inputs(progress: Progress) -> str:
-    last = f", {progress.tried - progress.tried_before:,} of them by the last version" if progress.tried_before else ""
+    by_last = progress.tried - progress.tried_before
+    last = f", {by_last:,} of them by the last version" if 0 < by_last < progress.tried else ""
     return f"{progress.tried:,}{last}"
 
 
