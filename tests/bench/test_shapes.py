@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from bench.host import Host
 from bench.model_folders import SOURCE
 from bench.peers import NO_GENERATOR, peers_of_random_model
+from bench.pool import Loss, Record
 from bench.shapes.catalog import ARCHITECTURES, SHAPES
 from bench.shapes.chart import draw
 from bench.shapes.generator_files import chat_template, write_generator_files
@@ -18,9 +19,10 @@ from bench.shapes.goals import count, rows
 from bench.shapes.measure import PEER
 from bench.shapes.page import page
 from bench.shapes.results import LengthResult, ShapeResult, SystemSpeed, load, store
+from bench.shapes.rivals import Rivals
 from bench.shapes.trained_tokenizers import byte_level
 from bench.shapes.work import QUERY_TOKENS, TokenTexts
-from bench.systems import Use
+from bench.systems import SERVED, Kind, System, Use
 from rerank_export.scoring.recipe_choice import recipe_named
 from rerank_service.models.files import STARTER
 from rerank_service.models.known_models import known_models
@@ -116,6 +118,26 @@ def test_goals_count_only_settings_that_rank_as_well() -> None:
     nothing = replace(result(), lengths=(LengthResult(tokens=40, ours=0.0, systems=()),))
     assert rows(nothing, has_amx=False)[0].holds is None
     assert "2 not measured" in count(rows(nothing, has_amx=False))
+
+
+def test_settings_that_cannot_be_the_fastest_get_one_round() -> None:
+    """A much slower one than another of its use, at that length; and one whose rankings do not count."""
+    good, bad = Loss(mean=0.0, worst=0.0, queries=20), Loss(mean=0.1, worst=0.3, queries=20)
+    torch, onnx, default = (
+        Record(system=System(name=name, peer=PEER, kind=Kind.RUNNER, use=use), loss=good)
+        for name, use in (("torch", Use.AT_ITS_BEST), ("ONNX", Use.AT_ITS_BEST), ("torch", Use.AS_USERS_DO))
+    )
+    rivals = Rivals(Record(system=SERVED, loss=good))
+    assert rivals.may_be_fastest(torch, 40, 100.0)
+    rivals.add(torch, 40, 100.0)
+    assert [rivals.may_be_fastest(onnx, 40, speed) for speed in (60.0, 80.0)] == [False, True]
+    assert rivals.may_be_fastest(onnx, 500, 60.0)
+    assert rivals.may_be_fastest(default, 40, 20.0)
+    ruinous = replace(onnx, loss=bad)
+    assert not rivals.may_be_fastest(ruinous, 40, 300.0)
+    rivals.add(ruinous, 40, 300.0)
+    assert rivals.may_be_fastest(onnx, 40, 80.0)
+    assert rivals.counts(replace(default, loss=bad))
 
 
 def test_results_are_kept_in_a_file(tmp_path: Path) -> None:

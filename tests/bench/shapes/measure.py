@@ -19,16 +19,16 @@ from bench.environments import Say, python_of
 from bench.figures.relevance import logits_of, loss_of, parity_requests
 from bench.host import Host
 from bench.model_folders import BUNDLE
-from bench.peer_targets import ranks_as_well
 from bench.peers import peers_of_random_model
-from bench.pool import Loss, Record
+from bench.pool import Record
 from bench.running_systems import RunningSystem, ServedSystem, running_runner
 from bench.shapes.options import ShapeOptions
 from bench.shapes.results import LengthResult, ShapeResult, SystemSpeed
+from bench.shapes.rivals import Rivals
 from bench.shapes.served import memory_of, parameters, started, tune
 from bench.shapes.shape import Shape
 from bench.shapes.work import TokenTexts
-from bench.systems import REFERENCE, SERVED, Use
+from bench.systems import REFERENCE, SERVED
 from rerank_service.tools.loadtest.workload import PreparedRequests
 
 PEER = "sentence-transformers"
@@ -43,10 +43,11 @@ Work = Mapping[int, PreparedRequests]
 class _Beside:
     """A setting of the peer beside this server, by the tokens of a document."""
 
+    record: Record
+    """The setting, with its relevance loss."""
     peer: Mapping[int, list[float]]
     """Documents per second of the rounds."""
     ours: Mapping[int, list[float]]
-    loss: Loss
 
 
 class ShapeMeasurement:
@@ -73,8 +74,8 @@ class ShapeMeasurement:
             work = self._work(ours, bundle)
             our_loss = loss_of(expected, self._logits(ours, None))
             memory = memory_of(process_id)
-            beside, failed = self._peers(ours, work, expected)
-        record = Record(system=SERVED, loss=our_loss)
+            rivals = Rivals(Record(system=SERVED, loss=our_loss))
+            beside, failed = self._peers(ours, work, expected, rivals)
         precision = ours.info.precision
         return ShapeResult(
             shape=self._shape.label,
@@ -93,7 +94,7 @@ class ShapeMeasurement:
             proportional_bytes=memory.proportional,
             own_bytes=memory.own,
             ready_seconds=ready,
-            lengths=tuple(_length(tokens, beside, record) for tokens in self._options.lengths),
+            lengths=tuple(_length(tokens, beside, rivals) for tokens in self._options.lengths),
             failed=failed,
         )
 
@@ -125,13 +126,12 @@ class ShapeMeasurement:
         return turn.documents_per_second
 
     def _peers(
-        self, ours: ServedSystem, work: Work, expected: Sequence[NDArray[np.float32]]
-    ) -> tuple[list[tuple[Record, _Beside]], dict[str, str]]:
+        self, ours: ServedSystem, work: Work, expected: Sequence[NDArray[np.float32]], rivals: Rivals
+    ) -> tuple[list[_Beside], dict[str, str]]:
         """Measure all settings of the peer. Returns them, and the reasons of those that failed."""
         measured, failed = [], {}
-        for system in peers_of_random_model(self._models, self._host):
-            if system.peer != PEER:
-                continue
+        systems = [system for system in peers_of_random_model(self._models, self._host) if system.peer == PEER]
+        for system in reversed(systems):  # the last ones are the fastest, so that most others need one round only
             name = f"{system.name} {system.precision} {system.use.value}"
             if system.cannot_run:
                 failed[name] = system.cannot_run
@@ -142,33 +142,27 @@ class ShapeMeasurement:
                 log = self._logs / f"{system.slug}.log"
                 folder = self._models / system.model
                 with running_runner(system, python, folder, log, self._host.cores) as running:
-                    beside = self._beside(ours, running, work, expected, is_tuned=system.is_tuned)
-                measured.append((Record(system=system, loss=beside.loss), beside))
+                    record = Record(system=system, loss=loss_of(expected, self._logits(running, None)))
+                    measured.append(self._beside(ours, running, work, record, rivals))
             except FAILURES as error:
                 failed[name] = str(error)
                 self._say(f"{self._shape.label}: {name} stopped: {error}")
-        return measured, failed
+        return measured[::-1], failed
 
     def _beside(
-        self,
-        ours: ServedSystem,
-        running: RunningSystem,
-        work: Work,
-        expected: Sequence[NDArray[np.float32]],
-        *,
-        is_tuned: bool,
+        self, ours: ServedSystem, running: RunningSystem, work: Work, record: Record, rivals: Rivals
     ) -> _Beside:
-        peer: dict[int, list[float]] = {}
-        own: dict[int, list[float]] = {}
-        batch = None
+        """Measure a setting of the peer. At each length it gets one round, and all if it may be the fastest."""
+        beside = _Beside(record, {tokens: [] for tokens in work}, {tokens: [] for tokens in work})
         for tokens, requests in work.items():
-            batch = self._best_batch(running, requests) if is_tuned else None
-            rounds = [
-                (self._turn(ours, requests, None), self._turn(running, requests, batch))
-                for _ in range(self._options.rounds)
-            ]
-            own[tokens], peer[tokens] = ([float(one) for one in side] for side in zip(*rounds, strict=True))
-        return _Beside(peer, own, loss_of(expected, self._logits(running, batch)))
+            batch = self._best_batch(running, requests) if record.system.is_tuned else None
+            for _ in range(self._options.rounds):
+                beside.ours[tokens].append(self._turn(ours, requests, None))
+                beside.peer[tokens].append(self._turn(running, requests, batch))
+                if not rivals.may_be_fastest(record, tokens, beside.peer[tokens][-1]):
+                    break
+            rivals.add(record, tokens, median(beside.peer[tokens]))
+        return beside
 
     def _best_batch(self, running: RunningSystem, work: PreparedRequests) -> int:
         """Return the fastest batch size on a part of the work."""
@@ -180,23 +174,26 @@ class ShapeMeasurement:
         return max(speeds, key=speeds.__getitem__)
 
 
-def _length(tokens: int, measured: Sequence[tuple[Record, _Beside]], ours: Record) -> LengthResult:
+def _length(tokens: int, measured: Sequence[_Beside], rivals: Rivals) -> LengthResult:
     return LengthResult(
         tokens=tokens,
-        ours=median(speed for _, beside in measured for speed in beside.ours[tokens]) if measured else 0.0,
-        systems=tuple(_speed(tokens, record, beside, ours) for record, beside in measured),
+        ours=median(speed for beside in measured for speed in beside.ours[tokens]) if measured else 0.0,
+        systems=tuple(_speed(tokens, beside, counts=rivals.counts(beside.record)) for beside in measured),
     )
 
 
-def _speed(tokens: int, record: Record, beside: _Beside, ours: Record) -> SystemSpeed:
+def _speed(tokens: int, beside: _Beside, *, counts: bool) -> SystemSpeed:
+    system, loss = beside.record.system, beside.record.loss
+    assert loss is not None
     pairs = zip(beside.ours[tokens], beside.peer[tokens], strict=True)
     return SystemSpeed(
-        name=record.system.name,
-        use=record.system.use.value,
-        precision=record.system.precision,
+        name=system.name,
+        use=system.use.value,
+        precision=system.precision,
         documents_per_second=median(beside.peer[tokens]),
         ratio=median(own / peer for own, peer in pairs),
-        mean_loss=beside.loss.mean,
-        worst_loss=beside.loss.worst,
-        ranks_as_well=record.system.use is Use.AS_USERS_DO or ranks_as_well(record, ours),
+        rounds=len(beside.peer[tokens]),
+        mean_loss=loss.mean,
+        worst_loss=loss.worst,
+        ranks_as_well=counts,
     )

@@ -18,6 +18,8 @@ class SystemSpeed:
     documents_per_second: float
     ratio: float
     """Documents per second of this server / of the system, in the same rounds."""
+    rounds: int = 3
+    """Number of rounds; 1 if the setting cannot be the fastest of its use."""
     mean_loss: float | None
     """Mean relevance loss; None if it was not measured."""
     worst_loss: float | None
