@@ -12,7 +12,8 @@ from support.small import logit
 
 def small_scored(rows: list[Row]) -> list[ScoredRow]:
     """Return rows with the logits that the small model gives to their documents."""
-    return [ScoredRow(row, [logit(document) for document in row.documents]) for row in rows]
+    logits = [[logit(document) for document in row.documents] for row in rows]
+    return [ScoredRow(row, scores, scores) for row, scores in zip(rows, logits, strict=True)]
 
 
 def rewritten(file_format: FileFormat, target: Path, *, part_rows: int = 2) -> bytes:

@@ -15,6 +15,7 @@ from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.errors import ExtraMissing, SettingsInvalid
 from rerank_service.models.loading import load_selected
 from rerank_service.observability.logs import configure_logging
+from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.scores import ScoreType
 from rerank_service.settings import read_settings
@@ -67,8 +68,9 @@ def _local(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sco
     configure_logging(settings.log_format, settings.log_level)
     with named_model(settings.model):
         model = load_selected(single_model_options(settings))
-    with BulkScorer(model, request_limits(settings), request_options(arguments)) as scorer:
-        yield Scoring(model_identity(model), partial(score_parts, scorer))
+    limits = request_limits(settings)
+    with BulkScorer(model, limits, request_options(arguments)) as scorer:
+        yield Scoring({**model_identity(model), **_reading(limits)}, partial(score_parts, scorer))
 
 
 @contextmanager
@@ -83,13 +85,23 @@ def _on_ray(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sc
         raise ExtraMissing(error.name, "ray") from error
     settings = read_settings(**given)
     configure_logging(settings.log_format, settings.log_level)
-    options = single_model_options(settings)
+    options, limits = single_model_options(settings), request_limits(settings)
     with named_model(settings.model):
         identity = selected_identity(options)
     with connected(arguments.ray) as node_cpus:
         pool = plan_actors(node_cpus, actors=arguments.actors, cpus=arguments.actor_cpus or settings.lanes)
-        actor = ActorOptions(options, request_limits(settings), request_options(arguments), identity)
-        yield Scoring(identity, partial(score_on_ray, actor, pool))
+        actor = ActorOptions(options, limits, request_options(arguments), identity)
+        yield Scoring({**identity, **_reading(limits)}, partial(score_on_ray, actor, pool))
+
+
+def _reading(limits: RequestLimits) -> dict[str, str]:
+    """Return the settings that decide how much of a text is read, and which texts are errors."""
+    return {
+        "tokens read of a document": str(limits.document_tokens),
+        "tokens of a window": str(limits.window_tokens or "the default of the model"),
+        "longest query": f"{limits.max_query_chars} characters",
+        "longest document": f"{limits.max_document_chars} characters",
+    }
 
 
 @contextmanager

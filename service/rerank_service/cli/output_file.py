@@ -19,7 +19,15 @@ def check_writable(*paths: Path | None, make_folders: bool = False) -> None:
         try:
             if make_folders:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a"):
-                pass
+            _open(path)
         except OSError as error:
             raise SettingsInvalid(f"cannot write {path}: {error.strerror}") from error
+
+
+def _open(path: Path) -> None:
+    """Open a file for writing, and leave everything as it was. A new, empty file would look like a result."""
+    existed = path.exists()
+    with path.open("a"):
+        pass
+    if not existed:
+        path.unlink()

@@ -1,10 +1,11 @@
 """Input files of commands, read line by line, plain or gzipped. Errors name the file and the line.
 
-Lone surrogates in the lines become U+FFFD (surrogates.py).
+Lone surrogates in the lines become U+FFFD (surrogates.py). A byte order mark, as Windows tools write it, is left out.
 """
 
 import gzip
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,8 @@ def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
     number = 0
     try:
         with opener(path, "rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, read in enumerate(file, 1):
+                line = read.removeprefix(BOM_UTF8) if number == 1 else read
                 if line.strip():
                     yield f"{path}:{number}", line.rstrip(b"\r\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

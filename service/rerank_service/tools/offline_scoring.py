@@ -8,15 +8,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.errors import InvalidArgument
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import limit_tokenizer_threads
-from rerank_service.errors import InvalidRequest, SettingsInvalid
+from rerank_service.errors import InferenceFailed, InvalidRequest, SettingsInvalid
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
@@ -26,8 +24,9 @@ from rerank_service.ranking.results import RankedDocument
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.tools.rest_client import RestCallFailed, client_of
+from rerank_service.tools.rest_client import client_of
 from rerank_service.tools.server_address import ServerAddress
+from rerank_service.tools.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
 from rerank_service.tools.string_reader import StringReader
 
 CONCURRENT_QUERIES = 8
@@ -35,8 +34,6 @@ CONCURRENT_QUERIES = 8
 _NO_DEADLINE_SECONDS = 365 * 24 * 3600.0
 _SERVER_TIMEOUT_SECONDS = 600.0
 """Deadline of one query at a server."""
-_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
-"""Statuses of a request that is invalid by itself. The server can still answer other requests."""
 
 Logits = NDArray[np.float32]
 OnScored = Callable[[int], object]
@@ -112,7 +109,7 @@ async def local_scorer(
         deadline = Deadline.after(_NO_DEADLINE_SECONDS)
         try:
             ranking = await reranker.rerank(request, documents, reader=StringReader(), deadline=deadline)
-        except InvalidRequest as error:
+        except (InvalidRequest, InferenceFailed) as error:
             return Refusal(str(error))
         return _scores(ranking, query_truncated=ranking.query_truncated)
 
@@ -133,14 +130,14 @@ async def server_scorer(
     max_tokens_per_doc: int | None = None,
     too_long: TooLong = TooLong.WINDOWS,
 ) -> AsyncIterator[Scorer]:
-    """Connect to a running server. Each query is one request.
+    """Connect to a running server. Each query is one request, which is repeated while the server is busy.
 
     Raises:
         RerankError: a gRPC server does not respond.
         RestCallFailed: an HTTP server does not respond.
         SettingsInvalid: the API key may use no model of the server.
     """
-    async with client_of(server, api_key=api_key, timeout=_SERVER_TIMEOUT_SECONDS) as client:
+    async with client_of(server, api_key=api_key, timeout=_SERVER_TIMEOUT_SECONDS, retries=0) as client:
         models = await client.models()
         if not models:
             raise SettingsInvalid(f"{server.target} shows no model to this API key: use another key")
@@ -149,20 +146,20 @@ async def server_scorer(
 
         async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
             try:
-                response = await client.rerank(
-                    query,
-                    documents,
-                    model=model,
-                    max_tokens_per_doc=max_tokens_per_doc,
-                    too_long=too_long_value,
-                    score_type=pb.SCORE_TYPE_RAW,
+                response = await repeated(
+                    lambda: client.rerank(
+                        query,
+                        documents,
+                        model=model,
+                        max_tokens_per_doc=max_tokens_per_doc,
+                        too_long=too_long_value,
+                        score_type=pb.SCORE_TYPE_RAW,
+                    )
                 )
-            except RestCallFailed as error:
-                if error.status not in _REFUSED:
+            except CALL_ERRORS as error:
+                if failure(error) is not Failure.REQUEST:
                     raise
-                return Refusal(str(error))
-            except InvalidArgument as error:
-                return Refusal(error.message)
+                return Refusal(failure_message(error))
             return _scores(response.results, query_truncated=response.query_truncated)
 
         yield Scorer(info.name, f"{info.provider} {info.precision}, at {server.target}", score)

@@ -49,6 +49,16 @@ def test_strict_stops_at_the_first_error(folder: Path, model: str) -> None:
     assert rerank("batch", "in.jsonl", "out.jsonl", "--model", model, cwd=folder).returncode == 0
 
 
+def test_job_continues_only_with_the_same_reading(folder: Path, model: str) -> None:
+    """How much of a text is read changes its scores, also if a variable says so."""
+    command = ("batch", "in.jsonl", "out.jsonl", "--model", model)
+    assert rerank(*command, "--strict", cwd=folder).returncode == 1
+    done = rerank(*command, cwd=folder, RERANK_WINDOW_TOKENS="16", RERANK_DOCUMENT_TOKENS="99")
+    assert done.returncode == 2
+    assert "tokens read of a document was " in done.stderr
+    assert "tokens of a window was the default of the model, now 16" in done.stderr
+
+
 def test_a_finished_job_runs_again_only_with_restart(folder: Path, model: str) -> None:
     """So that a typo does not replace a file."""
     command = ("batch", "in.jsonl", "out.jsonl", "--model", model)

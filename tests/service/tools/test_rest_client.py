@@ -10,8 +10,8 @@ from starlette.routing import Route
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.auth import Keys
 from rerank_service.errors import InvalidRequest, SettingsInvalid
-from rerank_service.tools.batch.server_calls import Failure, failure
 from rerank_service.tools.rest_client import RestCallFailed, RestClient
+from rerank_service.tools.server_calls import Failure, failure
 from support.http import listening
 from support.running import Running, Served, served
 

@@ -90,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for line in failure_lines(report.levels):
         errors.print(line)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
+        arguments.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
     if arguments.png:
         draw_load(report, arguments.png)
     return 0 if any(level.summary.answered for level in report.levels) else 1

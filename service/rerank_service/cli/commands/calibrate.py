@@ -93,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print_table(console, grades_table(calibrated))
     console.print(_save(arguments, bundle, calibrated), highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(calibration_report(calibrated), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(calibration_report(calibrated), indent=2) + "\n", "utf-8")
     draw_reliability(calibrated, picture)
     console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -124,9 +124,9 @@ def _write(
     from rerank_service.tools.evaluation.ndcg_plot import draw_ndcg
 
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(eval_report(scorer, measures, evaluated), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(eval_report(scorer, measures, evaluated), indent=2) + "\n", "utf-8")
     if arguments.ranked is not None:
-        arguments.ranked.write_text("".join(f"{line}\n" for line in run_lines(evaluated[0])))
+        arguments.ranked.write_text("".join(f"{line}\n" for line in run_lines(evaluated[0])), "utf-8")
     if arguments.png is not None:
         draw_ndcg(evaluated, f"{scorer.model} on {scorer.engine}", arguments.png)
 

@@ -160,7 +160,7 @@ class BulkScorer:
         if count:
             scores = relevance(logits, model.activation, self._request.score_type, model.calibration)
         scores[list(errors)] = np.nan
-        return PairScores(scores, errors)
+        return PairScores(scores, logits.astype(np.float64), errors)
 
 
 def _scored(outcomes: Sequence[Outcome]) -> Iterator[tuple[WaitingPair, float]]:

@@ -80,7 +80,7 @@ def _written(job: Job, part: Part, scores: PairScores) -> tuple[bytes, bytes, Co
         if error := _row_error(row, start, scores):
             failed.append((row.number, error))
         else:
-            scored.append(ScoredRow(row, scores.scores[start:end].tolist()))
+            scored.append(ScoredRow(row, scores.scores[start:end].tolist(), scores.order[start:end].tolist()))
         start = end
     failed.sort()
     if failed and job.strict:

@@ -75,13 +75,13 @@ def score_on_ray(
         results = _results(options, pool, job, frozenset(finished))
         for part in unfinished_parts(job, finished):
             if not len(part.pairs):
-                yield part, PairScores(np.empty(0))
+                yield part, PairScores(np.empty(0), np.empty(0))
                 continue
             row = next(results, None)
             if row is None or row["part"] != part.number:
                 raise OperatorError(f"Ray returned {row and row['part']} instead of part {part.number}: try again")
             errors = dict(zip(row["failed"], row["error"], strict=True))
-            yield part, PairScores(np.array(row["score"], np.float64), errors)
+            yield part, PairScores(np.array(row["score"], np.float64), np.array(row["order"], np.float64), errors)
 
 
 def _results(options: ActorOptions, pool: ActorPool, job: Job, finished: frozenset[int]) -> Iterator[dict[str, Any]]:

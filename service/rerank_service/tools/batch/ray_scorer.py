@@ -69,12 +69,13 @@ class PartScorer(RayScorer):
     """Scores whole parts: each row of a batch is a part, with lists of queries and documents."""
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Return number, scores and errors of each part."""
+        """Return number, scores, order and errors of each part."""
         parts = [self.score(Pairs(part["query"], part["document"])) for part in batch.to_pylist()]
         return pa.table(
             {
                 "part": batch["part"],
                 "score": pa.array([scored.scores for scored in parts], pa.list_(pa.float64())),
+                "order": pa.array([scored.order for scored in parts], pa.list_(pa.float64())),
                 "failed": pa.array([list(scored.errors) for scored in parts], pa.list_(pa.int64())),
                 "error": pa.array([list(scored.errors.values()) for scored in parts], pa.list_(pa.string())),
             }

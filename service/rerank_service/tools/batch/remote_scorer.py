@@ -4,6 +4,7 @@ Consecutive pairs with the same query are one request. Requests of all parts run
 """
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -17,9 +18,9 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
-from rerank_service.tools.batch.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
 from rerank_service.tools.rest_client import RestClient, client_of
 from rerank_service.tools.server_address import ServerAddress
+from rerank_service.tools.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
 
 CONCURRENT_REQUESTS = 16
 _MAX_DOCUMENTS = 256
@@ -93,16 +94,18 @@ class RemoteScorer:
         await self._client.__aexit__(None, None, None)
 
     async def _score(self, pairs: Pairs) -> PairScores:
-        scores, errors = np.full(len(pairs), np.nan), dict[int, str]()
-        tasks = [asyncio.create_task(self._request(pairs, positions, scores, errors)) for positions in _requests(pairs)]
+        scored = PairScores(np.full(len(pairs), np.nan), np.full(len(pairs), np.nan), errors := dict[int, str]())
+        tasks = [asyncio.create_task(self._request(pairs, positions, scored, errors)) for positions in _requests(pairs)]
         try:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
-        return PairScores(scores, errors)
+        return scored
 
-    async def _request(self, pairs: Pairs, positions: Sequence[int], scores: Any, errors: dict[int, str]) -> None:
+    async def _request(
+        self, pairs: Pairs, positions: Sequence[int], scored: PairScores, errors: dict[int, str]
+    ) -> None:
         """Score pairs of one query. If the request fails, its halves are sent, so that one bad pair fails alone."""
         documents = [pairs.documents[at] for at in positions]
         try:
@@ -116,14 +119,29 @@ class RemoteScorer:
                 return
             middle = len(positions) // 2
             for half in (positions[:middle], positions[middle:]):
-                await self._request(pairs, half, scores, errors)
+                await self._request(pairs, half, scored, errors)
         else:
-            for result in results:
-                scores[positions[result.index]] = result.relevance_score
+            for result, order in zip(results, self._order(results), strict=True):
+                scored.scores[positions[result.index]] = result.relevance_score
+                scored.order[positions[result.index]] = order
+
+    def _order(self, results: Sequence[pb.Result]) -> Sequence[float]:
+        """Return `PairScores.order` for the results of a request, which are in the order of the server."""
+        if self._server.protocol == "http":  # its JSON has scores only
+            return _falling([result.relevance_score for result in results])
+        return [result.logit for result in results]
 
     async def _call(self, query: str, documents: Sequence[str]) -> Sequence[pb.Result]:
         response = await self._client.rerank(query, documents, model=self._model, **self._options)
         return response.results
+
+
+def _falling(scores: Sequence[float]) -> Sequence[float]:
+    """Return scores that differ: each is the next smaller number of the one before where a score is not smaller."""
+    falling: list[float] = []
+    for score in scores:
+        falling.append(min(score, math.nextafter(falling[-1], -math.inf)) if falling else score)
+    return falling
 
 
 def _requests(pairs: Pairs) -> Iterator[Sequence[int]]:

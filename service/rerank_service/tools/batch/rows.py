@@ -50,6 +50,8 @@ class ScoredRow:
 
     row: Row
     scores: Sequence[float]
+    order: Sequence[float]
+    """The values by which the documents are ranked; see `PairScores.order`."""
 
     def added_value(self, *, sort: bool) -> Any:
         """Return the value of the added column: a score, the list of scores, or the ranking, best first."""
@@ -57,8 +59,8 @@ class ScoredRow:
             return self.scores[0]
         if not sort:
             return list(self.scores)
-        order = sorted(range(len(self.scores)), key=lambda index: -self.scores[index])
-        return [{"index": index, "score": self.scores[index]} for index in order]
+        ranked = sorted(range(len(self.scores)), key=lambda index: -self.order[index])
+        return [{"index": index, "score": self.scores[index]} for index in ranked]
 
 
 def valid_row(number: int, raw: Any, query: Any, document: Any, names: tuple[str, str]) -> Row:

@@ -15,7 +15,8 @@ class _Line(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: RowId = Field(validation_alias=AliasChoices("_id", "id", "qid", "docid", "pid"))
+    # a passage of MS MARCO v2 has its own id as pid, and that of its document as docid
+    id: RowId = Field(validation_alias=AliasChoices("_id", "id", "qid", "pid", "docid"))
     text: str = Field(validation_alias=AliasChoices("text", "contents", "query", "passage", "body"))
     title: str | None = None
 

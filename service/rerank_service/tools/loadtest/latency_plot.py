@@ -36,7 +36,7 @@ def draw_load(report: LoadReport, path: Path) -> None:
     latency.set_title("latency, ms")
     latency.set_ylim(bottom=0)
     latency.legend()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, format="png", dpi=120)
 
 
 def _milliseconds(levels: Sequence[Level], name: str) -> list[float]:

@@ -62,6 +62,14 @@ async def test_scores_are_those_of_the_server(small_model: Bundle, too_long: Too
     assert not scores.errors
 
 
+def test_equal_scores_have_the_order_of_their_logits(small_model: Bundle) -> None:
+    """The sigmoid of 40 and that of 90 round to 1."""
+    with _scorer(small_model, replace(_RAW, score_type=ScoreType.SIGMOID)) as scorer:
+        scored = _score(scorer, ("q", "40"), ("q", "90"), ("q", "5"))
+    assert scored.scores[0] == scored.scores[1] == 1
+    assert scored.order.tolist() == [40, 90, 5]
+
+
 def test_a_pair_on_which_the_model_fails_fails_alone(small_model: Bundle) -> None:
     """The other pairs of its batch have scores."""
     with _scorer(small_model) as scorer:

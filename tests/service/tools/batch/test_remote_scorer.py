@@ -21,9 +21,9 @@ from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
-from rerank_service.tools.batch.server_calls import REPEATS, Failure, failure, repeated
 from rerank_service.tools.rest_client import RestCallFailed
 from rerank_service.tools.server_address import server_address
+from rerank_service.tools.server_calls import REPEATS, Failure, failure, repeated
 from support.running import Served
 from support.small import BOOM
 
@@ -51,6 +51,14 @@ async def test_each_pair_gets_its_score(edges: Served, protocol: str) -> None:
     scored = await _scored(edges, protocol, Pairs(queries, documents))
     assert scored.scores.tolist() == [float(document) for document in documents]
     assert not scored.errors
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_equal_scores_keep_the_order_of_the_server(edges: Served, protocol: str) -> None:
+    """The sigmoid of 40 and that of 90 round to 1. The server ranks by logit."""
+    scored = await _scored(edges, protocol, Pairs(["q"] * 3, ["40", "90", "5"]), score_type=pb.SCORE_TYPE_SIGMOID)
+    assert scored.scores[0] == scored.scores[1] == 1
+    assert np.argsort(-scored.order).tolist() == [1, 0, 2]
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

@@ -13,6 +13,7 @@ from rerank_service.errors import FileInvalid
 from rerank_service.tools.evaluation.beir import read_beir
 from rerank_service.tools.evaluation.collection import Collection, JudgedQuery, Subset
 from rerank_service.tools.evaluation.jsonl import read_jsonl
+from rerank_service.tools.evaluation.text_files import read_texts
 from rerank_service.tools.evaluation.trec import TrecFiles, read_run, read_trec
 
 LINE: dict[str, Any] = {
@@ -105,6 +106,22 @@ def test_beir_and_trec_give_the_same_collection(beir: Path) -> None:
         assert _values(judged) == ("7", "one", candidates, (3.0, 2.0, 0.0, 0.0))
         assert _values(without_candidates) == ("9", "", [], (1.0,))
         assert collection.unjudged == 1
+
+
+def test_passage_of_ms_marco_v2_has_its_own_id(tmp_path: Path) -> None:
+    """Beside it is the id of the document that it is from."""
+    line = {"pid": "passage_0", "passage": "10", "spans": "(0,75)", "docid": "doc_0"}
+    path = _write(tmp_path / "corpus.jsonl", _lines(line))
+    assert read_texts(path, {"passage_0"}) == {"passage_0": "10"}
+
+
+def test_byte_order_mark_belongs_to_no_id(beir: Path) -> None:
+    """Windows tools write one."""
+    files = _trec(beir)
+    expected = read_trec("small", files, Subset())
+    for path in (files.run, files.qrels, files.topics):
+        _write(path, "\ufeff" + path.read_text())
+    assert read_trec("small", files, Subset()) == expected
 
 
 def test_scores_of_a_run_that_are_equal_in_32_bits_are_ties(beir: Path) -> None:

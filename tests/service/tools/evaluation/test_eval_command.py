@@ -9,12 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from ir_measures import RR, Qrel, R, calc_aggregate, nDCG, read_trec_run
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from rerank_service import __main__ as entry
 from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
+from rerank_service.tools.offline_scoring import Scores, server_scorer
+from rerank_service.tools.server_address import server_address
+from support.http import listening
 from support.running import Running, Served, served
+from support.small import BOOM
 
 RNG = np.random.default_rng(3)
 
@@ -245,7 +252,8 @@ async def test_a_key_without_a_visible_model_is_an_error(
 async def test_unscorable_queries_do_not_end_the_evaluation(
     rerank: Callable[..., int], small_model: Bundle, edges: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A query without candidates counts with 0. Without text, or if refused, it keeps the order of its candidates."""
+    """A query without candidates counts with 0. Without text, or if refused, it keeps the order of its candidates. So
+    does one on which the model fails."""
     good = {"id": "a", "text": "1", "grade": 1}
     lines = [
         {"qid": "1", "query": "0", "documents": [], "grades": [1]},
@@ -253,23 +261,45 @@ async def test_unscorable_queries_do_not_end_the_evaluation(
         {"qid": "3", "query": "0" * 100_001, "documents": [good]},
         {"qid": "4", "query": "0", "documents": [{"id": "b", "text": ""}]},
         {"qid": "5", "query": "0", "documents": [good]},
+        {"qid": "6", "query": "0", "documents": [{**good, "text": BOOM}]},
     ]
     (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     for source in (("--model", small_model.folder), ("--server", edges.address)):
         assert await asyncio.to_thread(rerank, "eval", "some.jsonl", *source, "--json", "some.json") == 0
         (collection,) = _read("some.json")["collections"]
         ndcg = [query["after"]["ndcg@10"] for query in collection["by_query"].values()]
-        assert ndcg == [0, 1, 1, 0, 1]
-        assert collection["after"]["ndcg@10"] == pytest.approx(3 / 5)
+        assert ndcg == [0, 1, 1, 0, 1, 1]
+        assert collection["after"]["ndcg@10"] == pytest.approx(4 / 6)
         counts = {name: collection[f"queries_{name}"] for name in ("cut", "refused", "unjudged")}
-        assert counts == {"cut": 0, "refused": 1, "unjudged": 0}
+        assert counts == {"cut": 0, "refused": 2, "unjudged": 0}
         for name in ("queries_without_candidates", "queries_without_text", "queries_without_relevant"):
             assert collection[name] == 1
         assert collection["candidates_without_text"] == 1
         shown = capsys.readouterr().out
         assert "some: counted with 0: 1 query without candidates" in shown
         assert "some: left in the order of the candidates: 1 query without text" in shown
-        assert "1 query refused (some.jsonl:3: query has 100,001 characters" in shown
+        assert "2 queries refused (some.jsonl:3: query has 100,001 characters" in shown
+
+
+async def test_a_busy_server_does_not_end_the_evaluation() -> None:
+    """The query is sent again."""
+    rejections = iter([429, 503])
+
+    async def rank(_: Request) -> Response:
+        if status := next(rejections, None):
+            return JSONResponse({"message": "busy"}, status)
+        return JSONResponse({"results": [{"index": 0, "relevance_score": 2.5}]})
+
+    async def models(_: Request) -> Response:
+        return JSONResponse({"data": [{"id": "small"}]})
+
+    async with (
+        listening(Route("/v1/models", models), Route("/v2/rerank", rank, methods=["POST"])) as url,
+        server_scorer(server_address(url)) as scorer,
+    ):
+        scores = await scorer.score("0", ["1"])
+    assert isinstance(scores, Scores)
+    assert scores.logits.tolist() == [2.5]
 
 
 @pytest.mark.parametrize(
@@ -301,3 +331,12 @@ def test_wrong_input_is_reported_in_one_line(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("rerank: ")
     assert words in line
+
+
+def test_failed_command_leaves_no_empty_file(rerank: Callable[..., int], tmp_path: Path) -> None:
+    """It would look like a result. A file that was there stays."""
+    (tmp_path / "before.json").write_text("{}")
+    for name in ("figures.json", "before.json"):
+        assert rerank("eval", "absent.jsonl", "--json", name, "--run", "out.trec") == 1
+    assert [path.name for path in tmp_path.glob("*.*")] == ["before.json"]
+    assert _read("before.json") == {}

@@ -7,7 +7,7 @@ import pytest
 
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.batch.formats.jsonl import JsonlFormat
-from rerank_service.tools.batch.rows import Columns
+from rerank_service.tools.batch.rows import Columns, Row, ScoredRow
 from support.batch_files import errors_of, rewritten
 
 
@@ -34,6 +34,13 @@ def test_sort_writes_the_ranking(tmp_path: Path) -> None:
     source = _file(tmp_path / "in.jsonl", b'{"query": "q", "documents": ["1", "9", "1"]}', sort=True)
     ranking = b'[{"index":1,"score":9.0},{"index":0,"score":1.0},{"index":2,"score":1.0}]'
     assert rewritten(source, tmp_path / "out.jsonl").endswith(b', "ranking":' + ranking + b"}\n")
+
+
+def test_ranking_has_the_order_of_the_logits() -> None:
+    """A calibration may give several logits the same score."""
+    row = Row(1, b"", "q", ["a", "b"], is_list=True)
+    value = ScoredRow(row, [0.1, 0.1], [-9.0, -3.0]).added_value(sort=True)
+    assert value == [{"index": 1, "score": 0.1}, {"index": 0, "score": 0.1}]
 
 
 def test_columns_have_the_given_names(tmp_path: Path) -> None:
