@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 
 from rerank_service.api.auth import Keys
+from rerank_service.encoding.tokenizer import start_batch_threads
 from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_manager import ModelManager, managing_models
@@ -57,8 +58,10 @@ def build_core(settings: Settings, keys: Keys, files: ConfigFiles, running_parts
 
 
 def _tokenizer_threads() -> FairThreads:
-    """Return one thread for each core that the process may use."""
-    return FairThreads(limit_tokenizer_threads(), "tokenizer")
+    """Return one thread for each core that the process may use. Those of the tokenizers library start, too."""
+    count = limit_tokenizer_threads()
+    start_batch_threads()
+    return FairThreads(count, "tokenizer")
 
 
 def managing(settings: Settings, core: Core) -> AbstractAsyncContextManager[ModelManager]:

@@ -5,7 +5,6 @@ Rule 2: the exit stack stops each started part, in reverse order. When a part fa
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
@@ -43,8 +42,7 @@ from rerank_service.lifecycle.shutdown import (
 from rerank_service.lifecycle.trace_flush import TraceFlush
 from rerank_service.metrics.config_state import ConfigFiles
 from rerank_service.models.catalog.entry import ModelEntry
-from rerank_service.models.served_model import ServedModel
-from rerank_service.models.tuning.improve import Improvement, load_faster
+from rerank_service.models.tuning.improve import ImproveOnce
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
     api_keys,
@@ -141,15 +139,12 @@ async def _changing_models(
     settings: Settings, manager: ModelManager, entries: Sequence[ModelEntry], seen: Seen, files: ConfigFiles
 ) -> AsyncIterator[None]:
     """During the block, look for faster engines (unless `--tune off`), and follow the files of models (`--watch`)."""
-
-    def load(entry: ModelEntry, running: ServedModel, give_up: threading.Event) -> Improvement | None:
-        return load_faster(model_options(entry, settings), running, give_up)
-
+    improve = ImproveOnce(lambda entry: model_options(entry, settings))
     watch = CatalogWatch(manager, partial(model_entries, settings), entries, settings.models, seen)
     if settings.watch:
         files.add("models", lambda: watch.up_to_date)
     async with (
-        tuning_in_background(manager, load) if settings.tune == "auto" else nullcontext(),
+        tuning_in_background(manager, improve) if settings.tune == "auto" else nullcontext(),
         watching(watch) if settings.watch else nullcontext(),
     ):
         yield

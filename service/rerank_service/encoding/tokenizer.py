@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
+from tokenizers.models import WordLevel
 
 from rerank_service.encoding.encoded_query import EncodedQuery, fit_query
 from rerank_service.encoding.pair_layout import Layout, template_layout, token_ids, tokenizer_layout
@@ -36,6 +37,14 @@ class EncodedWindows:
     """Position of each window in the text."""
     truncated: bool
     """True if the windows do not hold the whole document."""
+
+
+def start_batch_threads() -> None:
+    """Start the threads of the tokenizers library (Rayon's), which otherwise start with the first batch of texts.
+
+    They keep the priority of the thread that starts them, and a thread that loads a model has a lower one.
+    """
+    Tokenizer(WordLevel({"a": 0}, "a")).encode_batch(["a", "a"])
 
 
 class PairTokenizer:

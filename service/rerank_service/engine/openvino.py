@@ -91,14 +91,16 @@ def _plugin_library() -> str | None:
     return path
 
 
-@cache
 def _plugin_devices() -> list[Any]:
     """Return the CPU devices that the plugin supports. Registers the plugin, which a process may do only once."""
-    with _register_lock:
-        library = _plugin_library()
-        if library is None:
-            return []
-        ort.register_execution_provider_library(_NAME, library)
-        return [
-            device for device in ort.get_ep_devices() if device.ep_name == _NAME and device.device.type.name == "CPU"
-        ]
+    with _register_lock:  # else two first calls at the same time would both register it
+        return _registered_devices()
+
+
+@cache
+def _registered_devices() -> list[Any]:
+    library = _plugin_library()
+    if library is None:
+        return []
+    ort.register_execution_provider_library(_NAME, library)
+    return [device for device in ort.get_ep_devices() if device.ep_name == _NAME and device.device.type.name == "CPU"]

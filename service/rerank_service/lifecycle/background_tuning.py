@@ -32,12 +32,11 @@ class BackgroundTuning:
         self._manager = manager
         self._load_faster = load_faster
         self._waiting: asyncio.Queue[ManagedModel] = asyncio.Queue()
-        self._tuned: set[tuple[str, str, str]] = set()
         self._current: ManagedModel | None = None
         self._give_up = threading.Event()
 
     def add(self, managed: ManagedModel) -> None:
-        """Tune a model when the ones before it are tuned. Each bundle is tuned once."""
+        """Tune a model when the ones before it are tuned."""
         self._waiting.put_nowait(managed)
 
     def retire(self, managed: ManagedModel) -> None:
@@ -53,21 +52,18 @@ class BackgroundTuning:
         """Tune one model after the other."""
         while True:
             managed = await self._waiting.get()
-            bundle = (managed.name, str(managed.entry.folder), managed.digest)
-            if managed.registered.model is not None and bundle not in self._tuned:
+            if managed.registered.model is not None:
                 self._current, self._give_up = managed, threading.Event()
-                if await self._tune(managed, managed.registered.model):
-                    self._tuned.add(bundle)
+                await self._tune(managed, managed.registered.model)
                 self._current = None
 
-    async def _tune(self, managed: ManagedModel, running: ServedModel) -> bool:
-        """Tune a version. Return False if it was replaced meanwhile."""
+    async def _tune(self, managed: ManagedModel, running: ServedModel) -> None:
         give_up, before = self._give_up, process_memory()
         try:
             improvement = await run_in_background(partial(self._load_faster, managed.entry, running, give_up))
         except Exception as error:  # noqa: BLE001 - the server continues with the version that serves
             _log.warning("tuning failed", error=str(error), **self._name(managed))
-            return True
+            return
         match improvement:
             case FasterModel(model):
                 after = process_memory()
@@ -77,7 +73,6 @@ class BackgroundTuning:
                     self._log_swap(managed, model)
             case SameEngine(info) if managed.serves(running):
                 managed.registered.describe(info)
-        return not give_up.is_set()
 
     def _log_swap(self, managed: ManagedModel, model: ServedModel) -> None:
         info = model.info

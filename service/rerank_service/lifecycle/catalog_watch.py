@@ -179,7 +179,7 @@ def _difference(before: Sequence[ModelEntry], after: Sequence[ModelEntry]) -> di
         "models": len(after),
         "added": sorted(new.keys() - old.keys()),
         "removed": sorted(old.keys() - new.keys()),
-        "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
+        "changed": sorted(name for name in new.keys() & old.keys() if new[name].differs(old[name])),
     }
 
 

@@ -1,7 +1,7 @@
 """A model of the catalog with everything that its loading and unloading need."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.models.catalog.entry import Load, ModelEntry
@@ -49,6 +49,10 @@ class ManagedModel:
 
     def __post_init__(self) -> None:
         self.wanted = self.entry
+
+    def move(self, place: str) -> None:
+        """Note the new place of its entry in the catalog."""
+        self.entry, self.wanted = replace(self.entry, place=place), replace(self.wanted, place=place)
 
     @property
     def name(self) -> str:

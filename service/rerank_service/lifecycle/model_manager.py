@@ -58,7 +58,7 @@ class ModelManager:
     def ready(self) -> bool:
         """True if the server accepts requests for at least one model, and no operator has switched readiness off."""
         running = not (self.operations.starting or self._draining)
-        return running and self._wants_ready and any(each.registered.accepts_requests for each in self.models)
+        return running and self._wants_ready and self._registry.accepts_requests
 
     @property
     def accepting(self) -> Mapping[str, bool]:
@@ -138,7 +138,7 @@ class ModelManager:
 
     async def change_catalog(self, before: Sequence[ModelEntry], after: Sequence[ModelEntry]) -> list[str]:
         """Change from one catalog to another. Models that an operator added or changed stay as they are, unless their
-        entries changed. Return when all loads have ended, with the names of the models whose load failed.
+        entries changed. Return the names of the models whose load failed, when all loads have ended.
 
         All names change at once. A name that passes to a model that is not loaded yet stays with the model that served
         it until then, even if the new catalog does not have that model.
@@ -153,10 +153,12 @@ class ModelManager:
         known = {name: self._known(name) or self._managed(*fact) for name, fact in facts.items()}
         removed = [managed for name, managed in self._models.items() if name in old and name not in new]
         added = [managed for name, managed in self._models.items() if name not in old and name not in new]
-        changed = [name for name, entry in new.items() if old.get(name) != entry]
+        changed = [name for name, entry in new.items() if entry.differs(old.get(name))]
         for name in changed:
             known[name].wanted = new[name]
             self._apply(known[name], new[name])
+        for name in new.keys() - set(changed):
+            known[name].move(new[name].place)
         self._models.register([*known.values(), *added])
         for managed in removed:
             self._leaving.add(managed)

@@ -27,10 +27,8 @@ from rerank_service.models.served_model import ServedModel
 
 RETRY_SECONDS = 10.0
 """Seconds after a failed load in which requests do not start another load of the model."""
-
 _UNLOAD_WAIT = 30.0
 """Maximum seconds in which a load waits for the memory of a model that finishes its requests."""
-
 DIGEST_DIGITS = 12
 """Number of logged digits of a digest."""
 
@@ -63,6 +61,7 @@ class ModelOperations:
         self._tasks = tasks
         self._clock = asyncio.get_running_loop().time
         self._running: set[asyncio.Task[Any]] = set()
+        self._operations: set[Operation] = set()
         self._unloads: set[Outcome] = set()
         self.starting = True
         """True until the models of the start are loaded. The server logs `ready` then, or the error that ends it."""
@@ -118,9 +117,8 @@ class ModelOperations:
     def drain(self) -> None:
         """Reject the requests that wait for a load, which would be rejected after it, and load nothing for others."""
         self.draining = True
-        for managed in self._models.values():
-            if managed.operation is not None:
-                managed.operation.release_requests()
+        for operation in self._operations:
+            operation.release_requests()
 
     async def swap(self, managed: ManagedModel, before: ServedModel, version: Version) -> bool:
         """Let a version take the requests of a model in place of `before`. Return False if that serves no more."""
@@ -187,11 +185,13 @@ class ModelOperations:
                 return await work()
             finally:
                 managed.operation = None
+                self._operations.discard(operation)
                 self.arm_idle_timer(managed)
 
         task = self.start_task(run())
-        managed.operation = Operation(what, task, asyncio.get_running_loop().create_future())
-        task.add_done_callback(managed.operation.release_requests)
+        operation = managed.operation = Operation(what, task, asyncio.get_running_loop().create_future())
+        self._operations.add(operation)
+        task.add_done_callback(operation.release_requests)
         return task
 
     async def _load(self, managed: ManagedModel, entry: ModelEntry) -> Exception | None:
@@ -205,7 +205,7 @@ class ModelOperations:
             self._failed(managed, entry, error)
             return error
         managed.entry, managed.retry_at = entry, 0.0
-        if managed.wanted is wanted:  # else the catalog has another entry since
+        if not managed.wanted.differs(wanted):  # else the catalog has another entry since
             managed.wanted = entry
         if version is None:
             registered.change_state(ModelState.READY)

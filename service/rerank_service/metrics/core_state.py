@@ -40,10 +40,10 @@ def core_state(registry: Registry, admissions: Admissions) -> CoreState:
     """Return the current state. Called on the event loop."""
     models = [
         _model_state(registered.model, registered.memory_bytes, admissions)
-        for registered in registry.registered
+        for registered in registry.reachable
         if registered.model is not None
     ]
-    totals = {registered.name: registered.work.totals() for registered in registry.registered}
+    totals = {registered.name: registered.work.totals() for registered in registry.reachable}
     return CoreState(admissions.backlog_seconds, models, totals)
 
 

@@ -55,6 +55,17 @@ class Registry:
         """The model that gets the requests of each name and alias."""
         return self._by_name
 
+    @property
+    def reachable(self) -> Sequence[RegisteredModel]:
+        """All models that requests get: the registered ones, and those that still serve in place of one of them."""
+        kept = [*self._by_name.values(), *([] if self._default is None else [self._default])]
+        return tuple(dict.fromkeys((*self._registered, *kept)))
+
+    @property
+    def accepts_requests(self) -> bool:
+        """True if a model accepts requests, of any name or without a name."""
+        return any(model.accepts_requests for model in self.reachable)
+
     def names_of(self, model: RegisteredModel) -> tuple[str, ...]:
         """Return all names by which requests reach a model: its own, and those that it keeps for its successor."""
         kept = (name for name, owner in self._by_name.items() if owner is model)
@@ -132,7 +143,7 @@ class Registry:
         if len(self._registered) == 1 and self._hosted_patterns.accepts(name, self._by_name):
             self._log_hosted(name, default)
             return default
-        if not any(model.accepts_requests for model in self._registered):
+        if not self.accepts_requests:
             raise NotReady("the model is loading")
         raise UnknownModel(f"model {excerpt(name)!r} is not served here; served: {', '.join(self._by_name)}")
 

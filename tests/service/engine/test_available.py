@@ -2,9 +2,11 @@
 
 import platform
 import re
+import threading
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine import cpu as cpu_provider
-from rerank_service.engine import openvino
+from rerank_service.engine import openvino, runtime
 from rerank_service.engine.available import ENGINES, SkippedEngine, available_engines, reasons, runtime_packages
 from rerank_service.engine.batch_defaults import default_limits
 from rerank_service.engine.host import Cpu
@@ -135,10 +137,27 @@ def test_registered_plugin_is_not_a_built_in_provider() -> None:
         assert not openvino._is_built_in()
 
 
+def test_plugin_is_registered_once_by_threads_that_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime rejects a second registration."""
+    together, registered = threading.Barrier(2), list[str]()
+    monkeypatch.setattr(openvino, "_registered_devices", cache(openvino._registered_devices.__wrapped__))
+    monkeypatch.setattr(openvino, "_plugin_library", lambda: "library")
+    monkeypatch.setattr(runtime.ort, "register_execution_provider_library", lambda *_: registered.append("once"))
+    monkeypatch.setattr(runtime.ort, "get_ep_devices", list)
+
+    def first_call() -> object:
+        together.wait(10)
+        return openvino._plugin_devices()
+
+    with ThreadPoolExecutor(2) as threads:
+        assert [call.result() for call in [threads.submit(first_call) for _ in range(2)]] == [[], []]
+    assert registered == ["once"]
+
+
 def test_plugin_that_does_not_load_is_reported_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error does not prevent the use of other engines."""
     monkeypatch.setattr(openvino, "BUILT_IN_PROVIDERS", STOCK)
-    monkeypatch.setattr(openvino, "_plugin_devices", openvino._plugin_devices.__wrapped__)
+    monkeypatch.setattr(openvino, "_plugin_devices", openvino._registered_devices.__wrapped__)
     monkeypatch.setattr(openvino, "_plugin_library", lambda: "/nowhere/none.so")
     assert "the OpenVINO plugin does not load: " in (openvino.unavailable_reason(Precision.FP32) or "")
 

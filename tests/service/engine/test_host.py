@@ -53,3 +53,33 @@ def test_tokenizer_threads_are_limited_unless_the_operator_sets_them(variable: s
     environment = others | ({"RAYON_NUM_THREADS": variable} if variable else {})
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert int(ran.stdout) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_tokenizer_threads_have_the_priority_of_the_process() -> None:
+    """Although the first batch of texts is tokenized by a thread that loads a model, which gives way."""
+    code = """
+import os, threading
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from rerank_service.encoding.tokenizer import start_batch_threads
+from rerank_service.thread_priority import give_way
+
+def load():
+    give_way()
+    Tokenizer(WordLevel({"a": 0}, "a")).encode_batch(["a"] * 100)
+    loading.append(threading.get_native_id())
+
+loading = []
+start_batch_threads()
+thread = threading.Thread(target=load)
+thread.start()
+thread.join()
+threads = {int(each) for each in os.listdir("/proc/self/task")} - set(loading)
+print(len(threads), {os.getpriority(os.PRIO_PROCESS, each) - os.getpriority(os.PRIO_PROCESS, 0) for each in threads})
+"""
+    environment = os.environ | {"RAYON_NUM_THREADS": "3", "TOKENIZERS_PARALLELISM": "true"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    count, priorities = ran.stdout.split(maxsplit=1)
+    assert int(count) >= 4  # the main thread and Rayon's
+    assert priorities.strip() == "{0}"

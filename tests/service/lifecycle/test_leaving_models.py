@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import pytest
 
+from rerank_service.errors import NotReady
+from rerank_service.metrics.core_state import core_state
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.scheduling.caller import Caller
 from support.managed import MB, FakeStore, ManagedServer, entry, managed
@@ -24,6 +26,9 @@ async def test_a_name_passes_when_its_new_model_is_loaded(store: FakeStore) -> N
         assert [await server.rank(name) for name in ("a", "x", "")] == [1, 1, 1]
         assert await server.rank("x", caller=ONLY_X) == 1
         assert server.manager.accepting == {"b": False, "a": True, "x": True}
+        assert server.manager.ready
+        state = core_state(server.registry, server.admissions)
+        assert ([each.info.name for each in state.models], list(state.totals)) == (["a"], ["b", "a"])
         store.scores.pop("a")
         store.release()
         await change
@@ -69,6 +74,7 @@ async def test_a_successor_that_does_not_load(store: FakeStore) -> None:
     async with managed(store, *before) as server:
         await server.manager.change_catalog(before, after)
         assert server.states() == {"b": "failed"}
+        assert server.manager.ready
         assert await server.rank("a") == 1
         await server.manager.change_catalog(after, before)
         assert await server.rank("a") == 1
@@ -112,6 +118,24 @@ async def test_a_model_on_demand_that_is_loaded_at_the_start_now(store: FakeStor
         assert await request == 1
         await server.manager.unload("late")
         assert not server.manager.accepting["late"]
+
+
+async def test_drain_while_a_leaving_model_loads(store: FakeStore) -> None:
+    """A request that waits for its load is rejected at once."""
+    before, after = (entry("a", on_demand=True, aliases=("x",)),), (entry("b", aliases=("x",)),)
+    async with managed(store, *before) as server:
+        store.hold()
+        request = asyncio.create_task(server.rank("x"))
+        await store.loading(1)
+        change = asyncio.create_task(server.manager.change_catalog(before, after))
+        async with asyncio.timeout(10):
+            while "b" not in server.states():
+                await asyncio.sleep(0)
+        server.admissions.close()
+        with pytest.raises(NotReady, match="draining"):
+            await request
+        store.release()
+        await change
 
 
 def _random_catalog(choice: random.Random) -> tuple[ModelEntry, ...]:

@@ -427,6 +427,37 @@ async def test_a_changed_catalog(store: FakeStore) -> None:
         assert store.loads == ["a", "b", "c", "a2"]
 
 
+async def test_lines_that_move_in_the_models_file_change_no_model(store: FakeStore) -> None:
+    """What an operator has loaded or unloaded stays. Messages have the new line."""
+    before = (entry("a", place="models.yaml, line 1"), entry("b", place="models.yaml, line 2"))
+    after = tuple(replace(each, place=f"{each.place}0") for each in before)
+    store.versions["a2"] = 2
+    async with managed(store, *before) as server:
+        await server.manager.load("a", Path("/bundles/a2"))
+        await server.manager.unload("b")
+        assert await server.manager.change_catalog(before, after) == []
+        assert server.states() == {"a": "ready", "b": "unloaded"}
+        assert await server.rank("a") == 2
+        assert [managed.wanted.place for managed in server.manager.models] == [each.place for each in after]
+        assert store.loads == ["a", "b", "a2"]
+
+
+async def test_lines_that_move_while_an_operator_loads(store: FakeStore) -> None:
+    """The folder of the operator stays the wanted one."""
+    before, after = entry("a", place="models.yaml, line 1"), entry("a", place="models.yaml, line 7")
+    store.versions["a2"] = 2
+    async with managed(store, before) as server:
+        store.hold()
+        load = asyncio.create_task(server.manager.load("a", Path("/bundles/a2")))
+        await store.loading(2)
+        await server.manager.change_catalog((before,), (after,))
+        store.release()
+        await load
+        [model] = server.manager.models
+        assert model.wanted.folder == Path("/bundles/a2")
+        assert not model.load_failed
+
+
 async def test_a_new_folder_that_does_not_load_leaves_the_old_one(store: FakeStore) -> None:
     """It is tried again when its files change."""
     a, moved = entry("a"), entry("a", folder="a2", aliases=("x",))

@@ -13,12 +13,14 @@ from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
+from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.loading import load_selected, select_model
 from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.tuning import improve
 from rerank_service.models.tuning.explain import explain
 from rerank_service.models.tuning.full import TuningInput, tune_full
 from rerank_service.models.tuning.full_run import tune
-from rerank_service.models.tuning.improve import SameEngine, load_faster
+from rerank_service.models.tuning.improve import FasterModel, ImproveOnce, SameEngine, load_faster
 from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord, parse_record
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
 from rerank_service.models.variants import derive
@@ -99,6 +101,40 @@ def test_short_tuning_runs_once(small_model: Bundle, tmp_path: Path) -> None:
     halted.set()
     assert load_faster(_options(small_model.folder, tmp_path / "other"), running, halted) is None
     assert not (tmp_path / "other" / "tuning").exists()
+
+
+def test_each_version_of_a_model_is_tuned_once(
+    small_model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a version of a hub folder, which has no digest; and again if another engine is requested."""
+    tuned: list[EngineRequest] = []
+    monkeypatch.setattr(improve, "load_faster", lambda options, *_: tuned.append(options.requested))
+    hub = Path(shutil.copytree(small_model.folder, tmp_path / "hub"))
+    (hub / "manifest.json").unlink()
+    requests = {"exact": EngineRequest(Provider.CPU, Precision.FP32), "any": EngineRequest()}
+    once = ImproveOnce(lambda entry: _options(hub, tmp_path, requests[entry.aliases[0]]))
+    exact, any_engine = (ModelEntry(folder=hub, place="", aliases=(name,)) for name in requests)
+    running, go_on = load_selected(_options(hub, tmp_path)), threading.Event()
+    for each in (exact, exact, any_engine, any_engine):
+        once(each, running, go_on)
+    assert tuned == list(requests.values())
+    edit_graph(hub, lambda model: setattr(model, "doc_string", "a new version"))
+    once(any_engine, load_selected(_options(hub, tmp_path)), go_on)
+    assert len(tuned) == 3
+
+
+def test_tuning_of_another_process_is_used(starter: Bundle, tmp_path: Path) -> None:
+    """It ended after this process had loaded the model."""
+    options = _options(starter.folder, tmp_path)
+    running = load_selected(options)
+    assert running.encoder.engine == CPU_FP32
+    record = _tuned(INT8).model_dump(mode="json")
+    Cache(tmp_path).store_tuning(tuning_key(starter, options.requested), record)
+    assert load_faster(options, running, threading.Event(), memory_left=lambda: 0) is None
+    faster = load_faster(options, running, threading.Event())
+    assert isinstance(faster, FasterModel)
+    assert faster.model.encoder.engine == INT8
+    assert load_faster(options, faster.model, threading.Event()) is None
 
 
 def test_engine_that_exceeds_the_memory_limit_is_not_loaded(small_model: Bundle, tmp_path: Path) -> None:

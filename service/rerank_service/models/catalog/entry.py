@@ -1,6 +1,6 @@
 """One model of the catalog."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -45,6 +45,10 @@ class ModelEntry:
     """Seconds without a request after which an ON_DEMAND model is unloaded. None: never."""
     digest: str | None = None
     """`Bundle.digest` that the bundle must have, in lower case. None: any."""
+
+    def differs(self, other: "ModelEntry | None") -> bool:
+        """Return whether another entry, or none, asks for something else. Its place does not count."""
+        return other is None or replace(other, place=self.place) != self
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Improve a running server in the background: choose an engine, store the choice, and load the model on it."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -8,6 +9,7 @@ import structlog
 from rerank_service.engine.available import AvailableEngines, available_engines, reasons
 from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_left
 from rerank_service.engine.kinds import Engine
+from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.loading import load_on
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ModelInfo, ServedModel
@@ -42,6 +44,27 @@ class SameEngine:
 Improvement = FasterModel | SameEngine
 
 
+class ImproveOnce:
+    """Improves each model once for a bundle and a requested engine. Later loads of the model are not tuned again, also
+    if no result can be kept. Used by one thread at a time."""
+
+    def __init__(self, options_of: Callable[[ModelEntry], ModelOptions]) -> None:
+        self._options_of = options_of
+        self._tuned: set[tuple[str, str]] = set()
+
+    def __call__(self, entry: ModelEntry, running: ServedModel, halt: threading.Event) -> Improvement | None:
+        """Improve the version that serves, as `load_faster`."""
+        options = self._options_of(entry)
+        tuning = running.info.name, tuning_key(running.bundle, runnable_request(running.bundle, options.requested))
+        if tuning in self._tuned:
+            return None
+        try:
+            return load_faster(options, running, halt)
+        finally:
+            if not halt.is_set():
+                self._tuned.add(tuning)
+
+
 def load_faster(
     options: ModelOptions, running: ServedModel, halt: threading.Event, memory_left: MemoryLeft = cgroup_memory_left
 ) -> Improvement | None:
@@ -50,8 +73,11 @@ def load_faster(
     The result is kept in any case, so that the next start, `rerank doctor` and `RerankClient.local()` use the same
     engine. It is provisional if an engine is not decided: then the next start tunes again.
 
-    Returns None if the settings leave no choice, if a tuning is cached that is not provisional, if this tuning does not
-    decide about the engine that a provisional one chose, or after `halt` is set.
+    If a tuning is cached that is not provisional, the model is loaded on its engine, without another tuning: another
+    process may have tuned since the running version was loaded.
+
+    Returns None if the settings leave no choice, if the cached tuning chose the engine that runs, if this tuning does
+    not decide about the engine that a provisional one chose, or after `halt` is set.
 
     Raises:
         BundleInvalid: the model does not load on the chosen engine, or no query of the parity set fits its token limit.
@@ -60,12 +86,15 @@ def load_faster(
     bundle, cache = running.bundle, Cache(options.cache)  # the bundle was verified when it was loaded
     requested = runnable_request(bundle, options.requested)
     earlier = cached_tuning(bundle, requested, cache)
-    if not requested.is_open or (earlier is not None and not earlier.provisional):
+    if not requested.is_open:
         return None
-    time = TuningTime.start(options.tune_seconds, halt)
-    available = available_engines(requested.provider, requested.precision)
     # a chosen engine is loaded with all lanes, beside the engine that is running
     check = memory_check(bundle, options.lanes_on, memory_left)
+    if earlier is not None and not earlier.provisional:
+        runs = options.with_cuda_graphs(earlier.engine) == running.encoder.engine
+        return None if runs or check(earlier.engine) else _improvement(options, running, earlier, cache)
+    time = TuningTime.start(options.tune_seconds, halt)
+    available = available_engines(requested.provider, requested.precision)
     loaders = [EngineLoader(bundle, cache, lanes=1, memory_check=check) for _ in range(2)]
     try:
         outcome = _tune(options, running, _engine_set(options, running, available, loaders), time)
