@@ -34,7 +34,7 @@ from rerank_service.scheduling.fair_threads import FairThreads
 from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.submission import Scored, Submission, feeding
-from rerank_service.sent_documents import check_count, checked, once, parts, sized
+from rerank_service.sent_documents import check_count, checked, items, once, parts, sized
 
 T = TypeVar("T")
 ANYBODY = Caller()
@@ -77,7 +77,7 @@ class Reranker:
             plan = self._plan(request, model)
             estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
             sent, tokens, highlight_tokens = await in_thread(
-                partial(sized, documents, reader, request, estimate_tokens), len(documents)
+                partial(sized, documents, reader, request, estimate_tokens), items(documents, reader)
             )
             speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
             with (

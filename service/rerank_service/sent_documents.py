@@ -31,6 +31,11 @@ def check_count(count: int, limit: int) -> None:
         )
 
 
+def items(documents: Sequence[Any], reader: Reader) -> int:
+    """Return the size of the work to note the lengths of documents, for `in_thread`."""
+    return sum(map(reader.items, documents))
+
+
 def with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
     """Return documents with their lengths."""
     return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw)) for raw in documents]
@@ -62,7 +67,7 @@ async def checked(
         count += len(documents)
         if documents:
             check_count(count, limit)
-            yield await in_thread(partial(with_chars, documents, reader), len(documents))
+            yield await in_thread(partial(with_chars, documents, reader), items(documents, reader))
     check_count(count, limit)
 
 

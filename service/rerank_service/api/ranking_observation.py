@@ -75,6 +75,10 @@ class KeepingReader:
         """Return the length that the other reader returns."""
         return self._reader.chars(raw)
 
+    def items(self, raw: Any) -> int:
+        """Return the number of parts that the other reader returns."""
+        return self._reader.items(raw)
+
     def query_chars(self, raw: Any) -> int | None:
         """Return the length that the other reader returns."""
         return self._reader.query_chars(raw)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from rerank_service.encoding.yaml_text import yaml_text
 from rerank_service.error_text import excerpt
 from rerank_service.errors import InvalidRequest
@@ -12,6 +14,7 @@ from rerank_service.surrogates import parse_json
 
 MAX_RANK_FIELDS = 1_000
 """Maximum number of `rank_fields`: each object is looked through for all of them."""
+_LINE_CHARS = len(": \n")
 MAX_DEPTH = 24
 """Maximum nesting depth of an object, in levels. The parsers of protobuf stop at about 30 levels of a Struct."""
 
@@ -51,6 +54,22 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
     if len(ranked) == 1:
         return _bare(next(iter(ranked.values())))
     return "\n".join(_line(name, part) for name, part in ranked.items())
+
+
+def object_chars(value: Mapping[str, Any], rank_fields: Sequence[str]) -> int:
+    """Return about the length of `object_text`, without rendering it. Values that are not strings count as JSON."""
+    names = [name for name in rank_fields or value.keys() if value.get(name) is not None]
+    keys = sum(map(len, names)) + _LINE_CHARS * len(names) if len(names) > 1 else 0
+    return keys + sum(_value_chars(value[name]) for name in names)
+
+
+def _value_chars(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # nested too deeply, which `object_text` rejects, or an integer of more than 64 bits
+        return 0
 
 
 def _check_depth(value: Mapping[str, Any], field: str) -> None:

@@ -45,7 +45,10 @@ class Metrics:
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, in the format that the client prefers by its header `Accept`."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number, or that is quoted
+            encode, content_type = choose_encoder("")
         return await asyncio.to_thread(encode, self.snapshot()), content_type
 
 

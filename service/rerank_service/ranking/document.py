@@ -56,6 +56,10 @@ class Reader(Protocol):
     def chars(self, raw: Any) -> int:
         """Return the approximate length of a document's text, in characters. Fast."""
 
+    def items(self, raw: Any) -> int:  # noqa: ARG002 - for readers of objects
+        """Return the number of parts that `chars` looks at."""
+        return 1
+
     def query_chars(self, raw: Any) -> int | None:  # noqa: ARG002 - for readers of documents with queries
         """Return the length of a document's own query, in characters. None: it has the query of the request."""
         return None

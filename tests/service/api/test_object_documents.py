@@ -1,6 +1,7 @@
 """Object documents over gRPC and REST: the fields that are scored, and objects without any."""
 
 import json
+import threading
 from typing import Any
 
 import grpc
@@ -8,6 +9,7 @@ import pytest
 from google.protobuf import json_format
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.api.http.documents import JsonReader
 from support.running import Served
 
 
@@ -75,3 +77,26 @@ async def test_whole_object_is_returned(edges: Served) -> None:
     sent = [pb.Document(json=json.dumps(row)) for row in rows]
     response = await edges.client.rerank("0", sent, rank_fields=["people"], return_documents=True)
     assert [result.document for result in response.results] == sent
+
+
+async def test_unranked_fields_count_for_no_limit(edges: Served) -> None:
+    """A document may have at most 1,000,000 characters."""
+    value = {"title": "1", "body": "x" * 1_000_001}
+    body = {"query": "0", "documents": [value], "rank_fields": ["title"], "raw_scores": True}
+    assert (await edges.http.post("/v1/rerank", json=body)).json()["results"][0]["relevance_score"] == 1
+
+
+async def test_wide_object_is_measured_in_a_thread(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One object may have a million fields, each of which is looked at."""
+    threads = set[int]()
+
+    def chars(*_: object) -> int:
+        threads.add(threading.get_ident())
+        return 1
+
+    monkeypatch.setattr(JsonReader, "chars", chars)
+    wide = {f"k{number}": "1" for number in range(1_000)}
+    for value in (wide, {"text": "1"}):
+        await edges.http.post("/v1/rerank", json={"query": "0", "documents": [value]})
+    assert threads - {threading.get_ident()}
+    assert threading.get_ident() in threads

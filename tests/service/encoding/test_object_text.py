@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from rerank_service.encoding.object_text import MAX_RANK_FIELDS, check_rank_fields, object_text, parse_object
+from rerank_service.encoding.object_text import (
+    MAX_RANK_FIELDS,
+    check_rank_fields,
+    object_chars,
+    object_text,
+    parse_object,
+)
 from rerank_service.errors import InvalidRequest
 
 
@@ -91,3 +97,21 @@ def test_json_that_is_not_an_object_is_rejected(text: str | bytes) -> None:
     """Both invalid JSON and other values."""
     with pytest.raises(InvalidRequest, match=r"documents\[0\]"):
         parse_object(text, field="documents[0]")
+
+
+@pytest.mark.parametrize(
+    ("value", "rank_fields"),
+    [
+        ({"text": "plain"}, []),
+        ({"title": "short", "body": "x" * 8_000}, ["title"]),
+        ({"title": "short", "body": "x" * 8_000}, ["body", "title", "absent"]),
+        ({f"column_{number:02}": number for number in range(50)}, []),
+        ({"k" * 3_000: "", "b": ""}, []),
+        ({"k" * 3_000: "", "b": None}, []),
+        ({"tags": ["a", "b"] * 100, "n": 1.5}, []),
+    ],
+)
+def test_length_is_that_of_the_text_without_rendering_it(value: dict[str, Any], rank_fields: list[str]) -> None:
+    """Only ranked fields count, and their keys where they are in the text. Capacity and quotas are charged by it."""
+    text = object_text(value, rank_fields, field="documents[0]")
+    assert object_chars(value, rank_fields) == pytest.approx(len(text), rel=0.3, abs=3)

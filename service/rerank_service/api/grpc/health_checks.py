@@ -13,6 +13,8 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 Status: TypeAlias = health_pb2.HealthCheckResponse
 _UNKNOWN = Status.SERVICE_UNKNOWN
+MODEL_PREFIX = "rerank.v1.Rerank/"
+"""Beginning of the names by which health checks ask for a model: `rerank.v1.Rerank/NAME`."""
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -45,8 +47,10 @@ class HealthChecks(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # has
         _request: health_pb2.HealthListRequest,
         _context: _Context,
     ) -> health_pb2.HealthListResponse:
-        """Return the status of each service."""
-        statuses = {name: HealthCheckResponse(status=status) for name, status in self._statuses.items()}
+        """Return the status of each service, without those of models: no key is needed, and names of models are not for
+        strangers."""
+        listed = {name: status for name, status in self._statuses.items() if not name.startswith(MODEL_PREFIX)}
+        statuses = {name: HealthCheckResponse(status=status) for name, status in listed.items()}
         return health_pb2.HealthListResponse(statuses=statuses)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: _Context) -> None:  # noqa: N802 - of the protocol

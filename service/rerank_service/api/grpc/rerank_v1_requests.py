@@ -6,7 +6,7 @@ from google.protobuf import struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.grpc.enums import enum_member
-from rerank_service.encoding.object_text import check_rank_fields, object_text, parse_object
+from rerank_service.encoding.object_text import check_rank_fields, object_chars, object_text, parse_object
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import MAX_ID_CHARS, Document, Reader, SentDocument
@@ -37,6 +37,8 @@ _CUT_SIDES = {
     pb.CUT_SIDE_RIGHT: CutSide.RIGHT,
     pb.CUT_SIDE_LEFT: CutSide.LEFT,
 }
+_FIELD_CHARS = 20
+"""About the length of a field in a JSON text."""
 _WINDOW_SCORES = {
     pb.WINDOW_SCORE_UNSPECIFIED: WindowScore.BEST,
     pb.WINDOW_SCORE_BEST: WindowScore.BEST,
@@ -85,8 +87,26 @@ class MessageReader(Reader):
         self._keep = request.return_documents
 
     def chars(self, raw: pb.Document) -> int:
-        """Return the length of `text` or `json` in characters, or of `object` in bytes."""
-        return len(raw.text) or len(raw.json) or raw.object.ByteSize()
+        """Return the length of `text` or `json` in characters, or of `object` in bytes. With `rank_fields`, that of
+        these fields."""
+        if not self._rank_fields or raw.text:
+            return len(raw.text) or len(raw.json) or raw.object.ByteSize()
+        if raw.json:
+            return self._json_chars(raw.json)
+        fields = raw.object.fields
+        return sum(fields[name].ByteSize() for name in self._rank_fields if name in fields)
+
+    def _json_chars(self, text: str) -> int:
+        try:
+            return object_chars(parse_object(text, field="json"), self._rank_fields)
+        except InvalidRequest:  # `read` rejects it
+            return len(text)
+
+    def items(self, raw: pb.Document) -> int:
+        """Return the number of fields, or about that of the fields of a JSON text, if they are read."""
+        if not self._rank_fields:
+            return 1
+        return 1 + len(self._rank_fields) + len(raw.json) // _FIELD_CHARS
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document of a message.

@@ -11,7 +11,7 @@ from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.binding import bind
 from rerank_service.api.grpc.bounded_services import BoundedServer
 from rerank_service.api.grpc.handlers import Service
-from rerank_service.api.grpc.health_checks import HealthChecks
+from rerank_service.api.grpc.health_checks import MODEL_PREFIX, HealthChecks
 from rerank_service.api.grpc.library_log import hide_lines_caused_by_clients
 from rerank_service.api.grpc.observed_calls import unknown_method
 from rerank_service.api.grpc.options import GrpcOptions
@@ -22,9 +22,6 @@ from rerank_service.api.request_observation import Observing
 LIVENESS = "live"
 """Name of the health service for liveness probes: SERVING while the process runs, so that Kubernetes does not restart
 a draining pod. The empty name and the name of each service report readiness."""
-
-_RERANK = "rerank.v1.Rerank"
-"""Beginning of the health services of models: `rerank.v1.Rerank/NAME`."""
 _MAX_MILLISECONDS = 2**31 - 1
 """Largest number of milliseconds in an argument of gRPC: 24 days. gRPC takes it as no limit."""
 _MAX_PENDING_CALLS = 20_000
@@ -77,7 +74,7 @@ def _health(*, ready: bool) -> health_pb2.HealthCheckResponse.ServingStatus.Valu
 
 def _model_service(name: str) -> str:
     """Return the name by which a health check asks for a model."""
-    return f"{_RERANK}/{name}"
+    return f"{MODEL_PREFIX}{name}"
 
 
 def _channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from rerank_service.encoding.object_text import check_rank_fields, object_text
+from rerank_service.encoding.object_text import check_rank_fields, object_chars, object_text
 from rerank_service.errors import InvalidRequest
 from rerank_service.json_types import json_type
 from rerank_service.ranking.document import Document, Reader, SentDocument
@@ -26,10 +26,15 @@ class JsonReader(Reader):
         self._rank_fields = rank_fields
 
     def chars(self, raw: Any) -> int:
-        """Return the length of a document in characters. Values of an object that are not strings count as JSON."""
+        """Return about the length of the text that is scored. Values of an object that are not strings count as
+        JSON."""
         if isinstance(raw, dict):
-            return sum(len(part) if isinstance(part, str) else _json_chars(part) for part in raw.values())
+            return object_chars(raw, self._rank_fields)
         return len(raw) if isinstance(raw, str) else 0
+
+    def items(self, raw: Any) -> int:
+        """Return the number of fields of an object."""
+        return len(raw) if isinstance(raw, dict) else 1
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document.
@@ -49,13 +54,6 @@ class JsonReader(Reader):
         raise InvalidRequest(
             f"{field} must be a string or an object, not {json_type(raw)}", field=field, reason="wrong_type"
         )
-
-
-def _json_chars(value: Any) -> int:
-    try:
-        return len(orjson.dumps(value))
-    except TypeError:  # nested too deeply, which `read` rejects, or an integer of more than 64 bits
-        return 0
 
 
 def reject_media(raw: Mapping[str, Any], field: str, *, with_text: bool = False) -> None:

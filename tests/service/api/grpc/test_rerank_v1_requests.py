@@ -39,6 +39,18 @@ def test_object_has_the_same_text_in_every_form(value: dict[str, object]) -> Non
     assert by_struct == JsonReader(()).read(SentDocument(_sorted(value), 0), "documents[0]").text
 
 
+def test_length_counts_ranked_fields_only() -> None:
+    """In both forms; a text that is no JSON counts as a whole, until it is rejected."""
+    value = {"title": "short", "body": "x" * 8_000}
+    text, struct = pb.Document(json=json.dumps(value)), pb.Document()
+    json_format.ParseDict(value, struct.object)
+    reader, whole = MessageReader(pb.RerankRequest(rank_fields=["title"])), MessageReader(pb.RerankRequest())
+    assert [reader.chars(message) < 20 for message in (text, struct)] == [True, True]
+    assert [whole.chars(message) > 8_000 for message in (text, struct)] == [True, True]
+    assert reader.chars(pb.Document(json="broken")) == len("broken")
+    assert reader.items(text) > 250 > whole.items(text)
+
+
 def _sorted(value: object) -> object:
     match value:
         case dict():

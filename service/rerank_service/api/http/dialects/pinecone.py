@@ -115,7 +115,7 @@ class Pinecone(Unified):
         for ranked in ranking:
             result: PineconeResult = {"index": ranked.index, "score": ranked.relevance_score}
             if ranked.document is not None:
-                result["document"] = self.returned_document(ranked.document)
+                result["document"] = {"text": ranked.document} if isinstance(ranked.document, str) else ranked.document
             data.append(result)
         units = response.content["meta"]["billed_units"]["search_units"]
         usage = {**response.content["usage"], "rerank_units": units}

@@ -20,6 +20,8 @@ async def test_response_has_mixedbreads_form(edges: Served, path: str) -> None:
         (2, None, "rank_result"),
     ]
     assert content == {"model": "small", "object": "list", "top_k": 2, "return_input": False}
+    content = (await post(edges, {**BODY, "top_k": 2.0}, path)).json()
+    assert (content["top_k"], type(content["top_k"])) == (2, int)
 
 
 async def test_inputs_may_be_objects(edges: Served) -> None:

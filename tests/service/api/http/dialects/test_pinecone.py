@@ -26,6 +26,14 @@ async def test_response_has_pinecones_form(edges: Served) -> None:
     assert (content["model"], content["usage"]["rerank_units"]) == ("small", 1)
 
 
+async def test_objects_without_a_text_come_back_unchanged(edges: Served) -> None:
+    """Pinecone's documents have any fields."""
+    documents = [{"id": "a", "chunk": "1", "text": 5}, {"id": "b", "chunk": "3"}]
+    body = _BODY | {"documents": documents, "rank_fields": ["chunk"]}
+    content = (await post(edges, body, "/rerank")).json()
+    assert [result["document"] for result in content["data"]] == documents[::-1]
+
+
 async def test_documents_are_left_out_on_request(edges: Served) -> None:
     """`document` is absent, not null."""
     content = (await post(edges, _BODY | {"return_documents": False}, "/rerank")).json()
