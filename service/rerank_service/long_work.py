@@ -65,5 +65,8 @@ async def in_thread(call: Callable[[], T], items: int) -> T:
     """
     if items < MANY_ITEMS:
         return call()
-    async with _turns().thread:
-        return await asyncio.to_thread(call)
+    turn = _turns().thread
+    await turn.acquire()
+    work = asyncio.create_task(asyncio.to_thread(call))
+    work.add_done_callback(lambda _: turn.release())
+    return await asyncio.shield(work)  # a thread goes on if its caller is cancelled, and keeps its turn

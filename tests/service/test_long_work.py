@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections.abc import Generator
 
+import pytest
+
 from rerank_service.long_work import MANY_ITEMS, in_steps, in_thread
 
 
@@ -43,3 +45,25 @@ async def test_many_items_are_worked_on_in_a_thread() -> None:
         return True
 
     assert all(await asyncio.gather(*(in_thread(alone, MANY_ITEMS) for _ in range(4))))
+
+
+async def test_thread_keeps_its_turn_when_its_caller_is_cancelled() -> None:
+    """Else clients that go away could make many threads work at once."""
+    begun, release, order = threading.Event(), threading.Event(), list[str]()
+
+    def first() -> None:
+        begun.set()
+        release.wait(10)
+        order.append("first")
+
+    cancelled = asyncio.create_task(in_thread(first, MANY_ITEMS))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    second = asyncio.create_task(in_thread(lambda: order.append("second"), MANY_ITEMS))
+    await asyncio.sleep(0)
+    release.set()
+    await second
+    assert order == ["first", "second"]

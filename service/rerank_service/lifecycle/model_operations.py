@@ -286,11 +286,12 @@ class ModelOperations:
         """Unload the on-demand model that has been without requests for the longest time, or wait for a model that is
         being unloaded. Return False if no memory became free."""
         idle = [managed for managed in self._models.values() if managed.is_idle and managed is not loading]
-        if not idle:
+        victim = min(idle, key=lambda managed: managed.registered.last_used, default=None)
+        if victim is None:
             return await self._unload_ends()
-        victim = min(idle, key=lambda managed: managed.registered.last_used)
-        await asyncio.wait([self.unload(victim, f"model {loading.name!r} needs its memory")])
-        return True
+        unload = self.unload(victim, f"model {loading.name!r} needs its memory")
+        ended, _ = await asyncio.wait([unload], timeout=_UNLOAD_WAIT)
+        return bool(ended)
 
     async def _unload_ends(self) -> bool:
         """Wait until a model is unloaded. Return False if none is being unloaded, or if it takes too long."""
