@@ -31,7 +31,6 @@ _UNLOAD_WAIT = 30.0
 """Maximum seconds in which a load waits for the memory of a model that finishes its requests."""
 DIGEST_DIGITS = 12
 """Number of logged digits of a digest."""
-
 _log = structlog.get_logger()
 
 OnVersion = Callable[[ManagedModel], None]
@@ -285,12 +284,12 @@ class ModelOperations:
     async def _make_room(self, loading: ManagedModel) -> bool:
         """Unload the on-demand model that has been without requests for the longest time, or wait for a model that is
         being unloaded. Return False if no memory became free."""
-        idle = [managed for managed in self._models.values() if managed.is_idle and managed is not loading]
+        idle = (managed for managed in self._models.values() if managed.is_idle and managed is not loading)
         victim = min(idle, key=lambda managed: managed.registered.last_used, default=None)
         if victim is None:
             return await self._unload_ends()
-        unload = self.unload(victim, f"model {loading.name!r} needs its memory")
-        ended, _ = await asyncio.wait([unload], timeout=_UNLOAD_WAIT)
+        reason = f"model {loading.name!r} needs its memory"
+        ended, _ = await asyncio.wait([self.unload(victim, reason)], timeout=_UNLOAD_WAIT)
         return bool(ended)
 
     async def _unload_ends(self) -> bool:
