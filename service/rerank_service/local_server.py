@@ -39,7 +39,7 @@ from rerank_service.suggestion import nearest_name
 from rerank_service.wiring import grpc_options, model_entries
 
 _GROUPS = (ModelSettings, EngineSettings, LimitSettings, CacheSettings, TimeoutSettings)
-_WITHOUT_EFFECT = ("watch", "tune", "grace", "drain_delay")
+_WITHOUT_EFFECT = ("watch", "tune", "tune_seconds", "grace", "drain_delay", "batch_timeout")
 _UNUSED: Mapping[str, object] = {
     "api_keys": (),
     "api_keys_file": None,

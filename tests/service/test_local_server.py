@@ -23,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("unconfigured_log")
         ({"host": "::"}, "host has no effect on a local client"),
         ({"api_keys": "k"}, "api_keys has no effect on a local client"),
         ({"watch": True}, "watch has no effect on a local client"),
+        ({"tune_seconds": 5}, "tune_seconds has no effect on a local client"),
+        ({"batch_timeout": 10}, "batch_timeout has no effect on a local client"),
         ({"lanes": 0}, "RERANK_LANES is 0: give a whole number from 1"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

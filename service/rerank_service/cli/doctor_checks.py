@@ -4,9 +4,10 @@ Rule: each check imports its packages inside its function, so that a broken pack
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from rerank_service.cli.settings_arguments import unknown_variables
 from rerank_service.errors import SettingsInvalid
@@ -15,6 +16,12 @@ from rerank_service.settings import Settings
 from rerank_service.tools.doctor.checks import Check, run_checks
 from rerank_service.tools.doctor.finding import Finding, ok, wrong
 from rerank_service.tools.doctor.packages import installed_version, own_requirements, package_findings
+
+if TYPE_CHECKING:
+    import ssl
+
+Answers = Callable[[str, int, "ssl.SSLContext | None"], bool]
+"""Returns whether a program answers at a host and port as a rerank server would."""
 
 _REPORT_ENGINES = "install the runtime again in a new environment, or report the message as a bug"
 _MODEL_FIX = "change the setting or the model folder as the message says, or set another --model"
@@ -111,17 +118,26 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 def _ports(settings: Settings) -> Iterator[Finding]:
     from rerank_service.api.address import TcpAddress, listen_addresses
     from rerank_service.api.tcp_sockets import reserved_port
-    from rerank_service.tools.doctor.ports import port_finding, socket_folder_finding
+    from rerank_service.tools.doctor.ports import (
+        grpc_answers,
+        metrics_answer,
+        port_finding,
+        rest_answers,
+        socket_folder_finding,
+    )
     from rerank_service.wiring import metrics_options
 
     addresses = listen_addresses(settings.host)
     tcp = [each for each in addresses if isinstance(each, TcpAddress)]
-    ports = {"--grpc-port": settings.grpc_port, "--rest-port": settings.rest_port}
+    ports = [
+        ("--grpc-port", settings.grpc_port, grpc_answers),
+        ("--rest-port", settings.rest_port, rest_answers),
+    ]
     if (metrics := metrics_options(settings, addresses)) is not None:
-        ports["--metrics-port"] = metrics.port
-    runs = bool(tcp) and _runs(settings, tcp[0].ip)
-    for flag, port in ports.items() if tcp else ():
-        yield port_finding(flag, port, partial(reserved_port, tcp, port, flag=flag), runs=runs)
+        ports.append(("--metrics-port", metrics.port, metrics_answer))
+    for flag, port, answers in ports if tcp else ():
+        reserve = partial(reserved_port, tcp, port, flag=flag)
+        yield port_finding(flag, port, reserve, partial(_asked, settings, tcp[0].ip, port, answers))
     for each in addresses:
         if not isinstance(each, TcpAddress):
             yield socket_folder_finding(each.folder)
@@ -131,9 +147,9 @@ def _admin(settings: Settings) -> Iterator[Finding]:
     if settings.admin_port is None:
         return
     from rerank_service.admin_port import admin_options, bundle_folders
-    from rerank_service.api.address import TcpAddress, listen_addresses
+    from rerank_service.api.address import TcpAddress
     from rerank_service.api.tcp_sockets import reserved_port
-    from rerank_service.tools.doctor.ports import port_finding
+    from rerank_service.tools.doctor.ports import grpc_answers, port_finding
     from rerank_service.wiring import api_keys
 
     bundle_folders(settings)  # raises an error for a wrong --bundles-root
@@ -141,22 +157,20 @@ def _admin(settings: Settings) -> Iterator[Finding]:
     if options is None:
         return
     tcp = [each for each in options.addresses if isinstance(each, TcpAddress)]
-    host = listen_addresses(settings.host)[0]
-    runs = isinstance(host, TcpAddress) and _runs(settings, host.ip)
     reserve = partial(reserved_port, tcp, options.port, flag="--admin-port", host_flag="--admin-host")
-    yield port_finding("--admin-port", options.port, reserve, runs=runs)
+    yield port_finding(
+        "--admin-port", options.port, reserve, partial(_asked, settings, tcp[0].ip, options.port, grpc_answers)
+    )
 
 
-def _runs(settings: Settings, ip: str) -> bool:
-    """Return whether a server responds at the REST port on an address that a server listens on."""
-    if settings.rest_port == 0:
-        return False
+def _asked(settings: Settings, ip: str, port: int, answers: Answers) -> bool:
+    """Return whether a program answers as `answers` says at a port on an address that a server listens on."""
     from rerank_service.api.address import address, local_address
-    from rerank_service.tools.doctor.ports import own_server_context, server_runs
+    from rerank_service.tools.doctor.ports import own_server_context
 
-    host, _, port = local_address(address(ip, settings.rest_port)).rpartition(":")
+    host, _, _ = local_address(address(ip, port)).rpartition(":")
     context = own_server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
-    return server_runs(host.strip("[]"), int(port), context)
+    return answers(host.strip("[]"), port, context)
 
 
 def _traces(settings: Settings) -> Iterator[Finding]:

@@ -92,7 +92,7 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str, *, t
 
     Args:
         form: `console` for people, `json` for one JSON object per line, `auto` for `console` if stderr is a terminal.
-        level: minimum level of our own log lines, such as `info`. Libraries log from `warning`.
+        level: minimum level of log lines, such as `info`. Libraries log from `warning` at the least.
         texts: show the messages of errors that may quote a caller.
     """
     stream = _stderr()
@@ -128,7 +128,8 @@ def configure_logging(form: Literal["auto", "console", "json"], level: str, *, t
         )
     )
     logging.captureWarnings(capture=True)
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    of_library = max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])
+    logging.basicConfig(handlers=[handler], level=of_library, force=True)
     return stream
 
 

@@ -49,6 +49,7 @@ def server_address(text: str, *, source: str = "--server") -> ServerAddress:
     rest = text.removeprefix(f"{scheme}://")
     try:
         text.encode()
+        _check_no_key(rest, source)
         parsed = urlsplit(f"{scheme}://{rest}")
         host, port = parsed.hostname, parsed.port
     except UnicodeEncodeError as error:
@@ -65,3 +66,15 @@ def server_address(text: str, *, source: str = "--server") -> ServerAddress:
     if port is None:
         raise SettingsInvalid(f"{source} {text} has no port: give {parsed.netloc.removesuffix(':')}:50051, for example")
     return ServerAddress("grpc", parsed.netloc, tls)
+
+
+def _check_no_key(address: str, source: str) -> None:
+    """Reject a key in an address, which results, errors and lists of processes would show.
+
+    Raises:
+        SettingsInvalid: there is one. The message does not contain it.
+    """
+    if "@" in re.split("[/?#]", address, maxsplit=1)[0]:
+        raise SettingsInvalid(
+            f"{source} has a user or a key before '@': remove it, and give the key by --api-key or RERANK_API_KEY"
+        )

@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.util.re import parse_env_headers
 
 import rerank_service
 from rerank_service.errors import SettingsInvalid
 
 _PARSERS = ("opentelemetry.baggage", "opentelemetry.trace")
 """Loggers that quote wrong headers of clients. Nothing that a client sends must write to the log."""
+_HEADER_PARSER = "opentelemetry.util.re"
+"""Logger that quotes a wrong header of the variables below, which may be a key."""
+_HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _SERVICE = "rerank-service"
 _UNKNOWN_SERVICE = "unknown_service"
@@ -33,6 +37,8 @@ def tracer_provider() -> TracerProvider:
     """
     for name in _PARSERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger(_HEADER_PARSER).setLevel(logging.CRITICAL)
+    _check_headers(os.environ)
     exporter = _exporter(os.environ)
     try:
         # the import reads OTEL_PROPAGATORS
@@ -64,6 +70,21 @@ def _exporter(environment: Mapping[str, str]) -> SpanExporter:
     except Exception as error:
         raise _wrong_variable(error) from error
     raise SettingsInvalid(f"{name} is {protocol!r}: give grpc or http/protobuf")
+
+
+def _check_headers(environment: Mapping[str, str]) -> None:
+    """Check the form of headers. OpenTelemetry leaves out those that it cannot read, such as a key.
+
+    Raises:
+        SettingsInvalid: a header has another form. The message does not contain it.
+    """
+    for name in _HEADERS:
+        for number, header in enumerate(filter(str.strip, environment.get(name, "").split(",")), 1):
+            if not parse_env_headers(header, liberal=True):
+                raise SettingsInvalid(
+                    f"--traces or RERANK_TRACES is 'otlp', but header {number} of {name} is not NAME=VALUE: write '=' "
+                    "between name and value, and %2C for a comma in a value"
+                )
 
 
 def _wrong_variable(error: Exception) -> SettingsInvalid:

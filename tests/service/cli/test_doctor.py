@@ -16,15 +16,18 @@ import trustme
 from rich.console import Console
 
 from rerank_service.__main__ import build_parser, commands
+from rerank_service.api.http.metrics_route import metrics_app
+from rerank_service.api.http.server import listening
 from rerank_service.cli.commands.doctor import _findings
 from rerank_service.cli.output.findings import finding_json, findings_summary, findings_table
 from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.models.golden_pairs import GoldenPair, write_golden_pairs
 from rerank_service.tools.doctor.finding import Finding, Status, ok, slow, wrong
+from support.limits import rest_options
 from support.process import command, environment
-from support.running import Served
+from support.running import Running, Served
 from support.small import logit, write_small_model
-from support.tls import write_pems
+from support.tls import tls_served, write_pems
 
 _FREE = ("--grpc-port", "0", "--rest-port", "0", "--provider", "cpu", "--precision", "fp32")
 
@@ -194,10 +197,45 @@ def test_port_in_use_is_wrong(used_port: int) -> None:
 
 async def test_ports_of_a_running_server_are_ok(edges: Served) -> None:
     """So that `kubectl exec POD -- rerank doctor` finds nothing wrong."""
-    ports = ("--grpc-port", str(edges.grpc.port), "--rest-port", str(edges.http.base_url.port))
-    findings = await asyncio.to_thread(_found, *_FREE, "--quick", *ports)
+
+    async def text(_accept: str) -> tuple[bytes, str]:
+        return b"", "text/plain"
+
+    async with listening(metrics_app(text), rest_options()) as metrics:
+        ports = {
+            "--grpc-port": edges.grpc.port,
+            "--rest-port": edges.http.base_url.port,
+            "--metrics-port": metrics.port,
+        }
+        flags = [str(each) for pair in ports.items() for each in pair]
+        findings = await asyncio.to_thread(_found, *_FREE, "--quick", *flags)
     assert _not_ok(findings) == []
-    assert _named(findings, "--grpc-port")[0].text.endswith("a rerank server with these settings runs here")
+    for flag in ports:
+        assert _named(findings, flag)[0].text.endswith("a rerank server with these settings runs here")
+
+
+async def test_ports_of_a_running_server_with_tls_are_ok(core: Running, tmp_path: Path) -> None:
+    """gRPC and REST."""
+    pems = write_pems(tmp_path, trustme.CA())
+    async with tls_served(core, pems.files()) as tls:
+        ports = ("--grpc-port", tls.grpc_port, "--rest-port", tls.rest_port)
+        flags = map(str, (*ports, "--tls-cert", pems.cert, "--tls-key", pems.key))
+        findings = await asyncio.to_thread(_found, *_FREE, "--quick", *flags)
+    assert _not_ok(findings) == []
+
+
+async def test_port_of_another_program_beside_a_running_server_is_wrong(edges: Served, used_port: int) -> None:
+    """A server at the REST port says nothing about the other ports."""
+    flags = ("--grpc-port", str(used_port), "--rest-port", str(edges.http.base_url.port))
+    found = _wrong(await asyncio.to_thread(_found, *_FREE, "--quick", *flags))
+    assert found.name == "--grpc-port"
+
+
+def test_wrong_certificate_is_one_finding(used_port: int, tmp_path: Path) -> None:
+    """Ports are checked all the same, without a question for a passphrase."""
+    tls = ("--tls-cert", str(tmp_path / "absent.crt"), "--tls-key", str(tmp_path / "absent.key"))
+    found = _found(*_FREE, "--quick", "--grpc-port", str(used_port), *tls)
+    assert [each.name for each in _not_ok(found)] == ["TLS", "--grpc-port"]
 
 
 def test_cache_that_cannot_be_written_is_slow(tmp_path: Path) -> None:

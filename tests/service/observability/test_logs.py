@@ -231,6 +231,17 @@ def test_a_server_without_a_log_reader_ranks_and_drains(small_model: Bundle) -> 
         assert server.ended() == 0
 
 
+@pytest.mark.parametrize(("level", "shown"), [("info", True), ("warning", True), ("error", False)])
+def test_level_holds_for_libraries(level: str, shown: bool) -> None:
+    """They log from warning, or from a higher level of the setting."""
+    code = (
+        "import logging; from rerank_service.observability.logs import configure_logging as configure;"
+        f"configure('json', {level!r}); logging.getLogger('theirs').warning('careful'); logging.info('hidden')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("careful" in done.stderr, "hidden" in done.stderr) == (shown, False)
+
+
 def test_a_library_logs_to_the_module_logging() -> None:
     """Below warnings nothing is printed, and a program that has configured structlog keeps its configuration."""
     code = (

@@ -101,3 +101,18 @@ def test_key_comes_from_flag_or_variable(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("RERANK_API_KEY", "cl\u00e9")
     with pytest.raises(SettingsInvalid, match="RERANK_API_KEY has characters"):
         api_key(_arguments())
+
+
+@pytest.mark.parametrize(
+    "text", ["http://any:sesame@host:8080", "https://sesame@host", "grpc://sesame@host:1", "a:sesame@host:50051"]
+)
+def test_key_in_an_address_is_rejected(text: str) -> None:
+    """It would be in results and errors. The message does not show it."""
+    with pytest.raises(SettingsInvalid, match="--server has a user or a key before '@'") as caught:
+        server_address(text)
+    assert "sesame" not in str(caught.value)
+
+
+def test_at_sign_in_a_path_is_no_key() -> None:
+    """Such as that of a proxy with versions."""
+    assert server_address("http://host/v@1").target == "http://host/v@1"

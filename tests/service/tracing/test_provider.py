@@ -94,6 +94,26 @@ def test_wrong_variable_is_one_line(monkeypatch: pytest.MonkeyPatch, variable: s
 
 
 @pytest.mark.parametrize(
+    "headers", ["x-api-key: sesame", "a=b,x-api-key: sesame", "authorization=Bearer abc,sesame", "sesame"]
+)
+def test_wrong_header_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], headers: str
+) -> None:
+    """It may be a key. OpenTelemetry would log it, and leave it out."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    with pytest.raises(SettingsInvalid, match=r"header \d of OTEL_EXPORTER_OTLP_HEADERS is not NAME=VALUE") as caught:
+        tracer_provider()
+    assert "sesame" not in str(caught.value) + capfd.readouterr().err
+
+
+@pytest.mark.parametrize("headers", ["", "x-api-key=a", "a=b, c=d%2Ce,", "authorization=Bearer abc"])
+def test_valid_headers_are_accepted(monkeypatch: pytest.MonkeyPatch, headers: str) -> None:
+    """Also those with blanks, which the specification wants encoded."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    tracer_provider().shutdown()
+
+
+@pytest.mark.parametrize(
     ("propagators", "expected"),
     [
         ("tracecontext", "trace parent\n"),

@@ -12,9 +12,12 @@ import uvicorn
 from rerank_service.api.http.connection import LimitedConnection
 from rerank_service.api.http.counted_sockets import ACCEPTED_AT_ONCE
 from rerank_service.api.http.options import ConnectionLimits
+from rerank_service.api.http.silent_clients import SilentClients
 
 _TICK_SECONDS = 1.0
 """Age at which the header Date is renewed."""
+_CANCEL_SECONDS = 1.0
+"""Maximum time in which cancelled requests send their last bytes."""
 _POLL_SECONDS = 0.01
 """Time between two looks at the requests that run, while the server ends."""
 
@@ -66,15 +69,26 @@ class LimitedServer(uvicorn.Server):
             await asyncio.wait_for(self._ended(), self.config.timeout_graceful_shutdown)
         except TimeoutError:
             _log.error("the grace period has ended: %d requests are cancelled", len(self.server_state.tasks))
-            for task in self.server_state.tasks:
-                task.cancel()
+        await self._cancel(list(self.server_state.tasks))
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    async def _cancel(self, requests: list[asyncio.Task[None]]) -> None:
+        for request in requests:
+            request.cancel()
+        if requests:
+            await asyncio.wait(requests, timeout=_CANCEL_SECONDS)
 
     async def _ended(self) -> None:
-        await asyncio.sleep(0)  # idle connections end in this turn
-        while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:  # noqa: ASYNC110 - sets
+        """Wait until all connections and requests have ended, or for `stop(0)`.
+
+        Not for `wait_closed` of the listeners: from Python 3.12.1 on, it waits for connections that nothing ends.
+        """
+        silent = SilentClients()
+        await asyncio.sleep(0)  # idle connections without TLS end in this turn
+        while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:
+            silent.abort(connection.transport for connection in self.server_state.connections)
             await asyncio.sleep(_POLL_SECONDS)
-        for server in self.servers:
-            await server.wait_closed()
 
     async def _listening(self, listener: socket.socket) -> asyncio.Server:
         def connection() -> asyncio.Protocol:

@@ -3,16 +3,21 @@
 import asyncio
 import re
 import socket
+import ssl
+from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
-from rerank_service.api.http import limited_server
+from rerank_service.api.http import limited_server, silent_clients
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.server import listening
+from rerank_service.api.tls.store import CertificateStore
 from rerank_service.settings import Settings
 from support.limits import rest_options
 from support.running import Served
+from support.tls import write_pems
 
 
 async def test_response_does_not_wait_for_acknowledgements(edges: Served) -> None:
@@ -106,6 +111,44 @@ async def test_the_end_waits_for_no_timer(edges: Served, monkeypatch: pytest.Mon
         writer.close()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", edge.port)
+
+
+async def test_idle_connection_with_tls_does_not_hold_up_the_end(
+    edges: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blocking client never answers the end of TLS. asyncio would wait 30 s for it."""
+    monkeypatch.setattr(silent_clients, "_ANSWER_SECONDS", 0.0)
+    pems = write_pems(tmp_path, trustme.CA())
+    async with listening(build_app(edges.routes), rest_options(tls=CertificateStore(pems.files()))) as edge:
+        trusted = ssl.create_default_context(cafile=pems.ca)
+        with socket.create_connection(("127.0.0.1", edge.port)) as plain:
+            client = await asyncio.to_thread(trusted.wrap_socket, plain, server_hostname="localhost")
+            client.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert (await asyncio.to_thread(client.recv, 4096)).startswith(b"HTTP/1.1 200")
+            async with asyncio.timeout(10):
+                await edge.stop(600.0)
+            client.close()
+
+
+async def test_second_stop_waits_for_no_client(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python 3.12.1 on, `wait_closed` of a listener waits for each connection."""
+
+    async def never(_server: asyncio.Server) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.Server, "wait_closed", never)
+    async with listening(build_app(edges.routes), rest_options()) as edge:
+        _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        await writer.drain()
+        async with asyncio.timeout(10), httpx.AsyncClient() as http:
+            await http.get(f"{edge.urls[0]}/health/live")
+            first = asyncio.create_task(edge.stop(600.0))
+            await asyncio.sleep(0.05)  # it polls
+            assert not first.done()
+            await edge.stop(0.0)
+            await first
+        writer.close()
 
 
 async def test_the_header_date_is_renewed(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
