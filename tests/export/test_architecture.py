@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from rerank_export.errors import ExportFailed
@@ -115,3 +116,13 @@ def test_graph_that_does_not_run_is_one_line(sources: Callable[[str], Path], tmp
     path.write_text(json.dumps(tokenizer))
     with pytest.raises(ExportFailed, match="model was exported, but its graph cannot score pairs: "):
         export(ExportRequest(str(source), tmp_path / "out"))
+
+
+def test_graph_has_no_input_that_the_model_does_not_get(source: Path, tmp_path: Path) -> None:
+    """optimum's graph of a BERT has token types in any case. transformers gives none to this one."""
+    path = source / "tokenizer_config.json"
+    config = json.loads(path.read_text()) | {"model_input_names": ["input_ids", "attention_mask"]}
+    path.write_text(json.dumps(config))
+    bundle = export(ExportRequest(str(source), tmp_path / "out")).bundle
+    graph = onnx.load(bundle.graph, load_external_data=False).graph
+    assert {graph_input.name for graph_input in graph.input} == {"input_ids", "attention_mask"}

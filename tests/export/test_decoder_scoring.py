@@ -180,6 +180,10 @@ async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
             ScoringOptions(template="none", yes="yes", no="no"),
             "--template none leaves out the prompt that asks for its answer: set --template",
         ),
+        (
+            ScoringOptions(template="Task: {instruction}\nQuery: {query}\n{document}", yes="yes", no="no"),
+            "--template contains {instruction}: give the default by --instruction",
+        ),
         (ScoringOptions(template=""), "--template is empty: give a value, or leave --template out"),
         (ScoringOptions(template="none", instruction=" "), "--instruction is empty: give a value"),
     ],

@@ -207,6 +207,18 @@ def test_chat_template_for_conversations_is_ignored(change: Change) -> None:
         _scoring(folder)
 
 
+@pytest.mark.parametrize(
+    "pair",
+    ["Q: {{ query }} I: {{ task }} D: {{ document }}", "Q: {{ query }}\nD: {{ document }}\nI: {{ task }}"],
+    ids=["beside the document", "after the document"],
+)
+def test_chat_template_with_the_instruction_elsewhere_is_ignored(pair: str, change: Change) -> None:
+    """The server writes it before the line of the document only."""
+    messages = CHAT[: CHAT.index("<|im_start|>")]
+    with pytest.raises(ExportFailed, match="neither its files nor a recipe define its prompt"):
+        _scoring(change(_chat_folder("seek", messages + pair), generator=True))
+
+
 def test_chat_template_that_changes_texts_is_ignored(change: Change) -> None:
     """It trims documents; the server does not."""
     trimming = CHAT.replace("{{ document }}", "{{ document | trim }}")

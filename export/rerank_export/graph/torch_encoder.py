@@ -43,6 +43,15 @@ def required_inputs(source: ModelSource) -> set[str]:
     return {"input_ids", "attention_mask"} | ({"token_type_ids"} & names if types > 1 else set())
 
 
+def accepted_inputs(source: ModelSource) -> set[str]:
+    """Return the names of the inputs that such a graph may have: those that transformers gives to the model. The server
+    would fill others by the tokenizer, where transformers leaves zeros."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+    return {"input_ids", "attention_mask", *tokenizer.model_input_names} & set(INPUTS)
+
+
 def export_encoder(source: ModelSource, path: Path, opset: int) -> onnx.ModelProto:
     """Export a model with its own forward function, with the weights in the returned object.
 

@@ -72,6 +72,8 @@ def _split(text: str, instruction: str) -> Template | None:
     cut = before.rfind("\n") + 1
     if cut <= before.find(QUERY):
         cut = before.find(QUERY) + len(QUERY)
+    if instruction and INSTRUCTION not in before[:cut]:
+        return None  # the server writes the instruction before the document's line only
     return Template(
         before=(before[:cut],),
         document=before[cut:] + DOCUMENT,

@@ -66,7 +66,7 @@ def _base_template(options: ScoringOptions, files_template: Template | None, rec
     if options.template and (named := recipe_named(options.template)):
         return TemplateChoice(named.template, f"--template {named.name}", named.published)
     if options.template:
-        return TemplateChoice(_parse_option(options.template), USER)
+        return TemplateChoice(_parse_option(options.template, options.instruction or ""), USER)
     if files_template:
         return TemplateChoice(files_template, "the folder's chat template")
     if recipe:
@@ -74,8 +74,8 @@ def _base_template(options: ScoringOptions, files_template: Template | None, rec
     return TemplateChoice(None, "")
 
 
-def _parse_option(value: str) -> Template:
-    """Return the template that --template gives as a file or a text."""
+def _parse_option(value: str, instruction: str) -> Template:
+    """Return the template that --template gives as a file or a text, with the default instruction of --instruction."""
     text = value if DOCUMENT in value else _file_or_text(value)
     if DOCUMENT not in text or QUERY not in text:
         known = ", ".join((NONE, *(recipe.name for recipe in RECIPES)))
@@ -86,7 +86,19 @@ def _parse_option(value: str) -> Template:
     before, _, after = text.partition(DOCUMENT)
     lead = before.rpartition(QUERY)[2].rpartition("\n")[2]
     head = before.removesuffix(lead)
-    return _validated({"before": (head,), "document": lead + DOCUMENT, "after": (after,) if after else ()})
+    if INSTRUCTION in head and not instruction:
+        raise ExportFailed(
+            f"--template contains {INSTRUCTION}: give the default by --instruction, without which the text would be "
+            "left out of each pair"
+        )
+    return _validated(
+        {
+            "before": (head,),
+            "document": lead + DOCUMENT,
+            "after": (after,) if after else (),
+            "instruction": instruction if INSTRUCTION in head else "",
+        }
+    )
 
 
 def _file_or_text(value: str) -> str:

@@ -42,6 +42,11 @@ class Template(BaseModel):
             )
         if _SLOT.search(after):
             raise ValueError("template: the texts after the document must not contain a slot")
+        if not self.instruction and any(QUERY in text and INSTRUCTION in text for text in self.before):
+            raise ValueError(
+                "template: a text with {instruction} is left out where there is no instruction, and the query with it: "
+                "set a default instruction, or leave {instruction} out"
+            )
         if self.instruction and not self.takes_instruction:
             raise ValueError("template: there is a default instruction, but no {instruction} slot for it")
         return self

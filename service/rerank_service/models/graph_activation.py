@@ -40,6 +40,8 @@ class Ending:
     """None: the graph returns logits, or values of a form that is not known."""
     chooses: bool = False
     """True if the graph returns only some of the values of the activation."""
+    nodes: tuple[str, ...] = ()
+    """Names of the nodes from the output to the activation; empty without one."""
 
 
 def ending(model: "onnx.ModelProto") -> Ending:
@@ -47,12 +49,13 @@ def ending(model: "onnx.ModelProto") -> Ending:
     graph = _without_functions(model).graph
     producers = {name: node for node in graph.node for name in node.output}
     name = logits_name([output.name for output in graph.output])
-    logarithms, chooses = 0, False
+    logarithms, chooses, nodes = 0, False, list[str]()
     while (node := producers.pop(name, None)) is not None:  # pop: a damaged graph may have a cycle
         kind = node.op_type
+        nodes.append(node.name)
         if kind in _SIGMOIDS or kind in _SOFTMAXES:
             logarithms += kind == "LogSoftmax"
-            return Ending(_activation(softmax=kind in _SOFTMAXES, logarithms=logarithms), chooses)
+            return Ending(_activation(softmax=kind in _SOFTMAXES, logarithms=logarithms), chooses, tuple(nodes))
         if kind in ("Log", "Exp"):
             logarithms += 1 if kind == "Log" else -1
         elif kind in _CHOOSING:

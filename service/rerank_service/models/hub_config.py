@@ -82,6 +82,8 @@ class _TokenizerConfig(BaseModel):
     """Text of the padding token, or an object with the text in `content`."""
     do_lower_case: Any = None
     tokenizer_class: Any = None
+    model_input_names: list[str] | None = None
+    """Inputs that transformers gives to the model. None: those of the tokenizer's class."""
 
 
 class _TransformerConfig(BaseModel):

@@ -1,5 +1,6 @@
 """Read the facts about the graph of a hub folder that its other files do not state: precision, and activation."""
 
+from collections.abc import Collection
 from typing import Any
 
 from rerank_service.engine.logits import GraphActivation
@@ -8,18 +9,23 @@ from rerank_service.models.files import CONFIG
 from rerank_service.models.graph_activation import ending
 from rerank_service.models.graph_nodes import load_graph
 from rerank_service.models.graph_precision import precisions
+from rerank_service.models.hub_config import TOKENIZER_CONFIG, HubFiles
 from rerank_service.models.hub_folder import HubFolder
 from rerank_service.models.variants.weight_check import check_weights
+
+_TYPES = "token_type_ids"
 
 
 def complete_manifest(folder: HubFolder) -> dict[str, Any]:
     """Return the fields that the manifest of a bundle would have, with those that only the graph states. Blocks.
 
     Raises:
-        BundleInvalid: the graph is damaged, its weights are missing, or its scores would all be equal.
+        BundleInvalid: the graph is damaged, its weights are missing, its scores would all be equal, or it has token
+            types that the model does not get.
     """
     model = load_graph(folder.graph)
     check_weights(model, folder.graph)
+    _check_token_types(folder, {graph_input.name for graph_input in model.graph.input})
     precision, weights = precisions(model)
     end, manifest = ending(model), folder.manifest
     softmax = end.activation in (GraphActivation.SOFTMAX, GraphActivation.LOG_SOFTMAX)
@@ -30,3 +36,17 @@ def complete_manifest(folder: HubFolder) -> dict[str, Any]:
         )
     graphs = [{**variant, "precision": precision, "weights": weights} for variant in manifest["variants"]]
     return {**manifest, "variants": graphs, "graph_activation": end.activation}
+
+
+def _check_token_types(folder: HubFolder, inputs: Collection[str]) -> None:
+    """Reject a graph with token types if transformers gives none to this model: optimum's graphs of BERT always have
+    that input, and optimum fills it with 0, but the tokenizer gives 1 to the document."""
+    files = HubFiles(folder.folder)
+    names, tokenizer = files.tokenizer_config.model_input_names, files.tokenizer
+    if names is None or _TYPES in names or _TYPES not in inputs or tokenizer is None:
+        return
+    if any(tokenizer.encode("a", "b").type_ids):
+        raise BundleInvalid(
+            f"{folder.graph} has the input {_TYPES}, which model_input_names in "
+            f"{folder.folder / TOKENIZER_CONFIG} leaves out: export the model"
+        )

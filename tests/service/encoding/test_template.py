@@ -128,6 +128,7 @@ def test_instruction_without_a_slot_is_rejected(letters: Path, small_model: Bund
         {"before": ("{query}",), "after": ("{query}",)},
         {"before": ("{query}",), "instruction": "find"},
         {"before": ("{query}",), "instructions": "find"},
+        {"before": ("Task: {instruction}\nQuery: {query}\n",)},
     ],
     ids=str,
 )

@@ -271,3 +271,14 @@ def test_folder_without_a_model_is_rejected_with_the_next_step(tmp_path: Path) -
     (tmp_path / "config.json").write_text('{"id2label": {"0": "a"}}')
     with pytest.raises(BundleInvalid, match=r"no tokenizer\.json"):
         open_bundle(tmp_path)
+
+
+async def test_token_types_that_the_model_does_not_get_are_rejected(folder: Path) -> None:
+    """optimum's graph of a BERT has the input in any case, and fills it with 0."""
+    set_pair_format(folder, "[CLS] $A [SEP] $B:1 [SEP]:1")
+    assert open_bundle(folder)
+    write_json(folder / "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"])
+    message = rejection(folder)
+    assert "has the input token_type_ids, which model_input_names in" in message
+    write_json(folder / "tokenizer_config.json", model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+    assert open_bundle(folder)

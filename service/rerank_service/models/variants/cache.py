@@ -6,6 +6,7 @@
 Rule: the server works without the cache. Damaged entries are logged and made again, and a failed write is only logged.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -56,9 +57,10 @@ class Cache:
                 make(temporary / GRAPH)
                 digests = {path.name: file_digest(path) for path in temporary.iterdir()}
                 (temporary / _DIGESTS).write_text(json.dumps(digests))
-                if not _is_complete(entry):  # another process may have been faster
-                    _remove(entry)
-                    temporary.rename(entry)
+                with _one_process(entry.parent):
+                    if not _is_complete(entry):  # another process may have been faster
+                        _remove(entry)
+                        temporary.rename(entry)
         except OSError as error:
             if _is_complete(entry):
                 return entry / GRAPH
@@ -143,6 +145,18 @@ def _temporary_folder(entry: Path) -> Iterator[Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _one_process(folder: Path) -> Iterator[None]:
+    """Let one process at a time replace a damaged entry, so that none removes what another has just made."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _is_complete(entry: Path) -> bool:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.engine.runtime import REWRITE_KEY
 from rerank_service.errors import BundleInvalid
+from rerank_service.models.graph_activation import ending
 from rerank_service.models.variants.fusion import attentions, fuse
 from rerank_service.models.variants.packing import pack
 from rerank_service.models.variants.shared_prefix import compute_every_token
@@ -77,7 +78,8 @@ def to_fp16(model: onnx.ModelProto, types: dict[str, int]) -> onnx.ModelProto:
 
     for name, tensor in _constants(model.graph):
         _check_range(name, tensor)
-    kept = {*_upstream_of_angles(model.graph), *_constant_nodes(model.graph)}
+    # in fp16, the probabilities of all logits above 8.3 would be 1
+    kept = {*_upstream_of_angles(model.graph), *_constant_nodes(model.graph), *ending(model).nodes}
     kinds = [*DEFAULT_OP_BLOCK_LIST, *_ANGLES]
     # tensors between two fp32 operators are left out, because they would be cast to fp16 and back
     fp16_nodes = [node for node in model.graph.node if node.name not in kept and node.op_type not in kinds]
@@ -91,8 +93,25 @@ def to_fp16(model: onnx.ModelProto, types: dict[str, int]) -> onnx.ModelProto:
         model, keep_io_types=True, disable_shape_infer=True, op_block_list=kinds, node_block_list=list(kept)
     )
     del result.graph.value_info[:]  # no longer needed, and partly wrong
+    _keep_fp32_outputs(result.graph)
     _order(result)
     return result
+
+
+def _keep_fp32_outputs(graph: onnx.GraphProto) -> None:
+    """Remove the casts of an output to fp16 and back, which the converter puts behind a node that stays in fp32."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    for output in graph.output:
+        widened = made_by.get(output.name)
+        narrowed = made_by.get(widened.input[0]) if widened is not None and widened.op_type == "Cast" else None
+        if widened is None or narrowed is None or narrowed.op_type != "Cast":
+            continue
+        kept = narrowed.input[0]
+        for node in graph.node:
+            node.input[:] = [output.name if name == kept else name for name in node.input]
+        made_by[kept].output[:] = [output.name if name == kept else name for name in made_by[kept].output]
+        graph.node.remove(widened)
+        graph.node.remove(narrowed)
 
 
 def _order(model: onnx.ModelProto) -> None:

@@ -9,9 +9,9 @@ INT8_ROWS = "rows-2"
 """Weights in int8 by column, without overflow on any processor; activations in int8 by token."""
 INT8_COMPRESSED = "compressed-1"
 """Weights in int8 by column. The engine quantizes activations while it runs."""
-FP16 = "fp16-1"
+FP16 = "fp16-2"
 """With padding."""
-FP16_PACKED = "fp16-packed-1"
+FP16_PACKED = "fp16-packed-2"
 """Without padding."""
 
 

@@ -1,5 +1,9 @@
 """Damaged entries of the cache: each is made again, and nobody reads its content."""
 
+import fcntl
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +92,27 @@ def test_entry_of_another_kind_is_replaced(tmp_path: Path, kind: str) -> None:
     assert cache.tuning("a") is None
     assert cache.store_tuning("a", {"lanes": 1})
     assert cache.tuning("a") == {"lanes": 1}
+
+
+def test_damaged_entry_that_another_process_repairs_meanwhile_stays(tmp_path: Path) -> None:
+    """One process at a time replaces it."""
+    cache, made = Cache(tmp_path), threading.Event()
+    path = cache.graph("a", _make)
+    assert path is not None
+    path.write_bytes(b"damaged")
+
+    def slow(graph: Path) -> None:
+        _make(graph)
+        made.set()
+
+    lock = os.open(tmp_path / "graphs", os.O_RDONLY)
+    with ThreadPoolExecutor(1) as threads:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of the other process, which has made its copy
+        repair = threads.submit(cache.graph, "a", slow)
+        assert made.wait(10)
+        path.write_bytes(b"graph" * 9)
+        entry = path.parent.stat().st_ino
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert repair.result() == path
+    os.close(lock)
+    assert path.parent.stat().st_ino == entry

@@ -183,6 +183,21 @@ def test_angles_are_computed_in_fp32() -> None:
     np.testing.assert_allclose(cpu_logits(model, ids), before, rtol=0, atol=2e-2)
 
 
+def test_activation_at_the_end_is_computed_in_fp32() -> None:
+    """In fp16, the probabilities of all logits above 8.3 are 1."""
+    model = _product(1.0, 0.0)
+    model.graph.node[-1].output[0] = "sum"
+    model.graph.node.append(helper.make_node("Sigmoid", ["sum"], ["logits"], name="sigmoid"))
+    result = to_fp16(model, {"sum": TensorProto.FLOAT})
+    nodes = {node.output[0]: node for node in result.graph.node}
+    [sigmoid] = (node for node in result.graph.node if node.op_type == "Sigmoid")
+    cast = nodes[sigmoid.input[0]]
+    assert (cast.op_type, cast.attribute[0].i) == ("Cast", TensorProto.FLOAT)
+    assert nodes["logits"] is sigmoid  # no cast to fp16 and back
+    [probabilities] = cpu_logits(result, {"input_ids": np.array([[9, 11]])})
+    assert np.log(probabilities / (1 - probabilities)) == pytest.approx(np.array([9, 11]), abs=0.01)
+
+
 def test_padded_and_packed_graphs_are_cached_separately(starter: Bundle, tmp_path: Path) -> None:
     """CUDA graphs need fixed shapes, which a packed graph does not have."""
     packed = Engine(Provider.CUDA, Precision.FP16)
