@@ -1,6 +1,6 @@
 """Measure engines beside a base engine, and choose the fastest one whose ranking matches fp32."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rerank_service.engine.available import SkippedEngine
@@ -15,6 +15,11 @@ from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 
 MIN_SPEEDUP = 1.05
 """Minimum speed of an engine, as a multiple of the base engine's. A smaller gain does not justify rounding."""
+
+SAME_SPEED = 0.95
+"""Share of the speed of a faster engine from which another one counts as equally fast: measurements differ by more from
+time to time."""
+_BITS = {Precision.FP32: 32, Precision.BF16: 16, Precision.FP16: 16, Precision.INT8: 8}
 
 LimitsOn = Callable[[Engine], BatchLimits]
 """Returns the batch limits with which an engine is measured: its own, because an engine may need a certain padding."""
@@ -99,12 +104,12 @@ def choose_engine(
 ) -> tuple[Engine, tuple[EngineMeasurement, ...]]:
     """Return the fastest engine whose ranking matches the base engine's, and a verdict on each engine.
 
-    `compare` compares the ranking of an engine with the base's. It is called from the fastest engine on, until one is
-    chosen.
+    Of equally fast engines, it is the most precise one. `compare` compares the ranking of an engine with the base's. It
+    is called from the best engine on, until one is chosen.
     """
     chosen = base
     trials = []
-    for engine in sorted(speeds, key=lambda engine: -speeds[engine]):
+    for engine in _best_first(speeds):
         ratio = speeds[engine] / speeds[base]
         speed = f"{ratio:.2f} times {base}"
         comparison = RankingComparison(0)
@@ -112,7 +117,8 @@ def choose_engine(
         if engine == base:
             verdict = _base_verdict(base, is_chosen=chosen == base)
         elif chosen != base:
-            verdict = f"{speed}: slower than {chosen}"
+            slower = speeds[engine] < speeds[chosen]
+            verdict = f"{speed}: {'slower than' if slower else 'as fast as, and less precise than,'} {chosen}"
         elif ratio < MIN_SPEEDUP:
             verdict = f"{speed}: less than {MIN_SPEEDUP}, not worth the rounding"
         else:
@@ -121,7 +127,24 @@ def choose_engine(
             verdict = f"{speed}, {result}"
             chosen = engine if comparison.passes else base
         trials.append(_measurement(engine, speeds[engine], comparison, verdict, undecided=undecided))
-    return chosen, tuple(trials)
+    settled = [_settled(trial, speeds[chosen]) if chosen != base else trial for trial in trials]
+    return chosen, tuple(sorted(settled, key=lambda trial: -trial.tokens_per_second))
+
+
+def _settled(trial: EngineMeasurement, speed: float) -> EngineMeasurement:
+    """Return a measurement that needs no other tuning if the chosen engine, with this speed, is as fast."""
+    hardly_faster = SAME_SPEED * trial.tokens_per_second <= speed
+    return trial.model_copy(update={"undecided": trial.undecided and not hardly_faster})
+
+
+def _best_first(speeds: Mapping[Engine, float]) -> Iterator[Engine]:
+    """Yield the engines, the fastest first; of equally fast ones, the most precise."""
+    left = sorted(speeds, key=lambda engine: -speeds[engine])
+    while left:
+        equal = [engine for engine in left if speeds[engine] >= SAME_SPEED * speeds[left[0]]]
+        best = max(equal, key=lambda engine: _BITS[engine.precision])
+        left.remove(best)
+        yield best
 
 
 def _base_verdict(base: Engine, *, is_chosen: bool) -> str:

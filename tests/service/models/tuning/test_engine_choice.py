@@ -27,6 +27,31 @@ def test_slower_engines_are_not_compared_after_a_choice() -> None:
     assert trials[1].verdict == "2.00 times cpu fp32: slower than cpu int8"
 
 
+def _chosen(bf16: float, comparison: RankingComparison) -> tuple[Engine, TuningOutcome]:
+    """Choose between int8, whose ranking matches, and bf16 with a speed and a comparison."""
+    matching = RankingComparison(1).with_query(LOGITS, LOGITS)
+    speeds = {CPU_FP32: 100.0, INT8: 300.0, BF16: bf16}
+    engine, trials = choose_engine(speeds, CPU_FP32, lambda each: matching if each == INT8 else comparison)
+    assert [trial.tokens_per_second for trial in trials] == sorted(speeds.values(), reverse=True)
+    return engine, TuningOutcome(engine, trials, ())
+
+
+def test_of_equally_fast_engines_the_most_precise_one_is_chosen() -> None:
+    """If its ranking matches. Measurements differ by some percent from time to time."""
+    matching, other = (RankingComparison(1).with_query(LOGITS, each) for each in (LOGITS, -LOGITS))
+    assert [_chosen(speed, matching)[0] for speed in (310, 290, 280)] == [BF16, BF16, INT8]
+    assert _chosen(290, other)[0] == INT8
+    outcome = _chosen(290, matching)[1]
+    assert outcome.trials[0].verdict == f"3.00 times cpu fp32: as fast as, and less precise than, {BF16}"
+
+
+def test_undecided_engine_that_is_as_fast_as_the_chosen_one_needs_no_other_tuning() -> None:
+    """A clearly faster one does."""
+    undecided = RankingComparison(99).with_query(LOGITS, LOGITS)
+    assert [_chosen(speed, undecided)[0] for speed in (290, 400)] == [INT8, INT8]
+    assert [_chosen(speed, undecided)[1].final for speed in (290, 400)] == [True, False]
+
+
 def test_only_fp32_is_called_exact() -> None:
     """If another precision is requested, that is the base."""
     chosen, [trial] = choose_engine({INT8: 100}, INT8, lambda _: RankingComparison(1))
