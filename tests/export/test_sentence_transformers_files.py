@@ -215,7 +215,7 @@ def test_chat_template_for_conversations_is_ignored(change: Change) -> None:
 def test_chat_template_with_the_instruction_elsewhere_is_ignored(pair: str, change: Change) -> None:
     """The server writes it before the line of the document only."""
     messages = CHAT[: CHAT.index("<|im_start|>")]
-    with pytest.raises(ExportFailed, match="neither its files nor a recipe define its prompt"):
+    with pytest.raises(ExportFailed, match="set --template"):
         _scoring(change(_chat_folder("seek", messages + pair), generator=True))
 
 

@@ -24,7 +24,8 @@ class EngineSettings(SettingsGroup):
     measurement. Results of earlier measurements and of `rerank tune` are used in both cases."""
     tune_seconds: PositiveSeconds = 60.0
     """Maximum time of that measurement, in seconds. It ends earlier when each engine is decided. A large model may
-    need more than the default for a result: then it is given up early, and the next start measures again."""
+    need more than the default for a result: then the server stops the measurement early, and the next start repeats
+    it."""
     cache: CacheFolder = Path("~/.cache/rerank")
     """Folder for tuning results and derived graphs. If it cannot be written, each start measures and derives again."""
     lanes: Lanes | None = None

@@ -17,11 +17,12 @@ class LimitSettings(SettingsGroup):
     """Maximum number of documents in a stream."""
     max_live_documents: Count = 100_000
     """Maximum number of documents in all unary requests for one model that are not finished. The server rejects a
-    request beyond it as overloaded (429), with the time to retry after. It bounds memory, about 1 KiB per short
-    document."""
+    request beyond it as overloaded (429), with the time to retry after. A request without others beside it is always
+    accepted. It bounds memory, about 1 KiB per short document."""
     max_live_tokens: Count = 20_000_000
     """Maximum number of tokens that are not computed yet, over all requests for one model. The server rejects a request
-    beyond it as overloaded (429), with the time to retry after. It bounds waiting time."""
+    beyond it as overloaded (429), with the time to retry after. A request without others beside it is always accepted.
+    It bounds waiting time."""
     max_query_chars: Count = 100_000
     """Maximum length of a query, in characters."""
     max_document_chars: Count = 1_000_000
