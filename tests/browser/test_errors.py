@@ -36,7 +36,7 @@ async def test_documents_that_cannot_be_read(page: Page) -> None:
     cases = {
         ("json", '["a",\n"b"\n"c"]'): r"not JSON from line 3 on.*array of strings",
         ("json", '{"a": 1}'): "This is an object. Give an array",
-        ("json", '["a", 1]'): "Document 1 is a number",
+        ("json", '["a", 1]'): "Document 2 is a number",
         ("json", '"a"\n"b"\n{'): "Line 3 is not JSON",
         ("csv", "text"): "Add a row below it",
         ("csv", 'text\n"open'): "Line 2: the quote .* never closed",
@@ -69,6 +69,52 @@ async def test_files_that_cannot_be_read(page: Page) -> None:
     await drop(page, "picture.png", b"\x89PNG\xff\xfe")
     await expect(page.locator("#documents-error")).to_have_text(re.compile("picture.png is not UTF-8 text"))
     assert await page.input_value("#documents") == before
+
+
+async def test_file_that_is_dropped_beside_the_field_keeps_the_page(page: Page) -> None:
+    """The browser would open it, and the input would be lost."""
+    kept = """() => ["dragover", "drop"].every((kind) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(["a"], "a.txt"));
+        return !document.body.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+    })"""
+    assert await page.evaluate(kept)
+
+
+async def test_documents_that_a_browser_changes(page: Page) -> None:
+    """Their scores may differ from those of the same file elsewhere."""
+    changed = ('[{"title": "A", "2024": "b"}]', '[{"id": 12345678901234567890, "x": "b"}]')
+    for text, hint in (
+        *((text, "A browser puts keys") for text in changed),
+        ('[{"title": "A", "x": 1}]', "An array of"),
+    ):
+        await page.check("#format input[value=json]", force=True)
+        await page.fill("#documents", text)
+        await page.evaluate("document.querySelector('#column').value = '*'")
+        await page.dispatch_event("#column", "change")
+        await expect(page.locator("#format-hint")).to_contain_text(hint)
+
+
+async def test_link_that_is_damaged(page: Page) -> None:
+    """The page says so, until the input changes. An example can be chosen again after each edit."""
+    await page.evaluate("location.hash = 'damaged'")
+    await expect(page.locator("#notice")).to_contain_text("This link is cut, damaged or of another version")
+    await page.fill("#query", "another")
+    await expect(page.locator("#notice")).to_be_hidden()
+    assert await page.input_value("#example") == ""
+
+
+async def test_error_at_a_field_is_announced(page: Page) -> None:
+    """By the status line; a field of the input gets the focus, too. Documents are counted from 1 here."""
+    await fill(page, "x" * 100_001, ["a"])
+    await page.click("#rank")
+    await expect(page.locator("#status")).to_contain_text("Not ranked. query has 100,001 characters")
+    assert await page.evaluate("document.activeElement.id") == "query"
+    await page.check("#format input[value=json]", force=True)
+    await page.fill("#documents", '["a", {"x": {"y": null}}, {"z": null}]')
+    await page.fill("#query", "x")
+    await page.click("#rank")
+    await expect(page.locator("#status")).to_contain_text("documents[2] (document 3)")
 
 
 async def test_errors_of_the_server_at_their_fields(page: Page) -> None:

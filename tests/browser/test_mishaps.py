@@ -52,6 +52,19 @@ async def test_error_that_names_no_field_of_ours(page: Page) -> None:
     assert await page.evaluate("window.evil") is None
 
 
+async def test_error_of_a_proxy_is_at_no_field(page: Page) -> None:
+    """Its status says nothing about the key or the model. The button gives its focus back."""
+    for status in (401, 403, 404):
+        await _answer(page, status, json.dumps({"message": "Not here"}))
+        await rank(page)
+        await expect(page.locator(".banner[role=alert]")).to_contain_text(f"Status {status}")
+        await expect(page.locator(".banner[role=alert]")).to_contain_text("Not here")
+        await page.unroute("**/v1/rerank")
+    await page.get_by_role("button", name="Try again").click()
+    await page.wait_for_selector(".card")
+    assert await page.evaluate("document.activeElement.className") == "column"
+
+
 async def test_marks_that_are_no_positions(page: Page) -> None:
     """They are left out."""
     result = {"index": 0, "relevance_score": 0.5, "best_window": {"start": -5, "end": "x"}, "highlights": "no"}

@@ -109,7 +109,7 @@ async def test_field_to_rank(modules: Any) -> None:
     objects = '[{"a": "x", "b": "y"}, {"c": "z"}]'
     assert (await modules("documents/parse", "parseDocuments", objects, "json"))["value"]["field"] == "*"
     assert (
-        "Document 1 has no text" in (await modules("documents/parse", "parseDocuments", objects, "json", "a"))["error"]
+        "Document 2 has no text" in (await modules("documents/parse", "parseDocuments", objects, "json", "a"))["error"]
     )
 
 

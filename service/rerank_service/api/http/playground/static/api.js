@@ -7,18 +7,20 @@ import { parseServerTiming } from "./timing.js";
 export class CallFailed extends Error {
   /**
    * @param {string} message
-   * @param {{status?: number, field?: string, retryAfter?: number | null, ours?: boolean}} [facts]
+   * @param {{status?: number, code?: string, field?: string, retryAfter?: number | null, title?: string}} [facts]
    */
-  constructor(message, { status = 0, field = "", retryAfter = null, ours = false } = {}) {
+  constructor(message, { status = 0, code = "", field = "", retryAfter = null, title = "" } = {}) {
     super(message);
     /** HTTP status; 0: no response. */
     this.status = status;
+    /** The code of an error of a rerank server, such as `model_not_found`; "": the error is of another program. */
+    this.code = code;
     /** The invalid field, as the server names it, such as `documents[3]`. */
     this.field = field;
     /** Seconds until a retry makes sense. */
     this.retryAfter = retryAfter;
-    /** True if the body is an error of a rerank server. */
-    this.ours = ours;
+    /** What happened, in a few words. */
+    this.title = title || (status ? `Status ${status}` : "No answer");
   }
 }
 
@@ -42,7 +44,7 @@ export async function rank(request, { key, signal }) {
   const began = performance.now();
   const response = await send("v1/rerank", { method: "POST", body: JSON.stringify(request), signal }, key);
   const body = await json(response);
-  if (!isRanking(body, request.documents.length)) throw new CallFailed("The response is not a ranking. Is a rerank server behind this address?");
+  if (!isRanking(body, request.documents.length)) throw new CallFailed("The response is not a ranking. Is a rerank server behind this address?", { title: "No ranking" });
   return {
     request,
     response: body,
@@ -94,7 +96,7 @@ async function send(path, options, key) {
     response = await fetch(serverUrl(path), { ...options, headers, cache: "no-store" });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    if (key && !/^[\x20-\x7e]*$/.test(key)) throw new CallFailed("The key has characters that no header can carry.", { status: 401, ours: true });
+    if (key && !/^[\x20-\x7e]*$/.test(key)) throw new CallFailed("The key has characters that no header can carry.", { status: 401, code: "invalid_api_key" });
     throw new CallFailed("The server cannot be reached. Check that it runs, then try again.");
   }
   if (!response.ok) throw await failure(response);
@@ -108,9 +110,10 @@ async function failure(response) {
   const retry = Number.parseFloat(response.headers.get("retry-after") ?? "");
   return new CallFailed(String(message), {
     status: response.status,
+    code: String(body?.error?.code ?? ""),
     field: String(body?.error?.param ?? ""),
     retryAfter: Number.isFinite(retry) ? retry : null,
-    ours: Boolean(body?.message),
+    title: response.status === 429 ? "The server is busy, or the key is over its limits." : "",
   });
 }
 
@@ -120,7 +123,7 @@ async function json(response) {
     return await response.json();
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    if (!(error instanceof SyntaxError)) throw new CallFailed("The connection ended before the whole response had arrived. Try again.");
-    throw new CallFailed("The response is not JSON. Is a rerank server behind this address?", { status: response.status });
+    if (!(error instanceof SyntaxError)) throw new CallFailed("The connection ended before the whole response had arrived. Try again.", { title: "No complete answer" });
+    throw new CallFailed("The response is not JSON. Is a rerank server behind this address?", { status: response.status, title: "No ranking" });
   }
 }

@@ -42,7 +42,7 @@ export class CodePanel {
     this.addressField = el("label", { class: "inline", for: "grpc-address" }, "gRPC address ", this.address);
     this.output = el("code", {});
     this.pane = el("pre", { id: "code-text", role: "tabpanel", tabindex: 0 }, this.output);
-    this.copyButton = el("button", { type: "button", onclick: () => void this.copy() }, "Copy");
+    this.copyButton = el("button", { type: "button", onclick: () => void this.copy(), "aria-live": "polite" }, "Copy");
     this.tabs = TABS.map(({ name }, at) => el("button", { type: "button", role: "tab", id: `code-tab-${at}`, "aria-controls": "code-text", onclick: () => this.choose(at) }, name));
     this.which = this.columnChoice();
     const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Form of the call" }, ...this.tabs);

@@ -2,7 +2,7 @@
 
 import { resultCard, sentCard } from "./card.js";
 import { el } from "./dom.js";
-import { placeOf } from "./field_errors.js";
+import { placeOf, withNumbers } from "./field_errors.js";
 import { rankedText } from "./documents/ranked_text.js";
 import { rows } from "./rows.js";
 import { SettingsForm } from "./settings_form.js";
@@ -28,12 +28,13 @@ export class Column {
     this.heading = el("h2", {}, "");
     /** @type {import("./api.js").Answer | null} */
     this.answer = null;
-    this.element = el("section", { class: "column", "aria-label": `Ranking ${name}` }, this.heading, this.form.element, this.problem, this.summary, this.list);
+    this.element = el("section", { class: "column", "aria-label": `Ranking ${name}`, tabindex: "-1" }, this.heading, this.form.element, this.problem, this.summary, this.list);
   }
 
   /** Show that a call runs. */
   busy() {
     this.form.clear();
+    if (this.problem.contains(document.activeElement)) this.element.focus(); // the button disappears
     this.problem.hidden = true;
     this.element.setAttribute("aria-busy", "true");
   }
@@ -77,19 +78,21 @@ export class Column {
    * Show an error of the call, unless another part of the page has the field.
    * @param {import("./api.js").CallFailed} error
    * @param {(place: string, message: string) => boolean} elsewhere shows the error beside a field of the input
+   * @returns {string} the message, if it is beside a field; a banner announces itself
    */
   fail(error, elsewhere) {
     this.reset();
     const place = placeOf(error);
-    if (elsewhere(place, error.message) || (place && this.form.fail(place, error.message))) return;
+    const message = withNumbers(error.message);
+    if (elsewhere(place, message) || (place && this.form.fail(place, message))) return message;
     const wait = error.retryAfter === null ? "" : ` A retry makes sense in ${error.retryAfter} s.`;
-    const title = error.status === 429 ? "The server is busy, or the key is over its limits." : error.status ? `Status ${error.status}` : "No answer";
     this.problem.replaceChildren(
-      el("strong", {}, title),
-      el("p", {}, `${error.message}${wait}`),
+      el("strong", {}, error.title),
+      el("p", {}, `${message}${wait}`),
       el("button", { type: "button", onclick: () => this.rank() }, "Try again"),
     );
     this.problem.hidden = false;
+    return "";
   }
 }
 

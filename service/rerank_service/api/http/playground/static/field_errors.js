@@ -26,9 +26,18 @@ export const KEY = "key";
  * @returns {string}
  */
 export function placeOf(error) {
+  if (!error.code) return error.status === 413 ? "documents" : ""; // an error of a proxy
   if (error.status === 401) return KEY;
-  if (error.status === 403 || (error.status === 404 && error.ours)) return "model";
+  if (error.code === "model_not_allowed" || error.code === "model_not_found") return "model";
   if (error.status === 413) return "documents";
   const name = error.field.split(/[[.]/)[0];
   return name === "X-Request-Timeout" ? "" : name;
+}
+
+/**
+ * Return a message of the server with the numbers of documents as this page counts them: from 1.
+ * @param {string} message
+ */
+export function withNumbers(message) {
+  return message.replace(/documents\[(\d+)\]/g, (name, index) => `${name} (document ${Number(index) + 1})`);
 }

@@ -5,6 +5,7 @@ import { byId, el, radios } from "./dom.js";
 import { showFieldError } from "./field_errors.js";
 
 const MAX_FILE_BYTES = 32 * 1024 * 1024;
+const CHANGED = "A browser puts keys that are whole numbers first, and rounds whole numbers above 2^53: these documents are sent so. rerank rank --file sends them unchanged.";
 /** Fields that can be chosen. More of them would make each key press slow. */
 const MAX_FIELDS = 200;
 const HINTS = {
@@ -42,6 +43,7 @@ export class InputPanel {
       if (chosen) void this.open(chosen);
     });
     this.listenToDrops(byId("drop"));
+    for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => keepPage(/** @type {DragEvent} */ (event)));
   }
 
   /** @param {HTMLElement} place */
@@ -71,11 +73,12 @@ export class InputPanel {
       showFieldError(this.documents, `${file.name} has ${Math.round(file.size / 1024 / 1024)} MiB. The limit is 32 MiB.`);
       return;
     }
-    const text = await readText(file);
-    if (text === null) {
-      showFieldError(this.documents, `${file.name} is not UTF-8 text. Save it as UTF-8, then open it again.`);
-      return;
-    }
+    const text = await readText(file).catch((error) => {
+      const cause = error instanceof TypeError ? "is not UTF-8 text. Save it as UTF-8, then open it again." : "cannot be read. Is it a folder?";
+      showFieldError(this.documents, `${file.name} ${cause}`);
+      return null;
+    });
+    if (text === null) return;
     this.field = "";
     this.documents.value = text;
     this.format.set(formatOf(file.name));
@@ -101,6 +104,7 @@ export class InputPanel {
     byId("format-hint").textContent = HINTS[format];
     try {
       this.parsed = parseDocuments(this.documents.value, format, this.field);
+      if (this.parsed.changed) byId("format-hint").textContent = CHANGED;
       showFieldError(this.documents, "");
       byId("count").textContent = counted(this.parsed.documents.length);
     } catch (error) {
@@ -137,13 +141,21 @@ export class InputPanel {
   }
 }
 
-/** @param {File} file */
+/**
+ * A file that is dropped beside the field opens in place of the page, and the input is lost: do nothing instead.
+ * @param {DragEvent} event
+ */
+function keepPage(event) {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+}
+
+/**
+ * @param {File} file
+ * @throws {TypeError} it is not UTF-8
+ * @throws {DOMException} it cannot be read
+ */
 async function readText(file) {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
-  } catch {
-    return null;
-  }
+  return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
 }
 
 /** @param {number} documents */

@@ -46,7 +46,7 @@ class Page {
 
   start() {
     const example = /** @type {HTMLSelectElement} */ (byId("example"));
-    example.append(...EXAMPLES.map(({ name }, at) => el("option", { value: at }, name)));
+    example.append(el("option", { value: "", hidden: true }, "Choose…"), ...EXAMPLES.map(({ name }, at) => el("option", { value: at }, name)));
     example.addEventListener("change", () => this.load({ ...EXAMPLES[Number(example.value)].state(), ...this.kept() }));
     byId("input").addEventListener("submit", (event) => (event.preventDefault(), void this.rank()));
     byId("cancel").addEventListener("click", () => this.cancel());
@@ -59,7 +59,10 @@ class Page {
     window.addEventListener("hashchange", () => this.fromLink());
     lightTogether(byId("columns"));
     byId("key-field").hidden = !this.key.value;
-    this.load(fromFragment(location.hash) ?? EXAMPLES[0].state(), false);
+    const linked = fromFragment(location.hash);
+    this.load(linked ?? EXAMPLES[0].state(), false);
+    example.value = linked ? "" : "0";
+    if (!linked) this.noticeDamage();
     void this.begin();
   }
 
@@ -91,7 +94,22 @@ class Page {
 
   fromLink() {
     const state = fromFragment(location.hash);
-    if (state && location.hash.slice(1) !== toFragment(this.state())) this.load(state);
+    if (!state) return this.noticeDamage();
+    if (location.hash.slice(1) === toFragment(this.state())) return;
+    this.load(state);
+    this.forgetExample();
+  }
+
+  /** Say that the link of the page cannot be read, if it has one. */
+  noticeDamage() {
+    const damaged = location.hash.length > 1;
+    byId("notice").hidden = !damaged;
+    byId("notice").textContent = damaged ? "This link is cut, damaged or of another version, so it cannot be shown. Ask for it again." : "";
+  }
+
+  /** The input is that of no example any more: each of them can be chosen. */
+  forgetExample() {
+    /** @type {HTMLSelectElement} */ (byId("example")).value = "";
   }
 
   arrange() {
@@ -127,7 +145,11 @@ class Page {
 
   edited() {
     this.edits += 1;
+    const fresh = this.shown.some((column) => column.answer && !column.element.hasAttribute("data-stale"));
     this.columns.forEach((column) => column.stale(true));
+    if (fresh) this.say("The input changed. Press Rank.");
+    byId("notice").hidden = true;
+    this.forgetExample();
     this.code.renderSoon();
   }
 
@@ -155,11 +177,11 @@ class Page {
     this.show(false);
     this.code.render();
     this.say(outcomes.filter(Boolean).join(" ") || "Not ranked.");
-    if (outcomes.some(Boolean) && !this.models.length) void this.loadModels(); // the server was not there before
+    if (columns.some(({ answer }) => answer) && !this.models.length) void this.loadModels(); // the server was not there before
   }
 
   /**
-   * Rank for a column, and return a sentence about it; "" after an error.
+   * Rank for a column, and return a sentence about it; "" after an error that a banner announces.
    * @param {Column} column
    * @param {{query: string, documents: import("./documents/parse.js").Sent[]}} input
    * @param {AbortSignal} signal
@@ -176,8 +198,8 @@ class Page {
     } catch (error) {
       if (signal.aborted) return "";
       if (!(error instanceof CallFailed)) throw error;
-      column.fail(error, (place, message) => this.failAtInput(place, message));
-      return "";
+      const message = column.fail(error, (place, words) => this.failAtInput(place, words));
+      return message && `Not ranked. ${message}`;
     } finally {
       if (!signal.aborted || this.running === null) column.idle();
     }
@@ -200,8 +222,10 @@ class Page {
   failAtInput(place, message) {
     if (place === KEY) return this.askForKey(message), true;
     const field = place === "query" ? this.input.query : place === "documents" ? this.input.documents : null;
-    if (field) showFieldError(field, message);
-    return Boolean(field);
+    if (!field) return false;
+    showFieldError(field, message);
+    field.focus();
+    return true;
   }
 
   /** @param {string} [words] */
@@ -219,6 +243,7 @@ class Page {
 
   /** @param {boolean} running */
   show(running) {
+    if (!running && document.activeElement === byId("cancel")) byId("rank").focus();
     byId("cancel").hidden = !running;
     byId("rank").toggleAttribute("data-running", running);
   }

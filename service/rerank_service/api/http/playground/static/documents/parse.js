@@ -9,6 +9,7 @@ import { CsvInvalid, parseCsv } from "./csv.js";
  * @property {Sent[]} documents
  * @property {string[]} fields the fields of objects, or the columns of a CSV; empty for plain texts
  * @property {string} field the field that is ranked; "" means all of them
+ * @property {boolean} [changed] true if JavaScript has changed an object: the order of its keys, or a number
  */
 
 /** Documents that cannot be read. */
@@ -73,7 +74,8 @@ function fromCsv(text, chosen) {
   const fields = named(header);
   const field = fieldToRank(fields, chosen) || (fields[0] ?? "");
   if (chosen === ALL) {
-    return { documents: rows.map((row) => Object.fromEntries(fields.map((name) => [name, row[header.indexOf(name)]]))), fields, field: ALL };
+    const documents = rows.map((row) => Object.fromEntries(fields.map((name) => [name, row[header.indexOf(name)]])));
+    return { documents, fields, field: ALL, changed: fields.length > 1 && fields.some(isIndex) };
   }
   const at = Math.max(0, header.indexOf(field));
   return { documents: rows.map((row) => row[at]), fields, field };
@@ -113,7 +115,7 @@ function fromJson(text, chosen) {
   documents.forEach((document, at) => {
     const isObject = typeof document === "object" && document !== null && !Array.isArray(document);
     if (typeof document !== "string" && !isObject) {
-      throw new DocumentsInvalid(`Document ${at} is ${kindOf(document)}. Each document is a string or an object.`);
+      throw new DocumentsInvalid(`Document ${at + 1} is ${kindOf(document)}. Each document is a string or an object.`);
     }
   });
   const objects = documents.filter((document) => typeof document === "object");
@@ -121,7 +123,28 @@ function fromJson(text, chosen) {
   if (!fields.length) return plain(documents);
   const field = fieldToRank(fields, chosen) || ALL;
   if (field === ALL) objects.forEach(checkDepth);
-  return { documents: field === ALL ? documents : documents.map((document, at) => textOf(document, field, at)), fields, field };
+  if (field === ALL) return { documents, fields, field, changed: objects.some(isChanged) };
+  return { documents: documents.map((document, at) => textOf(document, field, at)), fields, field };
+}
+
+/**
+ * Return whether a key comes first in an object of JavaScript, wherever it was in the text.
+ * @param {string} key
+ */
+function isIndex(key) {
+  return /^(0|[1-9]\d{0,9})$/.test(key);
+}
+
+/**
+ * Return whether JavaScript may have changed a value while it was read.
+ * @param {unknown} value
+ * @returns {boolean}
+ */
+function isChanged(value) {
+  if (typeof value === "number") return Number.isInteger(value) && !Number.isSafeInteger(value);
+  if (typeof value !== "object" || value === null) return false;
+  const keys = Array.isArray(value) ? [] : Object.keys(value);
+  return (keys.length > 1 && keys.some(isIndex)) || Object.values(value).some(isChanged);
 }
 
 /**
@@ -155,7 +178,7 @@ function textOf(document, field, at) {
   if (typeof document === "string") return document;
   const value = document[field];
   if (typeof value === "string") return value;
-  throw new DocumentsInvalid(`Document ${at} has no text in "${field}". Choose another field.`);
+  throw new DocumentsInvalid(`Document ${at + 1} has no text in "${field}". Choose another field.`);
 }
 
 /** @param {string} text */
