@@ -1,4 +1,5 @@
-"""Clean-up when the process is asked to end (SIGTERM by CI or Docker, Ctrl-C): the work folder is removed first."""
+"""Clean-up when the process is asked to end (SIGTERM by CI or Docker, SIGHUP by a session that is closed, Ctrl-C): the
+work folder is removed first."""
 
 import os
 import signal
@@ -8,13 +9,15 @@ from contextlib import ExitStack, contextmanager
 
 from rerank_export.bundle.output_folder import remove_work_folders
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS = 5.0
 """Time after SIGTERM for Python code to end by itself. Docker kills a process after ten seconds."""
 
 
 @contextmanager
 def clean_up_on_signals() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit(143) and SIGINT into KeyboardInterrupt, also if a library hides them in an error."""
+    """Turn SIGTERM and SIGHUP into SystemExit and SIGINT into KeyboardInterrupt, also if a library hides them in an
+    error."""
     received: list[int] = []
 
     def stop(number: int, _: object) -> None:
@@ -22,8 +25,10 @@ def clean_up_on_signals() -> Iterator[None]:
         raise _exit(number)
 
     with ExitStack() as restore:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # a background job of a shell ignores SIGINT
+        for number in (*_ENDING, signal.SIGINT):
+            if (
+                signal.getsignal(number) is not signal.SIG_IGN
+            ):  # as SIGINT by a background job of a shell, and SIGHUP by nohup
                 restore.callback(signal.signal, number, signal.signal(number, stop))
         try:
             with _forced_after_grace_period():
@@ -40,7 +45,7 @@ def _exit(number: int) -> BaseException:
 
 @contextmanager
 def _forced_after_grace_period() -> Iterator[None]:
-    """Watch for SIGTERM on a thread and end the process after the grace period.
+    """Watch for SIGTERM and SIGHUP on a thread and end the process after the grace period.
 
     Native code may run for minutes, and no Python signal handler runs before it returns.
     """
@@ -51,9 +56,9 @@ def _forced_after_grace_period() -> Iterator[None]:
 
     def watch() -> None:
         while number := os.read(reader, 1):
-            if number[0] == signal.SIGTERM and not over.wait(GRACE_SECONDS):
+            if number[0] in _ENDING and not over.wait(GRACE_SECONDS):
                 remove_work_folders()
-                os._exit(128 + signal.SIGTERM)
+                os._exit(128 + number[0])
         os.close(reader)
 
     threading.Thread(target=watch, name="sigterm-watch", daemon=True).start()

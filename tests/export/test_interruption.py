@@ -12,9 +12,10 @@ from rerank_service.__main__ import main
 from support.commands import start_rerank
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_export_leaves_nothing(number: signal.Signals, status: int, source: Path, tmp_path: Path) -> None:
-    """SIGINT is Ctrl-C, SIGTERM comes from CI and Docker. Both arrive after the work has begun."""
+    """SIGINT is Ctrl-C, SIGTERM comes from CI and Docker, SIGHUP from a closed session. They arrive after the work has
+    begun."""
     process = start_rerank("export", str(source), "--out", "made/out", cwd=tmp_path)
     assert process.stderr is not None
     next(line for line in process.stderr if line.startswith("exporting"))
