@@ -1,6 +1,7 @@
 """Fixtures of the browser tests: one Chromium and one server for all, on one event loop."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -11,6 +12,8 @@ from support.browser import opened_browser, opened_page, playground, url
 from support.limits import batch_limits
 from support.running import Running, Served, build_held, running, running_lanes
 
+HERE = Path(__file__).parent
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of the screenshots."""
@@ -18,8 +21,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run all tests on the loop of Chromium and the server."""
+    """Run all tests of this folder on the loop of Chromium and the server."""
     for item in items:
+        if not item.path.is_relative_to(HERE):
+            continue
         if isinstance(item, pytest.Function) and item.get_closest_marker("asyncio"):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 

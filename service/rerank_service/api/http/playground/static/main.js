@@ -4,15 +4,16 @@ import { serverUrl } from "./address.js";
 import { CallFailed, listModels, rank } from "./api.js";
 import { CodePanel, copyText } from "./code_panel.js";
 import { Column } from "./column.js";
-import { byId, el, radios } from "./dom.js";
-import { EXAMPLES } from "./examples.js";
+import { byId, radios } from "./dom.js";
+import { ExampleChoice } from "./example_choice.js";
 import { KEY, placeOf, showFieldError } from "./field_errors.js";
 import { InputPanel } from "./input_panel.js";
 import { storedKey, storeKey } from "./key_store.js";
+import { noticeLink } from "./link_notice.js";
 import { requestBody } from "./request.js";
+import { sentence } from "./sentence.js";
 import { listenToKeys } from "./shortcuts.js";
 import { defaultSettings, fromFragment, toFragment } from "./state.js";
-import { shownTime } from "./timing.js";
 import { lightTogether } from "./together.js";
 
 const { grpcPort } = document.documentElement.dataset;
@@ -23,6 +24,7 @@ class Page {
     this.key.value = storedKey();
     this.usedKey = this.key.value;
     this.view = radios(byId("view"));
+    this.example = new ExampleChoice((state) => this.load({ ...state, ...this.kept() }));
     this.input = new InputPanel({ onEdit: () => this.edited(), onFile: () => void this.rank() });
     /** @type {AbortController | null} */
     this.running = null;
@@ -45,9 +47,6 @@ class Page {
   }
 
   start() {
-    const example = /** @type {HTMLSelectElement} */ (byId("example"));
-    example.append(el("option", { value: "", hidden: true }, "Choose…"), ...EXAMPLES.map(({ name }, at) => el("option", { value: at }, name)));
-    example.addEventListener("change", () => this.load({ ...EXAMPLES[Number(example.value)].state(), ...this.kept() }));
     byId("input").addEventListener("submit", (event) => (event.preventDefault(), void this.rank()));
     byId("cancel").addEventListener("click", () => this.cancel());
     byId("share").addEventListener("click", () => void this.share());
@@ -60,9 +59,9 @@ class Page {
     lightTogether(byId("columns"));
     byId("key-field").hidden = !this.key.value;
     const linked = fromFragment(location.hash);
-    this.load(linked ?? EXAMPLES[0].state(), false);
-    example.value = linked ? "" : "0";
-    if (!linked) this.noticeDamage();
+    this.load(linked ?? this.example.first(), false);
+    if (linked) this.example.forget();
+    noticeLink(!linked && location.hash.length > 1);
     void this.begin();
   }
 
@@ -94,22 +93,10 @@ class Page {
 
   fromLink() {
     const state = fromFragment(location.hash);
-    if (!state) return this.noticeDamage();
-    if (location.hash.slice(1) === toFragment(this.state())) return;
+    noticeLink(!state && location.hash.length > 1);
+    if (!state || location.hash.slice(1) === toFragment(this.state())) return;
     this.load(state);
-    this.forgetExample();
-  }
-
-  /** Say that the link of the page cannot be read, if it has one. */
-  noticeDamage() {
-    const damaged = location.hash.length > 1;
-    byId("notice").hidden = !damaged;
-    byId("notice").textContent = damaged ? "This link is cut, damaged or of another version, so it cannot be shown. Ask for it again." : "";
-  }
-
-  /** The input is that of no example any more: each of them can be chosen. */
-  forgetExample() {
-    /** @type {HTMLSelectElement} */ (byId("example")).value = "";
+    this.example.forget();
   }
 
   arrange() {
@@ -148,8 +135,8 @@ class Page {
     const fresh = this.shown.some((column) => column.answer && !column.element.hasAttribute("data-stale"));
     this.columns.forEach((column) => column.stale(true));
     if (fresh) this.say("The input changed. Press Rank.");
-    byId("notice").hidden = true;
-    this.forgetExample();
+    noticeLink(false);
+    this.example.forget();
     this.code.renderSoon();
   }
 
@@ -308,17 +295,6 @@ class Page {
     };
     return { body, response: column.answer?.response ?? null, target };
   }
-}
-
-/**
- * @param {Column} column
- * @param {import("./api.js").Answer} answer
- * @param {boolean} named
- */
-function sentence(column, answer, named) {
-  const [best] = answer.response.results;
-  const what = best ? `Document ${best.index + 1} is the best of ${answer.request.documents.length}.` : "No document has the minimum score.";
-  return `${named ? `${column.name}: ` : ""}${what} ${shownTime(answer.elapsed)}.`;
 }
 
 new Page().start();
