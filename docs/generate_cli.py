@@ -19,7 +19,7 @@ prints the same text. [Command line](../cli.md) shows how to find and use the co
 | 1 | The work failed: a call, a file that cannot be read, or a wrong row in it. The last line on standard error says \
 why. |
 | 2 | A flag, a variable or a setting is wrong. One line names it. |
-| 130 | The command was interrupted by Ctrl-C. |
+| 130 | The command was interrupted by Ctrl-C. `rerank serve` has 0 then. |
 """
 _HEAD = "| argument | meaning |\n|---|---|"
 

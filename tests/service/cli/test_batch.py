@@ -51,7 +51,7 @@ def test_strict_stops_at_the_first_error(folder: Path, model: str) -> None:
 
 def test_job_continues_only_with_the_same_reading(folder: Path, model: str) -> None:
     """How much of a text is read changes its scores, also if a variable says so."""
-    command = ("batch", "in.jsonl", "out.jsonl", "--model", model)
+    command = ("batch", "in.jsonl", "out.jsonl", "--model", model, "--part-pairs", "1")
     assert rerank(*command, "--strict", cwd=folder).returncode == 1
     done = rerank(*command, cwd=folder, RERANK_WINDOW_TOKENS="16", RERANK_DOCUMENT_TOKENS="99")
     assert done.returncode == 2

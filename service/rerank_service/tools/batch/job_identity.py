@@ -1,12 +1,14 @@
 """The identity of a job: everything that the content of OUT depends on. A job continues only with the same identity."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from rerank_service.error_text import excerpt
 
 _ABSENT = "not set"
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def input_digest(path: Path) -> str:
@@ -23,7 +25,13 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return one phrase for each entry in which two identities differ."""
     names = [*before, *(name for name in now if name not in before)]
     return [
-        f"{name} was {excerpt(before.get(name, _ABSENT))}, now {excerpt(now.get(name, _ABSENT))}"
+        _change(name, before.get(name, _ABSENT), now.get(name, _ABSENT))
         for name in names
         if before.get(name) != now.get(name)
     ]
+
+
+def _change(name: str, before: str, now: str) -> str:
+    if _DIGEST.fullmatch(before) and _DIGEST.fullmatch(now):  # their digits mean nothing to a reader
+        return f"the content of {name} has changed"
+    return f"{name} was {excerpt(before)}, now {excerpt(now)}"

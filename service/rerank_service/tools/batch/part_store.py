@@ -83,7 +83,8 @@ class PartStore:
     def _check(self, identity: Mapping[str, str], *, restart: bool) -> None:
         """Compare the folder with the job, or make it the folder of the job."""
         job = self._folder / _JOB
-        if restart or not job.exists():
+        changed = changes(orjson.loads(job.read_bytes()), identity) if job.exists() and not restart else []
+        if restart or not job.exists() or (changed and not self._done()):  # without a finished part, nothing is lost
             job.unlink(missing_ok=True)  # first: a start after a kill removes the rest, too
             _synchronize(self._folder)
             for path in self._folder.iterdir():
@@ -91,7 +92,7 @@ class PartStore:
                     path.unlink()
             _write(job, orjson.dumps(dict(identity), option=orjson.OPT_INDENT_2))
             _synchronize(self._folder)
-        elif changed := changes(orjson.loads(job.read_bytes()), identity):
+        elif changed:
             raise SettingsInvalid(
                 f"{self._folder} has the parts of another job: {'; '.join(changed)}. Continue with what the job was "
                 "started with, give another OUT, or --restart to score all rows again"

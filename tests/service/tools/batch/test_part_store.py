@@ -7,6 +7,7 @@ import pytest
 
 from rerank_service.errors import OutputNotWritten, SettingsInvalid
 from rerank_service.tools.batch.formats.jsonl import JsonlFormat
+from rerank_service.tools.batch.job_identity import changes
 from rerank_service.tools.batch.part_store import Counts, PartStore
 from rerank_service.tools.batch.rows import Columns
 from support.broken_process import small_files
@@ -184,3 +185,15 @@ def test_a_full_disk_keeps_the_finished_parts(target: Path, moment: str) -> None
         again.finish(1, large, b"", Counts(1_000, 1_000, 0))
         again.join(_FORMAT)
     assert target.read_bytes() == b"row 0\n" + large
+
+
+def test_job_without_a_finished_part_may_change(target: Path) -> None:
+    """Such as after --strict has found a wrong row, which is repaired then."""
+    for identity in (_IDENTITY, {**_IDENTITY, "IN": "abd"}):
+        with PartStore(target).opened(identity, restart=False):
+            pass
+
+
+def test_changed_input_is_named_without_its_digests() -> None:
+    """They say nothing to a reader."""
+    assert changes({"IN": "a" * 64}, {"IN": "b" * 64}) == ["the content of IN has changed"]

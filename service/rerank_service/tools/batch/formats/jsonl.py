@@ -55,6 +55,8 @@ class JsonlFormat:
         if len(names) > 1:
             return Row(number, line, error=f"the object has both {names[0]} and {names[1]}: remove one of them")
         row = valid_row(number, line, value[columns.query], value[names[0]], (columns.query, names[0]))
+        if self._sort and not (row.is_list or row.error):
+            return Row(number, line, error="--sort needs a list of documents")
         added = columns.added(is_list=row.is_list, sort=self._sort)
         if added in value:
             return Row(number, line, error=f"the object already has {added}: choose another name with --score-column")

@@ -32,6 +32,8 @@ class ParquetFormat:
         self._query = self._column((columns.query,), "--query-column")
         self._document = self._column(columns.document_names, "--document-column")
         self._is_list = self._check_types()
+        if sort and not self._is_list:
+            raise FileInvalid(f"{path} has one document per row, but --sort needs a list of documents: leave it out")
         self._added = columns.added(is_list=self._is_list, sort=sort)
         if self._added in self._schema.names:
             raise FileInvalid(f"{path} already has a column {self._added}: choose another name with --score-column")

@@ -36,6 +36,12 @@ def test_sort_writes_the_ranking(tmp_path: Path) -> None:
     assert rewritten(source, tmp_path / "out.jsonl").endswith(b', "ranking":' + ranking + b"}\n")
 
 
+def test_sort_needs_lists(tmp_path: Path) -> None:
+    """A pair has no ranking."""
+    lines = (b'{"query": "q", "document": "1"}', b'{"query": "q", "documents": ["1"]}')
+    assert errors_of(_file(tmp_path / "in.jsonl", *lines, sort=True)) == {1: "--sort needs a list of documents"}
+
+
 def test_ranking_has_the_order_of_the_logits() -> None:
     """A calibration may give several logits the same score."""
     row = Row(1, b"", "q", ["a", "b"], is_list=True)
