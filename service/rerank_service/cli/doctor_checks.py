@@ -164,13 +164,14 @@ def _admin(settings: Settings) -> Iterator[Finding]:
 
 
 def _asked(settings: Settings, ip: str, port: int, answers: Answers) -> bool:
-    """Return whether a program answers as `answers` says at a port on an address that a server listens on."""
+    """Return whether a program answers as `answers` says at a port, and a rerank server at the REST port."""
     from rerank_service.api.address import address, local_address
-    from rerank_service.tools.doctor.ports import own_server_context
+    from rerank_service.tools.doctor.ports import own_server_context, rest_answers
 
     host, _, _ = local_address(address(ip, port)).rpartition(":")
     context = own_server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
-    return answers(host.strip("[]"), port, context)
+    asked = ((settings.rest_port, rest_answers), (port, answers))
+    return all(each and question(host.strip("[]"), each, context) for each, question in asked)
 
 
 def _traces(settings: Settings) -> Iterator[Finding]:

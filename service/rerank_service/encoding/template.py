@@ -26,7 +26,8 @@ class Template(BaseModel):
     after: tuple[str, ...] = ()
     """Texts after the document."""
     instruction: str = ""
-    """Default text of the instruction slot. Empty: the text with the slot is left out unless a request fills it."""
+    """Default text of the instruction slot. Empty: the text with the slot is left out unless a request fills it, or has
+    the query, too."""
 
     @model_validator(mode="after")
     def _check_slots(self) -> Self:
@@ -42,11 +43,6 @@ class Template(BaseModel):
             )
         if _SLOT.search(after):
             raise ValueError("template: the texts after the document must not contain a slot")
-        if not self.instruction and any(QUERY in text and INSTRUCTION in text for text in self.before):
-            raise ValueError(
-                "template: a text with {instruction} is left out where there is no instruction, and the query with it: "
-                "set a default instruction, or leave {instruction} out"
-            )
         if self.instruction and not self.takes_instruction:
             raise ValueError("template: there is a default instruction, but no {instruction} slot for it")
         return self
@@ -64,7 +60,8 @@ class Template(BaseModel):
     def head(self, query: str, instruction: str = "") -> list[str]:
         """Return the texts before the document, with their slots filled."""
         values = {"query": query, "instruction": instruction or self.instruction}
-        return [_filled(text, values) for text in self.before if values["instruction"] or INSTRUCTION not in text]
+        filled = values["instruction"]
+        return [_filled(text, values) for text in self.before if filled or INSTRUCTION not in text or QUERY in text]
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -50,6 +50,15 @@ class ManagedModel:
     def __post_init__(self) -> None:
         self.wanted = self.entry
 
+    def loaded(self, entry: ModelEntry, wanted: ModelEntry) -> None:
+        """Note that the version of an entry is loaded. `wanted` is what was wanted at the beginning of the load.
+
+        The catalog may have got the model, or moved its entry, since then: the place is the latest one.
+        """
+        self.entry, self.retry_at = replace(entry, place=self.wanted.place), 0.0
+        if not self.wanted.differs(wanted):  # else the catalog has another entry since
+            self.wanted = self.entry
+
     def move(self, place: str) -> None:
         """Note the new place of its entry in the catalog."""
         self.entry, self.wanted = replace(self.entry, place=place), replace(self.wanted, place=place)

@@ -203,9 +203,7 @@ class ModelOperations:
         except Exception as error:  # noqa: BLE001 - the version that serves continues
             self._failed(managed, entry, error)
             return error
-        managed.entry, managed.retry_at = entry, 0.0
-        if not managed.wanted.differs(wanted):  # else the catalog has another entry since
-            managed.wanted = entry
+        managed.loaded(entry, wanted)
         if version is None:
             registered.change_state(ModelState.READY)
         else:

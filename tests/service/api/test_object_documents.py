@@ -100,3 +100,12 @@ async def test_wide_object_is_measured_in_a_thread(edges: Served, monkeypatch: p
         await edges.http.post("/v1/rerank", json={"query": "0", "documents": [value]})
     assert threads - {threading.get_ident()}
     assert threading.get_ident() in threads
+
+
+async def test_repeated_rank_fields_count_once(edges: Served) -> None:
+    """As in the text that is scored."""
+    value = {"text": "1 " * 300_000}
+    body = {"query": "0", "documents": [value], "rank_fields": ["text"] * 1000}
+    assert JsonReader(["text"] * 1000).chars(value) == 600_000
+    assert JsonReader(["text", "absent"]).items({}) == 2
+    assert (await edges.http.post("/v1/rerank", json=body)).status_code == 200

@@ -199,7 +199,7 @@ async def test_ports_of_a_running_server_are_ok(edges: Served) -> None:
     """So that `kubectl exec POD -- rerank doctor` finds nothing wrong."""
 
     async def text(_accept: str) -> tuple[bytes, str]:
-        return b"", "text/plain"
+        return b"rerank_build_info 1\n", "text/plain"
 
     async with listening(metrics_app(text), rest_options()) as metrics:
         ports = {

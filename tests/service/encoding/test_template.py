@@ -115,6 +115,15 @@ def test_instruction_without_a_slot_is_rejected(letters: Path, small_model: Bund
         assert (caught.value.field, caught.value.reason) == ("instruction", "no_instruction_slot")
 
 
+def test_query_beside_an_instruction_is_never_left_out() -> None:
+    """Bundles of earlier versions have such templates without a default instruction."""
+    template = Template(before=("Task: {instruction}\n", "Q: {query} I: {instruction2}\n"))
+    assert template.head("q") == ["Q: q I: {instruction2}\n"]
+    template = Template(before=("Task: {instruction}\nQuery: {query}\n",))
+    assert template.head("q") == ["Task: \nQuery: q\n"]
+    assert template.head("q", "find") == ["Task: find\nQuery: q\n"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -128,7 +137,6 @@ def test_instruction_without_a_slot_is_rejected(letters: Path, small_model: Bund
         {"before": ("{query}",), "after": ("{query}",)},
         {"before": ("{query}",), "instruction": "find"},
         {"before": ("{query}",), "instructions": "find"},
-        {"before": ("Task: {instruction}\nQuery: {query}\n",)},
     ],
     ids=str,
 )

@@ -376,9 +376,18 @@ async def test_models_of_the_catalog_are_not_removed(store: FakeStore) -> None:
         with pytest.raises(InCatalog, match=r"'a' is one of the server's settings \(models.yaml, line 1\)"):
             await server.manager.remove("a")
         await server.manager.load("new", Path("/bundles/new"))
+        held = store.scores["new"]
+        held.hold()
+        request = asyncio.create_task(server.rank("new"))
+        await held.started()
         removing = asyncio.create_task(server.manager.remove("new"))
-        await asyncio.sleep(0)
-        await server.manager.change_catalog((a,), (a, new))
+        change = asyncio.create_task(server.manager.change_catalog((a,), (a, new)))
+        async with asyncio.timeout(10):
+            while not server.manager.models[-1].in_catalog:
+                await asyncio.sleep(0)
+        held.release()
+        assert await request == 1
+        await change
         with pytest.raises(LoadConflict, match="'new' is needed again"):
             await removing
         assert server.states() == {"a": "ready", "new": "ready"}
@@ -455,6 +464,7 @@ async def test_lines_that_move_while_an_operator_loads(store: FakeStore) -> None
         await load
         [model] = server.manager.models
         assert model.wanted.folder == Path("/bundles/a2")
+        assert (model.wanted.place, model.entry.place) == (after.place, after.place)
         assert not model.load_failed
 
 

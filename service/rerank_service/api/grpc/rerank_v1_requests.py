@@ -83,7 +83,7 @@ class MessageReader(Reader):
             InvalidRequest: it has too many `rank_fields`.
         """
         check_rank_fields(request.rank_fields)
-        self._rank_fields = list(request.rank_fields)
+        self._rank_fields = list(dict.fromkeys(request.rank_fields))
         self._keep = request.return_documents
 
     def chars(self, raw: pb.Document) -> int:

@@ -23,7 +23,7 @@ class JsonReader(Reader):
             InvalidRequest: there are too many of them.
         """
         check_rank_fields(rank_fields)
-        self._rank_fields = rank_fields
+        self._rank_fields = tuple(dict.fromkeys(rank_fields))
 
     def chars(self, raw: Any) -> int:
         """Return about the length of the text that is scored. Values of an object that are not strings count as
@@ -33,8 +33,8 @@ class JsonReader(Reader):
         return len(raw) if isinstance(raw, str) else 0
 
     def items(self, raw: Any) -> int:
-        """Return the number of fields of an object."""
-        return len(raw) if isinstance(raw, dict) else 1
+        """Return the number of fields of an object that are looked at."""
+        return len(self._rank_fields or raw) if isinstance(raw, dict) else 1
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document.

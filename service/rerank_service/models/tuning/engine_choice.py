@@ -115,7 +115,7 @@ def choose_engine(
         comparison = RankingComparison(0)
         undecided = False
         if engine == base:
-            verdict = _base_verdict(base, is_chosen=chosen == base)
+            verdict = ""  # it depends on the choice
         elif chosen != base:
             slower = speeds[engine] < speeds[chosen]
             verdict = f"{speed}: {'slower than' if slower else 'as fast as, and less precise than,'} {chosen}"
@@ -128,6 +128,8 @@ def choose_engine(
             chosen = engine if comparison.passes else base
         trials.append(_measurement(engine, speeds[engine], comparison, verdict, undecided=undecided))
     settled = [_settled(trial, speeds[chosen]) if chosen != base else trial for trial in trials]
+    words = _base_verdict(base, is_chosen=chosen == base)
+    settled = [trial if trial.verdict else trial.model_copy(update={"verdict": words}) for trial in settled]
     return chosen, tuple(sorted(settled, key=lambda trial: -trial.tokens_per_second))
 
 

@@ -17,8 +17,8 @@ class PairScores:
     scores: NDArray[np.float64]
     """Score of each pair, shape (pairs,); NaN for a pair with an error."""
     order: NDArray[np.float64]
-    """The value by which documents of one query are ranked, shape (pairs,): the logit, where it is known. A calibration
-    may give many logits the same score."""
+    """The value that orders pairs of one query with equal scores, shape (pairs,): the logit, where it is known. A
+    calibration may give many logits the same score."""
     errors: Mapping[int, str] = field(default_factory=dict)
     """Messages of the pairs that could not be scored, by position."""
 

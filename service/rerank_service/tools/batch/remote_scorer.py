@@ -4,7 +4,6 @@ Consecutive pairs with the same query are one request. Requests of all parts run
 """
 
 import asyncio
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -128,20 +127,12 @@ class RemoteScorer:
     def _order(self, results: Sequence[pb.Result]) -> Sequence[float]:
         """Return `PairScores.order` for the results of a request, which are in the order of the server."""
         if self._server.protocol == "http":  # its JSON has scores only
-            return _falling([result.relevance_score for result in results])
+            return [-rank for rank in range(len(results))]
         return [result.logit for result in results]
 
     async def _call(self, query: str, documents: Sequence[str]) -> Sequence[pb.Result]:
         response = await self._client.rerank(query, documents, model=self._model, **self._options)
         return response.results
-
-
-def _falling(scores: Sequence[float]) -> Sequence[float]:
-    """Return scores that differ: each is the next smaller number of the one before where a score is not smaller."""
-    falling: list[float] = []
-    for score in scores:
-        falling.append(min(score, math.nextafter(falling[-1], -math.inf)) if falling else score)
-    return falling
 
 
 def _requests(pairs: Pairs) -> Iterator[Sequence[int]]:

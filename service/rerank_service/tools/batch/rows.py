@@ -51,7 +51,7 @@ class ScoredRow:
     row: Row
     scores: Sequence[float]
     order: Sequence[float]
-    """The values by which the documents are ranked; see `PairScores.order`."""
+    """The values that order documents with equal scores; see `PairScores.order`."""
 
     def added_value(self, *, sort: bool) -> Any:
         """Return the value of the added column: a score, the list of scores, or the ranking, best first."""
@@ -59,7 +59,7 @@ class ScoredRow:
             return self.scores[0]
         if not sort:
             return list(self.scores)
-        ranked = sorted(range(len(self.scores)), key=lambda index: -self.order[index])
+        ranked = sorted(range(len(self.scores)), key=lambda index: (-self.scores[index], -self.order[index]))
         return [{"index": index, "score": self.scores[index]} for index in ranked]
 
 

@@ -47,15 +47,13 @@ def socket_folder_finding(folder: Path) -> Finding:
 
 def rest_answers(host: str, port: int, context: ssl.SSLContext | None) -> bool:
     """Return whether a server responds to /health/live. `context`: the port requires TLS."""
-    return _status(host, port, context, "/health/live") == HTTPStatus.OK
+    return _response(host, port, context, "/health/live")[0] == HTTPStatus.OK
 
 
 def metrics_answer(host: str, port: int, context: ssl.SSLContext | None) -> bool:
-    """Return whether a server responds to /metrics, but not to /, as on a port for metrics only."""
-    return (_status(host, port, context, "/metrics"), _status(host, port, context, "/")) == (
-        HTTPStatus.OK,
-        HTTPStatus.NOT_FOUND,
-    )
+    """Return whether a server responds to /metrics with those of a rerank server."""
+    status, body = _response(host, port, context, "/metrics")
+    return status == HTTPStatus.OK and b"rerank_" in body
 
 
 def grpc_answers(host: str, port: int, context: ssl.SSLContext | None) -> bool:
@@ -71,7 +69,8 @@ def grpc_answers(host: str, port: int, context: ssl.SSLContext | None) -> bool:
         return False
 
 
-def _status(host: str, port: int, context: ssl.SSLContext | None, path: str) -> int:
+def _response(host: str, port: int, context: ssl.SSLContext | None, path: str) -> tuple[int, bytes]:
+    """Return status and body; 0 without a response."""
     connection = (
         http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
         if context is None
@@ -79,9 +78,10 @@ def _status(host: str, port: int, context: ssl.SSLContext | None, path: str) -> 
     )
     try:
         connection.request("GET", path)
-        return connection.getresponse().status
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return 0
+        return 0, b""
     finally:
         connection.close()
 

@@ -47,6 +47,8 @@ def test_ranking_has_the_order_of_the_logits() -> None:
     row = Row(1, b"", "q", ["a", "b"], is_list=True)
     value = ScoredRow(row, [0.1, 0.1], [-9.0, -3.0]).added_value(sort=True)
     assert value == [{"index": 1, "score": 0.1}, {"index": 0, "score": 0.1}]
+    value = ScoredRow(row, [0.1, 0.2], [0.0, -9.0]).added_value(sort=True)  # ranks of two requests
+    assert [each["index"] for each in value] == [1, 0]
 
 
 def test_columns_have_the_given_names(tmp_path: Path) -> None:
