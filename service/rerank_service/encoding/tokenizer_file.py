@@ -6,7 +6,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from rerank_service.error_text import one_line
+from rerank_service.error_text import excerpt, one_line
 from rerank_service.errors import BundleInvalid
 from rerank_service.rust_panics import panics_as_errors
 
@@ -24,7 +24,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
             tokenizer.encode("a", "b")
     except Exception as error:
         raise BundleInvalid(
-            f"{path} is not a tokenizer, or is damaged ({one_line(error)}): download or export it again"
+            f"{path} is not a tokenizer, or is damaged ({excerpt(one_line(error))}): download or export it again"
         ) from error
     return tokenizer
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rerank_service.error_text import excerpt
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.evaluation.collection import Candidate, Collection, JudgedQuery, Subset, descending_grades
 from rerank_service.tools.evaluation.text_files import read_texts
@@ -84,7 +85,7 @@ def read_run(path: Path) -> dict[str, list[str]]:
     for place, (qid, _, docid, _, score, _) in read_columns(path, 6):
         of_query = scores.setdefault(qid, {})
         if docid in of_query:
-            raise FileInvalid(f"{place}: document {docid} is listed twice for query {qid}")
+            raise FileInvalid(f"{place}: document {excerpt(docid)} is listed twice for query {excerpt(qid)}")
         of_query[docid] = _in_32_bits(read_number(place, score))
     return {qid: _ordered(of_query) for qid, of_query in scores.items()}
 
@@ -118,7 +119,7 @@ def read_number(place: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise FileInvalid(f"{place}: {text!r} is not a finite number")
+        raise FileInvalid(f"{place}: {excerpt(text)!r} is not a finite number")
     return value
 
 

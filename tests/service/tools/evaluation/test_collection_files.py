@@ -124,6 +124,14 @@ def test_byte_order_mark_belongs_to_no_id(beir: Path) -> None:
     assert read_trec("small", files, Subset()) == expected
 
 
+def test_error_quotes_the_beginning_of_a_long_value(beir: Path) -> None:
+    """One line for people."""
+    _write(beir / "run.trec", f"7 Q0 a 1 {'/' * 100_000} x\n")
+    with pytest.raises(FileInvalid, match=r"run\.trec:1: '/+.*' is not a finite number") as caught:
+        read_beir(beir, Subset())
+    assert len(str(caught.value)) < 500
+
+
 def test_scores_of_a_run_that_are_equal_in_32_bits_are_ties(beir: Path) -> None:
     """trec_eval does the same, and takes the later docid first. A number beyond 32 bits is infinity."""
     _write(beir / "run.trec", "7 Q0 a 1 0.123456781 x\n7 Q0 b 2 0.123456780 x\n7 Q0 c 3 1e39 x\n9 Q0 a 1 1 x\n")

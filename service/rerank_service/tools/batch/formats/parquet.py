@@ -74,8 +74,9 @@ class ParquetFormat:
     def encode(self, rows: Sequence[ScoredRow]) -> bytes:
         """Return a Parquet file of rows with their scores."""
         batches = [
-            batch.take(pa.array([scored.row.raw.index for scored in group], pa.int64()))
+            part
             for batch, group in groupby(rows, key=lambda scored: scored.row.raw.batch)
+            for part in _rows_of(batch, [scored.row.raw.index for scored in group])
         ]
         values = [scored.added_value(sort=self._sort) for scored in rows]
         table = pa.Table.from_batches(batches, self._schema)
@@ -104,3 +105,12 @@ def _is_string(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _rows_of(batch: pa.RecordBatch, indexes: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a batch at ascending indexes, as slices: `take` does not have all types, such as views."""
+    start = 0
+    for end in range(1, len(indexes) + 1):
+        if end == len(indexes) or indexes[end] != indexes[end - 1] + 1:
+            yield batch.slice(indexes[start], end - start)
+            start = end

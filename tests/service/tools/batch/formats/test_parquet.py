@@ -113,3 +113,13 @@ def test_another_file_is_no_parquet(tmp_path: Path) -> None:
     (tmp_path / "in.parquet").write_text("query,document\n")
     with pytest.raises(FileInvalid, match="is not a Parquet file"):
         ParquetFormat(tmp_path / "in.parquet", Columns(), sort=False)
+
+
+def test_other_columns_may_be_views(tmp_path: Path) -> None:
+    """Polars and DuckDB write such types. Rows with an error between others are left out."""
+    views = pa.array(["x", None, "z", "é", "v"], pa.string_view())
+    table = pa.table({"query": ["q", "", "q", "q", ""], "document": ["1", "2", "3", "4", "5"], "view": views})
+    rewritten(_file(tmp_path / "in.parquet", table), tmp_path / "out.parquet", part_rows=5)
+    out = pq.read_table(tmp_path / "out.parquet")
+    assert out.column("view").cast(pa.string()).to_pylist() == ["x", "z", "é"]
+    assert out.column("score").to_pylist() == [1, 3, 4]
