@@ -20,8 +20,10 @@ async def unfinished(log: Path, waited: Mapping[str, int], gone: Collection[str]
     """
     clock = asyncio.get_running_loop().time
     ends = clock() + _SECONDS
-    while any((found := _finished(log))[each] == 0 for each in waited) and clock() < ends:
+    found = _finished(log)
+    while any(found[each] == 0 for each in waited) and clock() < ends:
         await asyncio.sleep(_POLL_SECONDS)
+        found = _finished(log)
     lost = [each for each in waited if found[each] == 0]
     twice = [each for each in (*waited, *gone) if found[each] > 1]
     return [f"answered, but not in the log: {each}" for each in lost] + [f"finished twice: {each}" for each in twice]
