@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from rerank_export.bundle.output_folder import remove_work_folders
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end the process after the grace period."""
 GRACE_SECONDS = 5.0
-"""Time after SIGTERM for Python code to end by itself. Docker kills a process after ten seconds."""
+"""Time after such a signal for Python code to end by itself. Docker kills a process after ten seconds."""
 
 
 @contextmanager
@@ -26,9 +27,8 @@ def clean_up_on_signals() -> Iterator[None]:
 
     with ExitStack() as restore:
         for number in (*_ENDING, signal.SIGINT):
-            if (
-                signal.getsignal(number) is not signal.SIG_IGN
-            ):  # as SIGINT by a background job of a shell, and SIGHUP by nohup
+            # a background job of a shell ignores SIGINT, and nohup makes a process ignore SIGHUP
+            if signal.getsignal(number) is not signal.SIG_IGN:
                 restore.callback(signal.signal, number, signal.signal(number, stop))
         try:
             with _forced_after_grace_period():
@@ -61,7 +61,7 @@ def _forced_after_grace_period() -> Iterator[None]:
                 os._exit(128 + number[0])
         os.close(reader)
 
-    threading.Thread(target=watch, name="sigterm-watch", daemon=True).start()
+    threading.Thread(target=watch, name="signal-watch", daemon=True).start()
     try:
         yield
     finally:

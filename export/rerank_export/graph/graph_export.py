@@ -17,7 +17,7 @@ from rerank_export.graph.deberta_attention import has_disentangled_attention
 from rerank_export.graph.modernbert_attention import is_modernbert
 from rerank_export.graph.optimum_graph import export_by_optimum
 from rerank_export.graph.torch_decoder import export_decoder
-from rerank_export.graph.torch_encoder import accepted_inputs, export_encoder, required_inputs
+from rerank_export.graph.torch_encoder import export_encoder, has_fitting_inputs
 from rerank_export.graph.torch_encoder_decoder import export_encoder_decoder
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_config import check_trust, has_own_code, read_config
@@ -70,7 +70,7 @@ def _by_optimum(source: ModelSource, folder: Path) -> onnx.ModelProto | None:
             raise
         return None
     inputs = {graph_input.name for graph_input in graph.graph.input}
-    return graph if required_inputs(source) <= inputs <= accepted_inputs(source) else None
+    return graph if has_fitting_inputs(source, inputs) else None
 
 
 def one_logit(model: onnx.ModelProto, rows: Sequence[int]) -> onnx.ModelProto:

@@ -33,23 +33,17 @@ def input_names(model: Any, tokenizer: Any) -> tuple[str, ...]:
     return tuple(name for name in INPUTS if name in tokenizer.model_input_names and name in taken)
 
 
-def required_inputs(source: ModelSource) -> set[str]:
-    """Return the names of the inputs that a graph of a class of transformers must have to score like the model."""
+def has_fitting_inputs(source: ModelSource, inputs: set[str]) -> bool:
+    """Return whether a graph of a class of transformers has the inputs to score like the model: all that it needs, and
+    no others. The server would fill others by the tokenizer, where transformers leaves zeros."""
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
     config = AutoConfig.from_pretrained(source.folder, trust_remote_code=source.trusted)
     names, types = set(tokenizer.model_input_names), getattr(config, "type_vocab_size", None) or 1
-    return {"input_ids", "attention_mask"} | ({"token_type_ids"} & names if types > 1 else set())
-
-
-def accepted_inputs(source: ModelSource) -> set[str]:
-    """Return the names of the inputs that such a graph may have: those that transformers gives to the model. The server
-    would fill others by the tokenizer, where transformers leaves zeros."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
-    return {"input_ids", "attention_mask", *tokenizer.model_input_names} & set(INPUTS)
+    always = {"input_ids", "attention_mask"}
+    needed = always | ({"token_type_ids"} & names if types > 1 else set())
+    return needed <= inputs <= (always | names) & set(INPUTS)
 
 
 def export_encoder(source: ModelSource, path: Path, opset: int) -> onnx.ModelProto:
