@@ -20,6 +20,8 @@ from rerank_service.tools.doctor.packages import installed_version, own_requirem
 if TYPE_CHECKING:
     import ssl
 
+    from rerank_service.api.address import TcpAddress
+
 Answers = Callable[[str, int, "ssl.SSLContext | None"], bool]
 """Returns whether a program answers at a host and port as a rerank server would."""
 
@@ -129,15 +131,12 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
     addresses = listen_addresses(settings.host)
     tcp = [each for each in addresses if isinstance(each, TcpAddress)]
-    ports = [
-        ("--grpc-port", settings.grpc_port, grpc_answers),
-        ("--rest-port", settings.rest_port, rest_answers),
-    ]
+    ports = [("--grpc-port", settings.grpc_port, grpc_answers), ("--rest-port", settings.rest_port, rest_answers)]
     if (metrics := metrics_options(settings, addresses)) is not None:
         ports.append(("--metrics-port", metrics.port, metrics_answer))
     for flag, port, answers in ports if tcp else ():
         reserve = partial(reserved_port, tcp, port, flag=flag)
-        yield port_finding(flag, port, reserve, partial(_asked, settings, tcp[0].ip, port, answers))
+        yield port_finding(flag, port, reserve, partial(_is_own, settings, tcp[0], port, answers))
     for each in addresses:
         if not isinstance(each, TcpAddress):
             yield socket_folder_finding(each.folder)
@@ -158,20 +157,30 @@ def _admin(settings: Settings) -> Iterator[Finding]:
         return
     tcp = [each for each in options.addresses if isinstance(each, TcpAddress)]
     reserve = partial(reserved_port, tcp, options.port, flag="--admin-port", host_flag="--admin-host")
-    yield port_finding(
-        "--admin-port", options.port, reserve, partial(_asked, settings, tcp[0].ip, options.port, grpc_answers)
-    )
+    is_own = partial(_is_own, settings, tcp[0], options.port, grpc_answers)
+    yield port_finding("--admin-port", options.port, reserve, is_own)
 
 
-def _asked(settings: Settings, ip: str, port: int, answers: Answers) -> bool:
-    """Return whether a program answers as `answers` says at a port, and a rerank server at the REST port."""
+def _is_own(settings: Settings, listens: "TcpAddress", port: int, answers: Answers) -> bool:
+    """Return whether a port in use is that of a running server with these settings: its REST port responds, and this
+    port answers as `answers` says."""
+    from rerank_service.api.address import TcpAddress, listen_addresses
+    from rerank_service.tools.doctor.ports import rest_answers
+
+    own = next((each for each in listen_addresses(settings.host) if isinstance(each, TcpAddress)), None)
+    if own is None or not settings.rest_port:
+        return False
+    return _asked(settings, own, settings.rest_port, rest_answers) and _asked(settings, listens, port, answers)
+
+
+def _asked(settings: Settings, listens: "TcpAddress", port: int, answers: Answers) -> bool:
+    """Return whether a program answers as `answers` says at a port of an address that a server listens on."""
     from rerank_service.api.address import address, local_address
-    from rerank_service.tools.doctor.ports import own_server_context, rest_answers
+    from rerank_service.tools.doctor.ports import own_server_context
 
-    host, _, _ = local_address(address(ip, port)).rpartition(":")
+    host, _, _ = local_address(address(listens.ip, port)).rpartition(":")
     context = own_server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
-    asked = ((settings.rest_port, rest_answers), (port, answers))
-    return all(each and question(host.strip("[]"), each, context) for each, question in asked)
+    return answers(host.strip("[]"), port, context)
 
 
 def _traces(settings: Settings) -> Iterator[Finding]:

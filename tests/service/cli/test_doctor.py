@@ -16,6 +16,9 @@ import trustme
 from rich.console import Console
 
 from rerank_service.__main__ import build_parser, commands
+from rerank_service.api.address import listen_addresses
+from rerank_service.api.auth import Keys
+from rerank_service.api.grpc.server import listening as grpc_listening
 from rerank_service.api.http.metrics_route import metrics_app
 from rerank_service.api.http.server import listening
 from rerank_service.cli.commands.doctor import _findings
@@ -23,7 +26,7 @@ from rerank_service.cli.output.findings import finding_json, findings_summary, f
 from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.models.golden_pairs import GoldenPair, write_golden_pairs
 from rerank_service.tools.doctor.finding import Finding, Status, ok, slow, wrong
-from support.limits import rest_options
+from support.limits import grpc_options, rest_options
 from support.process import command, environment
 from support.running import Running, Served
 from support.small import logit, write_small_model
@@ -220,6 +223,16 @@ async def test_ports_of_a_running_server_with_tls_are_ok(core: Running, tmp_path
     async with tls_served(core, pems.files()) as tls:
         ports = ("--grpc-port", tls.grpc_port, "--rest-port", tls.rest_port)
         flags = map(str, (*ports, "--tls-cert", pems.cert, "--tls-key", pems.key))
+        findings = await asyncio.to_thread(_found, *_FREE, "--quick", *flags)
+    assert _not_ok(findings) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "unix:.,127.0.0.1"])
+async def test_admin_port_of_a_running_server_on_another_address_is_ok(edges: Served, host: str) -> None:
+    """Its default address is 127.0.0.1, wherever the server listens."""
+    async with grpc_listening((), Keys(), grpc_options(addresses=listen_addresses(("127.0.0.2",)))) as admin:
+        rest, admin_api = ("--rest-port", edges.http.base_url.port), ("--admin-port", admin.port)
+        flags = map(str, ("--host", host, *rest, *admin_api, "--admin-host", "127.0.0.2"))
         findings = await asyncio.to_thread(_found, *_FREE, "--quick", *flags)
     assert _not_ok(findings) == []
 
