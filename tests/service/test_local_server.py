@@ -36,7 +36,7 @@ def test_wrong_settings_are_rejected(settings: dict[str, Any], words: str) -> No
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
-    """That of the server's start."""
+    """The error is the same as at the start of the server."""
     with pytest.raises(BundleInvalid, match="is not a folder"):
         RerankClient.local(tmp_path / "missing")
     assert not isinstance(BundleInvalid(""), ValueError)
@@ -44,7 +44,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
 
 
 def test_settings_apply(small_model: Bundle) -> None:
-    """Those of the call override variables, and variables of keys, TLS and ports have no effect."""
+    """Settings of the call override variables, and variables of keys, TLS and ports have no effect."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_MAX_DOCUMENTS", "7")
         patch.setenv("RERANK_MODEL_NAME", "variable")

@@ -10,7 +10,7 @@ from rerank_service.long_work import MANY_ITEMS, in_steps, in_thread
 
 
 async def test_other_work_runs_between_two_steps() -> None:
-    """Of several requests, each turn of the loop has one step, in turns."""
+    """Each turn of the loop runs one step. Several requests take turns."""
     order: list[str] = []
 
     def work(name: str) -> Generator[None, None, str]:

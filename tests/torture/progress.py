@@ -31,7 +31,7 @@ class Progress:
     tried: int = 0
     """Number of inputs. They have the numbers from 0 on."""
     tried_before: int = 0
-    """How many of them earlier versions of the server got."""
+    """Number of inputs that earlier versions of the server got."""
     seconds: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
     steady: int = 0

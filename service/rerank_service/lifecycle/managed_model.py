@@ -51,7 +51,7 @@ class ManagedModel:
         self.wanted = self.entry
 
     def loaded(self, entry: ModelEntry, wanted: ModelEntry) -> None:
-        """Note that the version of an entry is loaded. `wanted` is what was wanted at the beginning of the load.
+        """Note that the version of an entry is loaded. `wanted` is the wanted entry at the beginning of the load.
 
         The catalog may have got the model, or moved its entry, since then: the place is the latest one.
         """

@@ -1,4 +1,4 @@
-"""Calls of a rerank server by commands: what a failure means, and when a call is repeated."""
+"""Calls of a rerank server by commands: the meaning of a failure, and the repetition of a call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Which settings of the peer deserve all rounds: those that may be the fastest of their use."""
+"""The settings of the peer that deserve all rounds: those that may be the fastest of their use."""
 
 from bench.peer_targets import ranks_as_well
 from bench.pool import Record

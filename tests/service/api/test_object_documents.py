@@ -103,7 +103,7 @@ async def test_wide_object_is_measured_in_a_thread(edges: Served, monkeypatch: p
 
 
 async def test_repeated_rank_fields_count_once(edges: Served) -> None:
-    """As in the text that is scored."""
+    """The text that is scored has each field once, too."""
     value = {"text": "1 " * 300_000}
     body = {"query": "0", "documents": [value], "rank_fields": ["text"] * 1000}
     assert JsonReader(["text"] * 1000).chars(value) == 600_000

@@ -50,7 +50,7 @@ def test_strict_stops_at_the_first_error(folder: Path, model: str) -> None:
 
 
 def test_job_continues_only_with_the_same_reading(folder: Path, model: str) -> None:
-    """How much of a text is read changes its scores, also if a variable says so."""
+    """The settings for the length of texts change scores, also as variables."""
     command = ("batch", "in.jsonl", "out.jsonl", "--model", model, "--part-pairs", "1")
     assert rerank(*command, "--strict", cwd=folder).returncode == 1
     done = rerank(*command, cwd=folder, RERANK_WINDOW_TOKENS="16", RERANK_DOCUMENT_TOKENS="99")

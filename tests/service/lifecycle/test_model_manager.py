@@ -437,7 +437,7 @@ async def test_a_changed_catalog(store: FakeStore) -> None:
 
 
 async def test_lines_that_move_in_the_models_file_change_no_model(store: FakeStore) -> None:
-    """What an operator has loaded or unloaded stays. Messages have the new line."""
+    """Models that an operator has loaded or unloaded stay so. Messages have the new line."""
     before = (entry("a", place="models.yaml, line 1"), entry("b", place="models.yaml, line 2"))
     after = tuple(replace(each, place=f"{each.place}0") for each in before)
     store.versions["a2"] = 2

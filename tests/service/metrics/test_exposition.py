@@ -159,7 +159,7 @@ async def test_waiting_and_running_requests_are_shown(server: Measured) -> None:
 
 
 async def test_cache_hits_are_counted(small_model: Bundle) -> None:
-    """As many as the response reports, with a cache."""
+    """With a cache, the metric and the response report the same number."""
     async with running(small_model, scores=ScoreCache(10_000)) as core, measured(core) as server:
         for hits in (0, 2):
             usage = (await server.edges.client.rerank("0", ["1", "2"])).usage
@@ -167,7 +167,7 @@ async def test_cache_hits_are_counted(small_model: Bundle) -> None:
 
 
 async def test_the_error_of_the_forecast_is_measured(server: Measured) -> None:
-    """Of requests whose size is known at the beginning: a stream has no forecast."""
+    """Only requests whose size is known at the beginning have a forecast: a stream has none."""
     await post(server.edges, BODY)
     await server.edges.client.rerank_stream("0", ["1"])
     counts = [
@@ -310,7 +310,7 @@ def test_kinds_of_errors_are_few() -> None:
 
 
 async def test_build_and_model_are_shown(server: Measured) -> None:
-    """As labels of series with the value 1."""
+    """They are labels of series with the value 1."""
     info = server.edges.core.model.info
     assert await server.value("rerank_build_info") == 1
     assert await server.value("rerank_model_info", model="small", precision=info.precision, digest=info.digest) == 1

@@ -287,7 +287,7 @@ with held_log(log, holds=False):
     ids=["released", "failed"],
 )
 def test_held_lines_follow_the_output_for_people(arguments: tuple[str, ...], order: list[str]) -> None:
-    """Where both go to one place. A block that fails loses no line."""
+    """Both go to one place here. A block that fails loses no line."""
     done = subprocess.run(
         [sys.executable, "-c", HELD, *arguments],
         stdout=subprocess.PIPE,

@@ -77,7 +77,7 @@ class BulkScorer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Cancel what is not finished, and end the threads."""
+        """Cancel the unfinished work, and end the threads."""
         self._cancel.cancel()
         self._encoding.shutdown(cancel_futures=True)
         self._lanes.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The folder of finished parts: what a crash leaves, and how a job continues."""
+"""The folder of finished parts: the state after a crash, and how a job continues."""
 
 import fcntl
 from pathlib import Path

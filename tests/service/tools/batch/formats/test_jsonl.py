@@ -93,7 +93,7 @@ def test_an_invalid_line_is_an_error_of_its_row(tmp_path: Path, line: bytes, wor
 
 @pytest.mark.parametrize("lone", [b"\\ud83d", b"\xed\xa0\xbd"], ids=["escape", "CESU-8"])
 def test_a_lone_surrogate_becomes_u_fffd(tmp_path: Path, lone: bytes) -> None:
-    """As in requests (surrogates.py): the row is scored, and written as valid JSON."""
+    """The row is scored, and written as valid JSON, as a request is (surrogates.py)."""
     source = _file(tmp_path / "in.jsonl", b'{"query": "' + lone + b'", "document": "1"}')
     (row,) = source.read()
     assert (row.query, row.error) == ("\ufffd", "")
