@@ -29,6 +29,12 @@ for variable in ("COLUMNS", "LINES"):
     os.environ.pop(variable, None)
 
 
+# settings and cached tunings of this user: a local client, and the commands of the benchmark, would use them
+for variable in [name for name in os.environ if name.startswith("RERANK_")]:
+    del os.environ[variable]
+os.environ["RERANK_CACHE"] = os.devnull
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> None:
     """Reject gzip data in the name of a test: it holds the time, and the processes of pytest-xdist need equal names."""
     if isinstance(val, bytes) and b"\x1f\x8b\x08" in val:
