@@ -13,9 +13,9 @@ _INTRODUCTION = """# Metrics
 Metrics of a server for Prometheus. This page is generated from `service/rerank_service/metrics/` by `make docs`.
 
 - **Path:** `/metrics`, in the text format of Prometheus, or OpenMetrics if the client asks for it.
-- **Port:** with `--metrics-port`, a port of its own, without a check of API keys. On
-  [Kubernetes](../deploy/README.md#metrics) it is 9090. Otherwise, the REST port: a server with API keys then requires
-  one (`authorization` in the scrape configuration).
+- **Port:** with `--metrics-port`, a port of its own, without TLS and without a check of API keys. It also has
+  `/health/live`. On [Kubernetes](../deploy/README.md#metrics) it is 9090. Otherwise, the REST port: a server with API
+  keys then requires one (`authorization` in the scrape configuration).
 - **Dashboard, alerts and ServiceMonitor:** [deploy/monitoring](../deploy/monitoring).
 
 ## Labels

@@ -15,7 +15,8 @@ from rerank_service.api.grpc.rerank_v1 import RerankMethods
 from rerank_service.api.grpc.tei_v1 import TeiMethods
 from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
-from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
+from rerank_service.api.http.metrics_port import metrics_app
+from rerank_service.api.http.metrics_route import MetricsRoute
 from rerank_service.api.http.playground.routes import Playground
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.tls.store import CertificateStore

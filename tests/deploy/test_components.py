@@ -234,15 +234,19 @@ def _values(value: Any, name: str) -> set[str]:
 
 
 def test_probes_of_tls_replace_those_of_the_base() -> None:
-    """The kubelet has no TLS for gRPC probes. A probe has exactly one handler, so the one of the base is removed."""
+    """The kubelet has no TLS for gRPC probes. A probe has exactly one handler, so the one of the base is removed.
+
+    The port of the liveness probe has no TLS, so that its probe stays.
+    """
     base = read_manifest(DEPLOY / "base" / "deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
     patch = _deployment_patch("components/tls")
     container = patch["spec"]["template"]["spec"]["containers"][0]
-    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+    for name in ("startupProbe", "readinessProbe"):
         (handler,) = {"grpc", "httpGet"} & base[name].keys()
-        live = ["--live"] if name == "livenessProbe" else []
         assert container[name][handler] is None
-        assert container[name]["exec"]["command"] == ["python3", "-m", health_check.__name__, *live]
+        assert container[name]["exec"]["command"] == ["python3", "-m", health_check.__name__]
+    assert base["livenessProbe"]["httpGet"]["port"] == "metrics"
+    assert "livenessProbe" not in container
 
 
 @needs_kubectl

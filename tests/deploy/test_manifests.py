@@ -8,7 +8,7 @@ import pytest
 
 import rerank_service
 from rerank.v1 import rerank_pb2
-from rerank_service.api.grpc.server import LIVENESS
+from rerank_service.api.http.liveness import LIVE
 from rerank_service.settings import Settings
 from support.manifests import DEPLOY, KUBERNETES, read_manifest, settings_of
 
@@ -91,14 +91,17 @@ def test_network_policy_allows_only_the_ports_for_callers() -> None:
     assert policy["policyTypes"] == ["Ingress", "Egress"]
 
 
-@pytest.mark.parametrize(("probe", "service"), [("startup", READINESS), ("liveness", LIVENESS)])
-def test_probes_use_health_services_of_the_server(probe: str, service: str) -> None:
-    """Each of these probes names a health service on the gRPC port."""
-    assert CONTAINER[f"{probe}Probe"]["grpc"] == {"port": DEFAULTS["grpc_port"], "service": service}
+def test_liveness_does_not_depend_on_the_connections_of_callers() -> None:
+    """A port on which callers hold all connections closes those of the kubelet, too. The pod would be killed."""
+    probe = CONTAINER["livenessProbe"]["httpGet"]
+    assert probe == {"path": LIVE, "port": "metrics"}
+    assert SETTINGS.metrics_port == PORTS["metrics"]
+    assert "metrics" not in {port["port"] for port in MANIFESTS["network-policy.yaml"]["spec"]["ingress"][0]["ports"]}
 
 
 def test_probes_cover_both_ports() -> None:
-    """A pod whose REST port is dead is not ready."""
+    """A pod starts only if gRPC responds. A pod whose REST port is dead is not ready."""
+    assert CONTAINER["startupProbe"]["grpc"] == {"port": DEFAULTS["grpc_port"], "service": READINESS}
     assert CONTAINER["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "http"}
 
 

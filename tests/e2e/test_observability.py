@@ -4,12 +4,14 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from rerank.client import RerankClient
+from support.http2 import START
 from support.otlp import grpc_receiver
 from support.process import Start, environment
 
@@ -36,6 +38,31 @@ def test_metrics_have_a_port_of_their_own(start: Start, small_folder: Path) -> N
     key = {"authorization": "Bearer sesame"}
     assert httpx.get(f"{server.rest}/metrics", headers=key).status_code == 404
     assert httpx.get(f"{url}/v1/models").status_code == 404
+
+
+def test_liveness_does_not_depend_on_the_connections_of_callers(start: Start, small_folder: Path) -> None:
+    """If callers hold all connections of both ports, the probe still passes: Kubernetes must not kill the pod."""
+    server = start("--model", str(small_folder), "--metrics-port", "0", "--max-connections", "1")
+    url = str(server.ready["metrics"]).removesuffix("/metrics")
+    request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+    with ExitStack() as held:
+        for address, sent in ((server.grpc, START), (server.rest.removeprefix("http://"), request)):
+            assert _first_byte(held, address, sent)
+            assert not _first_byte(held, address, sent)
+        assert httpx.get(f"{url}/health/live").status_code == 200
+
+
+def _first_byte(held: ExitStack, address: str, sent: bytes) -> bytes:
+    """Return the first byte that the server sends on a new connection; none if it closes the connection.
+
+    `held` keeps the connection open.
+    """
+    host, _, port = address.rpartition(":")
+    client = held.enter_context(socket.create_connection((host, int(port))))
+    with suppress(ConnectionError):
+        client.sendall(sent)
+        return client.recv(1)
+    return b""
 
 
 def test_metrics_are_on_the_rest_port_by_default(start: Start, small_folder: Path) -> None:

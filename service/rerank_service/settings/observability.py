@@ -22,5 +22,6 @@ class ObservabilitySettings(SettingsGroup):
     separated by commas. A Unix socket counts as 127.0.0.1. *: every address; callers can then forge theirs. Example:
     10.0.0.0/8."""
     metrics_port: Port | None = None
-    """TCP port of /metrics on the addresses of --host, without a check of API keys. 0: the system chooses a free port.
-    Unset: /metrics is on the REST port, and requires an API key if the server has keys. Example: 9090."""
+    """TCP port of /metrics and /health/live on the addresses of --host, without TLS and without a check of API keys.
+    0: the system chooses a free port. Unset: /metrics is on the REST port, and requires an API key if the server has
+    keys. Example: 9090."""

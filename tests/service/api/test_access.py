@@ -18,7 +18,8 @@ from starlette.routing import Mount, Route
 
 from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.api.http.app import build_app
-from rerank_service.api.http.metrics_route import MetricsRoute, metrics_app
+from rerank_service.api.http.metrics_port import metrics_app
+from rerank_service.api.http.metrics_route import MetricsRoute
 from rerank_service.api.http.playground.routes import Playground
 from rerank_service.api.http.server import listening
 from rerank_service.lifecycle.model_control import ModelStatus
@@ -125,16 +126,18 @@ async def test_what_is_switched_off_is_not_there(core: Running) -> None:
             assert await _status(edges, "GET", "/", key) == 307
 
 
-async def test_port_for_metrics_has_metrics_only(edges: Served) -> None:
-    """It checks no key, as documented. Nothing else of the REST server is on it."""
-    paths = {path for _, path in _paths(edges)} - {"/metrics"}
+async def test_port_for_metrics_has_metrics_and_liveness_only(edges: Served) -> None:
+    """With liveness for probes. It checks no key, as documented. Nothing else of the REST server is on it."""
+    paths = {path for _, path in _paths(edges)} - {"/metrics", "/health/live"}
     async with listening(metrics_app(_metrics), rest_options()) as port:
         edges.http.base_url = port.urls[0]
         assert await _status(edges, "GET", "/metrics", None) == 200
+        assert await _status(edges, "GET", "/health/live", None) == 200
         for method in ("GET", "POST"):
             for path in sorted(paths):
                 assert await _status(edges, method, path, "root") == 404
-        assert await _status(edges, "POST", "/metrics", "root") == 405
+        for path in ("/metrics", "/health/live"):
+            assert await _status(edges, "POST", path, "root") == 405
 
 
 async def _methods(address: str) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from rerank_service.__main__ import build_parser, commands
 from rerank_service.api.address import listen_addresses
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.server import listening as grpc_listening
-from rerank_service.api.http.metrics_route import metrics_app
+from rerank_service.api.http.metrics_port import metrics_app
 from rerank_service.api.http.server import listening
 from rerank_service.cli.commands.doctor import _findings
 from rerank_service.cli.output.findings import finding_json, findings_summary, findings_table

@@ -18,6 +18,7 @@ from rerank_service.api.http.dialects.contract import Dialect, Exchange
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.liveness import LIVE, live
 from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.openapi import OpenapiPage
@@ -46,7 +47,7 @@ def build_app(
         routes=[
             *(Route(path, _rank_endpoint(routes, these), methods=["POST"]) for path, these in dialects_by_path.items()),
             *(_get(look_up.path, _look_up_endpoint(routes, look_up), options=look_up.public) for look_up in look_ups),
-            _get("/health/live", routes.live, options=True),
+            _get(LIVE, live, options=True),
             _get("/health/ready", routes.readiness, options=True),
             *_metrics_routes(metrics),
             *_page_routes(playground),

@@ -2,10 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from rerank_service.api.auth import Keys
 
@@ -31,8 +29,3 @@ class MetricsRoute:
         self._keys.check(request.headers)
         content, content_type = await self._text(request.headers.get("accept", ""))
         return Response(content, headers={"content-type": content_type})
-
-
-def metrics_app(text: MetricsText) -> Starlette:
-    """Return the application of the port that serves metrics only. It checks no keys."""
-    return Starlette(routes=[Route(METRICS, MetricsRoute(text, Keys()).__call__)])

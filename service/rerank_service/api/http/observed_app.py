@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rerank_service.api.client_address import http_peer
 from rerank_service.api.http.dialects import all_look_ups
+from rerank_service.api.http.liveness import LIVE
 from rerank_service.api.http.metrics_route import METRICS
 from rerank_service.api.http.playground.routes import FILES
 from rerank_service.api.request_id import request_id_from
@@ -19,7 +20,7 @@ from rerank_service.observability.request_record import OTHER
 
 UNOBSERVED = frozenset(
     (
-        "/health/live",
+        LIVE,
         "/health/ready",
         METRICS,
         FILES,

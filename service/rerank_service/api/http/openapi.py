@@ -20,6 +20,7 @@ from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import PATH_MODEL, shown_path
 from rerank_service.api.http.errors import ErrorBody
 from rerank_service.api.http.json_parts import dump_json
+from rerank_service.api.http.liveness import LIVE
 from rerank_service.api.http.openapi_tags import HEALTH, MODELS, TAGS
 from rerank_service.ranking.scores import ScoreType
 
@@ -30,7 +31,7 @@ _DESCRIPTION = (
     "and others."
 )
 _HEALTH_CHECKS = {
-    "/health/live": ("live", "Report liveness: 200 while the process runs"),
+    LIVE: ("live", "Report liveness: 200 while the process runs"),
     "/health/ready": ("readiness", "Report readiness: 200 if the server accepts requests, else 503"),
 }
 """Name and summary of each check, by path."""

@@ -174,10 +174,6 @@ class RerankRoutes:
             observation_of(request).fail(error)
             return _failure(error, UNIFIED, exchange)
 
-    async def live(self, _request: Request) -> Response:
-        """Return 200 while the process runs."""
-        return _json(200, {"status": "live"})
-
     async def readiness(self, _request: Request) -> Response:
         """Return 200 if the server accepts requests, else 503."""
         if self.ready:
