@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.models.catalog.entry import Load, ModelEntry
+from rerank_service.models.model_state import ModelState
 from rerank_service.models.registered_model import RegisteredModel
-from rerank_service.models.served_model import ServedModel
+from rerank_service.models.served_model import ModelInfo, ServedModel
 
 ADDED_BY_OPERATOR = "added by an operator"
 """Place of an entry that is in no file and no setting."""
@@ -62,6 +63,11 @@ class ManagedModel:
     def move(self, place: str) -> None:
         """Note the new place of its entry in the catalog."""
         self.entry, self.wanted = replace(self.entry, place=place), replace(self.wanted, place=place)
+
+    def accept_requests(self, info: ModelInfo) -> None:
+        """Let the next request load the model, which is on demand, and whose folder or entry has changed."""
+        self.registered.describe(info)
+        self.registered.change_state(ModelState.UNLOADED)
 
     @property
     def name(self) -> str:

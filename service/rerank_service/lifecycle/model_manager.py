@@ -166,7 +166,7 @@ class ModelManager:
 
     async def refresh(self, name: str) -> bool:
         """Load a model again whose folder has changed, if its digest is another one. Return False if the load failed;
-        the log has the reason."""
+        the log has the reason. A model that an operator has unloaded stays unloaded."""
         managed = self._models.get(name)
         if managed is None:
             return True
@@ -175,9 +175,12 @@ class ModelManager:
         if self._models.get(name) is not managed:
             return True  # removed meanwhile
         managed.retry_at = 0.0
-        if managed.registered.model is not None or not managed.on_demand:
+        if managed.on_demand and managed.registered.model is None:
+            managed.accept_requests(info)
+        elif managed.registered.state is ModelState.UNLOADED:
+            managed.registered.describe(info)
+        else:
             return await error_of(self.operations.load(managed, managed.wanted)) is None
-        _accept(managed, info)
         return True
 
     def _known(self, name: str) -> ManagedModel | None:
@@ -250,7 +253,7 @@ class ModelManager:
         if managed.registered.model is not None:
             self.operations.arm_idle_timer(managed)
         elif managed.on_demand:
-            _accept(managed, info)
+            managed.accept_requests(info)
         else:
             error = await error_of(self._load(managed))
             managed.registered.load_on_demand = None
@@ -271,12 +274,6 @@ class ModelManager:
         """
         self._check_running()
         return self._models.named(name)
-
-
-def _accept(managed: ManagedModel, info: ModelInfo) -> None:
-    """Let the next request load a model, whose folder or entry has changed."""
-    managed.registered.describe(info)
-    managed.registered.change_state(ModelState.UNLOADED)
 
 
 @asynccontextmanager

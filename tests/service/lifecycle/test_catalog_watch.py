@@ -8,6 +8,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, read_and_look
+from rerank_service.models.bundle import write_manifest
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.catalog.reading import read_catalog
 from support.managed import FakeStore, managed
@@ -85,6 +86,25 @@ async def test_a_new_version_in_a_folder(store: FakeStore, tmp_path: Path) -> No
         os.utime(bundle.folder / "model.onnx", ns=(3, 3))  # the same digest
         await _settle(watch)
         assert store.loads == ["one"] * 3
+
+
+async def test_a_new_version_of_a_model_that_an_operator_has_unloaded(store: FakeStore, tmp_path: Path) -> None:
+    """It stays unloaded until the operator loads it. Its digest is that of the new version."""
+    models = tmp_path / "models"
+    bundle = write_small_model(models / "one")
+    entries, seen = read_and_look(partial(read_catalog, models), models)
+    async with managed(store, *entries) as server:
+        watch = CatalogWatch(server.manager, partial(read_catalog, models), entries, models, seen)
+        await server.manager.unload("one")
+        store.versions["one"] = 2
+        new = write_manifest(bundle.folder, bundle.manifest.model_copy(update={"max_tokens": 16}))
+        await _settle(watch)
+        assert store.loads == ["one"]
+        [status] = server.manager.statuses()
+        assert (status.state.value, status.reason) == ("unloaded", "unloaded by an operator")
+        assert server.registry.infos()[0].digest == new.digest != bundle.digest
+        await server.manager.load("one")
+        assert await server.rank("one") == 2
 
 
 async def test_a_folder_of_bundles_and_a_link(store: FakeStore, tmp_path: Path) -> None:
