@@ -19,6 +19,9 @@ def run_in_background(work: Callable[[], T]) -> asyncio.Future[T]:
 
     A daemon thread does not delay the end of the process, for example while it reads a model of several gigabytes. It
     gives way to the event loop, as do the threads that it starts, such as those that OpenVINO computes on.
+
+    Raises:
+        RuntimeError: the system starts no further thread.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()

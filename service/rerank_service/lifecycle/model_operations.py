@@ -16,7 +16,6 @@ import structlog
 from rerank_service.engine.process_memory import return_free_memory
 from rerank_service.error_text import one_line
 from rerank_service.errors import NotReady, OperatorError
-from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.managed_model import ManagedModel, Operation
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control_errors import LoadConflict
@@ -275,7 +274,7 @@ class ModelOperations:
         del model  # the last reference: its memory is freed when its lanes end
         if managed.lanes:
             await asyncio.wait(managed.lanes)
-        await run_in_background(return_free_memory)
+        await asyncio.to_thread(return_free_memory)  # on a thread that runs already: an unload must not fail
         registered.change_state(ModelState.UNLOADED, reason)
         _log.info("model unloaded", model=managed.name, why=reason)
 

@@ -1,11 +1,11 @@
 """Send the traces of the last requests when the server stops, without a delay of the shutdown."""
 
 import asyncio
-from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
+from rerank_service.error_text import one_line
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.shutdown import StopSignals, run_unless_stopped
 
@@ -39,12 +39,16 @@ class TraceFlush:
         """Shut the provider down. Spans that are not sent in time are lost."""
         if self._provider is None:
             return
-        sent = False
-        with suppress(TimeoutError):
+        sent, why = False, "the OTLP receiver did not take the last spans in time"
+        try:
             async with asyncio.timeout(min(self.grace, _MAX_SECONDS)):
                 sent = await run_unless_stopped(_shut_down(self._provider), self._signals.get())
+        except TimeoutError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the server stops without an error
+            why = one_line(error)
         if not sent:
-            _log.warning("traces lost", why="the OTLP receiver did not take the last spans in time")
+            _log.warning("traces lost", why=why)
 
 
 async def _shut_down(provider: SpanProvider) -> None:

@@ -87,13 +87,13 @@ class VersionLoader:
             return await self._measured(selected)
 
     async def _measured(self, selected: Selected) -> Version:
-        await run_in_background(return_free_memory)
+        await asyncio.to_thread(return_free_memory)
         before = self._read_memory()
         held = before.held if before is not None and self._loaded_any else 0
         await run_in_background(lambda: selected.check_memory(self._read_limits(), held))
         model = await run_in_background(selected.load)
         self._loaded_any = True
-        await run_in_background(return_free_memory)
+        await asyncio.to_thread(return_free_memory)
         after = self._read_memory()
         taken = max(0, after.resident - before.resident) if before is not None and after is not None else None
         return Version(model, taken)

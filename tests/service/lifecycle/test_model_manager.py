@@ -1,6 +1,7 @@
 """Load, swap and unload several models, with real schedulers and requests. Loads are fast, or wait for the test."""
 
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rerank_service.lifecycle import model_operations
 from rerank_service.lifecycle.model_control_errors import InCatalog, LoadConflict, LoadFailed, NameTaken, NoMemory
 from rerank_service.lifecycle.model_operations import RETRY_SECONDS
 from rerank_service.models.bundle import Bundle
+from rerank_service.scheduling.started_threads import started_threads
 from support.managed import MB, FakeStore, ManagedServer, entry, managed
 from support.running import HeldScore
 
@@ -529,6 +531,24 @@ async def test_a_lane_that_fails_ends_the_server(store: FakeStore) -> None:
         async with managed(store, entry("a")) as server:
             server.manager.operations.start_task(fail())
             await asyncio.Event().wait()
+
+
+async def test_an_unload_needs_no_new_thread(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit of threads (pids of a container), an error would end the server, which serves other models."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    asyncio.get_running_loop().set_default_executor(started_threads(1, "asyncio"))  # as the server does
+    async with managed(store, entry("a"), entry("b")) as server:
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", refuse)
+            await server.manager.unload("a")
+            assert server.states() == {"a": "unloaded", "b": "ready"}
+            assert await server.rank("b") == 1
+            with pytest.raises(LoadFailed, match="can't start new thread"):
+                await server.manager.load("a")
+        assert await server.rank("b") == 1
 
 
 async def test_an_entry_has_the_name_in_its_manifest(store: FakeStore, small_model: Bundle) -> None:

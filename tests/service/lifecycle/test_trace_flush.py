@@ -4,6 +4,7 @@ import asyncio
 import signal
 import threading
 
+import pytest
 from structlog.testing import capture_logs
 
 from rerank_service.lifecycle.trace_flush import TraceFlush
@@ -46,6 +47,18 @@ async def test_receiver_that_hangs_delays_no_shutdown_beyond_the_grace_period() 
         assert [line["event"] for line in lines] == ["traces lost"]
         provider.released.set()
         await asyncio.to_thread(provider.shut_down.wait)
+
+
+async def test_system_without_threads_ends_no_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log has the reason, and the server stops without an error."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with capture_logs() as lines:
+        await TraceFlush(_Provider(), asyncio.Queue()).run()
+    assert [(line["event"], line["why"]) for line in lines] == [("traces lost", "can't start new thread")]
 
 
 async def test_server_without_traces_has_nothing_to_send() -> None:
