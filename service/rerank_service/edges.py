@@ -87,7 +87,8 @@ async def listening_edges(
     """
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
-    metrics = Metrics(partial(core_state, core.registry, core.admissions), core.files.state, running_turns())
+    state = partial(core_state, core.registry, core.admissions)
+    metrics = Metrics(state, core.files.state, running_turns(), settings.max_connections)
     observers = observing(settings, metrics.requests, tracing)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)

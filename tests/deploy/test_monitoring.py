@@ -3,15 +3,18 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
 import yaml
+from grpc import StatusCode
 
-from rerank_service.errors import RequestError
+from rerank_service.errors import DeadlinePassed, RateLimited, RequestError
+from rerank_service.lifecycle.model_control_errors import NoMemory
+from support.manifests import settings_of
 from support.metric_catalog import catalog
 
 _DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -23,13 +26,13 @@ _PAGES = tomllib.loads((_DEPLOY.parent / "pyproject.toml").read_text())["project
 ]
 _DASHBOARD = json.loads((_MONITORING / "dashboard.json").read_text())
 _MONITOR = yaml.safe_load((_MONITORING / "service-monitor.yaml").read_text())
-_SCRAPED = frozenset({"job", "instance"})
-"""Labels that Prometheus adds."""
+_SCRAPED = frozenset({"namespace", "job", "instance"})
+"""Labels that Prometheus adds; `namespace` on Kubernetes."""
 _METRICS = {name: labels | _SCRAPED for series in catalog() for name, labels in series.queried.items()} | {
     "up": _SCRAPED,
-    **{rule["record"]: frozenset({"job"}) for rule in _RULES if "record" in rule},
+    **{rule["record"]: frozenset({"namespace", "job"}) for rule in _RULES if "record" in rule},
 }
-_GRAFANA = {"$__rate_interval": "5m", "$job": "rerank", "$model": ".*"}
+_GRAFANA = {"$__rate_interval": "5m", "$job": "rerank", "$namespace": ".*", "$model": ".*"}
 
 
 def _dashboard_expressions() -> Iterator[str]:
@@ -62,6 +65,13 @@ def _selectors(expression: str) -> list[Any]:
     return [part for part in _parts(promql_parser.parse(expression)) if isinstance(part, promql_parser.VectorSelector)]
 
 
+def _errors(error: type[RequestError]) -> Iterator[type[RequestError]]:
+    """Yield a class of errors and all classes below it."""
+    yield error
+    for each in error.__subclasses__():
+        yield from _errors(each)
+
+
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_expressions_use_metrics_and_labels_that_exist(expression: str) -> None:
     """A renamed metric would leave an alert silent."""
@@ -74,29 +84,83 @@ def test_expressions_use_metrics_and_labels_that_exist(expression: str) -> None:
     for part in _parts(promql_parser.parse(expression)):
         if isinstance(part, promql_parser.AggregateExpr) and part.modifier is not None:
             assert set(part.modifier.labels) <= available
+        if isinstance(part, promql_parser.BinaryExpr) and part.modifier is not None and part.modifier.matching:
+            assert set(part.modifier.matching.labels) <= available
 
 
 @pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_alerts_select_the_job_and_known_reasons(rule: Any) -> None:
     """`job` is set by the ServiceMonitor. A misspelt reason would never match."""
-
-    def kinds(error: type[RequestError]) -> Iterator[str]:
-        yield error.kind
-        for each in error.__subclasses__():
-            yield from kinds(each)
-
     for selector in _selectors(rule["expr"]):
         values = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
         assert values.get("job", "rerank") == "rerank"
         assert "job" in values or ":" in selector.name
-        assert set(values.get("reason", "internal").split("|")) <= set(kinds(RequestError))
+        assert set(values.get("reason", "internal").split("|")) <= {error.kind for error in _errors(RequestError)}
         assert values.get("direction", "late") in ("late", "early")
 
 
-def test_there_are_thirteen_alerts_that_say_what_to_do() -> None:
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_alerts_keep_the_namespace(rule: Any) -> None:
+    """Otherwise a healthy namespace, such as a staging one, hides another one in which no replica responds."""
+    for part in _parts(promql_parser.parse(rule["expr"])):
+        if isinstance(part, promql_parser.AggregateExpr):
+            assert part.modifier is not None
+            assert part.modifier.type == promql_parser.AggModifierType.By
+            assert {"namespace", "job"} <= set(part.modifier.labels)
+
+
+def test_each_error_that_callers_cannot_avoid_has_an_alert() -> None:
+    """Those with status 429, 500, 503 or 504. The limits of a key are wanted, and an operator sees a failed load."""
+    codes = (
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.INTERNAL,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DEADLINE_EXCEEDED,
+    )
+    kinds = {error.kind for error in _errors(RequestError) if error.code in codes} - {RateLimited.kind, NoMemory.kind}
+    selected = set()
+    for selector in (each for alert in _ALERTS for each in _selectors(alert["expr"])):
+        if selector.name == "rerank_expired_total":
+            selected.add(DeadlinePassed.kind)
+        for matcher in selector.matchers.matchers:
+            if matcher.name == "reason":
+                selected |= set(matcher.value.split("|"))
+    assert kinds <= selected
+
+
+def _value(node: Any, samples: Mapping[str, float]) -> float | None:
+    """Return the value of an expression over metrics with one series each; None if it has no series."""
+    if isinstance(node, promql_parser.NumberLiteral):
+        return float(node.val)
+    if isinstance(node, promql_parser.VectorSelector):
+        return samples[str(node.name)]
+    left, right = _value(node.lhs, samples), _value(node.rhs, samples)
+    if str(node.op) == "or":
+        return right if left is None else left
+    assert left is not None
+    assert right is not None
+    return {"/": left / right, ">": left if left > right else None}[str(node.op)]
+
+
+def test_one_full_port_fires_an_alert() -> None:
+    """The limit of open files is above the connections of all ports together, so that a full port is far below it."""
+    (alert,) = [each for each in _ALERTS if each["alert"] == "RerankFileDescriptors"]
+    pod = yaml.safe_load((_DEPLOY / "base" / "deployment.yaml").read_text())["spec"]["template"]["spec"]
+    settings = settings_of({variable["name"]: variable["value"] for variable in pod["containers"][0]["env"]})
+    expression = promql_parser.parse(alert["expr"])
+    for connections, fires in ((0, False), (settings.max_connections // 2, False), (settings.max_connections, True)):
+        samples = {
+            "process_open_fds": 20.0 + connections,
+            "process_max_fds": 1048576.0,
+            "rerank_max_connections": float(settings.max_connections),
+        }
+        assert (_value(expression, samples) is not None) is fires
+
+
+def test_there_are_fourteen_alerts_that_say_what_to_do() -> None:
     """Each has a severity, a summary, a description with the next step, and a section of docs/operations.md."""
     titles = re.findall(r"^#+ (.*)$", (_DEPLOY.parent / "docs" / "operations.md").read_text(), re.MULTILINE)
-    assert len({alert["alert"] for alert in _ALERTS}) == len(_ALERTS) == 13
+    assert len({alert["alert"] for alert in _ALERTS}) == len(_ALERTS) == 14
     for alert in _ALERTS:
         assert alert["labels"]["severity"] in ("critical", "warning")
         assert alert["annotations"].keys() == {"runbook_url", "summary", "description"}
@@ -146,6 +210,26 @@ def test_dashboard_is_complete() -> None:
         metric = re.match(r"label_values\((\w+)", variable["query"])
         assert metric is not None
         assert metric[1] in _METRICS
+
+
+def test_dashboard_selects_job_and_namespace() -> None:
+    """So that the replicas of a staging namespace are not shown with others."""
+    for expression in _dashboard_expressions():
+        for selector in _selectors(expression):
+            assert {"job", "namespace"} <= {matcher.name for matcher in selector.matchers.matchers}
+
+
+def test_busy_lanes_are_shares_of_the_lanes_of_each_model() -> None:
+    """Models with different numbers of lanes share one pool: the sum of their shares is at most 1 (lane_shares.py)."""
+    (panel,) = [each for each in _DASHBOARD["panels"] if each["title"] == "Busy lanes"]
+    outer: Any = promql_parser.parse(_without_variables(panel["targets"][0]["expr"]))
+    busy, lanes = outer.expr.lhs, outer.expr.rhs
+    assert (str(outer.op), str(outer.expr.op), str(busy.op), lanes.name) == ("sum", "/", "sum", "rerank_lanes")
+    assert {selector.name for selector in _parts(busy) if isinstance(selector, promql_parser.VectorSelector)} == {
+        "rerank_lane_busy_seconds_total"
+    }
+    assert set(busy.modifier.labels) == set(outer.expr.modifier.matching.labels) == {"instance", "model"}
+    assert outer.modifier.labels == ["instance"]
 
 
 def test_component_lists_every_file() -> None:

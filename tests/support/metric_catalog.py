@@ -60,6 +60,7 @@ def catalog() -> list[Series]:
         lambda: CoreState(1.0, [ModelState(_INFO, 1, 1, 1.0, 1)], {"small": _TOTALS}),
         lambda: ConfigState({"models": True, "keys": True, "tls": True}, certificate_expires=1.0),
         LoopTurns(),
+        max_connections=1,
     )
     for failure in (None, failure_of(DeadlinePassed("late")), failure_of(Overloaded("full", retry_after=1.0))):
         rest = replace(_REST, failure=failure)

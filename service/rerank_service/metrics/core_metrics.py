@@ -34,6 +34,11 @@ _GAUGES: tuple[tuple[str, str, Callable[[ModelState], float]], ...] = (
         "Number of requests that run: a running batch has a pair of them.",
         lambda model: model.running,
     ),
+    (
+        "rerank_lanes",
+        "Number of batches of a model that run at once while no other model uses the lanes.",
+        lambda model: model.info.lanes,
+    ),
 )
 
 

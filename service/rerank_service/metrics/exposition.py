@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
@@ -26,9 +26,11 @@ class Metrics:
         core: Callable[[], CoreState],
         config: Callable[[], ConfigState] = ConfigState,
         turns: LoopTurns | None = None,
+        max_connections: int | None = None,
     ) -> None:
         """`core` returns the current state of the core, and `config` that of the files that are read again when they
-        change. Both are called on the event loop. `turns` are those of the event loop; None: it is not observed."""
+        change. Both are called on the event loop. `turns` are those of the event loop; None: it is not observed.
+        `max_connections` is the limit of each address of a port; None: it is not shown."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which no query needs
         self._registry = CollectorRegistry()
         self._core = core
@@ -36,6 +38,8 @@ class Metrics:
         self._turns = turns
         self.requests = RequestMetrics(self._registry)
         ProcessCollector(registry=self._registry)
+        if max_connections is not None:
+            _max_connections(self._registry).set(max_connections)
 
     def snapshot(self) -> "Snapshot":
         """Return all metrics, with the current states."""
@@ -50,6 +54,15 @@ class Metrics:
         except (TypeError, ValueError):  # a version that is no number, or that is quoted
             encode, content_type = choose_encoder("")
         return await asyncio.to_thread(encode, self.snapshot()), content_type
+
+
+def _max_connections(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "rerank_max_connections",
+        "Maximum number of connections to each address of a port (`--max-connections`). `process_open_fds` counts the "
+        "open ones of all addresses, with some other files.",
+        registry=registry,
+    )
 
 
 @dataclass(frozen=True, slots=True)

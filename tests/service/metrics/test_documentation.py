@@ -26,6 +26,8 @@ PROMISED = {
     "rerank_expired_total",
     "rerank_cache_hits_total",
     "rerank_lane_busy_seconds_total",
+    "rerank_lanes",
+    "rerank_max_connections",
     "rerank_event_loop_blocked_seconds",
     "rerank_model_info",
     "rerank_build_info",

@@ -138,6 +138,12 @@ async def test_tokens_and_batches_are_counted(server: Measured) -> None:
     assert await server.value("rerank_batches_total", model="small") == len(server.edges.core.score.batches)
 
 
+async def test_lanes_are_shown_before_their_first_batch(server: Measured) -> None:
+    """Busy seconds of a lane are a series from its first batch on, so they do not show how many lanes there are."""
+    assert await server.value("rerank_lane_busy_seconds_total", model="small") is None
+    assert await server.value("rerank_lanes", model="small") == server.edges.core.model.info.lanes == 1
+
+
 async def test_waiting_and_running_requests_are_shown(server: Measured) -> None:
     """With the backlog, which is 0 again at the end."""
     score = server.edges.core.score
