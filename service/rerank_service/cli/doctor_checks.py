@@ -136,7 +136,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ports.append(("--metrics-port", metrics.port, metrics_answer))
     for flag, port, answers in ports if tcp else ():
         reserve = partial(reserved_port, tcp, port, flag=flag)
-        yield port_finding(flag, port, reserve, partial(_is_own, settings, tcp[0], port, answers))
+        is_own = partial(_is_own, settings, tcp[0], port, answers, has_tls=flag != "--metrics-port")
+        yield port_finding(flag, port, reserve, is_own)
     for each in addresses:
         if not isinstance(each, TcpAddress):
             yield socket_folder_finding(each.folder)
@@ -161,25 +162,26 @@ def _admin(settings: Settings) -> Iterator[Finding]:
     yield port_finding("--admin-port", options.port, reserve, is_own)
 
 
-def _is_own(settings: Settings, listens: "TcpAddress", port: int, answers: Answers) -> bool:
+def _is_own(settings: Settings, listens: "TcpAddress", port: int, answers: Answers, *, has_tls: bool = True) -> bool:
     """Return whether a port in use is that of a running server with these settings: its REST port responds, and this
-    port answers as `answers` says."""
+    port answers as `answers` says. `has_tls`: the port requires TLS if the settings do."""
     from rerank_service.api.address import TcpAddress, listen_addresses
     from rerank_service.tools.doctor.ports import rest_answers
 
     own = next((each for each in listen_addresses(settings.host) if isinstance(each, TcpAddress)), None)
     if own is None or not settings.rest_port:
         return False
-    return _asked(settings, own, settings.rest_port, rest_answers) and _asked(settings, listens, port, answers)
+    responds = _asked(settings, own, settings.rest_port, rest_answers)
+    return responds and _asked(settings, listens, port, answers, has_tls=has_tls)
 
 
-def _asked(settings: Settings, listens: "TcpAddress", port: int, answers: Answers) -> bool:
+def _asked(settings: Settings, listens: "TcpAddress", port: int, answers: Answers, *, has_tls: bool = True) -> bool:
     """Return whether a program answers as `answers` says at a port of an address that a server listens on."""
     from rerank_service.api.address import address, local_address
     from rerank_service.tools.doctor.ports import own_server_context
 
     host, _, _ = local_address(address(listens.ip, port)).rpartition(":")
-    context = own_server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+    context = own_server_context(settings.tls_cert, settings.tls_key) if has_tls and settings.tls_cert else None
     return answers(host.strip("[]"), port, context)
 
 

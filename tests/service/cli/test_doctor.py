@@ -198,13 +198,13 @@ def test_port_in_use_is_wrong(used_port: int) -> None:
         assert f"127.0.0.1:{used_port}: Address already in use" in found.text
 
 
+async def _metrics(_accept: str) -> tuple[bytes, str]:
+    return b"rerank_build_info 1\n", "text/plain"
+
+
 async def test_ports_of_a_running_server_are_ok(edges: Served) -> None:
     """So that `kubectl exec POD -- rerank doctor` finds nothing wrong."""
-
-    async def text(_accept: str) -> tuple[bytes, str]:
-        return b"rerank_build_info 1\n", "text/plain"
-
-    async with listening(metrics_app(text), rest_options()) as metrics:
+    async with listening(metrics_app(_metrics), rest_options()) as metrics:
         ports = {
             "--grpc-port": edges.grpc.port,
             "--rest-port": edges.http.base_url.port,
@@ -218,10 +218,10 @@ async def test_ports_of_a_running_server_are_ok(edges: Served) -> None:
 
 
 async def test_ports_of_a_running_server_with_tls_are_ok(core: Running, tmp_path: Path) -> None:
-    """gRPC and REST."""
+    """gRPC and REST with TLS, and metrics without."""
     pems = write_pems(tmp_path, trustme.CA())
-    async with tls_served(core, pems.files()) as tls:
-        ports = ("--grpc-port", tls.grpc_port, "--rest-port", tls.rest_port)
+    async with tls_served(core, pems.files()) as tls, listening(metrics_app(_metrics), rest_options()) as metrics:
+        ports = ("--grpc-port", tls.grpc_port, "--rest-port", tls.rest_port, "--metrics-port", metrics.port)
         flags = map(str, (*ports, "--tls-cert", pems.cert, "--tls-key", pems.key))
         findings = await asyncio.to_thread(_found, *_FREE, "--quick", *flags)
     assert _not_ok(findings) == []
