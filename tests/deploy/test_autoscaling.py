@@ -65,11 +65,11 @@ def test_queries_select_the_metric_of_the_job() -> None:
 
 @pytest.mark.parametrize("labels", ['namespace="a",pod=~"rerank-1|rerank-2"'])
 def test_rule_of_the_adapter_is_promql(labels: str) -> None:
-    """After the adapter has filled in series, labels and grouping."""
+    """After the adapter has filled in series, labels and grouping. A pod that two jobs scrape counts once."""
     query = _RULES[0]["metricsQuery"]
     for name, value in {"Series": _METRIC, "LabelMatchers": labels, "GroupBy": "pod"}.items():
         query = query.replace(f"<<.{name}>>", value)
-    assert _selector(query)[0] == _METRIC
+    assert _selector(query) == (_METRIC, {"job": "rerank", "namespace": "a", "pod": "rerank-1|rerank-2"})
 
 
 def test_lost_metric_leaves_the_number_of_pods() -> None:
