@@ -36,7 +36,7 @@ def check_memory(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[Me
             raise MemoryTooSmall(_refusal(bundle, engine, lanes, weights, limit, held))
     shortage = memory_shortage(bundle, engine, lanes, lambda: min(limit.left for limit in limits))
     if shortage is not None:
-        _log.warning("memory may be too small", engine=str(engine), why=shortage)
+        _log.warning("memory may be too small", engine=str(engine), why=shortage.reason)
 
 
 def may_exceed(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[MemoryLimit]) -> bool:

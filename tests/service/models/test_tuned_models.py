@@ -138,12 +138,16 @@ def test_tuning_of_another_process_is_used(starter: Bundle, tmp_path: Path) -> N
 
 
 def test_engine_that_exceeds_the_memory_limit_is_not_loaded(small_model: Bundle, tmp_path: Path) -> None:
-    """The result is cached, because the limit is part of the key."""
+    """The next start tries it again: the memory that is left depends on what else runs."""
     options = replace(_options(small_model.folder, tmp_path, EngineRequest(Provider.CPU)), lanes=1)
     running = load_selected(options)
     same = load_faster(options, running, threading.Event(), memory_left=lambda: 50 * 10**6)
     assert isinstance(same, SameEngine)
     assert "cpu int8: needs about 100 MB, and the memory limit leaves 50 MB" in same.info.explanation
+    assert same.info.reason.startswith("exact; not decided: cpu int8 not measured")
+    again = load_faster(options, running, threading.Event())
+    assert isinstance(again, SameEngine)
+    assert "memory limit" not in again.info.explanation
     assert load_faster(options, running, threading.Event()) is None
 
 

@@ -60,8 +60,8 @@ class EngineLoader:
         """
         if self._loaded is None or self._loaded[0] != engine:
             self.release()
-            if (reason := self._memory_check(engine)) is not None:
-                raise EngineNotLoaded(SkippedEngine(engine, reason))  # not transient: the limit is in the tuning's key
+            if (shortage := self._memory_check(engine)) is not None:  # the whole limit is in the tuning's key
+                raise EngineNotLoaded(SkippedEngine(engine, shortage.reason, transient=not shortage.lasting))
             self._loaded = engine, self.load(engine)
         return self._loaded[1].score
 

@@ -33,5 +33,5 @@ def explain(options: ModelOptions, memory_left: MemoryLeft = cgroup_memory_left)
     available = available_engines(requested.provider, requested.precision)
     selection = select(bundle, requested, cache)
     check = memory_check(bundle, lambda engine: options.lanes_on(engine, selection.tuned), memory_left)
-    short_of_memory = {engine: reason for engine in available.engines if (reason := check(engine)) is not None}
+    short_of_memory = {engine: found.reason for engine in available.engines if (found := check(engine)) is not None}
     return Explanation(available, short_of_memory, selection)

@@ -4,7 +4,9 @@ The factors are upper bounds of measurements (docs/performance.md, "OpenVINO int
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from rerank_service.engine.cgroup_limits import memory_limit
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.variants.recipes import recipe
@@ -12,7 +14,19 @@ from rerank_service.models.variants.weight_check import graph_files
 
 MemoryLeft = Callable[[], int | None]
 """Returns the bytes that this process may still take; None: no limit."""
-MemoryCheck = Callable[[Engine], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryShortage:
+    """An engine that is not loaded for lack of memory."""
+
+    reason: str
+    lasting: bool
+    """True if the engine needs more than the whole limit. False: there may be enough memory when other parts of the
+    machine or of the process use less."""
+
+
+MemoryCheck = Callable[[Engine], MemoryShortage | None]
 """Returns why an engine is not loaded for lack of memory; None if there is enough."""
 
 _LOADED = {
@@ -62,15 +76,26 @@ def memory_check(bundle: Bundle, lanes_on: Callable[[Engine], int], memory_left:
     return lambda engine: memory_shortage(bundle, engine, lanes_on(engine), memory_left)
 
 
-def memory_shortage(bundle: Bundle, engine: Engine, lanes: int, memory_left: MemoryLeft) -> str | None:
+def memory_shortage(
+    bundle: Bundle,
+    engine: Engine,
+    lanes: int,
+    memory_left: MemoryLeft,
+    whole_limit: Callable[[], int | None] = memory_limit,
+) -> MemoryShortage | None:
     """Return why an engine is not loaded for lack of memory; None if there is enough."""
     available = memory_left()
     if available is None:
         return None
-    required = estimated_bytes(bundle, engine, lanes)
+    weights = weight_bytes(bundle)
+    required = estimated_bytes(bundle, engine, lanes, weights)
     if required <= available:
         return None
-    return f"needs about {required // _MB:,} MB, and the memory limit leaves {available // _MB:,} MB"
+    limit, least = whole_limit(), estimated_bytes(bundle, engine, 1, weights)  # other settings may have fewer lanes
+    return MemoryShortage(
+        f"needs about {required // _MB:,} MB, and the memory limit leaves {available // _MB:,} MB",
+        lasting=limit is not None and least > limit,
+    )
 
 
 def weight_bytes(bundle: Bundle) -> int:

@@ -19,6 +19,7 @@ from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning import improve
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded
 from rerank_service.models.tuning.improve import load_faster
+from rerank_service.models.tuning.memory_estimate import MemoryShortage
 from rerank_service.models.variants.cache import Cache
 from rerank_service.scheduling.batching import Batch
 
@@ -82,3 +83,13 @@ def test_unknown_errors_and_out_of_memory_are_transient(
     with pytest.raises(EngineNotLoaded, match=str(error)) as caught:
         loader.score_of(CPU_FP32)
     assert (caught.value.skipped.engine, caught.value.skipped.transient) == (CPU_FP32, transient)
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_lack_of_memory_is_transient_below_the_whole_limit(starter: Bundle, tmp_path: Path, lasting: bool) -> None:
+    """Other models of the process, or other processes, may use less at the next start."""
+    shortage = MemoryShortage("needs about 2 MB, and the memory limit leaves 1 MB", lasting)
+    loader = EngineLoader(starter, Cache(tmp_path), lanes=1, memory_check=lambda _: shortage)
+    with pytest.raises(EngineNotLoaded, match="leaves 1 MB") as caught:
+        loader.score_of(INT8)
+    assert caught.value.skipped.transient is not lasting
