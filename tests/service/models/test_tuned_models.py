@@ -28,7 +28,7 @@ from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.recipes import INT8_ROWS
 from rerank_service.tools.doctor.finding import Status
 from rerank_service.tools.doctor.model import model_findings
-from support.hub_folder import edit_graph
+from support.hub_folder import edit_graph, write_hub_folder
 from support.limits import batch_limits
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
@@ -238,6 +238,37 @@ def test_tuning_of_another_process_meanwhile_is_kept(small_model: Bundle, tmp_pa
     same = load_faster(options, load_selected(options), threading.Event(), memory_left=memory_left)
     assert isinstance(same, SameEngine)
     assert cache.tuning(key) == record
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["at start", "rerank tune"])
+def test_tuning_of_files_that_change_meanwhile_is_not_kept(tmp_path: Path, full: bool) -> None:
+    """The key of a hub folder has the digests of its files: that of the new ones must not get this result."""
+    folder = write_hub_folder(tmp_path / "hub")
+    options = replace(_options(folder, tmp_path / "cache", EngineRequest(Provider.CPU)), lanes=1)
+
+    def change() -> int:  # called before int8 is loaded
+        edit_graph(folder, lambda model: setattr(model, "doc_string", "a new version"))
+        return 10**9
+
+    running = load_selected(options)
+    with pytest.raises(BundleInvalid, match=r"model\.onnx was changed"):
+        if full:
+            tune(options, lambda _: None, memory_left=change)
+        else:
+            load_faster(options, running, threading.Event(), memory_left=change)
+    assert Cache(options.cache).counts() == (0, 0)
+
+
+def test_changed_files_are_not_taken_for_the_loaded_version(tmp_path: Path) -> None:
+    """The new version is tuned when it is loaded."""
+    folder = write_hub_folder(tmp_path / "hub")
+    options = _options(folder, tmp_path / "cache", EngineRequest(Provider.CPU))
+    old, go_on = load_selected(options), threading.Event()
+    once, entry = ImproveOnce(lambda _: options), ModelEntry(folder=folder, place="")
+    edit_graph(folder, lambda model: setattr(model, "doc_string", "a new version"))
+    with pytest.raises(BundleInvalid, match="was changed"):
+        once(entry, old, go_on)
+    assert once(entry, load_selected(options), go_on) is not None
 
 
 def _no_memory(_model: object) -> int:

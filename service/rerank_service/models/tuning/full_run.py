@@ -18,15 +18,17 @@ def tune(
     """Measure engines and batch settings, and keep the result. Returns it, and whether it was kept. Takes minutes.
 
     Raises:
-        BundleInvalid: the model cannot be served.
+        BundleInvalid: the model cannot be served, or its files changed meanwhile. Nothing is kept.
     """
     limit_tokenizer_threads()
     bundle, cache = open_bundle(options.folder), Cache(options.cache)
     requested = runnable_request(bundle, options.requested)
+    key = tuning_key(bundle, requested)  # before the measurements: a hub folder may change meanwhile
     available = available_engines(requested.provider, requested.precision)
     base = reference_engine(available.engines)
     lanes = options.lanes_on(base)
     model = TuningInput.read(bundle, cache, lambda engine: options.batch_limits(bundle, engine), lanes=lanes)
     check = memory_check(bundle, lambda _: lanes, memory_left)  # all engines are measured with the lanes of the base
     tuned = tune_full(model, available, report_progress, check)
-    return tuned, cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
+    bundle.check_unchanged()
+    return tuned, cache.store_tuning(key, tuned.model_dump(mode="json"))

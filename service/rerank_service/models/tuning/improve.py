@@ -9,6 +9,7 @@ import structlog
 from rerank_service.engine.available import AvailableEngines, available_engines, reasons
 from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_left
 from rerank_service.engine.kinds import Engine
+from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.loading import load_on
 from rerank_service.models.model_options import ModelOptions
@@ -19,7 +20,7 @@ from rerank_service.models.tuning.engine_choice import TuningOutcome
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet
 from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
-from rerank_service.models.tuning.startup import Selection, cached_tuning, runnable_request, tuning_key
+from rerank_service.models.tuning.startup import EngineRequest, Selection, runnable_request, tuning_key, tuning_of_key
 from rerank_service.models.tuning.throughput import Score
 from rerank_service.models.variants.cache import Cache
 
@@ -55,7 +56,8 @@ class ImproveOnce:
     def __call__(self, entry: ModelEntry, running: ServedModel, halt: threading.Event) -> Improvement | None:
         """Improve the version that serves, as `load_faster`."""
         options = self._options_of(entry)
-        tuning = running.info.name, tuning_key(running.bundle, runnable_request(running.bundle, options.requested))
+        requested = runnable_request(running.bundle, options.requested)
+        tuning = running.info.name, _key_of_verified(running.bundle, requested)
         if tuning in self._tuned:
             return None
         try:
@@ -80,14 +82,15 @@ def load_faster(
     not decide about the engine that a provisional one chose, or after `halt` is set.
 
     Raises:
-        BundleInvalid: the model does not load on the chosen engine, or no query of the parity set fits its token limit.
-            No choice is kept.
+        BundleInvalid: the model does not load on the chosen engine, no query of the parity set fits its token limit, or
+            its files changed since it was loaded. No choice is kept.
     """
     bundle, cache = running.bundle, Cache(options.cache)  # the bundle was verified when it was loaded
     requested = runnable_request(bundle, options.requested)
-    earlier = cached_tuning(bundle, requested, cache)
     if not requested.is_open:
         return None
+    key = _key_of_verified(bundle, requested)
+    earlier = tuning_of_key(key, cache)
     # a chosen engine is loaded with all lanes, beside the engine that is running
     check = memory_check(bundle, options.lanes_on, memory_left)
     if earlier is not None and not earlier.provisional:
@@ -109,12 +112,29 @@ def load_faster(
     for loader in loaders:
         loader.release()  # the chosen engine is loaded with all lanes, beside the running one only
     improvement = _improvement(options, running, tuned, cache)
-    latest = cached_tuning(bundle, requested, cache)
-    if latest == earlier or _replaces(tuned, latest):  # another process may have tuned meanwhile
-        cache.store_tuning(tuning_key(bundle, requested), tuned.model_dump(mode="json"))
+    bundle.check_unchanged()  # else engines of other files may have been measured
+    _keep(tuned, key, earlier, cache)
     _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
     _log.debug("tuning results", why=tuned.explanation())
     return improvement
+
+
+def _key_of_verified(bundle: Bundle, requested: EngineRequest) -> str:
+    """Return the key of a tuning of the files that were verified.
+
+    Raises:
+        BundleInvalid: the files changed meanwhile, so the key may be that of another model.
+    """
+    key = tuning_key(bundle, requested)
+    bundle.check_unchanged()
+    return key
+
+
+def _keep(tuned: TuningRecord, key: str, earlier: TuningRecord | None, cache: Cache) -> None:
+    """Store a record, unless another process has stored one meanwhile that it may not replace."""
+    latest = tuning_of_key(key, cache)
+    if latest == earlier or _replaces(tuned, latest):
+        cache.store_tuning(key, tuned.model_dump(mode="json"))
 
 
 def _replaces(tuned: TuningRecord, other: TuningRecord | None) -> bool:

@@ -93,12 +93,20 @@ def cached_tuning(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Tun
 
     None if there is no record, or if its engine no longer works.
     """
-    tuned = parse_record(cache.tuning(tuning_key(bundle, requested)))
+    return tuning_of_key(tuning_key(bundle, requested), cache)
+
+
+def tuning_of_key(name: str, cache: Cache) -> TuningRecord | None:
+    """Return the record of an earlier tuning with this key, as `cached_tuning`."""
+    tuned = parse_record(cache.tuning(name))
     return tuned if tuned is not None and works(tuned.engine) else None
 
 
 def tuning_key(bundle: Bundle, requested: EngineRequest) -> str:
-    """Return a key of everything that the result of a tuning depends on."""
+    """Return a key of everything that the choice of a tuning depends on.
+
+    For a hub folder, it is that of the files as they are now.
+    """
     machine = cpu()
     return key(
         identity(bundle),
