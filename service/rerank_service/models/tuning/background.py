@@ -130,7 +130,7 @@ class _Rankings:
         """Return the comparison of an engine's ranking. It is incomplete after the deadline.
 
         Raises:
-            EngineNotLoaded: the engine does not load again.
+            EngineNotLoaded: the engine does not load again, or fails on a batch.
             TuningCancelled: the server is shutting down.
         """
         if engine not in self._comparisons:
@@ -159,15 +159,15 @@ class _Rankings:
 def _load_until_deadline(engines: EngineSet, time: TuningTime) -> EngineSet:
     """Return the same engines, which no longer load after the deadline."""
 
-    def score_of(engine: Engine) -> Score:
+    def load(engine: Engine) -> Score:
         time.check()
         if time.is_over:
             raise EngineNotLoaded(
                 SkippedEngine(engine, "no time left to measure it: run `rerank tune`", transient=True)
             )
-        return engines.score_of(engine)
+        return engines.load(engine)
 
-    return replace(engines, score_of=score_of)
+    return replace(engines, load=load)
 
 
 def _best_speeds(

@@ -33,7 +33,7 @@ class TuningOutcome:
 
     chosen: Engine
     trials: tuple[EngineMeasurement, ...]
-    """Measurements of all engines that loaded, the fastest first."""
+    """Measurements of all engines that ran, the fastest first."""
     skipped: tuple[SkippedEngine, ...]
     """Engines that could not be measured."""
 
@@ -57,8 +57,8 @@ class TuningOutcome:
 def measure_beside_base(engines: EngineSet, measure: Measure) -> tuple[dict[Engine, float], tuple[SkippedEngine, ...]]:
     """Measure each engine alternately with the base (A B A B), so that other load on the machine affects both.
 
-    Returns the tokens per second of each engine, and the engines that did not load. Engines are measured at different
-    times, so each speed is the engine's ratio to the base, times the best speed of the base.
+    Returns the tokens per second of each engine, and the engines that did not load or run. Engines are measured at
+    different times, so each speed is the engine's ratio to the base, times the best speed of the base.
     """
     base_speed, ratios, skipped = 0.0, {}, []
     for engine in engines.others:
@@ -162,8 +162,8 @@ def _compare(engine: Engine, compare: Callable[[Engine], RankingComparison]) -> 
     """Return the comparison of an engine's ranking, and the same in words."""
     try:
         comparison = compare(engine)
-    except EngineNotLoaded as error:  # it did load before, when its speed was measured
-        return RankingComparison(1), f"ranking not compared, because the engine did not load again: {error}"
+    except EngineNotLoaded as error:  # it worked before, when its speed was measured
+        return RankingComparison(1), f"ranking not compared: {error}"
     return comparison, _in_words(comparison)
 
 

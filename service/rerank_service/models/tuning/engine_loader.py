@@ -4,18 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import Engine
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.session import CrossEncoder
-from rerank_service.errors import BundleInvalid
+from rerank_service.error_text import one_line
+from rerank_service.errors import BundleInvalid, OutOfMemory
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.token_limits import MIN_TOKENS
 from rerank_service.models.tuning.memory_estimate import MemoryCheck
 from rerank_service.models.tuning.throughput import Score
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
+from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import Batch
 
 _PAIR = Batch(*(np.ones((1, MIN_TOKENS), np.int64) for _ in range(3)))
@@ -23,7 +26,7 @@ _PAIR = Batch(*(np.ones((1, MIN_TOKENS), np.int64) for _ in range(3)))
 
 
 class EngineNotLoaded(Exception):
-    """An engine cannot be measured."""
+    """An engine cannot be measured: it does not load, or fails on a batch."""
 
     def __init__(self, skipped: SkippedEngine) -> None:
         super().__init__(skipped.reason)
@@ -37,9 +40,28 @@ class EngineSet:
     base: Engine
     base_score: Score
     others: tuple[Engine, ...]
-    score_of: Callable[[Engine], Score]
-    """Loads one of the others, or raises EngineNotLoaded. It may release the engine that it loaded before, so callers
-    keep no other score function."""
+    load: Callable[[Engine], Score]
+    """Loads one of the others, or raises EngineNotLoaded."""
+
+    def score_of(self, engine: Engine) -> Score:
+        """Load one of the others, and return its score function, which raises EngineNotLoaded if it fails on a batch.
+
+        The engine that was loaded before may be released, so callers keep no other score function.
+
+        Raises:
+            EngineNotLoaded: the engine does not load.
+        """
+        score = self.load(engine)
+
+        def checked(batch: Batch) -> NDArray[np.float32]:
+            try:
+                return score(batch)
+            except Exception as error:  # whatever the error is, the other engines are measured
+                if isinstance(error, OutOfMemory) and batch.rows > 1:  # half of the batch may run
+                    raise
+                raise EngineNotLoaded(_failed_batch(engine, batch, error)) from error
+
+        return checked
 
 
 class EngineLoader:
@@ -82,6 +104,11 @@ class EngineLoader:
     def release(self) -> None:
         """Release the loaded engine, if there is one."""
         self._loaded = None
+
+
+def _failed_batch(engine: Engine, batch: Batch, error: Exception) -> SkippedEngine:
+    size = f"{counted(batch.rows, 'pair')} of {counted(batch.length, 'token')}"
+    return SkippedEngine(engine, f"fails on {size}: {one_line(error)}", transient=_is_transient(error))
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -177,11 +177,11 @@ def _engine_set(
         rest = tuple(engine for engine in engines if engine != current)
         return EngineSet(current, running.encoder.score, rest, others.score_of)
 
-    def score_of(engine: Engine) -> Score:
+    def load(engine: Engine) -> Score:
         return running.encoder.score if engine == current else others.score_of(engine)
 
     rest = (current, *(engine for engine in engines if engine not in (base, current)))
-    return EngineSet(base, base_loader.score_of(base), rest, score_of)
+    return EngineSet(base, base_loader.score_of(base), rest, load)
 
 
 def _tune(options: ModelOptions, running: ServedModel, engines: EngineSet, time: TuningTime) -> TuningOutcome:

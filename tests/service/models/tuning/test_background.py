@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.batch_defaults import default_limits
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.errors import OutOfMemory
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.background import TuningCancelled, TuningTime, tune_short
+from rerank_service.models.tuning.engine_choice import TuningOutcome
 from rerank_service.models.tuning.engine_loader import EngineSet
 from rerank_service.models.tuning.record import EngineMeasurement
 from rerank_service.models.tuning.throughput import Score, throughput
@@ -215,18 +217,85 @@ def test_engine_not_measured_in_time_is_skipped(
     assert "cpu int8 not measured: run `rerank tune`" in outcome.trials[0].verdict
 
 
+def _failing(fails: Callable[[Batch], bool], engine: FakeEngine) -> Score:
+    def score(batch: Batch) -> NDArray[np.float32]:
+        if fails(batch):
+            raise RuntimeError("no kernel")
+        return engine(batch)
+
+    return score
+
+
+def _is_long(batch: Batch) -> bool:
+    return batch.length > 8
+
+
+def _is_a_whole_query(batch: Batch) -> bool:
+    """Return whether a batch has more pairs than those that measure speed."""
+    return batch.rows > 4
+
+
+@pytest.mark.parametrize("fails", [_is_long, _is_a_whole_query])
+@pytest.mark.parametrize("tokens_per_second", [120, 300])
+def test_engine_that_fails_on_a_batch_is_left_out(
+    queries: list[list[EncodedPair]], fails: Callable[[Batch], bool], tokens_per_second: float
+) -> None:
+    """In a measurement of speed, or in a comparison of rankings. The third engine is chosen."""
+    time = FakeTime()
+    scores: dict[Engine, Score] = {
+        CPU_FP32: FakeEngine(time, 100),
+        INT8: _failing(fails, FakeEngine(time, tokens_per_second)),
+        BF16: FakeEngine(time, 110),
+    }
+    outcome = tune_short(
+        _engine_set(scores),
+        queries,
+        limits_on=lambda _: LIMITS,
+        pad_id=0,
+        time=TuningTime.start(1e6, threading.Event(), time),
+    )
+    assert outcome.chosen == BF16
+    assert not outcome.final
+    reasons = [*(skipped.reason for skipped in outcome.skipped), *(trial.verdict for trial in outcome.trials)]
+    assert any(re.search(r"fails on \d+ pairs? of \d+ tokens: no kernel", reason) for reason in reasons)
+
+
+def test_batch_without_memory_is_halved(queries: list[list[EncodedPair]]) -> None:
+    """As in the server. An engine without memory for one pair is left out, and a later tuning measures it again."""
+    time, most_pairs = FakeTime(), 3
+
+    def score(batch: Batch) -> NDArray[np.float32]:
+        if batch.rows > most_pairs:
+            raise OutOfMemory("no memory")
+        return FakeEngine(time, 200)(batch)
+
+    def tuned() -> TuningOutcome:
+        return tune_short(
+            _engine_set({CPU_FP32: FakeEngine(time, 100), BF16: score}),
+            queries,
+            limits_on=lambda _: LIMITS,
+            pad_id=0,
+            time=TuningTime.start(1e6, threading.Event(), time),
+        )
+
+    assert tuned().chosen == BF16
+    most_pairs = 0
+    [skipped] = tuned().skipped
+    assert (skipped.engine, skipped.transient) == (BF16, True)
+
+
 def test_slow_machine_affects_the_base_as_well(queries: list[list[EncodedPair]]) -> None:
     """The machine is three times slower for the second engine. Its ratio to the base stays the same."""
     time = FakeTime()
     scores = {CPU_FP32: FakeEngine(time, 100), BF16: FakeEngine(time, 150), INT8: FakeEngine(time, 300)}
 
-    def score_of(engine: Engine) -> FakeEngine:
+    def load(engine: Engine) -> FakeEngine:
         slower = 3 if engine == INT8 else 1
         for slowed, speed in ((CPU_FP32, 100), (BF16, 150), (INT8, 300)):
             scores[slowed].tokens_per_second = speed / slower
         return scores[engine]
 
-    engines = replace(_engine_set(scores), score_of=score_of)
+    engines = replace(_engine_set(scores), load=load)
     outcome = tune_short(
         engines, queries, limits_on=lambda _: LIMITS, pad_id=0, time=TuningTime.start(1e9, threading.Event(), time)
     )
