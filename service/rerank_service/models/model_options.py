@@ -64,6 +64,16 @@ class ModelOptions:
         chosen = replace(defaults, max_length=manifest.max_tokens, **limits)
         return replace(chosen, length_multiple=exact_multiple(engine, chosen.length_multiple))
 
+    def without_fixed(self, tuned: TuningRecord) -> TuningRecord:
+        """Return a tuning with these options without the batch values that they fix.
+
+        A start without them uses its defaults, not values that no measurement chose. They are not part of the key of a
+        tuning, because commands that have no such setting, and entries of a models file with other ones, use the chosen
+        engine as well.
+        """
+        fixed = {name: None for name in ("lanes", "max_batch_tokens", "length_multiple") if getattr(self, name)}
+        return tuned.model_copy(update=fixed)
+
     def lanes_on(self, engine: Engine, tuned: TuningRecord | None = None) -> int:
         """Return the number of lanes on an engine: the setting, else the tuned number, else the default of the engine.
 

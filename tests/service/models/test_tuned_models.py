@@ -298,6 +298,19 @@ def test_tuned_lanes_are_those_of_the_chosen_engine(tmp_path: Path) -> None:
     assert replace(options, lanes=3).lanes_on(INT8, tuned) == 3
 
 
+def test_values_that_settings_fix_are_not_kept(small_model: Bundle, tmp_path: Path) -> None:
+    """A start without these settings has its defaults. No measurement chose among other values."""
+    options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU, Precision.FP32))
+    tuned, kept = tune(replace(options, lanes=3, max_batch_tokens=64), lambda _: None)
+    assert kept
+    assert tuned.lanes in (1, 3)
+    stored = select_model(options).selection.tuned
+    assert stored is not None
+    assert (stored.lanes, stored.max_batch_tokens) == (None, None)
+    assert stored.length_multiple == tuned.length_multiple is not None
+    assert options.lanes_on(CPU_FP32, stored) == usable_cores()
+
+
 def test_full_tuning_measures_settings_of_the_chosen_engine(small_model: Bundle, tmp_path: Path) -> None:
     """It keeps cost, lanes and limits for the next start."""
     model = TuningInput.read(small_model, Cache(tmp_path), lambda _: batch_limits(), lanes=2)

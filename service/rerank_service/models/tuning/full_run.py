@@ -17,6 +17,8 @@ def tune(
 ) -> tuple[TuningRecord, bool]:
     """Measure engines and batch settings, and keep the result. Returns it, and whether it was kept. Takes minutes.
 
+    Values that the options fix are not kept: the measurements did not choose them.
+
     Raises:
         BundleInvalid: the model cannot be served, or its files changed meanwhile. Nothing is kept.
     """
@@ -31,4 +33,4 @@ def tune(
     check = memory_check(bundle, lambda _: lanes, memory_left)  # all engines are measured with the lanes of the base
     tuned = tune_full(model, available, report_progress, check)
     bundle.check_unchanged()
-    return tuned, cache.store_tuning(key, tuned.model_dump(mode="json"))
+    return tuned, cache.store_tuning(key, options.without_fixed(tuned).model_dump(mode="json"))

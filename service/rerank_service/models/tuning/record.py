@@ -72,6 +72,7 @@ class TuningRecord(BaseModel):
     provider: Provider
     precision: Precision
     lanes: Lanes | None = None
+    """None, as below: not measured, or fixed by a setting."""
     max_batch_tokens: Count | None = None
     length_multiple: Count | None = None
     cost: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
