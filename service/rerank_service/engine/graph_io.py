@@ -11,7 +11,8 @@ import numpy as np
 
 from rerank_service.errors import BundleInvalid
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_REQUIRED = ("input_ids", "attention_mask")
+INPUTS = (*_REQUIRED, "token_type_ids")
 _INPUT_TYPES: Mapping[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
@@ -64,6 +65,12 @@ def _check_inputs(inputs: Sequence[Any]) -> None:
         shown = ", ".join(unsupported[:_MAX_NAMES_SHOWN]) + (", …" if len(unsupported) > _MAX_NAMES_SHOWN else "")
         raise BundleInvalid(
             f"the graph has unsupported inputs: {shown}; the inputs of a cross-encoder are {', '.join(INPUTS)}"
+        )
+    names = {graph_input.name for graph_input in inputs}
+    if missing := [name for name in _REQUIRED if name not in names]:
+        raise BundleInvalid(
+            f"the graph lacks the input {' and '.join(missing)}; a cross-encoder needs {' and '.join(_REQUIRED)}, or "
+            "the padding of a batch changes its scores: export the model"
         )
     for graph_input in inputs:
         if graph_input.type not in _INPUT_TYPES:

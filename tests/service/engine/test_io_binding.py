@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.engine.io_binding import (
@@ -73,7 +74,10 @@ def _graph_with_other_shapes_than_declared() -> bytes:
     graph = helper.make_graph(
         nodes,
         "columns",
-        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["rows", "length"])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "length"])
+            for name in ("input_ids", "attention_mask")
+        ],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", 1])],
         [numpy_helper.from_array(np.array([number], np.int64), name) for name, number in (("zero", 0), ("one", 1))],
     )
@@ -81,6 +85,10 @@ def _graph_with_other_shapes_than_declared() -> bytes:
         graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
     ).SerializeToString()
     return serialized
+
+
+def _ids_and_mask(ids: NDArray[np.int64]) -> Feed:
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
 def test_graph_that_cannot_be_recorded_runs_without_recordings() -> None:
@@ -91,7 +99,7 @@ def test_graph_that_cannot_be_recorded_runs_without_recordings() -> None:
     )
     for rows, length in ((2, 1), (3, 8), (3, 8), (2, 1), (5, 1)):
         ids = np.arange(rows * length).reshape(rows, length)
-        np.testing.assert_array_equal(session.run({"input_ids": ids}, ort.RunOptions()), ids)
+        np.testing.assert_array_equal(session.run(_ids_and_mask(ids), ort.RunOptions()), ids)
     assert session.recorded_shapes() == [(2, 1)]
 
 
@@ -103,7 +111,7 @@ def test_cancelled_recording_is_not_a_failed_one() -> None:
     )
     options = ort.RunOptions()
     options.terminate = True
-    feed = {"input_ids": np.ones((2, 1), np.int64)}
+    feed = _ids_and_mask(np.ones((2, 1), np.int64))
     with pytest.raises(Exception, match="terminate"):
         session.run(feed, options)
     assert session.recorded_shapes() == []

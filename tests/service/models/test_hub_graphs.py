@@ -117,6 +117,17 @@ def _with_text_input(model: onnx.ModelProto) -> None:
     model.graph.node[5].CopyFrom(helper.make_node("Cast", ["attention_mask"], ["nans"], to=TensorProto.FLOAT))
 
 
+def _without_mask(model: onnx.ModelProto) -> None:
+    model.graph.node[1].input[0] = "token_type_ids"
+    del model.graph.input[1]
+
+
+def _without_ids(model: onnx.ModelProto) -> None:
+    for node in (model.graph.node[0], model.graph.node[5]):
+        node.input[1] = "attention_mask"
+    del model.graph.input[0]
+
+
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
@@ -132,6 +143,8 @@ def _with_text_input(model: onnx.ModelProto) -> None:
             "has unsupported inputs: past.0, past.1, past.2, past.3, …; the inputs of a cross-encoder are input_ids,",
         ),
         (_with_classes, "output class has the type tensor(int64); logits need one of tensor(float)"),
+        (_without_mask, "lacks the input attention_mask; a cross-encoder needs input_ids and attention_mask, or the"),
+        (_without_ids, "lacks the input input_ids; a cross-encoder needs"),
         (_with_text_input, "input input_ids has the unsupported type tensor(string); supported: tensor(int64)"),
     ],
 )
