@@ -63,6 +63,12 @@ def with_labels(labels: int) -> Edit:
     return edit
 
 
+def without_token_types(model: onnx.ModelProto) -> None:
+    """Remove this input. The logit then counts the query, too."""
+    model.graph.node[1].input[1] = "attention_mask"
+    del model.graph.input[2]
+
+
 async def served_logits(folder: Path) -> list[float]:
     """Serve a folder, and return the logits of DOCUMENTS in their order."""
     async with running(open_bundle(folder)) as core:

@@ -57,6 +57,8 @@ class HubConfig(BaseModel):
     architectures: list[str] | None = None
     max_position_embeddings: int | None = Field(default=None, ge=0)
     pad_token_id: int | None = Field(default=None, ge=0, le=MAX_PAD_ID)
+    type_vocab_size: int | None = None
+    """Number of token types. None: not stated."""
     num_labels: int | None = None
     id2label: dict[int, Any] | None = None
 

@@ -21,7 +21,7 @@ def complete_manifest(folder: HubFolder) -> dict[str, Any]:
 
     Raises:
         BundleInvalid: the graph is damaged, its weights are missing, its scores would all be equal, or it has token
-            types that the model does not get.
+            types that the model does not get, or lacks those that it gets.
     """
     model = load_graph(folder.graph)
     check_weights(model, folder.graph)
@@ -39,14 +39,22 @@ def complete_manifest(folder: HubFolder) -> dict[str, Any]:
 
 
 def _check_token_types(folder: HubFolder, inputs: Collection[str]) -> None:
-    """Reject a graph with token types if transformers gives none to this model: optimum's graphs of BERT always have
-    that input, and optimum fills it with 0, but the tokenizer gives 1 to the document."""
+    """Reject a graph with token types if transformers gives none to this model, or without them if it does: optimum's
+    graphs of BERT always have that input, and optimum fills it with 0, but the tokenizer gives 1 to the document."""
     files = HubFiles(folder.folder)
     names, tokenizer = files.tokenizer_config.model_input_names, files.tokenizer
-    if names is None or _TYPES in names or _TYPES not in inputs or tokenizer is None:
+    if tokenizer is None or not any(tokenizer.encode("a", "b").type_ids):
         return
-    if any(tokenizer.encode("a", "b").type_ids):
+    left_out = names is not None and _TYPES not in names
+    if left_out and _TYPES in inputs:
         raise BundleInvalid(
             f"{folder.graph} has the input {_TYPES}, which model_input_names in "
             f"{folder.folder / TOKENIZER_CONFIG} leaves out: export the model"
+        )
+    types = files.config.type_vocab_size or 0
+    if not left_out and _TYPES not in inputs and types > 1:
+        raise BundleInvalid(
+            f"{folder.graph} lacks the input {_TYPES}, but type_vocab_size in {folder.folder / CONFIG} is {types}, and "
+            "the tokenizer gives other types than 0: export the model. If it was trained without token types, list its "
+            f"inputs in model_input_names of {TOKENIZER_CONFIG}"
         )

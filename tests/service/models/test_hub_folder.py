@@ -19,6 +19,7 @@ from support.hub_folder import (
     rejection,
     served_logits,
     with_labels,
+    without_token_types,
     write_hub_folder,
     write_json,
 )
@@ -281,4 +282,24 @@ async def test_token_types_that_the_model_does_not_get_are_rejected(folder: Path
     message = rejection(folder)
     assert "has the input token_type_ids, which model_input_names in" in message
     write_json(folder / "tokenizer_config.json", model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+    assert open_bundle(folder)
+
+
+def test_graph_without_the_token_types_of_the_model_is_rejected(folder: Path) -> None:
+    """A BERT gets them, unless the tokenizer's configuration leaves them out, or the tokenizer gives only type 0."""
+    write_json(folder / "config.json", num_labels=1, type_vocab_size=2)
+    assert open_bundle(folder)
+    edit_graph(folder, without_token_types)
+    for names in (None, ["input_ids", "token_type_ids", "attention_mask"]):
+        write_json(folder / "tokenizer_config.json", model_input_names=names)
+        message = rejection(folder)
+        assert "lacks the input token_type_ids, but type_vocab_size in" in message
+        assert "config.json is 2, and the tokenizer gives other types than 0: export the model" in message
+    write_json(folder / "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"])
+    assert open_bundle(folder)
+    (folder / "tokenizer_config.json").unlink()
+    write_json(folder / "config.json", num_labels=1, type_vocab_size=1)
+    assert open_bundle(folder)
+    write_json(folder / "config.json", num_labels=1, type_vocab_size=2)
+    set_pair_format(folder, "[CLS] $A [SEP] $B [SEP]")
     assert open_bundle(folder)

@@ -15,6 +15,7 @@ from support.hub_folder import (
     rejection,
     served_logits,
     with_labels,
+    without_token_types,
     write_hub_folder,
 )
 from support.small import logit
@@ -74,12 +75,7 @@ async def test_graph_of_another_tool_is_served(edit: Edit, folder: Path) -> None
 
 async def test_graph_without_token_types_is_served(folder: Path) -> None:
     """RoBERTa and similar models have no token types."""
-
-    def edit(model: onnx.ModelProto) -> None:
-        model.graph.node[1].input[1] = "attention_mask"
-        del model.graph.input[2]
-
-    edit_graph(folder, edit)
+    edit_graph(folder, without_token_types)
     assert await served_logits(folder) == [1 + logit(document) for document in DOCUMENTS], "the query counts too"
 
 
