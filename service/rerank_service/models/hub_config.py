@@ -52,7 +52,6 @@ class HubConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name_or_path: str | None = Field(default=None, alias="_name_or_path")
     model_type: str | None = None
     architectures: list[str] | None = None
     max_position_embeddings: int | None = Field(default=None, ge=0)

@@ -32,6 +32,8 @@ _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SLOW_TOKENIZERS = ("vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
 _OTHER_TASKS = ("ForMaskedLM", "ForQuestionAnswering", "ForTokenClassification", "ForConditionalGeneration")
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
+_CACHED = re.compile(r"models--([^/]+)/snapshots")
+"""Folders above a snapshot in the hub's cache: models--ORGANIZATION--NAME/snapshots."""
 _EXPORT = "make a bundle with `rerank export` (make export MODEL=… OUT=…)"
 
 
@@ -62,13 +64,13 @@ def read_hub_folder(path: Path) -> HubFolder:
     check_lower_case(files)
     _check_pair_format(files)
     _check_prompt(files)
-    name = folder.resolve().name
+    place = folder.resolve()
     return HubFolder(
         folder,
         graph,
         {
-            "name": name,
-            "source": config.name_or_path or name,
+            "name": place.name,
+            "source": _source(place),
             "architecture": config.architecture,
             "max_tokens": token_limit(files),
             "pad_id": pad_id(files),
@@ -77,6 +79,15 @@ def read_hub_folder(path: Path) -> HubFolder:
             "files": {},
         },
     )
+
+
+def _source(folder: Path) -> str:
+    """Return the hub id of a snapshot in the hub's cache; else the name of the folder.
+
+    Every caller sees it. So it is not `_name_or_path` of config.json, which may be a private path of the training.
+    """
+    cached = _CACHED.fullmatch("/".join(folder.parts[-3:-1]))
+    return cached[1].replace("--", "/", 1) if cached else folder.name
 
 
 def _around(graph: Path) -> tuple[Path, Path]:

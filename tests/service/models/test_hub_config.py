@@ -61,7 +61,6 @@ def test_pad_id_of_the_padding_in_tokenizer_json(folder: Path) -> None:
         ("config.json", {"num_labels": "one"}, "num_labels"),
         ("config.json", {"architectures": 5}, "architectures"),
         ("config.json", {"architectures": [5]}, "architectures"),
-        ("config.json", {"_name_or_path": []}, "_name_or_path"),
         (
             "config.json",
             {"model_type": "mpnet", "max_position_embeddings": 9, "pad_token_id": 7},

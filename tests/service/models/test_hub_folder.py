@@ -111,6 +111,15 @@ async def test_hub_cache_is_served(folder: Path, tmp_path: Path) -> None:
     assert await served_logits(snapshot) == [logit(document) for document in DOCUMENTS]
 
 
+@pytest.mark.parametrize(("cached", "source"), [("models--org--a-model", "org/a-model"), ("models--model", "model")])
+def test_source_of_a_snapshot_is_its_hub_id(folder: Path, tmp_path: Path, cached: str, source: str) -> None:
+    """The name of its folder is a commit. A link to the snapshot has the same source."""
+    snapshot = tmp_path / "hub" / cached / "snapshots" / "c0ffee"
+    shutil.copytree(folder, snapshot)
+    (tmp_path / "current").symlink_to(snapshot)
+    assert [open_bundle(each).manifest.source for each in (snapshot, tmp_path / "current")] == [source, source]
+
+
 def test_graph_of_a_bundle_is_rejected_as_model(tmp_path: Path) -> None:
     """Otherwise its manifest would be ignored."""
     bundle = write_small_model(tmp_path / "small")
@@ -219,8 +228,11 @@ def test_missing_graph_or_tokenizer_has_its_own_message(folder: Path) -> None:
 
 def test_hub_folder_is_served(folder: Path) -> None:
     """Both layouts of the hub, with the token limit of config.json."""
-    (folder / "config.json").write_text('{"num_labels": 1, "max_position_embeddings": 77, "pad_token_id": 3}')
+    write_json(
+        folder / "config.json", num_labels=1, max_position_embeddings=77, pad_token_id=3, _name_or_path="/home/alice"
+    )
     plain = open_bundle(folder)
+    assert plain.manifest.source == "small", "callers see it, and a path of the training may be private"
     assert (plain.manifest.name, plain.manifest.max_tokens, plain.manifest.pad_id) == ("small", 77, 3)
     assert plain.digest == ""
     (folder / "onnx").mkdir()
