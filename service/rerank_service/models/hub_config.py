@@ -43,6 +43,8 @@ pad_token_id are never used."""
 _ROBERTA_PAD_ID = 1
 """Default pad_token_id of these models in transformers."""
 
+_MAX_LABELS = 2**16
+"""Maximum of `num_labels`. Each label gets a name, and a cross-encoder has one or two."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -58,7 +60,7 @@ class HubConfig(BaseModel):
     pad_token_id: int | None = Field(default=None, ge=0, le=MAX_PAD_ID)
     type_vocab_size: int | None = None
     """Number of token types. None: not stated."""
-    num_labels: int | None = None
+    num_labels: int | None = Field(default=None, ge=0, le=_MAX_LABELS)
     id2label: dict[int, Any] | None = None
 
     @property

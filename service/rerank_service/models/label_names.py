@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 
+from rerank_service.error_text import short_line
+
 _RELEVANT = {"relevant", "relevance", "yes", "true", "positive", "match"}
 _IRRELEVANT = {"irrelevant", "not relevant", "non relevant", "no", "false", "negative", "no match"}
+_MAX_LABELS_SHOWN = 4
+"""Maximum number of labels in a message."""
 
 
 def relevant_label(labels: Mapping[int, str]) -> int | None:
@@ -17,8 +21,9 @@ def relevant_label(labels: Mapping[int, str]) -> int | None:
 
 
 def list_labels(labels: Mapping[int, str]) -> str:
-    """Return all labels with their positions, for a message."""
-    return ", ".join(f"{position} {label}" for position, label in sorted(labels.items()))
+    """Return the first labels with their positions, for a message."""
+    shown = [f"{position} {short_line(label)}" for position, label in sorted(labels.items())[:_MAX_LABELS_SHOWN]]
+    return ", ".join(shown if len(shown) == len(labels) else [*shown, "…"])
 
 
 def _normalized(label: str) -> str:

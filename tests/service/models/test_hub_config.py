@@ -59,6 +59,8 @@ def test_pad_id_of_the_padding_in_tokenizer_json(folder: Path) -> None:
         ("config.json", {"pad_token_id": 2**31}, "pad_token_id"),
         ("config.json", {"id2label": 5}, "id2label"),
         ("config.json", {"num_labels": "one"}, "num_labels"),
+        ("config.json", {"num_labels": 2_000_000_000}, "num_labels"),
+        ("config.json", {"num_labels": -1}, "num_labels"),
         ("config.json", {"architectures": 5}, "architectures"),
         ("config.json", {"architectures": [5]}, "architectures"),
         (

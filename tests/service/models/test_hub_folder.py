@@ -148,6 +148,8 @@ async def test_score_of_two_labels_is_the_softmax_of_the_relevant_one(folder: Pa
             "3 labels (0 a, 1 b, 2 c); a cross-encoder has label 0, or labels 0 and 1",
         ),
         ({"id2label": {"1": "a", "2": "b"}}, "2 labels (1 a, 2 b)"),
+        ({"num_labels": 1000}, "1,000 labels (0 LABEL_0, 1 LABEL_1, 2 LABEL_2, 3 LABEL_3, …); a cross-encoder has"),
+        ({"id2label": {"0": "a\nb", "1": "c" * 10**6}}, f"2 labels (0 a b, 1 {'c' * 100}…), and their names"),
         (
             {"architectures": ["BertForTokenClassification"]},
             "is a BertForTokenClassification, which does not score pairs: use a cross-encoder",
