@@ -210,6 +210,11 @@ def check_lower_case(files: HubFiles, tokenizer: Path | None = None) -> None:
         )
 
 
+def token_positions(positions: int, model_type: Any, pad_id: int) -> int:
+    """Return the number of positions that tokens may have, of all positions of a model."""
+    return positions - (pad_id + 1) if model_type in _POSITIONS_AFTER_PAD_ID else positions
+
+
 def token_limit(files: HubFiles) -> int:
     """Return the token limit of the model: the smallest of the limits in the folder's files.
 
@@ -217,8 +222,8 @@ def token_limit(files: HubFiles) -> int:
         BundleInvalid: a field is wrong, or the limit is below 8 tokens.
     """
     positions = files.config.max_position_embeddings
-    if positions and files.config.model_type in _POSITIONS_AFTER_PAD_ID:
-        positions -= pad_id(files) + 1
+    if positions:
+        positions = token_positions(positions, files.config.model_type, pad_id(files))
     stated = (files.tokenizer_config.model_max_length, files.transformer_config.max_seq_length)
     limits = [limit for limit in stated if limit and limit <= MAX_TOKENS]
     if positions is not None or not limits:

@@ -125,6 +125,18 @@ def test_more_tokens_than_positions_are_rejected(folder: Path) -> None:
     _edit(folder, _without_own_digest)
     _edit(folder, lambda value: value.update(max_tokens=33))
     assert (
-        "has max_tokens 33, but the model has 32 positions (max_position_embeddings in config.json): set it to at"
-        in (_rejection(folder))
-    )
+        "has max_tokens 33, but the model has 32 positions for tokens (max_position_embeddings in config.json is 32): "
+        "set it to at most 32"
+    ) in _rejection(folder)
+
+
+@pytest.mark.parametrize(("positions", "accepted"), [(33, True), (32, False)])
+def test_positions_up_to_the_padding_token_are_not_used(folder: Path, positions: int, accepted: bool) -> None:
+    """By RoBERTa and similar models. The bundle has 32 tokens, and the padding token 0."""
+    config = {"max_position_embeddings": positions, "model_type": "roberta"}
+    (folder / "config.json").write_text(json.dumps(config))
+    write_manifest(folder, read_manifest(folder))
+    if accepted:
+        assert open_bundle(folder).manifest.max_tokens == 32
+    else:
+        assert "has max_tokens 32, but the model has 31 positions for tokens" in _rejection(folder)
