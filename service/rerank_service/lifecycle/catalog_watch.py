@@ -20,6 +20,7 @@ from rerank_service.errors import OperatorError
 from rerank_service.file_version import FileVersion, file_version
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.model_manager import ModelManager
+from rerank_service.models.bundle import hub_files
 from rerank_service.models.catalog.entry import ModelEntry
 
 INTERVAL = 1.0
@@ -159,10 +160,22 @@ def _identity(folder: Path) -> FileVersion:
 
 
 def _versions(folder: Path) -> Versions:
-    """Return the versions of all files of a model: those in its folder and in the folders there."""
-    base = folder if os.path.isdir(folder) else folder.parent  # noqa: PTH112 - a model may be a graph in a hub folder
-    children = [child for each in _children(base) for child in (each, *_children(each))]
-    return {str(child): file_version(child) for child in children}
+    """Return the versions of all files of a model: those in its folder and in the folders there.
+
+    For a graph of a hub folder, they are those of the hub folder.
+    """
+    if os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises without permission
+        files = [child for each in _children(folder) for child in (each, *_children(each))]
+    else:
+        files = _files_around(folder)
+    return {str(file): file_version(file) for file in files}
+
+
+def _files_around(graph: Path) -> list[Path]:
+    try:
+        return sorted(hub_files(graph))
+    except OSError:
+        return []
 
 
 def _children(folder: Path) -> list[Path]:

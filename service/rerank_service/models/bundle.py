@@ -28,7 +28,7 @@ from rerank_service.file_version import FileVersion, file_version
 from rerank_service.models.decoders import is_decoder
 from rerank_service.models.files import AGAIN, CONFIG, MANIFEST, REPORT, TOKENIZER, read_json, validate
 from rerank_service.models.hub_config import HubFiles, token_positions
-from rerank_service.models.hub_folder import read_hub_folder
+from rerank_service.models.hub_folder import folder_of_graph, read_hub_folder
 from rerank_service.models.hub_graph import complete_manifest
 from rerank_service.models.manifest import Manifest
 from rerank_service.models.manifest_file import read_manifest, write_manifest_file
@@ -128,7 +128,7 @@ def _open(folder: Path) -> Bundle:
         _check_template(bundle)
         _check_token_limit(bundle)
     else:
-        versions = _versions(_hub_files(folder))
+        versions = _versions(hub_files(folder))
         hub_folder = read_hub_folder(folder)
         manifest = validate(Manifest, complete_manifest(hub_folder), hub_folder.folder)
         bundle = Bundle(hub_folder.folder, manifest, versions)
@@ -160,10 +160,13 @@ def _version(path: Path) -> FileVersion:
     return None if version is None else version[:4]
 
 
-def _hub_files(path: Path) -> Iterator[Path]:
-    """Yield the files that may belong to a hub folder: those in it, and in the folders of its graphs."""
-    base = path if path.is_dir() else path.parent
-    for folder in (base, base / "onnx", *(() if base is path else (base.parent,))):
+def hub_files(path: Path) -> Iterator[Path]:
+    """Yield the files that may belong to a hub folder: those in it, and in the folders of its graphs.
+
+    `path` is the folder, or a graph in it.
+    """
+    base, places = (path, ()) if path.is_dir() else (folder_of_graph(path), (path.absolute().parent,))
+    for folder in dict.fromkeys((base, base / "onnx", *places)):
         yield from (each for each in folder.glob("*") if each.is_file() and not is_ignored(each.name))
 
 

@@ -92,11 +92,16 @@ def _source(folder: Path) -> str:
 
 def _around(graph: Path) -> tuple[Path, Path]:
     """Return the model folder of a graph, and the graph's path in it."""
-    parent = graph.absolute().parent  # not resolved: in the hub's cache, graphs are links into another folder
-    folder = parent if (parent / CONFIG).exists() else parent.parent
+    folder = folder_of_graph(graph)
     if (folder / MANIFEST).exists():
         raise BundleInvalid(f"{graph} is part of a bundle: set --model to its folder, {folder}")
-    return folder, parent / graph.name
+    return folder, graph.absolute()
+
+
+def folder_of_graph(graph: Path) -> Path:
+    """Return the folder of the model that a graph belongs to: its own with a config.json, else the one above it."""
+    parent = graph.absolute().parent  # not resolved: in the hub's cache, graphs are links into another folder
+    return parent if (parent / CONFIG).exists() else parent.parent
 
 
 def _graph(folder: Path) -> Path:

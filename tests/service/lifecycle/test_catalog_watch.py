@@ -5,12 +5,14 @@ import os
 from functools import partial
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from rerank_service.lifecycle.catalog_watch import CatalogWatch, read_and_look
 from rerank_service.models.bundle import write_manifest
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.catalog.reading import read_catalog
+from support.hub_folder import write_hub_folder
 from support.managed import FakeStore, managed
 from support.small import write_small_model
 
@@ -131,6 +133,27 @@ async def test_a_folder_of_bundles_and_a_link(store: FakeStore, tmp_path: Path) 
         await _settle(watch)
         assert list(server.states()) == ["two"]
         assert server.registry.find("").name == "two"
+
+
+@pytest.mark.parametrize("graph", ["onnx/model.onnx", "model.onnx"])
+async def test_a_new_version_around_a_graph(store: FakeStore, tmp_path: Path, graph: str) -> None:
+    """Tokenizer and config.json may be in the folder above the graph. Other files above the model do not count."""
+    folder = write_hub_folder(tmp_path / "hub")
+    (folder / "onnx").mkdir()
+    (folder / "model.onnx").rename(folder / graph)
+    path = tmp_path / "models.yaml"
+    path.write_text(f"- {{bundle: hub/{graph}, name: a}}\n")
+    entries, seen = read_and_look(partial(read_catalog, path), path)
+    async with managed(store, *entries) as server:
+        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+        (tmp_path / "server.log").write_text("started\n")
+        await _settle(watch)
+        assert store.loads == ["model.onnx"]
+        for version, name in enumerate(("tokenizer.json", "config.json", graph), start=2):
+            store.versions["model.onnx"] = version
+            os.utime(folder / name, ns=(version, version))
+            await _settle(watch)
+            assert await server.rank("a") == version
 
 
 async def test_a_bundle_that_arrives_after_its_entry(store: FakeStore, tmp_path: Path) -> None:
