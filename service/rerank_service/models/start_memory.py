@@ -42,10 +42,13 @@ def check_memory(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[Me
 def may_exceed(bundle: Bundle, engine: Engine, lanes: int, limits: Sequence[MemoryLimit]) -> bool:
     """Return True if a model may exceed the memory that a limit leaves, by an estimate that is an upper bound.
 
-    The graph is not read: the import of onnx takes as long as the start of a small model.
+    The graph is read only if all files beside it might not fit: the import of onnx takes as long as the start of a
+    small model.
     """
     left = min((limit.left for limit in limits), default=None)
-    return left is not None and estimated_bytes(bundle, engine, lanes, _file_bytes(bundle)) > left
+    if left is None or estimated_bytes(bundle, engine, lanes, _file_bytes(bundle)) <= left:
+        return False
+    return estimated_bytes(bundle, engine, lanes) > left
 
 
 def _refusal(bundle: Bundle, engine: Engine, lanes: int, weights: int, limit: MemoryLimit, held: int) -> str:

@@ -9,12 +9,13 @@ from structlog.testing import capture_logs
 from rerank_service.engine.cgroup_limits import memory_limits
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.errors import MemoryTooSmall
-from rerank_service.models.bundle import Bundle
+from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
-from rerank_service.models.start_memory import check_memory
+from rerank_service.models.start_memory import check_memory, may_exceed
 from support.cgroup_tree import CgroupTree
+from support.hub_folder import write_hub_folder
 
 MB = 10**6
 WARNING = ("memory may be too small", "cpu fp32")
@@ -94,3 +95,14 @@ def test_engine_with_unknown_need_is_not_refused(engine: Engine, starter: Bundle
     with capture_logs() as logged:
         check_memory(starter, engine, 1, memory_limits(tree.system))
     assert [line["event"] for line in logged] == ["memory may be too small"]
+
+
+def test_files_that_the_model_does_not_use_do_not_count(tmp_path: Path) -> None:
+    """A hub folder may have the graph in several precisions. No loaded model is unloaded for their bytes."""
+    folder = write_hub_folder(tmp_path / "hub")
+    with (folder / "model_fp16.onnx").open("wb") as other:
+        other.truncate(4_000 * MB)
+    bundle = open_bundle(folder)
+    limits = memory_limits(_tree(tmp_path, max=str(1_000 * MB)).system)
+    assert not may_exceed(bundle, CPU_FP32, 1, limits)
+    assert may_exceed(bundle, CPU_FP32, 100, limits)
