@@ -10,12 +10,15 @@ from rerank_service.engine.runtime import Graph
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle, file_digest
 from rerank_service.models.variants.cache import Cache, key
-from rerank_service.models.variants.external_weights import load_with_weights
+from rerank_service.models.variants.external_weights import all_weights, load_with_weights
 from rerank_service.models.variants.recipes import FP16, FP16_PACKED, INT8_COMPRESSED, INT8_ROWS, recipe
 from rerank_service.models.variants.weight_check import graph_files
 
 if TYPE_CHECKING:
     import onnx
+
+_MAX_WEIGHTS_IN_MEMORY = 2**31 - 2**26
+"""Maximum bytes of the weights of a graph that is not in a file: protobuf's limit is 2 GiB, and the nodes need some."""
 
 
 def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
@@ -27,7 +30,7 @@ def graph_for(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
     name = recipe(engine)
     if not name:
         return bundle.graph
-    return bundle.variant(engine) or _derived(bundle, name, cache)
+    return bundle.variant(engine) or _derived(bundle, engine, cache)
 
 
 def identity(bundle: Bundle) -> str:
@@ -42,7 +45,8 @@ def identity(bundle: Bundle) -> str:
     return key(bundle.manifest.logits_digest, *(f"{path.name} {file_digest(path)}" for path in files))
 
 
-def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:
+def _derived(bundle: Bundle, engine: Engine, cache: Cache) -> Graph:
+    name = recipe(engine)
     rewrite = _REWRITES[name](bundle)
 
     def write(path: Path) -> None:
@@ -50,7 +54,22 @@ def _derived(bundle: Bundle, name: str, cache: Cache) -> Graph:
         bundle.check_unchanged()  # else the cache would keep the weights of another model
 
     cached = cache.graph(key(identity(bundle), name), write)
-    return cached or _rewritten(bundle, rewrite).SerializeToString()
+    return cached or _serialized(_rewritten(bundle, rewrite), engine)
+
+
+def _serialized(model: "onnx.ModelProto", engine: Engine) -> bytes:
+    """Return the bytes of a graph with its weights, for which no file could be written.
+
+    Raises:
+        BundleInvalid: there are more than protobuf allows.
+    """
+    if sum(len(tensor.raw_data) for tensor in all_weights(model.graph)) > _MAX_WEIGHTS_IN_MEMORY:
+        raise BundleInvalid(
+            f"the graph for {engine} has more than 2 GiB and needs a cache that can be written: set RERANK_CACHE, or "
+            "export the graph with `rerank export --precisions`"
+        ) from OSError("the cache cannot be written")  # a later start may write it, so no tuning remembers the error
+    serialized: bytes = model.SerializeToString()
+    return serialized
 
 
 Rewrite = Callable[["onnx.ModelProto"], int]

@@ -11,6 +11,8 @@ from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
+from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded
+from rerank_service.models.variants import derive
 from rerank_service.models.variants.cache import Cache, key
 from rerank_service.models.variants.derive import graph_for
 from support.broken_process import small_files
@@ -98,6 +100,19 @@ def test_unwritable_cache_is_not_an_error(tmp_path: Path, starter: Bundle) -> No
     assert CrossEncoder(graph, INT8).engine == INT8
     assert not cache.store_tuning("a", {"some": "thing"})
     assert cache.tuning("a") is None
+
+
+def test_large_graph_without_a_cache_is_an_error(
+    tmp_path: Path, starter: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """protobuf rejects 2 GiB. A later tuning tries it again, because the cache may be written then."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(derive, "_MAX_WEIGHTS_IN_MEMORY", 2**20)
+    loader = EngineLoader(starter, Cache(tmp_path / "file" / "cache"), lanes=1, memory_check=lambda _: None)
+    with pytest.raises(EngineNotLoaded, match="the graph for cpu int8 has more than 2 GiB and needs a cache") as caught:
+        loader.score_of(INT8)
+    assert isinstance(caught.value.__cause__, BundleInvalid)
+    assert caught.value.skipped.transient
 
 
 def test_derived_graph_is_loaded_from_the_cache(tmp_path: Path, starter: Bundle) -> None:
