@@ -14,6 +14,7 @@ from rerank_service.encoding.pair_key import PairKeys
 from rerank_service.encoding.preparer import Preparer, check_chars
 from rerank_service.encoding.reading_plan import ReadingPlan, reading_plan
 from rerank_service.encoding.sentence_pairs import prepare_sentences
+from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.live_highlights import LiveHighlights
 from rerank_service.live_request import LiveRequest, OnScores
 from rerank_service.long_work import in_thread
@@ -75,14 +76,14 @@ class Reranker:
         self._check(request, len(documents))
         async with self._model(request, caller).use(deadline) as model:
             plan = self._plan(request, model)
-            estimate_tokens = model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
-            sent, tokens, highlight_tokens = await in_thread(
+            estimate_tokens = self._estimate(request, plan, model)
+            size = await in_thread(
                 partial(sized, documents, reader, request, estimate_tokens), items(documents, reader)
             )
-            speed = model.scheduler.tokens_per_second(min(tokens / len(sent), model.tokenizer.max_tokens))
+            tokens, speed = size.tokens + size.highlight_tokens, model.scheduler.tokens_per_second(size.pair_tokens)
             with (
-                caller.quota.charge(tokens + highlight_tokens) as charge,
-                self._admit(model, len(sent), tokens + highlight_tokens, deadline, speed, caller.weight) as ticket,
+                caller.quota.charge(tokens) as charge,
+                self._admit(model, len(documents), tokens, deadline, speed, caller.weight) as ticket,
             ):
                 live = LiveRequest(
                     request=request,
@@ -93,12 +94,12 @@ class Reranker:
                     charge=charge,
                     weight=caller.weight,
                     estimate_tokens=estimate_tokens,
-                    highlight_tokens=highlight_tokens,
+                    highlight_tokens=size.highlight_tokens,
                     max_windows=self.limits.max_windows,
                     on_work=on_work,
                 )
                 async with deadline.enforced():
-                    return await self._rank(live, once(sent))
+                    return await self._rank(live, once(size.sent))
 
     async def rerank_stream(
         self,
@@ -128,7 +129,8 @@ class Reranker:
         self._check(request, None)
         due = deadline if cutoff is None else Deadline(math.inf)
         async with self._model(request, caller).use(deadline) as model:
-            speed = model.scheduler.tokens_per_second(model.tokenizer.max_tokens)
+            plan = self._plan(request, model)
+            speed = model.scheduler.tokens_per_second(self._estimate(request, plan, model).longest_pair())
             with (
                 caller.quota.charge_stream() as charge,
                 self._admit(model, 0, 0.0, due, speed, caller.weight) as ticket,
@@ -137,7 +139,7 @@ class Reranker:
                     request=request,
                     model=model,
                     reader=reader,
-                    plan=self._plan(request, model),
+                    plan=plan,
                     ticket=ticket,
                     charge=charge,
                     weight=caller.weight,
@@ -238,6 +240,9 @@ class Reranker:
     def _plan(self, request: RerankRequest, model: ServedModel) -> ReadingPlan:
         tokenizer = model.tokenizer
         return reading_plan(request, self.limits, max_tokens=tokenizer.max_tokens, template=tokenizer.template_tokens)
+
+    def _estimate(self, request: RerankRequest, plan: ReadingPlan, model: ServedModel) -> TokenEstimate:
+        return model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
 
     async def _blocking(self, model: ServedModel, call: Callable[[], T]) -> T:
         def work() -> T:

@@ -1,6 +1,7 @@
 """Documents of one request as they arrive: count them, note their lengths, split them into parts."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -41,12 +42,30 @@ def with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
     return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw)) for raw in documents]
 
 
-def sized(
-    documents: Sequence[Any], reader: Reader, request: RerankRequest, estimate: TokenEstimate
-) -> tuple[list[SentDocument], float, float]:
-    """Return documents with their lengths, the estimated tokens of all of them, and those of their highlights."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedDocuments:
+    """Documents with their lengths and their estimated tokens."""
+
+    sent: list[SentDocument]
+    tokens: float
+    """Estimated tokens of all pairs of the documents."""
+    highlight_tokens: float
+    """Estimated tokens of the sentences to highlight."""
+    pair_tokens: float
+    """Estimated tokens of an average document, and at most those of the longest pair: the other tokens of a document
+    are in other windows."""
+
+
+def sized(documents: Sequence[Any], reader: Reader, request: RerankRequest, estimate: TokenEstimate) -> SizedDocuments:
+    """Return documents with their lengths and their estimated tokens."""
     sent = with_chars(documents, reader)
-    return sent, estimate.total(sent), estimate.highlights(request, sent)
+    tokens = estimate.total(sent)
+    return SizedDocuments(
+        sent=sent,
+        tokens=tokens,
+        highlight_tokens=estimate.highlights(request, sent),
+        pair_tokens=min(tokens / len(sent), estimate.longest_pair(sent)),
+    )
 
 
 async def once(documents: Sequence[SentDocument]) -> AsyncIterator[Sequence[SentDocument]]:

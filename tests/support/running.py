@@ -38,6 +38,7 @@ from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch
+from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.scheduler import Scheduler
@@ -204,9 +205,10 @@ async def running(
     max_live_documents: int = 100_000,
     max_live_tokens: float = math.inf,
     scores: ScoreCache | None = None,
+    cost: CostModel | None = None,
 ) -> AsyncIterator[Running]:
     """Load a bundle, and run its lanes during the block."""
-    model, score = build_held(bundle, limits=batch_limits(), lanes=lanes, scores=scores)
+    model, score = build_held(bundle, limits=batch_limits(), lanes=lanes, scores=scores, cost=cost)
     registry = Registry()
     registry.add(model)
     clock = asyncio.get_running_loop().time

@@ -64,6 +64,12 @@ class TokenEstimate:
         fixed = self._fixed if query_chars is None else self._fixed_for(query_chars)
         return self.plan.pair_tokens(self.tokens_per_char * chars, fixed) if fixed else 0.0
 
+    def longest_pair(self, documents: Iterable[Measured] = ()) -> float:
+        """Return the maximum tokens of one pair: of the request's query, or of a document's own query."""
+        own = max((document.query_chars for document in documents if document.query_chars is not None), default=0)
+        fixed = max(self._fixed, self._fixed_for(own) if own else 0.0)
+        return fixed + self.plan.short_tokens(fixed) if fixed else self.plan.pair.tokens
+
     def highlights(self, request: RerankRequest, documents: Sequence[SentDocument]) -> float:
         """Return the estimated tokens of the sentences to highlight: those of as many average documents as the request
         has results."""

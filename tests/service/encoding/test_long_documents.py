@@ -15,6 +15,7 @@ from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong, WindowScore
 from rerank_service.ranking.results import RankedDocument
+from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.score_cache import ScoreCache
 from support.limits import request_limits
@@ -204,6 +205,39 @@ async def test_admission_counts_the_tokens_of_all_windows(small_model: Bundle) -
         assert len(await first) == 1
         assert len(await second) == 5
         assert core.idle()
+
+
+class _KnownCost(CostModel):
+    """The cost of attention alone, which does not learn: a pass of 32 tokens takes 0.01 s, one of 2,000 takes 49 s."""
+
+    def __init__(self) -> None:
+        super().__init__((0.0, 0.0, 12.2))
+
+    def observe(self, rows: int, length: int, seconds: float) -> None:
+        """Ignore the batches that run."""
+
+
+async def test_admission_forecasts_the_speed_of_windows(small_model: Bundle) -> None:
+    """No pass is longer than a window, however long the document and the limit of the model are. A stream has the same
+    speed."""
+    long = Bundle(small_model.folder, small_model.manifest.model_copy(update={"max_tokens": 8192}))
+    text = " ".join(["1"] * 4_000)
+
+    async def chunks() -> AsyncIterator[Sequence[Document]]:
+        yield [Document(text)]
+
+    async with running(long, limits=request_limits(window_tokens=25), cost=_KnownCost()) as core:
+        core.score.hold()
+        first = asyncio.create_task(_rank(core, "1"))
+        await core.score.started()
+        second = asyncio.create_task(core.rank("0", text, seconds=20))
+        third = asyncio.create_task(core.rank_stream(RerankRequest(query="0"), chunks()))
+        while core.model.scheduler.waiting < 300:
+            assert not second.done()
+            await asyncio.sleep(0)
+        assert core.admission.backlog_seconds < 10
+        core.score.release()
+        assert [len(ranking) for ranking in await asyncio.gather(first, second, third)] == [1, 1, 1]
 
 
 _SUBJECTS = ("The harbour", "A bakery", "The school", "One of the mills", "The old bridge", "A chapel", "The market")

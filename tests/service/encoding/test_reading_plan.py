@@ -105,6 +105,28 @@ def test_estimate_uses_the_own_query_of_a_pair(own: int) -> None:
         assert tokenizer.token_estimate(query, plan)(len(text), chars) == expected
 
 
+@pytest.mark.parametrize(
+    ("query", "limits", "options", "expected"),
+    [
+        ("q", {}, {}, 8_192),
+        ("q", {"window_tokens": 25}, {}, 4 + 1 + 25),
+        ("q", {"window_tokens": 25}, {"too_long": TooLong.CUT}, 8_192),
+        ("q", {"window_tokens": 25}, {"max_tokens_per_doc": 10}, 4 + 1 + 10),
+        ("q" * 800, {"window_tokens": 25}, {}, 4 + 100 + 25),
+    ],
+)
+def test_longest_pair_has_one_window(
+    query: str, limits: dict[str, Any], options: dict[str, Any], expected: float
+) -> None:
+    """With the longest of the queries: that of the request, or a document's own."""
+    tokenizer = _tokenizer(8_192, _KnownRate())
+    plan = reading_plan(RerankRequest(query=query, **options), request_limits(**limits), max_tokens=8_192, template=4)
+    estimate = tokenizer.token_estimate(query, plan)
+    assert estimate.longest_pair() == expected
+    own = [SentDocument("", 1, chars) for chars in (None, 8, 1_600, 80)]
+    assert estimate.longest_pair(own) == min(expected - max(1, len(query) / 8) + 200, 8_192)
+
+
 @pytest.mark.parametrize("more", [18, 20, 25, 28, 500])
 def test_document_keeps_a_quarter_of_the_window_beside_a_long_query(more: int) -> None:
     """A query of 498 to 980 tokens in a window of 512, which left a document of 330 tokens a few words per window."""
