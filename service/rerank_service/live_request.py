@@ -1,5 +1,6 @@
 """The state of one request while it is scored."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class LiveRequest:
     max_windows: int | None = None
     """Maximum number of windows beyond the first window of each document. None: no limit."""
     max_kept_bytes: int | None = None
-    """Maximum memory of documents to return, in bytes. None: no limit."""
+    """Maximum memory of scored documents to return, in bytes, and of those in progress. None: no limit."""
     on_scores: OnScores | None = None
     cutoff: Cutoff | None = None
     """The cutoff of a request that accepts a partial ranking."""
@@ -62,6 +63,8 @@ class LiveRequest:
     board: Scoreboard = field(init=False)
     meter: UsageMeter = field(init=False)
     _duplicates: Duplicates = field(init=False, default_factory=Duplicates)
+    _recorded: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    """Set when logits are recorded."""
     _submissions: list[Submission] = field(init=False, default_factory=list)
     """Its pairs: those of the documents, then those of the sentences to highlight."""
 
@@ -81,6 +84,12 @@ class LiveRequest:
         """Let a stream wait until its key has tokens again. Other requests took theirs when they were accepted."""
         if self.estimate_tokens is None:
             await self.charge.paid()
+
+    async def memory_free(self) -> None:
+        """Wait while the documents in progress exceed `max_kept_bytes`."""
+        while self.max_kept_bytes is not None and self.board.unscored_bytes > self.max_kept_bytes:
+            self._recorded.clear()
+            await self._recorded.wait()
 
     def add_documents(self, prepared: Sequence[PreparedDocument], submission: Submission) -> list[KeyedPair]:
         """Put documents on the board, deliver the logits that are already known, and correct the ticket. Return the
@@ -161,6 +170,7 @@ class LiveRequest:
                 for duplicate in self._duplicates.pop_waiting(index):
                     self.board.copy_score(duplicate, index)
                     finished.append(duplicate)
+        self._recorded.set()
         if self.on_scores is not None and finished and not self._submissions[-1].has_ended_early:
             await self.on_scores(self.board.results(finished))
 

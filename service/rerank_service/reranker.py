@@ -199,6 +199,7 @@ class Reranker:
             live.receive(len(sent))
             for part in parts(sent, self.limits):
                 await live.paid()
+                await live.memory_free()
                 with live.meter.tokenizing():
                     prepared = await self._blocking(live.model, partial(live.preparer.prepare, part, len(live.board)))
                 await submission.add(live.add_documents(prepared, submission))

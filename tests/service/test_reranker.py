@@ -324,6 +324,61 @@ async def test_stream_is_read_only_while_there_is_room(small_model: Bundle) -> N
         assert core.idle()
 
 
+@pytest.mark.parametrize("options", [{"return_documents": True}, {"highlights": 1}])
+async def test_stream_is_read_only_while_there_is_memory(small_model: Bundle, options: dict[str, Any]) -> None:
+    """Documents in progress may be outside the `top_n`, so they are no error. A single one may exceed the limit."""
+    chunks_read = 0
+    long = " ".join(["1"] * 20)  # 39 bytes
+
+    async def chunks() -> AsyncIterator[Sequence[Document]]:
+        nonlocal chunks_read
+        for number in range(10):
+            chunks_read += 1
+            text = f"{long} {number}"
+            yield [Document(text, original=text, size=0 if "highlights" in options else len(text))]
+
+    async with running(small_model, limits=request_limits(max_kept_bytes=100)) as core:
+        core.score.hold()
+        request = RerankRequest(query="0", top_n=1, **options)
+        task = asyncio.create_task(core.rank_stream(request, chunks()))
+        await core.score.started()
+        while chunks_read < 4 and not task.done():
+            await asyncio.sleep(0)
+        for _ in range(100):  # turns of the event loop, in which an unlimited reader would read on
+            await asyncio.sleep(0)
+        assert chunks_read == 4  # three exceed the memory, the fourth waits
+        core.score.release()
+        assert [result.index for result in await task] == [9]
+        assert core.idle()
+
+
+async def test_stream_is_rejected_for_the_memory_of_its_ranking(small_model: Bundle) -> None:
+    """One document that exceeds the limit does not wait for itself. It is no error after a better one."""
+
+    async def ranked(*texts: str) -> list[int]:
+        scored = asyncio.Event()
+
+        async def chunks() -> AsyncIterator[Sequence[Document]]:
+            for text in texts:
+                yield [Document(text, original=text, size=len(text))]
+                await scored.wait()
+                scored.clear()
+
+        async def on_scores(_: object) -> None:
+            scored.set()
+
+        request = RerankRequest(query="0", top_n=1, return_documents=True)
+        return [result.index for result in await core.rank_stream(request, chunks(), on_scores)]
+
+    long = " ".join(["1"] * 20)
+    async with running(small_model, limits=request_limits(max_kept_bytes=10)) as core:
+        with pytest.raises(TooLarge, match="return_documents would keep more than 10 bytes") as caught:
+            await ranked(long, "1", "2")
+        assert caught.value.field == "return_documents"
+        assert await ranked("90", long, "2") == [0]
+        assert core.idle()
+
+
 async def test_stream_beyond_its_limit_is_rejected(small_model: Bundle) -> None:
     """The limit of streams is higher than that of unary requests."""
     limits = request_limits(max_documents=2, max_stream_documents=5)

@@ -24,7 +24,8 @@ class RequestLimits:
     max_document_chars: int
     """Maximum length of a document, in characters."""
     max_kept_bytes: int = 32 * 1024 * 1024
-    """Maximum memory, in bytes, of the documents that a stream with `return_documents` keeps for its ranking."""
+    """Maximum memory, in bytes, of the documents that a stream with `return_documents` keeps for its ranking. As many
+    bytes may be in progress: the stream is read further when there is room."""
     room: int = 2_048
     """Maximum number of pairs of a request in progress. A stream is read further when there is room."""
     part_documents: int = 256

@@ -58,7 +58,7 @@ class Scoreboard:
     """The documents of one request with their scores.
 
     Of each document it keeps id and score. It keeps the document itself only while that can still be among the `top_n`
-    documents to return, and at most `max_kept_bytes` of all documents.
+    documents to return. The documents that are scored and kept have at most `max_kept_bytes`.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Scoreboard:
         *,
         max_kept_bytes: int | None = None,
     ) -> None:
-        """`max_kept_bytes` is the maximum memory of documents to return, in bytes. None: no limit.
+        """`max_kept_bytes` is the maximum memory of scored documents to return, in bytes. None: no limit.
 
         Raises:
             InvalidRequest: the request needs a calibration that the model does not have.
@@ -82,7 +82,10 @@ class Scoreboard:
         self.score_type: ScoreType = score_meaning(activation, request.score_type, calibration)
         """Meaning of the relevance scores: raw, sigmoid or calibrated."""
         self._max_kept_bytes = max_kept_bytes
-        self._kept_bytes = 0
+        self._ranked_bytes = 0
+        """Memory of the documents to return that are scored, in bytes."""
+        self.unscored_bytes = 0
+        """Memory of the documents that may be returned and are not scored yet, in bytes."""
         self._logits = array("f")
         """Logit of each document; NaN while it has none."""
         self._truncated = bytearray()
@@ -110,9 +113,6 @@ class Scoreboard:
 
         `spans` are its windows, if it has several. A `duplicate` gets the score of an earlier document, so its windows
         are not scored.
-
-        Raises:
-            TooLarge: the documents to return exceed `max_kept_bytes`.
         """
         index = len(self._logits)
         self._logits.append(math.nan)
@@ -124,20 +124,10 @@ class Scoreboard:
         if document.id is not None:
             self._ids[index] = document.id
         if self._request.return_documents or self._request.highlights:
-            self._keep(index, document)
+            self._documents[index] = document
+            self.unscored_bytes += self._size(document)
             if spans:
                 self._scored_parts[index] = spans[0][0], spans[-1][1]
-
-    def _keep(self, index: int, document: Document) -> None:
-        self._documents[index] = document
-        self._kept_bytes += self._size(document)
-        if self._max_kept_bytes is not None and self._kept_bytes > self._max_kept_bytes:
-            field = "return_documents" if self._request.return_documents else "highlights"
-            raise TooLarge(
-                f"{field} would keep more than {counted(self._max_kept_bytes, 'byte')} of documents: "
-                f"set a smaller top_n, or leave {field} out",
-                field=field,
-            )
 
     def _size(self, document: Document) -> int:
         """Return the approximate memory of a kept document, in bytes."""
@@ -148,6 +138,7 @@ class Scoreboard:
 
         Raises:
             InferenceFailed: the logit is not finite.
+            TooLarge: the documents to return exceed `max_kept_bytes`.
         """
         if not math.isfinite(logit):
             raise InferenceFailed(f"the model returned {logit} for documents[{index}]")
@@ -161,7 +152,11 @@ class Scoreboard:
             del self._unfinished[index]
         self._logits[index] = logit
         if index in self._documents:
+            size = self._size(self._documents[index])
+            self.unscored_bytes -= size
+            self._ranked_bytes += size
             self._keep_best(index, self._logits[index])
+            self._check_ranked_bytes()
         return True
 
     def copy_score(self, duplicate: int, original: int) -> None:
@@ -185,8 +180,17 @@ class Scoreboard:
                 self._drop(-heapq.heappop(self._best)[1])
 
     def _drop(self, index: int) -> None:
-        self._kept_bytes -= self._size(self._documents.pop(index))
+        self._ranked_bytes -= self._size(self._documents.pop(index))
         self._scored_parts.pop(index, None)
+
+    def _check_ranked_bytes(self) -> None:
+        if self._max_kept_bytes is not None and self._ranked_bytes > self._max_kept_bytes:
+            field = "return_documents" if self._request.return_documents else "highlights"
+            raise TooLarge(
+                f"{field} would keep more than {counted(self._max_kept_bytes, 'byte')} of documents: "
+                f"set a smaller top_n, or leave {field} out",
+                field=field,
+            )
 
     def logit(self, index: int) -> float | None:
         """Return the logit of a document; None while it has none."""
@@ -259,5 +263,5 @@ class Scoreboard:
         """Return the approximate size of the response to a request with that many documents, in bytes."""
         results = received if self._request.top_n is None else min(received, self._request.top_n)
         highlights = min(self._request.highlights or 0, MAX_SENTENCES)
-        documents = self._kept_bytes if self._request.return_documents else 0
+        documents = self.unscored_bytes + self._ranked_bytes if self._request.return_documents else 0
         return results * (_RESULT_BYTES + highlights * _HIGHLIGHT_BYTES) + documents

@@ -94,5 +94,6 @@ def test_scoreboard_has_the_texts_and_highlights_of_results() -> None:
 def test_texts_beyond_the_limit_are_an_error() -> None:
     """The error names the field that keeps them."""
     board = Scoreboard(_request(), Activation.IDENTITY, max_kept_bytes=5)
+    board.add(Document("six characters"), truncated=False)
     with pytest.raises(TooLarge, match="highlights would keep more than 5 bytes"):
-        board.add(Document("six characters"), truncated=False)
+        board.record(0, 0.0)

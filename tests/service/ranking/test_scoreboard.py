@@ -98,9 +98,25 @@ def test_incomplete_board_ranks_scored_documents(logits: list[float | None], unr
 def test_memory_of_kept_documents_is_limited() -> None:
     """A stream that wants all its documents back cannot fill the memory."""
     board = Scoreboard(RerankRequest(query="q", return_documents=True), Activation.SIGMOID, max_kept_bytes=10)
-    board.add(Document("text", size=8), truncated=False)
+    for size in (8, 2, 3):
+        board.add(Document("text", size=size), truncated=False)
+    board.record(1, 0.0)
+    board.record(0, 0.0)
     with pytest.raises(TooLarge, match="top_n"):
-        board.add(Document("text", size=3), truncated=False)
+        board.record(2, 0.0)
+
+
+def test_memory_of_unscored_documents_is_separate() -> None:
+    """They may be outside the `top_n`. Two documents of 8 bytes are never in the ranking at once."""
+    request = RerankRequest(query="q", return_documents=True, top_n=1)
+    board = Scoreboard(request, Activation.SIGMOID, max_kept_bytes=10)
+    for _ in range(3):
+        board.add(Document("text", size=8), truncated=False)
+    assert board.unscored_bytes == 24
+    for index, logit in enumerate((1.0, 2.0, 0.0)):
+        board.record(index, logit)
+    assert board.unscored_bytes == 0
+    assert [result.index for result in board.results(board.order())] == [1]
 
 
 @given(st.permutations(range(5)), st.lists(st.sampled_from([-1.0, 0.5, 2.0]), min_size=5, max_size=5))
