@@ -77,6 +77,10 @@ class LiveRequest:
     def receive(self, documents: int) -> None:
         """Count documents that arrived."""
         self.received += documents
+        self._reserve_time()
+
+    def _reserve_time(self) -> None:
+        """Set the cutoff early enough for the response with the documents that are scored by now."""
         if self.cutoff is not None:
             self.cutoff.reserve_for(self.board.response_bytes(self.received))
 
@@ -171,6 +175,7 @@ class LiveRequest:
                     self.board.copy_score(duplicate, index)
                     finished.append(duplicate)
         self._recorded.set()
+        self._reserve_time()
         if self.on_scores is not None and finished and not self._submissions[-1].has_ended_early:
             await self.on_scores(self.board.results(finished))
 
@@ -188,8 +193,7 @@ class LiveRequest:
             ) as submission,
             self.cutoff.arm(submission.end_early) if self.cutoff else nullcontext(),
         ):
-            if self.cutoff is not None:
-                self.cutoff.reserve_for(self.board.response_bytes(self.received))
+            self._reserve_time()
             self._submissions.append(submission)
             yield submission
 

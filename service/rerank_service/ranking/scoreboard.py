@@ -260,8 +260,9 @@ class Scoreboard:
         return Missing(ranges, received)
 
     def response_bytes(self, received: int) -> int:
-        """Return the approximate size of the response to a request with that many documents, in bytes."""
+        """Return the approximate size of the response to a request with that many documents, in bytes. Of the documents
+        to return, those count that are scored."""
         results = received if self._request.top_n is None else min(received, self._request.top_n)
         highlights = min(self._request.highlights or 0, MAX_SENTENCES)
-        documents = self.unscored_bytes + self._ranked_bytes if self._request.return_documents else 0
+        documents = self._ranked_bytes if self._request.return_documents else 0
         return results * (_RESULT_BYTES + highlights * _HIGHLIGHT_BYTES) + documents

@@ -175,13 +175,15 @@ def test_best_window_can_be_copied_before_the_score() -> None:
 
 
 def test_response_bytes_grow_with_results_and_returned_documents() -> None:
-    """Documents that are not returned do not count."""
+    """Documents that are not returned do not count, nor do those without a score: a partial ranking leaves them out."""
     bare = Scoreboard(RerankRequest(query="q"), Activation.SIGMOID)
     assert bare.response_bytes(0) == 0
     assert bare.response_bytes(20) == 2 * bare.response_bytes(10)
     top = Scoreboard(RerankRequest(query="q", top_n=10, return_documents=True), Activation.SIGMOID)
     assert top.response_bytes(20) == bare.response_bytes(10)
     top.add(Document("text", size=1000), truncated=False)
+    assert top.response_bytes(20) == bare.response_bytes(10)
+    top.record(0, 0.0)
     assert top.response_bytes(20) == bare.response_bytes(10) + 1000
 
 

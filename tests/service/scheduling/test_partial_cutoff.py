@@ -277,6 +277,34 @@ def test_reserved_time_grows_with_the_response(seconds: float, answer_bytes: int
     assert reserved_seconds(seconds, answer_bytes) == pytest.approx(expected)
 
 
+async def test_cutoff_leaves_time_for_scored_documents(core: Running) -> None:
+    """Those of the last message, too. A document without a score is not in the response, so it needs no time."""
+    reserved: list[int] = []
+
+    class RecordingCutoff(Cutoff):
+        def reserve_for(self, response_bytes: int) -> None:
+            reserved.append(response_bytes)
+            super().reserve_for(response_bytes)
+
+    async def chunks() -> AsyncIterator[Sequence[Document]]:
+        yield [Document("5", original="5", size=3_000_000)]
+        yield [Document("2", original="2", size=5_000_000)]
+        all_sent.set()
+
+    core.score.hold()
+    all_sent = asyncio.Event()
+    request = RerankRequest(query="0", return_documents=True)
+    cutoff = RecordingCutoff(Deadline.after(1000))
+    stream = asyncio.create_task(core.rank_stream(request, chunks(), cutoff=cutoff))
+    await all_sent.wait()
+    while sum(map(len, core.score.batches)) + core.model.scheduler.waiting < 2:
+        await asyncio.sleep(0)
+    assert max(reserved) < 1_000
+    core.score.release()
+    assert len(await stream) == 2
+    assert max(reserved) > 8_000_000
+
+
 async def test_cutoff_has_a_timer() -> None:
     """It triggers before the deadline, and not after the block for which it was armed."""
     loop, cut = asyncio.get_running_loop(), asyncio.Event()
