@@ -7,7 +7,7 @@ from typing import Any
 
 from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.errors import InvalidRequest, TooLarge
-from rerank_service.long_work import in_thread
+from rerank_service.long_work import MANY_ITEMS, in_thread
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader, SentDocument
 from rerank_service.ranking.limits import RequestLimits
@@ -33,8 +33,14 @@ def check_count(count: int, limit: int) -> None:
 
 
 def items(documents: Sequence[Any], reader: Reader) -> int:
-    """Return the size of the work to note the lengths of documents, for `in_thread`."""
-    return sum(map(reader.items, documents))
+    """Return the size of the work to note the lengths of documents, for `in_thread`: at least `MANY_ITEMS` if it is
+    large. Then, further documents are not looked at."""
+    count = 0
+    for document in documents:
+        if count >= MANY_ITEMS:
+            break
+        count += reader.items(document)
+    return count
 
 
 def with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:

@@ -67,7 +67,7 @@ def _value_chars(value: Any) -> int:
     if isinstance(value, str):
         return len(value)
     try:
-        return len(orjson.dumps(value))
+        return len(orjson.dumps(value).decode())  # orjson writes UTF-8, and a limit counts characters
     except TypeError:  # nested too deeply, which `object_text` rejects, or an integer of more than 64 bits
         return 0
 

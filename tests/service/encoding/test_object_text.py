@@ -109,6 +109,7 @@ def test_json_that_is_not_an_object_is_rejected(text: str | bytes) -> None:
         ({"k" * 3_000: "", "b": ""}, []),
         ({"k" * 3_000: "", "b": None}, []),
         ({"tags": ["a", "b"] * 100, "n": 1.5}, []),
+        ({"names": ["東京都庁舎の展望室", "Третьяковская галерея"] * 20}, []),
     ],
 )
 def test_length_is_that_of_the_text_without_rendering_it(value: dict[str, Any], rank_fields: list[str]) -> None:

@@ -38,7 +38,7 @@ _CUT_SIDES = {
     pb.CUT_SIDE_LEFT: CutSide.LEFT,
 }
 _FIELD_CHARS = 20
-"""About the length of a field in a JSON text."""
+"""About the length of a field in a JSON text or a Struct."""
 _WINDOW_SCORES = {
     pb.WINDOW_SCORE_UNSPECIFIED: WindowScore.BEST,
     pb.WINDOW_SCORE_BEST: WindowScore.BEST,
@@ -87,14 +87,15 @@ class MessageReader(Reader):
         self._keep = request.return_documents
 
     def chars(self, raw: pb.Document) -> int:
-        """Return the length of `text` or `json` in characters, or of `object` in bytes. With `rank_fields`, that of
-        these fields."""
-        if not self._rank_fields or raw.text:
-            return len(raw.text) or len(raw.json) or raw.object.ByteSize()
-        if raw.json:
-            return self._json_chars(raw.json)
+        """Return about the length of the text that is scored, in characters. Values of an object that are not strings
+        count as JSON."""
+        if text := raw.text:
+            return len(text)
+        if text := raw.json:
+            return self._json_chars(text)
         fields = raw.object.fields
-        return sum(fields[name].ByteSize() for name in self._rank_fields if name in fields)
+        ranked = {name: _value(fields[name]) for name in self._rank_fields or fields if name in fields}
+        return object_chars(ranked, self._rank_fields)
 
     def _json_chars(self, text: str) -> int:
         try:
@@ -103,10 +104,10 @@ class MessageReader(Reader):
             return len(text)
 
     def items(self, raw: pb.Document) -> int:
-        """Return the number of fields, or about that of the fields of a JSON text, if they are read."""
-        if not self._rank_fields:
+        """Return 1 for a text, and about the number of fields that are read for an object."""
+        if raw.text:
             return 1
-        return 1 + len(self._rank_fields) + len(raw.json) // _FIELD_CHARS
+        return 1 + len(self._rank_fields) + (len(raw.json) + raw.object.ByteSize()) // _FIELD_CHARS
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document of a message.

@@ -218,6 +218,10 @@ class _SourceReader(JsonReader):
         """Return the length of a document in characters."""
         return super().chars(_unwrapped(raw))
 
+    def items(self, raw: Any) -> int:
+        """Return the number of fields of a JSON document that are looked at."""
+        return super().items(_unwrapped(raw))
+
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document of a source.
 

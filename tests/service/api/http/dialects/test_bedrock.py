@@ -1,10 +1,12 @@
 """Amazon Bedrock's Rerank."""
 
+import threading
 from typing import Any
 
 import pytest
 
 from rerank_service.api.auth import Keys
+from rerank_service.api.http.documents import JsonReader
 from support.http import post
 from support.running import MAX_MESSAGE_BYTES, Running, Served, served
 from support.small import WORDS
@@ -42,6 +44,20 @@ async def test_response_has_bedrocks_form(edges: Served) -> None:
     assert [result["index"] for result in content["results"]] == [1, 2, 0]
     assert all(result.keys() == {"index", "relevanceScore"} for result in content["results"])
     assert response.headers["x-amzn-requestid"] == response.headers["x-request-id"]
+
+
+async def test_wide_document_is_measured_in_a_thread(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its fields is looked at, not only those of the source around it."""
+    threads = list[int]()
+
+    def chars(*_: object) -> int:
+        threads.append(threading.get_ident())
+        return 1
+
+    monkeypatch.setattr(JsonReader, "chars", chars)
+    for document in ({f"k{number}": "1" for number in range(1_000)}, {"text": "1"}):
+        await post(edges, _body(_json(document)), "/rerank")
+    assert [thread == threading.get_ident() for thread in threads] == [False, True]
 
 
 async def test_number_of_results_limits_the_ranking(edges: Served) -> None:
