@@ -183,9 +183,13 @@ class Reranker:
         Return False if the cutoff came first.
         """
         with live.scoring(self.limits) as submission:
-            async with feeding(feed(submission), submission):
-                async for scored in submission:
-                    await record(scored)
+            try:
+                async with feeding(feed(submission), submission):
+                    async for scored in submission:
+                        await record(scored)
+            finally:  # pairs that ran are charged, also if the request failed or was cancelled before they were taken
+                for scored in submission.take_rest():
+                    live.count(scored)
             return submission.is_complete
 
     async def _feed(

@@ -137,6 +137,39 @@ async def test_cancelled_request_is_charged_for_what_ran(core: Running) -> None:
     core.score.release()
 
 
+async def test_scored_pairs_are_charged_although_nobody_took_them(core: Running) -> None:
+    """A slow reader of partial scores cancels its stream. Three pairs of five tokens ran."""
+    caller, begun = _caller(), asyncio.Event()
+
+    async def chunks() -> AsyncIterator[Sequence[Document]]:
+        yield [Document("1")]
+        await begun.wait()
+        yield [Document("2"), Document("3")]
+        await asyncio.Event().wait()
+
+    async def take_slowly(_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stream = asyncio.create_task(
+        core.reranker.rerank_stream(
+            RerankRequest(query="0"),
+            chunks(),
+            reader=DocumentReader(),
+            deadline=Deadline.after(60),
+            deliver=take_slowly,
+            caller=caller,
+            on_scores=take_slowly,
+        )
+    )
+    while core.model.scheduler.work.totals().pairs < 3:
+        await asyncio.sleep(0)
+    await core.rank("0", "4")  # its logit is delivered after those of the stream
+    stream.cancel()
+    await asyncio.wait([stream])
+    assert _left(caller) == TOKENS - 15
+
+
 async def test_stream_without_tokens_waits(core: Running) -> None:
     """It continues when the debt is paid at the rate of the key."""
     caller = Caller("a", quota=Quota(KeyLimits(tokens_per_minute=60_000)))

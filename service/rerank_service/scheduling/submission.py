@@ -150,6 +150,12 @@ class Submission:
         self._scored.append(part)
         self._changed.set()
 
+    def take_rest(self) -> list[Scored]:
+        """Return the parts that the iteration has not taken, and forget them."""
+        rest = list(self._scored)
+        self._scored.clear()
+        return rest
+
     def __aiter__(self) -> "Submission":
         return self
 
