@@ -52,6 +52,11 @@ class Admission:
         """Seconds until all live requests are finished, if no other request arrives."""
         return self._live.remaining_seconds
 
+    @property
+    def _idle(self) -> bool:
+        """True if no live request has work. A stream that waits for documents has none."""
+        return not (self.live_documents or self._live.remaining_tokens)
+
     @contextmanager
     def admit(
         self,
@@ -71,7 +76,7 @@ class Admission:
 
         The forecast time of a request must stay within a multiple of its remaining time:
 
-        - Without other live requests: `IDLE_FACTOR` (4). The capacity is not checked, so any size is accepted.
+        - On an idle server: `IDLE_FACTOR` (4). The capacity is not checked, so any size is accepted.
         - Beside other requests: `ALONE_SHARE` (0.9) for the request on its own, and `SHARED_SHARE` (0.7) for the
           request and each request that it delays, when they share the lanes.
 
@@ -97,7 +102,7 @@ class Admission:
                 self._no_requests.set()
 
     def _check_capacity(self, documents: int, tokens: float) -> None:
-        if not len(self._live):
+        if self._idle:
             return
         if self.live_documents + documents > self._max_live_documents:
             raise Overloaded(
@@ -114,17 +119,17 @@ class Admission:
             )
 
     def _check_deadlines(self, ticket: Ticket, tokens_per_second: float, lanes_share: float) -> None:
-        now, own_speed = self._clock(), tokens_per_second * lanes_share
+        now, own_speed, idle = self._clock(), tokens_per_second * lanes_share, self._idle
         new = ticket.remaining_work(now)
         live = self._live.work(now)
         if new.tokens:
             ticket.forecast = finish_time(live, new, own_speed)
-        if deadline_overrun(LiveWork.of([]), new, tokens_per_second, ALONE_SHARE if len(self._live) else IDLE_FACTOR):
+        if deadline_overrun(LiveWork.of([]), new, tokens_per_second, IDLE_FACTOR if idle else ALONE_SHARE):
             raise DeadlineExceeded(
                 f"the request needs {about(new.tokens / tokens_per_second)} and would miss its deadline "
                 "even on its own: set a longer timeout, or send fewer or shorter documents"
             )
-        late = deadline_overrun(live, new, own_speed, SHARED_SHARE if len(self._live) else IDLE_FACTOR)
+        late = deadline_overrun(live, new, own_speed, IDLE_FACTOR if idle else SHARED_SHARE)
         if late > 0:
             raise Overloaded(
                 f"this request or an accepted one would miss its deadline by {about(late)}: retry later",

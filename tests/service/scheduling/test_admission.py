@@ -115,6 +115,29 @@ def test_idle_server_rejects_only_hopeless_requests() -> None:
         pass
 
 
+def test_server_is_idle_beside_a_stream_without_documents() -> None:
+    """Until the stream has work. A client may hold one open for minutes."""
+    admission, tokens = _admission(documents=10, tokens=100), IDLE_FACTOR * 0.99 * 1000
+    with admission.admit(0, 0, Deadline(60), SPEED, 1.0) as stream:
+        with admission.admit(50, tokens, Deadline(1), SPEED, 1.0):
+            pass
+        stream.reduce(-1)
+        with pytest.raises(DeadlineExceeded), admission.admit(1, 99, Deadline(0.03), SPEED, 1.0):
+            pass
+        stream.reduce(1)
+        with admission.admit(1, 99, Deadline(0.03), SPEED, 1.0):
+            pass
+
+
+def test_server_is_not_idle_beside_a_request_that_needed_less_than_estimated() -> None:
+    """No tokens are left of the estimate, but its documents are still ranked."""
+    admission = _admission(documents=10)
+    with admission.admit(10, 5, Deadline(60), SPEED, 1.0) as ticket:
+        ticket.reduce(5)
+        with pytest.raises(Overloaded), admission.admit(1, 1, Deadline(60), SPEED, 1.0):
+            pass
+
+
 async def test_draining_rejects_new_requests_and_waits_for_live_ones() -> None:
     """`drained` returns after the last live request."""
     admission = _admission()
