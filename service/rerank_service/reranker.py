@@ -156,8 +156,9 @@ class Reranker:
         """Score the documents of a request, and return their ranking, with highlights if they are asked for."""
         with _reporting_work(live):
             complete = await self._score(live, partial(self._feed, live, chunks), live.record)
-            missing = None if complete else live.board.missing(live.received)
-            order = live.board.order()
+            board, received = live.board, live.received
+            missing = None if complete else await in_thread(partial(board.missing, received), received)
+            order = await in_thread(board.order, received)
             if complete and live.request.highlights:
                 highlights = LiveHighlights(live, order)
                 await self._score(live, partial(self._feed_sentences, live, highlights), highlights.record)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -19,14 +19,17 @@ from rerank_service.errors import (
     TooLarge,
     UnknownModel,
 )
+from rerank_service.long_work import MANY_ITEMS
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document, SentDocument
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
 from rerank_service.ranking.results import RankedDocument
+from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_threads import FairThreads
+from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.stoppable import CallStopped
 from support.limits import request_limits
 from support.running import DocumentReader, Running, running
@@ -116,6 +119,38 @@ async def test_documents_are_read_in_worker_threads(core: Running) -> None:
     await core.reranker.rerank(RerankRequest(query="0"), documents, reader=Slow(), deadline=Deadline.after(60))
     assert [len(part) for part in parts] == [2, 2, 1, 0]
     assert parts[2] == ["documents[4]"]
+
+
+@pytest.mark.parametrize(("documents", "in_loop"), [(MANY_ITEMS - 1, True), (MANY_ITEMS, False)])
+async def test_many_documents_are_sorted_in_a_thread(
+    core: Running, monkeypatch: pytest.MonkeyPatch, documents: int, in_loop: bool
+) -> None:
+    """So are the documents without a score listed. A stream has up to a million documents."""
+    threads: dict[str, int] = {}
+
+    def noting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any) -> Any:
+            threads[name] = threading.get_ident()
+            return method(*args)
+
+        return noted
+
+    for name, method in (("order", Scoreboard.order), ("missing", Scoreboard.missing)):
+        monkeypatch.setattr(Scoreboard, name, noting(name, method))
+    cutoff, sent = Cutoff(Deadline.after(1000)), asyncio.Event()
+
+    async def chunks() -> AsyncIterator[Sequence[Document]]:
+        yield [Document(str(number)) for number in range(documents)]
+        sent.set()
+        await asyncio.Event().wait()
+
+    stream = asyncio.create_task(core.rank_stream(RerankRequest(query="0"), chunks(), cutoff=cutoff))
+    await sent.wait()
+    cutoff.trigger()
+    missing = (await stream).missing
+    assert missing is not None
+    assert missing.received == documents
+    assert [thread == threading.get_ident() for thread in threads.values()] == [in_loop] * 2
 
 
 async def test_times_add_up(core: Running) -> None:
