@@ -661,7 +661,7 @@ class Timing(_message.Message):
 
     @_builtins.property
     def total(self) -> _duration_pb2.Duration:
-        """Time from the arrival of the request to its ranking."""
+        """Time from the acceptance of the request to its ranking. If its model is loaded on demand, the load is over before."""
 
     def __init__(
         self,

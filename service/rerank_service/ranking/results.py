@@ -78,6 +78,7 @@ class Timing:
     inference: float
     """From the start of the first batch to the end of the last one."""
     total: float
+    """From the acceptance of the request. It leaves out the load of a model on demand."""
 
 
 class Interval(NamedTuple):
