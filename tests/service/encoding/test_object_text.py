@@ -99,6 +99,14 @@ def test_json_that_is_not_an_object_is_rejected(text: str | bytes) -> None:
         parse_object(text, field="documents[0]")
 
 
+def test_invisible_characters_are_escaped_in_nested_values_only() -> None:
+    """As docs/documents.md says. That is the form of YAML, in which such documents were always scored."""
+    text = "a\tb\ufeff\x7f\x9f😀"
+    assert object_text({"a": text, "b": [text]}, [], field="documents[0]") == (
+        f"a: {text}\nb:\n" + r'- "a\tb\uFEFF\x7F\x9F' + '😀"'
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "rank_fields"),
     [
