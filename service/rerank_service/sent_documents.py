@@ -44,8 +44,8 @@ def items(documents: Sequence[Any], reader: Reader) -> int:
 
 
 def with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
-    """Return documents with their lengths."""
-    return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw)) for raw in documents]
+    """Return documents with their lengths and their kinds of characters."""
+    return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw), reader.is_ascii(raw)) for raw in documents]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,10 @@ class DocumentReader(Reader):
         """Return the length of the text."""
         return len(raw.text)
 
+    def is_ascii(self, raw: Document) -> bool:
+        """Return True if the text has ASCII characters only."""
+        return raw.text.isascii()
+
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document unchanged."""
         document: Document = sent.raw

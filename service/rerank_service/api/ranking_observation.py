@@ -75,6 +75,10 @@ class KeepingReader:
         """Return the length that the other reader returns."""
         return self._reader.chars(raw)
 
+    def is_ascii(self, raw: Any) -> bool:
+        """Return what the other reader returns."""
+        return self._reader.is_ascii(raw)
+
     def items(self, raw: Any) -> int:
         """Return the number of parts that the other reader returns."""
         return self._reader.items(raw)

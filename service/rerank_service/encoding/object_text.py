@@ -63,13 +63,23 @@ def object_chars(value: Mapping[str, Any], rank_fields: Sequence[str]) -> int:
     return keys + sum(_value_chars(value[name]) for name in names)
 
 
+def object_is_ascii(value: Mapping[str, Any], rank_fields: Sequence[str]) -> bool:
+    """Return True if the ranked values have ASCII characters only. Keys are not looked at."""
+    return all(_as_text(value.get(name)).isascii() for name in rank_fields or value)
+
+
 def _value_chars(value: Any) -> int:
+    return len(_as_text(value))
+
+
+def _as_text(value: Any) -> str:
+    """Return a string, or the JSON of another value, without escapes for its characters."""
     if isinstance(value, str):
-        return len(value)
+        return value
     try:
-        return len(orjson.dumps(value).decode())  # orjson writes UTF-8, and a limit counts characters
+        return orjson.dumps(value).decode()
     except TypeError:  # nested too deeply, which `object_text` rejects, or an integer of more than 64 bits
-        return 0
+        return ""
 
 
 def _check_depth(value: Mapping[str, Any], field: str) -> None:

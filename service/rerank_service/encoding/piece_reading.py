@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from rerank_service.encoding.text_pieces import text_pieces
-from rerank_service.encoding.token_rate import TokenRate
+from rerank_service.encoding.token_rate import TokenizedText, TokenRates
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
 
@@ -80,8 +80,8 @@ class PieceReader:
 
     chars: int
     """Maximum characters of a piece."""
-    rate: TokenRate
-    """Learns from all texts that are tokenized."""
+    rates: TokenRates
+    """Learn from all texts that are tokenized."""
 
     def ids(
         self, texts: Sequence[str], encode: Encode, *, room: int = NO_LIMIT, side: CutSide = CutSide.RIGHT, lead: str
@@ -89,16 +89,19 @@ class PieceReader:
         """Return the token ids of each text: at least one more than the room, if the text has that many. They are those
         of the side that is kept. `lead` is a text that is tokenized together with the start of each text."""
         if all(len(text) <= self.chars for text in texts):
-            return self._whole_ids([lead + text for text in texts] if lead else texts, encode)
+            return self._whole_ids(texts, encode, lead)
         return [
             _joined([np.array(encoding.ids, np.int64) for _, encoding in reading.in_order()])
             for reading in self._read(texts, encode, room, side, lead)
         ]
 
-    def _whole_ids(self, texts: Sequence[str], encode: Encode) -> list[NDArray[np.int64]]:
+    def _whole_ids(self, texts: Sequence[str], encode: Encode, lead: str) -> list[NDArray[np.int64]]:
         """Return the token ids of texts that are one piece each, as most are. Saves the work of dividing them."""
-        encodings = encode(texts)
-        self.rate.learn(sum(map(len, texts)), sum(map(len, encodings)))
+        encodings = encode([lead + text for text in texts] if lead else texts)
+        self.rates.learn(
+            TokenizedText(text.isascii(), len(lead) + len(text), len(encoding))
+            for text, encoding in zip(texts, encodings, strict=True)
+        )
         return [np.array(encoding.ids, np.int64) for encoding in encodings]
 
     def offsets(self, text: str, encode: Encode, *, room: int, side: CutSide) -> NDArray[np.int64]:
@@ -118,7 +121,10 @@ class PieceReader:
             encodings = encode([_piece(reading.text, span, lead) for reading, span in pieces])
             for (reading, span), encoding in zip(pieces, encodings, strict=True):
                 reading.add(span, encoding)
-            self.rate.learn(sum(end - start for _, (start, end) in pieces), sum(map(len, encodings)))
+            self.rates.learn(
+                TokenizedText(reading.text.isascii(), end - start, len(encoding))
+                for (reading, (start, end)), encoding in zip(pieces, encodings, strict=True)
+            )
             pending = [reading for reading in pending if reading.wants_more(room)]
             count *= _CHARS_PER_TOKEN
         return readings

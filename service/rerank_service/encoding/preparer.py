@@ -23,8 +23,7 @@ class _ReadDocument:
     """A document that was read but not tokenized."""
 
     index: int
-    chars: int
-    query_chars: int | None
+    sent: SentDocument
     document: Document
 
 
@@ -38,6 +37,8 @@ class PreparedDocument:
     """Characters, as counted when the document arrived."""
     query_chars: int | None
     """Characters of its own query. None: it has the query of the request."""
+    is_ascii: bool
+    """True if the text has ASCII characters only, as noted when the document arrived."""
     document: Document
     pairs: Sequence[KeyedPair]
     """One pair, or one for each window."""
@@ -86,7 +87,7 @@ class Preparer:
         check_chars(field, sent.chars, self.max_chars)  # before the work of reading it
         document = self.reader.read(sent, field)
         check_chars(field, len(document.text), self.max_chars)  # the text of an object can be longer than its parts
-        return _ReadDocument(index, sent.chars, sent.query_chars, document)
+        return _ReadDocument(index, sent, document)
 
     def with_own(self, query: str | None, cut: Cut | None) -> "Preparer":
         """Return the preparer for documents with this query and this cut. None: those of the request."""
@@ -122,8 +123,9 @@ class Preparer:
         key = self.keys.of(pair)
         return PreparedDocument(
             index=read.index,
-            chars=read.chars,
-            query_chars=read.query_chars,
+            chars=read.sent.chars,
+            query_chars=read.sent.query_chars,
+            is_ascii=read.sent.is_ascii,
             document=read.document,
             pairs=(KeyedPair(read.index, pair, key),),
             key=key,
@@ -136,8 +138,9 @@ class Preparer:
         pairs = [KeyedPair(read.index, pair, self.keys.of(pair)) for pair in encoded.windows]
         return PreparedDocument(
             index=read.index,
-            chars=read.chars,
-            query_chars=read.query_chars,
+            chars=read.sent.chars,
+            query_chars=read.sent.query_chars,
+            is_ascii=read.sent.is_ascii,
             document=read.document,
             pairs=pairs,
             key=windows_key([keyed.key for keyed in pairs], encoded.spans),

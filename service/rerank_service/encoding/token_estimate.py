@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rerank_service.encoding.reading_plan import ReadingPlan
+from rerank_service.encoding.token_rate import TextRates
 from rerank_service.ranking.document import SentDocument
 from rerank_service.ranking.request import RerankRequest
 
@@ -21,52 +22,57 @@ class Measured(Protocol):
     def query_chars(self) -> int | None:
         """Length of its own query, in characters. None: it has the query of the request."""
 
+    @property
+    def is_ascii(self) -> bool:
+        """True if its text has ASCII characters only. Its own query counts as such a text, too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEstimate:
     """Estimates the tokens of the documents of one request."""
 
     plan: ReadingPlan
-    tokens_per_char: float
-    """Token rate of texts, as it was when the request arrived."""
+    rates: TextRates
+    """Token rates of texts, as they were when the request arrived."""
     template: float
     """Tokens of the template, with the instruction."""
-    query_chars: int
-    """Length of the request's query in characters."""
+    query_tokens: float
+    """Estimated tokens of the request's query."""
     _fixed: float = field(init=False)
     """Tokens of template and query in each pair, for the request's query."""
     _short: float = field(init=False)
     """Tokens up to which a document is read as a whole, in one pair with the request's query."""
 
     def __post_init__(self) -> None:
-        fixed = self._fixed_for(self.query_chars)
+        fixed = self._fixed_for(self.query_tokens)
         object.__setattr__(self, "_fixed", fixed)
         object.__setattr__(self, "_short", self.plan.short_tokens(fixed) if fixed else -math.inf)
 
     def total(self, documents: Iterable[Measured]) -> float:
         """Return the estimated tokens of all pairs of documents. Fast where documents are short."""
-        rate, fixed, short = self.tokens_per_char, self._fixed, self._short
+        rates, fixed, short = self.rates, self._fixed, self._short
         return sum(
             [
-                fixed + rate * document.chars
-                if rate * document.chars <= short and document.query_chars is None
-                else self(document.chars, document.query_chars)
+                fixed + tokens
+                if (tokens := rates[document.is_ascii] * document.chars) <= short and document.query_chars is None
+                else self(document.chars, document.query_chars, is_ascii=document.is_ascii)
                 for document in documents
             ]
         )
 
-    def __call__(self, chars: int, query_chars: int | None = None) -> float:
+    def __call__(self, chars: int, query_chars: int | None = None, *, is_ascii: bool = True) -> float:
         """Return the estimated tokens of all pairs of a document with `chars` characters.
 
         `query_chars` is the length of its own query. None: it has the query of the request. The estimate is 0 for a
         request that will be rejected, because the query or the instruction is too long.
         """
-        fixed = self._fixed if query_chars is None else self._fixed_for(query_chars)
-        return self.plan.pair_tokens(self.tokens_per_char * chars, fixed) if fixed else 0.0
+        rate = self.rates[is_ascii]
+        fixed = self._fixed if query_chars is None else self._fixed_for(rate * query_chars)
+        return self.plan.pair_tokens(rate * chars, fixed) if fixed else 0.0
 
     def longest_pair(self, documents: Iterable[Measured] = ()) -> float:
         """Return the maximum tokens of one pair: of the request's query, or of a document's own query."""
-        own = max((document.query_chars for document in documents if document.query_chars is not None), default=0)
+        own = max((self.rates[each.is_ascii] * each.query_chars for each in documents if each.query_chars), default=0)
         fixed = max(self._fixed, self._fixed_for(own) if own else 0.0)
         return fixed + self.plan.short_tokens(fixed) if fixed else self.plan.pair.tokens
 
@@ -79,13 +85,13 @@ class TokenEstimate:
         return sum(self._sentences(document) for document in documents) * results / len(documents)
 
     def _sentences(self, document: SentDocument) -> float:
-        fixed = self._fixed if document.query_chars is None else self._fixed_for(document.query_chars)
-        return self.plan.sentence_tokens(self.tokens_per_char * document.chars, fixed) if fixed else 0.0
+        rate = self.rates[document.is_ascii]
+        fixed = self._fixed if document.query_chars is None else self._fixed_for(rate * document.query_chars)
+        return self.plan.sentence_tokens(rate * document.chars, fixed) if fixed else 0.0
 
-    def _fixed_for(self, query_chars: int) -> float:
-        """Return the tokens of template and query; 0 if the query will be rejected."""
+    def _fixed_for(self, query: float) -> float:
+        """Return the tokens of template and query; 0 if the query, which has `query` tokens, will be rejected."""
         limits = self.plan.pair
-        query = self.tokens_per_char * query_chars
         longest = limits.longest_query(self.template)
         if query > longest and not limits.cut_query and self.template + query > 2 * limits.tokens:
             return 0.0

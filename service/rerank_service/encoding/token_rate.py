@@ -1,5 +1,9 @@
 """Estimate how many tokens a text has from its length."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
 _ENGLISH = 0.25
 """Tokens per character of English text."""
 _MIN_RATE, _MAX_RATE = 0.15, 1.0
@@ -22,3 +26,41 @@ class TokenRate:
             weight = min(_MAX_WEIGHT, chars / _CHARS_OF_WEIGHT_1)
             rate = min(_MAX_RATE, max(_MIN_RATE, tokens / chars))
             self.tokens_per_char += weight * (rate - self.tokens_per_char)
+
+
+class TextRates(NamedTuple):
+    """Tokens per character at one time. The index is True for ASCII texts, and False for others."""
+
+    other: float
+    ascii: float
+
+
+class TokenizedText(NamedTuple):
+    """A text, or a part of it, that was tokenized."""
+
+    is_ascii: bool
+    chars: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRates:
+    """The token rates of a model. ASCII texts have one of their own: a Chinese text has three times as many tokens per
+    character as an English one, and callers who send one must not spoil the estimates of the other."""
+
+    ascii: TokenRate = field(default_factory=TokenRate)
+    other: TokenRate = field(default_factory=TokenRate)
+
+    @property
+    def now(self) -> TextRates:
+        """The rates that were learned by now."""
+        return TextRates(self.other.tokens_per_char, self.ascii.tokens_per_char)
+
+    def learn(self, texts: Iterable[TokenizedText]) -> None:
+        """Learn from the texts of one call."""
+        chars, tokens = [0, 0], [0, 0]
+        for text in texts:
+            chars[text.is_ascii] += text.chars
+            tokens[text.is_ascii] += text.tokens
+        for is_ascii, rate in enumerate((self.other, self.ascii)):
+            rate.learn(chars[is_ascii], tokens[is_ascii])

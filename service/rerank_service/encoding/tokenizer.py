@@ -18,7 +18,7 @@ from rerank_service.encoding.piece_reading import PieceReader, piece_chars
 from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.token_estimate import TokenEstimate
-from rerank_service.encoding.token_rate import TokenRate
+from rerank_service.encoding.token_rate import TokenRates
 from rerank_service.encoding.tokenizer_file import load_tokenizer
 from rerank_service.encoding.windows import window_spans
 from rerank_service.errors import BundleInvalid
@@ -51,10 +51,10 @@ class PairTokenizer:
     """The tokenizer of a cross-encoder. Thread-safe."""
 
     def __init__(
-        self, path: Path, *, max_tokens: int, template: Template | None = None, rate: TokenRate | None = None
+        self, path: Path, *, max_tokens: int, template: Template | None = None, rates: TokenRates | None = None
     ) -> None:
         """`path` is a tokenizer.json. `max_tokens` is the maximum tokens of a pair, template included. Without a
-        template, the tokenizer's own layout of pairs is used. `rate` learns from all texts that are tokenized.
+        template, the tokenizer's own layout of pairs is used. `rates` learn from all texts that are tokenized.
 
         Raises:
             BundleInvalid: the file is not a tokenizer, its layout is not query, document, or the template leaves no
@@ -69,8 +69,8 @@ class PairTokenizer:
                 f"{path}: the template alone has {counted(self._layout.size, 'token')}, and a pair at most "
                 f"{max_tokens:,}: shorten the template"
             )
-        self._rate = rate or TokenRate()
-        self._reader = PieceReader(piece_chars(max_tokens), self._rate)
+        self._rates = rates or TokenRates()
+        self._reader = PieceReader(piece_chars(max_tokens), self._rates)
         self.max_tokens = max_tokens
 
     @property
@@ -79,13 +79,13 @@ class PairTokenizer:
         return self._layout.size
 
     def token_estimate(self, query: str, plan: ReadingPlan, *, instruction: str = "") -> TokenEstimate:
-        """Return the estimate of the tokens of documents. It keeps the token rate of now."""
-        rate = self._rate.tokens_per_char
+        """Return the estimate of the tokens of documents. It keeps the token rates of now."""
+        rates = self._rates.now
         return TokenEstimate(
             plan=plan,
-            tokens_per_char=rate,
-            template=self._layout.size + rate * len(instruction),
-            query_chars=len(query),
+            rates=rates,
+            template=self._layout.size + rates[instruction.isascii()] * len(instruction),
+            query_tokens=rates[query.isascii()] * len(query),
         )
 
     def encode_query(self, query: str, instruction: str = "", limits: PairLimits | None = None) -> EncodedQuery:

@@ -21,6 +21,8 @@ class SentDocument(NamedTuple):
     """Approximate length of its text, in characters. Counted once, when the document arrives."""
     query_chars: int | None = None
     """Length of its own query, in characters. None: it has the query of the request."""
+    is_ascii: bool = True
+    """True if its text has ASCII characters only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,10 @@ class Reader(Protocol):
     def items(self, raw: Any) -> int:  # noqa: ARG002 - for readers of objects
         """Return the number of parts that `chars` looks at."""
         return 1
+
+    def is_ascii(self, raw: Any) -> bool:
+        """Return True if a document's text has ASCII characters only. This is about as fast as `chars`."""
+        return not isinstance(raw, str) or raw.isascii()
 
     def query_chars(self, raw: Any) -> int | None:  # noqa: ARG002 - for readers of documents with queries
         """Return the length of a document's own query, in characters. None: it has the query of the request."""

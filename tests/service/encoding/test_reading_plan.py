@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rerank_service.encoding.pair_limits import PairLimits, min_room
 from rerank_service.encoding.reading_plan import default_window_tokens, reading_plan
-from rerank_service.encoding.token_rate import TokenRate
+from rerank_service.encoding.token_rate import TokenRate, TokenRates
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.models.files import STARTER
 from rerank_service.ranking.document import SentDocument
@@ -25,8 +25,8 @@ _WORDS = ("village", "painted", "capital", "evening", "release")
 _LIMITS = request_limits(document_tokens=8192)
 
 
-def _tokenizer(tokens: int, rate: TokenRate | None = None) -> PairTokenizer:
-    return PairTokenizer(STARTER / "tokenizer.json", max_tokens=tokens, rate=rate)
+def _tokenizer(tokens: int, rates: TokenRates | None = None) -> PairTokenizer:
+    return PairTokenizer(STARTER / "tokenizer.json", max_tokens=tokens, rates=rates)
 
 
 class _KnownRate(TokenRate):
@@ -70,7 +70,7 @@ def test_estimate_is_close_to_the_tokens_that_are_computed(
 ) -> None:
     """At least 0.9 and at most 1.3 times as many, for any lengths of query and document."""
     query, document = _text(query_words, line, 1), _text(document_words, line, 2)
-    tokenizer = _tokenizer(tokens, _KnownRate())
+    tokenizer = _tokenizer(tokens, TokenRates(_KnownRate()))
     request = RerankRequest(query=query, **options)
     plan = reading_plan(request, _LIMITS, max_tokens=tokens, template=tokenizer.template_tokens)
     estimate = tokenizer.token_estimate(query, plan)(len(document))
@@ -86,12 +86,17 @@ def test_estimate_is_close_to_the_tokens_that_are_computed(
 )
 @pytest.mark.parametrize("query", ["q", "word " * 250, "word " * 9_000], ids=["short", "long", "rejected"])
 def test_total_estimate_is_the_sum_of_the_single_ones(query: str, options: dict[str, Any]) -> None:
-    """For short and long documents, with the request's query or one of their own."""
-    tokenizer = _tokenizer(512)
+    """For short and long documents of both rates, with the request's query or one of their own."""
+    tokenizer = _tokenizer(512, TokenRates(other=_KnownRate()))
     plan = reading_plan(RerankRequest(query=query, **options), _LIMITS, max_tokens=512, template=3)
     estimate = tokenizer.token_estimate(query, plan)
-    sent = [SentDocument("", chars, own) for chars in (0, 1, 300, 1_900, 2_100, 90_000) for own in (None, 1, 4_000)]
-    assert estimate.total(sent) == sum(estimate(each.chars, each.query_chars) for each in sent)
+    sent = [
+        SentDocument("", chars, own, is_ascii)
+        for chars in (0, 1, 300, 1_900, 2_100, 90_000)
+        for own in (None, 1, 4_000)
+        for is_ascii in (True, False)
+    ]
+    assert estimate.total(sent) == sum(estimate(each.chars, each.query_chars, is_ascii=each.is_ascii) for each in sent)
     assert estimate.total([]) == 0
 
 
@@ -119,7 +124,7 @@ def test_longest_pair_has_one_window(
     query: str, limits: dict[str, Any], options: dict[str, Any], expected: float
 ) -> None:
     """With the longest of the queries: that of the request, or a document's own."""
-    tokenizer = _tokenizer(8_192, _KnownRate())
+    tokenizer = _tokenizer(8_192, TokenRates(_KnownRate()))
     plan = reading_plan(RerankRequest(query=query, **options), request_limits(**limits), max_tokens=8_192, template=4)
     estimate = tokenizer.token_estimate(query, plan)
     assert estimate.longest_pair() == expected

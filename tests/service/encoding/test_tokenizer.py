@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from rerank_service.encoding.token_rate import TokenRate
+from rerank_service.encoding.token_rate import TokenRate, TokenRates
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.errors import BundleInvalid, InvalidRequest
 from rerank_service.models.bundle import Bundle
@@ -83,7 +83,7 @@ def test_only_a_part_of_a_very_long_document_is_tokenized() -> None:
     sides = product((("lorem ipsum " * 90_000, 40_000), ("x" * 100_000, 300_000)), CutSide)
     for (text, most), side in sides:
         read = _CountedRate()
-        pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512, rate=read)
+        pairs = PairTokenizer(STARTER / "tokenizer.json", max_tokens=512, rates=TokenRates(read))
         pairs.encode_documents(pairs.encode_query("q"), [text], cut_side=side)
         assert read.chars < most
 

@@ -6,7 +6,13 @@ from google.protobuf import struct_pb2
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.grpc.enums import enum_member
-from rerank_service.encoding.object_text import check_rank_fields, object_chars, object_text, parse_object
+from rerank_service.encoding.object_text import (
+    check_rank_fields,
+    object_chars,
+    object_is_ascii,
+    object_text,
+    parse_object,
+)
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
 from rerank_service.ranking.document import MAX_ID_CHARS, Document, Reader, SentDocument
@@ -91,17 +97,30 @@ class MessageReader(Reader):
         count as JSON."""
         if text := raw.text:
             return len(text)
-        if text := raw.json:
-            return self._json_chars(text)
-        fields = raw.object.fields
-        ranked = {name: _value(fields[name]) for name in self._rank_fields or fields if name in fields}
-        return object_chars(ranked, self._rank_fields)
-
-    def _json_chars(self, text: str) -> int:
         try:
-            return object_chars(parse_object(text, field="json"), self._rank_fields)
+            return object_chars(self._object(raw), self._rank_fields)
         except InvalidRequest:  # `read` rejects it
-            return len(text)
+            return len(raw.json)
+
+    def is_ascii(self, raw: pb.Document) -> bool:
+        """Return True if the text, or the ranked fields of the object, have ASCII characters only."""
+        if text := raw.text:
+            return text.isascii()
+        try:
+            return object_is_ascii(self._object(raw), self._rank_fields)
+        except InvalidRequest:  # `read` rejects it
+            return True
+
+    def _object(self, raw: pb.Document) -> dict[str, Any]:
+        """Return the object of a message, of a Struct only the fields that are ranked.
+
+        Raises:
+            InvalidRequest: `json` is not a JSON object.
+        """
+        if text := raw.json:
+            return parse_object(text, field="json")
+        fields = raw.object.fields
+        return {name: _value(fields[name]) for name in self._rank_fields or fields if name in fields}
 
     def items(self, raw: pb.Document) -> int:
         """Return 1 for a text, and about the number of fields that are read for an object."""

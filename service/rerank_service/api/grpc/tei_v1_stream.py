@@ -52,6 +52,10 @@ class StreamReader(Reader):
         """Return the length of the text in characters."""
         return len(raw.text)
 
+    def is_ascii(self, raw: pb.RerankStreamRequest) -> bool:
+        """Return True if the text has ASCII characters only."""
+        return raw.text.isascii()
+
     def query_chars(self, raw: pb.RerankStreamRequest) -> int | None:
         """Return the length of a message's own query in characters. None: it has the query of the request."""
         return None if raw.query == self.first.query else len(raw.query)

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from rerank_service.encoding.object_text import check_rank_fields, object_chars, object_text
+from rerank_service.encoding.object_text import check_rank_fields, object_chars, object_is_ascii, object_text
 from rerank_service.errors import InvalidRequest
 from rerank_service.json_types import json_type
 from rerank_service.ranking.document import Document, Reader, SentDocument
@@ -31,6 +31,10 @@ class JsonReader(Reader):
         if isinstance(raw, dict):
             return object_chars(raw, self._rank_fields)
         return len(raw) if isinstance(raw, str) else 0
+
+    def is_ascii(self, raw: Any) -> bool:
+        """Return True if the string, or the ranked fields of the object, have ASCII characters only."""
+        return object_is_ascii(raw, self._rank_fields) if isinstance(raw, dict) else super().is_ascii(raw)
 
     def items(self, raw: Any) -> int:
         """Return the number of fields of an object that are looked at."""

@@ -14,6 +14,10 @@ class PairReader(Reader):
         """Return the length of the text in characters."""
         return len(raw[1])
 
+    def is_ascii(self, raw: tuple[str | None, str]) -> bool:
+        """Return True if the text has ASCII characters only."""
+        return raw[1].isascii()
+
     def query_chars(self, raw: tuple[str | None, str]) -> int | None:
         """Return the length of the pair's own query in characters. None: it has the query of the request."""
         query, _ = raw

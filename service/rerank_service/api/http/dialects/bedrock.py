@@ -218,6 +218,10 @@ class _SourceReader(JsonReader):
         """Return the length of a document in characters."""
         return super().chars(_unwrapped(raw))
 
+    def is_ascii(self, raw: Any) -> bool:
+        """Return True if a document has ASCII characters only."""
+        return super().is_ascii(_unwrapped(raw))
+
     def items(self, raw: Any) -> int:
         """Return the number of fields of a JSON document that are looked at."""
         return super().items(_unwrapped(raw))

@@ -148,6 +148,10 @@ class _PassageReader(TextReader):
         """Return the length of the text in characters."""
         return super().chars(_unwrapped(raw))
 
+    def is_ascii(self, raw: Any) -> bool:
+        """Return True if the text has ASCII characters only."""
+        return super().is_ascii(_unwrapped(raw))
+
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document of a passage.
 
