@@ -5,13 +5,24 @@ which puts `fireworks/` before each name.
 """
 
 from dataclasses import replace
+from typing import Any, Literal
 
+from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
-from rerank_service.api.http.dialects.unified import Unified, voyage_results
+from rerank_service.api.http.dialects.unified import Unified, UnifiedResponse, VoyageResult, voyage_results
 from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.ranking.ranking import Ranking
 
 _PREFIXES = ("accounts/fireworks/models/", "fireworks/")
+
+
+@documented
+class FireworksResponse(UnifiedResponse):
+    """The ranking."""
+
+    object: Literal["list"]  # type: ignore[misc]  # no client of another service has this path
+    data: list[VoyageResult]  # type: ignore[misc]  # always present
+    """The same ranking, with documents as strings."""
 
 
 class Fireworks(Unified):
@@ -21,6 +32,7 @@ class Fireworks(Unified):
     documented_paths = paths
     title = "Fireworks AI"
     tag = HOSTED
+    response_type: Any = FireworksResponse
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body. A prefix of Fireworks AI is not a part of the model's name."""
@@ -33,7 +45,7 @@ class Fireworks(Unified):
     def encode(self, ranking: Ranking, exchange: Exchange) -> JsonResponse:
         """Return the response for a ranking."""
         response = super().encode(ranking, exchange)
-        return replace(response, content={**response.content, "data": voyage_results(ranking)})
+        return replace(response, content={**response.content, "object": "list", "data": voyage_results(ranking)})
 
 
 DIALECT = Fireworks()

@@ -153,7 +153,8 @@ class UnifiedResponse(TypedDict):
 
     id: str
     """The request id."""
-    object: Literal["rerank"]
+    object: Literal["rerank", "list"]
+    """"list", as at Voyage, if the request has `top_k` or `truncation`; else "rerank"."""
     created: int
     """Time of the request, in seconds since 1970."""
     model: str
@@ -217,7 +218,7 @@ class Unified:
         tokens = ranking.usage.prompt_tokens
         response: dict[str, Any] = {
             "id": exchange.id,
-            "object": "rerank",
+            "object": "list" if _has_voyages_field(exchange.body) else "rerank",
             "created": exchange.created,
             "model": ranking.model,
             "results": [
@@ -254,6 +255,12 @@ class Unified:
 def voyage_results(ranking: Iterable[RankedDocument]) -> list[dict[str, Any]]:
     """Return the results in the form of Voyage and Fireworks AI: with documents as strings."""
     return [_result(ranked, as_text) for ranked in ranking]
+
+
+def _has_voyages_field(body: Body) -> bool:
+    """Return whether a body sets a field that Voyage has, and Together and Infinity do not: their clients require
+    different values of `object`."""
+    return bool(body.get("top_k")) or body.get("truncation") is not None
 
 
 def _result(ranked: RankedDocument, returned_document: Callable[[Any], Any]) -> dict[str, Any]:

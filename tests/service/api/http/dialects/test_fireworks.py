@@ -11,6 +11,7 @@ async def test_prefix_is_not_a_part_of_the_name(edges: Served, name: str) -> Non
     """litellm puts `fireworks/` before each name. The ranking is under `data` too."""
     body = {"model": name, "query": "0", "documents": ["1", "3"], "top_n": 1, "return_documents": True}
     content = (await post(edges, body, "/inference/v1/rerank")).json()
+    assert content["object"] == "list"
     assert [(result["index"], result["document"]) for result in content["data"]] == [(1, "3")]
     assert [(result["index"], result["document"]) for result in content["results"]] == [(1, {"text": "3"})]
 

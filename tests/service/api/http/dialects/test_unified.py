@@ -83,6 +83,24 @@ async def test_body_that_may_be_voyages_gets_data(edges: Served) -> None:
 
 
 @pytest.mark.parametrize(
+    ("extra", "name"),
+    [
+        ({"top_k": 1}, "list"),
+        ({"top_k": 1, "instruction": ""}, "list"),
+        ({"truncation": True}, "list"),
+        ({"truncation": False}, "list"),
+        ({}, "rerank"),
+        ({"top_n": 1, "rank_fields": []}, "rerank"),
+        ({"top_k": 0, "truncation": None}, "rerank"),
+    ],
+)
+async def test_object_has_voyages_value_for_voyages_fields(edges: Served, extra: dict[str, Any], name: str) -> None:
+    """voyage-ai-provider accepts only "list"; together 1.x and infinity_client accept only "rerank"."""
+    content = (await post(edges, {"query": "0", "documents": ["1", "3"], **extra})).json()
+    assert content["object"] == name
+
+
+@pytest.mark.parametrize(
     "extra",
     [
         {
