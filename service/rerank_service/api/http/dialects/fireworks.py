@@ -1,5 +1,7 @@
 """Fireworks AI: the unified dialect on `/inference/v1/rerank`, with the ranking under `data` and without name prefixes.
 
+Results contain their documents unless the request declines.
+
 Source: Fireworks AI, inference API reference, "Rerank documents"; litellm, llms/fireworks_ai/rerank/transformation.py,
 which puts `fireworks/` before each name.
 """
@@ -9,11 +11,19 @@ from typing import Any, Literal
 
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
-from rerank_service.api.http.dialects.unified import Unified, UnifiedResponse, VoyageResult, voyage_results
+from rerank_service.api.http.dialects.unified import Unified, UnifiedBody, UnifiedResponse, VoyageResult, voyage_results
+from rerank_service.api.http.field_types import Flag
 from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.ranking.ranking import Ranking
 
 _PREFIXES = ("accounts/fireworks/models/", "fireworks/")
+
+
+class FireworksBody(UnifiedBody):  # type: ignore[no-redef]  # pydantic's plugin reserves the name kwargs
+    """A request of Fireworks AI."""
+
+    return_documents: Flag = None
+    """If false, the results do not contain their documents. Default: true."""
 
 
 @documented
@@ -32,7 +42,9 @@ class Fireworks(Unified):
     documented_paths = paths
     title = "Fireworks AI"
     tag = HOSTED
+    request_type = FireworksBody
     response_type: Any = FireworksResponse
+    returns_documents = True
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body. A prefix of Fireworks AI is not a part of the model's name."""

@@ -178,10 +178,12 @@ class Unified:
     documented_paths: tuple[str, ...] = ("/v1/rerank", SHARED_PATH, "/v1/reranking")
     title = "Jina, Together, Voyage, vLLM, …"
     tag = RERANK
-    request_type = UnifiedBody
+    request_type: type[UnifiedBody] = UnifiedBody
     response_type: Any = UnifiedResponse
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
     example = _EXAMPLE
+    returns_documents = False
+    """Default of `return_documents`."""
 
     def matches(self, body: Body) -> bool:
         """Return whether the documents of the body are `documents`."""
@@ -189,12 +191,13 @@ class Unified:
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""
-        parsed = UnifiedBody.read(body)
+        parsed = self.request_type.read(body)
+        returned = self.returns_documents if parsed.return_documents is None else parsed.return_documents
         request = RerankRequest(
             query=parsed.query,
             model=parsed.model or "",
             top_n=parsed.top_n or parsed.top_k,
-            return_documents=bool(parsed.return_documents),
+            return_documents=returned,
             max_tokens_per_doc=parsed.max_tokens_per_doc,
             max_chunks_per_doc=parsed.max_chunks_per_doc,
             overlap_tokens=parsed.overlap_tokens,

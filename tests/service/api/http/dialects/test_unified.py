@@ -24,7 +24,6 @@ PATHS = ("/v1/rerank", "/v2/rerank")
         ("/v1/reranking", "1"),
         ("/v3/rerank", "1"),
         ("/api/rerank", "1"),
-        ("/api/v1/rerank", "1"),
         ("/openai/v1/rerank", "1"),
         ("/providers/cohere/v2/rerank", "2"),
         ("/reranks", "1"),

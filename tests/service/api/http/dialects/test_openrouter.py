@@ -1,0 +1,33 @@
+"""OpenRouter's dialect."""
+
+from typing import Any
+
+import pytest
+
+from support.http import post
+from support.running import Served
+
+_PATH = "/api/v1/rerank"
+_BODY = {"query": "0", "documents": ["1", {"text": "3", "year": 1999}]}
+
+
+@pytest.mark.parametrize("extra", [{}, {"return_documents": None}, {"return_documents": True}])
+async def test_results_contain_their_documents_by_default(edges: Served, extra: dict[str, Any]) -> None:
+    """OpenRouter has no field `return_documents`. @openrouter/sdk requires a document in each result."""
+    content = (await post(edges, _BODY | extra, _PATH)).json()
+    documents = [result["document"] for result in content["results"]]
+    assert documents == [{"text": "3", "year": 1999}, {"text": "1"}]
+    assert content["object"] == "rerank"
+
+
+@pytest.mark.parametrize("declined", [False, "false"])
+async def test_documents_are_left_out_on_request(edges: Served, declined: Any) -> None:
+    """`document` is absent, not null."""
+    content = (await post(edges, _BODY | {"return_documents": declined}, _PATH)).json()
+    assert [result.keys() for result in content["results"]] == [{"index", "relevance_score"}] * 2
+
+
+async def test_other_dialects_of_the_path_stay(edges: Served) -> None:
+    """TEI's body has a list as response, by default without texts."""
+    content = (await post(edges, {"query": "0", "texts": ["1", "3"]}, _PATH)).json()
+    assert [rank.keys() for rank in content] == [{"index", "score"}] * 2
