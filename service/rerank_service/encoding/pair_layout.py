@@ -137,7 +137,7 @@ def template_layout(tokenizer: Tokenizer, template: Template) -> Layout:
 
 def _no_slot() -> InvalidRequest:
     return InvalidRequest(
-        "this model accepts no instruction, because its template has no slot for one: leave instruction out",
+        "instruction is not supported by this model, because its template has no slot for one: leave it out",
         field="instruction",
         reason="no_instruction_slot",
     )

@@ -10,7 +10,7 @@ import grpc
 
 import rerank_service
 from rerank.tei import tei_pb2 as pb
-from rerank_service.api.document_names import with_document_name
+from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.grpc.handlers import Call, Service
 from rerank_service.api.grpc.tei_v1_response import response_from
 from rerank_service.api.grpc.tei_v1_stream import StreamReader, TextStream, read_ahead, request_from
@@ -130,6 +130,6 @@ def _texts_in_errors() -> Iterator[None]:
     try:
         yield
     except RequestError as error:
-        message, error.field = with_document_name(error, "texts")
+        message, error.field = with_field_names(error, FieldNames(documents="texts"))
         error.args = (message,)
         raise

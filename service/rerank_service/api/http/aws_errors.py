@@ -5,7 +5,7 @@ Source: AWS restJson1 protocol, "Operation error serialization"; botocore, parse
 
 from typing_extensions import TypedDict
 
-from rerank_service.api.document_names import with_document_name
+from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Exchange, JsonResponse
 from rerank_service.api.http.errors import STATUSES
@@ -50,9 +50,9 @@ def aws_error_headers(error: RequestError, exchange: Exchange) -> dict[str, str]
     return {"x-amzn-errortype": _TYPES.get(_status(error), "InternalServerException"), **aws_headers(exchange)}
 
 
-def aws_error(error: RequestError, exchange: Exchange, documents: str) -> JsonResponse:
-    """Return the response for an error. `documents` is the client's name for the documents."""
-    message, _ = with_document_name(error, documents)
+def aws_error(error: RequestError, exchange: Exchange, names: FieldNames) -> JsonResponse:
+    """Return the response for an error. `names` are the client's names of the fields."""
+    message, _ = with_field_names(error, names)
     body: AwsError = {"message": message}
     return JsonResponse(body, _status(error), aws_error_headers(error, exchange))
 

@@ -5,7 +5,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from rerank_service.api.document_names import with_document_name
+from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import documented
 from rerank_service.errors import RequestError
 
@@ -25,6 +25,7 @@ _TYPES = {
 }
 STATUSES = (400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 504)
 """HTTP statuses of errors in every dialect."""
+_OWN_NAMES = FieldNames()
 
 
 @documented
@@ -53,7 +54,7 @@ class ErrorBody(TypedDict):
     """The error in the form of OpenAI. Absent if the request has `top_k` or `truncation`."""
 
 
-def error_body(error: RequestError, sent: Mapping[str, Any], *, documents: str = "documents") -> ErrorBody:
+def error_body(error: RequestError, sent: Mapping[str, Any], names: FieldNames = _OWN_NAMES) -> ErrorBody:
     """Return the body for an error.
 
     `error.code` is a string, because together 1.x requires one. The words "invalid_request_error" are in bodies of
@@ -62,9 +63,9 @@ def error_body(error: RequestError, sent: Mapping[str, Any], *, documents: str =
     Args:
         error: the error.
         sent: the body of the request; empty if it could not be read.
-        documents: the client's name for the documents.
+        names: the client's names of the fields.
     """
-    message, field = with_document_name(error, documents)
+    message, field = with_field_names(error, names)
     body: ErrorBody = {"message": message, "detail": message}
     # voyageai up to 0.4.1 fails on an error object while it builds its own exception
     if not {"top_k", "truncation"} & sent.keys():

@@ -152,7 +152,7 @@ class _Schemas(dict[str, Any]):
     def remove_unsupported(self, *, takes_instruction: bool, calibrated: bool) -> None:
         """Remove the values of fields that the served model does not support."""
         for fields in (schema.get("properties", {}) for schema in self.values()):
-            for name in fields.keys() & {"instruction", "instruct"} if not takes_instruction else ():
+            for name in fields.keys() & {"instruction", "instruct", "task"} if not takes_instruction else ():
                 fields[name] = {
                     "type": ["string", "null"],
                     "maxLength": 0,

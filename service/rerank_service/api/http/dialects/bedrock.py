@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from rerank_service.api.field_names import FieldNames
 from rerank_service.api.http.aws_errors import AWS_ERROR_TYPES, aws_error, aws_headers
 from rerank_service.api.http.body import CONFIG, JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
@@ -62,6 +63,7 @@ _SOURCES = {
         "required": ["inlineDocumentSource"],
     },
 }
+_NAMES = FieldNames(documents="sources", query="queries[0].textQuery.text")
 _FORM = '{"inlineDocumentSource": {"type": "TEXT", "textDocument": {"text": …}}}'
 
 
@@ -203,7 +205,7 @@ class Bedrock:
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
-        return aws_error(error, exchange, "sources")
+        return aws_error(error, exchange, _NAMES)
 
 
 def model_of_arn(name: str) -> str:

@@ -45,7 +45,7 @@ class BedrockRuntime(Unified):
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
-        return aws_error(error, exchange, "documents")
+        return aws_error(error, exchange, self.field_names(exchange.body))
 
 
 DIALECT = BedrockRuntime()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import BaseModel, BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from rerank_service.api.document_names import with_document_name
+from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import CONFIG, JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.documents import JsonReader, as_object
@@ -30,6 +30,7 @@ _CODES = {
     503: "ServiceUnavailable",
     504: "RequestTimeOut",
 }
+_NAMES = FieldNames(documents="input.documents", query="input.query", instruction="parameters.instruct")
 _EXAMPLE: Body = {
     "model": "default",
     "input": {"query": "capital of France", "documents": ["Rome is in Italy.", "Paris is in France."]},
@@ -175,7 +176,7 @@ class DashScope:
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
         status = error.http_status
-        message, _ = with_document_name(error, "input.documents")
+        message, _ = with_field_names(error, _NAMES)
         body: DashScopeError = {
             "code": _CODES.get(status, "InternalError"),
             "message": message,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from rerank_service.api.field_names import FieldNames
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.paths import PATH_MODEL
@@ -117,7 +118,7 @@ class DeepInfra:
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
-        return JsonResponse(error_body(error, exchange.body), error.http_status)
+        return JsonResponse(error_body(error, exchange.body, FieldNames(query="queries")), error.http_status)
 
 
 DIALECT = DeepInfra()

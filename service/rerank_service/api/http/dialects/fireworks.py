@@ -24,6 +24,8 @@ class FireworksBody(UnifiedBody):  # type: ignore[no-redef]  # pydantic's plugin
 
     return_documents: Flag = None
     """If false, the results do not contain their documents. Default: true."""
+    task: str | None = None
+    """Fireworks AI's name of `instruction`. `instruction` and `instruct` override it."""
 
 
 @documented
@@ -45,6 +47,7 @@ class Fireworks(Unified):
     request_type = FireworksBody
     response_type: Any = FireworksResponse
     returns_documents = True
+    instruction_fields = (*Unified.instruction_fields, "task")
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body. A prefix of Fireworks AI is not a part of the model's name."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import ConfigDict, WithJsonSchema
 from typing_extensions import TypedDict
 
-from rerank_service.api.document_names import with_document_name
+from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.documents import JsonReader, as_text
@@ -117,7 +117,7 @@ class HuggingFace:
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
-        message, _ = with_document_name(error, _name(exchange.body))
+        message, _ = with_field_names(error, FieldNames(documents=_name(exchange.body)))
         body: HuggingFaceError = {"error": message}
         return JsonResponse(body, error.http_status)
 

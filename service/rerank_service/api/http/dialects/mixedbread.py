@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
+from rerank_service.api.field_names import FieldNames
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.paths import RERANKING_PATHS
@@ -127,7 +128,7 @@ class Mixedbread:
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
-        return JsonResponse(error_body(error, exchange.body, documents="input"), error.http_status)
+        return JsonResponse(error_body(error, exchange.body, FieldNames(documents="input")), error.http_status)
 
 
 DIALECT = Mixedbread()

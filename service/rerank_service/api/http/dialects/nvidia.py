@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from rerank_service.api.field_names import FieldNames
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.paths import PATH_MODEL, RERANKING_PATHS
@@ -134,7 +135,7 @@ class Nvidia:
         """Return the response for an error."""
         status = error.http_status
         body: NvidiaError = {
-            **error_body(error, exchange.body, documents="passages"),
+            **error_body(error, exchange.body, FieldNames(documents="passages")),
             "status": status,
             "title": HTTPStatus(status).phrase,
         }

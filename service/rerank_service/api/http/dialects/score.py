@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 from typing_extensions import TypedDict
 
+from rerank_service.api.field_names import FieldNames
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
@@ -168,8 +169,9 @@ class Scores:
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
         body = exchange.body
-        documents = "documents" if body.get("documents") else _names(body)[1]
-        return JsonResponse(error_body(error, body, documents=documents), error.http_status)
+        first, second = _names(body)
+        names = FieldNames(documents="documents" if body.get("documents") else second, query=first)
+        return JsonResponse(error_body(error, body, names), error.http_status)
 
 
 def _names(body: Body) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 import rerank_service
-from rerank_service.api.document_names import with_document_name
+from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
@@ -122,7 +122,7 @@ class Tei:
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:  # noqa: ARG002 - only the error matters
         """Return the response for an error, with TEI's status and type."""
         status, error_type = _status_and_type(error)
-        message, _ = with_document_name(error, "texts")
+        message, _ = with_field_names(error, FieldNames(documents="texts"))
         body: TeiError = {"error": message, "error_type": error_type}
         return JsonResponse(body, status)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
+from rerank_service.api.field_names import FieldNames
 from rerank_service.api.http.aws_errors import aws_error_headers
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
@@ -184,6 +185,8 @@ class Unified:
     example = _EXAMPLE
     returns_documents = False
     """Default of `return_documents`."""
+    instruction_fields: tuple[str, ...] = ("instruction", "instruct")
+    """Names of the instruction. A text in an earlier one overrides later ones."""
 
     def matches(self, body: Body) -> bool:
         """Return whether the documents of the body are `documents`."""
@@ -209,7 +212,7 @@ class Unified:
             score_type=_score_type(parsed),
             min_score=parsed.min_score,
             priority=parsed.priority or 0,
-            instruction=parsed.instruction or parsed.instruct or "",
+            instruction=next(filter(None, (getattr(parsed, name) for name in self.instruction_fields)), ""),
             highlights=parsed.highlight_count,
         )
         return DecodedRequest(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
@@ -248,7 +251,13 @@ class Unified:
         """Return the response for an error."""
         # Bedrock shares this path: a body that could not be read may be its own
         headers = aws_error_headers(error, exchange) if exchange.path == SHARED_PATH and not exchange.body else {}
-        return JsonResponse(error_body(error, exchange.body), error.http_status, headers)
+        return JsonResponse(
+            error_body(error, exchange.body, self.field_names(exchange.body)), error.http_status, headers
+        )
+
+    def field_names(self, body: Body) -> FieldNames:
+        """Return the names that a body has for the fields."""
+        return FieldNames(instruction=next(filter(body.get, self.instruction_fields), "instruction"))
 
     def returned_document(self, original: Any) -> Any:
         """Return a sent document as an object: together 1.x and litellm fail on a string."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import BaseModel, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from rerank_service.api.document_names import with_document_name
+from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import CONFIG, JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.documents import JsonReader, as_object
@@ -183,7 +183,7 @@ class Watsonx:
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
         status = error.http_status
-        message, _ = with_document_name(error, "inputs")
+        message, _ = with_field_names(error, FieldNames(documents="inputs"))
         fault: WatsonxFault = {"code": _CODES.get(status, "internal_error"), "message": message}
         body: WatsonxError = {"errors": [fault], "trace": exchange.id, "status_code": status}
         return JsonResponse(body, status)

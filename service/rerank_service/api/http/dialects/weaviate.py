@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
-from rerank_service.api.document_names import with_document_name
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
@@ -105,8 +104,7 @@ class Weaviate:
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:  # noqa: ARG002 - only the error matters
         """Return the response for an error."""
-        message, _ = with_document_name(error, "documents")
-        body: WeaviateError = {"error": message}
+        body: WeaviateError = {"error": str(error)}
         return JsonResponse(body, error.http_status)
 
 

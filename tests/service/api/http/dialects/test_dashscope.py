@@ -43,7 +43,7 @@ async def test_parameters_are_optional(edges: Served, parameters: Any) -> None:
         ({"input": {"query": "0", "documents": []}}, 400, "InvalidParameter", "input.documents must not be empty"),
         ({"input": {"query": "0", "documents": [1]}}, 400, "InvalidParameter", "input.documents[0] must be"),
         ({"input": INPUT, "parameters": {"top_n": -1}}, 400, "InvalidParameter", "parameters.top_n must be"),
-        ({"input": INPUT, "parameters": {"instruct": "look"}}, 400, "InvalidParameter", "instruction"),
+        ({"input": INPUT, "parameters": {"instruct": "look"}}, 400, "InvalidParameter", "parameters.instruct is not"),
         ({"input": INPUT, "model": "other"}, 404, "ModelNotFound", "served: small"),
     ],
 )

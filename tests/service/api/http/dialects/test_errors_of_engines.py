@@ -29,7 +29,9 @@ class Form:
     """Class of the error, by HTTP status."""
     timeout: int = 504
     """HTTP status of an exceeded deadline."""
-    empty_query: str = "query must not be empty"
+    query: str = "query"
+    """The client's name of the query."""
+    empty_query: str = "must not be empty"
     readable: bool = True
     """False if other dialects share the path: an error before the body is read then has the unified form."""
 
@@ -135,9 +137,17 @@ _WATSONX = {
 }
 _TEXT = dict.fromkeys(_OPENAI, "")
 _FORMS = {
-    "bedrock": Form(build=_bedrock, read=_read_aws, kinds=_AWS, timeout=408, readable=False),
+    "bedrock": Form(
+        build=_bedrock, read=_read_aws, kinds=_AWS, timeout=408, query="queries[0].textQuery.text", readable=False
+    ),
     "bedrock_runtime": Form(build=_invoke, read=_read_aws, kinds=_AWS, timeout=408),
-    "deepinfra": Form(build=_deepinfra, read=_read_openai, kinds=_OPENAI, empty_query="queries must not contain an"),
+    "deepinfra": Form(
+        build=_deepinfra,
+        read=_read_openai,
+        kinds=_OPENAI,
+        query="queries",
+        empty_query="must not contain an",
+    ),
     "fireworks": Form(build=_fireworks, read=_read_openai, kinds=_OPENAI, readable=False),
     "hugging_face": Form(build=_hugging_face, read=_read_text, kinds=_TEXT),
     "pinecone": Form(build=_pinecone, read=_read_openai, kinds=_OPENAI, readable=False),
@@ -163,7 +173,7 @@ async def test_each_status_has_the_form_of_the_client(small_model: Bundle, form:
         assert (status in (429, 503)) == ("retry-after" in response.headers)
 
     async with running(small_model, max_live_documents=2) as core, served(core, keys=keys) as edges:
-        await expect(edges, 400, form.empty_query, "", ["1"], "small")
+        await expect(edges, 400, f"{form.query} {form.empty_query}", "", ["1"], "small")
         await expect(edges, 401, "invalid API key", "0", ["1"], "small", key="wrong")
         await expect(edges, 404, "served: small", "0", ["1"], "other")
         await expect(edges, 500, "", "0", [BOOM], "small")
@@ -178,6 +188,15 @@ async def test_each_status_has_the_form_of_the_client(small_model: Bundle, form:
         assert (await first).status_code == 200
         core.admission.close()
         await expect(edges, 503, "draining", "0", ["1"], "small")
+
+
+@pytest.mark.parametrize("form", _FORMS.values(), ids=_FORMS)
+async def test_query_that_is_too_long_is_named(edges: Served, form: Form) -> None:
+    """The error has the client's name of the query."""
+    limit = edges.core.reranker.limits.max_query_chars
+    path, body = form.build("0" * (limit + 1), ["1"], "small")
+    _, message = form.read(await post(edges, body, path))
+    assert message.startswith(f"{form.query} has {limit + 1:,} characters")
 
 
 @pytest.mark.parametrize("form", _FORMS.values(), ids=_FORMS)

@@ -11,6 +11,8 @@ from support.http import post, works
 from support.running import Served, running, served
 from support.small import BOOM, WORDS, write_small_model
 
+_CHARS = "0" * 100_001
+"""One character more than a query may have."""
 _NAMES = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")]
 
 
@@ -87,6 +89,8 @@ async def test_many_pairs_are_one_request(edges: Served) -> None:
         ({"text_1": "", "text_2": "1"}, 400, "text_1", "must not contain an empty text"),
         ({"text_1": ["0", ""], "text_2": ["1", "2"]}, 400, "text_1", "must not contain an empty text"),
         ({"text_1": "0", "text_2": "1", "truncate_prompt_tokens": 4}, 400, "truncate_prompt_tokens", "at least 5"),
+        ({"text_1": _CHARS, "text_2": "1"}, 400, "text_1", "text_1 has 100,001 characters"),
+        ({"queries": ["0", _CHARS], "items": ["1", "2"]}, 400, "queries", "queries has 100,001 characters"),
         ({"text_1": "0", "text_2": "1", "instruction": "look"}, 400, "instruction", "instruction"),
         ({"text_1": "0", "text_2": "1", "model": "other"}, 404, "model", "served: small"),
         ({"text_1": "0", "text_2": ["1", BOOM]}, 500, None, "text_2[1]"),
