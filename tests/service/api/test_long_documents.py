@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.api.http.dialects import all_dialects
+from rerank_service.api.http.dialects import all_dialects, cohere_v2
 from support.running import Served
 
 _ONES, _TWOS = " ".join(["1"] * 20), " ".join(["2"] * 20)
@@ -97,6 +97,16 @@ def test_cohere_v2_cuts_at_4096_tokens_by_default(path: str, given: int | None, 
     body = {"query": "q", "documents": ["d"], "max_tokens_per_doc": given}
     (dialect,) = [dialect for dialect in all_dialects() if path in dialect.paths and dialect.matches(body)]
     assert dialect.decode(body).request.max_tokens_per_doc == read
+
+
+@pytest.mark.parametrize(
+    ("tokens", "limit", "read"),
+    [(-1, None, None), (6000, None, None), (-1, 9000, 9000), (0, None, 4096), (None, None, 4096)],
+)
+def test_cohere_v2_has_no_default_beside_a_cut(tokens: int | None, limit: int | None, read: int | None) -> None:
+    """vLLM has `/v2/rerank` too, and its `truncate_prompt_tokens` may allow more. 0 stands for an absent field."""
+    body = {"query": "q", "documents": ["d"], "truncate_prompt_tokens": tokens, "max_tokens_per_doc": limit}
+    assert cohere_v2.DIALECT.decode(body).request.max_tokens_per_doc == read
 
 
 async def test_grpc_reports_windows(edges: Served) -> None:

@@ -65,6 +65,8 @@ _CASES = (
     ("/hf/rerank", _TEI, {"top_n": 0, "return_text": False, "return_documents": False, "documents": [], "model": ""}),
     ("/ml/v1/text/rerank", {"query": "0", "inputs": ["1", "3"]}, {"parameters": _WATSONX_OPTIONS, "model_id": ""}),
     ("/score", _SCORE, {"priority": 0, "instruction": "", "truncation_side": "", "max_tokens_per_query": 0}),
+    ("/score", _SCORE, {"max_tokens_per_doc": 0}),
+    ("/score", _SCORE, {"max_tokens_per_doc": None}),
     ("/score", _SCORE, {"queries": "", "documents": [], "items": [], "data_1": None, "data_2": ""}),
     ("/score", {"data_1": "0", "data_2": ["1", "3"]}, {"text_1": "", "text_2": [], "queries": []}),
 )

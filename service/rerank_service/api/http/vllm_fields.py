@@ -36,6 +36,10 @@ class VllmFields(JsonBody):
     max_tokens_per_query: Limit | None = None
     """Maximum tokens of the query; a longer one is cut. Default, also if 0: three quarters of the model's token
     limit."""
+    max_tokens_per_doc: Limit | None = None
+    """Maximum number of tokens per document. A longer document is cut. Default, and 0: 4,096 on Cohere's v2 paths, else
+    the limit of the server, normally 8,192. A document that exceeds the model's token limit is scored in windows,
+    unless the request has `truncate_prompt_tokens`."""
 
     @property
     def activation_type(self) -> ScoreType:

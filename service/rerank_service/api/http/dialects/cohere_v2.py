@@ -1,6 +1,7 @@
 """Cohere v2: the unified dialect on Cohere's v2 paths, with a default limit of 4,096 tokens per document.
 
-Source: Cohere API reference, v2/rerank, `max_tokens_per_doc`.
+Source: Cohere API reference, v2/rerank, `max_tokens_per_doc`. vLLM has one of these paths too: a request with its
+`truncate_prompt_tokens` sets the limit itself.
 """
 
 from dataclasses import replace
@@ -24,8 +25,9 @@ class CohereV2(Unified):
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""
         decoded = super().decode(body)
-        max_tokens = decoded.request.max_tokens_per_doc or _DEFAULT_TOKENS_PER_DOC
-        return replace(decoded, request=replace(decoded.request, max_tokens_per_doc=max_tokens))
+        if decoded.request.max_tokens_per_doc or body.get("truncate_prompt_tokens"):
+            return decoded
+        return replace(decoded, request=replace(decoded.request, max_tokens_per_doc=_DEFAULT_TOKENS_PER_DOC))
 
 
 DIALECT = CohereV2()

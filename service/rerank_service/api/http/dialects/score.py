@@ -139,6 +139,7 @@ class Scores:
             model=parsed.model or "",
             too_long=parsed.too_long,
             cut_side=parsed.cut_side,
+            max_tokens_per_doc=parsed.max_tokens_per_doc,
             max_pair_tokens=parsed.max_pair_tokens,
             max_query_tokens=parsed.max_tokens_per_query,
             score_type=parsed.activation_type,

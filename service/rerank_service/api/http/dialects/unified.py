@@ -67,10 +67,6 @@ class UnifiedBody(VllmFields, HighlightFields):  # type: ignore[no-redef]  # pyd
     """If true, each result contains its document. Default: false."""
     rank_fields: Strings | None = None
     """The fields of objects that are ranked, in this order. Default, and if empty: all fields."""
-    max_tokens_per_doc: Limit | None = None
-    """Maximum number of tokens per document. A longer document is cut. Default, and 0: 4,096 on Cohere's v2 paths, else
-    the limit of the server, normally 8,192. A document that exceeds the model's token limit is scored in windows.
-    """
     max_chunks_per_doc: Limit | None = None
     """Maximum number of windows per document. Default, and 0: no limit."""
     overlap_tokens: Size | None = None

@@ -41,6 +41,15 @@ async def test_response_has_vllms_form(edges: Served, path: str) -> None:
     assert content["usage"] == {"prompt_tokens": 13, "completion_tokens": 0, "total_tokens": 13}
 
 
+@pytest.mark.parametrize("text_1", ["0", ["0", "5"]])
+@pytest.mark.parametrize("tokens", [None, -1])
+async def test_max_tokens_per_doc_cuts_the_texts(edges: Served, text_1: Any, tokens: int | None) -> None:
+    """With one query or many, and with and without windows. 0 is the limit of the server."""
+    body = {"text_1": text_1, "text_2": ["1 2 4", "3"], "truncate_prompt_tokens": tokens}
+    assert await _scores(edges, body | {"max_tokens_per_doc": 2}) == [3.0, 3.0]
+    assert await _scores(edges, body | {"max_tokens_per_doc": 0}) == [7.0, 3.0]
+
+
 async def test_each_pair_has_its_own_query(tmp_path: Path) -> None:
     """A model that also reads the query gives different scores, also for repeated texts."""
     bundle = write_small_model(tmp_path / "model", template=Template(before=("[CLS]", "{query}"), after=("[SEP]",)))
