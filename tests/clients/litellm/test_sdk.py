@@ -99,7 +99,7 @@ def nvidia_nim_ranking(H: str, k: str, M: str) -> Any:
     return partial(litellm.rerank, model="nvidia_nim/ranking/" + M, api_base=H, api_key=k)
 
 
-@client_setup("litellm", dialect="watsonx.ai", note="`project_id` may be any text")
+@client_setup("litellm", dialect="watsonx.ai", note="scores are logits; `project_id` may be any text")
 def watsonx(H: str, k: str, M: str) -> Any:
     credentials = {"url": H, "apikey": k, "token": k}
     return partial(litellm.rerank, model="watsonx/" + M, watsonx_credentials=credentials, project_id="any")
@@ -146,7 +146,7 @@ class TestLiteLLM(RetryTests):
         Case(fireworks_ai, ask, "/inference/v1/rerank", RAISES),
         Case(nvidia_nim, ask, "/v1/retrieval/starter/reranking", RAISES, unit=False),
         Case(nvidia_nim_ranking, ask, "/v1/ranking", RAISES, unit=False),
-        Case(watsonx, ask, "/ml/v1/text/rerank?version=2024-03-13", RAISES_BAD_REQUEST),
+        Case(watsonx, ask, "/ml/v1/text/rerank?version=2024-03-13", RAISES_BAD_REQUEST, unit=False),
     ]
 
     def test_bedrock_ranks_objects(self, harness: Harness) -> None:

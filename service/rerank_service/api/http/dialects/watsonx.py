@@ -1,7 +1,8 @@
 """IBM watsonx.ai: bodies with `inputs` and `model_id`, on its own path.
 
-Source: IBM watsonx.ai API, "Text rerank"; litellm, llms/watsonx/rerank/transformation.py. `project_id`, `space_id` and
-the parameter `version` of the URL have no effect.
+A response contains logits, as in IBM's API. `project_id`, `space_id` and the parameter `version` of the URL have no
+effect. Source: IBM watsonx.ai API, "Text rerank"; watsonx.ai Java SDK, "Rerank Service", whose example has the scores
+2.9258 and -0.9204; litellm, llms/watsonx/rerank/transformation.py.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.scores import ScoreType
 
 _CODES = {
     400: "invalid_request_entity",
@@ -88,7 +90,7 @@ class WatsonxResult(TypedDict):
     index: int
     """Position in `inputs`, from 0."""
     score: float
-    """The score, from 0 to 1. Higher is more relevant."""
+    """The raw output of the model, a logit. Higher is more relevant."""
     input: NotRequired[dict[str, Any]]
     """The document as an object with `text`. Present if `return_options.inputs` is true."""
 
@@ -158,6 +160,7 @@ class Watsonx:
             top_n=options.top_n,
             return_documents=bool(options.inputs),
             max_tokens_per_doc=parameters.truncate_input_tokens,
+            score_type=ScoreType.RAW,
         )
         return DecodedRequest(request, parsed.inputs, JsonReader())
 
@@ -165,7 +168,7 @@ class Watsonx:
         """Return the response for a ranking."""
         results: list[WatsonxResult] = []
         for ranked in ranking:
-            result: WatsonxResult = {"index": ranked.index, "score": ranked.relevance_score}
+            result: WatsonxResult = {"index": ranked.index, "score": ranked.logit}
             if ranked.document is not None:
                 result["input"] = as_object(ranked.document)
             results.append(result)

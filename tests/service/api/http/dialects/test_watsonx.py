@@ -29,6 +29,13 @@ async def test_response_has_watsonx_form(edges: Served) -> None:
     assert (content["model_id"], content["query"], content["input_token_count"]) == ("small", "0", 15)
 
 
+async def test_scores_are_logits(edges: Served) -> None:
+    """As in IBM's API."""
+    response = await post(edges, _BODY, _PATH)
+    assert [result["score"] for result in response.json()["results"]] == [3.0, 2.0, 1.0]
+    assert response.headers["x-rerank-score-type"] == "raw"
+
+
 @pytest.mark.parametrize("parameters", [None, {}, {"return_options": None}, {"truncate_input_tokens": 0}])
 async def test_parameters_are_optional(edges: Served, parameters: Any) -> None:
     """Inputs and query are left out by default."""
