@@ -2,26 +2,29 @@
 
 Source: pinecone for Python, client/inference.py and models/inference/rerank.py. Its client always sends objects,
 `rank_fields` and `return_documents`. Other clients may send the same keys, so the response has the unified keys too.
+Other callers may leave both out, for Pinecone's defaults. Such a body can be recognized by `parameters` only.
 """
 
 from dataclasses import replace
 from typing import Any, Literal, NotRequired
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from rerank_service.api.http.body import CONFIG, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.paths import SHARED_PATH
 from rerank_service.api.http.dialects.unified import Unified, UnifiedBody, UnifiedResponse
-from rerank_service.api.http.field_types import Limit
+from rerank_service.api.http.field_types import Flag, Limit, Strings, ranked_by_fields
 from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.http.usage import Usage
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import TooLong
 
-_ALWAYS = {"query", "documents", "rank_fields", "return_documents"}
-_KEYS = {*_ALWAYS, "model", "top_n", "parameters"}
+_SENT_BY_CLIENT = {"rank_fields", "return_documents"}
+_KEYS = {"query", "documents", "model", "top_n", "parameters", *_SENT_BY_CLIENT}
+_DEFAULT_RANK_FIELDS = ["text"]
+"""Pinecone's default of `rank_fields`."""
 _TOO_LONG = {"NONE": TooLong.REFUSE, "END": TooLong.CUT}
 _EXAMPLE: Body = {
     "model": "default",
@@ -31,6 +34,12 @@ _EXAMPLE: Body = {
     "return_documents": True,
     "parameters": {"truncate": "END"},
 }
+
+
+_RANKED_BY_FIELDS = ranked_by_fields("documents")
+_HAS_PARAMETERS = {"required": ["parameters"], "properties": {"parameters": {"type": "object"}}}
+_SCHEMA = {**_RANKED_BY_FIELDS, "if": {"anyOf": [_RANKED_BY_FIELDS["if"], _HAS_PARAMETERS]}}
+"""With `parameters`, objects are ranked by `text`, so each object must have it."""
 
 
 class PineconeParameters(BaseModel):
@@ -48,6 +57,13 @@ class PineconeParameters(BaseModel):
 class PineconeBody(UnifiedBody):  # type: ignore[no-redef]  # pydantic's plugin reserves the name kwargs
     """A request of Pinecone."""
 
+    model_config = ConfigDict(json_schema_extra=_SCHEMA)
+
+    rank_fields: Strings | None = None
+    """The fields of objects that are ranked, in this order. Default, and if empty: `["text"]` beside `parameters`, else
+    all fields."""
+    return_documents: Flag = None
+    """If true, each result contains its document. Default: true beside `parameters`, else false."""
     parameters: PineconeParameters | None = None
     """Parameters of the model."""
 
@@ -93,8 +109,9 @@ class Pinecone(Unified):
     example = _EXAMPLE
 
     def matches(self, body: Body) -> bool:
-        """Return whether the body has the keys of Pinecone's clients, and its documents are objects."""
-        if not (body.keys() >= _ALWAYS and body.keys() <= _KEYS and documents_key(body) == "documents"):
+        """Return whether the body has the keys of Pinecone's clients or `parameters`, and its documents are objects."""
+        marked = body.keys() >= _SENT_BY_CLIENT or isinstance(body.get("parameters"), dict)
+        if not (marked and body.keys() <= _KEYS and documents_key(body) == "documents"):
             return False
         documents = body["documents"]
         return isinstance(documents, list) and all(isinstance(raw, dict) for raw in documents)
@@ -102,7 +119,7 @@ class Pinecone(Unified):
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body."""
         parameters = PineconeBody.read(body).parameters or PineconeParameters()
-        decoded = super().decode(body)
+        decoded = super().decode(_with_defaults(body))
         request = decoded.request
         too_long = _TOO_LONG.get(parameters.truncate or "", request.too_long)
         request = replace(request, too_long=too_long, max_chunks_per_doc=parameters.max_chunks_per_doc)
@@ -120,6 +137,18 @@ class Pinecone(Unified):
         units = response.content["meta"]["billed_units"]["search_units"]
         usage = {**response.content["usage"], "rerank_units": units}
         return replace(response, content={**response.content, "data": data, "usage": usage})
+
+
+def _with_defaults(body: Body) -> Body:
+    """Return the body with Pinecone's defaults, if it has `parameters`: no other service has them beside objects."""
+    if body.get("parameters") is None:
+        return body
+    rank_fields, returned = body.get("rank_fields"), body.get("return_documents")
+    return {
+        **body,
+        "rank_fields": _DEFAULT_RANK_FIELDS if rank_fields in (None, []) else rank_fields,
+        "return_documents": True if returned is None else returned,
+    }
 
 
 DIALECT = Pinecone()
