@@ -1,5 +1,6 @@
 """Neutral values: what generated clients send for unset fields has the same response as an absent field."""
 
+import json
 from typing import Any
 
 import grpc
@@ -89,6 +90,33 @@ def _without_id(content: Any) -> Any:
     return content
 
 
+_LARGE = (2**31, 2**53 - 1, 2**63 - 1, 2**64, 10**30, 1e300)
+"""Largest integers of languages, and what does not fit into 64 bits."""
+
+
+@pytest.mark.parametrize("value", _LARGE)
+@pytest.mark.parametrize(
+    ("path", "body", "names"),
+    [
+        ("/v1/rerank", _UNIFIED, ("top_n", "max_tokens_per_doc", "max_chunks_per_doc", "max_tokens_per_query")),
+        ("/v1/rerank", {**_UNIFIED, "truncate_prompt_tokens": -1}, ("truncate_prompt_tokens",)),
+        ("/v1/rerank", {**_UNIFIED, "overlap_tokens": 31}, ("overlap_tokens",)),
+        ("/v1/reranking", _MIXEDBREAD | {"top_k": 2**31 - 1}, ("top_k",)),
+        ("/v1/ranking", _NVIDIA, ("top_n", "top_k")),
+        ("/hf/rerank", _TEI, ("top_n",)),
+        ("/score", {**_SCORE, "truncate_prompt_tokens": -1}, ("truncate_prompt_tokens",)),
+    ],
+)
+async def test_large_number_is_no_limit(
+    edges: Served, value: float, path: str, body: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    """Callers write the largest integer of their language for "all"."""
+    expected = await post(edges, body, path)
+    large = await post(edges, json.dumps(body | dict.fromkeys(names, value)).encode(), path)
+    assert (expected.status_code, large.status_code) == (200, 200), large.text
+    assert _without_id(large.json()) == _without_id(expected.json())
+
+
 async def test_top_k_applies_beside_a_top_n_of_zero(edges: Served) -> None:
     """0 stands for an absent field, so it does not override `top_k`."""
     content = (await post(edges, {**_UNIFIED, "top_n": 0, "top_k": 1})).json()
@@ -103,6 +131,8 @@ async def test_top_k_applies_beside_a_top_n_of_zero(edges: Served) -> None:
         ("/v1/rerank", _UNIFIED | {"max_tokens_per_query": -1}, "max_tokens_per_query"),
         ("/v1/rerank", _UNIFIED | {"max_tokens_per_query": False}, "max_tokens_per_query"),
         ("/v1/rerank", _UNIFIED | {"top_n": False}, "top_n"),
+        ("/v1/rerank", _UNIFIED | {"top_n": -1e30}, "top_n"),
+        ("/v1/rerank", _UNIFIED | {"top_n": 1e9 + 0.5}, "top_n"),
         ("/v1/reranking", _MIXEDBREAD | {"top_k": -1}, "top_k"),
         ("/v1/ranking", _NVIDIA | {"top_n": -1}, "top_n"),
         ("/v1/rerank", {"query": "", "documents": ["1"]}, "query"),

@@ -20,6 +20,12 @@ def _whole_as_int(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _at_most_32_bits(value: Any) -> Any:
+    """Return the largest integer of 32 bits for a larger one: callers send the largest of their language for "all"."""
+    number = _whole_as_int(value)
+    return min(number, _MAX_INT) if type(number) is int else number
+
+
 QUERY_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1}
 """Schema of a query as a string."""
 Text = Annotated[
@@ -42,17 +48,18 @@ Strings = Annotated[list[str], Field(fail_fast=True)]
 Flag = Annotated[bool | None, BeforeValidator(_word_as_bool)]
 """A boolean, or the string "true" or "false" in upper or lower case: RAGFlow sends the string "true"."""
 
-_Whole = BeforeValidator(_whole_as_int)
+_MAX_INT = 2**31 - 1
+_Capped = BeforeValidator(_at_most_32_bits)
 
-Limit = Annotated[int, Field(ge=0, lt=2**31), _Whole]
-"""An integer from 0 to 2^31 - 1. 0 has the meaning of null (docs/decisions/0027-neutral-values.md)."""
-Size = Annotated[int, Field(ge=0, lt=2**31), _Whole]
-"""An integer from 0 to 2^31 - 1. 0 is a value like any other."""
-PairTokens = Annotated[int, Field(ge=-1, lt=2**31), _Whole]
-"""An integer from -1 to 2^31 - 1."""
+Limit = Annotated[int, Field(ge=0), _Capped]
+"""An integer from 0. 0 has the meaning of null (docs/decisions/0027-neutral-values.md)."""
+Size = Annotated[int, Field(ge=0), _Capped]
+"""An integer from 0. 0 is a value like any other."""
+PairTokens = Annotated[int, Field(ge=-1), _Capped]
+"""An integer from -1."""
 EmptyObject = Annotated[dict[str, Any], Field(max_length=0)]
 """The object `{}`."""
-Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), _Whole]
+Priority = Annotated[int, Field(ge=-(2**31), lt=2**31), BeforeValidator(_whole_as_int)]
 """An integer of 32 bits."""
 
 _OBJECT = {"type": "object", "not": {"additionalProperties": {"type": "null"}}}

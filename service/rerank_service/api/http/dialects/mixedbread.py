@@ -121,7 +121,7 @@ class Mixedbread:
             "model": ranking.model,
             "data": data,
             "object": "list",
-            "top_k": int(exchange.body.get("top_k") or ranking.documents),
+            "top_k": MixedbreadBody.read(exchange.body).top_k or ranking.documents,
             "return_input": bool(data and data[0]["input"] is not None),
         }
         return JsonResponse(response)
