@@ -261,7 +261,9 @@ class Document(_message.Message):
     text: _builtins.str
     """Plain text. It is scored unchanged. At most 1,000,000 characters by default."""
     json: _builtins.str
-    """The same object as JSON text. Keys keep their order and numbers keep their form."""
+    """The same object as JSON text. Keys keep their order, and integers of at most 64 bits keep their digits. Decimals
+    are scored in their shortest form: 1.10 as 1.1, and 1e5 as 100000.0. Larger integers are rounded to doubles.
+    """
     id: _builtins.str
     """Id chosen by the caller, returned with the result. Any string of at most 1,024 characters; ids may repeat."""
     @_builtins.property

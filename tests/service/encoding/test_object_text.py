@@ -87,6 +87,21 @@ def test_large_number_is_written_as_in_json() -> None:
     assert object_text({"a": 10**20, "b": 1}, [], field="documents[0]") == "a: 100000000000000000000\nb: 1"
 
 
+@pytest.mark.parametrize(
+    ("number", "scored"),
+    [
+        ("1.10", "1.1"),
+        ("1e5", "100000.0"),
+        ("2.0", "2.0"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("18446744073709551616", "1.8446744073709552e+19"),
+    ],
+)
+def test_number_of_json_has_its_shortest_form(number: str, scored: str) -> None:
+    """Integers beyond 64 bits are rounded. docs/documents.md and rerank.proto say so."""
+    assert object_text(parse_object(f'{{"n": {number}}}', field="documents[0]"), (), field="documents[0]") == scored
+
+
 def test_json_keeps_the_order_of_keys() -> None:
     """Unlike a Struct."""
     assert list(parse_object('{"z": 1, "a": 2}', field="documents[0]")) == ["z", "a"]
