@@ -87,6 +87,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is not an option: {hint}")
         if known[name].is_repeated and isinstance(value, str | bytes):
             raise TypeError(f"{name} must be a list of names, not one {type(value).__name__}")
+        if known[name].is_repeated and isinstance(value, Iterator):  # the check below would leave nothing to send
+            raise TypeError(f"{name} must be a list of names, not {type(value).__name__}, which can be read only once")
         try:
             pb.RerankRequest(**{name: value})
         except UnicodeEncodeError:  # a lone surrogate, which is replaced

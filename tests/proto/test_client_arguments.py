@@ -50,9 +50,11 @@ async def test_documents_of_a_wrong_type_are_rejected_by_the_client(
         ("0", {"top_n": True}, TypeError, "top_n is True"),
         ("0", {"window_score": "max"}, ValueError, "window_score is 'max'"),
         ("0", {"rank_fields": "title"}, TypeError, "rank_fields must be a list of names, not one str"),
+        ("0", {"rank_fields": iter(["title"])}, TypeError, "rank_fields must be a list of names, not list_iterator"),
+        ("0", {"rank_fields": (name for name in ("title",))}, TypeError, "list of names, not generator"),
         ("0", {"top_n": "1"}, TypeError, "top_n is '1': .*integer"),
     ],
-    ids=["number", "unknown", "unlike", "range", "bool", "enum", "letters", "type"],
+    ids=["number", "unknown", "unlike", "range", "bool", "enum", "letters", "iterator", "generator", "type"],
 )
 async def test_wrong_queries_and_options_are_rejected_by_the_client(
     methods: tuple[Method, Method], query: object, options: dict[str, object], error: type[Exception], words: str
