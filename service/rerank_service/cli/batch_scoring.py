@@ -22,6 +22,7 @@ from rerank_service.settings import read_settings
 from rerank_service.tools.batch.bulk_scorer import BulkScorer
 from rerank_service.tools.batch.job import ScoreParts, score_parts
 from rerank_service.tools.batch.model_identity import model_identity, selected_identity
+from rerank_service.tools.batch.remote_job import score_remotely
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
 from rerank_service.wiring import request_limits, single_model_options
 
@@ -115,7 +116,8 @@ def _remote(arguments: argparse.Namespace, server: ChosenServer) -> Iterator[Sco
         with RemoteScorer(
             server.address, api_key=api_key(arguments), model=arguments.served_model, options=options
         ) as scorer:
-            yield Scoring(scorer.identity(), partial(score_parts, scorer))
+            identity = scorer.identity()
+            yield Scoring(identity, partial(score_remotely, scorer, identity))
     except UnicodeEncodeError as error:
         raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
 

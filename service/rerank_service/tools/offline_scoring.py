@@ -1,4 +1,4 @@
-"""Score the documents of many queries for commands, with a model in this process or with a running server.
+"""Score the documents of many queries for commands, with a model in this process. server_scoring.py has a server.
 
 Rule: a command measures the behaviour of the server: the same tokens, batches, lanes and engine.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import limit_tokenizer_threads
-from rerank_service.errors import InferenceFailed, InvalidRequest, SettingsInvalid
+from rerank_service.errors import InferenceFailed, InvalidRequest
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
@@ -24,16 +24,11 @@ from rerank_service.ranking.results import RankedDocument
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.tools.rest_client import client_of
-from rerank_service.tools.server_address import ServerAddress
-from rerank_service.tools.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
 from rerank_service.tools.string_reader import StringReader
 
 CONCURRENT_QUERIES = 8
 """Number of queries scored at the same time: enough to form batches of pairs with similar lengths."""
 _NO_DEADLINE_SECONDS = 365 * 24 * 3600.0
-_SERVER_TIMEOUT_SECONDS = 600.0
-"""Deadline of one query at a server."""
 
 Logits = NDArray[np.float32]
 OnScored = Callable[[int], object]
@@ -111,7 +106,7 @@ async def local_scorer(
             ranking = await reranker.rerank(request, documents, reader=StringReader(), deadline=deadline)
         except (InvalidRequest, InferenceFailed) as error:
             return Refusal(str(error))
-        return _scores(ranking, query_truncated=ranking.query_truncated)
+        return scores_of(ranking, query_truncated=ranking.query_truncated)
 
     lanes = asyncio.create_task(model.scheduler.run())
     try:
@@ -121,51 +116,8 @@ async def local_scorer(
         await lanes
 
 
-@asynccontextmanager
-async def server_scorer(
-    server: ServerAddress,
-    *,
-    api_key: str | None = None,
-    model: str = "",
-    max_tokens_per_doc: int | None = None,
-    too_long: TooLong = TooLong.WINDOWS,
-) -> AsyncIterator[Scorer]:
-    """Connect to a running server. Each query is one request, which is repeated while the server is busy.
-
-    Raises:
-        RerankError: a gRPC server does not respond.
-        RestCallFailed: an HTTP server does not respond.
-        SettingsInvalid: the API key may use no model of the server.
-    """
-    async with client_of(server, api_key=api_key, timeout=_SERVER_TIMEOUT_SECONDS, retries=0) as client:
-        models = await client.models()
-        if not models:
-            raise SettingsInvalid(f"{server.target} shows no model to this API key: use another key")
-        info = next((info for info in models if model in (info.name, *info.aliases)), models[0])
-        too_long_value = pb.TooLong.Value(f"TOO_LONG_{too_long.name}")
-
-        async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
-            try:
-                response = await repeated(
-                    lambda: client.rerank(
-                        query,
-                        documents,
-                        model=model,
-                        max_tokens_per_doc=max_tokens_per_doc,
-                        too_long=too_long_value,
-                        score_type=pb.SCORE_TYPE_RAW,
-                    )
-                )
-            except CALL_ERRORS as error:
-                if failure(error) is not Failure.REQUEST:
-                    raise
-                return Refusal(failure_message(error))
-            return _scores(response.results, query_truncated=response.query_truncated)
-
-        yield Scorer(info.name, f"{info.provider} {info.precision}, at {server.target}", score)
-
-
-def _scores(results: Iterable[RankedDocument | pb.Result], *, query_truncated: bool) -> Scores:
+def scores_of(results: Iterable[RankedDocument | pb.Result], *, query_truncated: bool) -> Scores:
+    """Return the scores of a ranking, in the order of the documents."""
     by_index = sorted(results, key=lambda result: result.index)
     return Scores(
         np.array([result.logit for result in by_index], np.float32),

@@ -20,6 +20,10 @@ from rerank_service.tools.rest_client import RestCallFailed
 
 T = TypeVar("T")
 
+TIMEOUT_SECONDS = 600.0
+"""Deadline of one request of a command that scores files."""
+TIMEOUT_REPEATS = 2
+"""Maximum number of repetitions of a request with a single document that misses the deadline."""
 REPEATS = 40
 """Maximum number of repeated calls. With the pauses below they take 17 minutes: a server restarts in less."""
 _FIRST_PAUSE_SECONDS = 0.5
@@ -33,13 +37,15 @@ class Failure(Enum):
 
     REQUEST = auto()
     """The request is invalid, or the model fails on it. Other requests can succeed."""
+    TIMEOUT = auto()
+    """The request does not finish within its deadline. A request with fewer documents can succeed."""
     BUSY = auto()
     """The server is overloaded, loading, restarting, or not reachable. The same call can succeed later."""
     FATAL = auto()
     """No call can succeed, for example because the API key is wrong."""
 
 
-_BUSY = (Overloaded, Unavailable, Cancelled, DeadlineExceeded)
+_BUSY = (Overloaded, Unavailable, Cancelled)
 _REQUEST = (InvalidArgument, Internal, ResourceExhausted)
 """A ResourceExhausted that is no Overloaded: the message exceeds the limit of the server."""
 _NO_RESPONSE = 0
@@ -51,7 +57,7 @@ _OF_STATUS = {
     HTTPStatus.TOO_MANY_REQUESTS: Failure.BUSY,
     HTTPStatus.BAD_GATEWAY: Failure.BUSY,
     HTTPStatus.SERVICE_UNAVAILABLE: Failure.BUSY,
-    HTTPStatus.GATEWAY_TIMEOUT: Failure.BUSY,
+    HTTPStatus.GATEWAY_TIMEOUT: Failure.TIMEOUT,
     _NO_RESPONSE: Failure.BUSY,
 }
 
@@ -62,6 +68,8 @@ def failure(error: Exception) -> Failure:
         return _OF_STATUS.get(error.status, Failure.FATAL)
     if isinstance(error, _BUSY):
         return Failure.BUSY
+    if isinstance(error, DeadlineExceeded):
+        return Failure.TIMEOUT
     return Failure.REQUEST if isinstance(error, _REQUEST) else Failure.FATAL
 
 
@@ -70,8 +78,13 @@ def failure_message(error: Exception) -> str:
     return error.message if isinstance(error, RerankError) else str(error)
 
 
-async def repeated(call: Callable[[], Awaitable[T]], pause: Callable[[float], Awaitable[object]] = asyncio.sleep) -> T:
+async def repeated(
+    call: Callable[[], Awaitable[T]], pause: Callable[[float], Awaitable[object]] = asyncio.sleep, *, timeouts: int = 0
+) -> T:
     """Call a server, and repeat the call while the server is busy. `pause` waits for a number of seconds.
+
+    `timeouts` is the maximum number of repetitions after a missed deadline: the same call would miss it again, unless
+    other calls have delayed it.
 
     Raises:
         RerankError, RestCallFailed: the call failed, and a repetition does not help or did not help.
@@ -81,7 +94,9 @@ async def repeated(call: Callable[[], Awaitable[T]], pause: Callable[[float], Aw
         try:
             return await call()
         except CALL_ERRORS as error:
-            if failure(error) is not Failure.BUSY:
+            kind = failure(error)
+            timeouts -= kind is Failure.TIMEOUT
+            if kind is not Failure.BUSY and (kind is not Failure.TIMEOUT or timeouts < 0):
                 raise
             asked = error.retry_after if isinstance(error, RerankError) else None
         await pause(max(seconds, asked or 0.0))

@@ -181,7 +181,8 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
     from rerank_service.errors import SettingsInvalid
     from rerank_service.ranking.request import TooLong
     from rerank_service.settings import read_settings
-    from rerank_service.tools.offline_scoring import local_scorer, server_scorer
+    from rerank_service.tools.offline_scoring import local_scorer
+    from rerank_service.tools.server_scoring import server_scorer
     from rerank_service.wiring import request_limits, single_model_options
 
     reading: dict[str, Any] = {

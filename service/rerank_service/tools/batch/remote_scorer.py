@@ -14,18 +14,24 @@ import numpy as np
 
 from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.rest_client import RestClient, client_of
+from rerank_service.tools.served_model import score_pair, served_model
 from rerank_service.tools.server_address import ServerAddress
-from rerank_service.tools.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
+from rerank_service.tools.server_calls import (
+    CALL_ERRORS,
+    TIMEOUT_REPEATS,
+    TIMEOUT_SECONDS,
+    Failure,
+    failure,
+    failure_message,
+    repeated,
+)
 
 CONCURRENT_REQUESTS = 16
 _MAX_DOCUMENTS = 256
 """Documents of one request, below the limits of this server and of other servers."""
-_TIMEOUT_SECONDS = 600.0
-"""Deadline of one request."""
 
 
 class RemoteScorer:
@@ -58,20 +64,14 @@ class RemoteScorer:
         self._thread.join()
         self._loop.close()
 
-    def identity(self) -> dict[str, str]:
-        """Return what the scores of the server depend on.
+    def identity(self, *, patient: bool = False) -> dict[str, str]:
+        """Return what the scores of the server depend on. `patient`: wait for a server that is busy or restarts.
 
         Raises:
             RerankError, RestCallFailed: the server does not respond.
             SettingsInvalid: it has no model with the name.
         """
-        models = self._wait(self._client.models())
-        info = next((info for info in models if self._model in ("", info.name, *info.aliases)), None)
-        if info is None:
-            names = ", ".join(info.name for info in models)
-            raise SettingsInvalid(
-                f"{self._server.target} does not serve {self._model}: --served-model is one of {names}"
-            )
+        info = self._wait(served_model(self._client, self._server, self._model, patient=patient))
         return {"model": f"{info.name} {info.digest}".strip(), "engine": f"{info.provider} {info.precision}".strip()}
 
     def submit(self, pairs: Pairs) -> Callable[[], PairScores]:
@@ -82,7 +82,7 @@ class RemoteScorer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _connect(self) -> AsyncRerankClient | RestClient:
-        client = client_of(self._server, api_key=self._api_key, timeout=_TIMEOUT_SECONDS, retries=0)
+        client = client_of(self._server, api_key=self._api_key, timeout=TIMEOUT_SECONDS, retries=0)
         return await client.__aenter__()
 
     async def _close(self) -> None:
@@ -105,15 +105,19 @@ class RemoteScorer:
     async def _request(
         self, pairs: Pairs, positions: Sequence[int], scored: PairScores, errors: dict[int, str]
     ) -> None:
-        """Score pairs of one query. If the request fails, its halves are sent, so that one bad pair fails alone."""
+        """Score pairs of one query. If the request fails or misses its deadline, its halves are sent, so that one bad
+        pair fails alone."""
         documents = [pairs.documents[at] for at in positions]
         try:
             async with self._running:
-                results = await repeated(lambda: self._call(pairs.queries[positions[0]], documents))
+                timeouts = TIMEOUT_REPEATS if len(positions) == 1 else 0
+                results = await repeated(lambda: self._call(pairs.queries[positions[0]], documents), timeouts=timeouts)
         except CALL_ERRORS as error:
-            if failure(error) is not Failure.REQUEST:
+            if failure(error) not in (Failure.REQUEST, Failure.TIMEOUT):
                 raise
             if len(positions) == 1:
+                if failure(error) is Failure.TIMEOUT:  # of the document, if the server scores another one in time
+                    await score_pair(self._client, self._model)
                 errors[positions[0]] = failure_message(error).replace("documents[0]", "the document")
                 return
             middle = len(positions) // 2

@@ -23,8 +23,10 @@ from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
 from rerank_service.tools.rest_client import RestCallFailed
 from rerank_service.tools.server_address import server_address
-from rerank_service.tools.server_calls import REPEATS, Failure, failure, repeated
+from rerank_service.tools.server_calls import REPEATS, TIMEOUT_REPEATS, Failure, failure, repeated
+from support.limited_server import SLOW, LimitedServer, limited_server
 from support.running import Served
+from support.scripted import scripted
 from support.small import BOOM
 
 _RAW: dict[str, Any] = {"score_type": pb.SCORE_TYPE_RAW}
@@ -73,17 +75,21 @@ async def test_a_pair_that_the_server_rejects_fails_alone(edges: Served, protoco
     np.testing.assert_array_equal(np.isnan(scored.scores), [False, True, False, protocol == "grpc", False])
 
 
-async def test_the_identity_names_the_model_of_the_server(edges: Served) -> None:
-    """A job continues with the same model at another address, and not with another model."""
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_the_identity_names_the_model_of_the_server(edges: Served, protocol: str) -> None:
+    """A job continues with the same model at another address, and not with another model. The server accepts `default`
+    without listing it."""
 
     def identity(model: str) -> dict[str, str]:
-        with RemoteScorer(server_address(edges.address), api_key=None, model=model, options={}) as scorer:
+        address = server_address(_address(edges, protocol))
+        with RemoteScorer(address, api_key=None, model=model, options={}) as scorer:
             return scorer.identity()
 
     digest = edges.core.model.info.digest
     expected = {"model": f"small {digest}", "engine": "CPUExecutionProvider fp32"}
     assert await asyncio.to_thread(identity, "") == expected
     assert await asyncio.to_thread(identity, "small") == expected
+    assert await asyncio.to_thread(identity, "default") == expected
     with pytest.raises(SettingsInvalid, match="does not serve other: --served-model is one of small"):
         await asyncio.to_thread(identity, "other")
 
@@ -95,6 +101,7 @@ async def test_the_identity_names_the_model_of_the_server(edges: Served) -> None
         (RestCallFailed("", status=413), Failure.REQUEST),
         (RestCallFailed("", status=429), Failure.BUSY),
         (RestCallFailed("", status=503), Failure.BUSY),
+        (RestCallFailed("", status=504), Failure.TIMEOUT),
         (RestCallFailed("no connection"), Failure.BUSY),
         (RestCallFailed("", status=401), Failure.FATAL),
         (RestCallFailed("", status=404), Failure.FATAL),
@@ -113,13 +120,56 @@ def test_the_meaning_of_a_failure(error: Exception, meaning: Failure) -> None:
         (Overloaded, Failure.BUSY),
         (Unavailable, Failure.BUSY),
         (Cancelled, Failure.BUSY),
-        (DeadlineExceeded, Failure.BUSY),
+        (DeadlineExceeded, Failure.TIMEOUT),
         (Unauthenticated, Failure.FATAL),
     ],
 )
 def test_the_meaning_of_a_grpc_error(kind: type[RerankError], meaning: Failure) -> None:
     """The same errors have the same meaning over HTTP."""
     assert failure(kind("")) is meaning
+
+
+def test_the_identity_of_a_model_that_is_not_loaded_has_its_engine() -> None:
+    """A request loads it. Otherwise, the same job could not continue after its first requests."""
+    for name in ("", "docs", "default"):
+        with limited_server() as server, _scorer(server, name) as scorer:
+            before = scorer.identity()
+            assert before == {"model": "docs v1", "engine": "CPUExecutionProvider fp32"}
+            assert scorer.identity(patient=True) == before
+            assert len(server.calls) == (2 if name == "default" else 1)
+
+
+def test_a_key_without_models_is_told_so() -> None:
+    """An empty list of names would not help."""
+    with (
+        scripted() as server,
+        RemoteScorer(server_address(server.address), api_key=None, model="a", options={}) as scorer,
+        pytest.raises(SettingsInvalid, match="shows no model to this API key: use another key"),
+    ):
+        scorer.identity()
+
+
+def test_documents_that_miss_the_deadline_together_are_sent_in_parts() -> None:
+    """The same request would miss it again. A document that misses it alone is an error of its row."""
+    with limited_server(max_documents=3) as server, _scorer(server) as scorer:
+        documents = [*map(str, range(20)), SLOW]
+        scored = scorer.submit(Pairs(["q"] * 21, documents))()
+    assert scored.scores[:20].tolist() == list(range(20))
+    assert dict(scored.errors) == {20: "the request would miss its deadline"}
+    assert server.calls.count([SLOW]) == 1 + TIMEOUT_REPEATS
+    assert server.calls.count(documents) == 1
+
+
+def test_a_server_that_scores_nothing_in_time_ends_the_job() -> None:
+    """Its rows would otherwise be listed as errors."""
+    with limited_server() as server, _scorer(server) as scorer:
+        server.broken = True
+        with pytest.raises(DeadlineExceeded):
+            scorer.submit(Pairs(["q", "q"], ["1", "2"]))()
+
+
+def _scorer(server: LimitedServer, model: str = "") -> RemoteScorer:
+    return RemoteScorer(server_address(server.address), api_key=None, model=model, options=_RAW)
 
 
 async def test_a_call_is_repeated_while_the_server_is_busy() -> None:

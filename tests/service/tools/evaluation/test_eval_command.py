@@ -15,11 +15,14 @@ from starlette.routing import Route
 
 from rerank_service import __main__ as entry
 from rerank_service.api.auth import Keys, KnownKey, digest
+from rerank_service.errors import SettingsInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
-from rerank_service.tools.offline_scoring import Scores, server_scorer
+from rerank_service.tools.offline_scoring import Refusal, Scores
 from rerank_service.tools.server_address import server_address
+from rerank_service.tools.server_scoring import server_scorer
 from support.http import listening
+from support.limited_server import SLOW, limited_server
 from support.running import Running, Served, served
 from support.small import BOOM
 
@@ -291,7 +294,7 @@ async def test_a_busy_server_does_not_end_the_evaluation() -> None:
         return JSONResponse({"results": [{"index": 0, "relevance_score": 2.5}]})
 
     async def models(_: Request) -> Response:
-        return JSONResponse({"data": [{"id": "small"}]})
+        return JSONResponse({"data": [{"id": "small", "provider": "CPUExecutionProvider"}]})
 
     async with (
         listening(Route("/v1/models", models), Route("/v2/rerank", rank, methods=["POST"])) as url,
@@ -300,6 +303,29 @@ async def test_a_busy_server_does_not_end_the_evaluation() -> None:
         scores = await scorer.score("0", ["1"])
     assert isinstance(scores, Scores)
     assert scores.logits.tolist() == [2.5]
+
+
+async def test_documents_that_miss_the_deadline_together_are_scored_in_parts() -> None:
+    """A score does not depend on the other documents. A query with a document that misses it alone is refused."""
+    with limited_server(max_documents=2) as server:
+        async with server_scorer(server_address(server.address)) as scorer:
+            scores = await scorer.score("0", list("12345"))
+            refusal = await scorer.score("0", ["1", "2", SLOW])
+            assert (scorer.model, scorer.engine) == ("docs", f"CPUExecutionProvider fp32, at {server.address}")
+    assert isinstance(scores, Scores)
+    assert scores.logits.tolist() == [1, 2, 3, 4, 5]
+    assert scores.windows.tolist() == [1] * 5
+    assert refusal == Refusal("documents[2]: the request would miss its deadline")
+
+
+async def test_a_name_that_the_server_does_not_know_is_an_error() -> None:
+    """Before the first query. A name that it does not list may be known."""
+    with limited_server() as server:
+        async with server_scorer(server_address(server.address), model="default") as scorer:
+            assert scorer.model == "docs"
+        with pytest.raises(SettingsInvalid, match="does not serve other: --served-model is one of docs"):
+            async with server_scorer(server_address(server.address), model="other"):
+                pass
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""The model of a running server that the requests of a command get."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from http import HTTPStatus
+
+from rerank.client import AsyncRerankClient
+from rerank.errors import NotFound, RerankError
+from rerank.v1 import rerank_pb2 as pb
+from rerank_service.errors import SettingsInvalid
+from rerank_service.tools.rest_client import RestCallFailed, RestClient
+from rerank_service.tools.server_address import ServerAddress
+from rerank_service.tools.server_calls import repeated
+
+Client = AsyncRerankClient | RestClient
+_ListModels = Callable[[], Awaitable[Sequence[pb.Model]]]
+_TEXT = "a"
+"""Query and document of the pair that is scored to look up a model."""
+
+
+async def served_model(client: Client, server: ServerAddress, name: str, *, patient: bool = False) -> pb.Model:
+    """Return the model that requests with a name get, with its engine, if the server tells it.
+
+    A model that is not loaded has no engine yet, and the server accepts names that it does not list, such as `default`.
+    In both cases, a pair is scored first, which loads the model and returns its name. `patient`: repeat the list of
+    models, too, while the server is busy.
+
+    Raises:
+        RerankError, RestCallFailed: a call failed.
+        SettingsInvalid: no model has the name, or the API key may use no model.
+    """
+    list_models = partial(repeated, client.models) if patient else client.models
+    models = await _models(list_models, server)
+    info = _listed(models, name)
+    if info is not None and info.provider:
+        return info
+    try:
+        own_name = await score_pair(client, name)
+    except (NotFound, RestCallFailed) as error:
+        if not _is_unknown(error):
+            raise
+        raise _unknown(models, server, name) from error
+    models = await _models(list_models, server)
+    info = _listed(models, own_name) or (models[0] if len(models) == 1 else None)
+    if info is None:
+        raise _unknown(models, server, name)
+    return info
+
+
+async def score_pair(client: Client, name: str) -> str:
+    """Score a short pair, as soon as the server is not busy. Return the name of the model."""
+    response = await repeated(lambda: client.rerank(_TEXT, [_TEXT], model=name))
+    return response.model
+
+
+async def _models(list_models: _ListModels, server: ServerAddress) -> Sequence[pb.Model]:
+    models = await list_models()
+    if not models:
+        raise SettingsInvalid(f"{server.target} shows no model to this API key: use another key")
+    return models
+
+
+def _listed(models: Sequence[pb.Model], name: str) -> pb.Model | None:
+    """Return the model with a name or alias. The default model is the first one."""
+    return next((info for info in models if name in ("", info.name, *info.aliases)), None)
+
+
+def _is_unknown(error: RerankError | RestCallFailed) -> bool:
+    return isinstance(error, NotFound) or getattr(error, "status", None) == HTTPStatus.NOT_FOUND
+
+
+def _unknown(models: Sequence[pb.Model], server: ServerAddress, name: str) -> SettingsInvalid:
+    names = ", ".join(info.name for info in models)
+    return SettingsInvalid(f"{server.target} does not serve {name}: --served-model is one of {names}")

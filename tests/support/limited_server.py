@@ -1,0 +1,85 @@
+"""A gRPC server with one model, which is loaded by its first request. A request misses its deadline if it has many
+documents, or a slow one. The score of a document is its number; version v2 of the model adds 100."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from rerank.v1 import rerank_pb2 as pb
+from rerank.v1 import rerank_pb2_grpc as pb_grpc
+
+SLOW = "slow"
+"""A document that misses the deadline, also on its own."""
+_NAMES = ("", "default", "docs")
+
+
+class LimitedServer(pb_grpc.RerankServicer):
+    """Serves the model `docs`."""
+
+    def __init__(self, max_documents: int) -> None:
+        self._max_documents = max_documents
+        self._lock = threading.Lock()
+        self.address = ""
+        self.digest = "v1"
+        """Digest of the model. A test may change it."""
+        self.digest_after: dict[int, str] = {}
+        """Digests that the model gets when so many requests were scored."""
+        self.calls: list[list[str]] = []
+        """Documents of all requests for the model."""
+        self.broken = False
+        """True: each request misses its deadline."""
+
+    def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:  # noqa: N802
+        """Score the documents."""
+        if request.model not in _NAMES:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"model {request.model!r} is not served here")
+        texts = [document.text for document in request.documents]
+        with self._lock:
+            self.calls.append(texts)
+        if self.broken or len(texts) > self._max_documents or SLOW in texts:
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the request would miss its deadline")
+        with self._lock:
+            self.digest = self.digest_after.get(len(self.calls), self.digest)
+            added = 100.0 if self.digest == "v2" else 0.0
+        results = [_result(index, text, added) for index, text in enumerate(texts)]
+        return pb.RerankResponse(model="docs", results=sorted(results, key=lambda result: -result.logit))
+
+    def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
+        """Return the model. Its engine is known when it is loaded."""
+        model = pb.Model(name="docs", digest=self.digest)
+        if self.calls:
+            model.provider, model.precision = "CPUExecutionProvider", "fp32"
+        return pb.ListModelsResponse(models=[model])
+
+    def RerankStream(self, requests: Iterator[pb.RerankStreamRequest], context: Any) -> Iterator[Any]:  # noqa: N802
+        """Reject streams."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "no streams")
+        yield
+
+    def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:  # noqa: N802
+        """Return a model without fields."""
+        return pb.Model()
+
+
+def _result(index: int, text: str, added: float) -> pb.Result:
+    number = added + (float(text) if text.isdigit() else 0.0)
+    return pb.Result(index=index, relevance_score=number, logit=number, windows=1)
+
+
+@contextmanager
+def limited_server(max_documents: int = 256) -> Iterator[LimitedServer]:
+    """Serve during the block, on a port that the system chooses."""
+    with ThreadPoolExecutor(4) as threads:
+        server = grpc.server(threads)
+        service = LimitedServer(max_documents)
+        pb_grpc.add_RerankServicer_to_server(service, server)
+        service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        try:
+            yield service
+        finally:
+            server.stop(0).wait()
