@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import rerank
+from support.commands import rerank, rerank_without_reader
 from support.process import Start, command, environment
 
 SMALL_LOAD = ("--requests", "4", "--documents", "3", "--tokens", "2-5")
@@ -36,6 +36,16 @@ def test_bench_measures_a_server_over_both_protocols(start: Start, small_folder:
             (3, 4, {}),
         ]
         assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_files_are_written_if_nobody_reads_the_output(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """As in `rerank bench … | head -1`."""
+    server = start("--model", str(small_folder))
+    load = ("--clients", "1", *SMALL_LOAD, "--json", "load.json", "--png", "load.png")
+    done = rerank_without_reader("bench", "--server", server.grpc, *load, cwd=tmp_path)
+    assert done.returncode == 1
+    assert json.loads((tmp_path / "load.json").read_text())["levels"]
+    assert (tmp_path / "load.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_failed_calls_are_shown_and_exit_status_is_1_if_all_fail(start: Start, small_folder: Path) -> None:

@@ -65,13 +65,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rerank_service.cli.output.bars import show_bars
-    from rerank_service.cli.output.console import output_console, print_table
-    from rerank_service.cli.output.loadtest import failure_lines, load_rows, load_table
-    from rerank_service.progress import stderr_console
     from rerank_service.tools.loadtest.address import target
     from rerank_service.tools.loadtest.dialects import Dialect
-    from rerank_service.tools.loadtest.latency_plot import check_installed, draw_load
+    from rerank_service.tools.loadtest.latency_plot import check_installed
 
     levels, workload = _levels(arguments), _workload(arguments)
     if arguments.png:
@@ -81,6 +77,28 @@ def _run(arguments: argparse.Namespace) -> int:
     address = chosen_server(arguments).address
     server = target(address, dialect=dialect, model=arguments.served_model, api_key=api_key(arguments))
     report = asyncio.run(_measure(arguments, address.target, server, workload, levels))
+    try:  # files first: the reader of the output may have ended, as in `rerank bench … | head -1`
+        _write(arguments, report)
+    finally:
+        _print(report)
+    return 0 if any(level.summary.answered for level in report.levels) else 1
+
+
+def _write(arguments: argparse.Namespace, report: "LoadReport") -> None:
+    from rerank_service.tools.loadtest.latency_plot import draw_load
+
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if arguments.png:
+        draw_load(report, arguments.png)
+
+
+def _print(report: "LoadReport") -> None:
+    from rerank_service.cli.output.bars import show_bars
+    from rerank_service.cli.output.console import output_console, print_table
+    from rerank_service.cli.output.loadtest import failure_lines, load_rows, load_table
+    from rerank_service.progress import stderr_console
+
     served = report.served
     title = " · ".join(filter(None, (report.server, served.model, served.precision, served.provider, served.detail)))
     console = output_console()
@@ -89,11 +107,6 @@ def _run(arguments: argparse.Namespace) -> int:
     errors = stderr_console()
     for line in failure_lines(report.levels):
         errors.print(line)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if arguments.png:
-        draw_load(report, arguments.png)
-    return 0 if any(level.summary.answered for level in report.levels) else 1
 
 
 async def _measure(

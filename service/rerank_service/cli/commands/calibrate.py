@@ -63,14 +63,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rerank_service.cli.output.calibration import grades_table, quality_table
-    from rerank_service.cli.output.console import output_console, print_table
     from rerank_service.models.bundle import open_bundle
     from rerank_service.models.files import model_folder
     from rerank_service.tools.calibration.bundle_update import check_output_folder
     from rerank_service.tools.calibration.calibrate import calibrate, check_installed
-    from rerank_service.tools.calibration.calibration_report import calibration_report
-    from rerank_service.tools.calibration.reliability_plot import draw_reliability
 
     check_installed()
     if arguments.out is not None:
@@ -88,15 +84,35 @@ def _run(arguments: argparse.Namespace) -> int:
         activation=bundle.manifest.activation,
         method=None if arguments.method == "auto" else arguments.method,
     )
-    console = output_console()
-    print_table(console, quality_table(calibrated))
-    print_table(console, grades_table(calibrated))
-    console.print(_save(arguments, bundle, calibrated), highlight=False, markup=False, soft_wrap=True)
+    written: list[str] = []
+    try:  # files first: the reader of the output may have ended, as in `rerank calibrate … | head -1`
+        written.append(_save(arguments, bundle, calibrated))
+        _write(arguments, calibrated, picture)
+        written.append(f"picture: {picture}")
+    finally:
+        _print(calibrated, written)
+    return 0
+
+
+def _write(arguments: argparse.Namespace, calibrated: "CalibrationResult", picture: Path) -> None:
+    from rerank_service.tools.calibration.calibration_report import calibration_report
+    from rerank_service.tools.calibration.reliability_plot import draw_reliability
+
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(calibration_report(calibrated), indent=2) + "\n", "utf-8")
     draw_reliability(calibrated, picture)
-    console.print(f"picture: {picture}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+
+
+def _print(calibrated: "CalibrationResult", written: list[str]) -> None:
+    """Print the figures, and a line for each result that is written."""
+    from rerank_service.cli.output.calibration import grades_table, quality_table
+    from rerank_service.cli.output.console import output_console, print_table
+
+    console = output_console()
+    print_table(console, quality_table(calibrated))
+    print_table(console, grades_table(calibrated))
+    for line in written:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _labelled(arguments: argparse.Namespace) -> "list[LabelledQuery]":

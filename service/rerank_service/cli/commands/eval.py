@@ -84,12 +84,9 @@ def _add_measure_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rerank_service.cli.output.bars import show_bars
-    from rerank_service.cli.output.console import output_console, print_table
-    from rerank_service.cli.output.evaluation import evaluation_notes, evaluation_table, ndcg_rows
     from rerank_service.tools.evaluation.collection import Subset
     from rerank_service.tools.evaluation.eval_report import check_run_ids
-    from rerank_service.tools.evaluation.measures import NDCG, Measures
+    from rerank_service.tools.evaluation.measures import Measures
 
     _check_output(arguments)
     collections = _collections(arguments, Subset(arguments.depth, arguments.queries))
@@ -97,6 +94,19 @@ def _run(arguments: argparse.Namespace) -> int:
         check_run_ids(collections[0])
     measures = Measures(arguments.gain, arguments.relevant_from, arguments.recall_at)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
+    try:  # files first: the reader of the output may have ended, as in `rerank eval … | head -1`
+        _write(arguments, scorer, evaluated, measures)
+    finally:
+        _print(scorer, evaluated, measures)
+    return 0
+
+
+def _print(scorer: "Scorer", evaluated: "list[CollectionResult]", measures: "Measures") -> None:
+    from rerank_service.cli.output.bars import show_bars
+    from rerank_service.cli.output.console import output_console, print_table
+    from rerank_service.cli.output.evaluation import evaluation_notes, evaluation_table, ndcg_rows
+    from rerank_service.tools.evaluation.measures import NDCG
+
     console = output_console()
     print_table(console, evaluation_table(evaluated, measures))
     show_bars(console, NDCG, ndcg_rows(evaluated), maximum=1.0)
@@ -104,8 +114,6 @@ def _run(arguments: argparse.Namespace) -> int:
     notes = [note for result in evaluated for note in evaluation_notes(result)]
     for line in (*notes, f"{scorer.model} on {scorer.engine}: {counted(pairs, 'pair')} in {duration(seconds)}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    _write(arguments, scorer, evaluated, measures)
-    return 0
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
