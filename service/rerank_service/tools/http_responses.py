@@ -18,6 +18,8 @@ UNKNOWN_ROUTE = (
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
 """Status codes for an unknown path or an unknown body."""
+DEADLINE_MARGIN_SECONDS = 0.5
+"""Wait beyond the deadline of a call, so that the server's own deadline error arrives first."""
 _LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 _EXCERPT = 200
 """Maximum number of characters of a message."""

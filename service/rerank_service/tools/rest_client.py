@@ -10,8 +10,10 @@ import httpx
 from rerank.client import DEFAULT_RETRIES, AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import InvalidRequest, OperatorError
+from rerank_service.quantities import duration
 from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.http_responses import (
+    DEADLINE_MARGIN_SECONDS,
     UNKNOWN_ROUTE,
     connect,
     list_models,
@@ -33,8 +35,8 @@ class RestCallFailed(OperatorError):
     """A call over HTTP failed or returned no valid ranking."""
 
     def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
-        """`status` is the HTTP status, 501 for a call that the JSON of the server cannot express, 0 without a response;
-        `code` is the error code in the response."""
+        """`status` is the HTTP status, 501 for a call that the JSON of the server cannot express, 504 if the response
+        is late, 0 without a connection; `code` is the error code in the response."""
         super().__init__(message)
         self.status = status
         self.server_reason = code
@@ -51,7 +53,7 @@ class RestClient:
         self._url = url
         self._routes = routes(parse_url(url).path, None)
         self._timeout = timeout
-        self._http = connect(url, api_key, timeout, tls)
+        self._http = connect(url, api_key, timeout and timeout + DEADLINE_MARGIN_SECONDS, tls)
         self._model: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -154,8 +156,11 @@ class RestClient:
         return RestCallFailed(message, status=response.status_code, code=code)
 
     def _unreachable(self, error: httpx.HTTPError) -> RestCallFailed:
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+            message = f"{self._url}: no response after {duration(self._timeout or 0.0)}"
+            return RestCallFailed(message, status=HTTPStatus.GATEWAY_TIMEOUT)
         step = ": check that the server runs, and that this is its REST address" if _is_connecting(error) else ""
-        return RestCallFailed(f"{self._url}: no connection: {error or type(error).__name__}{step}")
+        return RestCallFailed(f"{self._url}: no connection: {str(error) or type(error).__name__}{step}")
 
 
 def _is_connecting(error: httpx.HTTPError) -> bool:

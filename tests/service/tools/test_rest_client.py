@@ -1,5 +1,8 @@
 """REST client, with our own server and with a server that has TEI's JSON."""
 
+import asyncio
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -65,6 +68,39 @@ async def test_error_has_message_and_code_of_the_server(core: Running) -> None:
             RestCallFailed, match=r"no connection: .*: check that the server runs, and that this is its REST address"
         ):
             await client.rerank("0", DOCUMENTS)
+
+
+async def test_a_late_response_is_no_lost_connection(edges: Served) -> None:
+    """The server says what to do. Without its response, the message has the time."""
+    edges.core.score.hold()
+    async with RestClient(str(edges.http.base_url), timeout=0.2) as client:
+        with pytest.raises(RestCallFailed, match=r"HTTP 504: .*: set a longer timeout"):
+            await client.rerank("0", DOCUMENTS, model="small")
+    edges.core.score.release()
+    ended = asyncio.Event()
+
+    async def rank(_: Request) -> JSONResponse:
+        await ended.wait()
+        return JSONResponse({})
+
+    async with listening(Route("/v1/rerank", rank, methods=["POST"])) as url, RestClient(url, timeout=0.2) as client:
+        with pytest.raises(RestCallFailed, match=r"no response after 200 ms$") as caught:
+            await client.rerank("0", DOCUMENTS, model="small")
+        ended.set()
+    assert failure(caught.value) is Failure.TIMEOUT
+
+
+async def test_a_lost_connection_has_a_reason() -> None:
+    """Some errors of httpx have no text. Their name is better than nothing."""
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()  # type: ignore[attr-defined]
+
+    server = await asyncio.start_server(reset, "127.0.0.1", 0)
+    async with server, RestClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        with pytest.raises(RestCallFailed, match=r"no connection: \w+"):
+            await client.rerank("0", DOCUMENTS, model="small")
 
 
 async def test_tei_dialect_is_detected() -> None:

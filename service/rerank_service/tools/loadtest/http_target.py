@@ -10,6 +10,7 @@ import httpx
 from rerank_service.quantities import duration
 from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.http_responses import (
+    DEADLINE_MARGIN_SECONDS,
     UNKNOWN_ROUTE,
     base_url,
     connect,
@@ -26,8 +27,6 @@ from rerank_service.tools.loadtest.workload import Request, Workload
 
 _REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _PROBE_SECONDS = 60.0
-_DEADLINE_MARGIN_SECONDS = 0.5
-"""Wait beyond the deadline, so that the server's own deadline error arrives first."""
 
 
 class HttpTarget:
@@ -57,7 +56,7 @@ class HttpTarget:
             try:
                 info = await read_server_info(http)
             except httpx.HTTPError as error:
-                raise LoadFailed(f"{self._base}: {NO_CONNECTION}: {error or type(error).__name__}") from error
+                raise LoadFailed(f"{self._base}: {NO_CONNECTION}: {str(error) or type(error).__name__}") from error
             self._model = self._model or info.model
             self._route = await self._find_route(http)
         return ServerInfo(info.model, info.precision, info.provider, f"{self._route.dialect.value} {self._route.path}")
@@ -101,13 +100,13 @@ class _HttpClient:
     async def rank(self, request: Request) -> Usage:
         dialect = self._route.dialect
         try:
-            async with asyncio.timeout(self._deadline and self._deadline + _DEADLINE_MARGIN_SECONDS):
+            async with asyncio.timeout(self._deadline and self._deadline + DEADLINE_MARGIN_SECONDS):
                 content = body(dialect, request, self._model)
                 response = await self._http.post(self._route.path, json=content, headers=self._headers)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise CallFailed(NO_ANSWER_IN_TIME, f"no response after {duration(self._deadline or 0.0)}") from error
         except httpx.HTTPError as error:
-            raise CallFailed(NO_CONNECTION, f"{error or type(error).__name__}") from error
+            raise CallFailed(NO_CONNECTION, str(error) or type(error).__name__) from error
         if response.status_code == HTTPStatus.GATEWAY_TIMEOUT:
             raise CallFailed(NO_ANSWER_IN_TIME, read_message(response))
         if not response.is_success:
