@@ -49,6 +49,21 @@ def test_strict_stops_at_the_first_error(folder: Path, model: str) -> None:
     assert rerank("batch", "in.jsonl", "out.jsonl", "--model", model, cwd=folder).returncode == 0
 
 
+def test_strict_holds_for_the_rows_of_finished_parts(folder: Path, model: str) -> None:
+    """They may be those of a run without --strict that was killed. The message is the same."""
+    command = ("batch", "in.jsonl", "out.jsonl", "--model", model, "--part-pairs", "1")
+    parts = folder / "out.jsonl.parts"
+    assert rerank(*command, "--strict", cwd=folder).returncode == 1  # makes the folder
+    (parts / "joined.new").mkdir()  # so that a run without --strict fails after its last part
+    assert rerank(*command, cwd=folder).returncode == 1
+    (parts / "joined.new").rmdir()
+    assert len(list(parts.glob("*.done"))) == 3
+    for _ in range(2):
+        done = rerank(*command, "--strict", cwd=folder)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "rerank: in.jsonl:2: query must not be empty")
+    assert rerank(*command, cwd=folder).returncode == 0
+
+
 def test_job_continues_only_with_the_same_reading(folder: Path, model: str) -> None:
     """The settings for the length of texts change scores, also as variables."""
     command = ("batch", "in.jsonl", "out.jsonl", "--model", model, "--part-pairs", "1")

@@ -42,6 +42,8 @@ def run(job: Job, store: PartStore, score: ScoreParts, advance: Advance, clock: 
     Raises:
         FileInvalid: the file as a whole is wrong, or a row has an error and the job is strict.
     """
+    if job.strict and (failed := store.first_error()):  # in a part of an earlier run without --strict
+        raise _row_invalid(job, *failed)
     advance(sum(counts.rows for counts in store.finished.values()), detail="")
     started, pairs = clock(), 0
     for part, scores in score(job, store.finished):
@@ -84,12 +86,15 @@ def _written(job: Job, part: Part, scores: PairScores) -> tuple[bytes, bytes, Co
         start = end
     failed.sort()
     if failed and job.strict:
-        number, error = failed[0]
-        raise FileInvalid(f"{job.source}:{number}: {error}")
+        raise _row_invalid(job, *failed[0])
     lines = [orjson.dumps({job.file_format.unit: number, "error": error}) + b"\n" for number, error in failed]
     pairs = sum(len(row.scores) for row in scored)
     data = job.file_format.encode(scored) if scored else b""
     return data, b"".join(lines), Counts(len(part.rows), pairs, len(failed))
+
+
+def _row_invalid(job: Job, number: int, error: str) -> FileInvalid:
+    return FileInvalid(f"{job.source}:{number}: {error}")
 
 
 def _row_error(row: Row, start: int, scores: PairScores) -> str:

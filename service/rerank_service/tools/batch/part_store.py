@@ -115,6 +115,14 @@ class PartStore:
             _synchronize(self._folder)
         self.finished[number] = counts
 
+    def first_error(self) -> tuple[int, str] | None:
+        """Return the number and the error of the first row without a score in a finished part; None without one."""
+        numbers = (number for number, counts in self.finished.items() if counts.errors)
+        if (number := min(numbers, default=None)) is None:
+            return None
+        row, error = orjson.loads(self._path(number, "errors").read_bytes().splitlines()[0]).values()
+        return row, error
+
     def _path(self, number: int, kind: str) -> Path:
         return self._folder / f"{number:06}.{kind}"
 
