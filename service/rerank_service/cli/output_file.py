@@ -1,5 +1,6 @@
 """Files that commands write."""
 
+import os
 from pathlib import Path
 
 from rerank_service.errors import SettingsInvalid
@@ -25,9 +26,13 @@ def check_writable(*paths: Path | None, make_folders: bool = False) -> None:
 
 
 def _open(path: Path) -> None:
-    """Open a file for writing, and leave everything as it was. A new, empty file would look like a result."""
-    existed = path.exists()
-    with path.open("a"):
+    """Open a file for writing, and leave everything as it was. A new, empty file would look like a result.
+
+    A symbolic link without a target stays, and its target is removed again.
+    """
+    target = Path(os.path.realpath(path))  # Path.resolve raises a RuntimeError for a loop of links
+    existed = target.exists()
+    with target.open("a"):
         pass
     if not existed:
-        path.unlink()
+        target.unlink()

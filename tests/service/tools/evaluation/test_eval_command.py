@@ -359,6 +359,20 @@ def test_wrong_input_is_reported_in_one_line(
     assert words in line
 
 
+def test_failed_command_leaves_links_of_the_user(
+    rerank: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A link may be made before its target. A loop of links cannot be written."""
+    (tmp_path / "figures.json").symlink_to("results.json")
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    assert rerank("eval", "absent.jsonl", "--json", "figures.json") == 1
+    assert (tmp_path / "figures.json").is_symlink()
+    assert not (tmp_path / "results.json").exists()
+    capsys.readouterr()
+    assert rerank("eval", "absent.jsonl", "--json", "loop.json") == 2
+    assert "cannot write loop.json: Too many levels of symbolic links" in capsys.readouterr().err
+
+
 def test_failed_command_leaves_no_empty_file(rerank: Callable[..., int], tmp_path: Path) -> None:
     """It would look like a result. A file that was there stays."""
     (tmp_path / "before.json").write_text("{}")
