@@ -26,6 +26,8 @@ from rerank_service.tools.tables.opening import open_binary, shown_path
 
 _DOCUMENT_NAMES = ("document", "text")
 _ID_NAMES = ("id", "_id")
+_INEXACT_FROM = 2.0**63
+"""The JSON parser reads integers with more than 64 bits as floats, which are other numbers."""
 _NOT_UTF8 = "is not UTF-8 text: convert the file, for example with `iconv -t utf-8`"
 
 
@@ -185,6 +187,8 @@ def _id(row: Mapping[str, Any], name: str | None, place: str) -> str | None:
     value = None if name is None or row[name] == "" else row[name]
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and abs(value) >= _INEXACT_FROM:
+        raise FileInvalid(f"{place}: {name} has more than 64 bits and cannot be read exactly: give it as a string")
     try:
         return orjson.dumps(value, default=str).decode()
     except TypeError as error:

@@ -143,6 +143,13 @@ def test_other_names_are_lines_of_text(tmp_path: Path) -> None:
         ("a.csv", "a,b\n1,2\n", (), "a.csv:1: there is no column document or text; there are a, b: name the column"),
         ("a.csv", f"{'a,' * 999}b\n", (), f"; there are {'a, ' * 165}a and 834 more: name the column"),
         ("a.jsonl", f'{{"text": "a", "id": {"[" * 300}{"]" * 300}}}', (), "a.jsonl:1: id cannot be shown as JSON: "),
+        (
+            "a.jsonl",
+            f'{{"text": "a", "id": {2**64}}}',
+            (),
+            "a.jsonl:1: id has more than 64 bits and cannot be read exactly",
+        ),
+        ("a.json", f'[{{"text": "a", "id": {-(2**63) - 1}}}]', (), "a.json: element 1: id has more than 64 bits"),
         ("a.csv", "a,b\n1,2\n", ("a", "c"), "a.csv:1: there is no column c; there are a, b"),
         ("a.csv", "text,b\n1,2\n3\n", (), "a.csv:3: the line has 1 column, not 2; correct the line"),
         ("a.csv", 'text\n"a', (), "a.csv:2: the line is not valid CSV"),
@@ -205,3 +212,10 @@ def test_json_that_is_no_array_of_documents_is_rejected(tmp_path: Path, content:
     """The message names the file, the element and the fix."""
     with pytest.raises(FileInvalid, match=message):
         _read(_file(tmp_path, "a.json", content))
+
+
+def test_ids_of_64_bits_are_exact(tmp_path: Path) -> None:
+    """As other numbers, they are shown as JSON has them."""
+    ids = ["18446744073709551615", "-9223372036854775808", "1.5", "0"]
+    lines = "\n".join(f'{{"text": "a", "id": {id_}}}' for id_ in ids)
+    assert [document.id for document in _read(_file(tmp_path, "a.jsonl", lines))] == ids
