@@ -9,7 +9,7 @@ from typing import Any, Self, Unpack
 import grpc
 
 from rerank._address import DEFAULT_ADDRESS, Address
-from rerank._async_stream import Documents, Responses, rank_stream, stream_responses
+from rerank._async_stream import CancellableCall, Documents, rank_stream, stream_responses
 from rerank._channel import call_metadata, channel_arguments
 from rerank._lifetime import AsyncLifetime
 from rerank._local import OWN_CONNECTION, Model, start_server_in_thread, stop_with
@@ -96,9 +96,9 @@ class AsyncRerankClient:
             raise TypeError(
                 "on_scores is a coroutine function: give a plain function, or use `async for` with scores()"
             )
-        scored = on_scores is not None
+        header = self._header(query, documents, options, partial_scores=on_scores is not None, partial_ok=partial_ok)
         return await rank_stream(
-            self._responses(query, documents, options, partial_scores=scored, partial_ok=partial_ok), on_scores
+            stream_responses(self._policy, self._start_stream, header, documents, self._lifetime), on_scores
         )
 
     def scores(
@@ -116,7 +116,10 @@ class AsyncRerankClient:
                 print(score.index, score.relevance_score)
         print(scores.ranking.results[0])
         """
-        return AsyncScoreStream(self._responses(query, documents, options, partial_scores=True, partial_ok=partial_ok))
+        header = self._header(query, documents, options, partial_scores=True, partial_ok=partial_ok)
+        lifetime = self._lifetime.part()
+        call = CancellableCall(self._start_stream, lifetime)
+        return AsyncScoreStream(stream_responses(self._policy, call, header, documents, lifetime), call.cancel)
 
     async def models(self) -> Sequence[pb.Model]:
         """Return the models that the server serves, the default model first."""
@@ -143,19 +146,12 @@ class AsyncRerankClient:
     ) -> None:
         await self.close()
 
-    def _responses(
-        self,
-        query: str,
-        documents: Documents,
-        options: Options,
-        *,
-        partial_scores: bool,
-        partial_ok: bool,
-    ) -> Responses:
+    def _header(
+        self, query: str, documents: Documents, options: Options, *, partial_scores: bool, partial_ok: bool
+    ) -> pb.RerankStreamRequest:
         check_documents(documents, asynchronous=True)
-        header = stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
-        # the method refers to this client: a local one must not be collected, and stop, before its last score
-        return stream_responses(self._policy, self._start_stream, header, documents, self._lifetime)
+        return stream_header(query, options, partial_scores=partial_scores, partial_ok=partial_ok)
 
     def _start_stream(self, timeout: float | None) -> Any:
+        # streams refer to this method, and so to the client: a local one must not be collected before its last score
         return self._stub.RerankStream(metadata=self._metadata, timeout=timeout)

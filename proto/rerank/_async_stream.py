@@ -22,6 +22,27 @@ Documents = Iterable[Content] | AsyncIterable[Content]
 _WRITE_ERRORS = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)
 
 
+class CancellableCall:
+    """Starts the calls of a stream, which another task may cancel."""
+
+    def __init__(self, start_call: StartCall, lifetime: AsyncLifetime) -> None:
+        """`lifetime` is that of the stream."""
+        self._start_call = start_call
+        self._lifetime = lifetime
+        self._call: _Call | None = None
+
+    def __call__(self, timeout: float | None) -> _Call:
+        """Start a call."""
+        self._call = self._start_call(timeout=timeout)
+        return self._call
+
+    def cancel(self) -> None:
+        """Cancel the running call, and start none from now on."""
+        self._lifetime.close("the scores are closed")
+        if self._call is not None:
+            self._call.cancel()  # has no effect on a finished call
+
+
 async def rank_stream(responses: Responses, on_scores: OnScores | None) -> pb.RerankResponse:
     """Read all responses, and return the ranking."""
     ranking = pb.RerankResponse()

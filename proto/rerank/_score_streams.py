@@ -82,10 +82,11 @@ class ScoreStream(_Ranking, Iterator[pb.PartialScore]):
 class AsyncScoreStream(_Ranking, AsyncIterator[pb.PartialScore]):
     """Scores of documents for `async for`, like ScoreStream. Use `async with`, or `aclose()` before the last score."""
 
-    def __init__(self, responses: AsyncGenerator[pb.RerankStreamResponse]) -> None:
+    def __init__(self, responses: AsyncGenerator[pb.RerankStreamResponse], cancel: Callable[[], None]) -> None:
         """Use AsyncRerankClient.scores."""
         super().__init__()
         self._responses = responses
+        self._cancel = cancel
 
     async def __anext__(self) -> pb.PartialScore:
         """Wait for the next score.
@@ -99,9 +100,14 @@ class AsyncScoreStream(_Ranking, AsyncIterator[pb.PartialScore]):
         return self._scores.popleft()
 
     async def aclose(self) -> None:
-        """Cancel the call, if it is not finished. Scores that were not read are lost."""
+        """Cancel the call, if it is not finished. Scores that were not read are lost.
+
+        Another task may do so, too: the task that waits for the next score gets a `Cancelled`.
+        """
         self._scores.clear()
-        await self._responses.aclose()
+        self._cancel()
+        if not self._responses.ag_running:  # otherwise, the task that waits closes the generator by its error
+            await self._responses.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,12 +7,14 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
 
-from rerank.client import RerankClient, ScoreStream
+from rerank.client import AsyncRerankClient, RerankClient, ScoreStream
 from rerank.errors import Cancelled, InvalidArgument, NotFound
 from support.grpc_calls import until_idle
 from support.running import Served
+from support.scripted import Reply, scripted
 
 DOCUMENTS = [str(number % 100) for number in range(1000)]
 
@@ -241,6 +243,61 @@ async def test_another_thread_can_close_the_scores(blocking: RerankClient) -> No
     with pytest.raises(Cancelled):
         await reading
     release.set()
+
+
+async def test_another_task_can_close_the_scores(edges: Served) -> None:
+    """The task that waits for the next score gets an error. The source of the documents ends."""
+    waiting, ended = asyncio.Event(), asyncio.Event()
+
+    async def documents() -> AsyncIterator[str]:
+        try:
+            yield "1"
+            waiting.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    scores = edges.client.scores("0", documents())
+    first = await anext(scores)
+    reading = asyncio.create_task(anext(scores))
+    await waiting.wait()
+    await asyncio.sleep(0)  # the task waits now
+    await scores.aclose()
+    with pytest.raises(Cancelled, match="the scores are closed"):
+        await reading
+    await ended.wait()
+    assert first.index == 0
+    assert [score async for score in scores] == []
+    await scores.aclose()
+    await until_idle(edges.core)
+
+
+async def test_another_task_can_close_the_scores_between_two_attempts() -> None:
+    """The pause before the next attempt ends at once."""
+    busy = Reply(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=30.0)
+    with scripted(busy, busy) as server:
+        async with AsyncRerankClient(server.address) as client:
+            scores = client.scores("0", ["1"])
+            reading = asyncio.create_task(anext(scores))
+            while not server.calls:
+                await asyncio.sleep(0.01)
+            await scores.aclose()
+            with pytest.raises(Cancelled, match="the scores are closed"):
+                await reading
+        assert len(server.calls) == 1
+
+
+async def test_the_scores_of_a_closed_client_end(edges: Served) -> None:
+    """The message names the client."""
+    client = AsyncRerankClient(edges.address)
+    edges.core.score.hold()
+    reading = asyncio.create_task(anext(client.scores("0", ["1"])))
+    await edges.core.score.started()
+    await client.close()
+    for closed in (reading, anext(client.scores("0", ["1"]))):
+        with pytest.raises(Cancelled, match="the client is closed"):
+            await closed
+    edges.core.score.release()
 
 
 async def test_scores_that_are_closed_before_the_first_call_are_empty() -> None:

@@ -95,7 +95,7 @@ async def test_a_lost_connection_has_a_reason() -> None:
 
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()  # type: ignore[attr-defined]
+        writer.transport.abort()
 
     server = await asyncio.start_server(reset, "127.0.0.1", 0)
     async with server, RestClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
