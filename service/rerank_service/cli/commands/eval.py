@@ -86,6 +86,7 @@ def _add_measure_arguments(group: argparse._ArgumentGroup) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.tools.evaluation.collection import Subset
     from rerank_service.tools.evaluation.eval_report import check_run_ids
+    from rerank_service.tools.evaluation.evaluate import check_grades
     from rerank_service.tools.evaluation.measures import Measures
 
     _check_output(arguments)
@@ -93,6 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.ranked is not None:
         check_run_ids(collections[0])
     measures = Measures(arguments.gain, arguments.relevant_from, arguments.recall_at)
+    for collection in collections:
+        check_grades(collection, measures)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
     try:  # files first: the reader of the output may have ended, as in `rerank eval … | head -1`
         _write(arguments, scorer, evaluated, measures)

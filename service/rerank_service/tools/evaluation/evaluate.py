@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from rerank_service.errors import SettingsInvalid
 from rerank_service.ranking.scores import rank
 from rerank_service.tools.evaluation.collection import Collection, JudgedQuery
 from rerank_service.tools.evaluation.measures import Measures, MeasureValues, mean
@@ -85,6 +86,20 @@ class CollectionResult:
     def refusal(self) -> str:
         """Message of the first refusal; empty if there was none."""
         return next((query.refusal for query in self.queries if query.unscored is Unscored.REFUSED), "")
+
+
+def check_grades(collection: Collection, measures: Measures) -> None:
+    """Check that nDCG can be computed, before hours of scoring.
+
+    Raises:
+        SettingsInvalid: a grade is too large for the gain.
+    """
+    for query in collection.queries:
+        if query.ideal and query.ideal[0] > measures.max_grade:
+            raise SettingsInvalid(
+                f"{query.place}: a grade is {query.ideal[0]:g}: --gain {measures.gain} allows grades up to "
+                f"{measures.max_grade:g}"
+            )
 
 
 async def evaluate(collection: Collection, scorer: Scorer, measures: Measures, on_scored: OnScored) -> CollectionResult:

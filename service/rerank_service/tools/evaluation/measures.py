@@ -19,6 +19,8 @@ CUTOFF = 10
 NDCG = f"nDCG@{CUTOFF}"
 """Name of the measure in tables and plots."""
 
+_MAX_GRADES = {"grade": 1e300, "exp2": 1000.0}
+
 
 @dataclass(frozen=True, slots=True)
 class MeasureValues:
@@ -38,6 +40,11 @@ class Measures:
     """Smallest grade that counts as relevant in MRR and recall."""
     recall_at: int = 10
     """The k of recall@k."""
+
+    @property
+    def max_grade(self) -> float:
+        """Largest grade. With larger ones, the sums of nDCG would exceed the largest float."""
+        return _MAX_GRADES[self.gain]
 
     def compute(self, grades: Sequence[float], ideal: Sequence[float]) -> MeasureValues:
         """Return the measures of a ranking.

@@ -373,6 +373,23 @@ def test_failed_command_leaves_links_of_the_user(
     assert "cannot write loop.json: Too many levels of symbolic links" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("gain", "grade", "words"),
+    [
+        ("exp2", 1025, "some.jsonl:1: a grade is 1025: --gain exp2 allows grades up to 1000"),
+        ("grade", 1e301, "some.jsonl:1: a grade is 1e+301: --gain grade allows grades up to 1e+300"),
+    ],
+)
+def test_grades_without_a_finite_measure_are_rejected(
+    rerank: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], gain: str, grade: float, words: str
+) -> None:
+    """Before a model is loaded, not after hours of scoring."""
+    documents = [{"id": "a", "text": "1", "grade": grade}]
+    (tmp_path / "some.jsonl").write_text(json.dumps({"qid": "1", "query": "0", "documents": documents}))
+    assert rerank("eval", "some.jsonl", "--gain", gain, "--model", "absent") == 2
+    assert capsys.readouterr().err == f"rerank: {words}\n"
+
+
 def test_failed_command_leaves_no_empty_file(rerank: Callable[..., int], tmp_path: Path) -> None:
     """It would look like a result. A file that was there stays."""
     (tmp_path / "before.json").write_text("{}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -45,6 +45,13 @@ def test_measures_equal_values_computed_by_hand() -> None:
     values = Measures(recall_at=2).compute([0.0, 2.0, 1.0], (3.0, 2.0, 1.0))
     assert values.ndcg == pytest.approx((2 / math.log2(3) + 1 / 2) / (3 + 2 / math.log2(3) + 1 / 2))
     assert (values.mrr, values.recall) == (1 / 2, 1 / 3)
+
+
+@pytest.mark.parametrize("gain", ["grade", "exp2"])
+def test_the_largest_grade_has_finite_gains(gain: Literal["grade", "exp2"]) -> None:
+    """Also the sum of ten of them."""
+    measures = Measures(gain=gain)
+    assert measures.compute([measures.max_grade] * 10, (measures.max_grade,) * 10).ndcg == 1
 
 
 def test_query_without_relevant_documents_counts_as_zero() -> None:
