@@ -7,9 +7,9 @@ import gzip
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, BinaryIO, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
@@ -24,17 +24,18 @@ RowId = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(va
 """An id: a string, or an integer that is read as a string."""
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+def read_lines(path: Path, opened: BinaryIO | None = None) -> Iterator[tuple[str, bytes]]:
     """Yield each line that is not blank, with its place FILE:LINE. A name that ends in `.gz` is decompressed.
+
+    `opened` is the file, which is closed at the end. None: it is opened here.
 
     Raises:
         FileInvalid: the gzip data is damaged.
         OSError: the file cannot be read.
     """
-    opener = gzip.open if is_gzip(path) else open
     number = 0
     try:
-        with opener(path, "rb") as file:
+        with opened or path.open("rb") as raw, gzip.open(raw) if is_gzip(path) else nullcontext(raw) as file:
             for number, read in enumerate(file, 1):
                 line = read.removeprefix(BOM_UTF8) if number == 1 else read
                 if line.strip():
@@ -43,14 +44,14 @@ def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
         raise FileInvalid(f"{path}:{number + 1}: the gzip data is damaged or incomplete: {error}") from error
 
 
-def read_objects(path: Path, row: type[Row]) -> Iterator[tuple[str, Row]]:
-    """Yield the JSON object of each line, validated as `row`, with its place FILE:LINE.
+def read_objects(path: Path, row: type[Row], opened: BinaryIO | None = None) -> Iterator[tuple[str, Row]]:
+    """Yield the JSON object of each line, validated as `row`, with its place FILE:LINE. `opened` is as for read_lines.
 
     Raises:
         FileInvalid: a line is not such an object.
         OSError: the file cannot be read.
     """
-    for place, line in read_lines(path):
+    for place, line in read_lines(path, opened):
         try:
             value = _validated(row, line)
         except ValidationError as error:

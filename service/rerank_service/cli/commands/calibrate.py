@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     check_writable(arguments.json)
     check_writable(picture, make_folders=True)  # the folder of --out may be made later
     bundle = open_bundle(arguments.model)
-    labelled = _labelled(arguments)
+    labelled, digest = _labelled(arguments)
     calibrated = calibrate(
         labelled,
         asyncio.run(_logits(arguments, labelled)),
@@ -86,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     written: list[str] = []
     try:  # files first: the reader of the output may have ended, as in `rerank calibrate … | head -1`
-        written.append(_save(arguments, bundle, calibrated))
+        written.append(_save(arguments, bundle, calibrated, digest))
         _write(arguments, calibrated, picture)
         written.append(f"picture: {picture}")
     finally:
@@ -115,14 +115,14 @@ def _print(calibrated: "CalibrationResult", written: list[str]) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _labelled(arguments: argparse.Namespace) -> "list[LabelledQuery]":
+def _labelled(arguments: argparse.Namespace) -> "tuple[list[LabelledQuery], str]":
+    """Return the labels, and the sha256 of their file."""
     from rerank_service.tools.calibration.labels_file import binary_labels, check_enough_labels, read_labels
 
-    labelled = read_labels(arguments.labels)
-    if not arguments.graded:
-        labelled = binary_labels(labelled, arguments.relevant_from)
+    labels = read_labels(arguments.labels)
+    labelled = labels.queries if arguments.graded else binary_labels(labels.queries, arguments.relevant_from)
     check_enough_labels(labelled, arguments.labels)
-    return labelled
+    return labelled, labels.sha256
 
 
 async def _logits(arguments: argparse.Namespace, labelled: "list[LabelledQuery]") -> "list[NDArray[np.float32]]":
@@ -147,7 +147,7 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[LabelledQuery]"
             return logits
 
 
-def _save(arguments: argparse.Namespace, bundle: "Bundle", calibrated: "CalibrationResult") -> str:
+def _save(arguments: argparse.Namespace, bundle: "Bundle", calibrated: "CalibrationResult", labels_sha256: str) -> str:
     from rerank_service.tools.calibration.bundle_update import update_copy, update_in_place
 
     numbers = calibrated.calibration.curve.model_dump(exclude={"method"})
@@ -155,9 +155,9 @@ def _save(arguments: argparse.Namespace, bundle: "Bundle", calibrated: "Calibrat
     if arguments.dry_run:
         return f"not saved: {_short(curve)}"
     if arguments.out is not None:
-        saved = update_copy(bundle, calibrated, arguments.labels, arguments.out)
+        saved = update_copy(bundle, calibrated, labels_sha256, arguments.out)
     else:
-        saved = update_in_place(bundle, calibrated, arguments.labels)
+        saved = update_in_place(bundle, calibrated, labels_sha256)
     return f"saved in {saved.folder}: {_short(curve)}"
 
 

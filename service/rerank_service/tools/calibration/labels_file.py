@@ -9,6 +9,7 @@ Each line has one of three forms. The lines of one query may stand anywhere in t
 A document is a string or an object with a `text`. A label is an integer; a negative label counts as 0.
 """
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from rerank_service.errors import CalibrationFailed, FileInvalid
 from rerank_service.quantities import counted
+from rerank_service.tools.digested_file import DigestedFile
 from rerank_service.tools.input_files import read_objects
 
 MIN_LABELS = 50
@@ -56,17 +58,29 @@ class LabelledQuery:
     """Place of each label in the file, for messages."""
 
 
-def read_labels(path: Path) -> list[LabelledQuery]:
-    """Read a file. Return each query once, with all its documents.
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The content of a labels file."""
+
+    queries: list[LabelledQuery]
+    """Each query once, with all its documents."""
+    sha256: str
+    """The sha256 of the file, in hex."""
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a file, once: it may be a pipe.
 
     Raises:
         FileInvalid: a line has none of the three forms.
         OSError: the file cannot be read.
     """
     pairs: dict[str, list[tuple[str, int, str]]] = {}
-    for place, line in read_objects(path, _Line):
+    file = DigestedFile(path)
+    for place, line in read_objects(path, _Line, io.BufferedReader(file)):
         pairs.setdefault(line.query, []).extend((text, label, place) for text, label in _pairs(place, line))
-    return [LabelledQuery(query, *zip(*of_query, strict=True)) for query, of_query in pairs.items()]
+    queries = [LabelledQuery(query, *zip(*of_query, strict=True)) for query, of_query in pairs.items()]
+    return Labels(queries, file.digest)
 
 
 def binary_labels(labelled: list[LabelledQuery], relevant_from: int | None) -> list[LabelledQuery]:

@@ -1,7 +1,10 @@
 """Flow of `rerank calibrate`: labels file, bundle with a calibration, and reliability diagram."""
 
+import hashlib
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +94,17 @@ def test_calibration_is_written_to_the_bundle(
     for words in ("Brier score", "expected calibration error", "platt, held out", "saved in"):
         assert words in shown.out
     assert shown.err.count("scoring labels") == 10
+
+
+def test_labels_may_come_from_a_pipe(rerank: Callable[..., int], folder: Path, labels: Path) -> None:
+    """It is read once, and the manifest has the sha256 of what was read."""
+    os.mkfifo("pipe.jsonl")
+    writer = threading.Thread(target=lambda: Path("pipe.jsonl").write_bytes(labels.read_bytes()), daemon=True)
+    writer.start()
+    assert rerank("calibrate", "--model", folder, "--labels", "pipe.jsonl") == 0
+    writer.join()
+    evidence = open_bundle(folder).manifest.recipe["calibration"]
+    assert evidence["labels_sha256"] == hashlib.sha256(labels.read_bytes()).hexdigest()
 
 
 def test_copy_leaves_the_bundle_unchanged(rerank: Callable[..., int], folder: Path, labels: Path) -> None:

@@ -1,6 +1,7 @@
 """Labels files: three forms with the same meaning; errors name the line."""
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -21,9 +22,11 @@ def test_three_forms_have_the_same_meaning(tmp_path: Path) -> None:
     lists = [{"query": "q", "documents": ["a", "b"], "labels": [1.0, 0]}]
     objects = [{"query": "q", "documents": [{"text": "a", "label": 1}, {"text": "b", "grade": -1, "id": "7"}]}]
     for lines in (pairs, lists, objects):
-        [query] = read_labels(_written(tmp_path / "labels.jsonl", *lines))
+        [query] = read_labels(_written(tmp_path / "labels.jsonl", *lines)).queries
         assert (query.query, query.documents, query.labels) == ("q", ("a", "b"), (1, 0))
-    queries = read_labels(_written(tmp_path / "labels.jsonl", pairs[0], "", {**pairs[0], "query": "r"}, pairs[1]))
+    queries = read_labels(
+        _written(tmp_path / "labels.jsonl", pairs[0], "", {**pairs[0], "query": "r"}, pairs[1])
+    ).queries
     assert [(query.query, [place.rpartition(":")[2] for place in query.places]) for query in queries] == [
         ("q", ["1", "4"]),
         ("r", ["3"]),
@@ -35,7 +38,9 @@ def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
     compressed = gzip.compress(b'{"query": "q", "document": "a", "label": 1}\n' * 1000)
     path = tmp_path / "labels.jsonl.gz"
     path.write_bytes(compressed)
-    assert len(read_labels(path)[0].labels) == 1000
+    labels = read_labels(path)
+    assert len(labels.queries[0].labels) == 1000
+    assert labels.sha256 == hashlib.sha256(compressed).hexdigest()
     path.write_bytes(compressed[:-20])
     with pytest.raises(FileInvalid, match=r"labels\.jsonl\.gz:\d+: the gzip data is damaged or incomplete"):
         read_labels(path)
