@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rerank_service.cli.argument_text import PathText
+
 if TYPE_CHECKING:
     from rerank_export.export_request import ExportRequest
 
@@ -17,7 +19,9 @@ _EPILOG = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags to a parser."""
     parser.epilog = _EPILOG
-    parser.add_argument("model", help="hub id, such as cross-encoder/ms-marco-MiniLM-L6-v2, or a folder with its files")
+    parser.add_argument(
+        "model", type=PathText, help="hub id, such as cross-encoder/ms-marco-MiniLM-L6-v2, or a folder with its files"
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the new bundle (default: out/NAME)")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument(
@@ -64,6 +68,7 @@ def _add_graph_options(group: argparse._ArgumentGroup) -> None:
 def _add_scoring_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--template",
+        type=PathText,
         metavar="NAME|FILE|TEXT",
         help="template of a pair: the name of a recipe, or a file or text with {query}, {document} and optionally "
         "{instruction}; `none` is the tokenizer's own format of a pair",

@@ -156,10 +156,12 @@ def _key_hint(error: Exception) -> str:
 def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand. Print expected errors, such as a wrong setting, as one line without a traceback."""
     from rerank.errors import RerankError, Unavailable
+    from rerank_service.cli.argument_text import decode_arguments
     from rerank_service.cli.standard_output import discard_unwritable, flush_output
     from rerank_service.errors import OperatorError, RequestError, SettingsInvalid
 
     try:
+        decode_arguments(arguments)
         status: int = arguments.run(arguments)
         flush_output()
         return status

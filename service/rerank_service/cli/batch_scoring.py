@@ -112,14 +112,11 @@ def _remote(arguments: argparse.Namespace, server: ChosenServer) -> Iterator[Sco
         "too_long": pb.TooLong.Value(f"TOO_LONG_{arguments.too_long.upper()}"),
         "score_type": _score_type(arguments.score_type),
     }
-    try:
-        with RemoteScorer(
-            server.address, api_key=api_key(arguments), model=arguments.served_model, options=options
-        ) as scorer:
-            identity = scorer.identity()
-            yield Scoring(identity, partial(score_remotely, scorer, identity))
-    except UnicodeEncodeError as error:
-        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
+    with RemoteScorer(
+        server.address, api_key=api_key(arguments), model=arguments.served_model, options=options
+    ) as scorer:
+        identity = scorer.identity()
+        yield Scoring(identity, partial(score_remotely, scorer, identity))
 
 
 def _score_type(name: str | None) -> pb.ScoreType.ValueType:

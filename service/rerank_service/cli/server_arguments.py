@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rerank_service.api.address import UNIX, client_target
+from rerank_service.cli.argument_text import PathText
 from rerank_service.errors import SettingsInvalid
 from rerank_service.settings import Settings, read_settings
 from rerank_service.tools.client_tls import ClientTls
@@ -58,17 +59,22 @@ def add_connection_arguments(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--tls-ca",
+        type=PathText,
         metavar="FILE",
         help="PEM file of the authorities that may have issued the server's certificate; with it, an address without "
         f"scheme uses TLS (default: {_TLS['ca']}, else the well-known authorities)",
     )
     parser.add_argument(
         "--tls-cert",
+        type=PathText,
         metavar="FILE",
         help=f"PEM file of the client certificate, for a server with --tls-client-ca (default: {_TLS['cert']})",
     )
     parser.add_argument(
-        "--tls-key", metavar="FILE", help=f"PEM file of the private key of --tls-cert (default: {_TLS['key']})"
+        "--tls-key",
+        type=PathText,
+        metavar="FILE",
+        help=f"PEM file of the private key of --tls-cert (default: {_TLS['key']})",
     )
 
 
@@ -175,10 +181,6 @@ def api_key(arguments: argparse.Namespace) -> str | None:
     key: str | None = (os.environ.get(API_KEY) or None) if arguments.api_key is None else arguments.api_key
     if key is None:
         return None
-    try:
-        key.encode()
-    except UnicodeEncodeError as error:
-        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
     if not key.strip() or not (key.isascii() and key.isprintable()):
         raise SettingsInvalid(f"{source} {'is empty' if not key.strip() else _UNPRINTABLE}")
     return key.strip()

@@ -53,7 +53,7 @@ def server_address(text: str, *, source: str = "--server") -> ServerAddress:
         parsed = urlsplit(f"{scheme}://{rest}")
         host, port = parsed.hostname, parsed.port
     except UnicodeEncodeError as error:
-        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
+        raise SettingsInvalid(f"{source} is not UTF-8 text: {error}") from error
     except ValueError as error:
         raise SettingsInvalid(f"{source} {text}: {error}; give {ADDRESS_FORMS}") from error
     if not host or not host.strip():

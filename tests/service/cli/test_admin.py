@@ -11,7 +11,7 @@ from rich.console import Console
 from structlog.testing import capture_logs
 
 from rerank.v1 import admin_pb2 as pb
-from rerank_service.__main__ import build_parser, commands
+from rerank_service.__main__ import _main, build_parser, commands
 from rerank_service.cli.commands.admin import _ACTIONS
 from rerank_service.cli.output.bundles import bundle_json, bundle_line, bundles_table
 from rerank_service.cli.server_arguments import admin_server
@@ -20,6 +20,7 @@ from rerank_service.installation import command_name
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.models.model_state import ModelState
 from support.admin import StatedModels, admin_served
+from support.commands import rerank
 from support.small import write_small_model
 
 BUNDLE = pb.Bundle(
@@ -146,6 +147,43 @@ def test_wrong_address_is_one_line(
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsInvalid, match=problem):
         _run(f"admin {words}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("admin", "unload", "\udcff", "--server", "127.0.0.1:1"),
+        ("admin", "load", "docs", "\udcff", "--server", "127.0.0.1:1"),
+        ("bench", "--server", "http://127.0.0.1:1", "--served-model", "\udcff"),
+        ("bench", "--server", "127.0.0.1:1", "--served-model", "\udcff"),
+        ("batch", "in.jsonl", "out.jsonl", "--query-column", "\udcff"),
+        ("rank", "a", "--file", "a.csv", "--document-column", "\udcff"),
+    ],
+)
+def test_an_argument_that_is_not_utf8_is_one_line(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No message of a protocol can have it. The command ends before it calls a server or reads a file."""
+    assert _main(list(arguments)) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("rerank: an argument is not UTF-8 text: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("rank", "a", "--file", "\udcff.txt"), 1),
+        (("eval", "\udcff.jsonl"), 1),
+        (("batch", "\udcff.jsonl", "out.jsonl"), 1),
+        (("admin", "list", "--server", "127.0.0.1:1", "--tls-ca", "\udcff.crt"), 2),
+    ],
+)
+def test_a_path_may_have_bytes_that_are_not_utf8(arguments: tuple[str, ...], status: int, tmp_path: Path) -> None:
+    """The file is looked for."""
+    done = rerank(*arguments, cwd=tmp_path)
+    assert done.returncode == status
+    assert "\\udcff." in done.stderr.splitlines()[-1]
+    assert "UTF-8" not in done.stderr
 
 
 def test_address_comes_from_the_settings_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,6 @@ async def _evaluated(
 
 @asynccontextmanager
 async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
-    from rerank_service.errors import SettingsInvalid
     from rerank_service.ranking.request import TooLong
     from rerank_service.settings import read_settings
     from rerank_service.tools.offline_scoring import local_scorer
@@ -208,13 +207,10 @@ async def _scorer(arguments: argparse.Namespace) -> "AsyncIterator[Scorer]":
             async with local_scorer(single_model_options(settings), request_limits(settings), **reading) as scorer:
                 yield scorer
         return
-    try:
-        async with server_scorer(
-            server.address, api_key=api_key(arguments), model=arguments.served_model, **reading
-        ) as scorer:
-            yield scorer
-    except UnicodeEncodeError as error:
-        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
+    async with server_scorer(
+        server.address, api_key=api_key(arguments), model=arguments.served_model, **reading
+    ) as scorer:
+        yield scorer
 
 
 COMMAND = Command(

@@ -2,18 +2,17 @@
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.cli.argument_text import PathText
 from rerank_service.cli.commands import Command, seconds
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
-from rerank_service.surrogates import decode_text
 from rerank_service.tools.tables.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def _add_file_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--file",
         action="append",
+        type=PathText,
         default=[],
         metavar="FILE",
         help="file with documents: .json (an array), .jsonl, .csv, .tsv (each also with .gz), .parquet, or any other "
@@ -82,7 +82,7 @@ def _add_file_arguments(group: argparse._ArgumentGroup) -> None:
 def _documents(arguments: argparse.Namespace) -> "list[FileDocument]":
     from rerank_service.tools.documents_file import FileDocument
 
-    documents = [FileDocument(text, text) for text in map(_utf8, arguments.documents)]
+    documents = [FileDocument(text, text) for text in arguments.documents]
     from_files = list(_file_documents(arguments))
     documents += from_files
     if "-" in arguments.file and not arguments.format and from_files:
@@ -129,31 +129,16 @@ async def _rank(arguments: argparse.Namespace, query: str, texts: list[str]) -> 
 
     if arguments.top_n is not None and abs(arguments.top_n) > _MAX_TOP_N:
         raise SettingsInvalid(f"--top-n is {arguments.top_n}: give at most {_MAX_TOP_N}")
-    try:
-        return await rank(
-            chosen_server(arguments).address,
-            query,
-            texts,
-            api_key=api_key(arguments),
-            seconds=arguments.timeout,
-            model=_utf8(arguments.served_model),
-            top_n=arguments.top_n,
-            score_type=_score_type(arguments.score_type),
-        )
-    except UnicodeEncodeError as error:  # the API key
-        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
-
-
-def _utf8(argument: str) -> str:
-    """Return an argument as the system passed it: Python has surrogates for its bytes that are not UTF-8.
-
-    Raises:
-        SettingsInvalid: the argument is not UTF-8.
-    """
-    try:
-        return decode_text(os.fsencode(argument))
-    except UnicodeError as error:
-        raise SettingsInvalid(f"an argument is not UTF-8 text: {error}") from error
+    return await rank(
+        chosen_server(arguments).address,
+        query,
+        texts,
+        api_key=api_key(arguments),
+        seconds=arguments.timeout,
+        model=arguments.served_model,
+        top_n=arguments.top_n,
+        score_type=_score_type(arguments.score_type),
+    )
 
 
 def _score_type(name: str | None) -> pb.ScoreType.ValueType:
@@ -165,7 +150,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.cli.output.ranking import json_lines, tsv_lines
     from rerank_service.cli.output.tables import ranking_table
 
-    query, documents = _utf8(arguments.query), _documents(arguments)
+    query, documents = arguments.query, _documents(arguments)
     texts = [document.text for document in documents]
     response = asyncio.run(_rank(arguments, query, texts))
     if arguments.output == "table":
