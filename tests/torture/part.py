@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from torture.resources import MEMORY_SAMPLES
+
 if TYPE_CHECKING:
     from torture.part_run import PartRun
     from torture.server import Server
@@ -56,5 +58,7 @@ class Part:
     """True if the part overloads the server, which may then reject requests beside it."""
     block: int | None = None
     """Number of inputs between two checks of the server. None: that of the campaign."""
+    memory_samples: int = MEMORY_SAMPLES
+    """Number of blocks that the growth of memory needs. A part whose blocks are all alike needs fewer."""
     repeat: Callable[["Server", Case], Awaitable[Outcome]] | None = None
     """Try a case from a file. None: the part keeps no cases."""

@@ -13,7 +13,7 @@ from torture.blocks import EndedBlock, ended_blocks
 from torture.corpus import entries
 from torture.part import Case, Failure, Outcome, Part
 from torture.progress import OUTPUT, Progress, ProgressFiles
-from torture.resources import Sample, growth, sample
+from torture.resources import ServerResources, sample
 from torture.server import Server, ServerEnded, quiet, started_server
 from torture.steady import Steady, steady_requests
 
@@ -48,7 +48,7 @@ class PartRun:
         self.progress = progress
         self._files = files
         self.say = say
-        self._samples: list[Sample] = []
+        self._resources: ServerResources | None = None
         self._began = time.monotonic()
 
     def random(self, number: int) -> random.Random:
@@ -62,15 +62,14 @@ class PartRun:
         async with started_server(self._log(), model or self.options.model, self.part.flags) as server:
             await self._try_corpus(server)
             await self._try_earlier_failures(server)
-            before = sample(server.pid, 0.0)
-            self._samples = []
+            self._resources = resources = ServerResources(sample(server.pid, 0.0), self.part.memory_samples)
             yield server
             try:
-                self._samples.append(await quiet(server, float(self.progress.tried), before))
-                problems = await server.problems()
+                problems = resources.left_open(await quiet(server, float(self.progress.tried), resources.before))
+                problems += await server.problems()
             except (ServerEnded, FileNotFoundError) as error:
                 problems = [str(error)]
-            grown = growth(self._samples)
+            grown = resources.growth()
             self.progress.growth.append(grown)
             for problem in (*problems, *grown.problems()):
                 self.fail(problem, f"0-{max(self.progress.tried - 1, 0)}")
@@ -170,7 +169,8 @@ class PartRun:
         if server is None:
             return []
         problems = await server.problems()
-        self._samples.append(sample(server.pid, float(self.progress.tried)))
+        if self._resources is not None:
+            self._resources.add(sample(server.pid, float(self.progress.tried)))
         return problems
 
     def fail(self, problem: str, numbers: str, case: Case | None = None) -> None:

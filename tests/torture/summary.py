@@ -80,7 +80,14 @@ def _growth(progress: Progress) -> str:
     if not measured:
         return "not measured"
     worst = max(measured, key=lambda grown: grown.samples)
-    return f"{worst.memory:+.0f} MiB, {worst.threads:+.0f} threads, {worst.descriptors:+.0f} descriptors"
+    figures = {
+        "memory": f"{worst.memory:+.0f} MiB",
+        "threads": f"{worst.threads:+.0f} threads",
+        "descriptors": f"{worst.descriptors:+.0f} descriptors",
+    }
+    unjudged = [name for name in figures if not worst.judges(name)]
+    few = f" ({', '.join(unjudged)} not judged: {worst.samples} blocks)" if unjudged else ""
+    return ", ".join(figures.values()) + few
 
 
 def write_page(page: Path, name: str, content: str) -> None:

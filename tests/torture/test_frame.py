@@ -23,10 +23,11 @@ from torture.http_fuzz.paths import all_paths
 from torture.http_fuzz.protocol import random_bytes
 from torture.http_fuzz.request import random_request
 from torture.http_fuzz.responses import ResponseReader
+from torture.load.soak import SOAK
 from torture.part import Failure, Outcome, Part
 from torture.part_run import PartRun, RunOptions
 from torture.progress import Progress, ProgressFiles
-from torture.resources import Sample, growth
+from torture.resources import Growth, Sample, ServerResources, growth
 from torture.summary import as_figures, as_table, write_page
 from torture.wire import Received, Step
 
@@ -86,6 +87,29 @@ def test_growth_is_that_of_the_second_half() -> None:
     leaking = [Sample(float(at), 100.0 + 2 * at, 10 + at // 10, 20 + at) for at in range(200)]
     assert [problem.split()[0] for problem in growth(leaking).problems()] == ["memory", "threads", "descriptors"]
     assert growth(leaking[:5]).problems() == []
+    noise = Random(1)
+    noisy = [Sample(float(at), 500.0, 10, 1200 - noise.choice((0, 300))) for at in range(60)]
+    assert all(growth(noisy[:count]).problems() == [] for count in range(8, 60))
+
+
+def test_growth_in_the_hour_of_soak_is_found() -> None:
+    """One sample a minute is enough. The moment when all connections are closed hides no leak before it."""
+    resources = ServerResources(Sample(0.0, 300.0, 40, 20), SOAK.memory_samples)
+    for minute in range(SOAK.inputs):
+        resources.add(Sample(minute + 1.0, 300.0 + 10 * minute, 40, 1200 + minute))
+    assert [problem.split()[0] for problem in resources.growth().problems()] == ["memory", "descriptors"]
+    assert resources.left_open(Sample(SOAK.inputs, 300.0, 40, 22)) == []
+    (problem,) = resources.left_open(Sample(SOAK.inputs, 300.0, 40, 80))
+    assert problem.startswith("60 descriptors more than before the part are open")
+
+
+def test_table_says_which_growth_is_not_judged() -> None:
+    """Too few blocks have no verdict."""
+    part = Part(name="numbers", title="numbers", run=_nothing, inputs=10, slice_inputs=5)
+    for samples, shown in ((60, " (memory not judged: 60 blocks)"), (100, "")):
+        grown = Growth(samples, 1.0, 2.0, 3.0)
+        progress = Progress(part="numbers", seed=3, code="", tried=10, growth=[grown])
+        assert f"| +1 MiB, +2 threads, +3 descriptors{shown} |" in as_table([(part, progress)])
 
 
 async def test_interrupted_part_continues(tmp_path: Path) -> None:

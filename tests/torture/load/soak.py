@@ -74,6 +74,7 @@ SOAK = Part(
     inputs=60,
     slice_inputs=0,
     block=1,
+    memory_samples=40,
     one_version=True,
     overloads=True,
 )
