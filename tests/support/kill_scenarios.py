@@ -128,3 +128,19 @@ class BatchOutput:
         assert out.read_bytes() == b"row 0\nrow 1\n"
         shutil.rmtree(folder / "out.jsonl.parts.removed", ignore_errors=True)  # the next command does so
         assert [path.name for path in folder.iterdir()] == ["out.jsonl"]
+
+
+class WrittenInPlace:
+    """A fault, which the kills must find: a file is written without a second name."""
+
+    def prepare(self, folder: Path) -> None:
+        """Write the older text."""
+        (folder / "file").write_text("older")
+
+    def run(self, folder: Path) -> None:
+        """Write the newer text."""
+        (folder / "file").write_text("newer")
+
+    def check(self, folder: Path) -> None:
+        """The file has one of both."""
+        assert (folder / "file").read_text() in ("older", "newer")
