@@ -27,7 +27,10 @@ def test_files_depend_on_their_number_only(tmp_path: Path) -> None:
 
 
 _SCENARIO = Scenario(
-    name="batch", arguments=("batch", "a.jsonl", "b.jsonl"), files={"a.jsonl": b"{}"}, output="b.jsonl"
+    name="batch",
+    arguments=("batch", "--model", "models/m", "1", "a.jsonl", "b.jsonl"),
+    files={"a.jsonl": b"{}", "models/m/model.onnx": b""},
+    output="b.jsonl",
 )
 
 
@@ -37,7 +40,13 @@ _SCENARIO = Scenario(
         (Outcome(0, "a warning\n"), ""),
         (Outcome(1, "a warning\nrerank: a.jsonl:1: query is required\n"), ""),
         (Outcome(2, "rerank: b.jsonl exists\n"), ""),
+        (Outcome(1, "rerank: models/m: there is no manifest\n"), ""),
+        (Outcome(1, "rerank: models/m/model.onnx: it is damaged\n"), ""),
         (Outcome(1, "rerank: the line is not valid\n"), "the message names no file"),
+        (Outcome(1, "rerank: line 1 is not valid; see batch --model\n"), "the message names no file"),
+        (Outcome(1, "rerank: data.jsonl: query is required\n"), "the message names no file"),
+        (Outcome(1, "rerank: a.jsonl-old: query is required\n"), "the message names no file"),
+        (Outcome(1, "rerank: other/a.jsonl: query is required\n"), "the message names no file"),
         (Outcome(1, ""), "no line for people"),
         (Outcome(1, "a.jsonl is wrong\n"), "no line for people"),
         (Outcome(1, f"rerank: a.jsonl: {'x' * 3000}\n"), "no line for people"),

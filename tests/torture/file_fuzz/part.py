@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -99,8 +100,12 @@ def problem_of(scenario: Scenario, outcome: CommandOutcome) -> str:
     line = outcome.stderr.rstrip("\n").rpartition("\n")[2]
     if not line.startswith("rerank: ") or not line.isprintable() or len(line) > _MAX_MESSAGE:
         return f"no line for people: {line[:_MAX_MESSAGE]!r}"
-    known = (*scenario.files, *scenario.arguments[1:], scenario.output)
-    return "" if any(name in line for name in known if name) else f"the message names no file: {line}"
+    return "" if any(_has_path(line, path) for path in scenario.paths()) else f"the message names no file: {line}"
+
+
+def _has_path(line: str, path: str) -> bool:
+    """Return whether a line has a path as a whole, or a path in this folder."""
+    return re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w-])", line) is not None
 
 
 def make_case(run: PartRun, number: int, known: Mapping[str, Scenario]) -> FileCase:

@@ -10,8 +10,8 @@ from support.hub_folder import write_hub_folder
 from support.small import write_small_model
 from torture.file_fuzz.tables import plain_table
 
-MODEL, HUB_FOLDER = "small", "hub"
-"""Folders of models: a bundle, and a hub folder, which has no digests."""
+MODEL, HUB_FOLDER = "models/small", "models/hub"
+"""Folders of models: a bundle, and a hub folder, which has no digests. No message has these paths by chance."""
 SERVER = "SERVER"
 """Stands for the address of the started server in the arguments of a scenario."""
 
@@ -34,6 +34,14 @@ class Scenario:
     def title(self) -> str:
         """The command line, which no other scenario has."""
         return " ".join(self.arguments)
+
+    def paths(self) -> tuple[str, ...]:
+        """Return the paths of its files, and those of the folders among its arguments that have some of them."""
+        folders = [part for part in self.arguments if any(name.startswith(f"{part}/") for name in self._read())]
+        return (*self._read(), *folders, *filter(None, [self.output]))
+
+    def _read(self) -> tuple[str, ...]:
+        return (*self.files, *self.beside)
 
 
 def write_models(folder: Path) -> None:
@@ -143,4 +151,6 @@ def _models(folder: Path) -> Iterator[Scenario]:
         files = {f"{name}/{path.name}": path.read_bytes() for path in sorted((folder / name).iterdir())}
         arguments = ("batch", "--model", name, "--restart", "few.jsonl", "out-few.jsonl")
         beside = {"few.jsonl": _jsonl(*_PAIRS[:1])}
-        yield Scenario(name=f"model ({name})", arguments=arguments, files=files, beside=beside, output="out-few.jsonl")
+        yield Scenario(
+            name=f"model ({Path(name).name})", arguments=arguments, files=files, beside=beside, output="out-few.jsonl"
+        )
