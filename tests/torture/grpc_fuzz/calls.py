@@ -14,6 +14,7 @@ from torture.grpc_fuzz.case import CallCase, Sent
 from torture.grpc_fuzz.damage import damaged
 from torture.grpc_fuzz.messages import random_message
 from torture.grpc_fuzz.methods import Method
+from torture.grpc_fuzz.plain import plain_call
 from torture.part import Outcome
 from torture.values import TEXTS
 
@@ -26,6 +27,7 @@ _AFTER_THE_END = "Internal error from Core"
 ended the call, and before its status is read."""
 _WRONG = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 """Statuses that no input causes: the model of the campaign never fails."""
+_SHARE_OF_PLAIN = 0.1
 _UNARY_RANKING = "/rerank.v1.Rerank/Rerank"
 _NAMES = (
     *(
@@ -52,7 +54,9 @@ _NAMES = (
 
 
 def random_call(rng: Random, methods: list[Method]) -> CallCase:
-    """Return a call of any method, or of an unknown one."""
+    """Return a call of any method, or of an unknown one. A part of the calls is valid."""
+    if rng.random() < _SHARE_OF_PLAIN and (plain := plain_call(rng, {method.path for method in methods})):
+        return plain
     method = rng.choice(methods)
     if rng.random() < 0.1:
         method = next((each for each in methods if each.path == _UNARY_RANKING), method)
@@ -168,6 +172,8 @@ def _problem(
         return f"the status is {code.name}: {details[:300]}"
     if case.plain and code is not grpc.StatusCode.OK:
         return f"a valid call got {code.name}: {details[:300]}"
+    if case.plain and len(received) != 1:
+        return f"a valid call got {len(received)} responses"
     if code is not grpc.StatusCode.OK or response is None:
         return ""
     for data in received:

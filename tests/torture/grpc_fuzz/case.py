@@ -61,17 +61,25 @@ class FramesCase:
     steps: tuple[Step, ...]
     by_library: bool = False
     """gRPC's core answers before the server's own code: its status is UNKNOWN or INTERNAL by its own rules."""
+    calls: str = ""
+    """Method of a valid call, which a server that has the method must accept; empty if the frames may be wrong."""
 
     def as_json(self) -> Case:
         """Return the input as it is kept in a file."""
-        return {"frames": [step.as_json() for step in self.steps], "title": self.title, "by_library": self.by_library}
+        return {
+            "frames": [step.as_json() for step in self.steps],
+            "title": self.title,
+            "by_library": self.by_library,
+            "calls": self.calls,
+        }
 
 
 def case_of(content: Case) -> CallCase | FramesCase:
     """Return the input of `as_json`."""
     if "frames" in content:
         steps = tuple(map(step_of, content["frames"]))
-        return FramesCase(title=content["title"], steps=steps, by_library=content["by_library"])
+        calls = content.get("calls", "")  # older files lack it
+        return FramesCase(title=content["title"], steps=steps, by_library=content["by_library"], calls=calls)
     messages = tuple(Sent(**{**sent, "data": sent["data"].encode("latin-1")}) for sent in content["messages"])
     metadata = tuple((name, _value(text, binary=binary)) for name, text, binary in content["metadata"])
     others = {name: content[name] for name in ("title", "closes", "cancel_after", "timeout", "coding", "plain")}

@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from random import Random
 
 from rerank.v1 import rerank_pb2 as pb
@@ -20,6 +20,8 @@ _STATUS = re.compile(rb"grpc-status[\x01\x02]([0-9]{1,2})")
 _WRONG = {b"2": "UNKNOWN", b"13": "INTERNAL", b"15": "DATA_LOSS"}
 _PAUSE = 1.0
 """Seconds in which the answer arrives. The client does not wait longer, nor any time after the answer."""
+_LONG_PAUSE = 60.0
+"""The same for a valid call, which is answered on a slow machine, too."""
 
 
 def _block(*more: tuple[bytes, bytes], without: Sequence[bytes] = (), path: bytes = _METHOD.encode()) -> bytes:
@@ -40,8 +42,14 @@ def _of(title: str, *data: bytes, by_library: bool = False) -> FramesCase:
     return FramesCase(title=title, steps=tuple(steps), by_library=by_library)
 
 
+def _accepted(title: str, *data: bytes) -> FramesCase:
+    """Return frames of one valid call."""
+    steps = [Step(START), *map(Step, data), Step(pause=_LONG_PAUSE), Step(end=True)]
+    return FramesCase(title=title, steps=tuple(steps), calls=_METHOD)
+
+
 def _valid(_rng: Random) -> FramesCase:
-    return _of("a valid call", _call())
+    return _accepted("a valid call", _call())
 
 
 def _coded(rng: Random) -> FramesCase:
@@ -214,7 +222,7 @@ def _split(rng: Random) -> FramesCase:
     at = rng.randrange(len(block))
     data = b"".join(frame(_DATA, 0, 1, body[place : place + 1]) for place in range(len(body)))
     parts = frame(_HEADERS, 0, 1, block[:at]) + frame(_CONTINUATION, _END_HEADERS, 1, block[at:]) + data
-    return _of("split frames", parts + frame(_DATA, _END_STREAM, 1))
+    return _accepted("split frames", parts + frame(_DATA, _END_STREAM, 1))
 
 
 def _paths(rng: Random) -> FramesCase:
@@ -249,13 +257,15 @@ def is_answered(data: bytes | bytearray) -> bool:
     return _STATUS.search(data) is not None
 
 
-def judge_frames(case: FramesCase, received: Received, data: bytes) -> Outcome:
-    """Return the outcome of frames."""
+def judge_frames(case: FramesCase, received: Received, data: bytes, *, serves: Container[str]) -> Outcome:
+    """Return the outcome of frames. `serves` has the paths of all methods of the port."""
     statuses = _STATUS.findall(data)
     kind = f"frames: status {statuses[0].decode()}" if statuses else "frames: no status"
     problem = ""
     if not received.closed:
         problem = "the server did not close the connection after the client"
+    elif case.calls in serves and statuses != [b"0"]:
+        problem = f"a valid call got {kind.removeprefix('frames: ')}"
     elif not case.by_library and (wrong := [_WRONG[status] for status in statuses if status in _WRONG]):
         problem = f"the status is {wrong[0]}"
     return Outcome(kind, problem, case.as_json() if problem else None)

@@ -53,7 +53,7 @@ class _Target:
             ended = await converse((host, int(port)), case.steps, feed)
         except OSError as error:
             return Outcome("not connected", f"the server does not accept connections: {error}", case.as_json())
-        return judge_frames(case, ended, bytes(received))
+        return judge_frames(case, ended, bytes(received), serves=self.responses)
 
 
 @asynccontextmanager
