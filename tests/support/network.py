@@ -15,6 +15,9 @@ def _has_ipv6() -> bool:
         return False
 
 
+CLOSED_SECONDS = 30.0
+"""Time in which a server with a short --header-timeout closes a connection. Without this option, gRPC and asyncio do so
+by themselves, after 60 s at the earliest."""
 HAS_IPV6 = _has_ipv6()
 needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6 loopback address")
 

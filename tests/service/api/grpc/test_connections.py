@@ -27,7 +27,7 @@ from support.http2 import (
     headers,
     message,
 )
-from support.network import server_state, user_timeouts
+from support.network import CLOSED_SECONDS, server_state, user_timeouts
 from support.running import Running, served
 from support.tls import OWN_CONNECTION, tls_served, write_pems
 
@@ -50,7 +50,7 @@ async def _received(port: int, content: bytes) -> bytes:
     async with _connected(port) as (reader, writer):
         writer.write(content)
         try:
-            return await reader.read()
+            return await asyncio.wait_for(reader.read(), CLOSED_SECONDS)
         except ConnectionResetError:
             return b""
 
@@ -69,7 +69,7 @@ async def test_slow_start_is_ended(core: Running, content: bytes) -> None:
 async def test_slow_preface_is_ended(core: Running) -> None:
     """One byte after the other does not extend the time."""
     async with served(core, header_timeout=_SHORT) as edges, _connected(edges.grpc.port) as (reader, writer):
-        ended = asyncio.create_task(reader.read())
+        ended = asyncio.create_task(asyncio.wait_for(reader.read(), CLOSED_SECONDS))
         for byte in PREFACE:
             if not ended.done():
                 writer.write(bytes([byte]))

@@ -23,7 +23,7 @@ from rerank_service.api.http.server import RestEdge, listening
 from rerank_service.api.http.unread_bytes import unread_bytes
 from rerank_service.api.tls.store import CertificateStore
 from support.limits import rest_options
-from support.network import server_state
+from support.network import CLOSED_SECONDS, server_state
 from support.running import Served
 from support.tls import write_pems
 
@@ -57,7 +57,7 @@ async def _sent(edge: RestEdge, content: bytes = b"", drip: bytes = b"") -> byte
         await loop.sock_sendall(client, content)
         dripping = asyncio.create_task(_drip(client, drip))
         try:
-            return await _received(client)
+            return await asyncio.wait_for(_received(client), CLOSED_SECONDS)
         finally:
             dripping.cancel()
             await asyncio.wait([dripping])
@@ -314,7 +314,7 @@ async def test_slow_header_over_tls_is_ended(edges: Served, tmp_path: Path) -> N
     async with _serving(edges, header=_SHORT, tls=CertificateStore(pems.files())) as edge:
         reader, writer = await asyncio.open_connection("localhost", edge.port, ssl=context)
         writer.write(_LIVE[:10])
-        assert await reader.read() == b""
+        assert await asyncio.wait_for(reader.read(), CLOSED_SECONDS) == b""
         writer.close()
 
 
