@@ -143,6 +143,16 @@ def _forget(client: RerankClient) -> None:
     """Only the garbage collector ends the client, and the server later."""
 
 
+@pytest.fixture
+def own_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let sockets be in a folder of this test: other processes have some in that of the system. `tmp_path` would be too
+    long for the address of a socket."""
+    with tempfile.TemporaryDirectory(prefix="r") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
+@pytest.mark.usefixtures("own_folder")
 @pytest.mark.parametrize("end", [_close, _forget])
 async def test_nothing_is_left(small_model: Bundle, local: RerankClient, end: Callable[[RerankClient], None]) -> None:
     """No thread, no descriptor, no file. `local` keeps the parts of gRPC that live as long as any client."""
