@@ -244,6 +244,7 @@ async def test_requests_whose_deadline_passes_have_their_work(parts: tuple[Serve
     edges.core.score.hold()
     response = await post(edges, BODY, **{"x-request-timeout": "1.5"})
     async with AsyncRerankClient(edges.address, timeout=1.5) as client:
+        await client._channel.channel_ready()  # no part of the deadline
         with pytest.raises(grpc.aio.AioRpcError):
             await client.rerank("0", ["1", "2"])
     for status, documents in ((504, 3), ("DEADLINE_EXCEEDED", 2)):

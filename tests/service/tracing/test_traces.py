@@ -323,13 +323,14 @@ async def test_request_beyond_the_capacity_has_a_failed_admission(small_model: B
 async def test_requests_whose_deadline_passes_are_errors(parts: Traced) -> None:
     """Over REST by the header, over gRPC by the client's deadline. They waited in the queue."""
     parts.edges.core.score.hold()
-    await post(parts.edges, BODY, **{"x-request-timeout": "0.2"})
+    await post(parts.edges, BODY, **{"x-request-timeout": "1.5"})
     span, stages = await parts.request()
     assert (span.is_error, span.attributes["http.response.status_code"]) == (True, 504)
     assert span.attributes["error.type"] == "deadline_exceeded"
     assert {"admission", "tokenize", "queue"} <= stages.keys()
     assert all(_within(stage, span) for stage in stages.values())
-    async with AsyncRerankClient(parts.edges.address, timeout=0.2) as client:
+    async with AsyncRerankClient(parts.edges.address, timeout=1.5) as client:
+        await client._channel.channel_ready()  # no part of the deadline
         with pytest.raises(grpc.aio.AioRpcError):
             await client.rerank("0", ["1", "2"])
     span, stages = await parts.request()
