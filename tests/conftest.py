@@ -34,6 +34,10 @@ for variable in [name for name in os.environ if name.startswith("RERANK_")]:
     del os.environ[variable]
 os.environ["RERANK_CACHE"] = os.devnull
 
+# a proxy of this user: it reaches no server of a test
+no_proxy = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost", "::1"]
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, no_proxy))
+
 
 def pytest_make_parametrize_id(val: object, argname: str) -> None:
     """Reject gzip data in the name of a test: it holds the time, and the processes of pytest-xdist need equal names."""

@@ -1,32 +1,32 @@
 """Run the `rerank` command as a process."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+from support.process import command, environment
 
-def rerank(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+
+def rerank(*argv: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command and wait until it ends."""
     return subprocess.run(
-        [sys.executable, "-m", "rerank_service", *argv],
+        command(*argv),
         cwd=cwd,
-        env=os.environ | environment,
+        env=environment(**variables),
         capture_output=True,
         text=True,
         timeout=100,
     )
 
 
-def rerank_without_reader(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def rerank_without_reader(*argv: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command with a standard output that nobody reads, as in `rerank … | head -1`."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
         return subprocess.run(
-            [sys.executable, "-m", "rerank_service", *argv],
+            command(*argv),
             cwd=cwd,
-            env=os.environ | environment,
+            env=environment(**variables),
             stdout=writer,
             stderr=subprocess.PIPE,
             text=True,
@@ -36,12 +36,12 @@ def rerank_without_reader(*argv: str, cwd: Path, **environment: str) -> subproce
         os.close(writer)
 
 
-def start_rerank(*argv: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+def start_rerank(*argv: str, cwd: Path, **variables: str) -> subprocess.Popen[str]:
     """Start the command without waiting for it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "rerank_service", *argv],
+        command(*argv),
         cwd=cwd,
-        env=os.environ | environment,
+        env=environment(**variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
