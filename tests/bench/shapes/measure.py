@@ -73,9 +73,9 @@ class ShapeMeasurement:
         with started(self._logs / "server.log", bundle) as (ours, process_id, ready):
             work = self._work(ours, bundle)
             our_loss = loss_of(expected, self._logits(ours, None))
-            memory = memory_of(process_id)
             rivals = Rivals(Record(system=SERVED, loss=our_loss))
             beside, failed = self._peers(ours, work, expected, rivals)
+            memory = memory_of(process_id)  # after all rounds
         precision = ours.info.precision
         return ShapeResult(
             shape=self._shape.label,
