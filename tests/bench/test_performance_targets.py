@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from bench.figures.beside_bulk import BesideBulk
+from bench.load_level import LoadLevel
+from bench.models import problem_of
 from bench.options import QUICK
 from bench.parts import Alone
 from bench.performance_targets import rows
@@ -98,7 +100,33 @@ def test_missing_figure_has_a_reason() -> None:
         (None, "no memory"),
         (None, "no cold_start"),
     ]
+    assert (shown[-5].value, shown[-5].holds) == (None, None)
     assert shown[-5].detail == "300 ms and 100 ms, bulk clients: 1 RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize("refused", ["idle", "busy", "bulk"])
+def test_refused_calls_leave_no_ratio_beside_bulk_clients(refused: str) -> None:
+    """The other calls alone would meet the target."""
+    seconds = {"idle": 0.1, "busy": 0.3, "bulk": 1.0}
+    whole = BesideBulk(**{name: summary(duration) for name, duration in seconds.items()})
+    assert whole.ratio == pytest.approx(3.0)
+    assert replace(whole, **{refused: summary(seconds[refused], refused=0.01)}).ratio is None
+
+
+@pytest.mark.parametrize(
+    ("p99", "errors", "problem"),
+    [
+        (0.2, {}, ""),
+        (0.3, {}, "the worst ratio is 3.00, at most 2"),
+        (0.1, {"RESOURCE_EXHAUSTED": 2}, "calls of B failed: 2 RESOURCE_EXHAUSTED"),
+    ],
+)
+def test_failed_calls_beside_an_overloaded_model_are_a_miss(p99: float, errors: dict[str, int], problem: str) -> None:
+    """Of make bench-models. In any round."""
+    idle = LoadLevel(0.1, 0.1, 10.0, {})
+    found = problem_of([(idle, LoadLevel(0.1, p99, 10.0, errors)), (idle, idle)])
+    assert found.startswith(problem)
+    assert bool(found) == bool(problem)
 
 
 def test_goals_name_what_is_missed() -> None:

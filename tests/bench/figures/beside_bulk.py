@@ -23,12 +23,15 @@ class BesideBulk:
     idle: Summary
     busy: Summary
     bulk: Summary
-    """Completed bulk calls. Refused bulk calls make the comparison worthless."""
+    """Completed bulk calls."""
 
     @property
     def ratio(self) -> float | None:
-        """Ratio of the 99th percentiles: busy / idle."""
-        return self.busy.latency.p99 / self.idle.latency.p99 if self.busy.answered and self.idle.answered else None
+        """Ratio of the 99th percentiles: busy / idle. None if a call was refused: the load was not whole, or the
+        percentiles lack the slowest calls."""
+        levels = (self.idle, self.busy, self.bulk)
+        is_whole = self.busy.answered and self.idle.answered and not any(level.errors for level in levels)
+        return self.busy.latency.p99 / self.idle.latency.p99 if is_whole else None
 
 
 def take(target: Target, options: Options) -> BesideBulk:
