@@ -17,17 +17,31 @@ class Held:
 
     def __init__(self) -> None:
         self.started: list[str] = []
-        self.free = threading.Event()
+        self._may_end: dict[str, threading.Event] = {}
+        self._all_may_end = False
 
     async def run(self, threads: FairThreads, group: str, name: str) -> str:
         """Run a call."""
+        may_end = self._may_end.setdefault(name, threading.Event())
+        if self._all_may_end:
+            may_end.set()
 
         def call() -> str:
             self.started.append(name)
-            self.free.wait()
+            may_end.wait()
             return name
 
         return await threads.run(group, call)
+
+    def release(self, name: str) -> None:
+        """Let a call end."""
+        self._may_end[name].set()
+
+    def release_all(self) -> None:
+        """Let all calls end, and those that start later."""
+        self._all_may_end = True
+        for may_end in self._may_end.values():
+            may_end.set()
 
 
 @asynccontextmanager
@@ -38,7 +52,7 @@ async def holding(count: int) -> AsyncIterator[tuple[FairThreads, Held]]:
         try:
             yield threads, held
         finally:
-            held.free.set()
+            held.release_all()
 
 
 async def until_started(held: Held, count: int) -> None:
@@ -57,24 +71,25 @@ async def test_a_group_without_a_running_call_does_not_wait() -> None:
         for _ in range(20):  # turns of the event loop, in which another call would start
             await asyncio.sleep(0)
         assert sorted(held.started) == ["a0", "a1", "b0"]
-        held.free.set()
+        held.release_all()
         assert await asyncio.gather(*tasks) == ["a0", "a1", "a2", "a3", "a4", "b0", "b1"]
 
 
 async def test_groups_take_turns() -> None:
     """The calls of one group start in order, and each free thread goes to the group that has waited longest."""
-    order: list[str] = []
-    with FairThreads(1, "test") as threads:
-        first = threading.Event()
-        begun = asyncio.create_task(threads.run("x", first.wait))
-        await asyncio.sleep(0)
-        names = ["a1", "a2", "a3", "b1", "b2"]
-        tasks = [asyncio.create_task(threads.run(name[0], partial(order.append, name))) for name in names]
+    running, waiting = ["a0", "b0", "x0", "x1"], ["a1", "a2", "a3", "b1", "b2"]
+    async with holding(len(running)) as (threads, held):
+        tasks = [asyncio.create_task(held.run(threads, name[0], name)) for name in (*running, *waiting)]
+        await until_started(held, len(running))
+        order = []
+        for number, ended in enumerate(("x0", "x1", "a0", "b0", "a1"), len(running) + 1):
+            held.release(ended)
+            await until_started(held, number)
+            order.append(held.started[-1])
+        held.release_all()
         await asyncio.gather(*tasks)
-        first.set()
-        await begun
-    for group in "ab":
-        assert [name for name in order if name[0] == group] == [name for name in names if name[0] == group]
+    assert sorted(held.started[: len(running)]) == running
+    assert order == ["a1", "b1", "a2", "b2", "a3"]
 
 
 async def test_all_threads_are_used() -> None:
@@ -83,7 +98,7 @@ async def test_all_threads_are_used() -> None:
         tasks = [asyncio.create_task(held.run(threads, "a", name)) for name in ("1", "2", "3")]
         await until_started(held, 2)
         assert len(held.started) == 2
-        held.free.set()
+        held.release_all()
         assert await asyncio.gather(*tasks) == ["1", "2", "3"]
 
 
@@ -98,7 +113,7 @@ async def test_cancelled_calls_do_not_run_and_threads_are_not_lost() -> None:
         for _ in range(20):  # turns of the event loop, in which a lost thread would start the next call
             await asyncio.sleep(0)
         assert held.started == ["1"]
-        held.free.set()
+        held.release_all()
         assert await last == "3"
         assert await held.run(threads, "b", "4") == "4"
     assert held.started == ["1", "3", "4"]
