@@ -160,7 +160,7 @@ upgrade-test: $(VENV)/.dev  ## roll from an earlier version to this one under lo
 
 nightly: export HYPOTHESIS_PROFILE := nightly
 nightly: export PYTEST_ADDOPTS := --timeout=3600
-nightly: test export-test openvino-test test-ray test-clients lowest-test upgrade-test  ## run the tests with new random examples, ten times as many, and the slow suites
+nightly: test torture-faults export-test openvino-test test-ray test-clients lowest-test upgrade-test  ## run the tests with new random examples, ten times as many, and the slow suites
 
 # KEEP=1: keep what the tests recorded (golden pairs, the table of docs/clients.md), instead of comparing it
 # ONLY=…: one environment of adapters, current, langchain, legacy, litellm, llamaindex, js, java

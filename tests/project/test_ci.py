@@ -12,7 +12,9 @@ _ROOT = Path(__file__).parents[2]
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
 _TARGETS = set(re.findall(r"^([a-z][a-z-]*):(?!=)", (_ROOT / "Makefile").read_text(), re.MULTILINE))
 _WORKFLOWS = sorted((_ROOT / ".github" / "workflows").glob("*.yml"))
-_CI = yaml.safe_load((_ROOT / ".github" / "workflows" / "ci.yml").read_text())
+_CI, _NIGHTLY = (
+    yaml.safe_load((_ROOT / ".github" / "workflows" / f"{name}.yml").read_text()) for name in ("ci", "nightly")
+)
 
 
 def _made(text: str) -> list[str]:
@@ -63,6 +65,17 @@ def test_ci_and_hooks_run_targets_of_the_makefile() -> None:
         assert set(_made(hook["entry"])) <= _TARGETS
     for path in _WORKFLOWS:
         assert set(_made(path.read_text())) <= _TARGETS
+
+
+def test_each_night_runs_the_faults_and_the_tests_of_proxies() -> None:
+    """CI runs one stage of the long ones, and has no proxy. Faults that need root would be skipped without it."""
+    (nightly,) = re.findall(r"^nightly: (?!export)(.*?)  ##", (_ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"test", "torture-faults"} <= set(nightly.split())
+    steps = {name: [step.get("run", "") for step in job["steps"]] for name, job in _NIGHTLY["jobs"].items()}
+    (install,) = (run for run in steps["nightly"] if "apt-get install" in run)
+    assert {"haproxy", "nginx"} <= set(install.split())
+    (faults,) = (run for run in steps["faults"] if "torture-faults" in _made(run))
+    assert faults.startswith("sudo ")
 
 
 def test_the_guide_names_targets_and_paths_that_exist() -> None:
