@@ -1,5 +1,6 @@
 """The limits of a key: requests per second, tokens per minute, concurrent requests."""
 
+import asyncio
 from contextlib import ExitStack
 
 import pytest
@@ -113,9 +114,9 @@ def test_rejected_request_takes_no_tokens(clock: Clock) -> None:
             raise ZeroDivisionError
 
 
-async def test_stream_waits_until_its_debt_is_paid() -> None:
+async def test_stream_waits_until_its_debt_is_paid(clock: Clock) -> None:
     """A stream is not rejected: it waits, and takes its tokens at the rate of the key."""
-    quota = Quota(KeyLimits(tokens_per_minute=600_000))
+    quota = Quota(KeyLimits(tokens_per_minute=600_000), clock)
     with quota.charge_stream() as charge:
         await charge.paid()
         charge.take(600_000)
@@ -123,7 +124,11 @@ async def test_stream_waits_until_its_debt_is_paid() -> None:
         charge.take(100)
         with pytest.raises(RateLimited):
             _request(quota)
-        await charge.paid()
+        paying = asyncio.create_task(charge.paid())
+        await asyncio.sleep(0)
+        assert not paying.done()
+        clock.now += 0.01
+        await paying
         quota.charge(0.0).__enter__()
         charge.used = 600_100
 
