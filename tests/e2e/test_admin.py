@@ -20,6 +20,7 @@ from rerank.v1 import admin_pb2 as pb
 from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.ranking.scores import Activation
 from support.process import Process, command, environment, started
+from support.rest_calls import get, post
 from support.small import write_small_model
 
 OLD, NEW = 0.9526, 3.0
@@ -48,7 +49,7 @@ class Served:
     def post(self, model: str = "small") -> httpx.Response:
         """Rank one document."""
         body = {"model": model, "query": "0", "documents": ["1 2"]}
-        return httpx.post(f"{self.process.rest}/v2/rerank", json=body, headers={"authorization": "Bearer search"})
+        return post(f"{self.process.rest}/v2/rerank", json=body, headers={"authorization": "Bearer search"})
 
 
 def _without_sigmoid(folder: Path) -> Bundle:
@@ -176,7 +177,7 @@ def test_readiness_is_switched_off_and_on(served: Served) -> None:
             return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
     def readiness() -> tuple[int, str, str]:
-        status = httpx.get(f"{served.process.rest}/health/ready").status_code
+        status = get(f"{served.process.rest}/health/ready").status_code
         return status, health(served.process.grpc), health(served.address)
 
     with served.admin() as admin:

@@ -8,12 +8,13 @@ import httpx
 import pytest
 
 from support.process import Start, command, environment
+from support.rest_calls import post
 
 BODY = {"query": "0", "documents": ["1"]}
 
 
 def _status(rest: str, key: str) -> int:
-    return httpx.post(f"{rest}/v2/rerank", json=BODY, headers={"authorization": f"Bearer {key}"}).status_code
+    return post(f"{rest}/v2/rerank", json=BODY, headers={"authorization": f"Bearer {key}"}).status_code
 
 
 def test_keys_change_while_the_server_runs(start: Start, small_folder: Path, tmp_path: Path) -> None:

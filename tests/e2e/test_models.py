@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rerank.client import AsyncRerankClient
 from rerank_service.models.bundle import write_manifest
 from support.process import Process, started
+from support.rest_calls import get, post
 from support.small import write_small_model
 
 FILE = """\
@@ -45,7 +46,7 @@ class Server:
 
     def models(self) -> dict[str, dict[str, Any]]:
         """Return the models of /v1/models by name."""
-        return {model["id"]: model for model in httpx.get(f"{self.process.rest}/v1/models").json()["data"]}
+        return {model["id"]: model for model in get(f"{self.process.rest}/v1/models").json()["data"]}
 
     async def until(self, condition: Callable[[dict[str, dict[str, Any]]], bool]) -> None:
         """Wait until the models are as a test wants them."""
@@ -93,14 +94,14 @@ def test_a_model_on_demand_is_listed_and_loaded_by_its_first_request(server: Ser
         ("b", "ready", True),
         ("late", "unloaded", True),
     ]
-    assert httpx.get(f"{rest}/v2/models/late/ready").json() == {"name": "late", "ready": True}
+    assert get(f"{rest}/v2/models/late/ready").json() == {"name": "late", "ready": True}
     body = {"query": "0", "documents": ["1", "2"]}
-    answers = {name: httpx.post(f"{rest}/v2/rerank", json={**body, "model": name}) for name in ("late", "first", "")}
+    answers = {name: post(f"{rest}/v2/rerank", json={**body, "model": name}) for name in ("late", "first", "")}
     assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(answers, 200)
     assert server.models()["late"]["state"] == "ready"
-    unknown = httpx.post(f"{rest}/v2/rerank", json={**body, "model": "rerank-v99"})
+    unknown = post(f"{rest}/v2/rerank", json={**body, "model": "rerank-v99"})
     assert (unknown.status_code, "served: a, first, b, late" in unknown.text) == (404, True)
-    families = {family.name: family for family in text_string_to_metric_families(httpx.get(f"{rest}/metrics").text)}
+    families = {family.name: family for family in text_string_to_metric_families(get(f"{rest}/metrics").text)}
     assert [sample.value for sample in families["rerank_config_last_reload_successful"].samples] == [1]
     memory = families["rerank_model_memory_bytes"].samples
     assert {sample.labels["model"]: sample.value for sample in memory} == {
@@ -143,7 +144,7 @@ async def test_the_models_file_is_followed(server: Server) -> None:
         await asyncio.gather(gone, added)
         assert list(server.models()) == ["new", "b"]
         assert (await stub.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
-        async with httpx.AsyncClient(base_url=server.process.rest) as http:
+        async with httpx.AsyncClient(base_url=server.process.rest, timeout=60) as http:
             assert (await http.get("/info")).json()["model_id"] == "new"
             assert 'model="a"' not in (await http.get("/metrics")).text
         server.write(FILE.format(weight=1))

@@ -7,20 +7,20 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from rerank.client import RerankClient
 from support.http2 import START
 from support.otlp import grpc_receiver
 from support.process import Start, environment
+from support.rest_calls import get, post
 
 BODY = {"query": "0", "documents": ["1", "7"]}
 
 
 def _value(url: str, name: str, **headers: str) -> float | None:
     """Return the sum of a metric's series; None if it has none."""
-    response = httpx.get(f"{url}/metrics", headers=headers)
+    response = get(f"{url}/metrics", headers=headers)
     assert response.status_code == 200
     families = text_string_to_metric_families(response.text)
     values = [sample.value for family in families for sample in family.samples if sample.name == name]
@@ -37,8 +37,8 @@ def test_metrics_have_a_port_of_their_own(start: Start, small_folder: Path) -> N
     assert _value(url, "process_open_fds") is not None
     assert _value(url, "rerank_max_connections") == 2000
     key = {"authorization": "Bearer sesame"}
-    assert httpx.get(f"{server.rest}/metrics", headers=key).status_code == 404
-    assert httpx.get(f"{url}/v1/models").status_code == 404
+    assert get(f"{server.rest}/metrics", headers=key).status_code == 404
+    assert get(f"{url}/v1/models").status_code == 404
 
 
 def test_liveness_does_not_depend_on_the_connections_of_callers(start: Start, small_folder: Path) -> None:
@@ -69,7 +69,7 @@ def _first_byte(held: ExitStack, address: str, sent: bytes) -> bytes:
 def test_metrics_are_on_the_rest_port_by_default(start: Start, small_folder: Path) -> None:
     """From the start. With keys, they require one."""
     server = start("--model", str(small_folder), RERANK_API_KEYS="sesame")
-    assert httpx.get(f"{server.rest}/metrics").status_code == 401
+    assert get(f"{server.rest}/metrics").status_code == 401
     assert _value(server.rest, "rerank_model_info", authorization="Bearer sesame") == 1
 
 
@@ -79,9 +79,9 @@ def test_every_request_has_one_line(start: Start, small_folder: Path, tmp_path: 
     keys.write_text("- {name: search, key: sesame}\n")
     server = start("--model", str(small_folder), RERANK_API_KEYS_FILE=str(keys))
     sent = {"authorization": "Bearer sesame", "x-forwarded-for": "203.0.113.7", "x-request-id": "mine"}
-    httpx.post(f"{server.rest}/v2/rerank", json=BODY, headers=sent)
-    httpx.get(f"{server.rest}/nowhere?query=Jane")
-    httpx.get(f"{server.rest}/health/ready")
+    post(f"{server.rest}/v2/rerank", json=BODY, headers=sent)
+    get(f"{server.rest}/nowhere?query=Jane")
+    get(f"{server.rest}/health/ready")
     with RerankClient(server.grpc, api_key="sesame") as client:
         client.rerank("0", ["1"])
     server.popen.send_signal(signal.SIGTERM)
@@ -97,8 +97,8 @@ def test_access_log_off_and_errors(start: Start, small_folder: Path) -> None:
     """`errors` has the line of the failed request only."""
     for mode, statuses in (("off", []), ("errors", [404])):
         server = start("--model", str(small_folder), "--access-log", mode)
-        httpx.post(f"{server.rest}/v2/rerank", json=BODY)
-        httpx.get(f"{server.rest}/nowhere")
+        post(f"{server.rest}/v2/rerank", json=BODY)
+        get(f"{server.rest}/nowhere")
         server.popen.send_signal(signal.SIGTERM)
         assert server.ended() == 0
         assert [line["status"] for line in server.log() if line["event"] == "request finished"] == statuses
@@ -109,7 +109,7 @@ def test_last_traces_are_sent_before_the_end(start: Start, small_folder: Path) -
     with grpc_receiver() as receiver:
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
         server = start("--model", str(small_folder), "--traces", "otlp", **variables)
-        httpx.post(f"{server.rest}/v2/rerank", json=BODY)
+        post(f"{server.rest}/v2/rerank", json=BODY)
         server.popen.send_signal(signal.SIGTERM)
         assert server.ended() == 0
         [line] = [line for line in server.log() if line["event"] == "request finished"]
@@ -124,7 +124,7 @@ def test_receiver_that_hangs_does_not_delay_the_end(start: Start, small_folder: 
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         arguments = ("--model", str(small_folder), "--traces", "otlp", "--grace", "0.2")
         server = start(*arguments, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
-        assert httpx.post(f"{server.rest}/v2/rerank", json=BODY).status_code == 200
+        assert post(f"{server.rest}/v2/rerank", json=BODY).status_code == 200
         server.popen.send_signal(signal.SIGTERM)
         assert server.ended() == 0
     assert "traces lost" in [line["event"] for line in server.log()]

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -26,6 +25,7 @@ from rerank_service.models.files import STARTER
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.tools.doctor.model import model_findings
 from support.process import Process, Start, command, environment, read_until
+from support.rest_calls import get, post
 from support.small import write_small_model
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -39,11 +39,11 @@ def test_the_bundled_model_ranks_the_built_in_example(start: Start) -> None:
     assert re.search(r"\n +1 +0\.\d+ +2 +Washington", shown)
     assert server.grpc in shown
     assert server.rest in shown
-    ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
+    ranked = post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
     assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
-    page = httpx.get(server.rest).text
+    page = get(server.rest).text
     for file in re.findall(r'(?:src|href)="(playground/[^"]+)"', page):
-        assert httpx.get(f"{server.rest}/{file}").status_code == 200, "the wheel has the files of the playground"
+        assert get(f"{server.rest}/{file}").status_code == 200, "the wheel has the files of the playground"
     assert 'data-grpc-port="50051"' in page, "the system chose the port of gRPC"
 
 
@@ -58,7 +58,7 @@ def test_first_start_is_tuned_and_the_next_start_uses_the_result(start: Start, t
     """Tuning runs in the background while the server responds. The next start uses its result at once."""
     tuning = {"RERANK_TUNE": "auto", "RERANK_CACHE": str(tmp_path), "RERANK_TUNE_SECONDS": "3600"}
     server = start(**tuning)
-    ranked = httpx.post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
+    ranked = post(f"{server.rest}/v2/rerank", json={"query": "capital of france", "documents": ["Rome", "Paris"]})
     assert [result["index"] for result in ranked.json()["results"]] == [1, 0]
     assert server.popen.stderr is not None
     tuned = next(line for line in map(json.loads, server.popen.stderr) if line["event"] == "tuned")
@@ -137,8 +137,8 @@ def test_open_stream_is_answered_after_sigterm(start: Start, small_folder: Path)
         assert next(watch).status == NOT_SERVING
         live = health.Check(health_pb2.HealthCheckRequest(service="live"))
         assert live.status == SERVING
-        assert httpx.get(f"{server.rest}/health/ready").status_code == 503
-        refused = httpx.post(f"{server.rest}/v2/rerank", json={"query": "0", "documents": ["1"]})
+        assert get(f"{server.rest}/health/ready").status_code == 503
+        refused = post(f"{server.rest}/v2/rerank", json={"query": "0", "documents": ["1"]})
         assert refused.status_code == 503
         with pytest.raises(grpc.RpcError) as caught:
             stub.Rerank(pb.RerankRequest(query="0", documents=[pb.Document(text="1")]))
@@ -181,7 +181,7 @@ def test_second_signal_ends_the_grace_period_of_an_incomplete_request(start: Sta
     port = int(server.rest.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as upload, grpc.insecure_channel(server.grpc) as channel:
         upload.sendall(b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
-        assert httpx.get(f"{server.rest}/health/live").status_code == 200
+        assert get(f"{server.rest}/health/live").status_code == 200
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == SERVING
         server.popen.send_signal(signal.SIGTERM)
@@ -241,8 +241,8 @@ def test_grace_period_ends_by_time_or_by_a_second_signal(
 def test_request_content_is_not_logged_and_a_misspelt_variable_is(start: Start, small_folder: Path) -> None:
     """Documents never reach the log. RERANK_API_KEY instead of RERANK_API_KEYS leaves the server open."""
     server = start("--model", str(small_folder), RERANK_API_KEY="sesame")
-    httpx.post(f"{server.rest}/v2/rerank", json={"query": ["Jane Doe"], "documents": ["Jane Doe"]})
-    httpx.post(f"{server.rest}/v2/rerank", json={"documents": ["Jane Doe"]})
+    post(f"{server.rest}/v2/rerank", json={"query": ["Jane Doe"], "documents": ["Jane Doe"]})
+    post(f"{server.rest}/v2/rerank", json={"documents": ["Jane Doe"]})
     server.popen.send_signal(signal.SIGTERM)
     assert server.ended() == 0
     log = server.log()
@@ -266,7 +266,7 @@ def test_keys_of_a_file_and_a_score_cache(start: Start, small_folder: Path, tmp_
             assert (usage.pairs, usage.shared_pairs) == ((2, 0) if key == "sesame" else (0, 2))
     for key, status in (("sesame", 400), ("wrong", 401)):
         headers = {"authorization": f"Bearer {key}"}
-        assert httpx.post(f"{server.rest}/v2/rerank", json={"query": "0"}, headers=headers).status_code == status
+        assert post(f"{server.rest}/v2/rerank", json={"query": "0"}, headers=headers).status_code == status
     server.popen.send_signal(signal.SIGTERM)
     assert server.ended() == 0
     log = server.log()
@@ -317,7 +317,7 @@ def test_crash_shows_the_stack_and_no_text(start: Start, small_folder: Path) -> 
     server = start("--model", str(small_folder))
     assert _core_limit(server.popen.pid) == "0"
     assert Path(f"/proc/{server.popen.pid}/coredump_filter").read_text() == "00000000\n"
-    httpx.post(f"{server.rest}/v2/rerank", json={"query": "Jane Doe", "documents": ["Jane Doe"]}, timeout=60)
+    post(f"{server.rest}/v2/rerank", json={"query": "Jane Doe", "documents": ["Jane Doe"]})
     server.popen.send_signal(signal.SIGABRT)
     assert server.ended() == -signal.SIGABRT
     assert server.popen.stderr is not None

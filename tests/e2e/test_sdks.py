@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cohere
-import httpx
 import pytest
 import together
 
 from rerank_service.cli.output import example
 from support.process import Process, started
+from support.rest_calls import post
 
 OBJECTS = [{"title": "Rome", "text": "Rome is the capital of Italy."}, {"title": "Paris", "text": "Capital of France"}]
 
@@ -142,5 +142,5 @@ def test_limits_of_keys_are_the_sdks_own_errors(tmp_path: Path) -> None:
 def test_plain_http_call(server: Process) -> None:
     """A request like curl's, without headers."""
     body = b'{"query": "capital of France", "documents": ["Rome", "Paris"]}'
-    response = httpx.post(f"{server.rest}/v1/rerank", content=body).json()
+    response = post(f"{server.rest}/v1/rerank", content=body).json()
     assert [result["index"] for result in response["results"]] == [1, 0]
