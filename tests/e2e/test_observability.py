@@ -50,7 +50,7 @@ def test_liveness_does_not_depend_on_the_connections_of_callers(start: Start, sm
         for address, sent in ((server.grpc, START), (server.rest.removeprefix("http://"), request)):
             assert _first_byte(held, address, sent)
             assert not _first_byte(held, address, sent)
-        assert httpx.get(f"{url}/health/live").status_code == 200
+        assert get(f"{url}/health/live").status_code == 200
 
 
 def _first_byte(held: ExitStack, address: str, sent: bytes) -> bytes:

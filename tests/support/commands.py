@@ -1,5 +1,6 @@
 """Run the `rerank` command as a process."""
 
+import os
 import subprocess
 from pathlib import Path
 
