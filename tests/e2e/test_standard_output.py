@@ -56,3 +56,13 @@ def test_files_are_written_if_nobody_reads_the_output(
     assert all((tmp_path / name).stat().st_size for name in files)
     is_calibrated = open_bundle(folder).manifest.calibration is not None
     assert is_calibrated == (arguments[0] == "calibrate")
+
+
+def test_a_file_that_cannot_be_written_is_named_if_nobody_reads_the_output(tmp_path: Path) -> None:
+    """Otherwise, nobody would learn that the results are lost."""
+    (tmp_path / "one.jsonl").write_text(json.dumps(_COLLECTION))
+    folder = write_small_model(tmp_path / "model").folder
+    arguments = ("eval", "one.jsonl", "--json", "/dev/full", "--model", str(folder))
+    done = rerank_without_reader(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr.splitlines()[-1]

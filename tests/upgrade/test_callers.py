@@ -20,11 +20,13 @@ from upgrade.recorder.grpc_calls import grpc_responses
 from upgrade.recorder.rest_calls import DOCUMENTS, KEY, QUERY, rest_responses, status_of
 
 _TESTS = Path(__file__).parents[1]
+_CORRECTED = {"voyage.body.object was 'rerank' and is 'list'"}
+"""Responses that were wrong for the clients of that service (docs/operations.md, "From version 0.1.0")."""
 
 
 def _compare(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     changed = [line for name in recorded for line in differences(recorded[name], now[name], name)]
-    assert not changed, "\n".join(changed)
+    assert not set(changed) - _CORRECTED, "\n".join(changed)
 
 
 def test_rest_responses_are_the_same(server: Process) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from contextlib import suppress
 from typing import Any
 
 from rerank_service.errors import SettingsInvalid
@@ -34,6 +35,9 @@ def _decoded(value: Any) -> Any:
         return str(value)
     if not isinstance(value, str):
         return value
+    with suppress(UnicodeEncodeError):
+        value.encode()
+        return value  # without surrogates, whatever the encoding of the locale is
     try:
         return decode_text(os.fsencode(value))
     except UnicodeError as error:

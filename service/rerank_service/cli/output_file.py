@@ -30,9 +30,8 @@ def _open(path: Path) -> None:
 
     A symbolic link without a target stays, and its target is removed again.
     """
-    target = Path(os.path.realpath(path))  # Path.resolve raises a RuntimeError for a loop of links
-    existed = target.exists()
-    with target.open("a"):
+    existed = path.exists()
+    with path.open("a"):
         pass
     if not existed:
-        target.unlink()
+        Path(os.path.realpath(path)).unlink()

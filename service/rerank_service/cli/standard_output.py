@@ -4,6 +4,7 @@ import codecs
 import io
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 _ERRORS = "rerank-json-escapes"
@@ -35,6 +36,24 @@ def discard_unwritable() -> None:
         flush_output()
         return
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_then_print(write: Callable[[], object], show: Callable[[], object]) -> None:
+    """Write the files of a command, and then print its result, also if a file cannot be written.
+
+    Files come first: the reader of the output may have ended, as in `rerank eval … | head -1`. Then, rich ends the
+    process when it prints, so the error of a file is raised after that.
+
+    Raises:
+        Exception: that of `write`, or else that of `show`.
+    """
+    try:
+        write()
+    except Exception:
+        with suppress(OSError, SystemExit):
+            show()
+        raise
+    show()
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

@@ -3,19 +3,25 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 from rerank.client import AsyncRerankClient
 from rerank.errors import NotFound, RerankError
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.errors import SettingsInvalid
+from rerank_service.errors import OperatorError, SettingsInvalid
 from rerank_service.tools.rest_client import RestCallFailed, RestClient
 from rerank_service.tools.server_address import ServerAddress
-from rerank_service.tools.server_calls import repeated
+from rerank_service.tools.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
 
+T = TypeVar("T")
 Client = AsyncRerankClient | RestClient
 _ListModels = Callable[[], Awaitable[Sequence[pb.Model]]]
 _TEXT = "a"
 """Query and document of the pair that is scored to look up a model."""
+
+
+class NothingScored(OperatorError):
+    """A request missed its deadline, and so does the shortest one, or it fails."""
 
 
 async def served_model(client: Client, server: ServerAddress, name: str, *, patient: bool = False) -> pb.Model:
@@ -29,7 +35,7 @@ async def served_model(client: Client, server: ServerAddress, name: str, *, pati
         RerankError, RestCallFailed: a call failed.
         SettingsInvalid: no model has the name, or the API key may use no model.
     """
-    list_models = partial(repeated, client.models) if patient else client.models
+    list_models = partial(repeated, client.models, after_timeouts=True) if patient else client.models
     models = await _models(list_models, server)
     info = _listed(models, name)
     if info is not None and info.provider:
@@ -49,8 +55,39 @@ async def served_model(client: Client, server: ServerAddress, name: str, *, pati
 
 async def score_pair(client: Client, name: str) -> str:
     """Score a short pair, as soon as the server is not busy. Return the name of the model."""
-    response = await repeated(lambda: client.rerank(_TEXT, [_TEXT], model=name))
+    response = await repeated(lambda: client.rerank(_TEXT, [_TEXT], model=name), after_timeouts=True)
     return response.model
+
+
+async def scored_in_time(client: Client, name: str, call: Callable[[], Awaitable[T]], *, repeats: int = 0) -> T:
+    """Score documents by `call`, and repeat it at most `repeats` times after a missed deadline.
+
+    After a missed deadline, a short pair is scored first. So the error of a missed deadline is about these documents,
+    and not about a server that hangs or restarts.
+
+    Raises:
+        RerankError, RestCallFailed: the call failed.
+        NothingScored: the server does not score the short pair either.
+    """
+    while True:
+        try:
+            return await repeated(call)
+        except CALL_ERRORS as error:
+            if failure(error) is not Failure.TIMEOUT:
+                raise
+            await _check_that_it_scores(client, name)
+            if repeats <= 0:
+                raise
+            repeats -= 1
+
+
+async def _check_that_it_scores(client: Client, name: str) -> None:
+    try:
+        await score_pair(client, name)
+    except CALL_ERRORS as error:
+        raise NothingScored(
+            f"the server does not score a pair of two letters either: {failure_message(error)}"
+        ) from error
 
 
 async def _models(list_models: _ListModels, server: ServerAddress) -> Sequence[pb.Model]:

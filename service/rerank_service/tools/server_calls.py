@@ -1,6 +1,7 @@
 """Calls of a rerank server by commands: the meaning of a failure, and the repetition of a call."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from http import HTTPStatus
@@ -28,6 +29,7 @@ REPEATS = 40
 """Maximum number of repeated calls. With the pauses below they take 17 minutes: a server restarts in less."""
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 30.0
+_PATIENCE_SECONDS = 17 * 60.0
 
 CALL_ERRORS = (RerankError, RestCallFailed)
 
@@ -79,24 +81,27 @@ def failure_message(error: Exception) -> str:
 
 
 async def repeated(
-    call: Callable[[], Awaitable[T]], pause: Callable[[float], Awaitable[object]] = asyncio.sleep, *, timeouts: int = 0
+    call: Callable[[], Awaitable[T]],
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    *,
+    after_timeouts: bool = False,
 ) -> T:
     """Call a server, and repeat the call while the server is busy. `pause` waits for a number of seconds.
 
-    `timeouts` is the maximum number of repetitions after a missed deadline: the same call would miss it again, unless
-    other calls have delayed it.
+    `after_timeouts`: repeat it after a missed deadline, too, for 17 minutes. This is for calls that any working server
+    answers in time: a proxy in front of it responds with 504 while the server restarts.
 
     Raises:
         RerankError, RestCallFailed: the call failed, and a repetition does not help or did not help.
     """
-    seconds = _FIRST_PAUSE_SECONDS
+    seconds, started = _FIRST_PAUSE_SECONDS, time.monotonic()
     for _ in range(REPEATS):
         try:
             return await call()
         except CALL_ERRORS as error:
             kind = failure(error)
-            timeouts -= kind is Failure.TIMEOUT
-            if kind is not Failure.BUSY and (kind is not Failure.TIMEOUT or timeouts < 0):
+            patient = after_timeouts and time.monotonic() - started < _PATIENCE_SECONDS
+            if kind is not Failure.BUSY and not (kind is Failure.TIMEOUT and patient):
                 raise
             asked = error.retry_after if isinstance(error, RerankError) else None
         await pause(max(seconds, asked or 0.0))

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.ranking.request import TooLong
 from rerank_service.tools.offline_scoring import Refusal, Scorer, Scores, scores_of
 from rerank_service.tools.rest_client import client_of
-from rerank_service.tools.served_model import Client, served_model
+from rerank_service.tools.served_model import Client, scored_in_time, served_model
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import (
     CALL_ERRORS,
@@ -18,7 +19,6 @@ from rerank_service.tools.server_calls import (
     Failure,
     failure,
     failure_message,
-    repeated,
 )
 
 
@@ -81,17 +81,17 @@ class _ServerScoring:
         return scores
 
     async def _request(self, query: str, documents: Sequence[str]) -> Scores:
-        response = await repeated(
-            lambda: self._client.rerank(
-                query,
-                documents,
-                model=self._model,
-                max_tokens_per_doc=self._max_tokens_per_doc,
-                too_long=self._too_long,
-                score_type=pb.SCORE_TYPE_RAW,
-            ),
-            timeouts=TIMEOUT_REPEATS if len(documents) == 1 else 0,
+        call = partial(
+            self._client.rerank,
+            query,
+            documents,
+            model=self._model,
+            max_tokens_per_doc=self._max_tokens_per_doc,
+            too_long=self._too_long,
+            score_type=pb.SCORE_TYPE_RAW,
         )
+        repeats = TIMEOUT_REPEATS if len(documents) == 1 else 0
+        response = await scored_in_time(self._client, self._model, call, repeats=repeats)
         return scores_of(response.results, query_truncated=response.query_truncated)
 
 

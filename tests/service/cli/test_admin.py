@@ -1,8 +1,10 @@
 """`rerank admin` with a running server, and its arguments. Covers cli/output/bundles.py."""
 
+import argparse
 import asyncio
 import io
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from structlog.testing import capture_logs
 
 from rerank.v1 import admin_pb2 as pb
 from rerank_service.__main__ import _main, build_parser, commands
+from rerank_service.cli.argument_text import decode_arguments
 from rerank_service.cli.commands.admin import _ACTIONS
 from rerank_service.cli.output.bundles import bundle_json, bundle_line, bundles_table
 from rerank_service.cli.server_arguments import admin_server
@@ -167,6 +170,14 @@ def test_an_argument_that_is_not_utf8_is_one_line(
     assert _main(list(arguments)) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("rerank: an argument is not UTF-8 text: ")
+
+
+def test_a_text_in_another_encoding_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has decoded it by the locale of the terminal, such as de_DE.ISO-8859-1."""
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("latin-1"))
+    arguments = argparse.Namespace(name="modèle")
+    decode_arguments(arguments)
+    assert arguments.name == "modèle"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rerank_service.cli.commands import Command
 from rerank_service.cli.output_file import check_writable
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
+from rerank_service.cli.standard_output import write_then_print
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
 from rerank_service.quantities import counted
@@ -77,10 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
     address = chosen_server(arguments).address
     server = target(address, dialect=dialect, model=arguments.served_model, api_key=api_key(arguments))
     report = asyncio.run(_measure(arguments, address.target, server, workload, levels))
-    try:  # files first: the reader of the output may have ended, as in `rerank bench … | head -1`
-        _write(arguments, report)
-    finally:
-        _print(report)
+    write_then_print(lambda: _write(arguments, report), lambda: _print(report))
     return 0 if any(level.summary.answered for level in report.levels) else 1
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command, positive
 from rerank_service.cli.output_file import check_writable
+from rerank_service.cli.standard_output import write_then_print
 from rerank_service.installation import command_name
 from rerank_service.quantities import rounded
 
@@ -85,12 +86,13 @@ def _run(arguments: argparse.Namespace) -> int:
         method=None if arguments.method == "auto" else arguments.method,
     )
     written: list[str] = []
-    try:  # files first: the reader of the output may have ended, as in `rerank calibrate … | head -1`
+
+    def write() -> None:
         written.append(_save(arguments, bundle, calibrated, digest))
         _write(arguments, calibrated, picture)
         written.append(f"picture: {picture}")
-    finally:
-        _print(calibrated, written)
+
+    write_then_print(write, lambda: _print(calibrated, written))
     return 0
 
 

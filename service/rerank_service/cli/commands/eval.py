@@ -13,6 +13,7 @@ from rerank_service.cli.model_arguments import add_model_arguments, given_model
 from rerank_service.cli.model_errors import named_model
 from rerank_service.cli.output_file import check_writable
 from rerank_service.cli.server_arguments import api_key, given_server
+from rerank_service.cli.standard_output import write_then_print
 from rerank_service.installation import command_name
 from rerank_service.quantities import counted, duration
 
@@ -97,10 +98,9 @@ def _run(arguments: argparse.Namespace) -> int:
     for collection in collections:
         check_grades(collection, measures)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
-    try:  # files first: the reader of the output may have ended, as in `rerank eval … | head -1`
-        _write(arguments, scorer, evaluated, measures)
-    finally:
-        _print(scorer, evaluated, measures)
+    write_then_print(
+        lambda: _write(arguments, scorer, evaluated, measures), lambda: _print(scorer, evaluated, measures)
+    )
     return 0
 
 

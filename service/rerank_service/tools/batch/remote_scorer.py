@@ -6,6 +6,7 @@ Consecutive pairs with the same query are one request. Requests of all parts run
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +18,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.rest_client import RestClient, client_of
-from rerank_service.tools.served_model import score_pair, served_model
+from rerank_service.tools.served_model import scored_in_time, served_model
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import (
     CALL_ERRORS,
@@ -26,7 +27,6 @@ from rerank_service.tools.server_calls import (
     Failure,
     failure,
     failure_message,
-    repeated,
 )
 
 CONCURRENT_REQUESTS = 16
@@ -110,14 +110,13 @@ class RemoteScorer:
         documents = [pairs.documents[at] for at in positions]
         try:
             async with self._running:
-                timeouts = TIMEOUT_REPEATS if len(positions) == 1 else 0
-                results = await repeated(lambda: self._call(pairs.queries[positions[0]], documents), timeouts=timeouts)
+                call = partial(self._call, pairs.queries[positions[0]], documents)
+                repeats = TIMEOUT_REPEATS if len(positions) == 1 else 0
+                results = await scored_in_time(self._client, self._model, call, repeats=repeats)
         except CALL_ERRORS as error:
             if failure(error) not in (Failure.REQUEST, Failure.TIMEOUT):
                 raise
             if len(positions) == 1:
-                if failure(error) is Failure.TIMEOUT:  # of the document, if the server scores another one in time
-                    await score_pair(self._client, self._model)
                 errors[positions[0]] = failure_message(error).replace("documents[0]", "the document")
                 return
             middle = len(positions) // 2

@@ -1,10 +1,15 @@
 """Many pairs, scored by a running server."""
 
 import asyncio
+from http import HTTPStatus
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from rerank.errors import (
     Cancelled,
@@ -22,8 +27,10 @@ from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
 from rerank_service.tools.rest_client import RestCallFailed
+from rerank_service.tools.served_model import NothingScored
 from rerank_service.tools.server_address import server_address
 from rerank_service.tools.server_calls import REPEATS, TIMEOUT_REPEATS, Failure, failure, repeated
+from support.http import listening
 from support.limited_server import SLOW, LimitedServer, limited_server
 from support.running import Served
 from support.scripted import scripted
@@ -160,12 +167,36 @@ def test_documents_that_miss_the_deadline_together_are_sent_in_parts() -> None:
     assert server.calls.count(documents) == 1
 
 
-def test_a_server_that_scores_nothing_in_time_ends_the_job() -> None:
+def test_a_server_that_scores_nothing_in_time_ends_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows would otherwise be listed as errors."""
+    monkeypatch.setattr("rerank_service.tools.server_calls._MAX_PAUSE_SECONDS", 0)
     with limited_server() as server, _scorer(server) as scorer:
         server.broken = True
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(NothingScored, match="either: the request would miss its deadline"):
             scorer.submit(Pairs(["q", "q"], ["1", "2"]))()
+
+
+async def test_a_proxy_that_waits_for_the_server_loses_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It responds with 504 to all requests while the server restarts. This says nothing about the documents."""
+    monkeypatch.setattr("rerank_service.tools.server_calls._MAX_PAUSE_SECONDS", 0)
+    calls = count()
+
+    async def rank(request: Request) -> JSONResponse:
+        documents = (await request.json())["documents"]
+        if next(calls) < 15:
+            return JSONResponse({"message": "no server"}, HTTPStatus.GATEWAY_TIMEOUT)
+        results = [{"index": index, "relevance_score": 0.5} for index in range(len(documents))]
+        return JSONResponse({"results": results})
+
+    async with listening(Route("/v1/rerank", rank, methods=["POST"])) as url:
+        scored = await asyncio.to_thread(_scored_at, url, Pairs(["q"] * 9, list("123456789")))
+    assert scored.scores.tolist() == [0.5] * 9
+    assert not scored.errors
+
+
+def _scored_at(url: str, pairs: Pairs) -> PairScores:
+    with RemoteScorer(server_address(url), api_key=None, model="", options={}) as scorer:
+        return scorer.submit(pairs)()
 
 
 def _scorer(server: LimitedServer, model: str = "") -> RemoteScorer:

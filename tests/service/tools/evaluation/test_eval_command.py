@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from starlette.routing import Route
 
 from rerank_service import __main__ as entry
 from rerank_service.api.auth import Keys, KnownKey, digest
+from rerank_service.cli.output_file import check_writable
 from rerank_service.errors import SettingsInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
 from rerank_service.tools.offline_scoring import Refusal, Scores
+from rerank_service.tools.served_model import NothingScored
 from rerank_service.tools.server_address import server_address
 from rerank_service.tools.server_scoring import server_scorer
 from support.http import listening
@@ -318,6 +321,16 @@ async def test_documents_that_miss_the_deadline_together_are_scored_in_parts() -
     assert refusal == Refusal("documents[2]: the request would miss its deadline")
 
 
+async def test_a_server_that_scores_nothing_in_time_ends_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its queries would otherwise be listed as refused, and the figures would be those of the candidates."""
+    monkeypatch.setattr("rerank_service.tools.server_calls._MAX_PAUSE_SECONDS", 0)
+    with limited_server() as server:
+        async with server_scorer(server_address(server.address)) as scorer:
+            server.broken = True
+            with pytest.raises(NothingScored, match="either: the request would miss its deadline"):
+                await scorer.score("0", ["1", "2"])
+
+
 async def test_a_name_that_the_server_does_not_know_is_an_error() -> None:
     """Before the first query. A name that it does not list may be known."""
     with limited_server() as server:
@@ -357,6 +370,16 @@ def test_wrong_input_is_reported_in_one_line(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("rerank: ")
     assert words in line
+
+
+def test_pipes_are_output_files() -> None:
+    """As in `--json /dev/stdout | jq` and `--json >(gzip > a.gz)`."""
+    reader, writer = os.pipe()
+    try:
+        check_writable(Path(f"/dev/fd/{writer}"))
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_failed_command_leaves_links_of_the_user(
