@@ -199,31 +199,51 @@ async def test_chat_template_is_converted(prompt: str | None, change: Change, tm
     assert [logits[0], logits[1]] == pytest.approx(expected, abs=1e-5)
 
 
-def test_chat_template_for_conversations_is_ignored(change: Change) -> None:
-    """It writes no pair, so the model has answer tokens but no template."""
-    folder = change(_chat_folder(None, "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}"
-                                       "{% endfor %}"), generator=True)  # fmt: skip
-    with pytest.raises(ExportFailed, match="neither its files nor a recipe define its prompt"):
-        _scoring(folder)
+NOT_CONVERTED = "writes pairs with a chat template that cannot be converted: set --template"
+TRIMMING = CHAT.replace("{{ document }}", "{{ document | trim }}")
+MESSAGES = CHAT[: CHAT.index("<|im_start|>")]
 
 
 @pytest.mark.parametrize(
-    "pair",
-    ["Q: {{ query }} I: {{ task }} D: {{ document }}", "Q: {{ query }}\nD: {{ document }}\nI: {{ task }}"],
-    ids=["beside the document", "after the document"],
+    "chat",
+    [
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+        TRIMMING,
+        MESSAGES + "D: {{ document }}\nQ: {{ query }}",
+        MESSAGES + "Q: {{ query }} I: {{ task }} D: {{ document }}",
+        MESSAGES + "Q: {{ query }}\nD: {{ document }}\nI: {{ task }}",
+    ],
+    ids=[
+        "for conversations",
+        "trims documents",
+        "document first",
+        "instruction beside the document",
+        "instruction after the document",
+    ],
 )
-def test_chat_template_with_the_instruction_elsewhere_is_ignored(pair: str, change: Change) -> None:
-    """The server writes it before the line of the document only."""
-    messages = CHAT[: CHAT.index("<|im_start|>")]
-    with pytest.raises(ExportFailed, match="set --template"):
-        _scoring(change(_chat_folder("seek", messages + pair), generator=True))
+@pytest.mark.parametrize("prompt", [None, "seek"])
+def test_chat_template_that_the_server_cannot_write_is_refused(prompt: str | None, chat: str, change: Change) -> None:
+    """The server writes the query first, the instruction before the line of the document, and texts unchanged."""
+    with pytest.raises(ExportFailed, match=NOT_CONVERTED):
+        _scoring(change(_chat_folder(prompt, chat), generator=True))
 
 
-def test_chat_template_that_changes_texts_is_ignored(change: Change) -> None:
-    """It trims documents; the server does not."""
-    trimming = CHAT.replace("{{ document }}", "{{ document | trim }}")
-    with pytest.raises(ExportFailed, match="neither its files nor a recipe define its prompt"):
-        _scoring(change(_chat_folder(None, trimming), generator=True))
+def test_recipe_does_not_replace_a_chat_template(change: Change) -> None:
+    """sentence-transformers writes the chat template for a model of a known name, too. Only an option overrides it."""
+    folder = change(
+        {**_chat_folder(None, TRIMMING), "config.json": {"_name_or_path": "Qwen/Qwen3-Reranker-0.6B"}}, generator=True
+    )
+    with pytest.raises(ExportFailed, match=NOT_CONVERTED):
+        _scoring(folder)
+    named = _scoring(folder, ScoringOptions(template="qwen3-reranker"))
+    assert named.template_origin == "--template qwen3-reranker"
+
+
+def test_pair_format_does_not_replace_a_chat_template(change: Change) -> None:
+    """A tokenizer with separators is no sign of the prompt that the model was trained with."""
+    files = {**_chat_folder(None, TRIMMING), "modules.json": [TRANSFORMER]}
+    with pytest.raises(ExportFailed, match=NOT_CONVERTED):
+        _scoring(change(files))
 
 
 def test_true_token_id_alone_is_enough(change: Change) -> None:

@@ -11,13 +11,16 @@ from typing import Any
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
 
 
+def has_chat_template(transformer: Mapping[str, Any]) -> bool:
+    """Return True if the model writes pairs with a chat template. `transformer` is sentence_bert_config.json."""
+    return "message" in (transformer.get("modality_config") or {})
+
+
 def read_chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) -> Template | None:
-    """Convert the chat template in a folder; None if the model does not write pairs with it.
+    """Convert the chat template in a folder; None if the server cannot write pairs as it does.
 
     `transformer` is the content of sentence_bert_config.json, `prompt` the default prompt or empty.
     """
-    if "message" not in (transformer.get("modality_config") or {}):
-        return None
     options = (transformer.get("processing_kwargs") or {}).get("chat_template") or {}
     plain = _rendered(folder, options, {"query": QUERY, "document": DOCUMENT})
     instructed = _rendered(folder, options, {"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})

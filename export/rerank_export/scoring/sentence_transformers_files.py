@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_export.errors import ExportFailed
-from rerank_export.scoring.chat_template import read_chat_template
+from rerank_export.scoring.chat_template import has_chat_template, read_chat_template
 from rerank_export.source.sentence_transformers_modules import read_modules
 from rerank_service.encoding.template import Template
 from rerank_service.models.files import CONFIG, read_json
@@ -59,8 +59,12 @@ def read_cross_encoder(folder: Path, model: str, overridden: Overridden) -> Cros
 def _template(
     folder: Path, settings: Mapping[str, Any], modules: Sequence[Mapping[str, Any]], model: str
 ) -> Template | None:
-    prompt = _default_prompt(settings, model)
-    template = read_chat_template(folder, _optional_json(folder / _TRANSFORMER), prompt) if modules else None
+    prompt, transformer = _default_prompt(settings, model), _optional_json(folder / _TRANSFORMER)
+    template = None
+    if modules and has_chat_template(transformer):
+        template = read_chat_template(folder, transformer, prompt)
+        if template is None:
+            raise ExportFailed(f"{model} writes pairs with a chat template that cannot be converted: set --template")
     if prompt and (template is None or not template.takes_instruction):
         raise ExportFailed(f"{model} has a default prompt, but no chat template with a place for it: set --template")
     return template
