@@ -246,6 +246,28 @@ def test_pair_format_does_not_replace_a_chat_template(change: Change) -> None:
         _scoring(change(files))
 
 
+def test_text_of_a_chat_template_may_have_braces(change: Change) -> None:
+    """The gate scores the rendered text. Slots in a query or a document stay as they are."""
+    from transformers import AutoTokenizer
+
+    folder = change(_chat_folder(None, MESSAGES + '{"query": "{{ query }}"}\n{"text": {{ document }}}'), generator=True)
+    query, document = "a {document}", "{query} {0}"
+    messages = [{"role": "query", "content": query}, {"role": "document", "content": document}]
+    rendered = AutoTokenizer.from_pretrained(folder).apply_chat_template(messages, tokenize=False)
+    assert _scoring(folder).published.filled(query, document, "") == rendered
+
+
+def test_chat_template_whose_parts_have_other_tokens_is_refused(change: Change, tmp_path: Path) -> None:
+    """sentence-transformers tokenizes the rendered text in one call, so that a document's full stop and the line end
+    after it are one token. The server tokenizes the parts one by one."""
+    from transformers import AutoTokenizer
+
+    folder = change(_chat_folder(None, MESSAGES + "Q: {{ query }}\nD: {{ document }}\nRelevant?"), generator=True)
+    assert len(AutoTokenizer.from_pretrained(folder).tokenize(".\n")) == 1
+    with pytest.raises(ExportFailed, match=r"the template \(the folder's chat template\) does not fit the tokenizer"):
+        export(ExportRequest(str(folder), tmp_path / "out"))
+
+
 def test_true_token_id_alone_is_enough(change: Change) -> None:
     """Without a false_token_id, its logit is the score."""
     files = _chat_folder(None) | {"1_LogitScore/config.json": {"true_token_id": 300, "false_token_id": None}}

@@ -30,8 +30,8 @@ class TorchReference:
     def __init__(self, source: ModelSource, scoring: Scoring, max_tokens: int) -> None:
         """Load the model and its tokenizer. Pairs are cut to `max_tokens`.
 
-        The prompt of a recipe is written as the family's own code writes it, in one string: an independent check of the
-        template, which the server writes in parts.
+        The prompt of a recipe or of a chat template is written as the model's own code writes it, in one string: an
+        independent check of the template, which the server writes in parts.
 
         Raises:
             ExportFailed: weights are missing or not finite.
@@ -50,7 +50,7 @@ class TorchReference:
         transformers finds its last token by the id of the padding. `advance` is called with the size of each batch.
 
         Raises:
-            ExportFailed: the template gives other tokens than the published prompt of its recipe.
+            ExportFailed: the template gives other tokens than the published prompt.
         """
         import torch
 

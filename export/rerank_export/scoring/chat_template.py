@@ -1,14 +1,24 @@
 """A chat template that writes messages of the roles query and document, converted to a template of the server.
 
 The chat template is rendered with placeholders for query, document and instruction, and split at them. The result is
-used only if it writes a test pair exactly as the chat template does.
+used only if it writes a test pair exactly as the chat template does. sentence-transformers tokenizes the rendered text
+in one call, and the gate compares its tokens with those of the parts.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from rerank_export.scoring.recipe import PublishedPrompt
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
+
+
+class ChatPrompt(NamedTuple):
+    """A converted chat template."""
+
+    template: Template
+    published: PublishedPrompt
+    """The rendered text, with slots."""
 
 
 def has_chat_template(transformer: Mapping[str, Any]) -> bool:
@@ -16,7 +26,7 @@ def has_chat_template(transformer: Mapping[str, Any]) -> bool:
     return "message" in (transformer.get("modality_config") or {})
 
 
-def read_chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) -> Template | None:
+def read_chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) -> ChatPrompt | None:
     """Convert the chat template in a folder; None if the server cannot write pairs as it does.
 
     `transformer` is the content of sentence_bert_config.json, `prompt` the default prompt or empty.
@@ -26,12 +36,12 @@ def read_chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str
     instructed = _rendered(folder, options, {"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})
     if not all(text.count(QUERY) == text.count(DOCUMENT) == 1 for text in (plain, instructed)):
         return None
-    template = _converted(plain, instructed, prompt)
-    return template if template and _is_exact(folder, options, template, prompt) else None
+    converted = _converted(plain, instructed, prompt)
+    return converted if converted and _is_exact(folder, options, converted.template, prompt) else None
 
 
-def _converted(plain: str, instructed: str, prompt: str) -> Template | None:
-    """Return the template from the texts that were rendered without and with an instruction."""
+def _converted(plain: str, instructed: str, prompt: str) -> ChatPrompt | None:
+    """Return the prompt from the texts that were rendered without and with an instruction."""
     if INSTRUCTION not in instructed:
         return _split(plain, "")
     if instructed.count(INSTRUCTION) > 1:
@@ -67,7 +77,7 @@ def _rendered(folder: Path, options: Mapping[str, Any], contents: Mapping[str, s
         return ""
 
 
-def _split(text: str, instruction: str) -> Template | None:
+def _split(text: str, instruction: str) -> ChatPrompt | None:
     """Split a rendered text at its placeholders. Text on the document's line stays together with the document."""
     before, after = text.split(DOCUMENT)
     if QUERY not in before:
@@ -77,9 +87,10 @@ def _split(text: str, instruction: str) -> Template | None:
         cut = before.find(QUERY) + len(QUERY)
     if instruction and INSTRUCTION not in before[:cut]:
         return None  # the server writes the instruction before the document's line only
-    return Template(
+    template = Template(
         before=(before[:cut],),
         document=before[cut:] + DOCUMENT,
         after=(after,) if after else (),
         instruction=instruction,
     )
+    return ChatPrompt(template, PublishedPrompt(text))

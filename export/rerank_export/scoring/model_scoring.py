@@ -39,7 +39,7 @@ class Scoring:
     template_origin: str = ""
     """The origin of the template in words; empty if nothing names one (scoring/pair_format_check.py)."""
     published: PublishedPrompt | None = None
-    """The prompt in one string, if the template is that of a recipe that has one."""
+    """The prompt in one string, if the recipe has one or the template is a converted chat template."""
     max_tokens: int | None = None
     """Upper limit of the window; None: the model's own limit."""
     graph_tokens: int | None = None
@@ -73,7 +73,7 @@ def resolve_scoring(source: ModelSource, config: Mapping[str, Any], options: Sco
         answers=options.yes is not None,
     )
     files = read_cross_encoder(source.folder, source.id, overridden)
-    chosen = choose_template(source.id, options, files.template, recipe)
+    chosen = choose_template(source.id, options, files.prompt, recipe)
     if architecture.generative:
         rows = answer_tokens(
             source, architecture.kind, options, files.answers, recipe, has_template=chosen.template is not None

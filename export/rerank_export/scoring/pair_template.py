@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from rerank_export.errors import ExportFailed
+from rerank_export.scoring.chat_template import ChatPrompt
 from rerank_export.scoring.recipe import PublishedPrompt, Recipe
 from rerank_export.scoring.recipe_choice import recipe_named
 from rerank_export.scoring.recipes import RECIPES
@@ -36,18 +37,18 @@ class TemplateChoice(NamedTuple):
     origin: str
     """The origin in words; empty if nothing names a template."""
     published: PublishedPrompt | None = None
-    """The prompt in one string, if the template is that of a recipe that has one."""
+    """The prompt in one string, if the recipe has one or the template is a converted chat template."""
 
 
 def choose_template(
-    model: str, options: ScoringOptions, files_template: Template | None, recipe: Recipe | None
+    model: str, options: ScoringOptions, files_prompt: ChatPrompt | None, recipe: Recipe | None
 ) -> TemplateChoice:
     """Choose the template: --template, else the model's own files, else the recipe of its family.
 
     Raises:
         ExportFailed: --template is invalid, or --instruction has no template.
     """
-    choice = _base_template(options, files_template, recipe)
+    choice = _base_template(options, files_prompt, recipe)
     if not options.instruction:
         return choice
     if options.template in NO_TEMPLATE:
@@ -60,15 +61,15 @@ def choose_template(
     return choice._replace(template=_validated(changed))
 
 
-def _base_template(options: ScoringOptions, files_template: Template | None, recipe: Recipe | None) -> TemplateChoice:
+def _base_template(options: ScoringOptions, files_prompt: ChatPrompt | None, recipe: Recipe | None) -> TemplateChoice:
     if options.template in NO_TEMPLATE:
         return TemplateChoice(None, f"--template {NONE}")
     if options.template and (named := recipe_named(options.template)):
         return TemplateChoice(named.template, f"--template {named.name}", named.published)
     if options.template:
         return TemplateChoice(_parse_option(options.template, options.instruction or ""), USER)
-    if files_template:
-        return TemplateChoice(files_template, "the folder's chat template")
+    if files_prompt:
+        return TemplateChoice(files_prompt.template, "the folder's chat template", files_prompt.published)
     if recipe:
         return TemplateChoice(recipe.template, f"the recipe {recipe.name}", recipe.published)
     return TemplateChoice(None, "")

@@ -2,24 +2,24 @@
 
 from dataclasses import dataclass
 
-from rerank_service.encoding.template import Template
+from rerank_service.encoding.template import Template, fill_slots
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedPrompt:
-    """The prompt as the family's own code writes it: one string, tokenized in one call.
+    """The prompt as the model's own code writes it: one string, tokenized in one call.
 
     The gate scores this string with transformers, so a template that splits it wrongly does not pass.
     """
 
     text: str
-    """A format string with the fields query, document and optionally instruction."""
+    """A text with the slots {query}, {document} and optionally {instruction}. Other braces stay as they are."""
     special_tokens: bool = False
     """True if that call adds the tokenizer's special tokens, such as `<s>` in front."""
 
     def filled(self, query: str, document: str, instruction: str) -> str:
         """Return the prompt of a pair."""
-        return self.text.format(query=query, document=document, instruction=instruction)
+        return fill_slots(self.text, {"query": query, "document": document, "instruction": instruction})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rerank_export.errors import ExportFailed
-from rerank_export.scoring.chat_template import has_chat_template, read_chat_template
+from rerank_export.scoring.chat_template import ChatPrompt, has_chat_template, read_chat_template
 from rerank_export.source.sentence_transformers_modules import read_modules
-from rerank_service.encoding.template import Template
 from rerank_service.models.files import CONFIG, read_json
 from rerank_service.ranking.scores import Activation
 
@@ -29,7 +28,7 @@ class CrossEncoderFiles:
     activation: Activation | None = None
     answers: tuple[int, ...] | None = None
     """Token ids of LogitScore: "relevant", then "not relevant" if there is one."""
-    template: Template | None = None
+    prompt: ChatPrompt | None = None
     """The chat template, if the model writes pairs with it."""
 
 
@@ -52,22 +51,22 @@ def read_cross_encoder(folder: Path, model: str, overridden: Overridden) -> Cros
     return CrossEncoderFiles(
         activation=_activation(folder, settings, model, required=not overridden.activation),
         answers=None if overridden.answers else _answers(folder, modules, model),
-        template=None if overridden.template else _template(folder, settings, modules, model),
+        prompt=None if overridden.template else _prompt(folder, settings, modules, model),
     )
 
 
-def _template(
+def _prompt(
     folder: Path, settings: Mapping[str, Any], modules: Sequence[Mapping[str, Any]], model: str
-) -> Template | None:
-    prompt, transformer = _default_prompt(settings, model), _optional_json(folder / _TRANSFORMER)
-    template = None
+) -> ChatPrompt | None:
+    instruction, transformer = _default_prompt(settings, model), _optional_json(folder / _TRANSFORMER)
+    prompt = None
     if modules and has_chat_template(transformer):
-        template = read_chat_template(folder, transformer, prompt)
-        if template is None:
+        prompt = read_chat_template(folder, transformer, instruction)
+        if prompt is None:
             raise ExportFailed(f"{model} writes pairs with a chat template that cannot be converted: set --template")
-    if prompt and (template is None or not template.takes_instruction):
+    if instruction and (prompt is None or not prompt.template.takes_instruction):
         raise ExportFailed(f"{model} has a default prompt, but no chat template with a place for it: set --template")
-    return template
+    return prompt
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

@@ -61,9 +61,9 @@ class Template(BaseModel):
         """Return the texts before the document, with their slots filled."""
         values = {"query": query, "instruction": instruction or self.instruction}
         filled = values["instruction"]
-        return [_filled(text, values) for text in self.before if filled or INSTRUCTION not in text or QUERY in text]
+        return [fill_slots(text, values) for text in self.before if filled or INSTRUCTION not in text or QUERY in text]
 
 
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    """Fill all slots in one pass, so that a slot in the text of a query stays as it is."""
+def fill_slots(text: str, values: Mapping[str, str]) -> str:
+    """Fill all slots in one pass, so that a slot in the text of a query stays as it is. `values` is by slot name."""
     return _SLOT.sub(lambda slot: values[slot[1]], text)
