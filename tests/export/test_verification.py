@@ -1,5 +1,6 @@
 """Verification: a graph outside its tolerance ends the export, or is marked if drift is allowed."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +14,17 @@ from rerank_export.errors import ExportFailed
 from rerank_export.export_request import ExportRequest
 from rerank_export.exporter import export
 from rerank_export.gate import tolerance
-from rerank_export.gate.edge_pairs import EdgeComparison
+from rerank_export.gate.edge_pairs import EdgeComparison, edge_pairs
 from rerank_export.gate.gate_options import GateOptions
 from rerank_export.gate.tolerance import Tolerance
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_source import ModelSource
+from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.ranking_change import RankingBounds
+from support.encoders import set_positions
 
 Refuse = Callable[..., str]
 NEVER = Tolerance(difference=None, ranking=RankingBounds(mean_loss=-1.0), invariance=1.0)
@@ -56,6 +59,53 @@ def test_failed_export_leaves_the_old_bundle(
     refuse(source)
     assert open_bundle(old).manifest == bundles("bert").manifest
     assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.parametrize("max_tokens", [130, 2048, 8192])
+def test_an_edge_pair_fills_the_token_limit(max_tokens: int, source: Path) -> None:
+    """It is one pair at most that is longer than 200 sentences: its attention needs much memory."""
+    tokenizer = PairTokenizer(source / "tokenizer.json", max_tokens=max_tokens)
+    lengths = [
+        len(pair)
+        for query, document in edge_pairs(max_tokens)
+        for pair in tokenizer.encode_documents(tokenizer.encode_query(query), [document])
+    ]
+    assert max(lengths) == max_tokens
+    assert sum(length > 2100 for length in lengths) == (max_tokens > 2100)
+
+
+def test_edge_pairs_of_a_longer_model_fit_in_memory() -> None:
+    """The longest document has 8,192 words."""
+    assert max(len(document.split()) for _, document in edge_pairs(131_072)) == 8192
+
+
+_CHANGES_ABOVE = 3000
+CODE = f"""
+from transformers import BertForSequenceClassification
+
+class OwnForSequenceClassification(BertForSequenceClassification):
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, **options):
+        output = super().forward(input_ids, attention_mask, token_type_ids, **options)
+        output.logits = output.logits + float(input_ids.shape[1] > {_CHANGES_ABOVE})
+        return output
+"""
+
+
+def test_model_that_computes_long_pairs_in_another_way_is_refused(source: Path, refuse: Refuse) -> None:
+    """A traced graph computes all pairs in the way of the short ones."""
+    set_positions(source, 4096)
+    (source / "own.py").write_text(CODE)
+    config = json.loads((source / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForSequenceClassification": "own.OwnForSequenceClassification"}
+    (source / "config.json").write_text(json.dumps(config))
+    line = refuse(source, "out", "--trust-remote-code")
+    assert line.startswith("model: the exported graph scores differently from the model: logits differ by up to ")
+
+
+def test_model_with_an_odd_number_of_positions_is_exported(source: Path, tmp_path: Path) -> None:
+    """No batch is padded beyond the last position."""
+    export(ExportRequest(str(set_positions(source, 131)), tmp_path / "out"))
+    assert open_bundle(tmp_path / "out").manifest.max_tokens == 131
 
 
 def _edges(score: float, batch: float) -> EdgeComparison:

@@ -1,5 +1,6 @@
 """Small random cross-encoders in the Hugging Face format, made here: no network, no files from elsewhere."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -264,4 +265,16 @@ def write_encoder(folder: Path, architecture: str) -> Path:
             weight.add_(torch.randn_like(weight) * noise)
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def set_positions(folder: Path, positions: int) -> Path:
+    """Give the BERT in a folder so many positions, and return the folder. Those from 512 on repeat the first ones."""
+    from safetensors.torch import load_file, save_file
+
+    table, weights = "bert.embeddings.position_embeddings.weight", load_file(folder / "model.safetensors")
+    weights[table] = weights[table].repeat(-(-positions // len(weights[table])), 1)[:positions].contiguous()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    for name, field in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | {field: positions}))
     return folder

@@ -81,7 +81,7 @@ class GraphChecker:
             for finding in findings
             if finding.engine and finding.graph.variant.provider != Provider.CUDA.value
         }
-        return pairs_per_second(scores, self._all_encoded(), self.bundle.manifest.pad_id)
+        return pairs_per_second(scores, self._all_encoded(), self.bundle.manifest)
 
     def _expected_by_query(self) -> list[Logits]:
         return np.split(self._expected, np.cumsum([len(query) for query in self._encoded])[:-1])

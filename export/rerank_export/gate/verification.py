@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_export.errors import ExportFailed, one_line
-from rerank_export.gate.edge_pairs import EDGE_PAIRS, EdgeComparison, compare_edge_pairs, padding_difference
+from rerank_export.gate.edge_pairs import EdgeComparison, compare_edge_pairs, edge_pairs, padding_difference
 from rerank_export.gate.golden_pairs import golden_pairs
 from rerank_export.gate.graph_checker import GraphChecker
 from rerank_export.gate.graph_finding import GraphFinding
@@ -115,7 +115,7 @@ def _with_variants(bundle: Bundle, variants: tuple[Variant, ...], verdict: Verdi
 def _check_edge_pairs(subject: GateSubject, reference: TorchReference) -> EdgeComparison:
     edges = compare_edge_pairs(subject.bundle, reference, EDGES_ROUNDED if subject.rounded else EDGES)
     if not (edges.holds or subject.allow_drift):
-        raise _failure(subject, _padding_failure(subject, reference) or _edge_failure(edges))
+        raise _failure(subject, _padding_failure(subject, reference) or _edge_failure(subject.bundle, edges))
     return edges
 
 
@@ -179,8 +179,8 @@ def _padding_failure(subject: GateSubject, reference: TorchReference) -> str:
     )
 
 
-def _edge_failure(edges: EdgeComparison) -> str:
-    query, document = EDGE_PAIRS[edges.worst_pair]
+def _edge_failure(bundle: Bundle, edges: EdgeComparison) -> str:
+    query, document = edge_pairs(bundle.manifest.max_tokens)[edges.worst_pair]
     return (
         f"the exported graph scores differently from the model: logits differ by up to {edges.max_difference:.1e} "
         f"(“{query}” with “{excerpt(document)}”), and by {edges.max_batch_difference:.1e} with the batch "
