@@ -78,3 +78,22 @@ def test_model_with_weights_only_for_its_own_code_is_refused(own: Path, tmp_path
     save_file(weights, own / "model.safetensors", {"format": "pt"})
     with pytest.raises(ExportFailed, match=r"contains its own code .* --trust-remote-code"):
         export(ExportRequest(str(own), tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [("torch.sigmoid(output.logits)", "sigmoid"), ("torch.log_softmax(output.logits, -1)", "log_softmax")],
+)
+def test_model_that_returns_probabilities_is_refused(function: str, named: str, own: Path, tmp_path: Path) -> None:
+    """The server would apply a second activation to its scores. The graph returns what the model returns, so the
+    comparison of both finds nothing."""
+    forward = f"""
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, **options):
+        import torch
+        output = super().forward(input_ids, attention_mask, token_type_ids, **options)
+        output.logits = {function}
+        return output
+"""
+    (own / "own.py").write_text(CODE + forward)
+    with pytest.raises(ExportFailed, match=f"own returns no logits: its code ends with the activation {named}, "):
+        export(ExportRequest(str(own), tmp_path / "out", trust_remote_code=True))

@@ -22,6 +22,7 @@ from rerank_export.graph.torch_encoder_decoder import export_encoder_decoder
 from rerank_export.scoring.model_scoring import Scoring
 from rerank_export.source.model_config import check_trust, has_own_code, read_config
 from rerank_export.source.model_source import ModelSource
+from rerank_service.models.graph_activation import ending
 
 OPSET = 18
 """The default of optimum-onnx."""
@@ -33,7 +34,7 @@ def export_graph(source: ModelSource, scoring: Scoring, folder: Path) -> onnx.Mo
     Inputs are int64 of shape (batch_size, sequence_length); the output `logits` is float32 of shape (batch_size, 1).
 
     Raises:
-        ExportFailed: torch cannot load or export the model.
+        ExportFailed: torch cannot load or export the model, or it returns no logits.
         OSError: the disk is full.
     """
     path = folder / "model.onnx"
@@ -42,7 +43,9 @@ def export_graph(source: ModelSource, scoring: Scoring, folder: Path) -> onnx.Mo
             return export_decoder(source, scoring, path, OPSET)
         if scoring.encoder_decoder:
             return export_encoder_decoder(source, scoring, path, OPSET)
-        return one_logit(_by_optimum(source, folder) or export_encoder(source, path, OPSET), scoring.rows)
+        graph = _by_optimum(source, folder) or export_encoder(source, path, OPSET)
+        _check_logits(source, graph)
+        return one_logit(graph, scoring.rows)
     except ExportFailed:
         raise
     except Exception as error:
@@ -71,6 +74,16 @@ def _by_optimum(source: ModelSource, folder: Path) -> onnx.ModelProto | None:
         return None
     inputs = {graph_input.name for graph_input in graph.graph.input}
     return graph if has_fitting_inputs(source, inputs) else None
+
+
+def _check_logits(source: ModelSource, graph: onnx.ModelProto) -> None:
+    """Refuse a graph that ends with an activation: the server would apply a second one. The gate cannot notice it,
+    because the model returns the same values."""
+    if activation := ending(graph).activation:
+        raise ExportFailed(
+            f"{source.id} returns no logits: its code ends with the activation {activation.value}, and the server "
+            "would apply another one. Change the code so that it returns the values before the activation"
+        )
 
 
 def one_logit(model: onnx.ModelProto, rows: Sequence[int]) -> onnx.ModelProto:
