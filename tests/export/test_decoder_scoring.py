@@ -184,6 +184,10 @@ async def test_two_labels_of_a_decoder_make_one_logit(tmp_path: Path) -> None:
             ScoringOptions(template="Task: {instruction}\nQuery: {query}\n{document}", yes="yes", no="no"),
             "--template contains {instruction}: give the default by --instruction",
         ),
+        (
+            ScoringOptions(template="{query} {document}", yes="yes", no="no", relevant="yes"),
+            "--relevant chooses one of two labels, and generator generates text: set --yes and --no instead",
+        ),
         (ScoringOptions(template=""), "--template is empty: give a value, or leave --template out"),
         (ScoringOptions(template="none", instruction=" "), "--instruction is empty: give a value"),
     ],

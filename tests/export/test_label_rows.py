@@ -61,12 +61,27 @@ async def test_two_labels_make_one_logit(relevant: str | None, sign: int, two_la
         ({0: "other", 1: "not-relevant"}, None, (0, 1)),
         ({0: "LABEL_0", 1: "LABEL_1"}, "LABEL_1", (1, 0)),
         ({0: "LABEL_0", 1: "LABEL_1"}, "0", (0, 1)),
+        ({0: "1", 1: "0"}, "1", (0, 1)),
+        ({0: "1", 1: "0"}, "0", (1, 0)),
+        ({0: "1", 1: "b"}, "0", (0, 1)),
+        ({0: "relevance"}, "relevance", (0,)),
+        ({0: "relevance"}, "0", (0,)),
+        ({1: "relevance"}, None, (0,)),
     ],
     ids=str,
 )
 def test_relevant_label_comes_first(labels: Mapping[int, str], wanted: str | None, rows: tuple[int, ...]) -> None:
-    """It is found by its name, or set by an option."""
+    """It is found by its name, or set by an option: by its name, or by its index if no label has that name."""
     assert relevant_first("model", labels, wanted) == rows
+
+
+@pytest.mark.parametrize("options", [ScoringOptions(yes="yes", no="no"), ScoringOptions(no="")], ids=str)
+def test_answer_tokens_of_a_classifier_are_refused(
+    options: ScoringOptions, sources: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """They would have no effect."""
+    with pytest.raises(ExportFailed, match="--yes and --no choose tokens of a text generator, and bert has a classif"):
+        export(ExportRequest(str(sources("bert")), tmp_path / "out", scoring=options))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +90,8 @@ def test_relevant_label_comes_first(labels: Mapping[int, str], wanted: str | Non
         ({0: "LABEL_0", 1: "LABEL_1"}, None, "their names do not show which one means relevant: set --relevant"),
         ({0: "yes", 1: "relevant"}, None, "their names do not show which one means relevant"),
         ({0: "a", 1: "b"}, "c", "no label 'c': set --relevant to one of 0 a, 1 b"),
+        ({0: "a", 1: "a"}, "a", "two labels 'a': set --relevant to one of 0 a, 1 a"),
+        ({0: "LABEL_0"}, "1", "no label '1': set --relevant to one of 0 LABEL_0"),
         ({0: "entailment", 1: "neutral", 2: "contradiction"}, None, "3 labels (0 entailment, 1 neutral, 2 contr"),
     ],
     ids=str,

@@ -66,6 +66,7 @@ def resolve_scoring(source: ModelSource, config: Mapping[str, Any], options: Sco
     """
     architecture = read_architecture(source, config)
     _check_family(source, options)
+    _check_head(source, options, generative=architecture.generative)
     recipe = recipe_named(options.template or "") or recipe_for(_names(source), architecture.kind)
     overridden = Overridden(
         activation=options.activation is not None,
@@ -111,4 +112,17 @@ def _check_family(source: ModelSource, options: ScoringOptions) -> None:
         raise ExportFailed(
             f"{source.id} {family.reason}: it cannot be exported (see {family.source}). If only its name is like that, "
             "set --template"
+        )
+
+
+def _check_head(source: ModelSource, options: ScoringOptions, *, generative: bool) -> None:
+    """Reject options of the other kind of model. Without an effect, they would mislead about the score."""
+    if generative and options.relevant is not None:
+        raise ExportFailed(
+            f"--relevant chooses one of two labels, and {source.id} generates text: set --yes and --no instead"
+        )
+    if not generative and (options.yes is not None or options.no is not None):
+        raise ExportFailed(
+            f"--yes and --no choose tokens of a text generator, and {source.id} has a classification head: leave them "
+            "out"
         )
