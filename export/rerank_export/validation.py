@@ -42,10 +42,12 @@ def validate(request: ExportRequest) -> ExportPlan:
     _check_passes(request.without_passes)
     _check_max_tokens(request.scoring.max_tokens)
     _check_prompt(request.scoring)
+    output = check_output(request.out)
+    _check_folder_name(request, output)
     return ExportPlan(
         request=request,
         precisions=precisions,
-        output=check_output(request.out),
+        output=output,
         parity_set=read_parity_set(request.gate.parity, request.gate.queries),
     )
 
@@ -54,6 +56,15 @@ def _check_name(name: str | None) -> None:
     if name is not None and not is_model_name(name, _MAX_NAME_CHARS):
         raise ExportFailed(
             f"--name {excerpt(name)!r}: give 1 to {_MAX_NAME_CHARS} printable characters, without spaces at the ends"
+        )
+
+
+def _check_folder_name(request: ExportRequest, output: OutputFolder) -> None:
+    """Check the name of the output folder, if the model gets it."""
+    if request.name is None and not is_model_name(output.target.name, _MAX_NAME_CHARS):
+        raise ExportFailed(
+            f"the name of the output folder, {excerpt(output.target.name)!r}, is no name of a model: set --name to 1 "
+            f"to {_MAX_NAME_CHARS} printable characters, without spaces at the ends"
         )
 
 

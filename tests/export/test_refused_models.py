@@ -196,6 +196,14 @@ def test_invalid_name_is_refused_before_the_download(name: str, refuse: Refuse) 
     assert refuse("org/model", "out", "--name", name).startswith("--name '")
 
 
+@pytest.mark.parametrize("name", ["m3 ", "m\n3"])
+def test_folder_without_a_model_name_is_refused_before_the_download(name: str, refuse: Refuse) -> None:
+    """The model gets the name of the folder, unless an option gives it another."""
+    line = refuse("org/model", f"out/{name}")
+    assert line.startswith(f"the name of the output folder, {name!r}, is no name of a model: set --name to 1 to 255 ")
+    assert "is no name of a model" not in refuse("org/model", f"out/{name}", "--name", "m3")
+
+
 @pytest.mark.parametrize(
     ("option", "value", "reason"),
     [
