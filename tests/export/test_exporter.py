@@ -136,17 +136,17 @@ def test_second_export_has_the_same_digests(
 
 
 def test_existing_bundle_is_replaced(sources: Callable[[str], Path], tmp_path: Path) -> None:
-    """The folder then holds only the new bundle, without hidden files of the old one; also if it is given as a link."""
+    """The folder then holds only the new bundle, without leftovers in the old one; also if it is given as a link."""
     out = tmp_path / "out"
     export(ExportRequest(str(sources("bert")), out))
-    (out / ".left over").touch()
+    (out / ".manifest.json.7").touch()
     link = tmp_path / "link"
     link.symlink_to("out")
     export(ExportRequest(str(sources("distilbert")), link))
     assert open_bundle(out).manifest.source == "distilbert"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
     assert link.is_symlink()
-    assert not (out / ".left over").exists()
+    assert not (out / ".manifest.json.7").exists()
 
 
 def test_pickled_weights_are_exported(sources: Callable[[str], Path], tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rerank_export.bundle.output_folder import replace_folder
-from rerank_service.models.bundle import Bundle
+from rerank_export.bundle.output_folder import check_output, replace_folder
+from rerank_export.errors import ExportFailed
+from rerank_service.models.bundle import Bundle, write_manifest
 from support.process import command, environment
 from support.small import write_small_model
 
@@ -91,13 +92,50 @@ def test_folder_that_is_no_bundle_is_not_replaced(occupied: Path, source: Path, 
     assert refuse(source, occupied) == reason
 
 
-def test_bundle_with_other_files_is_not_replaced(source: Path, refuse: Refuse, tmp_path: Path) -> None:
-    """They would be removed with the old bundle. Hidden files are those of the system."""
+@pytest.mark.parametrize("name", ["README.md", ".gitattributes", ".git/HEAD", ".cache/", "onnx/notes.txt"])
+def test_bundle_with_other_files_is_not_replaced(name: str, source: Path, refuse: Refuse, tmp_path: Path) -> None:
+    """They would be removed with the old bundle, also hidden ones and those in a folder of the bundle."""
+    bundle = write_small_model(tmp_path / "mine")
+    (bundle.folder / "onnx").mkdir()
+    (bundle.folder / "onnx/model.onnx").touch()
+    write_manifest(bundle.folder, bundle.manifest)
+    check_output(bundle.folder)
+    other = bundle.folder / name
+    other.parent.mkdir(exist_ok=True)
+    if name.endswith("/"):
+        other.mkdir()
+    else:
+        other.touch()
+    assert refuse(source, bundle.folder) == f"the output folder {bundle.folder} {_OCCUPIED}"
+    assert other.exists()
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".manifest.json.123"])
+def test_bundle_with_leftovers_is_replaced(name: str, tmp_path: Path) -> None:
+    """A file manager or a killed process wrote them."""
     out = write_small_model(tmp_path / "mine").folder
-    (out / ".cache").mkdir()
-    (out / "README.md").write_text("ours")
-    assert refuse(source, out) == f"the output folder {out} {_OCCUPIED}"
-    assert (out / "README.md").read_text() == "ours"
+    (out / name).touch()
+    assert check_output(out).target == out
+
+
+def test_file_that_is_added_during_the_export_is_kept(tmp_path: Path) -> None:
+    """The folder is checked again at the end, after minutes or hours."""
+    out = write_small_model(tmp_path / "mine").folder
+    built = write_small_model(tmp_path / "work/bundle").folder
+    output = check_output(out)
+    (out / "notes.txt").write_text("ours")
+    with pytest.raises(ExportFailed, match="holds other files, too, since the export began"):
+        replace_folder(built, output)
+    assert (out / "notes.txt").read_text() == "ours"
+
+
+@pytest.mark.parametrize("out", [".", "../{name}", ".."])
+def test_current_folder_is_refused_before_the_download(out: str, refuse: Refuse, tmp_path: Path) -> None:
+    """A shell would be left in a folder that is deleted."""
+    out = out.format(name=tmp_path.name)
+    assert refuse("org/model", out) == (
+        f"the output folder {out} is or contains the current folder, which would be deleted: choose another folder"
+    )
 
 
 def test_file_is_not_replaced(source: Path, refuse: Refuse, tmp_path: Path) -> None:
@@ -119,23 +157,21 @@ def test_mounted_volume_is_refused_before_the_download(refuse: Refuse, small_dis
     )
 
 
-def test_model_inside_the_old_bundle_is_refused(
-    source: Path, bundles: Callable[[str], Bundle], refuse: Refuse, tmp_path: Path
+def test_model_that_is_the_old_bundle_is_refused(
+    bundles: Callable[[str], Bundle], refuse: Refuse, tmp_path: Path
 ) -> None:
     """The replacement would delete the model."""
     old = shutil.copytree(bundles("bert").folder, tmp_path / "out")
-    inside = shutil.copytree(source, old / ".model")  # hidden files are no reason to refuse a folder
-    assert refuse("out/.model").startswith("out/.model lies inside the output folder out and would be deleted: ")
-    assert (inside / "model.safetensors").is_file()
+    assert refuse("out").startswith("out lies inside the output folder out and would be deleted: ")
+    assert (old / "model.onnx").is_file()
 
 
 def test_old_bundle_is_restored_if_the_move_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The move fails if another export writes there, or if the process is asked to end at that moment. The file system
     cannot exchange two folders in one step."""
-    out, built = tmp_path / "out", tmp_path / "work/bundle"
+    out, built = write_small_model(tmp_path / "out").folder, tmp_path / "work/bundle"
     built.mkdir(parents=True)
-    out.mkdir()
-    (out / "old").touch()
+    files = {path.name for path in out.iterdir()}
     rename = Path.replace
 
     def stopped(self: Path, target: Path) -> Path:
@@ -146,5 +182,5 @@ def test_old_bundle_is_restored_if_the_move_fails(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Path, "replace", stopped)
     monkeypatch.setattr("rerank_export.bundle.output_folder._exchange", lambda first, second: False)
     with pytest.raises(SystemExit):
-        replace_folder(built, out)
-    assert [path.name for path in out.iterdir()] == ["old"]
+        replace_folder(built, check_output(out))
+    assert {path.name for path in out.iterdir()} == files

@@ -82,7 +82,7 @@ class Exported:
         with work_folder(output) as work:
             bundle = write_small_model(work / "bundle", weights_beside=True)
             write_manifest(bundle.folder, bundle.manifest.model_copy(update={"name": "new"}))
-            replace_folder(bundle.folder, output.target)
+            replace_folder(bundle.folder, output)
 
     def check(self, folder: Path) -> None:
         """A server finds one of both bundles, complete. Another export replaces it."""

@@ -2,9 +2,10 @@
 
 import ctypes
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from rerank_service.models.manifest import Manifest
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Constants of renameat2(2)."""
+_LEFTOVER = re.compile(rf"\.DS_Store|\.{re.escape(MANIFEST)}\.\d+")
+"""Names of files that may be deleted with a bundle: those of a file manager, and of a process that was killed while it
+wrote a manifest (models/manifest_file.py)."""
 _open_work_folders: set[Path] = set()
 
 
@@ -42,11 +46,12 @@ def check_output(out: Path) -> OutputFolder:
         target = out.resolve()
     except (OSError, RuntimeError) as error:
         raise ExportFailed(f"the output folder {out} is a link to itself: choose another folder") from error
-    if not _is_free(target):
+    if Path.cwd().is_relative_to(target):
         raise ExportFailed(
-            f"the output folder {out} exists and is no bundle, or holds other files, too: choose another folder, or "
-            "remove it"
+            f"the output folder {out} is or contains the current folder, which would be deleted: choose another folder"
         )
+    if not _is_free(target):
+        raise ExportFailed(f"{_occupied(out)}: choose another folder, or remove it")
     if os.path.ismount(target):
         raise ExportFailed(
             f"the output folder {out} is a mounted volume, which cannot be replaced: choose a folder inside it"
@@ -62,8 +67,12 @@ def check_output(out: Path) -> OutputFolder:
     return OutputFolder(out, target, parent)
 
 
+def _occupied(out: Path) -> str:
+    return f"the output folder {out} exists and is no bundle, or holds other files, too"
+
+
 def _is_free(target: Path) -> bool:
-    """Return True if the path is free, or holds only a bundle."""
+    """Return True if the path is free, an empty folder, or a folder that holds only a bundle."""
     if not target.is_dir():
         return not target.exists()
     try:
@@ -72,8 +81,17 @@ def _is_free(target: Path) -> bool:
         return not any(target.iterdir())
     except ValidationError:  # a manifest.json of another program
         return False
-    names = {name.partition("/")[0] for name in manifest.files} | {MANIFEST}
-    return all(path.name in names or path.name.startswith(".") for path in target.iterdir())
+    return _holds_only(target, {target / name for name in (*manifest.files, MANIFEST)})
+
+
+def _holds_only(target: Path, files: Collection[Path]) -> bool:
+    """Return True if a folder holds no other files than these and leftovers, and no other folders than theirs."""
+    folders = {folder for file in files for folder in file.parents}
+    for path in target.rglob("*"):
+        is_folder = path.is_dir() and not path.is_symlink()
+        if not (path in folders if is_folder else path in files or _LEFTOVER.fullmatch(path.name)):
+            return False
+    return True
 
 
 @contextmanager
@@ -104,16 +122,25 @@ def _exchange(first: Path, second: Path) -> bool:
     return done == 0
 
 
-def replace_folder(built: Path, target: Path) -> None:
+def replace_folder(built: Path, output: OutputFolder) -> None:
     """Move a finished folder to the target, and leave the bundle that was there in the work folder.
 
     Both change places in one step, so a server finds one of them at any moment, even if this process is killed. A file
     system that cannot do so needs two steps; if the second one fails, the bundle is restored.
+
+    Raises:
+        ExportFailed: the target has got other files since `check_output`.
     """
+    target = output.target
     built.chmod(0o755)  # onnx and tempfile make files that only their owner can read; the server may be another user
     for path in built.iterdir():
         path.chmod(0o644)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_free(target):
+        raise ExportFailed(
+            f"{_occupied(output.given)}, since the export began. The new bundle was not written, and the folder is "
+            "unchanged: move these files, and export again"
+        )
     if target.exists() and _exchange(built, target):
         return
     old = built.with_name("replaced")

@@ -14,6 +14,7 @@ def publish(verified: VerifiedBundle, output: OutputFolder) -> Bundle:
 
     Raises:
         BundleInvalid: a server would reject the bundle.
+        ExportFailed: the output folder has got other files during the export.
         OSError: the disk is full, or the folder cannot be replaced.
     """
     folder = verified.bundle.folder
@@ -21,5 +22,5 @@ def publish(verified: VerifiedBundle, output: OutputFolder) -> Bundle:
     write_golden_pairs(folder, verified.golden)
     write_manifest(folder, verified.manifest)
     bundle = open_bundle(folder)
-    replace_folder(folder, output.target)
+    replace_folder(folder, output)
     return Bundle(output.given, bundle.manifest)
