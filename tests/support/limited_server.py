@@ -3,7 +3,6 @@ documents, or a slow one. The score of a document is its number; version v2 of t
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +10,7 @@ import grpc
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
+from support.rerank_servicer import serving
 
 SLOW = "slow"
 """A document that misses the deadline, also on its own."""
@@ -73,13 +73,6 @@ def _result(index: int, text: str, added: float) -> pb.Result:
 @contextmanager
 def limited_server(max_documents: int = 256) -> Iterator[LimitedServer]:
     """Serve during the block, on a port that the system chooses."""
-    with ThreadPoolExecutor(4) as threads:
-        server = grpc.server(threads)
-        service = LimitedServer(max_documents)
-        pb_grpc.add_RerankServicer_to_server(service, server)
-        service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-        server.start()
-        try:
-            yield service
-        finally:
-            server.stop(0).wait()
+    service = LimitedServer(max_documents)
+    with serving(service) as service.address:
+        yield service

@@ -3,7 +3,6 @@
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
+from support.rerank_servicer import serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,6 @@ def _send(reply: Reply, context: Any) -> None:
 @contextmanager
 def scripted(*replies: Reply) -> Iterator[ScriptedServer]:
     """Serve during the block, on a port that the system chooses."""
-    with ThreadPoolExecutor(4) as threads:
-        server = grpc.server(threads)
-        service = ScriptedServer(replies)
-        pb_grpc.add_RerankServicer_to_server(service, server)
-        service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-        server.start()
-        try:
-            yield service
-        finally:
-            server.stop(0).wait()
+    service = ScriptedServer(replies)
+    with serving(service) as service.address:
+        yield service
