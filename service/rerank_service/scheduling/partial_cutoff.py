@@ -48,10 +48,16 @@ class Cutoff:
             self._stop_timer()
 
     def reserve_for(self, response_bytes: int) -> None:
-        """Set the timer again, so that time remains to send a response of this size."""
+        """Set the timer again, so that time remains to send a response of this size.
+
+        End the request at once if that time has come. A timer would be late: the next call cancels it.
+        """
         self._stop_timer()
         at = self._deadline.at - reserved_seconds(self._timeout, response_bytes)
-        self._timer = self._loop.call_at(at, self.trigger)
+        if at > self._loop.time():
+            self._timer = self._loop.call_at(at, self.trigger)
+        else:
+            self.trigger()
 
     def trigger(self) -> None:
         """End the request now."""

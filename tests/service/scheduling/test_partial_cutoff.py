@@ -317,5 +317,17 @@ async def test_cutoff_has_a_timer() -> None:
     cutoff.trigger()
     assert cutoff._timer.cancelled()
     assert not cut.is_set()
-    with Cutoff(Deadline(loop.time())).arm(cut.set):
+    with Cutoff(Deadline(loop.time() + 0.01)).arm(cut.set):
         await cut.wait()
+
+
+async def test_scores_at_each_turn_do_not_hold_up_the_cutoff() -> None:
+    """Each of them sets the cutoff again. Once its time has come, it does not wait for the next turn."""
+    ended = asyncio.Event()
+    cutoff = Cutoff(Deadline(asyncio.get_running_loop().time()))
+    with cutoff.arm(ended.set):
+        for _ in range(3):
+            ended.clear()
+            await asyncio.sleep(0)
+            cutoff.reserve_for(0)
+            assert ended.is_set()
