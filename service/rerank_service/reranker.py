@@ -38,6 +38,9 @@ from rerank_service.scheduling.submission import Scored, Submission, feeding
 from rerank_service.sent_documents import check_count, checked, items, once, parts, sized
 
 T = TypeVar("T")
+_SORTED_PER_ITEM = 100
+"""Documents that are sorted in the time of one item of `in_thread`. Up to 25,000 are sorted on the event loop, in
+a few milliseconds: a thread would wait for those of other requests."""
 ANYBODY = Caller()
 """The caller of requests without an API key."""
 
@@ -157,8 +160,9 @@ class Reranker:
         with _reporting_work(live):
             complete = await self._score(live, partial(self._feed, live, chunks), live.record)
             board, received = live.board, live.received
-            missing = None if complete else await in_thread(partial(board.missing, received), received)
-            order = await in_thread(board.order, received)
+            size = received // _SORTED_PER_ITEM
+            missing = None if complete else await in_thread(partial(board.missing, received), size)
+            order = await in_thread(board.order, size)
             if complete and live.request.highlights:
                 highlights = LiveHighlights(live, order)
                 await self._score(live, partial(self._feed_sentences, live, highlights), highlights.record)
