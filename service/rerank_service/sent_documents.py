@@ -43,9 +43,14 @@ def items(documents: Sequence[Any], reader: Reader) -> int:
     return count
 
 
-def with_chars(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
-    """Return documents with their lengths and their kinds of characters."""
-    return [SentDocument(raw, reader.chars(raw), reader.query_chars(raw), reader.is_ascii(raw)) for raw in documents]
+def measured(documents: Sequence[Any], reader: Reader) -> list[SentDocument]:
+    """Return documents with their lengths. Each is looked at once."""
+    return [_measured(raw, reader) for raw in documents]
+
+
+def _measured(raw: Any, reader: Reader) -> SentDocument:
+    chars, is_dense = reader.length(raw)
+    return SentDocument(raw, chars, reader.query_chars(raw), is_dense)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,7 @@ class SizedDocuments:
 
 def sized(documents: Sequence[Any], reader: Reader, request: RerankRequest, estimate: TokenEstimate) -> SizedDocuments:
     """Return documents with their lengths and their estimated tokens."""
-    sent = with_chars(documents, reader)
+    sent = measured(documents, reader)
     tokens = estimate.total(sent)
     return SizedDocuments(
         sent=sent,
@@ -92,7 +97,7 @@ async def checked(
         count += len(documents)
         if documents:
             check_count(count, limit)
-            yield await in_thread(partial(with_chars, documents, reader), items(documents, reader))
+            yield await in_thread(partial(measured, documents, reader), items(documents, reader))
     check_count(count, limit)
 
 

@@ -108,13 +108,15 @@ async def test_request_with_too_many_tokens_is_rejected(core: Running) -> None:
     assert _left(caller) == TOKENS
 
 
-async def test_texts_of_others_do_not_raise_the_estimate(core: Running) -> None:
-    """Texts that are not ASCII have a token rate of their own: others sent many with two characters per token."""
-    caller, texts = _caller(), ["1 2 3 4 5 6 7 8 9 0 "] * 100
+@pytest.mark.parametrize("text", ["1 2 3 4 5 6 7 8 9 0 ", "1 2 3 4 5 6 7 8 9 0”"], ids=["ascii", "quotation mark"])
+async def test_texts_of_others_do_not_raise_the_estimate(core: Running, text: str) -> None:
+    """Chinese texts have a token rate of their own, and others sent many of them. A quotation mark does not make a text
+    one of them."""
+    caller, texts = _caller(), [text] * 100
     for _ in range(20):
-        await core.rank("0", *["é é é é é é é é é é "] * 256)
+        await core.rank("0", *["京 京 京 京 京 京 京 京 京 京 "] * 256)
     with pytest.raises(TooLarge, match="may use 1,000 per minute"):
-        await _rank(core, caller, *["é é é é é é é é é é "] * 100)
+        await _rank(core, caller, *["京 京 京 京 京 京 京 京 京 京 "] * 100)
     assert len(await _rank(core, caller, *texts)) == 100
 
 

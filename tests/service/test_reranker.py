@@ -21,7 +21,7 @@ from rerank_service.errors import (
 )
 from rerank_service.long_work import MANY_ITEMS
 from rerank_service.models.bundle import Bundle
-from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.document import Document, SentDocument, TextLength
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong
 from rerank_service.ranking.results import RankedDocument
@@ -107,8 +107,8 @@ async def test_documents_are_read_in_worker_threads(core: Running) -> None:
             parts[-1].append(field)
             return super().read(sent, field)
 
-        def chars(self, raw: Document) -> int:
-            return 400_000
+        def length(self, raw: Document) -> TextLength:
+            return TextLength(400_000)
 
     tokenize = core.model.tokenizer.encode_documents
     core.model.tokenizer.encode_documents = lambda *args, **options: (  # type: ignore[method-assign]

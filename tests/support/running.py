@@ -23,12 +23,13 @@ from rerank_service.api.http.playground.routes import Playground
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.http.server import listening as rest_listening
 from rerank_service.api.request_observation import Observing
+from rerank_service.encoding.text_length import text_length
 from rerank_service.live_request import OnScores
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ServedModel
-from rerank_service.ranking.document import Document, Reader, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument, TextLength
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest, TooLong
@@ -117,13 +118,9 @@ def build_held(bundle: Bundle, **options: Any) -> tuple[ServedModel, HeldScore]:
 class DocumentReader(Reader):
     """Reads documents that are already `Document` objects."""
 
-    def chars(self, raw: Document) -> int:
+    def length(self, raw: Document) -> TextLength:
         """Return the length of the text."""
-        return len(raw.text)
-
-    def is_ascii(self, raw: Document) -> bool:
-        """Return True if the text has ASCII characters only."""
-        return raw.text.isascii()
+        return text_length(raw.text)
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document unchanged."""

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from rerank_service.observability.request_record import RankedText, Stage
-from rerank_service.ranking.document import Document, Reader, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument, TextLength
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.results import Work
 
@@ -71,13 +71,9 @@ class KeepingReader:
         self._reader = reader
         self._texts = texts
 
-    def chars(self, raw: Any) -> int:
+    def length(self, raw: Any) -> TextLength:
         """Return the length that the other reader returns."""
-        return self._reader.chars(raw)
-
-    def is_ascii(self, raw: Any) -> bool:
-        """Return what the other reader returns."""
-        return self._reader.is_ascii(raw)
+        return self._reader.length(raw)
 
     def items(self, raw: Any) -> int:
         """Return the number of parts that the other reader returns."""

@@ -2,16 +2,17 @@
 
 from typing import Any
 
+from rerank_service.encoding.text_length import text_length
 from rerank_service.errors import InvalidRequest
-from rerank_service.ranking.document import Document, Reader, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument, TextLength
 
 
 class TextReader(Reader):
     """Reads documents that are strings."""
 
-    def chars(self, raw: Any) -> int:
-        """Return the length of the string in characters. Return 0 for any other type, which `read` rejects."""
-        return len(raw) if isinstance(raw, str) else 0
+    def length(self, raw: Any) -> TextLength:
+        """Return the length of the string. Return 0 for any other type, which `read` rejects."""
+        return text_length(raw) if isinstance(raw, str) else TextLength(0)
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document.

@@ -6,15 +6,19 @@ from typing import Any
 
 import orjson
 
+from rerank_service.encoding.text_length import is_dense
 from rerank_service.encoding.yaml_text import yaml_text
 from rerank_service.error_text import excerpt
 from rerank_service.errors import InvalidRequest
 from rerank_service.quantities import counted
+from rerank_service.ranking.document import TextLength
 from rerank_service.surrogates import parse_json
 
 MAX_RANK_FIELDS = 1_000
 """Maximum number of `rank_fields`: each object is looked through for all of them."""
 _LINE_CHARS = len(": \n")
+_CHARS_OF_ITEM = 1_000
+"""Characters of a string that are written as JSON in the time of one item."""
 MAX_DEPTH = 24
 """Maximum nesting depth of an object, in levels. The parsers of protobuf stop at about 30 levels of a Struct."""
 
@@ -56,20 +60,30 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
     return "\n".join(_line(name, part) for name, part in ranked.items())
 
 
-def object_chars(value: Mapping[str, Any], rank_fields: Sequence[str]) -> int:
-    """Return about the length of `object_text`, without rendering it. Values that are not strings count as JSON."""
+def object_length(value: Mapping[str, Any], rank_fields: Sequence[str]) -> TextLength:
+    """Return about the length of `object_text`, without rendering it. Values that are not strings count as JSON. Only
+    values decide if it is dense, not keys."""
     names = [name for name in rank_fields or value.keys() if value.get(name) is not None]
     keys = sum(map(len, names)) + _LINE_CHARS * len(names) if len(names) > 1 else 0
-    return keys + sum(_value_chars(value[name]) for name in names)
+    text = "".join([_as_text(value[name]) for name in names])
+    return TextLength(keys + len(text), is_dense(text))
 
 
-def object_is_ascii(value: Mapping[str, Any], rank_fields: Sequence[str]) -> bool:
-    """Return True if the ranked values have ASCII characters only. Keys are not looked at."""
-    return all(_as_text(value.get(name)).isascii() for name in rank_fields or value)
-
-
-def _value_chars(value: Any) -> int:
-    return len(_as_text(value))
+def object_items(value: Mapping[str, Any], rank_fields: Sequence[str], most: int) -> int:
+    """Return about the size of the work of `object_length`: the number of ranked fields, and of the values in them.
+    Long strings in them are several. Counting ends at `most`."""
+    count = len(rank_fields or value)
+    if count >= most:
+        return count
+    nested = [part for part in map(value.get, rank_fields or value) if isinstance(part, dict | list)]
+    while nested and count < most:
+        parent = nested.pop()
+        count += len(parent)
+        if count < most:  # so the time is bounded, too
+            parts = parent.values() if isinstance(parent, dict) else parent
+            count += sum(len(part) // _CHARS_OF_ITEM for part in parts if isinstance(part, str))
+            nested += [part for part in parts if isinstance(part, dict | list)]
+    return count
 
 
 def _as_text(value: Any) -> str:
@@ -78,12 +92,21 @@ def _as_text(value: Any) -> str:
         return value
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # nested too deeply, which `object_text` rejects, or an integer of more than 64 bits
-        return ""
+    except TypeError:  # an integer of more than 64 bits, or nested too deeply, which `object_text` rejects
+        return "" if _is_too_deep([value]) else json.dumps(value, ensure_ascii=False)
 
 
 def _check_depth(value: Mapping[str, Any], field: str) -> None:
     """Check all fields, ranked or not, since the whole object may be returned."""
+    if _is_too_deep(value):
+        raise InvalidRequest(
+            f"{field} is nested more than {counted(MAX_DEPTH, 'level')} deep: send a flatter object",
+            field=field,
+            reason="nested_too_deeply",
+        )
+
+
+def _is_too_deep(value: Mapping[str, Any] | list[Any]) -> bool:
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [
@@ -93,12 +116,8 @@ def _check_depth(value: Mapping[str, Any], field: str) -> None:
             if isinstance(part, dict | list)
         ]
         if not level:
-            return
-    raise InvalidRequest(
-        f"{field} is nested more than {counted(MAX_DEPTH, 'level')} deep: send a flatter object",
-        field=field,
-        reason="nested_too_deeply",
-    )
+            return False
+    return True
 
 
 def _bare(value: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
+from rerank_service.encoding.text_length import is_dense
 from rerank_service.encoding.text_pieces import text_pieces
 from rerank_service.encoding.token_rate import TokenizedText, TokenRates
 from rerank_service.ranking.document import Span
@@ -35,11 +36,12 @@ def piece_chars(max_tokens: int) -> int:
     return max(_MIN_PIECE_CHARS, max_tokens * _PIECE_CHARS_PER_TOKEN)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Reading:
     """A text, and the pieces of it that were read."""
 
     text: str
+    is_dense: bool
     from_end: bool
     pieces: Iterator[Span]
     """The pieces that were not read yet, from the side that is kept."""
@@ -50,10 +52,13 @@ class _Reading:
     @classmethod
     def of(cls, text: str, chars: int, side: CutSide) -> "_Reading":
         """Return the reading of a text in pieces of at most `chars` characters. Nothing is read yet."""
-        pieces = text_pieces(text, chars)
-        if side is CutSide.RIGHT:
-            return cls(text, from_end=False, pieces=pieces)
-        return cls(text, from_end=True, pieces=iter(list(pieces)[::-1]))
+        pieces, from_end = text_pieces(text, chars), side is CutSide.LEFT
+        return cls(
+            text=text,
+            is_dense=is_dense(text),
+            from_end=from_end,
+            pieces=iter(list(pieces)[::-1]) if from_end else pieces,
+        )
 
     def next_pieces(self, count: int) -> list[Span]:
         """Return the next pieces. The last piece of a text may be short, so it does not count."""
@@ -99,7 +104,7 @@ class PieceReader:
         """Return the token ids of texts that are one piece each, as most are. Saves the work of dividing them."""
         encodings = encode([lead + text for text in texts] if lead else texts)
         self.rates.learn(
-            TokenizedText(text.isascii(), len(lead) + len(text), len(encoding))
+            TokenizedText(is_dense(text), len(lead) + len(text), len(encoding))
             for text, encoding in zip(texts, encodings, strict=True)
         )
         return [np.array(encoding.ids, np.int64) for encoding in encodings]
@@ -122,7 +127,7 @@ class PieceReader:
             for (reading, span), encoding in zip(pieces, encodings, strict=True):
                 reading.add(span, encoding)
             self.rates.learn(
-                TokenizedText(reading.text.isascii(), end - start, len(encoding))
+                TokenizedText(reading.is_dense, end - start, len(encoding))
                 for (reading, (start, end)), encoding in zip(pieces, encodings, strict=True)
             )
             pending = [reading for reading in pending if reading.wants_more(room)]

@@ -37,8 +37,8 @@ class PreparedDocument:
     """Characters, as counted when the document arrived."""
     query_chars: int | None
     """Characters of its own query. None: it has the query of the request."""
-    is_ascii: bool
-    """True if the text has ASCII characters only, as noted when the document arrived."""
+    is_dense: bool
+    """True if the text has many tokens per character, as noted when the document arrived."""
     document: Document
     pairs: Sequence[KeyedPair]
     """One pair, or one for each window."""
@@ -125,7 +125,7 @@ class Preparer:
             index=read.index,
             chars=read.sent.chars,
             query_chars=read.sent.query_chars,
-            is_ascii=read.sent.is_ascii,
+            is_dense=read.sent.is_dense,
             document=read.document,
             pairs=(KeyedPair(read.index, pair, key),),
             key=key,
@@ -140,7 +140,7 @@ class Preparer:
             index=read.index,
             chars=read.sent.chars,
             query_chars=read.sent.query_chars,
-            is_ascii=read.sent.is_ascii,
+            is_dense=read.sent.is_dense,
             document=read.document,
             pairs=pairs,
             key=windows_key([keyed.key for keyed in pairs], encoded.spans),

@@ -23,8 +23,8 @@ class Measured(Protocol):
         """Length of its own query, in characters. None: it has the query of the request."""
 
     @property
-    def is_ascii(self) -> bool:
-        """True if its text has ASCII characters only. Its own query counts as such a text, too."""
+    def is_dense(self) -> bool:
+        """True if its text has many tokens per character. Its own query counts as such a text, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +54,25 @@ class TokenEstimate:
         return sum(
             [
                 fixed + tokens
-                if (tokens := rates[document.is_ascii] * document.chars) <= short and document.query_chars is None
-                else self(document.chars, document.query_chars, is_ascii=document.is_ascii)
+                if (tokens := rates[document.is_dense] * document.chars) <= short and document.query_chars is None
+                else self(document.chars, document.query_chars, is_dense=document.is_dense)
                 for document in documents
             ]
         )
 
-    def __call__(self, chars: int, query_chars: int | None = None, *, is_ascii: bool = True) -> float:
+    def __call__(self, chars: int, query_chars: int | None = None, *, is_dense: bool = False) -> float:
         """Return the estimated tokens of all pairs of a document with `chars` characters.
 
         `query_chars` is the length of its own query. None: it has the query of the request. The estimate is 0 for a
         request that will be rejected, because the query or the instruction is too long.
         """
-        rate = self.rates[is_ascii]
+        rate = self.rates[is_dense]
         fixed = self._fixed if query_chars is None else self._fixed_for(rate * query_chars)
         return self.plan.pair_tokens(rate * chars, fixed) if fixed else 0.0
 
     def longest_pair(self, documents: Iterable[Measured] = ()) -> float:
         """Return the maximum tokens of one pair: of the request's query, or of a document's own query."""
-        own = max((self.rates[each.is_ascii] * each.query_chars for each in documents if each.query_chars), default=0)
+        own = max((self.rates[each.is_dense] * each.query_chars for each in documents if each.query_chars), default=0)
         fixed = max(self._fixed, self._fixed_for(own) if own else 0.0)
         return fixed + self.plan.short_tokens(fixed) if fixed else self.plan.pair.tokens
 
@@ -85,7 +85,7 @@ class TokenEstimate:
         return sum(self._sentences(document) for document in documents) * results / len(documents)
 
     def _sentences(self, document: SentDocument) -> float:
-        rate = self.rates[document.is_ascii]
+        rate = self.rates[document.is_dense]
         fixed = self._fixed if document.query_chars is None else self._fixed_for(rate * document.query_chars)
         return self.plan.sentence_tokens(rate * document.chars, fixed) if fixed else 0.0
 

@@ -29,38 +29,38 @@ class TokenRate:
 
 
 class TextRates(NamedTuple):
-    """Tokens per character at one time. The index is True for ASCII texts, and False for others."""
+    """Tokens per character at one time. The index is True for dense texts, and False for others."""
 
     other: float
-    ascii: float
+    dense: float
 
 
 class TokenizedText(NamedTuple):
     """A text, or a part of it, that was tokenized."""
 
-    is_ascii: bool
+    is_dense: bool
     chars: int
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRates:
-    """The token rates of a model. ASCII texts have one of their own: a Chinese text has three times as many tokens per
+    """The token rates of a model. Dense texts have one of their own: a Chinese text has three times as many tokens per
     character as an English one, and callers who send one must not spoil the estimates of the other."""
 
-    ascii: TokenRate = field(default_factory=TokenRate)
     other: TokenRate = field(default_factory=TokenRate)
+    dense: TokenRate = field(default_factory=TokenRate)
 
     @property
     def now(self) -> TextRates:
         """The rates that were learned by now."""
-        return TextRates(self.other.tokens_per_char, self.ascii.tokens_per_char)
+        return TextRates(self.other.tokens_per_char, self.dense.tokens_per_char)
 
     def learn(self, texts: Iterable[TokenizedText]) -> None:
         """Learn from the texts of one call."""
         chars, tokens = [0, 0], [0, 0]
         for text in texts:
-            chars[text.is_ascii] += text.chars
-            tokens[text.is_ascii] += text.tokens
-        for is_ascii, rate in enumerate((self.other, self.ascii)):
-            rate.learn(chars[is_ascii], tokens[is_ascii])
+            chars[text.is_dense] += text.chars
+            tokens[text.is_dense] += text.tokens
+        for is_dense, rate in enumerate((self.other, self.dense)):
+            rate.learn(chars[is_dense], tokens[is_dense])

@@ -17,6 +17,7 @@ from rerank_service.encoding.pair_limits import PairLimits
 from rerank_service.encoding.piece_reading import PieceReader, piece_chars
 from rerank_service.encoding.reading_plan import ReadingPlan
 from rerank_service.encoding.template import Template
+from rerank_service.encoding.text_length import is_dense
 from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.encoding.token_rate import TokenRates
 from rerank_service.encoding.tokenizer_file import load_tokenizer
@@ -84,8 +85,8 @@ class PairTokenizer:
         return TokenEstimate(
             plan=plan,
             rates=rates,
-            template=self._layout.size + rates[instruction.isascii()] * len(instruction),
-            query_tokens=rates[query.isascii()] * len(query),
+            template=self._layout.size + rates[is_dense(instruction)] * len(instruction),
+            query_tokens=rates[is_dense(query)] * len(query),
         )
 
     def encode_query(self, query: str, instruction: str = "", limits: PairLimits | None = None) -> EncodedQuery:

@@ -12,6 +12,15 @@ MAX_ID_CHARS = 1024
 """Maximum length of a document's id, in characters. A stream keeps the id of every document."""
 
 
+class TextLength(NamedTuple):
+    """The length of a text, as it is known before the text is tokenized."""
+
+    chars: int
+    """Approximate number of characters."""
+    is_dense: bool = False
+    """True if the text has many tokens per character, as Chinese text has."""
+
+
 class SentDocument(NamedTuple):
     """A document as the caller sent it."""
 
@@ -21,8 +30,8 @@ class SentDocument(NamedTuple):
     """Approximate length of its text, in characters. Counted once, when the document arrives."""
     query_chars: int | None = None
     """Length of its own query, in characters. None: it has the query of the request."""
-    is_ascii: bool = True
-    """True if its text has ASCII characters only."""
+    is_dense: bool = False
+    """True if its text has many tokens per character, as `TextLength` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +64,12 @@ class Document:
 class Reader(Protocol):
     """Reads the documents of one protocol. `read` is slow, so it runs in a worker thread, a part at a time."""
 
-    def chars(self, raw: Any) -> int:
-        """Return the approximate length of a document's text, in characters. Fast."""
+    def length(self, raw: Any) -> TextLength:
+        """Return the approximate length of a document's text. Fast."""
 
     def items(self, raw: Any) -> int:  # noqa: ARG002 - for readers of objects
-        """Return the number of parts that `chars` looks at."""
+        """Return the number of parts that `length` looks at."""
         return 1
-
-    def is_ascii(self, raw: Any) -> bool:
-        """Return True if a document's text has ASCII characters only. This is about as fast as `chars`."""
-        return not isinstance(raw, str) or raw.isascii()
 
     def query_chars(self, raw: Any) -> int | None:  # noqa: ARG002 - for readers of documents with queries
         """Return the length of a document's own query, in characters. None: it has the query of the request."""

@@ -10,6 +10,7 @@ from google.protobuf import json_format
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.http.documents import JsonReader
+from rerank_service.ranking.document import TextLength
 from support.running import Served
 
 
@@ -87,25 +88,24 @@ async def test_unranked_fields_count_for_no_limit(edges: Served) -> None:
 
 
 async def test_wide_object_is_measured_in_a_thread(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One object may have a million fields, each of which is looked at."""
-    threads = set[int]()
+    """One object may have a million fields, each of which is looked at, nested ones and long strings in them, too."""
+    threads = list[int]()
 
-    def chars(*_: object) -> int:
-        threads.add(threading.get_ident())
-        return 1
+    def length(*_: object) -> TextLength:
+        threads.append(threading.get_ident())
+        return TextLength(1)
 
-    monkeypatch.setattr(JsonReader, "chars", chars)
+    monkeypatch.setattr(JsonReader, "length", length)
     wide = {f"k{number}": "1" for number in range(1_000)}
-    for value in (wide, {"text": "1"}):
+    for value in (wide, {"nested": {"deep": [wide]}}, {"nested": ["1" * 300_000]}, {"text": "1" * 300_000}):
         await edges.http.post("/v1/rerank", json={"query": "0", "documents": [value]})
-    assert threads - {threading.get_ident()}
-    assert threading.get_ident() in threads
+    assert [thread == threading.get_ident() for thread in threads] == [False, False, False, True]
 
 
 async def test_repeated_rank_fields_count_once(edges: Served) -> None:
     """The text that is scored has each field once, too."""
     value = {"text": "1 " * 300_000}
     body = {"query": "0", "documents": [value], "rank_fields": ["text"] * 1000}
-    assert JsonReader(["text"] * 1000).chars(value) == 600_000
+    assert JsonReader(["text"] * 1000).length(value).chars == 600_000
     assert JsonReader(["text", "absent"]).items({}) == 2
     assert (await edges.http.post("/v1/rerank", json=body)).status_code == 200

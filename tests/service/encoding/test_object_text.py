@@ -7,7 +7,8 @@ import pytest
 from rerank_service.encoding.object_text import (
     MAX_RANK_FIELDS,
     check_rank_fields,
-    object_chars,
+    object_items,
+    object_length,
     object_text,
     parse_object,
 )
@@ -138,4 +139,32 @@ def test_invisible_characters_are_escaped_in_nested_values_only() -> None:
 def test_length_is_that_of_the_text_without_rendering_it(value: dict[str, Any], rank_fields: list[str]) -> None:
     """Only ranked fields count, and their keys where they are in the text. Capacity and quotas are charged by it."""
     text = object_text(value, rank_fields, field="documents[0]")
-    assert object_chars(value, rank_fields) == pytest.approx(len(text), rel=0.3, abs=3)
+    assert object_length(value, rank_fields).chars == pytest.approx(len(text), rel=0.3, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("value", "rank_fields", "items"),
+    [
+        ({}, [], 0),
+        ({"text": "x" * 100_000}, [], 1),
+        ({"a": 1, "b": 2}, [], 2),
+        ({"a": [1, 2, {"c": 3}], "b": {"d": []}}, [], 7),
+        ({"a": [1, 2, {"c": 3}], "b": {"d": []}}, ["b", "absent"], 3),
+        ({"a": {"b": "x" * 10_000}}, [], 12),
+        ({str(number): [0] for number in range(100)}, [], 100),
+        ({"a": {str(number): [0] for number in range(99)}}, [], 100),
+        ({"a": {"b": [{"c": [0] * 1_000}]}}, [], 1_004),
+    ],
+)
+def test_nested_values_are_counted(value: dict[str, Any], rank_fields: list[str], items: int) -> None:
+    """Until they are 100. Long strings count as several, where they are written as JSON."""
+    assert object_items(value, rank_fields, 100) == items
+
+
+def test_length_counts_large_integers() -> None:
+    """They have more than 64 bits. Values that are nested too deeply are rejected later, so they do not count."""
+    assert object_length({"a": [2**64, "ü"]}, []).chars == len('[18446744073709551616, "ü"]')
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert object_length({"a": deep}, []).chars == 0

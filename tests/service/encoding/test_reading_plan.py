@@ -87,16 +87,16 @@ def test_estimate_is_close_to_the_tokens_that_are_computed(
 @pytest.mark.parametrize("query", ["q", "word " * 250, "word " * 9_000], ids=["short", "long", "rejected"])
 def test_total_estimate_is_the_sum_of_the_single_ones(query: str, options: dict[str, Any]) -> None:
     """For short and long documents of both rates, with the request's query or one of their own."""
-    tokenizer = _tokenizer(512, TokenRates(other=_KnownRate()))
+    tokenizer = _tokenizer(512, TokenRates(dense=_KnownRate()))
     plan = reading_plan(RerankRequest(query=query, **options), _LIMITS, max_tokens=512, template=3)
     estimate = tokenizer.token_estimate(query, plan)
     sent = [
-        SentDocument("", chars, own, is_ascii)
+        SentDocument("", chars, own, is_dense)
         for chars in (0, 1, 300, 1_900, 2_100, 90_000)
         for own in (None, 1, 4_000)
-        for is_ascii in (True, False)
+        for is_dense in (True, False)
     ]
-    assert estimate.total(sent) == sum(estimate(each.chars, each.query_chars, is_ascii=each.is_ascii) for each in sent)
+    assert estimate.total(sent) == sum(estimate(each.chars, each.query_chars, is_dense=each.is_dense) for each in sent)
     assert estimate.total([]) == 0
 
 

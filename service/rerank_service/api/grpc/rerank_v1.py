@@ -62,7 +62,7 @@ class RerankMethods:
             message = await anext(call.messages)
             call.observation.documents = len(message.documents)
             request = request_from(message)
-            observed = call.observation.ranking(request, MessageReader(message))
+            observed = call.observation.ranking(request, self._reader(message))
             ranking = await self._reranker.rerank(
                 request,
                 message.documents,
@@ -98,7 +98,7 @@ class RerankMethods:
                 await call.write(message)
 
         request = request_from(header.request)
-        observed = call.observation.ranking(request, MessageReader(header.request))
+        observed = call.observation.ranking(request, self._reader(header.request))
         await self._reranker.rerank_stream(
             request,
             _chunks(header.request, call.messages),
@@ -110,6 +110,9 @@ class RerankMethods:
             cutoff=self._cutoff(deadline) if header.partial_ok else None,
             on_work=observed.add_work,
         )
+
+    def _reader(self, request: pb.RerankRequest) -> MessageReader:
+        return MessageReader(request, self._reranker.limits.max_document_chars)
 
     async def list_models(self, call: Call[pb.ListModelsRequest]) -> pb.ListModelsResponse:
         """List the models that the caller may use, loaded or not. The default model is first."""

@@ -8,14 +8,14 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.grpc.enums import enum_member
 from rerank_service.encoding.object_text import (
     check_rank_fields,
-    object_chars,
-    object_is_ascii,
+    object_length,
     object_text,
     parse_object,
 )
+from rerank_service.encoding.text_length import json_length, text_length
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
-from rerank_service.ranking.document import MAX_ID_CHARS, Document, Reader, SentDocument
+from rerank_service.ranking.document import MAX_ID_CHARS, Document, Reader, SentDocument, TextLength
 from rerank_service.ranking.request import CutSide, QueryTooLong, RerankRequest, TooLong, WindowScore
 from rerank_service.ranking.scores import ScoreType
 
@@ -43,6 +43,9 @@ _CUT_SIDES = {
     pb.CUT_SIDE_RIGHT: CutSide.RIGHT,
     pb.CUT_SIDE_LEFT: CutSide.LEFT,
 }
+_PARSED_DOCUMENTS = 4
+"""Maximum length of a JSON text that is parsed, as a multiple of the maximum length of a document: fields that are not
+ranked do not count for that."""
 _FIELD_CHARS = 20
 """About the length of a field in a JSON text or a Struct."""
 _WINDOW_SCORES = {
@@ -82,8 +85,8 @@ def request_from(message: pb.RerankRequest) -> RerankRequest:
 class MessageReader(Reader):
     """Reads Document messages."""
 
-    def __init__(self, request: pb.RerankRequest) -> None:
-        """Read the documents of a request.
+    def __init__(self, request: pb.RerankRequest, max_chars: int) -> None:
+        """Read the documents of a request. `max_chars` is the maximum length of a document, in characters.
 
         Raises:
             InvalidRequest: it has too many `rank_fields`.
@@ -91,36 +94,33 @@ class MessageReader(Reader):
         check_rank_fields(request.rank_fields)
         self._rank_fields = list(dict.fromkeys(request.rank_fields))
         self._keep = request.return_documents
+        self._max_chars = max_chars
 
-    def chars(self, raw: pb.Document) -> int:
-        """Return about the length of the text that is scored, in characters. Values of an object that are not strings
-        count as JSON."""
+    def length(self, raw: pb.Document) -> TextLength:
+        """Return about the length of the text that is scored. Values of an object that are not strings count as
+        JSON."""
         if text := raw.text:
-            return len(text)
-        try:
-            return object_chars(self._object(raw), self._rank_fields)
-        except InvalidRequest:  # `read` rejects it
-            return len(raw.json)
-
-    def is_ascii(self, raw: pb.Document) -> bool:
-        """Return True if the text, or the ranked fields of the object, have ASCII characters only."""
-        if text := raw.text:
-            return text.isascii()
-        try:
-            return object_is_ascii(self._object(raw), self._rank_fields)
-        except InvalidRequest:  # `read` rejects it
-            return True
-
-    def _object(self, raw: pb.Document) -> dict[str, Any]:
-        """Return the object of a message, of a Struct only the fields that are ranked.
-
-        Raises:
-            InvalidRequest: `json` is not a JSON object.
-        """
+            return text_length(text)
         if text := raw.json:
-            return parse_object(text, field="json")
+            return self._json_length(text)
         fields = raw.object.fields
-        return {name: _value(fields[name]) for name in self._rank_fields or fields if name in fields}
+        ranked = {name: _value(fields[name]) for name in self._rank_fields or fields if name in fields}
+        return object_length(ranked, self._rank_fields)
+
+    def _json_length(self, text: str) -> TextLength:
+        """Return about the length of the ranked fields in a JSON text.
+
+        Parsing blocks the event loop, so a text is not parsed if all of it is ranked and within the limit, or if it is
+        so long that it is rejected.
+        """
+        length = json_length(text)
+        ranked = not self._rank_fields and length.chars <= self._max_chars
+        if ranked or length.chars > _PARSED_DOCUMENTS * self._max_chars:
+            return length
+        try:
+            return object_length(parse_object(text, field="json"), self._rank_fields)
+        except InvalidRequest:  # `read` rejects it
+            return length
 
     def items(self, raw: pb.Document) -> int:
         """Return 1 for a text, and about the number of fields that are read for an object."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from rerank.tei import tei_pb2 as pb
 from rerank_service.api.grpc.enums import enum_member
 from rerank_service.encoding.preparer import check_chars
+from rerank_service.encoding.text_length import text_length
 from rerank_service.errors import InvalidRequest, TooLarge
 from rerank_service.quantities import counted
-from rerank_service.ranking.document import Cut, Document, Reader, SentDocument
+from rerank_service.ranking.document import Cut, Document, Reader, SentDocument, TextLength
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import CutSide, RerankRequest, TooLong, check_query
 from rerank_service.ranking.scores import ScoreType
@@ -48,13 +49,9 @@ class StreamReader(Reader):
     first: pb.RerankStreamRequest
     """The first message. Its query and its cut are those of the request."""
 
-    def chars(self, raw: pb.RerankStreamRequest) -> int:
-        """Return the length of the text in characters."""
-        return len(raw.text)
-
-    def is_ascii(self, raw: pb.RerankStreamRequest) -> bool:
-        """Return True if the text has ASCII characters only."""
-        return raw.text.isascii()
+    def length(self, raw: pb.RerankStreamRequest) -> TextLength:
+        """Return the length of the text."""
+        return text_length(raw.text)
 
     def query_chars(self, raw: pb.RerankStreamRequest) -> int | None:
         """Return the length of a message's own query in characters. None: it has the query of the request."""

@@ -5,10 +5,12 @@ from typing import Any
 
 import orjson
 
-from rerank_service.encoding.object_text import check_rank_fields, object_chars, object_is_ascii, object_text
+from rerank_service.encoding.object_text import check_rank_fields, object_items, object_length, object_text
+from rerank_service.encoding.text_length import text_length
 from rerank_service.errors import InvalidRequest
 from rerank_service.json_types import json_type
-from rerank_service.ranking.document import Document, Reader, SentDocument
+from rerank_service.long_work import MANY_ITEMS
+from rerank_service.ranking.document import Document, Reader, SentDocument, TextLength
 
 _MEDIA = ("image", "video", "audio")
 
@@ -25,20 +27,16 @@ class JsonReader(Reader):
         check_rank_fields(rank_fields)
         self._rank_fields = tuple(dict.fromkeys(rank_fields))
 
-    def chars(self, raw: Any) -> int:
+    def length(self, raw: Any) -> TextLength:
         """Return about the length of the text that is scored. Values of an object that are not strings count as
         JSON."""
         if isinstance(raw, dict):
-            return object_chars(raw, self._rank_fields)
-        return len(raw) if isinstance(raw, str) else 0
-
-    def is_ascii(self, raw: Any) -> bool:
-        """Return True if the string, or the ranked fields of the object, have ASCII characters only."""
-        return object_is_ascii(raw, self._rank_fields) if isinstance(raw, dict) else super().is_ascii(raw)
+            return object_length(raw, self._rank_fields)
+        return text_length(raw) if isinstance(raw, str) else TextLength(0)
 
     def items(self, raw: Any) -> int:
-        """Return the number of fields of an object that are looked at."""
-        return len(self._rank_fields or raw) if isinstance(raw, dict) else 1
+        """Return about the number of values of an object that are looked at. Counting ends at `MANY_ITEMS`."""
+        return object_items(raw, self._rank_fields, MANY_ITEMS) if isinstance(raw, dict) else 1
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document.

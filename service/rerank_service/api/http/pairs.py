@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 
+from rerank_service.encoding.text_length import text_length
 from rerank_service.errors import InvalidRequest
 from rerank_service.quantities import counted
-from rerank_service.ranking.document import Document, Reader, SentDocument
+from rerank_service.ranking.document import Document, Reader, SentDocument, TextLength
 
 
 class PairReader(Reader):
     """Reads pairs of a query and a text. A query of None stands for the query of the request."""
 
-    def chars(self, raw: tuple[str | None, str]) -> int:
-        """Return the length of the text in characters."""
-        return len(raw[1])
-
-    def is_ascii(self, raw: tuple[str | None, str]) -> bool:
-        """Return True if the text has ASCII characters only."""
-        return raw[1].isascii()
+    def length(self, raw: tuple[str | None, str]) -> TextLength:
+        """Return the length of the text."""
+        return text_length(raw[1])
 
     def query_chars(self, raw: tuple[str | None, str]) -> int | None:
         """Return the length of the pair's own query in characters. None: it has the query of the request."""

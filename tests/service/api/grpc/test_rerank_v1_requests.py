@@ -1,6 +1,7 @@
 """Requests of rerank.v1: objects as text."""
 
 import json
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
@@ -8,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.api.grpc import rerank_v1_requests
 from rerank_service.api.grpc.rerank_v1_requests import MessageReader
 from rerank_service.api.http.documents import JsonReader
+from rerank_service.encoding.object_text import parse_object
 from rerank_service.long_work import MANY_ITEMS
 from rerank_service.ranking.document import SentDocument
 
+MAX_CHARS = 1_000_000
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20)
 
 
@@ -34,7 +38,7 @@ def test_object_has_the_same_text_in_every_form(value: dict[str, object]) -> Non
     struct = pb.Document()
     json_format.ParseDict(value, struct.object)
     by_json, by_struct = (
-        MessageReader(pb.RerankRequest()).read(SentDocument(message, 0), "documents[0]").text
+        MessageReader(pb.RerankRequest(), MAX_CHARS).read(SentDocument(message, 0), "documents[0]").text
         for message in (text, struct)
     )
     assert by_json == JsonReader(()).read(SentDocument(value, 0), "documents[0]").text
@@ -46,11 +50,12 @@ def test_length_counts_ranked_fields_only() -> None:
     value = {"title": "short", "body": "x" * 8_000}
     text, struct = pb.Document(json=json.dumps(value)), pb.Document()
     json_format.ParseDict(value, struct.object)
-    reader, whole = MessageReader(pb.RerankRequest(rank_fields=["title"])), MessageReader(pb.RerankRequest())
-    assert [reader.chars(message) < 20 for message in (text, struct)] == [True, True]
-    assert [whole.chars(message) > 8_000 for message in (text, struct)] == [True, True]
-    assert reader.chars(pb.Document(json="broken")) == len("broken")
-    assert reader.chars(pb.Document()) == 0
+    reader = MessageReader(pb.RerankRequest(rank_fields=["title"]), MAX_CHARS)
+    whole = MessageReader(pb.RerankRequest(), MAX_CHARS)
+    assert [reader.length(message).chars < 20 for message in (text, struct)] == [True, True]
+    assert [whole.length(message).chars > 8_000 for message in (text, struct)] == [True, True]
+    assert reader.length(pb.Document(json="broken")).chars == len("broken")
+    assert reader.length(pb.Document()).chars == 0
 
 
 @pytest.mark.parametrize("rank_fields", [(), ("title", "body")])
@@ -66,8 +71,8 @@ def test_length_counts_characters(value: dict[str, object], rank_fields: tuple[s
     """In all forms, also if JSON has escapes: it is about the length of the text that is scored."""
     struct = pb.Document()
     json_format.ParseDict(value, struct.object)
-    expected = JsonReader(rank_fields).chars(value)
-    reader = MessageReader(pb.RerankRequest(rank_fields=rank_fields))
+    expected = JsonReader(rank_fields).length(value).chars
+    reader = MessageReader(pb.RerankRequest(rank_fields=rank_fields), MAX_CHARS)
     text = reader.read(SentDocument(struct, 0), "documents[0]").text
     assert expected == pytest.approx(len(text), rel=0.2)
     for message in (
@@ -75,7 +80,55 @@ def test_length_counts_characters(value: dict[str, object], rank_fields: tuple[s
         pb.Document(json=json.dumps(value, ensure_ascii=False)),
         struct,
     ):
-        assert reader.chars(message) == expected
+        assert reader.length(message).chars == pytest.approx(expected, rel=0.2)
+
+
+@pytest.mark.parametrize("number", [2.0**64, -1e300])
+def test_length_counts_large_numbers(number: float) -> None:
+    """And all other values of their field."""
+    struct = pb.Document()
+    json_format.ParseDict({"a": {"big": number, "text": "東京" * 500}, "b": number}, struct.object)
+    reader = MessageReader(pb.RerankRequest(), MAX_CHARS)
+    text = reader.read(SentDocument(struct, 0), "documents[0]").text
+    assert reader.length(struct).chars == pytest.approx(len(text), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("body", "rank_fields", "parsed"),
+    [
+        ("x" * 900, [], 0),
+        ("x" * 3_000, [], 1),
+        ("東" * 900, [], 0),
+        ("x" * 900, ["title"], 1),
+        ("x" * 3_000, ["title"], 1),
+        ("x" * 5_000, [], 0),
+        ("x" * 5_000, ["title"], 0),
+    ],
+)
+def test_json_is_parsed_for_its_length_at_most_once(
+    monkeypatch: pytest.MonkeyPatch, body: str, rank_fields: list[str], parsed: int
+) -> None:
+    """Not at all if it is rejected anyway, or if all of it counts."""
+    texts: list[str] = []
+
+    def noting(text: str, *, field: str) -> dict[str, Any]:
+        texts.append(text)
+        return parse_object(text, field=field)
+
+    monkeypatch.setattr(rerank_v1_requests, "parse_object", noting)
+    message = pb.Document(json=json.dumps({"title": "short", "body": body}))
+    reader = MessageReader(pb.RerankRequest(rank_fields=rank_fields), 1_000)
+    with_limit = reader.length(message).chars <= 1_000
+    assert len(texts) == parsed
+    assert with_limit == (len(body) <= 900 or (bool(rank_fields) and len(body) <= 3_000))
+
+
+def test_document_at_the_limit_is_measured_exactly() -> None:
+    """Braces, quotation marks and escapes of JSON do not count, so that REST and gRPC accept the same documents."""
+    value = {"text": "line\n" * 200}
+    message = pb.Document(json=json.dumps(value))
+    assert len(message.json) > 1_000
+    assert MessageReader(pb.RerankRequest(), 1_000).length(message) == JsonReader().length(value) == (1_000, False)
 
 
 def test_wide_objects_are_many_items() -> None:
@@ -83,7 +136,7 @@ def test_wide_objects_are_many_items() -> None:
     value = {"nested": {f"k{number}": "" for number in range(1_000)}}
     struct = pb.Document()
     json_format.ParseDict(value, struct.object)
-    reader = MessageReader(pb.RerankRequest())
+    reader = MessageReader(pb.RerankRequest(), MAX_CHARS)
     assert reader.items(pb.Document(json=json.dumps(value))) > MANY_ITEMS
     assert reader.items(struct) > MANY_ITEMS
     assert reader.items(pb.Document(text="x" * 100_000)) == 1

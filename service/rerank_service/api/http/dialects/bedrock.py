@@ -20,7 +20,7 @@ from rerank_service.api.http.field_types import Limit, Text, only
 from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.error_text import excerpt
 from rerank_service.errors import InvalidRequest, RequestError
-from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.document import Document, SentDocument, TextLength
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 
@@ -216,16 +216,12 @@ def model_of_arn(name: str) -> str:
 class _SourceReader(JsonReader):
     """Reads sources: texts and JSON documents."""
 
-    def chars(self, raw: Any) -> int:
-        """Return the length of a document in characters."""
-        return super().chars(_unwrapped(raw))
-
-    def is_ascii(self, raw: Any) -> bool:
-        """Return True if a document has ASCII characters only."""
-        return super().is_ascii(_unwrapped(raw))
+    def length(self, raw: Any) -> TextLength:
+        """Return the length of a document."""
+        return super().length(_unwrapped(raw))
 
     def items(self, raw: Any) -> int:
-        """Return the number of fields of a JSON document that are looked at."""
+        """Return about the number of values of a JSON document that are looked at."""
         return super().items(_unwrapped(raw))
 
     def read(self, sent: SentDocument, field: str) -> Document:

@@ -21,7 +21,7 @@ from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.api.http.usage import Usage, usage
 from rerank_service.api.text_reader import TextReader
 from rerank_service.errors import RequestError
-from rerank_service.ranking.document import Document, SentDocument
+from rerank_service.ranking.document import Document, SentDocument, TextLength
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.scores import ScoreType
@@ -145,13 +145,9 @@ class Nvidia:
 class _PassageReader(TextReader):
     """Reads passages: `{"text": passage}`, or strings. Rejects a passage that has an image, also beside a text."""
 
-    def chars(self, raw: Any) -> int:
-        """Return the length of the text in characters."""
-        return super().chars(_unwrapped(raw))
-
-    def is_ascii(self, raw: Any) -> bool:
-        """Return True if the text has ASCII characters only."""
-        return super().is_ascii(_unwrapped(raw))
+    def length(self, raw: Any) -> TextLength:
+        """Return the length of the text."""
+        return super().length(_unwrapped(raw))
 
     def read(self, sent: SentDocument, field: str) -> Document:
         """Return the document of a passage.

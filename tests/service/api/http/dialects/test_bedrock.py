@@ -7,6 +7,7 @@ import pytest
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.documents import JsonReader
+from rerank_service.ranking.document import TextLength
 from support.http import post
 from support.running import MAX_MESSAGE_BYTES, Running, Served, served
 from support.small import WORDS
@@ -50,11 +51,11 @@ async def test_wide_document_is_measured_in_a_thread(edges: Served, monkeypatch:
     """Each of its fields is looked at, not only those of the source around it."""
     threads = list[int]()
 
-    def chars(*_: object) -> int:
+    def length(*_: object) -> TextLength:
         threads.append(threading.get_ident())
-        return 1
+        return TextLength(1)
 
-    monkeypatch.setattr(JsonReader, "chars", chars)
+    monkeypatch.setattr(JsonReader, "length", length)
     for document in ({f"k{number}": "1" for number in range(1_000)}, {"text": "1"}):
         await post(edges, _body(_json(document)), "/rerank")
     assert [thread == threading.get_ident() for thread in threads] == [False, True]

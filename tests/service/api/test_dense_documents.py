@@ -1,4 +1,4 @@
-"""Readers of all protocols tell ASCII texts from others, for the estimate of their tokens."""
+"""Readers of all protocols tell dense texts from others, for the estimate of their tokens."""
 
 import json
 from typing import Any
@@ -30,12 +30,16 @@ def _struct(value: dict[str, Any]) -> rerank_pb2.Document:
     return message
 
 
-MESSAGES, TITLES = (MessageReader(rerank_pb2.RerankRequest(rank_fields=names)) for names in ([], ["title", "absent"]))
+MESSAGES, TITLES = (
+    MessageReader(rerank_pb2.RerankRequest(rank_fields=names), 1_000) for names in ([], ["title", "absent"])
+)
 STREAM = StreamReader(tei_pb2.RerankStreamRequest())
 
 
-@pytest.mark.parametrize("text", ["Tokyo", "東京", "Zoë"])
-def test_reader_tells_ascii_texts_from_others(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "dense"), [("Tokyo", False), ("東京タワーの展望台からの眺め", True), ("Zoë sits in a café…", False)]
+)
+def test_reader_tells_dense_texts_from_others(text: str, dense: bool) -> None:
     """In strings, in fields of objects, nested, and escaped in JSON."""
     nested = {"n": 1, "parts": [{"text": text}]}
     documents: list[tuple[Reader, Any]] = [
@@ -55,7 +59,7 @@ def test_reader_tells_ascii_texts_from_others(text: str) -> None:
         (TITLES, _struct({"title": text, "body": "a"})),
         (STREAM, tei_pb2.RerankStreamRequest(text=text)),
     ]
-    assert [reader.is_ascii(raw) for reader, raw in documents] == [text.isascii()] * len(documents)
+    assert [reader.length(raw).is_dense for reader, raw in documents] == [dense] * len(documents)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +70,9 @@ def test_reader_tells_ascii_texts_from_others(text: str) -> None:
         (TITLES, _struct({"title": "Tokyo", "body": "東京"})),
         (TextReader(), 7),
         (JsonReader(), {"deep": 10**30}),
-        (MESSAGES, rerank_pb2.Document(json="東京")),
         (MESSAGES, rerank_pb2.Document()),
     ],
 )
 def test_other_values_do_not_count(reader: Reader, raw: Any) -> None:
     """Fields that are not ranked, numbers, and documents that are rejected later."""
-    assert reader.is_ascii(raw)
+    assert not reader.length(raw).is_dense
