@@ -3,6 +3,7 @@
 import shutil
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.loading import load_selected, select_model
 from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.tuning import improve
+from rerank_service.models.tuning import improve, memory_estimate
 from rerank_service.models.tuning.explain import explain
 from rerank_service.models.tuning.full import TuningInput, tune_full
 from rerank_service.models.tuning.full_run import tune
 from rerank_service.models.tuning.improve import FasterModel, ImproveOnce, SameEngine, load_faster
+from rerank_service.models.tuning.memory_estimate import memory_shortage
 from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord, parse_record
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
 from rerank_service.models.variants import derive
@@ -151,14 +153,30 @@ def test_engine_that_exceeds_the_memory_limit_is_not_loaded(small_model: Bundle,
     assert load_faster(options, running, threading.Event()) is None
 
 
+def test_engine_that_never_fits_beside_the_running_one_is_decided(
+    small_model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the two needs about 100 MB of 150 MB. The next start does not tune again."""
+
+    limited = partial(memory_shortage, whole_limit=lambda: 150 * 10**6)
+    monkeypatch.setattr(memory_estimate, "memory_shortage", limited)
+    options = replace(_options(small_model.folder, tmp_path, EngineRequest(Provider.CPU)), lanes=1)
+    running = load_selected(options)
+    same = load_faster(options, running, threading.Event(), memory_left=lambda: 50 * 10**6)
+    assert isinstance(same, SameEngine)
+    assert same.info.reason == "exact, and no faster engine matches its ranking (short tuning)"
+    assert load_faster(options, running, threading.Event()) is None
+
+
 def test_full_tuning_skips_engines_that_exceed_the_memory_limit(small_model: Bundle, tmp_path: Path) -> None:
-    """fp32 is loaded in any case: the server needs it as well."""
+    """fp32 is loaded in any case: the server needs it as well. The reason does not name the command that just ran."""
     options = replace(_options(small_model.folder, tmp_path, EngineRequest(Provider.CPU)), lanes=1)
     tuned, _ = tune(options, lambda _: None, memory_left=lambda: 0)
     assert tuned.engine == CPU_FP32
     assert [line for line in tuned.skipped if "needs about" in line] == [
         "cpu int8: needs about 100 MB, and the memory limit leaves 0 MB"
     ]
+    assert tuned.reason() == "exact; not decided: cpu int8 not measured (full tuning)"
 
 
 def test_out_of_memory_makes_a_tuning_provisional(

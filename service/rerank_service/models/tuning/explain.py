@@ -32,6 +32,8 @@ def explain(options: ModelOptions, memory_left: MemoryLeft = cgroup_memory_left)
     requested = runnable_request(bundle, options.requested)
     available = available_engines(requested.provider, requested.precision)
     selection = select(bundle, requested, cache)
-    check = memory_check(bundle, lambda engine: options.lanes_on(engine, selection.tuned), memory_left)
+    check = memory_check(
+        bundle, lambda engine: options.lanes_on(engine, selection.tuned), memory_left, selection.engine
+    )
     short_of_memory = {engine: found.reason for engine in available.engines if (found := check(engine)) is not None}
     return Explanation(available, short_of_memory, selection)

@@ -161,7 +161,7 @@ def _choose(model: TuningInput, engines: EngineSet, forecast: Forecast) -> Tunin
 
     speeds, skipped = measure_beside_base(engines, measure)
     outcome = TuningOutcome(*_compare_rankings(model, engines, speeds, forecast), skipped)
-    return explain_undecided(outcome, engines.base, seconds=None)
+    return explain_undecided(outcome, engines.base, full=True)
 
 
 def _compare_rankings(

@@ -30,7 +30,8 @@ def tune(
     base = reference_engine(available.engines)
     lanes = options.lanes_on(base)
     model = TuningInput.read(bundle, cache, lambda engine: options.batch_limits(bundle, engine), lanes=lanes)
-    check = memory_check(bundle, lambda _: lanes, memory_left)  # all engines are measured with the lanes of the base
+    # all engines are measured with the lanes of the base
+    check = memory_check(bundle, lambda _: lanes, memory_left, base)
     tuned = tune_full(model, available, report_progress, check)
     bundle.check_unchanged()
     return tuned, cache.store_tuning(key, options.without_fixed(tuned).model_dump(mode="json"))

@@ -92,7 +92,7 @@ def load_faster(
     key = _key_of_verified(bundle, requested)
     earlier = tuning_of_key(key, cache)
     # a chosen engine is loaded with all lanes, beside the engine that is running
-    check = memory_check(bundle, options.lanes_on, memory_left)
+    check = memory_check(bundle, options.lanes_on, memory_left, running.encoder.engine)
     if earlier is not None and not earlier.provisional:
         runs = options.with_cuda_graphs(earlier.engine) == running.encoder.engine
         return None if runs or check(earlier.engine) else _improvement(options, running, earlier, cache)

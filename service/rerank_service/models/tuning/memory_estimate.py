@@ -22,8 +22,8 @@ class MemoryShortage:
 
     reason: str
     lasting: bool
-    """True if the engine needs more than the whole limit. False: there may be enough memory when other parts of the
-    machine or of the process use less."""
+    """True if the engine and the one that it is tried beside need more than the whole limit. False: there may be enough
+    memory when other parts of the machine or of the process use less."""
 
 
 MemoryCheck = Callable[[Engine], MemoryShortage | None]
@@ -71,9 +71,14 @@ def estimated_bytes(bundle: Bundle, engine: Engine, lanes: int, weights: int | N
     return int(loaded) + _FIXED + lanes * _LANE
 
 
-def memory_check(bundle: Bundle, lanes_on: Callable[[Engine], int], memory_left: MemoryLeft) -> MemoryCheck:
-    """Return a memory check for a bundle. `lanes_on` returns the number of lanes that an engine is loaded with."""
-    return lambda engine: memory_shortage(bundle, engine, lanes_on(engine), memory_left)
+def memory_check(
+    bundle: Bundle, lanes_on: Callable[[Engine], int], memory_left: MemoryLeft, beside: Engine
+) -> MemoryCheck:
+    """Return a memory check for a bundle, as `memory_shortage`.
+
+    `lanes_on` returns the number of lanes that an engine is loaded with.
+    """
+    return lambda engine: memory_shortage(bundle, engine, lanes_on(engine), memory_left, beside)
 
 
 def memory_shortage(
@@ -81,9 +86,13 @@ def memory_shortage(
     engine: Engine,
     lanes: int,
     memory_left: MemoryLeft,
+    beside: Engine | None = None,
     whole_limit: Callable[[], int | None] = memory_limit,
 ) -> MemoryShortage | None:
-    """Return why an engine is not loaded for lack of memory; None if there is enough."""
+    """Return why an engine is not loaded for lack of memory; None if there is enough.
+
+    `beside`: the engine on which the same bundle is loaded at the same time; None if there is none.
+    """
     available = memory_left()
     if available is None:
         return None
@@ -91,7 +100,9 @@ def memory_shortage(
     required = estimated_bytes(bundle, engine, lanes, weights)
     if required <= available:
         return None
-    limit, least = whole_limit(), estimated_bytes(bundle, engine, 1, weights)  # other settings may have fewer lanes
+    together = (engine,) if beside is None else (engine, beside)
+    least = sum(estimated_bytes(bundle, each, 1, weights) for each in together)  # other settings may have fewer lanes
+    limit = whole_limit()
     return MemoryShortage(
         f"needs about {required // _MB:,} MB, and the memory limit leaves {available // _MB:,} MB",
         lasting=limit is not None and least > limit,

@@ -8,18 +8,21 @@ from rerank_service.models.tuning.record import EngineMeasurement
 from rerank_service.quantities import counted
 
 
-def explain_undecided(outcome: TuningOutcome, base: Engine, seconds: float | None) -> TuningOutcome:
+def explain_undecided(
+    outcome: TuningOutcome, base: Engine, seconds: float | None = None, *, full: bool = False
+) -> TuningOutcome:
     """Return the outcome with the engines that are not decided in the verdict on the base engine.
 
     Without such engines, or if another engine than the base is chosen, the outcome is unchanged. `seconds` is the time
-    limit that ended the tuning; None: the limit was not reached, but an engine did not load this time.
+    limit that ended the tuning; None: the limit was not reached, but an engine did not load this time. `full`: the
+    tuning is that of `rerank tune`, so this command is no next step.
     """
     if outcome.final or outcome.chosen != base:
         return outcome
-    limit, next_step = "", "run `rerank tune` to try again"
+    limit, next_step = "", "" if full else ": run `rerank tune` to try again"
     if seconds is not None:
-        limit, next_step = f" within {seconds:g} s", "run `rerank tune`, or raise RERANK_TUNE_SECONDS"
-    verdict = f"{base_name(base)}; not decided{limit}: {', '.join(_undecided(outcome, base))}: {next_step}"
+        limit, next_step = f" within {seconds:g} s", ": run `rerank tune`, or raise RERANK_TUNE_SECONDS"
+    verdict = f"{base_name(base)}; not decided{limit}: {', '.join(_undecided(outcome, base))}{next_step}"
     return outcome.with_verdict(base, verdict)
 
 

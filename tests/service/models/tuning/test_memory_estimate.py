@@ -62,12 +62,17 @@ def _stored(bundle: Bundle, weights: Literal["fp16", "fp32"]) -> Bundle:
     return replace(bundle, manifest=bundle.manifest.model_copy(update={"variants": (reference,)}))
 
 
-def test_large_graph_is_not_read_for_the_estimate(tmp_path: Path, small_model: Bundle) -> None:
-    """It may be as large as the memory that is left."""
-    large = tmp_path / "model.onnx"
+def _large_bundle(folder: Path, small_model: Bundle) -> Any:
+    """Return what the estimate reads of a bundle whose graph has 600 MB."""
+    large = folder / "model.onnx"
     with large.open("wb") as file:
         file.truncate(600 * 10**6)
-    bundle: Any = type("", (), {"graph": large, "variant": lambda *_: None, "manifest": small_model.manifest})
+    return type("", (), {"graph": large, "variant": lambda *_: None, "manifest": small_model.manifest})
+
+
+def test_large_graph_is_not_read_for_the_estimate(tmp_path: Path, small_model: Bundle) -> None:
+    """It may be as large as the memory that is left."""
+    bundle = _large_bundle(tmp_path, small_model)
     assert weight_bytes(bundle) == 600 * 10**6
     left = 2 * 2**30 - 1_400 * 10**6  # a pod of 2 GiB, in which the model is served
     for engine, needs in ((INT8, "1,334"), (OPENVINO, "2,084")):
@@ -78,6 +83,17 @@ def test_large_graph_is_not_read_for_the_estimate(tmp_path: Path, small_model: B
     assert memory_shortage(bundle, INT8, 2, lambda: None) is None
 
 
+@pytest.mark.parametrize(("beside", "lasting"), [(None, False), (CPU_FP32, True)])
+def test_engine_that_never_fits_beside_the_served_one_lacks_memory_for_good(
+    tmp_path: Path, small_model: Bundle, beside: Engine | None, lasting: bool
+) -> None:
+    """OpenVINO alone would fit into the 2 GiB, but the model that is served stays loaded."""
+    bundle = _large_bundle(tmp_path, small_model)
+    shortage = memory_shortage(bundle, OPENVINO, 2, lambda: 747 * 10**6, beside, lambda: 2 * 2**30)
+    assert shortage is not None
+    assert shortage.lasting is lasting
+
+
 @pytest.mark.parametrize(
     ("limit", "lasting"), [(None, False), (10**9, False), (99 * 10**6, True), (110 * 10**6, False)]
 )
@@ -85,6 +101,6 @@ def test_only_an_engine_beyond_the_whole_limit_never_has_enough_memory(
     small_model: Bundle, limit: int | None, lasting: bool
 ) -> None:
     """About 100 MB are needed with one lane, which settings may ask for; other processes may leave more later."""
-    shortage = memory_shortage(small_model, CPU_FP32, 9, lambda: 0, lambda: limit)
+    shortage = memory_shortage(small_model, CPU_FP32, 9, lambda: 0, whole_limit=lambda: limit)
     assert shortage is not None
     assert shortage.lasting is lasting
