@@ -1,8 +1,10 @@
 """The short tuning, with engines whose speed is simulated by a clock."""
 
+import gc
 import re
 import threading
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,6 +54,14 @@ class FakeEngine:
         self.time.now += batch.rows * batch.length / self.tokens_per_second
         lengths: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
         return self.sign * lengths
+
+
+@pytest.fixture
+def reference_counts_only() -> Iterator[None]:
+    """Disable the garbage collector, which frees cycles at an unknown time."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +268,31 @@ def test_engine_that_fails_on_a_batch_is_left_out(
     assert not outcome.final
     reasons = [*(skipped.reason for skipped in outcome.skipped), *(trial.verdict for trial in outcome.trials)]
     assert any(re.search(r"fails on \d+ pairs? of \d+ tokens: no kernel", reason) for reason in reasons)
+
+
+@pytest.mark.parametrize("fails", [_is_long, _is_a_whole_query])
+def test_engine_that_failed_is_released_before_the_next_one_is_loaded(
+    queries: list[list[EncodedPair]], fails: Callable[[Batch], bool], reference_counts_only: None
+) -> None:
+    """The memory check counts on it: there may be no memory for both."""
+    time, released = FakeTime(), []
+    failed: weakref.ref[Score] | None = None
+
+    def load(engine: Engine) -> Score:
+        nonlocal failed
+        if engine == INT8:
+            score = _failing(fails, FakeEngine(time, 300))
+            failed = weakref.ref(score)
+            return score
+        released.append(failed is not None and failed() is None)
+        return FakeEngine(time, 110)
+
+    engines = EngineSet(CPU_FP32, FakeEngine(time, 100), (INT8, BF16), load)
+    outcome = tune_short(
+        engines, queries, limits_on=lambda _: LIMITS, pad_id=0, time=TuningTime.start(1e6, threading.Event(), time)
+    )
+    assert outcome.chosen == BF16
+    assert set(released) == {True}
 
 
 def test_batch_without_memory_is_halved(queries: list[list[EncodedPair]]) -> None:
