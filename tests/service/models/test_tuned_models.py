@@ -1,17 +1,22 @@
 """Tune real models, cache the result, and start with it. Covers loading, improve, full_run and explain."""
 
+import re
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from rerank_service.engine.available import available_engines
+from rerank_service.engine.available import AvailableEngines, available_engines
 from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import ModelEntry
@@ -19,19 +24,22 @@ from rerank_service.models.loading import load_selected, select_model
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning import improve, memory_estimate
 from rerank_service.models.tuning.explain import explain
-from rerank_service.models.tuning.full import TuningInput, tune_full
+from rerank_service.models.tuning.full import tune_full
 from rerank_service.models.tuning.full_run import tune
 from rerank_service.models.tuning.improve import FasterModel, ImproveOnce, SameEngine, load_faster
 from rerank_service.models.tuning.memory_estimate import memory_shortage
 from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord, parse_record
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
+from rerank_service.models.tuning.tuning_input import TuningInput
 from rerank_service.models.variants import derive
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.recipes import INT8_ROWS
+from rerank_service.scheduling.batching import Batch
 from rerank_service.tools.doctor.finding import Status
 from rerank_service.tools.doctor.model import model_findings
 from support.hub_folder import edit_graph, write_hub_folder
 from support.limits import batch_limits
+from support.small import write_small_model
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
 LIMITS = batch_limits()
@@ -327,6 +335,64 @@ def test_values_that_settings_fix_are_not_kept(small_model: Bundle, tmp_path: Pa
     assert (stored.lanes, stored.max_batch_tokens) == (None, None)
     assert stored.length_multiple == tuned.length_multiple is not None
     assert options.lanes_on(CPU_FP32, stored) == usable_cores()
+
+
+def _fail_int8(patch: pytest.MonkeyPatch, fails: Callable[[Batch], bool]) -> None:
+    """Make int8 far faster than fp32, which scores each batch many times, and fail on some batches."""
+    score = CrossEncoder.score
+
+    def patched(encoder: CrossEncoder, batch: Batch) -> NDArray[np.float32]:
+        if encoder.engine == CPU_FP32:
+            for _ in range(20):
+                score(encoder, batch)
+        elif fails(batch):
+            raise RuntimeError("no kernel")
+        return score(encoder, batch)
+
+    patch.setattr(CrossEncoder, "score", patched)
+
+
+def _exact_int8(folder: Path) -> Bundle:
+    """Write a bundle whose graph for int8 is that for fp32, so that both rank alike."""
+    bundle = write_small_model(folder, broken_int8=True)
+    shutil.copyfile(folder / "model.onnx", folder / "broken.onnx")
+    return bundle
+
+
+_TWO_ENGINES = AvailableEngines((CPU_FP32, INT8), ())
+
+
+def test_full_tuning_leaves_out_settings_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chosen engine runs no batch above the default size."""
+    _fail_int8(monkeypatch, lambda batch: batch.rows * batch.length > LIMITS.max_tokens)
+    model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
+    tuned = tune_full(model, _TWO_ENGINES, lambda _: None)
+    assert tuned.engine == INT8
+    assert {setting.max_batch_tokens for setting in tuned.settings} == {256, 512}
+    assert tuned.max_batch_tokens in (256, 512)
+
+
+def test_full_tuning_keeps_the_base_if_the_chosen_engine_fails_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs until its batch settings are measured."""
+    stages: list[str] = []
+    _fail_int8(monkeypatch, lambda _: any(stage.startswith("max batch tokens") for stage in stages))
+    model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
+    tuned = tune_full(model, _TWO_ENGINES, stages.append)
+    assert tuned.engine == CPU_FP32
+    assert tuned.reason() == ("exact; cpu int8 is faster, but failed while its settings were measured (full tuning)")
+    assert re.search(r"cpu int8: matches, but fails on \d+ pairs? of \d+ tokens: no kernel", tuned.explanation())
+    assert {setting.max_batch_tokens for setting in tuned.settings} >= {256, 512, 1024, 2048}
+
+
+def test_full_tuning_ends_with_an_error_if_the_base_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the reason."""
+    stages: list[str] = []
+    _fail_int8(monkeypatch, lambda _: any(stage.startswith("max batch tokens") for stage in stages))
+    model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
+    with pytest.raises(BundleInvalid, match=r"no engine runs .*: cpu int8: fails on .*: no kernel"):
+        tune_full(model, AvailableEngines((INT8,), ()), stages.append)
 
 
 def test_full_tuning_measures_settings_of_the_chosen_engine(small_model: Bundle, tmp_path: Path) -> None:

@@ -44,14 +44,14 @@ class EngineSet:
     """Loads one of the others, or raises EngineNotLoaded."""
 
     def score_of(self, engine: Engine) -> Score:
-        """Load one of the others, and return its score function, which raises EngineNotLoaded if it fails on a batch.
+        """Load an engine, unless it is the base, and return a function that scores, or raises EngineNotLoaded.
 
         The engine that was loaded before may be released, so callers keep no other score function.
 
         Raises:
             EngineNotLoaded: the engine does not load.
         """
-        score = self.load(engine)
+        score = self.base_score if engine == self.base else self.load(engine)
 
         def checked(batch: Batch) -> NDArray[np.float32]:
             try:

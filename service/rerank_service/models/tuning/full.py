@@ -1,24 +1,16 @@
-"""The full tuning of `rerank tune`: the engine, then batch size, length rounding and lanes. Takes minutes.
+"""The full tuning of `rerank tune`: the engine, then batch size, length rounding and lanes. Takes minutes."""
 
-Settings are searched one after the other, each with the best values of those before. All combinations would take an
-hour, and the settings hardly depend on each other (docs/performance.md).
-"""
-
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.available import AvailableEngines, SkippedEngine, reasons
-from rerank_service.engine.batch_defaults import exact_multiple
 from rerank_service.engine.kinds import Engine
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.bundle import Bundle
-from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.engine_choice import (
-    LimitsOn,
     ReferenceLogits,
     TuningOutcome,
+    base_name,
     choose_engine,
     measure_beside_base,
 )
@@ -27,72 +19,30 @@ from rerank_service.models.tuning.forecast import Forecast
 from rerank_service.models.tuning.memory_estimate import MemoryCheck
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
 from rerank_service.models.tuning.record import (
-    MAX_COUNT,
-    BatchSetting,
     EngineMeasurement,
     TuningRecord,
     reference_engine,
 )
-from rerank_service.models.tuning.throughput import Score, measure_in_turn, throughput
+from rerank_service.models.tuning.settings_search import (
+    ROUNDS,
+    SETTINGS,
+    FoundSettings,
+    search_settings,
+    values_to_measure,
+)
+from rerank_service.models.tuning.throughput import Score, measure_in_turn
+from rerank_service.models.tuning.tuning_input import QUERIES, TuningInput
 from rerank_service.models.tuning.undecided import explain_undecided
-from rerank_service.models.variants.cache import Cache
 from rerank_service.progress import STAGE_DETAIL
 from rerank_service.quantities import counted
-from rerank_service.scheduling.batching import EncodedPair
-from rerank_service.scheduling.cost_model import CostModel
 
-ROUNDS = 3
-QUERIES = 8
-"""Number of queries of the parity set for measurements of speed. Rankings are compared on all queries."""
-MIN_SPEED_SHARE = 0.97
-"""Share of the best speed that is good enough. The smallest setting that reaches it is chosen, because small batches
-start earlier."""
-_BUDGET_FACTORS = (0.5, 1, 2, 4)
-"""Batch sizes to measure, as multiples of the default."""
-_LENGTH_MULTIPLES = (1, 4, 8, 16)
-
-_SPEEDS, _RANKINGS, _SETTINGS = "speeds", "rankings", "settings"
-"""Phases of the forecast."""
+_SPEEDS, _RANKINGS = "speeds", "rankings"
+"""Phases of the forecast, which SETTINGS follows."""
 _PASSES_PER_QUERY = 2 / QUERIES
 """Passes of a query whose ranking is compared: by two engines."""
 
 ReportProgress = Callable[[str], None]
 """Receives a line about the current measurement."""
-
-
-@dataclass(frozen=True, slots=True)
-class TuningInput:
-    """The model to tune, and the defaults that the tuning starts from."""
-
-    bundle: Bundle
-    cache: Cache
-    lanes: int
-    """Maximum number of lanes."""
-    limits_on: LimitsOn
-    """Batch limits of an engine without a tuning."""
-    queries: tuple[tuple[EncodedPair, ...], ...]
-    """The pairs of each query of the parity set."""
-
-    @classmethod
-    def read(cls, bundle: Bundle, cache: Cache, limits_on: LimitsOn, *, lanes: int) -> "TuningInput":
-        """Encode the parity set for a bundle.
-
-        Raises:
-            BundleInvalid: no query fits the model's token limit.
-        """
-        manifest = bundle.manifest
-        tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
-        queries = tuple(tuple(query) for query in parity_set.encoded(tokenizer))
-        return cls(bundle, cache, lanes, limits_on, queries)
-
-    def untuned(self, engine: Engine) -> BatchSetting:
-        """Return the setting of an engine without a tuning, with all lanes."""
-        return BatchSetting.of(self.limits_on(engine), self.lanes)
-
-    @property
-    def speed_pairs(self) -> list[EncodedPair]:
-        """The pairs with which speed is measured."""
-        return [pair for query in self.queries[:QUERIES] for pair in query]
 
 
 def tune_full(
@@ -104,7 +54,7 @@ def tune_full(
     """Measure the available engines and choose. One engine at a time is loaded beside fp32, if memory allows it.
 
     Raises:
-        BundleInvalid: no engine loads the model.
+        BundleInvalid: no engine loads the model, or the base engine fails on a batch.
     """
     base = reference_engine(available.engines)
     forecast = Forecast(report_progress, _planned_passes(model, base, len(available.engines)))
@@ -112,9 +62,8 @@ def tune_full(
     loader = EngineLoader(model.bundle, model.cache, lanes=model.lanes, memory_check=memory_check)
     engines, failed = _load_base(model, available.engines, loader)
     outcome = _choose(model, engines, forecast)
+    outcome, (best, settings, cost) = _search_or_keep_base(model, engines, outcome, forecast, loader.release)
     chosen = outcome.chosen
-    score = engines.base_score if chosen == engines.base else loader.score_of(chosen)
-    best, settings, cost = _search_settings(model, chosen, score, forecast)
     return TuningRecord(
         form="full",
         provider=chosen.provider,
@@ -154,7 +103,7 @@ def _choose(model: TuningInput, engines: EngineSet, forecast: Forecast) -> Tunin
     def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
         forecast.stage(_SPEEDS, f"speed of {' and '.join(map(str, scores))}")
         passes = {
-            engine: forecast.counted(_speed(model, engine, score, model.untuned(engine)))
+            engine: forecast.counted(model.speed_of(engine, score, model.untuned(engine)))
             for engine, score in scores.items()
         }
         return measure_in_turn(passes, ROUNDS)
@@ -189,24 +138,33 @@ def _compare_rankings(
     return choose_engine(speeds, base, compare)
 
 
-def _search_settings(
-    model: TuningInput, engine: Engine, score: Score, forecast: Forecast
-) -> tuple[BatchSetting, tuple[BatchSetting, ...], CostModel]:
-    """Return the best setting, all measured settings, and the cost model of batches with the best one."""
-    best = model.untuned(engine)
-    settings: list[BatchSetting] = []
-    for field, values in _values_to_measure(model, engine):
-        forecast.stage(_SETTINGS, f"{field.replace('_', ' ')}: {', '.join(map(str, values))}")
-        measured = _measure(
-            model, engine, score, [best.model_copy(update={field: value}) for value in values], forecast
-        )
-        settings += measured
-        good_enough = MIN_SPEED_SHARE * max(setting.tokens_per_second for setting in measured)
-        best = next(setting for setting in measured if setting.tokens_per_second >= good_enough)
-    cost = CostModel()
-    for _ in range(ROUNDS):
-        forecast.counted(_speed(model, engine, score, best, cost))()
-    return best, tuple(settings), cost
+def _search_or_keep_base(
+    model: TuningInput, engines: EngineSet, outcome: TuningOutcome, forecast: Forecast, release: Callable[[], None]
+) -> tuple[TuningOutcome, FoundSettings]:
+    """Search the settings of the chosen engine. If it fails, keep the base engine and search its settings.
+
+    `release` releases the chosen engine.
+
+    Raises:
+        BundleInvalid: the base engine fails.
+    """
+    while True:
+        chosen = outcome.chosen
+        try:
+            return outcome, search_settings(model, chosen, engines.score_of(chosen), forecast)
+        except EngineNotLoaded as error:
+            failure = error.skipped.reason
+        if chosen == engines.base:
+            raise BundleInvalid(f"no engine runs {model.bundle.folder}: {chosen}: {failure}")
+        release()
+        outcome = _kept_base(outcome, engines.base, failure)
+
+
+def _kept_base(outcome: TuningOutcome, base: Engine, failure: str) -> TuningOutcome:
+    """Return the outcome with the base engine, because the chosen one failed after the choice."""
+    verdict = f"{base_name(base)}; {outcome.chosen} is faster, but failed while its settings were measured"
+    failed = outcome.with_verdict(outcome.chosen, f"matches, but {failure}")
+    return replace(failed.with_verdict(base, verdict), chosen=base)
 
 
 def _planned_passes(model: TuningInput, base: Engine, engines: int) -> dict[str, float]:
@@ -215,31 +173,5 @@ def _planned_passes(model: TuningInput, base: Engine, engines: int) -> dict[str,
     return {
         _SPEEDS: ROUNDS * (2 * others or 1),
         _RANKINGS: _PASSES_PER_QUERY * len(model.queries) if others else 0.0,
-        _SETTINGS: ROUNDS * (1 + sum(len(values) for _, values in _values_to_measure(model, base))),
+        SETTINGS: ROUNDS * (1 + sum(len(values) for _, values in values_to_measure(model, base))),
     }
-
-
-def _values_to_measure(model: TuningInput, engine: Engine) -> Iterable[tuple[str, list[int]]]:
-    """Yield the fields of BatchSetting with their values, the smallest first."""
-    budgets = {min(max(1, int(model.limits_on(engine).max_tokens * factor)), MAX_COUNT) for factor in _BUDGET_FACTORS}
-    yield "max_batch_tokens", sorted(budgets)
-    yield "length_multiple", sorted({exact_multiple(engine, multiple) for multiple in _LENGTH_MULTIPLES})
-    yield "lanes", sorted({1, max(1, model.lanes // 2), model.lanes})
-
-
-def _measure(
-    model: TuningInput, engine: Engine, score: Score, settings: list[BatchSetting], forecast: Forecast
-) -> list[BatchSetting]:
-    passes = {setting: forecast.counted(_speed(model, engine, score, setting)) for setting in settings}
-    speeds = measure_in_turn(passes, ROUNDS)
-    return [setting.model_copy(update={"tokens_per_second": round(speed, 1)}) for setting, speed in speeds.items()]
-
-
-def _speed(
-    model: TuningInput, engine: Engine, score: Score, setting: BatchSetting, cost: CostModel | None = None
-) -> Callable[[], float]:
-    limits = replace(
-        model.limits_on(engine), max_tokens=setting.max_batch_tokens, length_multiple=setting.length_multiple
-    )
-    pad_id = model.bundle.manifest.pad_id
-    return lambda: throughput(score, model.speed_pairs, limits, pad_id=pad_id, lanes=setting.lanes, cost=cost)

@@ -5,10 +5,11 @@ from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_lef
 from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.model_options import ModelOptions
-from rerank_service.models.tuning.full import ReportProgress, TuningInput, tune_full
+from rerank_service.models.tuning.full import ReportProgress, tune_full
 from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
 from rerank_service.models.tuning.startup import runnable_request, tuning_key
+from rerank_service.models.tuning.tuning_input import TuningInput
 from rerank_service.models.variants.cache import Cache
 
 
