@@ -67,9 +67,9 @@ class ModelOptions:
     def without_fixed(self, tuned: TuningRecord) -> TuningRecord:
         """Return a tuning with these options without the batch values that they fix.
 
-        A start without them uses its defaults, not values that no measurement chose. They are not part of the key of a
-        tuning, because commands that have no such setting, and entries of a models file with other ones, use the chosen
-        engine as well.
+        A start without them uses its defaults, because the search started from the fixed values. They are not part of
+        the key of a tuning, because commands that have no such setting, and entries of a models file with other ones,
+        use the chosen engine as well.
         """
         fixed = {name: None for name in ("lanes", "max_batch_tokens", "length_multiple") if getattr(self, name)}
         return tuned.model_copy(update=fixed)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rerank_service import __main__ as entry
 from rerank_service.engine.available import AvailableEngines, available_engines
 from rerank_service.engine.host import usable_cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
@@ -325,15 +326,14 @@ def test_tuned_lanes_are_those_of_the_chosen_engine(tmp_path: Path) -> None:
 
 
 def test_values_that_settings_fix_are_not_kept(small_model: Bundle, tmp_path: Path) -> None:
-    """A start without these settings has its defaults. No measurement chose among other values."""
+    """A start without these settings has its defaults. The search started from the fixed values."""
     options = _options(small_model.folder, tmp_path, EngineRequest(Provider.CPU, Precision.FP32))
     tuned, kept = tune(replace(options, lanes=3, max_batch_tokens=64), lambda _: None)
     assert kept
-    assert tuned.lanes in (1, 3)
     stored = select_model(options).selection.tuned
-    assert stored is not None
+    assert stored == tuned
     assert (stored.lanes, stored.max_batch_tokens) == (None, None)
-    assert stored.length_multiple == tuned.length_multiple is not None
+    assert stored.length_multiple is not None
     assert options.lanes_on(CPU_FP32, stored) == usable_cores()
 
 
@@ -360,6 +360,23 @@ def _exact_int8(folder: Path) -> Bundle:
 
 
 _TWO_ENGINES = AvailableEngines((CPU_FP32, INT8), ())
+
+
+def test_command_marks_the_values_that_settings_fix(
+    small_model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They hold for this tuning only. The length multiple is saved, so it has no mark."""
+    for name, value in (("CACHE", str(tmp_path)), ("LANES", "2"), ("MAX_BATCH_TOKENS", "128")):
+        monkeypatch.setenv(f"RERANK_{name}", value)
+    flags = ("--model", str(small_model.folder), "--provider", "cpu", "--precision", "fp32")
+    assert entry._main(["tune", *flags]) == 0
+    [chosen] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("chosen: ")]
+    assert re.fullmatch(
+        r"chosen: cpu fp32, 2 lanes \(set by RERANK_LANES: not saved\), "
+        r"batches of 128 tokens \(set by RERANK_MAX_BATCH_TOKENS: not saved\), "
+        r"lengths in multiples of \d+ tokens?",
+        chosen,
+    )
 
 
 def test_full_tuning_leaves_out_settings_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

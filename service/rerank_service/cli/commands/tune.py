@@ -8,7 +8,6 @@ from rerank_service.cli.commands import Command
 from rerank_service.cli.model_errors import named_model
 from rerank_service.engine.kinds import Precision, Provider
 from rerank_service.installation import command_name
-from rerank_service.quantities import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +50,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.cli.output.bars import show_bars
     from rerank_service.cli.output.console import output_console, print_table
-    from rerank_service.cli.output.tuning import engines_table, settings_table, speed_rows
+    from rerank_service.cli.output.tuning import chosen_line, engines_table, settings_table, speed_rows
     from rerank_service.models.tuning.startup import EngineRequest
     from rerank_service.settings import read_settings
     from rerank_service.wiring import single_model_options
@@ -74,8 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print_table(console, settings_table(tuned))
     for skipped in tuned.skipped:
         console.print(f"skipped {skipped}", highlight=False, markup=False)
-    batches = f"batches of {counted(tuned.max_batch_tokens or 0, 'token')}"
-    console.print(f"chosen: {tuned.engine}, {counted(tuned.lanes or 0, 'lane')}, {batches}")
+    console.print(chosen_line(tuned, options), highlight=False, markup=False)
     if options.requested != EngineRequest():
         console.print(f"`{command_name()} serve` uses it if started with the same --provider and --precision")
     if not saved:

@@ -5,8 +5,10 @@ from rich.text import Text
 
 from rerank_service.cli.output.bars import Row
 from rerank_service.engine.available import ENGINES
+from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.explain import Explanation
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
+from rerank_service.quantities import counted
 
 
 def offer_table(explanation: Explanation) -> Table:
@@ -61,6 +63,23 @@ def speed_rows(tuned: TuningRecord) -> list[Row]:
         )
         for trial in tuned.trials
     ]
+
+
+def chosen_line(record: TuningRecord, options: ModelOptions) -> str:
+    """Return a line with the engine and the batch settings of a full tuning, and those that settings fix."""
+    lanes = counted(options.lanes or record.lanes or 0, "lane")
+    batches = counted(options.max_batch_tokens or record.max_batch_tokens or 0, "token")
+    multiple = counted(options.length_multiple or record.length_multiple or 0, "token")
+    values = (
+        _unless_saved(lanes, "RERANK_LANES", options.lanes),
+        _unless_saved(f"batches of {batches}", "RERANK_MAX_BATCH_TOKENS", options.max_batch_tokens),
+        _unless_saved(f"lengths in multiples of {multiple}", "RERANK_LENGTH_MULTIPLE", options.length_multiple),
+    )
+    return f"chosen: {', '.join((str(record.engine), *values))}"
+
+
+def _unless_saved(text: str, variable: str, fixed: int | None) -> str:
+    return f"{text} (set by {variable}: not saved)" if fixed else text
 
 
 def settings_table(tuned: TuningRecord) -> Table:

@@ -16,9 +16,9 @@ from rerank_service.models.variants.cache import Cache
 def tune(
     options: ModelOptions, report_progress: ReportProgress, memory_left: MemoryLeft = cgroup_memory_left
 ) -> tuple[TuningRecord, bool]:
-    """Measure engines and batch settings, and keep the result. Returns it, and whether it was kept. Takes minutes.
+    """Measure engines and batch settings, and store a record. Returns it, and whether it was stored. Takes minutes.
 
-    Values that the options fix are not kept: the measurements did not choose them.
+    The record has no values that the options fix (`ModelOptions.without_fixed`).
 
     Raises:
         BundleInvalid: the model cannot be served, or its files changed meanwhile. Nothing is kept.
@@ -33,6 +33,6 @@ def tune(
     model = TuningInput.read(bundle, cache, lambda engine: options.batch_limits(bundle, engine), lanes=lanes)
     # all engines are measured with the lanes of the base
     check = memory_check(bundle, lambda _: lanes, memory_left, base)
-    tuned = tune_full(model, available, report_progress, check)
+    record = options.without_fixed(tune_full(model, available, report_progress, check))
     bundle.check_unchanged()
-    return tuned, cache.store_tuning(key, options.without_fixed(tuned).model_dump(mode="json"))
+    return record, cache.store_tuning(key, record.model_dump(mode="json"))
