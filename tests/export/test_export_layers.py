@@ -49,4 +49,4 @@ def test_only_the_command_imports_the_command_line_of_the_service() -> None:
         "rerank_service.models.tuning.background",
     )
     importers = {path.name for path in ROOT.rglob("*.py") if any(module.startswith(outer) for module in _imports(path))}
-    assert importers == {"command.py"}
+    assert importers == {"command.py", "command_options.py"}

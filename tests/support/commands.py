@@ -1,10 +1,10 @@
-"""Run the `rerank` command as a process."""
+"""Run the `rerank` command as a process. The settings of the user are removed by conftest.py."""
 
 import os
 import subprocess
 from pathlib import Path
 
-from support.process import command, environment
+from support.process import command
 
 
 def rerank(*argv: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -12,7 +12,7 @@ def rerank(*argv: str, cwd: Path, **variables: str) -> subprocess.CompletedProce
     return subprocess.run(
         command(*argv),
         cwd=cwd,
-        env=environment(**variables),
+        env=os.environ | variables,
         capture_output=True,
         text=True,
         timeout=100,
@@ -27,7 +27,7 @@ def rerank_without_reader(*argv: str, cwd: Path, **variables: str) -> subprocess
         return subprocess.run(
             command(*argv),
             cwd=cwd,
-            env=environment(**variables),
+            env=os.environ | variables,
             stdout=writer,
             stderr=subprocess.PIPE,
             text=True,
@@ -42,7 +42,7 @@ def start_rerank(*argv: str, cwd: Path, **variables: str) -> subprocess.Popen[st
     return subprocess.Popen(
         command(*argv),
         cwd=cwd,
-        env=environment(**variables),
+        env=os.environ | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
