@@ -1,5 +1,7 @@
 """Scores as an iterator. Private: import from rerank.client."""
 
+import asyncio
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import suppress
@@ -7,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from rerank._messages import merge_response
+from rerank.errors import Cancelled
 from rerank.v1 import rerank_pb2 as pb
 
 
@@ -17,6 +20,8 @@ class _Ranking:
         self._scores: deque[pb.PartialScore] = deque()
         self._ranking = pb.RerankResponse()
         self._complete = False
+        self._closed_by: object = None
+        """The task or the thread that closed the stream; None while it is open."""
 
     @property
     def ranking(self) -> pb.RerankResponse:
@@ -28,6 +33,18 @@ class _Ranking:
         if not self._complete:
             raise RuntimeError("the ranking has not arrived: read all scores first")
         return self._ranking
+
+    def _ended_by(self, reader: object) -> bool:
+        """Return True if the reader has closed the stream before its last score.
+
+        Raises:
+            Cancelled: somebody else has closed it. The reader would otherwise believe that it has read all scores.
+        """
+        if self._closed_by is None or self._complete:
+            return False
+        if self._closed_by != reader:
+            raise Cancelled("the scores are closed")
+        return True
 
     def _add(self, response: pb.RerankStreamResponse) -> None:
         merge_response(self._ranking, response, lambda partial: self._scores.extend(partial.scores))
@@ -58,13 +75,16 @@ class ScoreStream(_Ranking, Iterator[pb.PartialScore]):
         while True:
             with suppress(IndexError):  # there is none, or another thread has closed the stream
                 return self._scores.popleft()
+            if self._ended_by(threading.get_ident()):
+                raise StopIteration
             self._add(next(self._responses))
 
     def close(self) -> None:
         """Cancel the call, if it is not finished. Scores that were not read are lost.
 
-        Another thread may do so, too: the thread that waits for the next score gets a `Cancelled`.
+        Another thread may do so, too: the thread that reads the scores gets a `Cancelled`.
         """
+        self._closed_by = self._closed_by or threading.get_ident()
         self._scores.clear()
         self._cancel()
         with suppress(ValueError):  # another thread waits for the next score, and closes the generator by its error
@@ -96,14 +116,17 @@ class AsyncScoreStream(_Ranking, AsyncIterator[pb.PartialScore]):
             RerankError: the call failed.
         """
         while not self._scores:
+            if self._ended_by(asyncio.current_task()):
+                raise StopAsyncIteration
             self._add(await anext(self._responses))
         return self._scores.popleft()
 
     async def aclose(self) -> None:
         """Cancel the call, if it is not finished. Scores that were not read are lost.
 
-        Another task may do so, too: the task that waits for the next score gets a `Cancelled`.
+        Another task may do so, too: the task that reads the scores gets a `Cancelled`.
         """
+        self._closed_by = self._closed_by or asyncio.current_task()
         self._scores.clear()
         self._cancel()
         if not self._responses.ag_running:  # otherwise, the task that waits closes the generator by its error

@@ -65,4 +65,4 @@ def test_a_file_that_cannot_be_written_is_named_if_nobody_reads_the_output(tmp_p
     arguments = ("eval", "one.jsonl", "--json", "/dev/full", "--model", str(folder))
     done = rerank_without_reader(*arguments, cwd=tmp_path)
     assert done.returncode == 1
-    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1] == "rerank: /dev/full: No space left on device"

@@ -272,6 +272,31 @@ async def test_another_task_can_close_the_scores(edges: Served) -> None:
     await until_idle(edges.core)
 
 
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+async def test_a_reader_that_is_busy_learns_that_the_scores_were_closed(
+    edges: Served, blocking: RerankClient, kind: str
+) -> None:
+    """It would otherwise believe that it has read all scores. A reader that closes them itself comes to the end."""
+    documents = list(map(str, range(300)))
+    if kind == "asyncio":
+        scores = edges.client.scores("0", documents)
+        await anext(scores)
+        await asyncio.create_task(scores.aclose())
+        with pytest.raises(Cancelled, match="the scores are closed"):
+            await anext(scores)
+        own = edges.client.scores("0", documents)
+        await anext(own)
+        await own.aclose()
+        assert [score async for score in own] == []
+        return
+    first = blocking.scores("0", documents)
+    await asyncio.to_thread(next, first)
+    first.close()
+    with pytest.raises(Cancelled, match="the scores are closed"):
+        await asyncio.to_thread(next, first)
+    assert list(first) == []
+
+
 async def test_another_task_can_close_the_scores_between_two_attempts() -> None:
     """The pause before the next attempt ends at once."""
     busy = Reply(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=30.0)

@@ -16,6 +16,7 @@ def check_writable(*paths: Path | None, make_folders: bool = False) -> None:
     Raises:
         SettingsInvalid: a file cannot be written.
     """
+    _check_distinct([path for path in paths if path is not None])
     for path in filter(None, paths):
         try:
             if make_folders:
@@ -25,13 +26,37 @@ def check_writable(*paths: Path | None, make_folders: bool = False) -> None:
             raise SettingsInvalid(f"cannot write {path}: {error.strerror}") from error
 
 
+def _check_distinct(paths: list[Path]) -> None:
+    """Reject a file for two results: the second would replace the first. Pipes and devices are accepted."""
+    targets = [os.path.realpath(path) for path in paths if path.is_file() or not path.exists()]
+    for path in paths:
+        if targets.count(os.path.realpath(path)) > 1:
+            raise SettingsInvalid(f"{path} is given for several results: give each a file of its own")
+
+
 def _open(path: Path) -> None:
     """Open a file for writing, and leave everything as it was. A new, empty file would look like a result.
 
-    A symbolic link without a target stays, and its target is removed again.
+    A symbolic link without a target stays, and its target is removed again. A named pipe is not opened: its reader
+    would see the end of the file, and be gone when the content is written.
     """
+    if path.is_fifo():
+        return
     existed = path.exists()
     with path.open("a"):
         pass
     if not existed:
         Path(os.path.realpath(path)).unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8.
+
+    Raises:
+        OSError: the file cannot be written. It names the file; Python does so only if the file cannot be opened.
+    """
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        error.filename = str(path)
+        raise

@@ -160,7 +160,8 @@ class RestClient:
             message = f"{self._url}: no response after {duration(self._timeout or 0.0)}"
             return RestCallFailed(message, status=HTTPStatus.GATEWAY_TIMEOUT)
         step = ": check that the server runs, and that this is its REST address" if _is_connecting(error) else ""
-        return RestCallFailed(f"{self._url}: no connection: {str(error) or type(error).__name__}{step}")
+        reason = str(error).rstrip(".") or type(error).__name__
+        return RestCallFailed(f"{self._url}: no connection: {reason}{step}")
 
 
 def _is_connecting(error: httpx.HTTPError) -> bool:

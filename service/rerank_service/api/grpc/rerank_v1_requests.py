@@ -44,8 +44,8 @@ _CUT_SIDES = {
     pb.CUT_SIDE_LEFT: CutSide.LEFT,
 }
 _PARSED_DOCUMENTS = 4
-"""Maximum length of a JSON text that is parsed, as a multiple of the maximum length of a document: fields that are not
-ranked do not count for that."""
+"""Maximum length of a JSON text that is parsed if all its fields are ranked, as a multiple of the maximum length of a
+document: braces, white space and escapes do not count for that."""
 _FIELD_CHARS = 20
 """About the length of a field in a JSON text or a Struct."""
 _WINDOW_SCORES = {
@@ -110,12 +110,12 @@ class MessageReader(Reader):
     def _json_length(self, text: str) -> TextLength:
         """Return about the length of the ranked fields in a JSON text.
 
-        Parsing blocks the event loop, so a text is not parsed if all of it is ranked and within the limit, or if it is
-        so long that it is rejected.
+        Parsing blocks the event loop. A text whose fields are all ranked is not parsed if it is within the limit, or so
+        long that it is rejected.
         """
         length = json_length(text)
-        ranked = not self._rank_fields and length.chars <= self._max_chars
-        if ranked or length.chars > _PARSED_DOCUMENTS * self._max_chars:
+        is_clear = length.chars <= self._max_chars or length.chars > _PARSED_DOCUMENTS * self._max_chars
+        if is_clear and not self._rank_fields:
             return length
         try:
             return object_length(parse_object(text, field="json"), self._rank_fields)

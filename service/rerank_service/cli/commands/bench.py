@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command
-from rerank_service.cli.output_file import check_writable
+from rerank_service.cli.output_file import check_writable, write_text
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.cli.standard_output import write_then_print
 from rerank_service.errors import SettingsInvalid
@@ -86,7 +86,7 @@ def _write(arguments: argparse.Namespace, report: "LoadReport") -> None:
     from rerank_service.tools.loadtest.latency_plot import draw_load
 
     if arguments.json:
-        arguments.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_text(arguments.json, json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
     if arguments.png:
         draw_load(report, arguments.png)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command, positive
-from rerank_service.cli.output_file import check_writable
+from rerank_service.cli.output_file import check_writable, write_text
 from rerank_service.cli.standard_output import write_then_print
 from rerank_service.installation import command_name
 from rerank_service.quantities import rounded
@@ -101,7 +101,7 @@ def _write(arguments: argparse.Namespace, calibrated: "CalibrationResult", pictu
     from rerank_service.tools.calibration.reliability_plot import draw_reliability
 
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(calibration_report(calibrated), indent=2) + "\n", "utf-8")
+        write_text(arguments.json, json.dumps(calibration_report(calibrated), indent=2) + "\n")
     draw_reliability(calibrated, picture)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rerank_service.cli.commands import Command, positive
 from rerank_service.cli.model_arguments import add_model_arguments, given_model
 from rerank_service.cli.model_errors import named_model
-from rerank_service.cli.output_file import check_writable
+from rerank_service.cli.output_file import check_writable, write_text
 from rerank_service.cli.server_arguments import api_key, given_server
 from rerank_service.cli.standard_output import write_then_print
 from rerank_service.installation import command_name
@@ -135,9 +135,9 @@ def _write(
     from rerank_service.tools.evaluation.ndcg_plot import draw_ndcg
 
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(eval_report(scorer, measures, evaluated), indent=2) + "\n", "utf-8")
+        write_text(arguments.json, json.dumps(eval_report(scorer, measures, evaluated), indent=2) + "\n")
     if arguments.ranked is not None:
-        arguments.ranked.write_text("".join(f"{line}\n" for line in run_lines(evaluated[0])), "utf-8")
+        write_text(arguments.ranked, "".join(f"{line}\n" for line in run_lines(evaluated[0])))
     if arguments.png is not None:
         draw_ndcg(evaluated, f"{scorer.model} on {scorer.engine}", arguments.png)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.routing import Route
 
 from rerank_service import __main__ as entry
 from rerank_service.api.auth import Keys, KnownKey, digest
-from rerank_service.cli.output_file import check_writable
+from rerank_service.cli.output_file import check_writable, write_text
 from rerank_service.errors import SettingsInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
@@ -380,6 +381,25 @@ def test_pipes_are_output_files() -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_a_named_pipe_keeps_its_reader(tmp_path: Path) -> None:
+    """It would read the end of the file if the pipe were opened twice."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    check_writable(pipe)  # an open would wait for a reader
+    with ThreadPoolExecutor(1) as threads:
+        text = threads.submit(pipe.read_text)
+        write_text(pipe, "figures")
+        assert text.result() == "figures"
+
+
+def test_two_results_need_two_files(tmp_path: Path) -> None:
+    """The second would replace the first, also by another name of the file."""
+    (tmp_path / "link").symlink_to("figures")
+    with pytest.raises(SettingsInvalid, match="link is given for several results: give each a file of its own"):
+        check_writable(tmp_path / "link", None, tmp_path / "figures")
+    check_writable(Path(os.devnull), Path(os.devnull))
 
 
 def test_failed_command_leaves_links_of_the_user(
