@@ -1,7 +1,10 @@
 """The parity set: built-in or the user's own, and its encoding for a model."""
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,18 @@ def _write(folder: Path, *lines: object) -> Path:
     path = folder / "own.jsonl"
     path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines))
     return path
+
+
+def test_own_set_may_be_a_pipe(tmp_path: Path) -> None:
+    """It is read once, so the digest is that of its lines."""
+    line = json.dumps({"query": "a", "documents": ["x", "y"]}).encode() + b"\n"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as threads:
+        written = threads.submit(pipe.write_bytes, line)
+        found = read_parity_set(pipe, None)
+        written.result()
+    assert found.digest == hashlib.sha256(line).hexdigest()
 
 
 def test_own_set_has_one_query_per_line(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The parity set: the queries, each with its candidates, that graphs are compared on."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rerank_export.errors import ExportFailed
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.errors import FileInvalid, InvalidRequest
-from rerank_service.models.bundle import file_digest
 from rerank_service.models.tuning import parity_set
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import EncodedPair
+from rerank_service.tools.digested_file import DigestedFile
 from rerank_service.tools.input_files import read_objects
 
 BUILT_IN = "built-in"
@@ -69,7 +70,7 @@ def read_parity_set(file: Path | None, most: int | None) -> ParitySet:
         queries, name, digest = _built_in(), BUILT_IN, parity_set.digest()
     else:
         try:
-            queries, name, digest = _read(file), file.name, file_digest(file)
+            (queries, digest), name = _read(file), file.name
         except FileInvalid as error:
             raise ExportFailed(str(error)) from error
         except OSError as error:
@@ -81,11 +82,14 @@ def _built_in() -> tuple[Query, ...]:
     return tuple(Query(query.text, query.documents) for query in parity_set.queries())
 
 
-def _read(file: Path) -> tuple[Query, ...]:
-    queries = tuple(Query(line.query, _distinct(line.documents, place)) for place, line in read_objects(file, _Line))
+def _read(file: Path) -> tuple[tuple[Query, ...], str]:
+    """Return the queries of a file, and its sha256. The file is read once: it may be a pipe."""
+    opened = DigestedFile(file)
+    lines = read_objects(file, _Line, io.BufferedReader(opened))
+    queries = tuple(Query(line.query, _distinct(line.documents, place)) for place, line in lines)
     if not queries:
         raise FileInvalid(f"{file}: the file has no query")
-    return queries
+    return queries, opened.digest
 
 
 def _distinct(documents: Sequence[str], place: str) -> tuple[str, ...]:
