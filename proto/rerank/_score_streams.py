@@ -38,7 +38,8 @@ class _Ranking:
         """Return True if the reader has closed the stream before its last score.
 
         Raises:
-            Cancelled: somebody else has closed it. The reader would otherwise believe that it has read all scores.
+            Cancelled: another thread or task has closed it. Otherwise, the reader would believe that it has read all
+                scores.
         """
         if self._closed_by is None or self._complete:
             return False

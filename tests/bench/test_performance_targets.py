@@ -122,7 +122,7 @@ def test_refused_calls_leave_no_ratio_beside_bulk_clients(refused: str) -> None:
     ],
 )
 def test_failed_calls_beside_an_overloaded_model_are_a_miss(p99: float, errors: dict[str, int], problem: str) -> None:
-    """Of make bench-models. In any round."""
+    """In any round of make bench-models."""
     idle = LoadLevel(0.1, 0.1, 10.0, {})
     found = problem_of([(idle, LoadLevel(0.1, p99, 10.0, errors)), (idle, idle)])
     assert found.startswith(problem)

@@ -60,7 +60,7 @@ def read_objects(path: Path, row: type[Row], opened: BinaryIO | None = None) -> 
 
 
 def _problem(row: type[BaseModel], error: ValidationError) -> str:
-    """Return what is wrong with a line. If the line has another form, name the fields of a valid one."""
+    """Return the fault of a line. If the line has another form, name the fields of a valid one."""
     first = error.errors(include_url=False, include_context=False)[0]
     field = ".".join(map(str, first["loc"]))
     needed = ", ".join(name for name, known in row.model_fields.items() if known.is_required())

@@ -25,7 +25,7 @@ class NothingScored(OperatorError):
 
 
 async def served_model(client: Client, server: ServerAddress, name: str, *, patient: bool = False) -> pb.Model:
-    """Return the model that requests with a name get, with its engine, if the server tells it.
+    """Return the model that requests with a name get. It has its engine, if the server shows that.
 
     A model that is not loaded has no engine yet, and the server accepts names that it does not list, such as `default`.
     In both cases, a pair is scored first, which loads the model and returns its name. `patient`: repeat the list of
@@ -41,7 +41,7 @@ async def served_model(client: Client, server: ServerAddress, name: str, *, pati
     if info is not None and info.provider:
         return info
     try:
-        own_name = await score_pair(client, name)
+        own_name = await _score_pair(client, name)
     except (NotFound, RestCallFailed) as error:
         if not _is_unknown(error):
             raise
@@ -53,7 +53,7 @@ async def served_model(client: Client, server: ServerAddress, name: str, *, pati
     return info
 
 
-async def score_pair(client: Client, name: str) -> str:
+async def _score_pair(client: Client, name: str) -> str:
     """Score a short pair, as soon as the server is not busy. Return the name of the model."""
     response = await repeated(lambda: client.rerank(_TEXT, [_TEXT], model=name), after_timeouts=True)
     return response.model
@@ -83,7 +83,7 @@ async def scored_in_time(client: Client, name: str, call: Callable[[], Awaitable
 
 async def _check_that_it_scores(client: Client, name: str) -> None:
     try:
-        await score_pair(client, name)
+        await _score_pair(client, name)
     except CALL_ERRORS as error:
         raise NothingScored(
             f"the server does not score a pair of two letters either: {failure_message(error)}"

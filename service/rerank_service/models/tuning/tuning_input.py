@@ -1,4 +1,4 @@
-"""What a full tuning measures with: a model, its defaults, and the pairs of the parity set."""
+"""The input of a full tuning: a model, its defaults, and the pairs of the parity set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rerank_service.error_text import excerpt
 
+WAYS_ON = "continue with what the job was started with, give another OUT, or --restart to score all rows again"
+"""The choices after a change of the identity, for the end of a message."""
 _ABSENT = "not set"
 _DIGEST = re.compile("[0-9a-f]{64}")
 

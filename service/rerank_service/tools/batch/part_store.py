@@ -22,7 +22,7 @@ import orjson
 
 from rerank_service.errors import OutputNotWritten, SettingsInvalid
 from rerank_service.tools.batch.formats.file_format import FileFormat
-from rerank_service.tools.batch.job_identity import changes
+from rerank_service.tools.batch.job_identity import WAYS_ON, changes
 
 _JOB = "job.json"
 _LOCK = "lock"
@@ -93,10 +93,7 @@ class PartStore:
             _write(job, orjson.dumps(dict(identity), option=orjson.OPT_INDENT_2))
             _synchronize(self._folder)
         elif changed:
-            raise SettingsInvalid(
-                f"{self._folder} has the parts of another job: {'; '.join(changed)}. Continue with what the job was "
-                "started with, give another OUT, or --restart to score all rows again"
-            )
+            raise SettingsInvalid(f"{self._folder} has the parts of another job: {'; '.join(changed)}: {WAYS_ON}")
         self.finished = {int(path.stem): Counts(**orjson.loads(path.read_bytes())) for path in self._done()}
 
     def _done(self) -> list[Path]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from rerank_service.errors import OperatorError
 from rerank_service.tools.batch.job import Job, score_parts
-from rerank_service.tools.batch.job_identity import changes
+from rerank_service.tools.batch.job_identity import WAYS_ON, changes
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.part_store import Counts
 from rerank_service.tools.batch.parts import Part
@@ -26,7 +26,6 @@ def score_remotely(
     for part, scores in score_parts(scorer, job, finished):
         if changed := changes(identity, scorer.identity(patient=True)):
             raise OperatorError(
-                f"the server has changed since the job began: {'; '.join(changed)}. Finished parts are kept: continue "
-                "with what the job was started with, give another OUT, or --restart to score all rows again"
+                f"the server has changed since the job began: {'; '.join(changed)}. Finished parts are kept: {WAYS_ON}"
             )
         yield part, scores

@@ -65,7 +65,9 @@ class RemoteScorer:
         self._loop.close()
 
     def identity(self, *, patient: bool = False) -> dict[str, str]:
-        """Return what the scores of the server depend on. `patient`: wait for a server that is busy or restarts.
+        """Return the model and the engine of the server, on which its scores depend.
+
+        `patient`: wait for a server that is busy or restarts.
 
         Raises:
             RerankError, RestCallFailed: the server does not respond.
