@@ -1,5 +1,6 @@
 """docs/operations.md and deploy/README.md: their variables, commands and paths exist."""
 
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 import rerank_service
 from rerank_service.__main__ import commands
+from rerank_service.scheduling import admission
 from rerank_service.settings import Settings
 from support.manifests import DEPLOY, read_manifest, settings_of
 
@@ -78,6 +80,26 @@ def test_seconds_are_those_of_the_manifests() -> None:
         f"The {deployment['minReadySeconds']} s are `minReadySeconds`",
     ):
         assert row in OPERATIONS
+
+
+def test_alerts_name_the_reason_that_the_message_of_an_error_gives() -> None:
+    """What helps depends on it: a request that is late alone gets no faster by more replicas."""
+    overloaded, unavailable = (_section(f"### {alert}") for alert in ("RerankOverloaded", "RerankUnavailable"))
+    messages = inspect.getsource(admission)
+    for section, quoted in ((overloaded, "would miss its deadline by"), (unavailable, "even on its own")):
+        assert f"`{quoted}`" in section
+        assert quoted in messages
+
+
+def _section(heading: str) -> str:
+    return OPERATIONS.partition(f"{heading}\n")[2].partition("\n### ")[0]
+
+
+def test_a_forwarded_port_is_waited_for() -> None:
+    """`kubectl port-forward … &` returns before the port is open."""
+    forwards = re.findall(r"^kubectl port-forward .*&\n(.*)$", OPERATIONS, re.MULTILINE)
+    assert forwards
+    assert {line.split()[0] for line in forwards} == {"sleep"}
 
 
 def test_manifests_on_the_page_are_yaml() -> None:

@@ -1,5 +1,6 @@
 """Three replicas behind HAProxy and nginx, with the files of deploy/proxies: a rolling restart and a killed replica."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from support.replica_load import load
 from support.replicas import FILES, REPLICAS, Cluster, cluster, program
 from support.tls import write_pems
 
+_PAGE = (Path(__file__).parents[2] / "docs" / "replicas.md").read_text()
 _WORKERS = 2
 _PAUSE = 0.02
 """Seconds between two calls of a worker, so that the processor can start a replica."""
@@ -51,14 +53,14 @@ def test_killed_replica_loses_only_calls_in_flight(replicas: Cluster) -> None:
 
 @pytest.mark.parametrize(("name", "file"), [("haproxy", "haproxy.cfg"), ("nginx", "nginx.conf")])
 def test_commented_lines_of_tls_are_valid(tmp_path: Path, name: str, file: str) -> None:
-    """The proxy accepts its file with these lines."""
+    """The proxy accepts its file with these lines, changed as docs/replicas.md says."""
     pems = write_pems(tmp_path / "tls", trustme.CA())
     (tmp_path / "tls" / "both.pem").write_bytes(pems.cert.read_bytes() + pems.key.read_bytes())
+    removed = re.search(r"\*\*TLS\*\* between clients and proxy: remove `([^`]+)`", _PAGE)
+    assert removed is not None
     text = (FILES / file).read_text()
-    assert text.count("# with TLS: ") == 2
-    text = (
-        text.replace("# with TLS: ", "").replace("/etc/tls/", f"{tmp_path}/tls/").replace("/tmp/nginx", f"{tmp_path}/x")
-    )
+    assert text.count(removed[1]) == 2
+    text = text.replace(removed[1], "").replace("/etc/tls/", f"{tmp_path}/tls/").replace("/tmp/nginx", f"{tmp_path}/x")
     (tmp_path / file).write_text(text)
     check = {"haproxy": ["-c", "-f"], "nginx": ["-e", "stderr", "-t", "-c"]}[name]
     done = subprocess.run([program(name), *check, tmp_path / file], capture_output=True, text=True)

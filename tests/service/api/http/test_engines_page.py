@@ -140,6 +140,19 @@ def test_opensearch_trusts_the_url() -> None:
     assert re.fullmatch(pattern, action["url"])
 
 
+def test_opensearch_search_uses_pipeline_and_connector() -> None:
+    """The rerank processor requires the text of the query in each search."""
+    requests = _requests("OpenSearch")
+    connector = requests["POST /_plugins/_ml/connectors/_create"]
+    model = requests["POST /_plugins/_ml/models/_register?deploy=true"]
+    assert (model["name"], model["function_name"]) == (connector["name"], "remote")
+    (processor,) = requests["PUT /_search/pipeline/rerank"]["response_processors"]
+    search = requests["POST /my-index/_search?search_pipeline=rerank"]
+    assert list(search["query"]["match"]) == processor["rerank"]["context"]["document_fields"]
+    (text,) = search["query"]["match"].values()
+    assert search["ext"]["rerank"]["query_context"]["query_text"] == text
+
+
 async def test_extreme_scores_stay_doubles(edges: Served) -> None:
     """0 and 1 are written as 0.0 and 1.0: Java's cast of an Integer to Double fails."""
     response = await edges.http.post("/v2/rerank", json={"query": "0", "documents": ["99 99 99", "0"]})
