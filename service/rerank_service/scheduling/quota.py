@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rerank_service.errors import RateLimited, TooLarge
@@ -26,12 +26,27 @@ class KeyLimits:
     """Maximum number of requests at the same time."""
 
 
+class _TokenLimit:
+    """The bucket of a key's tokens, which may change while requests wait."""
+
+    def __init__(self) -> None:
+        self.bucket: TokenBucket | None = None
+        """None: the key has no limit of tokens."""
+        self.changed = asyncio.Event()
+        """Set when this bucket has another rate or capacity, or there is another one."""
+
+    def change(self, bucket: TokenBucket | None) -> None:
+        """Use a bucket, and let requests that wait look at it."""
+        self.bucket = bucket
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
 class Charge:
     """The tokens that one request takes from the bucket of its key. Used on the event loop only."""
 
-    def __init__(self, bucket: TokenBucket | None, clock: Callable[[], float]) -> None:
-        """None: the key has no limit of tokens."""
-        self._bucket = bucket
+    def __init__(self, limit: _TokenLimit, clock: Callable[[], float]) -> None:
+        self._limit = limit
         self._clock = clock
         self._taken = 0.0
         self.used = 0.0
@@ -39,19 +54,21 @@ class Charge:
 
     def take(self, tokens: float) -> None:
         """Take tokens from the bucket, also if it has too few."""
-        if self._bucket is not None:
-            self._bucket.take(tokens, self._clock())
+        if self._limit.bucket is not None:
+            self._limit.bucket.take(tokens, self._clock())
             self._taken += tokens
 
     async def paid(self) -> None:
-        """Wait until the bucket has no debt."""
-        while self._bucket is not None and (seconds := self._bucket.wait(0.0, self._clock())):  # noqa: ASYNC110 - a bucket fills with time
-            await asyncio.sleep(seconds)
+        """Wait until the bucket has no debt, or the key has no limit of tokens any more."""
+        while (bucket := self._limit.bucket) is not None and (seconds := bucket.wait(0.0, self._clock())):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._limit.changed.wait()
 
     def settle(self) -> None:
         """Put back the tokens that the request did not use, or take those that it used in excess."""
-        if self._bucket is not None:
-            self._bucket.put_back(self._taken - self.used, self._clock())
+        if self._limit.bucket is not None:
+            self._limit.bucket.put_back(self._taken - self.used, self._clock())
 
 
 class Quota:
@@ -62,7 +79,7 @@ class Quota:
         self._clock = clock
         self._limits = KeyLimits()
         self._requests: TokenBucket | None = None
-        self._tokens: TokenBucket | None = None
+        self._tokens = _TokenLimit()
         self._running = 0
         self.change(limits or KeyLimits())
 
@@ -70,7 +87,7 @@ class Quota:
         """Change the limits. The counters stay."""
         now, rate, tokens = self._clock(), limits.requests_per_second, limits.tokens_per_minute
         self._requests = _bucket(self._requests, rate, max(1.0, rate or 0.0), now)
-        self._tokens = _bucket(self._tokens, tokens and tokens / 60, float(tokens or 0), now)
+        self._tokens.change(_bucket(self._tokens.bucket, tokens and tokens / 60, float(tokens or 0), now))
         self._limits = limits
 
     @contextmanager
@@ -87,8 +104,8 @@ class Quota:
                 "one has finished",
                 retry_after=_CONCURRENT_RETRY,
             )
-        if self._tokens is not None:
-            self._check_tokens(self._tokens, 1.0)
+        if self._tokens.bucket is not None:
+            self._check_tokens(self._tokens.bucket, 1.0)
         if self._requests is not None:
             if wait := self._requests.wait(1.0, now):
                 raise RateLimited(
@@ -111,15 +128,15 @@ class Quota:
             RateLimited: the key has used up its tokens.
             TooLarge: the request has more tokens than the key may use in a minute, so a retry does not help.
         """
-        if self._tokens is not None:
-            if tokens > self._tokens.capacity:
+        if (bucket := self._tokens.bucket) is not None:
+            if tokens > bucket.capacity:
                 raise TooLarge(
                     f"the request has about {counted(tokens, 'token')}, and the API key may use "
-                    f"{self._tokens.capacity:,.0f} per minute: send fewer or shorter documents, or a stream",
+                    f"{bucket.capacity:,.0f} per minute: send fewer or shorter documents, or a stream",
                     field="documents",
                     reason="too_many_tokens",
                 )
-            self._check_tokens(self._tokens, tokens)
+            self._check_tokens(bucket, tokens)
         with self.charge_stream() as charge:
             charge.take(tokens)
             yield charge

@@ -133,6 +133,19 @@ async def test_stream_waits_until_its_debt_is_paid(clock: Clock) -> None:
         charge.used = 600_100
 
 
+@pytest.mark.parametrize("limits", [KeyLimits(), KeyLimits(tokens_per_minute=10**12)], ids=["none", "higher"])
+async def test_waiting_stream_notices_new_limits(clock: Clock, limits: KeyLimits) -> None:
+    """Otherwise it waits until a debt is paid that no longer counts: here, 77 minutes."""
+    quota = Quota(KeyLimits(tokens_per_minute=1_000), clock)
+    with quota.charge_stream() as charge:
+        charge.take(78_000)
+        paying = asyncio.create_task(charge.paid())
+        await asyncio.sleep(0)
+        quota.change(limits)
+        clock.now += 0.001
+        await paying
+
+
 def test_changed_limits_keep_the_counters(clock: Clock) -> None:
     """A reload of the file gives no new burst, and does not forget running requests."""
     quota = Quota(KeyLimits(requests_per_second=2, tokens_per_minute=60, concurrent_requests=2), clock)
