@@ -116,6 +116,10 @@ class RerankRoutes:
             return response
         except ClientDisconnect:
             return Response(status_code=_CLIENT_DISCONNECTED)
+        except asyncio.CancelledError:  # only the end of the grace period cancels a request
+            stopping = NotReady("the server is stopping: send the request to another replica")
+            observation.fail(stopping)
+            return _failure(stopping, dialect, exchange)
         except Exception as error:  # noqa: BLE001 - every request gets a response
             observation.fail(error)
             return _failure(error, dialect, exchange)

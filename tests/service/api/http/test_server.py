@@ -13,9 +13,11 @@ import trustme
 from rerank_service.api.http import limited_server, silent_clients
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.server import listening
+from rerank_service.api.request_observation import Observing
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.settings import Settings
 from support.limits import rest_options
+from support.observed import Recorder
 from support.running import Served
 from support.tls import write_pems
 
@@ -149,6 +151,26 @@ async def test_second_stop_waits_for_no_client(edges: Served, monkeypatch: pytes
             await edge.stop(0.0)
             await first
         writer.close()
+
+
+async def test_request_at_the_end_of_the_grace_period_gets_503(edges: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """In the form of its dialect, so that its client sends it to another replica."""
+    recorder = Recorder()
+    async with listening(build_app(edges.routes), rest_options(), Observing(observer=recorder)) as edge:
+        edges.core.score.hold()
+        async with httpx.AsyncClient(base_url=edge.urls[0]) as http:
+            request = asyncio.create_task(http.post("/v2/rerank", json={"query": "0", "documents": ["1"]}))
+            await edges.core.score.started()
+            await edge.stop(0.0)
+            response = await request
+        edges.core.score.release()
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json()["error"]["code"] == "not_ready"
+    record = await recorder.next()
+    assert record.status == 503
+    assert record.failure is not None
+    assert record.failure.kind == "not_ready"
+    assert "Traceback" not in caplog.text
 
 
 async def test_the_header_date_is_renewed(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
