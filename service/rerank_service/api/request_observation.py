@@ -79,8 +79,15 @@ class RequestObservation:
             self.fail(DeadlinePassed("the deadline passed before the request was finished"))
 
     def finish(self) -> None:
-        """Build the record, and pass it to the observer."""
-        ended = asyncio.get_running_loop().time()
+        """End the request now: build its record, and pass it to the observer."""
+        self._report(asyncio.get_running_loop().time())
+
+    def finish_soon(self) -> None:
+        """End the request now, and report it in the next turn of the event loop: the response is sent first."""
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._report, loop.time())
+
+    def _report(self, ended: float) -> None:
         self.observer.request_finished(
             RequestRecord(
                 id=self.id,

@@ -20,6 +20,7 @@ from rerank_service.api.http.dialects import all_dialects, all_look_ups
 from rerank_service.api.http.observed_app import UNOBSERVED
 from rerank_service.api.http.playground.routes import FILES
 from rerank_service.api.ranking_observation import MAX_TEXT_CHARS, MAX_TEXTS
+from rerank_service.api.request_observation import RequestObservation
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
 from support.canaries import NAMES, canaries
@@ -276,6 +277,46 @@ async def test_cancelled_requests_have_a_record(parts: tuple[Served, Recorder]) 
     writer.close()
     record = await recorder.next()
     assert (record.status, record.failure, record.is_error) == (499, None, True)
+
+
+async def test_record_of_a_grpc_call_is_there_with_its_response(parts: tuple[Served, Recorder]) -> None:
+    """It is made after the response, in the next turn of the event loop. The client's next call comes later than that:
+    metrics that it reads have the call."""
+    edges, recorder = parts
+    for call in (edges.client.rerank, edges.client.rerank_stream):
+        await call("0", ["1"])
+        assert not recorder.empty
+        assert (await recorder.next()).status == "OK"
+
+
+async def test_record_is_made_after_the_turn_in_which_the_call_ends() -> None:
+    """With the time of the end. gRPC sends the response in that turn."""
+    recorder, loop = Recorder(), asyncio.get_running_loop()
+    observation = RequestObservation(observer=recorder, id="1", protocol="grpc", method="POST", call="", client="")
+    began = loop.time()
+    observation.finish_soon()
+    assert recorder.empty
+    ended = loop.time()
+    await asyncio.sleep(0)
+    record = await recorder.next()
+    assert began <= record.ended <= ended
+
+
+@pytest.mark.parametrize("grace", [60.0, 0.0])
+async def test_last_grpc_call_has_a_record_when_the_server_has_stopped(core: Running, grace: float) -> None:
+    """Whether it ends within the grace period, or is cancelled at its end."""
+    async with observed(core) as (edges, recorder):
+        core.score.hold()
+        call = asyncio.create_task(edges.client.rerank("0", ["1"]))
+        await core.score.started()
+        stopped = asyncio.create_task(edges.grpc.stop(grace))
+        if grace:
+            core.score.release()
+        await stopped
+        assert not recorder.empty
+        core.score.release()
+        await asyncio.wait([call])
+    assert (await recorder.next()).status == ("OK" if grace else "CANCELLED")
 
 
 async def test_unexpected_errors_are_logged_with_a_traceback(

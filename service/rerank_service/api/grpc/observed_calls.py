@@ -61,13 +61,15 @@ async def observed_call(
         dialect=call.rpartition(".")[0] if route is None else "",
     )
     observer.call_started(observation.route)
+    finish = observation.finish
     try:
         yield observation
+        finish = observation.finish_soon  # gRPC sends the response in this turn, when the handler has returned
     except asyncio.CancelledError:
         observation.cancel(deadline_passed=_ends_now(context))
         raise
     finally:
-        observation.finish()
+        finish()
 
 
 class _UnknownMethod(InvalidRequest):
