@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from rerank_service.errors import Unauthenticated
+from rerank_service.reranker import ANYBODY
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.quota import KeyLimits, Quota
 
@@ -89,7 +90,7 @@ class Keys:
         """
         self.reload()
         if not self.required:
-            return Caller()
+            return ANYBODY
         authorization = headers.get("authorization", "").strip()
         sent = [_authorization_key(authorization), *(headers.get(name, "").strip() for name in _KEY_HEADERS)]
         found = [holders[0] for key in filter(None, sent) if (holders := self._holders(key))]

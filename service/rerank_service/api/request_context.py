@@ -1,7 +1,8 @@
 """Context of one request, the same for gRPC and REST: id, call, caller and deadline."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from rerank_service.reranker import ANYBODY
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 
@@ -15,7 +16,7 @@ class RequestContext:
     call: str
     """Full name of the gRPC method, or HTTP path."""
     deadline: Deadline
-    caller: Caller = field(default_factory=Caller)
+    caller: Caller = ANYBODY
     """Holder of the API key. Anonymous until the key is checked."""
 
 

@@ -7,7 +7,7 @@ grpc.aio would respond with UNKNOWN.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -29,6 +29,7 @@ from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.long_work import in_steps
+from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 
 _MESSAGE_CHARS = 500
@@ -164,12 +165,15 @@ class _Sender:
         await self.context.abort(code, message, (packed, (REQUEST_ID, self.observation.id)))
 
 
-def _request_context(context: Context, observation: RequestObservation, default_timeout: float) -> RequestContext:
+def _request_context(
+    context: Context, caller: Caller, observation: RequestObservation, default_timeout: float
+) -> RequestContext:
     remaining = context.time_remaining()
     return RequestContext(
         id=observation.id,
         call=observation.call,
         deadline=Deadline.after(default_timeout if remaining is None else remaining),
+        caller=caller,
     )
 
 
@@ -232,9 +236,9 @@ async def _guarded(
     async with observed_call(context, metadata, grpc_name(method), edge.observing) as observation:
         sender = _Sender(context, metadata, observation)
         try:
-            request = _request_context(context, observation, edge.default_timeout)
-            request = replace(request, caller=edge.keys.check(metadata))
-            observation.key = request.caller.name
+            caller = edge.keys.check(metadata)
+            observation.key = caller.name
+            request = _request_context(context, caller, observation, edge.default_timeout)
             if method.client_streaming:
                 sender.received = ClientMessages(messages, context, metadata)
             yield request, sender
