@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, codings_of
 from rerank_service.api.http.json_parts import is_large, parse_in_parts
@@ -58,7 +58,7 @@ async def read_body(request: Request, limits: BodyLimits) -> bytearray:
         UnsupportedCoding: the server does not support a coding.
         InvalidRequest: the body is not data of its coding.
     """
-    parts: AsyncIterator[bytes] = _timely(request.stream(), limits.progress_timeout)
+    parts = _timely(request, limits.progress_timeout)
     for coding in reversed(codings_of(request.headers.getlist(CONTENT_ENCODING))):
         parts = _decompressed(parts, CodedBody(coding), limits)
     body = bytearray()
@@ -68,20 +68,22 @@ async def read_body(request: Request, limits: BodyLimits) -> bytearray:
     return body
 
 
-async def _timely(parts: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+async def _timely(request: Request, seconds: float) -> AsyncIterator[bytes]:
+    """Yield the parts of the body. Unlike `Request.stream`, this knows which one is the last."""
     clock = asyncio.get_running_loop().time
-    received, end = 0, clock() + seconds
-    while True:
+    received, end, more = 0, clock() + seconds, True
+    while more:
         try:
             async with asyncio.timeout_at(end):
-                part = await anext(parts, None)
+                message = await request.receive()
         except TimeoutError as error:
             raise BodyTooSlow(
                 f"Less than {MIN_PROGRESS_BYTES} bytes of the body arrived in {seconds:g} s: send it faster.",
                 reason="body_too_slow",
             ) from error
-        if part is None:
-            return
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part, more = message.get("body", b""), message.get("more_body", False)
         received += len(part)
         if received >= MIN_PROGRESS_BYTES:
             received, end = 0, clock() + seconds

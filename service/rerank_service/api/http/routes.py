@@ -1,9 +1,8 @@
 """Routes of the REST server: rank, look up, health. api/http/app.py puts them on paths, api/http/server.py listens."""
 
-import asyncio
 import math
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -19,6 +18,7 @@ from rerank_service.api.http.compression import CompressibleJson
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Dialect, Exchange, JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.disconnects import until_disconnect
 from rerank_service.api.http.json_parts import dump_json, is_large
 from rerank_service.api.http.large_values import LargeBodies
 from rerank_service.api.http.misspelled_fields import misspelled_fields, warnings_header
@@ -109,7 +109,7 @@ class RerankRoutes:
             decoded = await in_thread(partial(dialect.decode, exchange.body), _items(exchange.body))
             observation.documents = len(decoded.documents)
             with context.caller.quota.request():
-                ranking = await _until_disconnect(request, self._rank(decoded, context, observation))
+                ranking = await until_disconnect(request.receive, self._rank(decoded, context, observation))
             response = await in_thread(partial(_encoded, dialect, ranking, exchange), len(ranking))
             headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
             response.headers.update(headers | server_timing(ranking.timing))
@@ -254,31 +254,6 @@ def _check_timeout(request: Request) -> None:
             field=_TIMEOUT,
             reason="out_of_range",
         )
-
-
-async def _until_disconnect(request: Request, work: Coroutine[Any, Any, Ranking]) -> Ranking:
-    """Return the result of the work, or cancel it if the client closes the connection: HTTP has no other cancellation.
-
-    Raises:
-        ClientDisconnect: the client closed the connection.
-    """
-    task = asyncio.create_task(work)
-    disconnect = asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        disconnect.cancel()
-        task.cancel()
-        await asyncio.gather(task, disconnect, return_exceptions=True)
-        del task  # its error leads to this frame: with the task in it, only the garbage collector would free both
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _response(response: JsonResponse, exchange: Exchange) -> Response:

@@ -11,7 +11,7 @@ from typing import Any
 import brotli
 import orjson
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.request_body import BodyLimits, read_body
@@ -147,6 +147,22 @@ async def test_empty_frames_leave_turns_to_other_requests() -> None:
     assert await read_body(request, BodyLimits(MAX_MESSAGE_BYTES, 30.0, lambda: None)) == b"{}"
     other.cancel()
     assert turns >= 100
+
+
+async def test_body_of_a_client_that_is_gone() -> None:
+    """Its parts are read until then."""
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.request", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    with pytest.raises(ClientDisconnect):
+        await read_body(Request({"type": "http", "headers": []}, receive), BodyLimits(100, 30.0, lambda: None))
+    assert not messages
 
 
 @pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
