@@ -5,13 +5,13 @@ served name, `key` the name in the file of keys, and `reason` is the kind of an 
 """
 
 from collections.abc import Container
-from contextlib import suppress
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.metrics import MetricWrapperBase
 
 from rerank_service.errors import DeadlinePassed
 from rerank_service.metrics.buckets import GRPC_BYTES, GRPC_SECONDS, HTTP_SECONDS, PART_SECONDS
+from rerank_service.metrics.series import Series
 from rerank_service.observability.request_record import RequestRecord
 
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
@@ -27,7 +27,8 @@ class RequestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._grpc = _GrpcMetrics(registry)
         self._ranking = _RankingMetrics(registry)
-        self._http_seconds = Histogram(
+        self._http_seconds = Series(
+            Histogram,
             "http_server_request_duration_seconds",
             "Time from the arrival of an HTTP request to the end of its response. Health checks and /metrics are left "
             "out.",
@@ -38,7 +39,7 @@ class RequestMetrics:
 
     def call_started(self, method: str) -> None:
         """Count a gRPC call that begins."""
-        self._grpc.started.labels(method).inc()
+        self._grpc.started.of(method).inc()
 
     def keep_models(self, names: Container[str]) -> None:
         """Remove the series of all other models: the server does not have them any more."""
@@ -50,7 +51,7 @@ class RequestMetrics:
             self._grpc.count(record)
         else:
             method = record.method if record.method in _METHODS else _OTHER_METHOD
-            self._http_seconds.labels(method, record.route, record.status).observe(record.seconds)
+            self._http_seconds.of(method, record.route, record.status).observe(record.seconds)
         self._ranking.count(record)
 
 
@@ -58,27 +59,31 @@ class _GrpcMetrics:
     """The metrics of gRFC A66 for servers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.started = Counter(
+        self.started = Series(
+            Counter,
             "grpc_server_call_started",
             "Number of gRPC calls that began. Health checks and reflection are left out. An unknown method is `other`.",
             ["grpc_method"],
             registry=registry,
         )
-        self._seconds = Histogram(
+        self._seconds = Series(
+            Histogram,
             "grpc_server_call_duration_seconds",
             "Time from the arrival of a gRPC call to its end.",
             _GRPC,
             buckets=GRPC_SECONDS,
             registry=registry,
         )
-        self._sent = Histogram(
+        self._sent = Series(
+            Histogram,
             "grpc_server_call_sent_total_compressed_message_size_bytes",
             "Size of all messages that a call sent. gRPC for Python shows the size before compression only.",
             _GRPC,
             buckets=GRPC_BYTES,
             registry=registry,
         )
-        self._received = Histogram(
+        self._received = Series(
+            Histogram,
             "grpc_server_call_rcvd_total_compressed_message_size_bytes",
             "Size of all messages that a call received. gRPC for Python shows the decompressed size only.",
             _GRPC,
@@ -88,17 +93,17 @@ class _GrpcMetrics:
 
     def count(self, record: RequestRecord) -> None:
         labels = (record.route, record.status)
-        self._seconds.labels(*labels).observe(record.seconds)
-        self._sent.labels(*labels).observe(record.sent_bytes)
-        self._received.labels(*labels).observe(record.received_bytes)
+        self._seconds.of(*labels).observe(record.seconds)
+        self._sent.of(*labels).observe(record.sent_bytes)
+        self._received.of(*labels).observe(record.received_bytes)
 
 
 class _RankingMetrics:
     """The metrics of rankings, over gRPC and REST."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def seconds(name: str, documentation: str) -> Histogram:
-            return Histogram(name, documentation, ["model"], buckets=PART_SECONDS, registry=registry)
+        def seconds(name: str, documentation: str) -> Series[Histogram]:
+            return Series(Histogram, name, documentation, ["model"], buckets=PART_SECONDS, registry=registry)
 
         self._keys: dict[str, set[str]] = {}
         """Names of keys in the series of each model."""
@@ -113,7 +118,8 @@ class _RankingMetrics:
             "rerank_inference_duration_seconds",
             "Time of a request from the start of its first batch to the end of its last one.",
         )
-        self._forecast_error = Histogram(
+        self._forecast_error = Series(
+            Histogram,
             "rerank_forecast_error_seconds",
             "Difference between the time of a unary request and the forecast by which admission accepted it: `late` "
             "requests took longer, `early` ones less.",
@@ -121,20 +127,23 @@ class _RankingMetrics:
             buckets=PART_SECONDS,
             registry=registry,
         )
-        self._documents = Counter(
+        self._documents = Series(
+            Counter,
             "rerank_documents",
             "Number of documents of accepted requests, by the name of the API key.",
             ["model", "key"],
             registry=registry,
         )
-        self._refused = Counter(
+        self._refused = Series(
+            Counter,
             "rerank_refused",
             "Number of requests that ended with an error, by the kind of the error. Requests whose deadline passed are "
             "in rerank_expired_total.",
             ["reason", "key"],
             registry=registry,
         )
-        self._expired = Counter(
+        self._expired = Series(
+            Counter,
             "rerank_expired",
             "Number of requests whose deadline passed before they were finished.",
             ["key"],
@@ -143,29 +152,28 @@ class _RankingMetrics:
 
     def keep_models(self, names: Container[str]) -> None:
         for model in [model for model in self._keys if model not in names]:
-            series: list[tuple[MetricWrapperBase, tuple[str, ...]]] = [
-                *((metric, (model,)) for metric in (self._queue, self._tokenize, self._inference)),
+            ended: list[tuple[Series[Any], tuple[str, ...]]] = [
+                *((series, (model,)) for series in (self._queue, self._tokenize, self._inference)),
                 *((self._forecast_error, (model, direction)) for direction in ("late", "early")),
                 *((self._documents, (model, key)) for key in self._keys.pop(model)),
             ]
-            for metric, labels in series:
-                with suppress(KeyError):  # it has no such series
-                    metric.remove(*labels)
+            for series, labels in ended:
+                series.remove(*labels)
 
     def count(self, record: RequestRecord) -> None:
         if record.ranked or record.forecast_error is not None:
             self._keys.setdefault(record.model, set()).add(record.key)
         if record.ranked:
-            self._documents.labels(record.model, record.key).inc(record.documents)
-            self._queue.labels(record.model).observe(record.queue)
-            self._tokenize.labels(record.model).observe(record.tokenize)
-            self._inference.labels(record.model).observe(record.inference)
+            self._documents.of(record.model, record.key).inc(record.documents)
+            self._queue.of(record.model).observe(record.queue)
+            self._tokenize.of(record.model).observe(record.tokenize)
+            self._inference.of(record.model).observe(record.inference)
         if record.forecast_error is not None:
             direction = "late" if record.forecast_error > 0 else "early"
-            self._forecast_error.labels(record.model, direction).observe(abs(record.forecast_error))
+            self._forecast_error.of(record.model, direction).observe(abs(record.forecast_error))
         if record.failure is None:
             return
         if record.failure.kind == DeadlinePassed.kind:
-            self._expired.labels(record.key).inc()
+            self._expired.of(record.key).inc()
         else:
-            self._refused.labels(record.failure.kind, record.key).inc()
+            self._refused.of(record.failure.kind, record.key).inc()

@@ -262,7 +262,7 @@ async def test_a_hot_swap_continues_the_counters(server: Measured, small_model: 
 
 
 async def test_series_of_a_model_end_when_the_server_does_not_have_it(server: Measured) -> None:
-    """An unloaded model keeps its totals. A removed one has no series."""
+    """An unloaded model keeps its totals. A removed one has no series. They begin again if it comes back."""
     await post(server.edges, BODY, authorization="Bearer sesame")
     await server.finished()
     registry = server.edges.core.registry
@@ -276,6 +276,10 @@ async def test_series_of_a_model_end_when_the_server_does_not_have_it(server: Me
     assert not [sample for sample in _samples(await server.families()) if "model" in sample.labels]
     registry.register([registered])
     registered.serve(serving)
+    await post(server.edges, BODY, authorization="Bearer sesame")
+    await server.finished()
+    assert await server.value("rerank_documents_total", model="small") == 3
+    assert await server.value("rerank_queue_duration_seconds_count", model="small") == 1
 
 
 async def test_servers_in_one_process_have_metrics_of_their_own(core: Running) -> None:
