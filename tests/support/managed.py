@@ -195,6 +195,14 @@ class ManagedServer:
 @asynccontextmanager
 async def managed(store: FakeStore, *entries: ModelEntry) -> AsyncIterator[ManagedServer]:
     """Start a catalog, and manage its models during the block."""
+    async with unstarted(store) as server:
+        await server.manager.start(entries)
+        yield server
+
+
+@asynccontextmanager
+async def unstarted(store: FakeStore) -> AsyncIterator[ManagedServer]:
+    """Manage models during the block. There are none before `ModelManager.start`."""
     registry = Registry()
     limits = LiveLimits(1000, 1e9)
     admissions = Admissions(limits, asyncio.get_running_loop().time)
@@ -202,7 +210,6 @@ async def managed(store: FakeStore, *entries: ModelEntry) -> AsyncIterator[Manag
     loader = VersionLoader(_options, select=store.select, read_limits=store.limits, read_memory=store.memory)
     async with managing_models(registry, loader, capacity) as manager:
         try:
-            await manager.start(entries)
             yield ManagedServer(manager, registry, Reranker(registry, admissions, request_limits()), admissions, store)
         finally:
             store.release()

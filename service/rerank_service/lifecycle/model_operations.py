@@ -235,7 +235,7 @@ class ModelOperations:
         registered.change_state(ModelState.READY if serves else ModelState.FAILED, reason)
         if not serves:
             asyncio.get_running_loop().call_at(managed.retry_at, self._accept_again, managed, managed.retry_at)
-        if not self.starting:
+        if managed.on_demand or not self.starting:  # else the error ends the start, and is logged then
             _log.error(
                 "model not loaded",
                 model=managed.name,

@@ -14,7 +14,7 @@ from rerank_service.lifecycle.model_control_errors import InCatalog, LoadConflic
 from rerank_service.lifecycle.model_operations import RETRY_SECONDS
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.started_threads import started_threads
-from support.managed import MB, FakeStore, ManagedServer, entry, managed
+from support.managed import MB, FakeStore, ManagedServer, entry, managed, unstarted
 from support.running import HeldScore
 
 
@@ -38,6 +38,26 @@ async def test_one_model_that_fails_ends_the_start(store: FakeStore) -> None:
         async with managed(store, entry("a"), entry("bb"), entry("c")):
             raise AssertionError("unreachable")
     assert store.loads == ["a"]
+
+
+async def test_a_request_that_loads_a_broken_model_during_the_start(store: FakeStore) -> None:
+    """The log has the reason. The start does not wait for that load, so it does not fail."""
+    store.broken = {"late"}
+    async with unstarted(store) as server:
+        with capture_logs() as logs:
+            store.hold()
+            start = asyncio.create_task(server.manager.start((entry("a"), entry("b"), entry("late", on_demand=True))))
+            await store.loading(1)
+            request = asyncio.create_task(server.rank("late"))
+            async with asyncio.timeout(10):
+                while server.states()["late"] != "loading":
+                    await asyncio.sleep(0)
+            store.release()
+            await start
+            with pytest.raises(NotReady, match="log of the server has the reason"):
+                await request
+        assert store.loads == ["a", "late", "b"]
+        assert [log["why"] for log in logs if log["event"] == "model not loaded"] == ["late is broken"]
 
 
 async def test_requests_finish_on_the_version_that_accepted_them(store: FakeStore) -> None:
