@@ -35,39 +35,69 @@ class ManagedModel:
     """A model of the catalog. At most one operation of it runs at a time. Used on the event loop only."""
 
     entry: ModelEntry
-    """Options of the model. Its folder is that of the version that serves, or of the next load."""
+    """Folder and engine of the version that serves, else of the last one, or of `wanted` if that has changed since."""
     registered: RegisteredModel
     wanted: ModelEntry = field(init=False)
-    """The entry that the catalog or an operator wants. It differs from `entry` if its load failed."""
+    """The entry that the catalog or an operator wants. Its weight, limits, aliases and times of loading hold at once.
+
+    Folder and engine differ from those of `entry` until it is loaded, and after a failed load."""
     digest: str = field(init=False, default="")
     """Digest of the version that serves, else of the last one."""
     operation: Operation | None = field(init=False, default=None)
     lanes: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     """Tasks of the versions that are loaded: the one that serves, and earlier ones with live requests."""
-    retry_at: float = field(init=False, default=0.0)
-    """Time on the event loop's clock before which requests do not load the model again, after a failed load."""
+    wanted_retry_at: float = field(init=False, default=0.0)
+    """Time on the event loop's clock before which requests do not load `wanted` again. 0: its load has not failed."""
+    entry_retry_at: float = field(init=False, default=0.0)
+    """The same for `entry`."""
     idle_timer: asyncio.TimerHandle | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.wanted = self.entry
 
-    def loaded(self, entry: ModelEntry, wanted: ModelEntry) -> None:
-        """Note that the version of an entry is loaded. `wanted` is the wanted entry at the beginning of the load.
+    def want(self, entry: ModelEntry) -> None:
+        """Want another entry from now on. If it is another version, its load has not failed."""
+        if entry.version != self.wanted.version:
+            self.wanted_retry_at = 0.0
+        self.wanted = entry
 
-        The catalog may have got the model, or moved its entry, since then: the place is the latest one.
+    def loaded(self, entry: ModelEntry) -> None:
+        """Note that the version of an entry is loaded. If it is not the wanted one, that stays wanted.
+
+        The catalog may have got the model, or moved its entry, since the load began: the place is the latest one.
         """
-        self.entry, self.retry_at = replace(entry, place=self.wanted.place), 0.0
-        if not self.wanted.differs(wanted):  # else the catalog has another entry since
-            self.wanted = self.entry
+        self.entry, self.entry_retry_at = replace(entry, place=self.wanted.place), 0.0
+        if entry.version == self.wanted.version:
+            self.wanted_retry_at = 0.0
+
+    def failed(self, entry: ModelEntry, retry_at: float) -> None:
+        """Note that the load of an entry failed. Requests may load it again at `retry_at`."""
+        if entry.version == self.wanted.version:
+            self.wanted_retry_at = retry_at
+        if entry.version == self.entry.version:
+            self.entry_retry_at = retry_at
 
     def move(self, place: str) -> None:
         """Note the new place of its entry in the catalog."""
         self.entry, self.wanted = replace(self.entry, place=place), replace(self.wanted, place=place)
 
-    def accept_requests(self, info: ModelInfo) -> None:
-        """Let the next request load the model, which is on demand, and whose folder or entry has changed."""
+    def change_unloaded(self, info: ModelInfo) -> None:
+        """Let the next load, of a model without a version, be that of `wanted`. `info` describes it."""
+        self.entry, self.entry_retry_at, self.wanted_retry_at = self.wanted, 0.0, 0.0
         self.registered.describe(info)
-        self.registered.change_state(ModelState.UNLOADED)
+        if self.on_demand:
+            self.registered.change_state(ModelState.UNLOADED)
+
+    @property
+    def next_load(self) -> ModelEntry:
+        """The entry that a request loads: `wanted`, or the last version if the load of `wanted` failed. If both failed,
+        the one that may be tried again first."""
+        return self.wanted if self.wanted_retry_at <= self.entry_retry_at else self.entry
+
+    @property
+    def retry_at(self) -> float:
+        """Time on the event loop's clock before which requests load nothing. 0: there was no failure."""
+        return min(self.wanted_retry_at, self.entry_retry_at)
 
     @property
     def name(self) -> str:
@@ -82,7 +112,7 @@ class ManagedModel:
     @property
     def on_demand(self) -> bool:
         """True if requests load the model."""
-        return self.entry.load is Load.ON_DEMAND
+        return self.wanted.load is Load.ON_DEMAND
 
     @property
     def awaited(self) -> asyncio.Future[None]:
@@ -99,8 +129,8 @@ class ManagedModel:
 
     @property
     def load_failed(self) -> bool:
-        """True if the last load failed, and the model has neither another entry nor other files since then."""
-        return self.retry_at > 0
+        """True if the last load of `wanted` failed, and its files have not changed since then."""
+        return self.wanted_retry_at > 0
 
     def serves(self, model: ServedModel) -> bool:
         """Return True if a version takes the new requests of the model."""
@@ -124,7 +154,7 @@ class ManagedModel:
             reason=registered.reason,
             digest=self.digest,
             on_demand=self.on_demand,
-            weight=self.entry.weight,
+            weight=self.wanted.weight,
             memory_bytes=registered.memory_bytes,
             live_requests=registered.live_requests,
             info=registered.info if registered.model is not None else None,

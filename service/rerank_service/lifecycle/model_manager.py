@@ -20,6 +20,7 @@ from rerank_service.lifecycle.leaving_models import LeavingModels
 from rerank_service.lifecycle.managed_model import ADDED_BY_OPERATOR, ManagedModel
 from rerank_service.lifecycle.managed_models import ManagedModels
 from rerank_service.lifecycle.model_capacity import ModelCapacity
+from rerank_service.lifecycle.model_changes import ModelChanges
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.lifecycle.model_control_errors import InCatalog, LoadConflict, NameTaken
 from rerank_service.lifecycle.model_operations import ModelOperations, Outcome
@@ -48,6 +49,7 @@ class ModelManager:
         self.operations = ModelOperations(self._models, loader, capacity, tasks)
         capacity.admissions.on_close = self.operations.drain
         self._leaving = LeavingModels(registry, self._start_removal)
+        self._changes = ModelChanges(self._models, self.operations, self._apply)
 
     @property
     def models(self) -> Sequence[ManagedModel]:
@@ -103,7 +105,9 @@ class ModelManager:
         entry = managed.wanted
         if folder is not None and folder != resolved:
             entry = replace(entry, folder=folder, digest=None)  # the digest is that of the folder in the catalog
-        await finished(self.operations.load(managed, entry))
+        outcome = self.operations.load(managed, entry)
+        outcome.add_done_callback(partial(_want_loaded, managed, entry, managed.wanted))
+        await finished(outcome)
         return managed.status()
 
     async def unload(self, name: str) -> ModelStatus:
@@ -155,33 +159,20 @@ class ModelManager:
         added = [managed for name, managed in self._models.items() if name not in old and name not in new]
         changed = [name for name, entry in new.items() if entry.differs(old.get(name))]
         for name in changed:
-            known[name].wanted = new[name]
+            known[name].want(new[name])
             self._apply(known[name], new[name])
         for name in new.keys() - set(changed):
             known[name].move(new[name].place)
         self._models.register([*known.values(), *added])
         for managed in removed:
             self._leaving.add(managed)
-        return [name for name in changed if not await self._change_entry(known[name], new[name])]
+        return [name for name in changed if not await self._changes.change_entry(known[name], new[name])]
 
     async def refresh(self, name: str) -> bool:
         """Load a model again whose folder has changed, if its digest is another one. Return False if the load failed;
         the log has the reason. A model that an operator has unloaded stays unloaded."""
         managed = self._models.get(name)
-        if managed is None:
-            return True
-        info = await described(managed.entry)
-        await self.operations.settled(managed)
-        if self._models.get(name) is not managed:
-            return True  # removed meanwhile
-        managed.retry_at = 0.0
-        if managed.on_demand and managed.registered.model is None:
-            managed.accept_requests(info)
-        elif managed.registered.state is ModelState.UNLOADED:
-            managed.registered.describe(info)
-        else:
-            return await error_of(self.operations.load(managed, managed.wanted)) is None
-        return True
+        return managed is None or await self._changes.refresh(managed)
 
     def _known(self, name: str) -> ManagedModel | None:
         """Return a model with a name, also one that leaves the server."""
@@ -204,7 +195,7 @@ class ModelManager:
         self._capacity.apply(managed.name, entry, managed.registered.model)
 
     def _load(self, managed: ManagedModel) -> Outcome:
-        return self.operations.load(managed, managed.entry)
+        return self.operations.load(managed, managed.wanted)
 
     async def _load_new(self, entry: ModelEntry, info: ModelInfo) -> ModelStatus:
         """Load a model that no file has. If that fails, the server does not have it."""
@@ -235,30 +226,6 @@ class ModelManager:
         await error_of(self.operations.unload(managed, "not in the catalog any more"))
         if managed.name not in self._models:
             self._capacity.forget(managed.name)
-
-    async def _change_entry(self, managed: ManagedModel, entry: ModelEntry) -> bool:
-        """Apply a new or changed entry, and load the model if that is needed. Return False if the load failed."""
-        info = await described(entry)
-        await self.operations.settled(managed)
-        if self._models.get(managed.name) is not managed:
-            return True  # another change of the catalog has removed it meanwhile
-        self.operations.disarm_idle_timer(managed)  # its time may have changed
-        managed.wanted = entry
-        self._apply(managed, entry)
-        same = managed.runs_as(entry) and (managed.entry.folder, managed.entry.digest) == (entry.folder, entry.digest)
-        managed.retry_at = 0.0
-        if managed.registered.model is not None and not same:
-            return await error_of(self.operations.load(managed, entry)) is None
-        managed.entry = entry
-        if managed.registered.model is not None:
-            self.operations.arm_idle_timer(managed)
-        elif managed.on_demand:
-            managed.accept_requests(info)
-        else:
-            error = await error_of(self._load(managed))
-            managed.registered.load_on_demand = None
-            return error is None
-        return True
 
     def _check_running(self) -> None:
         if self.operations.starting:
@@ -295,3 +262,10 @@ async def managing_models(
 def _with_place(error: Exception, entry: ModelEntry) -> Exception:
     """Return an error of an operator with the place of the entry in front. Other errors stay as they are."""
     return type(error)(f"{entry.place}: {error}") if isinstance(error, OperatorError) else error
+
+
+def _want_loaded(managed: ManagedModel, entry: ModelEntry, before: ModelEntry, outcome: Outcome) -> None:
+    """Want the entry that an operator has loaded, unless the catalog wants another one than before since then."""
+    is_loaded = not outcome.cancelled() and outcome.result() is None
+    if is_loaded and not managed.wanted.differs(before):
+        managed.want(replace(entry, place=managed.wanted.place))

@@ -93,7 +93,7 @@ class ModelOperations:
 
     def load_for_request(self, managed: ManagedModel) -> asyncio.Future[None]:
         """Load an on-demand model because of a request, or join the operation that is running. Return a future that is
-        done when the operation has ended.
+        done when the operation has ended. What is wanted stays so.
 
         Raises:
             NotReady: the last load failed some seconds ago, or the server accepts no more requests.
@@ -102,7 +102,7 @@ class ModelOperations:
             raise NotReady("the server is draining: send the request to another replica")
         if managed.operation is None:
             self._check_retry(managed)
-            self.load(managed, managed.entry)
+            self.load(managed, managed.next_load)
         return managed.awaited
 
     def _check_retry(self, managed: ManagedModel) -> None:
@@ -141,7 +141,7 @@ class ModelOperations:
 
     def arm_idle_timer(self, managed: ManagedModel) -> None:
         """Unload a model when no request has used it for the time in its entry."""
-        seconds = managed.entry.unload_after
+        seconds = managed.wanted.unload_after
         if seconds is None or not managed.is_idle or managed.idle_timer is not None:
             return
         due = max(self._clock(), managed.registered.last_used + seconds)
@@ -155,7 +155,7 @@ class ModelOperations:
 
     def _unload_if_idle(self, managed: ManagedModel) -> None:
         managed.idle_timer = None
-        seconds = managed.entry.unload_after
+        seconds = managed.wanted.unload_after
         if seconds is None or not managed.is_idle or self.stopping:
             return
         if self._clock() < managed.registered.last_used + seconds:
@@ -193,7 +193,7 @@ class ModelOperations:
         return task
 
     async def _load(self, managed: ManagedModel, entry: ModelEntry) -> Exception | None:
-        registered, wanted = managed.registered, managed.wanted
+        registered = managed.registered
         if registered.model is None:
             registered.change_state(ModelState.LOADING)
         same = managed.digest if managed.runs_as(entry) else ""
@@ -202,7 +202,7 @@ class ModelOperations:
         except Exception as error:  # noqa: BLE001 - the version that serves continues
             self._failed(managed, entry, error)
             return error
-        managed.loaded(entry, wanted)
+        managed.loaded(entry)
         if version is None:
             registered.change_state(ModelState.READY)
         else:
@@ -230,7 +230,7 @@ class ModelOperations:
     def _failed(self, managed: ManagedModel, entry: ModelEntry, error: Exception) -> None:
         registered = managed.registered
         serves = registered.model is not None
-        managed.retry_at = self._clock() + RETRY_SECONDS
+        managed.failed(entry, self._clock() + RETRY_SECONDS)
         reason = f"{entry.folder} was not loaded: {one_line(error)}"
         registered.change_state(ModelState.READY if serves else ModelState.FAILED, reason)
         if not serves:
@@ -254,7 +254,7 @@ class ModelOperations:
     def _serve(self, managed: ManagedModel, version: Version) -> None:
         registered, model = managed.registered, version.model
         earlier = registered.model
-        lanes = self.start_task(self._capacity.run_lanes(model, managed.entry.weight))
+        lanes = self.start_task(self._capacity.run_lanes(model, managed.wanted.weight))
         managed.lanes.add(lanes)
         lanes.add_done_callback(managed.lanes.discard)
         registered.last_used = self._clock()

@@ -255,3 +255,30 @@ async def test_an_unexpected_error_does_not_end_the_watch(store: FakeStore, tmp_
         assert [log["event"] for log in logs] == ["models not reloaded", "models reloaded"]
         assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
         assert await server.rank("x") == 1
+
+
+async def test_a_new_version_that_is_repaired_after_a_request_has_loaded_the_old_one(
+    store: FakeStore, tmp_path: Path
+) -> None:
+    """The watch looks at the folder of the entry, and is not up to date until it is loaded."""
+    for name in ("v1", "v2"):
+        write_small_model(tmp_path / name)
+    path = tmp_path / "models.yaml"
+    path.write_text("- {bundle: v1, name: a, load: on_demand}\n")
+    entries, seen = read_and_look(partial(read_catalog, path), path)
+    async with managed(store, *entries) as server:
+        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+        store.versions["v2"], store.broken = 2, {"v2"}
+        assert await server.rank("a") == 1
+        path.write_text("- {bundle: v2, name: a, load: on_demand}\n")
+        await _settle(watch)
+        await server.manager.unload("a")
+        assert await server.rank("a") == 1
+        await _settle(watch)
+        states = [watch.up_to_date]
+        store.broken.clear()
+        os.utime(tmp_path / "v2" / "model.onnx", ns=(1, 1))
+        await _settle(watch)
+        states.append(watch.up_to_date)
+        assert states == [False, True]
+        assert await server.rank("a") == 2

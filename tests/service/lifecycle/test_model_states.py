@@ -104,6 +104,11 @@ class ModelStates(RuleBasedStateMachine):
         """Reload the file that the server started with."""
         return self._begin(self.server.manager.change_catalog(ENTRIES, ENTRIES))
 
+    @rule(target=calls, name=NAMES)
+    def refresh(self, name: str) -> Begun:
+        """The files of a model have changed."""
+        return self._begin(self.server.manager.refresh(name))
+
     @rule(target=requests, name=NAMES)
     def request(self, name: str) -> Begun:
         """Begin a request. It must succeed if the model is ready now."""

@@ -79,7 +79,7 @@ async def test_a_model_serves_while_the_manifest_of_another_is_read(
 async def test_a_model_serves_while_the_folder_of_another_has_changed(store: FakeStore, disk: SlowDisk) -> None:
     """A model on demand that is not loaded: its manifest is read again."""
     async with managed(store, entry("a"), entry("b", on_demand=True)) as server:
-        server.manager.models[1].entry = entry("b", on_demand=True, folder="/slow/b")
+        server.manager.models[1].wanted = entry("b", on_demand=True, folder="/slow/b")
         task = asyncio.create_task(server.manager.refresh("b"))
         await disk.read()
         assert await server.rank("a") == 1

@@ -51,6 +51,11 @@ class ModelEntry:
         return other is None or replace(other, place=self.place) != self
 
     @property
+    def version(self) -> tuple[object, ...]:
+        """Everything that decides what a load returns, beside the files."""
+        return self.folder, self.digest, self.provider, self.precision, self.lanes
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The name, if it is known, and the aliases."""
         return (*(() if self.name is None else (self.name,)), *self.aliases)
