@@ -58,7 +58,7 @@ class CatalogWatch:
 
     A change counts when two looks have seen the same files, because a bundle takes time to copy. A wrong file changes
     nothing, is logged once, and is read again at each look: its mistake may be a folder that is not there yet. A load
-    that failed is repeated when a file of its folder changes.
+    that failed is repeated when a file of its folder changes. A model that is being unloaded changes afterwards.
     """
 
     def __init__(
@@ -109,7 +109,8 @@ class CatalogWatch:
         folders = [managed.wanted.folder for managed in self._manager.models]
         seen = await run_in_background(lambda: Seen(_catalog(self._path), _models(folders)))
         settled, self._last = seen == self._last, seen
-        if not settled or (seen == self._applied and not self._problem):
+        waiting = any(managed.waiting for managed in self._manager.models)
+        if not settled or (seen == self._applied and not self._problem and not waiting):
             return
         before, self._applied = self._applied, seen
         try:
@@ -125,7 +126,7 @@ class CatalogWatch:
             folder = managed.wanted.folder
             known = before.models.get(folder)
             changed = known is not None and seen.models.get(folder, known) != known
-            if changed and not await self._manager.refresh(managed.name):
+            if (changed or managed.waiting) and not await self._manager.refresh(managed.name):
                 self._failed.add(managed.name)
 
     async def _change_catalog(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from rerank_service.lifecycle.model_control import ModelStatus
 from rerank_service.models.catalog.entry import Load, ModelEntry
@@ -11,6 +12,16 @@ from rerank_service.models.served_model import ModelInfo, ServedModel
 
 ADDED_BY_OPERATOR = "added by an operator"
 """Place of an entry that is in no file and no setting."""
+UNLOADING = "unloading"
+"""The work of an operation that unloads."""
+
+
+class Change(Enum):
+    """What has changed about a model in the files of the server."""
+
+    ENTRY = "entry"
+    FILES = "files"
+    """The files in its folder. The entry is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +29,16 @@ class Operation:
     """A load or an unload that runs."""
 
     what: str
-    """The work, for messages: `loading FOLDER`, or `unloading`."""
+    """The work, for messages: `loading FOLDER`, or `UNLOADING`."""
     task: asyncio.Task[Exception | None]
     """Returns the error that ended the work. It raises only CancelledError, at the end of the server."""
     awaited: asyncio.Future[None]
     """Requests wait for it. Done when the work has ended, or when the server accepts no more requests."""
+
+    @property
+    def unloads(self) -> bool:
+        """True if it unloads the model. It takes as long as the accepted requests."""
+        return self.what == UNLOADING
 
     def release_requests(self, _task: object = None) -> None:
         """Let requests wait no longer."""
@@ -50,6 +66,8 @@ class ManagedModel:
     """Time on the event loop's clock before which requests do not load `wanted` again. 0: its load has not failed."""
     entry_retry_at: float = field(init=False, default=0.0)
     """The same for `entry`."""
+    waiting: Change | None = field(init=False, default=None)
+    """A change that is applied when the model is unloaded. None: there is none."""
     idle_timer: asyncio.TimerHandle | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:

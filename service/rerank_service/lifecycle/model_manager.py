@@ -142,7 +142,8 @@ class ModelManager:
 
     async def change_catalog(self, before: Sequence[ModelEntry], after: Sequence[ModelEntry]) -> list[str]:
         """Change from one catalog to another. Models that an operator added or changed stay as they are, unless their
-        entries changed. Return the names of the models whose load failed, when all loads have ended.
+        entries changed. Return the names of the models whose load failed, when all loads have ended. A model that is
+        being unloaded changes afterwards, as with `refresh`.
 
         All names change at once. A name that passes to a model that is not loaded yet stays with the model that served
         it until then, even if the new catalog does not have that model.
@@ -170,7 +171,10 @@ class ModelManager:
 
     async def refresh(self, name: str) -> bool:
         """Load a model again whose folder has changed, if its digest is another one. Return False if the load failed;
-        the log has the reason. A model that an operator has unloaded stays unloaded."""
+        the log has the reason. A model that an operator has unloaded stays unloaded.
+
+        A model that is being unloaded is not waited for: `ManagedModel.waiting` says that this must be called again.
+        """
         managed = self._models.get(name)
         return managed is None or await self._changes.refresh(managed)
 

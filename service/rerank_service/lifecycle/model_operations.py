@@ -16,7 +16,7 @@ import structlog
 from rerank_service.engine.process_memory import return_free_memory
 from rerank_service.error_text import one_line
 from rerank_service.errors import NotReady, OperatorError
-from rerank_service.lifecycle.managed_model import ManagedModel, Operation
+from rerank_service.lifecycle.managed_model import UNLOADING, ManagedModel, Operation
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control_errors import LoadConflict
 from rerank_service.lifecycle.version_loading import Version, VersionLoader
@@ -86,7 +86,7 @@ class ModelOperations:
         Raises:
             LoadConflict: the model is being loaded.
         """
-        unload = self._operate(managed, "unloading", partial(self._unload, managed, reason))
+        unload = self._operate(managed, UNLOADING, partial(self._unload, managed, reason))
         self._unloads.add(unload)
         unload.add_done_callback(self._unloads.discard)
         return unload
@@ -120,16 +120,17 @@ class ModelOperations:
 
     async def swap(self, managed: ManagedModel, before: ServedModel, version: Version) -> bool:
         """Let a version take the requests of a model in place of `before`. Return False if that serves no more."""
-        await self.settled(managed)
-        if not managed.serves(before):
+        if not await self.settled(managed) or not managed.serves(before):
             return False
         self._serve(managed, version)
         return True
 
-    async def settled(self, managed: ManagedModel) -> None:
-        """Wait until no operation of the model is running."""
-        while managed.operation is not None:
+    async def settled(self, managed: ManagedModel) -> bool:
+        """Wait until no operation of the model is running. Return False at once if it is being unloaded, which may take
+        hours."""
+        while managed.operation is not None and not managed.operation.unloads:
             await asyncio.wait([managed.operation.task])
+        return managed.operation is None
 
     def stop(self) -> None:
         """Stop all operations and all lanes. A batch that is running finishes; no lane takes another one."""

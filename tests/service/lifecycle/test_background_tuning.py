@@ -146,3 +146,31 @@ async def test_a_faster_engine_waits_for_a_load(store: FakeStore) -> None:
             while await server.rank() == 1:
                 await asyncio.sleep(0.001)
         assert (await server.manager.unload("a")).state.value == "unloaded"
+
+
+async def test_a_faster_engine_does_not_wait_for_an_unload(store: FakeStore) -> None:
+    """The last requests of a model may take hours. Meanwhile, the next model is tuned."""
+    tuning = Tuning(store)
+    async with managed(store, entry("a"), entry("b")) as server:
+        held = store.scores.pop("a")
+        held.hold()
+        accepted = asyncio.create_task(server.rank("a"))
+        await held.started()
+        finished = threading.Event()
+
+        def faster(model: ModelEntry, running: ServedModel, _give_up: threading.Event) -> Improvement | None:
+            finished.wait()  # it has found the faster engine before it could give up
+            return tuning.faster(model, running, threading.Event())
+
+        tuning.finish.set()
+        async with tuning_in_background(server.manager, faster), asyncio.timeout(20):
+            unload = asyncio.create_task(server.manager.unload("a"))
+            await asyncio.sleep(0)
+            finished.set()
+            while await server.rank("b") != 9:
+                await asyncio.sleep(0.001)
+        assert tuning.begun == ["a", "b"]
+        assert server.states()["a"] == "draining"
+        held.release()
+        assert await accepted == 1
+        await unload

@@ -282,3 +282,35 @@ async def test_a_new_version_that_is_repaired_after_a_request_has_loaded_the_old
         states.append(watch.up_to_date)
         assert states == [False, True]
         assert await server.rank("a") == 2
+
+
+async def test_a_model_that_is_being_unloaded_stops_no_watch(store: FakeStore, tmp_path: Path) -> None:
+    """Its new files, and its new entry, are applied after its last request; those of other models at once."""
+    for name in ("one", "two", "three"):
+        write_small_model(tmp_path / name)
+    path = tmp_path / "models.yaml"
+    path.write_text("- {bundle: one, name: a}\n- {bundle: two, name: b}\n")
+    entries, seen = read_and_look(partial(read_catalog, path), path)
+    async with managed(store, *entries) as server:
+        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+        held = store.scores.pop("one")
+        held.hold()
+        accepted = asyncio.create_task(server.rank("a"))
+        await held.started()
+        unload = asyncio.create_task(server.manager.unload("a"))
+        await asyncio.sleep(0)
+        store.versions.update(two=2, three=3)
+        for name in ("one", "two"):
+            os.utime(tmp_path / name / "model.onnx", ns=(1, 1))
+        async with asyncio.timeout(10):
+            await _settle(watch)
+            assert await server.rank("b") == 2
+            path.write_text("- {bundle: three, name: a}\n- {bundle: two, name: b, aliases: [x]}\n")
+            await _settle(watch)
+            assert await server.rank("x") == 2
+        held.release()
+        assert await accepted == 1
+        await unload
+        await _settle(watch)
+        assert await server.rank("a") == 3
+        assert store.loads == ["one", "two", "two", "three"]

@@ -1,9 +1,10 @@
-"""Changed entries and folders of models that requests load, or that fail to load."""
+"""Changed entries and folders of models that are loaded by requests, fail to load, or are being unloaded."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from rerank_service.errors import NotReady
 from rerank_service.lifecycle import model_operations
@@ -14,6 +15,7 @@ from rerank_service.lifecycle.model_operations import RETRY_SECONDS, Outcome
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.served_model import ServedModel
 from support.managed import FakeStore, ManagedServer, entry, managed
+from support.running import HeldScore
 
 V1, V2 = (entry("late", folder=folder, on_demand=True) for folder in ("v1", "v2"))
 
@@ -238,3 +240,64 @@ async def test_a_weight_that_changes_while_a_broken_model_loads(store: FakeStore
         assert not await refresh
         assert await change == ["a"]
         assert store.loads == ["a"] * 3
+
+
+async def _drain(store: FakeStore, server: ManagedServer, folder: str) -> tuple[HeldScore, list[asyncio.Task[object]]]:
+    """Unload model `m` while a request holds its scores. Return the scores, and the request and the unload."""
+    held = store.scores.pop(folder)
+    held.hold()
+    request: asyncio.Task[object] = asyncio.create_task(server.rank("m"))
+    await held.started()
+    unload: asyncio.Task[object] = asyncio.create_task(server.manager.unload("m"))
+    await asyncio.sleep(0)
+    return held, [request, unload]
+
+
+@pytest.mark.parametrize("on_demand", [True, False])
+async def test_a_model_that_is_being_unloaded_delays_no_change(store: FakeStore, on_demand: bool) -> None:
+    """The other models of the catalog change. It changes when it is unloaded. The log says so once."""
+    before = (entry("m", on_demand=on_demand), entry("a"))
+    after = (entry("m", folder="v2", on_demand=on_demand), entry("a", folder="a2"))
+    store.versions.update(v2=2, a2=2)
+    async with managed(store, *before) as server:
+        assert await server.rank("m") == 1
+        held, tasks = await _drain(store, server, "m")
+        with capture_logs() as logs:
+            assert await server.manager.change_catalog(before, after) == []
+            assert await server.rank("a") == 2
+            assert server.states() == {"m": "draining", "a": "ready"}
+            assert await server.manager.refresh("m")
+            [waits] = [log for log in logs if log["event"] == "model change waits"]
+            assert waits["model"] == "m"
+        held.release()
+        await asyncio.gather(*tasks)
+        assert await server.manager.refresh("m")
+        assert server.states()["m"] == ("unloaded" if on_demand else "ready")
+        assert await server.rank("m") == 2
+        assert server.manager.models[0].waiting is None
+
+
+async def test_new_files_of_a_model_that_is_being_unloaded(store: FakeStore) -> None:
+    """They are read when it is unloaded. It stays unloaded, because an operator has unloaded it."""
+    async with managed(store, entry("m")) as server:
+        held, tasks = await _drain(store, server, "m")
+        assert await server.manager.refresh("m")
+        held.release()
+        await asyncio.gather(*tasks)
+        assert await server.manager.refresh("m")
+        assert server.states() == {"m": "unloaded"}
+        assert server.manager.models[0].waiting is None
+        assert store.loads == ["m"]
+
+
+async def test_a_change_that_waits_and_does_not_load(store: FakeStore) -> None:
+    """The result of its load is that of the call that applies it."""
+    before, after = entry("m"), entry("m", folder="v2")
+    store.versions["v2"], store.broken = 2, {"v2"}
+    async with managed(store, before) as server:
+        held, tasks = await _drain(store, server, "m")
+        assert await server.manager.change_catalog((before,), (after,)) == []
+        held.release()
+        await asyncio.gather(*tasks)
+        assert not await server.manager.refresh("m")
+        assert server.states() == {"m": "failed"}

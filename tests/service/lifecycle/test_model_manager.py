@@ -412,6 +412,7 @@ async def test_models_of_the_catalog_are_not_removed(store: FakeStore) -> None:
         await change
         with pytest.raises(LoadConflict, match="'new' is needed again"):
             await removing
+        assert await server.manager.refresh("new")  # the next look of the watch
         assert server.states() == {"a": "ready", "new": "ready"}
 
 
