@@ -1,5 +1,6 @@
 """Routes of the REST server: rank, look up, health. api/http/app.py puts them on paths, api/http/server.py listens."""
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
