@@ -34,6 +34,16 @@ class _Ranking:
             raise RuntimeError("the ranking has not arrived: read all scores first")
         return self._ranking
 
+    def _check_end(self, reader: object) -> None:
+        """Check that the responses have ended after the last score, or because the reader has closed the stream.
+
+        Raises:
+            Cancelled: they have ended before, by an error or the interruption of a read, or another thread or task has
+                closed the stream.
+        """
+        if not self._complete and not self._ended_by(reader):
+            raise Cancelled("the call has ended before its last score")
+
     def _ended_by(self, reader: object) -> bool:
         """Return True if the reader has closed the stream before its last score.
 
@@ -72,13 +82,18 @@ class ScoreStream(_Ranking, Iterator[pb.PartialScore]):
         Raises:
             StopIteration: all scores were read.
             RerankError: the call failed.
+            Cancelled: an earlier read raised an error or was interrupted (`KeyboardInterrupt`), which ends the call.
         """
         while True:
             with suppress(IndexError):  # there is none, or another thread has closed the stream
                 return self._scores.popleft()
             if self._ended_by(threading.get_ident()):
                 raise StopIteration
-            self._add(next(self._responses))
+            response = next(self._responses, None)
+            if response is None:
+                self._check_end(threading.get_ident())
+                raise StopIteration
+            self._add(response)
 
     def close(self) -> None:
         """Cancel the call, if it is not finished. Scores that were not read are lost.
@@ -115,11 +130,16 @@ class AsyncScoreStream(_Ranking, AsyncIterator[pb.PartialScore]):
         Raises:
             StopAsyncIteration: all scores were read.
             RerankError: the call failed.
+            Cancelled: an earlier read raised an error or was cancelled, for example by a timeout, which ends the call.
         """
         while not self._scores:
             if self._ended_by(asyncio.current_task()):
                 raise StopAsyncIteration
-            self._add(await anext(self._responses))
+            response = await anext(self._responses, None)
+            if response is None:
+                self._check_end(asyncio.current_task())
+                raise StopAsyncIteration
+            self._add(response)
         return self._scores.popleft()
 
     async def aclose(self) -> None:

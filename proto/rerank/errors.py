@@ -162,7 +162,10 @@ class DeadlineExceeded(RerankError):
 
 
 class Cancelled(RerankError):
-    """Another thread closed the client or cancelled the call, or the server did so because it stops."""
+    """Another thread closed the client or cancelled the call, or the server did so because it stops.
+
+    Also raised for the next score of a call that has ended before its last score.
+    """
 
     default_status = grpc.StatusCode.CANCELLED
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 import grpc
@@ -12,6 +12,7 @@ import pytest
 
 from rerank.client import AsyncRerankClient, RerankClient, ScoreStream
 from rerank.errors import Cancelled, InvalidArgument, NotFound
+from rerank.v1 import rerank_pb2 as pb
 from support.grpc_calls import until_idle
 from support.running import Served
 from support.scripted import Reply, scripted
@@ -173,7 +174,8 @@ async def test_an_early_exit_cancels_the_call_and_the_source_on_asyncio(edges: S
 
 
 async def test_a_cancelled_reader_cancels_the_call(edges: Served) -> None:
-    """A task that waits for a score."""
+    """A task that waits for a score, such as that of `asyncio.wait_for`. A reader that goes on learns that the call has
+    ended: it would otherwise believe that it has read all scores."""
     edges.core.score.hold()
     scores = edges.client.scores("0", ["1"])
     task = asyncio.ensure_future(anext(scores))
@@ -182,10 +184,33 @@ async def test_a_cancelled_reader_cancels_the_call(edges: Served) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await until_idle(edges.core)
+    for _ in range(2):
+        with pytest.raises(Cancelled, match="the call has ended before its last score"):
+            await anext(scores)
+    await scores.aclose()
+    assert [score async for score in scores] == []
+
+
+def test_a_blocking_reader_that_goes_on_after_an_interruption_learns_that_the_call_has_ended() -> None:
+    """Ctrl-C in `next`."""
+
+    def responses() -> Generator[pb.RerankStreamResponse]:
+        yield pb.RerankStreamResponse(scores=pb.PartialScores(scores=[pb.PartialScore(index=7)]))
+        raise KeyboardInterrupt
+
+    scores = ScoreStream(responses(), lambda: None)
+    assert next(scores).index == 7
+    with pytest.raises(KeyboardInterrupt):
+        next(scores)
+    for _ in range(2):
+        with pytest.raises(Cancelled, match="the call has ended before its last score"):
+            next(scores)
+    scores.close()
+    assert list(scores) == []
 
 
 async def test_errors_are_raised_by_the_iterator(edges: Served, blocking: RerankClient) -> None:
-    """Errors of the call and of the documents. Then the iterator is at its end, and has no ranking."""
+    """Errors of the call and of the documents. Later reads say that the call has ended, and there is no ranking."""
 
     def broken() -> Iterator[str]:
         yield "1"
@@ -200,7 +225,8 @@ async def test_errors_are_raised_by_the_iterator(edges: Served, blocking: Rerank
     async with edges.client.scores("0", ["1"], model="other") as scores:
         with pytest.raises(NotFound):
             await anext(scores)
-        assert [score async for score in scores] == []
+        with pytest.raises(Cancelled, match="the call has ended"):
+            await anext(scores)
         with pytest.raises(RuntimeError, match="the ranking has not arrived"):
             _ = scores.ranking
     async with edges.client.scores("0", broken()) as scores:
@@ -212,7 +238,8 @@ async def test_errors_are_raised_by_the_iterator(edges: Served, blocking: Rerank
 async def _check_error(scores: ScoreStream, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         await asyncio.to_thread(list, scores)
-    assert list(scores) == []
+    with pytest.raises(Cancelled, match="the call has ended"):
+        next(scores)
     with pytest.raises(RuntimeError, match="the ranking has not arrived"):
         _ = scores.ranking
 
