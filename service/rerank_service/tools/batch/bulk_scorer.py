@@ -26,10 +26,10 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.scores import relevance
 from rerank_service.rust_panics import panics_as_errors
-from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import BatchRunner, BatchScored, Outcome, PairFailed
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.submission import Submission, WaitingPair
+from rerank_service.tools.batch.cancellable_batches import CancellableBatches
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.string_reader import StringReader
@@ -67,7 +67,7 @@ class BulkScorer:
             model.encoder.score, scheduler.limits, pad_id=model.bundle.manifest.pad_id, clock=scheduler.clock
         )
         self._owner = Submission(lambda _owner, _pairs: None, scheduler.clock, 0)
-        self._cancel = CancelToken()
+        self._running = CancellableBatches()
         self._encoding = ThreadPoolExecutor(1, thread_name_prefix="encoding")
         self._lanes = ThreadPoolExecutor(scheduler.lanes, thread_name_prefix="lane")
 
@@ -78,7 +78,7 @@ class BulkScorer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Cancel the unfinished work, and end the threads."""
-        self._cancel.cancel()
+        self._running.cancel()
         self._encoding.shutdown(cancel_futures=True)
         self._lanes.shutdown(cancel_futures=True)
 
@@ -100,7 +100,8 @@ class BulkScorer:
         return encoded, [self._lanes.submit(self._run, batch) for batch in batches]
 
     def _run(self, batch: Sequence[WaitingPair]) -> list[Outcome]:
-        return list(self._runner.run(batch, self._cancel))
+        with self._running.running() as token:
+            return list(self._runner.run(batch, token))
 
     def _encode(self, pairs: Pairs) -> _Encoded:
         encoded = _Encoded()

@@ -1,19 +1,25 @@
 """Many pairs at once, with a model in this process."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import InvalidRequest
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.scores import ScoreType
+from rerank_service.scheduling.batch_cancellation import CancelToken
+from rerank_service.scheduling.batching import Batch
 from rerank_service.tools.batch.bulk_scorer import BulkScorer
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
@@ -131,6 +137,37 @@ def test_an_end_before_the_result_cancels_the_batches(small_model: Bundle) -> No
     """The threads end; nothing waits for the scores."""
     with _scorer(small_model) as scorer:
         scorer.submit(_random_pairs(300))
+
+
+class _UntilOneIsStopped:
+    """An encoder whose batches run until one of them is told to stop."""
+
+    def __init__(self) -> None:
+        self.started = threading.Semaphore(0)
+        self.told: set[CancelToken] = set()
+        """Tokens of the batches that were told to stop."""
+        self._stopped = threading.Event()
+
+    def score(self, batch: Batch, token: CancelToken) -> NDArray[np.float32]:
+        """Wait for the end of any batch."""
+        token.on_cancel(partial(self._stop, token))
+        self.started.release()
+        self._stopped.wait()
+        raise RuntimeError("stopped")
+
+    def _stop(self, token: CancelToken) -> None:
+        self.told.add(token)
+        self._stopped.set()
+
+
+def test_an_end_stops_the_batches_of_all_lanes(small_model: Bundle) -> None:
+    """Otherwise, it would wait for the batches of the other lanes. Later batches do not begin."""
+    model, encoder = build_model(small_model, limits=batch_limits(), lanes=2), _UntilOneIsStopped()
+    with BulkScorer(replace(model, encoder=cast("CrossEncoder", encoder)), request_limits(), _RAW) as scorer:
+        scorer.submit(_random_pairs(300))
+        for _ in range(2):
+            encoder.started.acquire()
+    assert len(encoder.told) >= 2
 
 
 def test_small_model_is_the_sum_of_the_numbers(small_model: Bundle) -> None:
