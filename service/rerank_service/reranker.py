@@ -169,6 +169,7 @@ class Reranker:
                 highlights.finish()
         return Ranking(
             model=live.model.info.name,
+            version=live.model.info.version,
             order=order,
             usage=live.meter.usage(),
             timing=live.timing,

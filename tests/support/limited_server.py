@@ -15,6 +15,7 @@ from support.rerank_servicer import serving
 SLOW = "slow"
 """A document that misses the deadline, also on its own."""
 _NAMES = ("", "default", "docs")
+_PROVIDER = "CPUExecutionProvider"
 
 
 class LimitedServer(pb_grpc.RerankServicer):
@@ -28,6 +29,9 @@ class LimitedServer(pb_grpc.RerankServicer):
         """Digest of the model. A test may change it."""
         self.digest_after: dict[int, str] = {}
         """Digests that the model gets when so many requests were scored."""
+        self.for_replica: set[int] = set()
+        """Requests, by their number from 1, that another replica with version v2 answers. If there are any, responses
+        say what scored them, as those of current servers do."""
         self.calls: list[list[str]] = []
         """Documents of all requests for the model."""
         self.broken = False
@@ -40,19 +44,24 @@ class LimitedServer(pb_grpc.RerankServicer):
         texts = [document.text for document in request.documents]
         with self._lock:
             self.calls.append(texts)
+            number = len(self.calls)
         if self.broken or len(texts) > self._max_documents or SLOW in texts:
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the request would miss its deadline")
         with self._lock:
             self.digest = self.digest_after.get(len(self.calls), self.digest)
-            added = 100.0 if self.digest == "v2" else 0.0
+            digest = "v2" if number in self.for_replica else self.digest
+        added = 100.0 if digest == "v2" else 0.0
         results = [_result(index, text, added) for index, text in enumerate(texts)]
-        return pb.RerankResponse(model="docs", results=sorted(results, key=lambda result: -result.logit))
+        response = pb.RerankResponse(model="docs", results=sorted(results, key=lambda result: -result.logit))
+        if self.for_replica:
+            response.model_version.CopyFrom(pb.ModelVersion(digest=digest, provider=_PROVIDER, precision="fp32"))
+        return response
 
     def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         """Return the model. Its engine is known when it is loaded."""
         model = pb.Model(name="docs", digest=self.digest)
         if self.calls:
-            model.provider, model.precision = "CPUExecutionProvider", "fp32"
+            model.provider, model.precision = _PROVIDER, "fp32"
         return pb.ListModelsResponse(models=[model])
 
     def RerankStream(self, requests: Iterator[pb.RerankStreamRequest], context: Any) -> Iterator[Any]:  # noqa: N802

@@ -682,6 +682,38 @@ class Timing(_message.Message):
 Global___Timing: _TypeAlias = Timing  # noqa: Y015
 
 @_typing.final
+class ModelVersion(_message.Message):
+    """The version of a model, and the engine that runs it. Replicas behind one address can have different ones, for example
+    during an upgrade.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """Digest of the bundle, as in `Model.digest`. Empty for a folder without a manifest: its versions look the same."""
+    provider: _builtins.str
+    """ONNX Runtime execution provider, as in `Model.provider`."""
+    precision: _builtins.str
+    """Precision of the graph, as in `Model.precision`."""
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        precision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "precision", b"precision", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
+
+@_typing.final
 class RerankResponse(_message.Message):
     """A ranking."""
 
@@ -697,6 +729,7 @@ class RerankResponse(_message.Message):
     RECEIVED_FIELD_NUMBER: _builtins.int
     QUERY_TRUNCATED_FIELD_NUMBER: _builtins.int
     SCORE_TYPE_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the request, also in the server's log. It is the `x-request-id` metadata of the call if the client sent it;
     otherwise the server creates one.
@@ -737,6 +770,10 @@ class RerankResponse(_message.Message):
         document that is neither here nor in `results` was scored and omitted by `top_n` or `min_score`.
         """
 
+    @_builtins.property
+    def model_version(self) -> Global___ModelVersion:
+        """Version and engine of the model that scored the documents. Older servers do not set it."""
+
     def __init__(
         self,
         *,
@@ -750,10 +787,11 @@ class RerankResponse(_message.Message):
         received: _builtins.int = ...,
         query_truncated: _builtins.bool = ...,
         score_type: Global___ScoreType.ValueType = ...,
+        model_version: Global___ModelVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "partial", b"partial", "query_truncated", b"query_truncated", "received", b"received", "results", b"results", "score_type", b"score_type", "timing", b"timing", "unscored", b"unscored", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "model_version", b"model_version", "partial", b"partial", "query_truncated", b"query_truncated", "received", b"received", "results", b"results", "score_type", b"score_type", "timing", b"timing", "unscored", b"unscored", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -962,7 +1000,8 @@ class RerankStreamResponse(_message.Message):
     @_builtins.property
     def ranking(self) -> Global___RerankResponse:
         """A part of the final ranking. The messages hold the results in order, best first, and after them the unscored
-        documents. `id`, `model`, `partial` and `query_truncated` are in each message; `usage`, `timing` and `received` are in the last one.
+        documents. `id`, `model`, `partial`, `query_truncated`, `score_type` and `model_version` are in each message; `usage`,
+        `timing` and `received` are in the last one.
         """
 
     def __init__(

@@ -9,6 +9,7 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import NOT_VERIFIED, Bundle
 from rerank_service.models.model_state import ModelState
 from rerank_service.ranking.calibration_curve import Calibration
+from rerank_service.ranking.results import ModelVersion
 from rerank_service.ranking.scores import Activation
 from rerank_service.scheduling.scheduler import Scheduler
 
@@ -66,6 +67,11 @@ class ModelInfo:
     def names(self) -> tuple[str, ...]:
         """The name and the aliases of the model."""
         return (self.name, *self.aliases)
+
+    @property
+    def version(self) -> ModelVersion:
+        """The bundle and the engine, on which the scores depend."""
+        return ModelVersion(digest=self.digest, provider=self.provider, precision=self.precision)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.ranking.results import Missing, RankedDocument, Timing, Usage
+from rerank_service.ranking.results import Missing, ModelVersion, RankedDocument, Timing, Usage
 from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.ranking.scores import ScoreType
 
@@ -17,6 +17,7 @@ class Ranking:
 
     model: str
     """Name of the model that scored."""
+    version: ModelVersion
     order: NDArray[np.int64]
     """Indexes of the returned documents, best first; shape (results,)."""
     usage: Usage

@@ -39,6 +39,18 @@ class RankedDocument:
     """The best sentences, best first. Empty: the request has no highlights, or the document has none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """The version of a model that scored, with its engine."""
+
+    digest: str
+    """sha256 over everything that scores depend on; empty for a hub folder."""
+    provider: str
+    """Provider of the engine by its name in ONNX Runtime, such as CPUExecutionProvider."""
+    precision: str
+    """Precision of the engine, such as int8."""
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """The documents without a score in a partial ranking."""

@@ -7,9 +7,11 @@ from functools import partial
 import numpy as np
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.errors import OperatorError
 from rerank_service.ranking.request import TooLong
 from rerank_service.tools.offline_scoring import Refusal, Scorer, Scores, scores_of
 from rerank_service.tools.rest_client import client_of
+from rerank_service.tools.served_identity import listed_identity, scoring_identity
 from rerank_service.tools.served_model import Client, scored_in_time, served_model
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import (
@@ -33,6 +35,9 @@ async def server_scorer(
 ) -> AsyncIterator[Scorer]:
     """Connect to a running server. Each query is one request, which is repeated while the server is busy.
 
+    All scores are those of one version of the model: `score` raises OperatorError if a gRPC server has another one. Its
+    engine may change, as a new server does when it has tuned itself.
+
     Raises:
         RerankError: a gRPC server does not respond.
         RestCallFailed: an HTTP server does not respond.
@@ -40,7 +45,7 @@ async def server_scorer(
     """
     async with client_of(server, api_key=api_key, timeout=TIMEOUT_SECONDS, retries=0) as client:
         info = await served_model(client, server, model)
-        scoring = _ServerScoring(client, model, max_tokens_per_doc, pb.TooLong.Value(f"TOO_LONG_{too_long.name}"))
+        scoring = _ServerScoring(client, model, info, max_tokens_per_doc, pb.TooLong.Value(f"TOO_LONG_{too_long.name}"))
         engine = f"{info.provider} {info.precision}".strip()
         yield Scorer(info.name, ", ".join(filter(None, (engine, f"at {server.target}"))), scoring.score)
 
@@ -49,10 +54,16 @@ class _ServerScoring:
     """Scores documents with a client of a server."""
 
     def __init__(
-        self, client: Client, model: str, max_tokens_per_doc: int | None, too_long: pb.TooLong.ValueType
+        self,
+        client: Client,
+        model: str,
+        info: pb.Model,
+        max_tokens_per_doc: int | None,
+        too_long: pb.TooLong.ValueType,
     ) -> None:
         self._client = client
         self._model = model
+        self._version = listed_identity(info)["model"]
         self._max_tokens_per_doc = max_tokens_per_doc
         self._too_long = too_long
 
@@ -92,7 +103,16 @@ class _ServerScoring:
         )
         repeats = TIMEOUT_REPEATS if len(documents) == 1 else 0
         response = await scored_in_time(self._client, self._model, call, repeats=repeats)
+        self._check_version(response)
         return scores_of(response.results, query_truncated=response.query_truncated)
+
+    def _check_version(self, response: pb.RerankResponse) -> None:
+        scored_by = scoring_identity(response)
+        if scored_by is not None and scored_by["model"] != self._version:
+            raise OperatorError(
+                f"the model of the server has changed since the first query: it was {self._version}, now "
+                f"{scored_by['model']}. Run the command again when all replicas have the same model"
+            )
 
 
 def _place(part: range, documents: int) -> str:

@@ -39,6 +39,7 @@ def response_from(ranking: Ranking, request_id: str) -> pb.RerankResponse:
         timing=_timing(ranking),
         query_truncated=ranking.query_truncated,
         score_type=_SCORE_TYPES[ranking.score_type],
+        model_version=_version(ranking),
     )
 
 
@@ -51,6 +52,7 @@ def stream_responses_from(ranking: Ranking, request_id: str) -> Iterator[pb.Rera
         partial=missing is not None,
         query_truncated=ranking.query_truncated,
         score_type=_SCORE_TYPES[ranking.score_type],
+        model_version=_version(ranking),
     )
     unscored = (pb.IndexRange(start=run.start, end=run.stop) for run in missing.unscored) if missing else ()
     entries: Iterator[pb.Result | pb.IndexRange] = itertools.chain(map(_result, ranking), unscored)
@@ -117,6 +119,11 @@ def _result(ranked: RankedDocument) -> pb.Result:
 
 def _span(span: Span) -> pb.Span:
     return pb.Span(start=span[0], end=span[1])
+
+
+def _version(ranking: Ranking) -> pb.ModelVersion:
+    version = ranking.version
+    return pb.ModelVersion(digest=version.digest, provider=version.provider, precision=version.precision)
 
 
 def _usage(ranking: Ranking) -> pb.Usage:

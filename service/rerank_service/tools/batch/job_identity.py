@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rerank_service.error_text import excerpt
+from rerank_service.errors import OperatorError
 
 WAYS_ON = "continue with what the job was started with, give another OUT, or --restart to score all rows again"
 """The choices after a change of the identity, for the end of a message."""
@@ -31,6 +32,18 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         for name in names
         if before.get(name) != now.get(name)
     ]
+
+
+def check_server(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Check that a server has the model and the engine with which a job began.
+
+    Raises:
+        OperatorError: they differ.
+    """
+    if changed := changes(before, now):
+        raise OperatorError(
+            f"the server has changed since the job began: {'; '.join(changed)}. Finished parts are kept: {WAYS_ON}"
+        )
 
 
 def _change(name: str, before: str, now: str) -> str:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from rerank_service.errors import OperatorError
 from rerank_service.tools.batch.job import Job, score_parts
-from rerank_service.tools.batch.job_identity import WAYS_ON, changes
+from rerank_service.tools.batch.job_identity import check_server
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.part_store import Counts
 from rerank_service.tools.batch.parts import Part
@@ -16,16 +15,16 @@ def score_remotely(
 ) -> Iterator[tuple[Part, PairScores]]:
     """Score the parts that are not finished, and yield them in their order.
 
-    Before a part is yielded, the server is asked again for its model and engine: no part has scores of others.
+    No part has scores of another model or engine: each response says what scored it. Responses of older servers, and
+    those in JSON, do not. So the server is asked again before each part is yielded, too, which is enough if there is
+    only one server at the address.
 
     Raises:
         OperatorError: the server has another model or engine than `identity`.
         RerankError, RestCallFailed: the server does not respond.
         SettingsInvalid: it has no model with the name any more.
     """
+    scorer.accept_only(identity)
     for part, scores in score_parts(scorer, job, finished):
-        if changed := changes(identity, scorer.identity(patient=True)):
-            raise OperatorError(
-                f"the server has changed since the job began: {'; '.join(changed)}. Finished parts are kept: {WAYS_ON}"
-            )
+        check_server(identity, scorer.identity(patient=True))
         yield part, scores

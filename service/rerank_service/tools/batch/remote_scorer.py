@@ -5,7 +5,7 @@ Consecutive pairs with the same query are one request. Requests of all parts run
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from types import TracebackType
@@ -15,9 +15,11 @@ import numpy as np
 
 from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.tools.batch.job_identity import check_server
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.rest_client import RestClient, client_of
+from rerank_service.tools.served_identity import listed_identity, scoring_identity
 from rerank_service.tools.served_model import scored_in_time, served_model
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import (
@@ -44,6 +46,7 @@ class RemoteScorer:
         self._api_key = api_key
         self._model = model
         self._options = options
+        self._accepted: Mapping[str, str] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="requests", daemon=True)
         self._running = asyncio.Semaphore(CONCURRENT_REQUESTS)
@@ -73,11 +76,18 @@ class RemoteScorer:
             RerankError, RestCallFailed: the server does not respond.
             SettingsInvalid: it has no model with the name.
         """
-        info = self._wait(served_model(self._client, self._server, self._model, patient=patient))
-        return {"model": f"{info.name} {info.digest}".strip(), "engine": f"{info.provider} {info.precision}".strip()}
+        return listed_identity(self._wait(served_model(self._client, self._server, self._model, patient=patient)))
+
+    def accept_only(self, identity: Mapping[str, str]) -> None:
+        """Return no scores of another model or engine from now on. An address can have several servers, which answer
+        the requests in turn. Servers of older versions, and those with JSON, do not say what scored a response."""
+        self._accepted = identity
 
     def submit(self, pairs: Pairs) -> Callable[[], PairScores]:
-        """Start to score pairs. The returned function waits for their scores."""
+        """Start to score pairs. The returned function waits for their scores.
+
+        It raises OperatorError for scores of a model or engine that is not accepted.
+        """
         return asyncio.run_coroutine_threadsafe(self._score(pairs), self._loop).result
 
     def _wait(self, work: Any) -> Any:
@@ -137,6 +147,8 @@ class RemoteScorer:
 
     async def _call(self, query: str, documents: Sequence[str]) -> Sequence[pb.Result]:
         response = await self._client.rerank(query, documents, model=self._model, **self._options)
+        if self._accepted is not None and (scored_by := scoring_identity(response)):
+            check_server(self._accepted, scored_by)
         return response.results
 
 

@@ -30,6 +30,16 @@ async def test_response_has_results_usage_and_timing(edges: Served) -> None:
     assert not response.results[0].HasField("document")
 
 
+async def test_a_response_says_what_scored_it(edges: Served) -> None:
+    """As the list of models does: replicas behind one address may differ. So does the ranking of a stream."""
+    [model] = await edges.client.models()
+    expected = pb.ModelVersion(digest=model.digest, provider=model.provider, precision=model.precision)
+    assert expected.digest
+    assert expected.provider == "CPUExecutionProvider"
+    for response in (await edges.client.rerank("0", ["1"]), await edges.client.rerank_stream("0", ["1"])):
+        assert response.model_version == expected
+
+
 async def test_min_score_applies_to_the_requested_score_type(edges: Served) -> None:
     """Results below `min_score` are removed before `top_n` applies."""
     response = await edges.client.rerank("0", ["1", "2", "3"], score_type=pb.SCORE_TYPE_RAW, min_score=2, top_n=1)

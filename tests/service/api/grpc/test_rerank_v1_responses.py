@@ -5,7 +5,7 @@ from rerank_service.api.grpc.rerank_v1_responses import stream_responses_from
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
-from rerank_service.ranking.results import Timing, Usage
+from rerank_service.ranking.results import ModelVersion, Timing, Usage
 from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.ranking.scores import Activation
 
@@ -20,11 +20,15 @@ def test_partial_ranking_fits_the_default_message_size() -> None:
         board.record(index, 1.0)
     usage, timing = Usage(), Timing(queue=0, tokenize=0, inference=0, total=0)
     missing = board.missing(count + 5)
-    ranking = Ranking(model="m", order=board.order(), usage=usage, timing=timing, board=board, missing=missing)
+    version = ModelVersion(digest="d", provider="CPUExecutionProvider", precision="fp32")
+    ranking = Ranking(
+        model="m", version=version, order=board.order(), usage=usage, timing=timing, board=board, missing=missing
+    )
     responses = list(stream_responses_from(ranking, "id"))
     assert max(response.ByteSize() for response in responses) < 1024 * 1024
     assert [response.last for response in responses] == [False] * (len(responses) - 1) + [True]
     assert all(response.ranking.partial for response in responses)
+    assert all(response.ranking.model_version.digest == "d" for response in responses)
     whole = pb.RerankResponse()
     for response in responses:
         whole.MergeFrom(response.ranking)

@@ -1,12 +1,16 @@
-"""Jobs of `rerank batch` with a server whose model changes."""
+"""Jobs of `rerank batch` with a server whose model changes, or with servers of different models."""
 
+import asyncio
 from pathlib import Path
 
 import orjson
 import pytest
 
 from rerank_service.__main__ import _main
+from rerank_service.models.bundle import Bundle
 from support.limited_server import limited_server
+from support.running import running, served
+from support.small import write_small_model
 
 _ROWS = 8
 
@@ -18,8 +22,13 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("in.jsonl").write_bytes(b"\n".join(lines))
 
 
-def _batch(address: str) -> int:
-    return _main(["batch", "in.jsonl", "out.jsonl", "--server", address, "--score-type", "raw", "--part-pairs", "1"])
+def _batch(address: str, part_pairs: int = 1) -> int:
+    arguments = ["batch", "in.jsonl", "out.jsonl", "--server", address, "--score-type", "raw"]
+    return _main([*arguments, "--part-pairs", str(part_pairs)])
+
+
+def _saved_parts() -> list[str]:
+    return [path.name for path in Path("out.jsonl.parts").glob("*.done")]
 
 
 def test_a_job_never_has_scores_of_two_versions(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,3 +57,39 @@ def test_the_same_command_continues_a_job_whose_first_request_loads_the_model(
         server.calls.clear()  # the server was started again
         server.digest, server.digest_after = "v1", {}
         assert _batch(server.address) == 0, capsys.readouterr().err
+
+
+def test_a_part_never_has_scores_of_two_replicas(capsys: pytest.CaptureFixture[str]) -> None:
+    """One of the requests is answered by a replica with another version. The server that is asked for its model has the
+    first version."""
+    with limited_server() as server:
+        server.for_replica = {5}
+        assert _batch(server.address, part_pairs=_ROWS) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("rerank: the server has changed since the job began: model was docs v1, now docs v2. ")
+    assert _saved_parts() == []
+
+
+async def test_a_job_with_replicas_of_different_models_saves_no_part(
+    small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each replica holds one document and rejects more, so that both of them score some."""
+    other = write_small_model(tmp_path / "other", weights_beside=True)
+    async with (
+        running(small_model, max_live_documents=1) as first,
+        running(other, max_live_documents=1) as second,
+        served(first) as first_edges,
+        served(second) as second_edges,
+    ):
+        for core in (first, second):
+            core.score.hold()
+        address = f"ipv4:{first_edges.address},{second_edges.address}"
+        job = asyncio.create_task(asyncio.to_thread(_batch, address, part_pairs=_ROWS))
+        for core in (first, second):
+            await core.score.started()
+        for core in (first, second):
+            core.score.release()
+        assert await job == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("rerank: the server has changed since the job began: model was small ")
+    assert _saved_parts() == []

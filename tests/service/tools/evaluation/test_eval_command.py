@@ -18,7 +18,7 @@ from starlette.routing import Route
 from rerank_service import __main__ as entry
 from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.cli.output_file import check_writable, write_text
-from rerank_service.errors import SettingsInvalid
+from rerank_service.errors import OperatorError, SettingsInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
 from rerank_service.tools.offline_scoring import Refusal, Scores
@@ -330,6 +330,16 @@ async def test_a_server_that_scores_nothing_in_time_ends_the_evaluation(monkeypa
             server.broken = True
             with pytest.raises(NothingScored, match="either: the request would miss its deadline"):
                 await scorer.score("0", ["1", "2"])
+
+
+async def test_an_evaluation_never_has_scores_of_two_versions() -> None:
+    """A replica with another version answers the second query. The measures would be those of no model."""
+    with limited_server() as server:
+        server.for_replica = {3}  # the first request loads the model
+        async with server_scorer(server_address(server.address)) as scorer:
+            assert isinstance(await scorer.score("0", ["1"]), Scores)
+            with pytest.raises(OperatorError, match="has changed since the first query: it was docs v1, now docs v2"):
+                await scorer.score("0", ["1"])
 
 
 async def test_a_name_that_the_server_does_not_know_is_an_error() -> None:
