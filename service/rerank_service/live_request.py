@@ -58,8 +58,8 @@ class LiveRequest:
     """Number of documents received, whether or not they are on the board yet."""
     query_truncated: bool = field(init=False, default=False)
     """True if a query was cut: the request's, or a document's own."""
-    preparer: Preparer = field(init=False)
-    """Prepares the documents. Set when the query is encoded."""
+    preparer: Preparer | None = field(init=False, default=None)
+    """Prepares the documents. None: the query is not encoded yet."""
     board: Scoreboard = field(init=False)
     meter: UsageMeter = field(init=False)
     _duplicates: Duplicates = field(init=False, default_factory=Duplicates)
@@ -74,6 +74,16 @@ class LiveRequest:
         )
         self.meter = UsageMeter(self.model.scheduler.clock)
 
+    @property
+    def is_stream(self) -> bool:
+        """True if documents may arrive later than the query. Admission counted none of them."""
+        return self.estimate_tokens is None
+
+    def use_preparer(self, preparer: Preparer) -> None:
+        """Prepare the documents with this preparer, which has the encoded query."""
+        self.preparer = preparer
+        self.meter.query_tokens = preparer.query.query_tokens
+
     def receive(self, documents: int) -> None:
         """Count documents that arrived."""
         self.received += documents
@@ -86,7 +96,7 @@ class LiveRequest:
 
     async def paid(self) -> None:
         """Let a stream wait until its key has tokens again. Other requests took theirs when they were accepted."""
-        if self.estimate_tokens is None:
+        if self.is_stream:
             await self.charge.paid()
 
     async def memory_free(self) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rerank_service.encoding.pair_key import PairKeys
-from rerank_service.encoding.preparer import Preparer, check_chars
+from rerank_service.encoding.preparer import PreparedDocument, Preparer, check_chars
 from rerank_service.encoding.reading_plan import ReadingPlan, reading_plan
 from rerank_service.encoding.sentence_pairs import prepare_sentences
 from rerank_service.encoding.token_estimate import TokenEstimate
@@ -201,26 +201,33 @@ class Reranker:
     async def _feed(
         self, live: LiveRequest, chunks: AsyncIterable[Sequence[SentDocument]], submission: Submission
     ) -> None:
-        """Tokenize the query, then read and tokenize the documents as they arrive, and queue their pairs."""
-        with live.meter.tokenizing():
-            live.preparer = await self._blocking(live.model, partial(self._preparer, live))
-        live.meter.query_tokens = live.preparer.query.query_tokens
+        """Tokenize the query, read and tokenize the documents as they arrive, and queue their pairs."""
+        if live.is_stream:
+            live.use_preparer(await self._tokenize(live, partial(self._preparer, live)))
         async for sent in chunks:
             live.receive(len(sent))
             for part in parts(sent, self.limits):
                 await live.paid()
                 await live.memory_free()
-                with live.meter.tokenizing():
-                    prepared = await self._blocking(live.model, partial(live.preparer.prepare, part, len(live.board)))
+                preparer, prepared = await self._tokenize(live, partial(self._prepare, live, part, len(live.board)))
+                live.use_preparer(preparer)
                 await submission.add(live.add_documents(prepared, submission))
 
     async def _feed_sentences(self, live: LiveRequest, highlights: LiveHighlights, submission: Submission) -> None:
         """Split the documents of the ranking into sentences, tokenize them, and queue their pairs."""
+        assert live.preparer is not None
         for part in highlights.parts():
             await live.paid()
-            with live.meter.tokenizing():
-                prepared = await self._blocking(live.model, partial(prepare_sentences, live.preparer, part))
+            prepared = await self._tokenize(live, partial(prepare_sentences, live.preparer, part))
             await submission.add(highlights.add(prepared, submission))
+
+    def _prepare(
+        self, live: LiveRequest, part: Sequence[SentDocument], first: int
+    ) -> tuple[Preparer, list[PreparedDocument]]:
+        """Prepare documents, of which `first` is the index of the first one, and return them after their preparer.
+        Blocks. The first call encodes the query, too: another call would wait for a thread once more."""
+        preparer = live.preparer or self._preparer(live)
+        return preparer, preparer.prepare(part, first)
 
     def _preparer(self, live: LiveRequest) -> Preparer:
         """Encode the query, and return the preparer of the request's documents. Blocks."""
@@ -255,14 +262,17 @@ class Reranker:
     def _estimate(self, request: RerankRequest, plan: ReadingPlan, model: ServedModel) -> TokenEstimate:
         return model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
 
-    async def _blocking(self, model: ServedModel, call: Callable[[], T]) -> T:
+    async def _tokenize(self, live: LiveRequest, call: Callable[[], T]) -> T:
+        """Run a call of the tokenizer in a thread."""
+
         def work() -> T:
             with panics_as_errors():
                 return call()
 
-        if self._tokenizing is None:
-            return await asyncio.get_running_loop().run_in_executor(None, work)
-        return await self._tokenizing.run(model.info.name, work)
+        with live.meter.tokenizing():
+            if self._tokenizing is None:
+                return await asyncio.get_running_loop().run_in_executor(None, work)
+            return await self._tokenizing.run(live.model.info.name, work)
 
     def _check(self, request: RerankRequest, documents: int | None) -> None:
         """Check a request. `documents` is the number of its documents; None for a stream."""

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,6 +34,8 @@ from rerank_service.scheduling.stoppable import CallStopped
 from support.limits import request_limits
 from support.running import DocumentReader, Running, running
 from support.small import BOOM, NAN, logit
+
+T = TypeVar("T")
 
 
 async def test_results_are_sorted_by_logit(core: Running) -> None:
@@ -119,6 +121,52 @@ async def test_documents_are_read_in_worker_threads(core: Running) -> None:
     await core.reranker.rerank(RerankRequest(query="0"), documents, reader=Slow(), deadline=Deadline.after(60))
     assert [len(part) for part in parts] == [2, 2, 1, 0]
     assert parts[2] == ["documents[4]"]
+
+
+class _CountedThreads(FairThreads):
+    """Threads that count their calls."""
+
+    calls = 0
+
+    async def run(self, group: str, call: Callable[[], T]) -> T:
+        self.calls += 1
+        return await super().run(group, call)
+
+
+@pytest.mark.parametrize(("texts", "calls"), [(["5"], 1), (["5", "3", "4", "1"], 2)])
+async def test_a_part_is_one_call_of_a_thread(small_model: Bundle, texts: list[str], calls: int) -> None:
+    """The first part has the query, too: each call waits twice for a core. The documents of a stream may arrive later
+    than its query, which is then known."""
+    async with running(small_model, limits=request_limits(part_documents=3)) as core:
+        with _CountedThreads(1, "test") as threads:
+            reranker = Reranker(core.registry, core.admissions, core.reranker.limits, threads)
+            documents = [Document(text) for text in texts]
+            ranking = await reranker.rerank(
+                RerankRequest(query="0"), documents, reader=DocumentReader(), deadline=Deadline.after(60)
+            )
+            assert ranking.usage.query_tokens == 1
+            assert threads.calls == calls
+
+            async def chunks() -> AsyncIterator[Sequence[Document]]:
+                while threads.calls == calls:  # until the query is tokenized
+                    await asyncio.sleep(0)
+                yield documents
+
+            rankings: list[Ranking] = []
+
+            async def deliver(ranking: Ranking) -> None:
+                rankings.append(ranking)
+
+            await reranker.rerank_stream(
+                RerankRequest(query="0"),
+                chunks(),
+                reader=DocumentReader(),
+                deadline=Deadline.after(60),
+                deliver=deliver,
+            )
+            assert threads.calls == calls + 1 + calls
+            assert list(rankings[0]) == list(ranking)
+        assert core.idle()
 
 
 @pytest.mark.parametrize(("documents", "in_loop"), [(100 * MANY_ITEMS - 1, True), (100 * MANY_ITEMS, False)])
