@@ -50,15 +50,24 @@ class FairThreads:
         loop = asyncio.get_running_loop()
         await self._thread(group)
         stopped = threading.Event()
+        ended: asyncio.Future[None] = loop.create_future()
         running = self._pool.submit(stoppable, call, stopped)
         # a cancelled caller stops the call at its next step only, and the thread is free at its end
-        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release, group))
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end, group, ended))
         try:
-            return await asyncio.wrap_future(running)
+            await ended
+            return running.result()
         finally:
             stopped.set()
+            running.cancel()  # if no thread has started it
             # its error leads to this frame: with the call in it, only the garbage collector would free both
             del running
+
+    def _end(self, group: str, ended: asyncio.Future[None]) -> None:
+        """Release the thread of a call that has ended, and wake its caller, unless it was cancelled."""
+        self._release(group)
+        if not ended.done():
+            ended.set_result(None)
 
     async def _thread(self, group: str) -> None:
         """Wait for a thread."""

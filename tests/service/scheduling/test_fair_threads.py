@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -117,6 +118,44 @@ async def test_cancelled_calls_do_not_run_and_threads_are_not_lost() -> None:
         assert await last == "3"
         assert await held.run(threads, "b", "4") == "4"
     assert held.started == ["1", "3", "4"]
+
+
+async def test_a_cancelled_call_that_no_thread_has_started_gives_up_its_place() -> None:
+    """There may be more groups than threads."""
+    async with holding(1) as (threads, held):
+        groups = [f"group {number}" for number in range(17)]
+        tasks = [asyncio.create_task(held.run(threads, group, group)) for group in groups]
+        await until_started(held, len(groups))
+        cancelled = asyncio.create_task(held.run(threads, "last", "cancelled"))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        await asyncio.sleep(0)  # the turn of the event loop that gives the place back
+        last = asyncio.create_task(held.run(threads, "last", "last"))
+        await asyncio.sleep(0)
+        assert not threads._waiting  # it waits for a thread, not for its turn
+        held.release_all()
+        assert await asyncio.gather(last, *tasks) == ["last", *groups]
+    assert "cancelled" not in held.started
+
+
+async def test_a_call_wakes_the_event_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time costs about as much as all else of a short call. An error is no exception."""
+    loop = asyncio.get_running_loop()
+    wake, woken = loop.call_soon_threadsafe, 0
+
+    def count(*args: Any) -> asyncio.Handle:
+        nonlocal woken
+        woken += 1
+        return wake(*args)
+
+    with FairThreads(1, "test") as threads:
+        monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+        assert await threads.run("a", lambda: 1) == 1
+        assert woken == 1
+        with pytest.raises(ZeroDivisionError):
+            await threads.run("a", lambda: 1 / 0)
+        assert woken == 2
 
 
 async def test_errors_reach_the_caller() -> None:
