@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
 from rerank_service.quantities import about, counted
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.scheduling.forecast import LiveWork, deadline_overrun, finish_time
+from rerank_service.scheduling.forecast import deadline_overrun, finish_time, overrun_alone
 from rerank_service.scheduling.live_tickets import LiveTickets, Ticket
 
 RETRY_AFTER = 1.0
@@ -88,8 +88,10 @@ class Admission:
         if self._closed_because:
             raise NotReady(self._closed_because)
         ticket = Ticket(tokens, deadline, weight, tokens_per_second)
-        self._check_capacity(documents, tokens)
-        self._check_deadlines(ticket, tokens_per_second, lanes_share)
+        idle = self._idle
+        if not idle:
+            self._check_capacity(documents, tokens)
+        self._check_deadlines(ticket, tokens_per_second, lanes_share, idle=idle)
         self.live_documents += documents
         self._live.add(ticket)
         self._no_requests.clear()
@@ -102,8 +104,6 @@ class Admission:
                 self._no_requests.set()
 
     def _check_capacity(self, documents: int, tokens: float) -> None:
-        if self._idle:
-            return
         if self.live_documents + documents > self._max_live_documents:
             raise Overloaded(
                 f"the server is ranking {counted(self.live_documents, 'document')} and accepts at most "
@@ -118,13 +118,13 @@ class Admission:
                 retry_after=RETRY_AFTER,
             )
 
-    def _check_deadlines(self, ticket: Ticket, tokens_per_second: float, lanes_share: float) -> None:
-        now, own_speed, idle = self._clock(), tokens_per_second * lanes_share, self._idle
+    def _check_deadlines(self, ticket: Ticket, tokens_per_second: float, lanes_share: float, *, idle: bool) -> None:
+        now, own_speed = self._clock(), tokens_per_second * lanes_share
         new = ticket.remaining_work(now)
         live = self._live.work(now)
         if new.tokens:
             ticket.forecast = finish_time(live, new, own_speed)
-        if deadline_overrun(LiveWork.of([]), new, tokens_per_second, IDLE_FACTOR if idle else ALONE_SHARE):
+        if overrun_alone(new, tokens_per_second, IDLE_FACTOR if idle else ALONE_SHARE):
             raise DeadlineExceeded(
                 f"the request needs {about(new.tokens / tokens_per_second)} and would miss its deadline "
                 "even on its own: set a longer timeout, or send fewer or shorter documents"

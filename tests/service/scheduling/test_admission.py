@@ -4,11 +4,15 @@ import asyncio
 import math
 from contextlib import ExitStack, nullcontext
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
+from rerank_service.scheduling import forecast
 from rerank_service.scheduling.admission import IDLE_FACTOR, RETRY_AFTER, Admission
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.forecast import LiveWork, finish_times
 
 SPEED = 1000.0
 
@@ -77,6 +81,24 @@ def test_late_request_is_rejected_and_carries_the_retry_time() -> None:
             stack.enter_context(admission.admit(1, 2000, Deadline(10), SPEED, 1.0))
         assert caught.value.retry_after == pytest.approx(max(RETRY_AFTER, 1.0))
         stack.enter_context(admission.admit(1, 50, Deadline(10), SPEED, 1.0))
+
+
+def test_far_deadlines_need_no_forecast_of_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All work ends before the first of them. With thousands of live requests, forecasts would take a millisecond."""
+    forecasts: list[int] = []
+
+    def noted(live: LiveWork, tokens_per_second: float) -> NDArray[np.float64]:
+        forecasts.append(len(live.tokens))
+        return finish_times(live, tokens_per_second)
+
+    monkeypatch.setattr(forecast, "finish_times", noted)
+    admission = _admission()
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(admission.admit(1, 1000, Deadline(10), SPEED, 1.0))
+        assert forecasts == []
+        stack.enter_context(admission.admit(1, 500, Deadline(3), SPEED, 1.0))
+        assert forecasts == [3]
 
 
 def test_request_without_a_deadline_is_not_protected() -> None:
