@@ -120,7 +120,8 @@ class Submission:
     def finish(self) -> None:
         """Declare that no more pairs will be added."""
         self._finished = True
-        self._changed.set()
+        if self.is_complete:  # else the last part wakes the iteration
+            self._changed.set()
 
     def fail(self, error: Exception) -> None:
         """Let the iteration raise the error, after the parts that are scored by now. Only the first error counts."""
@@ -195,5 +196,6 @@ async def feeding(feed: Awaitable[None], submission: Submission) -> AsyncIterato
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        if not task.done():  # a wait takes two turns of the event loop, also for a task that has ended
+            task.cancel()
+            await asyncio.wait([task])
