@@ -22,16 +22,17 @@ class PacedCalls:
         self._loop = loop
         self._most = most
         self._waiting: deque[tuple[Call, Context]] = deque()
-        self._runs = 0
-        """Number of runs that the loop has scheduled, each of one call."""
+        self._left = most
+        """Number of calls that may run before the next `_turn`."""
+        self._turn_scheduled = False
 
     def add(self, call: Call) -> None:
         """Run a call in the next turn, or in the first that has room, in the present context. Called on the loop."""
         self._waiting.append((call, copy_context()))
-        self._schedule()
+        self._schedule_turn()
 
     def add_threadsafe(self, calls: Iterable[Call]) -> None:
-        """Add calls from another thread."""
+        """Run calls from another thread: as soon as the loop wakes up, or in the first turns that have room."""
         self._loop.call_soon_threadsafe(self._add_all, calls)
 
     def run_all(self) -> None:
@@ -41,20 +42,29 @@ class PacedCalls:
             context.run(call)
 
     def _add_all(self, calls: Iterable[Call]) -> None:
+        at_once = not self._turn_scheduled  # else `_turn` may follow in this turn, and would run as many again
         for call in calls:
             self.add(call)
+        if at_once:
+            self._run()
 
-    def _schedule(self) -> None:
-        if self._runs < min(self._most, len(self._waiting)):
-            self._runs += 1
-            self._loop.call_soon(self._run)
+    def _schedule_turn(self) -> None:
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_scheduled = False
+        self._left = self._most
+        self._run()
 
     def _run(self) -> None:
-        self._runs -= 1
-        if not self._waiting:  # after `run_all`
-            return
-        call, context = self._waiting.popleft()
+        """Run waiting calls, as many as this turn has room for."""
         try:
-            context.run(call)
+            while self._waiting and self._left:
+                self._left -= 1
+                call, context = self._waiting.popleft()
+                context.run(call)
         finally:
-            self._schedule()
+            if self._waiting:
+                self._schedule_turn()

@@ -20,20 +20,51 @@ async def _turns(ran: list[int], until: int) -> list[list[int]]:
 
 
 async def test_a_turn_runs_a_few_calls_in_their_order() -> None:
-    """Also those that are added later, and by another thread."""
+    """Also those that are added later."""
     ran: list[int] = []
     paced = PacedCalls(asyncio.get_running_loop(), 3)
-    calls = [partial(ran.append, number) for number in range(7)]
-    thread = threading.Thread(target=paced.add_threadsafe, args=(calls,))
-    thread.start()
-    thread.join()
+    for number in range(7):
+        paced.add(partial(ran.append, number))
+    assert ran == []
     await asyncio.sleep(0)
+    assert ran == [0, 1, 2]
     paced.add(partial(ran.append, 7))
-    parts = await _turns(ran, 8)
-    assert [number for part in parts for number in part] == ran == list(range(8))
-    assert max(map(len, parts)) == 3
+    assert await _turns(ran, 8) == [[3, 4, 5], [6, 7]]
     paced.add(partial(ran.append, 8))
     assert await _turns(ran, 9) == [[8]]
+
+
+async def test_calls_of_a_thread_run_at_once() -> None:
+    """As many as the turn has room for: not in the turn after the one in which the loop wakes up."""
+    ran: list[int] = []
+    paced = PacedCalls(asyncio.get_running_loop(), 3)
+    _add_in_thread(paced, ran, range(2))
+    await asyncio.sleep(0)
+    assert ran == [0, 1]
+    await asyncio.sleep(0)
+    _add_in_thread(paced, ran, range(2, 7))
+    await asyncio.sleep(0)
+    assert ran == [0, 1, 2, 3, 4]
+    assert await _turns(ran, 7) == [[5, 6]]
+
+
+async def test_calls_of_several_threads_share_a_turn() -> None:
+    """Whether they arrive before the calls that wait from the last turn, or after them."""
+    ran: list[int] = []
+    paced = PacedCalls(asyncio.get_running_loop(), 3)
+    _add_in_thread(paced, ran, range(2))
+    _add_in_thread(paced, ran, range(2, 5))
+    assert await _turns(ran, 5) == [[0, 1], [2, 3, 4]]
+    paced.add(partial(ran.append, 5))
+    _add_in_thread(paced, ran, range(6, 9))
+    assert await _turns(ran, 9) == [[5, 6, 7], [8]]
+
+
+def _add_in_thread(paced: PacedCalls, ran: list[int], numbers: range) -> None:
+    """Let a thread add calls."""
+    thread = threading.Thread(target=paced.add_threadsafe, args=([partial(ran.append, number) for number in numbers],))
+    thread.start()
+    thread.join()
 
 
 async def test_an_error_goes_to_the_handler_and_the_next_call_runs() -> None:
