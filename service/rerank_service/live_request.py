@@ -15,7 +15,7 @@ from rerank_service.quantities import counted
 from rerank_service.ranking.document import Reader
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest
-from rerank_service.ranking.results import OnWork, RankedDocument, Timing, Work
+from rerank_service.ranking.results import OnWork, RankedDocument, Timing, Usage, Work
 from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.scheduling.batching import KeyedPair
 from rerank_service.scheduling.live_tickets import Ticket
@@ -62,6 +62,9 @@ class LiveRequest:
     """Prepares the documents. None: the query is not encoded yet."""
     board: Scoreboard = field(init=False)
     meter: UsageMeter = field(init=False)
+    usage: Usage = field(init=False)
+    """The work of the request. Set when it ends, as the times are."""
+    timing: Timing = field(init=False)
     _duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _recorded: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     """Set when logits are recorded."""
@@ -208,23 +211,20 @@ class LiveRequest:
             yield submission
 
     @property
-    def timing(self) -> Timing:
-        """The times of the request until now."""
-        return self.meter.timing(self._first_added)
-
-    @property
     def _first_added(self) -> float | None:
         return next((each.first_added for each in self._submissions if each.first_added is not None), None)
 
-    def report_work(self) -> None:
-        """Pass the work until now to `on_work`. Call it when the request ends."""
+    def end(self) -> None:
+        """Set usage and times, and pass the work to `on_work`. Call it when the request ends, also by an error."""
+        self.usage = self.meter.usage()
+        self.timing = self.meter.timing(self._first_added)
         if self.on_work is None:
             return
         self.on_work(
             Work(
                 model=self.model.info.name,
                 documents=self.received,
-                usage=self.meter.usage(),
+                usage=self.usage,
                 timing=self.timing,
                 stages=self.meter.stages(self._first_added),
                 forecast=self.ticket.forecast if all(each.is_complete for each in self._submissions) else None,

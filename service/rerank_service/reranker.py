@@ -157,7 +157,7 @@ class Reranker:
 
     async def _rank(self, live: LiveRequest, chunks: AsyncIterable[Sequence[SentDocument]]) -> Ranking:
         """Score the documents of a request, and return their ranking, with highlights if they are asked for."""
-        with _reporting_work(live):
+        with _ending(live):
             complete = await self._score(live, partial(self._feed, live, chunks), live.record)
             board, received = live.board, live.received
             size = received // _SORTED_PER_ITEM
@@ -171,7 +171,7 @@ class Reranker:
             model=live.model.info.name,
             version=live.model.info.version,
             order=order,
-            usage=live.meter.usage(),
+            usage=live.usage,
             timing=live.timing,
             board=live.board,
             missing=missing,
@@ -282,9 +282,9 @@ class Reranker:
 
 
 @contextmanager
-def _reporting_work(live: LiveRequest) -> Iterator[None]:
-    """Report the work of the request at the end of the block, also after an error."""
+def _ending(live: LiveRequest) -> Iterator[None]:
+    """End the request at the end of the block, also after an error."""
     try:
         yield
     finally:
-        live.report_work()
+        live.end()

@@ -78,7 +78,6 @@ class Scoreboard:
         self._relevance = partial(
             relevance, activation=activation, score_type=request.score_type, calibration=calibration
         )
-        self._relevance(np.empty(0, np.float32))  # raises now, before any work
         self.score_type: ScoreType = score_meaning(activation, request.score_type, calibration)
         """Meaning of the relevance scores: raw, sigmoid or calibrated."""
         self._max_kept_bytes = max_kept_bytes
@@ -245,11 +244,11 @@ class Scoreboard:
     def order(self) -> NDArray[np.int64]:
         """Return the indexes of the documents to return, best first; shape (results,). Unscored documents are left
         out."""
-        logits = np.array(self._logits, np.float32)
+        logits, min_score = np.array(self._logits, np.float32), self._request.min_score
         scored = np.flatnonzero(~np.isnan(logits))
-        scores = self._relevance(logits[scored])
-        best = rank(logits[scored], scores, top_n=self._request.top_n, min_score=self._request.min_score)
-        return scored[best]
+        logits = logits[scored]
+        kept = None if min_score is None else self._relevance(logits) >= min_score
+        return scored[rank(logits, top_n=self._request.top_n, kept=kept)]
 
     def missing(self, received: int) -> Missing:
         """Return which of the `received` documents have no score, those not added yet included."""

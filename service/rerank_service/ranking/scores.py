@@ -34,11 +34,21 @@ def score_meaning(activation: Activation, score_type: ScoreType, calibration: Ca
     """Return the meaning of the scores that `relevance` returns for the same arguments: raw, sigmoid or calibrated.
 
     A model without an activation returns logits for `probability` and `sigmoid`, too.
+
+    Raises:
+        InvalidRequest: `score_type` is calibrated, and there is no calibration.
     """
     if score_type is ScoreType.RAW:
         return ScoreType.RAW
     if calibration is not None and score_type is not ScoreType.SIGMOID:
         return ScoreType.CALIBRATED
+    if score_type is ScoreType.CALIBRATED:
+        raise InvalidRequest(
+            "score_type is calibrated, but this model has no calibration: leave score_type out, or calibrate the "
+            "bundle (rerank calibrate)",
+            field="score_type",
+            reason="not_calibrated",
+        )
     return ScoreType.RAW if activation is Activation.IDENTITY else ScoreType.SIGMOID
 
 
@@ -55,32 +65,23 @@ def relevance(
         InvalidRequest: `score_type` is calibrated, and there is no calibration.
     """
     wide = logits.astype(np.float64)
-    if score_type is ScoreType.RAW:
+    meaning = score_meaning(activation, score_type, calibration)
+    if meaning is ScoreType.RAW:
         return wide
-    if calibration is not None and score_type is not ScoreType.SIGMOID:
-        return calibration.scores(wide)
-    if score_type is ScoreType.CALIBRATED:
-        raise InvalidRequest(
-            "score_type is calibrated, but this model has no calibration: leave score_type out, or calibrate the "
-            "bundle (rerank calibrate)",
-            field="score_type",
-            reason="not_calibrated",
-        )
-    return wide if activation is Activation.IDENTITY else sigmoid(wide)
+    if meaning is ScoreType.SIGMOID:
+        return sigmoid(wide)
+    assert calibration is not None
+    return calibration.scores(wide)
 
 
 def rank(
-    logits: NDArray[np.float32],
-    scores: NDArray[np.float64],
-    *,
-    top_n: int | None = None,
-    min_score: float | None = None,
+    logits: NDArray[np.float32], *, top_n: int | None = None, kept: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
     """Return the indexes of the results: logits descending, equal logits by ascending index.
 
-    `min_score` removes results before `top_n` counts them.
+    `kept` has shape (documents,) and says which documents are results, before `top_n` counts them. None: all.
     """
     order = np.argsort(-logits, kind="stable")
-    if min_score is not None:
-        order = order[scores[order] >= min_score]
+    if kept is not None:
+        order = order[kept[order]]
     return order[:top_n]

@@ -102,7 +102,7 @@ def test_no_score_type_changes_the_order(
     if calibration is None and score_type is ScoreType.CALIBRATED:
         return
     scores = relevance(array, Activation.SIGMOID, score_type, calibration)
-    order = rank(array, scores)
+    order = rank(array)
     assert order.tolist() == sorted(range(len(logits)), key=lambda at: -logits[at])
     assert (np.diff(scores[order]) <= 0).all()
 

@@ -3,9 +3,11 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rerank_service.errors import InferenceFailed, InvalidRequest, TooLarge
 from rerank_service.ranking.document import Document, Span
@@ -31,6 +33,23 @@ def _board(*logits: float, **options: object) -> Scoreboard:
     for index, logit in enumerate(logits):
         board.record(index, logit)
     return board
+
+
+def test_order_needs_scores_for_a_minimum_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logits have the same order."""
+    minimum, board = _board(3, 1, 2, min_score=0.8), _board(3, 1, 2)
+    scored: list[int] = []
+
+    def relevance(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        scored.append(len(logits))
+        return np.array([0.9, 0.7, 0.8])
+
+    for each in (minimum, board):
+        monkeypatch.setattr(each, "_relevance", relevance)
+    assert board.order().tolist() == [0, 2, 1]
+    assert scored == []
+    assert minimum.order().tolist() == [0, 2]
+    assert scored == [3]
 
 
 @given(st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=40), st.integers(1, 10))

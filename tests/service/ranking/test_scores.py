@@ -21,11 +21,12 @@ def test_rank_sorts_by_logit_and_keeps_the_order_of_ties(
 ) -> None:
     """The reference is Python's stable sort, then `min_score`, then `top_n`."""
     array = np.array(logits, np.float32)
-    scores = relevance(array, Activation.SIGMOID, ScoreType.PROBABILITY)
     expected = sorted(range(len(logits)), key=lambda index: -logits[index])
+    kept = None
     if min_score is not None:
-        expected = [index for index in expected if scores[index] >= min_score]
-    assert rank(array, scores, top_n=top_n, min_score=min_score).tolist() == expected[:top_n]
+        kept = relevance(array, Activation.SIGMOID, ScoreType.PROBABILITY) >= min_score
+        expected = [index for index in expected if kept[index]]
+    assert rank(array, top_n=top_n, kept=kept).tolist() == expected[:top_n]
 
 
 @given(LOGITS)
@@ -40,7 +41,8 @@ def test_probability_is_in_the_unit_interval_and_monotone(logits: list[float]) -
 def test_saturated_scores_keep_the_order_of_their_logits() -> None:
     """Two logits whose probability is 1.0 are still ranked."""
     array = np.array([50.0, 60.0], np.float32)
-    assert rank(array, relevance(array, Activation.SIGMOID, ScoreType.PROBABILITY)).tolist() == [1, 0]
+    assert relevance(array, Activation.SIGMOID, ScoreType.PROBABILITY).tolist() == [1, 1]
+    assert rank(array).tolist() == [1, 0]
 
 
 def test_raw_scores_and_identity_models_give_the_logit() -> None:

@@ -24,7 +24,7 @@ from rerank_service.models.served_model import ServedModel
 from rerank_service.ranking.document import SentDocument
 from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest
-from rerank_service.ranking.scores import relevance
+from rerank_service.ranking.scores import relevance, score_meaning
 from rerank_service.rust_panics import panics_as_errors
 from rerank_service.scheduling.batch_run import BatchRunner, BatchScored, Outcome, PairFailed
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
@@ -53,7 +53,7 @@ class BulkScorer:
         Raises:
             InvalidRequest: the score type is calibrated, and the model has no calibration.
         """
-        relevance(np.empty(0, np.float32), model.activation, options.score_type, model.calibration)
+        score_meaning(model.activation, options.score_type, model.calibration)  # raises
         self._model = model
         self._request = options
         self._limits = limits

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from rerank_service.errors import SettingsInvalid
 from rerank_service.ranking.scores import rank
 from rerank_service.tools.evaluation.collection import Collection, JudgedQuery
@@ -139,7 +137,7 @@ def _query_result(query: JudgedQuery, outcome: Scores | Refusal | None, measures
     before = _measured(query, first_stage, measures)
     if isinstance(outcome, Scores):
         logits = outcome.logits
-        order = tuple(rank(logits, logits.astype(np.float64)).tolist())
+        order = tuple(rank(logits).tolist())
         after = _measured(query, order, measures)
         return QueryResult(query=query, logits=logits, order=order, before=before, after=after)
     if outcome is None:
