@@ -210,6 +210,13 @@ async def test_waiting_stream_reads_nothing_and_ends_with_its_deadline(core: Run
         await asyncio.sleep(0)
 
 
+def test_key_for_all_models_needs_no_names() -> None:
+    """A look at all names of all models for each request would cost more than the rest of the check."""
+    names = iter(("small", "other"))
+    Caller().check_model(names)
+    assert list(names) == ["small", "other"]
+
+
 async def test_key_may_use_its_models_only(core: Running) -> None:
     """By their name or an alias. Another name is unknown, as for every key."""
     for allowed, model in (({"small"}, ""), ({"small", "other"}, "small"), ({"small"}, "default")):

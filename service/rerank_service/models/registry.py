@@ -1,6 +1,6 @@
 """The models of the server, by name."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -66,10 +66,10 @@ class Registry:
         """True if a model accepts requests, of any name or without a name."""
         return any(model.accepts_requests for model in self.reachable)
 
-    def names_of(self, model: RegisteredModel) -> tuple[str, ...]:
-        """Return all names by which requests reach a model: its own, and those that it keeps for its successor."""
+    def names_of(self, model: RegisteredModel) -> Iterator[str]:
+        """Yield all names by which requests reach a model: its own, and those that it keeps for its successor."""
         kept = (name for name, owner in self._by_name.items() if owner is model)
-        return tuple(dict.fromkeys((*model.names, *kept)))
+        yield from dict.fromkeys((*model.names, *kept))
 
     def is_used(self, model: RegisteredModel) -> bool:
         """Return True if requests of any name, or without a name, get a model."""

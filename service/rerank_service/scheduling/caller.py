@@ -32,8 +32,8 @@ class Caller:
         Raises:
             ModelNotAllowed: it may not. The message has the names that the key may use.
         """
+        if self.models is None:
+            return
         names = tuple(names)
         if not self.may_use(names):
-            raise ModelNotAllowed(
-                f"the API key may not use model {names[0]!r}: use {' or '.join(sorted(self.models or ()))}"
-            )
+            raise ModelNotAllowed(f"the API key may not use model {names[0]!r}: use {' or '.join(sorted(self.models))}")

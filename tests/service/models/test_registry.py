@@ -103,7 +103,7 @@ def test_a_name_stays_until_its_new_model_accepts_requests(small_model: Bundle) 
     registry.register([new])
     assert [registry.find(name) for name in ("", "default", "old", "x", "new")] == [old, old, old, old, new]
     old.rename(())
-    assert registry.names_of(old) == ("old", "x")
+    assert list(registry.names_of(old)) == ["old", "x"]
     assert registry.is_used(old)
     new.serve(_load(small_model))
     assert {registry.find(name) for name in ("", "default", "old", "x", "new")} == {new}
