@@ -130,7 +130,7 @@ def reading_plan(request: RerankRequest, limits: RequestLimits, *, max_tokens: i
     `max_tokens` is the token limit of the model, `template` the number of tokens in its template.
     """
     tokens = max_tokens if request.max_pair_tokens is None else min(max_tokens, request.max_pair_tokens)
-    windows = request.too_long in {TooLong.WINDOWS, TooLong.WHOLE}
+    windows = request.too_long in (TooLong.WINDOWS, TooLong.WHOLE)
     default_window = default_window_tokens(tokens)
     return ReadingPlan(
         pair=_pair_limits(request, tokens, template),
@@ -150,7 +150,7 @@ def _pair_limits(request: RerankRequest, tokens: int, template: int) -> PairLimi
     A query that must not be cut may leave less room where documents are cut or rejected: none is scored in small
     windows.
     """
-    uncut = request.too_long in {TooLong.CUT, TooLong.REFUSE} and not request.cuts_query
+    uncut = request.too_long in (TooLong.CUT, TooLong.REFUSE) and not request.cuts_query
     return PairLimits(
         tokens=tokens,
         min_room=1 if uncut else min_room(tokens, template),

@@ -115,5 +115,5 @@ class RerankRequest:
     def cuts_query(self) -> bool:
         """True if a query that is too long is cut, False if the request is rejected."""
         if self.query_too_long is None:
-            return self.too_long not in {TooLong.WHOLE, TooLong.REFUSE}
+            return self.too_long not in (TooLong.WHOLE, TooLong.REFUSE)
         return self.query_too_long is QueryTooLong.CUT

@@ -123,7 +123,11 @@ class LaneShares(Generic[Member]):
         `now` is the time in seconds on the clock of `end`. Each other share keeps the part that it used lately, but at
         most its part by weight: max-min fairness.
         """
-        others = {seat.share: seat.share.recent_use(now) for seat in self._seats.values() if seat.share is not share}
+        others = {
+            seat.share: use
+            for seat in self._seats.values()
+            if seat.share is not share and (use := seat.share.recent_use(now)) > _ROUNDING  # else it takes nothing
+        }
         left, weight = 1.0, share.weight + sum(other.weight for other in others)
         for other in sorted(others, key=lambda other: others[other] / other.weight):
             left -= min(others[other], left * other.weight / weight)
