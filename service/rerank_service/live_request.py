@@ -194,7 +194,8 @@ class LiveRequest:
 
     def count(self, scored: Scored) -> None:
         """Count the work of pairs that were scored."""
-        self.charge.used += self.meter.count(scored)
+        self.meter.count(scored)
+        self.charge.use(scored.tokens)
         self.ticket.reduce(scored.own_tokens)
 
     @contextmanager

@@ -34,6 +34,7 @@ from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_threads import FairThreads
 from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.scheduling.partial_cutoff import Cutoff
+from rerank_service.scheduling.quota import Charge
 from rerank_service.scheduling.submission import Scored, Submission, feeding
 from rerank_service.sent_documents import check_count, checked, items, once, parts, sized
 
@@ -190,11 +191,11 @@ class Reranker:
         """
         with live.scoring(self.limits) as submission:
             try:
-                async with feeding(feed(submission), submission):
+                async with feeding(feed, submission):
                     async for scored in submission:
                         await record(scored)
             finally:  # pairs that ran are charged, also if the request failed or was cancelled before they were taken
-                for scored in submission.take_rest():
+                for scored in submission.end(partial(_charge, live.charge)):
                     live.count(scored)
             return submission.is_complete
 
@@ -279,6 +280,10 @@ class Reranker:
         check_result_count(request, documents, self.limits.max_highlighted_results)
         check_chars("query", len(request.query), self.limits.max_query_chars)
         check_chars("instruction", len(request.instruction), self.limits.max_query_chars)
+
+
+def _charge(charge: Charge, scored: Scored) -> None:
+    charge.use(scored.tokens)
 
 
 @contextmanager

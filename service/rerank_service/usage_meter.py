@@ -40,20 +40,18 @@ class UsageMeter:
             self._tokenize_ended = self._clock()
             self._tokenize += self._tokenize_ended - begun
 
-    def count(self, part: Scored) -> int:
-        """Count pairs that were scored. Return the tokens of those that ran for this request."""
+    def count(self, part: Scored) -> None:
+        """Count pairs that were scored."""
         self._last_scored = max(self._last_scored, part.ended)
         self._shared_pairs += part.shared
         if not part.pairs:
-            return 0
+            return
         self._pairs += len(part.pairs)
         self._document_tokens += sum(len(pair.document) for pair in part.pairs)
-        tokens = sum(map(len, part.pairs))
-        self._prompt_tokens += tokens
+        self._prompt_tokens += part.tokens
         self._padded_tokens += part.padded_tokens
         self._started = min(self._started, part.started)
         self._ended = max(self._ended, part.ended)
-        return tokens
 
     def usage(self) -> Usage:
         """Return tokens and pairs of the request."""

@@ -149,6 +149,21 @@ async def test_cancelled_request_is_charged_for_what_ran(core: Running) -> None:
     core.score.release()
 
 
+async def test_cancelled_request_is_charged_for_a_batch_that_runs_on(core: Running) -> None:
+    """OpenVINO does not stop one. With the scores in the cache, the same request would be free."""
+    caller = _caller()
+    core.score.run_on()
+    core.score.hold()
+    request = asyncio.create_task(_rank(core, caller, "1", "2"))
+    await core.score.started()
+    request.cancel()
+    await asyncio.wait([request])
+    assert _left(caller) == TOKENS
+    core.score.release()
+    await core.rank("0", "3")  # its logits come later
+    assert _left(caller) == TOKENS - 10
+
+
 async def test_scored_pairs_are_charged_although_nobody_took_them(core: Running) -> None:
     """A slow reader of partial scores cancels its stream. Three pairs of five tokens ran."""
     caller, begun = _caller(), asyncio.Event()

@@ -55,6 +55,7 @@ class HeldScore:
         self._free = threading.Event()
         self._free.set()
         self._fails = False
+        self._stops = True
         self._started = threading.Semaphore(0)
         self.batches: list[list[int]] = []
         """Token counts of the rows of each batch, without padding."""
@@ -65,7 +66,7 @@ class HeldScore:
         self._free.wait()
         if self._fails:
             raise RuntimeError("the model failed")
-        return self._score(batch, token)
+        return self._score(batch, token if self._stops else CancelToken())
 
     def hold(self) -> None:
         """From now on, let batches start but not end."""
@@ -78,6 +79,10 @@ class HeldScore:
     def fail(self) -> None:
         """From now on, let batches fail."""
         self._fails = True
+
+    def run_on(self) -> None:
+        """From now on, let batches end also if they are cancelled, as OpenVINO does."""
+        self._stops = False
 
     async def started(self) -> None:
         """Wait until one more batch has started."""

@@ -49,8 +49,15 @@ class Charge:
         self._limit = limit
         self._clock = clock
         self._taken = 0.0
+        self._settled = False
         self.used = 0.0
         """Tokens that were computed for the request, so far."""
+
+    def use(self, tokens: float) -> None:
+        """Count tokens that were computed for the request. After its end, they are taken at once."""
+        self.used += tokens
+        if self._settled:
+            self.take(tokens)
 
     def take(self, tokens: float) -> None:
         """Take tokens from the bucket, also if it has too few."""
@@ -67,6 +74,7 @@ class Charge:
 
     def settle(self) -> None:
         """Put back the tokens that the request did not use, or take those that it used in excess."""
+        self._settled = True
         if self._limit.bucket is not None:
             self._limit.bucket.put_back(self._taken - self.used, self._clock())
 

@@ -37,6 +37,11 @@ class Scored:
     shared: int = 0
     """Number of pairs that ran for another request."""
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of the pairs that ran for this request, without padding."""
+        return sum(map(len, self.pairs))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaitingPair:
@@ -72,6 +77,9 @@ class Submission:
         self._added = 0
         self._taken = 0
         self._scored: deque[Scored] = deque()
+        self._late: list[Scored] = []
+        """Parts that were scored after `end_early`."""
+        self._after_end: Callable[[Scored], None] | None = None
         self._finished = False
         self._ended_early = False
         self._error: Exception | None = None
@@ -130,7 +138,7 @@ class Submission:
         self._has_room.set()
 
     def end_early(self) -> None:
-        """End the iteration after the parts that are scored by now. Later ones are dropped."""
+        """End the iteration after the parts that are scored by now. `end` returns later ones."""
         self._ended_early = True
         self._changed.set()
 
@@ -146,15 +154,23 @@ class Submission:
 
     def deliver(self, part: Scored) -> None:
         """Accept the logits of some pairs from the scheduler."""
-        if self._ended_early:
-            return
-        self._scored.append(part)
-        self._changed.set()
+        if self._after_end is not None:
+            self._after_end(part)
+        elif self._ended_early:
+            self._late.append(part)
+        else:
+            self._scored.append(part)
+            self._changed.set()
 
-    def take_rest(self) -> list[Scored]:
-        """Return the parts that the iteration has not taken, and forget them."""
-        rest = list(self._scored)
+    def end(self, after_end: Callable[[Scored], None]) -> list[Scored]:
+        """End the submission. Return the parts that the iteration has not taken, and forget them.
+
+        `after_end` receives the parts of batches that run on: those that cannot stop, or that another request needs.
+        """
+        self._after_end = after_end
+        rest = [*self._scored, *self._late]
         self._scored.clear()
+        self._late.clear()
         return rest
 
     def __aiter__(self) -> "Submission":
@@ -181,12 +197,15 @@ class Submission:
 
 
 @asynccontextmanager
-async def feeding(feed: Awaitable[None], submission: Submission) -> AsyncIterator[None]:
-    """Run the feed concurrently with the block. Its end, or its error, ends the iteration over the submission."""
+async def feeding(feed: Callable[[Submission], Awaitable[None]], submission: Submission) -> AsyncIterator[None]:
+    """Run the feed concurrently with the block. Its end, or its error, ends the iteration over the submission.
+
+    A block that ends at once may end before the feed begins: it is called with its first step.
+    """
 
     async def run() -> None:
         try:
-            await feed
+            await feed(submission)
         except Exception as error:  # noqa: BLE001 - the iteration over the submission raises it
             submission.fail(error)
         else:

@@ -114,6 +114,16 @@ def test_rejected_request_takes_no_tokens(clock: Clock) -> None:
             raise ZeroDivisionError
 
 
+def test_tokens_after_the_end_are_taken_at_once(clock: Clock) -> None:
+    """Those of a batch that runs on."""
+    quota = Quota(KeyLimits(tokens_per_minute=600), clock)
+    with quota.charge(100) as charge:
+        charge.use(10)
+    charge.use(590)
+    with pytest.raises(RateLimited), quota.charge(1):
+        pass
+
+
 async def test_stream_waits_until_its_debt_is_paid(clock: Clock) -> None:
     """A stream is not rejected: it waits, and takes its tokens at the rate of the key."""
     quota = Quota(KeyLimits(tokens_per_minute=600_000), clock)

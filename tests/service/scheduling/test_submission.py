@@ -50,21 +50,46 @@ async def test_the_end_of_the_block_waits_for_a_running_feed_only() -> None:
     """A wait takes two turns of the event loop, also for a feed that has ended."""
     submission, ended = _submission(), asyncio.Event()
 
-    async def nothing() -> None:
+    async def nothing(_: Submission) -> None:
         pass
 
-    async def endless() -> None:
+    async def endless(_: Submission) -> None:
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
 
-    block = feeding(nothing(), submission)
+    block = feeding(nothing, submission)
     await block.__aenter__()
     assert [part async for part in submission] == []
     with pytest.raises(StopIteration):
         block.__aexit__(None, None, None).send(None)  # it does not wait
 
-    async with feeding(endless(), _submission()):
+    async with feeding(endless, _submission()):
         await asyncio.sleep(0)
     assert ended.is_set()
+
+
+async def test_a_block_that_ends_at_once_never_begins_the_feed() -> None:
+    """A coroutine that is made and not awaited would be a warning in the log."""
+    submission, begun = _submission(), list[bool]()
+
+    async def feed(_: Submission) -> None:
+        begun.append(True)
+
+    submission.end_early()
+    async with feeding(feed, submission):
+        assert [part async for part in submission] == []
+    assert not begun
+
+
+async def test_parts_after_the_end_of_the_iteration_are_not_lost() -> None:
+    """They ran for the request, which pays for them."""
+    submission, after_end = _submission(), list[Scored]()
+    submission.deliver(_SCORED)
+    submission.end_early()
+    submission.deliver(_SCORED)
+    assert [part async for part in submission] == [_SCORED]
+    assert submission.end(after_end.append) == [_SCORED]
+    submission.deliver(_SCORED)
+    assert after_end == [_SCORED]
