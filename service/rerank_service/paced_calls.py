@@ -60,11 +60,12 @@ class PacedCalls:
 
     def _run(self) -> None:
         """Run waiting calls, as many as this turn has room for."""
-        try:
-            while self._waiting and self._left:
-                self._left -= 1
-                call, context = self._waiting.popleft()
+        while self._waiting and self._left:
+            self._left -= 1
+            call, context = self._waiting.popleft()
+            try:
                 context.run(call)
-        finally:
-            if self._waiting:
-                self._schedule_turn()
+            except Exception as error:  # noqa: BLE001 - as asyncio does it for each of its own calls
+                self._loop.call_exception_handler({"message": f"Exception in callback {call}", "exception": error})
+        if self._waiting or self._left < self._most:  # the next turn has room for all again
+            self._schedule_turn()

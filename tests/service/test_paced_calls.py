@@ -48,8 +48,20 @@ async def test_calls_of_a_thread_run_at_once() -> None:
     assert await _turns(ran, 7) == [[5, 6]]
 
 
-async def test_calls_of_several_threads_share_a_turn() -> None:
-    """Whether they arrive before the calls that wait from the last turn, or after them."""
+async def test_calls_after_a_burst_run_at_once() -> None:
+    """The places that the burst took are free again after a turn, also if no call waits then."""
+    ran: list[int] = []
+    paced = PacedCalls(asyncio.get_running_loop(), 3)
+    _add_in_thread(paced, ran, range(6))
+    assert await _turns(ran, 6) == [[0, 1, 2], [3, 4, 5]]
+    await asyncio.sleep(0)
+    _add_in_thread(paced, ran, range(6, 8))
+    await asyncio.sleep(0)
+    assert ran[6:] == [6, 7]
+
+
+async def test_calls_of_several_threads_share_the_places_of_a_turn() -> None:
+    """Those that arrive in a turn with other calls may wait for the next one."""
     ran: list[int] = []
     paced = PacedCalls(asyncio.get_running_loop(), 3)
     _add_in_thread(paced, ran, range(2))
@@ -57,7 +69,7 @@ async def test_calls_of_several_threads_share_a_turn() -> None:
     assert await _turns(ran, 5) == [[0, 1], [2, 3, 4]]
     paced.add(partial(ran.append, 5))
     _add_in_thread(paced, ran, range(6, 9))
-    assert await _turns(ran, 9) == [[5, 6, 7], [8]]
+    assert await _turns(ran, 9) == [[5], [6, 7, 8]]
 
 
 def _add_in_thread(paced: PacedCalls, ran: list[int], numbers: range) -> None:

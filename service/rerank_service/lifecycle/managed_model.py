@@ -51,7 +51,7 @@ class ManagedModel:
     """A model of the catalog. At most one operation of it runs at a time. Used on the event loop only."""
 
     entry: ModelEntry
-    """Folder and engine of the version that serves, else of the last one, or of `wanted` if that has changed since."""
+    """Folder and engine of the version that serves, else of the last one. The same as `wanted` until one has served."""
     registered: RegisteredModel
     wanted: ModelEntry = field(init=False)
     """The entry that the catalog or an operator wants. Its weight, limits, aliases and times of loading hold at once.
@@ -66,6 +66,8 @@ class ManagedModel:
     """Time on the event loop's clock before which requests do not load `wanted` again. 0: its load has not failed."""
     entry_retry_at: float = field(init=False, default=0.0)
     """The same for `entry`."""
+    has_served: bool = field(init=False, default=False)
+    """True if a version was loaded."""
     waiting: Change | None = field(init=False, default=None)
     """A change that is applied when the model is unloaded. None: there is none."""
     idle_timer: asyncio.TimerHandle | None = field(init=False, default=None)
@@ -85,6 +87,7 @@ class ManagedModel:
         The catalog may have got the model, or moved its entry, since the load began: the place is the latest one.
         """
         self.entry, self.entry_retry_at = replace(entry, place=self.wanted.place), 0.0
+        self.has_served = True
         if entry.version == self.wanted.version:
             self.wanted_retry_at = 0.0
 
@@ -100,8 +103,13 @@ class ManagedModel:
         self.entry, self.wanted = replace(self.entry, place=place), replace(self.wanted, place=place)
 
     def change_unloaded(self, info: ModelInfo) -> None:
-        """Let the next load, of a model without a version, be that of `wanted`. `info` describes it."""
-        self.entry, self.entry_retry_at, self.wanted_retry_at = self.wanted, 0.0, 0.0
+        """Let the next load, of a model without a version, be that of `wanted`. `info` describes it.
+
+        If that fails, the one after it is that of the last version that served.
+        """
+        self.entry_retry_at, self.wanted_retry_at = 0.0, 0.0
+        if not self.has_served:
+            self.entry = self.wanted
         self.registered.describe(info)
         if self.on_demand:
             self.registered.change_state(ModelState.UNLOADED)
@@ -167,7 +175,7 @@ class ManagedModel:
         return ModelStatus(
             name=self.name,
             aliases=registered.info.aliases,
-            folder=self.entry.folder,
+            folder=(self.entry if registered.model is not None else self.next_load).folder,
             state=registered.state,
             reason=registered.reason,
             digest=self.digest,

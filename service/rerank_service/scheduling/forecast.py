@@ -67,8 +67,8 @@ def finish_time(live: LiveWork, new: RemainingWork, tokens_per_second: float) ->
 
 
 def overrun_alone(request: RemainingWork, tokens_per_second: float, time_factor: float) -> float:
-    """Return by how many seconds a request would finish too late if it were alone; 0 if it is in time. In time has the
-    meaning of `deadline_overrun`."""
+    """Return by how many seconds a request would finish too late if it were alone; 0 if it is in time. "In
+    time" means the same as in `deadline_overrun`."""
     return max(0.0, request.tokens / tokens_per_second - time_factor * request.seconds_left)
 
 

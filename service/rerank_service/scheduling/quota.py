@@ -61,9 +61,9 @@ class Charge:
 
     def take(self, tokens: float) -> None:
         """Take tokens from the bucket, also if it has too few."""
+        self._taken += tokens  # also without a limit: one that comes later does not count them
         if self._limit.bucket is not None:
             self._limit.bucket.take(tokens, self._clock())
-            self._taken += tokens
 
     async def paid(self) -> None:
         """Wait until the bucket has no debt, or the key has no limit of tokens any more."""

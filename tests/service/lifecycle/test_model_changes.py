@@ -59,6 +59,15 @@ async def test_a_version_that_is_repaired_while_its_model_is_unloaded(store: Fak
         assert store.loads == ["v1", "v2", "v2"]
 
 
+async def test_a_version_that_changes_and_stays_broken_while_its_model_is_unloaded(store: FakeStore) -> None:
+    """A request tries it once more, and then the version that has served."""
+    async with managed(store, V1) as server:
+        await _change_to_broken_v2(store, server)
+        await server.manager.refresh("late")
+        assert await server.rank("late") == 1
+        assert store.loads == ["v1", "v2", "v2", "v1"]
+
+
 async def test_a_request_after_failed_loads_of_both_versions(store: FakeStore) -> None:
     """It is rejected until one of them may be tried again. A repair of the wanted one is tried at once."""
     async with managed(store, V1) as server:

@@ -114,6 +114,21 @@ def test_rejected_request_takes_no_tokens(clock: Clock) -> None:
             raise ZeroDivisionError
 
 
+def test_first_limit_does_not_count_what_was_computed_before_it(clock: Clock) -> None:
+    """Otherwise a long stream of the key would leave a debt of hours."""
+    quota = Quota(clock=clock)
+    with quota.charge_stream() as charge:
+        charge.take(1_000_000)
+        charge.use(1_000_000)
+        quota.change(KeyLimits(tokens_per_minute=600))
+        charge.take(100)
+        charge.use(100)
+    with quota.charge(500):
+        pass
+    with pytest.raises(RateLimited), quota.charge(501):
+        pass
+
+
 def test_tokens_after_the_end_are_taken_at_once(clock: Clock) -> None:
     """Those of a batch that runs on."""
     quota = Quota(KeyLimits(tokens_per_minute=600), clock)

@@ -13,7 +13,8 @@ T = TypeVar("T")
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Return the result of the work, or cancel it when `receive` says that the client closed the connection.
 
-    The body of the request must have been read. A task that reads on is cancelled with the end of the work.
+    The body of the request must have been read. A second task reads from the connection meanwhile. It is cancelled when
+    the work ends.
 
     Raises:
         ClientDisconnect: the client closed the connection.
